@@ -1,0 +1,47 @@
+# fly64dask: `make demo` and `make test` do everything, from a bare Python to the result.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := cluster/requirements.lock
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint format lock clean
+
+help:            ## list the targets
+	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:[^#]*##/\t/'
+
+$(VENV)/.installed: $(LOCK) pyproject.toml
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"fly64dask needs Python 3.11 to 3.13, found {v[0]}.{v[1]}; choose one: make PYTHON=python3.12 ...")'
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(VENV)/.installed  ## make .venv with exactly the locked packages
+
+demo: install    ## run the demo study on this machine; results in runs/demo
+	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo
+
+test: install    ## run every test
+	$(BIN)/python -m pytest
+
+lint: install    ## formatter, linter, types
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+check: lint test ## what must pass before a commit
+
+format: install  ## let ruff rewrite the sources
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+lock: install    ## renew the lock file from pyproject.toml
+	$(BIN)/python -m venv --clear $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --upgrade \
+		--no-header --no-emit-index-url --output-file $(LOCK) pyproject.toml
+
+clean:           ## remove the environment and caches, keep runs/
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,205 @@
+"""`local` or a scheduler's address -> a Dask client whose workers can run a study."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster
+from distributed.diagnostics.plugin import WorkerPlugin
+
+from fly64dask.errors import ResourceError
+from fly64dask.provenance import software_versions
+
+LOOPBACK = "127.0.0.1"
+DASHBOARD_PORT = 8787
+# Versions that must agree between this process and the workers: they decide numbers and records.
+AGREEING = ("fly64dask", "ptychi", "torch", "zarr")
+# One compute thread per process: two single-thread workers do 2.9 times the epochs of two
+# workers with two threads each on two cores.
+SINGLE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+class PinGpu(WorkerPlugin):
+    """Give each local worker one GPU, before anything there imports torch."""
+
+    name = "fly64dask-pin-gpu"
+
+    def __init__(self, gpus: tuple[str, ...]) -> None:
+        self.gpus = gpus
+
+    def setup(self, worker: Any) -> None:
+        """Set `CUDA_VISIBLE_DEVICES` by the worker's number."""
+        os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[int(worker.name) % len(self.gpus)]
+
+
+@contextmanager
+def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> Iterator[Client]:
+    """Start or join a cluster for as long as the block lasts.
+
+    Parameters
+    ----------
+    where : str
+        `local` for worker processes of this machine, else a scheduler's address.
+    device : "auto", "cpu" or "cuda"
+        A local cluster offers GPUs unless this is cpu.
+    n_workers : int or None
+        Local worker processes; None takes one for each GPU, or each core. Never more than cells.
+    n_cells : int
+        Cells to run.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    ResourceError
+        If the scheduler does not answer.
+    """
+    # Its life-cycle messages drown the run's own; what matters of them comes back as an error.
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    if where != "local":
+        with _join(where) as client:
+            yield client
+        return
+    gpus = () if device == "cpu" else visible_gpus()
+    size = max(1, min(n_workers or len(gpus) or CPU_COUNT, max(1, n_cells)))
+    settings = {
+        "distributed.nanny.pre-spawn-environ": {
+            **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
+            **SINGLE_THREAD,
+        },
+        # Workers take no second cell in advance: if one dies, only its own cell dies with it.
+        "distributed.scheduler.worker-saturation": 1.0,
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=size,
+            threads_per_worker=1,
+            processes=True,
+            host=LOOPBACK,
+            dashboard_address=f"{LOOPBACK}:{free_dashboard_port()}",
+            worker_dashboard_address=f"{LOOPBACK}:0",
+            resources={"GPU": 1} if gpus else None,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        if gpus:
+            client.register_plugin(PinGpu(gpus))
+        yield client
+
+
+def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
+    """Find out whether the workers can run a study, before anything is submitted.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected.
+    device : "auto", "cpu" or "cuda"
+        The recipe's device.
+    run_directory : Path
+        Must be visible to every worker.
+
+    Returns
+    -------
+    bool
+        Whether cells go to workers that offer the resource `GPU`.
+
+    Raises
+    ------
+    ResourceError
+        If there is no worker, one has several threads or other versions or cannot see the run
+        directory, or cuda is wanted and none offers a GPU.
+    """
+    try:
+        client.wait_for_workers(1, timeout=60)
+    except TimeoutError as error:
+        raise ResourceError(
+            "cluster: no worker connected within 60 s", remedy="start workers: `dask worker ADDRESS --nthreads 1`"
+        ) from error
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    for address, worker in workers.items():
+        if worker["nthreads"] != 1:
+            raise ResourceError(
+                f"cluster: worker {address} has {worker['nthreads']} threads, needed 1: pty-chi's settings are global "
+                "to a process",
+                remedy="start it with `--nthreads 1` and more worker processes",
+            )
+    ours = software_versions()
+    for address, (theirs, sees) in client.run(_worker_facts, str(run_directory)).items():
+        other = [f"{p} {theirs.get(p)} (here {ours[p]})" for p in AGREEING if theirs.get(p) != ours[p]]
+        if other:
+            raise ResourceError(
+                f"cluster: worker {address} has {', '.join(other)}", remedy="install the same environment there"
+            )
+        if not sees:
+            raise ResourceError(
+                f"cluster: worker {address} does not see {run_directory}", remedy="put the run on a shared file system"
+            )
+    offers_gpu = any(worker["resources"].get("GPU", 0) >= 1 for worker in workers.values())
+    if device == "cuda" and not offers_gpu:
+        raise ResourceError(
+            f"cluster: device cuda is wanted and none of {len(workers)} workers offers the resource GPU",
+            remedy="run on a machine with an NVIDIA GPU, start workers with `--resources GPU=1`, or give --device cpu",
+        )
+    return device != "cpu" and offers_gpu
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them, without importing torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(listing.stdout.split())
+
+
+def free_dashboard_port() -> int:
+    """Dask's usual dashboard port if it is free here, else 0: any."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, DASHBOARD_PORT))
+        except OSError:
+            return 0
+    return DASHBOARD_PORT
+
+
+@contextmanager
+def _join(address: str) -> Iterator[Client]:
+    try:
+        client = Client(address, timeout=20)
+    except (OSError, ValueError) as error:
+        raise ResourceError(
+            f"cluster: no Dask scheduler answers at {address!r} ({type(error).__name__}: {error})",
+            remedy="give `local` or an address such as tcp://127.0.0.1:8786",
+        ) from error
+    with client:
+        yield client
+
+
+def _worker_facts(run_directory: str) -> tuple[dict[str, str], bool]:
+    return software_versions(), Path(run_directory).is_dir()

@@ -1,0 +1,90 @@
+"""This machine -> what works here and what does not, for a study to run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from fly64dask.cluster import DASHBOARD_PORT, free_dashboard_port, visible_gpus
+from fly64dask.dataset import TruthAttributes, read_array, read_attributes, whole_array, write_group
+from fly64dask.errors import GpuMissingError, IntegrityError
+from fly64dask.provenance import software_versions, utc_now
+from fly64dask.study import Frozen
+
+
+class Check(Frozen):
+    """One thing that was tried."""
+
+    name: str
+    state: Literal["ok", "failed"]
+    found: str
+
+
+def examine() -> tuple[Check, ...]:
+    """Try what a run needs: imports, devices, storage and ports.
+
+    Returns
+    -------
+    tuple of Check
+        In a fixed order; a failed one says what was found.
+    """
+    trials: list[tuple[str, Callable[[], str]]] = [
+        ("versions", lambda: ", ".join(f"{name} {version}" for name, version in software_versions().items())),
+        ("torch", _try_torch),
+        ("gpu", _try_gpu),
+        ("pty-chi", _try_ptychi),
+        ("zarr", _try_zarr),
+        ("dashboard port", _try_port),
+    ]
+    return tuple(_try(name, trial) for name, trial in trials)
+
+
+def _try(name: str, trial: Callable[[], str]) -> Check:
+    try:
+        return Check(name=name, state="ok", found=trial())
+    except (ImportError, OSError, RuntimeError, ValueError, GpuMissingError, IntegrityError) as error:
+        return Check(name=name, state="failed", found=f"{type(error).__name__}: {error}")
+
+
+def _try_torch() -> str:
+    import torch
+
+    return f"torch {torch.__version__}, {torch.get_num_threads()} threads by default"
+
+
+def _try_gpu() -> str:
+    import torch
+
+    seen, usable = visible_gpus(), torch.cuda.is_available()
+    if seen and not usable:
+        raise GpuMissingError(f"driver lists GPUs {', '.join(seen)}, torch cannot use them", remedy="check the driver")
+    return torch.cuda.get_device_name() if usable else "none: cells run on the CPU"
+
+
+def _try_ptychi() -> str:
+    from fly64dask.lsqml import take_device
+
+    return f"imports, device auto is {take_device('auto')}"
+
+
+def _try_zarr() -> str:
+    values = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    with tempfile.TemporaryDirectory() as directory:
+        group = Path(directory, "group")
+        group.mkdir()
+        write_group(
+            group,
+            lambda: TruthAttributes(created_at=utc_now(), software={}, source_digest=""),
+            [whole_array("values", values, units="1", axes=("y", "x"))],
+        )
+        _, sha256 = read_attributes(group, TruthAttributes)
+        read_array(group, "values", sha256=sha256["values"])
+    return "a group was written, read back and checked"
+
+
+def _try_port() -> str:
+    return f"{DASHBOARD_PORT} is free" if free_dashboard_port() else f"{DASHBOARD_PORT} is taken: a run picks another"

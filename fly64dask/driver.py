@@ -1,0 +1,111 @@
+"""A study and a run directory -> every wanted cell committed and the manifest written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fly64dask.batch import CellOutcome, Notify, build_graph, run_graph
+from fly64dask.cluster import check_workers, connect
+from fly64dask.errors import InputError
+from fly64dask.layout import RunLayout
+from fly64dask.runs import read_rows, write_manifest, write_run_study
+from fly64dask.stages import read_inputs
+from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
+
+if TYPE_CHECKING:
+    from fly64dask.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """How a run ended."""
+
+    manifest: Manifest
+    wanted: tuple[Cell, ...]
+    outcomes: dict[Cell, CellOutcome]
+
+    def n_failed(self, *, allow_missing: bool) -> int:
+        """Cells of this run without a reconstruction.
+
+        Parameters
+        ----------
+        allow_missing : bool
+            Leave out cells whose view cannot be selected.
+
+        Returns
+        -------
+        int
+        """
+        done = {row.cell: row for row in self.manifest.execution_results}
+        fine = {"completed", "skipped"} if allow_missing else {"completed"}
+        return sum(cell not in done or done[cell].state not in fine for cell in self.wanted)
+
+
+def run_study(
+    study: Study,
+    layout: RunLayout,
+    filters: Filters,
+    *,
+    where: str,
+    n_workers: int | None,
+    notify: Notify,
+    on_connected: Callable[[str], None],
+) -> RunReport:
+    """Run the wanted cells of a study and write the manifest.
+
+    Parameters
+    ----------
+    study : Study
+        The study, its paths resolved.
+    layout : RunLayout
+        The run directory; made if missing, continued if not.
+    filters : Filters
+        Which cells.
+    where : str
+        `local` or a scheduler's address.
+    n_workers : int or None
+        Local worker processes.
+    notify : callable
+        Gets epochs and outcomes.
+    on_connected : callable
+        Gets the dashboard's address.
+
+    Returns
+    -------
+    RunReport
+
+    Raises
+    ------
+    Fly64Error
+        If the study or the cluster cannot be used; nothing has run then.
+    KeyboardInterrupt
+        After the manifest of what is committed is written.
+    """
+    reasons = skip_reasons(study, filters)
+    wanted = tuple(cell for cell in cells(study) if cell not in reasons)
+    if not wanted:
+        raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
+    read_inputs(study)
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with connect(where, device=study.recipe.device, n_workers=n_workers, n_cells=len(wanted)) as client:
+        on_connected(client.dashboard_link)
+        use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+        write_run_study(layout, study)
+        try:
+            outcomes, rows = run_graph(
+                client, build_graph(_on_device(study, use_gpu), wanted, layout, use_gpu=use_gpu), study, layout, notify
+            )
+        except KeyboardInterrupt:
+            write_manifest(study, layout, filters, reasons, read_rows(layout, cells(study)))
+            raise
+    manifest = write_manifest(study, layout, filters, reasons, rows)
+    return RunReport(manifest=manifest, wanted=wanted, outcomes=outcomes)
+
+
+def _on_device(study: Study, use_gpu: bool) -> Study:
+    """On GPU workers `auto` means cuda: a worker that lost its GPU fails instead of going slow."""
+    if not use_gpu:
+        return study
+    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"device": "cuda"})})

@@ -1,0 +1,116 @@
+"""What went wrong -> a named kind, and a message that says found, needed and remedy."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why a cell has no reconstruction. `completed` is a state, not a kind."""
+
+    BAD_INPUT = "bad_input"
+    CRASHED = "crashed"
+    DEGENERATE_SCAN = "degenerate_scan"
+    GPU_MISSING = "gpu_missing"
+    NOT_FINITE = "not_finite"
+    NOT_SELECTABLE = "not_selectable"
+    OUT_OF_MEMORY = "out_of_memory"
+    SINGULAR_MATRIX = "singular_matrix"
+    WORKER_LOST = "worker_lost"
+
+
+class Fly64Error(Exception):
+    """Base of every error this package raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What was being done, what was found and what was needed, with units.
+    remedy : str
+        What the reader can do about it.
+    """
+
+    kind = FailureKind.CRASHED
+
+    def __init__(self, message: str, *, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}" if remedy else message)
+        self.message = message
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions are rebuilt from positional arguments alone when they cross a process.
+        return (_rebuild, (type(self), self.message, self.remedy))
+
+
+def _rebuild(cls: type[Fly64Error], message: str, remedy: str) -> Fly64Error:
+    return cls(message, remedy=remedy)
+
+
+class InputError(Fly64Error):
+    """A study, file, store or option that cannot be used as it stands."""
+
+    kind = FailureKind.BAD_INPUT
+
+
+class IntegrityError(Fly64Error):
+    """Stored bytes are not the bytes that were written."""
+
+    kind = FailureKind.BAD_INPUT
+
+
+class DegenerateScanError(Fly64Error):
+    """Kept scan positions span less than one pixel on an axis."""
+
+    kind = FailureKind.DEGENERATE_SCAN
+
+
+class NotSelectableError(Fly64Error):
+    """No selection strategy keeps enough exposures for a view."""
+
+    kind = FailureKind.NOT_SELECTABLE
+
+
+class NotFiniteError(Fly64Error):
+    """A loss, object or probe holds NaN or infinity."""
+
+    kind = FailureKind.NOT_FINITE
+
+
+class GpuMissingError(Fly64Error):
+    """A GPU was asked for and none can be used."""
+
+    kind = FailureKind.GPU_MISSING
+
+
+class ResourceError(Fly64Error):
+    """The cluster cannot run the study: no worker offers what its cells need."""
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """Decide the kind of any exception; the only place that does.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised while a cell ran.
+
+    Returns
+    -------
+    FailureKind
+        The kind that the record and the manifest carry.
+
+    Notes
+    -----
+    torch is not imported here: its error classes are told by name, so that a scheduler
+    without torch can name a worker's failure.
+    """
+    if isinstance(error, Fly64Error):
+        return error.kind
+    name, text = type(error).__name__, str(error).lower()
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "out of memory" in text:
+        return FailureKind.OUT_OF_MEMORY
+    if name in {"LinAlgError", "_LinAlgError"} or "singular" in text:
+        return FailureKind.SINGULAR_MATRIX
+    if name == "KilledWorker":
+        return FailureKind.WORKER_LOST
+    return FailureKind.CRASHED

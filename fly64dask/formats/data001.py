@@ -1,0 +1,289 @@
+"""DATA-001 NPZ files of the original study <-> `RawScan` and object-probe pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.errors import InputError
+from fly64dask.formats.raw import (
+    Layout,
+    Quantity,
+    RawScan,
+    ReadOptions,
+    assemble,
+    centre_zero_frequency,
+    known_keys,
+    load_arrays,
+    take,
+    to_counts,
+)
+from fly64dask.publish import publish_bytes
+from fly64dask.simulate import Pair
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PATTERN_KEYS = ("diffraction", "diff3d")
+
+
+def read_data001(path: Path, arrays: Mapping[str, Any], options: ReadOptions) -> RawScan:
+    """Read a DATA-001 scan in any of its variants.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    arrays : mapping
+        Its content, from `load_arrays`.
+    options : ReadOptions
+        What settles an ambiguous file.
+
+    Returns
+    -------
+    RawScan
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or ambiguous; the message names the flag that settles it.
+    """
+    key = known_keys(arrays, *PATTERN_KEYS)
+    if key is None:
+        raise InputError(
+            f"read {path}: no array named {' or '.join(PATTERN_KEYS)}, found {sorted(arrays)}",
+            remedy="rename the array that holds the patterns",
+        )
+    x, y = take(arrays, "xcoords", path).reshape(-1), take(arrays, "ycoords", path).reshape(-1)
+    if len(x) != len(y):
+        raise InputError(f"read {path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure")
+    patterns = take(arrays, key, path)
+    if patterns.ndim != 3 or not (np.isrealobj(patterns) and patterns.dtype.kind in "uif"):
+        raise InputError(
+            f"read {path}: {key!r} has shape {patterns.shape} and dtype {patterns.dtype}, needed three axes of reals",
+            remedy="store (n, H, W) amplitudes or counts",
+        )
+    if find_layout(patterns.shape, len(x), options.layout, path) == "hwn":
+        patterns = np.moveaxis(patterns, -1, 0)
+    metadata = parse_metadata(arrays, path)
+    quantity = find_quantity(patterns, key, metadata, options.quantity, path)
+    stored_scale = metadata.get("photons_per_intensity")
+    scale = options.photons_per_intensity or (stored_scale if isinstance(stored_scale, float) else None)
+    counts, scale = to_counts(patterns, quantity, scale, path)
+    return assemble(
+        path=path,
+        file_format="DATA-001",
+        counts=centre_zero_frequency(counts, options.zero_frequency, "centre", path),
+        positions_px=np.stack([y, x], axis=1),
+        probe=take(arrays, "probeGuess", path),
+        object_guess=take(arrays, "objectGuess", path) if "objectGuess" in arrays else None,
+        metadata=metadata,
+        photons_per_intensity=scale,
+    )
+
+
+def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, path: Path) -> Layout:
+    """Tell (n, H, W) from (H, W, n) by the number of positions.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Shape of the patterns as stored.
+    n_positions : int
+        Number of scan positions.
+    given : "nhw", "hwn" or None
+        What a person said.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    "nhw" or "hwn"
+
+    Raises
+    ------
+    InputError
+        If neither axis, or both, could number the exposures.
+    """
+    fits: dict[Layout, bool] = {"nhw": shape[0] == n_positions, "hwn": shape[-1] == n_positions}
+    if given is not None:
+        if not fits[given]:
+            raise InputError(
+                f"read {path}: --layout {given} with patterns of {shape} and {n_positions} positions does not fit",
+                remedy="give the other layout, or one position for each pattern",
+            )
+        return given
+    if fits["nhw"] and fits["hwn"]:
+        raise InputError(
+            f"read {path}: patterns of shape {shape} with {n_positions} positions may be (n, H, W) or (H, W, n)",
+            remedy="give --layout nhw or --layout hwn",
+        )
+    if not any(fits.values()):
+        raise InputError(
+            f"read {path}: patterns of shape {shape} but {n_positions} positions", remedy="give one for each pattern"
+        )
+    return "nhw" if fits["nhw"] else "hwn"
+
+
+def find_quantity(
+    patterns: NDArray[Any], key: str, metadata: dict[str, Any], given: Quantity | None, path: Path
+) -> Quantity:
+    """Tell amplitude from intensity.
+
+    Parameters
+    ----------
+    patterns : array
+        As stored.
+    key : str
+        Array name, for messages.
+    metadata : dict
+        The file's own; a `quantity` there counts.
+    given : "amplitude", "intensity" or None
+        What a person said.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    "amplitude" or "intensity"
+        Integers are intensities; reals with fractions are amplitudes, as DATA-001 defines.
+
+    Raises
+    ------
+    InputError
+        If reals are all whole numbers: counts and roots of square counts look alike.
+    """
+    if given is not None:
+        return given
+    if metadata.get("quantity") in ("amplitude", "intensity"):
+        return "amplitude" if metadata["quantity"] == "amplitude" else "intensity"
+    if np.issubdtype(patterns.dtype, np.integer):
+        return "intensity"
+    if bool((np.nan_to_num(patterns) % 1 != 0).any()):
+        return "amplitude"
+    raise InputError(
+        f"read {path}: {key!r} is {patterns.dtype} with whole numbers only: counts, or amplitudes?",
+        remedy="give --quantity intensity or --quantity amplitude",
+    )
+
+
+def parse_metadata(arrays: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Read `_metadata` however it was stored.
+
+    Parameters
+    ----------
+    arrays : mapping
+        Content of the NPZ.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    dict
+        Empty only if the file has none.
+
+    Raises
+    ------
+    InputError
+        If it is pickled without leave, or not a JSON object.
+    """
+    if "_metadata" not in arrays:
+        return {}
+    stored = take(arrays, "_metadata", path)
+    value = stored.reshape(-1)[0] if stored.size == 1 else stored
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise InputError(f"read {path}: _metadata is not JSON: {error}", remedy="store a JSON object") from error
+    if not isinstance(value, dict):
+        raise InputError(
+            f"read {path}: _metadata holds {type(value).__name__}, needed a JSON object", remedy="store a JSON object"
+        )
+    return {str(key): item for key, item in value.items()}
+
+
+def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
+    """Read the object and probe to simulate from.
+
+    Parameters
+    ----------
+    path : Path
+        NPZ with `objectGuess` (Y, X) and `probeGuess` (H, W), complex.
+    allow_pickle : bool
+        Whether object arrays may be unpickled.
+
+    Returns
+    -------
+    Pair
+
+    Raises
+    ------
+    InputError
+        If one is missing, not complex and finite, or the probe is larger than the object.
+    """
+    arrays = load_arrays(path, allow_pickle=allow_pickle)
+    parts = {key: np.squeeze(take(arrays, key, path)) for key in ("objectGuess", "probeGuess")}
+    for key, part in parts.items():
+        if part.ndim != 2 or not np.iscomplexobj(part) or not np.isfinite(part).all() or not part.any():
+            raise InputError(
+                f"read {path}: {key} of shape {part.shape} and dtype {part.dtype}, needed two axes of finite complex "
+                "numbers that are not all 0",
+                remedy="store one complex image under that key",
+            )
+    if any(p > o for p, o in zip(parts["probeGuess"].shape, parts["objectGuess"].shape, strict=True)):
+        raise InputError(
+            f"read {path}: probe {parts['probeGuess'].shape} is larger than object {parts['objectGuess'].shape} px",
+            remedy="give an object that the probe can scan",
+        )
+    return Pair(
+        object_truth=parts["objectGuess"].astype(np.complex64), probe=parts["probeGuess"].astype(np.complex64)
+    )
+
+
+def write_data001(path: Path, scan: RawScan) -> None:
+    """Write a scan as DATA-001 that `np.load(allow_pickle=False)` reads.
+
+    Parameters
+    ----------
+    path : Path
+        The `.npz` to make, in one step.
+    scan : RawScan
+        What to write; without an object a flat one takes its place.
+
+    Notes
+    -----
+    `diffraction` is sqrt(counts / photons_per_intensity) in float32, which gives back counts up to
+    2^20 exactly; `_metadata` is a 0-d unicode array.
+    """
+    amplitude = np.sqrt(scan.counts / scan.photons_per_intensity).astype(np.float32)
+    y, x = scan.positions_px.T
+    height, width = np.ceil(np.ptp(scan.positions_px, axis=0)).astype(int) + scan.counts.shape[1:]
+    flat = np.ones((height, width), dtype=np.complex64)
+    metadata = scan.metadata | {
+        "quantity": "amplitude",
+        "photons_per_intensity": scan.photons_per_intensity,
+        "source": scan.source,
+        "object_is_flat": scan.object_guess is None,
+    }
+    probe = scan.probe_guess
+    publish_bytes(
+        path,
+        lambda stream: np.savez_compressed(
+            stream,
+            allow_pickle=False,
+            diffraction=amplitude,
+            xcoords=x,
+            ycoords=y,
+            probeGuess=probe[0, 0] if probe.shape[:2] == (1, 1) else probe,
+            objectGuess=flat if scan.object_guess is None else scan.object_guess,
+            scan_index=np.arange(len(amplitude)),
+            _metadata=np.array(json.dumps(metadata)),
+        ),
+    )

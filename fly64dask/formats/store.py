@@ -1,0 +1,129 @@
+"""Scan files <-> exposure groups in Zarr: ingest and export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.dataset import (
+    CHUNK_EXPOSURES,
+    ExposureAttributes,
+    TruthAttributes,
+    ViewAttributes,
+    counts_array,
+    positions_array,
+    probe_array,
+    read_array,
+    read_attributes,
+    whole_array,
+    write_group,
+)
+from fly64dask.errors import InputError
+from fly64dask.formats.data001 import write_data001
+from fly64dask.formats.raw import RawScan, ReadOptions
+from fly64dask.formats.scans import read_scan
+from fly64dask.provenance import software_versions, utc_now
+from fly64dask.publish import published_directory
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def ingest(path: Path, store: Path, options: ReadOptions) -> ExposureAttributes:
+    """Read a scan file into a new Zarr store.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any known format.
+    store : Path
+        The store to make; must not exist.
+    options : ReadOptions
+        What settles an ambiguous file.
+
+    Returns
+    -------
+    ExposureAttributes
+        What the store says of itself.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used or the store exists; nothing is written then.
+    """
+    if store.exists():
+        raise InputError(f"ingest into {store}: it exists", remedy="give another --out or delete it first")
+    scan = read_scan(path, options)
+    attributes = ExposureAttributes(
+        created_at=utc_now(),
+        software=software_versions(),
+        source_digest=str(scan.source["sha256"]),
+        source=scan.source,
+        dose_photons=float(scan.counts.sum(dtype=np.float64) / len(scan.counts)),
+        mean_counts_photons=float(scan.counts.sum(dtype=np.float64) / len(scan.counts)),
+        brightest_count_photons=int(scan.counts.max()),
+        n_exposures=len(scan.counts),
+        photons_per_intensity=scan.photons_per_intensity,
+        legacy_metadata=scan.metadata or None,
+    )
+    blocks = (scan.counts[i : i + CHUNK_EXPOSURES] for i in range(0, len(scan.counts), CHUNK_EXPOSURES))
+    shape = (len(scan.counts), scan.counts.shape[1], scan.counts.shape[2])
+    arrays = [
+        counts_array(shape, scan.counts.dtype, blocks),
+        positions_array(scan.positions_px),
+        probe_array(scan.probe_guess),
+    ]
+    if scan.object_guess is not None:
+        arrays.append(whole_array("object_guess", scan.object_guess, units="transmission", axes=("y", "x")))
+    with published_directory(store, scratch=store.parent) as work:
+        write_group(work, lambda: attributes, arrays)
+    return attributes
+
+
+def export(group: Path, path: Path, *, view_group: Path | None = None, truth_group: Path | None = None) -> int:
+    """Write an exposure group as a DATA-001 NPZ.
+
+    Parameters
+    ----------
+    group : Path
+        An ingested store, or one dose and split of a run.
+    path : Path
+        The `.npz` to make.
+    view_group : Path, optional
+        Keep this view's exposures only.
+    truth_group : Path, optional
+        Put the true object into `objectGuess`, as the original study's files have it; without
+        it a flat object is written.
+
+    Returns
+    -------
+    int
+        Number of exposures written.
+    """
+    attributes, sha256 = read_attributes(group, ExposureAttributes)
+    kept: NDArray[np.int64] | None = None
+    metadata = attributes.model_dump(mode="json", exclude={"source", "legacy_metadata", "photons_per_intensity"})
+    metadata = (attributes.legacy_metadata or {}) | metadata
+    if view_group is not None:
+        view, view_sha256 = read_attributes(view_group, ViewAttributes)
+        kept = read_array(view_group, "kept_indices", sha256=view_sha256["kept_indices"])
+        metadata |= view.selection.model_dump(mode="json") if view.selection else {"overlap_view": view.overlap_view}
+    object_guess = None
+    if truth_group is not None:
+        _, truth_sha256 = read_attributes(truth_group, TruthAttributes)
+        object_guess = read_array(truth_group, "object_truth", sha256=truth_sha256["object_truth"])
+    elif "object_guess" in sha256:
+        object_guess = read_array(group, "object_guess", sha256=sha256["object_guess"])
+    scan = RawScan(
+        counts=read_array(group, "counts", sha256=sha256["counts"], rows=kept),
+        positions_px=read_array(group, "positions_px", sha256=sha256["positions_px"], rows=kept),
+        probe_guess=read_array(group, "probe_guess", sha256=sha256["probe_guess"]),
+        object_guess=object_guess,
+        metadata=metadata,
+        photons_per_intensity=attributes.photons_per_intensity or 1.0,
+        source=attributes.source,
+    )
+    write_data001(path, scan)
+    return len(scan.counts)

@@ -1,0 +1,53 @@
+"""NPZ files with tike's names (`data`, `probe`, `scan`) -> `RawScan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fly64dask.errors import InputError
+from fly64dask.formats.raw import RawScan, ReadOptions, assemble, centre_zero_frequency, take, to_counts
+
+KEYS = frozenset({"data", "probe", "scan"})
+
+
+def read_tike(path: Path, arrays: Mapping[str, Any], options: ReadOptions) -> RawScan:
+    """Read a scan stored as tike stores its test data.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    arrays : mapping
+        Its content: `data` (1, n, H, W) photon counts with the zero frequency at the corner,
+        `probe` (..., H, W), `scan` (1, n, 2) in px, order (y, x).
+    options : ReadOptions
+        `quantity` and `zero_frequency` override the format.
+
+    Returns
+    -------
+    RawScan
+
+    Raises
+    ------
+    InputError
+        If shapes or values do not fit.
+    """
+    data, scan = take(arrays, "data", path), take(arrays, "scan", path)
+    if data.ndim != 4 or len(data) != 1 or scan.ndim != 3 or len(scan) != 1 or data.dtype.kind not in "uif":
+        raise InputError(
+            f"read {path}: data {data.shape} {data.dtype} and scan {scan.shape}, needed (1, n, H, W) and (1, n, 2)",
+            remedy="ingest one angle at a time",
+        )
+    counts, scale = to_counts(data[0], options.quantity or "intensity", options.photons_per_intensity or 1.0, path)
+    return assemble(
+        path=path,
+        file_format="tike",
+        counts=centre_zero_frequency(counts, options.zero_frequency, "corner", path),
+        positions_px=scan[0],
+        probe=take(arrays, "probe", path),
+        object_guess=None,
+        metadata={},
+        photons_per_intensity=scale,
+    )

@@ -1,0 +1,83 @@
+"""A run directory -> the path of every file in it; the only place that knows their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fly64dask.study import Cell, dose_name
+
+
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """Paths of one run; building them touches nothing."""
+
+    root: Path
+
+    @property
+    def study_file(self) -> Path:
+        """The resolved study that ran last."""
+        return self.root / "study.json"
+
+    @property
+    def store(self) -> Path:
+        """Zarr store of exposures, views and truth."""
+        return self.root / "exposures.zarr"
+
+    @property
+    def scan_group(self) -> Path:
+        """What all doses share: positions, probe, brightness."""
+        return self.store / "scan"
+
+    @property
+    def truth_group(self) -> Path:
+        """Object and probe that a simulation looked at and with."""
+        return self.store / "truth"
+
+    def exposure_group(self, dose: float | str, split: str) -> Path:
+        """Exposures of one dose and split."""
+        return self.store / dose_name(dose) / split
+
+    def view_group(self, view: str, split: str) -> Path:
+        """Kept indices of one view and split, the same at every dose."""
+        return self.store / "views" / view / split
+
+    def cell_directory(self, cell: Cell) -> Path:
+        """A cell's latest committed attempt."""
+        return self.root / cell.name
+
+    def record_file(self, cell: Cell) -> Path:
+        """Its record; the cell is done when it exists."""
+        return self.cell_directory(cell) / "record.json"
+
+    def reconstruction_group(self, cell: Cell) -> Path:
+        """Its object, probe and loss."""
+        return self.cell_directory(cell) / "reconstruction.zarr"
+
+    def log_file(self, cell: Cell) -> Path:
+        """What the engine said."""
+        return self.cell_directory(cell) / "ptychi.log"
+
+    def history_directory(self, cell: Cell, attempt: int) -> Path:
+        """An attempt that a later one has replaced."""
+        return self.root / "history" / cell.name / f"attempt_{attempt:03d}"
+
+    @property
+    def manifest_file(self) -> Path:
+        """Table of committed cells."""
+        return self.root / "reconstruction_manifest.json"
+
+    @property
+    def skip_summary_file(self) -> Path:
+        """Cells that the last run left out, with reasons."""
+        return self.root / "skip_summary.json"
+
+    def snapshot_file(self, timestamp: str) -> Path:
+        """The manifest as one run left it; `timestamp` is ISO 8601."""
+        safe = timestamp.replace(":", "").replace("+0000", "Z")
+        return self.root / "snapshots" / f"reconstruction_manifest-{safe}.json"
+
+    @property
+    def scratch(self) -> Path:
+        """Work in progress; anything here without a living run is rubbish."""
+        return self.root / ".scratch"

@@ -1,0 +1,183 @@
+"""Exposures and a recipe -> a reconstruction, through pty-chi's LSQML."""
+
+from __future__ import annotations
+
+import gc
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+# A job script's rank variables make pty-chi start torch.distributed and fail.
+for _variable in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+    os.environ.pop(_variable, None)
+
+import torch
+from ptychi.api.enums import BatchingModes, Devices, NoiseModels
+from ptychi.api.options.lsqml import LSQMLOptions
+from ptychi.api.task import PtychographyTask
+from ptychi.utils import rescale_probe
+
+from fly64dask.errors import GpuMissingError, NotFiniteError
+from fly64dask.reconstruction import (
+    GUARDED_MAX_EPOCHS,
+    GUARDED_MIN_EXPOSURES_FOR_PROBE,
+    Exposures,
+    Progress,
+    Reconstruction,
+    is_degenerate,
+    object_frame,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fly64dask.study import Recipe
+
+
+def reconstruct(exposures: Exposures, recipe: Recipe, *, seed: int, progress: Progress) -> Reconstruction:
+    """Reconstruct object and probe from a flat object.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Counts, positions and starting probe.
+    recipe : Recipe
+        Engine settings; a degenerate scan is run guarded, so refuse it before if it should fail.
+    seed : int
+        Seed of the order in which exposures enter minibatches.
+    progress : callable
+        Called with (epochs done, loss) after each epoch.
+
+    Returns
+    -------
+    Reconstruction
+
+    Raises
+    ------
+    GpuMissingError
+        If the recipe says cuda and torch has no CUDA device.
+    NotFiniteError
+        If loss, object or probe is NaN or infinite after an epoch.
+
+    Notes
+    -----
+    dtype, FFT precision and default device are global to the process in pty-chi: one call at a
+    time. It computes on one thread, on which a run is reproducible to the bit.
+    """
+    torch.set_num_threads(1)
+    device = take_device(recipe.device)
+    guarded = is_degenerate(exposures.positions_px)
+    n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs
+    shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    task = _build_task(exposures, recipe, shape, origin, guarded=guarded, device=device)
+    try:
+        # `random_seed` does not reach the loader that draws the minibatches.
+        task.reconstructor.dataloader.generator.manual_seed(seed)
+        loss = _run_epochs(task, n_epochs, progress)
+        return Reconstruction(
+            object_recon=task.get_data_to_cpu("object", as_numpy=True).astype(np.complex64),
+            probe_recon=task.get_data_to_cpu("probe", as_numpy=True).astype(np.complex64),
+            loss=loss,
+            object_origin_px=origin,
+            device=f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else "cpu",
+            guarded=guarded,
+        )
+    finally:
+        del task
+        gc.collect()
+
+
+def take_device(wanted: str) -> str:
+    """Resolve the recipe's device.
+
+    Parameters
+    ----------
+    wanted : "auto", "cpu" or "cuda"
+        From the recipe; auto takes a GPU if there is one.
+
+    Returns
+    -------
+    "cpu" or "cuda"
+
+    Raises
+    ------
+    GpuMissingError
+        If cuda is wanted and cannot be used: pty-chi itself would go on with the CPU.
+    """
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise GpuMissingError(
+            f"recipe wants device cuda, torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices "
+            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})",
+            remedy="run on a GPU worker or give --device cpu",
+        )
+    return "cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu"
+
+
+def _build_task(
+    exposures: Exposures,
+    recipe: Recipe,
+    shape_px: tuple[int, int],
+    origin_px: tuple[int, int],
+    *,
+    guarded: bool,
+    device: str,
+) -> PtychographyTask:
+    counts = exposures.counts.astype(np.float32)
+    # The object's centre is the origin of positions; with an even shape and a whole-pixel origin
+    # object pixel [i, j] is scan-frame pixel (i, j) + origin.
+    y, x = (exposures.positions_px - np.add(origin_px, np.floor_divide(shape_px, 2))).astype(np.float32).T
+    task = PtychographyTask(
+        _options(recipe, n_exposures=len(counts), guarded=guarded, device=device),
+        diffraction_data=counts,
+        object_data=np.ones((1, *shape_px), dtype=np.complex64),
+        probe_data=rescale_probe(exposures.probe_guess, counts),
+        probe_position_x_px=x,
+        probe_position_y_px=y,
+    )
+    found = task.object.data.device.type
+    if found != device:
+        raise GpuMissingError(
+            f"engine was asked for {device} and took {found}", remedy="check the driver with `fly64dask doctor`"
+        )
+    return task
+
+
+def _options(recipe: Recipe, *, n_exposures: int, guarded: bool, device: str) -> LSQMLOptions:
+    options = LSQMLOptions()
+    reconstructor = options.reconstructor_options
+    reconstructor.num_epochs = recipe.n_epochs
+    reconstructor.batch_size = recipe.batch_size
+    reconstructor.batching_mode = BatchingModes.RANDOM
+    reconstructor.noise_model = NoiseModels(recipe.noise_model)
+    reconstructor.default_device = Devices.GPU if device == "cuda" else Devices.CPU
+    options.data_options.fft_shift = True
+    options.object_options.remove_object_probe_ambiguity.enabled = not guarded
+    frozen = guarded and n_exposures < GUARDED_MIN_EXPOSURES_FOR_PROBE
+    options.probe_options.optimizable = recipe.optimise_probe and not frozen
+    return options
+
+
+def _run_epochs(task: PtychographyTask, n_epochs: int, progress: Progress) -> NDArray[np.float64]:
+    loss = np.empty(n_epochs)
+    for epoch in range(n_epochs):
+        task.run(1)
+        table = task.reconstructor.loss_tracker.table
+        loss[epoch] = float(table["loss"].iloc[-1])
+        _refuse_not_finite(task, epoch, loss[epoch])
+        progress(epoch + 1, float(loss[epoch]))
+    return loss
+
+
+def _refuse_not_finite(task: PtychographyTask, epoch: int, loss: float) -> None:
+    found: dict[str, Any] = {"loss": np.isfinite(loss)}
+    for name in ("object", "probe"):
+        found[name] = bool(torch.isfinite(torch.view_as_real(task.get_data(name).contiguous())).all())
+    bad = [name for name, finite in found.items() if not finite]
+    if bad:
+        raise NotFiniteError(
+            f"after epoch {epoch + 1} of {task.reconstructor_options.num_epochs}: {' and '.join(bad)} not finite "
+            f"(loss {loss})",
+            remedy="check the exposures for outliers, or lower the batch size",
+        )

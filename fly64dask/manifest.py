@@ -1,0 +1,256 @@
+"""Records of cells -> the run's manifest and skip summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from fly64dask.errors import FailureKind
+from fly64dask.layout import RunLayout
+from fly64dask.metrics import TruthMetrics
+from fly64dask.record import CellRecord
+from fly64dask.study import Cell, Dose, Filters, Frozen, Seeds, Split, Study, cells
+
+State = Literal["completed", "failed", "skipped", "damaged"]
+
+
+class Job(Frozen):
+    """One cell as the original study's runner described it."""
+
+    dose: Dose
+    view: str
+    split: Split
+    input: str
+    output_dir: str
+    algorithm: str
+    num_epochs: int
+
+
+class ManifestRow(Frozen):
+    """How one cell stands. The selection fields are absent for a baseline."""
+
+    dose: Dose
+    view: str
+    split: Split
+    returncode: Literal[0, 1]
+    state: State
+    log_path: str
+    selection_strategy: Literal["direct", "greedy"] | None = None
+    acceptance_rate: float | None = None
+    spacing_threshold: float | None = None
+    n_accepted: int | None = None
+    n_rejected: int | None = None
+    geometry_acceptance_bound: float | None = None
+    effective_min_acceptance: float | None = None
+    dose_photons: float | None = None
+    n_exposures: int | None = None
+    n_kept: int | None = None
+    image_overlap: float | None = None
+    group_overlap: float | None = None
+    failure_kind: FailureKind | None = None
+    error: str | None = None
+    attempt: int | None = None
+    seconds: float | None = None
+    n_epochs: int | None = None
+    final_loss: float | None = None
+    device: str | None = None
+    underdetermined: bool | None = None
+    metrics: TruthMetrics | None = None
+    cell_key: str | None = None
+    seeds: Seeds | None = None
+    versions: dict[str, str] | None = None
+    digests: dict[str, str] | None = None
+
+    @property
+    def cell(self) -> Cell:
+        """The cell this row is about."""
+        return Cell(dose=self.dose, view=self.view, split=self.split)
+
+
+class ManifestFilters(Frozen):
+    """What the run was asked for; empty means all."""
+
+    dose: tuple[Dose, ...]
+    view: tuple[str, ...]
+    split: tuple[str, ...]
+    gridsize: tuple[int, ...]
+
+
+class Roots(Frozen):
+    """Where the run lives."""
+
+    run: str
+    exposures: str
+
+
+class Manifest(Frozen):
+    """`reconstruction_manifest.json`: the last run's filters and jobs, and every committed cell."""
+
+    schema_version: Literal[1] = 1
+    timestamp: str
+    study: str
+    study_digest: str
+    roots: Roots
+    filters: ManifestFilters
+    total_jobs: int
+    filtered_jobs: int
+    jobs: tuple[Job, ...]
+    execution_results: tuple[ManifestRow, ...]
+
+
+class SkippedJob(Frozen):
+    """A cell without a reconstruction of its own will: filtered out, or not selectable."""
+
+    dose: Dose
+    view: str
+    split: Split
+    reason: str
+
+
+class SkipSummary(Frozen):
+    """`skip_summary.json`."""
+
+    schema_version: Literal[1] = 1
+    timestamp: str
+    skipped_count: int
+    skipped_jobs: tuple[SkippedJob, ...]
+
+
+def row_from_record(record: CellRecord, layout: RunLayout) -> ManifestRow:
+    """Turn a committed record into its manifest row.
+
+    Parameters
+    ----------
+    record : CellRecord
+        The record.
+    layout : RunLayout
+        For the log's path, relative to the run.
+
+    Returns
+    -------
+    ManifestRow
+    """
+    shared: dict[str, Any] = {
+        name: getattr(record, name) for name in ManifestRow.model_fields if name in CellRecord.model_fields
+    }
+    if record.selection is not None:
+        selection = record.selection.model_dump()
+        shared |= {name: value for name, value in selection.items() if name in ManifestRow.model_fields}
+    return ManifestRow(**shared, log_path=_log_path(record.cell, layout))
+
+
+def damaged_row(cell: Cell, error: str, layout: RunLayout) -> ManifestRow:
+    """Row of a cell whose record cannot be trusted."""
+    return ManifestRow(
+        dose=cell.dose,
+        view=cell.view,
+        split=cell.split,
+        returncode=1,
+        state="damaged",
+        log_path=_log_path(cell, layout),
+        failure_kind=FailureKind.BAD_INPUT,
+        error=error,
+    )
+
+
+def make_manifest(
+    study: Study,
+    layout: RunLayout,
+    filters: Filters,
+    wanted: Sequence[Cell],
+    rows: Sequence[ManifestRow],
+    *,
+    timestamp: str,
+    study_digest: str,
+) -> Manifest:
+    """Reduce rows to a manifest.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    layout : RunLayout
+        The run.
+    filters : Filters
+        What the run was asked for.
+    wanted : sequence of Cell
+        Cells that passed them.
+    rows : sequence of ManifestRow
+        Every committed cell, whichever run made it, in the study's order.
+    timestamp : str
+        ISO 8601.
+    study_digest : str
+        Digest of the resolved study.
+
+    Returns
+    -------
+    Manifest
+    """
+    return Manifest(
+        timestamp=timestamp,
+        study=study.name,
+        study_digest=study_digest,
+        roots=Roots(run=str(layout.root), exposures=str(layout.store)),
+        filters=ManifestFilters(
+            dose=filters.dose, view=filters.view, split=filters.split, gridsize=filters.gridsize
+        ),
+        total_jobs=len(cells(study)),
+        filtered_jobs=len(wanted),
+        jobs=tuple(
+            Job(
+                dose=cell.dose,
+                view=cell.view,
+                split=cell.split,
+                input=str(layout.exposure_group(cell.dose, cell.split).relative_to(layout.root)),
+                output_dir=cell.name,
+                algorithm=study.recipe.algorithm,
+                num_epochs=study.recipe.n_epochs,
+            )
+            for cell in wanted
+        ),
+        execution_results=tuple(rows),
+    )
+
+
+def make_skip_summary(
+    reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], *, timestamp: str
+) -> SkipSummary:
+    """List the cells that this run left out and those that cannot be selected.
+
+    Parameters
+    ----------
+    reasons : mapping of Cell to str
+        Filtered-out cells.
+    rows : sequence of ManifestRow
+        Committed cells; of these the skipped ones count.
+    timestamp : str
+        ISO 8601.
+
+    Returns
+    -------
+    SkipSummary
+    """
+    unselectable = {row.cell: f"{row.failure_kind}: {row.error}" for row in rows if row.state == "skipped"}
+    everything = {**unselectable, **reasons}
+    jobs = tuple(
+        SkippedJob(dose=cell.dose, view=cell.view, split=cell.split, reason=reason)
+        for cell, reason in everything.items()
+    )
+    return SkipSummary(timestamp=timestamp, skipped_count=len(jobs), skipped_jobs=jobs)
+
+
+def count_states(study: Study, rows: Sequence[ManifestRow]) -> dict[str, int]:
+    """Number of cells per state, `pending` included, zero counts left out."""
+    counts = Counter(str(row.state) for row in rows)
+    pending = len(cells(study)) - len(rows)
+    return dict(counts) | ({"pending": pending} if pending else {})
+
+
+def to_json(document: Manifest | SkipSummary) -> str:
+    """Indented JSON text; absent values stay absent."""
+    return document.model_dump_json(indent=2, exclude_none=True) + "\n"
+
+
+def _log_path(cell: Cell, layout: RunLayout) -> str:
+    return str(layout.log_file(cell).relative_to(layout.root))

@@ -1,0 +1,145 @@
+"""A study and its inputs -> what each cell would reconstruct, without a photon drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fly64dask.errors import NotSelectableError
+from fly64dask.reconstruction import MIN_SPAN_PX, object_frame
+from fly64dask.scan import split_indices
+from fly64dask.selection import select
+from fly64dask.stages import describe_view, dose_in_photons
+from fly64dask.study import Cell, Dose, Frozen, Split, Study
+
+if TYPE_CHECKING:
+    from fly64dask.dataset import ViewAttributes
+    from fly64dask.stages import ScanInputs
+
+
+class PlannedCell(Frozen):
+    """One cell before it runs; selection fields are absent for a baseline, all if not selectable."""
+
+    dose: Dose
+    view: str
+    split: Split
+    dose_photons: float
+    n_exposures: int
+    n_kept: int | None = None
+    selection_strategy: str | None = None
+    acceptance_rate: float | None = None
+    spacing_threshold: float | None = None
+    n_accepted: int | None = None
+    n_rejected: int | None = None
+    geometry_acceptance_bound: float | None = None
+    effective_min_acceptance: float | None = None
+    image_overlap: float | None = None
+    group_overlap: float | None = None
+    bounding_box_area_px2: float | None = None
+    span_y_px: float | None = None
+    span_x_px: float | None = None
+    predicted_memory_bytes: int | None = None
+    warning: str | None = None
+
+
+def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tuple[PlannedCell, ...]:
+    """Select for every wanted cell and predict its memory.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    inputs : ScanInputs
+        Positions and shapes.
+    wanted : sequence of Cell
+        Cells to plan.
+
+    Returns
+    -------
+    tuple of PlannedCell
+        In the given order. Selection runs once for each view and split.
+    """
+    selected: dict[tuple[str, Split], dict[str, object]] = {}
+    for cell in wanted:
+        if (cell.view, cell.split) not in selected:
+            selected[cell.view, cell.split] = _plan_view(study, inputs, cell.view, cell.split)
+    return tuple(
+        PlannedCell.model_validate(
+            {
+                "dose": cell.dose,
+                "view": cell.view,
+                "split": cell.split,
+                "dose_photons": dose_in_photons(cell.dose, inputs.own_dose_photons),
+            }
+            | selected[cell.view, cell.split]
+        )
+        for cell in wanted
+    )
+
+
+def predicted_memory_bytes(
+    n_exposures: int, diffraction_shape_px: tuple[int, int], object_shape_px: tuple[int, int], batch_size: int
+) -> int:
+    """Predict what a cell takes beyond the 0.9 GB of an idle engine.
+
+    Parameters
+    ----------
+    n_exposures : int
+        Kept exposures.
+    diffraction_shape_px : (int, int)
+        (H, W).
+    object_shape_px : (int, int)
+        (Y, X) of the object array.
+    batch_size : int
+        Exposures in a minibatch.
+
+    Returns
+    -------
+    int
+        Bytes: counts as stored and three times in float32 (16 B per pixel with slack), BATCH
+        arrays of complex64 per minibatch, OBJECT per object.
+
+    Notes
+    -----
+    Coefficients are fitted to the peak resident size of runs on the CPU and are an upper bound
+    there; nothing was measured on a GPU.
+    """
+    pixels = diffraction_shape_px[0] * diffraction_shape_px[1]
+    batch = min(n_exposures, batch_size) * pixels * 8 * BATCH_ARRAYS
+    grid = object_shape_px[0] * object_shape_px[1] * 8 * OBJECT_ARRAYS
+    return n_exposures * pixels * BYTES_PER_PIXEL + batch + grid
+
+
+BYTES_PER_PIXEL = 16
+BATCH_ARRAYS = 24
+OBJECT_ARRAYS = 24
+
+
+def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -> dict[str, object]:
+    view = next(view for view in study.views if view.name == view_name)
+    positions = inputs.positions_px[split_indices(inputs.positions_px, study.split, split)]
+    try:
+        selection = select(positions, view)
+    except NotSelectableError as error:
+        return {"n_exposures": len(positions), "warning": f"not_selectable: {error}"}
+    found = describe_view(study, view_name, split, positions, selection)
+    shape, _ = object_frame(positions[selection.kept], inputs.diffraction_shape_px)
+    planned = {
+        "n_exposures": len(positions),
+        "n_kept": len(selection.kept),
+        "predicted_memory_bytes": predicted_memory_bytes(
+            len(selection.kept), inputs.diffraction_shape_px, shape, study.recipe.batch_size
+        ),
+        "warning": _warning(found, study),
+    }
+    for part in (found, found.selection):
+        if part is not None:
+            planned |= {name: value for name, value in part if name in PlannedCell.model_fields and name != "split"}
+    return planned
+
+
+def _warning(found: ViewAttributes, study: Study) -> str | None:
+    if min(found.span_y_px, found.span_x_px) >= MIN_SPAN_PX:
+        return None
+    verb = "runs guarded" if study.recipe.on_degenerate == "guarded" else "will fail"
+    return f"degenerate_scan: spans {found.span_y_px:.3g} x {found.span_x_px:.3g} px, {verb}"

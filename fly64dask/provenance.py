@@ -1,0 +1,57 @@
+"""This installation -> the versions, commit and host that are stored with each result."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import socket
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+PACKAGES = ("fly64dask", "ptychi", "torch", "zarr", "dask", "distributed", "numpy", "scipy")
+
+
+@functools.cache
+def software_versions() -> dict[str, str]:
+    """Versions of what can change a number, read from installed metadata without importing it."""
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    commit = source_commit()
+    return versions | ({"commit": commit} if commit else {})
+
+
+def source_commit() -> str | None:
+    """Git commit of the checkout this package runs from, `+changes` if it differs; None outside one."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+        changes = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--", "fly64dask"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{head}+changes" if changes else head
+
+
+def host_name() -> str:
+    """Name of this machine."""
+    return socket.gethostname()
+
+
+def utc_now() -> str:
+    """Now, ISO 8601 in UTC with microseconds."""
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,108 @@
+"""Files and directories under construction -> whole ones on disk, or none."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
+    """Build a directory aside and rename it into place when the block ends well.
+
+    Parameters
+    ----------
+    target : Path
+        Where the finished directory appears. If another writer has put a non-empty directory
+        there first, theirs stays and ours is dropped: writers of one target write equal content.
+    scratch : Path
+        Directory on the same file system for work in progress; made if missing.
+
+    Yields
+    ------
+    Path
+        An empty directory to fill.
+
+    Notes
+    -----
+    Killed at any line, `target` is absent or whole, on disk and not only in the page cache.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    work = scratch / f".{target.name}-{uuid.uuid4().hex}"
+    work.mkdir()
+    try:
+        yield work
+        _sync_tree(work)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            work.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def publish_bytes(target: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Replace a file's content in one step.
+
+    Parameters
+    ----------
+    target : Path
+        The file; its directory is made if missing.
+    write : callable
+        Gets a binary stream and writes the whole content.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    work = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+    try:
+        with work.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        work.replace(target)
+        _sync(target.parent)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def publish_text(target: Path, text: str) -> None:
+    """Replace a file's content in one step with UTF-8 text; its directory is made if missing."""
+    publish_bytes(target, lambda stream: stream.write(text.encode()))
+
+
+def retire_directory(target: Path, *, to: Path) -> None:
+    """Move a directory out of the way in one step.
+
+    Parameters
+    ----------
+    target : Path
+        Existing directory.
+    to : Path
+        Its new path on the same file system; must not exist.
+    """
+    to.parent.mkdir(parents=True, exist_ok=True)
+    target.rename(to)
+    _sync(to.parent)
+
+
+def _sync_tree(directory: Path) -> None:
+    for folder, _, names in os.walk(directory, topdown=False):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,124 @@
+"""The words between a cell and its engine: what goes in, what comes out, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.errors import DegenerateScanError, InputError
+from fly64dask.scan import span_px
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# pty-chi averages object and probe over the bounding box of the positions; a box without a
+# whole pixel on an axis gives 0 / 0 in epoch 0. A span of 1 px always holds one.
+MIN_SPAN_PX = 1.0
+# What works on a degenerate scan (measured): that average left out, a frozen probe below
+# 4 exposures, and at most 30 epochs.
+GUARDED_MAX_EPOCHS = 30
+GUARDED_MIN_EXPOSURES_FOR_PROBE = 4
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposures:
+    """What an engine may see: never the truth.
+
+    `counts` (n, H, W) unsigned photons, zero frequency at the centre; `positions_px` (n, 2)
+    float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64.
+    """
+
+    counts: NDArray[Any]
+    positions_px: NDArray[np.float64]
+    probe_guess: NDArray[np.complex64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconstruction:
+    """What an engine returns.
+
+    `object_recon` (n_slices, Y, X) complex64, whose pixel [0, 0] is the scan frame's
+    `object_origin_px` (y, x); `probe_recon` (n_opr, n_modes, H, W) complex64; `loss`
+    (n_epochs,) float64, the engine's own, which does not measure quality.
+    """
+
+    object_recon: NDArray[np.complex64]
+    probe_recon: NDArray[np.complex64]
+    loss: NDArray[np.float64]
+    object_origin_px: tuple[int, int]
+    device: str
+    guarded: bool
+
+
+def is_degenerate(positions_px: NDArray[np.float64]) -> bool:
+    """Whether the positions span less than one pixel on an axis."""
+    return min(span_px(positions_px)) < MIN_SPAN_PX
+
+
+def refuse_degenerate(positions_px: NDArray[np.float64], *, n_exposures: int, rule: str) -> None:
+    """Refuse a scan that the engine would turn into NaN in silence; takes microseconds.
+
+    Parameters
+    ----------
+    positions_px : (k, 2) float64
+        Kept positions, order (y, x), px.
+    n_exposures : int
+        Exposures before selection, for the message.
+    rule : str
+        What kept them, for the message: `at >= 102.4 px`.
+
+    Raises
+    ------
+    DegenerateScanError
+        If the positions span less than 1 px on an axis.
+    """
+    if is_degenerate(positions_px):
+        height, width = span_px(positions_px)
+        raise DegenerateScanError(
+            f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
+            f"{width:.3g} px in x; LSQML needs {MIN_SPAN_PX:g} px on both axes",
+            remedy='lower the spacing threshold, or set on_degenerate = "guarded" in the recipe',
+        )
+
+
+def refuse_dark(counts: NDArray[Any]) -> None:
+    """Refuse exposures without a single photon: the engine divides by their sum."""
+    if not counts.any():
+        raise InputError(
+            f"all {counts.size} pixels of {len(counts)} kept exposures hold 0 photons, needed at least one",
+            remedy="raise the dose or check the source",
+        )
+
+
+def object_frame(
+    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int], *, margin_px: int = 8
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Choose the object array of a reconstruction.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Kept positions, order (y, x), px.
+    probe_shape_px : (int, int)
+        (H, W).
+    margin_px : int
+        Rows and columns beyond what the probe touches (pty-chi's `extra=8`).
+
+    Returns
+    -------
+    shape_px : (int, int)
+        (Y, X), both even: pty-chi rounds half an odd shape to an even number.
+    origin_px : (int, int)
+        Scan-frame (y, x) of pixel [0, 0]: whole numbers, so that object and truth share a grid.
+    """
+    low, high = positions_px.min(axis=0), positions_px.max(axis=0)
+    centre = np.rint((low + high) / 2).astype(int)
+    shape = np.ceil(high - low).astype(int) + np.asarray(probe_shape_px) + margin_px
+    shape += shape % 2
+    origin = centre - shape // 2
+    return (int(shape[0]), int(shape[1])), (int(origin[0]), int(origin[1]))

@@ -1,0 +1,174 @@
+"""One cell's directory: its record, the atomic commit of an attempt, and "is it done?"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from fly64dask.errors import FailureKind, IntegrityError
+from fly64dask.layout import RunLayout
+from fly64dask.metrics import TruthMetrics
+from fly64dask.publish import publish_text, published_directory, retire_directory
+from fly64dask.selection import SelectionMetadata
+from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split, digest
+
+# Kinds that the same input gives again; a later `run` keeps them. The others may pass with time.
+LASTING_KINDS = frozenset(
+    {
+        FailureKind.BAD_INPUT,
+        FailureKind.DEGENERATE_SCAN,
+        FailureKind.NOT_FINITE,
+        FailureKind.NOT_SELECTABLE,
+        FailureKind.SINGULAR_MATRIX,
+    }
+)
+
+
+class CellRecord(Frozen):
+    """How one attempt at one cell ended. A value that was not computed is absent."""
+
+    schema_version: Literal[1] = 1
+    study: str
+    dose: Dose
+    view: str
+    split: Split
+    state: Literal["completed", "failed", "skipped"]
+    returncode: Literal[0, 1]
+    failure_kind: FailureKind | None = None
+    error: str | None = None
+    attempt: int = Field(ge=1)
+    cell_key: str | None = None
+    started_at: str
+    finished_at: str
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    host: str
+    versions: dict[str, str]
+    recipe: Recipe
+    seeds: Seeds
+    dose_photons: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    n_exposures: int | None = None
+    n_kept: int | None = None
+    selection: SelectionMetadata | None = None
+    image_overlap: float | None = Field(default=None, ge=0, le=1)
+    group_overlap: float | None = Field(default=None, ge=0, le=1)
+    n_epochs: int | None = None
+    final_loss: float | None = Field(default=None, allow_inf_nan=False)
+    device: str | None = None
+    underdetermined: bool | None = None
+    metrics: TruthMetrics | None = None
+    digests: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell this is a record of."""
+        return Cell(dose=self.dose, view=self.view, split=self.split)
+
+    def settles(self, cell_key: str | None) -> bool:
+        """Whether a run with this key has nothing left to do for the cell.
+
+        Parameters
+        ----------
+        cell_key : str or None
+            Digest of what determines the cell's numbers; None if its inputs are missing.
+
+        Returns
+        -------
+        bool
+            True for the same key, unless the failure may pass with time.
+        """
+        lasting = self.failure_kind is None or self.failure_kind in LASTING_KINDS
+        return cell_key is not None and self.cell_key == cell_key and lasting
+
+
+def read_record(layout: RunLayout, cell: Cell) -> CellRecord | None:
+    """Read a cell's committed record.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    cell : Cell
+        The cell.
+
+    Returns
+    -------
+    CellRecord or None
+        None if nothing is committed.
+
+    Raises
+    ------
+    IntegrityError
+        If there is a record that is damaged, or belongs to another cell.
+    """
+    path = layout.record_file(cell)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, f"cannot be read ({error})") from error
+    try:
+        document = json.loads(text)
+        stated = document.pop("sha256")
+    except (json.JSONDecodeError, RecursionError, KeyError, AttributeError, TypeError) as error:
+        raise _damaged(path, f"is not a record ({type(error).__name__}: {error})") from error
+    if stated != digest(document):
+        raise _damaged(path, "does not match its SHA-256")
+    try:
+        record = CellRecord.model_validate(document)
+    except ValidationError as error:
+        raise _damaged(path, f"is not of schema version 1: {error.errors(include_url=False)[0]}") from error
+    if record.cell != cell:
+        raise _damaged(path, f"is the record of {record.cell.name}")
+    return record
+
+
+def next_attempt(layout: RunLayout, cell: Cell) -> int:
+    """Number of the attempt that comes after all committed ones, from 1."""
+    history = layout.history_directory(cell, 1).parent
+    past = [int(path.name.removeprefix("attempt_")) for path in history.glob("attempt_*")]
+    return max(past, default=0) + 1 + layout.cell_directory(cell).exists()
+
+
+@contextmanager
+def committed_attempt(layout: RunLayout, cell: Cell) -> Iterator[Path]:
+    """Build an attempt's directory aside and commit it when the block ends well.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    cell : Cell
+        The cell.
+
+    Yields
+    ------
+    Path
+        An empty directory; `write_record` must be called on it.
+
+    Notes
+    -----
+    The attempt it replaces moves to the history just before the rename. Killed between the
+    two, the cell has no committed record and the next run does it again.
+    """
+    replaced = next_attempt(layout, cell) - 1
+    with published_directory(layout.cell_directory(cell), scratch=layout.scratch) as work:
+        yield work
+        if layout.cell_directory(cell).exists():
+            retire_directory(layout.cell_directory(cell), to=layout.history_directory(cell, replaced))
+
+
+def write_record(directory: Path, record: CellRecord) -> None:
+    """Write `record.json` with a digest of itself into an attempt's directory."""
+    document: dict[str, Any] = record.model_dump(mode="json", exclude_none=True)
+    text = json.dumps(document | {"sha256": digest(document)}, indent=2, allow_nan=False)
+    publish_text(directory / "record.json", text + "\n")
+
+
+def _damaged(path: Path, what: str) -> IntegrityError:
+    return IntegrityError(f"record {path} {what}", remedy="run the study again: the cell is redone, this one kept in history")

@@ -1,0 +1,110 @@
+"""A run directory <-> its study, manifest rows, manifest and skip summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import ValidationError
+
+from fly64dask.errors import InputError, IntegrityError
+from fly64dask.layout import RunLayout
+from fly64dask.manifest import (
+    Manifest,
+    ManifestRow,
+    damaged_row,
+    make_manifest,
+    make_skip_summary,
+    row_from_record,
+    to_json,
+)
+from fly64dask.provenance import utc_now
+from fly64dask.publish import publish_text
+from fly64dask.record import read_record
+from fly64dask.study import Cell, Filters, Study, cells, digest
+
+
+def read_run_study(layout: RunLayout) -> Study:
+    """Read the study that a run directory was last used with.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        If it is no run directory.
+    """
+    try:
+        return Study.model_validate_json(layout.study_file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise InputError(
+            f"open run {layout.root}: no readable {layout.study_file.name} ({type(error).__name__})",
+            remedy="give a directory that `fly64dask run STUDY --out RUN` made",
+        ) from error
+
+
+def write_run_study(layout: RunLayout, study: Study) -> None:
+    """Store the resolved study with the run."""
+    publish_text(layout.study_file, study.model_dump_json(indent=2) + "\n")
+
+
+def read_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:
+    """Read one cell's manifest row from its record; None if nothing is committed."""
+    try:
+        record = read_record(layout, cell)
+    except IntegrityError as error:
+        return damaged_row(cell, str(error), layout)
+    return None if record is None else row_from_record(record, layout)
+
+
+def read_rows(layout: RunLayout, some: Sequence[Cell]) -> tuple[ManifestRow, ...]:
+    """Read the rows of those cells that are committed, in the given order."""
+    return tuple(row for cell in some if (row := read_row(layout, cell)) is not None)
+
+
+def write_manifest(
+    study: Study,
+    layout: RunLayout,
+    filters: Filters,
+    reasons: Mapping[Cell, str],
+    rows: Sequence[ManifestRow],
+) -> Manifest:
+    """Write the manifest, this run's dated snapshot of it, and the skip summary.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    layout : RunLayout
+        The run.
+    filters : Filters
+        What the run was asked for.
+    reasons : mapping of Cell to str
+        Cells the filters left out.
+    rows : sequence of ManifestRow
+        Every committed cell.
+
+    Returns
+    -------
+    Manifest
+    """
+    timestamp = utc_now()
+    manifest = make_manifest(
+        study,
+        layout,
+        filters,
+        [cell for cell in cells(study) if cell not in reasons],
+        rows,
+        timestamp=timestamp,
+        study_digest=digest(study.model_dump(mode="json")),
+    )
+    publish_text(layout.snapshot_file(timestamp), to_json(manifest))
+    publish_text(layout.manifest_file, to_json(manifest))
+    publish_text(layout.skip_summary_file, to_json(make_skip_summary(reasons, rows, timestamp=timestamp)))
+    return manifest

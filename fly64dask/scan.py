@@ -1,0 +1,214 @@
+"""Scan positions -> split, spacing and measured overlap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
+
+from fly64dask.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fly64dask.study import OverlapMeasure, Split, SplitRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpacingStatistics:
+    """Distances between all pairs of positions, px."""
+
+    minimum_px: float
+    maximum_px: float
+    mean_px: float
+    median_px: float
+
+
+def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.float64]:
+    """Check and convert scan positions.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) array
+        Order (y, x), px.
+    origin : str
+        Where they come from, for messages.
+
+    Returns
+    -------
+    (n, 2) float64
+
+    Raises
+    ------
+    InputError
+        If the shape is not (n, 2), n is 0, or a position is not finite.
+    """
+    positions = np.asarray(positions_px, dtype=np.float64)
+    if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
+        raise InputError(
+            f"{origin}: scan positions have shape {positions.shape}, needed (n, 2) with n >= 1",
+            remedy="give one (y, x) pair in px for each exposure",
+        )
+    finite = np.isfinite(positions).all(axis=1)
+    if not finite.all():
+        bad = int(np.flatnonzero(~finite)[0])
+        raise InputError(
+            f"{origin}: position {bad} is {positions[bad].tolist()}, needed finite px",
+            remedy="correct or drop that exposure",
+        )
+    return positions
+
+
+def split_boundary_px(positions_px: NDArray[np.float64], rule: SplitRule) -> float:
+    """Coordinate of the cut between train and test.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Whole scan, order (y, x), px.
+    rule : SplitRule
+        Axis and fraction.
+
+    Returns
+    -------
+    float
+        min + fraction (max - min) along the axis, px (the fly64 study design).
+    """
+    along = positions_px[:, 0 if rule.axis == "y" else 1]
+    return float(along.min() + rule.fraction * (along.max() - along.min()))
+
+
+def split_indices(positions_px: NDArray[np.float64], rule: SplitRule, split: Split) -> NDArray[np.int64]:
+    """Exposures of one half of the field of view.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Whole scan, order (y, x), px.
+    rule : SplitRule
+        Axis and fraction.
+    split : "train" or "test"
+        Train lies below the boundary, test at or above it.
+
+    Returns
+    -------
+    (k,) int64
+        Indices into the scan, ascending: exposures keep the order they were taken in.
+    """
+    along = positions_px[:, 0 if rule.axis == "y" else 1]
+    below = along < split_boundary_px(positions_px, rule)
+    return np.flatnonzero(below if split == "train" else ~below)
+
+
+def bounding_box_area_px2(positions_px: NDArray[np.float64]) -> float:
+    """Area of the smallest upright rectangle around the positions, px^2."""
+    height, width = np.ptp(positions_px, axis=0)
+    return float(height * width)
+
+
+def span_px(positions_px: NDArray[np.float64]) -> tuple[float, float]:
+    """Extent of the positions along (y, x), px."""
+    height, width = np.ptp(positions_px, axis=0)
+    return float(height), float(width)
+
+
+def spacing_statistics(positions_px: NDArray[np.float64]) -> SpacingStatistics:
+    """Statistics of all pair distances; O(n^2) memory, for scans of up to about 20 000 positions.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Order (y, x), px; n >= 2.
+
+    Returns
+    -------
+    SpacingStatistics
+    """
+    distances = pdist(positions_px)
+    return SpacingStatistics(
+        minimum_px=float(distances.min()),
+        maximum_px=float(distances.max()),
+        mean_px=float(distances.mean()),
+        median_px=float(np.median(distances)),
+    )
+
+
+def disc_overlap(distance_px: NDArray[np.float64], diameter_px: float) -> NDArray[np.float64]:
+    """Fraction of a disc's area that an equal disc at a distance covers.
+
+    Parameters
+    ----------
+    distance_px : array of float64
+        Distance between centres, px.
+    diameter_px : float
+        Diameter of both discs, px.
+
+    Returns
+    -------
+    array of float64
+        f(d) = A / (pi R^2), A = 2 R^2 acos(d / 2R) - (d / 2) sqrt(4 R^2 - d^2); 0 for d >= 2R.
+
+    Notes
+    -----
+    Source: area of the lens common to two circles of equal radius.
+    """
+    ratio = np.clip(np.asarray(distance_px, dtype=np.float64) / diameter_px, 0.0, 1.0)
+    fraction: NDArray[np.float64] = (2.0 / np.pi) * (np.arccos(ratio) - ratio * np.sqrt(1.0 - ratio**2))
+    return fraction
+
+
+def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
+    """Mean disc overlap of each distinct position with its K nearest neighbours.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Order (y, x), px.
+    measure : OverlapMeasure
+        K and the disc diameter.
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 for a single distinct position. With fewer than K neighbours, all of them count.
+    """
+    distinct = np.unique(positions_px, axis=0)
+    n_neighbours = min(measure.n_neighbours, len(distinct) - 1)
+    if n_neighbours == 0:
+        return 0.0
+    distances, _ = cKDTree(distinct).query(distinct, k=n_neighbours + 1)
+    return float(disc_overlap(distances[:, 1:], measure.diameter_px).mean())
+
+
+def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
+    """Mean over positions of the mean disc overlap with all neighbours closer than the diameter.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Order (y, x), px.
+    measure : OverlapMeasure
+        The disc diameter.
+
+    Returns
+    -------
+    float
+        In [0, 1]; a position without such a neighbour counts as 0.
+
+    Notes
+    -----
+    Summed block by block: the pairs of a dense scan do not fit in memory at once.
+    """
+    tree = cKDTree(positions_px)
+    total = 0.0
+    for start in range(0, len(positions_px), 512):
+        block = positions_px[start : start + 512]
+        pairs = cKDTree(block).sparse_distance_matrix(tree, measure.diameter_px, output_type="ndarray")
+        pairs = pairs[(pairs["i"] + start != pairs["j"]) & (pairs["v"] < measure.diameter_px)]
+        overlaps = np.bincount(pairs["i"], disc_overlap(pairs["v"], measure.diameter_px), minlength=len(block))
+        n_neighbours = np.bincount(pairs["i"], minlength=len(block))
+        total += float((overlaps / np.maximum(n_neighbours, 1)).sum())
+    return total / len(positions_px)

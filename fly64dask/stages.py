@@ -1,0 +1,442 @@
+"""A study and its input files -> the scan, exposure and view groups of a run's Zarr store."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.dataset import (
+    CHUNK_EXPOSURES,
+    ExposureAttributes,
+    GroupAttributes,
+    ScanAttributes,
+    TruthAttributes,
+    ViewAttributes,
+    count_dtype,
+    counts_array,
+    positions_array,
+    probe_array,
+    read_array,
+    read_attributes,
+    whole_array,
+    write_group,
+)
+from fly64dask.errors import InputError
+from fly64dask.formats.data001 import read_pair
+from fly64dask.formats.raw import file_sha256
+from fly64dask.layout import RunLayout
+from fly64dask.provenance import software_versions, utc_now
+from fly64dask.publish import published_directory, retire_directory
+from fly64dask.scan import (
+    bounding_box_area_px2,
+    checked_positions,
+    group_overlap,
+    image_overlap,
+    span_px,
+    split_boundary_px,
+    split_indices,
+)
+from fly64dask.selection import Selection, select
+from fly64dask.simulate import (
+    Pair,
+    check_coverage,
+    draw_positions,
+    expose,
+    intensity_batches,
+    photon_stream,
+    survey_brightness,
+    synthetic_pair,
+    thin,
+)
+from fly64dask.study import Dose, MeasuredSource, PairSource, Split, Study, digest
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanInputs:
+    """What a study's source says before any photon is drawn.
+
+    `positions_px` (n, 2) float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64;
+    `pair` only if simulated, `own_dose_photons` only if measured.
+    """
+
+    positions_px: NDArray[np.float64]
+    probe_guess: NDArray[np.complex64]
+    pair: Pair | None
+    own_dose_photons: float | None
+    brightest_count_photons: int | None
+    source_digest: str
+
+    @property
+    def diffraction_shape_px(self) -> tuple[int, int]:
+        """(H, W) of a diffraction pattern, px."""
+        return self.probe_guess.shape[-2], self.probe_guess.shape[-1]
+
+
+def read_inputs(study: Study) -> ScanInputs:
+    """Read or draw what all cells share, and refuse what cannot be run.
+
+    Parameters
+    ----------
+    study : Study
+        With paths that can be opened from here.
+
+    Returns
+    -------
+    ScanInputs
+
+    Raises
+    ------
+    InputError
+        If an input file is missing or damaged, positions leave the object, a dose is above the
+        measured one, or a split is empty.
+    """
+    inputs = _read_measured(study.source) if study.source.kind == "measured" else _make_simulated(study)
+    for dose in study.doses_photons:
+        dose_in_photons(dose, inputs.own_dose_photons)
+    for split in ("train", "test"):
+        if len(split_indices(inputs.positions_px, study.split, split)) == 0:  # type: ignore[arg-type]
+            raise InputError(
+                f"split {split} of study {study.name!r} at {study.split.axis} = "
+                f"{split_boundary_px(inputs.positions_px, study.split):g} px holds no exposure",
+                remedy="change split.axis or split.fraction",
+            )
+    return inputs
+
+
+def dose_in_photons(dose: Dose, own_dose_photons: float | None) -> float:
+    """Resolve a study's dose to photons per exposure.
+
+    Parameters
+    ----------
+    dose : float or "measured"
+        As the study gives it.
+    own_dose_photons : float or None
+        Mean count of the measured exposures; None if simulated.
+
+    Returns
+    -------
+    float
+        Photons per exposure.
+
+    Raises
+    ------
+    InputError
+        If the dose is above the measured one: photons cannot be added.
+    """
+    if dose == "measured":
+        assert own_dose_photons is not None, "the study model allows it for measured sources only"
+        return own_dose_photons
+    if own_dose_photons is not None and dose > own_dose_photons:
+        raise InputError(
+            f"doses_photons = {dose:g}: above the measured dose of {own_dose_photons:.6g} photons per exposure",
+            remedy='thinning only lowers a dose: give at most that, or "measured" for all of it',
+        )
+    return float(dose)
+
+
+def prepare_scan(study: Study, layout: RunLayout) -> None:
+    """Publish what all doses share: positions, probe, brightness and, if simulated, the truth.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    layout : RunLayout
+        The run.
+    """
+    inputs = read_inputs(study)
+    if inputs.pair is not None:
+        pair = inputs.pair
+        _ensure_group(
+            layout.truth_group, TruthAttributes, inputs.source_digest, layout, lambda work: _write_truth(work, pair, inputs)
+        )
+    _ensure_group(
+        layout.scan_group, ScanAttributes, inputs.source_digest, layout, lambda work: _write_scan(work, study, inputs)
+    )
+
+
+def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout) -> None:
+    """Publish the counts of one dose and split, simulated or thinned, in bounded memory.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    dose : float or "measured"
+        Photons per exposure.
+    split : "train" or "test"
+        Half of the field of view.
+    layout : RunLayout
+        The run; its scan group is published.
+    """
+    scan, scan_sha256 = read_attributes(layout.scan_group, ScanAttributes)
+    seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
+    wanted = digest([scan.source_digest, dose, split, study.split.model_dump(), seed])
+    positions = read_array(layout.scan_group, "positions_px", sha256=scan_sha256["positions_px"])
+    probe = read_array(layout.scan_group, "probe_guess", sha256=scan_sha256["probe_guess"])
+    rows = split_indices(positions, study.split, split)
+    dose_photons = dose_in_photons(dose, scan.own_dose_photons)
+    rng = photon_stream(seed, dose_photons, split)
+
+    def build(work: Path) -> None:
+        tally = _Tally()
+        if study.source.kind == "measured":
+            probability = dose_photons / scan.mean_total_intensity
+            scale = None
+            blocks = _thinned(Path(study.source.path), rows, probability, rng)
+            dtype = count_dtype(scan.brightest_pixel_intensity)
+        else:
+            probability = None
+            scale = dose_photons / scan.mean_total_intensity
+            batches = intensity_batches(_read_truth(layout), positions[rows])
+            blocks = (expose(intensity, scale, rng=rng) for intensity in batches)
+            dtype = count_dtype(scale * scan.brightest_pixel_intensity)
+        write_group(
+            work,
+            lambda: ExposureAttributes(
+                **_provenance(wanted),
+                source=scan.source,
+                dose_photons=dose_photons,
+                mean_counts_photons=tally.total / len(rows),
+                brightest_count_photons=tally.brightest,
+                n_exposures=len(rows),
+                split=split,
+                split_boundary_px=split_boundary_px(positions, study.split),
+                photons_per_intensity=scale,
+                thinning_probability=probability,
+                seeds=study.seeds,
+            ),
+            [
+                counts_array((len(rows), *scan.diffraction_shape_px), dtype, tally.watch(blocks)),
+                positions_array(positions[rows]),
+                probe_array(probe),
+                whole_array("scan_index", rows, units="index", axes=("exposure",)),
+            ],
+        )
+
+    _ensure_group(layout.exposure_group(dose, split), ExposureAttributes, wanted, layout, build)
+
+
+def select_view(study: Study, view_name: str, split: Split, layout: RunLayout) -> None:
+    """Publish the exposures that one view keeps of one split; they are the same at every dose.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    view_name : str
+        One of its views.
+    split : "train" or "test"
+        Half of the field of view.
+    layout : RunLayout
+        The run; its scan group is published.
+
+    Raises
+    ------
+    NotSelectableError
+        If no strategy keeps enough.
+    """
+    scan, scan_sha256 = read_attributes(layout.scan_group, ScanAttributes)
+    view = next(view for view in study.views if view.name == view_name)
+    parameters = [study.split.model_dump(), view.model_dump(), study.overlap.model_dump()]
+    wanted = digest([scan.source_digest, split, *parameters])
+    positions = read_array(layout.scan_group, "positions_px", sha256=scan_sha256["positions_px"])
+    positions = positions[split_indices(positions, study.split, split)]
+
+    def build(work: Path) -> None:
+        selection = select(positions, view)
+        write_group(
+            work,
+            lambda: describe_view(study, view_name, split, positions, selection, source_digest=wanted),
+            [whole_array("kept_indices", selection.kept, units="index", axes=("exposure",))],
+        )
+
+    _ensure_group(layout.view_group(view_name, split), ViewAttributes, wanted, layout, build)
+
+
+def describe_view(
+    study: Study,
+    view_name: str,
+    split: Split,
+    positions_px: NDArray[np.float64],
+    selection: Selection,
+    *,
+    source_digest: str = "",
+) -> ViewAttributes:
+    """Measure a selection: how many it keeps and how densely they lie.
+
+    Parameters
+    ----------
+    study : Study
+        For the overlap measure.
+    view_name : str
+        The view.
+    split : "train" or "test"
+        Half of the field of view.
+    positions_px : (n, 2) float64
+        Positions of the whole split, order (y, x), px.
+    selection : Selection
+        What the view keeps of them.
+    source_digest : str
+        Digest of what determines it; empty for a plan.
+
+    Returns
+    -------
+    ViewAttributes
+    """
+    kept = positions_px[selection.kept]
+    span_y, span_x = span_px(kept)
+    return ViewAttributes(
+        **_provenance(source_digest),
+        overlap_view=view_name,
+        split=split,
+        n_exposures=len(positions_px),
+        n_kept=len(kept),
+        selection=selection.metadata,
+        image_overlap=image_overlap(kept, study.overlap),
+        group_overlap=group_overlap(kept, study.overlap),
+        overlap_diameter_px=study.overlap.diameter_px,
+        overlap_n_neighbours=study.overlap.n_neighbours,
+        bounding_box_area_px2=bounding_box_area_px2(kept),
+        span_y_px=span_y,
+        span_x_px=span_x,
+    )
+
+
+class _Tally:
+    """Counts photons as blocks pass by on their way to the store."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.brightest = 0
+
+    def watch(self, blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+        for block in blocks:
+            self.total += int(block.sum(dtype=np.int64))
+            self.brightest = max(self.brightest, int(block.max()))
+            yield block
+
+
+def _make_simulated(study: Study) -> ScanInputs:
+    source = study.source
+    assert not isinstance(source, MeasuredSource)
+    identity = source.model_dump(mode="json", exclude={"path"})
+    if isinstance(source, PairSource):
+        pair = read_pair(Path(source.path))
+        identity["sha256"] = file_sha256(Path(source.path))
+    else:
+        if any(p > o for p, o in zip(source.probe_shape_px, source.object_shape_px, strict=True)):
+            raise InputError(
+                f"source.probe_shape_px = {source.probe_shape_px}: larger than object_shape_px {source.object_shape_px}",
+                remedy="enlarge the object or shrink the probe",
+            )
+        pair = synthetic_pair(source.object_shape_px, source.probe_shape_px, seed=source.seed_pair)
+    positions = checked_positions(draw_positions(source.scan, seed=study.seeds.simulation), origin="source.scan")
+    check_coverage(pair, positions)
+    return ScanInputs(
+        positions_px=positions,
+        probe_guess=pair.probe[None, None],
+        pair=pair,
+        own_dose_photons=None,
+        brightest_count_photons=None,
+        source_digest=digest([identity, study.seeds.simulation]),
+    )
+
+
+def _read_measured(source: MeasuredSource) -> ScanInputs:
+    store = Path(source.path)
+    if not store.exists():
+        raise InputError(
+            f"source.path = {str(store)!r}: no such store", remedy="make it with `fly64dask ingest FILE --out STORE`"
+        )
+    attributes, sha256 = read_attributes(store, ExposureAttributes)
+    return ScanInputs(
+        positions_px=read_array(store, "positions_px", sha256=sha256["positions_px"]),
+        probe_guess=read_array(store, "probe_guess", sha256=sha256["probe_guess"]),
+        pair=None,
+        own_dose_photons=attributes.mean_counts_photons,
+        brightest_count_photons=attributes.brightest_count_photons,
+        source_digest=digest(["measured", sha256]),
+    )
+
+
+def _ensure_group(
+    target: Path,
+    model: type[GroupAttributes],
+    source_digest: str,
+    layout: RunLayout,
+    build: Callable[[Path], None],
+) -> None:
+    """Build a group unless the same one is there; one made from other settings makes way."""
+    if target.exists():
+        attributes, _ = read_attributes(target, model)
+        if attributes.source_digest == source_digest:
+            return
+        stale = layout.scratch / f"stale-{uuid.uuid4().hex}"
+        retire_directory(target, to=stale)
+        shutil.rmtree(stale)
+    with published_directory(target, scratch=layout.scratch) as work:
+        build(work)
+
+
+def _provenance(source_digest: str) -> dict[str, Any]:
+    return {"created_at": utc_now(), "software": software_versions(), "source_digest": source_digest}
+
+
+def _write_truth(work: Path, pair: Pair, inputs: ScanInputs) -> None:
+    write_group(
+        work,
+        lambda: TruthAttributes(**_provenance(inputs.source_digest)),
+        [
+            whole_array("object_truth", pair.object_truth, units="transmission", axes=("y", "x")),
+            whole_array("probe_truth", pair.probe, units="sqrt(intensity)", axes=("y", "x")),
+        ],
+    )
+
+
+def _read_truth(layout: RunLayout) -> Pair:
+    _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
+    return Pair(
+        object_truth=read_array(layout.truth_group, "object_truth", sha256=sha256["object_truth"]),
+        probe=read_array(layout.truth_group, "probe_truth", sha256=sha256["probe_truth"]),
+    )
+
+
+def _write_scan(work: Path, study: Study, inputs: ScanInputs) -> None:
+    if inputs.pair is not None:
+        brightness = survey_brightness(inputs.pair, inputs.positions_px)
+        mean_total, brightest = brightness.mean_total, brightness.brightest_pixel
+    else:
+        assert inputs.own_dose_photons is not None and inputs.brightest_count_photons is not None
+        mean_total, brightest = inputs.own_dose_photons, float(inputs.brightest_count_photons)
+    write_group(
+        work,
+        lambda: ScanAttributes(
+            **_provenance(inputs.source_digest),
+            source=study.source.model_dump(mode="json"),
+            n_exposures=len(inputs.positions_px),
+            diffraction_shape_px=inputs.diffraction_shape_px,
+            mean_total_intensity=mean_total,
+            brightest_pixel_intensity=brightest,
+            own_dose_photons=inputs.own_dose_photons,
+        ),
+        [positions_array(inputs.positions_px), probe_array(inputs.probe_guess)],
+    )
+
+
+def _thinned(
+    store: Path, rows: NDArray[np.int64], probability: float, rng: np.random.Generator
+) -> Iterator[NDArray[Any]]:
+    _, sha256 = read_attributes(store, ExposureAttributes)
+    for start in range(0, len(rows), CHUNK_EXPOSURES):
+        counts = read_array(store, "counts", sha256=sha256["counts"], rows=rows[start : start + CHUNK_EXPOSURES])
+        yield thin(counts, probability, rng=rng)

@@ -1,0 +1,386 @@
+"""Study TOML -> `Study`, and `Study` -> its cells: the dose x view x split matrix, in order."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fly64dask.errors import InputError
+
+Split = Literal["train", "test"]
+SPLITS: tuple[Split, ...] = ("train", "test")
+Dose = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["measured"]
+Pixels = Annotated[float, Field(allow_inf_nan=False)]
+SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
+
+
+class Frozen(BaseModel):
+    """A record: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UniformScan(Frozen):
+    """Positions drawn uniformly from a square, x before y, from NumPy's legacy generator."""
+
+    kind: Literal["uniform"]
+    n_exposures: int = Field(ge=1, le=10_000_000)
+    low_px: Pixels
+    high_px: Pixels
+
+    @model_validator(mode="after")
+    def _ordered(self) -> UniformScan:
+        if not self.low_px < self.high_px:
+            raise ValueError(f"low_px {self.low_px:g} is not below high_px {self.high_px:g}; swap or widen them")
+        return self
+
+
+class ListedScan(Frozen):
+    """Positions written out in the study file, order (y, x), px."""
+
+    kind: Literal["listed"]
+    positions_px: tuple[tuple[Pixels, Pixels], ...] = Field(min_length=2)
+
+
+Scan = Annotated[UniformScan | ListedScan, Field(discriminator="kind")]
+
+
+class SyntheticSource(Frozen):
+    """Exposures simulated from the built-in object and probe."""
+
+    kind: Literal["synthetic"]
+    object_shape_px: ShapePx
+    probe_shape_px: ShapePx
+    seed_pair: int = Field(ge=0)
+    scan: Scan
+
+
+class PairSource(Frozen):
+    """Exposures simulated from an NPZ that holds `objectGuess` and `probeGuess`."""
+
+    kind: Literal["pair"]
+    path: str = Field(min_length=1)
+    scan: Scan
+
+
+class MeasuredSource(Frozen):
+    """Measured exposures, as `fly64dask ingest` stored them."""
+
+    kind: Literal["measured"]
+    path: str = Field(min_length=1)
+
+
+Source = Annotated[SyntheticSource | PairSource | MeasuredSource, Field(discriminator="kind")]
+
+
+class BaselineView(Frozen):
+    """Keeps every exposure."""
+
+    name: SafeName
+    rule: Literal["baseline"]
+
+
+class SpacingView(Frozen):
+    """Keeps exposures that lie at least a threshold apart."""
+
+    name: SafeName
+    rule: Literal["min_spacing"]
+    threshold_px: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    overlap_fraction: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
+    patch_size_px: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SpacingView:
+        by_overlap = self.overlap_fraction is not None and self.patch_size_px is not None
+        partial = (self.overlap_fraction is None) != (self.patch_size_px is None)
+        if partial or by_overlap == (self.threshold_px is not None):
+            raise ValueError("give either threshold_px, or both overlap_fraction and patch_size_px")
+        return self
+
+    @property
+    def spacing_threshold_px(self) -> float:
+        """Minimum spacing in px: S = (1 - f) N (the fly64 study design)."""
+        if self.threshold_px is not None:
+            return self.threshold_px
+        assert self.overlap_fraction is not None and self.patch_size_px is not None
+        # (1 - 0.7) 128 is 38.400000000000006 in binary; 1e-9 px is far below any stage.
+        return round((1.0 - self.overlap_fraction) * self.patch_size_px, 9)
+
+
+View = Annotated[BaselineView | SpacingView, Field(discriminator="rule")]
+
+
+class SplitRule(Frozen):
+    """Where the field of view is cut: train below min + fraction (max - min), test at or above."""
+
+    axis: Literal["y", "x"] = "y"
+    fraction: float = Field(default=0.5, gt=0, lt=1)
+
+
+class Seeds(Frozen):
+    """Every random stream of a study.
+
+    `simulation` draws positions and photons, `subsampling` thins measured counts,
+    `grouping` orders exposures into minibatches. Defaults: the fly64 study design.
+    """
+
+    simulation: int = Field(default=42, ge=0, le=2**32 - 1)
+    grouping: int = Field(default=123, ge=0, le=2**32 - 1)
+    subsampling: int = Field(default=456, ge=0, le=2**32 - 1)
+
+
+class OverlapMeasure(Frozen):
+    """How measured overlap is reported: K nearest neighbours, discs of one diameter."""
+
+    n_neighbours: int = Field(default=6, ge=1, le=64)
+    diameter_px: float = Field(gt=0, allow_inf_nan=False)
+
+
+class Recipe(Frozen):
+    """Every engine setting that can change a number. Defaults: the fly64 study design."""
+
+    algorithm: Literal["LSQML"] = "LSQML"
+    n_epochs: int = Field(default=100, ge=1, le=1_000_000)
+    batch_size: int = Field(default=96, ge=1, le=1_000_000)
+    noise_model: Literal["gaussian", "poisson"] = "gaussian"
+    optimise_probe: bool = True
+    on_degenerate: Literal["fail", "guarded"] = "fail"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class Study(Frozen):
+    """One study file: what is exposed, selected and reconstructed."""
+
+    schema_version: Literal[1]
+    name: SafeName
+    doses_photons: tuple[Dose, ...] = Field(min_length=1)
+    source: Source
+    views: tuple[View, ...] = Field(min_length=1)
+    split: SplitRule = SplitRule()
+    seeds: Seeds = Seeds()
+    overlap: OverlapMeasure
+    recipe: Recipe = Recipe()
+
+    @field_validator("doses_photons")
+    @classmethod
+    def _distinct_doses(cls, doses: tuple[Dose, ...]) -> tuple[Dose, ...]:
+        _refuse_repeats("dose", [dose_name(dose) for dose in doses])
+        return doses
+
+    @field_validator("views")
+    @classmethod
+    def _distinct_views(cls, views: tuple[View, ...]) -> tuple[View, ...]:
+        _refuse_repeats("view", [view.name for view in views])
+        return views
+
+    @model_validator(mode="after")
+    def _measured_dose_has_a_measurement(self) -> Study:
+        if "measured" in self.doses_photons and self.source.kind != "measured":
+            raise ValueError(
+                f"dose 'measured' needs source.kind = \"measured\", found {self.source.kind!r}; write the dose in photons"
+            )
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One (dose, view, split) of a study."""
+
+    dose: float | Literal["measured"]
+    view: str
+    split: Split
+
+    @property
+    def name(self) -> str:
+        """The cell as its directory under the run: `dose_1000/sparse/train`."""
+        return f"{dose_name(self.dose)}/{self.view}/{self.split}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which cells of a matrix to run; empty means all."""
+
+    dose: tuple[float | Literal["measured"], ...] = ()
+    view: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    gridsize: tuple[int, ...] = ()
+
+
+def dose_name(dose: float | str) -> str:
+    """Name a dose's directory; distinct doses have distinct names.
+
+    Parameters
+    ----------
+    dose : float or "measured"
+        Photons per exposure.
+
+    Returns
+    -------
+    str
+        `dose_1000`, `dose_1500.5`, `dose_1e+22`, `dose_measured`: Python's shortest decimal
+        that reads back as the same float, without a trailing `.0`.
+    """
+    return f"dose_{dose}" if isinstance(dose, str) else f"dose_{repr(float(dose)).removesuffix('.0')}"
+
+
+def cells(study: Study) -> tuple[Cell, ...]:
+    """List the matrix: dose outermost, then view, then split.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+
+    Returns
+    -------
+    tuple of Cell
+        `len(doses) * len(views) * 2` cells in the order every table of the project uses.
+    """
+    return tuple(
+        Cell(dose=dose, view=view.name, split=split)
+        for dose in study.doses_photons
+        for view in study.views
+        for split in SPLITS
+    )
+
+
+def gridsize(view: BaselineView | SpacingView) -> int:
+    """Group size by which the original study filtered its views: 1 for a baseline, else 2."""
+    return 1 if view.rule == "baseline" else 2
+
+
+def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
+    """Say for each filtered-out cell which filter left it out.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    filters : Filters
+        Wanted values; a value the study does not have is an error.
+
+    Returns
+    -------
+    dict of Cell to str
+        Cells that do not run, each with its reason; empty when nothing is filtered.
+
+    Raises
+    ------
+    InputError
+        If a filter names a dose, view, split or gridsize that the study does not have.
+    """
+    sizes = {view.name: gridsize(view) for view in study.views}
+    known: dict[str, Iterable[Any]] = {
+        "dose": study.doses_photons,
+        "view": sizes,
+        "split": SPLITS,
+        "gridsize": sorted(set(sizes.values())),
+    }
+    for key, values in known.items():
+        for wanted in getattr(filters, key):
+            if wanted not in values:
+                raise InputError(
+                    f"filter --{key} {_plain(wanted)}: study {study.name!r} has {', '.join(map(_plain, values))}",
+                    remedy="give one of these",
+                )
+    reasons: dict[Cell, str] = {}
+    for cell in cells(study):
+        found = {"dose": cell.dose, "view": cell.view, "split": cell.split, "gridsize": sizes[cell.view]}
+        for key, value in found.items():
+            wanted = getattr(filters, key)
+            if wanted and value not in wanted:
+                reasons[cell] = f"{key} {_plain(value)} is not in --{key} {' '.join(map(_plain, wanted))}"
+                break
+    return reasons
+
+
+def parse_study(text: str, *, origin: str) -> Study:
+    """Read a study from TOML text.
+
+    Parameters
+    ----------
+    text : str
+        The file's content.
+    origin : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    Study
+        The checked study.
+
+    Raises
+    ------
+    InputError
+        Naming every wrong key with its value and a remedy.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InputError(f"read study {origin}: not valid TOML: {error}", remedy="correct that line") from error
+    try:
+        return Study.model_validate(document)
+    except ValidationError as error:
+        faults = "\n".join(f"  {_describe_fault(dict(fault))}" for fault in error.errors(include_url=False))
+        raise InputError(f"read study {origin}:\n{faults}", remedy="") from error
+
+
+def digest(document: Any) -> str:
+    """SHA-256 of a JSON document with sorted keys: equal content, equal digest.
+
+    Parameters
+    ----------
+    document : JSON-like
+        Numbers, strings, lists and dicts.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_repeats(what: str, names: list[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{what} {repeated[0]!r} is given {names.count(repeated[0])} times; keep it once")
+
+
+def _plain(value: object) -> str:
+    return f"{value:.15g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+
+
+def _describe_fault(fault: dict[str, Any]) -> str:
+    """One line for one wrong key: where, what was found, what is needed, what to do."""
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+    found = _shorten(fault["input"])
+    if fault["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys()), n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{key} = {found}: unknown key{hint}; remove it or see `fly64dask schema`"
+    if fault["type"] == "missing":
+        return f"{key}: missing; add it (see `fly64dask schema`)"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{key or 'study'} = {found}: {message[0].lower()}{message[1:]}; correct it (see `fly64dask schema`)"
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _known_keys() -> set[str]:
+    schema = Study.model_json_schema()
+    return set(schema["properties"]).union(*(part.get("properties", {}) for part in schema["$defs"].values()))
