@@ -108,11 +108,9 @@ def status(run_directory: Path, as_json: bool) -> None:
     if as_json:
         _print_json({"study": study.name, "states": count_states(study, rows), "cells": _rows_json(rows)})
         return
-    from rich.console import Console
+    from fly64dask.terminal import failure_lines, make_console, matrix_table
 
-    from fly64dask.terminal import failure_lines, matrix_table
-
-    console = Console()
+    console = make_console()
     console.print(matrix_table(study, rows))
     for line in failure_lines(rows):
         console.print(line, soft_wrap=True)
@@ -250,13 +248,11 @@ def main() -> NoReturn:
 def _run(
     study: Study, filters: Filters, out: Path, *, where: str, workers: int | None, allow_missing: bool
 ) -> None:
-    from rich.console import Console
-
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
-    from fly64dask.terminal import RunDisplay, failure_lines, matrix_table
+    from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table
 
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     layout = RunLayout(out)
     n_cells = len(cells(study)) - len(skip_reasons(study, filters))
     with RunDisplay(console, n_cells) as display:
@@ -286,11 +282,9 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     if as_json:
         _print_json({"study": study.name, "cells": _rows_json(plan)})
         return
-    from rich.console import Console
+    from fly64dask.terminal import make_console, plan_table
 
-    from fly64dask.terminal import plan_table
-
-    Console().print(plan_table(plan))
+    make_console().print(plan_table(plan))
 
 
 def _rows_json(rows: Any) -> list[dict[str, Any]]:

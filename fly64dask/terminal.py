@@ -23,6 +23,12 @@ STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
 
 
+def make_console(*, stderr: bool = False) -> Console:
+    """Console of this terminal; 120 columns where there is none, so that tables stay whole."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=120)
+
+
 class RunDisplay:
     """Live bars on a terminal, one line per finished cell elsewhere.
 
