@@ -84,9 +84,7 @@ def crop_to_frame(
     return reference, known
 
 
-def remove_phase_ramp(
-    ratio: NDArray[Any], inside: NDArray[np.bool_], *, n_rounds: int = 5
-) -> NDArray[np.float64]:
+def remove_phase_ramp(ratio: NDArray[Any], inside: NDArray[np.bool_], *, n_rounds: int = 5) -> NDArray[np.float64]:
     """Phase of an image with its global phase and linear ramp fitted and removed.
 
     Parameters
@@ -109,11 +107,11 @@ def remove_phase_ramp(
     not wrap for slopes below pi rad / px; least squares refine it. Far-field data determine
     the object only up to both.
     """
-    y, x = np.indices(ratio.shape)
+    y, x = np.mgrid[: ratio.shape[0], : ratio.shape[1]]
     rest = np.where(inside, ratio, 0)
     slope_y = np.angle(np.sum(rest[1:] * np.conj(rest[:-1])))
     slope_x = np.angle(np.sum(rest[:, 1:] * np.conj(rest[:, :-1])))
-    phase = np.angle(ratio * np.exp(-1j * (slope_y * y + slope_x * x)))
+    phase: Any = np.angle(ratio * np.exp(-1j * (slope_y * y + slope_x * x)))
     mean = np.angle(np.sum(np.exp(1j * phase[inside])))
     phase = np.angle(np.exp(1j * (phase - mean)))
     terms = np.stack([np.ones(inside.sum()), y[inside], x[inside]], axis=1)

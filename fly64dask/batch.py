@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
+from dask.base import annotate
 from dask.delayed import Delayed, delayed
 from distributed import as_completed, get_worker
 
-from fly64dask.cell import CellOutcome, Failure, commit_lost, guarded, run_cell
+from fly64dask.cell import commit_lost, guarded, run_cell
 from fly64dask.errors import failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
+from fly64dask.outcome import CellOutcome, CellProgress, Failure
 from fly64dask.runs import read_row
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.study import Cell, Dose, Split, Study, cells, dose_name
@@ -29,17 +31,7 @@ PROGRESS_TOPIC = "fly64dask-progress"
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellProgress:
-    """One epoch of one cell, as it happens."""
-
-    cell: Cell
-    epoch: int
-    n_epochs: int
-    loss: float
-
-
-Notify = Callable[["CellProgress | CellOutcome"], None]
+Notify = Callable[[CellProgress | CellOutcome], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +82,7 @@ def build_graph(study: Study, wanted: Sequence[Cell], layout: RunLayout, *, use_
             selected[cell.view, split] = delayed(select_task)(
                 study, cell.view, split, root, prepared, dask_key_name=key
             )
-        with dask.annotate(resources={"GPU": 1}) if use_gpu else contextlib.nullcontext():
+        with annotate(resources={"GPU": 1}) if use_gpu else contextlib.nullcontext():
             cell_tasks[cell] = delayed(cell_task)(
                 study,
                 cell,
@@ -147,7 +139,7 @@ def run_graph(
     client.subscribe_topic(PROGRESS_TOPIC, subscribed)
     # With fusing on, the annotations that send cells to GPUs would be dropped.
     with dask.config.set({"optimization.fuse.delayed": False}):
-        futures: list[Future] = client.compute([*graph.cell_tasks.values(), graph.manifest_rows])
+        futures: list[Future[Any]] = client.compute([*graph.cell_tasks.values(), graph.manifest_rows])
     try:
         by_key = dict(zip([future.key for future in futures], [*graph.cell_tasks, None], strict=True))
         outcomes: dict[Cell, CellOutcome] = {}
@@ -184,9 +176,7 @@ def select_task(study: Study, view: str, split: Split, root: str, prepared: Fail
     )
 
 
-def cell_task(
-    study: Study, cell: Cell, root: str, exposed: Failure | None, selected: Failure | None
-) -> CellOutcome:
+def cell_task(study: Study, cell: Cell, root: str, exposed: Failure | None, selected: Failure | None) -> CellOutcome:
     """Worker task: reconstruct one cell and commit its record."""
     worker = get_worker()
 
@@ -208,7 +198,7 @@ def merge_task(parts: Sequence[tuple[ManifestRow, ...]]) -> tuple[ManifestRow, .
     return tuple(row for part in parts for row in part)
 
 
-def _take_outcome(future: Future, study: Study, cell: Cell, layout: RunLayout) -> CellOutcome:
+def _take_outcome(future: Future[Any], study: Study, cell: Cell, layout: RunLayout) -> CellOutcome:
     error = future.exception()
     if error is None:
         outcome: CellOutcome = future.result()

@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from fly64dask.dataset import (
 from fly64dask.errors import FailureKind, IntegrityError, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.metrics import TruthMetrics, compare_with_truth
+from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.provenance import host_name, software_versions, utc_now
 from fly64dask.reconstruction import Exposures, Progress, is_degenerate, refuse_dark, refuse_degenerate
 from fly64dask.record import CellRecord, committed_attempt, next_attempt, read_record, write_record
@@ -34,25 +34,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ENGINE_PACKAGES = ("ptychi", "torch")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why something could not be done: a named kind and a message for a person."""
-
-    kind: FailureKind
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellOutcome:
-    """What a cell's task returns to the scheduler; the record on disk is the result."""
-
-    cell: Cell
-    failure: Failure | None
-    seconds: float
-    was_done: bool = False
-    committed: bool = True
 
 
 def guarded(work: Callable[[], None], *, what: str) -> Failure | None:
@@ -176,9 +157,7 @@ class _CellInputs:
         kept = read_array(self.view_group, "kept_indices", sha256=self.sha256["kept_indices"])
         return Exposures(
             counts=read_array(self.exposure_group, "counts", sha256=self.sha256["counts"], rows=kept),
-            positions_px=read_array(
-                self.exposure_group, "positions_px", sha256=self.sha256["positions_px"], rows=kept
-            ),
+            positions_px=read_array(self.exposure_group, "positions_px", sha256=self.sha256["positions_px"], rows=kept),
             probe_guess=read_array(self.exposure_group, "probe_guess", sha256=self.sha256["probe_guess"]),
         )
 

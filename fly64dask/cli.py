@@ -17,7 +17,7 @@ from fly64dask.study import Filters, Frozen, Recipe, Study, cells, parse_study, 
 EXIT_FAILED_CELL, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 
-class DoseType(click.ParamType):
+class DoseType(click.ParamType[Any]):
     """A number of photons, or `measured`."""
 
     name = "photons"
@@ -41,7 +41,7 @@ def example(text: str) -> str:
 @click.version_option(__version__, prog_name="fly64dask")
 @click.option("-v", "--verbose", is_flag=True, help="Log each change of state to standard error.")
 def cli(verbose: bool) -> None:
-    """Run the dose x view x split matrix of a ptychography study.
+    r"""Run the dose x view x split matrix of a ptychography study.
 
     \b
     Exit codes: 0 all cells done, 1 a cell failed, 2 bad input, 130 interrupted.
@@ -51,7 +51,13 @@ def cli(verbose: bool) -> None:
 
 @cli.command(epilog=example("fly64dask run data/demo.toml --out runs/demo --view sparse --dry-run"))
 @click.argument("study_file", metavar="STUDY", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--out", required=True, metavar="RUN", type=click.Path(file_okay=False, path_type=Path), help="Run directory: made, or continued.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="RUN",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run directory: made, or continued.",
+)
 @click.option("--dose", multiple=True, type=DoseType(), help="Only this dose; repeatable.")
 @click.option("--view", multiple=True, help="Only this view; repeatable.")
 @click.option("--split", multiple=True, type=click.Choice(["train", "test"]), help="Only this split; repeatable.")
@@ -100,7 +106,7 @@ def status(run_directory: Path, as_json: bool) -> None:
     """Show a run's matrix from its records on disk."""
     from fly64dask.layout import RunLayout
     from fly64dask.manifest import count_states
-    from fly64dask.runs import read_run_study, read_rows
+    from fly64dask.runs import read_rows, read_run_study
 
     layout = RunLayout(run_directory.resolve())
     study = read_run_study(layout)
@@ -138,7 +144,9 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
 
 @cli.command(epilog=example("fly64dask export runs/demo --dose 1000 --split train --view dense --out dense.npz"))
 @click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="NPZ to make.")
+@click.option(
+    "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="NPZ to make."
+)
 @click.option("--dose", type=DoseType(), help="Dose of a run.")
 @click.option("--split", type=click.Choice(["train", "test"]), help="Split of a run.")
 @click.option("--view", help="Keep this view's exposures only.")
@@ -166,9 +174,7 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
 
 
 @cli.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
-@click.argument(
-    "document", type=click.Choice(["study", "manifest", "skip-summary", "record"]), default="study"
-)
+@click.argument("document", type=click.Choice(["study", "manifest", "skip-summary", "record"]), default="study")
 def schema(document: str) -> None:
     """Print the JSON schema of a study file or of a file in a run directory."""
     from fly64dask.manifest import Manifest, SkipSummary
@@ -245,9 +251,7 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _run(
-    study: Study, filters: Filters, out: Path, *, where: str, workers: int | None, allow_missing: bool
-) -> None:
+def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int | None, allow_missing: bool) -> None:
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
     from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table

@@ -142,9 +142,7 @@ def whole_array(name: str, values: NDArray[Any], *, units: str, axes: Sequence[s
     )
 
 
-def counts_array(
-    shape: tuple[int, int, int], dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]
-) -> ArraySource:
+def counts_array(shape: tuple[int, int, int], dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]) -> ArraySource:
     """Describe photon counts that arrive in batches of any length.
 
     Parameters
@@ -279,9 +277,7 @@ def read_attributes(directory: Path, model: type[Attributes]) -> tuple[Attribute
         ) from error
 
 
-def read_array(
-    directory: Path, name: str, *, sha256: str, rows: NDArray[np.int64] | None = None
-) -> NDArray[Any]:
+def read_array(directory: Path, name: str, *, sha256: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
     """Read an array, or some of its rows, and check every byte it came from.
 
     Parameters
@@ -397,9 +393,7 @@ def _array_digest(shape: tuple[int, ...], dtype: np.dtype[Any], blocks: list[str
     return digest({"shape": list(shape), "dtype": np.dtype(dtype).str, "blocks": blocks})
 
 
-def _regroup(
-    blocks: Iterable[NDArray[Any]], length: int, dtype: np.dtype[Any]
-) -> Iterable[NDArray[Any]]:
+def _regroup(blocks: Iterable[NDArray[Any]], length: int, dtype: np.dtype[Any]) -> Iterable[NDArray[Any]]:
     """Join batches of any length into blocks of one length, checked against a narrower dtype."""
     limit = np.iinfo(dtype).max
     waiting: list[NDArray[Any]] = []

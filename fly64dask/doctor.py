@@ -1,4 +1,4 @@
-"""This machine -> what works here and what does not, for a study to run."""
+"""A machine -> what works here and what does not, for a study to run."""
 
 from __future__ import annotations
 

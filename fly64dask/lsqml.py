@@ -7,11 +7,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-# A job script's rank variables make pty-chi start torch.distributed and fail.
-for _variable in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-    os.environ.pop(_variable, None)
-
 import torch
 from ptychi.api.enums import BatchingModes, Devices, NoiseModels
 from ptychi.api.options.lsqml import LSQMLOptions
@@ -65,6 +60,9 @@ def reconstruct(exposures: Exposures, recipe: Recipe, *, seed: int, progress: Pr
     dtype, FFT precision and default device are global to the process in pty-chi: one call at a
     time. It computes on one thread, on which a run is reproducible to the bit.
     """
+    # A job script's rank variables would make pty-chi start torch.distributed and fail.
+    for variable in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        os.environ.pop(variable, None)
     torch.set_num_threads(1)
     device = take_device(recipe.device)
     guarded = is_degenerate(exposures.positions_px)

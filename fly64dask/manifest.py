@@ -192,9 +192,7 @@ def make_manifest(
         study=study.name,
         study_digest=study_digest,
         roots=Roots(run=str(layout.root), exposures=str(layout.store)),
-        filters=ManifestFilters(
-            dose=filters.dose, view=filters.view, split=filters.split, gridsize=filters.gridsize
-        ),
+        filters=ManifestFilters(dose=filters.dose, view=filters.view, split=filters.split, gridsize=filters.gridsize),
         total_jobs=len(cells(study)),
         filtered_jobs=len(wanted),
         jobs=tuple(
@@ -213,9 +211,7 @@ def make_manifest(
     )
 
 
-def make_skip_summary(
-    reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], *, timestamp: str
-) -> SkipSummary:
+def make_skip_summary(reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], *, timestamp: str) -> SkipSummary:
     """List the cells that this run left out and those that cannot be selected.
 
     Parameters

@@ -124,7 +124,7 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
         return {"n_exposures": len(positions), "warning": f"not_selectable: {error}"}
     found = describe_view(study, view_name, split, positions, selection)
     shape, _ = object_frame(positions[selection.kept], inputs.diffraction_shape_px)
-    planned = {
+    planned: dict[str, object] = {
         "n_exposures": len(positions),
         "n_kept": len(selection.kept),
         "predicted_memory_bytes": predicted_memory_bytes(

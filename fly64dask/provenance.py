@@ -1,4 +1,4 @@
-"""This installation -> the versions, commit and host that are stored with each result."""
+"""An installation -> the versions, commit and host that are stored with each result."""
 
 from __future__ import annotations
 

@@ -171,4 +171,6 @@ def write_record(directory: Path, record: CellRecord) -> None:
 
 
 def _damaged(path: Path, what: str) -> IntegrityError:
-    return IntegrityError(f"record {path} {what}", remedy="run the study again: the cell is redone, this one kept in history")
+    return IntegrityError(
+        f"record {path} {what}", remedy="run the study again: the cell is redone, this one kept in history"
+    )

@@ -147,7 +147,7 @@ def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) 
                 n_accepted=len(kept),
                 n_rejected=n_exposures - len(kept),
                 acceptance_rate=rates[strategy],
-                selection_strategy=strategy,  # type: ignore[arg-type]  # the two keys above
+                selection_strategy=strategy,
                 geometry_acceptance_bound=bound,
                 effective_min_acceptance=needed,
             )

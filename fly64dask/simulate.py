@@ -64,7 +64,8 @@ def synthetic_pair(object_shape_px: tuple[int, int], probe_shape_px: tuple[int, 
     The object has smooth phase, sharp-edged discs and weak absorption: about 0.3 rad rms, with
     content at all spatial frequencies. The probe is a soft disc of 0.45 N diameter, dark at the
     array's edge, defocused so that its phase turns by 0.5 cycles per px at the rim: that fills
-    the detector without aliasing, and LSQML converges several times faster than in focus. Our choice: the measured fly64 pair is not public.
+    the detector without aliasing, and LSQML converges several times faster than in focus. Our
+    choice: the measured fly64 pair is not public.
     """
     rng = np.random.default_rng(seed)
     height, width = object_shape_px
@@ -141,8 +142,9 @@ def check_coverage(pair: Pair, positions_px: NDArray[np.float64]) -> None:
     if outside.any():
         bad = int(np.flatnonzero(outside)[0])
         raise InputError(
-            f"simulate: position {bad} (y, x) = {positions_px[bad].tolist()} px puts a probe of {tuple(size.tolist())} px "
-            f"outside an object of {tuple(shape.tolist())} px, needed y in [{low[0]}, {high[0]}], x in [{low[1]}, {high[1]}]",
+            f"simulate: position {bad} (y, x) = {positions_px[bad].tolist()} px puts a probe of "
+            f"{tuple(size.tolist())} px outside an object of {tuple(shape.tolist())} px, "
+            f"needed y in [{low[0]}, {high[0]}] and x in [{low[1]}, {high[1]}]",
             remedy="move the scan or enlarge the object",
         )
 
@@ -195,7 +197,8 @@ def diffraction_intensity(waves: ComplexArray) -> NDArray[np.float32]:
         light as its exit wave (Parseval).
     """
     far = scipy.fft.fft2(waves, norm="ortho")
-    return scipy.fft.fftshift(far.real**2 + far.imag**2, axes=(-2, -1))
+    intensity: NDArray[np.float32] = scipy.fft.fftshift(far.real**2 + far.imag**2, axes=(-2, -1))
+    return intensity
 
 
 def intensity_batches(

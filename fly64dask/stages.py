@@ -103,7 +103,7 @@ def read_inputs(study: Study) -> ScanInputs:
     for dose in study.doses_photons:
         dose_in_photons(dose, inputs.own_dose_photons)
     for split in ("train", "test"):
-        if len(split_indices(inputs.positions_px, study.split, split)) == 0:  # type: ignore[arg-type]
+        if len(split_indices(inputs.positions_px, study.split, split)) == 0:
             raise InputError(
                 f"split {split} of study {study.name!r} at {study.split.axis} = "
                 f"{split_boundary_px(inputs.positions_px, study.split):g} px holds no exposure",
@@ -157,7 +157,11 @@ def prepare_scan(study: Study, layout: RunLayout) -> None:
     if inputs.pair is not None:
         pair = inputs.pair
         _ensure_group(
-            layout.truth_group, TruthAttributes, inputs.source_digest, layout, lambda work: _write_truth(work, pair, inputs)
+            layout.truth_group,
+            TruthAttributes,
+            inputs.source_digest,
+            layout,
+            lambda work: _write_truth(work, pair, inputs),
         )
     _ensure_group(
         layout.scan_group, ScanAttributes, inputs.source_digest, layout, lambda work: _write_scan(work, study, inputs)
@@ -336,7 +340,7 @@ def _make_simulated(study: Study) -> ScanInputs:
     else:
         if any(p > o for p, o in zip(source.probe_shape_px, source.object_shape_px, strict=True)):
             raise InputError(
-                f"source.probe_shape_px = {source.probe_shape_px}: larger than object_shape_px {source.object_shape_px}",
+                f"source.probe_shape_px = {source.probe_shape_px}: over object {source.object_shape_px}",
                 remedy="enlarge the object or shrink the probe",
             )
         pair = synthetic_pair(source.object_shape_px, source.probe_shape_px, seed=source.seed_pair)

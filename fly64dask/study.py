@@ -187,7 +187,7 @@ class Study(Frozen):
     def _measured_dose_has_a_measurement(self) -> Study:
         if "measured" in self.doses_photons and self.source.kind != "measured":
             raise ValueError(
-                f"dose 'measured' needs source.kind = \"measured\", found {self.source.kind!r}; write the dose in photons"
+                f"dose 'measured' needs a measured source, found kind {self.source.kind!r}; write the dose in photons"
             )
         return self
 

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fly64dask.manifest import ManifestRow, count_states
+from fly64dask.outcome import CellOutcome, CellProgress
 from fly64dask.study import SPLITS, Study, dose_name
 
 if TYPE_CHECKING:
-    from fly64dask.batch import CellOutcome, CellProgress
     from fly64dask.plan import PlannedCell
     from fly64dask.study import Cell
 
@@ -75,10 +75,10 @@ class RunDisplay:
         event : CellProgress or CellOutcome
             An epoch of a running cell, or a cell's end.
         """
-        if hasattr(event, "epoch"):
-            self._show_epoch(event)
+        if isinstance(event, CellOutcome):
+            self._show_outcome(event)
         else:
-            self._show_outcome(event)  # type: ignore[arg-type]  # the other of the two
+            self._show_epoch(event)
 
     def _show_epoch(self, event: CellProgress) -> None:
         if event.cell not in self._running:

@@ -13,6 +13,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from fly64dask.alignment import illuminated_area, illumination, remove_phase_ramp
 from fly64dask.dataset import (
@@ -38,7 +40,7 @@ def main() -> None:
     draw(read_run_study(layout), layout).savefig(arguments.out, dpi=110, bbox_inches="tight")
 
 
-def draw(study: Study, layout: RunLayout) -> plt.Figure:
+def draw(study: Study, layout: RunLayout) -> Figure:
     """Draw the matrix of phases, in rad, on one scale."""
     columns: list[tuple[float | str, Split]] = [(dose, split) for dose in study.doses_photons for split in SPLITS]
     figure, axes = plt.subplots(
@@ -68,7 +70,7 @@ def caption(row: ManifestRow | None) -> str:
     return f"n = {row.n_kept}" + (f", error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else "")
 
 
-def phase_of(layout: RunLayout, cell: Cell) -> np.ndarray:
+def phase_of(layout: RunLayout, cell: Cell) -> NDArray[np.float64]:
     """Phase of a cell's object inside its illuminated area, ramp removed, rad; NaN outside."""
     group, exposures, view = (
         layout.reconstruction_group(cell),

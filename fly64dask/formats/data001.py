@@ -242,9 +242,7 @@ def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
             f"read {path}: probe {parts['probeGuess'].shape} is larger than object {parts['objectGuess'].shape} px",
             remedy="give an object that the probe can scan",
         )
-    return Pair(
-        object_truth=parts["objectGuess"].astype(np.complex64), probe=parts["probeGuess"].astype(np.complex64)
-    )
+    return Pair(object_truth=parts["objectGuess"].astype(np.complex64), probe=parts["probeGuess"].astype(np.complex64))
 
 
 def write_data001(path: Path, scan: RawScan) -> None:

@@ -85,7 +85,9 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Any]:
             remedy="give an .npz or .npz.bz2 file",
         ) from error
     if not isinstance(loaded, np.lib.npyio.NpzFile):
-        raise InputError(f"read {path}: a single array, needed an NPZ with named arrays", remedy="save it with np.savez")
+        raise InputError(
+            f"read {path}: a single array, needed an NPZ with named arrays", remedy="save it with np.savez"
+        )
     return loaded
 
 

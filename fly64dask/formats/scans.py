@@ -30,5 +30,5 @@ def read_scan(path: Path, options: ReadOptions) -> RawScan:
         If the file is missing, damaged, ambiguous or of no known format.
     """
     arrays = load_arrays(path, allow_pickle=options.allow_pickle)
-    reader = read_tike if TIKE_KEYS <= set(arrays) else read_data001
+    reader = read_tike if set(arrays) >= TIKE_KEYS else read_data001
     return reader(path, arrays, options)

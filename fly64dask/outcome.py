@@ -1,0 +1,37 @@
+"""How a cell is doing and how it ended, in words small enough to send through a scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fly64dask.errors import FailureKind
+from fly64dask.study import Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something could not be done: a named kind and a message for a person."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOutcome:
+    """What a cell's task returns; the record on disk is the result."""
+
+    cell: Cell
+    failure: Failure | None
+    seconds: float
+    was_done: bool = False
+    committed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellProgress:
+    """One epoch of one cell, as it happens."""
+
+    cell: Cell
+    epoch: int
+    n_epochs: int
+    loss: float
