@@ -1,0 +1,51 @@
+"""Shared fixtures: the small scan of the study's record, and the way to run the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+STAR_FILE = ROOT.parent / "shared" / "data" / "siemens-star-small.npz.bz2"
+
+
+@pytest.fixture(scope="session")
+def canonical_positions_px() -> np.ndarray:
+    """Positions of the canonical study, (10304, 2), order (y, x): written out, not by our code."""
+    np.random.seed(42)
+    x = np.random.uniform(64, 400, 10304)
+    y = np.random.uniform(64, 400, 10304)
+    return np.stack([y, x], axis=1)
+
+
+@pytest.fixture
+def fly64dask(tmp_path):
+    """Run `python -m fly64dask ...` in a process of its own, as a user does."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, timeout: float = 600, **environment: str):
+        return subprocess.run(
+            [sys.executable, "-m", "fly64dask", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            timeout=timeout,
+            env={**os.environ, **environment},
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def star_file() -> Path:
+    """The measured scan beside the checkout; in CI it must be there."""
+    if not STAR_FILE.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI needs the measured scan {STAR_FILE}")
+        pytest.skip(f"no measured scan at {STAR_FILE}")
+    return STAR_FILE

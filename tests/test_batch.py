@@ -1,0 +1,244 @@
+"""The graph on a real LocalCluster: every cell accounted for, lost workers and bad clusters named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import dask
+import pytest
+from distributed import Client, LocalCluster
+
+from fly64dask.batch import build_graph, run_graph
+from fly64dask.cluster import check_workers, connect
+from fly64dask.errors import ResourceError
+from fly64dask.layout import RunLayout
+from fly64dask.outcome import CellOutcome, CellProgress
+from fly64dask.record import read_record
+from fly64dask.runs import write_run_study
+from fly64dask.study import Cell, cells, parse_study
+
+pytestmark = pytest.mark.cluster
+
+STUDY_TEXT = """
+schema_version = 1
+name = "tiny"
+doses_photons = [1e4, 1e5]
+views = [
+    {name = "all", rule = "baseline"},
+    {name = "few", rule = "min_spacing", threshold_px = 12.0},
+    {name = "one", rule = "min_spacing", threshold_px = 60.0},
+]
+overlap = {diameter_px = 10.0}
+recipe = {n_epochs = 3, batch_size = 16, device = "cpu"}
+[source]
+kind = "synthetic"
+object_shape_px = [72, 72]
+probe_shape_px = [24, 24]
+seed_pair = 1
+scan = {kind = "uniform", n_exposures = 60, low_px = 12, high_px = 60}
+"""
+STUDY = parse_study(STUDY_TEXT, origin="tiny.toml")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One whole run: its layout, outcomes, rows and events."""
+    layout = RunLayout(tmp_path_factory.mktemp("batch") / "run with a space")
+    layout.root.mkdir()
+    events = []
+    with connect("local", device="cpu", n_workers=2, n_cells=12) as client:
+        use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
+        graph = build_graph(STUDY, cells(STUDY), layout, use_gpu=use_gpu)
+        outcomes, rows = run_graph(client, graph, STUDY, layout, events.append)
+        ports = client.scheduler_info()["services"], client.scheduler.address
+    return layout, outcomes, rows, events, ports, graph
+
+
+def test_run_graph_returns_an_outcome_for_every_cell(finished):
+    assert set(finished[1]) == set(cells(STUDY))
+
+
+def test_run_graph_returns_rows_in_the_studys_order(finished):
+    assert [row.cell for row in finished[2]] == list(cells(STUDY))
+
+
+def test_run_graph_fails_the_degenerate_cells_and_no_other(finished):
+    states = {row.cell.view: set() for row in finished[2]}
+    for row in finished[2]:
+        states[row.cell.view].add((row.state, row.failure_kind))
+    assert states == {
+        "all": {("completed", None)},
+        "few": {("completed", None)},
+        "one": {("failed", "degenerate_scan")},
+    }
+
+
+def test_run_graph_notifies_of_epochs_and_outcomes(finished):
+    events = finished[3]
+    seen = {event.epoch for event in events if isinstance(event, CellProgress)}
+    assert seen == {1, 2, 3}
+    assert sum(isinstance(event, CellOutcome) for event in events) == 12
+
+
+def test_run_graph_gives_views_the_same_exposures_at_every_dose(finished):
+    by_dose = [{(row.view, row.split): row.n_kept for row in finished[2] if row.dose == dose} for dose in (1e4, 1e5)]
+    assert by_dose[0] == by_dose[1]
+
+
+def test_connect_listens_on_loopback_alone(finished):
+    assert finished[4][1].startswith("tcp://127.0.0.1:")
+
+
+def test_build_graph_exposes_and_selects_once(finished):
+    keys = [str(key) for key in dict(finished[5].manifest_rows.__dask_graph__())]
+    kinds = {kind: sum(key.startswith(kind) for key in keys) for kind in ("prepare", "expose", "select", "reconstruct")}
+    assert kinds == {"prepare": 1, "expose": 4, "select": 6, "reconstruct": 12}
+
+
+def test_build_graph_names_tasks_like_cells(finished):
+    task = finished[5].cell_tasks[Cell(dose=1e4, view="few", split="train")]
+    assert task.key.startswith("reconstruct-dose_10000-few-train-")
+
+
+def test_build_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
+    graph = build_graph(STUDY, cells(STUDY), RunLayout(tmp_path), use_gpu=True)
+    needs = set()
+    for layer in graph.manifest_rows.__dask_graph__().layers.values():
+        resources = (layer.annotations or {}).get("resources")
+        for key in layer:
+            # Dask joins the layers of delayed tasks and keeps annotations as a function of the key.
+            found = resources(key) if callable(resources) else resources
+            needs.add((str(key).split("-")[0], isinstance(found, dict) and found.get("GPU")))
+    assert needs == {
+        ("prepare", False),
+        ("expose", False),
+        ("select", False),
+        ("collect", False),
+        ("reconstruct", 1),
+    }
+
+
+def test_build_graph_is_linear_in_the_number_of_cells(tmp_path):
+    many = STUDY.model_copy(update={"doses_photons": tuple(float(d) for d in range(1, 401))})
+    graph = build_graph(many, cells(many), RunLayout(tmp_path), use_gpu=False)
+    n_tasks = len(dict(graph.manifest_rows.__dask_graph__()))
+    n_leaves = 2400 // 32
+    assert n_tasks == 2400 + 800 + 6 + 1 + n_leaves + 3 + 1
+
+
+def test_fusing_of_delayed_tasks_is_off_by_default():
+    assert not dask.config.get("optimization.fuse.delayed", False)
+
+
+@pytest.mark.slow
+def test_run_graph_names_a_cell_whose_workers_keep_dying(tmp_path):
+    layout = RunLayout(tmp_path)
+    study = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 100000})})
+    victim = Cell(dose=1e4, view="all", split="train")
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        connect("local", device="cpu", n_workers=1, n_cells=2) as client,
+    ):
+
+        def kill_the_worker():
+            for pid in client.run(os.getpid, on_error="return").values():
+                os.kill(pid, signal.SIGKILL)
+
+        def notify(event):
+            # Called on the client's event loop, which must not wait for itself.
+            if isinstance(event, CellProgress) and event.epoch == 2:
+                threading.Thread(target=kill_the_worker, daemon=True).start()
+
+        graph = build_graph(study, [victim], layout, use_gpu=False)
+        outcomes, rows = run_graph(client, graph, study, layout, notify)
+    assert outcomes[victim].failure.kind == "worker_lost"
+    assert read_record(layout, victim).failure_kind == "worker_lost"
+    assert [row.cell for row in rows] == [victim]
+
+
+def test_check_workers_refuses_cuda_when_no_worker_offers_a_gpu(tmp_path):
+    with (
+        connect("local", device="cpu", n_workers=1, n_cells=1) as client,
+        pytest.raises(ResourceError, match="none of 1 workers offers the resource GPU"),
+    ):
+        check_workers(client, device="cuda", run_directory=tmp_path)
+
+
+def test_check_workers_refuses_a_worker_with_two_threads(tmp_path):
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+        pytest.raises(ResourceError, match="has 2 threads, needed 1"),
+    ):
+        check_workers(client, device="cpu", run_directory=tmp_path)
+
+
+def test_check_workers_refuses_a_run_directory_that_workers_cannot_see(tmp_path):
+    with (
+        connect("local", device="cpu", n_workers=1, n_cells=1) as client,
+        pytest.raises(ResourceError, match="does not see"),
+    ):
+        check_workers(client, device="cpu", run_directory=tmp_path / "absent")
+
+
+def test_connect_refuses_an_address_where_nothing_listens():
+    with (
+        pytest.raises(ResourceError, match="no Dask scheduler answers"),
+        connect("tcp://127.0.0.1:1", device="cpu", n_workers=None, n_cells=1),
+    ):
+        pass
+
+
+def test_run_graph_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
+    layout = RunLayout(tmp_path)
+    write_run_study(layout, STUDY)
+    study = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"device": "cuda"})})
+    cell = Cell(dose=1e4, view="few", split="train")
+    settings = {"distributed.nanny.pre-spawn-environ": {"CUDA_VISIBLE_DEVICES": ""}}
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            resources={"GPU": 1},
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        use_gpu = check_workers(client, device="cuda", run_directory=layout.root)
+        run_graph(client, build_graph(study, [cell], layout, use_gpu=use_gpu), study, layout, lambda event: None)
+    assert use_gpu
+    assert read_record(layout, cell).failure_kind == "gpu_missing"
+
+
+def test_workers_compute_on_one_thread():
+    with connect("local", device="cpu", n_workers=1, n_cells=1) as client:
+        (variables,) = client.run(
+            lambda: {k: os.environ.get(k) for k in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+        ).values()
+    assert variables == {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def test_nothing_listens_beyond_loopback():
+    with connect("local", device="cpu", n_workers=1, n_cells=1) as client:
+        (worker_pid,) = client.run(os.getpid).values()
+        listening = _listening_addresses({worker_pid, os.getpid()})
+    assert listening
+    assert listening <= {"127.0.0.1", "::1"}
+
+
+def _listening_addresses(pids: set[int]) -> set[str]:
+    """Addresses of listening TCP sockets of some processes, from psutil (a dependency of distributed)."""
+    import psutil
+
+    time.sleep(0.1)
+    found = set()
+    for pid in pids:
+        for connection in psutil.Process(pid).net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN:
+                found.add(connection.laddr.ip)
+    return found

@@ -1,0 +1,117 @@
+"""The module map: imports point up, heavy libraries stay where they belong, pure modules stay pure."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "fly64dask"
+
+# In order: a module imports only from those above its own. (=) marks pure ones.
+MAP = """
+errors =
+study =
+layout =
+outcome =
+scan =
+selection =
+simulate =
+provenance
+publish
+dataset
+formats.raw
+formats.data001
+formats.tike
+formats.scans
+formats.store
+reconstruction =
+lsqml
+alignment =
+metrics =
+record
+stages
+plan =
+cell
+manifest =
+runs
+batch
+cluster
+driver
+doctor
+terminal
+cli
+"""
+ORDER = [line.split()[0] for line in MAP.split("\n") if line]
+PURE = {line.split()[0] for line in MAP.split("\n") if line.endswith("=")}
+OWNERS = {
+    "zarr": {"dataset"},
+    "ptychi": {"lsqml"},
+    "torch": {"lsqml", "doctor"},
+    "dask": {"batch", "cluster"},
+    "distributed": {"batch", "cluster", "driver"},
+    "dask_jobqueue": {"cluster"},
+    "click": {"cli"},
+    "rich": {"terminal"},
+    "matplotlib": set(),
+}
+# Names that reach a file, a clock, a process or hidden random state.
+IMPURE = {"os", "shutil", "subprocess", "socket", "time", "logging", "tempfile", "datetime", "uuid", "random"}
+SOURCES = {
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", "."): path
+    for path in PACKAGE.rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+}
+
+
+def imported(module: str) -> set[str]:
+    """Every module that a file imports, inside functions and for types too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def test_map_lists_every_module_once():
+    assert sorted(ORDER) == sorted(SOURCES)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_point_up(module):
+    above = {f"fly64dask.{name}" for name in ORDER[: ORDER.index(module)]} | {"fly64dask"}
+    ours = {name for name in imported(module) if name.split(".")[0] == "fly64dask"}
+    assert ours <= above
+
+
+@pytest.mark.parametrize("library", OWNERS)
+def test_library_is_imported_by_its_owners_alone(library):
+    users = {module for module in ORDER if library in {name.split(".")[0] for name in imported(module)}}
+    assert users <= OWNERS[library]
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_pure_module_reaches_no_file_clock_or_process(module):
+    assert not {name.split(".")[0] for name in imported(module)} & IMPURE
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not calls & {"open", "print", "input", "eval", "exec"}
+
+
+def test_exceptions_are_all_caught_in_one_place():
+    places = [
+        (module, node.name)
+        for module, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        for handler in ast.walk(node)
+        if isinstance(handler, ast.ExceptHandler)
+        and (handler.type is None or getattr(handler.type, "id", "") in ("Exception", "BaseException"))
+    ]
+    assert places == [("cell", "guarded")]

@@ -1,0 +1,141 @@
+"""The engine: geometry, reproducibility, refusals and the guarded form, with real pty-chi."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fly64dask.errors import GpuMissingError, NotFiniteError
+from fly64dask.lsqml import reconstruct, take_device
+from fly64dask.metrics import compare_with_truth
+from fly64dask.reconstruction import Exposures
+from fly64dask.simulate import intensity_batches, synthetic_pair
+from fly64dask.study import Recipe
+
+PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
+RECIPE = Recipe(n_epochs=40, batch_size=40, device="cpu")
+
+
+def expose(positions, dose=1e6):
+    (intensity,) = intensity_batches(PAIR, positions, batch=len(positions))
+    scale = dose / intensity.sum(axis=(1, 2)).mean()
+    counts = np.random.default_rng(4).poisson(intensity * scale).astype(np.uint32)
+    return Exposures(counts=counts, positions_px=positions, probe_guess=PAIR.probe[None, None])
+
+
+@pytest.fixture(scope="module")
+def dense():
+    return expose(np.random.default_rng(0).uniform(20, 76, (200, 2)))
+
+
+@pytest.fixture(scope="module")
+def reconstructed(dense):
+    epochs = []
+    result = reconstruct(dense, RECIPE, seed=7, progress=lambda epoch, loss: epochs.append((epoch, loss)))
+    return result, epochs
+
+
+def phase_errors(result, positions_px, origin_px):
+    return compare_with_truth(
+        result.object_recon[0], PAIR.object_truth, origin_px=origin_px, probe=PAIR.probe, positions_px=positions_px
+    )
+
+
+def test_reconstruct_is_far_better_than_a_flat_object(reconstructed, dense):
+    result, _ = reconstructed
+    found = phase_errors(result, dense.positions_px, result.object_origin_px)
+    assert found.phase_rmse_rad < 0.4 * found.flat_phase_rmse_rad
+
+
+def test_reconstruct_puts_the_object_where_the_truth_is(reconstructed, dense):
+    result, _ = reconstructed
+    y, x = result.object_origin_px
+    shifts = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    errors = {s: phase_errors(result, dense.positions_px, (y + s[0], x + s[1])).phase_rmse_rad for s in shifts}
+    assert min(errors, key=errors.__getitem__) == (0, 0)
+
+
+def test_reconstruct_reports_each_epoch_with_its_loss(reconstructed):
+    result, epochs = reconstructed
+    assert [epoch for epoch, _ in epochs] == list(range(1, 41))
+    assert [loss for _, loss in epochs] == result.loss.tolist()
+
+
+def test_reconstruct_lowers_its_loss(reconstructed):
+    result, _ = reconstructed
+    assert result.loss[-1] < 0.5 * result.loss[0]
+
+
+def test_reconstruct_is_the_same_to_the_bit_for_the_same_seed(reconstructed, dense):
+    again = reconstruct(dense, RECIPE, seed=7, progress=lambda *_: None)
+    assert np.array_equal(again.object_recon, reconstructed[0].object_recon)
+
+
+def test_reconstruct_depends_on_the_seed_of_the_minibatches(reconstructed, dense):
+    other = reconstruct(dense, RECIPE, seed=8, progress=lambda *_: None)
+    assert not np.array_equal(other.object_recon, reconstructed[0].object_recon)
+
+
+def test_reconstruct_records_the_device(reconstructed):
+    assert reconstructed[0].device == "cpu"
+
+
+@pytest.mark.parametrize(
+    "positions", [[[40.0, 40.0]], [[40.0, 20.0], [40.0, 40.0], [40.0, 60.0]], [[40.0, 20.0], [40.4, 60.0]]]
+)
+def test_reconstruct_stays_finite_on_a_degenerate_scan(positions):
+    result = reconstruct(expose(np.array(positions)), RECIPE, seed=7, progress=lambda *_: None)
+    assert result.guarded
+    assert np.isfinite(result.object_recon).all()
+    assert len(result.loss) == 30
+
+
+def test_reconstruct_freezes_the_probe_on_a_degenerate_scan_of_few_exposures():
+    exposures = expose(np.array([[40.0, 20.0], [40.0, 60.0]]))
+    result = reconstruct(exposures, RECIPE, seed=7, progress=lambda *_: None)
+    ratio = result.probe_recon[0, 0][np.abs(PAIR.probe) > 0.1] / PAIR.probe[np.abs(PAIR.probe) > 0.1]
+    assert np.allclose(ratio, ratio[0], rtol=1e-3)
+
+
+def test_reconstruct_refuses_to_go_on_with_a_probe_that_is_not_finite(dense):
+    probe = dense.probe_guess.copy()
+    probe[0, 0, 16, 16] = np.nan
+    poisoned = Exposures(counts=dense.counts, positions_px=dense.positions_px, probe_guess=probe)
+    with pytest.raises(NotFiniteError, match=r"after epoch 1 of 40: .*object.* not finite"):
+        reconstruct(poisoned, RECIPE, seed=7, progress=lambda *_: None)
+
+
+def test_take_device_refuses_cuda_without_a_gpu():
+    # An empty list hides any GPU; torch must not have looked before, hence the fresh process.
+    program = "from fly64dask.lsqml import take_device; take_device('cuda')"
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode != 0
+    assert "GpuMissingError: recipe wants device cuda" in found.stderr
+    assert "CUDA_VISIBLE_DEVICES=" in found.stderr
+
+
+def test_reconstruct_ignores_the_rank_variables_of_a_job_script(dense, monkeypatch):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    result = reconstruct(dense, Recipe(n_epochs=1, device="cpu"), seed=7, progress=lambda *_: None)
+    assert len(result.loss) == 1
+
+
+def test_take_device_of_cpu_is_cpu():
+    assert take_device("cpu") == "cpu"
+
+
+def test_gpu_missing_error_survives_a_process_boundary():
+    error = pickle.loads(pickle.dumps(GpuMissingError("found none", remedy="add one")))
+    assert (type(error), str(error)) == (GpuMissingError, "found none; add one")

@@ -1,0 +1,355 @@
+"""Study files: what is read, what is refused and with which words, the matrix and its filters."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fly64dask.errors import InputError
+from fly64dask.study import Cell, Filters, Study, cells, digest, dose_name, parse_study, skip_reasons
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+STUDY = """
+schema_version = 1
+name = "a-study-with-a-name-of-some-length"
+doses_photons = [1e3, 1e4, 1e5]
+
+[source]
+kind = "synthetic"
+object_shape_px = [64, 48]
+probe_shape_px = [16, 16]
+seed_pair = 7
+
+[source.scan]
+kind = "uniform"
+n_exposures = 20
+low_px = 8
+high_px = 40
+
+[[views]]
+name = "baseline"
+rule = "baseline"
+
+[[views]]
+name = "dense"
+rule = "min_spacing"
+overlap_fraction = 0.7
+patch_size_px = 128
+
+[[views]]
+name = "sparse"
+rule = "min_spacing"
+threshold_px = 102.4
+
+[split]
+fraction = 0.5
+
+[overlap]
+diameter_px = 8.0
+
+[recipe]
+n_epochs = 5
+"""
+SPACING = "overlap_fraction = 0.7\npatch_size_px = 128"
+SOURCE = STUDY[STUDY.index("[source]") : STUDY.index("[[views]]")]
+DOSES = "[1e3, 1e4, 1e5]"
+positive_doses = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+
+
+def study_with(old: str, new: str) -> str:
+    """Text of the study with one part replaced, checked to be in it exactly once."""
+    assert STUDY.count(old) == 1, f"{old!r} must name one place of the study"
+    return STUDY.replace(old, new)
+
+
+def message_of(text: str) -> str:
+    with pytest.raises(InputError) as refused:
+        parse_study(text, origin="wrong.toml")
+    return str(refused.value)
+
+
+@pytest.fixture
+def study() -> Study:
+    return parse_study(STUDY, origin="study.toml")
+
+
+# What is changed, what to, the key and the value the message must name, and what it must tell a person to do.
+BAD_STUDIES = {
+    "unknown_key_close_spelling": ("n_epochs = 5", "n_epoch = 5", "recipe.n_epoch", "5", "did you mean 'n_epochs'"),
+    "unknown_key": ("n_epochs = 5", "colour = 5", "recipe.colour", "5", "remove it"),
+    "unknown_table": ("[recipe]", "[reciep]", "reciep", "{'n_epochs': 5}", "did you mean 'recipe'"),
+    "dose_zero": (DOSES, "[0]", "doses_photons[0]", "0", "greater than 0"),
+    "dose_negative": (DOSES, "[1e3, -5.0]", "doses_photons[1]", "-5.0", "greater than 0"),
+    "dose_nan": (DOSES, "[nan]", "doses_photons[0]", "nan", "finite"),
+    "dose_infinite": (DOSES, "[inf]", "doses_photons[0]", "inf", "finite"),
+    "dose_misspelt": (DOSES, '["measure"]', "doses_photons[0]", "'measure'", "correct it"),
+    "dose_boolean": (DOSES, "[true]", "doses_photons[0]", "True", "correct it"),
+    "dose_quoted": (DOSES, '["1e3"]', "doses_photons[0]", "'1e3'", "correct it"),
+    "dose_twice": (DOSES, "[1e3, 1e4, 1e3]", "doses_photons", "'dose_1000'", "keep it once"),
+    "dose_twice_as_integer_and_float": (DOSES, "[1000, 1e3]", "doses_photons", "'dose_1000'", "keep it once"),
+    "doses_empty": (DOSES, "[]", "doses_photons", "[]", "at least 1"),
+    "dose_measured_but_synthetic": (DOSES, '["measured"]', "doses_photons", "'measured'", "write the dose in photons"),
+    "overlap_fraction_one": (SPACING, "overlap_fraction = 1.0\npatch_size_px = 9", "overlap_fraction", "1.0", "less"),
+    "overlap_fraction_negative": (
+        SPACING,
+        "overlap_fraction = -0.1\npatch_size_px = 9",
+        "overlap_fraction",
+        "-0.1",
+        "greater than or equal to 0",
+    ),
+    "view_name_twice": ('name = "dense"', 'name = "baseline"', "views", "'baseline'", "keep it once"),
+    "view_threshold_and_overlap": (
+        SPACING,
+        "threshold_px = 38.4\noverlap_fraction = 0.7\npatch_size_px = 128",
+        "views[1]",
+        "'dense'",
+        "give either threshold_px, or both overlap_fraction and patch_size_px",
+    ),
+    "view_neither": (SPACING, "", "views[1]", "'dense'", "give either threshold_px"),
+    "view_overlap_without_patch": (SPACING, "overlap_fraction = 0.7", "views[1]", "'dense'", "patch_size_px"),
+    "view_threshold_zero": (SPACING, "threshold_px = 0", "threshold_px", "0", "greater than 0"),
+    "view_name_climbs": ('name = "dense"', 'name = "../x"', "name", "'../x'", "match"),
+    "view_name_with_space": ('name = "dense"', 'name = "A B"', "name", "'A B'", "match"),
+    "view_name_with_newline": ('name = "dense"', 'name = "a\\n"', "name", "'a\\n'", "match"),
+    "view_rule_unknown": ('rule = "baseline"', 'rule = "every"', "views[0]", "'every'", "'baseline', 'min_spacing'"),
+    "split_fraction_zero": ("fraction = 0.5", "fraction = 0", "split.fraction", "0", "greater than 0"),
+    "split_fraction_one": ("fraction = 0.5", "fraction = 1", "split.fraction", "1", "less than 1"),
+    "n_epochs_zero": ("n_epochs = 5", "n_epochs = 0", "recipe.n_epochs", "0", "greater than or equal to 1"),
+    "n_epochs_boolean": ("n_epochs = 5", "n_epochs = true", "recipe.n_epochs", "True", "correct it"),
+    "n_epochs_quoted": ("n_epochs = 5", 'n_epochs = "5"', "recipe.n_epochs", "'5'", "correct it"),
+    "algorithm_unknown": ("n_epochs = 5", 'algorithm = "rPIE"', "recipe.algorithm", "'rPIE'", "'LSQML'"),
+    "device_unknown": ("n_epochs = 5", 'device = "tpu"', "recipe.device", "'tpu'", "'auto', 'cpu' or 'cuda'"),
+    "source_missing": (SOURCE, "", "source", "missing", "add it"),
+    "source_kind_unknown": ('kind = "synthetic"', 'kind = "made"', "source", "'made'", "'synthetic', 'pair'"),
+    "schema_version_newer": ("schema_version = 1", "schema_version = 2", "schema_version", "2", "should be 1"),
+    "not_toml": ("n_epochs = 5", "n_epochs = ", "TOML", "line", "correct that line"),
+    "not_toml_key_twice": ("n_epochs = 5", "n_epochs = 5\nn_epochs = 6", "TOML", "line", "correct that line"),
+    "scan_low_equals_high": ("low_px = 8", "low_px = 40", "low_px", "40", "swap or widen"),
+    "scan_low_above_high": ("low_px = 8", "low_px = 41", "low_px", "41", "swap or widen"),
+    "scan_low_nan": ("low_px = 8", "low_px = nan", "low_px", "nan", "finite"),
+    "scan_of_no_exposures": ("n_exposures = 20", "n_exposures = 0", "n_exposures", "0", "greater than or equal to 1"),
+    "seed_negative": ("[split]", "[seeds]\ngrouping = -1\n[split]", "seeds.grouping", "-1", "equal to 0"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "key", "value", "remedy"), BAD_STUDIES.values(), ids=BAD_STUDIES)
+def test_parse_study_names_key_value_and_remedy_when_refused(
+    old: str, new: str, key: str, value: str, remedy: str
+) -> None:
+    message = message_of(study_with(old, new))
+    assert [part for part in ("wrong.toml", key, value, remedy) if part not in message] == []
+
+
+@pytest.mark.parametrize("fault", ["dose_zero", "dose_nan", "n_epochs_zero", "view_neither", "source_missing"])
+def test_parse_study_gives_one_line_when_one_value_is_wrong(fault: str) -> None:
+    old, new, *_ = BAD_STUDIES[fault]
+    _, *faults = message_of(study_with(old, new)).splitlines()
+    assert len(faults) == 1, faults
+
+
+def test_parse_study_names_every_fault_when_there_are_two() -> None:
+    message = message_of(study_with("n_epochs = 5", "n_epochs = 0\nbatch_size = 0"))
+    assert "recipe.n_epochs" in message
+    assert "recipe.batch_size" in message
+
+
+def test_parse_study_refuses_deep_nesting() -> None:
+    assert "not valid TOML" in message_of("a = " + "[" * 100_000)
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("*.toml")), ids=lambda path: path.stem)
+def test_parse_study_reads_each_shipped_study(path: Path) -> None:
+    assert parse_study(path.read_text(encoding="utf-8"), origin=str(path)).name == path.stem
+
+
+def test_shipped_studies_are_the_known_four() -> None:
+    assert {path.stem for path in DATA.glob("*.toml")} >= {"demo", "fly64", "star", "toy"}
+
+
+@pytest.fixture(scope="module")
+def fly64() -> Study:
+    return parse_study((DATA / "fly64.toml").read_text(encoding="utf-8"), origin="fly64.toml")
+
+
+def test_fly64_study_has_18_cells(fly64: Study) -> None:
+    assert len(cells(fly64)) == 18
+
+
+def test_fly64_study_has_10304_exposures(fly64: Study) -> None:
+    assert fly64.source.kind == "synthetic"
+    assert fly64.source.scan.kind == "uniform"
+    assert fly64.source.scan.n_exposures == 10304
+
+
+def test_fly64_study_has_three_doses(fly64: Study) -> None:
+    assert fly64.doses_photons == (1e3, 1e4, 1e5)
+
+
+def test_fly64_study_has_the_spacings_of_the_design(fly64: Study) -> None:
+    spacings = {view.name: view.spacing_threshold_px for view in fly64.views if view.rule == "min_spacing"}
+    assert spacings == {"dense": 38.4, "sparse": 102.4}
+
+
+def test_fly64_study_has_the_engine_of_the_design(fly64: Study) -> None:
+    recipe = fly64.recipe
+    found = (recipe.algorithm, recipe.n_epochs, recipe.batch_size, recipe.noise_model)
+    assert found == ("LSQML", 100, 96, "gaussian")
+
+
+def test_fly64_study_has_the_seeds_of_the_design(fly64: Study) -> None:
+    assert (fly64.seeds.simulation, fly64.seeds.grouping, fly64.seeds.subsampling) == (42, 123, 456)
+
+
+def test_parse_study_takes_the_design_for_what_is_left_out() -> None:
+    study = parse_study(study_with("[recipe]\nn_epochs = 5", ""), origin="study.toml")
+    assert (study.recipe.n_epochs, study.recipe.batch_size, study.seeds.simulation) == (100, 96, 42)
+
+
+@given(
+    doses=st.lists(positive_doses, min_size=1, max_size=5, unique=True),
+    spacing=st.floats(min_value=1e-6, max_value=1e6),
+    fraction=st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True),
+    n_epochs=st.integers(1, 1_000_000),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_study_survives_json(doses: list[float], spacing: float, fraction: float, n_epochs: int, seed: int) -> None:
+    text = study_with(DOSES, repr(doses)).replace("102.4", repr(spacing)).replace("n_epochs = 5", f"n_epochs={n_epochs}")
+    text = text.replace("fraction = 0.5", f"fraction = {fraction!r}\n[seeds]\nsimulation = {seed}")
+    study = parse_study(text, origin="study.toml")
+    assert Study.model_validate_json(study.model_dump_json()) == study
+
+
+@given(st.lists(positive_doses, min_size=2, max_size=30, unique=True))
+def test_dose_name_is_distinct_for_distinct_doses(doses: list[float]) -> None:
+    assert len({dose_name(dose) for dose in doses}) == len(doses)
+
+
+@given(positive_doses)
+def test_dose_name_differs_from_the_next_float(dose: float) -> None:
+    import math
+
+    assert dose_name(dose) != dose_name(math.nextafter(dose, 0.0))
+
+
+@given(positive_doses)
+def test_dose_name_reads_back_as_the_dose(dose: float) -> None:
+    assert float(dose_name(dose).removeprefix("dose_")) == dose
+
+
+@pytest.mark.parametrize(
+    ("dose", "name"),
+    [
+        (1000, "dose_1000"),
+        (1e3, "dose_1000"),
+        (1e5, "dose_100000"),
+        (1500.5, "dose_1500.5"),
+        (1e22, "dose_1e+22"),
+        ("measured", "dose_measured"),
+    ],
+)
+def test_dose_name_is_the_shortest_decimal(dose: float | str, name: str) -> None:
+    assert dose_name(dose) == name
+
+
+def test_cells_lists_dose_then_view_then_split(study: Study) -> None:
+    assert [cell.name for cell in cells(study)] == [
+        f"dose_{dose}/{view}/{split}"
+        for dose in ("1000", "10000", "100000")
+        for view in ("baseline", "dense", "sparse")
+        for split in ("train", "test")
+    ]
+
+
+@given(st.lists(positive_doses, min_size=1, max_size=6, unique=True))
+def test_cells_have_distinct_names(doses: list[float]) -> None:
+    matrix = cells(parse_study(study_with(DOSES, repr(doses)), origin="study.toml"))
+    assert len({cell.name for cell in matrix}) == len(matrix) == len(doses) * 3 * 2
+
+
+def test_skip_reasons_is_empty_when_nothing_is_filtered(study: Study) -> None:
+    assert skip_reasons(study, Filters()) == {}
+
+
+def test_skip_reasons_leaves_17_out_when_one_cell_is_filtered_in(study: Study) -> None:
+    skipped = skip_reasons(study, Filters(dose=(1000,), view=("sparse",), split=("train",)))
+    assert set(cells(study)) - set(skipped) == {Cell(dose=1000.0, view="sparse", split="train")}
+    assert len(skipped) == 17
+
+
+@pytest.mark.parametrize(("gridsize", "views"), [(1, {"baseline"}), (2, {"dense", "sparse"})])
+def test_skip_reasons_keeps_the_views_of_a_gridsize(study: Study, gridsize: int, views: set[str]) -> None:
+    skipped = skip_reasons(study, Filters(gridsize=(gridsize,)))
+    assert {cell.view for cell in cells(study) if cell not in skipped} == views
+
+
+def test_skip_reasons_names_the_filter_and_both_values(study: Study) -> None:
+    skipped = skip_reasons(study, Filters(dose=(1e3, 1e4)))
+    reason = skipped[Cell(dose=1e5, view="dense", split="test")]
+    assert reason == "dose 100000 is not in --dose 1000 10000"
+
+
+def test_skip_reasons_tells_doses_apart_when_they_are_neighbours() -> None:
+    above = 0.1 + 0.2  # 0.30000000000000004
+    study = parse_study(study_with(DOSES, f"[0.3, {above!r}]"), origin="study.toml")
+    skipped = skip_reasons(study, Filters(dose=(0.3,)))
+    assert skipped[Cell(dose=above, view="dense", split="test")] == f"dose {above!r} is not in --dose 0.3"
+
+
+subsets = st.tuples(
+    st.sets(st.sampled_from([1e3, 1e4, 1e5])),
+    st.sets(st.sampled_from(["baseline", "dense", "sparse"])),
+    st.sets(st.sampled_from(["train", "test"])),
+)
+
+
+@given(subsets)
+def test_skip_reasons_keeps_the_product_of_the_wanted_values(
+    wanted: tuple[set[float], set[str], set[str]],
+) -> None:
+    study = parse_study(STUDY, origin="study.toml")
+    doses, views, splits = wanted
+    skipped = skip_reasons(study, Filters(dose=tuple(doses), view=tuple(views), split=tuple(splits)))
+    kept = {(cell.dose, cell.view, cell.split) for cell in cells(study) if cell not in skipped}
+    everything = ((1e3, 1e4, 1e5), ("baseline", "dense", "sparse"), ("train", "test"))
+    assert kept == set(itertools.product(*(some or whole for some, whole in zip(wanted, everything, strict=True))))
+
+
+@pytest.mark.parametrize(
+    ("filters", "flag", "known"),
+    [
+        (Filters(dose=(2e3,)), "--dose 2000", "1000, 10000, 100000"),
+        (Filters(dose=("measured",)), "--dose measured", "1000, 10000, 100000"),
+        (Filters(view=("dens",)), "--view dens", "baseline, dense, sparse"),
+        (Filters(split=("validation",)), "--split validation", "train, test"),
+        (Filters(gridsize=(3,)), "--gridsize 3", "1, 2"),
+        (Filters(dose=(1e3, 7.0)), "--dose 7", "1000, 10000, 100000"),
+    ],
+)
+def test_skip_reasons_refuses_a_value_that_the_study_does_not_have(
+    study: Study, filters: Filters, flag: str, known: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        skip_reasons(study, filters)
+    assert [part for part in (flag, known, "give one of these") if part not in str(refused.value)] == []
+
+
+json_documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), json_documents, max_size=6))
+def test_digest_does_not_depend_on_the_order_of_keys(document: dict[str, object]) -> None:
+    assert digest(dict(reversed(document.items()))) == digest(document)
+
+
+def test_digest_is_the_sha256_of_sorted_compact_json() -> None:
+    # printf '{"a":[1,2.5],"b":"x"}' | sha256sum
+    expected = "5caa3acc70de9ec3b7abd56ac06a3ba7ac9ebb3b3cb1a55ab17b7b5f9e0ab6e3"
+    assert digest({"b": "x", "a": [1, 2.5]}) == expected
