@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -33,17 +34,22 @@ SINGLE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "O
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 
 
-class PinGpu(WorkerPlugin):
-    """Give each local worker one GPU, before anything there imports torch."""
+class LocalWorker(WorkerPlugin):
+    """Prepare a local worker: one GPU if there are any, and no part in the terminal's Ctrl-C.
 
-    name = "fly64dask-pin-gpu"
+    A terminal sends Ctrl-C to workers as well; they are ended by the process that started them.
+    """
+
+    name = "fly64dask-local-worker"
 
     def __init__(self, gpus: tuple[str, ...]) -> None:
         self.gpus = gpus
 
     def setup(self, worker: Any) -> None:
-        """Set `CUDA_VISIBLE_DEVICES` by the worker's number."""
-        os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[int(worker.name) % len(self.gpus)]
+        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, before anything imports torch."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self.gpus:
+            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[int(worker.name) % len(self.gpus)]
 
 
 @contextmanager
@@ -101,8 +107,7 @@ def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> 
         ) as cluster,
         Client(cluster) as client,
     ):
-        if gpus:
-            client.register_plugin(PinGpu(gpus))
+        client.register_plugin(LocalWorker(gpus))
         yield client
 
 

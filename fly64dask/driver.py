@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.batch import Notify, build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
-from fly64dask.errors import InputError
+from fly64dask.errors import InputError, ResourceError
 from fly64dask.layout import RunLayout
 from fly64dask.outcome import CellOutcome
 from fly64dask.runs import read_rows, write_manifest, write_run_study
@@ -89,10 +89,16 @@ def run_study(
     if not wanted:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
     read_inputs(study)
-    layout.root.mkdir(parents=True, exist_ok=True)
     with connect(where, device=study.recipe.device, n_workers=n_workers, n_cells=len(wanted)) as client:
         on_connected(client.dashboard_link)
-        use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+        is_new = not layout.root.exists()
+        layout.root.mkdir(parents=True, exist_ok=True)
+        try:
+            use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+        except ResourceError:
+            if is_new:
+                layout.root.rmdir()
+            raise
         write_run_study(layout, study)
         try:
             outcomes, rows = run_graph(

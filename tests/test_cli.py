@@ -1,0 +1,368 @@
+"""The command line as a user meets it: output, JSON, exit codes, help. Each call is a real process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
+FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
+COMMANDS = ("run", "status", "ingest", "export", "schema", "doctor")
+
+
+def edited(tmp_path: Path, source: Path, *changes: tuple[str, str]) -> Path:
+    """A copy of a study file with some lines changed."""
+    text = source.read_text()
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    path = tmp_path / source.name
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """The record case, run whole: directory, exit code and what was printed."""
+    out = tmp_path_factory.mktemp("toy") / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "fly64dask", "run", str(TOY), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    return out, done
+
+
+def manifest_of(out: Path) -> dict:
+    return json.loads((out / "reconstruction_manifest.json").read_text())
+
+
+def rows_of(out: Path) -> dict:
+    return {(r["dose"], r["view"], r["split"]): r for r in manifest_of(out)["execution_results"]}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_run_of_toy_gives_the_recorded_sparse_cell(toy, split):
+    row = rows_of(toy[0])[1e5, "sparse", split]
+    assert {key: row[key] for key in FIVE} == {
+        "selection_strategy": "greedy",
+        "acceptance_rate": 0.125,
+        "spacing_threshold": 102.4,
+        "n_accepted": 1,
+        "n_rejected": 7,
+    }
+    assert (row["returncode"], row["failure_kind"]) == (1, "degenerate_scan")
+
+
+def test_run_of_toy_finishes_its_other_cells(toy):
+    states = {key[1:]: row["returncode"] for key, row in rows_of(toy[0]).items() if key[1] != "sparse"}
+    assert states == {(view, split): 0 for view in ("baseline", "dense") for split in ("train", "test")}
+
+
+def test_run_exits_1_when_a_cell_failed(toy):
+    assert toy[1].returncode == 1
+
+
+def test_run_prints_the_dashboard_and_last_the_manifest(toy):
+    out, done = toy
+    assert "dashboard: http://127.0.0.1:" in done.stderr
+    assert done.stdout.splitlines()[-1] == f"manifest: {out / 'reconstruction_manifest.json'}"
+
+
+def test_run_leaves_selection_fields_out_of_a_baseline(toy):
+    assert not FIVE & set(rows_of(toy[0])[1e5, "baseline", "train"])
+
+
+def test_run_writes_log_paths_that_exist(toy):
+    out = toy[0]
+    assert [row["log_path"] for row in rows_of(out).values() if not (out / row["log_path"]).is_file()] == []
+
+
+def test_run_leaves_no_work_in_progress(toy):
+    assert list((toy[0] / ".scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ("manifest", "reconstruction_manifest.json"),
+        ("skip-summary", "skip_summary.json"),
+        ("record", "dose_100000/sparse/train/record.json"),
+        ("record", "dose_100000/baseline/train/record.json"),
+    ],
+)
+def test_run_writes_files_of_the_published_schema(toy, fly64dask, document, path):
+    schema = json.loads(fly64dask("schema", document).stdout)
+    written = json.loads((toy[0] / path).read_text())
+    written.pop("sha256", None)
+    jsonschema.validate(written, schema)
+
+
+def test_schema_of_a_manifest_refuses_another_document(fly64dask):
+    schema = json.loads(fly64dask("schema", "manifest").stdout)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"execution_results": []}, schema)
+
+
+def test_status_shows_the_matrix_and_the_reasons(toy, fly64dask):
+    shown = fly64dask("status", toy[0])
+    assert shown.returncode == 0
+    assert "toy: 4 completed, 2 failed" in shown.stdout
+    assert "dose_100000/sparse/test degenerate_scan: kept 1 of 8 exposures" in shown.stdout
+
+
+def test_status_json_is_one_document(toy, fly64dask):
+    document = json.loads(fly64dask("status", toy[0], "--json").stdout)
+    assert document["states"] == {"completed": 4, "failed": 2}
+    assert len(document["cells"]) == 6
+
+
+def test_status_imports_no_engine_and_no_dask(toy):
+    program = (
+        "import sys; from fly64dask.cli import cli\n"
+        f"cli(['status', {str(toy[0])!r}], standalone_mode=False)\n"
+        "print(sorted({'torch', 'ptychi', 'distributed', 'zarr'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_run_again_runs_nothing_twice(toy, fly64dask):
+    out = toy[0]
+    before = {path: path.stat().st_mtime_ns for path in out.glob("dose_*/*/*/record.json")}
+    again = fly64dask("run", TOY, "--out", out)
+    assert again.returncode == 1
+    assert {path: path.stat().st_mtime_ns for path in out.glob("dose_*/*/*/record.json")} == before
+
+
+def test_run_of_one_cell_after_another_ends_with_both(tmp_path, fly64dask):
+    out = tmp_path / "run"
+    study = edited(tmp_path, TOY, ("n_epochs = 20", "n_epochs = 2"))
+    for split in ("train", "test"):
+        fly64dask("run", study, "--out", out, "--view", "sparse", "--split", split)
+    assert set(rows_of(out)) == {(1e5, "sparse", "train"), (1e5, "sparse", "test")}
+    assert len(list((out / "snapshots").iterdir())) == 2
+
+
+def test_run_of_one_filtered_cell_counts_17_skipped(tmp_path, fly64dask):
+    out = tmp_path / "run"
+    study = edited(tmp_path, DEMO, ("n_epochs = 25", "n_epochs = 2"))
+    done = fly64dask("run", study, "--out", out, "--dose", "1000", "--view", "dense", "--split", "train")
+    manifest, skipped = manifest_of(out), json.loads((out / "skip_summary.json").read_text())
+    assert done.returncode == 0
+    assert (manifest["total_jobs"], manifest["filtered_jobs"], len(manifest["jobs"])) == (18, 1, 1)
+    assert (skipped["skipped_count"], len(skipped["skipped_jobs"])) == (17, 17)
+    assert manifest["filters"] == {"dose": [1000.0], "view": ["dense"], "split": ["train"], "gridsize": []}
+    assert skipped["skipped_jobs"][0]["reason"]
+
+
+def test_dry_run_json_lists_cells_under_their_manifest_names(tmp_path, fly64dask):
+    done = fly64dask("run", DEMO, "--out", tmp_path / "run", "--dry-run", "--json")
+    cells = json.loads(done.stdout)["cells"]
+    dense = next(c for c in cells if c["view"] == "dense" and c["split"] == "train")
+    baseline = next(c for c in cells if c["view"] == "baseline")
+    assert len(cells) == 18
+    assert dense.keys() >= FIVE | {"dose", "view", "split", "image_overlap", "group_overlap", "predicted_memory_bytes"}
+    assert not FIVE & baseline.keys()
+
+
+def test_dry_run_writes_nothing(tmp_path, fly64dask):
+    fly64dask("run", DEMO, "--out", tmp_path / "run", "--dry-run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_predicts_the_degenerate_cells_of_toy(tmp_path, fly64dask):
+    cells = json.loads(fly64dask("run", TOY, "--out", tmp_path / "run", "--dry-run", "--json").stdout)["cells"]
+    assert {c["view"] for c in cells if "degenerate_scan" in c.get("warning", "")} == {"sparse"}
+
+
+@pytest.mark.parametrize(("gridsize", "views"), [("1", {"baseline"}), ("2", {"dense", "sparse"})])
+def test_dry_run_filters_by_gridsize(tmp_path, fly64dask, gridsize, views):
+    done = fly64dask("run", DEMO, "--out", tmp_path / "run", "--dry-run", "--json", "--gridsize", gridsize)
+    assert {c["view"] for c in json.loads(done.stdout)["cells"]} == views
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["run", str(DEMO), "--out", "o", "--view", "dnese"], "dnese"),
+        (["run", str(DEMO), "--out", "o", "--dose", "2000"], "2000"),
+        (["run", str(DEMO), "--out", "o", "--dose", "many"], "many"),
+        (["run", str(DEMO), "--out", "o", "--split", "left"], "left"),
+        (["run", str(DEMO), "--out", "o", "--workers", "0"], "0"),
+        (["run", str(DEMO), "--out", "o", "--json"], "--dry-run"),
+        (["run", "absent.toml", "--out", "o"], "absent.toml"),
+        (["run", str(DEMO)], "--out"),
+        (["run", str(ROOT / "data" / "star.toml"), "--out", "o", "--dose", "7"], "7"),
+        (["run", str(DEMO), "--out", "o", "--cluster", "tcp://127.0.0.1:1"], "127.0.0.1:1"),
+        (["status", "."], "study.json"),
+        (["status", "absent"], "absent"),
+        (["export", ".", "--out", "x.npz", "--dose", "1"], "--split"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_command_exits_2_on_bad_input_and_names_it(tmp_path, fly64dask, arguments, named):
+    done = fly64dask(*arguments)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_exits_2_when_cuda_is_wanted_and_missing(tmp_path, fly64dask):
+    done = fly64dask("run", TOY, "--out", tmp_path / "run", "--device", "cuda", CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2
+    assert "none of" in done.stderr
+    assert "offers the resource GPU" in done.stderr
+
+
+def test_run_exits_2_when_the_measured_store_is_missing(tmp_path, fly64dask):
+    study = edited(tmp_path, ROOT / "data" / "star.toml")
+    done = fly64dask("run", study, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert str(tmp_path / "star.zarr") in done.stderr
+    assert "fly64dask ingest" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+CROWD = "positions_px = [\n" + "  [40.0, 40.0],\n" * 400 + "  [94.0, 118.0],\n"
+
+
+@pytest.fixture
+def unselectable(tmp_path):
+    """The record case with 400 positions in one corner and one in the other: a box that would
+    hold 3.6 discs of 38.4 px, of which greedy keeps 2."""
+    text = TOY.read_text()
+    start, end = text.index("positions_px = [\n"), text.index("  [150.0, 40.0]")
+    path = tmp_path / "crowd.toml"
+    path.write_text(text[:start] + CROWD + text[end:])
+    return path
+
+
+def test_run_records_a_view_that_cannot_be_selected(tmp_path, fly64dask, unselectable):
+    out = tmp_path / "run"
+    wanted = ("--view", "dense", "--split", "train")
+    done = fly64dask("run", unselectable, "--out", out, *wanted)
+    row = rows_of(out)[1e5, "dense", "train"]
+    skipped = json.loads((out / "skip_summary.json").read_text())["skipped_jobs"]
+    assert done.returncode == 1
+    assert (row["state"], row["failure_kind"]) == ("skipped", "not_selectable")
+    assert any("not_selectable" in job["reason"] for job in skipped)
+
+
+def test_run_allows_missing_views_when_asked(tmp_path, fly64dask, unselectable):
+    wanted = ("--view", "dense", "--split", "train")
+    done = fly64dask("run", unselectable, "--out", tmp_path / "run", *wanted, "--allow-missing")
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_help_shows_an_example(fly64dask, command):
+    done = fly64dask(*command, "--help")
+    assert done.returncode == 0
+    assert f"fly64dask {command[0]} " in done.stdout if command else all(c in done.stdout for c in COMMANDS)
+
+
+def test_help_imports_nothing_heavy():
+    program = (
+        "import sys, fly64dask.cli\n"
+        "print(sorted({'torch', 'ptychi', 'distributed', 'dask', 'zarr', 'scipy', 'rich'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_doctor_json_reports_every_check(fly64dask):
+    done = fly64dask("doctor", "--json")
+    checks = {check["name"]: check["state"] for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0
+    assert checks == dict.fromkeys(["versions", "torch", "gpu", "pty-chi", "zarr", "dashboard port"], "ok")
+
+
+def test_schema_of_a_study_accepts_the_demo(fly64dask):
+    import tomllib
+
+    jsonschema.validate(tomllib.loads(DEMO.read_text()), json.loads(fly64dask("schema").stdout))
+
+
+def test_export_of_a_run_writes_what_numpy_reads_without_pickle(toy, tmp_path, fly64dask):
+    path = tmp_path / "dense.npz"
+    done = fly64dask("export", toy[0], "--dose", "1e5", "--split", "train", "--view", "dense", "--out", path)
+    with np.load(path, allow_pickle=False) as arrays:
+        metadata = json.loads(str(arrays["_metadata"]))
+        n_patterns = len(arrays["diffraction"])
+        flat = np.unique(arrays["objectGuess"])
+    assert done.returncode == 0
+    assert (n_patterns, metadata["n_accepted"], metadata["selection_strategy"]) == (4, 4, "greedy")
+    assert flat.tolist() == [1.0]
+
+
+def test_export_gives_the_truth_only_when_asked(toy, tmp_path, fly64dask):
+    path = tmp_path / "truth.npz"
+    fly64dask("export", toy[0], "--dose", "1e5", "--split", "train", "--with-truth", "--out", path)
+    with np.load(path, allow_pickle=False) as arrays:
+        assert arrays["objectGuess"].shape == (244, 160)
+        assert len(np.unique(arrays["objectGuess"])) > 1
+
+
+def test_run_of_an_npz_pair_simulates_from_it(tmp_path, fly64dask):
+    rng = np.random.default_rng(0)
+    probe = np.zeros((64, 64), np.complex64)
+    probe[16:48, 16:48] = 1 + 0.5j
+    np.savez(
+        tmp_path / "pair.npz",
+        objectGuess=np.exp(0.3j * rng.standard_normal((244, 160))).astype(np.complex64),
+        probeGuess=probe,
+    )
+    study = edited(
+        tmp_path,
+        TOY,
+        ('kind = "synthetic"\nobject_shape_px = [244, 160]\nprobe_shape_px = [64, 64]\nseed_pair = 7', PAIR_LINES),
+        ("n_epochs = 20", "n_epochs = 2"),
+    )
+    out = tmp_path / "run"
+    done = fly64dask("run", study, "--out", out, "--view", "baseline", "--split", "train")
+    assert done.returncode == 0
+    assert rows_of(out)[1e5, "baseline", "train"]["metrics"]["flat_phase_rmse_rad"] == pytest.approx(0.3, abs=0.02)
+
+
+PAIR_LINES = 'kind = "pair"\npath = "pair.npz"'
+
+
+def test_run_exits_130_when_interrupted_and_leaves_no_process(tmp_path):
+    out = tmp_path / "run"
+    study = edited(tmp_path, DEMO, ("n_epochs = 25", "n_epochs = 5000"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fly64dask", "run", str(study), "--out", str(out), "--view", "baseline"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob(".scratch/.*/ptychi.log")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    # As a terminal does: the whole foreground group gets the signal.
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert process.returncode == 130
+    assert "run the same command again to continue" in stderr
+    assert "Traceback" not in stderr
+    assert children
+    assert alive == []
+    assert manifest_of(out)["execution_results"] == []

@@ -1,0 +1,80 @@
+"""The demo study, whole: 18 cells on a real cluster, and a sanity bound on their quality."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo") / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "fly64dask", "run", str(ROOT / "data" / "demo.toml"), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def rows(demo):
+    manifest = json.loads((demo / "reconstruction_manifest.json").read_text())
+    return {(r["dose"], r["view"], r["split"]): r for r in manifest["execution_results"]}
+
+
+def test_demo_ends_with_18_completed_cells(rows):
+    assert len(rows) == 18
+    assert {row["state"] for row in rows.values()} == {"completed"}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_demo_baseline_at_1e5_photons_has_less_than_half_the_error_of_a_flat_object(rows, split):
+    metrics = rows[1e5, "baseline", split]["metrics"]
+    assert metrics["phase_rmse_rad"] < 0.5 * metrics["flat_phase_rmse_rad"]
+
+
+def test_demo_error_falls_with_dose_on_the_baseline(rows):
+    errors = [rows[dose, "baseline", "train"]["metrics"]["phase_rmse_rad"] for dose in (1e3, 1e4, 1e5)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_demo_error_grows_with_spacing_at_1e5_photons(rows):
+    errors = [rows[1e5, view, "train"]["metrics"]["phase_rmse_rad"] for view in ("baseline", "dense", "sparse")]
+    assert errors == sorted(errors)
+
+
+def test_demo_counts_are_integers_with_the_asked_dose_on_average(demo):
+    for dose in (1000, 10000, 100000):
+        totals = [
+            zarr.open_group(str(demo / "exposures.zarr" / f"dose_{dose}" / split), mode="r")["counts"][:].sum(
+                axis=(1, 2)
+            )
+            for split in ("train", "test")
+        ]
+        mean = float(np.concatenate(totals).mean())
+        assert mean == pytest.approx(dose, abs=6 * np.sqrt(dose / 640))
+
+
+def test_demo_counts_are_stored_in_16_bits_by_chunks_of_256(demo):
+    counts = zarr.open_group(str(demo / "exposures.zarr" / "dose_1000" / "train"), mode="r")["counts"]
+    assert (counts.dtype, counts.chunks) == (np.dtype("uint16"), (256, 64, 64))
+
+
+def test_demo_views_hold_indices_and_no_second_copy_of_the_patterns(demo):
+    names = {path.parent.name for path in (demo / "exposures.zarr" / "views").rglob("c")} | {
+        path.name for path in (demo / "exposures.zarr" / "views" / "dense" / "train").iterdir() if path.is_dir()
+    }
+    assert names == {"kept_indices"}

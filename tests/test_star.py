@@ -1,0 +1,101 @@
+"""The measured Siemens star: ingested, run as a study, and checked without any ground truth."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fly64dask.alignment import illuminated_area, illumination, remove_phase_ramp
+from fly64dask.dataset import ExposureAttributes, read_array, read_attributes
+from fly64dask.lsqml import reconstruct
+from fly64dask.reconstruction import Exposures
+from fly64dask.study import Recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
+
+def fly64dask(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "fly64dask", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def store(star_file, tmp_path_factory):
+    path = tmp_path_factory.mktemp("star") / "star.zarr"
+    fly64dask("ingest", star_file, "--out", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rows(store):
+    study = store.parent / "star.toml"
+    shutil.copy(ROOT / "data" / "star.toml", study)
+    fly64dask("run", study, "--out", store.parent / "run")
+    manifest = json.loads((store.parent / "run" / "reconstruction_manifest.json").read_text())
+    return {(r["dose"], r["view"], r["split"]): r for r in manifest["execution_results"]}
+
+
+def test_star_ends_with_18_completed_cells(rows):
+    assert len(rows) == 18
+    assert {row["state"] for row in rows.values()} == {"completed"}
+
+
+def test_star_baseline_at_the_measured_dose_fits_its_counts(rows):
+    # The loss starts at 11.2 with a flat object; photon noise alone leaves about 0.25.
+    assert max(rows["measured", "baseline", split]["final_loss"] for split in ("train", "test")) < 0.7
+
+
+def test_star_records_the_doses_it_was_thinned_to(rows):
+    doses = {key[0]: round(row["dose_photons"]) for key, row in rows.items()}
+    assert doses == {1e4: 10000, 1e5: 100000, "measured": 461213}
+
+
+def test_star_has_no_truth_to_be_measured_against(rows):
+    assert all("metrics" not in row for row in rows.values())
+
+
+@pytest.fixture(scope="module")
+def halves(store):
+    """Phases of two reconstructions, from even and odd exposures, on the area that both lit."""
+    _, sha256 = read_attributes(store, ExposureAttributes)
+    whole = {name: read_array(store, name, sha256=sha256[name]) for name in ("counts", "positions_px", "probe_guess")}
+    images, areas = [], []
+    for first in (0, 1):
+        exposures = Exposures(
+            counts=whole["counts"][first::2],
+            positions_px=whole["positions_px"][first::2],
+            probe_guess=whole["probe_guess"],
+        )
+        result = reconstruct(exposures, Recipe(n_epochs=15, device="cpu"), seed=123, progress=lambda *_: None)
+        image, (y, x) = result.object_recon[0], result.object_origin_px
+        lit = illuminated_area(
+            illumination(result.probe_recon, exposures.positions_px, image.shape, result.object_origin_px)
+        )
+        window = np.s_[-150 - y : 150 - y, -150 - x : 150 - x]
+        images.append(image[window])
+        areas.append(lit[window])
+    both = areas[0] & areas[1]
+    return [remove_phase_ramp(image, both)[both] for image in images]
+
+
+def test_star_halves_agree(halves):
+    correlation = np.corrcoef(*halves)[0, 1]
+    assert correlation > 0.85
+
+
+def test_star_halves_see_a_phase_object(halves):
+    assert min(phase.std() for phase in halves) > 0.1
