@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +12,15 @@ from fly64dask.batch import Notify, build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.layout import RunLayout
+from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
 from fly64dask.runs import read_rows, write_manifest, write_run_study
 from fly64dask.stages import read_inputs
 from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from fly64dask.manifest import Manifest
 
 
@@ -91,24 +96,33 @@ def run_study(
     read_inputs(study)
     with connect(where, device=study.recipe.device, n_workers=n_workers, n_cells=len(wanted)) as client:
         on_connected(client.dashboard_link)
-        is_new = not layout.root.exists()
-        layout.root.mkdir(parents=True, exist_ok=True)
-        try:
-            use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
-        except ResourceError:
-            if is_new:
-                layout.root.rmdir()
-            raise
-        write_run_study(layout, study)
-        try:
-            outcomes, rows = run_graph(
-                client, build_graph(_on_device(study, use_gpu), wanted, layout, use_gpu=use_gpu), study, layout, notify
-            )
-        except KeyboardInterrupt:
-            write_manifest(study, layout, filters, reasons, read_rows(layout, cells(study)))
-            raise
-    manifest = write_manifest(study, layout, filters, reasons, rows)
+        with _checked_run(client, study, layout) as use_gpu:
+            graph = build_graph(_on_device(study, use_gpu), wanted, layout, use_gpu=use_gpu)
+            try:
+                outcomes, rows = run_graph(client, graph, study, layout, notify)
+            except KeyboardInterrupt:
+                write_manifest(study, layout, filters, reasons, read_rows(layout, cells(study)))
+                raise
+            manifest = write_manifest(study, layout, filters, reasons, rows)
     return RunReport(manifest=manifest, wanted=wanted, outcomes=outcomes)
+
+
+@contextmanager
+def _checked_run(client: Client, study: Study, layout: RunLayout) -> Iterator[bool]:
+    """Make and hold the run directory once the workers are known to see it; gives whether to use GPUs."""
+    is_new = not layout.root.exists()
+    layout.root.mkdir(parents=True, exist_ok=True)
+    try:
+        use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+    except ResourceError:
+        if is_new:
+            layout.root.rmdir()
+        raise
+    with held_run(layout):
+        # Nobody else is running here: what is left in progress belongs to the dead.
+        shutil.rmtree(layout.scratch, ignore_errors=True)
+        write_run_study(layout, study)
+        yield use_gpu
 
 
 def _on_device(study: Study, use_gpu: bool) -> Study:

@@ -78,6 +78,11 @@ class RunLayout:
         return self.root / "snapshots" / f"reconstruction_manifest-{safe}.json"
 
     @property
+    def lock_file(self) -> Path:
+        """Held by the process that is running; says which."""
+        return self.root / ".lock"
+
+    @property
     def scratch(self) -> Path:
         """Work in progress; anything here without a living run is rubbish."""
         return self.root / ".scratch"

@@ -20,6 +20,7 @@ selection =
 simulate =
 provenance
 publish
+lock
 dataset
 formats.raw
 formats.data001

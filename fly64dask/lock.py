@@ -1,0 +1,57 @@
+"""A run directory -> held by one process at a time, or refused with who holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fly64dask.errors import InputError
+from fly64dask.layout import RunLayout
+from fly64dask.provenance import host_name, utc_now
+
+
+@contextmanager
+def held_run(layout: RunLayout) -> Iterator[None]:
+    """Hold a run directory for as long as the block lasts.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run; its directory exists.
+
+    Raises
+    ------
+    InputError
+        If a living process holds it, with its host, process id and since when.
+
+    Notes
+    -----
+    The kernel drops a lock with its process, so one of a dead process is never in the way.
+    The file stays: removing it would let two processes lock two files of one name.
+    """
+    descriptor = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"run {layout.root}: another run is using it ({_holder(descriptor)})",
+                remedy="wait for it, or stop that process",
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"host": host_name(), "pid": os.getpid(), "since": utc_now()}).encode(), 0)
+        yield
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"host {holder['host']}, process {holder['pid']}, since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "it has not said who it is yet"

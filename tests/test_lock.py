@@ -1,0 +1,67 @@
+"""Two runs on one directory do not mix, and the dead hold nothing. Real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fly64dask.errors import InputError
+from fly64dask.layout import RunLayout
+from fly64dask.lock import held_run
+
+TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"
+HOLD = """
+import sys, time
+from pathlib import Path
+from fly64dask.layout import RunLayout
+from fly64dask.lock import held_run
+with held_run(RunLayout(Path(sys.argv[1]))):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_held_run_refuses_a_second_process_and_names_the_first(tmp_path, holder):
+    with pytest.raises(InputError, match=f"host .*, process {holder.pid}, since 20"), held_run(RunLayout(tmp_path)):
+        pass
+
+
+def test_held_run_takes_over_from_a_killed_process(tmp_path, holder):
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with held_run(RunLayout(tmp_path)):
+        assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+
+
+def test_held_run_can_be_taken_again_after_it_ends(tmp_path):
+    for _ in range(2):
+        with held_run(RunLayout(tmp_path)):
+            pass
+
+
+def test_held_run_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="inside"), held_run(RunLayout(tmp_path)):
+        raise RuntimeError("inside")
+    with held_run(RunLayout(tmp_path)):
+        pass
+
+
+def test_run_refuses_a_directory_that_another_run_holds(tmp_path, holder, fly64dask):
+    done = fly64dask("run", TOY, "--out", tmp_path, "--view", "sparse")
+    assert done.returncode == 2
+    assert f"process {holder.pid}" in done.stderr
