@@ -122,6 +122,27 @@ def status(run_directory: Path, as_json: bool) -> None:
         console.print(line, soft_wrap=True)
 
 
+@cli.command(epilog=example("fly64dask verify runs/demo"))
+@click.argument("run_directory", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+def verify(run_directory: Path, as_json: bool) -> None:
+    """Read every stored array, record and the manifest; exit 1 if anything is damaged."""
+    from fly64dask.layout import RunLayout
+    from fly64dask.runs import read_run_study
+    from fly64dask.verify import verify_run
+
+    layout = RunLayout(run_directory.resolve())
+    damages = verify_run(read_run_study(layout), layout)
+    if as_json:
+        _print_json({"damaged": [damage.model_dump() for damage in damages]})
+    else:
+        for damage in damages:
+            click.secho(f"damaged {damage.path}: {damage.problem}", fg="red")
+        click.echo(f"{len(damages)} damaged")
+    if damages:
+        sys.exit(EXIT_FAILED_CELL)
+
+
 @cli.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path), help="Zarr store to make.")

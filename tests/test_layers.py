@@ -37,6 +37,7 @@ plan =
 cell
 manifest =
 runs
+verify
 batch
 cluster
 driver

@@ -1,0 +1,135 @@
+"""Verification of a run: nothing to say of a whole one, and every damage named."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fly64dask.cell import run_cell
+from fly64dask.layout import RunLayout
+from fly64dask.runs import read_rows, write_manifest, write_run_study
+from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.study import SPLITS, Filters, cells, parse_study
+from fly64dask.verify import verify_run
+
+STUDY = parse_study(
+    """
+schema_version = 1
+name = "tiny"
+doses_photons = [1e5]
+views = [{name = "all", rule = "baseline"}, {name = "one", rule = "min_spacing", threshold_px = 60.0}]
+overlap = {diameter_px = 10.0}
+recipe = {n_epochs = 2, batch_size = 16, device = "cpu"}
+[source]
+kind = "synthetic"
+object_shape_px = [72, 72]
+probe_shape_px = [24, 24]
+seed_pair = 1
+scan = {kind = "uniform", n_exposures = 60, low_px = 12, high_px = 60}
+""",
+    origin="tiny.toml",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    layout = RunLayout(tmp_path_factory.mktemp("verify") / "run")
+    prepare_scan(STUDY, layout)
+    for split in SPLITS:
+        expose_split(STUDY, 1e5, split, layout)
+        for view in STUDY.views:
+            select_view(STUDY, view.name, split, layout)
+    for cell in cells(STUDY):
+        run_cell(STUDY, cell, layout, None, lambda epoch, loss: None)
+    write_run_study(layout, STUDY)
+    write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
+    return layout
+
+
+@pytest.fixture
+def run(whole, tmp_path):
+    shutil.copytree(whole.root, tmp_path / "run")
+    return RunLayout(tmp_path / "run")
+
+
+def damaged_paths(layout):
+    return [damage.path for damage in verify_run(STUDY, layout)]
+
+
+def test_verify_run_finds_nothing_wrong_with_a_whole_run(whole):
+    assert verify_run(STUDY, whole) == ()
+
+
+def stored_files(root: Path) -> list[Path]:
+    """Chunks, metadata, records and the manifest: everything that a digest covers."""
+    files = [*(root / "exposures.zarr").rglob("*"), *root.glob("dose_*/**/*")]
+    covered = [f for f in files if f.is_file() and (f.parent.name.isdigit() or f.name in ("zarr.json", "record.json"))]
+    # A Zarr metadata file may be spelt in many ways that mean the same; its values are covered.
+    return sorted(f for f in [*covered, root / "dose_100000"] if f.is_file() and f.name != "zarr.json")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_verify_run_finds_a_flipped_bit(run, seed):
+    rng = random.Random(seed)
+    path = rng.choice(stored_files(run.root))
+    data = bytearray(path.read_bytes())
+    at = rng.randrange(len(data))
+    data[at] ^= 1 << rng.randrange(8)
+    path.write_bytes(data)
+    assert damaged_paths(run)
+
+
+@pytest.mark.parametrize("damage", ["delete", "empty", "truncate"])
+@pytest.mark.parametrize("seed", range(8))
+def test_verify_run_finds_a_lost_chunk(run, damage, seed):
+    rng = random.Random(seed)
+    path = rng.choice([f for f in stored_files(run.root) if f.name != "record.json"])
+    data = path.read_bytes()
+    if damage == "delete":
+        path.unlink()
+    else:
+        path.write_bytes(data[: len(data) // 2] if damage == "truncate" else b"")
+    assert damaged_paths(run)
+
+
+def test_verify_run_finds_a_record_of_another_cell(run):
+    train, test = (run.root / "dose_100000" / "all" / split / "record.json" for split in SPLITS)
+    shutil.copy(train, test)
+    assert "dose_100000/all/test" in damaged_paths(run)
+
+
+def test_verify_run_finds_a_reconstruction_of_another_cell(run):
+    train, test = (run.root / "dose_100000" / "all" / split / "reconstruction.zarr" for split in SPLITS)
+    shutil.rmtree(test)
+    shutil.copytree(train, test)
+    assert "dose_100000/all/test/reconstruction.zarr/object_recon" in damaged_paths(run)
+
+
+def test_verify_run_finds_a_directory_without_a_record(run):
+    run.record_file(cells(STUDY)[0]).unlink()
+    assert "dose_100000/all/train" in damaged_paths(run)
+
+
+def test_verify_run_finds_a_manifest_that_says_something_else(run):
+    document = json.loads(run.manifest_file.read_text())
+    document["execution_results"][0]["final_loss"] = 0.0
+    run.manifest_file.write_text(json.dumps(document))
+    assert damaged_paths(run) == ["reconstruction_manifest.json"]
+
+
+def test_verify_exits_1_and_names_the_damage(run, fly64dask):
+    (run.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0").unlink()
+    done = fly64dask("verify", run.root)
+    assert done.returncode == 1
+    assert "damaged exposures.zarr/dose_100000/train/counts: " in done.stdout
+    assert "chunk c/0/0/0 is missing or empty" in done.stdout
+
+
+def test_verify_exits_0_for_a_whole_run(whole, fly64dask):
+    done = fly64dask("verify", whole.root, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {"damaged": []}
