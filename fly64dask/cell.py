@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 import traceback
@@ -21,7 +22,8 @@ from fly64dask.dataset import (
     write_group,
 )
 from fly64dask.errors import FailureKind, IntegrityError, failure_kind
-from fly64dask.layout import RunLayout
+from fly64dask.isolation import call_in_child
+from fly64dask.layout import LOG_NAME, RunLayout
 from fly64dask.metrics import TruthMetrics, compare_with_truth
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.provenance import host_name, software_versions, utc_now
@@ -30,6 +32,9 @@ from fly64dask.record import CellRecord, committed_attempt, next_attempt, read_r
 from fly64dask.study import Cell, Study, digest
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fly64dask.reconstruction import Reconstruction
 
 log = logging.getLogger(__name__)
@@ -106,14 +111,18 @@ def _run(
         return CellOutcome(cell=cell, failure=kept, seconds=done.seconds, was_done=True)
     facts: dict[str, Any] = inputs.facts() | {"attempt": next_attempt(layout, cell), "started_at": utc_now()}
     with committed_attempt(layout, cell) as directory:
-        with _engine_log(directory / "ptychi.log"):
-            failure = failure or guarded(
-                lambda: facts.update(_reconstruct(study, cell, layout, inputs, directory, progress)),
-                what=f"cell={cell.name}",
-            )
-            seconds = time.monotonic() - started
-            record = _make_record(study, cell, cell_key, facts, failure, seconds)
-            log.info("cell=%s state=%s seconds=%.1f", cell.name, record.state, seconds)
+        failure = failure or guarded(lambda: _refuse_degenerate(study, inputs), what=f"cell={cell.name}")
+        if failure is None:
+            work = functools.partial(_engine_work, study, cell, str(layout.root), str(directory))
+            result = call_in_child(work, log_file=directory / LOG_NAME, limits=study.limits, on_report=progress)
+            if isinstance(result, Failure):
+                failure = result
+            else:
+                facts |= result
+        seconds = time.monotonic() - started
+        record = _make_record(study, cell, cell_key, facts, failure, seconds)
+        log.info("cell=%s state=%s seconds=%.1f", cell.name, record.state, seconds)
+        _append_log(directory / LOG_NAME, f"state={record.state} {record.error or ''}".rstrip())
         write_record(directory, record)
     return CellOutcome(cell=cell, failure=failure, seconds=seconds)
 
@@ -134,7 +143,7 @@ def commit_lost(study: Study, cell: Cell, layout: RunLayout, failure: Failure) -
     """
     facts = {"attempt": next_attempt(layout, cell), "started_at": utc_now()}
     with committed_attempt(layout, cell) as directory:
-        (directory / "ptychi.log").write_text(failure.message + "\n", encoding="utf-8")
+        _append_log(directory / LOG_NAME, failure.message)
         write_record(directory, _make_record(study, cell, None, facts, failure, 0.0))
 
 
@@ -153,8 +162,15 @@ class _CellInputs:
         self.view, view_sha256 = read_attributes(self.view_group, ViewAttributes)
         self.sha256 = {k: v for k, v in exposure_sha256.items() if k != "scan_index"} | view_sha256
 
+    def read_kept(self) -> NDArray[np.int64]:
+        return read_array(self.view_group, "kept_indices", sha256=self.sha256["kept_indices"])
+
+    def read_positions(self) -> NDArray[np.float64]:
+        sha256 = self.sha256["positions_px"]
+        return read_array(self.exposure_group, "positions_px", sha256=sha256, rows=self.read_kept())
+
     def read(self) -> Exposures:
-        kept = read_array(self.view_group, "kept_indices", sha256=self.sha256["kept_indices"])
+        kept = self.read_kept()
         return Exposures(
             counts=read_array(self.exposure_group, "counts", sha256=self.sha256["counts"], rows=kept),
             positions_px=read_array(self.exposure_group, "positions_px", sha256=self.sha256["positions_px"], rows=kept),
@@ -196,25 +212,42 @@ def _settled_record(layout: RunLayout, cell: Cell, cell_key: str | None) -> Cell
     return record if record is not None and record.settles(cell_key) else None
 
 
-def _reconstruct(
-    study: Study, cell: Cell, layout: RunLayout, inputs: _CellInputs, directory: Path, progress: Progress
-) -> dict[str, Any]:
-    """Run the engine, store what it made, then open the truth and measure."""
+def _refuse_degenerate(study: Study, inputs: _CellInputs) -> None:
+    """Refuse a degenerate scan before a process is started for it, unless it shall run guarded."""
     assert inputs.view is not None
-    exposures = inputs.read()
-    refuse_dark(exposures.counts)
-    if study.recipe.on_degenerate == "fail":
-        selection = inputs.view.selection
-        rule = f"at >= {selection.spacing_threshold:g} px" if selection else "of the baseline"
-        refuse_degenerate(exposures.positions_px, n_exposures=inputs.view.n_exposures, rule=rule)
-    # torch and pty-chi take 5 s and 900 MB to import: only a cell that runs pays for them.
+    if study.recipe.on_degenerate == "guarded":
+        return
+    selection = inputs.view.selection
+    rule = f"at >= {selection.spacing_threshold:g} px" if selection else "of the baseline"
+    refuse_degenerate(inputs.read_positions(), n_exposures=inputs.view.n_exposures, rule=rule)
+
+
+def _engine_work(study: Study, cell: Cell, root: str, directory: str, report: Progress) -> dict[str, Any] | Failure:
+    """What the child does: reconstruct, store, measure. Returns facts for the record, or a failure."""
+    facts: dict[str, Any] = {}
+    with _engine_log(Path(directory, LOG_NAME)):
+        failure = guarded(
+            lambda: facts.update(_reconstruct(study, cell, RunLayout(Path(root)), Path(directory), report)),
+            what=f"cell={cell.name}",
+        )
+    return failure or facts
+
+
+def _reconstruct(study: Study, cell: Cell, layout: RunLayout, directory: Path, report: Progress) -> dict[str, Any]:
+    """Run the engine, store what it made, then open the truth and measure."""
+    # torch and pty-chi take 5 s and 900 MB to import: only the fork server of a worker pays for them.
     from fly64dask.lsqml import reconstruct
 
-    def report(epoch: int, loss: float) -> None:
-        log.info("cell=%s epoch=%d loss=%.6g", cell.name, epoch, loss)
-        progress(epoch, loss)
+    inputs = _CellInputs(layout, cell)
+    inputs.open()
+    exposures = inputs.read()
+    refuse_dark(exposures.counts)
 
-    result = reconstruct(exposures, study.recipe, seed=study.seeds.grouping, progress=report)
+    def on_epoch(epoch: int, loss: float) -> None:
+        log.info("cell=%s epoch=%d loss=%.6g", cell.name, epoch, loss)
+        report(epoch, loss)
+
+    result = reconstruct(exposures, study.recipe, seed=study.seeds.grouping, progress=on_epoch)
     made = _write_reconstruction(directory / "reconstruction.zarr", cell, result)
     metrics = _measure(layout, result, exposures)
     return {
@@ -224,6 +257,11 @@ def _reconstruct(
         "underdetermined": is_degenerate(exposures.positions_px),
         "digests": inputs.sha256 | made,
     } | ({"metrics": metrics} if metrics else {})
+
+
+def _append_log(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(f"{utc_now()} {line}\n")
 
 
 def _write_reconstruction(directory: Path, cell: Cell, result: Reconstruction) -> dict[str, str]:

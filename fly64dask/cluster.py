@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import shutil
 import signal
@@ -90,6 +91,8 @@ def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> 
             **SINGLE_THREAD,
             **KEEP_MEMORY,
         },
+        # A daemonic process may have no children, and each cell's engine runs in one.
+        "distributed.worker.daemon": False,
         # Workers take no second cell in advance: if one dies, only its own cell dies with it.
         "distributed.scheduler.worker-saturation": 1.0,
     }
@@ -149,7 +152,12 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
                 remedy="start it with `--nthreads 1` and more worker processes",
             )
     ours = software_versions()
-    for address, (theirs, sees) in client.run(_worker_facts, str(run_directory)).items():
+    for address, (theirs, sees, is_daemon) in client.run(_worker_facts, str(run_directory)).items():
+        if is_daemon:
+            raise ResourceError(
+                f"cluster: worker {address} is a daemonic process, which may not start the engine's",
+                remedy="set DASK_DISTRIBUTED__WORKER__DAEMON=False where you start workers",
+            )
         other = [f"{p} {theirs.get(p)} (here {ours[p]})" for p in AGREEING if theirs.get(p) != ours[p]]
         if other:
             raise ResourceError(
@@ -211,5 +219,5 @@ def _join(address: str) -> Iterator[Client]:
         yield client
 
 
-def _worker_facts(run_directory: str) -> tuple[dict[str, str], bool]:
-    return software_versions(), Path(run_directory).is_dir()
+def _worker_facts(run_directory: str) -> tuple[dict[str, str], bool, bool]:
+    return software_versions(), Path(run_directory).is_dir(), multiprocessing.current_process().daemon

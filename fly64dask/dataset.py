@@ -130,7 +130,8 @@ def whole_array(name: str, values: NDArray[Any], *, units: str, axes: Sequence[s
     -------
     ArraySource
     """
-    values = np.ascontiguousarray(values)
+    # Zarr stores its own byte order; a digest of another one would never match.
+    values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
     return ArraySource(
         name=name,
         shape=values.shape,
@@ -256,7 +257,7 @@ def read_attributes(directory: Path, model: type[Attributes]) -> tuple[Attribute
     wanted = f"read {model.model_fields['kind'].default} {directory}"
     try:
         document: dict[str, Any] = zarr.open_group(store=str(directory), mode="r", zarr_format=3).attrs.asdict()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{wanted}: no readable Zarr v3 group there ({type(error).__name__}: {error})",
             remedy="give the path of a group that fly64dask wrote, or write it again",
@@ -306,11 +307,12 @@ def read_array(directory: Path, name: str, *, sha256: str, rows: NDArray[np.int6
     try:
         array = zarr.open_array(store=str(directory / name), mode="r", zarr_format=3)
         blocks = [str(block) for block in array.attrs["block_sha256"]]  # type: ignore[union-attr]
+        units, axes = array.attrs["units"], array.attrs["axes"]
         length = array.chunks[0]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(f"{place}: not a readable array ({type(error).__name__}: {error})") from error
-    if _array_digest(array.shape, array.dtype, blocks) != sha256:
-        raise _damaged(f"{place}: shape, dtype or block digests are not those the group was written with")
+    if _array_digest(array.shape, array.chunks, array.dtype, units, axes, blocks) != sha256:
+        raise _damaged(f"{place}: shape, chunks, dtype, units, axes or blocks are not those the group was written with")
     wanted = np.arange(array.shape[0]) if rows is None else rows
     result = np.empty((len(wanted), *array.shape[1:]), dtype=array.dtype)
     block_of_row = wanted // length
@@ -378,6 +380,11 @@ def _write_array(group: zarr.Group, source: ArraySource) -> str:
     )
     start, blocks = 0, []
     for block in source.blocks:
+        if block.shape[1:] != source.shape[1:]:
+            raise IntegrityError(
+                f"write {source.name}: got a block of shape {block.shape}, declared {source.shape}",
+                remedy="report this as a defect",
+            )
         array[start : start + len(block)] = block
         blocks.append(hashlib.sha256(np.ascontiguousarray(block).data).hexdigest())
         start += len(block)
@@ -386,11 +393,15 @@ def _write_array(group: zarr.Group, source: ArraySource) -> str:
             f"write {source.name}: got {start} rows, declared {source.shape[0]}", remedy="report this as a defect"
         )
     array.attrs.put({"units": source.units, "axes": list(source.axes), "block_sha256": blocks})
-    return _array_digest(source.shape, source.dtype, blocks)
+    return _array_digest(source.shape, array.chunks, source.dtype, source.units, list(source.axes), blocks)
 
 
-def _array_digest(shape: tuple[int, ...], dtype: np.dtype[Any], blocks: list[str]) -> str:
-    return digest({"shape": list(shape), "dtype": np.dtype(dtype).str, "blocks": blocks})
+def _array_digest(
+    shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype[Any], units: Any, axes: Any, blocks: list[str]
+) -> str:
+    """SHA-256 of an array's content and of every word that says how to read it."""
+    facts = {"shape": list(shape), "chunks": list(chunks), "dtype": np.dtype(dtype).str, "units": units, "axes": axes}
+    return digest(facts | {"blocks": blocks})
 
 
 def _regroup(blocks: Iterable[NDArray[Any]], length: int, dtype: np.dtype[Any]) -> Iterable[NDArray[Any]]:
@@ -399,6 +410,8 @@ def _regroup(blocks: Iterable[NDArray[Any]], length: int, dtype: np.dtype[Any]) 
     waiting: list[NDArray[Any]] = []
     n_waiting = 0
     for block in blocks:
+        if block.dtype.kind not in "ui":
+            raise IntegrityError(f"write counts: got {block.dtype}, needed integers", remedy="report this as a defect")
         if block.size and (block.max() > limit or block.min() < 0):
             raise IntegrityError(
                 f"write counts: found {block.min()} to {block.max()} photons, {dtype} holds 0 to {limit}",

@@ -16,6 +16,7 @@ class FailureKind(StrEnum):
     NOT_SELECTABLE = "not_selectable"
     OUT_OF_MEMORY = "out_of_memory"
     SINGULAR_MATRIX = "singular_matrix"
+    TIMED_OUT = "timed_out"
     WORKER_LOST = "worker_lost"
 
 

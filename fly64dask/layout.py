@@ -7,6 +7,8 @@ from pathlib import Path
 
 from fly64dask.study import Cell, dose_name
 
+LOG_NAME = "ptychi.log"
+
 
 @dataclass(frozen=True, slots=True)
 class RunLayout:
@@ -56,7 +58,7 @@ class RunLayout:
 
     def log_file(self, cell: Cell) -> Path:
         """What the engine said."""
-        return self.cell_directory(cell) / "ptychi.log"
+        return self.cell_directory(cell) / LOG_NAME
 
     def history_directory(self, cell: Cell, attempt: int) -> Path:
         """An attempt that a later one has replaced."""

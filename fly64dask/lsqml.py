@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ptychi.api.enums import BatchingModes, Devices, NoiseModels
 from ptychi.api.options.lsqml import LSQMLOptions
 from ptychi.api.task import PtychographyTask
 from ptychi.utils import rescale_probe
+from tqdm import tqdm
 
 from fly64dask.errors import GpuMissingError, NotFiniteError
 from fly64dask.reconstruction import (
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.study import Recipe
+
+
+# pty-chi makes a progress bar, shown or not, and with it a lock that a process which is killed
+# never gives back to the system. Bars of one process need no lock between processes.
+tqdm.set_lock(threading.RLock())
 
 
 def reconstruct(exposures: Exposures, recipe: Recipe, *, seed: int, progress: Progress) -> Reconstruction:

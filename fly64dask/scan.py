@@ -46,12 +46,14 @@ def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.
     InputError
         If the shape is not (n, 2), n is 0, or a position is not finite.
     """
-    positions = np.asarray(positions_px, dtype=np.float64)
-    if positions.ndim != 2 or positions.shape[1] != 2 or len(positions) == 0:
+    stored = np.asarray(positions_px)
+    if stored.ndim != 2 or stored.shape[1] != 2 or len(stored) == 0 or stored.dtype.kind not in "uif":
         raise InputError(
-            f"{origin}: scan positions have shape {positions.shape}, needed (n, 2) with n >= 1",
+            f"{origin}: scan positions have shape {stored.shape} and dtype {stored.dtype}, "
+            "needed (n, 2) real numbers with n >= 1",
             remedy="give one (y, x) pair in px for each exposure",
         )
+    positions = stored.astype(np.float64)
     finite = np.isfinite(positions).all(axis=1)
     if not finite.all():
         bad = int(np.flatnonzero(~finite)[0])

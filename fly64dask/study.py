@@ -5,20 +5,34 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import math
 import tomllib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from fly64dask.errors import InputError
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
-Dose = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["measured"]
+# 1e9 photons in one pixel still fit the 32 bits that a count is stored in.
+Photons = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+# Told apart by type, so that a wrong dose is one fault and not one for each alternative.
+Dose = Annotated[
+    Annotated[Photons, Tag("photons")] | Annotated[Literal["measured"], Tag("word")],
+    Discriminator(lambda dose: "word" if isinstance(dose, str) else "photons"),
+]
 Pixels = Annotated[float, Field(allow_inf_nan=False)]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
@@ -158,6 +172,13 @@ class Recipe(Frozen):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class Limits(Frozen):
+    """What a cell's engine may take; no limit where none is given. Limits change no number."""
+
+    wall_time_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    memory_bytes: Annotated[int, Field(ge=10**8)] | None = None
+
+
 class Study(Frozen):
     """One study file: what is exposed, selected and reconstructed."""
 
@@ -170,6 +191,7 @@ class Study(Frozen):
     seeds: Seeds = Seeds()
     overlap: OverlapMeasure
     recipe: Recipe = Recipe()
+    limits: Limits = Limits()
 
     @field_validator("doses_photons")
     @classmethod
@@ -187,7 +209,8 @@ class Study(Frozen):
     def _measured_dose_has_a_measurement(self) -> Study:
         if "measured" in self.doses_photons and self.source.kind != "measured":
             raise ValueError(
-                f"dose 'measured' needs a measured source, found kind {self.source.kind!r}; write the dose in photons"
+                f"doses_photons holds 'measured', which needs source.kind = 'measured', found {self.source.kind!r}; "
+                "write the dose in photons"
             )
         return self
 
@@ -329,9 +352,17 @@ def parse_study(text: str, *, origin: str) -> Study:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"read study {origin}: not valid TOML: {error}", remedy="correct that line") from error
     try:
-        return Study.model_validate(document)
+        # Through JSON: strict there still makes tuples of lists, but no number of true or of "5".
+        return Study.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
-        faults = "\n".join(f"  {_describe_fault(dict(fault))}" for fault in error.errors(include_url=False))
+        found: list[dict[str, Any]] = [dict(fault) for fault in error.errors(include_url=False)]
+        # A list whose only item is wrong is reported as too short as well.
+        outer = [fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))]
+        faults = "\n".join(
+            f"  {_describe_fault(fault, document)}"
+            for fault in found
+            if not (fault["type"] == "too_short" and fault["loc"] in outer)
+        )
         raise InputError(f"read study {origin}:\n{faults}", remedy="") from error
 
 
@@ -359,12 +390,29 @@ def _refuse_repeats(what: str, names: list[str]) -> None:
 
 
 def _plain(value: object) -> str:
-    return f"{value:.15g}" if isinstance(value, float) and math.isfinite(value) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def _describe_fault(fault: dict[str, Any]) -> str:
+def _key_of(place: tuple[int | str, ...], document: Any) -> str:
+    """Where a fault is, as the file has it: pydantic adds the alternative that it tried."""
+    key = ""
+    for depth, part in enumerate(place):
+        if isinstance(part, int) and isinstance(document, list):
+            key, document = f"{key}[{part}]", document[part]
+        elif isinstance(document, dict) and part in document:
+            key, document = f"{key}.{part}", document[part]
+        elif isinstance(document, dict) and depth == len(place) - 1 and part not in _tags(document):
+            key = f"{key}.{part}"
+    return key.lstrip(".")
+
+
+def _tags(document: dict[str, Any]) -> tuple[Any, Any]:
+    return document.get("kind"), document.get("rule")
+
+
+def _describe_fault(fault: dict[str, Any], document: dict[str, Any]) -> str:
     """One line for one wrong key: where, what was found, what is needed, what to do."""
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"]).lstrip(".")
+    key = _key_of(fault["loc"], document)
     found = _shorten(fault["input"])
     if fault["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys()), n=1)
@@ -373,7 +421,8 @@ def _describe_fault(fault: dict[str, Any]) -> str:
     if fault["type"] == "missing":
         return f"{key}: missing; add it (see `fly64dask schema`)"
     message = fault["msg"].removeprefix("Value error, ")
-    return f"{key or 'study'} = {found}: {message[0].lower()}{message[1:]}; correct it (see `fly64dask schema`)"
+    place = f"{key} = {found}" if key else "study"
+    return f"{place}: {message[0].lower()}{message[1:]}; correct it (see `fly64dask schema`)"
 
 
 def _shorten(value: object) -> str:

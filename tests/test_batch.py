@@ -8,6 +8,7 @@ import threading
 import time
 
 import dask
+import psutil
 import pytest
 from distributed import Client, LocalCluster
 
@@ -159,6 +160,30 @@ def test_run_graph_names_a_cell_whose_workers_keep_dying(tmp_path):
     assert [row.cell for row in rows] == [victim]
 
 
+@pytest.mark.slow
+def test_run_graph_records_an_engine_that_was_killed_and_finishes_the_others(tmp_path):
+    layout = RunLayout(tmp_path)
+    study = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 200})})
+    victim = Cell(dose=1e4, view="all", split="train")
+    wanted = [cell for cell in cells(study) if cell.view == "all"]
+    with connect("local", device="cpu", n_workers=1, n_cells=4) as client:
+        (worker,) = client.run(os.getpid).values()
+
+        def notify(event):
+            if isinstance(event, CellProgress) and event.cell == victim and event.epoch == 2:
+                # A worker's children are its fork server and trackers; engines are children of those.
+                for process in psutil.Process(worker).children(recursive=True):
+                    if process.ppid() != worker:
+                        process.send_signal(signal.SIGSEGV)
+
+        outcomes, rows = run_graph(client, build_graph(study, wanted, layout, use_gpu=False), study, layout, notify)
+        (same_worker,) = client.run(os.getpid).values()
+    assert outcomes[victim].failure.kind == "crashed"
+    assert "SIGSEGV" in read_record(layout, victim).error
+    assert {row.cell: row.state for row in rows} == dict.fromkeys(wanted, "completed") | {victim: "failed"}
+    assert same_worker == worker
+
+
 def test_check_workers_refuses_cuda_when_no_worker_offers_a_gpu(tmp_path):
     with (
         connect("local", device="cpu", n_workers=1, n_cells=1) as client,
@@ -172,6 +197,15 @@ def test_check_workers_refuses_a_worker_with_two_threads(tmp_path):
         LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
         pytest.raises(ResourceError, match="has 2 threads, needed 1"),
+    ):
+        check_workers(client, device="cpu", run_directory=tmp_path)
+
+
+def test_check_workers_refuses_a_worker_that_may_have_no_children(tmp_path):
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+        pytest.raises(ResourceError, match="DASK_DISTRIBUTED__WORKER__DAEMON=False"),
     ):
         check_workers(client, device="cpu", run_directory=tmp_path)
 
@@ -197,7 +231,10 @@ def test_run_graph_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
     write_run_study(layout, STUDY)
     study = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"device": "cuda"})})
     cell = Cell(dose=1e4, view="few", split="train")
-    settings = {"distributed.nanny.pre-spawn-environ": {"CUDA_VISIBLE_DEVICES": ""}}
+    settings = {
+        "distributed.nanny.pre-spawn-environ": {"CUDA_VISIBLE_DEVICES": ""},
+        "distributed.worker.daemon": False,
+    }
     with (
         dask.config.set(settings),
         LocalCluster(
@@ -233,8 +270,6 @@ def test_nothing_listens_beyond_loopback():
 
 def _listening_addresses(pids: set[int]) -> set[str]:
     """Addresses of listening TCP sockets of some processes, from psutil (a dependency of distributed)."""
-    import psutil
-
     time.sleep(0.1)
     found = set()
     for pid in pids:

@@ -24,7 +24,7 @@ from fly64dask.layout import RunLayout
 from fly64dask.outcome import Failure
 from fly64dask.record import next_attempt, read_record
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import Cell, parse_study
+from fly64dask.study import Cell, Limits, parse_study
 
 STUDY_TEXT = """
 schema_version = 1
@@ -135,6 +135,21 @@ def test_run_cell_records_a_degenerate_scan(layout):
     assert (record.state, record.returncode, record.failure_kind) == ("failed", 1, "degenerate_scan")
     assert record.final_loss is None
     assert "at >= 60 px" in record.error
+
+
+def test_run_cell_records_an_engine_that_takes_too_long(layout):
+    study = make_study(n_epochs=1_000_000).model_copy(update={"limits": Limits(wall_time_s=2.0)})
+    run_cell(study, cell_of("few"), layout, None, silent)
+    record = read_record(layout, cell_of("few"))
+    assert (record.state, record.failure_kind) == ("failed", "timed_out")
+    assert "allowed are 2 s" in layout.log_file(cell_of("few")).read_text()
+
+
+def test_run_cell_tries_again_after_a_failure_that_may_pass(layout):
+    study = make_study(n_epochs=1_000_000).model_copy(update={"limits": Limits(wall_time_s=1.0)})
+    run_cell(study, cell_of("few"), layout, None, silent)
+    assert not run_cell(study, cell_of("few"), layout, None, silent).was_done
+    assert read_record(layout, cell_of("few")).attempt == 2
 
 
 def test_run_cell_keeps_a_lasting_failure(layout):

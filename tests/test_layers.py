@@ -34,6 +34,7 @@ metrics =
 record
 stages
 plan =
+isolation
 cell
 manifest =
 runs

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,7 @@ SPACING = "overlap_fraction = 0.7\npatch_size_px = 128"
 SOURCE = STUDY[STUDY.index("[source]") : STUDY.index("[[views]]")]
 DOSES = "[1e3, 1e4, 1e5]"
 positive_doses = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+study_doses = st.floats(min_value=0, exclude_min=True, max_value=1e9)
 
 
 def study_with(old: str, new: str) -> str:
@@ -85,6 +88,7 @@ BAD_STUDIES = {
     "dose_zero": (DOSES, "[0]", "doses_photons[0]", "0", "greater than 0"),
     "dose_negative": (DOSES, "[1e3, -5.0]", "doses_photons[1]", "-5.0", "greater than 0"),
     "dose_nan": (DOSES, "[nan]", "doses_photons[0]", "nan", "finite"),
+    "dose_beyond_32_bits": (DOSES, "[1e10]", "doses_photons[0]", "10000000000.0", "less than or equal to 1000000000"),
     "dose_infinite": (DOSES, "[inf]", "doses_photons[0]", "inf", "finite"),
     "dose_misspelt": (DOSES, '["measure"]', "doses_photons[0]", "'measure'", "correct it"),
     "dose_boolean": (DOSES, "[true]", "doses_photons[0]", "True", "correct it"),
@@ -141,7 +145,10 @@ def test_parse_study_names_key_value_and_remedy_when_refused(
     old: str, new: str, key: str, value: str, remedy: str
 ) -> None:
     message = message_of(study_with(old, new))
-    assert [part for part in ("wrong.toml", key, value, remedy) if part not in message] == []
+    assert message.startswith("read study wrong.toml")
+    assert remedy in message
+    key_then_value = re.escape(key) + r".*(?<![\w.])" + re.escape(value) + r"(?![\w.])"
+    assert re.search(key_then_value, message.replace(remedy, "")), message
 
 
 @pytest.mark.parametrize("fault", ["dose_zero", "dose_nan", "n_epochs_zero", "view_neither", "source_missing"])
@@ -210,14 +217,16 @@ def test_parse_study_takes_the_design_for_what_is_left_out() -> None:
 
 
 @given(
-    doses=st.lists(positive_doses, min_size=1, max_size=5, unique=True),
+    doses=st.lists(study_doses, min_size=1, max_size=5, unique=True),
     spacing=st.floats(min_value=1e-6, max_value=1e6),
     fraction=st.floats(min_value=0, max_value=1, exclude_min=True, exclude_max=True),
     n_epochs=st.integers(1, 1_000_000),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_study_survives_json(doses: list[float], spacing: float, fraction: float, n_epochs: int, seed: int) -> None:
-    text = study_with(DOSES, repr(doses)).replace("102.4", repr(spacing)).replace("n_epochs = 5", f"n_epochs={n_epochs}")
+    text = (
+        study_with(DOSES, repr(doses)).replace("102.4", repr(spacing)).replace("n_epochs = 5", f"n_epochs={n_epochs}")
+    )
     text = text.replace("fraction = 0.5", f"fraction = {fraction!r}\n[seeds]\nsimulation = {seed}")
     study = parse_study(text, origin="study.toml")
     assert Study.model_validate_json(study.model_dump_json()) == study
@@ -230,8 +239,6 @@ def test_dose_name_is_distinct_for_distinct_doses(doses: list[float]) -> None:
 
 @given(positive_doses)
 def test_dose_name_differs_from_the_next_float(dose: float) -> None:
-    import math
-
     assert dose_name(dose) != dose_name(math.nextafter(dose, 0.0))
 
 
@@ -264,7 +271,7 @@ def test_cells_lists_dose_then_view_then_split(study: Study) -> None:
     ]
 
 
-@given(st.lists(positive_doses, min_size=1, max_size=6, unique=True))
+@given(st.lists(study_doses, min_size=1, max_size=6, unique=True))
 def test_cells_have_distinct_names(doses: list[float]) -> None:
     matrix = cells(parse_study(study_with(DOSES, repr(doses)), origin="study.toml"))
     assert len({cell.name for cell in matrix}) == len(matrix) == len(doses) * 3 * 2
@@ -337,19 +344,14 @@ def test_skip_reasons_refuses_a_value_that_the_study_does_not_have(
     assert [part for part in (flag, known, "give one of these") if part not in str(refused.value)] == []
 
 
-json_documents = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=8,
+@given(
+    st.dictionaries(st.text(max_size=5), st.integers() | st.floats(allow_nan=False, allow_infinity=False), max_size=6)
 )
-
-
-@given(st.dictionaries(st.text(), json_documents, max_size=6))
 def test_digest_does_not_depend_on_the_order_of_keys(document: dict[str, object]) -> None:
     assert digest(dict(reversed(document.items()))) == digest(document)
 
 
 def test_digest_is_the_sha256_of_sorted_compact_json() -> None:
     # printf '{"a":[1,2.5],"b":"x"}' | sha256sum
-    expected = "5caa3acc70de9ec3b7abd56ac06a3ba7ac9ebb3b3cb1a55ab17b7b5f9e0ab6e3"
+    expected = "5cefae54a95b31dc660d6cbbb2198f0811fc70ee37b1cc85b1989870cd293ffb"
     assert digest({"b": "x", "a": [1, 2.5]}) == expected

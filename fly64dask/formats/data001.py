@@ -19,6 +19,7 @@ from fly64dask.formats.raw import (
     centre_zero_frequency,
     known_keys,
     load_arrays,
+    refuse_darkness,
     take,
     to_counts,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PATTERN_KEYS = ("diffraction", "diff3d")
+MAX_OBJECT_PIXELS = 2**28  # 2 GB of complex64: beyond any detector's field (our choice)
 
 
 def read_data001(path: Path, arrays: Mapping[str, Any], options: ReadOptions) -> RawScan:
@@ -67,20 +69,25 @@ def read_data001(path: Path, arrays: Mapping[str, Any], options: ReadOptions) ->
             f"read {path}: {key!r} has shape {patterns.shape} and dtype {patterns.dtype}, needed three axes of reals",
             remedy="store (n, H, W) amplitudes or counts",
         )
-    if find_layout(patterns.shape, len(x), options.layout, path) == "hwn":
-        patterns = np.moveaxis(patterns, -1, 0)
     metadata = parse_metadata(arrays, path)
+    layout = options.layout or ("nhw" if metadata.get("layout") == "nhw" else None)
+    if find_layout(patterns.shape, len(x), layout, path) == "hwn":
+        patterns = np.moveaxis(patterns, -1, 0)
+    refuse_darkness(patterns, path)
     quantity = find_quantity(patterns, key, metadata, options.quantity, path)
-    stored_scale = metadata.get("photons_per_intensity")
-    scale = options.photons_per_intensity or (stored_scale if isinstance(stored_scale, float) else None)
+    scale = options.photons_per_intensity
+    if scale is None and "photons_per_intensity" in metadata:
+        scale = stored_scale(metadata["photons_per_intensity"], path)
     counts, scale = to_counts(patterns, quantity, scale, path)
+    zero_frequency = options.zero_frequency or ("centre" if metadata.get("zero_frequency") == "centre" else None)
+    has_object = "objectGuess" in arrays and metadata.get("object_is_flat") is not True
     return assemble(
         path=path,
         file_format="DATA-001",
-        counts=centre_zero_frequency(counts, options.zero_frequency, "centre", path),
+        counts=centre_zero_frequency(counts, zero_frequency, "centre", path),
         positions_px=np.stack([y, x], axis=1),
         probe=take(arrays, "probeGuess", path),
-        object_guess=take(arrays, "objectGuess", path) if "objectGuess" in arrays else None,
+        object_guess=take(arrays, "objectGuess", path) if has_object else None,
         metadata=metadata,
         photons_per_intensity=scale,
     )
@@ -171,6 +178,16 @@ def find_quantity(
     )
 
 
+def stored_scale(value: object, path: Path) -> float:
+    """Read the photons per unit of intensity that a file states of itself."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(
+            f"read {path}: photons_per_intensity of its metadata is {value!r}, needed a number",
+            remedy="give --photons-per-intensity",
+        )
+    return float(value)
+
+
 def parse_metadata(arrays: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Read `_metadata` however it was stored.
 
@@ -206,7 +223,13 @@ def parse_metadata(arrays: Mapping[str, Any], path: Path) -> dict[str, Any]:
         raise InputError(
             f"read {path}: _metadata holds {type(value).__name__}, needed a JSON object", remedy="store a JSON object"
         )
-    return {str(key): item for key, item in value.items()}
+    # A pickled dict may hold NumPy numbers, which JSON does not know; what is stored is JSON.
+    plain: dict[str, Any] = json.loads(json.dumps(value, default=_plain))
+    return plain
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
 
 
 def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
@@ -258,14 +281,16 @@ def write_data001(path: Path, scan: RawScan) -> None:
     Notes
     -----
     `diffraction` is sqrt(counts / photons_per_intensity) in float32, which gives back counts up to
-    2^20 exactly; `_metadata` is a 0-d unicode array.
+    2^20 exactly, in float64 for brighter ones; `_metadata` is a 0-d unicode array.
     """
-    amplitude = np.sqrt(scan.counts / scan.photons_per_intensity).astype(np.float32)
+    exact = np.float32 if scan.counts.max() <= 2**20 else np.float64
+    amplitude = np.sqrt(scan.counts / scan.photons_per_intensity).astype(exact)
     y, x = scan.positions_px.T
-    height, width = np.ceil(np.ptp(scan.positions_px, axis=0)).astype(int) + scan.counts.shape[1:]
-    flat = np.ones((height, width), dtype=np.complex64)
+    object_guess = scan.object_guess if scan.object_guess is not None else _flat_object(scan, path)
     metadata = scan.metadata | {
+        "layout": "nhw",
         "quantity": "amplitude",
+        "zero_frequency": "centre",
         "photons_per_intensity": scan.photons_per_intensity,
         "source": scan.source,
         "object_is_flat": scan.object_guess is None,
@@ -280,8 +305,19 @@ def write_data001(path: Path, scan: RawScan) -> None:
             xcoords=x,
             ycoords=y,
             probeGuess=probe[0, 0] if probe.shape[:2] == (1, 1) else probe,
-            objectGuess=flat if scan.object_guess is None else scan.object_guess,
+            objectGuess=object_guess,
             scan_index=np.arange(len(amplitude)),
             _metadata=np.array(json.dumps(metadata)),
         ),
     )
+
+
+def _flat_object(scan: RawScan, path: Path) -> NDArray[np.complex64]:
+    height, width = np.ceil(np.ptp(scan.positions_px, axis=0)).astype(int) + scan.counts.shape[1:]
+    if height * width > MAX_OBJECT_PIXELS:
+        raise InputError(
+            f"export {path}: the scan spans {height} x {width} px, a flat object of it has more than "
+            f"{MAX_OBJECT_PIXELS} px",
+            remedy="drop the positions that lie far from the others",
+        )
+    return np.ones((height, width), dtype=np.complex64)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import bz2
 import hashlib
 import io
+import math
+import pickle
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +26,23 @@ if TYPE_CHECKING:
 Layout = Literal["nhw", "hwn"]
 Quantity = Literal["amplitude", "intensity"]
 ZeroFrequency = Literal["centre", "corner"]
+# What NumPy, zipfile, zlib, bz2 and pickle raise on a damaged or foreign file.
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    ImportError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 MAX_COUNT = np.iinfo(np.uint32).max
 
 
@@ -79,7 +100,7 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Any]:
         if path.suffix == ".bz2":
             data = bz2.decompress(data)
         loaded = np.load(io.BytesIO(data), allow_pickle=allow_pickle)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"read {path}: not an NPZ file ({type(error).__name__}: {error})",
             remedy="give an .npz or .npz.bz2 file",
@@ -116,7 +137,7 @@ def take(arrays: Mapping[str, Any], key: str, path: Path) -> NDArray[Any]:
         raise InputError(f"read {path}: no array {key!r}, found {sorted(arrays)}", remedy="add it, or check the format")
     try:
         return np.asarray(arrays[key])
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, MemoryError) as error:
+    except UNREADABLE as error:
         pickled = "allow_pickle" in str(error)
         raise InputError(
             f"read {path}: array {key!r} "
@@ -159,8 +180,12 @@ def to_counts(
         raise InputError(
             f"read {path}: pixel {bad} is {patterns[bad]}, needed finite values", remedy="mask or drop that exposure"
         )
-    if patterns.size == 0 or not patterns.any():
-        raise InputError(f"read {path}: every pixel is 0 or there is none", remedy="check which array holds the scan")
+    refuse_darkness(patterns, path)
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise InputError(
+            f"read {path}: photons_per_intensity is {scale!r}, needed a finite number above 0",
+            remedy="give --photons-per-intensity",
+        )
     if patterns.min() < 0:
         raise InputError(
             f"read {path}: dimmest pixel is {patterns.min()}, needed values >= 0",
@@ -170,19 +195,37 @@ def to_counts(
     if quantity == "amplitude":
         np.square(intensity, out=intensity)
     if scale is None:
-        scale = 1.0 if np.issubdtype(patterns.dtype, np.integer) else _quantum_scale(intensity)
+        whole = quantity == "intensity" and not (intensity % 1).any()
+        scale = 1.0 if whole or np.issubdtype(patterns.dtype, np.integer) else _quantum_scale(intensity)
     intensity *= scale
     counts = np.rint(intensity)
     off = np.abs(intensity - counts, out=intensity).max()
-    # float32 amplitudes hold a count c to about 4e-7 c; a tenth of a photon tells counts from reals.
-    if off > 0.1 or counts.max() > MAX_COUNT:
+    # float32 amplitudes hold a count c to 1.2e-7 c, 0.13 photons at 2^20; a fifth tells counts from reals.
+    if off > 0.2 or not 1 <= counts.max() <= MAX_COUNT:
         raise InputError(
             f"read {path}: at {scale:.9g} photons per unit of intensity values are up to {off:.2g} photons off a "
-            f"whole number, brightest {counts.max():.3g}; needed counts up to {MAX_COUNT}",
+            f"whole number, brightest {counts.max():.3g}; needed counts of 1 to {MAX_COUNT}",
             remedy="give --photons-per-intensity, or store counts",
         )
     dtype = np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32
     return counts.astype(dtype), scale
+
+
+def refuse_darkness(patterns: NDArray[Any], path: Path) -> None:
+    """Refuse patterns without any light, before anyone asks what their zeros mean."""
+    if patterns.size == 0 or not patterns.any():
+        raise InputError(f"read {path}: every pixel is 0 or there is none", remedy="check which array holds the scan")
+
+
+def checked_object(stored: NDArray[Any], path: Path) -> NDArray[np.complex64]:
+    """Check an object guess of (Y, X), or with more axes of length 1."""
+    squeezed = np.squeeze(stored)
+    if squeezed.ndim != 2 or squeezed.dtype.kind not in "uifc":
+        raise InputError(
+            f"read {path}: objectGuess of shape {stored.shape} and dtype {stored.dtype}, needed two axes of numbers",
+            remedy="store one image under that key, or none",
+        )
+    return squeezed.astype(np.complex64)
 
 
 def _quantum_scale(intensity: NDArray[np.float64]) -> float:
@@ -324,7 +367,7 @@ def assemble(
         counts=counts,
         positions_px=positions,
         probe_guess=checked_probe(probe, counts.shape[1:], path),
-        object_guess=None if object_guess is None else np.squeeze(object_guess).astype(np.complex64),
+        object_guess=None if object_guess is None else checked_object(object_guess, path),
         metadata=metadata,
         photons_per_intensity=photons_per_intensity,
         source={"kind": "ingested", "format": file_format, "file": path.name, "sha256": file_sha256(path)},

@@ -40,7 +40,8 @@ def read_tike(path: Path, arrays: Mapping[str, Any], options: ReadOptions) -> Ra
             f"read {path}: data {data.shape} {data.dtype} and scan {scan.shape}, needed (1, n, H, W) and (1, n, 2)",
             remedy="ingest one angle at a time",
         )
-    counts, scale = to_counts(data[0], options.quantity or "intensity", options.photons_per_intensity or 1.0, path)
+    scale = 1.0 if options.photons_per_intensity is None else options.photons_per_intensity
+    counts, scale = to_counts(data[0], options.quantity or "intensity", scale, path)
     return assemble(
         path=path,
         file_format="tike",

@@ -1,0 +1,57 @@
+"""Work for a supervised child that ends in every way but well. A module of its own: children import it by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+
+def answer(report):
+    for epoch in (1, 2, 3):
+        report(epoch, epoch / 2)
+    return {"answer": 42}
+
+
+def talk(report):
+    print("said on stdout")
+    sys.stderr.write("said on stderr\n")
+    subprocess.run(["echo", "said by a child"], check=True)
+
+
+def die(number, report):
+    report(1, 0.5)
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def leave(report):
+    os._exit(3)
+
+
+def hang(report):
+    while True:
+        time.sleep(1)
+
+
+def hang_without_giving_up(report):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        pass
+
+
+def grow(report):
+    kept = []
+    while True:
+        kept.append(np.ones(2**22))
+        time.sleep(0.02)
+
+
+def name_process(path, report):
+    with open(path, "w") as stream:
+        stream.write(str(os.getpid()))
+    time.sleep(600)

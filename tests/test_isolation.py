@@ -1,0 +1,107 @@
+"""A supervised child: its result, or how it ended. Real processes, real signals."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import faulty
+import psutil
+import pytest
+
+from fly64dask.isolation import call_in_child
+from fly64dask.outcome import Failure
+from fly64dask.study import Limits
+
+
+@pytest.fixture
+def call(tmp_path):
+    def run(work, *, on_report=lambda epoch, loss: None, **limits):
+        return call_in_child(work, log_file=tmp_path / "log", limits=Limits(**limits), on_report=on_report)
+
+    return run
+
+
+def test_call_in_child_returns_the_result(call):
+    assert call(faulty.answer) == {"answer": 42}
+
+
+def test_call_in_child_passes_reports_on_in_order(call):
+    reports = []
+    call(faulty.answer, on_report=lambda *report: reports.append(report))
+    assert reports == [(1, 0.5), (2, 1.0), (3, 1.5)]
+
+
+def test_call_in_child_keeps_what_was_said(call, tmp_path):
+    call(faulty.talk)
+    assert sorted((tmp_path / "log").read_text().splitlines()) == [
+        "said by a child",
+        "said on stderr",
+        "said on stdout",
+    ]
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS"])
+def test_call_in_child_names_the_signal_that_ended_it(call, name):
+    found = call(functools.partial(faulty.die, getattr(signal, name)))
+    assert isinstance(found, Failure)
+    assert found.kind == "crashed"
+    assert name in found.message
+
+
+def test_call_in_child_names_an_exit_without_a_result(call):
+    found = call(faulty.leave)
+    assert (found.kind, "exit code 3" in found.message) == ("crashed", True)
+
+
+@pytest.mark.parametrize("work", [faulty.hang, faulty.hang_without_giving_up])
+def test_call_in_child_ends_a_hang_at_its_limit(call, work):
+    found = call(work, wall_time_s=1.5)
+    assert found.kind == "timed_out"
+    assert "allowed are 1.5 s" in found.message
+
+
+def test_call_in_child_ends_a_child_that_takes_too_much_memory(call):
+    found = call(faulty.grow, memory_bytes=1_500_000_000, wall_time_s=60)
+    assert found.kind == "out_of_memory"
+    assert "allowed are 1500 MB" in found.message
+
+
+SUPERVISE = """
+import functools, sys
+from pathlib import Path
+import faulty
+from fly64dask.isolation import call_in_child
+from fly64dask.study import Limits
+
+if __name__ == "__main__":
+    work = functools.partial(faulty.name_process, sys.argv[1])
+    call_in_child(work, log_file=Path(sys.argv[1] + ".log"), limits=Limits(), on_report=print)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_child_dies_with_its_supervisor(tmp_path, name):
+    script = tmp_path / "supervise.py"
+    script.write_text(SUPERVISE)
+    told = tmp_path / "pid"
+    environment = {**os.environ, "PYTHONPATH": str(Path(faulty.__file__).parent)}
+    supervisor = subprocess.Popen([sys.executable, str(script), str(told)], env=environment)
+    wait_until(lambda: told.exists() and told.read_text())
+    child = psutil.Process(int(told.read_text()))
+    os.kill(supervisor.pid, getattr(signal, name))
+    supervisor.wait()
+    _, alive = psutil.wait_procs([child], timeout=10)
+    assert alive == []
+
+
+def wait_until(happened, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,340 @@
+"""Publishing: a file or directory is whole or absent, whoever dies, whoever else writes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fly64dask.publish import publish_bytes, publish_text, published_directory, retire_directory
+
+N_FILES = 20
+WHOLE = {str(number): "content" for number in range(N_FILES)}
+# Each program names its steps on stdout and, at the step given last, waits to be killed.
+REACH = """
+import sys, time
+from pathlib import Path
+from fly64dask.publish import publish_bytes, published_directory
+
+def reach(step):
+    print(step, flush=True)
+    if step == sys.argv[-1]:
+        time.sleep(600)
+"""
+PUBLISH_DIRECTORY = f"""
+{REACH}
+with published_directory(Path(sys.argv[1]), scratch=Path(sys.argv[2])) as work:
+    for number in range({N_FILES}):
+        reach(f"file {{number}}")
+        (work / str(number)).write_text("content")
+    reach("filled")
+reach("published")
+"""
+# Each of these dies by its own SIGKILL just before the n-th line that it would run of publish.py.
+DIE_AT_LINE = """
+import os, signal, sys
+from pathlib import Path
+from fly64dask import publish
+
+left = int(sys.argv[2])
+
+def trace(frame, event, argument):
+    global left
+    if frame.f_code.co_filename != publish.__file__:
+        return None
+    if event == "line":
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+    return trace
+
+folder = Path(sys.argv[1])
+sys.settrace(trace)
+"""
+DIE_PUBLISHING_DIRECTORY = f"""
+{DIE_AT_LINE}
+with publish.published_directory(folder / "target", scratch=folder / "scratch") as work:
+    (work / "a").write_text("content")
+    (work / "b").write_text("content")
+"""
+DIE_REPLACING_FILE = f"""
+{DIE_AT_LINE}
+publish.publish_text(folder / "file", "new")
+"""
+REPLACE_FILE = f"""
+{REACH}
+def write(stream):
+    stream.write(b"half of ")
+    stream.flush()
+    reach("half")
+    stream.write(b"the new content")
+
+publish_bytes(Path(sys.argv[1]), write)
+reach("published")
+"""
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Every file below a directory, by its relative path, with its text."""
+    return {str(path.relative_to(root)): path.read_text() for path in root.rglob("*") if path.is_file()}
+
+
+def kill_at(step: str, program: str, *arguments: object) -> int:
+    """Start a program, send it SIGKILL once it has named a step, and return its exit status."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if line.strip() == step:
+                os.kill(child.pid, signal.SIGKILL)
+                break
+    return child.returncode
+
+
+def die_at_each_line(program: str, folder: Path, check: Callable[[Path], object]) -> list[object]:
+    """Run a program in a new folder for each line it can die at, and collect what was left of each run."""
+    found: list[object] = []
+    status = -signal.SIGKILL
+    while status == -signal.SIGKILL:
+        line = len(found)
+        place = folder / str(line)
+        place.mkdir()
+        (place / "file").write_text("old")
+        status = subprocess.run([sys.executable, "-c", program, place, str(line)], check=False, timeout=60).returncode
+        found.append(check(place))
+    assert status == 0
+    return found
+
+
+def fill(work: Path, text: str = "content") -> None:
+    (work / "inner").mkdir()
+    (work / "a").write_text(text)
+    (work / "inner" / "b").write_text(text)
+
+
+def test_published_directory_has_what_was_written(tmp_path: Path) -> None:
+    with published_directory(tmp_path / "deep" / "target", scratch=tmp_path / "scratch") as work:
+        fill(work)
+    assert tree(tmp_path / "deep" / "target") == {"a": "content", "inner/b": "content"}
+
+
+def test_published_directory_leaves_no_rubbish(tmp_path: Path) -> None:
+    with published_directory(tmp_path / "target", scratch=tmp_path / "scratch") as work:
+        fill(work)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_published_directory_is_absent_until_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with published_directory(target, scratch=tmp_path / "scratch") as work:
+        fill(work)
+        assert not target.exists()
+    assert target.is_dir()
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt, SystemExit])
+def test_published_directory_leaves_nothing_when_the_block_raises(tmp_path: Path, error: type[BaseException]) -> None:
+    scratch = tmp_path / "scratch"
+
+    def publish() -> None:
+        with published_directory(tmp_path / "target", scratch=scratch) as work:
+            fill(work)
+            raise error
+
+    with pytest.raises(error):
+        publish()
+    assert list(tmp_path.iterdir()) == [scratch]
+    assert list(scratch.iterdir()) == []
+
+
+def test_published_directory_keeps_the_first_writer(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with published_directory(target, scratch=tmp_path / "scratch") as late:
+        fill(late, "late")
+        with published_directory(target, scratch=tmp_path / "scratch") as early:
+            fill(early, "early")
+    assert tree(target) == {"a": "early", "inner/b": "early"}
+
+
+def test_published_directory_drops_the_second_writer(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    for text in ("early", "late"):
+        with published_directory(target, scratch=tmp_path / "scratch") as work:
+            fill(work, text)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_published_directory_replaces_an_empty_directory(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    with published_directory(tmp_path / "target", scratch=tmp_path / "scratch") as work:
+        fill(work)
+    assert tree(tmp_path / "target") == {"a": "content", "inner/b": "content"}
+
+
+def test_published_directory_raises_when_a_file_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("mine")
+    with pytest.raises(NotADirectoryError), published_directory(tmp_path / "target", scratch=tmp_path / "s") as work:
+        fill(work)
+    assert (tmp_path / "target").read_text() == "mine"
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+def test_published_directory_is_of_one_writer_when_many_race(tmp_path: Path) -> None:
+    target, together = tmp_path / "target", threading.Barrier(8)
+
+    def write(text: str) -> None:
+        with published_directory(target, scratch=tmp_path / "scratch") as work:
+            fill(work, text)
+            together.wait(timeout=60)
+
+    writers = [threading.Thread(target=write, args=(str(number),)) for number in range(8)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert set(tree(target)) == {"a", "inner/b"}
+    assert len(set(tree(target).values())) == 1
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["file 0", "file 7", "filled"])
+def test_published_directory_leaves_target_absent_when_killed_in_the_block(tmp_path: Path, step: str) -> None:
+    target, scratch = tmp_path / "target", tmp_path / "scratch"
+    assert kill_at(step, PUBLISH_DIRECTORY, target, scratch, step) == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == [scratch]
+
+
+def test_published_directory_is_absent_or_whole_when_killed_at_any_line(tmp_path: Path) -> None:
+    whole = {"a": "content", "b": "content"}
+
+    def target_of(folder: Path) -> object:
+        return tree(folder / "target") if (folder / "target").exists() else None
+
+    found = die_at_each_line(DIE_PUBLISHING_DIRECTORY, tmp_path, target_of)
+    n_absent = found.count(None)
+    assert n_absent > 10
+    assert found == [None] * n_absent + [whole] * (len(found) - n_absent)
+
+
+def test_published_directory_is_whole_when_killed_after_the_block(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    assert kill_at("published", PUBLISH_DIRECTORY, target, tmp_path / "scratch", "published") == -signal.SIGKILL
+    assert tree(target) == WHOLE
+
+
+def test_published_directory_works_again_after_a_kill(tmp_path: Path) -> None:
+    target, scratch = tmp_path / "target", tmp_path / "scratch"
+    kill_at("file 7", PUBLISH_DIRECTORY, target, scratch, "file 7")
+    with published_directory(target, scratch=scratch) as work:
+        fill(work)
+    assert tree(target) == {"a": "content", "inner/b": "content"}
+
+
+@given(st.binary(max_size=2000))
+@settings(max_examples=30)
+def test_publish_bytes_reads_back(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        publish_bytes(Path(folder, "file"), lambda stream: stream.write(content))
+        assert Path(folder, "file").read_bytes() == content
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=30)
+def test_publish_text_reads_back_as_utf8(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        publish_text(Path(folder, "file"), text)
+        assert Path(folder, "file").read_bytes() == text.encode("utf-8")
+
+
+def test_publish_text_makes_the_directory(tmp_path: Path) -> None:
+    publish_text(tmp_path / "deep" / "er" / "file", "text")
+    assert (tmp_path / "deep" / "er" / "file").read_text() == "text"
+
+
+def test_publish_bytes_leaves_only_the_file(tmp_path: Path) -> None:
+    for content in (b"old", b"new"):
+        publish_bytes(tmp_path / "file", lambda stream, content=content: stream.write(content))
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError, KeyboardInterrupt])
+def test_publish_bytes_keeps_the_old_content_when_writing_raises(tmp_path: Path, error: type[BaseException]) -> None:
+    (tmp_path / "file").write_text("old")
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(b"half of ")
+        raise error
+
+    with pytest.raises(error):
+        publish_bytes(tmp_path / "file", write)
+    assert tree(tmp_path) == {"file": "old"}
+
+
+def test_publish_bytes_leaves_nothing_when_the_first_writing_raises(tmp_path: Path) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        publish_text(tmp_path / "file", "\ud800")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_publish_bytes_keeps_the_old_content_when_killed_while_writing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    assert kill_at("half", REPLACE_FILE, tmp_path / "file", "half") == -signal.SIGKILL
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_publish_text_leaves_old_or_new_content_when_killed_at_any_line(tmp_path: Path) -> None:
+    found = die_at_each_line(DIE_REPLACING_FILE, tmp_path, lambda folder: (folder / "file").read_text())
+    n_old = found.count("old")
+    assert n_old > 5
+    assert found == ["old"] * n_old + ["new"] * (len(found) - n_old)
+
+
+def test_publish_bytes_has_the_new_content_when_killed_after(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    assert kill_at("published", REPLACE_FILE, tmp_path / "file", "published") == -signal.SIGKILL
+    assert tree(tmp_path) == {"file": "half of the new content"}
+
+
+def test_publish_text_shows_a_reader_whole_contents_only(tmp_path: Path) -> None:
+    target, contents = tmp_path / "file", [str(digit) * 200_000 for digit in range(10)]
+    publish_text(target, contents[0])
+    seen, done = set(), threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(target.read_text())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for content in contents * 5:
+        publish_text(target, content)
+    done.set()
+    reader.join()
+    assert seen <= set(contents)
+    assert len(seen) > 1
+
+
+def test_retire_directory_moves_the_whole_directory(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    fill(tmp_path / "old")
+    retire_directory(tmp_path / "old", to=tmp_path / "history" / "attempt_001")
+    assert tree(tmp_path) == {"history/attempt_001/a": "content", "history/attempt_001/inner/b": "content"}
+
+
+def test_retire_directory_raises_when_the_place_is_taken(tmp_path: Path) -> None:
+    for name in ("old", "taken"):
+        (tmp_path / name).mkdir()
+        fill(tmp_path / name, name)
+    with pytest.raises(OSError, match="not empty"):
+        retire_directory(tmp_path / "old", to=tmp_path / "taken")
+    assert (tmp_path / "taken" / "a").read_text() == "taken"
