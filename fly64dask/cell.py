@@ -11,16 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.dataset import (
-    ExposureAttributes,
-    ReconstructionAttributes,
-    TruthAttributes,
-    ViewAttributes,
-    read_array,
-    read_attributes,
-    whole_array,
-    write_group,
-)
+from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes, TruthAttributes, ViewAttributes
+from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
 from fly64dask.errors import FailureKind, IntegrityError, failure_kind
 from fly64dask.isolation import call_in_child
 from fly64dask.layout import LOG_NAME, RunLayout

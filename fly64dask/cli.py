@@ -12,7 +12,8 @@ import click
 
 from fly64dask import __version__
 from fly64dask.errors import Fly64Error, InputError
-from fly64dask.study import Filters, Frozen, Recipe, Study, cells, parse_study, skip_reasons
+from fly64dask.study import Filters, Frozen, Recipe, Study, cells, skip_reasons
+from fly64dask.study_toml import parse_study
 
 EXIT_FAILED_CELL, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -299,8 +300,8 @@ def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int 
 
 
 def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
+    from fly64dask.inputs import read_inputs
     from fly64dask.plan import plan_cells
-    from fly64dask.stages import read_inputs
 
     reasons = skip_reasons(study, filters)
     plan = plan_cells(study, read_inputs(study), [cell for cell in cells(study) if cell not in reasons])

@@ -1,4 +1,4 @@
-"""Exposures, views, truth and reconstructions <-> Zarr groups with checked attributes and digests."""
+"""Arrays and attributes <-> Zarr groups, with a digest for every byte."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import zarr
 from pydantic import ValidationError
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from fly64dask.attributes import GroupAttributes
 from fly64dask.errors import IntegrityError
-from fly64dask.selection import SelectionMetadata
-from fly64dask.study import Frozen, Seeds, digest
+from fly64dask.study import digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,79 +24,7 @@ if TYPE_CHECKING:
 # read in 0.06 s and shrink uint16 counts 17x / 8x / 4.5x at 1e3 / 1e4 / 1e5 photons. zstd alone
 # missed 25 of 40 flipped bits, with crc32c none.
 CHUNK_EXPOSURES = 256
-Attributes = TypeVar("Attributes", bound="GroupAttributes")
-
-
-class GroupAttributes(Frozen):
-    """What every group of ours carries, besides `array_sha256` and `attributes_sha256`."""
-
-    schema_version: Literal[1] = 1
-    created_at: str
-    software: dict[str, str]
-    source_digest: str
-
-
-class ScanAttributes(GroupAttributes):
-    """Facts that all doses of a study share."""
-
-    kind: Literal["scan"] = "scan"
-    source: dict[str, Any]
-    n_exposures: int
-    diffraction_shape_px: tuple[int, int]
-    mean_total_intensity: float
-    brightest_pixel_intensity: float
-    own_dose_photons: float | None = None
-
-
-class TruthAttributes(GroupAttributes):
-    """The object and probe that a simulation looked at and with."""
-
-    kind: Literal["truth"] = "truth"
-
-
-class ExposureAttributes(GroupAttributes):
-    """One scan, or one split of it, at one dose."""
-
-    kind: Literal["exposures"] = "exposures"
-    source: dict[str, Any]
-    dose_photons: float
-    mean_counts_photons: float
-    brightest_count_photons: int
-    n_exposures: int
-    split: Literal["train", "test"] | None = None
-    split_boundary_px: float | None = None
-    photons_per_intensity: float | None = None
-    thinning_probability: float | None = None
-    seeds: Seeds | None = None
-    zero_frequency: Literal["centre"] = "centre"
-    legacy_metadata: dict[str, Any] | None = None
-
-
-class ViewAttributes(GroupAttributes):
-    """Which exposures of a split a view keeps, and how densely they lie."""
-
-    kind: Literal["view"] = "view"
-    overlap_view: str
-    split: Literal["train", "test"]
-    n_exposures: int
-    n_kept: int
-    selection: SelectionMetadata | None
-    image_overlap: float
-    group_overlap: float
-    overlap_diameter_px: float
-    overlap_n_neighbours: int
-    bounding_box_area_px2: float
-    span_y_px: float
-    span_x_px: float
-
-
-class ReconstructionAttributes(GroupAttributes):
-    """One engine run; `object_origin_px` is the scan-frame (y, x) of the object's first pixel."""
-
-    kind: Literal["reconstruction"] = "reconstruction"
-    cell: str
-    object_origin_px: tuple[int, int]
-    n_epochs: int
+Attributes = TypeVar("Attributes", bound=GroupAttributes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

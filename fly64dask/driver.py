@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from fly64dask.batch import Notify, build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import InputError, ResourceError
+from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
 from fly64dask.runs import read_rows, write_manifest, write_run_study
-from fly64dask.stages import read_inputs
 from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
 
 if TYPE_CHECKING:

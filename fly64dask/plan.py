@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fly64dask.errors import NotSelectableError
+from fly64dask.inputs import dose_in_photons
 from fly64dask.reconstruction import MIN_SPAN_PX, object_frame
 from fly64dask.scan import split_indices
 from fly64dask.selection import select
-from fly64dask.stages import describe_view, dose_in_photons
+from fly64dask.stages import describe_view
 from fly64dask.study import Cell, Dose, Frozen, Split, Study
 
 if TYPE_CHECKING:
-    from fly64dask.dataset import ViewAttributes
-    from fly64dask.stages import ScanInputs
+    from fly64dask.attributes import ViewAttributes
+    from fly64dask.inputs import ScanInputs
 
 
 class PlannedCell(Frozen):

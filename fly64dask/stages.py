@@ -5,19 +5,14 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fly64dask.attributes import ExposureAttributes, GroupAttributes, ScanAttributes, TruthAttributes, ViewAttributes
 from fly64dask.dataset import (
     CHUNK_EXPOSURES,
-    ExposureAttributes,
-    GroupAttributes,
-    ScanAttributes,
-    TruthAttributes,
-    ViewAttributes,
     count_dtype,
     counts_array,
     positions_array,
@@ -27,15 +22,12 @@ from fly64dask.dataset import (
     whole_array,
     write_group,
 )
-from fly64dask.errors import InputError
-from fly64dask.formats.data001 import read_pair
-from fly64dask.formats.raw import file_sha256
+from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.provenance import software_versions, utc_now
 from fly64dask.publish import published_directory, retire_directory
 from fly64dask.scan import (
     bounding_box_area_px2,
-    checked_positions,
     group_overlap,
     image_overlap,
     span_px,
@@ -45,102 +37,16 @@ from fly64dask.scan import (
 from fly64dask.selection import Selection, select
 from fly64dask.simulate import (
     Pair,
-    check_coverage,
-    draw_positions,
     expose,
     intensity_batches,
     photon_stream,
     survey_brightness,
-    synthetic_pair,
     thin,
 )
-from fly64dask.study import Dose, MeasuredSource, PairSource, Split, Study, digest
+from fly64dask.study import Dose, Split, Study, digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanInputs:
-    """What a study's source says before any photon is drawn.
-
-    `positions_px` (n, 2) float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64;
-    `pair` only if simulated, `own_dose_photons` only if measured.
-    """
-
-    positions_px: NDArray[np.float64]
-    probe_guess: NDArray[np.complex64]
-    pair: Pair | None
-    own_dose_photons: float | None
-    brightest_count_photons: int | None
-    source_digest: str
-
-    @property
-    def diffraction_shape_px(self) -> tuple[int, int]:
-        """(H, W) of a diffraction pattern, px."""
-        return self.probe_guess.shape[-2], self.probe_guess.shape[-1]
-
-
-def read_inputs(study: Study) -> ScanInputs:
-    """Read or draw what all cells share, and refuse what cannot be run.
-
-    Parameters
-    ----------
-    study : Study
-        With paths that can be opened from here.
-
-    Returns
-    -------
-    ScanInputs
-
-    Raises
-    ------
-    InputError
-        If an input file is missing or damaged, positions leave the object, a dose is above the
-        measured one, or a split is empty.
-    """
-    inputs = _read_measured(study.source) if study.source.kind == "measured" else _make_simulated(study)
-    for dose in study.doses_photons:
-        dose_in_photons(dose, inputs.own_dose_photons)
-    for split in ("train", "test"):
-        if len(split_indices(inputs.positions_px, study.split, split)) == 0:
-            raise InputError(
-                f"split {split} of study {study.name!r} at {study.split.axis} = "
-                f"{split_boundary_px(inputs.positions_px, study.split):g} px holds no exposure",
-                remedy="change split.axis or split.fraction",
-            )
-    return inputs
-
-
-def dose_in_photons(dose: Dose, own_dose_photons: float | None) -> float:
-    """Resolve a study's dose to photons per exposure.
-
-    Parameters
-    ----------
-    dose : float or "measured"
-        As the study gives it.
-    own_dose_photons : float or None
-        Mean count of the measured exposures; None if simulated.
-
-    Returns
-    -------
-    float
-        Photons per exposure.
-
-    Raises
-    ------
-    InputError
-        If the dose is above the measured one: photons cannot be added.
-    """
-    if dose == "measured":
-        assert own_dose_photons is not None, "the study model allows it for measured sources only"
-        return own_dose_photons
-    if own_dose_photons is not None and dose > own_dose_photons:
-        raise InputError(
-            f"doses_photons = {dose:g}: above the measured dose of {own_dose_photons:.6g} photons per exposure",
-            remedy='thinning only lowers a dose: give at most that, or "measured" for all of it',
-        )
-    return float(dose)
 
 
 def prepare_scan(study: Study, layout: RunLayout) -> None:
@@ -328,49 +234,6 @@ class _Tally:
             self.total += int(block.sum(dtype=np.int64))
             self.brightest = max(self.brightest, int(block.max()))
             yield block
-
-
-def _make_simulated(study: Study) -> ScanInputs:
-    source = study.source
-    assert not isinstance(source, MeasuredSource)
-    identity = source.model_dump(mode="json", exclude={"path"})
-    if isinstance(source, PairSource):
-        pair = read_pair(Path(source.path))
-        identity["sha256"] = file_sha256(Path(source.path))
-    else:
-        if any(p > o for p, o in zip(source.probe_shape_px, source.object_shape_px, strict=True)):
-            raise InputError(
-                f"source.probe_shape_px = {source.probe_shape_px}: over object {source.object_shape_px}",
-                remedy="enlarge the object or shrink the probe",
-            )
-        pair = synthetic_pair(source.object_shape_px, source.probe_shape_px, seed=source.seed_pair)
-    positions = checked_positions(draw_positions(source.scan, seed=study.seeds.simulation), origin="source.scan")
-    check_coverage(pair, positions)
-    return ScanInputs(
-        positions_px=positions,
-        probe_guess=pair.probe[None, None],
-        pair=pair,
-        own_dose_photons=None,
-        brightest_count_photons=None,
-        source_digest=digest([identity, study.seeds.simulation]),
-    )
-
-
-def _read_measured(source: MeasuredSource) -> ScanInputs:
-    store = Path(source.path)
-    if not store.exists():
-        raise InputError(
-            f"source.path = {str(store)!r}: no such store", remedy="make it with `fly64dask ingest FILE --out STORE`"
-        )
-    attributes, sha256 = read_attributes(store, ExposureAttributes)
-    return ScanInputs(
-        positions_px=read_array(store, "positions_px", sha256=sha256["positions_px"]),
-        probe_guess=read_array(store, "probe_guess", sha256=sha256["probe_guess"]),
-        pair=None,
-        own_dose_photons=attributes.mean_counts_photons,
-        brightest_count_photons=attributes.brightest_count_photons,
-        source_digest=digest(["measured", sha256]),
-    )
 
 
 def _ensure_group(

@@ -7,16 +7,15 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fly64dask.dataset import (
+from fly64dask.attributes import (
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
     ScanAttributes,
     TruthAttributes,
     ViewAttributes,
-    read_array,
-    read_attributes,
 )
+from fly64dask.dataset import read_array, read_attributes
 from fly64dask.errors import IntegrityError
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import Manifest

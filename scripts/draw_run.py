@@ -17,13 +17,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fly64dask.alignment import illuminated_area, illumination, remove_phase_ramp
-from fly64dask.dataset import (
-    ExposureAttributes,
-    ReconstructionAttributes,
-    ViewAttributes,
-    read_array,
-    read_attributes,
-)
+from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes, ViewAttributes
+from fly64dask.dataset import read_array, read_attributes
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.runs import read_row, read_run_study

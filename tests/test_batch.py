@@ -11,6 +11,7 @@ import dask
 import psutil
 import pytest
 from distributed import Client, LocalCluster
+from tiny import tiny_study
 
 from fly64dask.batch import build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
@@ -19,29 +20,11 @@ from fly64dask.layout import RunLayout
 from fly64dask.outcome import CellOutcome, CellProgress
 from fly64dask.record import read_record
 from fly64dask.runs import write_run_study
-from fly64dask.study import Cell, cells, parse_study
+from fly64dask.study import Cell, cells
 
 pytestmark = pytest.mark.cluster
 
-STUDY_TEXT = """
-schema_version = 1
-name = "tiny"
-doses_photons = [1e4, 1e5]
-views = [
-    {name = "all", rule = "baseline"},
-    {name = "few", rule = "min_spacing", threshold_px = 12.0},
-    {name = "one", rule = "min_spacing", threshold_px = 60.0},
-]
-overlap = {diameter_px = 10.0}
-recipe = {n_epochs = 3, batch_size = 16, device = "cpu"}
-[source]
-kind = "synthetic"
-object_shape_px = [72, 72]
-probe_shape_px = [24, 24]
-seed_pair = 1
-scan = {kind = "uniform", n_exposures = 60, low_px = 12, high_px = 60}
-"""
-STUDY = parse_study(STUDY_TEXT, origin="tiny.toml")
+STUDY = tiny_study()
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +106,7 @@ def test_build_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
 
 
 def test_build_graph_is_linear_in_the_number_of_cells(tmp_path):
-    many = STUDY.model_copy(update={"doses_photons": tuple(float(d) for d in range(1, 401))})
+    many = tiny_study(doses_photons=tuple(float(d) for d in range(1, 401)))
     graph = build_graph(many, cells(many), RunLayout(tmp_path), use_gpu=False)
     n_tasks = len(dict(graph.manifest_rows.__dask_graph__()))
     n_leaves = 2400 // 32
@@ -137,7 +120,7 @@ def test_fusing_of_delayed_tasks_is_off_by_default():
 @pytest.mark.slow
 def test_run_graph_names_a_cell_whose_workers_keep_dying(tmp_path):
     layout = RunLayout(tmp_path)
-    study = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 100000})})
+    study = tiny_study(n_epochs=100000)
     victim = Cell(dose=1e4, view="all", split="train")
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
@@ -163,7 +146,7 @@ def test_run_graph_names_a_cell_whose_workers_keep_dying(tmp_path):
 @pytest.mark.slow
 def test_run_graph_records_an_engine_that_was_killed_and_finishes_the_others(tmp_path):
     layout = RunLayout(tmp_path)
-    study = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 200})})
+    study = tiny_study(n_epochs=200)
     victim = Cell(dose=1e4, view="all", split="train")
     wanted = [cell for cell in cells(study) if cell.view == "all"]
     with connect("local", device="cpu", n_workers=1, n_cells=4) as client:
@@ -229,7 +212,7 @@ def test_connect_refuses_an_address_where_nothing_listens():
 def test_run_graph_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
     layout = RunLayout(tmp_path)
     write_run_study(layout, STUDY)
-    study = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"device": "cuda"})})
+    study = tiny_study(device="cuda")
     cell = Cell(dose=1e4, view="few", split="train")
     settings = {
         "distributed.nanny.pre-spawn-environ": {"CUDA_VISIBLE_DEVICES": ""},

@@ -7,44 +7,17 @@ import json
 import numpy as np
 import pytest
 import zarr
+from tiny import tiny_study
 
+from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes
 from fly64dask.cell import run_cell
-from fly64dask.dataset import (
-    ExposureAttributes,
-    ReconstructionAttributes,
-    counts_array,
-    positions_array,
-    probe_array,
-    read_array,
-    read_attributes,
-    write_group,
-)
+from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
 from fly64dask.errors import FailureKind, IntegrityError, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.outcome import Failure
 from fly64dask.record import next_attempt, read_record
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import Cell, Limits, parse_study
-
-STUDY_TEXT = """
-schema_version = 1
-name = "tiny"
-doses_photons = [1e5]
-source = {kind = "synthetic", object_shape_px = [72, 72], probe_shape_px = [24, 24], seed_pair = 1, scan = {
-    kind = "uniform", n_exposures = 60, low_px = 12, high_px = 60}}
-views = [
-    {name = "all", rule = "baseline"},
-    {name = "few", rule = "min_spacing", threshold_px = 12.0},
-    {name = "one", rule = "min_spacing", threshold_px = 60.0},
-]
-overlap = {diameter_px = 10.0}
-recipe = {n_epochs = 3, batch_size = 16, device = "cpu"}
-""".replace("scan = {\n    kind", "scan = {kind")
-
-
-def make_study(**recipe):
-    study = parse_study(STUDY_TEXT, origin="tiny.toml")
-    return study.model_copy(update={"recipe": study.recipe.model_copy(update=recipe)})
+from fly64dask.study import Cell, Limits
 
 
 def cell_of(view, split="train"):
@@ -58,7 +31,7 @@ def silent(epoch, loss):
 @pytest.fixture
 def layout(tmp_path):
     found = RunLayout(tmp_path / "run")
-    study = make_study()
+    study = tiny_study()
     prepare_scan(study, found)
     expose_split(study, 1e5, "train", found)
     for view in ("all", "few", "one"):
@@ -67,7 +40,7 @@ def layout(tmp_path):
 
 
 def test_run_cell_commits_a_record_with_what_ran(layout):
-    outcome = run_cell(make_study(), cell_of("few"), layout, None, silent)
+    outcome = run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert outcome.failure is None
     assert (record.state, record.returncode, record.attempt, record.n_epochs) == ("completed", 0, 1, 3)
@@ -78,7 +51,7 @@ def test_run_cell_commits_a_record_with_what_ran(layout):
 
 
 def test_run_cell_stores_the_reconstruction_that_its_digests_name(layout):
-    run_cell(make_study(), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     group = layout.reconstruction_group(cell_of("few"))
     attributes, sha256 = read_attributes(group, ReconstructionAttributes)
@@ -89,47 +62,47 @@ def test_run_cell_stores_the_reconstruction_that_its_digests_name(layout):
 
 
 def test_run_cell_writes_each_epoch_to_its_log(layout):
-    run_cell(make_study(), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     log = layout.log_file(cell_of("few")).read_text()
     assert [f"epoch={i}" in log for i in (1, 2, 3, 4)] == [True, True, True, False]
 
 
 def test_run_cell_measures_the_truth_only_where_there_is_one(layout):
-    run_cell(make_study(), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics.flat_phase_rmse_rad > 0
     layout.truth_group.rename(layout.root / "elsewhere")
-    run_cell(make_study(n_epochs=2), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics is None
 
 
 def test_run_cell_gives_the_engine_no_way_to_the_truth(layout):
-    run_cell(make_study(), cell_of("all"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
     with_truth = read_record(layout, cell_of("all")).digests["object_recon"]
     layout.truth_group.rename(layout.root / "elsewhere")
     layout.cell_directory(cell_of("all")).rename(layout.root / "first")
-    run_cell(make_study(), cell_of("all"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
     assert read_record(layout, cell_of("all")).digests["object_recon"] == with_truth
 
 
 def test_run_cell_does_nothing_when_the_same_cell_is_done(layout):
-    run_cell(make_study(), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     before = layout.record_file(cell_of("few")).read_bytes()
-    outcome = run_cell(make_study(), cell_of("few"), layout, None, silent)
+    outcome = run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     assert outcome.was_done
     assert layout.record_file(cell_of("few")).read_bytes() == before
 
 
 def test_run_cell_runs_again_for_another_recipe_and_keeps_the_old_attempt(layout):
-    run_cell(make_study(), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     before = layout.record_file(cell_of("few")).read_bytes()
-    run_cell(make_study(n_epochs=2), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     kept = layout.history_directory(cell_of("few"), 1) / "record.json"
     assert kept.read_bytes() == before
     assert read_record(layout, cell_of("few")).attempt == 2
 
 
 def test_run_cell_records_a_degenerate_scan(layout):
-    outcome = run_cell(make_study(), cell_of("one"), layout, None, silent)
+    outcome = run_cell(tiny_study(), cell_of("one"), layout, None, silent)
     record = read_record(layout, cell_of("one"))
     assert outcome.failure.kind is FailureKind.DEGENERATE_SCAN
     assert (record.state, record.returncode, record.failure_kind) == ("failed", 1, "degenerate_scan")
@@ -138,7 +111,7 @@ def test_run_cell_records_a_degenerate_scan(layout):
 
 
 def test_run_cell_records_an_engine_that_takes_too_long(layout):
-    study = make_study(n_epochs=1_000_000).model_copy(update={"limits": Limits(wall_time_s=2.0)})
+    study = tiny_study(n_epochs=1_000_000, limits=Limits(wall_time_s=2.0))
     run_cell(study, cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert (record.state, record.failure_kind) == ("failed", "timed_out")
@@ -146,31 +119,31 @@ def test_run_cell_records_an_engine_that_takes_too_long(layout):
 
 
 def test_run_cell_tries_again_after_a_failure_that_may_pass(layout):
-    study = make_study(n_epochs=1_000_000).model_copy(update={"limits": Limits(wall_time_s=1.0)})
+    study = tiny_study(n_epochs=1_000_000, limits=Limits(wall_time_s=1.0))
     run_cell(study, cell_of("few"), layout, None, silent)
     assert not run_cell(study, cell_of("few"), layout, None, silent).was_done
     assert read_record(layout, cell_of("few")).attempt == 2
 
 
 def test_run_cell_keeps_a_lasting_failure(layout):
-    run_cell(make_study(), cell_of("one"), layout, None, silent)
-    assert run_cell(make_study(), cell_of("one"), layout, None, silent).was_done
+    run_cell(tiny_study(), cell_of("one"), layout, None, silent)
+    assert run_cell(tiny_study(), cell_of("one"), layout, None, silent).was_done
 
 
 def test_run_cell_flags_a_guarded_result_as_underdetermined(layout):
-    run_cell(make_study(on_degenerate="guarded"), cell_of("one"), layout, None, silent)
+    run_cell(tiny_study(on_degenerate="guarded"), cell_of("one"), layout, None, silent)
     record = read_record(layout, cell_of("one"))
     assert (record.state, record.underdetermined) == ("completed", True)
 
 
 def test_run_cell_flags_no_other_result_as_underdetermined(layout):
-    run_cell(make_study(on_degenerate="guarded"), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(on_degenerate="guarded"), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).underdetermined is False
 
 
 def test_run_cell_records_why_it_was_blocked(layout):
     blocked = Failure(kind=FailureKind.NOT_SELECTABLE, message="kept none")
-    run_cell(make_study(), cell_of("few"), layout, blocked, silent)
+    run_cell(tiny_study(), cell_of("few"), layout, blocked, silent)
     record = read_record(layout, cell_of("few"))
     assert (record.state, record.failure_kind, record.error) == ("skipped", "not_selectable", "kept none")
 
@@ -180,7 +153,7 @@ def test_run_cell_refuses_damaged_counts_by_name(layout):
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 4
     chunk.write_bytes(data)
-    run_cell(make_study(), cell_of("all"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
     record = read_record(layout, cell_of("all"))
     assert record.failure_kind == "bad_input"
     assert "chunk c/0/0/0" in record.error
@@ -197,13 +170,13 @@ def test_run_cell_records_exposures_without_light(layout):
     group.mkdir()
     arrays = [counts_array(dark.shape, dark.dtype, [dark]), positions_array(positions), probe_array(probe)]
     write_group(group, lambda: attributes, arrays)
-    run_cell(make_study(), cell_of("all"), layout, None, silent)
+    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
     assert "0 photons" in read_record(layout, cell_of("all")).error
 
 
 def test_run_cell_reports_a_record_that_cannot_be_written(layout):
     (layout.root / "dose_100000").write_text("a file where the directory belongs")
-    outcome = run_cell(make_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    outcome = run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     assert not outcome.committed
     assert outcome.failure is not None
 
@@ -219,7 +192,7 @@ def test_run_cell_reports_a_record_that_cannot_be_written(layout):
     ],
 )
 def test_read_record_refuses_a_damaged_record(layout, damage):
-    run_cell(make_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     path = layout.record_file(cell_of("few"))
     path.write_text(damage(path.read_text()))
     with pytest.raises(IntegrityError, match=r"few/train/record\.json"):
@@ -227,7 +200,7 @@ def test_read_record_refuses_a_damaged_record(layout, damage):
 
 
 def test_read_record_refuses_the_record_of_another_cell(layout):
-    run_cell(make_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     layout.cell_directory(cell_of("few")).rename(layout.cell_directory(cell_of("all", "train")).parent.parent / "x")
     layout.cell_directory(cell_of("all")).parent.mkdir(parents=True, exist_ok=True)
     (layout.root / "dose_100000" / "x").rename(layout.cell_directory(cell_of("all")))
@@ -236,9 +209,9 @@ def test_read_record_refuses_the_record_of_another_cell(layout):
 
 
 def test_run_cell_redoes_a_damaged_record_and_keeps_it_in_the_history(layout):
-    run_cell(make_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     layout.record_file(cell_of("few")).write_text("{")
-    outcome = run_cell(make_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    outcome = run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     assert not outcome.was_done
     assert read_record(layout, cell_of("few")).attempt == 2
     assert (layout.history_directory(cell_of("few"), 1) / "record.json").read_text() == "{"
@@ -251,12 +224,12 @@ def test_next_attempt_starts_at_one(layout):
 def test_expose_split_leaves_the_same_exposures_alone(layout):
     chunk = layout.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0"
     before = chunk.stat().st_mtime_ns
-    expose_split(make_study(), 1e5, "train", layout)
+    expose_split(tiny_study(), 1e5, "train", layout)
     assert chunk.stat().st_mtime_ns == before
 
 
 def test_expose_split_replaces_exposures_of_another_seed(layout):
-    study = make_study()
+    study = tiny_study()
     other = study.model_copy(update={"seeds": study.seeds.model_copy(update={"simulation": 43})})
     before = zarr.open_group(str(layout.exposure_group(1e5, "train")), mode="r")["counts"][:]
     prepare_scan(other, layout)

@@ -16,14 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fly64dask.dataset import (
-    ArraySource,
+from fly64dask.attributes import (
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
     ScanAttributes,
     TruthAttributes,
     ViewAttributes,
+)
+from fly64dask.dataset import (
+    ArraySource,
     count_dtype,
     counts_array,
     missing_chunks,

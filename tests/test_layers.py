@@ -13,15 +13,18 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fly64dask"
 MAP = """
 errors =
 study =
+study_toml =
 layout =
 outcome =
 scan =
 selection =
 simulate =
 provenance
+attributes =
 publish
 lock
 dataset
+formats.npz
 formats.raw
 formats.data001
 formats.tike
@@ -32,6 +35,7 @@ lsqml
 alignment =
 metrics =
 record
+inputs
 stages
 plan =
 isolation

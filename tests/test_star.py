@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fly64dask.alignment import illuminated_area, illumination, remove_phase_ramp
-from fly64dask.dataset import ExposureAttributes, read_array, read_attributes
+from fly64dask.attributes import ExposureAttributes
+from fly64dask.dataset import read_array, read_attributes
 from fly64dask.lsqml import reconstruct
 from fly64dask.reconstruction import Exposures
 from fly64dask.study import Recipe

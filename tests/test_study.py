@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fly64dask.errors import InputError
-from fly64dask.study import Cell, Filters, Study, cells, digest, dose_name, parse_study, skip_reasons
+from fly64dask.study import Cell, Filters, Study, cells, digest, dose_name, skip_reasons
+from fly64dask.study_toml import parse_study
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 STUDY = """

@@ -8,31 +8,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tiny import tiny_study
 
 from fly64dask.cell import run_cell
 from fly64dask.layout import RunLayout
 from fly64dask.runs import read_rows, write_manifest, write_run_study
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import SPLITS, Filters, cells, parse_study
+from fly64dask.study import SPLITS, Filters, cells
 from fly64dask.verify import verify_run
 
-STUDY = parse_study(
-    """
-schema_version = 1
-name = "tiny"
-doses_photons = [1e5]
-views = [{name = "all", rule = "baseline"}, {name = "one", rule = "min_spacing", threshold_px = 60.0}]
-overlap = {diameter_px = 10.0}
-recipe = {n_epochs = 2, batch_size = 16, device = "cpu"}
-[source]
-kind = "synthetic"
-object_shape_px = [72, 72]
-probe_shape_px = [24, 24]
-seed_pair = 1
-scan = {kind = "uniform", n_exposures = 60, low_px = 12, high_px = 60}
-""",
-    origin="tiny.toml",
-)
+STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.errors import InputError
+from fly64dask.formats.npz import load_arrays, take
 from fly64dask.formats.raw import (
     Layout,
     Quantity,
@@ -18,9 +19,7 @@ from fly64dask.formats.raw import (
     assemble,
     centre_zero_frequency,
     known_keys,
-    load_arrays,
     refuse_darkness,
-    take,
     to_counts,
 )
 from fly64dask.publish import publish_bytes

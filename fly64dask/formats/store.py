@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
 from fly64dask.dataset import (
     CHUNK_EXPOSURES,
-    ExposureAttributes,
-    TruthAttributes,
-    ViewAttributes,
     counts_array,
     positions_array,
     probe_array,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fly64dask.errors import InputError
-from fly64dask.formats.raw import RawScan, ReadOptions, assemble, centre_zero_frequency, take, to_counts
+from fly64dask.formats.npz import take
+from fly64dask.formats.raw import RawScan, ReadOptions, assemble, centre_zero_frequency, to_counts
 
 KEYS = frozenset({"data", "probe", "scan"})
 

@@ -1,0 +1,80 @@
+"""What each Zarr group of a run says of itself: typed attributes, checked on write and on read."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fly64dask.selection import SelectionMetadata
+from fly64dask.study import Frozen, Seeds
+
+
+class GroupAttributes(Frozen):
+    """What every group of ours carries, besides `array_sha256` and `attributes_sha256`."""
+
+    schema_version: Literal[1] = 1
+    created_at: str
+    software: dict[str, str]
+    source_digest: str
+
+
+class ScanAttributes(GroupAttributes):
+    """Facts that all doses of a study share."""
+
+    kind: Literal["scan"] = "scan"
+    source: dict[str, Any]
+    n_exposures: int
+    diffraction_shape_px: tuple[int, int]
+    mean_total_intensity: float
+    brightest_pixel_intensity: float
+    own_dose_photons: float | None = None
+
+
+class TruthAttributes(GroupAttributes):
+    """The object and probe that a simulation looked at and with."""
+
+    kind: Literal["truth"] = "truth"
+
+
+class ExposureAttributes(GroupAttributes):
+    """One scan, or one split of it, at one dose."""
+
+    kind: Literal["exposures"] = "exposures"
+    source: dict[str, Any]
+    dose_photons: float
+    mean_counts_photons: float
+    brightest_count_photons: int
+    n_exposures: int
+    split: Literal["train", "test"] | None = None
+    split_boundary_px: float | None = None
+    photons_per_intensity: float | None = None
+    thinning_probability: float | None = None
+    seeds: Seeds | None = None
+    zero_frequency: Literal["centre"] = "centre"
+    legacy_metadata: dict[str, Any] | None = None
+
+
+class ViewAttributes(GroupAttributes):
+    """Which exposures of a split a view keeps, and how densely they lie."""
+
+    kind: Literal["view"] = "view"
+    overlap_view: str
+    split: Literal["train", "test"]
+    n_exposures: int
+    n_kept: int
+    selection: SelectionMetadata | None
+    image_overlap: float
+    group_overlap: float
+    overlap_diameter_px: float
+    overlap_n_neighbours: int
+    bounding_box_area_px2: float
+    span_y_px: float
+    span_x_px: float
+
+
+class ReconstructionAttributes(GroupAttributes):
+    """One engine run; `object_origin_px` is the scan-frame (y, x) of the object's first pixel."""
+
+    kind: Literal["reconstruction"] = "reconstruction"
+    cell: str
+    object_origin_px: tuple[int, int]
+    n_epochs: int
