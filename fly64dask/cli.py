@@ -180,11 +180,12 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
 
     layout = RunLayout(store.resolve())
     is_run = layout.store.is_dir()
-    if is_run != (dose is not None and split is not None) or (not is_run and (view or with_truth)):
+    if is_run and (dose is None or split is None):
+        raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
+    if not is_run and (dose is not None or split or view or with_truth):
         raise InputError(
-            f"export {store}: {'a run directory needs' if is_run else 'an ingested store takes none of'} "
-            "--dose, --split, --view, --with-truth",
-            remedy="give --dose and --split for a run, neither for a store",
+            f"export {store}: --dose, --split, --view and --with-truth choose from a run, and this is none",
+            remedy="give a run directory, or an ingested store without them",
         )
     n_exposures = write_npz(
         layout.exposure_group(dose, split) if is_run and split else layout.root,

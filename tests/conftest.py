@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-STAR_FILE = ROOT.parent / "shared" / "data" / "siemens-star-small.npz.bz2"
+BESIDE = ROOT.parent / "shared" / "data" / "siemens-star-small.npz.bz2"
+STAR_FILE = Path(os.environ.get("FLY64DASK_STAR", BESIDE))
 
 
 @pytest.fixture(scope="session")
