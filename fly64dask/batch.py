@@ -15,7 +15,7 @@ from dask.base import annotate
 from dask.delayed import Delayed, delayed
 from distributed import as_completed, get_worker
 
-from fly64dask.cell import commit_lost, guarded, run_cell
+from fly64dask.cell import commit_lost, failure_of, run_cell
 from fly64dask.errors import failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
@@ -159,19 +159,19 @@ def run_graph(
 
 def prepare_task(study: Study, root: str) -> Failure | None:
     """Worker task: publish the scan group."""
-    return guarded(lambda: prepare_scan(study, RunLayout(Path(root))), what="stage=prepare")
+    return failure_of(lambda: prepare_scan(study, RunLayout(Path(root))), what="stage=prepare")
 
 
 def expose_task(study: Study, dose: Dose, split: Split, root: str, prepared: Failure | None) -> Failure | None:
     """Worker task: publish one dose and split."""
-    return prepared or guarded(
+    return prepared or failure_of(
         lambda: expose_split(study, dose, split, RunLayout(Path(root))), what=f"stage=expose {dose_name(dose)}/{split}"
     )
 
 
 def select_task(study: Study, view: str, split: Split, root: str, prepared: Failure | None) -> Failure | None:
     """Worker task: publish one view and split."""
-    return prepared or guarded(
+    return prepared or failure_of(
         lambda: select_view(study, view, split, RunLayout(Path(root))), what=f"stage=select {view}/{split}"
     )
 
@@ -204,7 +204,7 @@ def _take_outcome(future: Future[Any], study: Study, cell: Cell, layout: RunLayo
         outcome: CellOutcome = future.result()
         return outcome
     failure = Failure(kind=failure_kind(error), message=f"{type(error).__name__}: {error}")
-    problem = guarded(lambda: commit_lost(study, cell, layout, failure), what=f"cell={cell.name} commit")
+    problem = failure_of(lambda: commit_lost(study, cell, layout, failure), what=f"cell={cell.name} commit")
     return CellOutcome(cell=cell, failure=failure, seconds=0.0, committed=problem is None)
 
 

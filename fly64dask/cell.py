@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes, T
 from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
 from fly64dask.errors import FailureKind, IntegrityError, failure_kind
 from fly64dask.isolation import call_in_child
-from fly64dask.layout import LOG_NAME, RunLayout
+from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.metrics import TruthMetrics, compare_with_truth
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.provenance import host_name, software_versions, utc_now
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 ENGINE_PACKAGES = ("ptychi", "torch")
 
 
-def guarded(work: Callable[[], None], *, what: str) -> Failure | None:
+def failure_of(work: Callable[[], None], *, what: str) -> Failure | None:
     """Do something and turn any exception into a named failure; the only place that catches all.
 
     Parameters
@@ -83,7 +84,7 @@ def run_cell(
     """
     started = time.monotonic()
     outcome: list[CellOutcome] = []
-    failure = guarded(
+    failure = failure_of(
         lambda: outcome.append(_run(study, cell, layout, blocked_by, progress, started)), what=f"cell={cell.name}"
     )
     if failure is None:
@@ -95,7 +96,7 @@ def _run(
     study: Study, cell: Cell, layout: RunLayout, blocked_by: Failure | None, progress: Progress, started: float
 ) -> CellOutcome:
     inputs = _CellInputs(layout, cell)
-    failure = blocked_by or guarded(inputs.open, what=f"cell={cell.name} inputs")
+    failure = blocked_by or failure_of(inputs.open, what=f"cell={cell.name} inputs")
     cell_key = _cell_key(study, cell, inputs, failure)
     done = _settled_record(layout, cell, cell_key)
     if done is not None:
@@ -103,12 +104,14 @@ def _run(
         return CellOutcome(cell=cell, failure=kept, seconds=done.seconds, was_done=True)
     facts: dict[str, Any] = inputs.facts() | {"attempt": next_attempt(layout, cell), "started_at": utc_now()}
     with committed_attempt(layout, cell) as directory:
-        failure = failure or guarded(lambda: _refuse_degenerate(study, inputs), what=f"cell={cell.name}")
+        failure = failure or failure_of(lambda: _refuse_degenerate(study, inputs), what=f"cell={cell.name}")
         if failure is None:
             work = functools.partial(_engine_work, study, cell, str(layout.root), str(directory))
             result = call_in_child(work, log_file=directory / LOG_NAME, limits=study.limits, on_report=progress)
             if isinstance(result, Failure):
                 failure = result
+                # A killed engine may have been writing.
+                shutil.rmtree(directory / RECONSTRUCTION_NAME, ignore_errors=True)
             else:
                 facts |= result
         seconds = time.monotonic() - started
@@ -218,7 +221,7 @@ def _engine_work(study: Study, cell: Cell, root: str, directory: str, report: Pr
     """What the child does: reconstruct, store, measure. Returns facts for the record, or a failure."""
     facts: dict[str, Any] = {}
     with _engine_log(Path(directory, LOG_NAME)):
-        failure = guarded(
+        failure = failure_of(
             lambda: facts.update(_reconstruct(study, cell, RunLayout(Path(root)), Path(directory), report)),
             what=f"cell={cell.name}",
         )
@@ -240,7 +243,7 @@ def _reconstruct(study: Study, cell: Cell, layout: RunLayout, directory: Path, r
         report(epoch, loss)
 
     result = reconstruct(exposures, study.recipe, seed=study.seeds.grouping, progress=on_epoch)
-    made = _write_reconstruction(directory / "reconstruction.zarr", cell, result)
+    made = _write_reconstruction(directory / RECONSTRUCTION_NAME, cell, result)
     metrics = _measure(layout, result, exposures)
     return {
         "n_epochs": len(result.loss),

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from fly64dask.study import Cell, dose_name
 
+# Files of a cell's directory, also while it is built aside.
 LOG_NAME = "ptychi.log"
+RECORD_NAME = "record.json"
+RECONSTRUCTION_NAME = "reconstruction.zarr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,11 @@ class RunLayout:
 
     def record_file(self, cell: Cell) -> Path:
         """Its record; the cell is done when it exists."""
-        return self.cell_directory(cell) / "record.json"
+        return self.cell_directory(cell) / RECORD_NAME
 
     def reconstruction_group(self, cell: Cell) -> Path:
         """Its object, probe and loss."""
-        return self.cell_directory(cell) / "reconstruction.zarr"
+        return self.cell_directory(cell) / RECONSTRUCTION_NAME
 
     def log_file(self, cell: Cell) -> Path:
         """What the engine said."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from fly64dask.errors import FailureKind, IntegrityError
-from fly64dask.layout import RunLayout
+from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.metrics import TruthMetrics
 from fly64dask.publish import publish_text, published_directory, retire_directory
 from fly64dask.selection import SelectionMetadata
@@ -167,7 +167,7 @@ def write_record(directory: Path, record: CellRecord) -> None:
     """Write `record.json` with a digest of itself into an attempt's directory."""
     document: dict[str, Any] = record.model_dump(mode="json", exclude_none=True)
     text = json.dumps(document | {"sha256": digest(document)}, indent=2, allow_nan=False)
-    publish_text(directory / "record.json", text + "\n")
+    publish_text(directory / RECORD_NAME, text + "\n")
 
 
 def _damaged(path: Path, what: str) -> IntegrityError:

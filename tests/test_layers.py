@@ -121,4 +121,4 @@ def test_exceptions_are_all_caught_in_one_place():
         if isinstance(handler, ast.ExceptHandler)
         and (handler.type is None or getattr(handler.type, "id", "") in ("Exception", "BaseException"))
     ]
-    assert places == [("cell", "guarded")]
+    assert places == [("cell", "failure_of")]
