@@ -244,7 +244,7 @@ def _reconstruct(study: Study, cell: Cell, layout: RunLayout, directory: Path, r
 
     result = reconstruct(exposures, study.recipe, seed=study.seeds.grouping, progress=on_epoch)
     made = _write_reconstruction(directory / RECONSTRUCTION_NAME, cell, result)
-    metrics = _measure(layout, result, exposures)
+    metrics = None if study.source.kind == "measured" else _measure(layout, result, exposures)
     return {
         "n_epochs": len(result.loss),
         "final_loss": float(result.loss[-1]),

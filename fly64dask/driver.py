@@ -46,7 +46,11 @@ class RunReport:
         """
         done = {row.cell: row for row in self.manifest.execution_results}
         fine = {"completed", "skipped"} if allow_missing else {"completed"}
-        return sum(cell not in done or done[cell].state not in fine for cell in self.wanted)
+        # An attempt that could not be committed leaves the record of an older one in its place.
+        return sum(
+            cell not in done or done[cell].state not in fine or not self.outcomes[cell].committed
+            for cell in self.wanted
+        )
 
 
 def run_study(

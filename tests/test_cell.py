@@ -12,12 +12,14 @@ from tiny import tiny_study
 from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes
 from fly64dask.cell import run_cell
 from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
+from fly64dask.driver import RunReport
 from fly64dask.errors import FailureKind, IntegrityError, failure_kind
 from fly64dask.layout import RunLayout
-from fly64dask.outcome import Failure
+from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.record import next_attempt, read_record
+from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import Cell, Limits
+from fly64dask.study import Cell, Filters, Limits, MeasuredSource
 
 
 def cell_of(view, split="train"):
@@ -73,6 +75,25 @@ def test_run_cell_measures_the_truth_only_where_there_is_one(layout):
     layout.truth_group.rename(layout.root / "elsewhere")
     run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics is None
+
+
+def test_run_cell_measures_no_measured_scan_against_the_truth_of_an_older_study(layout):
+    measured = MeasuredSource(kind="measured", path="scan.zarr")
+    run_cell(tiny_study(source=measured), cell_of("few"), layout, None, silent)
+    record = read_record(layout, cell_of("few"))
+    assert (record.state, record.metrics) == ("completed", None)
+
+
+def test_run_report_counts_an_attempt_that_was_not_committed(layout):
+    cell = cell_of("few")
+    run_cell(tiny_study(), cell, layout, None, silent)
+    manifest = write_manifest(tiny_study(), layout, Filters(), {}, read_rows(layout, [cell]))
+    n_failed = {}
+    for committed in (True, False):
+        outcome = CellOutcome(cell=cell, failure=None, seconds=1.0, committed=committed)
+        report = RunReport(manifest=manifest, wanted=(cell,), outcomes={cell: outcome})
+        n_failed[committed] = report.n_failed(allow_missing=False)
+    assert n_failed == {True: 0, False: 1}
 
 
 def test_run_cell_gives_the_engine_no_way_to_the_truth(layout):
