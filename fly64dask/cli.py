@@ -200,17 +200,12 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
 @click.argument("document", type=click.Choice(["study", "manifest", "skip-summary", "record"]), default="study")
 def schema(document: str) -> None:
     """Print the JSON schema of a study file or of a file in a run directory."""
+    from fly64dask.documents import document_schema
     from fly64dask.manifest import Manifest, SkipSummary
     from fly64dask.record import CellRecord
 
-    models: dict[str, type[Frozen]] = {
-        "study": Study,
-        "manifest": Manifest,
-        "skip-summary": SkipSummary,
-        "record": CellRecord,
-    }
-    mode: Any = "validation" if document == "study" else "serialization"
-    _print_json(models[document].model_json_schema(mode=mode))
+    written: dict[str, type[Frozen]] = {"manifest": Manifest, "skip-summary": SkipSummary, "record": CellRecord}
+    _print_json(document_schema(written[document]) if document in written else Study.model_json_schema())
 
 
 @cli.command(epilog=example("fly64dask doctor --json"))

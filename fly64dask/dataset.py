@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # read in 0.06 s and shrink uint16 counts 17x / 8x / 4.5x at 1e3 / 1e4 / 1e5 photons. zstd alone
 # missed 25 of 40 flipped bits, with crc32c none.
 CHUNK_EXPOSURES = 256
+METADATA_NAME = "zarr.json"  # of a group or array in Zarr's format 3
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
 
 
@@ -155,13 +157,17 @@ def write_group(
     """
     group = zarr.create_group(store=str(directory), zarr_format=3)
     digests = {array.name: _write_array(group, array) for array in arrays}
-    document = describe().model_dump(mode="json") | {"array_sha256": digests}
-    group.attrs.put(document | {"attributes_sha256": digest(document)})
+    document = describe().model_dump(mode="json") | {
+        "array_sha256": digests,
+        "metadata_sha256": {array.name: _metadata_sha256(directory / array.name) for array in arrays},
+    }
+    group.attrs.put(document)
+    group.attrs.put(document | {"attributes_sha256": _attributes_sha256(directory)})
     return digests
 
 
 def read_attributes(directory: Path, model: type[Attributes]) -> tuple[Attributes, dict[str, str]]:
-    """Read and check a group's attributes.
+    """Read and check a group's attributes, and the Zarr metadata of its arrays.
 
     Parameters
     ----------
@@ -184,19 +190,18 @@ def read_attributes(directory: Path, model: type[Attributes]) -> tuple[Attribute
     """
     wanted = f"read {model.model_fields['kind'].default} {directory}"
     try:
-        document: dict[str, Any] = zarr.open_group(store=str(directory), mode="r", zarr_format=3).attrs.asdict()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        document = json.loads((directory / METADATA_NAME).read_bytes())["attributes"]
+        stated, found = document.pop("attributes_sha256", None), _attributes_sha256(directory)
+        digests, metadata_sha256 = document.pop("array_sha256"), document.pop("metadata_sha256")
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{wanted}: no readable Zarr v3 group there ({type(error).__name__}: {error})",
             remedy="give the path of a group that fly64dask wrote, or write it again",
         ) from error
-    found = document.pop("attributes_sha256", None)
-    if found is None or found != digest(document):
-        raise IntegrityError(
-            f"{wanted}: attributes do not match their SHA-256 {found}",
-            remedy="the store is damaged or was edited by hand: delete that group and run again",
-        )
-    digests = document.pop("array_sha256")
+    if stated != found:
+        raise _damaged(f"{wanted}: attributes do not match their SHA-256 {stated}")
+    for name, sha256 in metadata_sha256.items():
+        _check_metadata(directory / name, sha256)
     try:
         return model.model_validate(document), digests
     except ValidationError as error:
@@ -293,8 +298,31 @@ def _read_block(
     return values
 
 
+def _attributes_sha256(directory: Path) -> str:
+    """Digest of all that a group's metadata say but the digest itself; of floats, of how they are spelt."""
+    document = json.loads((directory / METADATA_NAME).read_bytes(), parse_float=str)
+    document["attributes"].pop("attributes_sha256", None)
+    return digest(document)
+
+
+def _metadata_sha256(directory: Path) -> str:
+    return hashlib.sha256((directory / METADATA_NAME).read_bytes()).hexdigest()
+
+
+def _check_metadata(directory: Path, sha256: str) -> None:
+    """Refuse an array whose metadata were altered: a fill value or codec changes what is read, in silence."""
+    try:
+        found = _metadata_sha256(directory)
+    except OSError as error:
+        raise _damaged(f"read {directory}: no readable {METADATA_NAME} ({error})") from error
+    if found != sha256:
+        raise _damaged(f"read {directory}: {METADATA_NAME} does not match its SHA-256")
+
+
 def _damaged(message: str) -> IntegrityError:
-    return IntegrityError(message, remedy="delete that group and run again to have it rebuilt")
+    return IntegrityError(
+        message, remedy="rebuild it with `fly64dask verify RUN --repair`, or ingest again if it is an ingested store"
+    )
 
 
 def _write_array(group: zarr.Group, source: ArraySource) -> str:

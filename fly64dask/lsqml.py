@@ -16,6 +16,7 @@ from ptychi.utils import rescale_probe
 from tqdm import tqdm
 
 from fly64dask.errors import GpuMissingError, NotFiniteError
+from fly64dask.lsqml_state import capture, losses, restore
 from fly64dask.reconstruction import (
     GUARDED_MAX_EPOCHS,
     GUARDED_MIN_EXPOSURES_FOR_PROBE,
@@ -27,8 +28,7 @@ from fly64dask.reconstruction import (
 )
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from fly64dask.checkpoint import CheckpointFile
     from fly64dask.study import Recipe
 
 
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 tqdm.set_lock(threading.RLock())
 
 
-def reconstruct(exposures: Exposures, recipe: Recipe, *, seed: int, progress: Progress) -> Reconstruction:
-    """Reconstruct object and probe from a flat object.
+def reconstruct(
+    exposures: Exposures, recipe: Recipe, *, seed: int, progress: Progress, checkpoint: CheckpointFile | None = None
+) -> Reconstruction:
+    """Reconstruct object and probe from a flat object, or from where an earlier attempt was.
 
     Parameters
     ----------
@@ -50,10 +52,13 @@ def reconstruct(exposures: Exposures, recipe: Recipe, *, seed: int, progress: Pr
         Seed of the order in which exposures enter minibatches.
     progress : callable
         Called with (epochs done, loss) after each epoch.
+    checkpoint : CheckpointFile, optional
+        Gets the state every few epochs, and gives that of an earlier attempt.
 
     Returns
     -------
     Reconstruction
+        The same bits from a checkpoint as from epoch 0, on the CPU.
 
     Raises
     ------
@@ -79,14 +84,20 @@ def reconstruct(exposures: Exposures, recipe: Recipe, *, seed: int, progress: Pr
     try:
         # `random_seed` does not reach the loader that draws the minibatches.
         task.reconstructor.dataloader.generator.manual_seed(seed)
-        loss = _run_epochs(task, n_epochs, progress)
+        torch.manual_seed(seed)  # the Poisson noise model draws from torch's own stream
+        state = checkpoint.load() if checkpoint else None
+        if state is not None:
+            restore(task, state)
+        resumed_from_epoch = len(losses(task))
+        _run_epochs(task, n_epochs, progress, checkpoint)
         return Reconstruction(
             object_recon=task.get_data_to_cpu("object", as_numpy=True).astype(np.complex64),
             probe_recon=task.get_data_to_cpu("probe", as_numpy=True).astype(np.complex64),
-            loss=loss,
+            loss=np.array(losses(task)),
             object_origin_px=origin,
             device=f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else "cpu",
             guarded=guarded,
+            resumed_from_epoch=resumed_from_epoch,
         )
     finally:
         del task
@@ -164,15 +175,16 @@ def _options(recipe: Recipe, *, n_exposures: int, guarded: bool, device: str) ->
     return options
 
 
-def _run_epochs(task: PtychographyTask, n_epochs: int, progress: Progress) -> NDArray[np.float64]:
-    loss = np.empty(n_epochs)
-    for epoch in range(n_epochs):
+def _run_epochs(
+    task: PtychographyTask, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None
+) -> None:
+    for epoch in range(len(losses(task)) + 1, n_epochs + 1):
         task.run(1)
-        table = task.reconstructor.loss_tracker.table
-        loss[epoch] = float(table["loss"].iloc[-1])
-        _refuse_not_finite(task, epoch, loss[epoch])
-        progress(epoch + 1, float(loss[epoch]))
-    return loss
+        loss = float(task.reconstructor.loss_tracker.table["loss"].iloc[-1])
+        _refuse_not_finite(task, epoch, loss)
+        progress(epoch, loss)
+        if checkpoint is not None and epoch < n_epochs and checkpoint.is_due(epoch):
+            checkpoint.save(lambda: capture(task))
 
 
 def _refuse_not_finite(task: PtychographyTask, epoch: int, loss: float) -> None:
@@ -182,7 +194,7 @@ def _refuse_not_finite(task: PtychographyTask, epoch: int, loss: float) -> None:
     bad = [name for name, finite in found.items() if not finite]
     if bad:
         raise NotFiniteError(
-            f"after epoch {epoch + 1} of {task.reconstructor_options.num_epochs}: {' and '.join(bad)} not finite "
+            f"after epoch {epoch} of {task.reconstructor_options.num_epochs}: {' and '.join(bad)} not finite "
             f"(loss {loss})",
             remedy="check the exposures for outliers, or lower the batch size",
         )

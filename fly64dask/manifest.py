@@ -243,10 +243,5 @@ def count_states(study: Study, rows: Sequence[ManifestRow]) -> dict[str, int]:
     return dict(counts) | ({"pending": pending} if pending else {})
 
 
-def to_json(document: Manifest | SkipSummary) -> str:
-    """Indented JSON text; absent values stay absent."""
-    return document.model_dump_json(indent=2, exclude_none=True) + "\n"
-
-
 def _log_path(cell: Cell, layout: RunLayout) -> str:
     return str(layout.log_file(cell).relative_to(layout.root))

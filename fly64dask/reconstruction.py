@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from fly64dask.scan import span_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fly64dask.checkpoint import CheckpointFile
+    from fly64dask.study import Recipe
 
 # pty-chi averages object and probe over the bounding box of the positions; a box without a
 # whole pixel on an axis gives 0 / 0 in epoch 0. A span of 1 px always holds one.
@@ -53,6 +56,23 @@ class Reconstruction:
     object_origin_px: tuple[int, int]
     device: str
     guarded: bool
+    resumed_from_epoch: int = 0
+
+
+class Engine(Protocol):
+    """What turns exposures into a reconstruction, reporting each epoch and keeping its state."""
+
+    def __call__(
+        self,
+        exposures: Exposures,
+        recipe: Recipe,
+        *,
+        seed: int,
+        progress: Progress,
+        checkpoint: CheckpointFile | None = None,
+    ) -> Reconstruction:
+        """Reconstruct; see `lsqml.reconstruct`."""
+        ...
 
 
 def is_degenerate(positions_px: NDArray[np.float64]) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from fly64dask.documents import read_document, write_document
 from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.metrics import TruthMetrics
-from fly64dask.publish import publish_text, published_directory, retire_directory
+from fly64dask.publish import published_directory, retire_directory
 from fly64dask.selection import SelectionMetadata
-from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split, digest
+from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split
 
 # Kinds that the same input gives again; a later `run` keeps them. The others may pass with time.
 LASTING_KINDS = frozenset(
@@ -106,25 +106,13 @@ def read_record(layout: RunLayout, cell: Cell) -> CellRecord | None:
         If there is a record that is damaged, or belongs to another cell.
     """
     path = layout.record_file(cell)
+    remedy = "run the study again: the cell is redone, this one kept in history"
     try:
-        text = path.read_text(encoding="utf-8")
+        record = read_document(path, CellRecord, remedy=remedy)
     except FileNotFoundError:
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, f"cannot be read ({error})") from error
-    try:
-        document = json.loads(text)
-        stated = document.pop("sha256")
-    except (json.JSONDecodeError, RecursionError, KeyError, AttributeError, TypeError) as error:
-        raise _damaged(path, f"is not a record ({type(error).__name__}: {error})") from error
-    if stated != digest(document):
-        raise _damaged(path, "does not match its SHA-256")
-    try:
-        record = CellRecord.model_validate(document)
-    except ValidationError as error:
-        raise _damaged(path, f"is not of schema version 1: {error.errors(include_url=False)[0]}") from error
     if record.cell != cell:
-        raise _damaged(path, f"is the record of {record.cell.name}")
+        raise IntegrityError(f"{path} is the record of {record.cell.name}", remedy=remedy)
     return record
 
 
@@ -164,13 +152,5 @@ def committed_attempt(layout: RunLayout, cell: Cell) -> Iterator[Path]:
 
 
 def write_record(directory: Path, record: CellRecord) -> None:
-    """Write `record.json` with a digest of itself into an attempt's directory."""
-    document: dict[str, Any] = record.model_dump(mode="json", exclude_none=True)
-    text = json.dumps(document | {"sha256": digest(document)}, indent=2, allow_nan=False)
-    publish_text(directory / RECORD_NAME, text + "\n")
-
-
-def _damaged(path: Path, what: str) -> IntegrityError:
-    return IntegrityError(
-        f"record {path} {what}", remedy="run the study again: the cell is redone, this one kept in history"
-    )
+    """Write `record.json` into an attempt's directory."""
+    write_document(directory / RECORD_NAME, record)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import ValidationError
-
+from fly64dask.documents import read_document, write_document
 from fly64dask.errors import InputError, IntegrityError
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import (
@@ -15,10 +14,8 @@ from fly64dask.manifest import (
     make_manifest,
     make_skip_summary,
     row_from_record,
-    to_json,
 )
 from fly64dask.provenance import utc_now
-from fly64dask.publish import publish_text
 from fly64dask.record import read_record
 from fly64dask.study import Cell, Filters, Study, cells, digest
 
@@ -39,19 +36,21 @@ def read_run_study(layout: RunLayout) -> Study:
     ------
     InputError
         If it is no run directory.
+    IntegrityError
+        If its study is damaged.
     """
     try:
-        return Study.model_validate_json(layout.study_file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        return read_document(layout.study_file, Study, remedy="run the study again: its file is written anew")
+    except FileNotFoundError as error:
         raise InputError(
-            f"open run {layout.root}: no readable {layout.study_file.name} ({type(error).__name__})",
+            f"open run {layout.root}: no {layout.study_file.name} there",
             remedy="give a directory that `fly64dask run STUDY --out RUN` made",
         ) from error
 
 
 def write_run_study(layout: RunLayout, study: Study) -> None:
     """Store the resolved study with the run."""
-    publish_text(layout.study_file, study.model_dump_json(indent=2) + "\n")
+    write_document(layout.study_file, study)
 
 
 def read_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:
@@ -104,7 +103,7 @@ def write_manifest(
         timestamp=timestamp,
         study_digest=digest(study.model_dump(mode="json")),
     )
-    publish_text(layout.snapshot_file(timestamp), to_json(manifest))
-    publish_text(layout.manifest_file, to_json(manifest))
-    publish_text(layout.skip_summary_file, to_json(make_skip_summary(reasons, rows, timestamp=timestamp)))
+    write_document(layout.snapshot_file(timestamp), manifest)
+    write_document(layout.manifest_file, manifest)
+    write_document(layout.skip_summary_file, make_skip_summary(reasons, rows, timestamp=timestamp))
     return manifest

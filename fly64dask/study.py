@@ -176,6 +176,17 @@ class Limits(Frozen):
     memory_bytes: Annotated[int, Field(ge=10**8)] | None = None
 
 
+class Checkpoints(Frozen):
+    """How often a running cell writes down where it is. They change no number.
+
+    After every n-th epoch, if at least `min_seconds` have passed since it started or last did so:
+    a cell that takes less loses little and writes none.
+    """
+
+    every_n_epochs: int = Field(default=10, ge=1)
+    min_seconds: float = Field(default=10.0, ge=0, allow_inf_nan=False)
+
+
 class Study(Frozen):
     """One study file: what is exposed, selected and reconstructed."""
 
@@ -189,6 +200,7 @@ class Study(Frozen):
     overlap: OverlapMeasure
     recipe: Recipe = Recipe()
     limits: Limits = Limits()
+    checkpoints: Checkpoints = Checkpoints()
 
     @field_validator("doses_photons")
     @classmethod

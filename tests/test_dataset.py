@@ -458,7 +458,7 @@ def test_read_array_detects_a_whole_array_of_another_scan(group: Path, tmp_path:
     write(tmp_path / "other", counts_array(counts.shape, counts.dtype, [counts + 1]))
     shutil.rmtree(group / "counts")
     shutil.copytree(tmp_path / "other/counts", group / "counts")
-    with pytest.raises(IntegrityError, match="not those the group was written with"):
+    with pytest.raises(IntegrityError, match=r"counts: zarr\.json does not match its SHA-256"):
         read_everything(group)
 
 
@@ -470,7 +470,7 @@ def test_read_array_detects_a_deleted_array(group: Path) -> None:
 
 def test_read_array_names_the_way_out(group: Path) -> None:
     (group / "counts/c/1/0/0").unlink()
-    with pytest.raises(IntegrityError, match="delete that group and run again"):
+    with pytest.raises(IntegrityError, match="fly64dask verify RUN --repair"):
         read_everything(group)
 
 
@@ -497,7 +497,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 )
 def test_read_attributes_detects_an_edit(group: Path, change: Callable[[dict[str, Any]], object]) -> None:
     edit(group / "zarr.json", lambda document: change(document["attributes"]))
-    with pytest.raises(IntegrityError, match="attributes do not match their SHA-256"):
+    with pytest.raises(IntegrityError, match="attributes do not match their SHA-256|no readable Zarr v3 group"):
         read_attributes(group, TruthAttributes)
 
 
@@ -563,21 +563,14 @@ def test_reading_detects_metadata_that_is_not_zarr(group: Path, name: str, text:
     bit=st.integers(0, 7),
 )
 @settings(max_examples=100, deadline=None)
-def test_reading_is_unchanged_or_refused_when_a_metadata_bit_flips(
-    sound: Path, counts: np.ndarray, name: str, place: float, bit: int
-) -> None:
+def test_read_attributes_refuses_any_flipped_bit_of_metadata(sound: Path, name: str, place: float, bit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         group = Path(shutil.copytree(sound, Path(folder, "group")))
         content = bytearray((group / name).read_bytes())
         content[int(place * len(content))] ^= 1 << bit
         (group / name).write_bytes(content)
-        try:
-            attributes, sha256 = read_attributes(group, TruthAttributes)
-            found = read_array(group, "counts", sha256=sha256["counts"])
-        except IntegrityError:
-            return
-    assert attributes == TRUTH
-    np.testing.assert_array_equal(found, counts)
+        with pytest.raises(IntegrityError):
+            read_attributes(group, TruthAttributes)
 
 
 def test_read_attributes_refuses_a_group_of_another_kind(group: Path) -> None:

@@ -22,6 +22,7 @@ simulate =
 provenance
 attributes =
 publish
+documents
 lock
 dataset
 formats.npz

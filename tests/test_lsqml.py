@@ -10,12 +10,13 @@ import sys
 import numpy as np
 import pytest
 
+from fly64dask.checkpoint import CheckpointFile
 from fly64dask.errors import GpuMissingError, NotFiniteError
 from fly64dask.lsqml import reconstruct, take_device
 from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import Exposures
 from fly64dask.simulate import intensity_batches, synthetic_pair
-from fly64dask.study import Recipe
+from fly64dask.study import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
 RECIPE = Recipe(n_epochs=40, batch_size=40, device="cpu")
@@ -74,6 +75,112 @@ def test_reconstruct_lowers_its_loss(reconstructed):
 def test_reconstruct_is_the_same_to_the_bit_for_the_same_seed(reconstructed, dense):
     again = reconstruct(dense, RECIPE, seed=7, progress=lambda *_: None)
     assert np.array_equal(again.object_recon, reconstructed[0].object_recon)
+
+
+class Stopped(Exception):
+    """Stands for whatever ends an attempt between two epochs."""
+
+
+def stop_after(epoch):
+    def progress(done, loss):
+        if done == epoch:
+            raise Stopped
+
+    return progress
+
+
+def checkpoint_file(path, *, cell_key="key", every_n_epochs=4):
+    return CheckpointFile(
+        path=path, cell_key=cell_key, settings=Checkpoints(every_n_epochs=every_n_epochs, min_seconds=0)
+    )
+
+
+GO_ON = """
+import sys
+from pathlib import Path
+import numpy as np
+from fly64dask.checkpoint import CheckpointFile
+from fly64dask.lsqml import reconstruct
+from fly64dask.reconstruction import Exposures
+from fly64dask.study import Checkpoints, Recipe
+
+arrays = np.load(sys.argv[1])
+recipe = Recipe.model_validate_json(sys.argv[3])
+checkpoint = CheckpointFile(path=Path(sys.argv[2]), cell_key="key", settings=Checkpoints(min_seconds=0))
+epochs = []
+result = reconstruct(
+    Exposures(**arrays), recipe, seed=7, progress=lambda epoch, loss: epochs.append(epoch), checkpoint=checkpoint
+)
+np.savez(
+    sys.argv[1] + ".out.npz", object_recon=result.object_recon, probe_recon=result.probe_recon, loss=result.loss,
+    epochs=epochs, resumed_from_epoch=result.resumed_from_epoch,
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_exposures"),
+    [
+        ({}, 200),
+        ({"noise_model": "poisson"}, 200),
+        ({"optimise_probe": False}, 200),
+        ({"noise_model": "poisson"}, 1),
+    ],
+    ids=["gaussian", "poisson", "probe_fixed", "guarded"],
+)
+def test_reconstruct_goes_on_from_a_checkpoint_to_the_same_bits_in_another_process(
+    dense, tmp_path, changes, n_exposures
+):
+    recipe = RECIPE.model_copy(update={"n_epochs": 25, **changes})
+    exposures = Exposures(
+        counts=dense.counts[:n_exposures],
+        positions_px=dense.positions_px[:n_exposures],
+        probe_guess=dense.probe_guess,
+    )
+    whole = reconstruct(exposures, recipe, seed=7, progress=lambda *_: None)
+    with pytest.raises(Stopped):
+        reconstruct(
+            exposures, recipe, seed=7, progress=stop_after(14), checkpoint=checkpoint_file(tmp_path / "checkpoint")
+        )
+    np.savez(
+        tmp_path / "in.npz", **{name: getattr(exposures, name) for name in ("counts", "positions_px", "probe_guess")}
+    )
+    arguments = [tmp_path / "in.npz", tmp_path / "checkpoint", recipe.model_dump_json()]
+    subprocess.run([sys.executable, "-c", GO_ON, *map(str, arguments)], check=True)
+    found = np.load(tmp_path / "in.npz.out.npz")
+    assert found["resumed_from_epoch"] == 12
+    assert found["epochs"].tolist() == list(range(13, 26))
+    for name in ("object_recon", "probe_recon", "loss"):
+        assert np.array_equal(found[name], getattr(whole, name)), name
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "other_key"])
+def test_reconstruct_starts_anew_when_its_checkpoint_cannot_be_trusted(dense, tmp_path, damage):
+    path = tmp_path / "checkpoint"
+    with pytest.raises(Stopped):
+        reconstruct(dense, RECIPE, seed=7, progress=stop_after(6), checkpoint=checkpoint_file(path))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    changed = {"flipped": bytes(data), "truncated": path.read_bytes()[:-1], "empty": b""}
+    path.write_bytes(changed.get(damage, path.read_bytes()))
+    checkpoint = checkpoint_file(path, cell_key="other" if damage == "other_key" else "key")
+    with pytest.raises(Stopped):
+        reconstruct(dense, RECIPE, seed=7, progress=stop_after(1), checkpoint=checkpoint)
+
+
+def test_reconstruct_is_the_same_to_the_bit_with_the_poisson_model(dense):
+    recipe = Recipe(n_epochs=3, noise_model="poisson", device="cpu")
+    first, second = (reconstruct(dense, recipe, seed=7, progress=lambda *_: None) for _ in range(2))
+    assert np.array_equal(first.object_recon, second.object_recon)
+
+
+def test_checkpoint_is_due_every_few_epochs_and_not_too_soon(tmp_path):
+    often, seldom = (
+        CheckpointFile(path=tmp_path, cell_key="key", settings=Checkpoints(every_n_epochs=4, min_seconds=s))
+        for s in (0, 1000)
+    )
+    assert [epoch for epoch in range(1, 13) if often.is_due(epoch)] == [4, 8, 12]
+    assert not any(seldom.is_due(epoch) for epoch in range(1, 13))
 
 
 def test_reconstruct_depends_on_the_seed_of_the_minibatches(reconstructed, dense):
