@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,23 +14,25 @@ from typing import TYPE_CHECKING, Any
 import dask
 from dask.base import annotate
 from dask.delayed import Delayed, delayed
-from distributed import as_completed, get_worker
+from distributed import CancelledError, as_completed, get_worker
 
-from fly64dask.cell import commit_lost, failure_of, run_cell
-from fly64dask.errors import failure_kind
+from fly64dask.attempt import failure_of
+from fly64dask.cell import LSQML, commit_lost, run_cell
+from fly64dask.errors import FailureKind, ResourceError, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.outcome import CellOutcome, CellProgress, Failure
 from fly64dask.runs import read_row
 from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.stopping import RunId, stop_run
 from fly64dask.study import Cell, Dose, Split, Study, cells, dose_name
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+log = logging.getLogger(__name__)
 PROGRESS_TOPIC = "fly64dask-progress"
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
-
 
 Notify = Callable[[CellProgress | CellOutcome], None]
 
@@ -38,11 +41,21 @@ Notify = Callable[[CellProgress | CellOutcome], None]
 class CellGraph:
     """A study's tasks: one per wanted cell, and the reducer's root."""
 
+    run_id: RunId
+    engine: str
+    use_gpu: bool
     cell_tasks: dict[Cell, Delayed]
     manifest_rows: Delayed
 
 
-def build_graph(study: Study, wanted: Sequence[Cell], layout: RunLayout, *, use_gpu: bool) -> CellGraph:
+def new_run_id(layout: RunLayout) -> RunId:
+    """Name one call of a run on a directory."""
+    return RunId(root=str(layout.root), token=uuid.uuid4().hex[:6])
+
+
+def build_graph(
+    study: Study, wanted: Sequence[Cell], run_id: RunId, *, use_gpu: bool, engine: str = LSQML
+) -> CellGraph:
     """Build the graph: expose and select once per dose, view and split, then cells, then a tree.
 
     Parameters
@@ -51,10 +64,12 @@ def build_graph(study: Study, wanted: Sequence[Cell], layout: RunLayout, *, use_
         The study.
     wanted : sequence of Cell
         Cells to run; the reducer covers the others' records too.
-    layout : RunLayout
+    run_id : RunId
         The run.
     use_gpu : bool
         Whether a cell needs a worker's `GPU` resource.
+    engine : str
+        `module:function` of an `Engine`.
 
     Returns
     -------
@@ -64,11 +79,10 @@ def build_graph(study: Study, wanted: Sequence[Cell], layout: RunLayout, *, use_
     Notes
     -----
     Keys read like cells and end in a token of this graph: a scheduler that still holds an older
-    run's key would hand back that run's result.
+    graph's key would hand back its result.
     """
     token = uuid.uuid4().hex[:6]
-    root = str(layout.root)
-    prepared = delayed(prepare_task)(study, root, dask_key_name=f"prepare-scan-{token}")
+    prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
     exposed: dict[tuple[Dose, Split], Delayed] = {}
     selected: dict[tuple[str, Split], Delayed] = {}
     cell_tasks: dict[Cell, Delayed] = {}
@@ -76,32 +90,39 @@ def build_graph(study: Study, wanted: Sequence[Cell], layout: RunLayout, *, use_
         dose, split = cell.dose, cell.split
         if (dose, split) not in exposed:
             key = f"expose-{dose_name(dose)}-{split}-{token}"
-            exposed[dose, split] = delayed(expose_task)(study, dose, split, root, prepared, dask_key_name=key)
+            exposed[dose, split] = delayed(expose_task)(study, dose, split, run_id, prepared, dask_key_name=key)
         if (cell.view, split) not in selected:
             key = f"select-{cell.view}-{split}-{token}"
             selected[cell.view, split] = delayed(select_task)(
-                study, cell.view, split, root, prepared, dask_key_name=key
+                study, cell.view, split, run_id, prepared, dask_key_name=key
             )
         with annotate(resources={"GPU": 1}) if use_gpu else contextlib.nullcontext():
             cell_tasks[cell] = delayed(cell_task)(
                 study,
                 cell,
-                root,
+                run_id,
+                engine,
                 exposed[dose, split],
                 selected[cell.view, split],
                 dask_key_name=f"reconstruct-{cell.name.replace('/', '-')}-{token}",
             )
-    return CellGraph(cell_tasks=cell_tasks, manifest_rows=_reducer(study, root, cell_tasks, token))
+    return CellGraph(
+        run_id=run_id,
+        engine=engine,
+        use_gpu=use_gpu,
+        cell_tasks=cell_tasks,
+        manifest_rows=_reducer(study, run_id, cell_tasks, token),
+    )
 
 
-def _reducer(study: Study, root: str, cell_tasks: dict[Cell, Delayed], token: str) -> Delayed:
+def _reducer(study: Study, run_id: RunId, cell_tasks: dict[Cell, Delayed], token: str) -> Delayed:
     """Tree of tasks that read committed records, each after the cells it reads."""
     everything = cells(study)
     level = []
     for start in range(0, len(everything), LEAF_CELLS):
         some = everything[start : start + LEAF_CELLS]
         after = [cell_tasks[cell] for cell in some if cell in cell_tasks]
-        level.append(delayed(collect_task)(some, root, after, dask_key_name=f"collect-{start}-{token}"))
+        level.append(delayed(collect_task)(some, run_id, after, dask_key_name=f"collect-{start}-{token}"))
     while len(level) > 1:
         level = [
             delayed(merge_task)(level[i : i + LEAF_CELLS], dask_key_name=f"merge-{len(level)}-{i}-{token}")
@@ -134,49 +155,119 @@ def run_graph(
         One for each cell of the graph.
     rows : tuple of ManifestRow
         Every committed cell of the study, in its order.
+
+    Raises
+    ------
+    ResourceError
+        If the scheduler is gone.
+    KeyboardInterrupt
+        After running cells were told to stop and have committed that they did.
+
+    Notes
+    -----
+    A dying worker is held against every task that the scheduler had assigned to it, not only
+    against the one it ran. So a cell whose workers died is tried once more with nothing beside
+    it: the one that kills them dies again, the others finish.
     """
+    outcomes: dict[Cell, CellOutcome] = {}
+    with _submitted(client, graph, study, notify) as futures:
+        suspects = []
+        by_key = dict(zip([future.key for future in futures], [*graph.cell_tasks, None], strict=True))
+        for future in as_completed(futures[:-1]):
+            cell = by_key[future.key]
+            assert cell is not None
+            if _error_of(future) is not None:
+                suspects.append(cell)
+                continue
+            outcomes[cell] = future.result()
+            notify(outcomes[cell])
+        for cell in suspects:
+            log.warning("cell=%s state=suspect its workers died; tried alone", cell.name)
+            outcomes[cell] = _run_alone(client, graph, study, cell, layout)
+            notify(outcomes[cell])
+        if not suspects and _error_of(futures[-1]) is None:
+            return outcomes, futures[-1].result()
+    # A lost cell failed the reducer that waited for it; its record is committed now, so read again.
+    return outcomes, collect_task(cells(study), graph.run_id, [])
+
+
+@contextlib.contextmanager
+def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -> Iterator[list[Future[Any]]]:
+    """Submit a graph; when the block is interrupted, wait until its cells have stopped."""
     subscribed = functools.partial(_forward_progress, n_epochs=study.recipe.n_epochs, notify=notify)
     client.subscribe_topic(PROGRESS_TOPIC, subscribed)
     # With fusing on, the annotations that send cells to GPUs would be dropped.
     with dask.config.set({"optimization.fuse.delayed": False}):
         futures: list[Future[Any]] = client.compute([*graph.cell_tasks.values(), graph.manifest_rows])
     try:
-        by_key = dict(zip([future.key for future in futures], [*graph.cell_tasks, None], strict=True))
-        outcomes: dict[Cell, CellOutcome] = {}
-        for future in as_completed(futures[:-1]):
-            cell = by_key[future.key]
-            assert cell is not None
-            outcomes[cell] = _take_outcome(future, study, cell, layout)
-            notify(outcomes[cell])
-        if futures[-1].exception() is None:
-            return outcomes, futures[-1].result()
-        # A lost cell fails the reducer that waits for it; its record is committed now, so read again.
-        return outcomes, collect_task(cells(study), str(layout.root), [])
-    finally:
+        yield futures
+    except KeyboardInterrupt:
+        # Only what has not started can be cancelled; what runs is asked to end.
         client.cancel(futures)
-        client.unsubscribe_topic(PROGRESS_TOPIC)
+        with contextlib.suppress(OSError, TimeoutError):
+            client.run(stop_run, graph.run_id, on_error="ignore")
+        raise
+    finally:
+        with contextlib.suppress(OSError, TimeoutError):
+            client.cancel(futures)
+            client.unsubscribe_topic(PROGRESS_TOPIC)
 
 
-def prepare_task(study: Study, root: str) -> Failure | None:
+def _run_alone(client: Client, graph: CellGraph, study: Study, cell: Cell, layout: RunLayout) -> CellOutcome:
+    again = build_graph(study, [cell], graph.run_id, use_gpu=graph.use_gpu, engine=graph.engine)
+    (future,) = client.compute([again.cell_tasks[cell]])
+    error = _error_of(future)
+    if error is None:
+        outcome: CellOutcome = future.result()
+        return outcome
+    kind = failure_kind(error)
+    found = "no worker that ran it lived" if kind is FailureKind.WORKER_LOST else "its task could not be run"
+    remedy = "read its log for its last words, check the workers' memory, then run again"
+    failure = Failure(kind=kind, message=f"{found} ({type(error).__name__}: {error}); {remedy}")
+    committed: list[CellOutcome] = []
+    problem = failure_of(
+        lambda: committed.append(commit_lost(study, cell, layout, failure, engine=graph.engine)),
+        what=f"cell={cell.name} commit",
+    )
+    if problem is None:
+        return committed[0]
+    return CellOutcome(cell=cell, failure=failure, seconds=0.0, committed=False)
+
+
+def _error_of(future: Future[Any]) -> BaseException | None:
+    """What a task raised: only what its workers' death made of it, as tasks return their failures."""
+    try:
+        error: BaseException | None = future.exception()
+    except CancelledError as cancelled:
+        raise ResourceError(
+            "cluster: the scheduler is gone, and with it what it knew of the running cells",
+            remedy="run the same command again: committed cells are not run twice",
+        ) from cancelled
+    return error
+
+
+def prepare_task(study: Study, run_id: RunId) -> Failure | None:
     """Worker task: publish the scan group."""
-    return failure_of(lambda: prepare_scan(study, RunLayout(Path(root))), what="stage=prepare")
+    return failure_of(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
 
 
-def expose_task(study: Study, dose: Dose, split: Split, root: str, prepared: Failure | None) -> Failure | None:
+def expose_task(study: Study, dose: Dose, split: Split, run_id: RunId, prepared: Failure | None) -> Failure | None:
     """Worker task: publish one dose and split."""
     return prepared or failure_of(
-        lambda: expose_split(study, dose, split, RunLayout(Path(root))), what=f"stage=expose {dose_name(dose)}/{split}"
+        lambda: expose_split(study, dose, split, _layout(run_id)), what=f"stage=expose {dose_name(dose)}/{split}"
     )
 
 
-def select_task(study: Study, view: str, split: Split, root: str, prepared: Failure | None) -> Failure | None:
+def select_task(study: Study, view: str, split: Split, run_id: RunId, prepared: Failure | None) -> Failure | None:
     """Worker task: publish one view and split."""
     return prepared or failure_of(
-        lambda: select_view(study, view, split, RunLayout(Path(root))), what=f"stage=select {view}/{split}"
+        lambda: select_view(study, view, split, _layout(run_id)), what=f"stage=select {view}/{split}"
     )
 
 
-def cell_task(study: Study, cell: Cell, root: str, exposed: Failure | None, selected: Failure | None) -> CellOutcome:
+def cell_task(
+    study: Study, cell: Cell, run_id: RunId, engine: str, exposed: Failure | None, selected: Failure | None
+) -> CellOutcome:
     """Worker task: reconstruct one cell and commit its record."""
     worker = get_worker()
 
@@ -184,12 +275,12 @@ def cell_task(study: Study, cell: Cell, root: str, exposed: Failure | None, sele
         event = {"dose": cell.dose, "view": cell.view, "split": cell.split, "epoch": epoch, "loss": loss}
         worker.log_event(PROGRESS_TOPIC, event)
 
-    return run_cell(study, cell, RunLayout(Path(root)), exposed or selected, report)
+    return run_cell(study, cell, _layout(run_id), exposed or selected, report, engine=engine, run_id=run_id)
 
 
-def collect_task(some: Sequence[Cell], root: str, after: Sequence[CellOutcome]) -> tuple[ManifestRow, ...]:
+def collect_task(some: Sequence[Cell], run_id: RunId, after: Sequence[CellOutcome]) -> tuple[ManifestRow, ...]:
     """Worker task: read the committed records of some cells, once those that run have ended."""
-    layout = RunLayout(Path(root))
+    layout = _layout(run_id)
     return tuple(row for cell in some if (row := read_row(layout, cell)) is not None)
 
 
@@ -198,14 +289,8 @@ def merge_task(parts: Sequence[tuple[ManifestRow, ...]]) -> tuple[ManifestRow, .
     return tuple(row for part in parts for row in part)
 
 
-def _take_outcome(future: Future[Any], study: Study, cell: Cell, layout: RunLayout) -> CellOutcome:
-    error = future.exception()
-    if error is None:
-        outcome: CellOutcome = future.result()
-        return outcome
-    failure = Failure(kind=failure_kind(error), message=f"{type(error).__name__}: {error}")
-    problem = failure_of(lambda: commit_lost(study, cell, layout, failure), what=f"cell={cell.name} commit")
-    return CellOutcome(cell=cell, failure=failure, seconds=0.0, committed=problem is None)
+def _layout(run_id: RunId) -> RunLayout:
+    return RunLayout(Path(run_id.root))
 
 
 def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: int, notify: Notify) -> None:

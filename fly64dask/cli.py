@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from fly64dask import __version__
 from fly64dask.errors import Fly64Error, InputError
+from fly64dask.interrupt import EXIT_INTERRUPTED, stoppable
 from fly64dask.study import Filters, Frozen, Recipe, Study, cells, skip_reasons
 from fly64dask.study_toml import parse_study
 
-EXIT_FAILED_CELL, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+if TYPE_CHECKING:
+    from fly64dask.layout import RunLayout
+    from fly64dask.verify import Damage
+
+EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
 
 
 class DoseType(click.ParamType[Any]):
@@ -125,15 +132,20 @@ def status(run_directory: Path, as_json: bool) -> None:
 
 @cli.command(epilog=example("fly64dask verify runs/demo"))
 @click.argument("run_directory", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--repair", is_flag=True, help="Make again what is damaged, and nothing else.")
+@click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def verify(run_directory: Path, as_json: bool) -> None:
-    """Read every stored array, record and the manifest; exit 1 if anything is damaged."""
+def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool) -> None:
+    """Read every stored array, record and table; exit 1 if anything is damaged and stays so."""
     from fly64dask.layout import RunLayout
     from fly64dask.runs import read_run_study
     from fly64dask.verify import verify_run
 
     layout = RunLayout(run_directory.resolve())
-    damages = verify_run(read_run_study(layout), layout)
+    study = read_run_study(layout)
+    damages = verify_run(study, layout)
+    if damages and repair:
+        damages = _repair(study, layout, damages, workers)
     if as_json:
         _print_json({"damaged": [damage.model_dump() for damage in damages]})
     else:
@@ -276,12 +288,14 @@ def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int 
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
-    n_cells = len(cells(study)) - len(skip_reasons(study, filters))
-    with RunDisplay(console, n_cells) as display:
+    left_out = skip_reasons(study, filters)
+    n_wanted = len(cells(study)) - len(left_out)
+    with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_wanted) as display:
         report = run_study(
             study,
             layout,
             filters,
+            left_out,
             where=where,
             n_workers=workers,
             notify=display.show,
@@ -293,6 +307,41 @@ def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int 
     click.echo(f"manifest: {layout.manifest_file}")
     if report.n_failed(allow_missing=allow_missing):
         sys.exit(EXIT_FAILED_CELL)
+
+
+@contextmanager
+def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
+    """Say at an interrupt what is safe."""
+    from fly64dask.manifest import count_states
+    from fly64dask.runs import read_rows
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        states = count_states(study, read_rows(layout, cells(study)))
+        click.echo(f"on disk: {', '.join(f'{n} {state}' for state, n in states.items())}", err=True)
+        raise
+
+
+def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
+    """Repair a run, and see what is damaged then."""
+    from fly64dask.repair import damaged_cells, repair_run
+    from fly64dask.terminal import RunDisplay, make_console
+    from fly64dask.verify import verify_run
+
+    console = make_console(stderr=True)
+    for damage in damages:
+        console.print(f"damaged {damage.path}: {damage.problem}", style="yellow", soft_wrap=True, markup=False)
+    with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
+        repair_run(
+            study,
+            layout,
+            damages,
+            n_workers=workers,
+            notify=display.show,
+            on_connected=lambda link: console.print(f"dashboard: {link}", soft_wrap=True),
+        )
+    return verify_run(study, layout)
 
 
 def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:

@@ -24,6 +24,7 @@ from fly64dask.provenance import software_versions
 
 LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8787
+ALLOWED_FAILURES = 1
 # Versions that must agree between this process and the workers: they decide numbers and records.
 AGREEING = ("fly64dask", "ptychi", "torch", "zarr")
 # One compute thread per process: two single-thread workers do 2.9 times the epochs of two
@@ -93,8 +94,10 @@ def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> 
         },
         # A daemonic process may have no children, and each cell's engine runs in one.
         "distributed.worker.daemon": False,
-        # Workers take no second cell in advance: if one dies, only its own cell dies with it.
+        # Workers take no second task in advance where Dask can queue it at the scheduler.
         "distributed.scheduler.worker-saturation": 1.0,
+        # A task may lose this many workers; then its cell is tried alone (see batch.run_graph).
+        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     }
     with (
         dask.config.set(settings),

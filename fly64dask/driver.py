@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.batch import Notify, build_graph, run_graph
+from fly64dask.batch import Notify, build_graph, new_run_id, run_graph
+from fly64dask.cell import LSQML
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.inputs import read_inputs
@@ -16,7 +17,9 @@ from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
 from fly64dask.runs import read_rows, write_manifest, write_run_study
-from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
+from fly64dask.stopping import stop_earlier_runs
+from fly64dask.storage import storing
+from fly64dask.study import Cell, Filters, Study, cells
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -57,11 +60,13 @@ def run_study(
     study: Study,
     layout: RunLayout,
     filters: Filters,
+    left_out: Mapping[Cell, str],
     *,
     where: str,
     n_workers: int | None,
     notify: Notify,
     on_connected: Callable[[str], None],
+    engine: str = LSQML,
 ) -> RunReport:
     """Run the wanted cells of a study and write the manifest.
 
@@ -72,7 +77,9 @@ def run_study(
     layout : RunLayout
         The run directory; made if missing, continued if not.
     filters : Filters
-        Which cells.
+        What was asked for.
+    left_out : mapping of Cell to str
+        Cells that shall not run, each with the reason; from `skip_reasons(study, filters)`.
     where : str
         `local` or a scheduler's address.
     n_workers : int or None
@@ -81,6 +88,8 @@ def run_study(
         Gets epochs and outcomes.
     on_connected : callable
         Gets the dashboard's address.
+    engine : str
+        `module:function` of an `Engine`.
 
     Returns
     -------
@@ -91,23 +100,25 @@ def run_study(
     Fly64Error
         If the study or the cluster cannot be used; nothing has run then.
     KeyboardInterrupt
-        After the manifest of what is committed is written.
+        After the manifest of what is committed is written; as with a scheduler that is gone.
     """
-    reasons = skip_reasons(study, filters)
-    wanted = tuple(cell for cell in cells(study) if cell not in reasons)
+    wanted = tuple(cell for cell in cells(study) if cell not in left_out)
     if not wanted:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
     read_inputs(study)
     with connect(where, device=study.recipe.device, n_workers=n_workers, n_cells=len(wanted)) as client:
         on_connected(client.dashboard_link)
         with _checked_run(client, study, layout) as use_gpu:
-            graph = build_graph(_on_device(study, use_gpu), wanted, layout, use_gpu=use_gpu)
+            run_id = new_run_id(layout)
+            # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
+            client.run(stop_earlier_runs, run_id)
+            graph = build_graph(_on_device(study, use_gpu), wanted, run_id, use_gpu=use_gpu, engine=engine)
             try:
                 outcomes, rows = run_graph(client, graph, study, layout, notify)
-            except KeyboardInterrupt:
-                write_manifest(study, layout, filters, reasons, read_rows(layout, cells(study)))
+            except (KeyboardInterrupt, ResourceError):
+                write_manifest(study, layout, filters, left_out, read_rows(layout, cells(study)))
                 raise
-            manifest = write_manifest(study, layout, filters, reasons, rows)
+            manifest = write_manifest(study, layout, filters, left_out, rows)
     return RunReport(manifest=manifest, wanted=wanted, outcomes=outcomes)
 
 
@@ -115,7 +126,8 @@ def run_study(
 def _checked_run(client: Client, study: Study, layout: RunLayout) -> Iterator[bool]:
     """Make and hold the run directory once the workers are known to see it; gives whether to use GPUs."""
     is_new = not layout.root.exists()
-    layout.root.mkdir(parents=True, exist_ok=True)
+    with storing(layout.root):
+        layout.root.mkdir(parents=True, exist_ok=True)
     try:
         use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
     except ResourceError:

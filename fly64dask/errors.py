@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
+NO_RIGHT = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+BAD_DEVICE = frozenset({errno.EIO})
 
 
 class FailureKind(StrEnum):
@@ -12,10 +18,12 @@ class FailureKind(StrEnum):
     CRASHED = "crashed"
     DEGENERATE_SCAN = "degenerate_scan"
     GPU_MISSING = "gpu_missing"
+    INTERRUPTED = "interrupted"
     NOT_FINITE = "not_finite"
     NOT_SELECTABLE = "not_selectable"
     OUT_OF_MEMORY = "out_of_memory"
     SINGULAR_MATRIX = "singular_matrix"
+    STORAGE_FAILED = "storage_failed"
     TIMED_OUT = "timed_out"
     WORKER_LOST = "worker_lost"
 
@@ -83,6 +91,12 @@ class GpuMissingError(Fly64Error):
     kind = FailureKind.GPU_MISSING
 
 
+class StorageError(Fly64Error):
+    """The operating system refuses to store: no space, no right, no descriptor, a failing disk."""
+
+    kind = FailureKind.STORAGE_FAILED
+
+
 class ResourceError(Fly64Error):
     """The cluster cannot run the study: no worker offers what its cells need."""
 
@@ -112,6 +126,8 @@ def failure_kind(error: BaseException) -> FailureKind:
         return FailureKind.OUT_OF_MEMORY
     if name in {"LinAlgError", "_LinAlgError"} or "singular" in text:
         return FailureKind.SINGULAR_MATRIX
+    if isinstance(error, OSError) and error.errno in NO_SPACE | NO_DESCRIPTORS | NO_RIGHT | BAD_DEVICE:
+        return FailureKind.STORAGE_FAILED
     if name == "KilledWorker":
         return FailureKind.WORKER_LOST
     return FailureKind.CRASHED

@@ -21,15 +21,21 @@ from fly64dask.outcome import Failure
 if TYPE_CHECKING:
     from fly64dask.study import Limits
 
-# Imported once by the fork server: a child then starts in well under a second, not in six.
-PRELOAD = ["fly64dask.lsqml"]
 POLL_S = 0.25
 
 Report = Callable[[int, float], None]
 Work = Callable[[Report], Any]
 
 
-def call_in_child(work: Work, *, log_file: Path, limits: Limits, on_report: Report) -> Any | Failure:
+def call_in_child(
+    work: Work,
+    *,
+    log_file: Path,
+    limits: Limits,
+    on_report: Report,
+    stopped: Callable[[], bool] = lambda: False,
+    preload: str = "fly64dask.lsqml",
+) -> Any | Failure | None:
     """Call a function in a process of its own and wait for it, whatever becomes of it.
 
     Parameters
@@ -43,11 +49,17 @@ def call_in_child(work: Work, *, log_file: Path, limits: Limits, on_report: Repo
         Wall time and resident memory, after which the child is killed.
     on_report : callable
         Called here for each report of the child.
+    stopped : callable
+        Asked several times a second; the child is killed once it says yes.
+    preload : str
+        Module that the fork server imports once: with pty-chi in it a child starts in well
+        under a second, not in six. The first call in a process decides.
 
     Returns
     -------
-    object or Failure
-        What `work` returned; else a failure of kind `timed_out`, `out_of_memory` or `crashed`.
+    object, Failure or None
+        What `work` returned; else a failure of kind `timed_out`, `out_of_memory` or `crashed`;
+        None if it was stopped.
 
     Notes
     -----
@@ -56,7 +68,7 @@ def call_in_child(work: Work, *, log_file: Path, limits: Limits, on_report: Repo
     kernel's parent-death signal would come too late.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context.set_forkserver_preload([preload])
     ours, theirs = context.Pipe()
     process = context.Process(target=_child, args=(theirs, work, str(log_file)))
     process.start()
@@ -74,6 +86,8 @@ def call_in_child(work: Work, *, log_file: Path, limits: Limits, on_report: Repo
                     process.join()
                     return payload
                 on_report(*payload)
+            if stopped():
+                return None
             failure = _over_limit(process.pid, time.monotonic() - started, limits)
             if failure is not None:
                 return failure

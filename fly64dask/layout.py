@@ -67,6 +67,18 @@ class RunLayout:
         """An attempt that a later one has replaced."""
         return self.root / "history" / cell.name / f"attempt_{attempt:03d}"
 
+    def cell_scratch(self, cell: Cell) -> Path:
+        """Where its attempts are built."""
+        return self.scratch / "cells" / cell.name
+
+    def checkpoint_file(self, cell: Cell) -> Path:
+        """What a running or killed engine wrote down last; removed when the cell has ended for good."""
+        return self.root / "checkpoints" / f"{cell.name}.state"
+
+    def journal_file(self, cell: Cell) -> Path:
+        """When it was started, where, and how each attempt ended; for people."""
+        return self.root / "journal" / f"{cell.name}.log"
+
     @property
     def manifest_file(self) -> Path:
         """Table of committed cells."""
@@ -77,10 +89,15 @@ class RunLayout:
         """Cells that the last run left out, with reasons."""
         return self.root / "skip_summary.json"
 
+    @property
+    def snapshots(self) -> Path:
+        """The manifest as each run left it."""
+        return self.root / "snapshots"
+
     def snapshot_file(self, timestamp: str) -> Path:
         """The manifest as one run left it; `timestamp` is ISO 8601."""
         safe = timestamp.replace(":", "").replace("+0000", "Z")
-        return self.root / "snapshots" / f"reconstruction_manifest-{safe}.json"
+        return self.snapshots / f"reconstruction_manifest-{safe}.json"
 
     @property
     def lock_file(self) -> Path:

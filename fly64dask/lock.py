@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from fly64dask.errors import InputError
 from fly64dask.layout import RunLayout
 from fly64dask.provenance import host_name, utc_now
+from fly64dask.storage import storing
 
 
 @contextmanager
@@ -32,7 +33,8 @@ def held_run(layout: RunLayout) -> Iterator[None]:
     The kernel drops a lock with its process, so one of a dead process is never in the way.
     The file stays: removing it would let two processes lock two files of one name.
     """
-    descriptor = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    with storing(layout.lock_file):
+        descriptor = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,8 +43,10 @@ def held_run(layout: RunLayout) -> Iterator[None]:
                 f"run {layout.root}: another run is using it ({_holder(descriptor)})",
                 remedy="wait for it, or stop that process",
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"host": host_name(), "pid": os.getpid(), "since": utc_now()}).encode(), 0)
+        holder = json.dumps({"host": host_name(), "pid": os.getpid(), "since": utc_now()})
+        with storing(layout.lock_file):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, holder.encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:

@@ -175,9 +175,7 @@ def _options(recipe: Recipe, *, n_exposures: int, guarded: bool, device: str) ->
     return options
 
 
-def _run_epochs(
-    task: PtychographyTask, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None
-) -> None:
+def _run_epochs(task: PtychographyTask, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None) -> None:
     for epoch in range(len(losses(task)) + 1, n_epochs + 1):
         task.run(1)
         loss = float(task.reconstructor.loss_tracker.table["loss"].iloc[-1])

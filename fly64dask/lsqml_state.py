@@ -93,7 +93,7 @@ def _random_state(task: PtychographyTask) -> dict[str, Any]:
     return {
         "loader": task.reconstructor.dataloader.generator.get_state(),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+        "cuda": torch.cuda.get_rng_state_all() if task.object.data.is_cuda else [],
         "numpy": (name, np.asarray(keys).tolist(), *rest),
         "python": random.getstate(),
     }

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from fly64dask.storage import storing
+
 
 @contextmanager
 def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
@@ -32,20 +34,26 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
     Notes
     -----
     Killed at any line, `target` is absent or whole, on disk and not only in the page cache.
+
+    Raises
+    ------
+    StorageError
+        If the file system has no room or gives no right; `target` is as it was.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
     work = scratch / f".{target.name}-{uuid.uuid4().hex}"
-    work.mkdir()
     try:
-        yield work
-        _sync_tree(work)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            work.rename(target)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        _sync(target.parent)
+        with storing(target):
+            _make_folder(scratch)
+            work.mkdir()
+            yield work
+            _sync_tree(work)
+            _make_folder(target.parent)
+            try:
+                work.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            _sync(target.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -59,18 +67,25 @@ def publish_bytes(target: Path, write: Callable[[BinaryIO], object]) -> None:
         The file; its directory is made if missing.
     write : callable
         Gets a binary stream and writes the whole content.
+
+    Raises
+    ------
+    StorageError
+        If the file system has no room or gives no right; the old content stays.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     work = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     try:
-        with work.open("wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        work.replace(target)
-        _sync(target.parent)
+        with storing(target):
+            _make_folder(target.parent)
+            with work.open("wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            work.replace(target)
+            _sync(target.parent)
     finally:
-        work.unlink(missing_ok=True)
+        if work.exists():
+            work.unlink()
 
 
 def publish_text(target: Path, text: str) -> None:
@@ -88,9 +103,18 @@ def retire_directory(target: Path, *, to: Path) -> None:
     to : Path
         Its new path on the same file system; must not exist.
     """
-    to.parent.mkdir(parents=True, exist_ok=True)
-    target.rename(to)
-    _sync(to.parent)
+    with storing(to):
+        _make_folder(to.parent)
+        target.rename(to)
+        _sync(to.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a directory and its parents; those that are new survive a power cut."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        _sync(one.parent)
 
 
 def _sync_tree(directory: Path) -> None:

@@ -80,7 +80,9 @@ def is_degenerate(positions_px: NDArray[np.float64]) -> bool:
     return min(span_px(positions_px)) < MIN_SPAN_PX
 
 
-def refuse_degenerate(positions_px: NDArray[np.float64], *, n_exposures: int, rule: str) -> None:
+def refuse_degenerate(
+    positions_px: NDArray[np.float64], *, n_exposures: int, rule: str, is_baseline: bool = False
+) -> None:
     """Refuse a scan that the engine would turn into NaN in silence; takes microseconds.
 
     Parameters
@@ -91,6 +93,8 @@ def refuse_degenerate(positions_px: NDArray[np.float64], *, n_exposures: int, ru
         Exposures before selection, for the message.
     rule : str
         What kept them, for the message: `at >= 102.4 px`.
+    is_baseline : bool
+        Nothing was selected, so that no threshold can help.
 
     Raises
     ------
@@ -102,7 +106,8 @@ def refuse_degenerate(positions_px: NDArray[np.float64], *, n_exposures: int, ru
         raise DegenerateScanError(
             f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
             f"{width:.3g} px in x; LSQML needs {MIN_SPAN_PX:g} px on both axes",
-            remedy='lower the spacing threshold, or set on_degenerate = "guarded" in the recipe',
+            remedy=f"{'scan more' if is_baseline else 'lower the spacing threshold'}, or set "
+            'on_degenerate = "guarded" in the recipe',
         )
 
 

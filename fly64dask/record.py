@@ -48,6 +48,7 @@ class CellRecord(Frozen):
     seconds: float = Field(ge=0, allow_inf_nan=False)
     host: str
     versions: dict[str, str]
+    engine: str
     recipe: Recipe
     seeds: Seeds
     dose_photons: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -57,11 +58,13 @@ class CellRecord(Frozen):
     image_overlap: float | None = Field(default=None, ge=0, le=1)
     group_overlap: float | None = Field(default=None, ge=0, le=1)
     n_epochs: int | None = None
+    resumed_from_epoch: int | None = None
     final_loss: float | None = Field(default=None, allow_inf_nan=False)
     device: str | None = None
     underdetermined: bool | None = None
     metrics: TruthMetrics | None = None
     digests: dict[str, str] = Field(default_factory=dict)
+    log_sha256: str
 
     @property
     def cell(self) -> Cell:
@@ -145,7 +148,7 @@ def committed_attempt(layout: RunLayout, cell: Cell) -> Iterator[Path]:
     two, the cell has no committed record and the next run does it again.
     """
     replaced = next_attempt(layout, cell) - 1
-    with published_directory(layout.cell_directory(cell), scratch=layout.scratch) as work:
+    with published_directory(layout.cell_directory(cell), scratch=layout.cell_scratch(cell)) as work:
         yield work
         if layout.cell_directory(cell).exists():
             retire_directory(layout.cell_directory(cell), to=layout.history_directory(cell, replaced))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from fly64dask.attributes import (
     ExposureAttributes,
@@ -15,13 +14,17 @@ from fly64dask.attributes import (
     TruthAttributes,
     ViewAttributes,
 )
+from fly64dask.cell_inputs import CellInputs, cell_key
 from fly64dask.dataset import read_array, read_attributes
+from fly64dask.documents import read_document
 from fly64dask.errors import IntegrityError
 from fly64dask.layout import RunLayout
-from fly64dask.manifest import Manifest
-from fly64dask.record import read_record
+from fly64dask.manifest import Manifest, SkipSummary
+from fly64dask.record import CellRecord, read_record
 from fly64dask.runs import read_rows
-from fly64dask.study import SPLITS, Cell, Frozen, Study, cells
+from fly64dask.study import SPLITS, Frozen, Study, cells, digest
+
+REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 
 
 class Damage(Frozen):
@@ -44,28 +47,45 @@ def verify_run(study: Study, layout: RunLayout) -> tuple[Damage, ...]:
     Returns
     -------
     tuple of Damage
-        Empty if all is well. What was not made yet is not damage.
+        Empty if all is well. What was not made yet is not damage; what a record was made from is
+        missed.
     """
-    return (*_damaged_groups(study, layout), *_damaged_cells(study, layout), *_damaged_manifest(study, layout))
+    return (*_damaged_groups(study, layout), *_damaged_cells(study, layout), *_damaged_tables(study, layout))
+
+
+def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttributes]]:
+    """Every group that a run's store may hold, with the kind of its attributes."""
+    groups: dict[Path, type[GroupAttributes]] = {layout.scan_group: ScanAttributes}
+    if study.source.kind != "measured":
+        groups[layout.truth_group] = TruthAttributes
+    for split in SPLITS:
+        groups |= {layout.exposure_group(dose, split): ExposureAttributes for dose in study.doses_photons}
+        groups |= {layout.view_group(view.name, split): ViewAttributes for view in study.views}
+    return groups
 
 
 def _damaged_groups(study: Study, layout: RunLayout) -> Iterator[Damage]:
-    groups: list[tuple[Path, type[GroupAttributes]]] = [
-        (layout.scan_group, ScanAttributes),
-        (layout.truth_group, TruthAttributes),
-    ]
-    for split in SPLITS:
-        groups += [(layout.exposure_group(dose, split), ExposureAttributes) for dose in study.doses_photons]
-        groups += [(layout.view_group(view.name, split), ViewAttributes) for view in study.views]
-    for group, model in groups:
+    needed = _groups_of_records(study, layout)
+    for group, model in groups_of(study, layout).items():
         if group.exists():
             yield from _damaged_group(group, model, layout)
+        elif group in needed:
+            yield Damage(path=_where(group, layout), problem="is missing, and committed cells were made from it")
+
+
+def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
+    """Groups without which the committed reconstructions could not have been made."""
+    needed: set[Path] = set()
+    for row in read_rows(layout, cells(study)):
+        if row.state == "completed":
+            needed |= {layout.exposure_group(row.dose, row.split), layout.view_group(row.view, row.split)}
+    return needed | ({layout.scan_group, layout.truth_group} if needed else set())
 
 
 def _damaged_group(
     group: Path, model: type[GroupAttributes], layout: RunLayout, wanted: dict[str, str] | None = None
 ) -> Iterator[Damage]:
-    where = str(group.relative_to(layout.root))
+    where = _where(group, layout)
     try:
         _, sha256 = read_attributes(group, model)
     except IntegrityError as error:
@@ -83,37 +103,84 @@ def _damaged_group(
 
 def _damaged_cells(study: Study, layout: RunLayout) -> Iterator[Damage]:
     for cell in cells(study):
-        yield from _damaged_cell(cell, layout)
+        if not layout.cell_directory(cell).exists():
+            continue
+        try:
+            record = read_record(layout, cell)
+        except IntegrityError as error:
+            yield Damage(path=cell.name, problem=str(error))
+            continue
+        if record is None:
+            yield Damage(path=cell.name, problem="directory without a record")
+            continue
+        yield from (Damage(path=cell.name, problem=problem) for problem in _foreign(study, layout, record))
+        if _file_sha256(layout.log_file(cell)) != record.log_sha256:
+            yield Damage(path=_where(layout.log_file(cell), layout), problem="does not match its SHA-256")
+        if record.state == "completed":
+            group = layout.reconstruction_group(cell)
+            yield from _damaged_group(group, ReconstructionAttributes, layout, wanted=record.digests)
 
 
-def _damaged_cell(cell: Cell, layout: RunLayout) -> Iterator[Damage]:
-    if not layout.cell_directory(cell).exists():
+def _foreign(study: Study, layout: RunLayout, record: CellRecord) -> Iterator[str]:
+    """Whether a record is whole and yet not of this run: copied from another, or its exposures replaced."""
+    if record.study != study.name:
+        yield f"record is of study {record.study!r}, this run's is {study.name!r}"
+    if record.state != "completed":
         return
+    inputs = CellInputs(layout, record.cell)
     try:
-        record = read_record(layout, cell)
-    except IntegrityError as error:
-        yield Damage(path=cell.name, problem=str(error))
+        inputs.open()
+    except IntegrityError:
+        return  # named where the groups are checked
+    if any(record.digests.get(name) != sha256 for name, sha256 in inputs.sha256.items()):
+        yield "record is of other exposures or another view than the run holds"
         return
-    if record is None:
-        yield Damage(path=cell.name, problem="directory without a record")
-    elif record.state == "completed":
-        yield from _damaged_group(
-            layout.reconstruction_group(cell), ReconstructionAttributes, layout, wanted=record.digests
-        )
+    key = cell_key(
+        inputs.sha256, record.recipe, seed=record.seeds.grouping, engine=record.engine, versions=record.versions
+    )
+    if key != record.cell_key:
+        yield "record's key is not that of its own inputs, recipe and versions"
+
+
+def _damaged_tables(study: Study, layout: RunLayout) -> Iterator[Damage]:
+    for path in sorted(layout.snapshots.glob("*.json")):
+        yield from _damaged_document(path, Manifest, layout)
+    if layout.skip_summary_file.exists():
+        yield from _damaged_document(layout.skip_summary_file, SkipSummary, layout)
+    if layout.manifest_file.exists():
+        yield from _damaged_manifest(study, layout)
+
+
+def _damaged_document(path: Path, model: type[Frozen], layout: RunLayout) -> Iterator[Damage]:
+    try:
+        read_document(path, model, remedy=REPAIR)
+    except IntegrityError as error:
+        yield Damage(path=_where(path, layout), problem=str(error))
 
 
 def _damaged_manifest(study: Study, layout: RunLayout) -> Iterator[Damage]:
     """A manifest must say what the records say; it is written when a run ends."""
-    path = layout.manifest_file
-    if not path.exists():
-        return
-    where = str(path.relative_to(layout.root))
+    where = _where(layout.manifest_file, layout)
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        yield Damage(path=where, problem=f"cannot be read ({type(error).__name__})")
+        manifest = read_document(layout.manifest_file, Manifest, remedy=REPAIR)
+    except IntegrityError as error:
+        yield Damage(path=where, problem=str(error))
         return
+    if manifest.study_digest != digest(study.model_dump(mode="json")):
+        yield Damage(path=where, problem="is of another study than study.json")
     stated = {row.cell: row for row in manifest.execution_results}
-    for row in read_rows(layout, cells(study)):
-        if stated.get(row.cell) != row:
-            yield Damage(path=where, problem=f"{row.cell.name} is not as its record has it")
+    found = {row.cell: row for row in read_rows(layout, cells(study))}
+    for cell in {**stated, **found}:
+        if stated.get(cell) != found.get(cell):
+            yield Damage(path=where, problem=f"{cell.name} is not as its record has it")
+
+
+def _where(path: Path, layout: RunLayout) -> str:
+    return str(path.relative_to(layout.root))
+
+
+def _file_sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -13,7 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 from tiny import tiny_study
 
-from fly64dask.batch import build_graph, run_graph
+from fly64dask.batch import build_graph, new_run_id, run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import ResourceError
 from fly64dask.layout import RunLayout
@@ -35,7 +35,7 @@ def finished(tmp_path_factory):
     events = []
     with connect("local", device="cpu", n_workers=2, n_cells=12) as client:
         use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
-        graph = build_graph(STUDY, cells(STUDY), layout, use_gpu=use_gpu)
+        graph = build_graph(STUDY, cells(STUDY), new_run_id(layout), use_gpu=use_gpu)
         outcomes, rows = run_graph(client, graph, STUDY, layout, events.append)
         ports = client.scheduler_info()["services"], client.scheduler.address
     return layout, outcomes, rows, events, ports, graph
@@ -88,7 +88,7 @@ def test_build_graph_names_tasks_like_cells(finished):
 
 
 def test_build_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
-    graph = build_graph(STUDY, cells(STUDY), RunLayout(tmp_path), use_gpu=True)
+    graph = build_graph(STUDY, cells(STUDY), new_run_id(RunLayout(tmp_path)), use_gpu=True)
     needs = set()
     for layer in graph.manifest_rows.__dask_graph__().layers.values():
         resources = (layer.annotations or {}).get("resources")
@@ -107,7 +107,7 @@ def test_build_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
 
 def test_build_graph_is_linear_in_the_number_of_cells(tmp_path):
     many = tiny_study(doses_photons=tuple(float(d) for d in range(1, 401)))
-    graph = build_graph(many, cells(many), RunLayout(tmp_path), use_gpu=False)
+    graph = build_graph(many, cells(many), new_run_id(RunLayout(tmp_path)), use_gpu=False)
     n_tasks = len(dict(graph.manifest_rows.__dask_graph__()))
     n_leaves = 2400 // 32
     assert n_tasks == 2400 + 800 + 6 + 1 + n_leaves + 3 + 1
@@ -136,7 +136,7 @@ def test_run_graph_names_a_cell_whose_workers_keep_dying(tmp_path):
             if isinstance(event, CellProgress) and event.epoch == 2:
                 threading.Thread(target=kill_the_worker, daemon=True).start()
 
-        graph = build_graph(study, [victim], layout, use_gpu=False)
+        graph = build_graph(study, [victim], new_run_id(layout), use_gpu=False)
         outcomes, rows = run_graph(client, graph, study, layout, notify)
     assert outcomes[victim].failure.kind == "worker_lost"
     assert read_record(layout, victim).failure_kind == "worker_lost"
@@ -159,7 +159,9 @@ def test_run_graph_records_an_engine_that_was_killed_and_finishes_the_others(tmp
                     if process.ppid() != worker:
                         process.send_signal(signal.SIGSEGV)
 
-        outcomes, rows = run_graph(client, build_graph(study, wanted, layout, use_gpu=False), study, layout, notify)
+        outcomes, rows = run_graph(
+            client, build_graph(study, wanted, new_run_id(layout), use_gpu=False), study, layout, notify
+        )
         (same_worker,) = client.run(os.getpid).values()
     assert outcomes[victim].failure.kind == "crashed"
     assert "SIGSEGV" in read_record(layout, victim).error
@@ -230,7 +232,9 @@ def test_run_graph_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
         Client(cluster) as client,
     ):
         use_gpu = check_workers(client, device="cuda", run_directory=layout.root)
-        run_graph(client, build_graph(study, [cell], layout, use_gpu=use_gpu), study, layout, lambda event: None)
+        run_graph(
+            client, build_graph(study, [cell], new_run_id(layout), use_gpu=use_gpu), study, layout, lambda event: None
+        )
     assert use_gpu
     assert read_record(layout, cell).failure_kind == "gpu_missing"
 

@@ -497,7 +497,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 )
 def test_read_attributes_detects_an_edit(group: Path, change: Callable[[dict[str, Any]], object]) -> None:
     edit(group / "zarr.json", lambda document: change(document["attributes"]))
-    with pytest.raises(IntegrityError, match="attributes do not match their SHA-256|no readable Zarr v3 group"):
+    with pytest.raises(IntegrityError, match=r"attributes do not match their SHA-256|no readable Zarr v3 group"):
         read_attributes(group, TruthAttributes)
 
 

@@ -1,0 +1,184 @@
+"""A cell's inputs -> its reconstruction and what was measured of it, in the engine's own process."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
+from fly64dask.cell_inputs import CellInputs
+from fly64dask.checkpoint import CheckpointFile
+from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
+from fly64dask.errors import failure_kind
+from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
+from fly64dask.metrics import TruthMetrics, compare_with_truth
+from fly64dask.outcome import Failure
+from fly64dask.provenance import software_versions, utc_now
+from fly64dask.reconstruction import is_degenerate, refuse_dark
+from fly64dask.storage import storing
+
+if TYPE_CHECKING:
+    from fly64dask.reconstruction import Engine, Exposures, Progress, Reconstruction
+    from fly64dask.study import Cell, Study
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one cell: all that the engine's process needs to know."""
+
+    study: Study
+    cell: Cell
+    root: str
+    directory: str
+    engine: str
+    cell_key: str
+
+    def __call__(self, report: Progress) -> dict[str, Any] | Failure:
+        """Reconstruct, store, measure.
+
+        Parameters
+        ----------
+        report : callable
+            Called with (epochs done, loss) after each epoch.
+
+        Returns
+        -------
+        dict or Failure
+            Facts for the record, or why there are none.
+        """
+        facts: dict[str, Any] = {}
+        with _engine_log(Path(self.directory, LOG_NAME)):
+            failure = failure_of(lambda: facts.update(_reconstruct(self, report)), what=f"cell={self.cell.name}")
+        return failure or facts
+
+
+def failure_of(work: Callable[[], None], *, what: str) -> Failure | None:
+    """Do something and turn any exception into a named failure; the only place that catches all.
+
+    Parameters
+    ----------
+    work : callable
+        What to do.
+    what : str
+        Name for the log.
+
+    Returns
+    -------
+    Failure or None
+        None if it went well.
+    """
+    try:
+        work()
+    except Exception as error:
+        kind = failure_kind(error)
+        log.warning("%s state=failed kind=%s error=%s", what, kind, error)
+        log.debug("%s", traceback.format_exc())
+        return Failure(kind=kind, message=str(error) or type(error).__name__)
+    return None
+
+
+def load_engine(name: str) -> Engine:
+    """Import an engine by `module:function`: torch and pty-chi take 5 s, and only its process pays for them."""
+    module, _, function = name.partition(":")
+    engine: Engine = getattr(importlib.import_module(module), function)
+    return engine
+
+
+def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
+    """Run the engine, store what it made, then open the truth and measure."""
+    study, cell, layout = attempt.study, attempt.cell, RunLayout(Path(attempt.root))
+    inputs = CellInputs(layout, cell)
+    inputs.open()
+    exposures = inputs.read()
+    refuse_dark(exposures.counts)
+
+    def on_epoch(epoch: int, loss: float) -> None:
+        log.info("cell=%s epoch=%d loss=%.6g", cell.name, epoch, loss)
+        report(epoch, loss)
+
+    result = load_engine(attempt.engine)(
+        exposures,
+        study.recipe,
+        seed=study.seeds.grouping,
+        progress=on_epoch,
+        checkpoint=CheckpointFile(
+            path=layout.checkpoint_file(cell), cell_key=attempt.cell_key, settings=study.checkpoints
+        ),
+    )
+    made = _write_reconstruction(Path(attempt.directory, RECONSTRUCTION_NAME), cell, result)
+    metrics = None if study.source.kind == "measured" else _measure(layout, result, exposures)
+    return {
+        "n_epochs": len(result.loss),
+        "final_loss": float(result.loss[-1]),
+        "device": result.device,
+        "resumed_from_epoch": result.resumed_from_epoch or None,
+        "underdetermined": is_degenerate(exposures.positions_px),
+        "digests": inputs.sha256 | made,
+    } | ({"metrics": metrics} if metrics else {})
+
+
+def _write_reconstruction(directory: Path, cell: Cell, result: Reconstruction) -> dict[str, str]:
+    with storing(directory):
+        directory.mkdir()
+        return write_group(
+            directory,
+            lambda: ReconstructionAttributes(
+                created_at=utc_now(),
+                software=software_versions(),
+                source_digest="",
+                cell=cell.name,
+                object_origin_px=result.object_origin_px,
+                n_epochs=len(result.loss),
+            ),
+            [
+                whole_array("object_recon", result.object_recon, units="transmission", axes=("slice", "y", "x")),
+                whole_array("probe_recon", result.probe_recon, units="sqrt(photons)", axes=("opr", "mode", "y", "x")),
+                whole_array("loss", result.loss, units="engine", axes=("epoch",)),
+            ],
+        )
+
+
+def _measure(layout: RunLayout, result: Reconstruction, exposures: Exposures) -> TruthMetrics | None:
+    """Open the truth, now that the engine has returned; None if there is none."""
+    if not layout.truth_group.exists():
+        return None
+    _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
+    truth = {name: read_array(layout.truth_group, name, sha256=sha256[name]) for name in sha256}
+    return compare_with_truth(
+        result.object_recon[0],
+        truth["object_truth"],
+        origin_px=result.object_origin_px,
+        probe=truth["probe_truth"],
+        positions_px=exposures.positions_px,
+    )
+
+
+@contextmanager
+def _engine_log(path: Path) -> Iterator[None]:
+    """Send this package's, pty-chi's and Python's warnings into one file for a while."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("fly64dask", "ptychi", "py.warnings")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    logging.captureWarnings(True)
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    loggers[0].setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+        logging.captureWarnings(False)
+        handler.close()

@@ -1,0 +1,130 @@
+"""A cell's published groups -> attributes, digests, arrays, and the key that names its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fly64dask.attributes import ExposureAttributes, ViewAttributes
+from fly64dask.dataset import read_array, read_attributes
+from fly64dask.reconstruction import Exposures
+from fly64dask.study import digest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fly64dask.errors import FailureKind
+    from fly64dask.layout import RunLayout
+    from fly64dask.study import Cell, Recipe, Study
+
+ENGINE_PACKAGES = ("ptychi", "torch")
+
+
+class CellInputs:
+    """Attributes and digests of the groups a cell reads; opening them reads no pattern.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    cell : Cell
+        The cell.
+    """
+
+    def __init__(self, layout: RunLayout, cell: Cell) -> None:
+        self.exposure_group = layout.exposure_group(cell.dose, cell.split)
+        self.view_group = layout.view_group(cell.view, cell.split)
+        self.view: ViewAttributes | None = None
+        self.exposures: ExposureAttributes | None = None
+        self.sha256: dict[str, str] = {}
+
+    def open(self) -> None:
+        """Read both groups' attributes, checked."""
+        self.exposures, exposure_sha256 = read_attributes(self.exposure_group, ExposureAttributes)
+        self.view, view_sha256 = read_attributes(self.view_group, ViewAttributes)
+        self.sha256 = {k: v for k, v in exposure_sha256.items() if k != "scan_index"} | view_sha256
+
+    def read_kept(self) -> NDArray[np.int64]:
+        """Indices of the kept exposures, (k,) int64, ascending."""
+        return read_array(self.view_group, "kept_indices", sha256=self.sha256["kept_indices"])
+
+    def read_positions(self) -> NDArray[np.float64]:
+        """Their positions, (k, 2) float64, order (y, x), px."""
+        sha256 = self.sha256["positions_px"]
+        return read_array(self.exposure_group, "positions_px", sha256=sha256, rows=self.read_kept())
+
+    def read_probe(self) -> NDArray[np.complex64]:
+        """Starting probe, (n_opr, n_modes, H, W) complex64."""
+        return read_array(self.exposure_group, "probe_guess", sha256=self.sha256["probe_guess"])
+
+    def read(self) -> Exposures:
+        """All that an engine may see, every byte checked."""
+        kept = self.read_kept()
+        return Exposures(
+            counts=read_array(self.exposure_group, "counts", sha256=self.sha256["counts"], rows=kept),
+            positions_px=read_array(self.exposure_group, "positions_px", sha256=self.sha256["positions_px"], rows=kept),
+            probe_guess=self.read_probe(),
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What the record says of them; nothing if they could not be opened."""
+        if self.view is None or self.exposures is None:
+            return {}
+        return {
+            "dose_photons": self.exposures.dose_photons,
+            "n_exposures": self.view.n_exposures,
+            "n_kept": self.view.n_kept,
+            "selection": self.view.selection,
+            "image_overlap": self.view.image_overlap,
+            "group_overlap": self.view.group_overlap,
+            "digests": dict(self.sha256),
+        }
+
+
+def cell_key(
+    input_sha256: Mapping[str, str], recipe: Recipe, *, seed: int, engine: str, versions: Mapping[str, str]
+) -> str:
+    """Digest of what determines a cell's numbers; the device is recorded, not part of it.
+
+    Parameters
+    ----------
+    input_sha256 : mapping of str to str
+        Digest of each array the cell reads.
+    recipe : Recipe
+        How it is reconstructed.
+    seed : int
+        Of the order of exposures in minibatches.
+    engine : str
+        `module:function`.
+    versions : mapping of str to str
+        Of the engine's packages, at least.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    settings = recipe.model_dump(mode="json", exclude={"device"})
+    packages = {package: versions[package] for package in ENGINE_PACKAGES}
+    return digest([dict(input_sha256), settings, seed, engine, packages])
+
+
+def failure_key(study: Study, cell: Cell, kind: FailureKind) -> str:
+    """Digest of what determines that a cell's inputs cannot be used: any setting of the study.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    cell : Cell
+        The cell.
+    kind : FailureKind
+        Why they cannot be used.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return digest([cell.name, kind, study.model_dump(mode="json", exclude={"name", "doses_photons"})])

@@ -1,0 +1,55 @@
+"""Ctrl-C and SIGTERM -> an orderly stop the first time, the end of every process the second."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+import psutil
+
+EXIT_INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+FIRST = b"\nstopping: running cells write down that they were interrupted; once more to stop at once\n"
+SECOND = b"\nstopped at once: committed cells stay; run the same command again to continue\n"
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let signals stop what the block does.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        In the block, at the first signal. At the second this process ends all it has started,
+        then itself, with exit code 130.
+    """
+    n_signals = 0
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        nonlocal n_signals
+        n_signals += 1
+        os.write(2, FIRST if n_signals == 1 else SECOND)
+        if n_signals > 1:
+            _end_everything()
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end_everything() -> NoReturn:
+    """End the children of children too: an engine belongs to its worker's fork server."""
+    for process in psutil.Process().children(recursive=True):
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    os._exit(EXIT_INTERRUPTED)

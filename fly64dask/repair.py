@@ -1,0 +1,112 @@
+"""What is damaged in a run -> the same thing made again, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fly64dask.driver import run_study
+from fly64dask.layout import RunLayout
+from fly64dask.lock import held_run
+from fly64dask.publish import retire_directory
+from fly64dask.record import next_attempt
+from fly64dask.runs import read_rows, write_manifest
+from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.study import SPLITS, Cell, Filters, Study, cells
+from fly64dask.verify import Damage, groups_of
+
+if TYPE_CHECKING:
+    from fly64dask.batch import Notify
+
+
+def repair_run(
+    study: Study,
+    layout: RunLayout,
+    damages: Sequence[Damage],
+    *,
+    n_workers: int | None,
+    notify: Notify,
+    on_connected: Callable[[str], None],
+) -> None:
+    """Simulate or thin again what was damaged of the store, run again the damaged cells, write the tables.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    layout : RunLayout
+        The run.
+    damages : sequence of Damage
+        From `verify_run`.
+    n_workers : int or None
+        Local worker processes for the cells.
+    notify : callable
+        Gets epochs and outcomes of the cells.
+    on_connected : callable
+        Gets the dashboard's address.
+
+    Notes
+    -----
+    The same seeds give the same bytes, so a group that was made again carries the digests that
+    the records name, and no other cell has to run. A damaged cell moves to the history.
+    """
+    paths = [Path(damage.path) for damage in damages]
+    broken = [group for group in groups_of(study, layout) if _touches(paths, group, layout)]
+    redone = damaged_cells(study, layout, damages)
+    with held_run(layout):
+        for group in broken:
+            _drop(group, layout)
+        _rebuild(study, layout, broken)
+        for cell in redone:
+            attempt = next_attempt(layout, cell) - 1
+            retire_directory(layout.cell_directory(cell), to=layout.history_directory(cell, attempt))
+        for path in layout.snapshots.glob("*.json"):
+            if path.relative_to(layout.root) in paths:
+                path.unlink()
+    if redone:
+        left_out = {cell: "is not damaged" for cell in cells(study) if cell not in redone}
+        run_study(
+            study,
+            layout,
+            Filters(),
+            left_out,
+            where="local",
+            n_workers=n_workers,
+            notify=notify,
+            on_connected=on_connected,
+        )
+    with held_run(layout):
+        write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
+
+
+def _touches(paths: Sequence[Path], directory: Path, layout: RunLayout) -> bool:
+    where = directory.relative_to(layout.root)
+    return any(path == where or where in path.parents for path in paths)
+
+
+def _drop(group: Path, layout: RunLayout) -> None:
+    if group.exists():
+        rubbish = layout.scratch / f"damaged-{uuid.uuid4().hex}"
+        retire_directory(group, to=rubbish)
+        shutil.rmtree(rubbish)
+
+
+def _rebuild(study: Study, layout: RunLayout, broken: Sequence[Path]) -> None:
+    if broken:
+        prepare_scan(study, layout)
+    for split in SPLITS:
+        for dose in study.doses_photons:
+            if layout.exposure_group(dose, split) in broken:
+                expose_split(study, dose, split, layout)
+        for view in study.views:
+            if layout.view_group(view.name, split) in broken:
+                select_view(study, view.name, split, layout)
+
+
+def damaged_cells(study: Study, layout: RunLayout, damages: Sequence[Damage]) -> list[Cell]:
+    """Cells that a repair would run again, in the study's order."""
+    paths = [Path(damage.path) for damage in damages]
+    return [cell for cell in cells(study) if _touches(paths, layout.cell_directory(cell), layout)]
