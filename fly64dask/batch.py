@@ -202,15 +202,13 @@ def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -
     try:
         yield futures
     except KeyboardInterrupt:
-        # Only what has not started can be cancelled; what runs is asked to end.
-        client.cancel(futures)
         with contextlib.suppress(OSError, TimeoutError):
+            # Only what has not started can be cancelled; what runs is asked to end.
+            client.cancel([future for future in futures if not future.done()])
             client.run(stop_run, graph.run_id, on_error="ignore")
         raise
     finally:
-        with contextlib.suppress(OSError, TimeoutError):
-            client.cancel(futures)
-            client.unsubscribe_topic(PROGRESS_TOPIC)
+        client.unsubscribe_topic(PROGRESS_TOPIC)
 
 
 def _run_alone(client: Client, graph: CellGraph, study: Study, cell: Cell, layout: RunLayout) -> CellOutcome:
@@ -226,7 +224,7 @@ def _run_alone(client: Client, graph: CellGraph, study: Study, cell: Cell, layou
     failure = Failure(kind=kind, message=f"{found} ({type(error).__name__}: {error}); {remedy}")
     committed: list[CellOutcome] = []
     problem = failure_of(
-        lambda: committed.append(commit_lost(study, cell, layout, failure, engine=graph.engine)),
+        lambda: committed.append(commit_lost(study, cell, layout, failure, engine=graph.engine, run_id=graph.run_id)),
         what=f"cell={cell.name} commit",
     )
     if problem is None:

@@ -83,7 +83,9 @@ def run_cell(
     return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - started, committed=False)
 
 
-def commit_lost(study: Study, cell: Cell, layout: RunLayout, failure: Failure, *, engine: str = LSQML) -> CellOutcome:
+def commit_lost(
+    study: Study, cell: Cell, layout: RunLayout, failure: Failure, *, engine: str = LSQML, run_id: RunId = NO_RUN
+) -> CellOutcome:
     """Commit the record of a cell whose task never came back.
 
     Parameters
@@ -98,6 +100,8 @@ def commit_lost(study: Study, cell: Cell, layout: RunLayout, failure: Failure, *
         What the scheduler said of its task.
     engine : str
         That it was to run.
+    run_id : RunId
+        The run.
 
     Returns
     -------
@@ -106,11 +110,11 @@ def commit_lost(study: Study, cell: Cell, layout: RunLayout, failure: Failure, *
     """
     inputs = CellInputs(layout, cell)
     if failure_of(inputs.open, what=f"cell={cell.name} inputs") is None:
-        done = _settled_record(layout, cell, _key_of_numbers(study, inputs, engine))
+        done = _settled_record(layout, cell, _key_of_numbers(study, inputs, engine), run_id)
         if done is not None:
             return _outcome_of(done)
     said = [path.read_text(errors="replace") for path in sorted(layout.cell_scratch(cell).glob(f"*/{LOG_NAME}"))]
-    facts = inputs.facts() | {"attempt": next_attempt(layout, cell), "started_at": utc_now(), "engine": engine}
+    facts = inputs.facts() | _beginning(next_attempt(layout, cell), engine, run_id)
     with committed_attempt(layout, cell) as directory:
         (directory / LOG_NAME).write_text("".join(said))
         _append_log(directory / LOG_NAME, failure.message)
@@ -139,13 +143,13 @@ class _Running:
             key = _key_of_numbers(self.study, self.inputs, self.engine)
         else:
             key = failure_key(self.study, cell, failure.kind)
-        done = _settled_record(layout, cell, key)
+        done = _settled_record(layout, cell, key, self.run_id)
         if done is not None:
             return _outcome_of(done)
         if is_stopped(self.run_id):
             return CellOutcome(cell=cell, failure=_interrupted("before it started"), seconds=0.0, committed=False)
         attempt = next_attempt(layout, cell)
-        facts = self.inputs.facts() | {"attempt": attempt, "started_at": utc_now(), "engine": self.engine}
+        facts = self.inputs.facts() | _beginning(attempt, self.engine, self.run_id)
         _note(layout, cell, f"started attempt={attempt}")
         with committed_attempt(layout, cell) as directory:
             failure = failure or failure_of(self._refuse_hopeless, what=f"cell={cell.name}")
@@ -197,7 +201,7 @@ class _Running:
             limits=self.study.limits,
             on_report=report,
             stopped=lambda: is_stopped(self.run_id),
-            preload=self.engine.partition(":")[0],
+            preload=(self.engine.partition(":")[0], Attempt.__module__),
         )
         if result is None:
             return _interrupted(f"after epoch {epochs[0]} of {self.study.recipe.n_epochs}")
@@ -214,6 +218,10 @@ class _Running:
         return record
 
 
+def _beginning(attempt: int, engine: str, run_id: RunId) -> dict[str, Any]:
+    return {"attempt": attempt, "started_at": utc_now(), "engine": engine, "run": run_id.token}
+
+
 def _interrupted(when: str) -> Failure:
     return Failure(kind=FailureKind.INTERRUPTED, message=f"stopped on request {when}; run again to continue")
 
@@ -222,13 +230,13 @@ def _key_of_numbers(study: Study, inputs: CellInputs, engine: str) -> str:
     return cell_key(inputs.sha256, study.recipe, seed=study.seeds.grouping, engine=engine, versions=software_versions())
 
 
-def _settled_record(layout: RunLayout, cell: Cell, key: str) -> CellRecord | None:
+def _settled_record(layout: RunLayout, cell: Cell, key: str, run_id: RunId) -> CellRecord | None:
     try:
         record = read_record(layout, cell)
     except IntegrityError as error:
         log.warning("cell=%s state=damaged error=%s", cell.name, error)
         return None
-    return record if record is not None and record.settles(key) else None
+    return record if record is not None and record.settles(key, run=run_id.token) else None
 
 
 def _outcome_of(done: CellRecord) -> CellOutcome:

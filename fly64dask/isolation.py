@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ def call_in_child(
     limits: Limits,
     on_report: Report,
     stopped: Callable[[], bool] = lambda: False,
-    preload: str = "fly64dask.lsqml",
+    preload: Sequence[str] = (),
 ) -> Any | Failure | None:
     """Call a function in a process of its own and wait for it, whatever becomes of it.
 
@@ -51,9 +51,9 @@ def call_in_child(
         Called here for each report of the child.
     stopped : callable
         Asked several times a second; the child is killed once it says yes.
-    preload : str
-        Module that the fork server imports once: with pty-chi in it a child starts in well
-        under a second, not in six. The first call in a process decides.
+    preload : sequence of str
+        Modules that the fork server imports once: with pty-chi among them a child starts in
+        well under a second, not in six. The first call in a process decides.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def call_in_child(
     kernel's parent-death signal would come too late.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(list(preload))
     ours, theirs = context.Pipe()
     process = context.Process(target=_child, args=(theirs, work, str(log_file)))
     process.start()

@@ -42,6 +42,7 @@ class CellRecord(Frozen):
     failure_kind: FailureKind | None = None
     error: str | None = None
     attempt: int = Field(ge=1)
+    run: str
     cell_key: str | None = None
     started_at: str
     finished_at: str
@@ -71,21 +72,24 @@ class CellRecord(Frozen):
         """The cell this is a record of."""
         return Cell(dose=self.dose, view=self.view, split=self.split)
 
-    def settles(self, cell_key: str | None) -> bool:
+    def settles(self, cell_key: str, *, run: str) -> bool:
         """Whether a run with this key has nothing left to do for the cell.
 
         Parameters
         ----------
-        cell_key : str or None
-            Digest of what determines the cell's numbers; None if its inputs are missing.
+        cell_key : str
+            Digest of what determines the cell's numbers.
+        run : str
+            Token of the run.
 
         Returns
         -------
         bool
-            True for the same key, unless the failure may pass with time.
+            True for the same key, unless the failure may pass with time; within one run it does
+            not, though Dask asks again for what a worker had told when it died.
         """
         lasting = self.failure_kind is None or self.failure_kind in LASTING_KINDS
-        return cell_key is not None and self.cell_key == cell_key and lasting
+        return self.cell_key == cell_key and (lasting or self.run == run)
 
 
 def read_record(layout: RunLayout, cell: Cell) -> CellRecord | None:

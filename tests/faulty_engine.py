@@ -1,0 +1,67 @@
+"""An engine without pty-chi that fails as a table on disk says, and counts its calls there."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from fly64dask.reconstruction import Reconstruction, object_frame
+
+FOLDER = "FLY64DASK_TEST_FAULTS"  # environment variable: holds faults.json and a file of calls for each cell
+ENGINE = "faulty_engine:reconstruct"
+EXPECTED = {
+    "raise": "crashed",
+    "singular": "singular_matrix",
+    "hang": "timed_out",
+    "grow": "out_of_memory",
+    "segfault": "crashed",
+    "kill_worker": "worker_lost",
+    "kill_worker_once": None,
+}
+
+
+def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
+    """Count the call, report an epoch, then fail as told; else an object that only these counts give."""
+    folder = Path(os.environ[FOLDER])
+    name = "-".join(checkpoint.path.with_suffix("").parts[-3:])
+    with (folder / name).open("a") as stream:
+        stream.write("call\n")
+    n_calls = len((folder / name).read_text().splitlines())
+    progress(1, 1.0)
+    fail(json.loads((folder / "faults.json").read_text()).get(name), n_calls)
+    shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    return Reconstruction(
+        object_recon=np.full((1, *shape), 1 + 1j * exposures.counts.mean(), np.complex64),
+        probe_recon=exposures.probe_guess,
+        loss=np.ones(recipe.n_epochs),
+        object_origin_px=origin,
+        device="cpu",
+        guarded=False,
+    )
+
+
+def fail(fault, n_calls):
+    if fault == "raise":
+        raise ValueError("this engine was told to raise")
+    if fault == "singular":
+        raise np.linalg.LinAlgError("the input matrix is singular")
+    if fault == "hang":
+        time.sleep(600)
+    if fault == "grow":
+        kept = []
+        while True:
+            kept.append(np.ones(2**21))
+            time.sleep(0.005)
+    if fault == "segfault":
+        ctypes.string_at(0)
+    if fault == "kill_worker" or (fault == "kill_worker_once" and n_calls == 1):
+        # Its parent is the fork server of the worker.
+        os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGKILL)
+        time.sleep(600)
