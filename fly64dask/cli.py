@@ -68,6 +68,25 @@ def cli(verbose: bool) -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="Local worker processes [default: one a GPU, or a core].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's.")
 @click.option("--cluster", default="local", show_default=True, metavar="local|ADDRESS", help="Where cells run.")
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="HOST",
+    help="Where the local cluster listens; beyond loopback with TLS, for workers of other machines.",
+)
+@click.option(
+    "--tls",
+    "tls_directory",
+    metavar="DIRECTORY",
+    type=click.Path(path_type=Path),
+    help="Certificates (ca.pem, cert.pem, key.pem) for a tls:// address, or of the local cluster.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="No TLS beyond loopback either: who reaches the cluster runs code as you and reads all of it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
 def run(
     study_file: Path,
@@ -82,6 +101,7 @@ def run(
     device: str | None,
     cluster: str,
     as_json: bool,
+    **access: Any,
 ) -> None:
     """Run a study's cells and write RUN/reconstruction_manifest.json.
 
@@ -97,7 +117,7 @@ def run(
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
-    _run(study, filters, out.resolve(), where=cluster, workers=workers, allow_missing=allow_missing)
+    _run(study, filters, out.resolve(), where=cluster, workers=workers, allow_missing=allow_missing, **access)
 
 
 @cli.command(epilog=example("fly64dask status runs/demo"))
@@ -274,7 +294,10 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int | None, allow_missing: bool) -> None:
+def _run(
+    study: Study, filters: Filters, out: Path, *, where: str, workers: int | None, allow_missing: bool, **access: Any
+) -> None:
+    from fly64dask.access import Access
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
     from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table
@@ -289,8 +312,10 @@ def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int 
             filters,
             where=where,
             n_workers=workers,
+            access=Access(**access),
             notify=display.show,
             on_connected=lambda link: console.print(f"dashboard: {link}", soft_wrap=True),
+            on_joinable=lambda command: console.print(f"a worker joins with: {command}", soft_wrap=True, markup=False),
         )
     console.print(matrix_table(study, report.manifest.execution_results))
     for line in failure_lines(report.manifest.execution_results):

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fly64dask.access import Access, joinable
 from fly64dask.batch import Notify, build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import InputError, ResourceError
@@ -60,8 +61,10 @@ def run_study(
     *,
     where: str,
     n_workers: int | None,
+    access: Access,
     notify: Notify,
     on_connected: Callable[[str], None],
+    on_joinable: Callable[[str], None],
 ) -> RunReport:
     """Run the wanted cells of a study and write the manifest.
 
@@ -77,10 +80,14 @@ def run_study(
         `local` or a scheduler's address.
     n_workers : int or None
         Local worker processes.
+    access : Access
+        Who may reach the cluster.
     notify : callable
         Gets epochs and outcomes.
     on_connected : callable
         Gets the dashboard's address.
+    on_joinable : callable
+        Gets the command with which a worker of another machine joins, if it can.
 
     Returns
     -------
@@ -98,9 +105,15 @@ def run_study(
     if not wanted:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
     read_inputs(study)
-    with connect(where, device=study.recipe.device, n_workers=n_workers, n_cells=len(wanted)) as client:
+    n_cells = len(wanted)
+    with connect(where, device=study.recipe.device, n_workers=n_workers, n_cells=n_cells, access=access) as client:
         on_connected(client.dashboard_link)
-        with _checked_run(client, study, layout) as use_gpu:
+        with (
+            _checked_run(client, study, layout) as use_gpu,
+            joinable(client, access, layout.tls_directory) as command,
+        ):
+            if command is not None:
+                on_joinable(command)
             graph = build_graph(_on_device(study, use_gpu), wanted, layout, use_gpu=use_gpu)
             try:
                 outcomes, rows = run_graph(client, graph, study, layout, notify)

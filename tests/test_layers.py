@@ -44,6 +44,8 @@ manifest =
 runs
 verify
 batch
+security
+access
 cluster
 driver
 doctor
@@ -57,7 +59,8 @@ OWNERS = {
     "ptychi": {"lsqml"},
     "torch": {"lsqml", "doctor"},
     "dask": {"batch", "cluster"},
-    "distributed": {"batch", "cluster", "driver"},
+    "distributed": {"batch", "cluster", "driver", "security", "access"},
+    "cryptography": {"security"},
     "dask_jobqueue": {"cluster"},
     "click": {"cli"},
     "rich": {"terminal"},
