@@ -24,7 +24,15 @@ from cryptography.x509.oid import NameOID
 from distributed import Client
 from distributed.security import Security
 
-from fly64dask.access import LOOPBACK_ONLY, Access, client_security, cluster_security, is_loopback, joinable
+from fly64dask.access import (
+    LOOPBACK_ONLY,
+    Access,
+    client_security,
+    cluster_security,
+    is_loopback,
+    join_command,
+    joinable,
+)
 from fly64dask.cluster import connect
 from fly64dask.driver import run_study
 from fly64dask.errors import InputError, ResourceError
@@ -307,6 +315,13 @@ def test_client_security_takes_the_given_certificates(tmp_path):
 def test_client_security_refuses_what_does_not_go_together(address, access, named):
     with pytest.raises(InputError, match=named):
         client_security(address, access)
+
+
+def test_join_command_names_no_certificates_without_tls():
+    assert join_command("tcp://192.0.2.1:8786", None) == (
+        "DASK_DISTRIBUTED__WORKER__DAEMON=False "
+        "dask worker tcp://192.0.2.1:8786 --nthreads 1 --dashboard-address 127.0.0.1:0"
+    )
 
 
 # A cluster that listens beyond loopback.
