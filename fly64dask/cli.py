@@ -19,6 +19,7 @@ from fly64dask.study import Filters, Frozen, Recipe, Study, cells, skip_reasons
 from fly64dask.study_toml import parse_study
 
 if TYPE_CHECKING:
+    from fly64dask.cluster import Placement
     from fly64dask.layout import RunLayout
     from fly64dask.verify import Damage
 
@@ -75,6 +76,25 @@ def cli(verbose: bool) -> None:
 @click.option("--workers", type=click.IntRange(min=1), help="Local worker processes [default: one a GPU, or a core].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's.")
 @click.option("--cluster", default="local", show_default=True, metavar="local|ADDRESS", help="Where cells run.")
+@click.option(
+    "--listen",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="HOST",
+    help="Where the local cluster listens; beyond loopback with TLS, for workers of other machines.",
+)
+@click.option(
+    "--tls",
+    "tls_directory",
+    metavar="DIRECTORY",
+    type=click.Path(path_type=Path),
+    help="Certificates (ca.pem, cert.pem, key.pem) for a tls:// address, or of the local cluster.",
+)
+@click.option(
+    "--insecure",
+    is_flag=True,
+    help="No TLS beyond loopback either: who reaches the cluster runs code as you and reads all of it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
 def run(
     study_file: Path,
@@ -89,6 +109,7 @@ def run(
     device: str | None,
     cluster: str,
     as_json: bool,
+    **access: Any,
 ) -> None:
     """Run a study's cells and write RUN/reconstruction_manifest.json.
 
@@ -104,7 +125,11 @@ def run(
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
-    _run(study, filters, out.resolve(), where=cluster, workers=workers, allow_missing=allow_missing)
+    from fly64dask.access import Access
+    from fly64dask.cluster import Placement
+
+    placement = Placement(where=cluster, n_workers=workers, access=Access(**access))
+    _run(study, filters, out.resolve(), placement, allow_missing=allow_missing)
 
 
 @cli.command(epilog=example("fly64dask status runs/demo"))
@@ -281,7 +306,7 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int | None, allow_missing: bool) -> None:
+def _run(study: Study, filters: Filters, out: Path, placement: Placement, *, allow_missing: bool) -> None:
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
     from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table
@@ -291,16 +316,7 @@ def _run(study: Study, filters: Filters, out: Path, *, where: str, workers: int 
     left_out = skip_reasons(study, filters)
     n_wanted = len(cells(study)) - len(left_out)
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_wanted) as display:
-        report = run_study(
-            study,
-            layout,
-            filters,
-            left_out,
-            where=where,
-            n_workers=workers,
-            notify=display.show,
-            on_connected=lambda link: console.print(f"dashboard: {link}", soft_wrap=True),
-        )
+        report = run_study(study, layout, filters, left_out, placement, notify=display.show, say=display.say)
     console.print(matrix_table(study, report.manifest.execution_results))
     for line in failure_lines(report.manifest.execution_results):
         console.print(line, soft_wrap=True)
@@ -325,6 +341,7 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
 
 def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
     """Repair a run, and see what is damaged then."""
+    from fly64dask.cluster import Placement
     from fly64dask.repair import damaged_cells, repair_run
     from fly64dask.terminal import RunDisplay, make_console
     from fly64dask.verify import verify_run
@@ -333,14 +350,7 @@ def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers:
     for damage in damages:
         console.print(f"damaged {damage.path}: {damage.problem}", style="yellow", soft_wrap=True, markup=False)
     with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
-        repair_run(
-            study,
-            layout,
-            damages,
-            n_workers=workers,
-            notify=display.show,
-            on_connected=lambda link: console.print(f"dashboard: {link}", soft_wrap=True),
-        )
+        repair_run(study, layout, damages, Placement(n_workers=workers), notify=display.show, say=display.say)
     return verify_run(study, layout)
 
 

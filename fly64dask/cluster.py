@@ -11,18 +11,21 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
+from distributed.comm.addressing import unparse_host_port
 from distributed.diagnostics.plugin import WorkerPlugin
+from distributed.security import Security
 
+from fly64dask.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security
 from fly64dask.errors import ResourceError
 from fly64dask.provenance import software_versions
 
-LOOPBACK = "127.0.0.1"
 DASHBOARD_PORT = 8787
 ALLOWED_FAILURES = 1
 # Versions that must agree between this process and the workers: they decide numbers and records.
@@ -54,8 +57,19 @@ class LocalWorker(WorkerPlugin):
             os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[int(worker.name) % len(self.gpus)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a run's cells are computed: here, in so many processes, or at a scheduler's address; and who may join."""
+
+    where: str = "local"
+    n_workers: int | None = None
+    access: Access = LOOPBACK_ONLY
+
+
 @contextmanager
-def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> Iterator[Client]:
+def connect(
+    where: str, *, device: str, n_workers: int | None, n_cells: int, access: Access = LOOPBACK_ONLY
+) -> Iterator[Client]:
     """Start or join a cluster for as long as the block lasts.
 
     Parameters
@@ -68,6 +82,8 @@ def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> 
         Local worker processes; None takes one for each GPU, or each core. Never more than cells.
     n_cells : int
         Cells to run.
+    access : Access
+        Where a local cluster listens, and the certificates of its links or of the link to a scheduler.
 
     Yields
     ------
@@ -75,16 +91,23 @@ def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> 
 
     Raises
     ------
+    InputError
+        If an address or the certificates cannot be used.
     ResourceError
-        If the scheduler does not answer.
+        If the scheduler does not answer, or the link to it would be open to anyone.
+
+    Notes
+    -----
+    Dashboards know no password, with TLS or without: they stay on loopback.
     """
     # Its life-cycle messages drown the run's own; what matters of them comes back as an error.
     logging.getLogger("distributed").setLevel(logging.ERROR)
     if where != "local":
-        with _join(where) as client:
+        with _join(where, client_security(where, access)) as client:
             yield client
         return
     gpus = () if device == "cpu" else visible_gpus()
+    security = cluster_security(access)
     size = max(1, min(n_workers or len(gpus) or CPU_COUNT, max(1, n_cells)))
     settings = {
         "distributed.nanny.pre-spawn-environ": {
@@ -98,6 +121,8 @@ def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> 
         "distributed.scheduler.worker-saturation": 1.0,
         # A task may lose this many workers; then its cell is tried alone (see batch.run_graph).
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+        # Dask would name the scheduler's host, where no dashboard listens.
+        "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),
     }
     with (
         dask.config.set(settings),
@@ -105,15 +130,17 @@ def connect(where: str, *, device: str, n_workers: int | None, n_cells: int) -> 
             n_workers=size,
             threads_per_worker=1,
             processes=True,
-            host=LOOPBACK,
+            host=unparse_host_port(access.listen),
+            security=security,
             dashboard_address=f"{LOOPBACK}:{free_dashboard_port()}",
             worker_dashboard_address=f"{LOOPBACK}:0",
             resources={"GPU": 1} if gpus else None,
+            # Not registered with the scheduler, which would give it to workers of other machines too.
+            plugins=(LocalWorker(gpus),),
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.register_plugin(LocalWorker(gpus))
         yield client
 
 
@@ -210,13 +237,14 @@ def free_dashboard_port() -> int:
 
 
 @contextmanager
-def _join(address: str) -> Iterator[Client]:
+def _join(address: str, security: Security | None) -> Iterator[Client]:
     try:
-        client = Client(address, timeout=20)
+        client = Client(address, security=security, timeout=20)
     except (OSError, ValueError) as error:
         raise ResourceError(
             f"cluster: no Dask scheduler answers at {address!r} ({type(error).__name__}: {error})",
-            remedy="give `local` or an address such as tcp://127.0.0.1:8786",
+            remedy="give `local` or an address such as tcp://127.0.0.1:8786"
+            + (", and certificates that it trusts" if security else ""),
         ) from error
     with client:
         yield client

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fly64dask.access import joinable
 from fly64dask.batch import Notify, build_graph, new_run_id, run_graph
 from fly64dask.cell import LSQML
-from fly64dask.cluster import check_workers, connect
+from fly64dask.cluster import Placement, check_workers, connect
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
@@ -61,11 +62,10 @@ def run_study(
     layout: RunLayout,
     filters: Filters,
     left_out: Mapping[Cell, str],
+    placement: Placement,
     *,
-    where: str,
-    n_workers: int | None,
     notify: Notify,
-    on_connected: Callable[[str], None],
+    say: Callable[[str], None],
     engine: str = LSQML,
 ) -> RunReport:
     """Run the wanted cells of a study and write the manifest.
@@ -80,14 +80,12 @@ def run_study(
         What was asked for.
     left_out : mapping of Cell to str
         Cells that shall not run, each with the reason; from `skip_reasons(study, filters)`.
-    where : str
-        `local` or a scheduler's address.
-    n_workers : int or None
-        Local worker processes.
+    placement : Placement
+        Where cells are computed.
     notify : callable
         Gets epochs and outcomes.
-    on_connected : callable
-        Gets the dashboard's address.
+    say : callable
+        Gets lines for a person: the dashboard's address, how a worker joins.
     engine : str
         `module:function` of an `Engine`.
 
@@ -106,9 +104,20 @@ def run_study(
     if not wanted:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
     read_inputs(study)
-    with connect(where, device=study.recipe.device, n_workers=n_workers, n_cells=len(wanted)) as client:
-        on_connected(client.dashboard_link)
-        with _checked_run(client, study, layout) as use_gpu:
+    with connect(
+        placement.where,
+        device=study.recipe.device,
+        n_workers=placement.n_workers,
+        n_cells=len(wanted),
+        access=placement.access,
+    ) as client:
+        say(f"dashboard: {client.dashboard_link}")
+        with (
+            _checked_run(client, study, layout) as use_gpu,
+            joinable(client, placement.access, layout.tls_directory) as command,
+        ):
+            if command is not None:
+                say(f"a worker joins with: {command}")
             run_id = new_run_id(layout)
             # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
             client.run(stop_earlier_runs, run_id)

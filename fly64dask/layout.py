@@ -105,6 +105,11 @@ class RunLayout:
         return self.root / ".lock"
 
     @property
+    def tls_directory(self) -> Path:
+        """Certificates of the running cluster, if it has temporary ones."""
+        return self.root / ".tls"
+
+    @property
     def scratch(self) -> Path:
         """Work in progress; anything here without a living run is rubbish."""
         return self.root / ".scratch"

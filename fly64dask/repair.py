@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fly64dask.cluster import Placement
 from fly64dask.driver import run_study
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
@@ -26,10 +27,10 @@ def repair_run(
     study: Study,
     layout: RunLayout,
     damages: Sequence[Damage],
+    placement: Placement,
     *,
-    n_workers: int | None,
     notify: Notify,
-    on_connected: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
     """Simulate or thin again what was damaged of the store, run again the damaged cells, write the tables.
 
@@ -41,12 +42,12 @@ def repair_run(
         The run.
     damages : sequence of Damage
         From `verify_run`.
-    n_workers : int or None
-        Local worker processes for the cells.
+    placement : Placement
+        Where the cells are computed.
     notify : callable
         Gets epochs and outcomes of the cells.
-    on_connected : callable
-        Gets the dashboard's address.
+    say : callable
+        Gets lines for a person.
 
     Notes
     -----
@@ -68,16 +69,7 @@ def repair_run(
                 path.unlink()
     if redone:
         left_out = {cell: "is not damaged" for cell in cells(study) if cell not in redone}
-        run_study(
-            study,
-            layout,
-            Filters(),
-            left_out,
-            where="local",
-            n_workers=n_workers,
-            notify=notify,
-            on_connected=on_connected,
-        )
+        run_study(study, layout, Filters(), left_out, placement, notify=notify, say=say)
     with held_run(layout):
         write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
 

@@ -80,6 +80,10 @@ class RunDisplay:
         else:
             self._show_epoch(event)
 
+    def say(self, line: str) -> None:
+        """Print a line above the bars, as it is."""
+        self._bars.console.print(line, soft_wrap=True, markup=False)
+
     def _show_epoch(self, event: CellProgress) -> None:
         if event.cell not in self._running:
             self._running[event.cell] = self._bars.add_task(f"  {event.cell.name}", total=event.n_epochs, note="")

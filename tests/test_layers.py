@@ -53,6 +53,8 @@ manifest =
 runs
 verify
 batch
+security
+access
 cluster
 driver
 repair
@@ -67,7 +69,8 @@ OWNERS = {
     "ptychi": {"lsqml", "lsqml_state"},
     "torch": {"lsqml", "lsqml_state", "doctor"},
     "dask": {"batch", "cluster"},
-    "distributed": {"batch", "cluster", "driver"},
+    "distributed": {"batch", "cluster", "driver", "security", "access"},
+    "cryptography": {"security"},
     "dask_jobqueue": {"cluster"},
     "click": {"cli"},
     "rich": {"terminal"},

@@ -11,6 +11,7 @@ import pytest
 from faulty_engine import ENGINE, EXPECTED, FOLDER
 from tiny import tiny_study
 
+from fly64dask.cluster import Placement
 from fly64dask.driver import run_study
 from fly64dask.layout import RunLayout
 from fly64dask.record import read_record
@@ -57,10 +58,9 @@ def test_run_study_names_each_faulty_cell_and_loses_no_other(exposed, tmp_path, 
         layout,
         Filters(),
         {},
-        where="local",
-        n_workers=2,
+        Placement(n_workers=2),
         notify=lambda event: None,
-        on_connected=lambda link: None,
+        say=lambda line: None,
         engine=ENGINE,
     )
     found = {row.cell: row.failure_kind for row in report.manifest.execution_results}

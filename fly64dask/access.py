@@ -1,0 +1,203 @@
+"""Who may reach a run's cluster -> the certificates of its links, a refusal, or how a worker joins."""
+
+from __future__ import annotations
+
+import ipaddress
+import shlex
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distributed.comm.addressing import get_address_host, parse_address
+from distributed.security import Security
+
+from fly64dask.errors import InputError, ResourceError
+from fly64dask.security import (
+    CA_FILE,
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    published_certificates,
+    read_certificates,
+    remove_certificates,
+)
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """Who may reach the cluster of a run."""
+
+    listen: str = LOOPBACK  # address of the embedded scheduler and its workers
+    tls_directory: Path | None = None  # certificates of the cluster, or of the client of another
+    insecure: bool = False  # links beyond loopback without TLS
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
+        if self.insecure and self.tls_directory is not None:
+            raise InputError(
+                f"cluster: --insecure asks for links without TLS, --tls {self.tls_directory} for links with it",
+                remedy="give one of them",
+            )
+
+
+LOOPBACK_ONLY = Access()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine for certain: a loopback address or `localhost`; no other name is looked up."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def cluster_security(access: Access) -> Security | None:
+    """Check where an embedded cluster listens and choose its certificates.
+
+    Parameters
+    ----------
+    access : Access
+        Where it listens.
+
+    Returns
+    -------
+    distributed.Security or None
+        The given certificates; temporary ones, in memory, for a cluster that listens beyond
+        loopback; None where links go without TLS.
+
+    Raises
+    ------
+    InputError
+        If this machine has no such address, or the given certificates cannot be used.
+    """
+    _check_listen(access.listen)
+    if access.tls_directory is not None:
+        return read_certificates(access.tls_directory)
+    if access.insecure or is_loopback(access.listen):
+        return None
+    return Security.temporary()
+
+
+def client_security(address: str, access: Access) -> Security | None:
+    """Choose the certificates for joining a scheduler.
+
+    Parameters
+    ----------
+    address : str
+        The scheduler's.
+    access : Access
+        What was given for it.
+
+    Returns
+    -------
+    distributed.Security or None
+        None where the link goes without TLS.
+
+    Raises
+    ------
+    InputError
+        If the address cannot be read, or certificates are missing, superfluous or unusable.
+    ResourceError
+        If the link would leave this machine without TLS and that was not accepted.
+    """
+    if access.listen != LOOPBACK:
+        raise InputError(
+            f"cluster: --listen {access.listen} goes with the embedded cluster, found --cluster {address}",
+            remedy="drop one of them",
+        )
+    try:
+        scheme, host = parse_address(address)[0], get_address_host(address)
+    except ValueError as error:
+        raise InputError(
+            f"cluster: {address!r} is no scheduler's address ({error})",
+            remedy="give `local` or an address such as tcp://127.0.0.1:8786",
+        ) from error
+    if scheme == "tls":
+        if access.tls_directory is None:
+            raise InputError(
+                f"cluster: {address} asks for certificates, found no --tls",
+                remedy=f"give --tls DIRECTORY, which holds {CA_FILE}, {CERTIFICATE_FILE} and {KEY_FILE}",
+            )
+        return read_certificates(access.tls_directory)
+    if access.tls_directory is not None:
+        raise InputError(
+            f"cluster: --tls {access.tls_directory} is for a scheduler with TLS, found {address}",
+            remedy="give its address as tls://HOST:PORT, or drop --tls",
+        )
+    if not access.insecure and not is_loopback(host):
+        raise ResourceError(
+            f"cluster: the link to {address} would be open to anyone on its way, who could read it and run code",
+            remedy="use tls://HOST:PORT with --tls DIRECTORY, or accept that with --insecure",
+        )
+    return None
+
+
+@contextmanager
+def joinable(client: Client, access: Access, tls_directory: Path) -> Iterator[str | None]:
+    """Let workers of other machines find their certificates for as long as the block lasts.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        From `connect`.
+    access : Access
+        What `connect` got.
+    tls_directory : Path
+        For temporary certificates; what a killed run left there is removed.
+
+    Yields
+    ------
+    str or None
+        The command with which a worker joins; None unless a local cluster listens beyond loopback.
+    """
+    remove_certificates(tls_directory)
+    if client.cluster is None or is_loopback(access.listen):
+        yield None
+    elif access.insecure or access.tls_directory is not None:
+        given = access.tls_directory
+        yield join_command(client.cluster.scheduler_address, given.absolute() if given else None)
+    else:
+        with published_certificates(client.security, tls_directory):
+            yield join_command(client.cluster.scheduler_address, tls_directory)
+
+
+def join_command(address: str, certificates: Path | None) -> str:
+    """Say how a worker of another machine joins.
+
+    Parameters
+    ----------
+    address : str
+        The scheduler's.
+    certificates : Path or None
+        Directory of the certificates; None without TLS.
+
+    Returns
+    -------
+    str
+        A shell command.
+    """
+    words = ["dask", "worker", address]
+    if certificates is not None:
+        words += ["--tls-ca-file", str(certificates / CA_FILE)]
+        words += ["--tls-cert", str(certificates / CERTIFICATE_FILE), "--tls-key", str(certificates / KEY_FILE)]
+    words += ["--nthreads", "1", "--dashboard-address", f"{LOOPBACK}:0"]
+    return f"DASK_DISTRIBUTED__WORKER__DAEMON=False {shlex.join(words)}"
+
+
+def _check_listen(host: str) -> None:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"cluster: cannot listen on {host!r} ({error})",
+            remedy="give --listen an address of this machine, or 0.0.0.0 for all of them",
+        ) from error

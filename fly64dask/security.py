@@ -1,0 +1,140 @@
+"""Certificates on disk <-> distributed's `Security`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
+from distributed.security import Security
+
+from fly64dask.errors import InputError
+
+CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
+
+
+def read_certificates(directory: Path) -> Security:
+    """Read the certificates with which a cluster and its clients know each other.
+
+    Parameters
+    ----------
+    directory : Path
+        Holds `ca.pem`, `cert.pem` and `key.pem`.
+
+    Returns
+    -------
+    distributed.Security
+        Names the files; every link must be encrypted.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or not PEM, the key is readable by group or others, or two
+        processes with these certificates would refuse each other.
+    """
+    ca, certificate, key = (directory.absolute() / name for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE))
+    for path in (ca, certificate, key):
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"certificates: cannot read {path} ({error.strerror})",
+                remedy=f"give a directory with {CA_FILE}, {CERTIFICATE_FILE} and {KEY_FILE}",
+            ) from error
+        try:
+            _ = load_pem_private_key(content, password=None) if path == key else load_pem_x509_certificates(content)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            wanted = "one private key without a password" if path == key else "certificates"
+            raise InputError(
+                f"certificates: {path} is not what is needed, {wanted} in PEM ({error})", remedy="convert the file"
+            ) from error
+    _check_private(key)
+    security = Security(
+        require_encryption=True,
+        tls_ca_file=str(ca),
+        **{f"tls_{role}_cert": str(certificate) for role in ("client", "scheduler", "worker")},
+        **{f"tls_{role}_key": str(key) for role in ("client", "scheduler", "worker")},
+    )
+    try:
+        _shake_hands(security)
+    except ssl.SSLError as error:
+        raise InputError(
+            f"certificates: two processes with those of {directory} refuse each other ({error})",
+            remedy=f"needed: {KEY_FILE} of {CERTIFICATE_FILE}, which {CA_FILE} has signed and which is valid today",
+        ) from error
+    return security
+
+
+@contextlib.contextmanager
+def published_certificates(security: Security, directory: Path) -> Iterator[None]:
+    """Keep temporary certificates on disk for as long as the block lasts, for their owner alone.
+
+    Parameters
+    ----------
+    security : distributed.Security
+        Temporary: with its certificates in memory.
+    directory : Path
+        Made in an existing one; removed at the end.
+
+    Raises
+    ------
+    InputError
+        If the file system does not keep a file private.
+
+    Notes
+    -----
+    Directory and files are created with their modes, 0700 and 0600: at no time can others read them.
+    """
+    remove_certificates(directory)
+    directory.mkdir(mode=0o700)
+    try:
+        for name, field in (
+            (CA_FILE, "tls_ca_file"),
+            (CERTIFICATE_FILE, "tls_worker_cert"),
+            (KEY_FILE, "tls_worker_key"),
+        ):
+            descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "w", encoding="ascii") as stream:
+                _check_private(directory / name)
+                stream.write(getattr(security, field))
+        yield
+    finally:
+        remove_certificates(directory)
+
+
+def remove_certificates(directory: Path) -> None:
+    """Remove published certificates, or what a killed run left of them; nothing if there are none."""
+    if directory.is_dir() and not directory.is_symlink():
+        shutil.rmtree(directory)
+    else:
+        directory.unlink(missing_ok=True)
+
+
+def _check_private(key: Path) -> None:
+    mode = key.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise InputError(
+            f"certificates: {key} has mode {mode:04o}, needed 0600: group or others can use it",
+            remedy=f"chmod 600 {shlex.quote(str(key))}, on a file system that keeps modes",
+        )
+
+
+def _shake_hands(security: Security) -> None:
+    """Connect two ends in memory: trust, dates, purposes and the match of key and certificate at once."""
+    to_scheduler, to_worker = ssl.MemoryBIO(), ssl.MemoryBIO()
+    worker = security.get_connection_args("worker")["ssl_context"].wrap_bio(to_worker, to_scheduler)
+    listening: ssl.SSLContext = security.get_listen_args("scheduler")["ssl_context"]
+    scheduler = listening.wrap_bio(to_scheduler, to_worker, server_side=True)
+    # TLS 1.2 takes three turns of each end, one more if they do not agree on a curve at first.
+    for _ in range(4):
+        for end in (worker, scheduler):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    scheduler.do_handshake()
