@@ -15,6 +15,7 @@ import dask
 from dask.base import annotate
 from dask.delayed import Delayed, delayed
 from distributed import CancelledError, as_completed, get_worker
+from distributed.core import Status
 
 from fly64dask.attempt import failure_of
 from fly64dask.cell import LSQML, commit_lost, run_cell
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 PROGRESS_TOPIC = "fly64dask-progress"
+GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
 
 Notify = Callable[[CellProgress | CellOutcome], None]
@@ -234,13 +236,14 @@ def _run_alone(client: Client, graph: CellGraph, study: Study, cell: Cell, layou
 
 def _error_of(future: Future[Any]) -> BaseException | None:
     """What a task raised: only what its workers' death made of it, as tasks return their failures."""
-    try:
-        error: BaseException | None = future.exception()
-    except CancelledError as cancelled:
+    error: BaseException | None = None
+    with contextlib.suppress(CancelledError):
+        error = future.exception()
+    if future.cancelled() or isinstance(error, CancelledError):
         raise ResourceError(
             "cluster: the scheduler is gone, and with it what it knew of the running cells",
             remedy="run the same command again: committed cells are not run twice",
-        ) from cancelled
+        )
     return error
 
 
@@ -273,7 +276,16 @@ def cell_task(
         event = {"dose": cell.dose, "view": cell.view, "split": cell.split, "epoch": epoch, "loss": loss}
         worker.log_event(PROGRESS_TOPIC, event)
 
-    return run_cell(study, cell, _layout(run_id), exposed or selected, report, engine=engine, run_id=run_id)
+    return run_cell(
+        study,
+        cell,
+        _layout(run_id),
+        exposed or selected,
+        report,
+        engine=engine,
+        run_id=run_id,
+        abandoned=lambda: worker.status in GONE,
+    )
 
 
 def collect_task(some: Sequence[Cell], run_id: RunId, after: Sequence[CellOutcome]) -> tuple[ManifestRow, ...]:

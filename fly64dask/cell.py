@@ -7,11 +7,11 @@ import logging
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fly64dask.attempt import Attempt, failure_of
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
-from fly64dask.errors import FailureKind, IntegrityError
+from fly64dask.errors import AbandonedError, FailureKind, IntegrityError
 from fly64dask.isolation import call_in_child
 from fly64dask.journal import note
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
@@ -30,6 +30,9 @@ from fly64dask.stopping import RunId, is_stopped, running_cell
 from fly64dask.storage import require_space, storing
 from fly64dask.study import Cell, Study
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 log = logging.getLogger(__name__)
 LSQML = "fly64dask.lsqml:reconstruct"
 # Record, log and Zarr metadata of one attempt, generously; its arrays come on top.
@@ -46,6 +49,7 @@ def run_cell(
     *,
     engine: str = LSQML,
     run_id: RunId = NO_RUN,
+    abandoned: Callable[[], bool] = lambda: False,
 ) -> CellOutcome:
     """Reconstruct one cell and commit its record; never raises.
 
@@ -64,18 +68,21 @@ def run_cell(
     engine : str
         `module:function` of an `Engine`, imported in the engine's process.
     run_id : RunId
-        By which this cell can be stopped.
+        By which this cell can be stopped; then its record says so.
+    abandoned : callable
+        Asked while the engine runs; if nobody waits for the cell any more, it ends without a record.
 
     Returns
     -------
     CellOutcome
-        `committed` is False only if the record itself could not be written.
+        `committed` is False only if it was abandoned or the record itself could not be written.
     """
     started = time.monotonic()
     outcome: list[CellOutcome] = []
+    running = _Running(study, cell, layout, engine, run_id, abandoned, started)
     with running_cell(run_id):
         failure = failure_of(
-            lambda: outcome.append(_Running(study, cell, layout, engine, run_id, started).run(blocked_by, progress)),
+            lambda: outcome.append(running.run(blocked_by, progress)),
             what=f"cell={cell.name}",
         )
     if failure is None:
@@ -126,12 +133,22 @@ def commit_lost(
 class _Running:
     """One call of `run_cell`: what stays the same from its first line to its last."""
 
-    def __init__(self, study: Study, cell: Cell, layout: RunLayout, engine: str, run_id: RunId, started: float) -> None:
+    def __init__(
+        self,
+        study: Study,
+        cell: Cell,
+        layout: RunLayout,
+        engine: str,
+        run_id: RunId,
+        abandoned: Callable[[], bool],
+        started: float,
+    ) -> None:
         self.study = study
         self.cell = cell
         self.layout = layout
         self.engine = engine
         self.run_id = run_id
+        self.abandoned = abandoned
         self.started = started
         self.inputs = CellInputs(layout, cell)
 
@@ -200,9 +217,14 @@ class _Running:
             log_file=directory / LOG_NAME,
             limits=self.study.limits,
             on_report=report,
-            stopped=lambda: is_stopped(self.run_id),
+            stopped=lambda: is_stopped(self.run_id) or self.abandoned(),
             preload=(self.engine.partition(":")[0], Attempt.__module__),
         )
+        if result is None and self.abandoned():
+            raise AbandonedError(
+                f"reconstruct {self.cell.name}: the worker lost its scheduler after epoch {epochs[0]}",
+                remedy="run again to continue",
+            )
         if result is None:
             return _interrupted(f"after epoch {epochs[0]} of {self.study.recipe.n_epochs}")
         return result

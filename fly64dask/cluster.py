@@ -102,6 +102,8 @@ def connect(
     """
     # Its life-cycle messages drown the run's own; what matters of them comes back as an error.
     logging.getLogger("distributed").setLevel(logging.ERROR)
+    for name in ("distributed.client", "distributed.scheduler"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if where != "local":
         with _join(where, client_security(where, access)) as client:
             yield client

@@ -97,6 +97,12 @@ class StorageError(Fly64Error):
     kind = FailureKind.STORAGE_FAILED
 
 
+class AbandonedError(Fly64Error):
+    """A cell's worker has lost its scheduler: nobody waits for the cell here, another may have it."""
+
+    kind = FailureKind.INTERRUPTED
+
+
 class ResourceError(Fly64Error):
     """The cluster cannot run the study: no worker offers what its cells need."""
 

@@ -1,0 +1,165 @@
+"""Twenty rounds of SIGKILL at random moments, then the run of an undisturbed machine. Real processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import tiny
+
+from fly64dask.layout import RunLayout
+from fly64dask.runs import read_run_study
+from fly64dask.verify import verify_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
+N_CELLS, N_ROUNDS, N_WORKERS = 30, 20, 2
+STUDY = tiny.TEXT.replace("[1e4, 1e5]", "[1e3, 3e3, 1e4, 3e4, 1e5]").replace("n_epochs = 3", "n_epochs = 60")
+STUDY = STUDY.replace("[source]", "checkpoints = {min_seconds = 0}\n[source]")
+MOST_S = 20.0  # a whole run takes about 30 s
+TIMES = {"seconds"}
+
+
+def start(*arguments: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, arguments)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "DASK_DISTRIBUTED__WORKER__DAEMON": "False", "OMP_NUM_THREADS": "1"},
+    )
+
+
+def run(study: Path, out: Path, *arguments: object) -> subprocess.Popen[bytes]:
+    return start("fly64dask", "run", study, "--out", out, "--workers", N_WORKERS, *arguments)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def kill_the_command(study: Path, out: Path, rng: random.Random) -> None:
+    process = run(study, out)
+    time.sleep(rng.uniform(0, MOST_S))
+    end(process)
+
+
+def kill_a_worker(study: Path, out: Path, rng: random.Random) -> None:
+    """The run goes on with a new worker, until the command is killed too."""
+    process = run(study, out)
+    time.sleep(rng.uniform(2, MOST_S / 2))
+    workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    for worker in rng.sample(workers, min(1, len(workers))):
+        worker.kill()
+    time.sleep(rng.uniform(0, MOST_S / 2))
+    end(process)
+
+
+def kill_the_scheduler(study: Path, out: Path, rng: random.Random) -> None:
+    """The command must end by itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    local = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
+    scheduler = start("dask", "scheduler", "--port", port, *local)
+    address = f"tcp://127.0.0.1:{port}"
+    worker = ("dask", "worker", address, "--nthreads", 1, "--no-nanny", "--death-timeout", 5, *local)
+    workers = [start(*worker) for _ in range(N_WORKERS)]
+    command = run(study, out, "--cluster", address)
+    time.sleep(rng.uniform(4, MOST_S))
+    end(scheduler)
+    try:
+        assert command.wait(timeout=60) not in (0, -signal.SIGKILL)
+        for process in workers:
+            process.wait(timeout=60)
+    finally:
+        for process in (command, *workers):
+            end(process)
+
+
+ROUNDS = [kill_the_command] * 10 + [kill_a_worker] * 6 + [kill_the_scheduler] * 4
+
+
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory):
+    """A run that was killed in twenty rounds and then left alone; what was committed at each kill."""
+    folder = tmp_path_factory.mktemp("kills")
+    study, out = folder / "tiny.toml", folder / "run"
+    study.write_text(STUDY)
+    rng = random.Random(4)
+    committed: dict[Path, bytes] = {}
+    for disturb in rng.sample(ROUNDS, N_ROUNDS):
+        disturb(study, out, rng)
+        # A later round must not touch what an earlier one finished.
+        for path in out.glob("dose_*/*/*/record.json"):
+            committed.setdefault(path, path.read_bytes())
+        if len(committed) == N_CELLS:
+            forget(out, committed, rng)
+    assert run(study, out).wait(timeout=600) == 1, "the degenerate cells turn the exit code"
+    return out, committed
+
+
+def forget(out: Path, committed: dict[Path, bytes], rng: random.Random) -> None:
+    """Everything is done before the last round: take half of it away, so that there is something to kill."""
+    for path in rng.sample(sorted(committed), N_CELLS // 2):
+        directory = path.parent
+        directory.rename(directory.with_name(f".forgotten-{directory.name}-{time.monotonic_ns()}"))
+        del committed[path]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    study, out = folder / "tiny.toml", folder / "run"
+    study.write_text(STUDY)
+    assert run(study, out).wait(timeout=600) == 1
+    return out
+
+
+def rows(out: Path) -> list[dict[str, object]]:
+    found = json.loads((out / "reconstruction_manifest.json").read_text())["execution_results"]
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in found]
+
+
+def test_run_ends_with_the_manifest_of_an_undisturbed_run(disturbed, undisturbed):
+    assert len(rows(disturbed[0])) == N_CELLS
+    assert rows(disturbed[0]) == rows(undisturbed)
+
+
+def test_run_redoes_no_finished_cell(disturbed):
+    _, committed = disturbed
+    assert committed
+    assert {path: path.read_bytes() for path in committed} == committed
+
+
+def test_run_starts_again_only_what_was_in_flight(disturbed):
+    journals = list((disturbed[0] / "journal").rglob("*.log"))
+    n_started = sum(path.read_text().count(" started ") for path in journals)
+    n_forgotten = len(list(disturbed[0].rglob(".forgotten-*")))
+    # A killed worker costs its cell, a killed command or scheduler those of both workers.
+    n_in_flight = sum(3 if disturb is kill_a_worker else 2 for disturb in ROUNDS)
+    assert len(journals) == N_CELLS
+    assert n_started <= N_CELLS + n_forgotten + n_in_flight
+
+
+def test_run_leaves_nothing_in_progress_and_nothing_damaged(disturbed):
+    layout = RunLayout(disturbed[0])
+    assert [path for path in layout.scratch.rglob("*") if path.is_file()] == []
+    assert [path for path in (layout.root / "checkpoints").rglob("*") if path.is_file()] == []
+    assert verify_run(read_run_study(layout), layout) == ()
+
+
+def test_kills_leave_no_process(disturbed):
+    left = [process for process in psutil.process_iter(["cmdline"]) if str(disturbed[0]) in (process.cmdline() or [])]
+    for process in left:
+        process.send_signal(signal.SIGKILL)
+    assert left == []
