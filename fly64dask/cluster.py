@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -28,6 +29,8 @@ from fly64dask.provenance import software_versions
 
 DASHBOARD_PORT = 8787
 ALLOWED_FAILURES = 1
+# Counted: 40 descriptors, and 12 for each worker, in the process of the scheduler; 30 in a worker.
+MIN_DESCRIPTORS, MANY_DESCRIPTORS = 256, 65536
 # Versions that must agree between this process and the workers: they decide numbers and records.
 AGREEING = ("fly64dask", "ptychi", "torch", "zarr")
 # One compute thread per process: two single-thread workers do 2.9 times the epochs of two
@@ -109,6 +112,7 @@ def connect(
             yield client
         return
     gpus = () if device == "cpu" else visible_gpus()
+    raise_descriptor_limit()
     security = cluster_security(access)
     size = max(1, min(n_workers or len(gpus) or CPU_COUNT, max(1, n_cells)))
     settings = {
@@ -206,6 +210,24 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
             remedy="run on a machine with an NVIDIA GPU, start workers with `--resources GPU=1`, or give --device cpu",
         )
     return device != "cpu" and offers_gpu
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process and its workers open as many files and sockets as the system allows.
+
+    Raises
+    ------
+    ResourceError
+        If that is too few for a cluster.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = hard == resource.RLIM_INFINITY
+    if not unlimited and hard < MIN_DESCRIPTORS:
+        raise ResourceError(
+            f"cluster: a process may open {hard} files and sockets, needed {MIN_DESCRIPTORS}",
+            remedy=f"raise the hard limit: `ulimit -Hn {MIN_DESCRIPTORS}` or limits.conf",
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MANY_DESCRIPTORS if unlimited else hard, hard))
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -25,7 +26,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 N_CELLS, N_ROUNDS, N_WORKERS = 30, 20, 2
 STUDY = tiny.TEXT.replace("[1e4, 1e5]", "[1e3, 3e3, 1e4, 3e4, 1e5]").replace("n_epochs = 3", "n_epochs = 60")
 STUDY = STUDY.replace("[source]", "checkpoints = {min_seconds = 0}\n[source]")
-MOST_S = 20.0  # a whole run takes about 30 s
+MOST_S = 12.0  # a whole run takes about 25 s
+DESCENDANTS: set[psutil.Process] = set()  # of every command, when it was killed
 TIMES = {"seconds"}
 
 
@@ -43,6 +45,8 @@ def run(study: Path, out: Path, *arguments: object) -> subprocess.Popen[bytes]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        DESCENDANTS.update(psutil.Process(process.pid).children(recursive=True))
     process.kill()
     process.wait()
 
@@ -159,7 +163,8 @@ def test_run_leaves_nothing_in_progress_and_nothing_damaged(disturbed):
 
 
 def test_kills_leave_no_process(disturbed):
-    left = [process for process in psutil.process_iter(["cmdline"]) if str(disturbed[0]) in (process.cmdline() or [])]
-    for process in left:
-        process.send_signal(signal.SIGKILL)
-    assert left == []
+    assert DESCENDANTS
+    _, alive = psutil.wait_procs(DESCENDANTS, timeout=30)
+    for process in alive:
+        process.kill()
+    assert alive == []

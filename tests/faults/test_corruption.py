@@ -1,0 +1,190 @@
+"""Two hundred random corruptions of a finished run: every one named, none reconstructed, every run repaired."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from faulty_engine import ENGINE, FOLDER
+from tiny import tiny_study
+
+from fly64dask.cell import run_cell
+from fly64dask.errors import Fly64Error
+from fly64dask.layout import RunLayout
+from fly64dask.outcome import Failure
+from fly64dask.record import read_record
+from fly64dask.runs import read_rows, read_run_study, write_manifest, write_run_study
+from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.study import SPLITS, Filters, cells
+from fly64dask.verify import verify_run
+
+STUDY = tiny_study(doses_photons=(1e5,))
+N_SEEDS = 200
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine_without_faults(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "faults.json").write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(folder))
+        yield
+
+
+def run_all(layout: RunLayout, study=STUDY) -> None:
+    for cell in cells(study):
+        run_cell(study, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A finished run of six cells, two of them degenerate, with its tables."""
+    layout = RunLayout(tmp_path_factory.mktemp("corruption") / "run")
+    prepare_scan(STUDY, layout)
+    for split in SPLITS:
+        expose_split(STUDY, 1e5, split, layout)
+        for view in STUDY.views:
+            select_view(STUDY, view.name, split, layout)
+    run_all(layout)
+    write_run_study(layout, STUDY)
+    write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
+    shutil.rmtree(layout.scratch)
+    return layout
+
+
+def stored_files(root: Path) -> list[Path]:
+    """Every file of a run but the journals, which nothing is decided by."""
+    journal = root / "journal"
+    return sorted(path for path in root.rglob("*") if path.is_file() and journal not in path.parents)
+
+
+def corrupt(root: Path, rng: random.Random) -> Path:
+    """Damage one random file in one random way, so that its bytes are not what they were."""
+    path = rng.choice(stored_files(root))
+    before = path.read_bytes()
+    after = bytearray(before)
+    way = rng.choice(["flip", "flip", "flip", "truncate", "empty", "delete", "zero", "noise", "append", "swap"])
+    if way == "delete":
+        path.unlink()
+        return path
+    if way == "flip":
+        after[rng.randrange(len(after))] ^= 1 << rng.randrange(8)
+    elif way == "truncate":
+        del after[rng.randrange(len(after)) :]
+    elif way == "empty":
+        after.clear()
+    elif way in ("zero", "noise"):
+        start = rng.randrange(len(after))
+        length = min(len(after) - start, rng.randrange(1, 64))
+        after[start : start + length] = bytes(length) if way == "zero" else rng.randbytes(length)
+    elif way == "append":
+        after += rng.randbytes(rng.randrange(1, 64))
+    else:
+        after = bytearray(rng.choice(stored_files(root)).read_bytes())
+    if bytes(after) == before:
+        after += b"\n"
+    path.write_bytes(after)
+    return path
+
+
+def found_wrong(layout: RunLayout) -> list[str]:
+    try:
+        return [f"{damage.path}: {damage.problem}" for damage in verify_run(read_run_study(layout), layout)]
+    except Fly64Error as error:
+        return [str(error)]
+
+
+def test_verify_run_finds_nothing_wrong_with_the_whole_run(whole):
+    assert found_wrong(whole) == []
+
+
+def test_every_random_corruption_is_detected_and_none_is_reconstructed(whole, tmp_path):
+    """One test for two hundred seeds: a copy, a corruption, a verification and a new reconstruction each."""
+    numbers = {cell: read_record(whole, cell).digests.get("object_recon") for cell in cells(STUDY)}
+    silent, reconstructed = [], []
+    for seed in range(N_SEEDS):
+        layout = RunLayout(tmp_path / f"run-{seed}")
+        shutil.copytree(whole.root, layout.root)
+        path = corrupt(layout.root, random.Random(seed))
+        if not found_wrong(layout):
+            silent.append((seed, path.relative_to(layout.root)))
+        for cell in cells(STUDY):
+            reads = {layout.exposure_group(cell.dose, cell.split), layout.view_group(cell.view, cell.split)}
+            if reads & set(path.parents):
+                # Another number of epochs makes the cell run again from what is stored now.
+                again = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 2})})
+                run_cell(again, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
+                record = read_record(layout, cell)
+                if record.state == "completed" and record.digests["object_recon"] != numbers[cell]:
+                    reconstructed.append((seed, cell.name))
+        shutil.rmtree(layout.root)
+    assert (silent, reconstructed) == ([], [])
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.parametrize("seed", range(4))
+def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(tmp_path, fly64dask, seed):
+    """By the command line, with the real engine: what is not damaged keeps its bytes."""
+    study, run = tmp_path / "tiny.toml", tmp_path / "run"
+    text = Path(__file__).parents[1].joinpath("tiny.py").read_text().split('"""')[3]
+    study.write_text(text.replace("[1e4, 1e5]", "[1e5]"))
+    assert fly64dask("run", study, "--out", run).returncode == 1
+    layout = RunLayout(run)
+    rng = random.Random(seed)
+    records = {path: path.read_bytes() for path in run.glob("dose_*/*/*/record.json")}
+    counts = layout.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0"
+    victim = rng.choice([path for path in records if b'"completed"' in records[path]])
+    objects = sorted((victim.parent / "reconstruction.zarr" / "object_recon" / "c").rglob("0"))
+    objects = [path for path in objects if path.is_file()]
+    counts.write_bytes(counts.read_bytes()[:-9])
+    objects[0].unlink()
+    damaged = fly64dask("verify", run)
+    assert damaged.returncode == 1
+    repaired = fly64dask("verify", run, "--repair", "--json")
+    assert repaired.returncode == 0, repaired.stderr
+    assert json.loads(repaired.stdout) == {"damaged": []}
+    assert found_wrong(layout) == []
+    untouched = {path: data for path, data in records.items() if path != victim}
+    assert {path: path.read_bytes() for path in untouched} == untouched
+    assert json.loads(victim.read_bytes())["attempt"] == 2
+
+
+def test_a_record_of_another_study_is_detected(whole, tmp_path):
+    """Whole, of the same cell, and wrong: its exposures were drawn with another seed."""
+    other, here = RunLayout(tmp_path / "other"), RunLayout(tmp_path / "here")
+    shutil.copytree(whole.root, here.root)
+    seeds = STUDY.seeds.model_copy(update={"simulation": 43})
+    study = STUDY.model_copy(update={"seeds": seeds})
+    prepare_scan(study, other)
+    expose_split(study, 1e5, "train", other)
+    select_view(study, "all", "train", other)
+    (cell,) = [one for one in cells(study) if (one.view, one.split) == ("all", "train")]
+    run_cell(study, cell, other, None, lambda epoch, loss: None, engine=ENGINE)
+    shutil.rmtree(here.cell_directory(cell))
+    shutil.copytree(other.cell_directory(cell), here.cell_directory(cell))
+    assert any("other exposures or another view" in problem for problem in found_wrong(here))
+    outcome = run_cell(STUDY, cell, here, None, lambda epoch, loss: None, engine=ENGINE)
+    assert not outcome.was_done
+    assert read_record(here, cell).digests["object_recon"] == read_record(whole, cell).digests["object_recon"]
+
+
+def test_a_record_of_a_study_of_another_name_is_detected(whole, tmp_path):
+    here = RunLayout(tmp_path / "here")
+    shutil.copytree(whole.root, here.root)
+    (cell, *_) = cells(STUDY)
+    shutil.rmtree(here.cell_directory(cell))
+    blocked = Failure(kind="bad_input", message="other")
+    run_cell(STUDY.model_copy(update={"name": "other"}), cell, here, blocked, lambda epoch, loss: None)
+    assert any("record is of study 'other'" in problem for problem in found_wrong(here))
+
+
+@pytest.mark.parametrize("name", ["scan", "truth", "dose_100000/train", "views/few/test"])
+def test_a_missing_group_that_records_were_made_from_is_detected(whole, tmp_path, name):
+    here = RunLayout(tmp_path / "here")
+    shutil.copytree(whole.root, here.root)
+    shutil.rmtree(here.store / name)
+    assert any(f"exposures.zarr/{name}: is missing" in problem for problem in found_wrong(here))

@@ -1,0 +1,101 @@
+"""A full disk, a read-only one, too few descriptors: said clearly, and the run is finished once that is mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from fly64dask.layout import RunLayout
+from fly64dask.runs import read_run_study
+from fly64dask.verify import verify_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+STUDY = tiny.TEXT.replace("[1e4, 1e5]", "[1e5]").replace('    {name = "all", rule = "baseline"},\n', "")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own, 8 MB, that can be filled, grown and made read-only."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0 or mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", place) != 0:
+        pytest.skip("mounting a small file system needs a privileged user")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def mount(*arguments: object) -> int:
+    return subprocess.run(["mount", *map(str, arguments)], capture_output=True, check=False).returncode
+
+
+def run(folder: Path, out: Path, **limits: int) -> subprocess.CompletedProcess[str]:
+    study = folder / "tiny.toml"
+    study.write_text(STUDY)
+
+    def limit() -> None:
+        for name, value in limits.items():
+            resource.setrlimit(getattr(resource, name), (value, value))
+
+    return subprocess.run(
+        [sys.executable, "-m", "fly64dask", "run", str(study), "--out", str(out), "--workers", "2"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=limit,
+        check=False,
+    )
+
+
+def assert_finished(folder: Path, out: Path) -> None:
+    """Run again: four cells are there, the degenerate ones failed, and every byte is right."""
+    assert run(folder, out).returncode == 1
+    rows = json.loads((out / "reconstruction_manifest.json").read_text())["execution_results"]
+    assert [row["state"] for row in rows].count("completed") == 2
+    assert len(rows) == 4
+    assert verify_run(read_run_study(RunLayout(out)), RunLayout(out)) == ()
+
+
+@pytest.mark.parametrize("n_free", [60_000, 1_300_000], ids=["before_the_first_cell", "at_the_cells"])
+def test_run_says_that_the_disk_is_full_and_goes_on_when_there_is_space(small_disk, tmp_path, n_free):
+    out = small_disk / "run"
+    free = os.statvfs(small_disk)
+    (small_disk / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - n_free))
+    full = run(tmp_path, out)
+    assert full.returncode in (1, 2)
+    assert "of 8 MB are free" in full.stderr
+    assert "make space and run again" in full.stderr
+    (small_disk / "filler").unlink()
+    assert_finished(tmp_path, out)
+
+
+def test_run_says_that_the_directory_is_read_only_and_goes_on_when_it_is_not(small_disk, tmp_path):
+    out = small_disk / "run"
+    assert mount("-o", "remount,ro", small_disk) == 0
+    refused = run(tmp_path, out)
+    assert refused.returncode == 2
+    assert f"write {out}: Read-only file system; make it writable, or give another directory" in refused.stderr
+    assert mount("-o", "remount,rw", small_disk) == 0
+    assert_finished(tmp_path, out)
+
+
+def test_run_names_a_file_that_may_not_grow(tmp_path):
+    """A quota by another name; no privilege is needed for it."""
+    out = tmp_path / "run"
+    limited = run(tmp_path, out, RLIMIT_FSIZE=1000)
+    assert limited.returncode == 2
+    assert "study.json: File too large" in limited.stderr
+
+
+def test_run_refuses_a_descriptor_limit_that_no_cluster_fits_in(tmp_path):
+    out = tmp_path / "run"
+    refused = run(tmp_path, out, RLIMIT_NOFILE=64)
+    assert refused.returncode == 2
+    assert "a process may open 64 files and sockets, needed 256" in refused.stderr
+    assert not out.exists()
