@@ -18,7 +18,7 @@ from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
 from fly64dask.runs import read_rows, write_manifest, write_run_study
-from fly64dask.stopping import stop_earlier_runs
+from fly64dask.stopping import RunId, stop_earlier_runs
 from fly64dask.storage import storing
 from fly64dask.study import Cell, Filters, Study, cells
 
@@ -112,15 +112,13 @@ def run_study(
         access=placement.access,
     ) as client:
         say(f"dashboard: {client.dashboard_link}")
+        run_id = new_run_id(layout)
         with (
-            _checked_run(client, study, layout) as use_gpu,
+            _checked_run(client, study, layout, run_id) as use_gpu,
             joinable(client, placement.access, layout.tls_directory) as command,
         ):
             if command is not None:
                 say(f"a worker joins with: {command}")
-            run_id = new_run_id(layout)
-            # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
-            client.run(stop_earlier_runs, run_id)
             graph = build_graph(_on_device(study, use_gpu), wanted, run_id, use_gpu=use_gpu, engine=engine)
             try:
                 outcomes, rows = run_graph(client, graph, study, layout, notify)
@@ -132,7 +130,7 @@ def run_study(
 
 
 @contextmanager
-def _checked_run(client: Client, study: Study, layout: RunLayout) -> Iterator[bool]:
+def _checked_run(client: Client, study: Study, layout: RunLayout, run_id: RunId) -> Iterator[bool]:
     """Make and hold the run directory once the workers are known to see it; gives whether to use GPUs."""
     is_new = not layout.root.exists()
     with storing(layout.root):
@@ -144,6 +142,8 @@ def _checked_run(client: Client, study: Study, layout: RunLayout) -> Iterator[bo
             layout.root.rmdir()
         raise
     with held_run(layout):
+        # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
+        client.run(stop_earlier_runs, run_id)
         # Nobody else is running here: what is left in progress belongs to the dead.
         shutil.rmtree(layout.scratch, ignore_errors=True)
         write_run_study(layout, study)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jsonschema
 import numpy as np
-import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -346,41 +341,3 @@ def test_run_of_an_npz_pair_simulates_from_it(tmp_path, fly64dask):
 
 
 PAIR_LINES = 'kind = "pair"\npath = "pair.npz"'
-
-
-@pytest.fixture
-def long_run(tmp_path):
-    """A run that would take an hour, once its first engine is at work; ended with the test."""
-    study = edited(tmp_path, DEMO, ("n_epochs = 25", "n_epochs = 5000"))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fly64dask", "run", str(study), "--out", str(tmp_path / "run"), "--view", "baseline"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell starts what it puts into the background with the interrupt ignored, tests too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        deadline = time.monotonic() + 180
-        while not list((tmp_path / "run").glob(".scratch/.*/ptychi.log")) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def test_run_exits_130_when_interrupted_and_leaves_no_process(long_run, tmp_path):
-    children = psutil.Process(long_run.pid).children(recursive=True)
-    # As a terminal does: the whole foreground group gets the signal.
-    os.killpg(long_run.pid, signal.SIGINT)
-    _, stderr = long_run.communicate(timeout=90)
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert long_run.returncode == 130
-    assert "run the same command again to continue" in stderr
-    assert "Traceback" not in stderr
-    assert children
-    assert alive == []
-    assert manifest_of(tmp_path / "run")["execution_results"] == []

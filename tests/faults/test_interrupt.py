@@ -1,0 +1,180 @@
+"""Ctrl-C once stops in order, twice at once; nothing is left running. Real signals to real process groups."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import tiny
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
+# Two cells of half a minute each, with a checkpoint every tenth epoch.
+LONG = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 1500").replace(
+    "[source]", "checkpoints = {min_seconds = 0}\n[source]"
+)
+ONLY = ("--dose", "1e5", "--view", "few")
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "DASK_DISTRIBUTED__WORKER__DAEMON": "False", "OMP_NUM_THREADS": "1"},
+        # A shell starts what it puts into the background with the interrupt ignored, tests too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for(happened, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def n_checkpoints(out: Path) -> int:
+    return len(list(out.glob("checkpoints/*/*/*.state")))
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Start commands; whatever happens, their process groups end."""
+    processes = []
+
+    def start_one(*arguments: object) -> subprocess.Popen[str]:
+        processes.append(start(*arguments))
+        return processes[-1]
+
+    yield start_one
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def long_run(tmp_path, started):
+    """A run whose two cells have both written a checkpoint."""
+    study, out = tmp_path / "tiny.toml", tmp_path / "run"
+    study.write_text(LONG)
+    process = started("fly64dask", "run", study, "--out", out, "--workers", 2, *ONLY)
+    wait_for(lambda: n_checkpoints(out) == 2 or process.poll() is not None)
+    assert process.poll() is None, process.communicate()[1]
+    return process, study, out
+
+
+def rows(out: Path) -> list[dict[str, object]]:
+    return json.loads((out / "reconstruction_manifest.json").read_text())["execution_results"]
+
+
+def test_ctrl_c_stops_in_order_and_the_next_run_continues_from_the_checkpoints(long_run, started):
+    process, study, out = long_run
+    children = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    # As a terminal does: the whole foreground group gets the signal.
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - began < 30  # seconds on a busy machine; an epoch would not have waited for us
+    assert process.returncode == 130
+    assert "on disk: 2 failed, 10 pending" in stderr
+    assert "run the same command again to continue" in stderr
+    assert "Traceback" not in stderr
+    assert children
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert [row["failure_kind"] for row in rows(out)] == ["interrupted"] * 2
+    assert "stopped on request after epoch" in rows(out)[0]["error"]
+    n_epochs = {path.parent.name: path for path in out.glob("dose_*/few/*/record.json")}
+    assert set(n_epochs) == {"train", "test"}
+    again = started("fly64dask", "run", study, "--out", out, "--workers", 2, *ONLY)
+    assert again.wait(timeout=180) == 0
+    for path in n_epochs.values():
+        record = json.loads(path.read_text())
+        assert record["state"] == "completed"
+        assert record["n_epochs"] == 1500
+        assert record["resumed_from_epoch"] >= 10
+    assert n_checkpoints(out) == 0
+
+
+def test_a_second_ctrl_c_stops_at_once(long_run):
+    process, *_ = long_run
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGINT)
+    time.sleep(0.02)
+    began = time.monotonic()
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130
+    assert "stopped at once: committed cells stay" in stderr
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_sigterm_stops_in_order_too(long_run):
+    process, _, out = long_run
+    os.kill(process.pid, signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [row["failure_kind"] for row in rows(out)] == ["interrupted"] * 2
+
+
+def test_ctrl_c_ends_the_engines_on_workers_that_go_on(tmp_path, started):
+    """A scheduler of the user's own: its workers live, what they ran for us does not."""
+    study, out = tmp_path / "tiny.toml", tmp_path / "run"
+    study.write_text(LONG)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    local = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
+    started("dask", "scheduler", "--port", port, *local)
+    address = f"tcp://127.0.0.1:{port}"
+    worker = started("dask", "worker", address, "--nthreads", 1, "--no-nanny", *local)
+    command = started("fly64dask", "run", study, "--out", out, "--cluster", address, *ONLY)
+    wait_for(lambda: n_checkpoints(out) == 1 or command.poll() is not None)
+    engines = [p for p in psutil.Process(worker.pid).children(recursive=True) if p.ppid() != worker.pid]
+    assert engines
+    os.kill(command.pid, signal.SIGINT)
+    command.communicate(timeout=60)
+    assert command.returncode == 130
+    assert psutil.wait_procs(engines, timeout=20)[1] == []
+    assert worker.poll() is None
+    assert {row["failure_kind"] for row in rows(out)} == {"interrupted"}
+
+
+def test_a_new_run_ends_what_a_killed_command_left_on_workers_that_go_on(tmp_path, started):
+    study, out = tmp_path / "tiny.toml", tmp_path / "run"
+    study.write_text(LONG)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    local = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
+    started("dask", "scheduler", "--port", port, *local)
+    address = f"tcp://127.0.0.1:{port}"
+    started("dask", "worker", address, "--nthreads", 1, "--no-nanny", *local)
+    one = (*ONLY, "--split", "train")
+    killed = started("fly64dask", "run", study, "--out", out, "--cluster", address, *one)
+    wait_for(lambda: n_checkpoints(out) == 1 or killed.poll() is not None)
+    killed.kill()
+    killed.wait()
+    again = started("fly64dask", "run", study, "--out", out, "--cluster", address, *one)
+    assert again.wait(timeout=180) == 0
+    journal = (out / "journal" / "dose_100000" / "few" / "train.log").read_text()
+    states = [line.split("pid=")[1].split(" ", 1)[1] for line in journal.splitlines()]
+    assert states == [
+        "started attempt=1",
+        "ended state=failed kind=interrupted",
+        "started attempt=2",
+        "ended state=completed kind=None",
+    ]
