@@ -15,7 +15,7 @@ from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
-from fly64dask.errors import failure_kind
+from fly64dask.errors import describe, failure_kind
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.metrics import TruthMetrics, compare_with_truth
 from fly64dask.outcome import Failure
@@ -79,9 +79,9 @@ def failure_of(work: Callable[[], None], *, what: str) -> Failure | None:
         work()
     except Exception as error:
         kind = failure_kind(error)
-        log.warning("%s state=failed kind=%s error=%s", what, kind, error)
+        log.warning("%s state=failed kind=%s error=%s", what, kind, describe(error))
         log.debug("%s", traceback.format_exc())
-        return Failure(kind=kind, message=str(error) or type(error).__name__)
+        return Failure(kind=kind, message=describe(error))
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from distributed.core import Status
 
 from fly64dask.attempt import failure_of
 from fly64dask.cell import LSQML, commit_lost, run_cell
-from fly64dask.errors import FailureKind, ResourceError, failure_kind
+from fly64dask.errors import ResourceError, describe, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.outcome import CellOutcome, CellProgress, Failure
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
+POLL_S = 0.05
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
 
 Notify = Callable[[CellProgress | CellOutcome], None]
@@ -48,11 +50,6 @@ class CellGraph:
     use_gpu: bool
     cell_tasks: dict[Cell, Delayed]
     manifest_rows: Delayed
-
-
-def new_run_id(layout: RunLayout) -> RunId:
-    """Name one call of a run on a directory."""
-    return RunId(root=str(layout.root), token=uuid.uuid4().hex[:6])
 
 
 def build_graph(
@@ -134,7 +131,7 @@ def _reducer(study: Study, run_id: RunId, cell_tasks: dict[Cell, Delayed], token
 
 
 def run_graph(
-    client: Client, graph: CellGraph, study: Study, layout: RunLayout, notify: Notify
+    client: Client, graph: CellGraph, study: Study, layout: RunLayout, notify: Notify, *, patience_s: float = 60.0
 ) -> tuple[dict[Cell, CellOutcome], tuple[ManifestRow, ...]]:
     """Run a graph to the end, whatever happens to its cells.
 
@@ -150,6 +147,8 @@ def run_graph(
         The run.
     notify : callable
         Called with each epoch (from another thread) and each outcome.
+    patience_s : float
+        How long to wait for a worker when none is left.
 
     Returns
     -------
@@ -161,7 +160,7 @@ def run_graph(
     Raises
     ------
     ResourceError
-        If the scheduler is gone.
+        If the scheduler is gone, or every worker for longer than that.
     KeyboardInterrupt
         After running cells were told to stop and have committed that they did.
 
@@ -175,7 +174,7 @@ def run_graph(
     with _submitted(client, graph, study, notify) as futures:
         suspects = []
         by_key = dict(zip([future.key for future in futures], [*graph.cell_tasks, None], strict=True))
-        for future in as_completed(futures[:-1]):
+        for future in _as_they_end(client, futures[:-1], patience_s):
             cell = by_key[future.key]
             assert cell is not None
             if _error_of(future) is not None:
@@ -185,7 +184,7 @@ def run_graph(
             notify(outcomes[cell])
         for cell in suspects:
             log.warning("cell=%s state=suspect its workers died; tried alone", cell.name)
-            outcomes[cell] = _run_alone(client, graph, study, cell, layout)
+            outcomes[cell] = _run_alone(client, graph, study, cell, layout, patience_s)
             notify(outcomes[cell])
         if not suspects and _error_of(futures[-1]) is None:
             return outcomes, futures[-1].result()
@@ -213,17 +212,35 @@ def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -
         client.unsubscribe_topic(PROGRESS_TOPIC)
 
 
-def _run_alone(client: Client, graph: CellGraph, study: Study, cell: Cell, layout: RunLayout) -> CellOutcome:
+def _as_they_end(client: Client, futures: Sequence[Future[Any]], patience_s: float) -> Iterator[Future[Any]]:
+    """Give futures as they end, for as long as there are workers that may end them."""
+    waiting = as_completed(futures)
+    seen_worker = time.monotonic()
+    while not waiting.is_empty():
+        if waiting.has_ready():
+            yield waiting.next()
+            continue
+        time.sleep(POLL_S)
+        now = time.monotonic()
+        if client.scheduler_info(n_workers=-1)["workers"] or client.status != "running":
+            seen_worker = now
+        elif now - seen_worker > patience_s:
+            raise ResourceError(
+                f"cluster: no worker is left, and none came for {patience_s:g} s",
+                remedy="see why they ended (memory, environment), start others, and run the same command again",
+            )
+
+
+def _run_alone(
+    client: Client, graph: CellGraph, study: Study, cell: Cell, layout: RunLayout, patience_s: float
+) -> CellOutcome:
     again = build_graph(study, [cell], graph.run_id, use_gpu=graph.use_gpu, engine=graph.engine)
-    (future,) = client.compute([again.cell_tasks[cell]])
+    (future,) = _as_they_end(client, client.compute([again.cell_tasks[cell]]), patience_s)
     error = _error_of(future)
     if error is None:
         outcome: CellOutcome = future.result()
         return outcome
-    kind = failure_kind(error)
-    found = "no worker that ran it lived" if kind is FailureKind.WORKER_LOST else "its task could not be run"
-    remedy = "read its log for its last words, check the workers' memory, then run again"
-    failure = Failure(kind=kind, message=f"{found} ({type(error).__name__}: {error}); {remedy}")
+    failure = Failure(kind=failure_kind(error), message=describe(error))
     committed: list[CellOutcome] = []
     problem = failure_of(
         lambda: committed.append(commit_lost(study, cell, layout, failure, engine=graph.engine, run_id=graph.run_id)),

@@ -26,7 +26,7 @@ from fly64dask.record import (
     read_record,
     write_record,
 )
-from fly64dask.stopping import RunId, is_stopped, running_cell
+from fly64dask.stopping import RunId, is_stopped, new_run_id, running_cell
 from fly64dask.storage import require_space, storing
 from fly64dask.study import Cell, Study
 
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 LSQML = "fly64dask.lsqml:reconstruct"
 # Record, log and Zarr metadata of one attempt, generously; its arrays come on top.
 RECORD_BYTES = 2**20
-NO_RUN = RunId(root="", token="")
 
 
 def run_cell(
@@ -48,7 +47,7 @@ def run_cell(
     progress: Progress,
     *,
     engine: str = LSQML,
-    run_id: RunId = NO_RUN,
+    run_id: RunId | None = None,
     abandoned: Callable[[], bool] = lambda: False,
 ) -> CellOutcome:
     """Reconstruct one cell and commit its record; never raises.
@@ -67,8 +66,8 @@ def run_cell(
         Called with (epochs done, loss) after each epoch.
     engine : str
         `module:function` of an `Engine`, imported in the engine's process.
-    run_id : RunId
-        By which this cell can be stopped; then its record says so.
+    run_id : RunId, optional
+        By which this cell can be stopped; then its record says so. A new one if omitted.
     abandoned : callable
         Asked while the engine runs; if nobody waits for the cell any more, it ends without a record.
 
@@ -79,6 +78,7 @@ def run_cell(
     """
     started = time.monotonic()
     outcome: list[CellOutcome] = []
+    run_id = run_id or new_run_id(layout)
     running = _Running(study, cell, layout, engine, run_id, abandoned, started)
     with running_cell(run_id):
         failure = failure_of(
@@ -91,7 +91,7 @@ def run_cell(
 
 
 def commit_lost(
-    study: Study, cell: Cell, layout: RunLayout, failure: Failure, *, engine: str = LSQML, run_id: RunId = NO_RUN
+    study: Study, cell: Cell, layout: RunLayout, failure: Failure, *, engine: str = LSQML, run_id: RunId | None = None
 ) -> CellOutcome:
     """Commit the record of a cell whose task never came back.
 
@@ -107,14 +107,15 @@ def commit_lost(
         What the scheduler said of its task.
     engine : str
         That it was to run.
-    run_id : RunId
-        The run.
+    run_id : RunId, optional
+        The run; a new one if omitted.
 
     Returns
     -------
     CellOutcome
         That of the committed record, if a worker died after it had committed one.
     """
+    run_id = run_id or new_run_id(layout)
     inputs = CellInputs(layout, cell)
     if failure_of(inputs.open, what=f"cell={cell.name} inputs") is None:
         done = _settled_record(layout, cell, _key_of_numbers(study, inputs, engine), run_id)

@@ -68,6 +68,11 @@ class Placement:
     n_workers: int | None = None
     access: Access = LOOPBACK_ONLY
 
+    @property
+    def patience_s(self) -> float:
+        """How long a run may be without any worker: local ones are back in seconds, others when their owner sees it."""
+        return 60.0 if self.where == "local" else 600.0
+
 
 @contextmanager
 def connect(

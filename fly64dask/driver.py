@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
-from fly64dask.batch import Notify, build_graph, new_run_id, run_graph
+from fly64dask.batch import Notify, build_graph, run_graph
 from fly64dask.cell import LSQML
 from fly64dask.cluster import Placement, check_workers, connect
 from fly64dask.errors import InputError, ResourceError
@@ -18,7 +18,7 @@ from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
 from fly64dask.runs import read_rows, write_manifest, write_run_study
-from fly64dask.stopping import RunId, stop_earlier_runs
+from fly64dask.stopping import RunId, new_run_id, stop_earlier_runs
 from fly64dask.storage import storing
 from fly64dask.study import Cell, Filters, Study, cells
 
@@ -121,7 +121,7 @@ def run_study(
                 say(f"a worker joins with: {command}")
             graph = build_graph(_on_device(study, use_gpu), wanted, run_id, use_gpu=use_gpu, engine=engine)
             try:
-                outcomes, rows = run_graph(client, graph, study, layout, notify)
+                outcomes, rows = run_graph(client, graph, study, layout, notify, patience_s=placement.patience_s)
             except (KeyboardInterrupt, ResourceError):
                 write_manifest(study, layout, filters, left_out, read_rows(layout, cells(study)))
                 raise

@@ -137,3 +137,33 @@ def failure_kind(error: BaseException) -> FailureKind:
     if name == "KilledWorker":
         return FailureKind.WORKER_LOST
     return FailureKind.CRASHED
+
+
+# What to do about an exception that is not ours; ours carry their own remedy.
+REMEDIES = {
+    FailureKind.CRASHED: "read the cell's ptychi.log; if it comes again, report it as a defect",
+    FailureKind.OUT_OF_MEMORY: "lower batch_size in the recipe, use fewer workers, or a machine with more memory",
+    FailureKind.SINGULAR_MATRIX: "the scan does not determine the probe: lower the spacing threshold, or set "
+    'on_degenerate = "guarded" in the recipe',
+    FailureKind.STORAGE_FAILED: "make space, rights or descriptors available and run again",
+    FailureKind.WORKER_LOST: "check the workers' memory and logs, then run again",
+}
+
+
+def describe(error: BaseException) -> str:
+    """Say in one line what was found and what to do about it.
+
+    Parameters
+    ----------
+    error : BaseException
+        What was raised while a cell ran.
+
+    Returns
+    -------
+    str
+        An error of ours as it is; any other with its type and the remedy for its kind.
+    """
+    if isinstance(error, Fly64Error):
+        return str(error)
+    found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"{found}; {REMEDIES[failure_kind(error)]}"

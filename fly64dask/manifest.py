@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from fly64dask.errors import FailureKind
 from fly64dask.layout import RunLayout
@@ -12,6 +15,15 @@ from fly64dask.metrics import TruthMetrics
 from fly64dask.record import CellRecord
 from fly64dask.study import Cell, Dose, Filters, Frozen, Seeds, Split, Study, cells
 
+
+def _in_run(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise ValueError(f"{path!r} leads out of the run directory; paths in it are relative and go down")
+    return path
+
+
+# A path of a run's own table leads into that run, whoever wrote the table.
+InRun = Annotated[str, AfterValidator(_in_run)]
 State = Literal["completed", "failed", "skipped", "damaged"]
 
 
@@ -21,8 +33,8 @@ class Job(Frozen):
     dose: Dose
     view: str
     split: Split
-    input: str
-    output_dir: str
+    input: InRun
+    output_dir: InRun
     algorithm: str
     num_epochs: int
 
@@ -35,7 +47,7 @@ class ManifestRow(Frozen):
     split: Split
     returncode: Literal[0, 1]
     state: State
-    log_path: str
+    log_path: InRun
     selection_strategy: Literal["direct", "greedy"] | None = None
     acceptance_rate: float | None = None
     spacing_threshold: float | None = None

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fly64dask.layout import RunLayout
 
 # Asked every 50 ms; an engine is ended within isolation.POLL_S, its record takes milliseconds.
 WAIT_S = 0.05
@@ -19,6 +24,11 @@ class RunId:
 
     root: str
     token: str
+
+
+def new_run_id(layout: RunLayout) -> RunId:
+    """Name one call of a run on a directory."""
+    return RunId(root=str(layout.root), token=uuid.uuid4().hex[:6])
 
 
 # Of this process: a request reaches a worker beside its tasks, and outlives none of them.

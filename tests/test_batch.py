@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 
 import dask
@@ -13,13 +12,14 @@ import pytest
 from distributed import Client, LocalCluster
 from tiny import tiny_study
 
-from fly64dask.batch import build_graph, new_run_id, run_graph
+from fly64dask.batch import build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import ResourceError
 from fly64dask.layout import RunLayout
 from fly64dask.outcome import CellOutcome, CellProgress
 from fly64dask.record import read_record
 from fly64dask.runs import write_run_study
+from fly64dask.stopping import new_run_id
 from fly64dask.study import Cell, cells
 
 pytestmark = pytest.mark.cluster
@@ -117,30 +117,13 @@ def test_fusing_of_delayed_tasks_is_off_by_default():
     assert not dask.config.get("optimization.fuse.delayed", False)
 
 
-@pytest.mark.slow
-def test_run_graph_names_a_cell_whose_workers_keep_dying(tmp_path):
+def test_run_graph_gives_up_when_no_worker_is_left(tmp_path):
     layout = RunLayout(tmp_path)
-    study = tiny_study(n_epochs=100000)
-    victim = Cell(dose=1e4, view="all", split="train")
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        connect("local", device="cpu", n_workers=1, n_cells=2) as client,
-    ):
-
-        def kill_the_worker():
-            for pid in client.run(os.getpid, on_error="return").values():
-                os.kill(pid, signal.SIGKILL)
-
-        def notify(event):
-            # Called on the client's event loop, which must not wait for itself.
-            if isinstance(event, CellProgress) and event.epoch == 2:
-                threading.Thread(target=kill_the_worker, daemon=True).start()
-
-        graph = build_graph(study, [victim], new_run_id(layout), use_gpu=False)
-        outcomes, rows = run_graph(client, graph, study, layout, notify)
-    assert outcomes[victim].failure.kind == "worker_lost"
-    assert read_record(layout, victim).failure_kind == "worker_lost"
-    assert [row.cell for row in rows] == [victim]
+    with connect("local", device="cpu", n_workers=1, n_cells=1) as client:
+        graph = build_graph(STUDY, cells(STUDY)[:1], new_run_id(layout), use_gpu=False)
+        client.retire_workers()
+        with pytest.raises(ResourceError, match="no worker is left, and none came for 2 s"):
+            run_graph(client, graph, STUDY, layout, lambda event: None, patience_s=2.0)
 
 
 @pytest.mark.slow

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import errno
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,16 +14,17 @@ import zarr
 from tiny import tiny_study
 
 from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes
-from fly64dask.cell import run_cell
+from fly64dask.cell import commit_lost, run_cell
 from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
 from fly64dask.driver import RunReport
-from fly64dask.errors import FailureKind, IntegrityError, failure_kind
+from fly64dask.errors import FailureKind, IntegrityError, describe, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.record import next_attempt, read_record
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import Cell, Filters, Limits, MeasuredSource
+from fly64dask.stopping import RunId, stop_run
+from fly64dask.study import Cell, Checkpoints, Filters, Limits, MeasuredSource
 
 
 def cell_of(view, split="train"):
@@ -288,3 +293,100 @@ class OutOfMemoryError(RuntimeError):
 )
 def test_failure_kind_names_an_exception(error, kind):
     assert failure_kind(error) == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("a sum is negative"), "ValueError: a sum is negative; read the cell's ptychi.log"),
+        (MemoryError(), "MemoryError; lower batch_size"),
+        (np.linalg.LinAlgError("Singular matrix"), "LinAlgError: Singular matrix; the scan does not determine"),
+        (OSError(28, "No space left on device"), "make space, rights or descriptors available and run again"),
+        (IntegrityError("chunk is gone", remedy="repair it"), "chunk is gone; repair it"),
+    ],
+)
+def test_describe_says_what_was_found_and_what_to_do(error, text):
+    assert text in describe(error)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EMFILE, errno.EIO, errno.EDQUOT])
+def test_failure_kind_names_what_the_storage_refused(number):
+    assert failure_kind(OSError(number, "refused")) == "storage_failed"
+
+
+def test_run_cell_ends_without_a_record_when_nobody_waits_for_it(layout):
+    study = tiny_study(n_epochs=1_000_000)
+    outcome = run_cell(study, cell_of("few"), layout, None, silent, abandoned=lambda: True)
+    assert (outcome.committed, outcome.failure.kind) == (False, "interrupted")
+    assert read_record(layout, cell_of("few")) is None
+    assert [path for path in layout.scratch.rglob("*") if path.is_file()] == []
+
+
+def test_run_cell_commits_that_it_was_interrupted_and_goes_on_from_its_checkpoint(layout):
+    study = tiny_study(n_epochs=200, checkpoints=Checkpoints(every_n_epochs=10, min_seconds=0))
+    run_id = RunId(root=str(layout.root), token="first")
+
+    def stop_after_fifty(epoch, loss):
+        if epoch == 50:
+            asyncio.run(stop_run_now(run_id))
+
+    run_cell(study, cell_of("few"), layout, None, stop_after_fifty, run_id=run_id)
+    first = read_record(layout, cell_of("few"))
+    run_cell(study, cell_of("few"), layout, None, silent)
+    second = read_record(layout, cell_of("few"))
+    assert (first.state, first.failure_kind) == ("failed", "interrupted")
+    assert (second.state, second.n_epochs) == ("completed", 200)
+    assert second.resumed_from_epoch >= 40
+    assert not layout.checkpoint_file(cell_of("few")).exists()
+
+
+async def stop_run_now(run_id):
+    """Ask without waiting: the cell that shall stop is the caller."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop_run(run_id), timeout=0.01)
+
+
+def test_run_cell_runs_nothing_twice_within_a_run(layout):
+    study = tiny_study(n_epochs=1_000_000, limits=Limits(wall_time_s=1.0))
+    run_id = RunId(root=str(layout.root), token="same")
+    run_cell(study, cell_of("few"), layout, None, silent, run_id=run_id)
+    assert run_cell(study, cell_of("few"), layout, None, silent, run_id=run_id).was_done
+
+
+def test_commit_lost_leaves_a_record_that_its_worker_committed_before_it_died(layout):
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    lost = Failure(kind=FailureKind.WORKER_LOST, message="its workers died")
+    outcome = commit_lost(tiny_study(), cell_of("few"), layout, lost)
+    assert (outcome.failure, outcome.was_done) == (None, True)
+    assert read_record(layout, cell_of("few")).state == "completed"
+
+
+def test_commit_lost_keeps_the_last_words_of_the_engine(layout):
+    left = layout.cell_scratch(cell_of("few")) / ".train-1"
+    left.mkdir(parents=True)
+    (left / "ptychi.log").write_text("the last words\n")
+    commit_lost(tiny_study(), cell_of("few"), layout, Failure(kind=FailureKind.WORKER_LOST, message="died"))
+    assert layout.log_file(cell_of("few")).read_text().startswith("the last words\n")
+
+
+def test_run_cell_refuses_to_start_what_the_disk_cannot_hold(layout, monkeypatch):
+    """The disk's own figure is the one thing that a test cannot make small everywhere."""
+    usage = shutil.disk_usage(layout.root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    record = read_record(layout, cell_of("few"))
+    assert record.failure_kind == "storage_failed"
+    assert "0.0 of" in record.error
+    assert "needed are" in record.error
+
+
+def test_run_cell_keeps_a_journal_of_its_attempts(layout):
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
+    lines = layout.journal_file(cell_of("few")).read_text().splitlines()
+    assert [line.split(maxsplit=3)[3] for line in lines] == [
+        "started attempt=1",
+        "ended state=completed kind=None",
+        "started attempt=2",
+        "ended state=completed kind=None",
+    ]

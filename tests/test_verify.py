@@ -8,10 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from tiny import tiny_study
 
 from fly64dask.cell import run_cell
 from fly64dask.layout import RunLayout
+from fly64dask.manifest import Manifest
 from fly64dask.runs import read_rows, write_manifest, write_run_study
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.study import SPLITS, Filters, cells
@@ -118,3 +120,14 @@ def test_verify_exits_0_for_a_whole_run(whole, fly64dask):
     done = fly64dask("verify", whole.root, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout) == {"damaged": []}
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../elsewhere", "dose_1000/../../x"])
+@pytest.mark.parametrize("key", ["log_path", "input", "output_dir"])
+def test_manifest_refuses_a_path_that_leads_out_of_the_run(whole, key, path):
+    document = json.loads(whole.manifest_file.read_text())
+    document.pop("sha256")
+    part = document["execution_results" if key == "log_path" else "jobs"][0]
+    part[key] = path
+    with pytest.raises(ValidationError, match="leads out of the run directory"):
+        Manifest.model_validate(document)

@@ -1,0 +1,115 @@
+"""What the supervised child costs: cells of a study reconstructed in one, and in the process itself, in turns.
+
+Run it on a quiet machine, from the repository:
+
+    python scripts/bench_isolation.py data/demo.toml --rounds 3
+
+It prints the added time per cell, and its share of the wall time of the cells. Both ways write the
+same files; importing pty-chi is paid once by each way before the clock starts, as a worker pays it
+once with and without a child.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from fly64dask.attempt import Attempt, load_engine
+from fly64dask.cell import LSQML
+from fly64dask.cli import load_study
+from fly64dask.isolation import Work, call_in_child
+from fly64dask.layout import LOG_NAME, RunLayout
+from fly64dask.outcome import Failure
+from fly64dask.reconstruction import Progress
+from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.study import Cell, Limits, Study, cells
+
+CELLS = 6
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--rounds", type=int, default=3, help="times that each way does all cells [default: 3]")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(load_study(arguments.study), Path(folder), arguments.rounds)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+        return
+    for name, value in figures.items():
+        print(f"{name:<28}{value:.4g}")
+
+
+def measure(study: Study, folder: Path, n_rounds: int) -> dict[str, float]:
+    """Time both ways in turns; medians over rounds."""
+    layout = RunLayout(folder / "run")
+    chosen = cells(study)[:CELLS]
+    prepare_scan(study, layout)
+    for dose, split in {(cell.dose, cell.split) for cell in chosen}:
+        expose_split(study, dose, split, layout)
+    for view, split in {(cell.view, cell.split) for cell in chosen}:
+        select_view(study, view, split, layout)
+    load_engine(LSQML)
+    in_child(nothing, folder)
+    seconds: dict[str, list[float]] = {"child": [], "direct": [], "empty_child": []}
+    for round_ in range(n_rounds):
+        for way in ("child", "direct"):
+            started = time.perf_counter()
+            for number, cell in enumerate(chosen):
+                run(way, study, cell, layout, folder / f"{way}-{round_}-{number}")
+            seconds[way].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        in_child(nothing, folder)
+        seconds["empty_child"].append(time.perf_counter() - started)
+    medians = {way: statistics.median(found) for way, found in seconds.items()}
+    return {
+        "cells": len(chosen),
+        "rounds": n_rounds,
+        "seconds_in_children": medians["child"],
+        "seconds_in_this_process": medians["direct"],
+        "ratio": medians["child"] / medians["direct"],
+        "seconds_of_an_empty_child": medians["empty_child"],
+        "empty_children_in_percent": 100 * len(chosen) * medians["empty_child"] / medians["direct"],
+    }
+
+
+def run(way: str, study: Study, cell: Cell, layout: RunLayout, directory: Path) -> None:
+    """Do one cell in one of the ways."""
+    directory.mkdir()
+    work = Attempt(
+        study=study, cell=cell, root=str(layout.root), directory=str(directory), engine=LSQML, cell_key="bench"
+    )
+    result = work(report) if way == "direct" else in_child(work, directory)
+    if isinstance(result, Failure):
+        raise SystemExit(f"{cell.name}: {result.kind}: {result.message}")
+
+
+def in_child(work: Work, directory: Path) -> object:
+    """Call it as a worker does."""
+    return call_in_child(
+        work,
+        log_file=directory / LOG_NAME,
+        limits=Limits(),
+        on_report=report,
+        preload=(LSQML.partition(":")[0], Attempt.__module__),
+    )
+
+
+def report(epoch: int, loss: float) -> None:
+    """Take no notice of an epoch."""
+
+
+def nothing(report: Progress) -> str:
+    """End at once."""
+    return "done"
+
+
+if __name__ == "__main__":
+    main()
