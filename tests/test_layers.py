@@ -22,6 +22,7 @@ simulate =
 provenance
 attributes =
 publish
+memory
 lock
 dataset
 formats.npz
