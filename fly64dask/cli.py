@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -97,7 +98,7 @@ def run(
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
-    _run(study, filters, out.resolve(), where=cluster, workers=workers, allow_missing=allow_missing)
+    _run(study, filters, _without_links(out), where=cluster, workers=workers, allow_missing=allow_missing)
 
 
 @cli.command(epilog=example("fly64dask status runs/demo"))
@@ -109,7 +110,7 @@ def status(run_directory: Path, as_json: bool) -> None:
     from fly64dask.manifest import count_states
     from fly64dask.runs import read_rows, read_run_study
 
-    layout = RunLayout(run_directory.resolve())
+    layout = RunLayout(_without_links(run_directory))
     study = read_run_study(layout)
     rows = read_rows(layout, cells(study))
     if as_json:
@@ -132,7 +133,7 @@ def verify(run_directory: Path, as_json: bool) -> None:
     from fly64dask.runs import read_run_study
     from fly64dask.verify import verify_run
 
-    layout = RunLayout(run_directory.resolve())
+    layout = RunLayout(_without_links(run_directory))
     damages = verify_run(read_run_study(layout), layout)
     if as_json:
         _print_json({"damaged": [damage.model_dump() for damage in damages]})
@@ -157,10 +158,10 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
     from fly64dask.formats.raw import ReadOptions
     from fly64dask.formats.store import ingest as read_into
 
-    found = read_into(file, out.resolve(), ReadOptions(**options))
+    found = read_into(file, _without_links(out), ReadOptions(**options))
     click.echo(
-        f"{out}: {found.n_exposures} exposures, {found.mean_counts_photons:.6g} photons per exposure, "
-        f"brightest pixel {found.brightest_count_photons}"
+        f"{click.format_filename(out)}: {found.n_exposures} exposures, "
+        f"{found.mean_counts_photons:.6g} photons per exposure, brightest pixel {found.brightest_count_photons}"
     )
 
 
@@ -178,7 +179,7 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
     from fly64dask.formats.store import export as write_npz
     from fly64dask.layout import RunLayout
 
-    layout = RunLayout(store.resolve())
+    layout = RunLayout(_without_links(store))
     is_run = layout.store.is_dir()
     if is_run and (dose is None or split is None):
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
@@ -189,11 +190,11 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
         )
     n_exposures = write_npz(
         layout.exposure_group(dose, split) if is_run and split else layout.root,
-        out.resolve(),
+        _without_links(out),
         view_group=layout.view_group(view, split) if view and split else None,
         truth_group=layout.truth_group if with_truth else None,
     )
-    click.echo(f"{out}: {n_exposures} exposures")
+    click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
 
 
 @cli.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
@@ -254,7 +255,7 @@ def load_study(path: Path) -> Study:
     study = parse_study(text, origin=str(path))
     if study.source.kind == "synthetic":
         return study
-    source = study.source.model_copy(update={"path": str((path.parent / study.source.path).resolve())})
+    source = study.source.model_copy(update={"path": str(_without_links(path.parent / study.source.path))})
     return study.model_copy(update={"source": source})
 
 
@@ -312,6 +313,11 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     from fly64dask.terminal import make_console, plan_table
 
     make_console().print(plan_table(plan))
+
+
+def _without_links(path: Path) -> Path:
+    """Absolute path; unlike Path.resolve, one of a loop of links too, for its opener to refuse."""
+    return Path(os.path.realpath(path))
 
 
 def _rows_json(rows: Any) -> list[dict[str, Any]]:
