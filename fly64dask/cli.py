@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def cli(verbose: bool) -> None:
     r"""Run the dose x view x split matrix of a ptychography study.
 
     \b
-    Exit codes: 0 all cells done, 1 a cell failed, 2 bad input, 130 interrupted.
+    Exit codes: 0 all cells done, 1 a cell failed, 2 bad input, disk or cluster, 130 interrupted.
     """
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
@@ -129,7 +130,7 @@ def run(
     from fly64dask.cluster import Placement
 
     placement = Placement(where=cluster, n_workers=workers, access=Access(**access))
-    _run(study, filters, out.resolve(), placement, allow_missing=allow_missing)
+    _run(study, filters, _without_links(out), placement, allow_missing=allow_missing)
 
 
 @cli.command(epilog=example("fly64dask status runs/demo"))
@@ -141,7 +142,7 @@ def status(run_directory: Path, as_json: bool) -> None:
     from fly64dask.manifest import count_states
     from fly64dask.runs import read_rows, read_run_study
 
-    layout = RunLayout(run_directory.resolve())
+    layout = RunLayout(_without_links(run_directory))
     study = read_run_study(layout)
     rows = read_rows(layout, cells(study))
     if as_json:
@@ -166,7 +167,7 @@ def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool
     from fly64dask.runs import read_run_study
     from fly64dask.verify import verify_run
 
-    layout = RunLayout(run_directory.resolve())
+    layout = RunLayout(_without_links(run_directory))
     study = read_run_study(layout)
     damages = verify_run(study, layout)
     if damages and repair:
@@ -194,10 +195,10 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
     from fly64dask.formats.raw import ReadOptions
     from fly64dask.formats.store import ingest as read_into
 
-    found = read_into(file, out.resolve(), ReadOptions(**options))
+    found = read_into(file, _without_links(out), ReadOptions(**options))
     click.echo(
-        f"{out}: {found.n_exposures} exposures, {found.mean_counts_photons:.6g} photons per exposure, "
-        f"brightest pixel {found.brightest_count_photons}"
+        f"{click.format_filename(out)}: {found.n_exposures} exposures, "
+        f"{found.mean_counts_photons:.6g} photons per exposure, brightest pixel {found.brightest_count_photons}"
     )
 
 
@@ -215,7 +216,7 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
     from fly64dask.formats.store import export as write_npz
     from fly64dask.layout import RunLayout
 
-    layout = RunLayout(store.resolve())
+    layout = RunLayout(_without_links(store))
     is_run = layout.store.is_dir()
     if is_run and (dose is None or split is None):
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
@@ -226,11 +227,11 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
         )
     n_exposures = write_npz(
         layout.exposure_group(dose, split) if is_run and split else layout.root,
-        out.resolve(),
+        _without_links(out),
         view_group=layout.view_group(view, split) if view and split else None,
         truth_group=layout.truth_group if with_truth else None,
     )
-    click.echo(f"{out}: {n_exposures} exposures")
+    click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
 
 
 @cli.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
@@ -286,7 +287,7 @@ def load_study(path: Path) -> Study:
     study = parse_study(text, origin=str(path))
     if study.source.kind == "synthetic":
         return study
-    source = study.source.model_copy(update={"path": str((path.parent / study.source.path).resolve())})
+    source = study.source.model_copy(update={"path": str(_without_links(path.parent / study.source.path))})
     return study.model_copy(update={"source": source})
 
 
@@ -366,6 +367,11 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     from fly64dask.terminal import make_console, plan_table
 
     make_console().print(plan_table(plan))
+
+
+def _without_links(path: Path) -> Path:
+    """Absolute path; unlike Path.resolve, one of a loop of links too, for its opener to refuse."""
+    return Path(os.path.realpath(path))
 
 
 def _rows_json(rows: Any) -> list[dict[str, Any]]:

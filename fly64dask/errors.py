@@ -37,18 +37,29 @@ class Fly64Error(Exception):
         What was being done, what was found and what was needed, with units.
     remedy : str
         What the reader can do about it.
+
+    Notes
+    -----
+    Both may quote names from a foreign file: what a terminal would obey is escaped here, for all.
     """
 
     kind = FailureKind.CRASHED
 
     def __init__(self, message: str, *, remedy: str) -> None:
-        super().__init__(f"{message}; {remedy}" if remedy else message)
-        self.message = message
-        self.remedy = remedy
+        self.message = _printable(message)
+        self.remedy = _printable(remedy)
+        super().__init__(f"{self.message}; {self.remedy}" if remedy else self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from positional arguments alone when they cross a process.
         return (_rebuild, (type(self), self.message, self.remedy))
+
+
+def _printable(text: str) -> str:
+    """Text with control, format and surrogate characters as Python escapes; newlines stay."""
+    return "".join(
+        mark if mark.isprintable() or mark == "\n" else mark.encode("unicode_escape").decode("ascii") for mark in text
+    )
 
 
 def _rebuild(cls: type[Fly64Error], message: str, remedy: str) -> Fly64Error:

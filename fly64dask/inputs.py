@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,7 +133,7 @@ def _make_simulated(study: Study) -> ScanInputs:
 
 def _read_measured(source: MeasuredSource) -> ScanInputs:
     store = Path(source.path)
-    if not store.exists():
+    if not os.path.exists(store):  # unlike Path.exists, False also for a name that is too long
         raise InputError(
             f"source.path = {str(store)!r}: no such store", remedy="make it with `fly64dask ingest FILE --out STORE`"
         )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from fly64dask.provenance import host_name
 from fly64dask.storage import storing
 
 
@@ -40,11 +43,10 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
     StorageError
         If the file system has no room or gives no right; `target` is as it was.
     """
-    work = scratch / f".{target.name}-{uuid.uuid4().hex}"
-    try:
-        with storing(target):
-            _make_folder(scratch)
-            work.mkdir()
+    with storing(target):
+        _make_folder(scratch)
+        work, lock = _make_held_directory(scratch, _work_prefix(target))
+        try:
             yield work
             _sync_tree(work)
             _make_folder(target.parent)
@@ -54,8 +56,37 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
             _sync(target.parent)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+            os.close(lock)
+
+
+def remove_leftovers(target: Path, *, scratch: Path) -> None:
+    """Remove what killed writers of a target left in progress; what a living one is filling stays.
+
+    Parameters
+    ----------
+    target : Path
+        As given to `published_directory`.
+    scratch : Path
+        As given to `published_directory`.
+
+    Notes
+    -----
+    A writer holds a kernel lock on its directory, which ends with its process. Another host may
+    not see such a lock, so each looks after its own; where there are no locks, nothing is removed.
+    """
+    prefix = _work_prefix(target)
+    for name in os.listdir(scratch) if scratch.is_dir() else ():
+        if not re.fullmatch(re.escape(prefix) + "[0-9a-f]{32}", name):
+            continue
+        with suppress(OSError):  # its writer lives, or it is gone by now
+            lock = os.open(scratch / name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(scratch / name, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def publish_bytes(target: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -115,6 +146,24 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         _sync(one.parent)
+
+
+def _work_prefix(target: Path) -> str:
+    return f".{target.name}-{host_name()}-"
+
+
+def _make_held_directory(scratch: Path, prefix: str) -> tuple[Path, int]:
+    """Make an empty directory and lock it, unless somebody took it for a leftover in between."""
+    while True:
+        work = scratch / f"{prefix}{uuid.uuid4().hex}"
+        work.mkdir()
+        with suppress(FileNotFoundError):
+            lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if work.exists():
+                return work, lock
+            os.close(lock)
 
 
 def _sync_tree(directory: Path) -> None:

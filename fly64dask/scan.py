@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from fly64dask.errors import InputError
+from fly64dask.study import MAX_LENGTH_PX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.
     Raises
     ------
     InputError
-        If the shape is not (n, 2), n is 0, or a position is not finite.
+        If the shape is not (n, 2), n is 0, or a position is not finite or beyond any stage.
     """
     stored = np.asarray(positions_px)
     if stored.ndim != 2 or stored.shape[1] != 2 or len(stored) == 0 or stored.dtype.kind not in "uif":
@@ -54,11 +55,11 @@ def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.
             remedy="give one (y, x) pair in px for each exposure",
         )
     positions = stored.astype(np.float64)
-    finite = np.isfinite(positions).all(axis=1)
-    if not finite.all():
-        bad = int(np.flatnonzero(~finite)[0])
+    usable = (np.abs(positions) <= MAX_LENGTH_PX).all(axis=1)  # NaN compares as False
+    if not usable.all():
+        bad = int(np.flatnonzero(~usable)[0])
         raise InputError(
-            f"{origin}: position {bad} is {positions[bad].tolist()}, needed finite px",
+            f"{origin}: position {bad} is {positions[bad].tolist()}, needed finite px of at most {MAX_LENGTH_PX:g}",
             remedy="correct or drop that exposure",
         )
     return positions

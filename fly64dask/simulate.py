@@ -80,9 +80,12 @@ def synthetic_pair(object_shape_px: tuple[int, int], probe_shape_px: tuple[int, 
     for _ in range(n_discs):
         centre_y, centre_x = rng.uniform(0, height), rng.uniform(0, width)
         radius = rng.uniform(probe_size / 32, probe_size / 8)
-        inside = (y - centre_y) ** 2 + (x - centre_x) ** 2 < radius**2
-        phase[inside] += rng.uniform(-0.5, 0.5)
-        absorption[inside] += rng.uniform(0.0, 0.1)
+        # Only the square around a disc is looked at: small probes have many discs.
+        rows = slice(max(0, int(centre_y - radius)), int(centre_y + radius) + 1)
+        columns = slice(max(0, int(centre_x - radius)), int(centre_x + radius) + 1)
+        inside = (y[rows] - centre_y) ** 2 + (x[:, columns] - centre_x) ** 2 < radius**2
+        phase[rows, columns][inside] += rng.uniform(-0.5, 0.5)
+        absorption[rows, columns][inside] += rng.uniform(0.0, 0.1)
     transmission = np.exp(-np.minimum(absorption, 0.5)) * np.exp(1j * (phase - phase.mean()))
     return Pair(object_truth=transmission.astype(np.complex64), probe=_soft_disc(probe_shape_px))
 

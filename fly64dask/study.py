@@ -30,7 +30,14 @@ Dose = Annotated[
     Annotated[Photons, Tag("photons")] | Annotated[Literal["measured"], Tag("word")],
     Discriminator(lambda dose: "word" if isinstance(dose, str) else "photons"),
 ]
-Pixels = Annotated[float, Field(allow_inf_nan=False)]
+# Our choice: far beyond any stage and far below its step, and no square of either leaves a float.
+MAX_LENGTH_PX, MIN_LENGTH_PX = 1e9, 1e-6
+Pixels = Annotated[float, Field(ge=-MAX_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
+LengthPx = Annotated[float, Field(ge=MIN_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
+# 2 GB of complex64: beyond any detector's field (our choice).
+MAX_OBJECT_PIXELS = 2**28
+# What the kernel takes for one path; a NUL would end it.
+PathText = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
 
@@ -75,12 +82,19 @@ class SyntheticSource(Frozen):
     seed_pair: int = Field(ge=0)
     scan: Scan
 
+    @field_validator("object_shape_px")
+    @classmethod
+    def _object_fits_in_memory(cls, shape_px: tuple[int, int]) -> tuple[int, int]:
+        if shape_px[0] * shape_px[1] > MAX_OBJECT_PIXELS:
+            raise ValueError(f"{shape_px[0]} x {shape_px[1]} is more than {MAX_OBJECT_PIXELS} px; give a smaller one")
+        return shape_px
+
 
 class PairSource(Frozen):
     """Exposures simulated from an NPZ that holds `objectGuess` and `probeGuess`."""
 
     kind: Literal["pair"]
-    path: str = Field(min_length=1)
+    path: PathText
     scan: Scan
 
 
@@ -88,7 +102,7 @@ class MeasuredSource(Frozen):
     """Measured exposures, as `fly64dask ingest` stored them."""
 
     kind: Literal["measured"]
-    path: str = Field(min_length=1)
+    path: PathText
 
 
 Source = Annotated[SyntheticSource | PairSource | MeasuredSource, Field(discriminator="kind")]
@@ -106,9 +120,9 @@ class SpacingView(Frozen):
 
     name: SafeName
     rule: Literal["min_spacing"]
-    threshold_px: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    threshold_px: LengthPx | None = None
     overlap_fraction: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
-    patch_size_px: Annotated[int, Field(ge=1)] | None = None
+    patch_size_px: Annotated[int, Field(ge=1, le=65536)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> SpacingView:
@@ -116,6 +130,11 @@ class SpacingView(Frozen):
         partial = (self.overlap_fraction is None) != (self.patch_size_px is None)
         if partial or by_overlap == (self.threshold_px is not None):
             raise ValueError("give either threshold_px, or both overlap_fraction and patch_size_px")
+        if self.spacing_threshold_px < MIN_LENGTH_PX:
+            raise ValueError(
+                f"overlap_fraction {self.overlap_fraction!r} leaves a spacing of {self.spacing_threshold_px:g} px, "
+                f"needed at least {MIN_LENGTH_PX:g} px; lower it"
+            )
         return self
 
     @property
@@ -154,7 +173,7 @@ class OverlapMeasure(Frozen):
     """How measured overlap is reported: K nearest neighbours, discs of one diameter."""
 
     n_neighbours: int = Field(default=6, ge=1, le=64)
-    diameter_px: float = Field(gt=0, allow_inf_nan=False)
+    diameter_px: LengthPx
 
 
 class Recipe(Frozen):

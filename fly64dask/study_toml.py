@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import tomllib
 from typing import Any
 
@@ -35,11 +36,13 @@ def parse_study(text: str, *, origin: str) -> Study:
     """
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        # Through JSON: strict there still makes tuples of lists, but no number of true or of "5".
+        as_json = json.dumps(document, default=str)
+    # Integers of more than 4300 digits are a plain ValueError, in decimal above and in hexadecimal below.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"read study {origin}: not valid TOML: {error}", remedy="correct that line") from error
     try:
-        # Through JSON: strict there still makes tuples of lists, but no number of true or of "5".
-        return Study.model_validate_json(json.dumps(document, default=str), strict=True)
+        return Study.model_validate_json(as_json, strict=True)
     except ValidationError as error:
         found: list[dict[str, Any]] = [dict(fault) for fault in error.errors(include_url=False)]
         # A list whose only item is wrong is reported as too short as well.
@@ -57,12 +60,19 @@ def _key_of(place: tuple[int | str, ...], document: Any) -> str:
     key = ""
     for depth, part in enumerate(place):
         if isinstance(part, int) and isinstance(document, list):
-            key, document = f"{key}[{part}]", document[part]
+            # What is missing at the end of a list is a fault too.
+            key, document = f"{key}[{part}]", document[part] if part < len(document) else None
         elif isinstance(document, dict) and part in document:
-            key, document = f"{key}.{part}", document[part]
+            key, document = f"{key}.{_quoted(part)}", document[part]
         elif isinstance(document, dict) and depth == len(place) - 1 and part not in _tags(document):
-            key = f"{key}.{part}"
+            key = f"{key}.{_quoted(part)}"
     return key.lstrip(".")
+
+
+def _quoted(part: int | str) -> str:
+    """A key as it is where TOML needs no quotes around it, else quoted: a newline in it starts no line of ours."""
+    text = str(part)
+    return text if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", text) else _shorten(text)
 
 
 def _tags(document: dict[str, Any]) -> tuple[Any, Any]:

@@ -8,6 +8,9 @@ import io
 import json
 import math
 import pickle
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -580,6 +583,34 @@ def test_ingest_refuses_a_store_that_exists(tmp_path: Path) -> None:
     ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
     with pytest.raises(InputError, match="give another --out or delete it first"):
         ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
+
+
+def killed_ingest(path: Path, store: Path) -> list[str]:
+    """Start an ingest, send it SIGKILL once it writes, and list what it left beside the store."""
+    command = [sys.executable, "-m", "fly64dask", "ingest", str(path), "--out", str(store)]
+    with subprocess.Popen(command) as child:
+        while not list(store.parent.glob(f".{store.name}-*")):
+            assert child.poll() is None, "it ended before it could be killed"
+        child.kill()
+    assert child.returncode == -signal.SIGKILL
+    assert not store.exists()
+    return [left.name for left in store.parent.glob(f".{store.name}-*")]
+
+
+def test_ingest_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    # 20 MB of noise, which zstd cannot shrink: writing it takes long enough to be killed.
+    counts = np.random.default_rng(1).integers(0, 60_000, (256, 200, 200), dtype=np.uint16)
+    counts[:, 50:150, 50:150] += 5_000
+    path = tmp_path / "large.npz"
+    yx = np.random.default_rng(2).uniform(0, 50, (2, 256))
+    np.savez(path, diffraction=counts, ycoords=yx[0], xcoords=yx[1], probeGuess=draw_probe(3, (200, 200)))
+    (tmp_path / "out").mkdir()
+    store, other = tmp_path / "out" / "s.zarr", tmp_path / "out" / "other.zarr"
+    assert len(killed_ingest(path, store)) == 1
+    (left_by_other,) = killed_ingest(path, other)
+    ingest(save(tmp_path), store, ASK_NOTHING)
+    assert {path.name for path in store.parent.iterdir()} == {store.name, left_by_other}
+    np.testing.assert_array_equal(counts_in(store), COUNTS)
 
 
 # Export, and back again.

@@ -26,6 +26,7 @@ storage
 journal
 publish
 documents
+memory
 lock
 dataset
 formats.npz

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fly64dask.publish import publish_bytes, publish_text, published_directory, retire_directory
+from fly64dask.publish import publish_bytes, publish_text, published_directory, remove_leftovers, retire_directory
 
 N_FILES = 20
 WHOLE = {str(number): "content" for number in range(N_FILES)}
@@ -238,6 +240,87 @@ def test_published_directory_works_again_after_a_kill(tmp_path: Path) -> None:
     with published_directory(target, scratch=scratch) as work:
         fill(work)
     assert tree(target) == {"a": "content", "inner/b": "content"}
+
+
+def test_remove_leftovers_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    kill_at("file 7", PUBLISH_DIRECTORY, tmp_path / "target", tmp_path, "file 7")
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_leftovers(tmp_path / "target", scratch=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_remove_leftovers_leaves_what_a_living_process_is_filling(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PUBLISH_DIRECTORY, str(tmp_path / "target"), str(tmp_path), "file 7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        while child.stdout.readline().strip() != "file 7":
+            assert child.poll() is None
+        before = tree(tmp_path)
+        remove_leftovers(tmp_path / "target", scratch=tmp_path)
+        after = tree(tmp_path)
+        child.kill()
+    assert after == before
+    assert len(before) == 7
+
+
+def test_remove_leftovers_leaves_what_this_process_is_filling(tmp_path: Path) -> None:
+    with published_directory(tmp_path / "target", scratch=tmp_path) as work:
+        fill(work)
+        remove_leftovers(tmp_path / "target", scratch=tmp_path)
+    assert tree(tmp_path / "target") == {"a": "content", "inner/b": "content"}
+
+
+def test_remove_leftovers_leaves_everything_else(tmp_path: Path) -> None:
+    kill_at("file 7", PUBLISH_DIRECTORY, tmp_path / "target", tmp_path, "file 7")
+    (left,) = tmp_path.iterdir()
+    prefix, digits = left.name[:-32], left.name[-32:]
+    host = socket.gethostname()
+    others = [
+        left.name.replace("target", "other"),
+        left.name.replace("target", "a.target"),
+        left.name.replace(host, f"not-{host}"),
+        left.name.replace("-", "_"),
+        left.name[1:],
+        f"{prefix}{digits[1:]}",
+        f"{left.name}0",
+        "target",
+    ]
+    for name in others:
+        (tmp_path / name).mkdir()
+    linked = tmp_path / f"{prefix}{'0' * 32}"
+    linked.symlink_to(tmp_path / "target")
+    file = tmp_path / f"{prefix}{'1' * 32}"
+    file.write_text("")
+    remove_leftovers(tmp_path / "target", scratch=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*others, linked.name, file.name}
+
+
+def test_remove_leftovers_needs_no_scratch_directory(tmp_path: Path) -> None:
+    remove_leftovers(tmp_path / "target", scratch=tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_published_directory_is_whole_while_others_look_for_leftovers(tmp_path: Path) -> None:
+    target, done = tmp_path / "target", threading.Event()
+
+    def remove() -> None:
+        while not done.is_set():
+            remove_leftovers(target, scratch=tmp_path)
+
+    removers = [threading.Thread(target=remove) for _ in range(3)]
+    for remover in removers:
+        remover.start()
+    try:
+        for _ in range(60):
+            with published_directory(target, scratch=tmp_path) as work:
+                fill(work)
+            assert tree(target) == {"a": "content", "inner/b": "content"}
+            shutil.rmtree(target)
+    finally:
+        done.set()
+        for remover in removers:
+            remover.join()
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(st.binary(max_size=2000))

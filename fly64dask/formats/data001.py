@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import reprlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.errors import InputError
-from fly64dask.formats.npz import load_arrays, take
+from fly64dask.formats.npz import Member, listed, load_arrays, take
 from fly64dask.formats.raw import (
     Layout,
     Quantity,
     RawScan,
     ReadOptions,
+    as_complex64,
     assemble,
     centre_zero_frequency,
     known_keys,
@@ -24,15 +27,16 @@ from fly64dask.formats.raw import (
 )
 from fly64dask.publish import publish_bytes
 from fly64dask.simulate import Pair
+from fly64dask.study import MAX_OBJECT_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PATTERN_KEYS = ("diffraction", "diff3d")
-MAX_OBJECT_PIXELS = 2**28  # 2 GB of complex64: beyond any detector's field (our choice)
+MAX_METADATA_DEPTH = 64  # pydantic and JSON readers give up at 200 and more
 
 
-def read_data001(path: Path, arrays: Mapping[str, Any], options: ReadOptions) -> RawScan:
+def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> RawScan:
     """Read a DATA-001 scan in any of its variants.
 
     Parameters
@@ -56,10 +60,10 @@ def read_data001(path: Path, arrays: Mapping[str, Any], options: ReadOptions) ->
     key = known_keys(arrays, *PATTERN_KEYS)
     if key is None:
         raise InputError(
-            f"read {path}: no array named {' or '.join(PATTERN_KEYS)}, found {sorted(arrays)}",
+            f"read {path}: no array named {' or '.join(PATTERN_KEYS)}, found {listed(arrays)}",
             remedy="rename the array that holds the patterns",
         )
-    x, y = take(arrays, "xcoords", path).reshape(-1), take(arrays, "ycoords", path).reshape(-1)
+    x, y = (checked_coordinates(take(arrays, name, path), name, path) for name in ("xcoords", "ycoords"))
     if len(x) != len(y):
         raise InputError(f"read {path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure")
     patterns = take(arrays, key, path)
@@ -90,6 +94,16 @@ def read_data001(path: Path, arrays: Mapping[str, Any], options: ReadOptions) ->
         metadata=metadata,
         photons_per_intensity=scale,
     )
+
+
+def checked_coordinates(stored: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
+    """Check that coordinates are real numbers, and give them one axis."""
+    if stored.dtype.kind not in "uif":
+        raise InputError(
+            f"read {path}: {name!r} has dtype {stored.dtype}, needed real numbers",
+            remedy="give one coordinate in px for each exposure",
+        )
+    return stored.reshape(-1)
 
 
 def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, path: Path) -> Layout:
@@ -179,15 +193,16 @@ def find_quantity(
 
 def stored_scale(value: object, path: Path) -> float:
     """Read the photons per unit of intensity that a file states of itself."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise InputError(
-            f"read {path}: photons_per_intensity of its metadata is {value!r}, needed a number",
+            f"read {path}: photons_per_intensity of its metadata is {reprlib.repr(value)}, "
+            "needed a finite number above 0",
             remedy="give --photons-per-intensity",
         )
     return float(value)
 
 
-def parse_metadata(arrays: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def parse_metadata(arrays: Mapping[str, Member], path: Path) -> dict[str, Any]:
     """Read `_metadata` however it was stored.
 
     Parameters
@@ -213,18 +228,36 @@ def parse_metadata(arrays: Mapping[str, Any], path: Path) -> dict[str, Any]:
     value = stored.reshape(-1)[0] if stored.size == 1 else stored
     if isinstance(value, bytes):
         value = value.decode("utf-8", errors="replace")
-    if isinstance(value, str):
-        try:
+    try:
+        if isinstance(value, str):
             value = json.loads(value)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"read {path}: _metadata is not JSON: {error}", remedy="store a JSON object") from error
-    if not isinstance(value, dict):
+        if not isinstance(value, dict):
+            raise InputError(
+                f"read {path}: _metadata holds {type(value).__name__}, needed a JSON object",
+                remedy="store a JSON object",
+            )
+        # A pickled dict may hold NumPy numbers, any text NaN; JSON knows neither, and what is stored is JSON.
+        plain: dict[str, Any] = json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
+        json.dumps(plain, ensure_ascii=False).encode()
+    # Besides damaged JSON: integers of more than 4300 digits, lone surrogates, pickled keys that are no text.
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"read {path}: _metadata is not JSON: {error}", remedy="store a JSON object") from error
+    if _depth(plain) > MAX_METADATA_DEPTH:
         raise InputError(
-            f"read {path}: _metadata holds {type(value).__name__}, needed a JSON object", remedy="store a JSON object"
+            f"read {path}: _metadata is nested more than {MAX_METADATA_DEPTH} deep",
+            remedy="store a flatter JSON object",
         )
-    # A pickled dict may hold NumPy numbers, which JSON does not know; what is stored is JSON.
-    plain: dict[str, Any] = json.loads(json.dumps(value, default=_plain))
     return plain
+
+
+def _depth(document: object) -> int:
+    """Number of lists and objects around the innermost value, counted level by level."""
+    depth = 0
+    level: list[Any] = [document]
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        depth += 1
+        level = [inner for part in level for inner in (part.values() if isinstance(part, dict) else part)]
+    return depth
 
 
 def _plain(value: object) -> object:
@@ -251,12 +284,13 @@ def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
         If one is missing, not complex and finite, or the probe is larger than the object.
     """
     arrays = load_arrays(path, allow_pickle=allow_pickle)
-    parts = {key: np.squeeze(take(arrays, key, path)) for key in ("objectGuess", "probeGuess")}
-    for key, part in parts.items():
-        if part.ndim != 2 or not np.iscomplexobj(part) or not np.isfinite(part).all() or not part.any():
+    stored = {key: np.squeeze(take(arrays, key, path)) for key in ("objectGuess", "probeGuess")}
+    parts = {key: as_complex64(part) for key, part in stored.items() if part.ndim == 2 and np.iscomplexobj(part)}
+    for key, part in stored.items():
+        if key not in parts or not np.isfinite(parts[key]).all() or not parts[key].any():
             raise InputError(
                 f"read {path}: {key} of shape {part.shape} and dtype {part.dtype}, needed two axes of finite complex "
-                "numbers that are not all 0",
+                "numbers that are not all 0 in single precision",
                 remedy="store one complex image under that key",
             )
     if any(p > o for p, o in zip(parts["probeGuess"].shape, parts["objectGuess"].shape, strict=True)):
@@ -264,7 +298,7 @@ def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
             f"read {path}: probe {parts['probeGuess'].shape} is larger than object {parts['objectGuess'].shape} px",
             remedy="give an object that the probe can scan",
         )
-    return Pair(object_truth=parts["objectGuess"].astype(np.complex64), probe=parts["probeGuess"].astype(np.complex64))
+    return Pair(object_truth=parts["objectGuess"], probe=parts["probeGuess"])
 
 
 def write_data001(path: Path, scan: RawScan) -> None:

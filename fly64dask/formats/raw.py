@@ -97,17 +97,24 @@ def to_counts(
             f"read {path}: dimmest pixel is {patterns.min()}, needed values >= 0",
             remedy="clip the background subtraction at 0 and round to counts",
         )
-    intensity = patterns.astype(np.float64)
-    if quantity == "amplitude":
-        np.square(intensity, out=intensity)
-    if scale is None:
-        whole = quantity == "intensity" and not (intensity % 1).any()
-        scale = 1.0 if whole or np.issubdtype(patterns.dtype, np.integer) else _quantum_scale(intensity)
-    intensity *= scale
-    counts = np.rint(intensity)
-    off = np.abs(intensity - counts, out=intensity).max()
+    # Values near the ends of float64 overflow or vanish here; the checks refuse what becomes of them.
+    with np.errstate(all="ignore"):
+        intensity = patterns.astype(np.float64)
+        if quantity == "amplitude":
+            np.square(intensity, out=intensity)
+        if not 0 < intensity.max() < np.inf:
+            raise InputError(
+                f"read {path}: brightest {quantity} is {patterns.max()}, which as intensity is no number above 0",
+                remedy="store it in another unit",
+            )
+        if scale is None:
+            whole = quantity == "intensity" and not (intensity % 1).any()
+            scale = 1.0 if whole or np.issubdtype(patterns.dtype, np.integer) else _quantum_scale(intensity)
+        intensity *= scale
+        counts = np.rint(intensity)
+        off = np.abs(intensity - counts, out=intensity).max()
     # float32 amplitudes hold a count c to 1.2e-7 c, 0.13 photons at 2^20; a fifth tells counts from reals.
-    if off > 0.2 or not 1 <= counts.max() <= MAX_COUNT:
+    if not (off <= 0.2 and 1 <= counts.max() <= MAX_COUNT):
         raise InputError(
             f"read {path}: at {scale:.9g} photons per unit of intensity values are up to {off:.2g} photons off a "
             f"whole number, brightest {counts.max():.3g}; needed counts of 1 to {MAX_COUNT}",
@@ -131,7 +138,13 @@ def checked_object(stored: NDArray[Any], path: Path) -> NDArray[np.complex64]:
             f"read {path}: objectGuess of shape {stored.shape} and dtype {stored.dtype}, needed two axes of numbers",
             remedy="store one image under that key, or none",
         )
-    return squeezed.astype(np.complex64)
+    return as_complex64(squeezed)
+
+
+def as_complex64(stored: NDArray[Any]) -> NDArray[np.complex64]:
+    """Round numbers to complex64; what it cannot hold becomes infinite or 0, so check afterwards."""
+    with np.errstate(all="ignore"):
+        return stored.astype(np.complex64)
 
 
 def _quantum_scale(intensity: NDArray[np.float64]) -> float:
@@ -214,12 +227,14 @@ def checked_probe(probe: NDArray[Any], shape_px: tuple[int, ...], path: Path) ->
             f"read {path}: probe of shape {probe.shape} beside patterns of {tuple(shape_px)} px",
             remedy="give a probe of the patterns' size, (H, W) or (modes, H, W)",
         )
-    if not np.iscomplexobj(squeezed) or not np.isfinite(squeezed).all() or not squeezed.any():
+    shape = (1,) * (4 - squeezed.ndim) + squeezed.shape
+    four = as_complex64(squeezed.reshape(shape)) if np.iscomplexobj(squeezed) else None
+    if four is None or not np.isfinite(four).all() or not four.any():
         raise InputError(
-            f"read {path}: probe of dtype {probe.dtype} that is real, zero or not finite", remedy="give a complex probe"
+            f"read {path}: probe of dtype {probe.dtype} that in single precision is real, zero or not finite",
+            remedy="give a complex probe",
         )
-    four: NDArray[Any] = squeezed.reshape((1,) * (4 - squeezed.ndim) + squeezed.shape)
-    return four.astype(np.complex64)
+    return four
 
 
 def assemble(
@@ -276,8 +291,13 @@ def assemble(
         object_guess=None if object_guess is None else checked_object(object_guess, path),
         metadata=metadata,
         photons_per_intensity=photons_per_intensity,
-        source={"kind": "ingested", "format": file_format, "file": path.name, "sha256": file_sha256(path)},
+        source={"kind": "ingested", "format": file_format, "file": _file_name(path), "sha256": file_sha256(path)},
     )
+
+
+def _file_name(path: Path) -> str:
+    """Name of a file as text that JSON can hold: bytes that are not UTF-8 as escapes."""
+    return path.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def file_sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from fly64dask.formats.data001 import write_data001
 from fly64dask.formats.raw import RawScan, ReadOptions
 from fly64dask.formats.scans import read_scan
 from fly64dask.provenance import software_versions, utc_now
-from fly64dask.publish import published_directory
+from fly64dask.publish import published_directory, remove_leftovers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,9 +50,9 @@ def ingest(path: Path, store: Path, options: ReadOptions) -> ExposureAttributes:
     Raises
     ------
     InputError
-        If the file cannot be used or the store exists; nothing is written then.
+        If the file cannot be used, or the store exists or cannot be made; nothing is written then.
     """
-    if store.exists():
+    if os.path.lexists(store):
         raise InputError(f"ingest into {store}: it exists", remedy="give another --out or delete it first")
     scan = read_scan(path, options)
     attributes = ExposureAttributes(
@@ -75,8 +76,12 @@ def ingest(path: Path, store: Path, options: ReadOptions) -> ExposureAttributes:
     ]
     if scan.object_guess is not None:
         arrays.append(whole_array("object_guess", scan.object_guess, units="transmission", axes=("y", "x")))
-    with published_directory(store, scratch=store.parent) as work:
-        write_group(work, lambda: attributes, arrays)
+    try:
+        remove_leftovers(store, scratch=store.parent)
+        with published_directory(store, scratch=store.parent) as work:
+            write_group(work, lambda: attributes, arrays)
+    except OSError as error:
+        raise InputError(f"ingest into {store}: {error}", remedy="give an --out that can be written") from error
     return attributes
 
 
@@ -99,6 +104,13 @@ def export(group: Path, path: Path, *, view_group: Path | None = None, truth_gro
     -------
     int
         Number of exposures written.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    IntegrityError
+        If a group is missing or damaged.
     """
     attributes, sha256 = read_attributes(group, ExposureAttributes)
     kept: NDArray[np.int64] | None = None
@@ -123,5 +135,8 @@ def export(group: Path, path: Path, *, view_group: Path | None = None, truth_gro
         photons_per_intensity=attributes.photons_per_intensity or 1.0,
         source=attributes.source,
     )
-    write_data001(path, scan)
+    try:
+        write_data001(path, scan)
+    except OSError as error:
+        raise InputError(f"export {path}: {error}", remedy="give an --out that can be written") from error
     return len(scan.counts)

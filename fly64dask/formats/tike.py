@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from fly64dask.errors import InputError
-from fly64dask.formats.npz import take
+from fly64dask.formats.npz import Member, take
 from fly64dask.formats.raw import RawScan, ReadOptions, assemble, centre_zero_frequency, to_counts
 
 KEYS = frozenset({"data", "probe", "scan"})
 
 
-def read_tike(path: Path, arrays: Mapping[str, Any], options: ReadOptions) -> RawScan:
+def read_tike(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> RawScan:
     """Read a scan stored as tike stores its test data.
 
     Parameters
