@@ -104,54 +104,56 @@ from fly64dask.lsqml import reconstruct
 from fly64dask.reconstruction import Exposures
 from fly64dask.study import Checkpoints, Recipe
 
-arrays = np.load(sys.argv[1])
-recipe = Recipe.model_validate_json(sys.argv[3])
-checkpoint = CheckpointFile(path=Path(sys.argv[2]), cell_key="key", settings=Checkpoints(min_seconds=0))
-epochs = []
-result = reconstruct(
-    Exposures(**arrays), recipe, seed=7, progress=lambda epoch, loss: epochs.append(epoch), checkpoint=checkpoint
-)
-np.savez(
-    sys.argv[1] + ".out.npz", object_recon=result.object_recon, probe_recon=result.probe_recon, loss=result.loss,
-    epochs=epochs, resumed_from_epoch=result.resumed_from_epoch,
-)
-"""
-
-
-@pytest.mark.parametrize(
-    ("changes", "n_exposures"),
-    [
-        ({}, 200),
-        ({"noise_model": "poisson"}, 200),
-        ({"optimise_probe": False}, 200),
-        ({"noise_model": "poisson"}, 1),
-    ],
-    ids=["gaussian", "poisson", "probe_fixed", "guarded"],
-)
-def test_reconstruct_goes_on_from_a_checkpoint_to_the_same_bits_in_another_process(
-    dense, tmp_path, changes, n_exposures
-):
-    recipe = RECIPE.model_copy(update={"n_epochs": 25, **changes})
-    exposures = Exposures(
-        counts=dense.counts[:n_exposures],
-        positions_px=dense.positions_px[:n_exposures],
-        probe_guess=dense.probe_guess,
+for folder in map(Path, sys.argv[1:]):
+    recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
+    checkpoint = CheckpointFile(path=folder / "checkpoint", cell_key="key", settings=Checkpoints(min_seconds=0))
+    epochs = []
+    result = reconstruct(
+        Exposures(**np.load(folder / "in.npz")), recipe, seed=7,
+        progress=lambda epoch, loss: epochs.append(epoch), checkpoint=checkpoint,
     )
-    whole = reconstruct(exposures, recipe, seed=7, progress=lambda *_: None)
-    with pytest.raises(Stopped):
-        reconstruct(
-            exposures, recipe, seed=7, progress=stop_after(14), checkpoint=checkpoint_file(tmp_path / "checkpoint")
-        )
     np.savez(
-        tmp_path / "in.npz", **{name: getattr(exposures, name) for name in ("counts", "positions_px", "probe_guess")}
+        folder / "out.npz", object_recon=result.object_recon, probe_recon=result.probe_recon, loss=result.loss,
+        epochs=epochs, resumed_from_epoch=result.resumed_from_epoch,
     )
-    arguments = [tmp_path / "in.npz", tmp_path / "checkpoint", recipe.model_dump_json()]
-    subprocess.run([sys.executable, "-c", GO_ON, *map(str, arguments)], check=True)
-    found = np.load(tmp_path / "in.npz.out.npz")
+"""
+WAYS = {
+    "gaussian": ({}, 80),
+    "poisson": ({"noise_model": "poisson"}, 80),
+    "probe_fixed": ({"optimise_probe": False}, 80),
+    "guarded": ({"noise_model": "poisson"}, 1),
+}
+
+
+@pytest.fixture(scope="module")
+def continued(dense, tmp_path_factory):
+    """Each way: undisturbed, and stopped after epoch 14, then continued by one other process."""
+    root = tmp_path_factory.mktemp("continued")
+    found = {}
+    for name, (changes, n_exposures) in WAYS.items():
+        folder = root / name
+        folder.mkdir()
+        recipe = RECIPE.model_copy(update={"n_epochs": 25, **changes})
+        arrays = {"counts": dense.counts[:n_exposures], "positions_px": dense.positions_px[:n_exposures]}
+        exposures = Exposures(**arrays, probe_guess=dense.probe_guess)
+        found[name] = reconstruct(exposures, recipe, seed=7, progress=lambda *_: None)
+        with pytest.raises(Stopped):
+            reconstruct(
+                exposures, recipe, seed=7, progress=stop_after(14), checkpoint=checkpoint_file(folder / "checkpoint")
+            )
+        np.savez(folder / "in.npz", **arrays, probe_guess=dense.probe_guess)
+        (folder / "recipe.json").write_text(recipe.model_dump_json())
+    subprocess.run([sys.executable, "-c", GO_ON, *(str(root / name) for name in WAYS)], check=True)
+    return {name: (whole, np.load(root / name / "out.npz")) for name, whole in found.items()}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_reconstruct_goes_on_from_a_checkpoint_to_the_same_bits_in_another_process(continued, name):
+    whole, found = continued[name]
     assert found["resumed_from_epoch"] == 12
     assert found["epochs"].tolist() == list(range(13, 26))
-    for name in ("object_recon", "probe_recon", "loss"):
-        assert np.array_equal(found[name], getattr(whole, name)), name
+    for array in ("object_recon", "probe_recon", "loss"):
+        assert np.array_equal(found[array], getattr(whole, array)), array
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "other_key"])
