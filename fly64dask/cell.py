@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,12 +80,18 @@ def run_cell(
     started = time.monotonic()
     outcome: list[CellOutcome] = []
     run_id = run_id or new_run_id(layout)
-    running = _Running(study, cell, layout, engine, run_id, abandoned, started)
+    running = _Running(
+        study=study,
+        cell=cell,
+        layout=layout,
+        engine=engine,
+        run_id=run_id,
+        abandoned=abandoned,
+        started=started,
+        inputs=CellInputs(layout, cell),
+    )
     with running_cell(run_id):
-        failure = failure_of(
-            lambda: outcome.append(running.run(blocked_by, progress)),
-            what=f"cell={cell.name}",
-        )
+        failure = failure_of(lambda: outcome.append(running.run(blocked_by, progress)), what=f"cell={cell.name}")
     if failure is None:
         return outcome[0]
     return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - started, committed=False)
@@ -131,27 +138,18 @@ def commit_lost(
     return CellOutcome(cell=cell, failure=failure, seconds=0.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
     """One call of `run_cell`: what stays the same from its first line to its last."""
 
-    def __init__(
-        self,
-        study: Study,
-        cell: Cell,
-        layout: RunLayout,
-        engine: str,
-        run_id: RunId,
-        abandoned: Callable[[], bool],
-        started: float,
-    ) -> None:
-        self.study = study
-        self.cell = cell
-        self.layout = layout
-        self.engine = engine
-        self.run_id = run_id
-        self.abandoned = abandoned
-        self.started = started
-        self.inputs = CellInputs(layout, cell)
+    study: Study
+    cell: Cell
+    layout: RunLayout
+    engine: str
+    run_id: RunId
+    abandoned: Callable[[], bool]
+    started: float
+    inputs: CellInputs
 
     def run(self, blocked_by: Failure | None, progress: Progress) -> CellOutcome:
         """Do what is missing and commit it."""

@@ -177,4 +177,4 @@ def describe(error: BaseException) -> str:
     if isinstance(error, Fly64Error):
         return str(error)
     found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return f"{found}; {REMEDIES[failure_kind(error)]}"
+    return _printable(f"{found}; {REMEDIES[failure_kind(error)]}")

@@ -20,7 +20,6 @@ from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split
 # Kinds that the same input gives again; a later `run` keeps them. The others may pass with time.
 LASTING_KINDS = frozenset(
     {
-        FailureKind.BAD_INPUT,
         FailureKind.DEGENERATE_SCAN,
         FailureKind.NOT_FINITE,
         FailureKind.NOT_SELECTABLE,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.cluster import Placement
 from fly64dask.driver import run_study
+from fly64dask.errors import FailureKind
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.publish import retire_directory
@@ -57,6 +58,7 @@ def repair_run(
     paths = [Path(damage.path) for damage in damages]
     broken = [group for group in groups_of(study, layout) if _touches(paths, group, layout)]
     redone = damaged_cells(study, layout, damages)
+    blocked = [cell for cell in _cells_of(study, layout, broken) if cell not in redone]
     with held_run(layout):
         for group in broken:
             _drop(group, layout)
@@ -67,11 +69,21 @@ def repair_run(
         for path in layout.snapshots.glob("*.json"):
             if path.relative_to(layout.root) in paths:
                 path.unlink()
-    if redone:
-        left_out = {cell: "is not damaged" for cell in cells(study) if cell not in redone}
+    if redone or blocked:
+        left_out = {cell: "is not damaged" for cell in cells(study) if cell not in (*redone, *blocked)}
         run_study(study, layout, Filters(), left_out, placement, notify=notify, say=say)
     with held_run(layout):
         write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
+
+
+def _cells_of(study: Study, layout: RunLayout, broken: Sequence[Path]) -> list[Cell]:
+    """Cells that failed on the damaged groups, and have nothing else wrong with them."""
+    return [
+        row.cell
+        for row in read_rows(layout, cells(study))
+        if row.failure_kind is FailureKind.BAD_INPUT
+        and {layout.exposure_group(row.dose, row.split), layout.view_group(row.view, row.split)} & set(broken)
+    ]
 
 
 def _touches(paths: Sequence[Path], directory: Path, layout: RunLayout) -> bool:

@@ -303,6 +303,7 @@ def test_failure_kind_names_an_exception(error, kind):
         (np.linalg.LinAlgError("Singular matrix"), "LinAlgError: Singular matrix; the scan does not determine"),
         (OSError(28, "No space left on device"), "make space, rights or descriptors available and run again"),
         (IntegrityError("chunk is gone", remedy="repair it"), "chunk is gone; repair it"),
+        (ValueError("\x1b[2J"), "ValueError: \\x1b[2J; read"),
     ],
 )
 def test_describe_says_what_was_found_and_what_to_do(error, text):

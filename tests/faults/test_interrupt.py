@@ -1,4 +1,4 @@
-"""Ctrl-C or SIGTERM once stops in order, twice at once; nothing is left running. Real signals to real process groups."""
+"""Ctrl-C or SIGTERM once stops in order, twice at once, and leaves nothing running. Real signals, real processes."""
 
 from __future__ import annotations
 
