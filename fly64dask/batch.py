@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
-POLL_S = 0.05
+POLL_S = 0.05  # between two looks at what has ended
+ASK_S = 1.0  # between two questions to the scheduler
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
 
 Notify = Callable[[CellProgress | CellOutcome], None]
@@ -193,12 +194,30 @@ def run_graph(
 
 
 @contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Ask the scheduler something.
+
+    Raises
+    ------
+    ResourceError
+        If it is gone.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, CancelledError) as error:
+        raise ResourceError(
+            f"cluster: the scheduler is gone, and with it what it knew of the running cells ({type(error).__name__})",
+            remedy="run the same command again: committed cells are not run twice",
+        ) from error
+
+
+@contextlib.contextmanager
 def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -> Iterator[list[Future[Any]]]:
     """Submit a graph; when the block is interrupted, wait until its cells have stopped."""
     subscribed = functools.partial(_forward_progress, n_epochs=study.recipe.n_epochs, notify=notify)
-    client.subscribe_topic(PROGRESS_TOPIC, subscribed)
     # With fusing on, the annotations that send cells to GPUs would be dropped.
-    with dask.config.set({"optimization.fuse.delayed": False}):
+    with answered(), dask.config.set({"optimization.fuse.delayed": False}):
+        client.subscribe_topic(PROGRESS_TOPIC, subscribed)
         futures: list[Future[Any]] = client.compute([*graph.cell_tasks.values(), graph.manifest_rows])
     try:
         yield futures
@@ -209,26 +228,37 @@ def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -
             client.run(stop_run, graph.run_id, on_error="ignore")
         raise
     finally:
-        client.unsubscribe_topic(PROGRESS_TOPIC)
+        with contextlib.suppress(OSError, TimeoutError):
+            client.unsubscribe_topic(PROGRESS_TOPIC)
 
 
 def _as_they_end(client: Client, futures: Sequence[Future[Any]], patience_s: float) -> Iterator[Future[Any]]:
     """Give futures as they end, for as long as there are workers that may end them."""
     waiting = as_completed(futures)
-    seen_worker = time.monotonic()
+    seen_worker = asked = time.monotonic()
     while not waiting.is_empty():
         if waiting.has_ready():
             yield waiting.next()
             continue
         time.sleep(POLL_S)
-        now = time.monotonic()
-        if client.scheduler_info(n_workers=-1)["workers"] or client.status != "running":
-            seen_worker = now
-        elif now - seen_worker > patience_s:
+        if time.monotonic() - asked < ASK_S:
+            continue
+        asked = time.monotonic()
+        if _has_workers(client):
+            seen_worker = asked
+        elif asked - seen_worker > patience_s:
             raise ResourceError(
                 f"cluster: no worker is left, and none came for {patience_s:g} s",
                 remedy="see why they ended (memory, environment), start others, and run the same command again",
             )
+
+
+def _has_workers(client: Client) -> bool:
+    """Whether there are workers, or a scheduler that does not answer: that ends the futures by itself."""
+    try:
+        return client.status != "running" or bool(client.scheduler_info(n_workers=1)["workers"])
+    except (OSError, TimeoutError, RuntimeError):
+        return True
 
 
 def _run_alone(
@@ -253,15 +283,11 @@ def _run_alone(
 
 def _error_of(future: Future[Any]) -> BaseException | None:
     """What a task raised: only what its workers' death made of it, as tasks return their failures."""
-    error: BaseException | None = None
-    with contextlib.suppress(CancelledError):
-        error = future.exception()
-    if future.cancelled() or isinstance(error, CancelledError):
-        raise ResourceError(
-            "cluster: the scheduler is gone, and with it what it knew of the running cells",
-            remedy="run the same command again: committed cells are not run twice",
-        )
-    return error
+    with answered():
+        error: BaseException | None = future.exception()
+        if future.cancelled():
+            raise CancelledError(future.key)
+        return error
 
 
 def prepare_task(study: Study, run_id: RunId) -> Failure | None:

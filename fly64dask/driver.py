@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
-from fly64dask.batch import Notify, build_graph, run_graph
+from fly64dask.batch import Notify, answered, build_graph, run_graph
 from fly64dask.cell import LSQML
 from fly64dask.cluster import Placement, check_workers, connect
 from fly64dask.errors import InputError, ResourceError
@@ -136,14 +136,16 @@ def _checked_run(client: Client, study: Study, layout: RunLayout, run_id: RunId)
     with storing(layout.root):
         layout.root.mkdir(parents=True, exist_ok=True)
     try:
-        use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+        with answered():
+            use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
     except ResourceError:
         if is_new:
             layout.root.rmdir()
         raise
     with held_run(layout):
         # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
-        client.run(stop_earlier_runs, run_id)
+        with answered():
+            client.run(stop_earlier_runs, run_id)
         # Nobody else is running here: what is left in progress belongs to the dead.
         shutil.rmtree(layout.scratch, ignore_errors=True)
         write_run_study(layout, study)
