@@ -157,13 +157,18 @@ def _make_held_directory(scratch: Path, prefix: str) -> tuple[Path, int]:
     while True:
         work = scratch / f"{prefix}{uuid.uuid4().hex}"
         work.mkdir()
-        with suppress(FileNotFoundError):
+        try:
             lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            if work.exists():
-                return work, lock
-            os.close(lock)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            work.rmdir()
+            raise
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if work.exists():
+            return work, lock
+        os.close(lock)
 
 
 def _sync_tree(directory: Path) -> None:

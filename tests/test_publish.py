@@ -295,6 +295,25 @@ def test_remove_leftovers_leaves_everything_else(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*others, linked.name, file.name}
 
 
+def test_published_directory_leaves_nothing_when_no_descriptor_is_left(tmp_path: Path) -> None:
+    program = """
+import os, resource, sys
+from pathlib import Path
+from fly64dask.errors import StorageError
+from fly64dask.publish import published_directory
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+try:
+    with published_directory(Path(sys.argv[1], "target"), scratch=Path(sys.argv[1])):
+        pass
+except StorageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert "ulimit -n" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_remove_leftovers_needs_no_scratch_directory(tmp_path: Path) -> None:
     remove_leftovers(tmp_path / "target", scratch=tmp_path / "absent")
     assert list(tmp_path.iterdir()) == []
