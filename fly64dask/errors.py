@@ -9,6 +9,7 @@ NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 NO_RIGHT = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 BAD_DEVICE = frozenset({errno.EIO})
+NO_PLACE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP})
 
 
 class FailureKind(StrEnum):

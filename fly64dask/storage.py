@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fly64dask.errors import BAD_DEVICE, NO_DESCRIPTORS, NO_RIGHT, NO_SPACE, StorageError
+from fly64dask.errors import BAD_DEVICE, NO_DESCRIPTORS, NO_PLACE, NO_RIGHT, NO_SPACE, StorageError
 
 
 @contextmanager
@@ -62,8 +62,8 @@ def _storage_error(path: Path, error: OSError) -> StorageError | None:
     if error.errno in NO_DESCRIPTORS:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return StorageError(f"{said}; a process may have {limit}", remedy="raise it with `ulimit -n` and run again")
-    if error.errno in NO_RIGHT:
-        return StorageError(said, remedy="make it writable, or give another directory with --out")
+    if error.errno in NO_RIGHT | NO_PLACE:
+        return StorageError(said, remedy="make it writable, or give another place")
     if error.errno in BAD_DEVICE:
         return StorageError(said, remedy="check the disk, then `fly64dask verify RUN --repair`")
     return None

@@ -80,7 +80,7 @@ def test_run_says_that_the_directory_is_read_only_and_goes_on_when_it_is_not(sma
     assert mount("-o", "remount,ro", small_disk) == 0
     refused = run(tmp_path, out)
     assert refused.returncode == 2
-    assert f"write {out}: Read-only file system; make it writable, or give another directory" in refused.stderr
+    assert f"write {out}: Read-only file system; make it writable, or give another place" in refused.stderr
     assert mount("-o", "remount,rw", small_disk) == 0
     assert_finished(tmp_path, out)
 
