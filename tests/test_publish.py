@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fly64dask.errors import StorageError
 from fly64dask.publish import publish_bytes, publish_text, published_directory, remove_leftovers, retire_directory
 
 N_FILES = 20
@@ -185,7 +186,8 @@ def test_published_directory_replaces_an_empty_directory(tmp_path: Path) -> None
 
 def test_published_directory_raises_when_a_file_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "target").write_text("mine")
-    with pytest.raises(NotADirectoryError), published_directory(tmp_path / "target", scratch=tmp_path / "s") as work:
+    refused = pytest.raises(StorageError, match="target: Not a directory; make it writable, or give another place")
+    with refused, published_directory(tmp_path / "target", scratch=tmp_path / "s") as work:
         fill(work)
     assert (tmp_path / "target").read_text() == "mine"
     assert list((tmp_path / "s").iterdir()) == []
