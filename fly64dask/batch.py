@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -235,30 +236,43 @@ def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -
 def _as_they_end(client: Client, futures: Sequence[Future[Any]], patience_s: float) -> Iterator[Future[Any]]:
     """Give futures as they end, for as long as there are workers that may end them."""
     waiting = as_completed(futures)
-    seen_worker = asked = time.monotonic()
-    while not waiting.is_empty():
-        if waiting.has_ready():
-            yield waiting.next()
-            continue
-        time.sleep(POLL_S)
-        if time.monotonic() - asked < ASK_S:
-            continue
-        asked = time.monotonic()
-        if _has_workers(client):
-            seen_worker = asked
-        elif asked - seen_worker > patience_s:
-            raise ResourceError(
-                f"cluster: no worker is left, and none came for {patience_s:g} s",
-                remedy="see why they ended (memory, environment), start others, and run the same command again",
-            )
+    with _last_seen(client) as worker_seen:
+        while not waiting.is_empty():
+            if waiting.has_ready():
+                yield waiting.next()
+                continue
+            time.sleep(POLL_S)
+            if time.monotonic() - worker_seen[0] > patience_s:
+                raise ResourceError(
+                    f"cluster: no worker is left, and none came for {patience_s:g} s",
+                    remedy="see why they ended (memory, environment), start others, and run the same command again",
+                )
 
 
-def _has_workers(client: Client) -> bool:
-    """Whether there are workers, or a scheduler that does not answer: that ends the futures by itself."""
+@contextlib.contextmanager
+def _last_seen(client: Client) -> Iterator[list[float]]:
+    """Keep asking whether there are workers; gives when there last were any, on the monotonic clock.
+
+    In a thread: an interrupt that comes while the client waits for an answer would upset it. A
+    scheduler that does not answer counts as one with workers, for that ends the futures by itself.
+    """
+    seen = [time.monotonic()]
+    done = threading.Event()
+
+    def ask() -> None:
+        while not done.wait(ASK_S):
+            with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+                if client.status == "running" and not client.scheduler_info(n_workers=1)["workers"]:
+                    continue
+            seen[0] = time.monotonic()
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
     try:
-        return client.status != "running" or bool(client.scheduler_info(n_workers=1)["workers"])
-    except (OSError, TimeoutError, RuntimeError):
-        return True
+        yield seen
+    finally:
+        done.set()
+        asking.join(timeout=ASK_S)
 
 
 def _run_alone(

@@ -17,6 +17,7 @@ from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
+from fly64dask.publish import remove_leftover_files
 from fly64dask.runs import read_rows, write_manifest, write_run_study
 from fly64dask.stopping import RunId, new_run_id, stop_earlier_runs
 from fly64dask.storage import storing
@@ -148,6 +149,9 @@ def _checked_run(client: Client, study: Study, layout: RunLayout, run_id: RunId)
             client.run(stop_earlier_runs, run_id)
         # Nobody else is running here: what is left in progress belongs to the dead.
         shutil.rmtree(layout.scratch, ignore_errors=True)
+        remove_leftover_files(layout.root)
+        remove_leftover_files(layout.snapshots)
+        remove_leftover_files(layout.checkpoints, below=True)
         write_run_study(layout, study)
         yield use_gpu
 

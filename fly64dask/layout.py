@@ -71,9 +71,14 @@ class RunLayout:
         """Where its attempts are built."""
         return self.scratch / "cells" / cell.name
 
+    @property
+    def checkpoints(self) -> Path:
+        """Those of all cells."""
+        return self.root / "checkpoints"
+
     def checkpoint_file(self, cell: Cell) -> Path:
         """What a running or killed engine wrote down last; removed when the cell has ended for good."""
-        return self.root / "checkpoints" / f"{cell.name}.state"
+        return self.checkpoints / f"{cell.name}.state"
 
     def journal_file(self, cell: Cell) -> Path:
         """When it was started, where, and how each attempt ended; for people."""

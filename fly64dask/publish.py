@@ -89,6 +89,21 @@ def remove_leftovers(target: Path, *, scratch: Path) -> None:
                 os.close(lock)
 
 
+def remove_leftover_files(folder: Path, *, below: bool = False) -> None:
+    """Remove what killed calls of `publish_bytes` left beside their targets.
+
+    Parameters
+    ----------
+    folder : Path
+        A directory that nobody else is writing in, or that does not exist.
+    below : bool
+        In its directories too.
+    """
+    for path in folder.rglob(".*") if below else folder.glob(".*"):
+        if re.fullmatch(r"\..+-[0-9a-f]{32}", path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
 def publish_bytes(target: Path, write: Callable[[BinaryIO], object]) -> None:
     """Replace a file's content in one step.
 

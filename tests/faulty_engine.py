@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from fly64dask.reconstruction import Reconstruction, object_frame
 
 FOLDER = "FLY64DASK_TEST_FAULTS"  # environment variable: holds faults.json and a file of calls for each cell
 ENGINE = "faulty_engine:reconstruct"
+EPOCH_S = "FLY64DASK_TEST_EPOCH_S"  # how long an epoch takes
 EXPECTED = {
     "raise": "crashed",
     "singular": "singular_matrix",
@@ -28,13 +30,19 @@ EXPECTED = {
 
 
 def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
-    """Count the call, report an epoch, then fail as told; else an object that only these counts give."""
+    """Count the call, report the epochs that are missing, fail as told; else an object that only these counts give."""
     folder = Path(os.environ[FOLDER])
     name = "-".join(checkpoint.path.with_suffix("").parts[-3:])
     with (folder / name).open("a") as stream:
         stream.write("call\n")
     n_calls = len((folder / name).read_text().splitlines())
-    progress(1, 1.0)
+    epoch = int(checkpoint.load() or 0)
+    while epoch < recipe.n_epochs:
+        epoch += 1
+        time.sleep(float(os.environ.get(EPOCH_S, "0")))
+        progress(epoch, 1.0)
+        if checkpoint.is_due(epoch):
+            checkpoint.save(functools.partial(str.encode, str(epoch)))
     fail(json.loads((folder / "faults.json").read_text()).get(name), n_calls)
     shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
     return Reconstruction(

@@ -19,7 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fly64dask.errors import StorageError
-from fly64dask.publish import publish_bytes, publish_text, published_directory, remove_leftovers, retire_directory
+from fly64dask.publish import (
+    publish_bytes,
+    publish_text,
+    published_directory,
+    remove_leftover_files,
+    remove_leftovers,
+    retire_directory,
+)
 
 N_FILES = 20
 WHOLE = {str(number): "content" for number in range(N_FILES)}
@@ -442,3 +449,16 @@ def test_retire_directory_raises_when_the_place_is_taken(tmp_path: Path) -> None
     with pytest.raises(OSError, match="not empty"):
         retire_directory(tmp_path / "old", to=tmp_path / "taken")
     assert (tmp_path / "taken" / "a").read_text() == "taken"
+
+
+def test_remove_leftover_files_removes_what_a_killed_writer_left_and_nothing_else(tmp_path: Path) -> None:
+    left = tmp_path / "deep" / (".state-" + "0f" * 16)
+    kept = [tmp_path / ".lock", tmp_path / "deep" / "state", tmp_path / "deep" / (".state-" + "0f" * 15)]
+    left.parent.mkdir()
+    for path in (left, *kept):
+        path.write_text("x")
+    remove_leftover_files(tmp_path)
+    assert left.exists()
+    remove_leftover_files(tmp_path, below=True)
+    assert not left.exists()
+    assert all(path.exists() for path in kept)

@@ -1,0 +1,28 @@
+"""`fly64dask run` as a program, but with the engine of the tests: it starts in a second, as it needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from faulty_engine import ENGINE
+
+from fly64dask.cli import load_study
+from fly64dask.cluster import Placement
+from fly64dask.driver import run_study
+from fly64dask.layout import RunLayout
+from fly64dask.study import Filters
+
+if __name__ == "__main__":
+    study, out, where = sys.argv[1:]
+    report = run_study(
+        load_study(Path(study)),
+        RunLayout(Path(out)),
+        Filters(),
+        {},
+        Placement(where=where, n_workers=2),
+        notify=lambda event: None,
+        say=lambda line: None,
+        engine=ENGINE,
+    )
+    sys.exit(report.n_failed(allow_missing=False) > 0)
