@@ -154,6 +154,7 @@ def _checked_run(client: Client, study: Study, layout: RunLayout, run_id: RunId)
         remove_leftover_files(layout.checkpoints, below=True)
         write_run_study(layout, study)
         yield use_gpu
+        shutil.rmtree(layout.scratch, ignore_errors=True)
 
 
 def _on_device(study: Study, use_gpu: bool) -> Study:
