@@ -33,6 +33,8 @@ from fly64dask.study import Cell, Limits, Study, cells
 
 CELLS = 6
 WAYS = ("child", "direct")
+# A child imports the main module again: this script, where a worker's costs nothing. So its imports are made before.
+MAIN_IMPORTS = ("fly64dask.cli", "fly64dask.cluster", "fly64dask.stages")
 
 
 def main() -> None:
@@ -116,7 +118,7 @@ def in_child(work: Work, directory: Path) -> object:
         log_file=directory / LOG_NAME,
         limits=Limits(),
         on_report=report,
-        preload=(LSQML.partition(":")[0], Attempt.__module__),
+        preload=(LSQML.partition(":")[0], Attempt.__module__, *MAIN_IMPORTS),
     )
 
 
