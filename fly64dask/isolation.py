@@ -142,7 +142,7 @@ def _child(pipe: Connection, work: Work, log_file: str) -> None:
     log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    # What the fork server loaded stays for good; to search it for garbage, as pty-chi asks, would copy its pages: 0.3 s.
+    # What the fork server loaded stays. To search it for garbage, as pty-chi asks, would copy its pages: 0.3 s a cell.
     gc.freeze()
     pipe.send(("result", work(lambda epoch, loss: pipe.send(("report", (epoch, loss))))))
     # Everything is sent and stored; torch's own way out takes half a second.
