@@ -22,8 +22,8 @@ from pathlib import Path
 
 from fly64dask.attempt import Attempt, load_engine
 from fly64dask.cell import LSQML
-from fly64dask.cli import load_study
 from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD
+from fly64dask.commands.common import load_study
 from fly64dask.isolation import Work, call_in_child
 from fly64dask.layout import LOG_NAME, RunLayout
 from fly64dask.outcome import Failure
@@ -34,7 +34,7 @@ from fly64dask.study import Cell, Limits, Study, cells
 CELLS = 6
 WAYS = ("child", "direct")
 # A child imports the main module again: this script, where a worker's costs nothing. So its imports are made before.
-MAIN_IMPORTS = ("fly64dask.cli", "fly64dask.cluster", "fly64dask.stages")
+MAIN_IMPORTS = ("fly64dask.commands.common", "fly64dask.cluster", "fly64dask.stages")
 
 
 def main() -> None:

@@ -61,6 +61,11 @@ driver
 repair
 doctor
 terminal
+commands.common
+commands.data
+commands.doctor
+commands.inspect
+commands.run
 cli
 """
 ORDER = [line.split()[0] for line in MAP.split("\n") if line]
@@ -73,7 +78,7 @@ OWNERS = {
     "distributed": {"batch", "cluster", "driver", "security", "access"},
     "cryptography": {"security"},
     "dask_jobqueue": {"cluster"},
-    "click": {"cli"},
+    "click": {"cli", "commands.common", "commands.data", "commands.doctor", "commands.inspect", "commands.run"},
     "rich": {"terminal"},
     "matplotlib": set(),
 }

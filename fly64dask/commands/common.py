@@ -1,0 +1,169 @@
+"""What commands share: option types, groups of options, study files, JSON for scripts, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fly64dask.errors import InputError
+from fly64dask.study import Recipe, Study
+from fly64dask.study_toml import parse_study
+
+if TYPE_CHECKING:
+    from fly64dask.cluster import Placement
+
+EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
+
+
+class DoseType(click.ParamType[Any]):
+    """A number of photons, or `measured`."""
+
+    name = "photons"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse one --dose."""
+        if value == "measured":
+            return value
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of photons nor `measured`", param, ctx)
+
+
+def example(text: str) -> str:
+    """Epilog of a help page; the mark keeps click from joining its lines."""
+    return f"\b\nExample:\n  {text}"
+
+
+# A group of options: decorates a command as its options would, one after the other.
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def options(*decorators: Decorator) -> Decorator:
+    """Join options into one decorator; they appear in the help in this order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+study_argument = click.argument(
+    "study_file", metavar="STUDY", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+run_argument = click.argument(
+    "run_directory", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+out_option = click.option(
+    "--out",
+    required=True,
+    metavar="RUN",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Run directory: made, or continued.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's.")
+# Which cells.
+filter_options = options(
+    click.option("--dose", multiple=True, type=DoseType(), help="Only this dose; repeatable."),
+    click.option("--view", multiple=True, help="Only this view; repeatable."),
+    click.option("--split", multiple=True, type=click.Choice(["train", "test"]), help="Only this split; repeatable."),
+    click.option("--gridsize", multiple=True, type=int, help="1: baseline views, 2: spacing views; repeatable."),
+)
+# Where cells are computed; the keywords are those of `placement`.
+cluster_options = options(
+    click.option(
+        "--workers",
+        "n_workers",
+        type=click.IntRange(min=1),
+        help="Local worker processes [default: one a GPU, or a core].",
+    ),
+    click.option(
+        "--cluster", "where", default="local", show_default=True, metavar="local|ADDRESS", help="Where cells run."
+    ),
+    click.option(
+        "--listen",
+        default="127.0.0.1",
+        show_default=True,
+        metavar="HOST",
+        help="Where the local cluster listens; beyond loopback with TLS, for workers of other machines.",
+    ),
+    click.option(
+        "--tls",
+        "tls_directory",
+        metavar="DIRECTORY",
+        type=click.Path(path_type=Path),
+        help="Certificates (ca.pem, cert.pem, key.pem) for a tls:// address, or of the local cluster.",
+    ),
+    click.option(
+        "--insecure",
+        is_flag=True,
+        help="No TLS beyond loopback either: who reaches the cluster runs code as you and reads all of it.",
+    ),
+)
+
+
+def placement(*, where: str, n_workers: int | None, **access: Any) -> Placement:
+    """Turn `cluster_options` into where cells are computed."""
+    from fly64dask.access import Access
+    from fly64dask.cluster import Placement
+
+    return Placement(where=where, n_workers=n_workers, access=Access(**access))
+
+
+def on_device(study: Study, device: str | None) -> Study:
+    """The study with another device in its recipe, if one is given."""
+    if device is None:
+        return study
+    recipe = Recipe.model_validate(study.recipe.model_dump() | {"device": device})
+    return study.model_copy(update={"recipe": recipe})
+
+
+def load_study(path: Path) -> Study:
+    """Read a study file, with the source's path taken from the file's own directory.
+
+    Parameters
+    ----------
+    path : Path
+        TOML file.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        If it cannot be read or is not a study.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"read study {path}: {error}", remedy="give a TOML file in UTF-8") from error
+    study = parse_study(text, origin=str(path))
+    if study.source.kind == "synthetic":
+        return study
+    source = study.source.model_copy(update={"path": str(without_links(path.parent / study.source.path))})
+    return study.model_copy(update={"source": source})
+
+
+def without_links(path: Path) -> Path:
+    """Absolute path; unlike Path.resolve, one of a loop of links too, for its opener to refuse."""
+    return Path(os.path.realpath(path))
+
+
+def rows_json(rows: Any) -> list[dict[str, Any]]:
+    """Records as JSON objects, without what they do not know."""
+    return [row.model_dump(mode="json", exclude_none=True) for row in rows]
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on standard output."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False))

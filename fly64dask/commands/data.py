@@ -1,0 +1,76 @@
+"""`fly64dask ingest`, `export` and `schema`: other programs' files <-> ours, and what ours hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fly64dask.commands.common import DoseType, example, print_json, without_links
+from fly64dask.errors import InputError
+from fly64dask.study import Frozen, Study
+
+
+@click.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path), help="Zarr store to make.")
+@click.option("--layout", type=click.Choice(["nhw", "hwn"]), help="Order of the patterns' axes.")
+@click.option("--quantity", type=click.Choice(["amplitude", "intensity"]), help="What a pixel holds.")
+@click.option("--zero-frequency", type=click.Choice(["centre", "corner"]), help="Where the direct beam is.")
+@click.option("--photons-per-intensity", type=click.FloatRange(min=0, min_open=True), help="Scale to photon counts.")
+@click.option("--allow-pickle", is_flag=True, help="Read pickled arrays, which runs code from the file.")
+def ingest(file: Path, out: Path, **options: Any) -> None:
+    """Read a scan file (DATA-001 or tike NPZ, also inside bzip2) into a Zarr store."""
+    from fly64dask.formats.raw import ReadOptions
+    from fly64dask.formats.store import ingest as read_into
+
+    found = read_into(file, without_links(out), ReadOptions(**options))
+    click.echo(
+        f"{click.format_filename(out)}: {found.n_exposures} exposures, "
+        f"{found.mean_counts_photons:.6g} photons per exposure, brightest pixel {found.brightest_count_photons}"
+    )
+
+
+@click.command(epilog=example("fly64dask export runs/demo --dose 1000 --split train --view dense --out dense.npz"))
+@click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="NPZ to make."
+)
+@click.option("--dose", type=DoseType(), help="Dose of a run.")
+@click.option("--split", type=click.Choice(["train", "test"]), help="Split of a run.")
+@click.option("--view", help="Keep this view's exposures only.")
+@click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not a flat one.")
+def export(store: Path, out: Path, dose: Any, split: str | None, view: str | None, with_truth: bool) -> None:
+    """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
+    from fly64dask.formats.store import export as write_npz
+    from fly64dask.layout import RunLayout
+
+    layout = RunLayout(without_links(store))
+    is_run = layout.store.is_dir()
+    if is_run and (dose is None or split is None):
+        raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
+    if not is_run and (dose is not None or split or view or with_truth):
+        raise InputError(
+            f"export {store}: --dose, --split, --view and --with-truth choose from a run, and this is none",
+            remedy="give a run directory, or an ingested store without them",
+        )
+    n_exposures = write_npz(
+        layout.exposure_group(dose, split) if is_run and split else layout.root,
+        without_links(out),
+        view_group=layout.view_group(view, split) if view and split else None,
+        truth_group=layout.truth_group if with_truth else None,
+    )
+    click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
+
+
+@click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
+@click.argument("document", type=click.Choice(["study", "manifest", "skip-summary", "record"]), default="study")
+def schema(document: str) -> None:
+    """Print the JSON schema of a study file or of a file in a run directory."""
+    from fly64dask.documents import document_schema
+    from fly64dask.manifest import Manifest, SkipSummary
+    from fly64dask.record import CellRecord
+
+    written: dict[str, type[Frozen]] = {"manifest": Manifest, "skip-summary": SkipSummary, "record": CellRecord}
+    print_json(document_schema(written[document]) if document in written else Study.model_json_schema())

@@ -1,0 +1,117 @@
+"""`fly64dask run`: a study and a run directory -> every wanted cell committed, or the plan of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fly64dask.commands.common import (
+    EXIT_FAILED_CELL,
+    cluster_options,
+    device_option,
+    example,
+    filter_options,
+    load_study,
+    on_device,
+    out_option,
+    placement,
+    print_json,
+    rows_json,
+    study_argument,
+    without_links,
+)
+from fly64dask.errors import InputError
+from fly64dask.interrupt import stoppable
+from fly64dask.study import Filters, Study, cells, skip_reasons
+
+if TYPE_CHECKING:
+    from fly64dask.cluster import Placement
+    from fly64dask.layout import RunLayout
+
+
+@click.command(epilog=example("fly64dask run data/demo.toml --out runs/demo --view sparse --dry-run"))
+@study_argument
+@out_option
+@filter_options
+@click.option("--dry-run", is_flag=True, help="Select and predict, run nothing.")
+@click.option("--allow-missing", is_flag=True, help="Cells that cannot be selected do not turn the exit code.")
+@device_option
+@cluster_options
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
+def run(
+    study_file: Path,
+    out: Path,
+    dose: tuple[Any, ...],
+    view: tuple[str, ...],
+    split: tuple[str, ...],
+    gridsize: tuple[int, ...],
+    dry_run: bool,
+    allow_missing: bool,
+    device: str | None,
+    as_json: bool,
+    **cluster: Any,
+) -> None:
+    """Run a study's cells and write RUN/reconstruction_manifest.json.
+
+    Run again to continue: cells whose record is committed are not run twice.
+    """
+    study = on_device(load_study(study_file), device)
+    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize)
+    if dry_run:
+        _show_plan(study, filters, as_json=as_json)
+        return
+    if as_json:
+        raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
+    _run(study, filters, without_links(out), placement(**cluster), allow_missing=allow_missing)
+
+
+def _run(study: Study, filters: Filters, out: Path, where: Placement, *, allow_missing: bool) -> None:
+    from fly64dask.driver import run_study
+    from fly64dask.layout import RunLayout
+    from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table
+
+    console = make_console(stderr=True)
+    layout = RunLayout(out)
+    left_out = skip_reasons(study, filters)
+    n_wanted = len(cells(study)) - len(left_out)
+    with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_wanted) as display:
+        report = run_study(study, layout, filters, left_out, where, notify=display.show, say=display.say)
+    console.print(matrix_table(study, report.manifest.execution_results))
+    for line in failure_lines(report.manifest.execution_results):
+        console.print(line, soft_wrap=True)
+    click.echo(f"manifest: {layout.manifest_file}")
+    if report.n_failed(allow_missing=allow_missing):
+        sys.exit(EXIT_FAILED_CELL)
+
+
+@contextmanager
+def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
+    """Say at an interrupt what is safe."""
+    from fly64dask.manifest import count_states
+    from fly64dask.runs import read_rows
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        states = count_states(study, read_rows(layout, cells(study)))
+        click.echo(f"on disk: {', '.join(f'{n} {state}' for state, n in states.items())}", err=True)
+        raise
+
+
+def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
+    from fly64dask.inputs import read_inputs
+    from fly64dask.plan import plan_cells
+
+    reasons = skip_reasons(study, filters)
+    plan = plan_cells(study, read_inputs(study), [cell for cell in cells(study) if cell not in reasons])
+    if as_json:
+        print_json({"study": study.name, "cells": rows_json(plan)})
+        return
+    from fly64dask.terminal import make_console, plan_table
+
+    make_console().print(plan_table(plan))
