@@ -24,7 +24,7 @@ demo: install    ## run the demo study on this machine; results in runs/demo
 	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo
 
 test: install    ## run every test
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install    ## formatter, linter, types
 	$(BIN)/python -m ruff format --check .

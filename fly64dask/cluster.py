@@ -130,6 +130,8 @@ def connect(
         "distributed.worker.daemon": False,
         # Workers take no second task in advance where Dask can queue it at the scheduler.
         "distributed.scheduler.worker-saturation": 1.0,
+        # A dead worker is started anew, on a busy machine in half a minute; Dask would give it up after 15 s.
+        "distributed.deploy.lost-worker-timeout": "1h",
         # A task may lose this many workers; then its cell is tried alone (see batch.run_graph).
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         # Dask would name the scheduler's host, where no dashboard listens.
