@@ -14,6 +14,7 @@ MAP = """
 errors =
 interrupt
 study =
+toml_text =
 study_toml =
 layout =
 outcome =
