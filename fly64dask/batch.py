@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +19,7 @@ from distributed import CancelledError, as_completed, get_worker
 from distributed.core import Status
 
 from fly64dask.attempt import failure_of
-from fly64dask.cell import LSQML, commit_lost, run_cell
+from fly64dask.cell import LSQML, commit_lost, is_killer, run_cell
 from fly64dask.errors import ResourceError, describe, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
@@ -33,11 +32,12 @@ from fly64dask.study import Cell, Dose, Split, Study, cells, dose_name
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+    from fly64dask.supply import Supply
+
 log = logging.getLogger(__name__)
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
 POLL_S = 0.05  # between two looks at what has ended
-ASK_S = 1.0  # between two questions to the scheduler
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
 
 Notify = Callable[[CellProgress | CellOutcome], None]
@@ -133,7 +133,7 @@ def _reducer(study: Study, run_id: RunId, cell_tasks: dict[Cell, Delayed], token
 
 
 def run_graph(
-    client: Client, graph: CellGraph, study: Study, layout: RunLayout, notify: Notify, *, patience_s: float = 60.0
+    client: Client, graph: CellGraph, study: Study, layout: RunLayout, notify: Notify, *, supply: Supply
 ) -> tuple[dict[Cell, CellOutcome], tuple[ManifestRow, ...]]:
     """Run a graph to the end, whatever happens to its cells.
 
@@ -149,8 +149,8 @@ def run_graph(
         The run.
     notify : callable
         Called with each epoch (from another thread) and each outcome.
-    patience_s : float
-        How long to wait for a worker when none is left.
+    supply : Supply
+        Who sees to it that there are workers.
 
     Returns
     -------
@@ -162,36 +162,65 @@ def run_graph(
     Raises
     ------
     ResourceError
-        If the scheduler is gone, or every worker for longer than that.
+        If the scheduler is gone, or every worker and none will come.
     KeyboardInterrupt
         After running cells were told to stop and have committed that they did.
 
     Notes
     -----
     A dying worker is held against every task that the scheduler had assigned to it, not only
-    against the one it ran. So a cell whose workers died is tried once more with nothing beside
-    it: the one that kills them dies again, the others finish.
+    against the one it ran. So a cell whose task Dask gave up is submitted again, unless workers
+    died while they ran that cell itself; which ones those are stands in the cells' journals.
     """
     outcomes: dict[Cell, CellOutcome] = {}
+    given_up, rows = _run_once(client, graph, study, outcomes, notify, supply)
+    n_ended = -1
+    while given_up:
+        # With nothing ended since the last turn, something that they all need kills the workers.
+        moving = len(outcomes) > n_ended
+        n_ended = len(outcomes)
+        innocent = [cell for cell in given_up if moving and not is_killer(layout, cell, graph.run_id)]
+        for cell, error in given_up.items():
+            if cell not in innocent:
+                outcomes[cell] = _commit_lost(study, cell, layout, graph, error)
+                notify(outcomes[cell])
+        given_up = {}
+        if innocent:
+            log.warning("state=again cells=%d given up by Dask, though no worker died of them", len(innocent))
+            again = build_graph(study, innocent, graph.run_id, use_gpu=graph.use_gpu, engine=graph.engine)
+            given_up, _ = _run_once(client, again, study, outcomes, notify, supply)
+        # The tree waited in vain for what was given up.
+        rows = None
+    return outcomes, collect_task(cells(study), graph.run_id, []) if rows is None else rows
+
+
+def _run_once(
+    client: Client,
+    graph: CellGraph,
+    study: Study,
+    outcomes: dict[Cell, CellOutcome],
+    notify: Notify,
+    supply: Supply,
+) -> tuple[dict[Cell, BaseException], tuple[ManifestRow, ...] | None]:
+    """Submit a graph and gather its outcomes; gives what Dask gave up with its error, and the reducer's rows."""
+    given_up: dict[Cell, BaseException] = {}
     with _submitted(client, graph, study, notify) as futures:
-        suspects = []
         by_key = dict(zip([future.key for future in futures], [*graph.cell_tasks, None], strict=True))
-        for future in _as_they_end(client, futures[:-1], patience_s):
+        n_open = len(graph.cell_tasks)
+        for future in _as_they_end(futures[:-1], supply):
             cell = by_key[future.key]
             assert cell is not None
-            if _error_of(future) is not None:
-                suspects.append(cell)
+            n_open -= 1
+            supply.want(n_open)
+            error = _error_of(future)
+            if error is not None:
+                given_up[cell] = error
                 continue
             outcomes[cell] = future.result()
             notify(outcomes[cell])
-        for cell in suspects:
-            log.warning("cell=%s state=suspect its workers died; tried alone", cell.name)
-            outcomes[cell] = _run_alone(client, graph, study, cell, layout, patience_s)
-            notify(outcomes[cell])
-        if not suspects and _error_of(futures[-1]) is None:
-            return outcomes, futures[-1].result()
-    # A lost cell failed the reducer that waited for it; its record is committed now, so read again.
-    return outcomes, collect_task(cells(study), graph.run_id, [])
+        if given_up or _error_of(futures[-1]) is not None:
+            return given_up, None
+        return given_up, futures[-1].result()
 
 
 @contextlib.contextmanager
@@ -233,57 +262,18 @@ def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -
             client.unsubscribe_topic(PROGRESS_TOPIC)
 
 
-def _as_they_end(client: Client, futures: Sequence[Future[Any]], patience_s: float) -> Iterator[Future[Any]]:
+def _as_they_end(futures: Sequence[Future[Any]], supply: Supply) -> Iterator[Future[Any]]:
     """Give futures as they end, for as long as there are workers that may end them."""
     waiting = as_completed(futures)
-    with _last_seen(client) as worker_seen:
-        while not waiting.is_empty():
-            if waiting.has_ready():
-                yield waiting.next()
-                continue
-            time.sleep(POLL_S)
-            if time.monotonic() - worker_seen[0] > patience_s:
-                raise ResourceError(
-                    f"cluster: no worker is left, and none came for {patience_s:g} s",
-                    remedy="see why they ended (memory, environment), start others, and run the same command again",
-                )
+    while not waiting.is_empty():
+        if waiting.has_ready():
+            yield waiting.next()
+            continue
+        time.sleep(POLL_S)
+        supply.check()
 
 
-@contextlib.contextmanager
-def _last_seen(client: Client) -> Iterator[list[float]]:
-    """Keep asking whether there are workers; gives when there last were any, on the monotonic clock.
-
-    In a thread: an interrupt that comes while the client waits for an answer would upset it. A
-    scheduler that does not answer counts as one with workers, for that ends the futures by itself.
-    """
-    seen = [time.monotonic()]
-    done = threading.Event()
-
-    def ask() -> None:
-        while not done.wait(ASK_S):
-            with contextlib.suppress(OSError, TimeoutError, RuntimeError):
-                if client.status == "running" and not client.scheduler_info(n_workers=1)["workers"]:
-                    continue
-            seen[0] = time.monotonic()
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        asking.join(timeout=ASK_S)
-
-
-def _run_alone(
-    client: Client, graph: CellGraph, study: Study, cell: Cell, layout: RunLayout, patience_s: float
-) -> CellOutcome:
-    again = build_graph(study, [cell], graph.run_id, use_gpu=graph.use_gpu, engine=graph.engine)
-    (future,) = _as_they_end(client, client.compute([again.cell_tasks[cell]]), patience_s)
-    error = _error_of(future)
-    if error is None:
-        outcome: CellOutcome = future.result()
-        return outcome
+def _commit_lost(study: Study, cell: Cell, layout: RunLayout, graph: CellGraph, error: BaseException) -> CellOutcome:
     failure = Failure(kind=failure_kind(error), message=describe(error))
     committed: list[CellOutcome] = []
     problem = failure_of(

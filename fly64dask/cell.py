@@ -14,7 +14,7 @@ from fly64dask.attempt import Attempt, failure_of
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
 from fly64dask.errors import AbandonedError, FailureKind, IntegrityError
 from fly64dask.isolation import call_in_child
-from fly64dask.journal import note
+from fly64dask.journal import note, started, starts_in_vain
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.provenance import host_name, software_versions, utc_now
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LSQML = "fly64dask.lsqml:reconstruct"
+# A worker may die by chance while it runs a cell, even a second one; a third time it is the cell (our choice).
+MAX_STARTS = 3
 # Record, log and Zarr metadata of one attempt, generously; its arrays come on top.
 RECORD_BYTES = 2**20
 
@@ -77,7 +79,7 @@ def run_cell(
     CellOutcome
         `committed` is False only if it was abandoned or the record itself could not be written.
     """
-    started = time.monotonic()
+    began = time.monotonic()
     outcome: list[CellOutcome] = []
     run_id = run_id or new_run_id(layout)
     running = _Running(
@@ -87,14 +89,14 @@ def run_cell(
         engine=engine,
         run_id=run_id,
         abandoned=abandoned,
-        started=started,
+        began=began,
         inputs=CellInputs(layout, cell),
     )
     with running_cell(run_id):
         failure = failure_of(lambda: outcome.append(running.run(blocked_by, progress)), what=f"cell={cell.name}")
     if failure is None:
         return outcome[0]
-    return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - started, committed=False)
+    return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - began, committed=False)
 
 
 def commit_lost(
@@ -138,6 +140,13 @@ def commit_lost(
     return CellOutcome(cell=cell, failure=failure, seconds=0.0)
 
 
+def is_killer(layout: RunLayout, cell: Cell, run_id: RunId) -> bool:
+    """Whether workers of this run have died of a cell: started as often as allowed, it never got anywhere."""
+    checkpoint = _checkpoint_of(layout, cell)
+    in_vain = starts_in_vain(layout.journal_file(cell), run=run_id.token, checkpoint=checkpoint)
+    return in_vain >= MAX_STARTS
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Running:
     """One call of `run_cell`: what stays the same from its first line to its last."""
@@ -148,7 +157,7 @@ class _Running:
     engine: str
     run_id: RunId
     abandoned: Callable[[], bool]
-    started: float
+    began: float
     inputs: CellInputs
 
     def run(self, blocked_by: Failure | None, progress: Progress) -> CellOutcome:
@@ -166,7 +175,8 @@ class _Running:
             return CellOutcome(cell=cell, failure=_interrupted("before it started"), seconds=0.0, committed=False)
         attempt = next_attempt(layout, cell)
         facts = self.inputs.facts() | _beginning(attempt, self.engine, self.run_id)
-        _note(layout, cell, f"started attempt={attempt}")
+        failure = failure or self._refuse_killer()
+        _note(layout, cell, started(attempt, run=self.run_id.token, checkpoint=_checkpoint_of(layout, cell)))
         with committed_attempt(layout, cell) as directory:
             failure = failure or failure_of(self._refuse_hopeless, what=f"cell={cell.name}")
             if failure is None:
@@ -177,12 +187,22 @@ class _Running:
                     shutil.rmtree(directory / RECONSTRUCTION_NAME, ignore_errors=True)
                 else:
                     facts |= result
-            seconds = time.monotonic() - self.started
+            seconds = time.monotonic() - self.began
             record = self._commit(directory, key, facts, failure, seconds)
         if failure is None or failure.kind in LASTING_KINDS:
             layout.checkpoint_file(cell).unlink(missing_ok=True)
         _note(layout, cell, f"ended state={record.state} kind={record.failure_kind}")
         return CellOutcome(cell=cell, failure=failure, seconds=seconds)
+
+    def _refuse_killer(self) -> Failure | None:
+        """Refuse a cell that workers have died of."""
+        if not is_killer(self.layout, self.cell, self.run_id):
+            return None
+        return Failure(
+            kind=FailureKind.WORKER_LOST,
+            message=f"{MAX_STARTS} workers died one after the other while they ran this cell, none of them after a "
+            "new checkpoint; check the memory, the wall time and the logs of workers, then run again",
+        )
 
     def _refuse_hopeless(self) -> None:
         """Refuse what would fail after the engine's work: a degenerate scan, unless guarded, or a full disk."""
@@ -237,6 +257,14 @@ class _Running:
         record = _make_record(self.study, self.cell, key, facts, failure, seconds, directory)
         write_record(directory, record)
         return record
+
+
+def _checkpoint_of(layout: RunLayout, cell: Cell) -> str:
+    """Which checkpoint a cell has, in a word; empty without one."""
+    try:
+        return str(layout.checkpoint_file(cell).stat().st_mtime_ns)
+    except FileNotFoundError:
+        return ""
 
 
 def _beginning(attempt: int, engine: str, run_id: RunId) -> dict[str, Any]:

@@ -28,7 +28,9 @@ from fly64dask.errors import ResourceError
 from fly64dask.provenance import software_versions
 
 DASHBOARD_PORT = 8787
-ALLOWED_FAILURES = 1
+# Worker deaths until Dask gives a task up, which may only have waited at the workers that died. Which cells kill
+# workers is found by other means (see batch.run_graph); this bounds the rest.
+ALLOWED_FAILURES = 10
 # Counted: 40 descriptors, and 12 for each worker, in the process of the scheduler; 30 in a worker.
 MIN_DESCRIPTORS, MANY_DESCRIPTORS = 256, 65536
 # Versions that must agree between this process and the workers: they decide numbers and records.
@@ -132,7 +134,6 @@ def connect(
         "distributed.scheduler.worker-saturation": 1.0,
         # A dead worker is started anew, on a busy machine in half a minute; Dask would give it up after 15 s.
         "distributed.deploy.lost-worker-timeout": "1h",
-        # A task may lose this many workers; then its cell is tried alone (see batch.run_graph).
         "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
         # Dask would name the scheduler's host, where no dashboard listens.
         "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),

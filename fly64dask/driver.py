@@ -22,6 +22,7 @@ from fly64dask.runs import read_rows, write_manifest, write_run_study
 from fly64dask.stopping import RunId, new_run_id, stop_earlier_runs
 from fly64dask.storage import storing
 from fly64dask.study import Cell, Filters, Study, cells
+from fly64dask.supply import attendance
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -122,7 +123,8 @@ def run_study(
                 say(f"a worker joins with: {command}")
             graph = build_graph(_on_device(study, use_gpu), wanted, run_id, use_gpu=use_gpu, engine=engine)
             try:
-                outcomes, rows = run_graph(client, graph, study, layout, notify, patience_s=placement.patience_s)
+                with attendance(client, placement.patience_s) as supply:
+                    outcomes, rows = run_graph(client, graph, study, layout, notify, supply=supply)
             except (KeyboardInterrupt, ResourceError):
                 write_manifest(study, layout, filters, left_out, read_rows(layout, cells(study)))
                 raise

@@ -1,8 +1,9 @@
-"""What happened to a cell, as it happened -> lines of one file, which only ever grows."""
+"""What happened to a cell, as it happened -> lines of one file that only ever grows, and back."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from fly64dask.provenance import host_name, utc_now
@@ -14,7 +15,7 @@ def note(path: Path, event: str) -> None:
     Parameters
     ----------
     path : Path
-        A cell's journal; made if missing. For people: nothing is decided by it.
+        A cell's journal; made if missing.
     event : str
         What happened.
     """
@@ -24,3 +25,38 @@ def note(path: Path, event: str) -> None:
         os.write(descriptor, f"{utc_now()} host={host_name()} pid={os.getpid()} {event}\n".encode())
     finally:
         os.close(descriptor)
+
+
+def started(attempt: int, *, run: str, checkpoint: str) -> str:
+    """Word the event that a run started an attempt, from a checkpoint if there is one."""
+    return f"started attempt={attempt} run={run} checkpoint={checkpoint or '-'}"
+
+
+def starts_in_vain(path: Path, *, run: str, checkpoint: str) -> int:
+    """Count how often a run has started a cell of late that neither ended nor got any further.
+
+    Parameters
+    ----------
+    path : Path
+        The cell's journal.
+    run : str
+        Token of the run.
+    checkpoint : str
+        What the cell would go on from now.
+
+    Returns
+    -------
+    int
+        Lines at the end of the journal that say `started` by this run, from this checkpoint.
+    """
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return 0
+    wanted = re.compile(rf" started attempt=\d+ run={re.escape(run)} checkpoint={re.escape(checkpoint or '-')}$")
+    in_vain = 0
+    for line in reversed(lines):
+        if not wanted.search(line):
+            break
+        in_vain += 1
+    return in_vain

@@ -87,9 +87,7 @@ def _tags(document: dict[str, Any]) -> tuple[Any, Any]:
     return document.get("kind"), document.get("rule")
 
 
-def _describe_fault(
-    fault: dict[str, Any], document: dict[str, Any], record: type[Frozen], what: str, keys: str
-) -> str:
+def _describe_fault(fault: dict[str, Any], document: dict[str, Any], record: type[Frozen], what: str, keys: str) -> str:
     """One line for one wrong key: where, what was found, what is needed, what to do."""
     key = _key_of(fault["loc"], document)
     found = _shorten(fault["input"])

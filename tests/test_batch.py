@@ -21,6 +21,7 @@ from fly64dask.record import read_record
 from fly64dask.runs import write_run_study
 from fly64dask.stopping import new_run_id
 from fly64dask.study import Cell, cells
+from fly64dask.supply import attendance
 
 pytestmark = pytest.mark.cluster
 
@@ -36,7 +37,8 @@ def finished(tmp_path_factory):
     with connect("local", device="cpu", n_workers=2, n_cells=12) as client:
         use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
         graph = build_graph(STUDY, cells(STUDY), new_run_id(layout), use_gpu=use_gpu)
-        outcomes, rows = run_graph(client, graph, STUDY, layout, events.append)
+        with attendance(client, 60) as supply:
+            outcomes, rows = run_graph(client, graph, STUDY, layout, events.append, supply=supply)
         ports = client.scheduler_info()["services"], client.scheduler.address
     return layout, outcomes, rows, events, ports, graph
 
@@ -122,8 +124,11 @@ def test_run_graph_gives_up_when_no_worker_is_left(tmp_path):
     with connect("local", device="cpu", n_workers=1, n_cells=1) as client:
         graph = build_graph(STUDY, cells(STUDY)[:1], new_run_id(layout), use_gpu=False)
         client.retire_workers()
-        with pytest.raises(ResourceError, match="no worker is left, and none came for 2 s"):
-            run_graph(client, graph, STUDY, layout, lambda event: None, patience_s=2.0)
+        with (
+            attendance(client, 2.0) as supply,
+            pytest.raises(ResourceError, match="no worker is left, and none came for 2 s"),
+        ):
+            run_graph(client, graph, STUDY, layout, lambda event: None, supply=supply)
 
 
 @pytest.mark.slow
@@ -142,9 +147,9 @@ def test_run_graph_records_an_engine_that_was_killed_and_finishes_the_others(tmp
                     if process.ppid() != worker:
                         process.send_signal(signal.SIGSEGV)
 
-        outcomes, rows = run_graph(
-            client, build_graph(study, wanted, new_run_id(layout), use_gpu=False), study, layout, notify
-        )
+        graph = build_graph(study, wanted, new_run_id(layout), use_gpu=False)
+        with attendance(client, 60) as supply:
+            outcomes, rows = run_graph(client, graph, study, layout, notify, supply=supply)
         (same_worker,) = client.run(os.getpid).values()
     assert outcomes[victim].failure.kind == "crashed"
     assert "SIGSEGV" in read_record(layout, victim).error
@@ -215,9 +220,9 @@ def test_run_graph_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
         Client(cluster) as client,
     ):
         use_gpu = check_workers(client, device="cuda", run_directory=layout.root)
-        run_graph(
-            client, build_graph(study, [cell], new_run_id(layout), use_gpu=use_gpu), study, layout, lambda event: None
-        )
+        graph = build_graph(study, [cell], new_run_id(layout), use_gpu=use_gpu)
+        with attendance(client, 60) as supply:
+            run_graph(client, graph, study, layout, lambda event: None, supply=supply)
     assert use_gpu
     assert read_record(layout, cell).failure_kind == "gpu_missing"
 

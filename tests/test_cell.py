@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import json
+import re
 import shutil
 
 import numpy as np
@@ -18,12 +19,13 @@ from fly64dask.cell import commit_lost, run_cell
 from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
 from fly64dask.driver import RunReport
 from fly64dask.errors import FailureKind, IntegrityError, describe, failure_kind
+from fly64dask.journal import note, started
 from fly64dask.layout import RunLayout
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.record import next_attempt, read_record
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.stopping import RunId, stop_run
+from fly64dask.stopping import RunId, new_run_id, stop_run
 from fly64dask.study import Cell, Checkpoints, Filters, Limits, MeasuredSource
 
 
@@ -385,9 +387,36 @@ def test_run_cell_keeps_a_journal_of_its_attempts(layout):
     run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     lines = layout.journal_file(cell_of("few")).read_text().splitlines()
-    assert [line.split(maxsplit=3)[3] for line in lines] == [
-        "started attempt=1",
+    assert [re.sub(r"run=[0-9a-f]+", "run=RUN", line.split(maxsplit=3)[3]) for line in lines] == [
+        "started attempt=1 run=RUN checkpoint=-",
         "ended state=completed kind=None",
-        "started attempt=2",
+        "started attempt=2 run=RUN checkpoint=-",
         "ended state=completed kind=None",
     ]
+
+
+def killed_while_running(layout, run_id, checkpoint):
+    """Leave behind what a worker leaves that was killed while it ran the cell."""
+    note(layout.journal_file(cell_of("few")), started(1, run=run_id.token, checkpoint=checkpoint))
+
+
+def test_run_cell_fails_a_cell_that_three_workers_of_its_run_died_of(layout):
+    run_id = new_run_id(layout)
+    for _ in range(3):
+        killed_while_running(layout, run_id, "")
+    outcome = run_cell(tiny_study(), cell_of("few"), layout, None, silent, run_id=run_id)
+    assert outcome.failure.kind == "worker_lost"
+    assert read_record(layout, cell_of("few")).failure_kind == "worker_lost"
+
+
+def test_run_cell_runs_a_cell_whose_workers_died_in_another_run(layout):
+    for _ in range(3):
+        killed_while_running(layout, new_run_id(layout), "")
+    assert run_cell(tiny_study(), cell_of("few"), layout, None, silent).failure is None
+
+
+def test_run_cell_forgives_deaths_between_which_the_cell_went_on(layout):
+    run_id = new_run_id(layout)
+    for checkpoint in ("", "", "1", "1", "2", "2"):
+        killed_while_running(layout, run_id, checkpoint)
+    assert run_cell(tiny_study(), cell_of("few"), layout, None, silent, run_id=run_id).failure is None

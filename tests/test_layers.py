@@ -54,7 +54,10 @@ cell
 manifest =
 runs
 verify
+supply
 batch
+slurm_file =
+slurm
 security
 access
 cluster
@@ -76,7 +79,7 @@ OWNERS = {
     "ptychi": {"lsqml", "lsqml_state"},
     "torch": {"lsqml", "lsqml_state", "doctor"},
     "dask": {"batch", "cluster"},
-    "distributed": {"batch", "cluster", "driver", "security", "access"},
+    "distributed": {"supply", "batch", "cluster", "driver", "security", "access"},
     "cryptography": {"security"},
     "dask_jobqueue": {"cluster"},
     "click": {"cli", "commands.common", "commands.data", "commands.doctor", "commands.inspect", "commands.run"},

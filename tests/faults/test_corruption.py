@@ -56,7 +56,7 @@ def whole(tmp_path_factory):
 
 
 def stored_files(root: Path) -> list[Path]:
-    """Every file of a run but the journals, which nothing is decided by."""
+    """Every file of a run but the journals, of which later runs use nothing."""
     journal = root / "journal"
     return sorted(path for path in root.rglob("*") if path.is_file() and journal not in path.parents)
 

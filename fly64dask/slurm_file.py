@@ -1,0 +1,166 @@
+"""Cluster file TOML -> `SlurmFile`: what a site wants in its jobs, checked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ByteSize, Field, TypeAdapter, ValidationError
+
+from fly64dask.study import Frozen
+from fly64dask.toml_text import parse_toml
+
+# What becomes one word of an `#SBATCH` line, or one line of the job script.
+Word = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f]+$")]
+Line = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00-\x1f]+$")]
+Directive = Annotated[str, Field(min_length=2, max_length=1023, pattern=r"^-[^\x00-\x1f]+$")]
+AbsolutePath = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^/[^\x00-\x1f]*$")]
+
+
+def _walltime(text: str) -> str:
+    if not re.fullmatch(r"(\d+-)?\d{1,2}:[0-5]\d:[0-5]\d", text):
+        raise ValueError('needed is "HH:MM:SS" or "DAYS-HH:MM:SS", in quotes')
+    return text
+
+
+def _size(text: str) -> str:
+    try:
+        n_bytes = in_bytes(text)
+    except ValidationError:
+        n_bytes = 0
+    if n_bytes < 10**8 or text.isdigit():
+        raise ValueError('needed is a size of at least "100MB", with its unit')
+    return text
+
+
+Walltime = Annotated[str, AfterValidator(_walltime)]
+Size = Annotated[str, AfterValidator(_size)]
+
+
+class Workers(Frozen):
+    """Worker jobs: each is one process with one GPU, or with none."""
+
+    queue: Word | None = None
+    account: Word | None = None
+    walltime: Walltime
+    memory: Size
+    cpus: int = Field(default=1, ge=1, le=1024)
+    gpus: Literal[0, 1] = 0
+    gpu_directive: Directive = "--gres=gpu:1"
+    gpu_memory: Size | None = None
+    max_jobs: int = Field(ge=1, le=10_000)
+    extra_directives: tuple[Directive, ...] = ()
+    skip_directives: tuple[Directive, ...] = ()
+
+
+class Controller(Frozen):
+    """The job that holds scheduler and driver of a submitted run."""
+
+    queue: Word | None = None
+    account: Word | None = None
+    walltime: Walltime = "1-00:00:00"
+    memory: Size = "4GB"
+    cpus: int = Field(default=1, ge=1, le=1024)
+    extra_directives: tuple[Directive, ...] = ()
+    skip_directives: tuple[Directive, ...] = ()
+    template: Line = "controller.sbatch"
+
+
+class Environment(Frozen):
+    """What a job's shell does before Python starts."""
+
+    setup: tuple[Line, ...] = ()
+    python: AbsolutePath | None = None
+    unset_proxies: bool = False
+
+
+class Network(Frozen):
+    """How scheduler and workers find and trust each other."""
+
+    interface: Word | None = None
+    tls_directory: AbsolutePath | None = None
+
+
+class Directories(Frozen):
+    """Where jobs write beside the run directory."""
+
+    logs: AbsolutePath | None = None
+    scratch: Line | None = None
+
+
+class Patience(Frozen):
+    """When a run gives its jobs up."""
+
+    first_worker_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    failures_in_a_row: int = Field(default=5, ge=1, le=1000)
+    retry_s: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+
+
+class SlurmFile(Frozen):
+    """One cluster file."""
+
+    schema_version: Literal[1]
+    workers: Workers
+    controller: Controller = Controller()
+    environment: Environment = Environment()
+    network: Network = Network()
+    directories: Directories = Directories()
+    patience: Patience = Patience()
+
+
+def parse_slurm_file(text: str, *, origin: str) -> SlurmFile:
+    """Read a cluster file.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    origin : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    SlurmFile
+
+    Raises
+    ------
+    InputError
+        Naming every wrong key with its value and a remedy.
+    """
+    return parse_toml(text, SlurmFile, what="cluster file", origin=origin, keys="cluster/slurm.toml")
+
+
+def line_of(text: str, section: str, key: str) -> int | None:
+    """Find the line of a key, for a message that says what to change.
+
+    Parameters
+    ----------
+    text : str
+        TOML, as `parse_slurm_file` read it.
+    section, key : str
+        `key` in the table `[section]`.
+
+    Returns
+    -------
+    int or None
+        From 1; the section's line if the key is not there; None if neither is.
+    """
+    here, section_line = "", None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if found := re.match(r"\s*\[([A-Za-z_]+)\]", line):
+            here = found[1]
+            section_line = number if here == section else section_line
+        elif here == section and re.match(rf"\s*{key}\s*=", line):
+            return number
+    return section_line
+
+
+def in_bytes(size: str) -> int:
+    """Read a size such as "16GB"."""
+    return int(TypeAdapter(ByteSize).validate_python(size))
+
+
+def is_cluster_file(where: str) -> bool:
+    """Whether `--cluster` names a file; an address has a scheme, and `local` no suffix."""
+    return PurePath(where).suffix == ".toml" and "://" not in where

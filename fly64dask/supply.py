@@ -1,0 +1,97 @@
+"""A cluster's workers -> whether a run may still count on them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from fly64dask.errors import ResourceError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+ASK_S = 1.0  # between two questions to the scheduler
+
+
+class Supply(Protocol):
+    """Who sees to it that there are workers."""
+
+    def want(self, n_cells: int) -> None:
+        """Say how many cells have not ended."""
+
+    def check(self) -> None:
+        """Raise ResourceError if there are no workers and none will come."""
+
+
+class Attendance:
+    """Workers that somebody else starts: how long there have been none.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected.
+    patience_s : float
+        How long a run may be without any worker.
+    """
+
+    def __init__(self, client: Client, patience_s: float) -> None:
+        self._client = client
+        self._patience_s = patience_s
+        self._seen = time.monotonic()
+
+    def want(self, n_cells: int) -> None:
+        """Nothing to do: nobody here starts workers."""
+
+    def check(self) -> None:
+        """Raise ResourceError if there was no worker for too long."""
+        if time.monotonic() - self._seen > self._patience_s:
+            raise ResourceError(
+                f"cluster: no worker is left, and none came for {self._patience_s:g} s",
+                remedy="see why they ended (memory, environment), start others, and run the same command again",
+            )
+
+    def look(self) -> None:
+        """See whether there are workers.
+
+        A scheduler that does not answer counts as one with workers: that ends the cells' tasks by itself.
+        """
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            if self._client.status == "running" and not self._client.scheduler_info(n_workers=1)["workers"]:
+                return
+        self._seen = time.monotonic()
+
+
+@contextlib.contextmanager
+def attendance(client: Client, patience_s: float) -> Iterator[Attendance]:
+    """Keep looking for workers as long as the block lasts.
+
+    In a thread: an interrupt that comes while the client waits for an answer would upset it.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected.
+    patience_s : float
+        How long a run may be without any worker.
+
+    Yields
+    ------
+    Attendance
+    """
+    supply = Attendance(client, patience_s)
+    done = threading.Event()
+
+    def keep_looking() -> None:
+        while not done.wait(ASK_S):
+            supply.look()
+
+    looking = threading.Thread(target=keep_looking, name="attendance", daemon=True)
+    looking.start()
+    try:
+        yield supply
+    finally:
+        done.set()
+        looking.join(timeout=ASK_S)
