@@ -21,7 +21,6 @@ from fly64dask.security import (
     KEY_FILE,
     published_certificates,
     read_certificates,
-    remove_certificates,
 )
 
 if TYPE_CHECKING:
@@ -150,14 +149,13 @@ def joinable(client: Client, access: Access, tls_directory: Path) -> Iterator[st
     access : Access
         What `connect` got.
     tls_directory : Path
-        For temporary certificates; what a killed run left there is removed.
+        For temporary certificates.
 
     Yields
     ------
     str or None
         The command with which a worker joins; None unless a local cluster listens beyond loopback.
     """
-    remove_certificates(tls_directory)
     if client.cluster is None or is_loopback(access.listen):
         yield None
     elif access.insecure or access.tls_directory is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Study
 
 log = logging.getLogger(__name__)
+ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +113,10 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         seed=study.seeds.grouping,
         progress=on_epoch,
         checkpoint=CheckpointFile(
-            path=layout.checkpoint_file(cell), cell_key=attempt.cell_key, settings=study.checkpoints
+            path=layout.checkpoint_file(cell),
+            cell_key=attempt.cell_key,
+            settings=study.checkpoints,
+            ends_at=_ends_at(),
         ),
     )
     made = _write_reconstruction(Path(attempt.directory, RECONSTRUCTION_NAME), cell, result)
@@ -123,6 +129,14 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         "underdetermined": is_degenerate(exposures.positions_px),
         "digests": inputs.sha256 | made,
     } | ({"metrics": metrics} if metrics else {})
+
+
+def _ends_at() -> float | None:
+    """When this process will be ended from outside, as its job says; None if it does not."""
+    try:
+        return datetime.fromisoformat(os.environ[ENDS_AT]).timestamp()
+    except (KeyError, ValueError):
+        return None
 
 
 def _write_reconstruction(directory: Path, cell: Cell, result: Reconstruction) -> dict[str, str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fly64dask.study import Checkpoints
 
 log = logging.getLogger(__name__)
+MARGIN_S = 30.0  # Slurm looks at wall times about twice a minute
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,12 +32,17 @@ class CheckpointFile:
         Digest of what determines the cell's numbers: the state of another is not taken.
     settings : Checkpoints
         How often.
+    ends_at : float, optional
+        Unix time at which this process will be ended from outside; then every epoch that may be
+        the last is saved.
     """
 
     path: Path
     cell_key: str
     settings: Checkpoints
+    ends_at: float | None = None
     _saved_at: float = field(default_factory=time.monotonic)
+    _asked_at: float = field(default_factory=time.monotonic)
 
     def load(self) -> bytes | None:
         """Read the state of an earlier attempt; None if there is none that can be trusted."""
@@ -51,6 +57,10 @@ class CheckpointFile:
 
     def is_due(self, epoch: int) -> bool:
         """Whether to save after this epoch (1 is the first): a short cell never gets there."""
+        now = time.monotonic()
+        epoch_s, self._asked_at = now - self._asked_at, now
+        if self.ends_at is not None and time.time() + 2 * epoch_s + MARGIN_S > self.ends_at:
+            return True
         waited = time.monotonic() - self._saved_at >= self.settings.min_seconds
         return waited and epoch % self.settings.every_n_epochs == 0
 

@@ -44,6 +44,18 @@ SINGLE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "O
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 
 
+DASHBOARD_LOCAL = f"{LOOPBACK}:0"  # a dashboard knows no password: never beyond loopback, at any free port
+SCHEDULER_SETTINGS = {
+    # Workers take no second task in advance where Dask can queue it at the scheduler.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # Who starts workers sees to it that dead ones are replaced; Dask would give them up after 15 s.
+    "distributed.deploy.lost-worker-timeout": "1h",
+    "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    # Dask would name the scheduler's host, where no dashboard listens.
+    "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),
+}
+
+
 class LocalWorker(WorkerPlugin):
     """Prepare a local worker: one GPU if there are any, and no part in the terminal's Ctrl-C.
 
@@ -110,10 +122,7 @@ def connect(
     -----
     Dashboards know no password, with TLS or without: they stay on loopback.
     """
-    # Its life-cycle messages drown the run's own; what matters of them comes back as an error.
-    logging.getLogger("distributed").setLevel(logging.ERROR)
-    for name in ("distributed.client", "distributed.scheduler"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    quieten_dask()
     if where != "local":
         with _join(where, client_security(where, access)) as client:
             yield client
@@ -123,6 +132,7 @@ def connect(
     security = cluster_security(access)
     size = max(1, min(n_workers or len(gpus) or CPU_COUNT, max(1, n_cells)))
     settings = {
+        **SCHEDULER_SETTINGS,
         "distributed.nanny.pre-spawn-environ": {
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
             **SINGLE_THREAD,
@@ -130,13 +140,6 @@ def connect(
         },
         # A daemonic process may have no children, and each cell's engine runs in one.
         "distributed.worker.daemon": False,
-        # Workers take no second task in advance where Dask can queue it at the scheduler.
-        "distributed.scheduler.worker-saturation": 1.0,
-        # A dead worker is started anew, on a busy machine in half a minute; Dask would give it up after 15 s.
-        "distributed.deploy.lost-worker-timeout": "1h",
-        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
-        # Dask would name the scheduler's host, where no dashboard listens.
-        "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),
     }
     with (
         dask.config.set(settings),
@@ -147,7 +150,7 @@ def connect(
             host=unparse_host_port(access.listen),
             security=security,
             dashboard_address=f"{LOOPBACK}:{free_dashboard_port()}",
-            worker_dashboard_address=f"{LOOPBACK}:0",
+            worker_dashboard_address=DASHBOARD_LOCAL,
             resources={"GPU": 1} if gpus else None,
             # Not registered with the scheduler, which would give it to workers of other machines too.
             plugins=(LocalWorker(gpus),),
@@ -218,6 +221,13 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
             remedy="run on a machine with an NVIDIA GPU, start workers with `--resources GPU=1`, or give --device cpu",
         )
     return device != "cpu" and offers_gpu
+
+
+def quieten_dask() -> None:
+    """Silence Dask's life-cycle messages, which drown the run's own; what matters comes back as an error."""
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    for name in ("distributed.client", "distributed.scheduler", "distributed.core"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def raise_descriptor_limit() -> None:

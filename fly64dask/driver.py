@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
@@ -19,10 +20,12 @@ from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
 from fly64dask.publish import remove_leftover_files
 from fly64dask.runs import read_rows, write_manifest, write_run_study
-from fly64dask.stopping import RunId, new_run_id, stop_earlier_runs
+from fly64dask.security import remove_certificates
+from fly64dask.slurm_file import is_cluster_file
+from fly64dask.stopping import new_run_id, stop_earlier_runs
 from fly64dask.storage import storing
 from fly64dask.study import Cell, Filters, Study, cells
-from fly64dask.supply import attendance
+from fly64dask.supply import Supply, attendance
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -106,25 +109,24 @@ def run_study(
     if not wanted:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
     read_inputs(study)
-    with connect(
-        placement.where,
-        device=study.recipe.device,
-        n_workers=placement.n_workers,
-        n_cells=len(wanted),
-        access=placement.access,
-    ) as client:
+    with (
+        _held(layout),
+        _placed(placement, study, layout, len(wanted), say) as (client, supply),
+    ):
         say(f"dashboard: {client.dashboard_link}")
         run_id = new_run_id(layout)
-        with (
-            _checked_run(client, study, layout, run_id) as use_gpu,
-            joinable(client, placement.access, layout.tls_directory) as command,
-        ):
+        with answered():
+            use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+            # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
+            client.run(stop_earlier_runs, run_id)
+        _clear_leftovers(layout)
+        write_run_study(layout, study)
+        with joinable(client, placement.access, layout.tls_directory) as command:
             if command is not None:
                 say(f"a worker joins with: {command}")
             graph = build_graph(_on_device(study, use_gpu), wanted, run_id, use_gpu=use_gpu, engine=engine)
             try:
-                with attendance(client, placement.patience_s) as supply:
-                    outcomes, rows = run_graph(client, graph, study, layout, notify, supply=supply)
+                outcomes, rows = run_graph(client, graph, study, layout, notify, supply=supply)
             except (KeyboardInterrupt, ResourceError):
                 write_manifest(study, layout, filters, left_out, read_rows(layout, cells(study)))
                 raise
@@ -133,30 +135,52 @@ def run_study(
 
 
 @contextmanager
-def _checked_run(client: Client, study: Study, layout: RunLayout, run_id: RunId) -> Iterator[bool]:
-    """Make and hold the run directory once the workers are known to see it; gives whether to use GPUs."""
+def _placed(
+    placement: Placement, study: Study, layout: RunLayout, n_cells: int, say: Callable[[str], None]
+) -> Iterator[tuple[Client, Supply]]:
+    """Give a client of the cluster, and who sees to it that there are workers."""
+    device = study.recipe.device
+    if is_cluster_file(placement.where):
+        # Where nobody uses Slurm, nobody waits for its modules.
+        from fly64dask.slurm_cluster import slurm_cluster
+
+        with slurm_cluster(Path(placement.where), layout, device=device, n_cells=n_cells, say=say) as placed:
+            yield placed
+        return
+    with (
+        connect(
+            placement.where, device=device, n_workers=placement.n_workers, n_cells=n_cells, access=placement.access
+        ) as client,
+        attendance(client, placement.patience_s) as supply,
+    ):
+        yield client, supply
+
+
+@contextmanager
+def _held(layout: RunLayout) -> Iterator[None]:
+    """Make and hold a run directory."""
     is_new = not layout.root.exists()
     with storing(layout.root):
         layout.root.mkdir(parents=True, exist_ok=True)
-    try:
-        with answered():
-            use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
-    except ResourceError:
-        if is_new:
-            layout.root.rmdir()
-        raise
     with held_run(layout):
-        # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
-        with answered():
-            client.run(stop_earlier_runs, run_id)
-        # Nobody else is running here: what is left in progress belongs to the dead.
-        shutil.rmtree(layout.scratch, ignore_errors=True)
-        remove_leftover_files(layout.root)
-        remove_leftover_files(layout.snapshots)
-        remove_leftover_files(layout.checkpoints, below=True)
-        write_run_study(layout, study)
-        yield use_gpu
-        shutil.rmtree(layout.scratch, ignore_errors=True)
+        remove_certificates(layout.tls_directory)
+        try:
+            yield
+        finally:
+            shutil.rmtree(layout.scratch, ignore_errors=True)
+            remove_certificates(layout.tls_directory)
+            if is_new and [path.name for path in layout.root.iterdir()] == [layout.lock_file.name]:
+                # The cluster could not be used: as if nothing had been asked.
+                layout.lock_file.unlink()
+                layout.root.rmdir()
+
+
+def _clear_leftovers(layout: RunLayout) -> None:
+    """Nobody else is running here: what is in progress belongs to the dead."""
+    shutil.rmtree(layout.scratch, ignore_errors=True)
+    remove_leftover_files(layout.root)
+    remove_leftover_files(layout.snapshots)
+    remove_leftover_files(layout.checkpoints, below=True)
 
 
 def _on_device(study: Study, use_gpu: bool) -> Study:

@@ -115,6 +115,16 @@ class RunLayout:
         return self.root / ".tls"
 
     @property
+    def slurm(self) -> Path:
+        """What was submitted to Slurm: the controller's script and how to find it."""
+        return self.root / "slurm"
+
+    @property
+    def slurm_logs(self) -> Path:
+        """What Slurm's jobs said."""
+        return self.slurm / "logs"
+
+    @property
     def scratch(self) -> Path:
         """Work in progress; anything here without a living run is rubbish."""
         return self.root / ".scratch"

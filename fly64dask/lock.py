@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -31,18 +32,10 @@ def held_run(layout: RunLayout) -> Iterator[None]:
     Notes
     -----
     The kernel drops a lock with its process, so one of a dead process is never in the way.
-    The file stays: removing it would let two processes lock two files of one name.
+    Its holder may remove the file: who has locked one that is no longer there takes a new one.
     """
-    with storing(layout.lock_file):
-        descriptor = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = _locked(layout)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"run {layout.root}: another run is using it ({_holder(descriptor)})",
-                remedy="wait for it, or stop that process",
-            ) from error
         holder = json.dumps({"host": host_name(), "pid": os.getpid(), "since": utc_now()})
         with storing(layout.lock_file):
             os.ftruncate(descriptor, 0)
@@ -50,6 +43,26 @@ def held_run(layout: RunLayout) -> Iterator[None]:
         yield
         os.ftruncate(descriptor, 0)
     finally:
+        os.close(descriptor)
+
+
+def _locked(layout: RunLayout) -> int:
+    """Open and lock the file that has the name now."""
+    while True:
+        with storing(layout.lock_file):
+            descriptor = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise InputError(
+                f"run {layout.root}: another run is using it ({holder})",
+                remedy="wait for it, or stop that process",
+            ) from error
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), layout.lock_file.stat()):
+                return descriptor
         os.close(descriptor)
 
 

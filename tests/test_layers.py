@@ -61,6 +61,8 @@ slurm
 security
 access
 cluster
+slurm_keeper
+slurm_cluster
 driver
 repair
 doctor
@@ -78,10 +80,10 @@ OWNERS = {
     "zarr": {"dataset"},
     "ptychi": {"lsqml", "lsqml_state"},
     "torch": {"lsqml", "lsqml_state", "doctor"},
-    "dask": {"batch", "cluster"},
-    "distributed": {"supply", "batch", "cluster", "driver", "security", "access"},
+    "dask": {"batch", "cluster", "slurm_cluster"},
+    "distributed": {"slurm_cluster", "supply", "batch", "cluster", "driver", "security", "access"},
     "cryptography": {"security"},
-    "dask_jobqueue": {"cluster"},
+    "dask_jobqueue": {"slurm_cluster", "slurm_keeper"},
     "click": {"cli", "commands.common", "commands.data", "commands.doctor", "commands.inspect", "commands.run"},
     "rich": {"terminal"},
     "matplotlib": set(),

@@ -86,7 +86,12 @@ cluster_options = options(
         help="Local worker processes [default: one a GPU, or a core].",
     ),
     click.option(
-        "--cluster", "where", default="local", show_default=True, metavar="local|ADDRESS", help="Where cells run."
+        "--cluster",
+        "where",
+        default="local",
+        show_default=True,
+        metavar="local|ADDRESS|FILE",
+        help="Where cells run: here, at a Dask scheduler, or in Slurm jobs as a cluster file says.",
     ),
     click.option(
         "--listen",
