@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,9 @@ from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.outcome import CellOutcome
+from fly64dask.plan import plan_cells
 from fly64dask.publish import remove_leftover_files
-from fly64dask.runs import read_rows, write_manifest, write_run_study
+from fly64dask.runs import read_rows, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file
 from fly64dask.stopping import new_run_id, stop_earlier_runs
@@ -111,7 +112,7 @@ def run_study(
     read_inputs(study)
     with (
         _held(layout),
-        _placed(placement, study, layout, len(wanted), say) as (client, supply),
+        _placed(placement, study, layout, wanted, say) as (client, supply),
     ):
         say(f"dashboard: {client.dashboard_link}")
         run_id = new_run_id(layout)
@@ -120,6 +121,7 @@ def run_study(
             # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
             client.run(stop_earlier_runs, run_id)
         _clear_leftovers(layout)
+        write_dashboard(layout, client.scheduler_info(n_workers=0)["services"]["dashboard"])
         write_run_study(layout, study)
         with joinable(client, placement.access, layout.tls_directory) as command:
             if command is not None:
@@ -136,7 +138,7 @@ def run_study(
 
 @contextmanager
 def _placed(
-    placement: Placement, study: Study, layout: RunLayout, n_cells: int, say: Callable[[str], None]
+    placement: Placement, study: Study, layout: RunLayout, wanted: Sequence[Cell], say: Callable[[str], None]
 ) -> Iterator[tuple[Client, Supply]]:
     """Give a client of the cluster, and who sees to it that there are workers."""
     device = study.recipe.device
@@ -144,12 +146,13 @@ def _placed(
         # Where nobody uses Slurm, nobody waits for its modules.
         from fly64dask.slurm_cluster import slurm_cluster
 
-        with slurm_cluster(Path(placement.where), layout, device=device, n_cells=n_cells, say=say) as placed:
+        plan = plan_cells(study, read_inputs(study), wanted)
+        with slurm_cluster(Path(placement.where), layout, device=device, plan=plan, say=say) as placed:
             yield placed
         return
     with (
         connect(
-            placement.where, device=device, n_workers=placement.n_workers, n_cells=n_cells, access=placement.access
+            placement.where, device=device, n_workers=placement.n_workers, n_cells=len(wanted), access=placement.access
         ) as client,
         attendance(client, placement.patience_s) as supply,
     ):
@@ -169,6 +172,7 @@ def _held(layout: RunLayout) -> Iterator[None]:
         finally:
             shutil.rmtree(layout.scratch, ignore_errors=True)
             remove_certificates(layout.tls_directory)
+            layout.dashboard_file.unlink(missing_ok=True)
             if is_new and [path.name for path in layout.root.iterdir()] == [layout.lock_file.name]:
                 # The cluster could not be used: as if nothing had been asked.
                 layout.lock_file.unlink()

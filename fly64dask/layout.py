@@ -120,6 +120,31 @@ class RunLayout:
         return self.root / "slurm"
 
     @property
+    def submission_file(self) -> Path:
+        """The controller job that was submitted last."""
+        return self.slurm / "submission.json"
+
+    @property
+    def submitted_study(self) -> Path:
+        """What it runs."""
+        return self.slurm / "study.json"
+
+    @property
+    def submitted_cluster_file(self) -> Path:
+        """How it runs it."""
+        return self.slurm / "cluster.toml"
+
+    @property
+    def controller_script(self) -> Path:
+        """Its batch script."""
+        return self.slurm / "controller.sbatch"
+
+    @property
+    def dashboard_file(self) -> Path:
+        """Where the dashboard of the run under way is."""
+        return self.root / "dashboard.json"
+
+    @property
     def slurm_logs(self) -> Path:
         """What Slurm's jobs said."""
         return self.slurm / "logs"

@@ -49,6 +49,7 @@ BYTES_PER_PIXEL = 16
 BATCH_ARRAYS = 24
 OBJECT_ARRAYS = 24
 FIXED_BYTES = 25_000_000
+ENGINE_BYTES = 900_000_000  # an idle engine: torch and pty-chi, loaded
 
 
 def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tuple[PlannedCell, ...]:
@@ -89,7 +90,7 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
 def predicted_memory_bytes(
     n_exposures: int, diffraction_shape_px: tuple[int, int], object_shape_px: tuple[int, int], batch_size: int
 ) -> int:
-    """Predict what a cell takes beyond the 0.9 GB of an idle engine.
+    """Predict what a cell takes beyond the `ENGINE_BYTES` of an idle engine.
 
     Parameters
     ----------

@@ -15,9 +15,9 @@ from fly64dask.manifest import (
     make_skip_summary,
     row_from_record,
 )
-from fly64dask.provenance import utc_now
+from fly64dask.provenance import host_name, utc_now
 from fly64dask.record import read_record
-from fly64dask.study import Cell, Filters, Study, cells, digest
+from fly64dask.study import Cell, Filters, Frozen, Study, cells, digest
 
 
 def read_run_study(layout: RunLayout) -> Study:
@@ -51,6 +51,27 @@ def read_run_study(layout: RunLayout) -> Study:
 def write_run_study(layout: RunLayout, study: Study) -> None:
     """Store the resolved study with the run."""
     write_document(layout.study_file, study)
+
+
+class Dashboard(Frozen):
+    """Where the dashboard of the run under way listens: a port of a machine's loopback."""
+
+    host: str
+    port: int
+    since: str
+
+
+def write_dashboard(layout: RunLayout, port: int) -> None:
+    """Say where the dashboard of this process's run is."""
+    write_document(layout.dashboard_file, Dashboard(host=host_name(), port=port, since=utc_now()))
+
+
+def read_dashboard(layout: RunLayout) -> Dashboard | None:
+    """Where the dashboard of the run under way is; None if there is none, or the file is damaged."""
+    try:
+        return read_document(layout.dashboard_file, Dashboard, remedy="")
+    except (FileNotFoundError, IntegrityError):
+        return None
 
 
 def read_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:

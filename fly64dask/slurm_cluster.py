@@ -10,12 +10,12 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import dask
-from dask_jobqueue.slurm import SLURMCluster
+from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed import Client
 from distributed.security import Security
 
@@ -23,10 +23,12 @@ from fly64dask.attempt import ENDS_AT
 from fly64dask.cluster import DASHBOARD_LOCAL, KEEP_MEMORY, SCHEDULER_SETTINGS, SINGLE_THREAD, quieten_dask
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.layout import RunLayout
+from fly64dask.plan import ENGINE_BYTES, PlannedCell
 from fly64dask.security import published_certificates, read_certificates
 from fly64dask.slurm import cancel, jobs_named, refusal, refuse_without_slurm
-from fly64dask.slurm_file import SlurmFile, line_of, parse_slurm_file
+from fly64dask.slurm_file import SlurmFile, in_bytes, line_of, parse_slurm_file
 from fly64dask.slurm_keeper import Keeper, kept
+from fly64dask.study import Cell
 
 DEATH_TIMEOUT_S = 60
 POLL_S = 0.5
@@ -159,7 +161,7 @@ def prologue(site: SlurmFile) -> list[str]:
 
 @contextlib.contextmanager
 def slurm_cluster(
-    path: Path, layout: RunLayout, *, device: str, n_cells: int, say: Callable[[str], None]
+    path: Path, layout: RunLayout, *, device: str, plan: Sequence[PlannedCell], say: Callable[[str], None]
 ) -> Iterator[tuple[Client, Keeper]]:
     """Start a scheduler here and worker jobs on Slurm, for as long as the block lasts.
 
@@ -171,7 +173,7 @@ def slurm_cluster(
         The run, whose directory exists; temporary certificates and logs go there.
     device : "auto", "cpu" or "cuda"
         The recipe's.
-    n_cells : int
+    plan : sequence of PlannedCell
         Cells to run; never more jobs than that.
     say : callable
         Gets lines for a person.
@@ -192,12 +194,8 @@ def slurm_cluster(
     """
     site = read_slurm_file(path)
     refuse_without_slurm()
+    refuse_small_jobs(site, path, plan, device=device)
     quieten_dask()
-    if device == "cuda" and not site.workers.gpus:
-        raise InputError(
-            f"cluster file {_at(path, 'workers', 'gpus')}: workers have no GPU, and the recipe's device is cuda",
-            remedy="set gpus = 1 there, or give --device cpu",
-        )
     name = job_name(layout, "worker")
     cancel(list(jobs_named(name)))  # of a run that was killed
     settings = {
@@ -212,15 +210,15 @@ def slurm_cluster(
             SLURMCluster(**cluster_arguments(site, layout, security)) as cluster,
             Client(cluster) as client,
         ):
-            refuse_bad_script(path, cluster.job_script(), layout)
+            refuse_bad_script(path, cluster.job_script(), layout.slurm_logs / "worker.sbatch", section="workers")
             keeper = Keeper(
                 cluster,
                 job_name=name,
                 max_jobs=site.workers.max_jobs,
-                wanted=n_cells,
+                wanted=len(plan),
                 patience=site.patience,
                 remedy=f"read the newest {name}-*.err in {site.directories.logs or layout.slurm_logs}, then correct "
-                f"{_at(path, 'workers')} or {_at(path, 'environment')}",
+                f"{at_key(path, 'workers')} or {at_key(path, 'environment')}",
                 say=say,
             )
             with kept(keeper):
@@ -234,8 +232,61 @@ def slurm_cluster(
         cancel(list(jobs_named(name)))
 
 
-def refuse_bad_script(path: Path, script: str, layout: RunLayout) -> None:
-    """Ask Slurm whether it would take the worker jobs, before any is queued.
+def worker_script(site: SlurmFile, layout: RunLayout) -> str:
+    """Write a worker's job script as it will be, but for its name, the scheduler's address and certificates."""
+    arguments = cluster_arguments(site, layout, Security())
+    for name in ("security", "scheduler_options", "name"):
+        del arguments[name]
+    job = SLURMJob("tls://SCHEDULER", name="NAME", **arguments)
+    script: str = job.job_script()
+    return script
+
+
+def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], *, device: str) -> None:
+    """Compare what cells need with what jobs have, before anything is queued.
+
+    Parameters
+    ----------
+    site : SlurmFile
+        The cluster file.
+    path : Path
+        Where it is, for the message.
+    plan : sequence of PlannedCell
+        The cells that will run.
+    device : "auto", "cpu" or "cuda"
+        The recipe's.
+
+    Raises
+    ------
+    InputError
+        If the recipe wants a GPU and jobs have none.
+    ResourceError
+        If a cell needs more memory than a job, or its GPU, has.
+    """
+    jobs = site.workers
+    if device == "cuda" and not jobs.gpus:
+        raise InputError(
+            f"cluster file: workers have no GPU, and the recipe's device is cuda ({at_key(path, 'workers', 'gpus')})",
+            remedy="set gpus = 1 there, or give --device cpu",
+        )
+    on_gpu = jobs.gpus and device != "cpu"
+    key = "gpu_memory" if on_gpu else "memory"
+    size = jobs.gpu_memory if on_gpu else jobs.memory
+    needy = max(plan, key=lambda cell: cell.predicted_memory_bytes or 0, default=None)
+    if size is None or needy is None or needy.predicted_memory_bytes is None:
+        return
+    needed = needy.predicted_memory_bytes + ENGINE_BYTES
+    if needed > in_bytes(size):
+        name = Cell(dose=needy.dose, view=needy.view, split=needy.split).name
+        raise ResourceError(
+            f"slurm: cell {name} with {needy.n_kept} exposures needs about {needed / 1e9:.1f} GB, "
+            f"a job has {in_bytes(size) / 1e9:.1f} GB",
+            remedy=f"raise {at_key(path, 'workers', key)}, or lower the recipe's batch_size",
+        )
+
+
+def refuse_bad_script(path: Path, script: str, target: Path, *, section: str) -> None:
+    """Ask Slurm whether it would take a job, before any is queued.
 
     Parameters
     ----------
@@ -243,24 +294,25 @@ def refuse_bad_script(path: Path, script: str, layout: RunLayout) -> None:
         The cluster file, for the message.
     script : str
         The job script.
-    layout : RunLayout
-        The script is left in its directory of logs, for a person to look at.
+    target : Path
+        Where the script is left for a person to look at.
+    section : str
+        Of the cluster file that it comes from.
 
     Raises
     ------
     ResourceError
         With Slurm's words and the line to change.
     """
-    layout.slurm_logs.mkdir(parents=True, exist_ok=True)
-    target = layout.slurm_logs / "worker.sbatch"
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(script)
     said = refusal(target)
     if said is None:
         return
     key = next((key for word, key in REFUSED.items() if word in said.lower()), None)
     raise ResourceError(
-        f"slurm: the worker jobs would be refused: {said}",
-        remedy=f"correct {_at(path, 'workers', key) if key else _at(path, 'workers')}; the script is {target}",
+        f"slurm: the {section} job would be refused: {said}",
+        remedy=f"correct {at_key(path, section, key)}; the script is {target}",
     )
 
 
@@ -288,7 +340,7 @@ def refuse_bad_worker(client: Client, path: Path, *, needs_gpu: bool) -> None:
         checks = json.loads(said)["checks"]
     except ValueError:
         raise ResourceError(
-            f"{where} cannot run fly64dask: {said[-500:]}", remedy=f"correct {_at(path, 'environment')}"
+            f"{where} cannot run fly64dask: {said[-500:]}", remedy=f"correct {at_key(path, 'environment')}"
         ) from None
     bad = [
         f"{check['name']}: {check['found']}"
@@ -296,12 +348,13 @@ def refuse_bad_worker(client: Client, path: Path, *, needs_gpu: bool) -> None:
         if check["state"] == "failed" and (needs_gpu or check["name"] != "gpu")
     ]
     if bad:
-        raise ResourceError(f"{where}: {'; '.join(bad)}", remedy=f"correct {_at(path, 'environment')}")
+        raise ResourceError(f"{where}: {'; '.join(bad)}", remedy=f"correct {at_key(path, 'environment')}")
     gpu = next(check["found"] for check in checks if check["name"] == "gpu")
     if needs_gpu and gpu.startswith("none"):
         raise ResourceError(
             f"{where} has no GPU that torch can use, and the jobs ask for one",
-            remedy=f"correct {_at(path, 'workers', 'gpu_directive')}, {_at(path, 'environment')}, or give --device cpu",
+            remedy=f"correct {at_key(path, 'workers', 'gpu_directive')} or {at_key(path, 'environment')}; "
+            "or give --device cpu",
         )
 
 
@@ -337,8 +390,8 @@ def _certificates(site: SlurmFile, layout: RunLayout) -> Iterator[Security]:
         yield read_certificates(layout.tls_directory)
 
 
-def _at(path: Path, section: str, key: str | None = None) -> str:
-    """Where a key is in the cluster file, as a person looks for it."""
+def at_key(path: Path, section: str, key: str | None = None) -> str:
+    """Say where a key of the cluster file is, as a person looks for it."""
     line = line_of(path.read_text(encoding="utf-8"), section, key or "")
     place = f"[{section}]" + (f" {key}" if key else "")
     return f"{path}, line {line}, {place}" if line else f"{path}, {place}"

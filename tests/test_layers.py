@@ -63,6 +63,7 @@ access
 cluster
 slurm_keeper
 slurm_cluster
+controller
 driver
 repair
 doctor
@@ -72,6 +73,7 @@ commands.data
 commands.doctor
 commands.inspect
 commands.run
+commands.slurm
 cli
 """
 ORDER = [line.split()[0] for line in MAP.split("\n") if line]
@@ -84,7 +86,15 @@ OWNERS = {
     "distributed": {"slurm_cluster", "supply", "batch", "cluster", "driver", "security", "access"},
     "cryptography": {"security"},
     "dask_jobqueue": {"slurm_cluster", "slurm_keeper"},
-    "click": {"cli", "commands.common", "commands.data", "commands.doctor", "commands.inspect", "commands.run"},
+    "click": {
+        "cli",
+        "commands.common",
+        "commands.data",
+        "commands.doctor",
+        "commands.inspect",
+        "commands.run",
+        "commands.slurm",
+    },
     "rich": {"terminal"},
     "matplotlib": set(),
 }

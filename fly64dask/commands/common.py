@@ -137,7 +137,7 @@ def load_study(path: Path) -> Study:
     Parameters
     ----------
     path : Path
-        TOML file.
+        TOML file; or the JSON file of a run directory.
 
     Returns
     -------
@@ -152,6 +152,11 @@ def load_study(path: Path) -> Study:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"read study {path}: {error}", remedy="give a TOML file in UTF-8") from error
+    if path.suffix == ".json":
+        # As a run directory keeps it: checked, with its digest and absolute paths.
+        from fly64dask.documents import read_document
+
+        return read_document(path, Study, remedy="give the study's TOML file")
     study = parse_study(text, origin=str(path))
     if study.source.kind == "synthetic":
         return study

@@ -1,0 +1,107 @@
+"""`fly64dask submit`, `attach` and `cancel`: a run as jobs of a Slurm cluster -> started, followed, ended."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fly64dask.commands.common import (
+    device_option,
+    example,
+    filter_options,
+    json_option,
+    load_study,
+    on_device,
+    out_option,
+    print_json,
+    run_argument,
+    study_argument,
+    without_links,
+)
+from fly64dask.study import Filters, cells, skip_reasons
+
+
+@click.command(epilog=example("fly64dask submit data/demo.toml --out runs/demo --cluster cluster/slurm.toml"))
+@study_argument
+@out_option
+@click.option(
+    "--cluster",
+    "cluster_file",
+    required=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Cluster file, such as cluster/slurm.toml.",
+)
+@filter_options
+@device_option
+@click.option("--allow-missing", is_flag=True, help="Cells that cannot be selected do not turn the exit code.")
+@click.option("--dry-run", is_flag=True, help="Check everything, print the job scripts, submit nothing.")
+@json_option
+def submit(
+    study_file: Path,
+    out: Path,
+    cluster_file: Path,
+    dose: tuple[Any, ...],
+    view: tuple[str, ...],
+    split: tuple[str, ...],
+    gridsize: tuple[int, ...],
+    device: str | None,
+    allow_missing: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Submit a study to Slurm and return at once.
+
+    A controller job holds the scheduler and starts worker jobs; it goes on when you log out.
+    """
+    from fly64dask.controller import preview, submit_run
+    from fly64dask.inputs import read_inputs
+    from fly64dask.layout import RunLayout
+
+    study = on_device(load_study(study_file), device)
+    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize)
+    left_out = skip_reasons(study, filters)
+    wanted = [cell for cell in cells(study) if cell not in left_out]
+    layout = RunLayout(without_links(out))
+    options = [
+        word
+        for key, values in (("dose", dose), ("view", view), ("split", split))
+        for v in values
+        for word in (f"--{key}", str(v))
+    ]
+    options += [word for size in gridsize for word in ("--gridsize", str(size))]
+    options += ["--allow-missing"] if allow_missing else []
+    inputs = read_inputs(study)
+    if dry_run:
+        for name, script in preview(study, inputs, wanted, layout, cluster_file, options).items():
+            click.secho(f"# {name}", bold=True)
+            click.echo(script)
+        return
+    submission = submit_run(study, inputs, wanted, layout, cluster_file, options)
+    if as_json:
+        print_json(submission.model_dump(mode="json"))
+        return
+    click.echo(f"submitted: job {submission.job_id}, {len(wanted)} cells")
+    click.echo(f"follow:    fly64dask attach {click.format_filename(out)}")
+    click.echo(f"stop:      fly64dask cancel {click.format_filename(out)}")
+
+
+@click.command(epilog=example("fly64dask cancel runs/demo"))
+@run_argument
+def cancel(run_directory: Path) -> None:
+    """End a submitted run: controller and workers. What is committed stays; submit again to continue."""
+    from fly64dask.controller import cancel_run
+    from fly64dask.layout import RunLayout
+
+    n_jobs = cancel_run(RunLayout(without_links(run_directory)))
+    click.echo(f"{n_jobs} jobs cancelled, none is left" if n_jobs else "no job of this run waits or runs")
+
+
+@click.command(epilog=example("fly64dask attach runs/demo"))
+@run_argument
+def attach(run_directory: Path) -> None:
+    """Follow a submitted run from anywhere on the shared file system, until it ends."""
+    raise NotImplementedError(run_directory, sys)

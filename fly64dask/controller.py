@@ -1,0 +1,310 @@
+"""A study and a cluster file -> a controller job that runs it; a run directory -> its controller, followed or ended."""
+
+from __future__ import annotations
+
+import getpass
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fly64dask.documents import read_document, write_document
+from fly64dask.errors import InputError, ResourceError
+from fly64dask.inputs import ScanInputs
+from fly64dask.layout import RunLayout
+from fly64dask.plan import plan_cells
+from fly64dask.provenance import host_name, utc_now
+from fly64dask.publish import publish_bytes
+from fly64dask.slurm import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
+from fly64dask.slurm_cluster import (
+    job_name,
+    read_slurm_file,
+    refuse_bad_script,
+    refuse_small_jobs,
+    worker_script,
+)
+from fly64dask.slurm_file import Controller, SlurmFile, Workers, in_bytes
+from fly64dask.study import Cell, Frozen, Study
+
+ROLES = ("controller", "worker")
+# Seconds before its wall time at which Slurm tells the controller to stop in order.
+WARNING_S = 120
+ORDERLY_S, HARD_S = 60.0, 60.0
+
+
+class Submission(Frozen):
+    """What was submitted for a run, and from where."""
+
+    job_id: str
+    submitted_at: str
+    host: str
+    user: str
+    command: tuple[str, ...]
+
+
+def submit_run(
+    study: Study,
+    inputs: ScanInputs,
+    wanted: Sequence[Cell],
+    layout: RunLayout,
+    cluster_file: Path,
+    options: Sequence[str],
+) -> Submission:
+    """Submit a controller job for a run; returns at once.
+
+    Parameters
+    ----------
+    study : Study
+        The study, its paths resolved; a copy goes into the run directory.
+    inputs : ScanInputs
+        Of the study.
+    wanted : sequence of Cell
+        Cells that will run.
+    layout : RunLayout
+        The run directory; made if missing, continued if not.
+    cluster_file : Path
+        How the site wants its jobs; a copy goes into the run directory.
+    options : sequence of str
+        Further words of `fly64dask run`: filters, device.
+
+    Returns
+    -------
+    Submission
+
+    Raises
+    ------
+    InputError
+        If the run has a controller already, or the cluster file cannot be used.
+    ResourceError
+        If a cell needs more memory than a job has, or Slurm refuses a job.
+    """
+    site = read_slurm_file(cluster_file)
+    refuse_without_slurm()
+    _refuse_second(layout)
+    scripts = preview(study, inputs, wanted, layout, cluster_file, options)
+    layout.slurm_logs.mkdir(parents=True, exist_ok=True)
+    write_document(layout.submitted_study, study)
+    _write(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
+    _write(layout.controller_script, scripts["controller"])
+    refuse_bad_script(cluster_file, scripts["worker"], layout.slurm_logs / "worker.sbatch", section="workers")
+    refuse_bad_script(cluster_file, scripts["controller"], layout.controller_script, section="controller")
+    submission = Submission(
+        job_id=submit(layout.controller_script),
+        submitted_at=utc_now(),
+        host=host_name(),
+        user=getpass.getuser(),
+        command=_command(site, layout, options),
+    )
+    write_document(layout.submission_file, submission)
+    return submission
+
+
+def preview(
+    study: Study,
+    inputs: ScanInputs,
+    wanted: Sequence[Cell],
+    layout: RunLayout,
+    cluster_file: Path,
+    options: Sequence[str],
+) -> dict[str, str]:
+    """Check a submission as far as that goes without Slurm, and show its job scripts.
+
+    Parameters
+    ----------
+    study, inputs, wanted, layout, cluster_file, options
+        As of `submit_run`.
+
+    Returns
+    -------
+    dict of str to str
+        The scripts of the `controller` and of a `worker`.
+
+    Raises
+    ------
+    InputError
+        If the cluster file cannot be used for this study.
+    ResourceError
+        If a cell needs more memory than a job has.
+    """
+    site = read_slurm_file(cluster_file)
+    refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, wanted), device=study.recipe.device)
+    return {
+        "controller": controller_script(site, cluster_file, layout, options),
+        "worker": worker_script(site, layout),
+    }
+
+
+def controller_script(site: SlurmFile, cluster_file: Path, layout: RunLayout, options: Sequence[str]) -> str:
+    """Fill in the controller's template.
+
+    Parameters
+    ----------
+    site : SlurmFile
+        The cluster file.
+    cluster_file : Path
+        Where it is: the template is looked for beside it.
+    layout : RunLayout
+        The run.
+    options : sequence of str
+        Further words of `fly64dask run`.
+
+    Returns
+    -------
+    str
+        A batch script.
+
+    Raises
+    ------
+    InputError
+        If there is no template.
+    """
+    template = cluster_file.parent / site.controller.template
+    try:
+        text = template.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cluster file {cluster_file}: cannot read the controller's template {template} ({error.strerror})",
+            remedy="copy cluster/controller.sbatch there, or name yours as controller.template",
+        ) from error
+    setup = [*site.environment.setup]
+    if site.environment.unset_proxies:
+        setup.append("unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY")
+    filled = {
+        "DIRECTIVES": "\n".join(f"#SBATCH {line}" for line in _directives(site.controller, site.workers, layout)),
+        "SETUP": "\n".join(setup),
+        "WORKERS": job_name(layout, "worker"),
+        "COMMAND": shlex.join(_command(site, layout, options)),
+    }
+    for name, value in filled.items():
+        text = text.replace(f"@{name}@", value)
+    return text
+
+
+def find_controller(layout: RunLayout) -> Job | None:
+    """The run's controller job as Slurm knows it; None if it has none that waits or runs."""
+    return next(iter(jobs_named(job_name(layout, "controller")).values()), None)
+
+
+def read_submission(layout: RunLayout) -> Submission:
+    """Read what was submitted for a run.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+
+    Returns
+    -------
+    Submission
+
+    Raises
+    ------
+    InputError
+        If nothing was.
+    """
+    try:
+        return read_document(layout.submission_file, Submission, remedy="submit the study again")
+    except FileNotFoundError as error:
+        raise InputError(
+            f"run {layout.root}: nothing was submitted for it", remedy="use `fly64dask submit`, or `fly64dask status`"
+        ) from error
+
+
+def cancel_run(layout: RunLayout) -> int:
+    """End a run's controller and workers: in order first, then hard.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+
+    Returns
+    -------
+    int
+        How many jobs there were.
+
+    Raises
+    ------
+    ResourceError
+        If jobs are left.
+    """
+    refuse_without_slurm()
+    names = [job_name(layout, role) for role in ROLES]
+    found = jobs_named(*names)
+    controllers = [job_id for job_id, job in found.items() if job.name == names[0]]
+    running = [job_id for job_id in controllers if found[job_id].state == "RUNNING"]
+    cancel([job_id for job_id in controllers if job_id not in running])
+    cancel(running, signal="TERM")
+    # The driver lets running cells write down that they were interrupted, and ends its workers.
+    left = wait_until_gone(names, ORDERLY_S if running else 0.0)
+    cancel(list(left))
+    left = wait_until_gone(names, HARD_S)
+    if left:
+        raise ResourceError(
+            f"slurm: jobs {', '.join(left)} of {layout.root} are still there {HARD_S:g} s after scancel",
+            remedy="see `squeue --me`; a node may be down",
+        )
+    return len(found)
+
+
+def _command(site: SlurmFile, layout: RunLayout, options: Sequence[str]) -> tuple[str, ...]:
+    python = site.environment.python or sys.executable
+    files = (str(layout.submitted_study), "--out", str(layout.root), "--cluster", str(layout.submitted_cluster_file))
+    return (python, "-u", "-m", "fly64dask", "run", *files, *options)
+
+
+def _directives(controller: Controller, workers: Workers, layout: RunLayout) -> list[str]:
+    """What Slurm is asked for, less what the site forbids."""
+    name = job_name(layout, "controller")
+    queue, account = controller.queue or workers.queue, controller.account or workers.account
+    lines = [
+        f"--job-name={name}",
+        *([f"--partition={queue}"] if queue else []),
+        *([f"--account={account}"] if account else []),
+        "--nodes=1",
+        "--ntasks=1",
+        f"--cpus-per-task={controller.cpus}",
+        f"--mem={math.ceil(in_bytes(controller.memory) / 2**20)}M",
+        f"--time={controller.walltime}",
+        f"--output={layout.slurm_logs}/controller-%j.log",
+        "--open-mode=append",
+        "--requeue",
+        f"--signal=B:USR1@{WARNING_S}",
+    ]
+    kept = [line for line in lines if not any(word in line for word in controller.skip_directives)]
+    return kept + list(controller.extra_directives)
+
+
+def _write(path: Path, text: str) -> None:
+    publish_bytes(path, lambda stream: stream.write(text.encode()))
+
+
+def _refuse_second(layout: RunLayout) -> None:
+    job = find_controller(layout)
+    if job is not None:
+        raise InputError(
+            f"run {layout.root}: controller job {job.job_id} is {job.state.lower()} already",
+            remedy="follow it with `fly64dask attach`, or end it with `fly64dask cancel`",
+        )
+
+
+def tunnel_command(node: str, port: int, *, login: str | None = None) -> str:
+    """Say how to bring a dashboard on a node's loopback to a browser elsewhere.
+
+    Parameters
+    ----------
+    node : str
+        Where the scheduler runs.
+    port : int
+        Of its dashboard, on loopback.
+    login : str, optional
+        Host by which the node is reached.
+
+    Returns
+    -------
+    str
+        A shell command.
+    """
+    jump = ("-J", f"{getpass.getuser()}@{login}") if login and login != node else ()
+    return shlex.join(["ssh", "-N", *jump, "-L", f"8787:127.0.0.1:{port}", f"{getpass.getuser()}@{node}"])
