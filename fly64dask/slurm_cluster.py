@@ -309,10 +309,10 @@ def refuse_bad_script(path: Path, script: str, target: Path, *, section: str) ->
     said = refusal(target)
     if said is None:
         return
-    key = next((key for word, key in REFUSED.items() if word in said.lower()), None)
+    keys = next((keys for word, keys in REFUSED.items() if word in said.lower()), (None,))
+    places = " or ".join(at_key(path, section, key) for key in keys)
     raise ResourceError(
-        f"slurm: the {section} job would be refused: {said}",
-        remedy=f"correct {at_key(path, section, key)}; the script is {target}",
+        f"slurm: the {section} job would be refused: {said}", remedy=f"correct {places}; the script is {target}"
     )
 
 
@@ -366,17 +366,17 @@ def _doctor() -> str:
     return done.stdout or done.stderr
 
 
-# What Slurm says of a refused job -> the key of the cluster file that it is about.
+# What Slurm says of a refused job -> the keys of the cluster file that it may be about.
 REFUSED = {
-    "partition": "queue",
-    "account": "account",
-    "time limit": "walltime",
-    "timelimit": "walltime",
-    "memory": "memory",
-    "generic resource": "gpu_directive",
-    "gres": "gpu_directive",
-    "node configuration": "gpu_directive",
-    "cpu": "cpus",
+    "partition": ("queue",),
+    "account": ("account",),
+    "time limit": ("walltime",),
+    "timelimit": ("walltime",),
+    "generic resource": ("gpu_directive",),
+    "gres": ("gpu_directive",),
+    "memory": ("memory",),
+    "node configuration": ("memory", "cpus", "gpu_directive"),
+    "cpu": ("cpus",),
 }
 
 

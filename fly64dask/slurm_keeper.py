@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from distributed.core import Status
+
 from fly64dask.errors import ResourceError
 from fly64dask.slurm import Job, cancel, how_it_ended, jobs_named
 
@@ -173,7 +175,9 @@ class Keeper:
         try:
             await cluster._correct_state()
         except RuntimeError as error:
-            for name in [name for name, job in cluster.workers.items() if job.job_id is None]:
+            for name, job in [(name, job) for name, job in cluster.workers.items() if job.job_id is None]:
+                # Else the cluster, when it closes, takes it for one that still starts.
+                job.status = Status.failed
                 del cluster.workers[name]
             said = re.search(r"stderr:\s*(.+?)\s*$", str(error), re.DOTALL)
             return " ".join((said[1] if said else str(error)).split())

@@ -83,7 +83,7 @@ OWNERS = {
     "ptychi": {"lsqml", "lsqml_state"},
     "torch": {"lsqml", "lsqml_state", "doctor"},
     "dask": {"batch", "cluster", "slurm_cluster"},
-    "distributed": {"slurm_cluster", "supply", "batch", "cluster", "driver", "security", "access"},
+    "distributed": {"slurm_cluster", "slurm_keeper", "supply", "batch", "cluster", "driver", "security", "access"},
     "cryptography": {"security"},
     "dask_jobqueue": {"slurm_cluster", "slurm_keeper"},
     "click": {

@@ -1,0 +1,367 @@
+"""Runs on a real Slurm of two nodes: whatever happens to jobs, the manifest is full and no job is left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import tiny
+from faulty_engine import EPOCH_S, FOLDER
+from slurm_lab import missing_daemons, slurm_lab
+
+from fly64dask.layout import RunLayout
+from fly64dask.runs import read_run_study
+from fly64dask.verify import verify_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.slurm]
+
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
+SITE = """
+schema_version = 1
+[workers]
+walltime = "{walltime}"
+memory = "1500MB"
+gpus = 1
+max_jobs = 2
+[controller]
+memory = "1GB"
+[network]
+interface = "lo"
+[patience]
+retry_s = 1
+failures_in_a_row = 3
+"""
+# 8 cells that an engine without torch does in about 2 s each, and 4 that no engine can.
+STUDY = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 20").replace(
+    "[source]", "checkpoints = {min_seconds = 0}\n[source]"
+)
+N_CELLS, N_DEGENERATE = 12, 4
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    missing = missing_daemons()
+    if missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI needs Slurm: {', '.join(missing)} not found")
+        pytest.skip(f"no Slurm here: {', '.join(missing)} not found")
+    with slurm_lab(tmp_path_factory.mktemp("slurm") / "lab") as conf:
+        yield {"SLURM_CONF": str(conf)}
+
+
+class Site:
+    """A folder with a study and a cluster file, and the commands of a person there."""
+
+    def __init__(self, folder: Path, lab: dict[str, str], walltime: str = "00:10:00") -> None:
+        self.folder = folder
+        self.out = folder / "run"
+        self.study = folder / "tiny.toml"
+        self.study.write_text(STUDY)
+        self.cluster = folder / "site.toml"
+        self.cluster.write_text(SITE.format(walltime=walltime))
+        shutil.copy(ROOT / "cluster" / "controller.sbatch", folder)
+        (folder / "faults.json").write_text("{}")
+        self.environment = {
+            **os.environ,
+            **lab,
+            FOLDER: str(folder),
+            EPOCH_S: "0.1",
+            "PYTHONPATH": f"{TESTS}:{ROOT}",
+            "JAX_PLATFORMS": "cpu",
+        }
+
+    def call(self, *command: object, check: bool = True) -> str:
+        done = subprocess.run(
+            [*map(str, command)], env=self.environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+    def fly64dask(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "fly64dask", *map(str, arguments)],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Run it with the engine of the tests, with the driver here and workers in Slurm jobs."""
+        with (self.folder / "stderr").open("wb") as stderr:
+            return subprocess.Popen(
+                [sys.executable, TESTS / "run_with_faulty_engine.py", self.study, self.out, self.cluster],
+                env=self.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+
+    def jobs(self, states: str = "all") -> list[str]:
+        return self.call("squeue", "--noheader", "--me", f"--states={states}", "--format=%i %T %j").splitlines()
+
+    def left(self) -> list[str]:
+        """Jobs that wait or run; one that was cancelled takes a moment to go."""
+        within(30, lambda: not self.call("squeue", "--noheader", "--me"))
+        return self.call("squeue", "--noheader", "--me").splitlines()
+
+    def rows(self) -> dict[tuple[float, str, str], dict[str, object]]:
+        manifest = json.loads((self.out / "reconstruction_manifest.json").read_text())
+        return {(row["dose"], row["view"], row["split"]): row for row in manifest["execution_results"]}
+
+    def records(self) -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in self.out.glob("dose_*/*/*/record.json")}
+
+    def running_worker(self) -> str:
+        """Id of a worker job whose cell is under way."""
+        found = []
+
+        def look() -> bool:
+            for line in self.jobs("running"):
+                job_id, _, name = line.split()
+                logs = list(self.out.glob("journal/**/*.log"))
+                if name.endswith("-worker") and any(path.read_text().count(" started ") for path in logs):
+                    found.append(job_id)
+            return bool(found)
+
+        assert within(60, look) == []
+        time.sleep(1.0)  # into an epoch
+        return found[0]
+
+
+def within(seconds: float, done) -> list[str] | None:
+    """Wait until something holds; gives an empty list, or None if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if done():
+            return []
+        time.sleep(0.2)
+    return None
+
+
+def assert_whole(site: Site) -> None:
+    """The full manifest: all cells completed but those that no engine can do."""
+    kinds = [row.get("failure_kind") for row in site.rows().values()]
+    assert len(kinds) == N_CELLS
+    assert sorted(filter(None, kinds)) == ["degenerate_scan"] * N_DEGENERATE
+    layout = RunLayout(site.out)
+    assert verify_run(read_run_study(layout), layout) == ()
+
+
+@pytest.fixture
+def site(tmp_path, lab):
+    made = Site(tmp_path, lab)
+    yield made
+    subprocess.run(["scancel", "--quiet", "--me"], env=made.environment, check=False)
+    assert made.left() == []
+
+
+def test_submit_runs_the_demo_to_18_records_on_two_nodes(site):
+    out = site.folder / "demo"
+    said = site.fly64dask(
+        *("submit", ROOT / "data" / "demo.toml", "--out", out, "--cluster", site.cluster, "--device", "cpu", "--json")
+    )
+    assert said.returncode == 0, said.stderr
+    job_id = json.loads(said.stdout)["job_id"]
+    assert within(600, lambda: ended(site, job_id)) == []
+    manifest = json.loads((out / "reconstruction_manifest.json").read_text())
+    assert [row["state"] for row in manifest["execution_results"]] == ["completed"] * 18
+    workers = site.call("squeue", "--noheader", "--me", "--states=all", "--format=%j %N %b").splitlines()
+    mine = [line.split() for line in workers if line.startswith(job_prefix(out))]
+    assert {node for name, node, _ in mine if name.endswith("-worker")} == {"n0", "n1"}
+    assert {gres for name, _, gres in mine if name.endswith("-worker")} == {"gres:gpu:1"}
+    assert "ExitCode=0:0" in site.call("scontrol", "show", "job", job_id)
+    assert site.left() == []
+
+
+def job_prefix(out: Path) -> str:
+    return f"fly64-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
+
+
+def test_run_replaces_a_busy_worker_that_was_cancelled(site):
+    process = site.start()
+    victim = site.running_worker()
+    before = site.records()
+    site.call("scancel", victim)
+    assert process.wait(timeout=300) == 1
+    assert_whole(site)
+    assert {path: site.records()[path] for path in before} == before
+    assert site.left() == []
+
+
+def test_run_replaces_a_job_that_was_cancelled_while_it_waited(site):
+    # Two jobs of all GPUs leave room for none of the run's.
+    blockers = [
+        site.call("sbatch", "--parsable", "--gres=gpu:2", "--nodes=1", "--wrap=sleep 300").strip() for _ in "ab"
+    ]
+    process = site.start()
+    assert within(60, lambda: len(site.jobs("pending")) == 2) == []
+    for line in site.jobs("pending"):
+        site.call("scancel", line.split()[0])
+    assert within(60, lambda: len(site.jobs("pending")) == 2) == []
+    site.call("scancel", *blockers)
+    assert process.wait(timeout=300) == 1
+    assert_whole(site)
+    assert site.left() == []
+
+
+def failing_sbatch(site: Site, n_times: int) -> None:
+    """Put a command before Slurm's that fails for the first n jobs, counted on disk."""
+    folder = site.folder / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(
+        "#!/bin/sh\n"
+        f'for word; do [ "$word" = --test-only ] && exec {shutil.which("sbatch")} "$@"; done\n'
+        f"echo call >> {site.folder}/calls\n"
+        f"if [ $(wc -l < {site.folder}/calls) -le {n_times} ]; then\n"
+        "  echo 'sbatch: error: Batch job submission failed: Socket timed out' >&2; exit 1\n"
+        "fi\n"
+        f'exec {shutil.which("sbatch")} "$@"\n'
+    )
+    (folder / "sbatch").chmod(0o755)
+    site.environment["PATH"] = f"{folder}:{site.environment['PATH']}"
+
+
+def test_run_submits_again_after_sbatch_failed(site):
+    failing_sbatch(site, 2)
+    assert site.start().wait(timeout=300) == 1
+    assert_whole(site)
+    assert len((site.folder / "calls").read_text().splitlines()) >= 3
+
+
+def test_run_gives_up_with_what_slurm_said_when_sbatch_fails_always(site):
+    failing_sbatch(site, 1000)
+    done = site.fly64dask("run", site.study, "--out", site.out, "--cluster", site.cluster)
+    assert done.returncode == 2
+    assert "3 worker jobs in a row failed" in done.stderr
+    assert "Socket timed out" in done.stderr
+    assert f"{site.cluster}, line 3, [workers]" in done.stderr
+
+
+def test_run_gives_up_when_workers_die_in_their_prologue(site):
+    site.cluster.write_text(site.cluster.read_text() + '[environment]\nsetup = ["exit 7"]\n')
+    done = site.fly64dask("run", site.study, "--out", site.out, "--cluster", site.cluster)
+    assert done.returncode == 2
+    assert "ended before its worker reached the run (FAILED, NonZeroExitCode, exit code 7:0)" in done.stderr
+    assert "[environment]" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ("gpus = 1", 'gpus = 1\nqueue = "absent"', "line 7, [workers] queue"),
+        ("gpus = 1", 'gpus = 1\ngpu_directive = "--gres=gpu:9"', "line 7, [workers] gpu_directive"),
+        ('memory = "1500MB"', 'memory = "900GB"', "line 5, [workers] memory"),
+    ],
+)
+def test_submit_names_the_line_that_slurm_refuses_and_queues_nothing(site, old, new, wanted):
+    site.cluster.write_text(site.cluster.read_text().replace(old, new))
+    done = site.fly64dask("submit", site.study, "--out", site.out, "--cluster", site.cluster)
+    assert done.returncode == 2
+    assert f"{site.cluster}, {wanted}" in done.stderr
+    assert site.jobs("pending,running") == []
+
+
+def test_submit_refuses_a_run_that_has_a_controller(site):
+    arguments = ("submit", site.study, "--out", site.out, "--cluster", site.cluster)
+    assert site.fly64dask(*arguments).returncode == 0
+    second = site.fly64dask(*arguments)
+    assert second.returncode == 2
+    assert "controller job" in second.stderr
+    assert site.fly64dask("cancel", site.out).returncode == 0
+
+
+def test_cells_go_on_after_the_wall_time(site):
+    """Slurm ends jobs up to half a minute after their minute; no cell of 100 s fits into one."""
+    site.cluster.write_text(SITE.format(walltime="00:01:00"))
+    site.study.write_text(STUDY.replace("[1e4, 1e5]", "[1e4]").replace("n_epochs = 20", "n_epochs = 1000"))
+    assert site.start().wait(timeout=800) == 1
+    kinds = [row.get("failure_kind") for row in site.rows().values()]
+    assert len(kinds) == N_CELLS // 2
+    assert sorted(filter(None, kinds)) == ["degenerate_scan"] * (N_DEGENERATE // 2)
+    assert "TIMEOUT" in site.call("squeue", "--noheader", "--me", "--states=all", "--format=%T")
+    resumed = [json.loads(text)["resumed_from_epoch"] for text in site.records().values() if b"resumed_from" in text]
+    assert resumed
+    assert site.left() == []
+
+
+def submitted(site: Site) -> str:
+    """Submit it with pty-chi; gives the controller's job once cells are under way."""
+    done = site.fly64dask(
+        "submit", site.study, "--out", site.out, "--cluster", site.cluster, "--device", "cpu", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert within(120, lambda: site.records()) == []
+    return str(json.loads(done.stdout)["job_id"])
+
+
+def driver_of(site: Site) -> psutil.Process:
+    (found,) = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "fly64dask" in (words := process.info["cmdline"] or []) and "run" in words and str(site.out) in words
+    ]
+    return found
+
+
+def ended(site: Site, job_id: str) -> bool:
+    state = site.call("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T").strip()
+    return state in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+
+
+def test_a_controller_whose_driver_was_killed_goes_on(site):
+    job_id = submitted(site)
+    before = site.records()
+    driver_of(site).send_signal(signal.SIGKILL)
+    assert within(300, lambda: ended(site, job_id)) == []
+    assert_whole(site)
+    assert {path: site.records()[path] for path in before} == before
+    assert site.left() == []
+
+
+def test_a_controller_that_was_killed_and_requeued_goes_on(site):
+    job_id = submitted(site)
+    before = site.records()
+    driver = driver_of(site)
+    shell = driver.parent()
+    shell.kill()
+    driver.kill()
+    site.call("scontrol", "requeue", job_id)
+    # Slurm holds a requeued job for two minutes.
+    assert within(60, lambda: any(line.split()[:2] == [job_id, "PENDING"] for line in site.jobs("pending"))) == []
+    site.call("scontrol", "update", f"jobid={job_id}", "starttime=now")
+    assert within(300, lambda: ended(site, job_id)) == []
+    assert_whole(site)
+    assert {path: site.records()[path] for path in before} == before
+    assert site.left() == []
+
+
+def test_cancel_ends_controller_and_workers(site):
+    submitted(site)
+    done = site.fly64dask("cancel", site.out)
+    assert done.returncode == 0, done.stderr
+    assert "none is left" in done.stdout
+    assert site.left() == []
+
+
+def test_nothing_but_tls_listens_beyond_loopback(site):
+    """Here all of it is on loopback; what matters is that dashboards are, whatever the interface."""
+    process = site.start()
+    site.running_worker()
+    links = json.loads((site.out / "dashboard.json").read_text())
+    assert links["port"] in {
+        connection.laddr.port
+        for connection in psutil.Process(process.pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip == "127.0.0.1"
+    }
+    assert process.wait(timeout=300) == 1

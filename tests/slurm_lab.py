@@ -1,0 +1,154 @@
+"""A real Slurm of two nodes on this machine: its own daemons, ports and folder, loopback only, nothing under /etc."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
+NODES = ("n0", "n1")
+# A GPU must be a character device that exists: then --gres=gpu:1 works and CUDA_VISIBLE_DEVICES is set.
+DEVICES = ("/dev/null", "/dev/zero")
+
+
+def missing_daemons() -> list[str]:
+    """What of Slurm is not installed here."""
+    return [name for name in DAEMONS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+
+
+@contextmanager
+def slurm_lab(folder: Path) -> Iterator[Path]:
+    """Run a Slurm for as long as the block lasts; gives its slurm.conf."""
+    for name in ("munge", "state", "log", *(f"spool/{node}" for node in NODES)):
+        (folder / name).mkdir(parents=True)
+    (folder / "munge").chmod(0o700)
+    conf = folder / "slurm.conf"
+    conf.write_text(_configuration(folder))
+    (folder / "gres.conf").write_text(
+        "".join(f"NodeName={node} Name=gpu File={device}\n" for node in NODES for device in DEVICES)
+    )
+    environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin"}
+    try:
+        _start_daemons(folder, conf, environment)
+        _wait_until_idle(folder, environment)
+        yield conf
+    finally:
+        _stop(folder, environment)
+
+
+def _start_daemons(folder: Path, conf: Path, environment: dict[str, str]) -> None:
+    key = folder / "munge" / "munge.key"
+    key.write_bytes(secrets.token_bytes(1024))
+    key.chmod(0o600)
+    munge = [f"--key-file={key}", f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid"]
+    munge += [f"--log-file={folder}/munge/munged.log", f"--seed-file={folder}/munge/munged.seed"]
+    # Test folders are private, which munged does not like without --force.
+    commands = [["munged", "--force", *munge], ["slurmctld", "-f", str(conf)]]
+    commands += [["slurmd", "-N", node, "-f", str(conf)] for node in NODES]
+    for command in commands:
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+
+
+def _wait_until_idle(folder: Path, environment: dict[str, str]) -> None:
+    for _ in range(300):
+        states = subprocess.run(
+            ["sinfo", "--noheader", "--Node", "--format=%t"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout.split()
+        if states == ["idle"] * len(NODES):
+            return
+        time.sleep(0.1)
+    logs = "\n".join(path.read_text()[-2000:] for path in (folder / "log").iterdir())
+    raise RuntimeError(f"Slurm did not come up: {states}\n{logs}")
+
+
+def _stop(folder: Path, environment: dict[str, str]) -> None:
+    """Jobs before daemons: their steps would outlive these."""
+    subprocess.run(["scancel", "--quiet", "--me"], env=environment, check=False, capture_output=True, timeout=60)
+    for _ in range(300):
+        left = subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, check=False, timeout=60)
+        if not left.stdout.strip():
+            break
+        time.sleep(0.1)
+    for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
+        file = folder / f"{name}.pid"
+        if file.exists() and file.read_text().strip():
+            pid = int(file.read_text())
+            subprocess.run(["kill", str(pid)], check=False, capture_output=True)
+            for _ in range(100):
+                if not _lives(pid):
+                    break
+                time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _configuration(folder: Path) -> str:
+    host = socket.gethostname().split(".")[0]
+    ports = _free_ports(1 + len(NODES))
+    nodes = "\n".join(
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 Boards=1 SocketsPerBoard=1 "
+        f"CoresPerSocket=4 ThreadsPerCore=1 RealMemory=16000 Gres=gpu:{len(DEVICES)} State=UNKNOWN"
+        for node, port in zip(NODES, ports[1:], strict=True)
+    )
+    return f"""\
+ClusterName=lab
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ports[0]}
+SlurmUser={getpass.getuser()}
+SlurmdUser={getpass.getuser()}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool/%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/log/slurmctld.log
+SlurmdLogFile={folder}/log/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0,batch_sched_delay=0
+MpiDefault=none
+ReturnToService=2
+SlurmdParameters=config_overrides
+KillWait=5
+MinJobAge=600
+GresTypes=gpu
+DefMemPerCPU=500
+{nodes}
+PartitionName=debug Nodes=n[0-{len(NODES) - 1}] Default=YES MaxTime=INFINITE DefaultTime=01:00:00 State=UP
+"""
+
+
+def _free_ports(n: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(n)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
