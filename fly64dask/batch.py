@@ -81,7 +81,8 @@ def build_graph(
     Notes
     -----
     Keys read like cells and end in a token of this graph: a scheduler that still holds an older
-    graph's key would hand back its result.
+    graph's key would hand back its result. Dask's pages join keys by what stands before the first
+    part that is no word, hence `view_`: one bar for all that selects, as for all that reconstructs.
     """
     token = uuid.uuid4().hex[:6]
     prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
@@ -94,7 +95,7 @@ def build_graph(
             key = f"expose-{dose_name(dose)}-{split}-{token}"
             exposed[dose, split] = delayed(expose_task)(study, dose, split, run_id, prepared, dask_key_name=key)
         if (cell.view, split) not in selected:
-            key = f"select-{cell.view}-{split}-{token}"
+            key = f"select-view_{cell.view}-{split}-{token}"
             selected[cell.view, split] = delayed(select_task)(
                 study, cell.view, split, run_id, prepared, dask_key_name=key
             )
@@ -319,8 +320,9 @@ def cell_task(
 ) -> CellOutcome:
     """Worker task: reconstruct one cell and commit its record."""
     worker = get_worker()
-    source = {"dose": cell.dose, "view": cell.view, "split": cell.split, "worker": str(worker.name)}
-    source |= {"host": host_name()}
+    # Dask puts the worker's address under `worker`.
+    source = {"dose": cell.dose, "view": cell.view, "split": cell.split}
+    source |= {"worker_name": str(worker.name), "host": host_name()}
 
     def report(epoch: int, loss: float) -> None:
         worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
@@ -357,7 +359,7 @@ def _layout(run_id: RunId) -> RunLayout:
 def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: int, notify: Notify) -> None:
     _, message = event
     cell = Cell(dose=message["dose"], view=message["view"], split=message["split"])
-    source = {"worker": message["worker"], "host": message["host"]}
+    source = {"worker": message["worker_name"], "host": message["host"]}
     if "epoch" not in message:
         notify(CellStarted(cell=cell, **source))
         return

@@ -1,11 +1,11 @@
-// The answer of fly64/state.json, once a second -> the page. What comes from a run is only ever set as text.
+// The answer of fly64/state.json, every second or two -> the page. What comes from a run is only ever set as text.
 "use strict";
 
 const MARKS = {
   running: "▶", completed: "✔", failed: "✘", skipped: "–", damaged: "!", pending: "·", left_out: "○",
 };
 const WORDS = { left_out: "not in this run" };
-const EVERY_MS = 1000;
+const EVERY_MS = 1000; // twice that for many cells, whose answer has 200 kB
 const QUIET_S = 15;
 const MANY_CELLS = 150;
 const SVG = "http://www.w3.org/2000/svg";
@@ -13,6 +13,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
 let shape = "";
 let cards = new Map();
+let many = false;
 let answered = Date.now();
 
 function element(tag, text, name) {
@@ -32,6 +33,10 @@ function duration(seconds) {
 function significant(value) {
   const text = value.toPrecision(3);
   return text.includes("e") ? value.toExponential(2) : text;
+}
+
+function short(photons) {
+  return photons === "measured" ? photons : Number(photons).toPrecision(4);
 }
 
 function makeCard() {
@@ -69,7 +74,8 @@ function makeMatrix(state) {
       const row = element("tr");
       if (i === 0) {
         const photons = dose.replace(/^dose_/, "");
-        const th = element("th", photons);
+        const th = element("th", Number.isInteger(Number(photons)) ? photons : short(photons));
+        th.title = photons;
         th.scope = "rowgroup";
         th.rowSpan = state.splits.length;
         if (photons !== "measured") th.append(element("small", " photons"));
@@ -88,11 +94,16 @@ function makeMatrix(state) {
   }
   byId("matrix").tHead.replaceChildren(head);
   byId("matrix").tBodies[0].replaceChildren(...rows);
-  document.body.classList.toggle("many", cards.size > MANY_CELLS);
+  many = cards.size > MANY_CELLS;
+  document.body.classList.toggle("many", many);
+  // Cells keep a readable width; a matrix of many views is scrolled sideways.
+  byId("matrix").style.minWidth = `${160 + state.views.length * (many ? 130 : 230)}px`;
 }
 
 function wordOf(cell, nEpochs) {
-  if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${nEpochs}` : "started";
+  if (many && cell.state === "running") return `${cell.epoch}/${nEpochs}`;
+  if (many && cell.state === "completed") return "done";
+  if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${nEpochs}` : "starting";
   return WORDS[cell.state] || cell.state;
 }
 
@@ -101,7 +112,8 @@ function noteOf(cell) {
   if (cell.state === "running") {
     if (cell.loss !== undefined) parts.push(`loss ${significant(cell.loss)}`);
     if (cell.worker !== undefined) parts.push(`worker ${cell.worker} on ${cell.host}`);
-    if (cell.heard_s > QUIET_S) parts.unshift(`last epoch ${duration(cell.heard_s)} ago`);
+    const quiet = `${cell.epoch ? "last epoch" : "started"} ${duration(cell.heard_s)} ago`;
+    if (cell.heard_s > QUIET_S) parts.unshift(quiet);
   } else if (cell.failure !== undefined) {
     parts.push(cell.failure);
   } else if (cell.state === "completed") {
@@ -185,7 +197,7 @@ async function poll() {
       byId("silence").hidden = false;
     }
   }
-  setTimeout(poll, EVERY_MS);
+  setTimeout(poll, many ? 2 * EVERY_MS : EVERY_MS);
 }
 
 poll();
