@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,14 +93,18 @@ def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
     # With its scripts inside: it opens without a network, and in ten years.
     work = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     report = performance_report(filename=str(work), mode="inline")
-    path.unlink(missing_ok=True)
+
+    def begin() -> None:
+        with storing(path):
+            path.unlink(missing_ok=True)
+        client.sync(report.__aenter__, callback_timeout=REPORT_S)
 
     def finish() -> None:
         with storing(path):
             client.sync(report.__aexit__, None, None, None, code="", callback_timeout=REPORT_S)
             work.replace(path)
 
-    failure = failure_of(lambda: client.sync(report.__aenter__, callback_timeout=REPORT_S), what="dask report")
+    failure = failure_of(begin, what="dask report")
     answers = True
     try:
         yield
@@ -111,7 +115,8 @@ def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
         if answers and failure is None:
             failure = failure_of(finish, what="dask report")
         if failure is not None:
-            work.unlink(missing_ok=True)
+            with suppress(OSError):
+                work.unlink(missing_ok=True)
             say(f"no {path.name}: {failure.message}")
 
 

@@ -55,6 +55,15 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
+    def close(self) -> None:
+        """End the connection, and wait until it has ended."""
+        self._link.close()
+        self._loop.run_until_complete(self._drained())
+
+    async def _drained(self) -> None:
+        while await self._link.read_message() is not None:
+            pass
+
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a DevTools command and wait for its answer."""
         return self._loop.run_until_complete(asyncio.wait_for(self._call(method, parameters), ANSWER_S))
@@ -128,7 +137,11 @@ def opened_browser(folder: Path) -> Iterator[Page]:
     )
     loop = asyncio.new_event_loop()
     try:
-        yield Page(loop, _page_address(folder / "DevToolsActivePort", process))
+        page = Page(loop, _page_address(folder / "DevToolsActivePort", process))
+        try:
+            yield page
+        finally:
+            page.close()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

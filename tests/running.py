@@ -22,6 +22,7 @@ from faulty_engine import EPOCH_S, FOLDER
 from fly64dask.layout import RunLayout
 
 TESTS = Path(__file__).parent
+PATHS = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
 # 18 cells, the six of view `one` degenerate.
 MATRIX = tiny.TEXT.replace("[1e4, 1e5]", "[1e3, 1e4, 1e5]").replace("n_epochs = 3", "n_epochs = 6")
 
@@ -86,7 +87,7 @@ def running(
             [sys.executable, TESTS / "run_with_faulty_engine.py", folder / "study.toml", out, where],
             stdout=subprocess.DEVNULL,
             stderr=stream,
-            env={**os.environ, "PYTHONPATH": str(TESTS), FOLDER: str(folder), EPOCH_S: str(epoch_s)},
+            env={**os.environ, "PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},
         )
     found = Running(process, RunLayout(out), said)
     try:
