@@ -28,6 +28,7 @@ class BoardCell:
     epoch: int = 0
     loss: float | None = None
     points: Points = ()
+    course: tuple[tuple[int, float], ...] = ()  # where they lie in a sparkline: epoch, and height from 0 to 1
     worker: str = ""
     host: str = ""
     started_s: float | None = None
@@ -103,13 +104,15 @@ def with_event(board: Board, event: CellEvent, row: ManifestRow | None = None, *
         return _with_cell(board, event.cell, _ended(before, event, row))
     running = replace(before, state="running", failure=None, worker=event.worker, host=event.host, heard_s=now_s)
     if not isinstance(event, CellProgress):
-        return _with_cell(board, event.cell, replace(running, row=None, epoch=0, loss=None, points=(), started_s=now_s))
+        return _with_cell(board, event.cell, _started(running, now_s))
+    points = with_loss(before.points, event.epoch, event.loss)
     running = replace(
         running,
         row=None,
         epoch=event.epoch,
         loss=_finite(event.loss),
-        points=with_loss(before.points, event.epoch, event.loss),
+        points=points,
+        course=_course(points),
         started_s=now_s if before.started_s is None else before.started_s,
     )
     board = _with_cell(board, event.cell, running)
@@ -176,10 +179,21 @@ def _ended(before: BoardCell, outcome: CellOutcome, row: ManifestRow | None) -> 
         after,
         ended=True,
         points=before.points,
+        course=before.course,
         worker=before.worker,
         host=before.host,
         started_s=before.started_s,
     )
+
+
+def _started(running: BoardCell, now_s: float) -> BoardCell:
+    return replace(running, row=None, epoch=0, loss=None, points=(), course=(), started_s=now_s)
+
+
+def _course(points: Points) -> tuple[tuple[int, float], ...]:
+    # Once for each event, not for each answer: with 500 cells that would hold up the scheduler.
+    heights = relative_heights([loss for _, loss in points])
+    return tuple((epoch, round(height, 2)) for (epoch, _), height in zip(points, heights, strict=True))
 
 
 def _with_cell(board: Board, cell: Cell, after: BoardCell) -> Board:
@@ -197,11 +211,7 @@ def _cell_json(cell: Cell, one: BoardCell, now_s: float) -> dict[str, Any]:
         "ended": one.ended,
         "epoch": one.epoch,
         "loss": one.loss,
-        # Where the points of the sparkline lie: epoch, and height from 0 to 1.
-        "course": [
-            [epoch, round(height, 3)]
-            for (epoch, _), height in zip(one.points, relative_heights([loss for _, loss in one.points]), strict=True)
-        ],
+        "course": one.course,
         "worker": one.worker or None,
         "host": one.host or None,
         "failure": one.failure,

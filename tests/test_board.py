@@ -90,7 +90,7 @@ def test_with_event_ends_a_cell_as_its_record_says():
 def test_with_event_keeps_epoch_and_course_of_a_cell_that_failed():
     failed = row("failed", failure_kind="timed_out", error=FAILURE.message)
     found = shown(after(started(), epoch(1, 0.5), epoch(2, 0.25), ended(FAILURE), last_row=failed))
-    assert (found["epoch"], found["course"]) == (2, [[1, 1.0], [2, 0.0]])
+    assert (found["epoch"], found["course"]) == (2, ((1, 1.0), (2, 0.0)))
     assert found["failure"] == f"timed_out: {FAILURE.message}"
     assert found["log"] == "x/ptychi.log"
 
@@ -123,7 +123,7 @@ def test_with_event_ignores_a_cell_of_another_study():
 
 def test_with_event_drops_the_course_of_a_lost_worker_when_another_begins_anew():
     found = shown(after(started(), epoch(1, 8.0), epoch(2, 4.0), started(worker="4"), epoch(1, 2.0, worker="4")))
-    assert (found["worker"], found["epoch"], found["course"]) == ("4", 1, [[1, 0.5]])
+    assert (found["worker"], found["epoch"], found["course"]) == ("4", 1, ((1, 0.5),))
 
 
 def test_with_event_leaves_the_board_before_it_as_it_was():
