@@ -23,7 +23,8 @@ from fly64dask.cell import LSQML, commit_lost, is_killer, run_cell
 from fly64dask.errors import ResourceError, describe, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.outcome import CellOutcome, CellProgress, Failure
+from fly64dask.outcome import CellEvent, CellOutcome, CellProgress, CellStarted, Failure
+from fly64dask.provenance import host_name
 from fly64dask.runs import read_row
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId, stop_run
@@ -40,7 +41,7 @@ GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its 
 POLL_S = 0.05  # between two looks at what has ended
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
 
-Notify = Callable[[CellProgress | CellOutcome], None]
+Notify = Callable[[CellEvent], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,8 @@ def build_graph(
     Notes
     -----
     Keys read like cells and end in a token of this graph: a scheduler that still holds an older
-    graph's key would hand back its result.
+    graph's key would hand back its result. Dask's pages join keys by what stands before the first
+    part that is no word, hence `view_`: one bar for all that selects, as for all that reconstructs.
     """
     token = uuid.uuid4().hex[:6]
     prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
@@ -93,7 +95,7 @@ def build_graph(
             key = f"expose-{dose_name(dose)}-{split}-{token}"
             exposed[dose, split] = delayed(expose_task)(study, dose, split, run_id, prepared, dask_key_name=key)
         if (cell.view, split) not in selected:
-            key = f"select-{cell.view}-{split}-{token}"
+            key = f"select-view_{cell.view}-{split}-{token}"
             selected[cell.view, split] = delayed(select_task)(
                 study, cell.view, split, run_id, prepared, dask_key_name=key
             )
@@ -148,7 +150,7 @@ def run_graph(
     layout : RunLayout
         The run.
     notify : callable
-        Called with each epoch (from another thread) and each outcome.
+        Called with each start and epoch of a cell (from another thread) and each outcome.
     supply : Supply
         Who sees to it that there are workers.
 
@@ -318,11 +320,14 @@ def cell_task(
 ) -> CellOutcome:
     """Worker task: reconstruct one cell and commit its record."""
     worker = get_worker()
+    # Dask puts the worker's address under `worker`.
+    source = {"dose": cell.dose, "view": cell.view, "split": cell.split}
+    source |= {"worker_name": str(worker.name), "host": host_name()}
 
     def report(epoch: int, loss: float) -> None:
-        event = {"dose": cell.dose, "view": cell.view, "split": cell.split, "epoch": epoch, "loss": loss}
-        worker.log_event(PROGRESS_TOPIC, event)
+        worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
 
+    worker.log_event(PROGRESS_TOPIC, source)
     return run_cell(
         study,
         cell,
@@ -331,6 +336,7 @@ def cell_task(
         report,
         engine=engine,
         run_id=run_id,
+        worker=str(worker.name),
         abandoned=lambda: worker.status in GONE,
     )
 
@@ -353,4 +359,8 @@ def _layout(run_id: RunId) -> RunLayout:
 def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: int, notify: Notify) -> None:
     _, message = event
     cell = Cell(dose=message["dose"], view=message["view"], split=message["split"])
-    notify(CellProgress(cell=cell, epoch=message["epoch"], n_epochs=n_epochs, loss=message["loss"]))
+    source = {"worker": message["worker_name"], "host": message["host"]}
+    if "epoch" not in message:
+        notify(CellStarted(cell=cell, **source))
+        return
+    notify(CellProgress(cell=cell, epoch=message["epoch"], n_epochs=n_epochs, loss=message["loss"], **source))

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import shutil
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from fly64dask.errors import AbandonedError, FailureKind, IntegrityError
 from fly64dask.isolation import call_in_child
 from fly64dask.journal import note, started, starts_in_vain
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
+from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.provenance import host_name, software_versions, utc_now
 from fly64dask.reconstruction import Progress, object_frame, refuse_degenerate
@@ -51,6 +53,7 @@ def run_cell(
     *,
     engine: str = LSQML,
     run_id: RunId | None = None,
+    worker: str = "",
     abandoned: Callable[[], bool] = lambda: False,
 ) -> CellOutcome:
     """Reconstruct one cell and commit its record; never raises.
@@ -71,6 +74,8 @@ def run_cell(
         `module:function` of an `Engine`, imported in the engine's process.
     run_id : RunId, optional
         By which this cell can be stopped; then its record says so. A new one if omitted.
+    worker : str
+        Name of the Dask worker, for those who watch.
     abandoned : callable
         Asked while the engine runs; if nobody waits for the cell any more, it ends without a record.
 
@@ -88,6 +93,7 @@ def run_cell(
         layout=layout,
         engine=engine,
         run_id=run_id,
+        worker=worker,
         abandoned=abandoned,
         began=began,
         inputs=CellInputs(layout, cell),
@@ -136,6 +142,7 @@ def commit_lost(
         (directory / LOG_NAME).write_text("".join(said))
         _append_log(directory / LOG_NAME, failure.message)
         write_record(directory, _make_record(study, cell, None, facts, failure, 0.0, directory))
+    forget_live(layout, cell)
     _note(layout, cell, f"ended state=failed kind={failure.kind}")
     return CellOutcome(cell=cell, failure=failure, seconds=0.0)
 
@@ -156,6 +163,7 @@ class _Running:
     layout: RunLayout
     engine: str
     run_id: RunId
+    worker: str
     abandoned: Callable[[], bool]
     began: float
     inputs: CellInputs
@@ -177,10 +185,10 @@ class _Running:
         facts = self.inputs.facts() | _beginning(attempt, self.engine, self.run_id)
         failure = failure or self._refuse_killer()
         _note(layout, cell, started(attempt, run=self.run_id.token, checkpoint=_checkpoint_of(layout, cell)))
-        with committed_attempt(layout, cell) as directory:
+        with self._live(attempt) as live, committed_attempt(layout, cell) as directory:
             failure = failure or failure_of(self._refuse_hopeless, what=f"cell={cell.name}")
             if failure is None:
-                result = self._reconstruct(directory, key, progress)
+                result = self._reconstruct(directory, key, progress, live)
                 if isinstance(result, Failure):
                     failure = result
                     # A killed engine may have been writing.
@@ -204,6 +212,16 @@ class _Running:
             "new checkpoint; check the memory, the wall time and the logs of workers, then run again",
         )
 
+    def _live(self, attempt: int) -> AbstractContextManager[LiveFile]:
+        return live_file(
+            self.layout,
+            self.cell,
+            attempt=attempt,
+            run=self.run_id.token,
+            n_epochs=self.study.recipe.n_epochs,
+            worker=self.worker,
+        )
+
     def _refuse_hopeless(self) -> None:
         """Refuse what would fail after the engine's work: a degenerate scan, unless guarded, or a full disk."""
         assert self.inputs.view is not None
@@ -216,7 +234,7 @@ class _Running:
         shape, _ = object_frame(positions, (probe.shape[-2], probe.shape[-1]))
         require_space(self.layout.root, shape[0] * shape[1] * probe.itemsize + probe.nbytes + RECORD_BYTES)
 
-    def _reconstruct(self, directory: Path, key: str, progress: Progress) -> dict[str, Any] | Failure:
+    def _reconstruct(self, directory: Path, key: str, progress: Progress, live: LiveFile) -> dict[str, Any] | Failure:
         work = Attempt(
             study=self.study,
             cell=self.cell,
@@ -229,6 +247,7 @@ class _Running:
 
         def report(epoch: int, loss: float) -> None:
             epochs[0] = epoch
+            live.report(epoch, loss)
             progress(epoch, loss)
 
         result = call_in_child(

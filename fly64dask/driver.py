@@ -17,6 +17,7 @@ from fly64dask.errors import InputError, ResourceError
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
+from fly64dask.monitor import monitored
 from fly64dask.outcome import CellOutcome
 from fly64dask.plan import plan_cells
 from fly64dask.publish import remove_leftover_files
@@ -89,9 +90,9 @@ def run_study(
     placement : Placement
         Where cells are computed.
     notify : callable
-        Gets epochs and outcomes.
+        Gets starts, epochs and outcomes of cells.
     say : callable
-        Gets lines for a person: the dashboard's address, how a worker joins.
+        Gets lines for a person: the addresses of the dashboard and of the run's page, how a worker joins.
     engine : str
         `module:function` of an `Engine`.
 
@@ -123,12 +124,15 @@ def run_study(
         _clear_leftovers(layout)
         write_dashboard(layout, client.scheduler_info(n_workers=0)["services"]["dashboard"])
         write_run_study(layout, study)
-        with joinable(client, placement.access, layout.tls_directory) as command:
+        with (
+            joinable(client, placement.access, layout.tls_directory) as command,
+            monitored(client, study, layout, wanted, notify, say) as watched,
+        ):
             if command is not None:
                 say(f"a worker joins with: {command}")
             graph = build_graph(_on_device(study, use_gpu), wanted, run_id, use_gpu=use_gpu, engine=engine)
             try:
-                outcomes, rows = run_graph(client, graph, study, layout, notify, supply=supply)
+                outcomes, rows = run_graph(client, graph, study, layout, watched, supply=supply)
             except (KeyboardInterrupt, ResourceError):
                 write_manifest(study, layout, filters, left_out, read_rows(layout, cells(study)))
                 raise
@@ -171,6 +175,7 @@ def _held(layout: RunLayout) -> Iterator[None]:
             yield
         finally:
             shutil.rmtree(layout.scratch, ignore_errors=True)
+            shutil.rmtree(layout.live, ignore_errors=True)
             remove_certificates(layout.tls_directory)
             layout.dashboard_file.unlink(missing_ok=True)
             if is_new and [path.name for path in layout.root.iterdir()] == [layout.lock_file.name]:
@@ -182,6 +187,7 @@ def _held(layout: RunLayout) -> Iterator[None]:
 def _clear_leftovers(layout: RunLayout) -> None:
     """Nobody else is running here: what is in progress belongs to the dead."""
     shutil.rmtree(layout.scratch, ignore_errors=True)
+    shutil.rmtree(layout.live, ignore_errors=True)
     remove_leftover_files(layout.root)
     remove_leftover_files(layout.snapshots)
     remove_leftover_files(layout.checkpoints, below=True)

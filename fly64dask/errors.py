@@ -47,8 +47,8 @@ class Fly64Error(Exception):
     kind = FailureKind.CRASHED
 
     def __init__(self, message: str, *, remedy: str) -> None:
-        self.message = _printable(message)
-        self.remedy = _printable(remedy)
+        self.message = printable(message)
+        self.remedy = printable(remedy)
         super().__init__(f"{self.message}; {self.remedy}" if remedy else self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -56,7 +56,7 @@ class Fly64Error(Exception):
         return (_rebuild, (type(self), self.message, self.remedy))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text with control, format and surrogate characters as Python escapes; newlines stay."""
     return "".join(
         mark if mark.isprintable() or mark == "\n" else mark.encode("unicode_escape").decode("ascii") for mark in text
@@ -178,4 +178,4 @@ def describe(error: BaseException) -> str:
     if isinstance(error, Fly64Error):
         return str(error)
     found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return _printable(f"{found}; {REMEDIES[failure_kind(error)]}")
+    return printable(f"{found}; {REMEDIES[failure_kind(error)]}")

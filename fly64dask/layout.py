@@ -80,6 +80,15 @@ class RunLayout:
         """What a running or killed engine wrote down last; removed when the cell has ended for good."""
         return self.checkpoints / f"{cell.name}.state"
 
+    @property
+    def live(self) -> Path:
+        """How far running cells are; there while a run is under way."""
+        return self.root / "live"
+
+    def live_file(self, cell: Cell) -> Path:
+        """How far it is while it runs; for people."""
+        return self.live / f"{cell.name}.json"
+
     def journal_file(self, cell: Cell) -> Path:
         """When it was started, where, and how each attempt ended; for people."""
         return self.root / "journal" / f"{cell.name}.log"
@@ -93,6 +102,11 @@ class RunLayout:
     def skip_summary_file(self) -> Path:
         """Cells that the last run left out, with reasons."""
         return self.root / "skip_summary.json"
+
+    @property
+    def dask_report_file(self) -> Path:
+        """Dask's performance report of the last run: a page for a browser."""
+        return self.root / "dask-report.html"
 
     @property
     def snapshots(self) -> Path:

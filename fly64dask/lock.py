@@ -9,7 +9,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fly64dask.errors import InputError
+import psutil
+
+from fly64dask.errors import InputError, printable
 from fly64dask.layout import RunLayout
 from fly64dask.provenance import host_name, utc_now
 from fly64dask.storage import storing
@@ -46,6 +48,29 @@ def held_run(layout: RunLayout) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder_of(layout: RunLayout) -> str | None:
+    """Say who holds a run directory; for people.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+
+    Returns
+    -------
+    str or None
+        None if nobody does, or a process of this machine that is gone. Of another machine's
+        process it is not known here whether it lives.
+    """
+    try:
+        holder = json.loads(layout.lock_file.read_bytes())
+        if holder["host"] == host_name() and not psutil.pid_exists(holder["pid"]):
+            return None
+        return _words(holder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _locked(layout: RunLayout) -> int:
     """Open and lock the file that has the name now."""
     while True:
@@ -68,7 +93,10 @@ def _locked(layout: RunLayout) -> int:
 
 def _holder(descriptor: int) -> str:
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"host {holder['host']}, process {holder['pid']}, since {holder['since']}"
+        return _words(json.loads(os.pread(descriptor, 4096, 0)))
     except (ValueError, KeyError, TypeError):
         return "it has not said who it is yet"
+
+
+def _words(holder: dict[str, object]) -> str:
+    return printable(f"host {holder['host']}, process {holder['pid']}, since {holder['since']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -248,11 +248,27 @@ def make_skip_summary(reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], 
     return SkipSummary(timestamp=timestamp, skipped_count=len(jobs), skipped_jobs=jobs)
 
 
-def count_states(study: Study, rows: Sequence[ManifestRow]) -> dict[str, int]:
-    """Number of cells per state, `pending` included, zero counts left out."""
-    counts = Counter(str(row.state) for row in rows)
-    pending = len(cells(study)) - len(rows)
-    return dict(counts) | ({"pending": pending} if pending else {})
+def count_states(study: Study, rows: Sequence[ManifestRow], running: Collection[Cell] = ()) -> dict[str, int]:
+    """Count the cells of a study by state.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : sequence of ManifestRow
+        Committed cells.
+    running : collection of Cell
+        Cells that run now; one that has a row of an earlier attempt counts as running.
+
+    Returns
+    -------
+    dict of str to int
+        Number of cells per state, `running` and `pending` included, zero counts left out.
+    """
+    counts = Counter(str(row.state) for row in rows if row.cell not in running)
+    ended = {row.cell for row in rows}
+    pending = sum(cell not in ended and cell not in running for cell in cells(study))
+    return dict(counts) | {name: n for name, n in (("running", len(running)), ("pending", pending)) if n}
 
 
 def _log_path(cell: Cell, layout: RunLayout) -> str:

@@ -28,6 +28,15 @@ class CellOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CellStarted:
+    """A worker has taken up a cell."""
+
+    cell: Cell
+    worker: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellProgress:
     """One epoch of one cell, as it happens."""
 
@@ -35,3 +44,8 @@ class CellProgress:
     epoch: int
     n_epochs: int
     loss: float
+    worker: str = ""
+    host: str = ""
+
+
+CellEvent = CellStarted | CellProgress | CellOutcome

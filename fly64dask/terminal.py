@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from fly64dask.errors import printable
+from fly64dask.live import LiveCell
+from fly64dask.losses import sparkline
 from fly64dask.manifest import ManifestRow, count_states
-from fly64dask.outcome import CellOutcome, CellProgress
-from fly64dask.study import SPLITS, Study, dose_name
+from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
+from fly64dask.study import SPLITS, Cell, Study, dose_name
 
 if TYPE_CHECKING:
     from fly64dask.plan import PlannedCell
-    from fly64dask.study import Cell
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
+STYLES |= {"running": ("▶", "blue"), "silent": ("?", "bold yellow")}
+SPARK_WIDTH = 16
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -67,17 +72,18 @@ class RunDisplay:
         """Stop drawing."""
         self._bars.stop()
 
-    def show(self, event: CellProgress | CellOutcome) -> None:
+    def show(self, event: CellEvent) -> None:
         """Draw one event.
 
         Parameters
         ----------
-        event : CellProgress or CellOutcome
-            An epoch of a running cell, or a cell's end.
+        event : CellStarted, CellProgress or CellOutcome
+            A cell's start, one of its epochs, or its end. A bar is drawn from the first epoch on:
+            most cells of a run that is continued end without any.
         """
         if isinstance(event, CellOutcome):
             self._show_outcome(event)
-        else:
+        elif isinstance(event, CellProgress):
             self._show_epoch(event)
 
     def say(self, line: str) -> None:
@@ -104,7 +110,9 @@ class RunDisplay:
         self._bars.console.print(line, soft_wrap=True)
 
 
-def matrix_table(study: Study, rows: Sequence[ManifestRow]) -> Table:
+def matrix_table(
+    study: Study, rows: Sequence[ManifestRow], live: Mapping[Cell, LiveCell] | None = None, now: datetime | None = None
+) -> Table:
     """Draw the dose x view x split matrix.
 
     Parameters
@@ -113,24 +121,65 @@ def matrix_table(study: Study, rows: Sequence[ManifestRow]) -> Table:
         The study.
     rows : sequence of ManifestRow
         Committed cells.
+    live : mapping of Cell to LiveCell, optional
+        Cells that run, or ran when their worker died.
+    now : datetime, optional
+        With `live`: by which it is told whether they do.
 
     Returns
     -------
     rich.table.Table
         One row for each dose and split, one column for each view; state by mark and colour,
-        with the phase error if there is one.
+        with the phase error if there is one, or the epoch of a running cell.
     """
-    counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows).items())
+    live = live or {}
+    running = [cell for cell, one in live.items() if now and one.silent_s(now) is None]
+    counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows, running).items())
     table = Table(title=f"{study.name}: {counts}", title_justify="left")
     table.add_column("dose")
     table.add_column("split")
     for view in study.views:
         table.add_column(view.name)
-    by_cell = {(row.dose, row.view, row.split): row for row in rows}
+    by_cell = {row.cell: row for row in rows}
     for dose in study.doses_photons:
         for split in SPLITS:
-            marks = [_mark(by_cell.get((dose, view.name, split))) for view in study.views]
+            some = [Cell(dose=dose, view=view.name, split=split) for view in study.views]
+            marks = [_live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell)) for cell in some]
             table.add_row(dose_name(dose), split, *marks)
+    return table
+
+
+def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
+    """Draw the cells that run.
+
+    Parameters
+    ----------
+    live : mapping of Cell to LiveCell
+        Cells that run, or ran when their worker died.
+    now : datetime
+        By which it is told whether they do.
+
+    Returns
+    -------
+    rich.table.Table
+        One row for each: epoch, loss and its course, where it runs and for how long.
+    """
+    table = Table()
+    for heading in ("running", "epoch", "loss", "course", "worker", "for"):
+        table.add_column(heading, justify="right" if heading in ("epoch", "loss", "for") else "left")
+    for cell, one in live.items():
+        silent_s = one.silent_s(now)
+        state = "running" if silent_s is None else "silent"
+        mark, style = STYLES[state]
+        seconds = (now - one.started_at).total_seconds()
+        table.add_row(
+            Text(f"{mark} {cell.name}", style=style),
+            f"{one.epoch} of {one.n_epochs}",
+            _number(one.loss, ".4g"),
+            Text(sparkline(one.points, width=SPARK_WIDTH), style=style),
+            Text(printable(f"{one.worker} on {one.host}")),
+            f"{seconds:.0f} s" if silent_s is None else f"silent for {silent_s:.0f} s",
+        )
     return table
 
 
@@ -173,6 +222,15 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
             *warning,
         )
     return table
+
+
+def _live_mark(one: LiveCell, now: datetime) -> Text:
+    silent_s = one.silent_s(now)
+    mark, style = STYLES["running" if silent_s is None else "silent"]
+    note = f"epoch {one.epoch}/{one.n_epochs}" if one.epoch else "started"
+    if silent_s is not None:
+        note = f"silent for {silent_s:.0f} s"
+    return Text(f"{mark} {note}", style=style)
 
 
 def _mark(row: ManifestRow | None) -> Text:

@@ -18,6 +18,8 @@ from fly64dask.reconstruction import Reconstruction, object_frame
 FOLDER = "FLY64DASK_TEST_FAULTS"  # environment variable: holds faults.json and a file of calls for each cell
 ENGINE = "faulty_engine:reconstruct"
 EPOCH_S = "FLY64DASK_TEST_EPOCH_S"  # how long an epoch takes
+# What a page must show as text: as markup each part of it would change the title.
+MARKUP = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
 EXPECTED = {
     "raise": "crashed",
     "singular": "singular_matrix",
@@ -58,6 +60,8 @@ def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
 def fail(fault, n_calls):
     if fault == "raise":
         raise ValueError("this engine was told to raise")
+    if fault == "markup":
+        raise ValueError(MARKUP)
     if fault == "singular":
         raise np.linalg.LinAlgError("the input matrix is singular")
     if fault == "hang":

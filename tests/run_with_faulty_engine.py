@@ -22,7 +22,7 @@ if __name__ == "__main__":
         {},
         Placement(where=where, n_workers=2),
         notify=lambda event: None,
-        say=lambda line: None,
+        say=lambda line: print(line, file=sys.stderr, flush=True),
         engine=ENGINE,
     )
     sys.exit(report.n_failed(allow_missing=False) > 0)

@@ -18,6 +18,7 @@ toml_text =
 study_toml =
 layout =
 outcome =
+losses =
 scan =
 selection =
 simulate =
@@ -48,12 +49,14 @@ stages
 plan =
 isolation
 stopping
+live
 cell_inputs
 attempt
 cell
 manifest =
 runs
 verify
+board =
 supply
 batch
 slurm_file =
@@ -61,6 +64,9 @@ slurm
 security
 access
 cluster
+webpage
+telemetry
+monitor
 slurm_keeper
 slurm_cluster
 controller
@@ -68,6 +74,7 @@ driver
 repair
 doctor
 terminal
+watch
 commands.common
 commands.data
 commands.doctor
@@ -83,7 +90,19 @@ OWNERS = {
     "ptychi": {"lsqml", "lsqml_state"},
     "torch": {"lsqml", "lsqml_state", "doctor"},
     "dask": {"batch", "cluster", "slurm_cluster"},
-    "distributed": {"slurm_cluster", "slurm_keeper", "supply", "batch", "cluster", "driver", "security", "access"},
+    "distributed": {
+        "monitor",
+        "slurm_cluster",
+        "slurm_keeper",
+        "supply",
+        "batch",
+        "cluster",
+        "driver",
+        "security",
+        "access",
+    },
+    "tornado": {"webpage"},
+    "prometheus_client": {"telemetry"},
     "cryptography": {"security"},
     "dask_jobqueue": {"slurm_cluster", "slurm_keeper"},
     "click": {
@@ -95,7 +114,7 @@ OWNERS = {
         "commands.run",
         "commands.slurm",
     },
-    "rich": {"terminal"},
+    "rich": {"terminal", "watch"},
     "matplotlib": set(),
 }
 # Names that reach a file, a clock, a process or hidden random state.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,35 +19,68 @@ from fly64dask.commands.common import (
     run_argument,
     without_links,
 )
+from fly64dask.errors import InputError
 from fly64dask.interrupt import stoppable
-from fly64dask.study import Study, cells
+from fly64dask.study import Study
 
 if TYPE_CHECKING:
     from fly64dask.layout import RunLayout
     from fly64dask.verify import Damage
+    from fly64dask.watch import Standing
 
 
-@click.command(epilog=example("fly64dask status runs/demo"))
+@click.command(epilog=example("fly64dask status runs/demo --watch"))
 @run_argument
 @json_option
-def status(run_directory: Path, as_json: bool) -> None:
-    """Show a run's matrix from its records on disk."""
+@click.option("--watch", is_flag=True, help="Show it again and again, until no cell is pending or running.")
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: between two looks.",
+)
+def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -> None:
+    """Show a run's matrix from its records on disk, and how far the cells are that run."""
     from fly64dask.layout import RunLayout
-    from fly64dask.manifest import count_states
-    from fly64dask.runs import read_rows, read_run_study
+    from fly64dask.runs import read_run_study
+    from fly64dask.watch import RunReader, watch_run
 
+    if as_json and watch:
+        raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
     layout = RunLayout(without_links(run_directory))
-    study = read_run_study(layout)
-    rows = read_rows(layout, cells(study))
+    reader = RunReader(read_run_study(layout), layout)
     if as_json:
-        print_json({"study": study.name, "states": count_states(study, rows), "cells": rows_json(rows)})
+        print_json(_document(reader.read()))
         return
-    from fly64dask.terminal import failure_lines, make_console, matrix_table
+    from fly64dask.terminal import failure_lines, live_table, make_console, matrix_table
 
     console = make_console()
-    console.print(matrix_table(study, rows))
-    for line in failure_lines(rows):
+    if watch:
+        with suppress(KeyboardInterrupt):  # the way to end it
+            watch_run(reader, console, interval_s=interval_s)
+        return
+    found = reader.read()
+    console.print(matrix_table(found.study, found.rows, found.live, found.now))
+    if found.live:
+        console.print(live_table(found.live, found.now))
+    for line in failure_lines(found.rows):
         console.print(line, soft_wrap=True)
+
+
+def _document(found: Standing) -> dict[str, Any]:
+    """What scripts get: rows of committed cells as in the manifest, and those that run."""
+    return {
+        "study": found.study.name,
+        "states": found.counts,
+        "cells": rows_json(found.rows),
+        "running": [
+            live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(found.now)}
+            for live in found.live.values()
+        ],
+    }
 
 
 @click.command(epilog=example("fly64dask verify runs/demo"))

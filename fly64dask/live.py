@@ -1,0 +1,235 @@
+"""A running cell <-> one small file under the run, kept up to date while it runs and gone once it has ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from fly64dask.layout import RunLayout
+from fly64dask.losses import with_loss
+from fly64dask.provenance import host_name
+from fly64dask.study import Cell, Dose, Frozen, Split
+
+log = logging.getLogger(__name__)
+# Between two writes: a person sees no difference, and no file system either.
+WRITE_S = 1.0
+# Between two writes in which the supervising process says that it is there.
+BEAT_S = 5.0
+# Without a write for this long, nobody may be running the cell any more: three beats.
+SILENT_S = 15.0
+
+Loss = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class LiveCell(Frozen):
+    """How far a running cell is. For people: nothing is decided by it."""
+
+    schema_version: Literal[1] = 1
+    dose: Dose
+    view: str
+    split: Split
+    attempt: int = Field(ge=1)
+    run: str
+    epoch: int = Field(default=0, ge=0)
+    n_epochs: int = Field(ge=1)
+    loss: Loss | None = None
+    points: tuple[tuple[int, Loss], ...] = ()
+    worker: str
+    host: str
+    pid: int
+    started_at: AwareDatetime
+    epoch_at: AwareDatetime | None = None
+    updated_at: AwareDatetime
+
+    @property
+    def cell(self) -> Cell:
+        """The cell this is about."""
+        return Cell(dose=self.dose, view=self.view, split=self.split)
+
+    def silent_s(self, now: datetime) -> float | None:
+        """Seconds since its worker last wrote, if these are too many for one that lives; else None."""
+        seconds = (now - self.updated_at).total_seconds()
+        return seconds if seconds > SILENT_S else None
+
+
+class LiveFile:
+    """The file of one attempt at one cell, as its supervising process keeps it.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    beginning : LiveCell
+        What is known before the first epoch.
+
+    Notes
+    -----
+    Watching must not cost a cell: what the file system refuses is logged once and left.
+    """
+
+    def __init__(self, path: Path, beginning: LiveCell) -> None:
+        self._path = path
+        self._state = beginning
+        self._written_s = 0.0
+        self._refused = False
+        self._lock = threading.Lock()
+
+    def report(self, epoch: int, loss: float) -> None:
+        """Take note of an epoch.
+
+        Parameters
+        ----------
+        epoch : int
+            Epochs done.
+        loss : float
+            Of this epoch; one that is not finite is left out.
+        """
+        points = with_loss(self._state.points, epoch, loss)
+        last = points[-1][1] if points and points[-1][0] == epoch else None
+        with self._lock:
+            self._state = self._state.model_copy(
+                update={"epoch": epoch, "loss": last, "points": points, "epoch_at": datetime.now(UTC)}
+            )
+            if time.monotonic() - self._written_s >= WRITE_S:
+                self._write()
+
+    def beat(self) -> None:
+        """Say that the cell is still supervised."""
+        with self._lock:
+            self._write()
+
+    def remove(self) -> None:
+        """Remove the file, unless another attempt has put its own there."""
+        there = _read(self._path)
+        ours = self._state
+        if there is None or (there.run, there.host, there.pid) == (ours.run, ours.host, ours.pid):
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        """Replace the file in one step; not synced, as it is worth nothing after a power cut."""
+        self._written_s = time.monotonic()
+        state = self._state.model_copy(update={"updated_at": datetime.now(UTC)})
+        work = self._path.with_name(f".{self._path.name}-{uuid.uuid4().hex}")
+        try:
+            work.write_text(state.model_dump_json(exclude_none=True), encoding="utf-8")
+            work.replace(self._path)
+        except OSError as error:
+            with suppress(OSError):
+                work.unlink(missing_ok=True)
+            if not self._refused:
+                log.warning("cell=%s live file cannot be written: %s", state.cell.name, error)
+            self._refused = True
+
+
+@contextmanager
+def live_file(
+    layout: RunLayout, cell: Cell, *, attempt: int, run: str, n_epochs: int, worker: str
+) -> Iterator[LiveFile]:
+    """Keep a cell's live file for as long as the block lasts.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    cell : Cell
+        One of its cells.
+    attempt : int
+        The attempt's number.
+    run : str
+        Token of the run.
+    n_epochs : int
+        Epochs that the recipe asks for.
+    worker : str
+        Name of the Dask worker.
+
+    Yields
+    ------
+    LiveFile
+        Written at once and then now and then; to be told of epochs.
+
+    Notes
+    -----
+    A thread does so: loading the engine blocks the supervising one for seconds, hashing a large
+    input too.
+    """
+    now = datetime.now(UTC)
+    file = LiveFile(
+        layout.live_file(cell),
+        LiveCell(
+            dose=cell.dose,
+            view=cell.view,
+            split=cell.split,
+            attempt=attempt,
+            run=run,
+            n_epochs=n_epochs,
+            worker=worker,
+            host=host_name(),
+            pid=os.getpid(),
+            started_at=now,
+            updated_at=now,
+        ),
+    )
+    # Made here alone: what a new run has removed, an abandoned cell does not bring back.
+    with suppress(OSError):
+        layout.live_file(cell).parent.mkdir(parents=True, exist_ok=True)
+    ended = threading.Event()
+
+    def keep_beating() -> None:
+        while not ended.wait(BEAT_S):
+            file.beat()
+
+    beating = threading.Thread(target=keep_beating, name=f"live {cell.name}", daemon=True)
+    file.beat()
+    beating.start()
+    try:
+        yield file
+    finally:
+        ended.set()
+        beating.join()
+        file.remove()
+
+
+def forget_live(layout: RunLayout, cell: Cell) -> None:
+    """Remove what a lost worker left of a cell."""
+    with suppress(OSError):
+        layout.live_file(cell).unlink(missing_ok=True)
+
+
+def read_live(layout: RunLayout, some: Sequence[Cell]) -> dict[Cell, LiveCell]:
+    """Read how far cells are that run, or ran when their worker died.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    some : sequence of Cell
+        Cells to look for.
+
+    Returns
+    -------
+    dict of Cell to LiveCell
+        In the given order. A file that cannot be read is left out. A cell whose record was
+        committed for the same attempt has ended in between.
+    """
+    if not layout.live.is_dir():
+        return {}
+    found = {cell: _read(layout.live_file(cell)) for cell in some}
+    return {cell: live for cell, live in found.items() if live is not None and live.cell == cell}
+
+
+def _read(path: Path) -> LiveCell | None:
+    try:
+        return LiveCell.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,82 @@
+"""The losses of a cell, epoch by epoch -> few points that keep their course, and a line of text that draws it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+# Of one cell: enough for a sparkline, little enough for hundreds of cells in one answer (our choice).
+MAX_POINTS = 48
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+# (epoch, loss), epochs rising.
+Points = tuple[tuple[int, float], ...]
+
+
+def with_loss(points: Points, epoch: int, loss: float | None) -> Points:
+    """Add the loss of one epoch, thinning what came before where there is too much of it.
+
+    Parameters
+    ----------
+    points : tuple of (int, float)
+        From earlier calls.
+    epoch : int
+        Epochs done, >= 1. Points of this and later epochs are dropped: another attempt began anew.
+    loss : float or None
+        Left out unless finite.
+
+    Returns
+    -------
+    tuple of (int, float)
+        At most `MAX_POINTS` + 1: epochs that are multiples of one power of two, and the last one.
+    """
+    stride = 1
+    while epoch > stride * MAX_POINTS:
+        stride *= 2
+    kept = tuple(point for point in points if point[0] < epoch and point[0] % stride == 0)
+    if loss is None or not math.isfinite(loss):
+        return kept
+    return (*kept, (epoch, loss))
+
+
+def relative_heights(losses: Sequence[float]) -> list[float]:
+    """Place losses between the lowest (0) and the highest (1): by their logarithms, if all are positive.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        Finite.
+
+    Returns
+    -------
+    list of float
+        All 0.5 where there is no difference.
+    """
+    values = [math.log(loss) for loss in losses] if losses and min(losses) > 0 else list(losses)
+    low, high = (min(values), max(values)) if values else (0.0, 0.0)
+    if not high > low:
+        return [0.5] * len(values)
+    return [(value - low) / (high - low) for value in values]
+
+
+def sparkline(points: Points, *, width: int) -> str:
+    """Draw the course of the loss as one line of text.
+
+    Parameters
+    ----------
+    points : tuple of (int, float)
+        From `with_loss`.
+    width : int
+        Most characters, >= 2.
+
+    Returns
+    -------
+    str
+        Empty for fewer than two points.
+    """
+    losses = [loss for _, loss in points]
+    if len(losses) < 2:
+        return ""
+    if len(losses) > width:
+        losses = [losses[round(i * (len(losses) - 1) / (width - 1))] for i in range(width)]
+    return "".join(BLOCKS[round(height * (len(BLOCKS) - 1))] for height in relative_heights(losses))

@@ -1,0 +1,203 @@
+// The answer of fly64/state.json, every second or two -> the page. What comes from a run is only ever set as text.
+"use strict";
+
+const MARKS = {
+  running: "▶", completed: "✔", failed: "✘", skipped: "–", damaged: "!", pending: "·", left_out: "○",
+};
+const WORDS = { left_out: "not in this run" };
+const EVERY_MS = 1000; // twice that for many cells, whose answer has 200 kB
+const QUIET_S = 15;
+const MANY_CELLS = 150;
+const SVG = "http://www.w3.org/2000/svg";
+
+const byId = (id) => document.getElementById(id);
+let shape = "";
+let cards = new Map();
+let many = false;
+let answered = Date.now();
+
+function element(tag, text, name) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (name) made.className = name;
+  return made;
+}
+
+function duration(seconds) {
+  const s = Math.floor(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+function significant(value) {
+  const text = value.toPrecision(3);
+  return text.includes("e") ? value.toExponential(2) : text;
+}
+
+function short(photons) {
+  return photons === "measured" ? photons : Number(photons).toPrecision(4);
+}
+
+function makeCard() {
+  const td = element("td");
+  const top = element("div", undefined, "top");
+  const title = element("span", undefined, "word");
+  const mark = element("span", undefined, "mark");
+  mark.setAttribute("aria-hidden", "true");
+  const word = element("span");
+  title.append(mark, word);
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 100 20");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS(SVG, "polyline");
+  svg.append(line);
+  top.append(title, svg);
+  const note = element("div", undefined, "note");
+  const bar = element("div", undefined, "bar");
+  td.append(top, note, bar);
+  return { td, mark, word, svg, line, note, bar, shown: "" };
+}
+
+function makeMatrix(state) {
+  const head = element("tr");
+  for (const title of ["dose", "split", ...state.views]) {
+    const th = element("th", title);
+    th.scope = "col";
+    head.append(th);
+  }
+  const rows = [];
+  cards = new Map();
+  for (const dose of state.doses) {
+    state.splits.forEach((split, i) => {
+      const row = element("tr");
+      if (i === 0) {
+        const photons = dose.replace(/^dose_/, "");
+        const th = element("th", Number.isInteger(Number(photons)) ? photons : short(photons));
+        th.title = photons;
+        th.scope = "rowgroup";
+        th.rowSpan = state.splits.length;
+        if (photons !== "measured") th.append(element("small", " photons"));
+        row.append(th);
+      }
+      const th = element("th", split);
+      th.scope = "row";
+      row.append(th);
+      for (const view of state.views) {
+        const card = makeCard();
+        cards.set(`${dose}/${view}/${split}`, card);
+        row.append(card.td);
+      }
+      rows.push(row);
+    });
+  }
+  byId("matrix").tHead.replaceChildren(head);
+  byId("matrix").tBodies[0].replaceChildren(...rows);
+  many = cards.size > MANY_CELLS;
+  document.body.classList.toggle("many", many);
+  // Cells keep a readable width; a matrix of many views is scrolled sideways.
+  byId("matrix").style.minWidth = `${160 + state.views.length * (many ? 130 : 230)}px`;
+}
+
+function wordOf(cell, nEpochs) {
+  if (many && cell.state === "running") return `${cell.epoch}/${nEpochs}`;
+  if (many && cell.state === "completed") return "done";
+  if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${nEpochs}` : "starting";
+  return WORDS[cell.state] || cell.state;
+}
+
+function noteOf(cell) {
+  const parts = [];
+  if (cell.state === "running") {
+    if (cell.loss !== undefined) parts.push(`loss ${significant(cell.loss)}`);
+    if (cell.worker !== undefined) parts.push(`worker ${cell.worker} on ${cell.host}`);
+    const quiet = `${cell.epoch ? "last epoch" : "started"} ${duration(cell.heard_s)} ago`;
+    if (cell.heard_s > QUIET_S) parts.unshift(quiet);
+  } else if (cell.failure !== undefined) {
+    parts.push(cell.failure);
+  } else if (cell.state === "completed") {
+    if (cell.phase_rmse_rad !== undefined) parts.push(`error ${cell.phase_rmse_rad.toFixed(3)} rad`);
+    else if (cell.loss !== undefined) parts.push(`loss ${significant(cell.loss)}`);
+    if (cell.n_kept !== undefined) parts.push(`${cell.n_kept} exposures`);
+    if (cell.seconds !== undefined) parts.push(duration(cell.seconds));
+    if (!cell.ended) parts.push("earlier run");
+  }
+  return parts.join(" · ");
+}
+
+function showCell(cell, nEpochs) {
+  const card = cards.get(cell.name);
+  const word = wordOf(cell, nEpochs);
+  const note = noteOf(cell);
+  const shown = JSON.stringify([cell.state, word, note, cell.course]);
+  if (!card || card.shown === shown) return;
+  card.shown = shown;
+  card.td.className = cell.state;
+  card.mark.textContent = MARKS[cell.state];
+  card.word.textContent = word;
+  card.note.textContent = note;
+  card.td.title = [cell.name, word, note].filter(Boolean).join("\n");
+  const last = cell.course.length ? cell.course[cell.course.length - 1][0] : 1;
+  const first = cell.course.length ? cell.course[0][0] : 1;
+  const points = cell.course.map(([epoch, height]) => {
+    const x = (100 * (epoch - first)) / Math.max(1, last - first);
+    return `${x.toFixed(1)},${(19 - 18 * height).toFixed(1)}`;
+  });
+  card.line.setAttribute("points", points.length > 1 ? points.join(" ") : "");
+  card.bar.style.width = cell.state === "running" ? `${(100 * cell.epoch) / nEpochs}%` : "0";
+}
+
+function showFailures(cells) {
+  const failed = cells.filter((cell) => cell.failure !== undefined);
+  const rows = failed.map((cell) => {
+    const row = element("tr");
+    const name = element("td", undefined, cell.state);
+    name.append(element("span", MARKS[cell.state], "mark"), document.createTextNode(cell.name));
+    row.append(name, element("td", cell.failure), element("td", cell.log || ""));
+    return row;
+  });
+  const shown = JSON.stringify(failed.map((cell) => [cell.name, cell.failure]));
+  if (byId("failures").dataset.shown === shown) return;
+  byId("failures").dataset.shown = shown;
+  byId("failures").hidden = rows.length === 0;
+  byId("failures").querySelector("tbody").replaceChildren(...rows);
+}
+
+function show(state) {
+  const now = JSON.stringify([state.doses, state.views, state.splits]);
+  if (now !== shape) makeMatrix(state);
+  shape = now;
+  document.title = `${state.n_ended}/${state.n_wanted} ${state.study} · fly64dask`;
+  byId("study").textContent = state.study;
+  byId("summary").textContent =
+    `${state.n_ended} of ${state.n_wanted} cells of this run ended · ${duration(state.elapsed_s)}`;
+  const counts = Object.entries(state.counts).filter(([, number]) => number > 0);
+  byId("counts").replaceChildren(...counts.map(([name, number]) => {
+    const item = element("li", undefined, name);
+    item.append(element("span", MARKS[name], "mark"), document.createTextNode(` ${number} ${WORDS[name] || name}`));
+    return item;
+  }));
+  for (const cell of state.cells) showCell(cell, state.n_epochs);
+  showFailures(state.cells);
+}
+
+async function poll() {
+  if (!document.hidden) {
+    try {
+      const answer = await fetch("fly64/state.json", { cache: "no-store" });
+      if (!answer.ok) throw new Error(answer.statusText);
+      show(await answer.json());
+      answered = Date.now();
+      byId("silence").hidden = true;
+    } catch {
+      byId("silence").textContent =
+        `No answer for ${duration((Date.now() - answered) / 1000)}: the run has ended, or the way to it is closed. ` +
+        "What is committed is on disk: fly64dask status RUN shows it.";
+      byId("silence").hidden = false;
+    }
+  }
+  setTimeout(poll, many ? 2 * EVERY_MS : EVERY_MS);
+}
+
+poll();

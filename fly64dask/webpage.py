@@ -1,0 +1,68 @@
+"""The state of a run -> a page of our own beside Dask's, on the dashboard of a scheduler in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import tornado.web
+
+PATH = "/fly64"
+FILES = {"page.css": "text/css", "page.js": "text/javascript"}
+# Nothing from elsewhere, nothing inline: a name or message that holds markup can do nothing, and no network is needed.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+State = Callable[[], dict[str, Any]]
+
+
+def add_page(application: tornado.web.Application, state: State) -> None:
+    """Serve a run's page at `/fly64`.
+
+    Parameters
+    ----------
+    application : tornado.web.Application
+        The HTTP application of a scheduler that runs in this process.
+    state : callable
+        Gives the state as JSON-like values; called in the scheduler's event loop, so it must be quick.
+    """
+    rules: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
+        (PATH, _File, {"name": "page.html", "content_type": "text/html"}),
+        (f"{PATH}/state.json", _State, {"state": state}),
+        # Relative, so that it works behind a proxy that adds a prefix.
+        (f"{PATH}/", tornado.web.RedirectHandler, {"url": f"..{PATH}", "permanent": False}),
+    ]
+    rules += [(f"{PATH}/{name}", _File, {"name": name, "content_type": kind}) for name, kind in FILES.items()]
+    application.add_handlers(".*$", list(rules))
+
+
+class _Handler(tornado.web.RequestHandler):
+    def set_default_headers(self) -> None:
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
+
+
+class _File(_Handler):
+    def initialize(self, name: str, content_type: str) -> None:
+        self._name, self._content_type = name, content_type
+
+    def get(self) -> None:
+        self.set_header("Content-Type", f"{self._content_type}; charset=utf-8")
+        self.finish(resources.files("fly64dask").joinpath("web", self._name).read_bytes())
+
+
+class _State(_Handler):
+    def initialize(self, state: State) -> None:
+        self._state = state
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(json.dumps(self._state(), allow_nan=False, separators=(",", ":")))

@@ -1,0 +1,97 @@
+"""A study that runs in a process of its own, slowly enough to be watched: the engine of the tests, real workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import tiny
+from faulty_engine import EPOCH_S, FOLDER
+
+from fly64dask.layout import RunLayout
+
+TESTS = Path(__file__).parent
+PATHS = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+# 18 cells, the six of view `one` degenerate.
+MATRIX = tiny.TEXT.replace("[1e4, 1e5]", "[1e3, 1e4, 1e5]").replace("n_epochs = 3", "n_epochs = 6")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run under way."""
+
+    process: subprocess.Popen[bytes]
+    layout: RunLayout
+    said: Path
+
+    def address(self, page: str) -> str:
+        """Of a page on its dashboard, once it has said where that is."""
+        self.wait_for(lambda: "matrix: " in self.said.read_text())
+        found = re.search(r"^matrix: (http://127\.0\.0\.1:\d+)/fly64$", self.said.read_text(), re.MULTILINE)
+        assert found, self.said.read_text()
+        return f"{found[1]}/{page}"
+
+    def get(self, page: str) -> str:
+        """What a page answers."""
+        with urllib.request.urlopen(self.address(page), timeout=30) as answer:
+            return answer.read().decode()
+
+    def state(self) -> dict[str, Any]:
+        """What its own page shows."""
+        return json.loads(self.get("fly64/state.json"))
+
+    def wait_for(self, happened: Callable[[], Any], seconds: float = 120) -> None:
+        """Wait for something while it runs."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            assert self.process.poll() is None, f"it ended first: {self.said.read_text()}"
+            assert time.monotonic() < deadline, self.said.read_text()
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End the command and all it has started, as a power cut would."""
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        for one in family:
+            one.kill()
+        psutil.wait_procs(family, timeout=30)
+        self.process.wait()
+
+
+@contextmanager
+def running(
+    folder: Path,
+    *,
+    study: str = MATRIX,
+    faults: Mapping[str, str] | None = None,
+    epoch_s: float = 0.4,
+    where: str = "local",
+) -> Iterator[Running]:
+    """Run a study below a folder for as long as the block lasts; its faults are those of `faulty_engine`."""
+    folder.mkdir(exist_ok=True)
+    (folder / "faults.json").write_text(json.dumps(faults or {}))
+    (folder / "study.toml").write_text(study)
+    said, out = folder / "said", folder / "run"
+    with said.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, TESTS / "run_with_faulty_engine.py", folder / "study.toml", out, where],
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            env={**os.environ, "PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},
+        )
+    found = Running(process, RunLayout(out), said)
+    try:
+        yield found
+    finally:
+        if process.poll() is None:
+            found.kill()

@@ -1,0 +1,191 @@
+"""Events to the state of every cell: pure, so each claim is a few events and what they must add up to."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_study
+
+from fly64dask.board import STATES, board_json, count_cells, new_board, with_event
+from fly64dask.errors import FailureKind
+from fly64dask.losses import MAX_POINTS, relative_heights, sparkline, with_loss
+from fly64dask.manifest import ManifestRow
+from fly64dask.outcome import CellOutcome, CellProgress, CellStarted, Failure
+from fly64dask.study import Cell, cells
+
+STUDY = tiny_study()
+CELL = Cell(dose=1e4, view="all", split="train")
+FAILURE = Failure(kind=FailureKind.TIMED_OUT, message="engine ran for 9 s, allowed are 8 s; raise limits.wall_time_s")
+
+
+def started(cell=CELL, worker="3"):
+    return CellStarted(cell=cell, worker=worker, host="node-7")
+
+
+def epoch(number, loss=0.5, cell=CELL, worker="3"):
+    return CellProgress(cell=cell, epoch=number, n_epochs=3, loss=loss, worker=worker, host="node-7")
+
+
+def row(state="completed", cell=CELL, **more):
+    made = {"dose": cell.dose, "view": cell.view, "split": cell.split, "state": state, "log_path": "x/ptychi.log"}
+    return ManifestRow.model_validate(made | {"returncode": int(state != "completed")} | more)
+
+
+def ended(failure=None, committed=True):
+    return CellOutcome(cell=CELL, failure=failure, seconds=2.0, committed=committed)
+
+
+def after(*events, rows=(), last_row=None):
+    board = new_board(STUDY, cells(STUDY), rows, now_s=100.0)
+    for number, event in enumerate(events):
+        board = with_event(board, event, last_row if isinstance(event, CellOutcome) else None, now_s=101.0 + number)
+    return board
+
+
+def shown(board, now_s=110.0):
+    return {cell["name"]: cell for cell in board_json(board, now_s=now_s)["cells"]}[CELL.name]
+
+
+def test_new_board_has_every_cell_of_the_study_in_its_order():
+    assert list(after().cells) == list(cells(STUDY))
+
+
+def test_new_board_tells_pending_from_not_wanted():
+    board = new_board(STUDY, [CELL], [], now_s=0.0)
+    assert {name: n for name, n in count_cells(board).items() if n} == {"pending": 1, "left_out": 11}
+
+
+def test_new_board_shows_what_earlier_runs_have_committed():
+    board = after(rows=[row(n_epochs=3, final_loss=0.25, n_kept=40)])
+    assert shown(board) | {"state": "completed", "epoch": 3, "loss": 0.25, "n_kept": 40, "ended": False} == shown(board)
+
+
+def test_count_cells_has_every_state():
+    assert tuple(count_cells(after())) == STATES
+
+
+def test_with_event_shows_where_a_started_cell_runs():
+    found = shown(after(started()))
+    assert (found["state"], found["worker"], found["host"], found["epoch"]) == ("running", "3", "node-7", 0)
+
+
+def test_with_event_shows_the_last_epoch_and_its_loss():
+    found = shown(after(started(), epoch(1, 0.5), epoch(2, 0.25)))
+    assert (found["epoch"], found["loss"]) == (2, 0.25)
+
+
+def test_with_event_counts_epochs():
+    assert after(started(), epoch(1), epoch(2)).n_epochs_done == 2
+
+
+def test_with_event_ends_a_cell_as_its_record_says():
+    board = after(started(), epoch(1), ended(), last_row=row(n_epochs=3, final_loss=0.125))
+    assert (shown(board)["state"], shown(board)["loss"], shown(board)["ended"]) == ("completed", 0.125, True)
+
+
+def test_with_event_keeps_epoch_and_course_of_a_cell_that_failed():
+    failed = row("failed", failure_kind="timed_out", error=FAILURE.message)
+    found = shown(after(started(), epoch(1, 0.5), epoch(2, 0.25), ended(FAILURE), last_row=failed))
+    assert (found["epoch"], found["course"]) == (2, ((1, 1.0), (2, 0.0)))
+    assert found["failure"] == f"timed_out: {FAILURE.message}"
+    assert found["log"] == "x/ptychi.log"
+
+
+def test_with_event_shows_a_cell_that_cannot_be_selected_as_skipped():
+    skipped = row("skipped", failure_kind="not_selectable", error="kept 0 of 9")
+    assert shown(after(started(), ended(FAILURE), last_row=skipped))["state"] == "skipped"
+
+
+def test_with_event_shows_the_failure_of_an_attempt_that_was_not_committed():
+    before = row(n_epochs=3)
+    found = shown(after(started(), ended(FAILURE, committed=False), rows=[before], last_row=before))
+    assert (found["state"], found["failure"]) == ("failed", f"timed_out: {FAILURE.message}")
+
+
+def test_with_event_forgets_an_earlier_failure_when_the_cell_runs_again():
+    earlier = row("failed", failure_kind="timed_out", error="x")
+    assert "failure" not in shown(after(started(), rows=[earlier]))
+
+
+def test_with_event_ignores_an_epoch_that_comes_after_the_end():
+    board = after(started(), ended(), last_row=row(n_epochs=3))
+    assert with_event(board, epoch(2), now_s=120.0) is board
+
+
+def test_with_event_ignores_a_cell_of_another_study():
+    board = after()
+    assert with_event(board, started(Cell(dose=7.0, view="all", split="train")), now_s=120.0) is board
+
+
+def test_with_event_drops_the_course_of_a_lost_worker_when_another_begins_anew():
+    found = shown(after(started(), epoch(1, 8.0), epoch(2, 4.0), started(worker="4"), epoch(1, 2.0, worker="4")))
+    assert (found["worker"], found["epoch"], found["course"]) == ("4", 1, ((1, 0.5),))
+
+
+def test_with_event_leaves_the_board_before_it_as_it_was():
+    board = after(started())
+    with_event(board, epoch(1), now_s=120.0)
+    assert shown(board)["epoch"] == 0
+
+
+def test_board_json_tells_how_long_a_cell_has_said_nothing():
+    assert shown(after(started(), epoch(1)), now_s=142.0)["heard_s"] == 40.0
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_board_json_is_json_whatever_the_loss(loss):
+    text = json.dumps(board_json(after(started(), epoch(1, loss)), now_s=110.0), allow_nan=False)
+    assert "loss" not in {cell["name"]: cell for cell in json.loads(text)["cells"]}[CELL.name]
+
+
+def test_board_json_of_500_cells_stays_small():
+    many = tiny_study(doses_photons=tuple(float(d) for d in range(1, 85)))
+    board = new_board(many, cells(many), [], now_s=0.0)
+    for cell in cells(many):
+        board = with_event(board, started(cell), now_s=1.0)
+        for number in range(0, 100, 2):
+            board = with_event(board, epoch(number + 1, 1 / (number + 1), cell), now_s=2.0)
+    assert len(cells(many)) == 504
+    assert len(json.dumps(board_json(board, now_s=3.0), separators=(",", ":"))) < 400_000
+
+
+def test_with_loss_keeps_few_points_evenly_apart_and_the_last():
+    points = ()
+    for number in range(1, 1001):
+        points = with_loss(points, number, 1.0 / number)
+    assert len(points) <= MAX_POINTS + 1
+    assert [number for number, _ in points] == [*range(32, 1000, 32), 1000]
+
+
+@given(st.lists(st.floats(), max_size=300))
+def test_with_loss_keeps_finite_losses_of_rising_epochs(losses):
+    points = ()
+    for number, loss in enumerate(losses, start=1):
+        points = with_loss(points, number, loss)
+    assert [number for number, _ in points] == sorted({number for number, _ in points})
+    assert all(math.isfinite(loss) and losses[number - 1] == loss for number, loss in points)
+    assert len(points) <= MAX_POINTS + 1
+
+
+def test_relative_heights_are_logarithmic_for_positive_losses():
+    assert relative_heights([100.0, 10.0, 1.0]) == pytest.approx([1.0, 0.5, 0.0])
+
+
+def test_relative_heights_are_linear_otherwise():
+    assert relative_heights([4.0, 2.0, 0.0]) == [1.0, 0.5, 0.0]
+
+
+def test_sparkline_falls_as_the_loss_does():
+    assert sparkline(((1, 128.0), (2, 16.0), (3, 2.0), (4, 1.0)), width=16) == "█▅▂▁"
+
+
+def test_sparkline_is_no_longer_than_asked():
+    assert len(sparkline(tuple((n, float(n)) for n in range(1, 49)), width=16)) == 16
+
+
+def test_sparkline_of_one_point_is_empty():
+    assert sparkline(((1, 1.0),), width=16) == ""
