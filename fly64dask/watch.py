@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -85,7 +85,9 @@ class RunReader:
         return self._seen[cell][1]
 
 
-def watch_run(reader: RunReader, console: Console, *, interval_s: float) -> Standing:
+def watch_run(
+    reader: RunReader, console: Console, *, interval_s: float, goes_on: Callable[[], bool] | None = None
+) -> Standing:
     """Show a run until no cell is pending or running any more, or the process that ran it has ended in order.
 
     Parameters
@@ -96,46 +98,57 @@ def watch_run(reader: RunReader, console: Console, *, interval_s: float) -> Stan
         Where to show it: a terminal is redrawn, anything else gets a line for each change.
     interval_s : float
         Between two looks.
+    goes_on : callable, optional
+        Asked instead whether somebody still runs it, where that is known better than from its lock.
 
     Returns
     -------
     Standing
         How it was at the end.
     """
-    return _redraw(reader, console, interval_s) if console.is_terminal else _print_changes(reader, console, interval_s)
+    ended = _HasEnded(goes_on)
+    show = _redraw if console.is_terminal else _print_changes
+    return show(reader, console, interval_s, ended)
 
 
-def _redraw(reader: RunReader, console: Console, interval_s: float) -> Standing:
+def _redraw(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> Standing:
     standing = reader.read()
     with Live(_picture(standing), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
-        was_held = False
-        while not _has_ended(standing, was_held=was_held):
-            was_held = was_held or standing.holder is not None
+        while not ended(standing):
             time.sleep(interval_s)
             standing = reader.read()
             live.update(_picture(standing), refresh=True)
     return standing
 
 
-def _print_changes(reader: RunReader, console: Console, interval_s: float) -> Standing:
+def _print_changes(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> Standing:
     before: dict[Cell, str] = {}
-    was_held = False
     while True:
         standing = reader.read()
         for cell, words in standing.words.items():
             if before.get(cell) != words:
                 console.print(Text(f"{standing.now:%H:%M:%S} {cell.name} {words}"), soft_wrap=True)
         before = standing.words
-        if _has_ended(standing, was_held=was_held):
+        if ended(standing):
             console.print(Text(f"{standing.now:%H:%M:%S} {_counts(standing)}"), soft_wrap=True)
             return standing
-        was_held = was_held or standing.holder is not None
         time.sleep(interval_s)
 
 
-def _has_ended(standing: Standing, *, was_held: bool) -> bool:
-    """Nothing is left to do; or a run of some of the cells alone was under way, and is no longer."""
-    return not {"pending", "running"} & standing.counts.keys() or (was_held and standing.holder is None)
+@dataclass(slots=True)
+class _HasEnded:
+    """Tells when there is nothing more to see."""
+
+    goes_on: Callable[[], bool] | None
+    was_held: bool = False
+
+    def __call__(self, standing: Standing) -> bool:
+        """Nothing is left to do; or a run of some of the cells alone was under way, and is no longer."""
+        if self.goes_on is not None:
+            return not self.goes_on()
+        ended = self.was_held and standing.holder is None
+        self.was_held = self.was_held or standing.holder is not None
+        return ended or not {"pending", "running"} & standing.counts.keys()
 
 
 def _picture(standing: Standing) -> Group:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fly64dask.commands.common import (
+    EXIT_FAILED_CELL,
     device_option,
     example,
     filter_options,
@@ -21,7 +24,11 @@ from fly64dask.commands.common import (
     study_argument,
     without_links,
 )
+from fly64dask.errors import ResourceError
 from fly64dask.study import Filters, cells, skip_reasons
+
+if TYPE_CHECKING:
+    from fly64dask.layout import RunLayout
 
 
 @click.command(epilog=example("fly64dask submit data/demo.toml --out runs/demo --cluster cluster/slurm.toml"))
@@ -102,6 +109,60 @@ def cancel(run_directory: Path) -> None:
 
 @click.command(epilog=example("fly64dask attach runs/demo"))
 @run_argument
-def attach(run_directory: Path) -> None:
-    """Follow a submitted run from anywhere on the shared file system, until it ends."""
-    raise NotImplementedError(run_directory, sys)
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(min=0.5),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two looks.",
+)
+def attach(run_directory: Path, interval_s: float) -> None:
+    """Follow a submitted run from anywhere on the shared file system, until its controller ends.
+
+    Ctrl-C stops following, not the run. Exit codes as of `run`.
+    """
+    from fly64dask.controller import find_controller, read_submission
+    from fly64dask.layout import RunLayout
+    from fly64dask.runs import read_run_study
+    from fly64dask.terminal import failure_lines, make_console, matrix_table
+    from fly64dask.watch import RunReader, watch_run
+
+    layout = RunLayout(without_links(run_directory))
+    console = make_console()
+    submission = read_submission(layout)
+    _wait_for_start(layout, interval_s)
+    if layout.study_file.exists():
+        reader = RunReader(read_run_study(layout), layout)
+        found = watch_run(reader, console, interval_s=interval_s, goes_on=lambda: find_controller(layout) is not None)
+        console.print(matrix_table(found.study, found.rows))
+        for line in failure_lines(found.rows):
+            console.print(line, soft_wrap=True)
+        if layout.manifest_file.exists() and not {"pending", "running"} & found.counts.keys():
+            sys.exit(EXIT_FAILED_CELL if {"failed", "damaged", "skipped"} & found.counts.keys() else 0)
+    log = layout.slurm_logs / f"controller-{submission.job_id}.log"
+    raise ResourceError(
+        f"run {layout.root}: controller job {submission.job_id} has ended, and cells are not done",
+        remedy=f"read the end of {log}, then submit again: committed cells are not run twice",
+    )
+
+
+def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
+    """Say how the controller is until its run begins or it ends; then where the dashboard is."""
+    from fly64dask.controller import find_controller, tunnel_command
+    from fly64dask.runs import read_dashboard
+
+    told = ""
+    while (job := find_controller(layout)) is not None:
+        where = read_dashboard(layout)
+        if where is not None:
+            click.echo(f"controller job {job.job_id} runs on {where.host}; its pages, through a tunnel:")
+            click.echo(f"  {tunnel_command(where.host, where.port, login=socket.getfqdn())}")
+            click.echo("  http://127.0.0.1:8787/fly64 and http://127.0.0.1:8787/status")
+            return
+        now = f"controller job {job.job_id} is {job.state.lower()}" + (f" ({job.reason})" if job.reason else "")
+        if now != told:
+            click.echo(now)
+            told = now
+        time.sleep(interval_s)

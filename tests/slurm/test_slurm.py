@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import tiny
+from browser import chromium, opened_browser
 from faulty_engine import EPOCH_S, FOLDER
 from slurm_lab import missing_daemons, slurm_lab
 
@@ -166,22 +167,59 @@ def site(tmp_path, lab):
     assert made.left() == []
 
 
-def test_submit_runs_the_demo_to_18_records_on_two_nodes(site):
-    out = site.folder / "demo"
-    said = site.fly64dask(
-        *("submit", ROOT / "data" / "demo.toml", "--out", out, "--cluster", site.cluster, "--device", "cpu", "--json")
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, lab):
+    """The demo, submitted, and what a browser saw of it."""
+    folder = tmp_path_factory.mktemp("demo")
+    site = Site(folder, lab)
+    pictures = Path(os.environ.get("FLY64DASK_ARTIFACTS", folder))
+    chromium()
+    done = site.fly64dask(
+        *("submit", ROOT / "data" / "demo.toml", "--out", site.out, "--cluster", site.cluster, "--device", "cpu"),
+        "--json",
     )
-    assert said.returncode == 0, said.stderr
-    job_id = json.loads(said.stdout)["job_id"]
+    assert done.returncode == 0, done.stderr
+    job_id = json.loads(done.stdout)["job_id"]
+    assert within(120, lambda: site.records()) == []
+    address = f"http://127.0.0.1:{json.loads((site.out / 'dashboard.json').read_text())['port']}"
+    with opened_browser(tmp_path_factory.mktemp("profile")) as page:
+        page.open(f"{address}/fly64", width=1280, height=620)
+        page.wait_for("document.querySelectorAll('#matrix td').length === 18")
+        looks = [page.evaluate(STATES)]
+        page.wait_for(f"{STATES} !== {json.dumps(looks[0])}", seconds=120)
+        looks.append(page.evaluate(STATES))
+        page.screenshot(pictures / "slurm-fly64.png")
+        errors = list(page.console_errors)
+        page.open(f"{address}/status", width=1400, height=900)
+        page.wait_for("document.body && document.body.innerHTML.includes('bk-')")
+        time.sleep(3)
+        page.screenshot(pictures / "slurm-status.png")
     assert within(600, lambda: ended(site, job_id)) == []
-    manifest = json.loads((out / "reconstruction_manifest.json").read_text())
-    assert [row["state"] for row in manifest["execution_results"]] == ["completed"] * 18
-    workers = site.call("squeue", "--noheader", "--me", "--states=all", "--format=%j %N %b").splitlines()
-    mine = [line.split() for line in workers if line.startswith(job_prefix(out))]
-    assert {node for name, node, _ in mine if name.endswith("-worker")} == {"n0", "n1"}
-    assert {gres for name, _, gres in mine if name.endswith("-worker")} == {"gres:gpu:1"}
-    assert "ExitCode=0:0" in site.call("scontrol", "show", "job", job_id)
-    assert site.left() == []
+    return {"site": site, "job_id": job_id, "looks": looks, "errors": errors, "pictures": pictures}
+
+
+STATES = "[...document.querySelectorAll('#matrix td')].map((td) => td.className).join(' ')"
+
+
+def test_submit_runs_the_demo_to_18_records(demo):
+    assert [row["state"] for row in demo["site"].rows().values()] == ["completed"] * 18
+    assert "ExitCode=0:0" in demo["site"].call("scontrol", "show", "job", demo["job_id"])
+    assert demo["site"].left() == []
+
+
+def test_submit_uses_both_nodes_and_a_gpu_for_each_worker(demo):
+    listing = demo["site"].call("squeue", "--noheader", "--me", "--states=all", "--format=%j %N %b").splitlines()
+    workers = [line.split()[1:] for line in listing if line.startswith(f"{job_prefix(demo['site'].out)}-worker")]
+    assert {node for node, _ in workers} == {"n0", "n1"}
+    assert {gres for _, gres in workers} == {"gres:gpu:1"}
+
+
+def test_page_shows_the_18_cells_and_how_they_change(demo):
+    before, after = demo["looks"]
+    assert len(before.split()) >= 18
+    assert before != after
+    assert demo["errors"] == []
+    assert {path.name for path in demo["pictures"].glob("slurm-*.png")} == {"slurm-fly64.png", "slurm-status.png"}
 
 
 def job_prefix(out: Path) -> str:
@@ -200,9 +238,9 @@ def test_run_replaces_a_busy_worker_that_was_cancelled(site):
 
 
 def test_run_replaces_a_job_that_was_cancelled_while_it_waited(site):
-    # Two jobs of all GPUs leave room for none of the run's.
+    # Two jobs that take the GPU of each node leave room for none of the run's.
     blockers = [
-        site.call("sbatch", "--parsable", "--gres=gpu:2", "--nodes=1", "--wrap=sleep 300").strip() for _ in "ab"
+        site.call("sbatch", "--parsable", "--gres=gpu:1", "--nodes=1", "--wrap=sleep 300").strip() for _ in "ab"
     ]
     process = site.start()
     assert within(60, lambda: len(site.jobs("pending")) == 2) == []
@@ -346,6 +384,15 @@ def test_a_controller_that_was_killed_and_requeued_goes_on(site):
     assert_whole(site)
     assert {path: site.records()[path] for path in before} == before
     assert site.left() == []
+
+
+def test_attach_follows_a_submitted_run_to_its_end(site):
+    assert site.fly64dask("submit", site.study, "--out", site.out, "--cluster", site.cluster).returncode == 0
+    followed = site.fly64dask("attach", site.out, "--interval", 0.5)
+    assert followed.returncode == 1, followed.stderr
+    assert "ssh -N" in followed.stdout
+    assert "dose_10000/all/train completed" in followed.stdout
+    assert_whole(site)
 
 
 def test_cancel_ends_controller_and_workers(site):
