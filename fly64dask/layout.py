@@ -11,6 +11,8 @@ from fly64dask.study import Cell, dose_name
 LOG_NAME = "ptychi.log"
 RECORD_NAME = "record.json"
 RECONSTRUCTION_NAME = "reconstruction.zarr"
+# A respaced group's directory is named after its spacing.
+SPACING_PREFIX = "spacing_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,14 @@ class RunLayout:
     def view_group(self, view: str, split: str) -> Path:
         """Kept indices of one view and split, the same at every dose."""
         return self.store / "views" / view / split
+
+    def respaced_group(self, view: str, split: str, threshold_px: float) -> Path:
+        """Kept indices of a view and split at another spacing than the study's, for cells with that remedy."""
+        return self.respaced_folder(view) / f"{SPACING_PREFIX}{float(threshold_px)!r}" / split
+
+    def respaced_folder(self, view: str) -> Path:
+        """Those of one view."""
+        return self.store / "respaced" / view
 
     def cell_directory(self, cell: Cell) -> Path:
         """A cell's latest committed attempt."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.checkpoint import CheckpointFile
+    from fly64dask.remedy import Remedy
     from fly64dask.study import Recipe
 
 # pty-chi averages object and probe over the bounding box of the positions; a box without a
@@ -78,6 +79,37 @@ class Engine(Protocol):
 def is_degenerate(positions_px: NDArray[np.float64]) -> bool:
     """Whether the positions span less than one pixel on an axis."""
     return min(span_px(positions_px)) < MIN_SPAN_PX
+
+
+def is_guarded(positions_px: NDArray[np.float64], recipe: Recipe) -> bool:
+    """Whether the engine runs with the guard; then the result is underdetermined."""
+    return recipe.guarded or is_degenerate(positions_px)
+
+
+def refuses_degenerate(recipe: Recipe) -> bool:
+    """Whether a degenerate scan is refused before the engine starts."""
+    return recipe.on_degenerate == "fail" and not recipe.guarded
+
+
+def remedied_recipe(recipe: Recipe, remedy: Remedy | None) -> Recipe:
+    """Recipe that a cell runs with.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The study's.
+    remedy : Remedy or None
+        The cell's.
+
+    Returns
+    -------
+    Recipe
+        Guarded, with a frozen probe and few epochs, if the remedy says so; else the study's.
+    """
+    if remedy is None or remedy.kind != "guarded":
+        return recipe
+    n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS)
+    return recipe.model_copy(update={"guarded": True, "optimise_probe": False, "n_epochs": n_epochs})
 
 
 def refuse_degenerate(

@@ -14,7 +14,7 @@ REMEDY_KINDS: tuple[RemedyKind, ...] = get_args(RemedyKind)
 
 _OF_THE_SCAN = frozenset({FailureKind.DEGENERATE_SCAN, FailureKind.SINGULAR_MATRIX, FailureKind.NOT_FINITE})
 # Failures that a change of the scan or of the engine's freedom can mend. All others may pass with
-# time: they are tried as they are, so that no remedy takes numbers from a cell that needs none.
+# time: they are tried as they were, so that no remedy takes numbers from a cell that needs none.
 MENDS: dict[RemedyKind, frozenset[FailureKind]] = {
     "as-is": frozenset(FailureKind) - {FailureKind.NOT_SELECTABLE},
     "guarded": _OF_THE_SCAN,

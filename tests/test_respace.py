@@ -44,6 +44,14 @@ def suits(positions, n_min):
     return len(positions) >= n_min and min(np.ptp(positions, axis=0)) >= 1.0
 
 
+def found_by_respace(positions, own_px, n_min):
+    """The threshold; its own where that suits, None if there is none."""
+    try:
+        return respace(positions, spacing(own_px), n_min=n_min).metadata.spacing_threshold
+    except NotSelectableError as error:
+        return own_px if "its own" in str(error) else None
+
+
 def every_change(positions, own_px):
     """Thresholds at which the selection can change: distances, and where its rule asks for k of n exposures."""
     n = len(positions)
@@ -75,21 +83,13 @@ CORNERS = np.repeat([[0.0, 0.0], [0.0, 100.0], [100.0, 0.0], [100.0, 100.0]], [1
 @example(CORNERS, 71.0, 3)
 def test_respace_equals_trying_every_threshold(positions, own_px, n_min):
     wanted = by_trying_all(positions, own_px, n_min)
-    try:
-        found = respace(positions, spacing(own_px), n_min=n_min).metadata.spacing_threshold
-    except NotSelectableError as error:
-        assert wanted is None or (wanted == own_px and "its own" in str(error))
-    else:
-        assert found == wanted
+    assert found_by_respace(positions, own_px, n_min) == wanted
 
 
 @settings(max_examples=200, deadline=None)
 @given(SCANS, st.floats(2, 300), st.integers(1, 5), st.floats(0, 1))
 def test_respace_leaves_no_larger_threshold_that_suits(positions, own_px, n_min, fraction):
-    try:
-        found = respace(positions, spacing(own_px), n_min=n_min).metadata.spacing_threshold
-    except NotSelectableError as error:
-        found = own_px if "its own" in str(error) else 0.0
+    found = found_by_respace(positions, own_px, n_min) or 0.0
     tried = max(1e-6, found + fraction * (own_px - found))
     assert tried <= found or not suits(kept_at(positions, tried), n_min)
 
