@@ -138,8 +138,8 @@ def refuse_degenerate(
         raise DegenerateScanError(
             f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
             f"{width:.3g} px in x; LSQML needs {MIN_SPAN_PX:g} px on both axes",
-            remedy=f"{'scan more' if is_baseline else 'lower the spacing threshold'}, or set "
-            'on_degenerate = "guarded" in the recipe',
+            remedy=f"{'scan more' if is_baseline else 'lower the spacing threshold'} or use "
+            "`fly64dask rerun --remedy guarded`",
         )
 
 

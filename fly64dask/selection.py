@@ -181,5 +181,5 @@ def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) 
         f"select view {view.name!r} at >= {threshold:g} px: of {n_exposures} exposures direct keeps "
         f"{rates['direct']:.6f} and greedy {rates['greedy']:.6f}, needed {needed:.6f} "
         f"(geometry bound {bound:.6f})",
-        remedy="lower the view's spacing threshold",
+        remedy="lower the view's spacing threshold or use `fly64dask rerun --remedy respace`",
     )
