@@ -11,8 +11,6 @@ from fly64dask.reconstruction import Exposures
 from fly64dask.study import digest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -39,7 +37,7 @@ class CellInputs:
 
     def __init__(self, layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> None:
         self.exposure_group = layout.exposure_group(cell.dose, cell.split)
-        self.view_group = kept_group(layout, cell, remedy)
+        self.view_group = layout.kept_group(cell, remedy)
         self.view: ViewAttributes | None = None
         self.exposures: ExposureAttributes | None = None
         self.sha256: dict[str, str] = {}
@@ -85,13 +83,6 @@ class CellInputs:
             "group_overlap": self.view.group_overlap,
             "digests": dict(self.sha256),
         }
-
-
-def kept_group(layout: RunLayout, cell: Cell, remedy: Remedy | None) -> Path:
-    """Group with the exposures that a cell keeps: its view's, or that of the spacing which its remedy states."""
-    if remedy is None or remedy.spacing_threshold is None:
-        return layout.view_group(cell.view, cell.split)
-    return layout.respaced_group(cell.view, cell.split, remedy.spacing_threshold)
 
 
 def cell_key(

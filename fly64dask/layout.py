@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fly64dask.remedy import Remedy
 from fly64dask.study import Cell, dose_name
 
 # Files of a cell's directory, also while it is built aside.
@@ -56,6 +57,12 @@ class RunLayout:
     def respaced_folder(self, view: str) -> Path:
         """Those of one view."""
         return self.store / "respaced" / view
+
+    def kept_group(self, cell: Cell, remedy: Remedy | None) -> Path:
+        """Kept indices that a cell reads: its view's, or those of the spacing which its remedy states."""
+        if remedy is None or remedy.spacing_threshold is None:
+            return self.view_group(cell.view, cell.split)
+        return self.respaced_group(cell.view, cell.split, remedy.spacing_threshold)
 
     def cell_directory(self, cell: Cell) -> Path:
         """A cell's latest committed attempt."""

@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.cell_inputs import kept_group
 from fly64dask.cluster import Placement
 from fly64dask.documents import read_document
 from fly64dask.driver import run_study
@@ -89,7 +88,7 @@ def _cells_of(study: Study, layout: RunLayout, broken: Sequence[Path]) -> list[C
         row.cell
         for row in read_rows(layout, cells(study))
         if row.failure_kind is FailureKind.BAD_INPUT
-        and {layout.exposure_group(row.dose, row.split), kept_group(layout, row.cell, row.remedy)} & set(broken)
+        and {layout.exposure_group(row.dose, row.split), layout.kept_group(row.cell, row.remedy)} & set(broken)
     ]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fly64dask.cell_inputs import kept_group
 from fly64dask.documents import read_document, write_document
 from fly64dask.errors import InputError, IntegrityError
 from fly64dask.history import read_past
@@ -103,7 +102,7 @@ def read_last_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:
 def read_kept_group(layout: RunLayout, cell: Cell) -> Path:
     """Group with the exposures that a cell's reconstruction was made from, or would be."""
     record = read_record(layout, cell)
-    return kept_group(layout, cell, None if record is None else record.remedy)
+    return layout.kept_group(cell, None if record is None else record.remedy)
 
 
 def read_rows(layout: RunLayout, some: Sequence[Cell]) -> tuple[ManifestRow, ...]:

@@ -15,7 +15,7 @@ from fly64dask.attributes import (
     TruthAttributes,
     ViewAttributes,
 )
-from fly64dask.cell_inputs import CellInputs, cell_key, kept_group
+from fly64dask.cell_inputs import CellInputs, cell_key
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.documents import read_document
 from fly64dask.errors import IntegrityError
@@ -78,7 +78,7 @@ def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Sp
                     found[path] = (view.name, split, float(path.parent.name.removeprefix(SPACING_PREFIX)))
     for row in read_rows(layout, cells(study)):
         if row.remedy is not None and row.remedy.spacing_threshold is not None:
-            found[kept_group(layout, row.cell, row.remedy)] = (row.view, row.split, row.remedy.spacing_threshold)
+            found[layout.kept_group(row.cell, row.remedy)] = (row.view, row.split, row.remedy.spacing_threshold)
     return found
 
 
@@ -96,7 +96,7 @@ def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
     needed: set[Path] = set()
     for row in read_rows(layout, cells(study)):
         if row.state == "completed":
-            needed |= {layout.exposure_group(row.dose, row.split), kept_group(layout, row.cell, row.remedy)}
+            needed |= {layout.exposure_group(row.dose, row.split), layout.kept_group(row.cell, row.remedy)}
     return needed | ({layout.scan_group, layout.truth_group} if needed else set())
 
 

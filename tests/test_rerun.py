@@ -7,7 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
-from faulty_engine import ENGINE, FOLDER
+from faulty_engine import ENGINE
 from pydantic import ValidationError
 from tiny import tiny_study
 
@@ -33,35 +33,25 @@ GUARDED, AS_IS = Remedy(kind="guarded"), Remedy(kind="as-is")
 FIVE = ("selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected")
 
 
-@pytest.fixture(scope="module")
-def faults(tmp_path_factory):
-    """Where the engine reads how to fail: one folder, as the server of engines keeps its first environment."""
-    folder = tmp_path_factory.mktemp("faults")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FOLDER, str(folder))
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def fail_as(faults):
+@pytest.fixture
+def fail_as(engine_faults):
     """Tell the engine how to fail at a cell; it does not unless told to."""
 
     def tell(fault, cell=CELL):
-        (faults / "faults.json").write_text(json.dumps({cell.name.replace("/", "-"): fault}))
+        (engine_faults / "faults.json").write_text(json.dumps({cell.name.replace("/", "-"): fault}))
 
+    yield tell
     tell(None)
-    return tell
 
 
 @pytest.fixture(scope="module")
-def failed_once(tmp_path_factory, faults):
+def failed_once(tmp_path_factory):
     layout = RunLayout(tmp_path_factory.mktemp("rerun") / "run")
     prepare_scan(STUDY, layout)
     for split in SPLITS:
         expose_split(STUDY, 1e5, split, layout)
         for view in STUDY.views:
             select_view(STUDY, view.name, split, layout)
-    (faults / "faults.json").write_text("{}")
     for cell in cells(STUDY):
         run_cell(STUDY, cell, layout, None, silent, engine=ENGINE)
     write_run_study(layout, STUDY)
