@@ -115,7 +115,7 @@ def build_graph(
         remedy = remedies.get(cell)
         threshold_px = remedy.spacing_threshold if remedy else None
         if threshold_px is not None and (cell.view, split, threshold_px) not in respaced:
-            key = f"select-{cell.view}-{split}-{threshold_px}-{token}"
+            key = f"select-view_{cell.view}-spacing_{threshold_px}-{split}-{token}"
             respaced[cell.view, split, threshold_px] = delayed(select_task)(
                 study, cell.view, split, run_id, prepared, threshold_px, dask_key_name=key
             )

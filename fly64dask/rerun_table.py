@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PROBE = {None: "-", True: "frozen", False: "free"}
 
+
 def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
     """One line for each failed cell that the wanted remedy cannot help."""
     return [
