@@ -22,11 +22,12 @@ from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.metrics import TruthMetrics, compare_with_truth
 from fly64dask.outcome import Failure
 from fly64dask.provenance import software_versions, utc_now
-from fly64dask.reconstruction import is_degenerate, refuse_dark
+from fly64dask.reconstruction import is_guarded, refuse_dark
 from fly64dask.storage import storing
 
 if TYPE_CHECKING:
     from fly64dask.reconstruction import Engine, Exposures, Progress, Reconstruction
+    from fly64dask.remedy import Remedy
     from fly64dask.study import Cell, Study
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Attempt:
     directory: str
     engine: str
     cell_key: str
+    remedy: Remedy | None = None
 
     def __call__(self, report: Progress) -> dict[str, Any] | Failure:
         """Reconstruct, store, measure.
@@ -98,7 +100,7 @@ def load_engine(name: str) -> Engine:
 def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
     """Run the engine, store what it made, then open the truth and measure."""
     study, cell, layout = attempt.study, attempt.cell, RunLayout(Path(attempt.root))
-    inputs = CellInputs(layout, cell)
+    inputs = CellInputs(layout, cell, attempt.remedy)
     inputs.open()
     exposures = inputs.read()
     refuse_dark(exposures.counts)
@@ -126,7 +128,7 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         "final_loss": float(result.loss[-1]),
         "device": result.device,
         "resumed_from_epoch": result.resumed_from_epoch or None,
-        "underdetermined": is_degenerate(exposures.positions_px),
+        "underdetermined": is_guarded(exposures.positions_px, study.recipe),
         "digests": inputs.sha256 | made,
     } | ({"metrics": metrics} if metrics else {})
 

@@ -7,7 +7,7 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,14 @@ from distributed import CancelledError, as_completed, get_worker
 from distributed.core import Status
 
 from fly64dask.attempt import failure_of
-from fly64dask.cell import LSQML, commit_lost, is_killer, run_cell
+from fly64dask.cell import LSQML, Rerun, commit_lost, is_killer, run_cell
 from fly64dask.errors import ResourceError, describe, failure_kind
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.outcome import CellEvent, CellOutcome, CellProgress, CellStarted, Failure
 from fly64dask.provenance import host_name
+from fly64dask.reconstruction import remedied_recipe
+from fly64dask.remedy import Remedy
 from fly64dask.runs import read_row
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId, stop_run
@@ -46,17 +48,24 @@ Notify = Callable[[CellEvent], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellGraph:
-    """A study's tasks: one per wanted cell, and the reducer's root."""
+    """A study's tasks: one per wanted cell, some with a remedy, and the reducer's root."""
 
     run_id: RunId
     engine: str
     use_gpu: bool
+    remedies: Mapping[Cell, Remedy]
     cell_tasks: dict[Cell, Delayed]
     manifest_rows: Delayed
 
 
 def build_graph(
-    study: Study, wanted: Sequence[Cell], run_id: RunId, *, use_gpu: bool, engine: str = LSQML
+    study: Study,
+    wanted: Sequence[Cell],
+    run_id: RunId,
+    *,
+    use_gpu: bool,
+    engine: str = LSQML,
+    remedies: Mapping[Cell, Remedy] | None = None,
 ) -> CellGraph:
     """Build the graph: expose and select once per dose, view and split, then cells, then a tree.
 
@@ -72,6 +81,8 @@ def build_graph(
         Whether a cell needs a worker's `GPU` resource.
     engine : str
         `module:function` of an `Engine`.
+    remedies : mapping of Cell to Remedy, optional
+        Of those cells that are tried again with one.
 
     Returns
     -------
@@ -88,7 +99,9 @@ def build_graph(
     prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
     exposed: dict[tuple[Dose, Split], Delayed] = {}
     selected: dict[tuple[str, Split], Delayed] = {}
+    respaced: dict[tuple[str, Split, float], Delayed] = {}
     cell_tasks: dict[Cell, Delayed] = {}
+    remedies = remedies or {}
     for cell in wanted:
         dose, split = cell.dose, cell.split
         if (dose, split) not in exposed:
@@ -99,6 +112,13 @@ def build_graph(
             selected[cell.view, split] = delayed(select_task)(
                 study, cell.view, split, run_id, prepared, dask_key_name=key
             )
+        remedy = remedies.get(cell)
+        threshold_px = remedy.spacing_threshold if remedy else None
+        if threshold_px is not None and (cell.view, split, threshold_px) not in respaced:
+            key = f"select-view_{cell.view}-spacing_{threshold_px}-{split}-{token}"
+            respaced[cell.view, split, threshold_px] = delayed(select_task)(
+                study, cell.view, split, run_id, prepared, threshold_px, dask_key_name=key
+            )
         with annotate(resources={"GPU": 1}) if use_gpu else contextlib.nullcontext():
             cell_tasks[cell] = delayed(cell_task)(
                 study,
@@ -107,12 +127,15 @@ def build_graph(
                 engine,
                 exposed[dose, split],
                 selected[cell.view, split],
+                remedy,
+                None if threshold_px is None else respaced[cell.view, split, threshold_px],
                 dask_key_name=f"reconstruct-{cell.name.replace('/', '-')}-{token}",
             )
     return CellGraph(
         run_id=run_id,
         engine=engine,
         use_gpu=use_gpu,
+        remedies=remedies,
         cell_tasks=cell_tasks,
         manifest_rows=_reducer(study, run_id, cell_tasks, token),
     )
@@ -189,7 +212,9 @@ def run_graph(
         given_up = {}
         if innocent:
             log.warning("state=again cells=%d given up by Dask, though no worker died of them", len(innocent))
-            again = build_graph(study, innocent, graph.run_id, use_gpu=graph.use_gpu, engine=graph.engine)
+            again = build_graph(
+                study, innocent, graph.run_id, use_gpu=graph.use_gpu, engine=graph.engine, remedies=graph.remedies
+            )
             given_up, _ = _run_once(client, again, study, outcomes, notify, supply)
         # The tree waited in vain for what was given up.
         rows = None
@@ -246,7 +271,9 @@ def answered() -> Iterator[None]:
 @contextlib.contextmanager
 def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -> Iterator[list[Future[Any]]]:
     """Submit a graph; when the block is interrupted, wait until its cells have stopped."""
-    subscribed = functools.partial(_forward_progress, n_epochs=study.recipe.n_epochs, notify=notify)
+    n_epochs = {cell: remedied_recipe(study.recipe, remedy).n_epochs for cell, remedy in graph.remedies.items()}
+    n_epochs = dict.fromkeys(graph.cell_tasks, study.recipe.n_epochs) | n_epochs
+    subscribed = functools.partial(_forward_progress, n_epochs=n_epochs, notify=notify)
     # With fusing on, the annotations that send cells to GPUs would be dropped.
     with answered(), dask.config.set({"optimization.fuse.delayed": False}):
         client.subscribe_topic(PROGRESS_TOPIC, subscribed)
@@ -278,10 +305,14 @@ def _as_they_end(futures: Sequence[Future[Any]], supply: Supply) -> Iterator[Fut
 def _commit_lost(study: Study, cell: Cell, layout: RunLayout, graph: CellGraph, error: BaseException) -> CellOutcome:
     failure = Failure(kind=failure_kind(error), message=describe(error))
     committed: list[CellOutcome] = []
-    problem = failure_of(
-        lambda: committed.append(commit_lost(study, cell, layout, failure, engine=graph.engine, run_id=graph.run_id)),
-        what=f"cell={cell.name} commit",
-    )
+
+    def commit() -> None:
+        remedy = graph.remedies.get(cell)
+        committed.append(
+            commit_lost(study, cell, layout, failure, engine=graph.engine, run_id=graph.run_id, remedy=remedy)
+        )
+
+    problem = failure_of(commit, what=f"cell={cell.name} commit")
     if problem is None:
         return committed[0]
     return CellOutcome(cell=cell, failure=failure, seconds=0.0, committed=False)
@@ -308,15 +339,30 @@ def expose_task(study: Study, dose: Dose, split: Split, run_id: RunId, prepared:
     )
 
 
-def select_task(study: Study, view: str, split: Split, run_id: RunId, prepared: Failure | None) -> Failure | None:
-    """Worker task: publish one view and split."""
+def select_task(
+    study: Study,
+    view: str,
+    split: Split,
+    run_id: RunId,
+    prepared: Failure | None,
+    threshold_px: float | None = None,
+) -> Failure | None:
+    """Worker task: publish one view and split, at another spacing than the study's if one is given."""
     return prepared or failure_of(
-        lambda: select_view(study, view, split, _layout(run_id)), what=f"stage=select {view}/{split}"
+        lambda: select_view(study, view, split, _layout(run_id), threshold_px=threshold_px),
+        what=f"stage=select {view}/{split}",
     )
 
 
 def cell_task(
-    study: Study, cell: Cell, run_id: RunId, engine: str, exposed: Failure | None, selected: Failure | None
+    study: Study,
+    cell: Cell,
+    run_id: RunId,
+    engine: str,
+    exposed: Failure | None,
+    selected: Failure | None,
+    remedy: Remedy | None,
+    respaced: Failure | None,
 ) -> CellOutcome:
     """Worker task: reconstruct one cell and commit its record."""
     worker = get_worker()
@@ -328,6 +374,10 @@ def cell_task(
         worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
 
     worker.log_event(PROGRESS_TOPIC, source)
+    rerun = None
+    if remedy is not None:
+        kept = selected if remedy.spacing_threshold is None else respaced
+        rerun = Rerun(remedy=remedy, blocked_by=exposed or kept)
     return run_cell(
         study,
         cell,
@@ -338,6 +388,7 @@ def cell_task(
         run_id=run_id,
         worker=str(worker.name),
         abandoned=lambda: worker.status in GONE,
+        rerun=rerun,
     )
 
 
@@ -356,11 +407,11 @@ def _layout(run_id: RunId) -> RunLayout:
     return RunLayout(Path(run_id.root))
 
 
-def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: int, notify: Notify) -> None:
+def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: Mapping[Cell, int], notify: Notify) -> None:
     _, message = event
     cell = Cell(dose=message["dose"], view=message["view"], split=message["split"])
     source = {"worker": message["worker_name"], "host": message["host"]}
     if "epoch" not in message:
         notify(CellStarted(cell=cell, **source))
         return
-    notify(CellProgress(cell=cell, epoch=message["epoch"], n_epochs=n_epochs, loss=message["loss"], **source))
+    notify(CellProgress(cell=cell, epoch=message["epoch"], n_epochs=n_epochs[cell], loss=message["loss"], **source))

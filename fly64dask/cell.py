@@ -20,7 +20,7 @@ from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.provenance import host_name, software_versions, utc_now
-from fly64dask.reconstruction import Progress, object_frame, refuse_degenerate
+from fly64dask.reconstruction import Progress, object_frame, refuse_degenerate, refuses_degenerate, remedied_recipe
 from fly64dask.record import (
     LASTING_KINDS,
     CellRecord,
@@ -36,12 +36,22 @@ from fly64dask.study import Cell, Study
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fly64dask.remedy import Remedy
+
 log = logging.getLogger(__name__)
 LSQML = "fly64dask.lsqml:reconstruct"
 # A worker may die by chance while it runs a cell, even a second one; a third time it is the cell (our choice).
 MAX_STARTS = 3
 # Record, log and Zarr metadata of one attempt, generously; its arrays come on top.
 RECORD_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """How a failed cell is tried again, and why the groups that it reads then are not published."""
+
+    remedy: Remedy
+    blocked_by: Failure | None = None
 
 
 def run_cell(
@@ -55,6 +65,7 @@ def run_cell(
     run_id: RunId | None = None,
     worker: str = "",
     abandoned: Callable[[], bool] = lambda: False,
+    rerun: Rerun | None = None,
 ) -> CellOutcome:
     """Reconstruct one cell and commit its record; never raises.
 
@@ -78,6 +89,8 @@ def run_cell(
         Name of the Dask worker, for those who watch.
     abandoned : callable
         Asked while the engine runs; if nobody waits for the cell any more, it ends without a record.
+    rerun : Rerun, optional
+        It has failed and shall be tried again with a remedy.
 
     Returns
     -------
@@ -87,26 +100,40 @@ def run_cell(
     began = time.monotonic()
     outcome: list[CellOutcome] = []
     run_id = run_id or new_run_id(layout)
-    running = _Running(
-        study=study,
-        cell=cell,
-        layout=layout,
-        engine=engine,
-        run_id=run_id,
-        worker=worker,
-        abandoned=abandoned,
-        began=began,
-        inputs=CellInputs(layout, cell),
-    )
+
+    def attempt() -> None:
+        remedy = rerun.remedy if rerun else None
+        running = _Running(
+            study=_remedied(study, remedy),
+            cell=cell,
+            layout=layout,
+            engine=engine,
+            run_id=run_id,
+            worker=worker,
+            abandoned=abandoned,
+            began=began,
+            inputs=CellInputs(layout, cell, remedy),
+            remedy=remedy,
+            unremedied_key=_key(study, cell, CellInputs(layout, cell), blocked_by, engine)[0] if rerun else None,
+        )
+        outcome.append(running.run(rerun.blocked_by if rerun else blocked_by, progress))
+
     with running_cell(run_id):
-        failure = failure_of(lambda: outcome.append(running.run(blocked_by, progress)), what=f"cell={cell.name}")
+        failure = failure_of(attempt, what=f"cell={cell.name}")
     if failure is None:
         return outcome[0]
     return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - began, committed=False)
 
 
 def commit_lost(
-    study: Study, cell: Cell, layout: RunLayout, failure: Failure, *, engine: str = LSQML, run_id: RunId | None = None
+    study: Study,
+    cell: Cell,
+    layout: RunLayout,
+    failure: Failure,
+    *,
+    engine: str = LSQML,
+    run_id: RunId | None = None,
+    remedy: Remedy | None = None,
 ) -> CellOutcome:
     """Commit the record of a cell whose task never came back.
 
@@ -124,6 +151,8 @@ def commit_lost(
         That it was to run.
     run_id : RunId, optional
         The run; a new one if omitted.
+    remedy : Remedy, optional
+        With which it was tried again.
 
     Returns
     -------
@@ -131,13 +160,14 @@ def commit_lost(
         That of the committed record, if a worker died after it had committed one.
     """
     run_id = run_id or new_run_id(layout)
-    inputs = CellInputs(layout, cell)
-    if failure_of(inputs.open, what=f"cell={cell.name} inputs") is None:
-        done = _settled_record(layout, cell, _key_of_numbers(study, inputs, engine), run_id)
-        if done is not None:
-            return _outcome_of(done)
+    study = _remedied(study, remedy)
+    inputs = CellInputs(layout, cell, remedy)
+    key, unusable = _key(study, cell, inputs, None, engine)
+    done = None if unusable else _settled_record(layout, cell, key, run_id, remedy)
+    if done is not None:
+        return _outcome_of(done)
     said = [path.read_text(errors="replace") for path in sorted(layout.cell_scratch(cell).glob(f"*/{LOG_NAME}"))]
-    facts = inputs.facts() | _beginning(next_attempt(layout, cell), engine, run_id)
+    facts = inputs.facts() | _beginning(next_attempt(layout, cell), engine, run_id) | {"remedy": remedy}
     with committed_attempt(layout, cell) as directory:
         (directory / LOG_NAME).write_text("".join(said))
         _append_log(directory / LOG_NAME, failure.message)
@@ -167,22 +197,21 @@ class _Running:
     abandoned: Callable[[], bool]
     began: float
     inputs: CellInputs
+    remedy: Remedy | None
+    unremedied_key: str | None
 
     def run(self, blocked_by: Failure | None, progress: Progress) -> CellOutcome:
         """Do what is missing and commit it."""
         cell, layout = self.cell, self.layout
-        failure = blocked_by or failure_of(self.inputs.open, what=f"cell={cell.name} inputs")
-        if failure is None:
-            key = _key_of_numbers(self.study, self.inputs, self.engine)
-        else:
-            key = failure_key(self.study, cell, failure.kind)
-        done = _settled_record(layout, cell, key, self.run_id)
+        key, failure = _key(self.study, cell, self.inputs, blocked_by, self.engine)
+        done = _settled_record(layout, cell, key, self.run_id, self.remedy)
         if done is not None:
             return _outcome_of(done)
         if is_stopped(self.run_id):
             return CellOutcome(cell=cell, failure=_interrupted("before it started"), seconds=0.0, committed=False)
         attempt = next_attempt(layout, cell)
         facts = self.inputs.facts() | _beginning(attempt, self.engine, self.run_id)
+        facts |= {"remedy": self.remedy, "unremedied_key": self.unremedied_key}
         failure = failure or self._refuse_killer()
         _note(layout, cell, started(attempt, run=self.run_id.token, checkpoint=_checkpoint_of(layout, cell)))
         with self._live(attempt) as live, committed_attempt(layout, cell) as directory:
@@ -227,7 +256,7 @@ class _Running:
         assert self.inputs.view is not None
         view = self.inputs.view
         positions = self.inputs.read_positions()
-        if self.study.recipe.on_degenerate != "guarded":
+        if refuses_degenerate(self.study.recipe):
             rule = f"at >= {view.selection.spacing_threshold:g} px" if view.selection else "of the baseline"
             refuse_degenerate(positions, n_exposures=view.n_exposures, rule=rule, is_baseline=view.selection is None)
         probe = self.inputs.read_probe()
@@ -242,6 +271,7 @@ class _Running:
             directory=str(directory),
             engine=self.engine,
             cell_key=key,
+            remedy=self.remedy,
         )
         epochs = [0]
 
@@ -294,17 +324,33 @@ def _interrupted(when: str) -> Failure:
     return Failure(kind=FailureKind.INTERRUPTED, message=f"stopped on request {when}; run again to continue")
 
 
-def _key_of_numbers(study: Study, inputs: CellInputs, engine: str) -> str:
-    return cell_key(inputs.sha256, study.recipe, seed=study.seeds.grouping, engine=engine, versions=software_versions())
+def _remedied(study: Study, remedy: Remedy | None) -> Study:
+    """The study as a remedied cell runs it: only the recipe differs."""
+    return study.model_copy(update={"recipe": remedied_recipe(study.recipe, remedy)})
 
 
-def _settled_record(layout: RunLayout, cell: Cell, key: str, run_id: RunId) -> CellRecord | None:
+def _key(
+    study: Study, cell: Cell, inputs: CellInputs, blocked_by: Failure | None, engine: str
+) -> tuple[str, Failure | None]:
+    """Key of a cell's numbers; or of the reason why there can be none, with that reason."""
+    failure = blocked_by or failure_of(inputs.open, what=f"cell={cell.name} inputs")
+    if failure is not None:
+        return failure_key(study, cell, failure.kind), failure
+    versions, seed = software_versions(), study.seeds.grouping
+    return cell_key(inputs.sha256, study.recipe, seed=seed, engine=engine, versions=versions), None
+
+
+def _settled_record(layout: RunLayout, cell: Cell, key: str, run_id: RunId, remedy: Remedy | None) -> CellRecord | None:
     try:
         record = read_record(layout, cell)
     except IntegrityError as error:
         log.warning("cell=%s state=damaged error=%s", cell.name, error)
         return None
-    return record if record is not None and record.settles(key, run=run_id.token) else None
+    if record is None:
+        return None
+    token = run_id.token
+    settled = record.settles_rerun(remedy, key, run=token) if remedy else record.settles(key, run=token)
+    return record if settled else None
 
 
 def _outcome_of(done: CellRecord) -> CellOutcome:

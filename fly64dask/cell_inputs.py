@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fly64dask.errors import FailureKind
     from fly64dask.layout import RunLayout
+    from fly64dask.remedy import Remedy
     from fly64dask.study import Cell, Recipe, Study
 
 ENGINE_PACKAGES = ("ptychi", "torch")
@@ -30,11 +31,13 @@ class CellInputs:
         The run.
     cell : Cell
         The cell.
+    remedy : Remedy, optional
+        With which it is tried again.
     """
 
-    def __init__(self, layout: RunLayout, cell: Cell) -> None:
+    def __init__(self, layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> None:
         self.exposure_group = layout.exposure_group(cell.dose, cell.split)
-        self.view_group = layout.view_group(cell.view, cell.split)
+        self.view_group = layout.kept_group(cell, remedy)
         self.view: ViewAttributes | None = None
         self.exposures: ExposureAttributes | None = None
         self.sha256: dict[str, str] = {}

@@ -13,6 +13,7 @@ from fly64dask.commands.common import EXIT_BAD_INPUT
 from fly64dask.commands.data import export, ingest, schema
 from fly64dask.commands.doctor import doctor
 from fly64dask.commands.inspect import status, verify
+from fly64dask.commands.rerun import rerun
 from fly64dask.commands.run import run
 from fly64dask.commands.slurm import attach, cancel, submit
 from fly64dask.errors import Fly64Error
@@ -33,7 +34,7 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
 
-for command in (run, submit, attach, cancel, status, verify, ingest, export, schema, doctor):
+for command in (run, rerun, submit, attach, cancel, status, verify, ingest, export, schema, doctor):
     cli.add_command(command)
 
 

@@ -21,6 +21,7 @@ from fly64dask.monitor import monitored
 from fly64dask.outcome import CellOutcome
 from fly64dask.plan import plan_cells
 from fly64dask.publish import remove_leftover_files
+from fly64dask.remedy import Remedy
 from fly64dask.runs import read_rows, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file
@@ -74,6 +75,7 @@ def run_study(
     notify: Notify,
     say: Callable[[str], None],
     engine: str = LSQML,
+    remedies: Mapping[Cell, Remedy] | None = None,
 ) -> RunReport:
     """Run the wanted cells of a study and write the manifest.
 
@@ -95,6 +97,8 @@ def run_study(
         Gets lines for a person: the addresses of the dashboard and of the run's page, how a worker joins.
     engine : str
         `module:function` of an `Engine`.
+    remedies : mapping of Cell to Remedy, optional
+        Of those wanted cells that have failed and are tried again with one.
 
     Returns
     -------
@@ -130,13 +134,15 @@ def run_study(
         ):
             if command is not None:
                 say(f"a worker joins with: {command}")
-            graph = build_graph(_on_device(study, use_gpu), wanted, run_id, use_gpu=use_gpu, engine=engine)
+            placed = _on_device(study, use_gpu)
+            graph = build_graph(placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies)
             try:
                 outcomes, rows = run_graph(client, graph, study, layout, watched, supply=supply)
             except (KeyboardInterrupt, ResourceError):
-                write_manifest(study, layout, filters, left_out, read_rows(layout, cells(study)))
+                rows = read_rows(layout, cells(study))
+                write_manifest(study, layout, filters, left_out, rows, remedies=remedies)
                 raise
-            manifest = write_manifest(study, layout, filters, left_out, rows)
+            manifest = write_manifest(study, layout, filters, left_out, rows, remedies=remedies)
     return RunReport(manifest=manifest, wanted=wanted, outcomes=outcomes)
 
 

@@ -155,8 +155,8 @@ def failure_kind(error: BaseException) -> FailureKind:
 REMEDIES = {
     FailureKind.CRASHED: "read the cell's ptychi.log; if it comes again, report it as a defect",
     FailureKind.OUT_OF_MEMORY: "lower batch_size in the recipe, use fewer workers, or a machine with more memory",
-    FailureKind.SINGULAR_MATRIX: "the scan does not determine the probe: lower the spacing threshold, or set "
-    'on_degenerate = "guarded" in the recipe',
+    FailureKind.SINGULAR_MATRIX: "the scan does not determine the probe: lower the spacing threshold or use "
+    "`fly64dask rerun --remedy guarded`",
     FailureKind.STORAGE_FAILED: "make space, rights or descriptors available and run again",
     FailureKind.WORKER_LOST: "check the workers' memory and logs, then run again",
 }

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fly64dask.remedy import Remedy
 from fly64dask.study import Cell, dose_name
 
 # Files of a cell's directory, also while it is built aside.
 LOG_NAME = "ptychi.log"
 RECORD_NAME = "record.json"
 RECONSTRUCTION_NAME = "reconstruction.zarr"
+# A respaced group's directory is named after its spacing.
+SPACING_PREFIX = "spacing_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,20 @@ class RunLayout:
     def view_group(self, view: str, split: str) -> Path:
         """Kept indices of one view and split, the same at every dose."""
         return self.store / "views" / view / split
+
+    def respaced_group(self, view: str, split: str, threshold_px: float) -> Path:
+        """Kept indices of a view and split at another spacing than the study's, for cells with that remedy."""
+        return self.respaced_folder(view) / f"{SPACING_PREFIX}{float(threshold_px)!r}" / split
+
+    def respaced_folder(self, view: str) -> Path:
+        """Those of one view."""
+        return self.store / "respaced" / view
+
+    def kept_group(self, cell: Cell, remedy: Remedy | None) -> Path:
+        """Kept indices that a cell reads: its view's, or those of the spacing which its remedy states."""
+        if remedy is None or remedy.spacing_threshold is None:
+            return self.view_group(cell.view, cell.split)
+        return self.respaced_group(cell.view, cell.split, remedy.spacing_threshold)
 
     def cell_directory(self, cell: Cell) -> Path:
         """A cell's latest committed attempt."""

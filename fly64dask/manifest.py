@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
 from fly64dask.errors import FailureKind
+from fly64dask.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.layout import RunLayout
 from fly64dask.metrics import TruthMetrics
+from fly64dask.reconstruction import remedied_recipe
 from fly64dask.record import CellRecord
+from fly64dask.remedy import Remedy
 from fly64dask.study import Cell, Dose, Filters, Frozen, Seeds, Split, Study, cells
 
 
@@ -24,7 +27,6 @@ def _in_run(path: str) -> str:
 
 # A path of a run's own table leads into that run, whoever wrote the table.
 InRun = Annotated[str, AfterValidator(_in_run)]
-State = Literal["completed", "failed", "skipped", "damaged"]
 
 
 class Job(Frozen):
@@ -40,7 +42,10 @@ class Job(Frozen):
 
 
 class ManifestRow(Frozen):
-    """How one cell stands. The selection fields are absent for a baseline."""
+    """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several.
+
+    The selection fields are absent for a baseline.
+    """
 
     dose: Dose
     view: str
@@ -63,6 +68,7 @@ class ManifestRow(Frozen):
     failure_kind: FailureKind | None = None
     error: str | None = None
     attempt: int | None = None
+    remedy: Remedy | None = None
     seconds: float | None = None
     n_epochs: int | None = None
     final_loss: float | None = None
@@ -73,6 +79,7 @@ class ManifestRow(Frozen):
     seeds: Seeds | None = None
     versions: dict[str, str] | None = None
     digests: dict[str, str] | None = None
+    attempts: tuple[AttemptLine, ...] | None = None
 
     @property
     def cell(self) -> Cell:
@@ -129,7 +136,7 @@ class SkipSummary(Frozen):
     skipped_jobs: tuple[SkippedJob, ...]
 
 
-def row_from_record(record: CellRecord, layout: RunLayout) -> ManifestRow:
+def row_from_record(record: CellRecord, layout: RunLayout, past: Sequence[AttemptLine] = ()) -> ManifestRow:
     """Turn a committed record into its manifest row.
 
     Parameters
@@ -138,22 +145,22 @@ def row_from_record(record: CellRecord, layout: RunLayout) -> ManifestRow:
         The record.
     layout : RunLayout
         For the log's path, relative to the run.
+    past : sequence of AttemptLine
+        Attempts that it has replaced.
 
     Returns
     -------
     ManifestRow
     """
-    shared: dict[str, Any] = {
-        name: getattr(record, name) for name in ManifestRow.model_fields if name in CellRecord.model_fields
-    }
-    if record.selection is not None:
-        selection = record.selection.model_dump()
-        shared |= {name: value for name, value in selection.items() if name in ManifestRow.model_fields}
-    return ManifestRow(**shared, log_path=_log_path(record.cell, layout))
+    return ManifestRow(
+        **fields_of(record, ManifestRow),
+        log_path=_log_path(record.cell, layout),
+        attempts=(*past, AttemptLine(**fields_of(record, AttemptLine))) if past else None,
+    )
 
 
-def damaged_row(cell: Cell, error: str, layout: RunLayout) -> ManifestRow:
-    """Row of a cell whose record cannot be trusted."""
+def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[AttemptLine] = ()) -> ManifestRow:
+    """Row of a cell whose record cannot be trusted, with the attempts that it has replaced."""
     return ManifestRow(
         dose=cell.dose,
         view=cell.view,
@@ -163,6 +170,7 @@ def damaged_row(cell: Cell, error: str, layout: RunLayout) -> ManifestRow:
         log_path=_log_path(cell, layout),
         failure_kind=FailureKind.BAD_INPUT,
         error=error,
+        attempts=(*past, damaged_line(past[-1].attempt + 1, error)) if past else None,
     )
 
 
@@ -175,6 +183,7 @@ def make_manifest(
     *,
     timestamp: str,
     study_digest: str,
+    remedies: Mapping[Cell, Remedy],
 ) -> Manifest:
     """Reduce rows to a manifest.
 
@@ -194,6 +203,8 @@ def make_manifest(
         ISO 8601.
     study_digest : str
         Digest of the resolved study.
+    remedies : mapping of Cell to Remedy
+        Of the wanted cells that are tried again with one.
 
     Returns
     -------
@@ -215,7 +226,7 @@ def make_manifest(
                 input=str(layout.exposure_group(cell.dose, cell.split).relative_to(layout.root)),
                 output_dir=cell.name,
                 algorithm=study.recipe.algorithm,
-                num_epochs=study.recipe.n_epochs,
+                num_epochs=remedied_recipe(study.recipe, remedies.get(cell)).n_epochs,
             )
             for cell in wanted
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.errors import NotSelectableError
 from fly64dask.inputs import dose_in_photons
-from fly64dask.reconstruction import MIN_SPAN_PX, object_frame
+from fly64dask.reconstruction import MIN_SPAN_PX, object_frame, refuses_degenerate
 from fly64dask.scan import split_indices
 from fly64dask.selection import select
 from fly64dask.stages import describe_view
@@ -146,5 +146,5 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
 def _warning(found: ViewAttributes, study: Study) -> str | None:
     if min(found.span_y_px, found.span_x_px) >= MIN_SPAN_PX:
         return None
-    verb = "runs guarded" if study.recipe.on_degenerate == "guarded" else "will fail"
+    verb = "will fail" if refuses_degenerate(study.recipe) else "runs guarded"
     return f"degenerate_scan: spans {found.span_y_px:.3g} x {found.span_x_px:.3g} px, {verb}"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.checkpoint import CheckpointFile
+    from fly64dask.remedy import Remedy
     from fly64dask.study import Recipe
 
 # pty-chi averages object and probe over the bounding box of the positions; a box without a
@@ -80,6 +81,37 @@ def is_degenerate(positions_px: NDArray[np.float64]) -> bool:
     return min(span_px(positions_px)) < MIN_SPAN_PX
 
 
+def is_guarded(positions_px: NDArray[np.float64], recipe: Recipe) -> bool:
+    """Whether the engine runs with the guard; then the result is underdetermined."""
+    return recipe.guarded or is_degenerate(positions_px)
+
+
+def refuses_degenerate(recipe: Recipe) -> bool:
+    """Whether a degenerate scan is refused before the engine starts."""
+    return recipe.on_degenerate == "fail" and not recipe.guarded
+
+
+def remedied_recipe(recipe: Recipe, remedy: Remedy | None) -> Recipe:
+    """Recipe that a cell runs with.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The study's.
+    remedy : Remedy or None
+        The cell's.
+
+    Returns
+    -------
+    Recipe
+        Guarded, with a frozen probe and few epochs, if the remedy says so; else the study's.
+    """
+    if remedy is None or remedy.kind != "guarded":
+        return recipe
+    n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS)
+    return recipe.model_copy(update={"guarded": True, "optimise_probe": False, "n_epochs": n_epochs})
+
+
 def refuse_degenerate(
     positions_px: NDArray[np.float64], *, n_exposures: int, rule: str, is_baseline: bool = False
 ) -> None:
@@ -106,8 +138,8 @@ def refuse_degenerate(
         raise DegenerateScanError(
             f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
             f"{width:.3g} px in x; LSQML needs {MIN_SPAN_PX:g} px on both axes",
-            remedy=f"{'scan more' if is_baseline else 'lower the spacing threshold'}, or set "
-            'on_degenerate = "guarded" in the recipe',
+            remedy=f"{'scan more' if is_baseline else 'lower the spacing threshold'} or use "
+            "`fly64dask rerun --remedy guarded`",
         )
 
 

@@ -14,6 +14,7 @@ from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.metrics import TruthMetrics
 from fly64dask.publish import published_directory, retire_directory
+from fly64dask.remedy import Remedy
 from fly64dask.selection import SelectionMetadata
 from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split
 
@@ -64,6 +65,8 @@ class CellRecord(Frozen):
     underdetermined: bool | None = None
     metrics: TruthMetrics | None = None
     digests: dict[str, str] = Field(default_factory=dict)
+    remedy: Remedy | None = None
+    unremedied_key: str | None = None
     log_sha256: str
 
     @property
@@ -72,12 +75,12 @@ class CellRecord(Frozen):
         return Cell(dose=self.dose, view=self.view, split=self.split)
 
     def settles(self, cell_key: str, *, run: str) -> bool:
-        """Whether a run with this key has nothing left to do for the cell.
+        """Whether a run of the study with this key has nothing left to do for the cell.
 
         Parameters
         ----------
         cell_key : str
-            Digest of what determines the cell's numbers.
+            Digest of what determines the cell's numbers, without a remedy.
         run : str
             Token of the run.
 
@@ -85,13 +88,39 @@ class CellRecord(Frozen):
         -------
         bool
             True for the same key, unless the failure may pass with time; within one run it does
-            not, though Dask asks again for what a worker had told when it died.
+            not, though Dask asks again for what a worker had told when it died. What a remedy made
+            of the same key stays.
         """
-        lasting = self.failure_kind is None or self.failure_kind in LASTING_KINDS
-        return self.cell_key == cell_key and (lasting or self.run == run)
+        own = self.cell_key if self.remedy is None else self.unremedied_key
+        return own == cell_key and (self._lasts or self.run == run)
+
+    def settles_rerun(self, remedy: Remedy, cell_key: str, *, run: str) -> bool:
+        """Whether a rerun with a remedy has nothing left to do for the cell.
+
+        Parameters
+        ----------
+        remedy : Remedy
+            What it shall be tried with.
+        cell_key : str
+            Digest of what determines its numbers then.
+        run : str
+            Token of the run.
+
+        Returns
+        -------
+        bool
+            True if the cell is completed, was tried by this run, or failed for good in the same
+            numbers; but as-is tries these again too.
+        """
+        same = remedy.kind != "as-is" and self.cell_key == cell_key and self._lasts
+        return self.state == "completed" or self.run == run or same
+
+    @property
+    def _lasts(self) -> bool:
+        return self.failure_kind is None or self.failure_kind in LASTING_KINDS
 
 
-def read_record(layout: RunLayout, cell: Cell) -> CellRecord | None:
+def read_record(layout: RunLayout, cell: Cell, *, directory: Path | None = None) -> CellRecord | None:
     """Read a cell's committed record.
 
     Parameters
@@ -100,6 +129,8 @@ def read_record(layout: RunLayout, cell: Cell) -> CellRecord | None:
         The run.
     cell : Cell
         The cell.
+    directory : Path, optional
+        Of another attempt than the latest.
 
     Returns
     -------
@@ -111,7 +142,7 @@ def read_record(layout: RunLayout, cell: Cell) -> CellRecord | None:
     IntegrityError
         If there is a record that is damaged, or belongs to another cell.
     """
-    path = layout.record_file(cell)
+    path = (directory or layout.cell_directory(cell)) / RECORD_NAME
     remedy = "run the study again: the cell is redone, this one kept in history"
     try:
         record = read_document(path, CellRecord, remedy=remedy)
@@ -124,9 +155,13 @@ def read_record(layout: RunLayout, cell: Cell) -> CellRecord | None:
 
 def next_attempt(layout: RunLayout, cell: Cell) -> int:
     """Number of the attempt that comes after all committed ones, from 1."""
+    return max(past_attempts(layout, cell), default=0) + 1 + layout.cell_directory(cell).exists()
+
+
+def past_attempts(layout: RunLayout, cell: Cell) -> dict[int, Path]:
+    """Directories of the attempts that a later one has replaced, by number, in order."""
     history = layout.history_directory(cell, 1).parent
-    past = [int(path.name.removeprefix("attempt_")) for path in history.glob("attempt_*")]
-    return max(past, default=0) + 1 + layout.cell_directory(cell).exists()
+    return dict(sorted((int(path.name.removeprefix("attempt_")), path) for path in history.glob("attempt_*")))
 
 
 @contextmanager

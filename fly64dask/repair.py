@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.cluster import Placement
+from fly64dask.documents import read_document
 from fly64dask.driver import run_study
-from fly64dask.errors import FailureKind
+from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
+from fly64dask.manifest import Manifest
 from fly64dask.publish import retire_directory
 from fly64dask.record import next_attempt
+from fly64dask.remedy import Remedy
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import SPLITS, Cell, Filters, Study, cells
-from fly64dask.verify import Damage, groups_of
+from fly64dask.study import SPLITS, Cell, Filters, Split, Study, cells
+from fly64dask.verify import Damage, groups_of, respaced_groups
 
 if TYPE_CHECKING:
     from fly64dask.batch import Notify
@@ -56,13 +60,15 @@ def repair_run(
     the records name, and no other cell has to run. A damaged cell moves to the history.
     """
     paths = [Path(damage.path) for damage in damages]
+    respaced = respaced_groups(study, layout)
     broken = [group for group in groups_of(study, layout) if _touches(paths, group, layout)]
     redone = damaged_cells(study, layout, damages)
+    remedies = _remedies(study, layout)
     blocked = [cell for cell in _cells_of(study, layout, broken) if cell not in redone]
     with held_run(layout):
         for group in broken:
             _drop(group, layout)
-        _rebuild(study, layout, broken)
+        _rebuild(study, layout, broken, respaced)
         for cell in redone:
             attempt = next_attempt(layout, cell) - 1
             retire_directory(layout.cell_directory(cell), to=layout.history_directory(cell, attempt))
@@ -71,7 +77,7 @@ def repair_run(
                 path.unlink()
     if redone or blocked:
         left_out = {cell: "is not damaged" for cell in cells(study) if cell not in (*redone, *blocked)}
-        run_study(study, layout, Filters(), left_out, placement, notify=notify, say=say)
+        run_study(study, layout, Filters(), left_out, placement, notify=notify, say=say, remedies=remedies)
     with held_run(layout):
         write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
 
@@ -82,8 +88,17 @@ def _cells_of(study: Study, layout: RunLayout, broken: Sequence[Path]) -> list[C
         row.cell
         for row in read_rows(layout, cells(study))
         if row.failure_kind is FailureKind.BAD_INPUT
-        and {layout.exposure_group(row.dose, row.split), layout.view_group(row.view, row.split)} & set(broken)
+        and {layout.exposure_group(row.dose, row.split), layout.kept_group(row.cell, row.remedy)} & set(broken)
     ]
+
+
+def _remedies(study: Study, layout: RunLayout) -> dict[Cell, Remedy]:
+    """With what each cell ran, by its record; by the manifest where the record cannot say it."""
+    rows = {row.cell: row for row in read_rows(layout, cells(study))}
+    with suppress(FileNotFoundError, IntegrityError):
+        manifest = read_document(layout.manifest_file, Manifest, remedy="")
+        rows |= {row.cell: row for row in manifest.execution_results if rows.get(row.cell, row).state == "damaged"}
+    return {cell: row.remedy for cell, row in rows.items() if row.remedy is not None}
 
 
 def _touches(paths: Sequence[Path], directory: Path, layout: RunLayout) -> bool:
@@ -98,7 +113,9 @@ def _drop(group: Path, layout: RunLayout) -> None:
         shutil.rmtree(rubbish)
 
 
-def _rebuild(study: Study, layout: RunLayout, broken: Sequence[Path]) -> None:
+def _rebuild(
+    study: Study, layout: RunLayout, broken: Sequence[Path], respaced: Mapping[Path, tuple[str, Split, float]]
+) -> None:
     if broken:
         prepare_scan(study, layout)
     for split in SPLITS:
@@ -108,6 +125,9 @@ def _rebuild(study: Study, layout: RunLayout, broken: Sequence[Path]) -> None:
         for view in study.views:
             if layout.view_group(view.name, split) in broken:
                 select_view(study, view.name, split, layout)
+    for group, (view_name, split, threshold_px) in respaced.items():
+        if group in broken:
+            select_view(study, view_name, split, layout, threshold_px=threshold_px)
 
 
 def damaged_cells(study: Study, layout: RunLayout, damages: Sequence[Damage]) -> list[Cell]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from fly64dask.documents import read_document, write_document
 from fly64dask.errors import InputError, IntegrityError
+from fly64dask.history import read_past
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import (
     Manifest,
@@ -16,7 +18,8 @@ from fly64dask.manifest import (
     row_from_record,
 )
 from fly64dask.provenance import host_name, utc_now
-from fly64dask.record import read_record
+from fly64dask.record import past_attempts, read_record
+from fly64dask.remedy import Remedy
 from fly64dask.study import Cell, Filters, Frozen, Study, cells, digest
 
 
@@ -79,8 +82,27 @@ def read_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:
     try:
         record = read_record(layout, cell)
     except IntegrityError as error:
+        return damaged_row(cell, str(error), layout, read_past(layout, cell))
+    return None if record is None else row_from_record(record, layout, read_past(layout, cell))
+
+
+def read_last_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:
+    """Read one cell's row, or that of its last replaced attempt if a killed process left only this."""
+    row = read_row(layout, cell)
+    past = past_attempts(layout, cell) if row is None else {}
+    if not past:
+        return row
+    try:
+        record = read_record(layout, cell, directory=past[max(past)])
+    except IntegrityError as error:
         return damaged_row(cell, str(error), layout)
     return None if record is None else row_from_record(record, layout)
+
+
+def read_kept_group(layout: RunLayout, cell: Cell) -> Path:
+    """Group with the exposures that a cell's reconstruction was made from, or would be."""
+    record = read_record(layout, cell)
+    return layout.kept_group(cell, None if record is None else record.remedy)
 
 
 def read_rows(layout: RunLayout, some: Sequence[Cell]) -> tuple[ManifestRow, ...]:
@@ -94,6 +116,8 @@ def write_manifest(
     filters: Filters,
     reasons: Mapping[Cell, str],
     rows: Sequence[ManifestRow],
+    *,
+    remedies: Mapping[Cell, Remedy] | None = None,
 ) -> Manifest:
     """Write the manifest, this run's dated snapshot of it, and the skip summary.
 
@@ -109,6 +133,8 @@ def write_manifest(
         Cells the filters left out.
     rows : sequence of ManifestRow
         Every committed cell.
+    remedies : mapping of Cell to Remedy, optional
+        Of the cells that were tried again with one.
 
     Returns
     -------
@@ -123,6 +149,7 @@ def write_manifest(
         rows,
         timestamp=timestamp,
         study_digest=digest(study.model_dump(mode="json")),
+        remedies=remedies or {},
     )
     write_document(layout.snapshot_file(timestamp), manifest)
     write_document(layout.manifest_file, manifest)

@@ -105,6 +105,34 @@ def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArr
     return np.sort(order[kept])
 
 
+def acceptance_needed(n_exposures: int, area_px2: float, threshold_px: float) -> tuple[float, float]:
+    """Fraction of a split that a spacing view must keep.
+
+    Parameters
+    ----------
+    n_exposures : int
+        Exposures of the split.
+    area_px2 : float
+        Of the bounding box of their positions, px^2.
+    threshold_px : float
+        Minimum spacing, px.
+
+    Returns
+    -------
+    bound : float
+        What the geometry allows: min(0.10, area / (n pi (S/2)^2)).
+    needed : float
+        Effective minimum, max(0.0005, 0.8 bound); it never rises with the threshold.
+
+    Notes
+    -----
+    Source: the fly64 study design.
+    """
+    disc_px2 = math.pi * (threshold_px / 2) ** 2
+    bound = min(MAX_ACCEPTANCE_BOUND, area_px2 / (n_exposures * disc_px2))
+    return bound, max(MIN_ACCEPTANCE, BOUND_FRACTION * bound)
+
+
 def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) -> Selection:
     """Keep a view's exposures: direct where that keeps enough, else greedy.
 
@@ -126,16 +154,13 @@ def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) 
 
     Notes
     -----
-    bound = min(0.10, area / (n pi (S/2)^2)), effective minimum = max(0.0005, 0.8 bound).
-    Source: the fly64 study design.
+    Enough is what `acceptance_needed` says.
     """
     n_exposures = len(positions_px)
     if isinstance(view, BaselineView):
         return Selection(kept=np.arange(n_exposures, dtype=np.int64), metadata=None)
     threshold = view.spacing_threshold_px
-    disc_px2 = math.pi * (threshold / 2) ** 2
-    bound = min(MAX_ACCEPTANCE_BOUND, bounding_box_area_px2(positions_px) / (n_exposures * disc_px2))
-    needed = max(MIN_ACCEPTANCE, BOUND_FRACTION * bound)
+    bound, needed = acceptance_needed(n_exposures, bounding_box_area_px2(positions_px), threshold)
     rates = {}
     for strategy, keep in (("direct", keep_isolated), ("greedy", keep_spaced)):
         kept = keep(positions_px, threshold)
@@ -156,5 +181,5 @@ def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) 
         f"select view {view.name!r} at >= {threshold:g} px: of {n_exposures} exposures direct keeps "
         f"{rates['direct']:.6f} and greedy {rates['greedy']:.6f}, needed {needed:.6f} "
         f"(geometry bound {bound:.6f})",
-        remedy="lower the view's spacing threshold",
+        remedy="lower the view's spacing threshold or use `fly64dask rerun --remedy respace`",
     )

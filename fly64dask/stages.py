@@ -26,6 +26,7 @@ from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.provenance import software_versions, utc_now
 from fly64dask.publish import published_directory, retire_directory
+from fly64dask.respace import respaced_view
 from fly64dask.scan import (
     bounding_box_area_px2,
     group_overlap,
@@ -43,7 +44,7 @@ from fly64dask.simulate import (
     survey_brightness,
     thin,
 )
-from fly64dask.study import Dose, Split, Study, digest
+from fly64dask.study import Dose, SpacingView, Split, Study, digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +137,9 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout) -> N
     _ensure_group(layout.exposure_group(dose, split), ExposureAttributes, wanted, layout, build)
 
 
-def select_view(study: Study, view_name: str, split: Split, layout: RunLayout) -> None:
+def select_view(
+    study: Study, view_name: str, split: Split, layout: RunLayout, *, threshold_px: float | None = None
+) -> None:
     """Publish the exposures that one view keeps of one split; they are the same at every dose.
 
     Parameters
@@ -149,6 +152,8 @@ def select_view(study: Study, view_name: str, split: Split, layout: RunLayout) -
         Half of the field of view.
     layout : RunLayout
         The run; its scan group is published.
+    threshold_px : float, optional
+        Another spacing than the study's; the group is then one of its own.
 
     Raises
     ------
@@ -157,6 +162,11 @@ def select_view(study: Study, view_name: str, split: Split, layout: RunLayout) -
     """
     scan, scan_sha256 = read_attributes(layout.scan_group, ScanAttributes)
     view = next(view for view in study.views if view.name == view_name)
+    target = layout.view_group(view_name, split)
+    if threshold_px is not None:
+        assert isinstance(view, SpacingView)
+        view = respaced_view(view, threshold_px)
+        target = layout.respaced_group(view_name, split, threshold_px)
     parameters = [study.split.model_dump(), view.model_dump(), study.overlap.model_dump()]
     wanted = digest([scan.source_digest, split, *parameters])
     positions = read_array(layout.scan_group, "positions_px", sha256=scan_sha256["positions_px"])
@@ -170,7 +180,7 @@ def select_view(study: Study, view_name: str, split: Split, layout: RunLayout) -
             [whole_array("kept_indices", selection.kept, units="index", axes=("exposure",))],
         )
 
-    _ensure_group(layout.view_group(view_name, split), ViewAttributes, wanted, layout, build)
+    _ensure_group(target, ViewAttributes, wanted, layout, build)
 
 
 def describe_view(

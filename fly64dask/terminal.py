@@ -21,6 +21,7 @@ from fly64dask.study import SPLITS, Cell, Study, dose_name
 
 if TYPE_CHECKING:
     from fly64dask.plan import PlannedCell
+    from fly64dask.remedy import Remedy
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
@@ -192,6 +193,20 @@ def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:
     ]
 
 
+def remedy_lines(rows: Sequence[ManifestRow]) -> list[Text]:
+    """One line for each cell whose reconstruction is not what the study's own numbers gave, with what was done."""
+    lines = []
+    for row in rows:
+        if row.state == "completed" and (row.underdetermined or row.remedy is not None):
+            said = [_remedy(row.remedy)] if row.remedy else []
+            if row.attempts:
+                said.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
+            if row.underdetermined:
+                said.append("underdetermined (?)")
+            lines.append(Text.assemble((f"{row.cell.name} ", "bold"), "; ".join(said)))
+    return lines
+
+
 def plan_table(plan: Sequence[PlannedCell]) -> Table:
     """Draw what a run would do.
 
@@ -243,6 +258,12 @@ def _mark(row: ManifestRow | None) -> Text:
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else f"loss {row.final_loss:.3g}"
     flag = " ?" if row.underdetermined else ""
     return Text(f"{mark} n={row.n_kept} {quality}{flag}", style=style)
+
+
+def _remedy(remedy: Remedy) -> str:
+    if remedy.spacing_threshold is None:
+        return remedy.kind
+    return f"{remedy.kind} at {remedy.spacing_threshold:g} px instead of {remedy.study_spacing_threshold:g} px"
 
 
 def _number(value: float | None, form: str) -> str:

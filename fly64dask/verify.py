@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from fly64dask.attributes import (
@@ -18,11 +19,11 @@ from fly64dask.cell_inputs import CellInputs, cell_key
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.documents import read_document
 from fly64dask.errors import IntegrityError
-from fly64dask.layout import RunLayout
+from fly64dask.layout import SPACING_PREFIX, RunLayout
 from fly64dask.manifest import Manifest, SkipSummary
 from fly64dask.record import CellRecord, read_record
 from fly64dask.runs import read_rows
-from fly64dask.study import SPLITS, Frozen, Study, cells, digest
+from fly64dask.study import SPLITS, Frozen, Split, Study, cells, digest
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 
@@ -61,7 +62,24 @@ def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttribute
     for split in SPLITS:
         groups |= {layout.exposure_group(dose, split): ExposureAttributes for dose in study.doses_photons}
         groups |= {layout.view_group(view.name, split): ViewAttributes for view in study.views}
-    return groups
+    return groups | dict.fromkeys(respaced_groups(study, layout), ViewAttributes)
+
+
+def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Split, float]]:
+    """Groups of views that cells keep at another spacing, with view, split and spacing (px).
+
+    Those in the store, and those that are missing there though a cell's latest attempt reads them.
+    """
+    found: dict[Path, tuple[str, Split, float]] = {}
+    for view in study.views:
+        for split in SPLITS:
+            for path in layout.respaced_folder(view.name).glob(f"{SPACING_PREFIX}*/{split}"):
+                with suppress(ValueError):  # somebody else's directory
+                    found[path] = (view.name, split, float(path.parent.name.removeprefix(SPACING_PREFIX)))
+    for row in read_rows(layout, cells(study)):
+        if row.remedy is not None and row.remedy.spacing_threshold is not None:
+            found[layout.kept_group(row.cell, row.remedy)] = (row.view, row.split, row.remedy.spacing_threshold)
+    return found
 
 
 def _damaged_groups(study: Study, layout: RunLayout) -> Iterator[Damage]:
@@ -78,7 +96,7 @@ def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
     needed: set[Path] = set()
     for row in read_rows(layout, cells(study)):
         if row.state == "completed":
-            needed |= {layout.exposure_group(row.dose, row.split), layout.view_group(row.view, row.split)}
+            needed |= {layout.exposure_group(row.dose, row.split), layout.kept_group(row.cell, row.remedy)}
     return needed | ({layout.scan_group, layout.truth_group} if needed else set())
 
 
@@ -127,7 +145,7 @@ def _foreign(study: Study, layout: RunLayout, record: CellRecord) -> Iterator[st
         yield f"record is of study {record.study!r}, this run's is {study.name!r}"
     if record.state != "completed":
         return
-    inputs = CellInputs(layout, record.cell)
+    inputs = CellInputs(layout, record.cell, record.remedy)
     try:
         inputs.open()
     except IntegrityError:

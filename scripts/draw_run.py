@@ -21,7 +21,7 @@ from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes, V
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.runs import read_row, read_run_study
+from fly64dask.runs import read_kept_group, read_row, read_run_study
 from fly64dask.study import SPLITS, Cell, Split, Study, dose_name
 
 
@@ -70,7 +70,7 @@ def phase_of(layout: RunLayout, cell: Cell) -> NDArray[np.float64]:
     group, exposures, view = (
         layout.reconstruction_group(cell),
         layout.exposure_group(cell.dose, cell.split),
-        layout.view_group(cell.view, cell.split),
+        read_kept_group(layout, cell),
     )
     attributes, sha256 = read_attributes(group, ReconstructionAttributes)
     _, exposure_sha256 = read_attributes(exposures, ExposureAttributes)

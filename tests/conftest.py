@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from faulty_engine import FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = ROOT.parent / "shared" / "data" / "siemens-star-small.npz.bz2"
@@ -22,6 +23,17 @@ def canonical_positions_px() -> np.ndarray:
     x = np.random.uniform(64, 400, 10304)
     y = np.random.uniform(64, 400, 10304)
     return np.stack([y, x], axis=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine_faults(tmp_path_factory):
+    """Folder in which the tests' engine reads how to fail. One for all files that a process runs: the server
+    of engines keeps the environment of its first one."""
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "faults.json").write_text("{}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(folder))
+        yield folder
 
 
 @pytest.fixture

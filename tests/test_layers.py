@@ -16,6 +16,7 @@ interrupt
 study =
 toml_text =
 study_toml =
+remedy =
 layout =
 outcome =
 losses =
@@ -41,6 +42,7 @@ checkpoint
 reconstruction =
 lsqml_state
 lsqml
+respace =
 alignment =
 metrics =
 record
@@ -53,8 +55,10 @@ live
 cell_inputs
 attempt
 cell
+history
 manifest =
 runs
+rerun =
 verify
 board =
 supply
@@ -74,12 +78,14 @@ driver
 repair
 doctor
 terminal
+rerun_table
 watch
 commands.common
 commands.data
 commands.doctor
 commands.inspect
 commands.run
+commands.rerun
 commands.slurm
 cli
 """
@@ -112,9 +118,10 @@ OWNERS = {
         "commands.doctor",
         "commands.inspect",
         "commands.run",
+        "commands.rerun",
         "commands.slurm",
     },
-    "rich": {"terminal", "watch"},
+    "rich": {"terminal", "rerun_table", "watch"},
     "matplotlib": set(),
 }
 # Names that reach a file, a clock, a process or hidden random state.

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.errors import GpuMissingError, NotFiniteError
@@ -209,6 +210,25 @@ def test_reconstruct_freezes_the_probe_on_a_degenerate_scan_of_few_exposures():
     result = reconstruct(exposures, RECIPE, seed=7, progress=lambda *_: None)
     ratio = result.probe_recon[0, 0][np.abs(PAIR.probe) > 0.1] / PAIR.probe[np.abs(PAIR.probe) > 0.1]
     assert np.allclose(ratio, ratio[0], rtol=1e-3)
+
+
+def test_reconstruct_guards_any_scan_when_told_to(dense):
+    recipe = Recipe(n_epochs=100, device="cpu", guarded=True, optimise_probe=False)
+    result = reconstruct(dense, recipe, seed=7, progress=lambda *_: None)
+    ratio = result.probe_recon[0, 0][np.abs(PAIR.probe) > 0.1] / PAIR.probe[np.abs(PAIR.probe) > 0.1]
+    found = phase_errors(result, dense.positions_px, result.object_origin_px)
+    assert result.guarded
+    assert len(result.loss) == 30
+    assert np.allclose(ratio, ratio[0], rtol=1e-3)
+    assert found.phase_rmse_rad < 0.6 * found.flat_phase_rmse_rad
+
+
+@pytest.mark.parametrize(("guarded", "solves"), [(True, False), (False, True)])
+def test_reconstruct_solves_no_linear_system_under_a_guard_on_any_scan(dense, guarded, solves):
+    recipe = Recipe(n_epochs=2, device="cpu", guarded=guarded, optimise_probe=not guarded)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        reconstruct(dense, recipe, seed=7, progress=lambda *_: None)
+    assert any("linalg_solve" in event.key for event in profile.key_averages()) == solves
 
 
 def test_reconstruct_refuses_to_go_on_with_a_probe_that_is_not_finite(dense):

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from faulty_engine import ENGINE, FOLDER
+from faulty_engine import ENGINE
 from pydantic import ValidationError
 from tiny import tiny_study
 
@@ -31,11 +31,8 @@ def whole(tmp_path_factory):
         expose_split(STUDY, 1e5, split, layout)
         for view in STUDY.views:
             select_view(STUDY, view.name, split, layout)
-    (layout.root / "faults.json").write_text("{}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FOLDER, str(layout.root))
-        for cell in cells(STUDY):
-            run_cell(STUDY, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
+    for cell in cells(STUDY):
+        run_cell(STUDY, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
     write_run_study(layout, STUDY)
     write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
     return layout

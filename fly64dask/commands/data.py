@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from fly64dask.commands.common import DoseType, example, print_json, without_links
 from fly64dask.errors import InputError
-from fly64dask.study import Frozen, Study
+from fly64dask.study import Cell, Frozen, Split, Study
+
+if TYPE_CHECKING:
+    from fly64dask.layout import RunLayout
 
 
 @click.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
@@ -58,10 +61,17 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
     n_exposures = write_npz(
         layout.exposure_group(dose, split) if is_run and split else layout.root,
         without_links(out),
-        view_group=layout.view_group(view, split) if view and split else None,
+        view_group=_kept(layout, dose, view, split) if view and split else None,
         truth_group=layout.truth_group if with_truth else None,
     )
     click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
+
+
+def _kept(layout: RunLayout, dose: Any, view: str, split: str) -> Path:
+    """Exposures that the view keeps, as the cell's reconstruction had them if a remedy changed the spacing."""
+    from fly64dask.runs import read_kept_group
+
+    return read_kept_group(layout, Cell(dose=dose, view=view, split=cast("Split", split)))
 
 
 @click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))

@@ -73,7 +73,7 @@ def run(
 def _run(study: Study, filters: Filters, out: Path, where: Placement, *, allow_missing: bool) -> None:
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
-    from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table
+    from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table, remedy_lines
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
@@ -82,7 +82,8 @@ def _run(study: Study, filters: Filters, out: Path, where: Placement, *, allow_m
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_wanted) as display:
         report = run_study(study, layout, filters, left_out, where, notify=display.show, say=display.say)
     console.print(matrix_table(study, report.manifest.execution_results))
-    for line in failure_lines(report.manifest.execution_results):
+    rows = report.manifest.execution_results
+    for line in (*remedy_lines(rows), *failure_lines(rows)):
         console.print(line, soft_wrap=True)
     click.echo(f"manifest: {layout.manifest_file}")
     if report.n_failed(allow_missing=allow_missing):

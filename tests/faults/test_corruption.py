@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from faulty_engine import ENGINE, FOLDER
+from faulty_engine import ENGINE
 from tiny import tiny_study
 
 from fly64dask.cell import run_cell
@@ -23,15 +23,6 @@ from fly64dask.verify import verify_run
 
 STUDY = tiny_study(doses_photons=(1e5,))
 N_SEEDS = 200
-
-
-@pytest.fixture(scope="module", autouse=True)
-def engine_without_faults(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("faults")
-    (folder / "faults.json").write_text("{}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(FOLDER, str(folder))
-        yield
 
 
 def run_all(layout: RunLayout, study=STUDY) -> None:

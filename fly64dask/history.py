@@ -1,0 +1,73 @@
+"""A cell's attempts, the replaced ones too -> lines of its manifest row."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fly64dask.errors import FailureKind, IntegrityError
+from fly64dask.layout import RunLayout
+from fly64dask.record import CellRecord, past_attempts, read_record
+from fly64dask.remedy import Remedy
+from fly64dask.study import Cell, Frozen
+
+State = Literal["completed", "failed", "skipped", "damaged"]
+
+
+class AttemptLine(Frozen):
+    """How one attempt at a cell ended. The selection fields say what it kept; a baseline has none."""
+
+    attempt: int
+    state: State
+    failure_kind: FailureKind | None = None
+    error: str | None = None
+    remedy: Remedy | None = None
+    selection_strategy: Literal["direct", "greedy"] | None = None
+    acceptance_rate: float | None = None
+    spacing_threshold: float | None = None
+    n_accepted: int | None = None
+    n_rejected: int | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+def fields_of(record: CellRecord, model: type[Frozen]) -> dict[str, Any]:
+    """Values of a record and of its selection for those fields of another model that have the same names."""
+    found = {name: getattr(record, name) for name in model.model_fields if name in CellRecord.model_fields}
+    if record.selection is not None:
+        found |= {name: value for name, value in record.selection if name in model.model_fields}
+    return found
+
+
+def read_past(layout: RunLayout, cell: Cell) -> tuple[AttemptLine, ...]:
+    """Read how the attempts at a cell ended that a later one has replaced.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    cell : Cell
+        The cell.
+
+    Returns
+    -------
+    tuple of AttemptLine
+        Oldest first. A record that cannot be trusted is named as such. A cell without history
+        costs one look for its directory.
+    """
+    lines = []
+    for number, directory in past_attempts(layout, cell).items():
+        try:
+            found = read_record(layout, cell, directory=directory)
+        except IntegrityError as error:
+            lines.append(damaged_line(number, str(error)))
+            continue
+        if found is None:
+            lines.append(damaged_line(number, f"{directory} holds no record"))
+        else:
+            lines.append(AttemptLine(**fields_of(found, AttemptLine)))
+    return tuple(lines)
+
+
+def damaged_line(attempt: int, error: str) -> AttemptLine:
+    """Line of an attempt whose record cannot be trusted."""
+    return AttemptLine(attempt=attempt, state="damaged", failure_kind=FailureKind.BAD_INPUT, error=error)

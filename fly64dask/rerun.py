@@ -1,0 +1,142 @@
+"""Rows of failed cells and a wanted remedy -> what each would be tried again with, and what that changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from fly64dask.errors import FailureKind, NotSelectableError
+from fly64dask.reconstruction import remedied_recipe
+from fly64dask.remedy import MENDS, Remedy, RemedyKind
+from fly64dask.respace import MIN_EXPOSURES, respace
+from fly64dask.scan import split_indices
+from fly64dask.study import BaselineView, Cell, Dose, Frozen, SpacingView, Split, Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fly64dask.manifest import ManifestRow
+
+
+class PlannedRerun(Frozen):
+    """A failed cell before it is tried again: what ran and what would run. `hopeless` says why nothing would."""
+
+    dose: Dose
+    view: str
+    split: Split
+    state: Literal["failed", "skipped", "damaged"]
+    failure_kind: FailureKind
+    remedy: Remedy | None = None
+    hopeless: str | None = None
+    n_kept: int | None = None
+    n_kept_after: int | None = None
+    spacing_threshold: float | None = None
+    spacing_threshold_after: float | None = None
+    n_epochs: int
+    n_epochs_after: int | None = None
+    probe_frozen: bool
+    probe_frozen_after: bool | None = None
+
+    @property
+    def cell(self) -> Cell:
+        """The cell this is about."""
+        return Cell(dose=self.dose, view=self.view, split=self.split)
+
+
+def plan_rerun(
+    study: Study,
+    rows: Sequence[ManifestRow],
+    wanted: RemedyKind,
+    read_positions: Callable[[], NDArray[np.float64]],
+    *,
+    n_min: int = MIN_EXPOSURES,
+) -> tuple[PlannedRerun, ...]:
+    """Decide for every failed cell what it is tried again with.
+
+    Parameters
+    ----------
+    study : Study
+        The run's.
+    rows : sequence of ManifestRow
+        Cells of the run, whatever their state.
+    wanted : "as-is", "guarded" or "respace"
+        Remedy of the failures that it mends. Others may pass with time and are tried as they were.
+    read_positions : callable
+        Gives the whole scan's positions, (n, 2) float64, order (y, x), px; asked for to respace only.
+    n_min : int
+        Exposures that a respaced view keeps, at least.
+
+    Returns
+    -------
+    tuple of PlannedRerun
+        In the order of the rows. The search for a spacing runs once for each view and split.
+    """
+    respaced: dict[tuple[str, Split], dict[str, object]] = {}
+    plan = []
+    for row in rows:
+        if row.state == "completed" or (row.state == "skipped" and wanted != "respace"):
+            continue
+        if row.state == "damaged":
+            found: dict[str, object] = {"hopeless": "its record is damaged; run `fly64dask verify RUN --repair`"}
+        elif wanted == "respace" and row.failure_kind in MENDS[wanted]:
+            if (row.view, row.split) not in respaced:
+                respaced[row.view, row.split] = _respaced(study, row.view, row.split, read_positions, n_min)
+            found = respaced[row.view, row.split]
+        elif row.failure_kind in MENDS[wanted]:
+            found = {"remedy": Remedy(kind=wanted)}
+        else:
+            found = {"remedy": row.remedy or Remedy(kind="as-is")}
+        plan.append(_planned(study, row, found))
+    return tuple(plan)
+
+
+def _respaced(
+    study: Study, view_name: str, split: Split, read_positions: Callable[[], NDArray[np.float64]], n_min: int
+) -> dict[str, object]:
+    view = _view(study, view_name)
+    if not isinstance(view, SpacingView):
+        return {"hopeless": "a baseline view has no spacing; use --remedy guarded"}
+    positions = read_positions()
+    try:
+        selection = respace(positions[split_indices(positions, study.split, split)], view, n_min=n_min)
+    except NotSelectableError as error:
+        return {"hopeless": str(error)}
+    assert selection.metadata is not None
+    remedy = Remedy(
+        kind="respace",
+        spacing_threshold=selection.metadata.spacing_threshold,
+        study_spacing_threshold=view.spacing_threshold_px,
+        min_exposures=n_min,
+    )
+    return {"remedy": remedy, "n_kept_after": len(selection.kept)}
+
+
+def _planned(study: Study, row: ManifestRow, found: Mapping[str, object]) -> PlannedRerun:
+    remedy = found.get("remedy")
+    assert remedy is None or isinstance(remedy, Remedy)
+    before, after = remedied_recipe(study.recipe, row.remedy), remedied_recipe(study.recipe, remedy)
+    view = _view(study, row.view)
+    own_px = view.spacing_threshold_px if isinstance(view, SpacingView) else None
+    facts: dict[str, object] = {
+        "dose": row.dose,
+        "view": row.view,
+        "split": row.split,
+        "state": row.state,
+        "failure_kind": row.failure_kind,
+        "n_kept": row.n_kept,
+        "spacing_threshold": row.spacing_threshold or own_px,
+        "n_epochs": before.n_epochs,
+        "probe_frozen": not before.optimise_probe,
+    }
+    if remedy is not None:
+        # What the study's own spacing keeps is known unless the cell was tried at another one.
+        facts["n_kept_after"] = None if row.spacing_threshold not in (None, own_px) else row.n_kept
+        facts["spacing_threshold_after"] = remedy.spacing_threshold or own_px
+        facts["n_epochs_after"] = after.n_epochs
+        facts["probe_frozen_after"] = not after.optimise_probe
+    return PlannedRerun.model_validate({**facts, **found})
+
+
+def _view(study: Study, name: str) -> BaselineView | SpacingView:
+    return next(view for view in study.views if view.name == name)
