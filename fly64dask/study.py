@@ -177,7 +177,10 @@ class OverlapMeasure(Frozen):
 
 
 class Recipe(Frozen):
-    """Every engine setting that can change a number. Defaults: the fly64 study design."""
+    """Every engine setting that can change a number. Defaults: the fly64 study design.
+
+    `accelerated` lets the engine take faster steps than its library's own; they change last digits.
+    """
 
     algorithm: Literal["LSQML"] = "LSQML"
     n_epochs: int = Field(default=100, ge=1, le=1_000_000)
@@ -185,6 +188,7 @@ class Recipe(Frozen):
     noise_model: Literal["gaussian", "poisson"] = "gaussian"
     optimise_probe: bool = True
     on_degenerate: Literal["fail", "guarded"] = "fail"
+    accelerated: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
