@@ -127,6 +127,7 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         "n_epochs": len(result.loss),
         "final_loss": float(result.loss[-1]),
         "device": result.device,
+        "acceleration": result.acceleration,
         "resumed_from_epoch": result.resumed_from_epoch or None,
         "underdetermined": is_guarded(exposures.positions_px, study.recipe),
         "digests": inputs.sha256 | made,
@@ -153,6 +154,7 @@ def _write_reconstruction(directory: Path, cell: Cell, result: Reconstruction) -
                 cell=cell.name,
                 object_origin_px=result.object_origin_px,
                 n_epochs=len(result.loss),
+                acceleration=result.acceleration,
             ),
             [
                 whole_array("object_recon", result.object_recon, units="transmission", axes=("slice", "y", "x")),

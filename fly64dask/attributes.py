@@ -78,3 +78,4 @@ class ReconstructionAttributes(GroupAttributes):
     cell: str
     object_origin_px: tuple[int, int]
     n_epochs: int
+    acceleration: str | None = None

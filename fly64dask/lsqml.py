@@ -16,7 +16,8 @@ from ptychi.utils import rescale_probe
 from tqdm import tqdm
 
 from fly64dask.errors import GpuMissingError, NotFiniteError
-from fly64dask.lsqml_state import capture, losses, restore
+from fly64dask.lsqml_speed import accelerated
+from fly64dask.lsqml_state import capture, latest_loss, losses, restore
 from fly64dask.reconstruction import (
     GUARDED_MAX_EPOCHS,
     GUARDED_MIN_EXPOSURES_FOR_PROBE,
@@ -80,8 +81,8 @@ def reconstruct(
     device = take_device(recipe.device)
     guarded = is_guarded(exposures.positions_px, recipe)
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs
-    shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
-    task = _build_task(exposures, recipe, shape, origin, guarded=guarded, device=device)
+    _, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    task = build_task(exposures, recipe, device=device)
     try:
         # `random_seed` does not reach the loader that draws the minibatches.
         task.reconstructor.dataloader.generator.manual_seed(seed)
@@ -90,7 +91,8 @@ def reconstruct(
         if state is not None:
             restore(task, state)
         resumed_from_epoch = len(losses(task))
-        _run_epochs(task, n_epochs, progress, checkpoint)
+        with accelerated(task, wanted=recipe.accelerated) as acceleration:
+            _run_epochs(task, n_epochs, progress, checkpoint)
         return Reconstruction(
             object_recon=task.get_data_to_cpu("object", as_numpy=True).astype(np.complex64),
             probe_recon=task.get_data_to_cpu("probe", as_numpy=True).astype(np.complex64),
@@ -98,6 +100,7 @@ def reconstruct(
             object_origin_px=origin,
             device=f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else "cpu",
             guarded=guarded,
+            acceleration=acceleration,
             resumed_from_epoch=resumed_from_epoch,
         )
     finally:
@@ -132,15 +135,30 @@ def take_device(wanted: str) -> str:
     return "cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu"
 
 
-def _build_task(
-    exposures: Exposures,
-    recipe: Recipe,
-    shape_px: tuple[int, int],
-    origin_px: tuple[int, int],
-    *,
-    guarded: bool,
-    device: str,
-) -> PtychographyTask:
+def build_task(exposures: Exposures, recipe: Recipe, *, device: str) -> PtychographyTask:
+    """Make pty-chi's task for some exposures, not run yet.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Counts, positions and starting probe.
+    recipe : Recipe
+        Engine settings; a degenerate scan gets the guarded ones.
+    device : "cpu" or "cuda"
+        Where it is to run.
+
+    Returns
+    -------
+    PtychographyTask
+        LSQML from a flat object, on pty-chi's own steps.
+
+    Raises
+    ------
+    GpuMissingError
+        If pty-chi takes another device.
+    """
+    guarded = is_degenerate(exposures.positions_px)
+    shape_px, origin_px = object_frame(exposures.positions_px, exposures.counts.shape[1:])
     counts = exposures.counts.astype(np.float32)
     # The object's centre is the origin of positions; with an even shape and a whole-pixel origin
     # object pixel [i, j] is scan-frame pixel (i, j) + origin.
@@ -184,7 +202,7 @@ def _options(recipe: Recipe, exposures: Exposures, *, guarded: bool, device: str
 def _run_epochs(task: PtychographyTask, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None) -> None:
     for epoch in range(len(losses(task)) + 1, n_epochs + 1):
         task.run(1)
-        loss = float(task.reconstructor.loss_tracker.table["loss"].iloc[-1])
+        loss = latest_loss(task)
         _refuse_not_finite(task, epoch, loss)
         progress(epoch, loss)
         if checkpoint is not None and epoch < n_epochs and checkpoint.is_due(epoch):
@@ -193,8 +211,10 @@ def _run_epochs(task: PtychographyTask, n_epochs: int, progress: Progress, check
 
 def _refuse_not_finite(task: PtychographyTask, epoch: int, loss: float) -> None:
     found: dict[str, Any] = {"loss": np.isfinite(loss)}
-    for name in ("object", "probe"):
-        found[name] = bool(torch.isfinite(torch.view_as_real(task.get_data(name).contiguous())).all())
+    for name, parameter in (("object", task.object), ("probe", task.probe)):
+        values = parameter.tensor.data
+        # A sum is finite only if all of it is, and is the shorter way to know.
+        found[name] = bool(values.sum().isfinite()) or bool(values.isfinite().all())
     bad = [name for name, finite in found.items() if not finite]
     if bad:
         raise NotFiniteError(

@@ -33,19 +33,8 @@ def capture(task: PtychographyTask) -> bytes:
     bytes
         Numbers, strings and tensors alone: reading them back runs no code.
     """
-    reconstructor = task.reconstructor
-    parameters = {name: getattr(reconstructor.parameter_group, name) for name in PARAMETERS}
-    buffers = reconstructor.reconstructor_buffers
-    state = {
-        "tensors": {name: parameter.state_dict() for name, parameter in parameters.items()},
-        "non_persistent": {name: {b: getattr(p, b) for b in NON_PERSISTENT} for name, p in parameters.items()},
-        "optimizers": {name: p.optimizer.state_dict() if p.optimizer else None for name, p in parameters.items()},
-        "reconstructor": {name: getattr(reconstructor, name) for name in OF_RECONSTRUCTOR},
-        "buffers": {name: getattr(buffers, name) for name in buffers.get_all_names()},
-        "momenta": {name: vars(getattr(reconstructor, name)) for name in MOMENTA},
-        "loss": {name: column.tolist() for name, column in reconstructor.loss_tracker.table.items()},
-        "random": _random_state(task),
-    }
+    table = task.reconstructor.loss_tracker.table
+    state = _state(task) | {"loss": {name: list(column) for name, column in table.items()}}
     stream = io.BytesIO()
     torch.save(state, stream)
     return stream.getvalue()
@@ -61,9 +50,29 @@ def restore(task: PtychographyTask, data: bytes) -> None:
     data : bytes
         From `capture`.
     """
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    put_back(task, copied(state, task.object.data.device))
+    tracker = task.reconstructor.loss_tracker
+    tracker.table = type(tracker.table)(state["loss"]).astype(tracker.table.dtypes)
+    tracker.epoch = task.reconstructor.current_epoch
+
+
+def snapshot(task: PtychographyTask) -> dict[str, Any]:
+    """Copy all that a task carries from one epoch to the next, but the losses, for `put_back`."""
+    return copied(_state(task), task.object.data.device)
+
+
+def put_back(task: PtychographyTask, state: dict[str, Any]) -> None:
+    """Give a task the state of a snapshot; one that is used again must be copied before.
+
+    Parameters
+    ----------
+    task : PtychographyTask
+        Of the same exposures and recipe.
+    state : dict
+        From `snapshot`, or what `capture` wrote.
+    """
     reconstructor = task.reconstructor
-    device = task.object.data.device
-    state = _on_device(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True), device)
     for name in PARAMETERS:
         parameter = getattr(reconstructor.parameter_group, name)
         parameter.load_state_dict(state["tensors"][name])
@@ -77,15 +86,33 @@ def restore(task: PtychographyTask, data: bytes) -> None:
         setattr(reconstructor.reconstructor_buffers, name, value)
     for name, values in state["momenta"].items():
         vars(getattr(reconstructor, name)).update(values)
-    tracker = reconstructor.loss_tracker
-    tracker.table = type(tracker.table)(state["loss"]).astype(tracker.table.dtypes)
-    tracker.epoch = reconstructor.current_epoch
     _set_random_state(task, state["random"])
 
 
 def losses(task: PtychographyTask) -> list[float]:
     """Loss of each epoch that a task has run."""
     return [float(loss) for loss in task.reconstructor.loss_tracker.table["loss"]]
+
+
+def latest_loss(task: PtychographyTask) -> float:
+    """Loss of the last epoch that a task has run; at least one."""
+    column = task.reconstructor.loss_tracker.table["loss"]
+    return float(column[len(column) - 1])
+
+
+def _state(task: PtychographyTask) -> dict[str, Any]:
+    reconstructor = task.reconstructor
+    parameters = {name: getattr(reconstructor.parameter_group, name) for name in PARAMETERS}
+    buffers = reconstructor.reconstructor_buffers
+    return {
+        "tensors": {name: parameter.state_dict() for name, parameter in parameters.items()},
+        "non_persistent": {name: {b: getattr(p, b) for b in NON_PERSISTENT} for name, p in parameters.items()},
+        "optimizers": {name: p.optimizer.state_dict() if p.optimizer else None for name, p in parameters.items()},
+        "reconstructor": {name: getattr(reconstructor, name) for name in OF_RECONSTRUCTOR},
+        "buffers": {name: getattr(buffers, name) for name in buffers.get_all_names()},
+        "momenta": {name: vars(getattr(reconstructor, name)) for name in MOMENTA},
+        "random": _random_state(task),
+    }
 
 
 def _random_state(task: PtychographyTask) -> dict[str, Any]:
@@ -108,11 +135,12 @@ def _set_random_state(task: PtychographyTask, state: dict[str, Any]) -> None:
     random.setstate(state["python"])
 
 
-def _on_device(value: Any, device: torch.device) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.to(device)
-    if isinstance(value, dict):
-        return type(value)((key, _on_device(one, device)) for key, one in value.items())
-    if isinstance(value, list):
-        return [_on_device(one, device) for one in value]
-    return value
+def copied(state: Any, device: torch.device) -> Any:
+    """Copy a state's tensors to a device, with the dicts and lists that hold them."""
+    if isinstance(state, torch.Tensor):
+        return state.to(device, copy=True)
+    if isinstance(state, dict):
+        return type(state)((key, copied(one, device)) for key, one in state.items())
+    if isinstance(state, list):
+        return [copied(one, device) for one in state]
+    return state

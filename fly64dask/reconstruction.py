@@ -26,6 +26,9 @@ MIN_SPAN_PX = 1.0
 GUARDED_MAX_EPOCHS = 30
 GUARDED_MIN_EXPOSURES_FOR_PROBE = 4
 
+# How an engine says that it ran on its faster steps; otherwise it says why not.
+ACCELERATED = "accelerated"
+
 Progress = Callable[[int, float], None]
 
 
@@ -48,7 +51,8 @@ class Reconstruction:
 
     `object_recon` (n_slices, Y, X) complex64, whose pixel [0, 0] is the scan frame's
     `object_origin_px` (y, x); `probe_recon` (n_opr, n_modes, H, W) complex64; `loss`
-    (n_epochs,) float64, the engine's own, which does not measure quality.
+    (n_epochs,) float64, the engine's own, which does not measure quality; `acceleration` is
+    `accelerated`, or `stock: ` and why the library's own steps ran.
     """
 
     object_recon: NDArray[np.complex64]
@@ -57,6 +61,7 @@ class Reconstruction:
     object_origin_px: tuple[int, int]
     device: str
     guarded: bool
+    acceleration: str
     resumed_from_epoch: int = 0
 
 

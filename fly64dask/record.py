@@ -62,6 +62,7 @@ class CellRecord(Frozen):
     resumed_from_epoch: int | None = None
     final_loss: float | None = Field(default=None, allow_inf_nan=False)
     device: str | None = None
+    acceleration: str | None = None
     underdetermined: bool | None = None
     metrics: TruthMetrics | None = None
     digests: dict[str, str] = Field(default_factory=dict)

@@ -180,6 +180,7 @@ class Recipe(Frozen):
     """Every engine setting that can change a number. Defaults: the fly64 study design.
 
     `on_degenerate` decides on degenerate scans alone; `guarded` puts every scan under their guard.
+    `accelerated` lets the engine take faster steps than its library's own; they change last digits.
     """
 
     algorithm: Literal["LSQML"] = "LSQML"
@@ -189,6 +190,7 @@ class Recipe(Frozen):
     optimise_probe: bool = True
     on_degenerate: Literal["fail", "guarded"] = "fail"
     guarded: bool = False
+    accelerated: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

@@ -54,6 +54,7 @@ def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
         object_origin_px=origin,
         device="cpu",
         guarded=False,
+        acceleration="stock: this engine has none",
     )
 
 

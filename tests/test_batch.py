@@ -134,7 +134,7 @@ def test_run_graph_gives_up_when_no_worker_is_left(tmp_path):
 @pytest.mark.slow
 def test_run_graph_records_an_engine_that_was_killed_and_finishes_the_others(tmp_path):
     layout = RunLayout(tmp_path)
-    study = tiny_study(n_epochs=200)
+    study = tiny_study(n_epochs=800)
     victim = Cell(dose=1e4, view="all", split="train")
     wanted = [cell for cell in cells(study) if cell.view == "all"]
     with connect("local", device="cpu", n_workers=1, n_cells=4) as client:

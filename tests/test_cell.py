@@ -55,6 +55,7 @@ def test_run_cell_commits_a_record_with_what_ran(layout):
     assert (record.state, record.returncode, record.attempt, record.n_epochs) == ("completed", 0, 1, 3)
     assert record.selection.n_accepted == record.n_kept
     assert record.device == "cpu"
+    assert record.acceleration == "accelerated"
     assert set(record.versions) >= {"ptychi", "torch", "zarr", "fly64dask", "python"}
     assert record.seeds.grouping == 123
 
@@ -127,6 +128,15 @@ def test_run_cell_runs_again_for_another_recipe_and_keeps_the_old_attempt(layout
     kept = layout.history_directory(cell_of("few"), 1) / "record.json"
     assert kept.read_bytes() == before
     assert read_record(layout, cell_of("few")).attempt == 2
+
+
+def test_run_cell_runs_again_on_pty_chis_own_steps_when_the_recipe_wants_them(layout):
+    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_cell(tiny_study(accelerated=False), cell_of("few"), layout, None, silent)
+    attributes, _ = read_attributes(layout.reconstruction_group(cell_of("few")), ReconstructionAttributes)
+    record = read_record(layout, cell_of("few"))
+    assert (record.attempt, record.acceleration) == (2, "stock: the recipe says so")
+    assert attributes.acceleration == record.acceleration
 
 
 def test_run_cell_records_a_degenerate_scan(layout):

@@ -41,6 +41,8 @@ formats.store
 checkpoint
 reconstruction =
 lsqml_state
+lsqml_steps
+lsqml_speed
 lsqml
 respace =
 alignment =
@@ -93,8 +95,8 @@ ORDER = [line.split()[0] for line in MAP.split("\n") if line]
 PURE = {line.split()[0] for line in MAP.split("\n") if line.endswith("=")}
 OWNERS = {
     "zarr": {"dataset"},
-    "ptychi": {"lsqml", "lsqml_state"},
-    "torch": {"lsqml", "lsqml_state", "doctor"},
+    "ptychi": {"lsqml", "lsqml_state", "lsqml_steps", "lsqml_speed"},
+    "torch": {"lsqml", "lsqml_state", "lsqml_steps", "lsqml_speed", "doctor"},
     "dask": {"batch", "cluster", "slurm_cluster"},
     "distributed": {
         "monitor",

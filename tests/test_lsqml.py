@@ -123,6 +123,7 @@ WAYS = {
     "poisson": ({"noise_model": "poisson"}, 80),
     "probe_fixed": ({"optimise_probe": False}, 80),
     "guarded": ({"noise_model": "poisson"}, 1),
+    "pty_chis_own_steps": ({"noise_model": "poisson", "accelerated": False}, 80),
 }
 
 

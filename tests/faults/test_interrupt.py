@@ -19,7 +19,7 @@ import tiny
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 # Two cells of several seconds each, with a checkpoint every tenth epoch.
-LONG = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 600").replace(
+LONG = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 2400").replace(
     "[source]", "checkpoints = {min_seconds = 0}\n[source]"
 )
 ONLY = ("--dose", "1e5", "--view", "few")
@@ -101,7 +101,7 @@ def test_ctrl_c_stops_in_order_and_the_next_run_continues_from_the_checkpoints(l
     for path in n_epochs.values():
         record = json.loads(path.read_text())
         assert record["state"] == "completed"
-        assert record["n_epochs"] == 600
+        assert record["n_epochs"] == 2400
         assert record["resumed_from_epoch"] >= 10
     assert n_checkpoints(out) == 0
 

@@ -1,0 +1,212 @@
+"""A built LSQML task -> the same task with faster steps, where these are tested and found equal.
+
+pty-chi is not changed: functions of one task's own objects are replaced, for as long as a block
+lasts. Each keeps pty-chi's signature, so that the order of steps, options and state stay its own.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from ptychi.metrics import MSELossOfSqrt
+
+from fly64dask.lsqml_state import copied, put_back, snapshot
+from fly64dask.lsqml_steps import FastSteps
+from fly64dask.reconstruction import ACCELERATED
+
+if TYPE_CHECKING:
+    from ptychi.api.task import PtychographyTask
+    from ptychi.reconstructors.base import LossTracker
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+TESTED_VERSIONS = frozenset({"2.2.0"})
+# Of a quantity's largest value, after one minibatch.
+TOLERANCE = 1e-4
+CHECKED_EXPOSURES = 3
+MISSING = object()
+
+Replacement = tuple[Any, str, Any]
+
+
+@contextmanager
+def accelerated(task: PtychographyTask, *, wanted: bool) -> Iterator[str]:
+    """Let a task run on the faster steps while the block lasts.
+
+    Parameters
+    ----------
+    task : PtychographyTask
+        An LSQML task of one slice and one OPR mode whose positions are not refined, as `lsqml`
+        builds it. Its state stays what it is.
+    wanted : bool
+        Whether the recipe wants them.
+
+    Yields
+    ------
+    str
+        `accelerated`, or `stock: ` and why; a reason other than the recipe's is logged as well.
+    """
+    with ExitStack() as stack:
+        reason = untested() if wanted else "the recipe says so"
+        if reason is None:
+            if task.object.tensor.data.device.type == "cpu":
+                # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
+                stack.callback(torch.set_default_device, "cpu")
+                torch.set_default_device(None)
+            steps = FastSteps(task.reconstructor)
+            reason = disagreement(task, steps)
+        if reason is None:
+            stack.enter_context(replaced(replacements(task, steps)))
+            stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
+            yield ACCELERATED
+            return
+        stack.close()
+        if wanted:
+            log.warning("engine=stock reason=%s", reason)
+        yield f"stock: {reason}"
+
+
+def untested() -> str | None:
+    """Why the installed pty-chi keeps its own steps, None if it need not."""
+    found = importlib.metadata.version("ptychi")
+    if found in TESTED_VERSIONS:
+        return None
+    return f"pty-chi {found} is installed, the faster steps are tested with {', '.join(sorted(TESTED_VERSIONS))}"
+
+
+def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
+    """List what takes the place of a task's own: owner, name and value of each.
+
+    Parameters
+    ----------
+    task : PtychographyTask
+        The task.
+    steps : FastSteps
+        Its faster steps.
+
+    Returns
+    -------
+    list of (object, str, object)
+        Attributes of this task's own objects, none of a class or a module.
+    """
+    reconstructor, dataset = task.reconstructor, task.dataset
+    weights = reconstructor.parameter_group.opr_mode_weights
+    found: list[Replacement] = [
+        (reconstructor.forward_model, "forward", steps.forward),
+        (reconstructor, "update_fourier_error", steps.update_fourier_error),
+        (reconstructor, "compute_reconstruction_parameter_updates", steps.compute_reconstruction_parameter_updates),
+        (reconstructor, "apply_reconstruction_parameter_updates", steps.apply_reconstruction_parameter_updates),
+        (task.object, "calculate_illumination_map", steps.calculate_illumination_map),
+        # A minibatch in one read, not exposure by exposure; which ones is still drawn by pty-chi's loader.
+        (dataset, "__getitems__", lambda indices: dataset[torch.tensor(indices, device=dataset.patterns.device)]),
+        (reconstructor.dataloader, "collate_fn", list),
+    ]
+    if type(reconstructor.loss_tracker.metric_function) is MSELossOfSqrt:
+        found.append((reconstructor.loss_tracker, "metric_function", steps.loss))
+    if not weights.optimizable and bool((weights.tensor == 1).all()):
+        found.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none
+    return found
+
+
+@contextmanager
+def replaced(replacements: list[Replacement]) -> Iterator[None]:
+    """Give objects attributes of their own while the block lasts, and then those of before."""
+    before = [(owner, name, vars(owner).get(name, MISSING)) for owner, name, _ in replacements]
+    try:
+        for owner, name, value in replacements:
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in before:
+            delattr(owner, name)
+            if value is not MISSING:
+                setattr(owner, name, value)
+
+
+@contextmanager
+def plain_loss_table(tracker: LossTracker) -> Iterator[None]:
+    """Keep the loss of each epoch in lists: a row of a data frame takes 2 ms, a third of an epoch of 8 exposures."""
+    frame = tracker.table
+    rows = {name: column.tolist() for name, column in frame.items()}
+
+    def conclude_epoch(epoch: int) -> None:
+        regularisation = tracker.epoch_reg_loss / max(tracker.accumulated_num_reg_batches, 1)
+        rows["epoch"].append(epoch)
+        rows["loss"].append(float(tracker.epoch_loss / tracker.accumulated_num_batches))
+        rows["reg_loss"].append(float(regularisation))
+        tracker.epoch = epoch + 1
+        tracker.epoch_loss = tracker.epoch_reg_loss = 0.0
+        tracker.accumulated_num_batches = tracker.accumulated_num_reg_batches = 0
+
+    try:
+        with replaced([(tracker, "conclude_epoch", conclude_epoch), (tracker, "print_latest", lambda: None)]):
+            tracker.table = rows
+            yield
+    finally:
+        tracker.table = type(frame)(rows) if rows["loss"] else frame
+
+
+def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
+    """Compare the faster steps with the task's own: a few of its exposures, its probe, a random object.
+
+    Parameters
+    ----------
+    task : PtychographyTask
+        The task, between two epochs; its state, generators included, is what it was afterwards.
+    steps : FastSteps
+        Its faster steps.
+
+    Returns
+    -------
+    str or None
+        What differs by more than rounding, and by how much; None if nothing does.
+    """
+    if not steps.fits():
+        return "a patch reaches beyond the object"
+    state = snapshot(task)
+    try:
+        stock = _one_minibatch(task)
+        put_back(task, copied(state, task.object.tensor.data.device))
+        with replaced(replacements(task, steps)):
+            ours = _one_minibatch(task)
+    finally:
+        put_back(task, state)
+    for name, expected in stock.items():
+        largest, difference = float(expected.abs().max()), float((ours[name] - expected).abs().max())
+        if not difference <= TOLERANCE * largest:  # also if one is NaN
+            return f"self-check: {name} differs by {difference:.2g}, allowed are {TOLERANCE:g} of {largest:.2g}"
+    return None
+
+
+@torch.no_grad()
+def _one_minibatch(task: PtychographyTask) -> dict[str, Tensor]:
+    """What a task makes of its first exposures, by name."""
+    reconstructor, object_, device = task.reconstructor, task.object, task.object.tensor.data.device
+    indices = torch.arange(min(CHECKED_EXPOSURES, len(task.dataset)), device="cpu")
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.rand((2, *object_.shape), generator=generator, device="cpu").to(device)
+    object_.set_data(torch.polar(1 + noise[0], noise[1]))
+    positions = SimpleNamespace(tensor=task.probe_positions.tensor[indices.to(device)])
+    object_.preconditioner = object_.calculate_illumination_map(task.probe, positions)
+    reconstructor.current_minibatch, reconstructor.accumulated_fourier_error = -1, 0.0
+    measured = task.dataset.patterns[indices].to(device)
+    expected = reconstructor.forward_model(indices)
+    found = {"light": object_.preconditioner, "intensity": expected.clone()}
+    reconstructor.update_fourier_error(expected, measured)
+    reconstructor.compute_reconstruction_parameter_updates(expected, measured, indices)
+    reconstructor.apply_reconstruction_parameter_updates(indices)
+    buffers = reconstructor.reconstructor_buffers
+    return found | {
+        "fourier error": reconstructor.accumulated_fourier_error,
+        "object": object_.data,
+        "probe": task.probe.data,
+        "object step": buffers.alpha_object_all_pos_all_slices[indices],
+        "probe step": buffers.alpha_probe_all_pos[indices],
+        "loss": reconstructor.loss_tracker.metric_function(expected, measured),
+    }

@@ -1,0 +1,214 @@
+"""The engine alone, one thread: the faster steps against pty-chi's own, in turns, on scans like the demo's.
+
+Run it from the repository:
+
+    python scripts/bench_engine.py [--quick] [--json]
+
+Each round reconstructs each scan both ways with the demo's recipe. A time counts only if object,
+probe and loss agree. CPU time of the one thread, the least of all rounds: another process on the
+machine only ever adds. Beside it the floor: the bare Fourier transforms of an epoch, and one product
+of two waves, which is what each pass over a minibatch costs at least.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD
+from fly64dask.commands.common import load_study
+from fly64dask.lsqml import reconstruct
+from fly64dask.provenance import software_versions
+from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
+from fly64dask.simulate import intensity_batches, synthetic_pair
+from fly64dask.study import Recipe
+
+DEMO = Path(__file__).resolve().parents[1] / "data" / "demo.toml"
+# Exposures and side of a pattern; 8, 42 and 322 are a sparse, a dense and a baseline cell of the demo.
+CASES = ((8, 64), (42, 64), (322, 64), (700, 64), (1000, 64), (322, 128))
+QUICK_CASES = ((8, 64), (42, 64), (322, 64))
+SCAN_PX = 168
+DOSE_PHOTONS = 1e4
+# After 25 epochs of single precision; tests/test_lsqml_speed.py says why.
+TOLERANCE = 1e-4
+TRANSFORMS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Figures of one scan; seconds of one thread, epochs without and calls with building and checking."""
+
+    n_exposures: int
+    side_px: int
+    epoch_stock_s: float
+    epoch_s: float
+    epoch_median_ratio: float
+    call_stock_s: float
+    call_s: float
+    transforms_s: float
+    product_s: float
+    difference: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast an epoch is."""
+        return self.epoch_stock_s / self.epoch_s
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="times that each way does each scan [default: 3]")
+    parser.add_argument("--quick", action="store_true", help="three small scans, two rounds")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    arguments = parser.parse_args()
+    as_worker()
+    recipe = load_study(DEMO).recipe.model_copy(update={"device": "cpu"})
+    cases, n_rounds = (QUICK_CASES, 2) if arguments.quick else (CASES, arguments.rounds)
+    gc.collect()
+    gc.freeze()  # as in a worker's child, whose garbage collection leaves out what was loaded before
+    versions = software_versions()
+    machine = {"processor": processor(), "cores": os.cpu_count(), "versions": versions}
+    timings = [measure(n, side, recipe, n_rounds) for n, side in cases]
+    if arguments.json:
+        rows = [asdict(timing) | {"ratio": timing.ratio} for timing in timings]
+        print(json.dumps({"machine": machine, "epochs": recipe.n_epochs, "rounds": n_rounds, "scans": rows}, indent=2))
+        return
+    print(f"{machine['processor']}, one thread; pty-chi {versions['ptychi']}, torch {versions['torch']}")
+    print(f"{recipe.n_epochs} epochs, batch {recipe.batch_size}, least of {n_rounds} rounds\n")
+    print(
+        "scan              pty-chi    ours     ratio  (median)  call: pty-chi, ours   transforms, product  difference"
+    )
+    for row in timings:
+        print(
+            f"{row.n_exposures:>5} of {row.side_px:>3} px {row.epoch_stock_s * 1e3:8.1f}{row.epoch_s * 1e3:8.1f} ms"
+            f"{row.ratio:6.2f}{row.epoch_median_ratio:9.2f}    {row.call_stock_s:8.2f}{row.call_s:8.2f} s"
+            f"{row.call_stock_s / row.call_s:6.2f}  {row.transforms_s * 1e3:9.1f}{row.product_s * 1e3:9.2f} ms"
+            f"{row.difference:9.1e}"
+        )
+
+
+def as_worker() -> None:
+    """Start anew with the environment of a worker, which glibc reads when a process begins."""
+    wanted = SINGLE_THREAD | KEEP_MEMORY
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
+
+
+def measure(n_exposures: int, side_px: int, recipe: Recipe, n_rounds: int) -> Timing:
+    """Time both ways in turns on one scan."""
+    exposures = expose(n_exposures, side_px)
+    calls: dict[bool, list[float]] = {False: [], True: []}
+    epochs: dict[bool, list[NDArray[np.float64]]] = {False: [], True: []}
+    results: dict[bool, Reconstruction] = {}
+    for _ in range(n_rounds):
+        for fast in (False, True):
+            clock = Clock()
+            way = recipe.model_copy(update={"accelerated": fast})
+            results[fast] = reconstruct(exposures, way, seed=123, progress=clock)
+            calls[fast].append(time.thread_time() - clock.stamps[0])
+            # From the end of the first epoch on: before it lie building and checking.
+            epochs[fast].append(np.diff(clock.stamps[1:]))
+    transforms, product = floor(n_exposures, side_px, recipe.batch_size)
+    stock, ours = (np.array(epochs[fast]) for fast in (False, True))
+    return Timing(
+        n_exposures=n_exposures,
+        side_px=side_px,
+        epoch_stock_s=float(stock.min(axis=0).mean()),
+        epoch_s=float(ours.min(axis=0).mean()),
+        epoch_median_ratio=float(np.median(stock) / np.median(ours)),
+        call_stock_s=min(calls[False]),
+        call_s=min(calls[True]),
+        transforms_s=transforms,
+        product_s=product,
+        difference=difference(results[False], results[True]),
+    )
+
+
+class Clock:
+    """CPU time of the thread at the start and after each epoch."""
+
+    def __init__(self) -> None:
+        self.stamps = [time.thread_time()]
+
+    def __call__(self, epoch: int, loss: float) -> None:
+        """Note the end of an epoch."""
+        self.stamps.append(time.thread_time())
+
+
+def difference(stock: Reconstruction, ours: Reconstruction) -> float:
+    """Largest difference of object, probe and loss; ends the benchmark if they are not equal."""
+    if ours.acceleration != ACCELERATED:
+        raise SystemExit(f"nothing to compare: the engine ran as {ours.acceleration!r}")
+    pairs = (
+        (stock.object_recon, ours.object_recon, 1.0),
+        (stock.probe_recon, ours.probe_recon, float(np.abs(stock.probe_recon).max())),
+        (stock.loss, ours.loss, float(stock.loss.min())),
+    )
+    largest = max(float(np.abs(a - b).max()) / scale for a, b, scale in pairs)
+    if not largest <= TOLERANCE:
+        raise SystemExit(f"the two ways differ by {largest:.1e}, allowed are {TOLERANCE:g}: no time counts")
+    return largest
+
+
+def floor(n_exposures: int, side_px: int, batch_size: int) -> tuple[float, float]:
+    """Seconds that the transforms of one epoch take, and one product of two waves of each exposure."""
+    sizes = [min(batch_size, n_exposures - first) for first in range(0, n_exposures, batch_size)]
+    waves = [torch.randn(size, side_px, side_px, dtype=torch.complex64) for size in sizes]
+
+    def transform() -> None:
+        for wave in waves:
+            for _ in range(TRANSFORMS // 2):
+                torch.fft.ifft2(torch.fft.fft2(wave))
+
+    def multiply() -> None:
+        for wave in waves:
+            _ = wave * wave
+
+    return least(transform), least(multiply)
+
+
+def least(work: Callable[[], None]) -> float:
+    """Least seconds of ten calls."""
+    found = []
+    for _ in range(10):
+        started = time.thread_time()
+        work()
+        found.append(time.thread_time() - started)
+    return min(found)
+
+
+def expose(n_exposures: int, side_px: int) -> Exposures:
+    """Photons of the built-in object at random positions, as the demo has them."""
+    size = SCAN_PX + side_px
+    pair = synthetic_pair((size, size), (side_px, side_px), seed=7)
+    positions = np.random.default_rng(42).uniform(side_px / 2, side_px / 2 + SCAN_PX, (n_exposures, 2))
+    intensity = np.concatenate(list(intensity_batches(pair, positions, batch=400)))
+    intensity *= DOSE_PHOTONS / intensity.sum(axis=(1, 2)).mean()
+    counts = np.random.default_rng(43).poisson(intensity).astype(np.uint32)
+    return Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
+
+
+def processor() -> str:
+    """Name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,290 @@
+"""The faster steps against pty-chi's own: each replacement, whole reconstructions, and every way to fall back."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from dataclasses import replace
+
+import numpy as np
+import ptychi.api.task
+import ptychi.forward_models
+import ptychi.image_proc
+import ptychi.maths
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ptychi.data_structures.object import PlanarObject
+from ptychi.io_handles import PtychographyDataset
+from ptychi.reconstructors.base import LossTracker
+from ptychi.reconstructors.lsqml import LSQMLReconstructor
+from torch.utils.data import DataLoader
+
+from fly64dask.lsqml import build_task, reconstruct
+from fly64dask.lsqml_speed import accelerated, disagreement, replaced, replacements
+from fly64dask.lsqml_steps import FastSteps
+from fly64dask.reconstruction import ACCELERATED, Exposures
+from fly64dask.simulate import intensity_batches, synthetic_pair
+from fly64dask.study import Recipe
+
+# Single precision keeps 6e-8 of a value; a minibatch adds up a few thousand pixels of some ten products each.
+ONE_STEP = 2e-5
+# After 20 epochs in which each step's rounding enters the next (found: 5e-6), of transmission 1 and the largest value.
+TWENTY_EPOCHS = 1e-4
+# One exposure is matched until the exit wave's change is itself rounding; pty-chi with double
+# precision in its transforms differs from itself as much (found: 3e-4 either way).
+ONE_EXPOSURE = 1e-3
+RECIPE = Recipe(n_epochs=20, batch_size=16, device="cpu")
+
+
+def quiet(*_):
+    """Take no notice of an epoch."""
+
+
+def random_exposures(*, n, shape_px, n_modes=1, dose=1e4, seed=0):
+    """Photons of nothing in particular: equality of two ways to compute needs no physics."""
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(rng.exponential(dose / np.prod(shape_px), (n, *shape_px)))
+    probe = rng.normal(size=(1, n_modes, *shape_px)) + 1j * rng.normal(size=(1, n_modes, *shape_px))
+    positions = rng.uniform(0, 25, (n, 2))
+    return Exposures(counts=counts.astype(np.uint16), positions_px=positions, probe_guess=probe.astype(np.complex64))
+
+
+@pytest.fixture(scope="module")
+def dense():
+    pair = synthetic_pair((96, 96), (32, 32), seed=1)
+    positions = np.random.default_rng(0).uniform(20, 76, (60, 2))
+    (intensity,) = intensity_batches(pair, positions, batch=60)
+    counts = np.random.default_rng(4).poisson(intensity * 1e4 / intensity.sum(axis=(1, 2)).mean())
+    return Exposures(counts=counts.astype(np.uint16), positions_px=positions, probe_guess=pair.probe[None, None])
+
+
+@torch.no_grad()
+def run_minibatch(task, indices, seed):
+    """One minibatch from a random object: what it expects, the directions and the steps; then the epoch's end."""
+    rng = np.random.default_rng(seed)
+    reconstructor = task.reconstructor
+    torch.manual_seed(seed)
+    shape = tuple(task.object.shape)
+    task.object.set_data(rng.uniform(0.5, 1.5, shape) * np.exp(1j * rng.uniform(-2, 2, shape)))
+    task.object.preconditioner = task.object.calculate_illumination_map(task.probe, task.probe_positions)
+    found = {"light": task.object.preconditioner}
+    every = task.object.calculate_illumination_map(task.probe, task.probe_positions, use_all_modes=True)
+    found["light of all modes"] = every
+    reconstructor.current_epoch = 1
+    measured = task.dataset.patterns[indices]
+    expected = reconstructor.forward_model(indices)
+    found["intensity"] = expected.clone()
+    reconstructor.update_fourier_error(expected, measured)
+    reconstructor.compute_reconstruction_parameter_updates(expected, measured, indices)
+    found |= {"object direction": task.object.get_grad().clone(), "probe direction": task.probe.get_grad().clone()}
+    reconstructor.apply_reconstruction_parameter_updates(indices)
+    buffers = reconstructor.reconstructor_buffers
+    return found | {
+        "object steps": buffers.alpha_object_all_pos_all_slices,
+        "probe steps": buffers.alpha_probe_all_pos,
+        "object": task.object.data,
+        "probe": task.probe.data,
+        "fourier error": torch.tensor(buffers.fourier_errors or float(reconstructor.accumulated_fourier_error)),
+        "loss": reconstructor.loss_tracker.metric_function(expected, measured),
+    }
+
+
+scans = st.fixed_dictionaries(
+    {
+        "n": st.integers(2, 12),
+        "shape_px": st.tuples(st.integers(8, 21), st.integers(8, 21)),
+        "n_modes": st.integers(1, 3),
+        "dose": st.sampled_from([10.0, 1e3, 1e6]),
+        "seed": st.integers(0, 2**16),
+    }
+)
+
+
+@given(scan=scans, noise_model=st.sampled_from(["gaussian", "poisson"]), batch_size=st.integers(2, 12))
+@settings(max_examples=60, deadline=None)
+def test_minibatch_equals_that_of_pty_chi_on_random_scans(scan, noise_model, batch_size):
+    exposures = random_exposures(**scan)
+    recipe = RECIPE.model_copy(update={"noise_model": noise_model, "batch_size": batch_size})
+    indices = torch.randperm(scan["n"], generator=torch.Generator().manual_seed(scan["seed"]))[:batch_size]
+    stock = run_minibatch(build_task(exposures, recipe, device="cpu"), indices, scan["seed"])
+    task = build_task(exposures, recipe, device="cpu")
+    with replaced(replacements(task, FastSteps(task.reconstructor))):
+        ours = run_minibatch(task, indices, scan["seed"])
+    for name, expected in stock.items():
+        scale = expected.abs().max()
+        assert ours[name].shape == expected.shape, name
+        assert (ours[name] - expected).abs().max() <= ONE_STEP * scale, name
+
+
+def test_minibatches_are_those_that_pty_chi_draws(dense):
+    task = build_task(dense, RECIPE, device="cpu")
+    loader = task.reconstructor.dataloader
+    loader.generator.manual_seed(5)
+    stock = [[part.clone() for part in batch] for _ in range(2) for batch in loader]
+    loader.generator.manual_seed(5)
+    with replaced(replacements(task, FastSteps(task.reconstructor))):
+        ours = [batch for _ in range(2) for batch in loader]
+    assert len(stock) == len(ours) == 8
+    assert all(
+        torch.equal(a, b) for one, other in zip(stock, ours, strict=True) for a, b in zip(one, other, strict=True)
+    )
+
+
+WAYS = {
+    "gaussian": {},
+    "poisson": {"noise_model": "poisson"},
+    "probe_fixed": {"optimise_probe": False},
+    "two_modes": {},
+    "guarded": {},
+    "odd_and_not_square": {},
+}
+
+
+def exposures_of(way, dense):
+    if way == "two_modes":
+        second = np.roll(dense.probe_guess, 3, axis=-1) * 0.2
+        return replace(dense, probe_guess=np.concatenate([dense.probe_guess, second], axis=1))
+    if way == "guarded":
+        return replace(dense, counts=dense.counts[:1], positions_px=dense.positions_px[:1])
+    if way == "odd_and_not_square":
+        return replace(dense, counts=dense.counts[:, :27, 1:], probe_guess=dense.probe_guess[..., :27, 1:])
+    return dense
+
+
+def light_on_object(exposures, result):
+    """Share of the brightest pixel's light, (Y, X): where none falls, a pixel keeps what rounding left there."""
+    light = np.zeros(result.object_recon.shape[1:])
+    height, width = exposures.probe_guess.shape[2:]
+    for y, x in np.floor(exposures.positions_px - np.array(result.object_origin_px)).astype(int):
+        rows, columns = slice(y - height // 2, y - height // 2 + height), slice(x - width // 2, x - width // 2 + width)
+        light[rows, columns] += (np.abs(exposures.probe_guess[0]) ** 2).sum(axis=0)
+    return light / light.max()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_reconstruct_equals_pty_chi_after_20_epochs(dense, way):
+    exposures = exposures_of(way, dense)
+    recipe = RECIPE.model_copy(update=WAYS[way])
+    ours = reconstruct(exposures, recipe, seed=7, progress=quiet)
+    stock = reconstruct(exposures, recipe.model_copy(update={"accelerated": False}), seed=7, progress=quiet)
+    assert ours.acceleration == ACCELERATED
+    assert stock.acceleration == "stock: the recipe says so"
+    tolerance = ONE_EXPOSURE if way == "guarded" else TWENTY_EPOCHS
+    lit = light_on_object(exposures, stock) > 0.01
+    assert lit.sum() > exposures.probe_guess[0, 0].size / 20
+    assert np.abs(ours.object_recon - stock.object_recon)[0, lit].max() <= tolerance
+    assert np.abs(ours.probe_recon - stock.probe_recon).max() <= tolerance * np.abs(stock.probe_recon).max()
+    assert ours.loss == pytest.approx(stock.loss, rel=tolerance)
+
+
+def run_pty_chi(exposures, recipe, seed):
+    """The loop of pty-chi's own examples."""
+    task = build_task(exposures, recipe, device="cpu")
+    task.reconstructor.dataloader.generator.manual_seed(seed)
+    task.run(recipe.n_epochs)
+    return task.get_data_to_cpu("object", as_numpy=True), task.get_data_to_cpu("probe", as_numpy=True)
+
+
+def test_reconstruct_is_pty_chi_to_the_bit_when_the_recipe_says_so(dense):
+    recipe = RECIPE.model_copy(update={"accelerated": False})
+    result = reconstruct(dense, recipe, seed=7, progress=quiet)
+    object_recon, probe_recon = run_pty_chi(dense, recipe, 7)
+    assert np.array_equal(result.object_recon, object_recon)
+    assert np.array_equal(result.probe_recon, probe_recon)
+
+
+def test_reconstruct_falls_back_and_says_so_when_pty_chi_is_of_another_version(dense, monkeypatch, caplog):
+    stock, _ = run_pty_chi(dense, RECIPE, 7)
+    installed = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9" if name == "ptychi" else installed(name))
+    result = reconstruct(dense, RECIPE, seed=7, progress=quiet)
+    assert result.acceleration == "stock: pty-chi 9.9 is installed, the faster steps are tested with 2.2.0"
+    assert [record.getMessage() for record in caplog.records] == [
+        "engine=stock reason=pty-chi 9.9 is installed, the faster steps are tested with 2.2.0"
+    ]
+    assert np.array_equal(result.object_recon, stock)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "differs"),
+    [
+        (LSQMLReconstructor, "_precondition_probe_update_direction", "probe"),
+        (LSQMLReconstructor, "_precondition_object_update_direction", "object"),
+        (ptychi.image_proc, "fourier_shift", "intensity"),
+        (PlanarObject, "calculate_illumination_map", "light"),
+    ],
+)
+def test_reconstruct_falls_back_and_says_so_when_pty_chi_gives_other_numbers(
+    dense, monkeypatch, caplog, owner, name, differs
+):
+    own = getattr(owner, name)
+
+    def a_little_more(*args, **kwargs):
+        found = own(*args, **kwargs)
+        return tuple(part * 1.001 for part in found) if isinstance(found, tuple) else found * 1.001
+
+    monkeypatch.setattr(owner, name, a_little_more)
+    recipe = RECIPE.model_copy(update={"n_epochs": 2})
+    result = reconstruct(dense, recipe, seed=7, progress=quiet)
+    assert result.acceleration.startswith(f"stock: self-check: {differs}")
+    assert "differs by" in caplog.text
+    assert np.array_equal(result.object_recon, run_pty_chi(dense, recipe, 7)[0])
+
+
+def test_disagreement_leaves_the_task_as_it_was(dense):
+    recipe = RECIPE.model_copy(update={"noise_model": "poisson", "n_epochs": 3})
+    tasks = [build_task(dense, recipe, device="cpu") for _ in range(2)]
+    found = []
+    for task, checked in zip(tasks, (False, True), strict=True):
+        task.reconstructor.dataloader.generator.manual_seed(7)
+        torch.manual_seed(7)
+        if checked:
+            assert disagreement(task, FastSteps(task.reconstructor)) is None
+        task.run(3)
+        found.append(task.get_data_to_cpu("object", as_numpy=True))
+    assert np.array_equal(*found)
+
+
+def everything_of_pty_chi():
+    owners = [ptychi.forward_models, ptychi.image_proc, ptychi.maths, LSQMLReconstructor, LossTracker, PlanarObject]
+    owners += [ptychi.forward_models.PlanarPtychographyForwardModel, PtychographyDataset, DataLoader]
+    return [(owner, name, id(value)) for owner in owners for name, value in vars(owner).items()]
+
+
+def test_pty_chi_is_its_own_after_the_call(dense):
+    before = everything_of_pty_chi()
+    reconstruct(dense, RECIPE.model_copy(update={"n_epochs": 2}), seed=7, progress=quiet)
+    assert everything_of_pty_chi() == before
+    assert torch.get_default_device().type == "cpu"
+
+
+def test_task_has_its_own_steps_again_after_the_block_also_when_it_raised(dense):
+    task = build_task(dense, RECIPE, device="cpu")
+    reconstructor = task.reconstructor
+    owners = [reconstructor, reconstructor.forward_model, task.object, task.dataset, reconstructor.dataloader]
+    owners += [reconstructor.loss_tracker, reconstructor.parameter_group.opr_mode_weights]
+    before = [set(vars(owner)) for owner in owners]
+    metric = reconstructor.loss_tracker.metric_function
+
+    def interrupted():
+        with accelerated(task, wanted=True) as ran_as:
+            assert ran_as == ACCELERATED
+            assert "forward" in vars(reconstructor.forward_model)
+            task.run(2)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [set(vars(owner)) for owner in owners] == before
+    assert reconstructor.loss_tracker.metric_function is metric
+    task.run(1)
+    assert reconstructor.loss_tracker.table["epoch"].tolist() == [0, 1, 2]
+
+
+def test_accelerated_says_nothing_in_the_log_when_the_recipe_wants_pty_chis_own(dense, caplog):
+    caplog.set_level(logging.DEBUG)
+    with accelerated(build_task(dense, RECIPE, device="cpu"), wanted=False):
+        pass
+    assert "engine=stock" not in caplog.text
