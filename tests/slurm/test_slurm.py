@@ -414,3 +414,20 @@ def test_nothing_but_tls_listens_beyond_loopback(site):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.ip == "127.0.0.1"
     }
     assert process.wait(timeout=300) == 1
+
+
+def test_submit_matrix_submits_every_study_of_a_folder_and_leaves_alone_what_runs(site):
+    studies, runs = site.folder / "studies", site.folder / "runs"
+    studies.mkdir()
+    for name in ("first", "second"):
+        (studies / f"{name}.toml").write_text(STUDY.replace('"tiny"', f'"{name}"'))
+    site.environment["FLY64DASK"] = str(site.folder / "fly64dask")
+    (site.folder / "fly64dask").write_text(f'#!/bin/sh\nexec {sys.executable} -m fly64dask "$@"\n')
+    (site.folder / "fly64dask").chmod(0o755)
+    submit = (ROOT / "scripts" / "submit_matrix.sh", studies, runs, site.cluster, "--device", "cpu")
+    first = site.call(*submit).splitlines()
+    assert [line.split(":")[0] for line in first] == ["first", "second"]
+    assert all("submitted: job" in line for line in first)
+    assert site.call(*submit).splitlines() == ["first: under way", "second: under way"]
+    for name in ("first", "second"):
+        assert site.fly64dask("cancel", runs / name).returncode == 0
