@@ -7,6 +7,8 @@ import json
 import os
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -403,16 +405,52 @@ def test_cancel_ends_controller_and_workers(site):
     assert site.left() == []
 
 
-def test_nothing_but_tls_listens_beyond_loopback(site):
-    """Here all of it is on loopback; what matters is that dashboards are, whatever the interface."""
+def beyond_loopback() -> str:
+    """Name of an interface of this machine that others can reach; loopback where there is none."""
+    for name, addresses in psutil.net_if_addrs().items():
+        for address in addresses:
+            if address.family == socket.AF_INET and not address.address.startswith("127."):
+                return name
+    return "lo"
+
+
+def listening(out: Path) -> set[tuple[str, int]]:
+    """Addresses on which the driver and the workers of a run listen."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            words = " ".join(process.cmdline())
+            environment = process.environ() if "dask_worker" in words or "spawn_main" in words else {}
+            if str(out) in words or FOLDER in environment:
+                connections = process.net_connections("tcp")
+                found |= {tuple(one.laddr) for one in connections if one.status == psutil.CONN_LISTEN}
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_nothing_but_tls_listens_beyond_loopback_and_it_refuses_who_has_no_certificate(site):
+    interface = beyond_loopback()
+    if interface == "lo":
+        pytest.skip("this machine has no IPv4 address beyond loopback")
+    site.cluster.write_text(site.cluster.read_text().replace('"lo"', f'"{interface}"'))
     process = site.start()
     site.running_worker()
-    links = json.loads((site.out / "dashboard.json").read_text())
-    assert links["port"] in {
-        connection.laddr.port
-        for connection in psutil.Process(process.pid).net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip == "127.0.0.1"
-    }
+    sockets = listening(site.out)
+    dashboard = json.loads((site.out / "dashboard.json").read_text())["port"]
+    assert ("127.0.0.1", dashboard) in sockets
+    # The scheduler, and of each worker the process and the nanny that watches it.
+    opened = {(ip, port) for ip, port in sockets if not ip.startswith("127.")}
+    assert len(opened) >= 3
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for ip, port in opened:
+        with (
+            pytest.raises(ssl.SSLError, match="certificate required"),
+            socket.create_connection((ip, port), timeout=10) as plain,
+            context.wrap_socket(plain) as link,
+        ):
+            link.recv(1)
     assert process.wait(timeout=300) == 1
 
 
