@@ -143,7 +143,7 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str) -> Ptychogr
     exposures : Exposures
         Counts, positions and starting probe.
     recipe : Recipe
-        Engine settings; a degenerate scan gets the guarded ones.
+        Engine settings; a degenerate scan, or one that it says is guarded, gets the guarded ones.
     device : "cpu" or "cuda"
         Where it is to run.
 
@@ -157,7 +157,7 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str) -> Ptychogr
     GpuMissingError
         If pty-chi takes another device.
     """
-    guarded = is_degenerate(exposures.positions_px)
+    guarded = is_guarded(exposures.positions_px, recipe)
     shape_px, origin_px = object_frame(exposures.positions_px, exposures.counts.shape[1:])
     counts = exposures.counts.astype(np.float32)
     # The object's centre is the origin of positions; with an even shape and a whole-pixel origin

@@ -228,20 +228,17 @@ class FastSteps:
         return total.conj_physical_().div_(len(indices))
 
     def _step_sizes(self, of_patch: Tensor, of_probe: Tensor, chi_probe: Tensor, chi_patch: Tensor) -> Tensor:
-        """Eq. 22 for the first mode: (2, n) steps of object and probe; overwrites the minibatch's waves."""
+        """Eq. 22, or 23 if solved apart, for the first mode: (2, n) steps of object and probe; overwrites the waves."""
         b_object = chi_probe.mul_(of_patch).sum(dim=(-2, -1)).real
         # The real part of sum(a b) is the dot product of a and conj(b) as real numbers.
         b_probe = as_rows(chi_patch) @ as_rows(of_probe.conj_physical()[None])[0]
         by_object, by_probe = of_patch.mul_(self.waves["probes"][:, 0]), self.waves["patches"].mul_(of_probe)
-        norms = (
-            torch.linalg.vector_norm(as_rows(by), dim=1).square_().add_(SQUARE_FLOOR) for by in (by_object, by_probe)
-        )
-        a_object, a_probe = (norm + DAMPING * norm.mean() for norm in norms)
-        mixed = by_object.conj_physical_().mul_(by_probe).sum(dim=(-2, -1))
-        # Two equations in two unknowns, each over its diagonal, so that no product leaves the range of a float.
-        m_object, m_probe, b_object, b_probe = mixed / a_object, mixed / a_probe, b_object / a_object, b_probe / a_probe
-        steps = torch.stack([b_object - m_object.real * b_probe, b_probe - m_probe.real * b_object])
-        steps /= 1 - (m_object.conj() * m_probe).real
+        a_object, a_probe = (torch.linalg.vector_norm(as_rows(by), dim=1).square_() for by in (by_object, by_probe))
+        if self.reconstructor.options.single_slice_solve_obj_prb_step_size_jointly:
+            mixed = by_object.conj_physical_().mul_(by_probe).sum(dim=(-2, -1))
+            steps = solve_jointly(a_object, a_probe, mixed, b_object, b_probe)
+        else:
+            steps = torch.stack([b_object / a_object, b_probe / a_probe]).div_(2)
         steps[0] *= self.object.options.optimal_step_size_scaler / self.probe.n_modes
         steps[1] *= self.probe.options.optimal_step_size_scaler
         return steps.clip_(0, None)
@@ -254,6 +251,16 @@ class FastSteps:
     def _extract(self, image: Tensor, indices: Tensor) -> Tensor:
         rows, columns = self.corners_px[indices].T
         return image_proc.batch_slice(image, rows, columns, self.shape_px, check_bounds=False)
+
+
+def solve_jointly(a_object: Tensor, a_probe: Tensor, mixed: Tensor, b_object: Tensor, b_probe: Tensor) -> Tensor:
+    """Eq. 22, damped: real parts of the solution of two equations in two unknowns, (2, n); each argument (n,)."""
+    a_object, a_probe = (a + SQUARE_FLOOR for a in (a_object, a_probe))
+    a_object, a_probe = (a + DAMPING * a.mean() for a in (a_object, a_probe))
+    # Each over its diagonal, so that no product leaves the range of a float.
+    m_object, m_probe, b_object, b_probe = mixed / a_object, mixed / a_probe, b_object / a_object, b_probe / a_probe
+    steps = torch.stack([b_object - m_object.real * b_probe, b_probe - m_probe.real * b_object])
+    return steps.div_(1 - (m_object.conj() * m_probe).real)
 
 
 def ramps(shifts_px: Tensor, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -102,11 +102,21 @@ scans = st.fixed_dictionaries(
 )
 
 
-@given(scan=scans, noise_model=st.sampled_from(["gaussian", "poisson"]), batch_size=st.integers(2, 12))
-@settings(max_examples=60, deadline=None)
-def test_minibatch_equals_that_of_pty_chi_on_random_scans(scan, noise_model, batch_size):
+settings_of_recipe = st.fixed_dictionaries(
+    {
+        "noise_model": st.sampled_from(["gaussian", "poisson"]),
+        "batch_size": st.integers(2, 12),
+        "optimise_probe": st.booleans(),
+        "guarded": st.booleans(),  # object and probe steps solved apart
+    }
+)
+
+
+@given(scan=scans, of_recipe=settings_of_recipe)
+@settings(max_examples=80, deadline=None)
+def test_minibatch_equals_that_of_pty_chi_on_random_scans(scan, of_recipe):
     exposures = random_exposures(**scan)
-    recipe = RECIPE.model_copy(update={"noise_model": noise_model, "batch_size": batch_size})
+    recipe, batch_size = RECIPE.model_copy(update=of_recipe), of_recipe["batch_size"]
     indices = torch.randperm(scan["n"], generator=torch.Generator().manual_seed(scan["seed"]))[:batch_size]
     stock = run_minibatch(build_task(exposures, recipe, device="cpu"), indices, scan["seed"])
     task = build_task(exposures, recipe, device="cpu")
@@ -138,6 +148,7 @@ WAYS = {
     "probe_fixed": {"optimise_probe": False},
     "two_modes": {},
     "guarded": {},
+    "guarded_by_remedy": {"guarded": True, "optimise_probe": False},
     "odd_and_not_square": {},
 }
 
