@@ -10,6 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faulty_engine import FOLDER
+from hypothesis import settings
+
+# How long an example takes says something about the machine, and nothing about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]
 BESIDE = ROOT.parent / "shared" / "data" / "siemens-star-small.npz.bz2"

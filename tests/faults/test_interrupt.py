@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -161,7 +162,7 @@ def test_a_new_run_ends_what_a_killed_command_left_on_workers_that_go_on(tmp_pat
     again = started("fly64dask", "run", study, "--out", out, "--cluster", address, *one)
     assert again.wait(timeout=600) == 0
     journal = (out / "journal" / "dose_100000" / "few" / "train.log").read_text()
-    states = [line.split("pid=")[1].split(" ", 1)[1] for line in journal.splitlines()]
+    states = [re.sub(" run=.*", "", line.split("pid=")[1].split(" ", 1)[1]) for line in journal.splitlines()]
     assert states == [
         "started attempt=1",
         "ended state=failed kind=interrupted",
