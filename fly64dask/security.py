@@ -92,6 +92,7 @@ def published_certificates(security: Security, directory: Path) -> Iterator[None
     -----
     Directory and files are created with their modes, 0700 and 0600: at no time can others read them.
     """
+    remove_certificates(directory)
     directory.mkdir(mode=0o700)
     try:
         for name, field in (
