@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -176,9 +177,11 @@ def demo(tmp_path_factory, lab):
     site = Site(folder, lab)
     pictures = Path(os.environ.get("FLY64DASK_ARTIFACTS", folder))
     chromium()
+    # Its 25 epochs are over before a person has looked at both pages.
+    text = (ROOT / "data" / "demo.toml").read_text()
+    site.study.write_text(re.sub(r"n_epochs = \d+", "n_epochs = 120", text))
     done = site.fly64dask(
-        *("submit", ROOT / "data" / "demo.toml", "--out", site.out, "--cluster", site.cluster, "--device", "cpu"),
-        "--json",
+        *("submit", site.study, "--out", site.out, "--cluster", site.cluster, "--device", "cpu"), "--json"
     )
     assert done.returncode == 0, done.stderr
     job_id = json.loads(done.stdout)["job_id"]
