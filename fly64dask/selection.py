@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MAX_ACCEPTANCE_BOUND = 0.10
 BOUND_FRACTION = 0.8
 MIN_ACCEPTANCE = 0.0005
+# The tree rounds distances its own way: what lies within this of a threshold is decided by hypot.
+ROUNDING = 1e-9
+# Around a disc fit no more than 6 of its size (the kissing number of the plane).
+MOST_NEIGHBOURS = 6
 
 
 class SelectionMetadata(Frozen):
@@ -63,8 +67,17 @@ def keep_isolated(positions_px: NDArray[np.float64], threshold_px: float) -> NDA
     (k,) int64
         Indices, ascending; a lone position has no neighbour and is kept.
     """
-    distances, _ = cKDTree(positions_px).query(positions_px, k=2)
-    return np.flatnonzero(distances[:, 1] >= threshold_px)
+    tree = cKDTree(positions_px)
+    distances, _ = tree.query(positions_px, k=2)
+    nearest = distances[:, 1]
+    isolated = nearest >= threshold_px
+    close = np.flatnonzero(np.isclose(nearest, threshold_px, rtol=ROUNDING, atol=0.0))
+    if len(close):
+        _, near = tree.query(positions_px[close], k=range(2, 2 + MOST_NEIGHBOURS))
+        found = near < len(positions_px)
+        neighbours = positions_px[np.where(found, near, 0)]
+        isolated[close] = ~(found & _within(neighbours, positions_px[close, None], threshold_px)).any(axis=1)
+    return np.flatnonzero(isolated)
 
 
 def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArray[np.int64]:
@@ -96,13 +109,18 @@ def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArr
     rank = 0
     while rank >= 0:
         kept.append(rank)
-        # The tree rounds distances its own way; ask for a little more and decide here.
-        near = np.asarray(tree.query_ball_point(ordered[rank], threshold_px * (1 + 1e-9)), dtype=np.int64)
-        offsets = ordered[near] - ordered[rank]
-        struck[near[np.hypot(offsets[:, 0], offsets[:, 1]) < threshold_px]] = 0
+        near = np.asarray(tree.query_ball_point(ordered[rank], threshold_px * (1 + ROUNDING)), dtype=np.int64)
+        struck[near[_within(ordered[near], ordered[rank], threshold_px)]] = 0
         struck[rank] = 0
         rank = open_.find(1, rank + 1)
     return np.sort(order[kept])
+
+
+def _within(
+    positions_px: NDArray[np.float64], center_px: NDArray[np.float64], threshold_px: float
+) -> NDArray[np.bool_]:
+    offsets = positions_px - center_px
+    return np.hypot(offsets[..., 0], offsets[..., 1]) < threshold_px
 
 
 def acceptance_needed(n_exposures: int, area_px2: float, threshold_px: float) -> tuple[float, float]:

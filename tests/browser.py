@@ -57,10 +57,10 @@ class Page:
 
     def close(self) -> None:
         """End the connection, and wait until it has ended."""
-        self._link.close()
-        self._loop.run_until_complete(self._drained())
+        self._loop.run_until_complete(self._end())
 
-    async def _drained(self) -> None:
+    async def _end(self) -> None:
+        self._link.close()  # asks the running loop for a future
         while await self._link.read_message() is not None:
             pass
 

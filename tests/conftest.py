@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faulty_engine import FOLDER
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes says something about the machine, and nothing about the code.
-settings.register_profile("untimed", deadline=None)
+# How long an example takes, or takes to make, says something about the machine, and nothing about the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -28,7 +28,7 @@ def spacing(threshold_px: float) -> SpacingView:
 def greedy_by_definition(positions, threshold):
     kept = []
     for i in sorted(range(len(positions)), key=lambda i: (positions[i][0], positions[i][1])):
-        if all(math.hypot(*(positions[i] - positions[j])) >= threshold for j in kept):
+        if all(np.hypot(*(positions[i] - positions[j])) >= threshold for j in kept):
             kept.append(i)
     return sorted(kept)
 
@@ -37,7 +37,7 @@ def direct_by_definition(positions, threshold):
     return [
         i
         for i, p in enumerate(positions)
-        if all(math.hypot(*(p - q)) >= threshold for j, q in enumerate(positions) if j != i)
+        if all(np.hypot(*(p - q)) >= threshold for j, q in enumerate(positions) if j != i)
     ]
 
 
@@ -51,6 +51,16 @@ def test_keep_spaced_equals_the_quadratic_definition(positions, threshold):
 @given(SCANS, st.sampled_from([0.5, 1.0, 2.0, 5.0, 7.3, 200.0]))
 def test_keep_isolated_equals_the_quadratic_definition(positions, threshold):
     assert keep_isolated(positions, threshold).tolist() == direct_by_definition(positions, threshold)
+
+
+@pytest.mark.parametrize("spacing_px", [0.1, 0.3, 7.3, 1 / 3])
+def test_keep_isolated_equals_the_quadratic_definition_where_rounding_decides(spacing_px):
+    # Neighbours on a hexagonal lattice lie within a rounding of the threshold, some below and some above.
+    rows, columns = np.mgrid[:12, :12]
+    lattice = np.stack([rows * math.sqrt(0.75), columns + rows / 2], axis=-1).reshape(-1, 2) * spacing_px
+    kept = direct_by_definition(lattice, spacing_px)
+    assert 0 < len(kept) < 144
+    assert keep_isolated(lattice, spacing_px).tolist() == kept
 
 
 @given(SCANS, st.floats(0.1, 50))
