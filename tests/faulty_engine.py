@@ -68,10 +68,10 @@ def fail(fault, n_calls):
     if fault == "hang":
         time.sleep(600)
     if fault == "grow":
-        kept = []
-        while True:
-            kept.append(np.ones(2**21))
-            time.sleep(0.005)
+        # Well past the limit of the tests, and no further: whoever watches may be slow on a busy machine.
+        kept = np.ones(2**27)
+        time.sleep(600)
+        kept.fill(0)
     if fault == "segfault":
         ctypes.string_at(0)
     if fault == "kill_worker" or (fault == "kill_worker_once" and n_calls == 1):

@@ -25,7 +25,7 @@ VIEWS = tiny_study().views[:2]
 STUDY = tiny_study(
     doses_photons=tuple(float(dose) for dose in range(1000, 11000, 1000)),
     views=VIEWS,
-    limits=Limits(wall_time_s=10.0, memory_bytes=500_000_000),  # far above what a busy machine takes for a cell
+    limits=Limits(wall_time_s=15.0, memory_bytes=500_000_000),  # far above what a busy machine takes for a cell
 )
 
 

@@ -119,6 +119,11 @@ class Site:
         within(30, lambda: not self.call("squeue", "--noheader", "--me"))
         return self.call("squeue", "--noheader", "--me").splitlines()
 
+    def clear(self) -> None:
+        """Leave nothing to the next test."""
+        self.call("scancel", "--quiet", "--me", check=False)
+        assert self.left() == []
+
     def rows(self) -> dict[tuple[float, str, str], dict[str, object]]:
         manifest = json.loads((self.out / "reconstruction_manifest.json").read_text())
         return {(row["dose"], row["view"], row["split"]): row for row in manifest["execution_results"]}
@@ -166,8 +171,7 @@ def assert_whole(site: Site) -> None:
 def site(tmp_path, lab):
     made = Site(tmp_path, lab)
     yield made
-    subprocess.run(["scancel", "--quiet", "--me"], env=made.environment, check=False)
-    assert made.left() == []
+    made.clear()
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +179,15 @@ def demo(tmp_path_factory, lab):
     """The demo, submitted, and what a browser saw of it."""
     folder = tmp_path_factory.mktemp("demo")
     site = Site(folder, lab)
-    pictures = Path(os.environ.get("FLY64DASK_ARTIFACTS", folder))
     chromium()
+    try:
+        yield shown_demo(site, tmp_path_factory.mktemp("profile"))
+    finally:
+        site.clear()
+
+
+def shown_demo(site: Site, profile: Path) -> dict[str, object]:
+    pictures = Path(os.environ.get("FLY64DASK_ARTIFACTS", site.folder))
     # Its 25 epochs are over before a person has looked at both pages.
     text = (ROOT / "data" / "demo.toml").read_text()
     site.study.write_text(re.sub(r"n_epochs = \d+", "n_epochs = 120", text))
@@ -187,7 +198,7 @@ def demo(tmp_path_factory, lab):
     job_id = json.loads(done.stdout)["job_id"]
     assert within(120, lambda: site.records()) == []
     address = f"http://127.0.0.1:{json.loads((site.out / 'dashboard.json').read_text())['port']}"
-    with opened_browser(tmp_path_factory.mktemp("profile")) as page:
+    with opened_browser(profile) as page:
         page.open(f"{address}/fly64", width=1280, height=620)
         page.wait_for("document.querySelectorAll('#matrix td').length === 18")
         looks = [page.evaluate(STATES)]
