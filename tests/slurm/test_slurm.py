@@ -143,7 +143,7 @@ class Site:
                     found.append(job_id)
             return bool(found)
 
-        assert within(60, look) == []
+        assert within(180, look) == []
         time.sleep(1.0)  # into an epoch
         return found[0]
 
@@ -259,10 +259,10 @@ def test_run_replaces_a_job_that_was_cancelled_while_it_waited(site):
         site.call("sbatch", "--parsable", "--gres=gpu:1", "--nodes=1", "--wrap=sleep 300").strip() for _ in "ab"
     ]
     process = site.start()
-    assert within(60, lambda: len(site.jobs("pending")) == 2) == []
+    assert within(180, lambda: len(site.jobs("pending")) == 2) == []
     for line in site.jobs("pending"):
         site.call("scancel", line.split()[0])
-    assert within(60, lambda: len(site.jobs("pending")) == 2) == []
+    assert within(180, lambda: len(site.jobs("pending")) == 2) == []
     site.call("scancel", *blockers)
     assert process.wait(timeout=300) == 1
     assert_whole(site)
@@ -394,7 +394,7 @@ def test_a_controller_that_was_killed_and_requeued_goes_on(site):
     driver.kill()
     site.call("scontrol", "requeue", job_id)
     # Slurm holds a requeued job for two minutes.
-    assert within(60, lambda: any(line.split()[:2] == [job_id, "PENDING"] for line in site.jobs("pending"))) == []
+    assert within(180, lambda: any(line.split()[:2] == [job_id, "PENDING"] for line in site.jobs("pending"))) == []
     site.call("scontrol", "update", f"jobid={job_id}", "starttime=now")
     assert within(300, lambda: ended(site, job_id)) == []
     assert_whole(site)
