@@ -23,6 +23,7 @@ losses =
 scan =
 selection =
 simulate =
+frc =
 provenance
 attributes =
 storage

@@ -1,0 +1,188 @@
+"""Two aligned images of one object -> how they correlate from slow to fast structure, and up to where they agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.fft
+from pydantic import Field
+from scipy.ndimage import distance_transform_edt
+
+from fly64dask.errors import InputError
+from fly64dask.study import Frozen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Width of the window's soft edge, as a share of the area's greatest depth (our choice). A wider one uses less of the
+# area; a narrower one lets strong slow structure leak into fast rings, where it passes for agreement.
+EDGE_SHARE = 0.5
+# Signal over noise in each of two half-data images whose sum has 2 ** 0.5 - 1: log2(1 + that) is half a bit a pixel.
+HALF_BIT_SNR = (2**0.5 - 1) / 2
+NYQUIST_PER_PX = 0.5
+ROUNDING = 1e-6  # within this two equal images correlate to 1, and a flat one has no structure
+
+Criterion = Literal["half_bit", "half"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RingCorrelation:
+    """A curve; its k-th ring, from 1, holds the frequencies nearest to k / (shorter side of the area's box).
+
+    `frequency_per_px` (k,) float64, cycles / px, up to Nyquist's 0.5; `correlation` (k,)
+    float64, -1 to 1; `n_pixels` (k,) float64, independent Fourier pixels of each ring.
+    """
+
+    frequency_per_px: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+    n_pixels: NDArray[np.float64]
+
+
+class Crossing(Frozen):
+    """Where a curve first falls below a criterion, on a straight line between two rings.
+
+    `shell` counts rings, from 1; `resolution_px` is half a period there, 1 / (2 f).
+    """
+
+    shell: float = Field(ge=1, allow_inf_nan=False)
+    frequency_per_px: float = Field(gt=0, allow_inf_nan=False)
+    resolution_px: float = Field(gt=0, allow_inf_nan=False)
+
+
+def ring_correlation(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) -> RingCorrelation:
+    """Correlate two images ring by ring in Fourier space.
+
+    Parameters
+    ----------
+    first, second : (y, x) complex or real
+        Aligned images, any unit; only pixels inside count.
+    inside : (y, x) bool
+        The area; at least 4 px high and wide.
+
+    Returns
+    -------
+    RingCorrelation
+        Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2) over each ring; 0 where an image has no
+        power, as in a flat one. The ring of the zero frequency is left out.
+
+    Raises
+    ------
+    InputError
+        If the area is smaller.
+
+    Notes
+    -----
+    Each image is cut to the area's bounding box; its mean over the window is subtracted, so that
+    it is neutral outside, and it is multiplied by `soft_window`. So the shape of the area does
+    not correlate with itself: white noises have an expectation of 0 on every ring.
+
+    A window w ties Fourier pixels together: of white noise the mean over many of them varies as
+    if 1 in (sum w^4) (box pixels) / (sum w^2)^2 were independent, hence `n_pixels`. A ring is
+    narrow and has 1.3 to 1.6 times as many (measured in a disc): half a bit is asked for strictly.
+
+    Source: M. van Heel, M. Schatz, J. Struct. Biol. 151, 250 (2005), doi:10.1016/j.jsb.2005.05.009.
+    """
+    rows, columns = _bounding_box(inside)
+    window = soft_window(inside[rows, columns])
+    one, other = (_spectrum(np.asarray(image)[rows, columns], window) for image in (first, second))
+    height, width = window.shape
+    n_rings = min(height, width) // 2
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]) * min(height, width)
+    ring = np.minimum(np.rint(radius).astype(np.int64), n_rings + 1).ravel()
+
+    def over_rings(values: NDArray[Any]) -> NDArray[np.float64]:
+        sums: Any = np.bincount(ring, weights=values.ravel(), minlength=n_rings + 2)
+        return np.asarray(sums[1 : n_rings + 1], dtype=np.float64)
+
+    shared = over_rings((one * other.conj()).real)
+    power = np.sqrt(over_rings(np.abs(one) ** 2)) * np.sqrt(over_rings(np.abs(other) ** 2))
+    independent = (window**2).sum() ** 2 / (window**4).sum() / window.size
+    return RingCorrelation(
+        frequency_per_px=np.arange(1, n_rings + 1) / min(height, width),
+        correlation=np.divide(shared, power, out=np.zeros(n_rings), where=power > 0),
+        n_pixels=np.maximum(1.0, over_rings(np.ones(window.shape)) * independent),
+    )
+
+
+def soft_window(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights that rise as sin^2 from 0 outside an area to 1 at half its greatest depth; (y, x) float64."""
+    depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    weights: NDArray[np.float64] = np.sin(np.pi / 2 * np.minimum(depth / (EDGE_SHARE * depth.max()), 1.0)) ** 2
+    return weights
+
+
+def threshold(curve: RingCorrelation, criterion: Criterion) -> NDArray[np.float64]:
+    """Correlation that a criterion asks of each ring.
+
+    Parameters
+    ----------
+    curve : RingCorrelation
+        The curve, for its `n_pixels`.
+    criterion : "half_bit" or "half"
+        `half`: 0.5. `half_bit`: what a ring of n independent pixels has in expectation if each
+        image carries `HALF_BIT_SNR`, so that both together carry half a bit a pixel.
+
+    Returns
+    -------
+    (k,) float64
+        For half a bit (S + (2 sqrt(S) + 1) / sqrt(n)) / (S + 1 + 2 sqrt(S) / sqrt(n)), which
+        with S = 0.2071 is van Heel and Schatz's (0.2071 + 1.9102 / sqrt(n)) / (1.2071 + 0.9102 / sqrt(n)).
+    """
+    if criterion == "half":
+        return np.full(len(curve.correlation), 0.5)
+    cross = 2 * HALF_BIT_SNR**0.5 / np.sqrt(curve.n_pixels)
+    return np.asarray(
+        (HALF_BIT_SNR + cross + 1 / np.sqrt(curve.n_pixels)) / (HALF_BIT_SNR + 1 + cross), dtype=np.float64
+    )
+
+
+def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
+    """Find where a curve first falls below a criterion.
+
+    Parameters
+    ----------
+    curve : RingCorrelation
+        From `ring_correlation`.
+    criterion : "half_bit" or "half"
+        See `threshold`.
+
+    Returns
+    -------
+    Crossing or None
+        None if the curve stays above up to Nyquist: the resolution is then better than these
+        pixels can show, at most 1 px. A curve that lies below from its first ring on crosses
+        there: nothing is resolved.
+    """
+    # Rings of very few pixels would ask for a correlation of 1, which rounding denies equal images.
+    above = curve.correlation - np.minimum(threshold(curve, criterion), 1 - ROUNDING)
+    below = np.flatnonzero(above < 0)
+    if not len(below):
+        return None
+    at = int(below[0])
+    step = 0.0 if at == 0 else float(above[at - 1] / (above[at - 1] - above[at]))
+    shell = 1.0 if at == 0 else at + step
+    frequency = float(np.interp(shell, np.arange(1, len(above) + 1), curve.frequency_per_px))
+    return Crossing(shell=shell, frequency_per_px=frequency, resolution_px=1 / (2 * frequency))
+
+
+def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    if not len(rows) or min(np.ptp(rows), np.ptp(columns)) < 3:
+        size = (0, 0) if not len(rows) else (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1)
+        raise InputError(
+            f"correlate rings: the area is {size[0]} px high and {size[1]} px wide, needed 4 px each",
+            remedy="compare images that share a larger illuminated area",
+        )
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def _spectrum(image: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.complex128]:
+    # Outside the area an image may hold anything, NaN too.
+    values = np.where(window > 0, image, 0).astype(np.complex128)
+    mean = (window * values).sum() / window.sum()
+    rest = values - mean
+    rest[np.abs(rest) < ROUNDING * np.abs(mean)] = 0  # of a flat image
+    spectrum: NDArray[np.complex128] = scipy.fft.fft2(window * rest)
+    return spectrum
