@@ -58,6 +58,7 @@ cell_inputs
 attempt
 cell
 history
+summary =
 manifest =
 runs
 rerun =
