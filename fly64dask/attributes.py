@@ -45,6 +45,7 @@ class ExposureAttributes(GroupAttributes):
     brightest_count_photons: int
     n_exposures: int
     split: Literal["train", "test"] | None = None
+    repeat: int = 0
     split_boundary_px: float | None = None
     photons_per_intensity: float | None = None
     thinning_probability: float | None = None

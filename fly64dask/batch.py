@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from fly64dask.remedy import Remedy
 from fly64dask.runs import read_row
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId, stop_run
-from fly64dask.study import Cell, Dose, Split, Study, cells, dose_name
+from fly64dask.study import Cell, Dose, Split, Study, cells, photons_name, photons_of
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -97,16 +97,17 @@ def build_graph(
     """
     token = uuid.uuid4().hex[:6]
     prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
-    exposed: dict[tuple[Dose, Split], Delayed] = {}
+    exposed: dict[tuple[Dose, Split, int], Delayed] = {}
     selected: dict[tuple[str, Split], Delayed] = {}
     respaced: dict[tuple[str, Split, float], Delayed] = {}
     cell_tasks: dict[Cell, Delayed] = {}
     remedies = remedies or {}
+    for photons in photons_of(wanted):
+        dose, split, repeat = photons
+        key = f"expose-{photons_name(dose, repeat)}-{split}-{token}"
+        exposed[photons] = delayed(expose_task)(study, dose, split, repeat, run_id, prepared, dask_key_name=key)
     for cell in wanted:
-        dose, split = cell.dose, cell.split
-        if (dose, split) not in exposed:
-            key = f"expose-{dose_name(dose)}-{split}-{token}"
-            exposed[dose, split] = delayed(expose_task)(study, dose, split, run_id, prepared, dask_key_name=key)
+        split = cell.split
         if (cell.view, split) not in selected:
             key = f"select-view_{cell.view}-{split}-{token}"
             selected[cell.view, split] = delayed(select_task)(
@@ -125,7 +126,7 @@ def build_graph(
                 cell,
                 run_id,
                 engine,
-                exposed[dose, split],
+                exposed[cell.dose, split, cell.repeat],
                 selected[cell.view, split],
                 remedy,
                 None if threshold_px is None else respaced[cell.view, split, threshold_px],
@@ -332,10 +333,13 @@ def prepare_task(study: Study, run_id: RunId) -> Failure | None:
     return failure_of(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
 
 
-def expose_task(study: Study, dose: Dose, split: Split, run_id: RunId, prepared: Failure | None) -> Failure | None:
-    """Worker task: publish one dose and split."""
+def expose_task(
+    study: Study, dose: Dose, split: Split, repeat: int, run_id: RunId, prepared: Failure | None
+) -> Failure | None:
+    """Worker task: publish one dose, split and repeat."""
     return prepared or failure_of(
-        lambda: expose_split(study, dose, split, _layout(run_id)), what=f"stage=expose {dose_name(dose)}/{split}"
+        lambda: expose_split(study, dose, split, _layout(run_id), repeat=repeat),
+        what=f"stage=expose {photons_name(dose, repeat)}/{split}",
     )
 
 
@@ -367,8 +371,7 @@ def cell_task(
     """Worker task: reconstruct one cell and commit its record."""
     worker = get_worker()
     # Dask puts the worker's address under `worker`.
-    source = {"dose": cell.dose, "view": cell.view, "split": cell.split}
-    source |= {"worker_name": str(worker.name), "host": host_name()}
+    source = {"cell": asdict(cell), "worker_name": str(worker.name), "host": host_name()}
 
     def report(epoch: int, loss: float) -> None:
         worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
@@ -409,7 +412,7 @@ def _layout(run_id: RunId) -> RunLayout:
 
 def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: Mapping[Cell, int], notify: Notify) -> None:
     _, message = event
-    cell = Cell(dose=message["dose"], view=message["view"], split=message["split"])
+    cell = Cell(**message["cell"])
     source = {"worker": message["worker_name"], "host": message["host"]}
     if "epoch" not in message:
         notify(CellStarted(cell=cell, **source))

@@ -11,7 +11,7 @@ from typing import Any
 from fly64dask.losses import Points, relative_heights, with_loss
 from fly64dask.manifest import ManifestRow
 from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
-from fly64dask.study import SPLITS, Cell, Study, cells, dose_name
+from fly64dask.study import SPLITS, Cell, Study, cells, dose_name, repeats_of
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
@@ -148,6 +148,7 @@ def board_json(board: Board, *, now_s: float) -> dict[str, Any]:
         "n_ended": sum(board.cells[cell].ended for cell in board.wanted),
         "counts": count_cells(board),
         "doses": [dose_name(dose) for dose in board.study.doses_photons],
+        "n_repeats": [len(repeats_of(board.study, dose)) for dose in board.study.doses_photons],
         "views": [view.name for view in board.study.views],
         "splits": list(SPLITS),
         "cells": [_cell_json(cell, one, now_s) for cell, one in board.cells.items()],
@@ -206,6 +207,7 @@ def _cell_json(cell: Cell, one: BoardCell, now_s: float) -> dict[str, Any]:
         "dose": dose_name(cell.dose),
         "view": cell.view,
         "split": cell.split,
+        "repeat": cell.repeat,
         "name": cell.name,
         "state": one.state,
         "ended": one.ended,

@@ -7,7 +7,7 @@ import logging
 import shutil
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -384,9 +384,7 @@ def _make_record(
     return CellRecord.model_validate(
         {
             "study": study.name,
-            "dose": cell.dose,
-            "view": cell.view,
-            "split": cell.split,
+            **asdict(cell),
             "state": state,
             "returncode": 0 if failure is None else 1,
             "failure_kind": failure.kind if failure else None,

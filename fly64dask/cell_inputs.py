@@ -36,7 +36,7 @@ class CellInputs:
     """
 
     def __init__(self, layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> None:
-        self.exposure_group = layout.exposure_group(cell.dose, cell.split)
+        self.exposure_group = layout.exposure_group(cell.dose, cell.split, cell.repeat)
         self.view_group = layout.kept_group(cell, remedy)
         self.view: ViewAttributes | None = None
         self.exposures: ExposureAttributes | None = None
@@ -130,4 +130,4 @@ def failure_key(study: Study, cell: Cell, kind: FailureKind) -> str:
     str
         64 hexadecimal digits.
     """
-    return digest([cell.name, kind, study.model_dump(mode="json", exclude={"name", "doses_photons"})])
+    return digest([cell.name, kind, study.model_dump(mode="json", exclude={"name", "doses_photons", "repeats"})])

@@ -59,11 +59,17 @@ def read_inputs(study: Study) -> ScanInputs:
     ------
     InputError
         If an input file is missing or damaged, positions leave the object, a dose is above the
-        measured one, or a split is empty.
+        measured one or shall be thinned to itself again and again, or a split is empty.
     """
     inputs = _read_measured(study.source) if study.source.kind == "measured" else _make_simulated(study)
     for dose in study.doses_photons:
-        dose_in_photons(dose, inputs.own_dose_photons)
+        photons = dose_in_photons(dose, inputs.own_dose_photons)
+        if dose != "measured" and study.repeats > 1 and photons == inputs.own_dose_photons:
+            raise InputError(
+                f"doses_photons = {dose:g} with repeats = {study.repeats}: that is the measured dose, of which "
+                "thinning leaves the same photons each time",
+                remedy='write it as "measured", of which there is one cell, or lower it',
+            )
     for split in SPLITS:
         if len(split_indices(inputs.positions_px, study.split, split)) == 0:
             raise InputError(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fly64dask.remedy import Remedy
-from fly64dask.study import Cell, dose_name
+from fly64dask.study import Cell, photons_name
 
 # Files of a cell's directory, also while it is built aside.
 LOG_NAME = "ptychi.log"
@@ -42,9 +42,9 @@ class RunLayout:
         """Object and probe that a simulation looked at and with."""
         return self.store / "truth"
 
-    def exposure_group(self, dose: float | str, split: str) -> Path:
-        """Exposures of one dose and split."""
-        return self.store / dose_name(dose) / split
+    def exposure_group(self, dose: float | str, split: str, repeat: int = 0) -> Path:
+        """Exposures of one dose and split, with one draw of its photons."""
+        return self.store / photons_name(dose, repeat) / split
 
     def view_group(self, view: str, split: str) -> Path:
         """Kept indices of one view and split, the same at every dose."""

@@ -38,6 +38,7 @@ class LiveCell(Frozen):
     dose: Dose
     view: str
     split: Split
+    repeat: int = 0
     attempt: int = Field(ge=1)
     run: str
     epoch: int = Field(default=0, ge=0)
@@ -54,7 +55,7 @@ class LiveCell(Frozen):
     @property
     def cell(self) -> Cell:
         """The cell this is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split)
+        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
     def silent_s(self, now: datetime) -> float | None:
         """Seconds since its worker last wrote, if these are too many for one that lives; else None."""
@@ -170,6 +171,7 @@ def live_file(
             dose=cell.dose,
             view=cell.view,
             split=cell.split,
+            repeat=cell.repeat,
             attempt=attempt,
             run=run,
             n_epochs=n_epochs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
@@ -17,6 +18,7 @@ from fly64dask.reconstruction import remedied_recipe
 from fly64dask.record import CellRecord
 from fly64dask.remedy import Remedy
 from fly64dask.study import Cell, Dose, Filters, Frozen, Seeds, Split, Study, cells
+from fly64dask.summary import RepeatSummary, summarise
 
 
 def _in_run(path: str) -> str:
@@ -35,6 +37,7 @@ class Job(Frozen):
     dose: Dose
     view: str
     split: Split
+    repeat: int = 0
     input: InRun
     output_dir: InRun
     algorithm: str
@@ -50,6 +53,7 @@ class ManifestRow(Frozen):
     dose: Dose
     view: str
     split: Split
+    repeat: int = 0
     returncode: Literal[0, 1]
     state: State
     log_path: InRun
@@ -84,7 +88,7 @@ class ManifestRow(Frozen):
     @property
     def cell(self) -> Cell:
         """The cell this row is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split)
+        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 class ManifestFilters(Frozen):
@@ -94,6 +98,7 @@ class ManifestFilters(Frozen):
     view: tuple[str, ...]
     split: tuple[str, ...]
     gridsize: tuple[int, ...]
+    repeat: tuple[int, ...] = ()
 
 
 class Roots(Frozen):
@@ -104,7 +109,10 @@ class Roots(Frozen):
 
 
 class Manifest(Frozen):
-    """`reconstruction_manifest.json`: the last run's filters and jobs, and every committed cell."""
+    """`reconstruction_manifest.json`: the last run's filters and jobs, and every committed cell.
+
+    `summary` has mean and spread of repeats; a study without them has none.
+    """
 
     schema_version: Literal[1] = 1
     timestamp: str
@@ -116,6 +124,7 @@ class Manifest(Frozen):
     filtered_jobs: int
     jobs: tuple[Job, ...]
     execution_results: tuple[ManifestRow, ...]
+    summary: tuple[RepeatSummary, ...] | None = None
 
 
 class SkippedJob(Frozen):
@@ -124,6 +133,7 @@ class SkippedJob(Frozen):
     dose: Dose
     view: str
     split: Split
+    repeat: int = 0
     reason: str
 
 
@@ -162,9 +172,7 @@ def row_from_record(record: CellRecord, layout: RunLayout, past: Sequence[Attemp
 def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[AttemptLine] = ()) -> ManifestRow:
     """Row of a cell whose record cannot be trusted, with the attempts that it has replaced."""
     return ManifestRow(
-        dose=cell.dose,
-        view=cell.view,
-        split=cell.split,
+        **asdict(cell),
         returncode=1,
         state="damaged",
         log_path=_log_path(cell, layout),
@@ -215,15 +223,13 @@ def make_manifest(
         study=study.name,
         study_digest=study_digest,
         roots=Roots(run=str(layout.root), exposures=str(layout.store)),
-        filters=ManifestFilters(dose=filters.dose, view=filters.view, split=filters.split, gridsize=filters.gridsize),
+        filters=ManifestFilters(**asdict(filters)),
         total_jobs=len(cells(study)),
         filtered_jobs=len(wanted),
         jobs=tuple(
             Job(
-                dose=cell.dose,
-                view=cell.view,
-                split=cell.split,
-                input=str(layout.exposure_group(cell.dose, cell.split).relative_to(layout.root)),
+                **asdict(cell),
+                input=str(layout.exposure_group(cell.dose, cell.split, cell.repeat).relative_to(layout.root)),
                 output_dir=cell.name,
                 algorithm=study.recipe.algorithm,
                 num_epochs=remedied_recipe(study.recipe, remedies.get(cell)).n_epochs,
@@ -231,6 +237,7 @@ def make_manifest(
             for cell in wanted
         ),
         execution_results=tuple(rows),
+        summary=summarise(study, rows) or None,
     )
 
 
@@ -252,10 +259,7 @@ def make_skip_summary(reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], 
     """
     unselectable = {row.cell: f"{row.failure_kind}: {row.error}" for row in rows if row.state == "skipped"}
     everything = {**unselectable, **reasons}
-    jobs = tuple(
-        SkippedJob(dose=cell.dose, view=cell.view, split=cell.split, reason=reason)
-        for cell, reason in everything.items()
-    )
+    jobs = tuple(SkippedJob(**asdict(cell), reason=reason) for cell, reason in everything.items())
     return SkipSummary(timestamp=timestamp, skipped_count=len(jobs), skipped_jobs=jobs)
 
 

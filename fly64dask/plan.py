@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fly64dask.errors import NotSelectableError
@@ -24,6 +25,7 @@ class PlannedCell(Frozen):
     dose: Dose
     view: str
     split: Split
+    repeat: int = 0
     dose_photons: float
     n_exposures: int
     n_kept: int | None = None
@@ -41,6 +43,11 @@ class PlannedCell(Frozen):
     span_x_px: float | None = None
     predicted_memory_bytes: int | None = None
     warning: str | None = None
+
+    @property
+    def cell(self) -> Cell:
+        """The cell this is about."""
+        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 # Measured, see predicted_memory_bytes: counts as stored and in float32 at their peak; complex64
@@ -75,12 +82,8 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
             selected[cell.view, cell.split] = _plan_view(study, inputs, cell.view, cell.split)
     return tuple(
         PlannedCell.model_validate(
-            {
-                "dose": cell.dose,
-                "view": cell.view,
-                "split": cell.split,
-                "dose_photons": dose_in_photons(cell.dose, inputs.own_dose_photons),
-            }
+            asdict(cell)
+            | {"dose_photons": dose_in_photons(cell.dose, inputs.own_dose_photons)}
             | selected[cell.view, cell.split]
         )
         for cell in wanted

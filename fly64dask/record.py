@@ -37,6 +37,7 @@ class CellRecord(Frozen):
     dose: Dose
     view: str
     split: Split
+    repeat: int = 0
     state: Literal["completed", "failed", "skipped"]
     returncode: Literal[0, 1]
     failure_kind: FailureKind | None = None
@@ -73,7 +74,7 @@ class CellRecord(Frozen):
     @property
     def cell(self) -> Cell:
         """The cell this is a record of."""
-        return Cell(dose=self.dose, view=self.view, split=self.split)
+        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
     def settles(self, cell_key: str, *, run: str) -> bool:
         """Whether a run of the study with this key has nothing left to do for the cell.

@@ -21,7 +21,7 @@ from fly64dask.record import next_attempt
 from fly64dask.remedy import Remedy
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import SPLITS, Cell, Filters, Split, Study, cells
+from fly64dask.study import SPLITS, Cell, Filters, Split, Study, cells, photons_of
 from fly64dask.verify import Damage, groups_of, respaced_groups
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def _cells_of(study: Study, layout: RunLayout, broken: Sequence[Path]) -> list[C
         row.cell
         for row in read_rows(layout, cells(study))
         if row.failure_kind is FailureKind.BAD_INPUT
-        and {layout.exposure_group(row.dose, row.split), layout.kept_group(row.cell, row.remedy)} & set(broken)
+        and {layout.exposure_group(row.dose, row.split, row.repeat), layout.kept_group(row.cell, row.remedy)}
+        & set(broken)
     ]
 
 
@@ -118,10 +119,10 @@ def _rebuild(
 ) -> None:
     if broken:
         prepare_scan(study, layout)
+    for dose, split, repeat in photons_of(cells(study)):
+        if layout.exposure_group(dose, split, repeat) in broken:
+            expose_split(study, dose, split, layout, repeat=repeat)
     for split in SPLITS:
-        for dose in study.doses_photons:
-            if layout.exposure_group(dose, split) in broken:
-                expose_split(study, dose, split, layout)
         for view in study.views:
             if layout.view_group(view.name, split) in broken:
                 select_view(study, view.name, split, layout)

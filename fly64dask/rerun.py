@@ -25,6 +25,7 @@ class PlannedRerun(Frozen):
     dose: Dose
     view: str
     split: Split
+    repeat: int = 0
     state: Literal["failed", "skipped", "damaged"]
     failure_kind: FailureKind
     remedy: Remedy | None = None
@@ -41,7 +42,7 @@ class PlannedRerun(Frozen):
     @property
     def cell(self) -> Cell:
         """The cell this is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split)
+        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 def plan_rerun(
@@ -122,6 +123,7 @@ def _planned(study: Study, row: ManifestRow, found: Mapping[str, object]) -> Pla
         "dose": row.dose,
         "view": row.view,
         "split": row.split,
+        "repeat": row.repeat,
         "state": row.state,
         "failure_kind": row.failure_kind,
         "n_kept": row.n_kept,

@@ -309,8 +309,8 @@ def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) 
     return rng.binomial(counts.astype(np.int64), probability)
 
 
-def photon_stream(seed: int, dose_photons: float, split: str) -> np.random.Generator:
-    """Random generator of one dose and split.
+def photon_stream(seed: int, dose_photons: float, split: str, repeat: int = 0) -> np.random.Generator:
+    """Random generator of one dose, split and repeat.
 
     Parameters
     ----------
@@ -321,11 +321,19 @@ def photon_stream(seed: int, dose_photons: float, split: str) -> np.random.Gener
         added to a study leaves the others' photons as they were.
     split : str
         `train` or `test`.
+    repeat : int
+        Which draw, from 0.
 
     Returns
     -------
     numpy.random.Generator
+
+    Notes
+    -----
+    A repeat is one more number at the end of the stream's key, and none for the first draw, whose
+    photons thus do not depend on how many there are. `SeedSequence` mixes keys so that streams of
+    different keys are independent.
     """
     (bits,) = struct.unpack("<Q", struct.pack("<d", dose_photons))
-    key = (bits & 0xFFFFFFFF, bits >> 32, *split.encode())
+    key = (bits & 0xFFFFFFFF, bits >> 32, *split.encode(), *([repeat] if repeat else []))
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -28,7 +28,6 @@ from fly64dask.security import published_certificates, read_certificates
 from fly64dask.slurm import cancel, jobs_named, refusal, refuse_without_slurm
 from fly64dask.slurm_file import SlurmFile, in_bytes, line_of, parse_slurm_file
 from fly64dask.slurm_keeper import Keeper, kept
-from fly64dask.study import Cell
 
 DEATH_TIMEOUT_S = 60
 POLL_S = 0.5
@@ -277,9 +276,8 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
         return
     needed = needy.predicted_memory_bytes + ENGINE_BYTES
     if needed > in_bytes(size):
-        name = Cell(dose=needy.dose, view=needy.view, split=needy.split).name
         raise ResourceError(
-            f"slurm: cell {name} with {needy.n_kept} exposures needs about {needed / 1e9:.1f} GB, "
+            f"slurm: cell {needy.cell.name} with {needy.n_kept} exposures needs about {needed / 1e9:.1f} GB, "
             f"a job has {in_bytes(size) / 1e9:.1f} GB",
             remedy=f"raise {at_key(path, 'workers', key)}, or lower the recipe's batch_size",
         )

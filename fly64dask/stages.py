@@ -75,8 +75,8 @@ def prepare_scan(study: Study, layout: RunLayout) -> None:
     )
 
 
-def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout) -> None:
-    """Publish the counts of one dose and split, simulated or thinned, in bounded memory.
+def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, repeat: int = 0) -> None:
+    """Publish the counts of one dose, split and repeat, simulated or thinned, in bounded memory.
 
     Parameters
     ----------
@@ -88,15 +88,18 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout) -> N
         Half of the field of view.
     layout : RunLayout
         The run; its scan group is published.
+    repeat : int
+        Which draw of the photons, from 0; all else is the same.
     """
     scan, scan_sha256 = read_attributes(layout.scan_group, ScanAttributes)
     seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
-    wanted = digest([scan.source_digest, dose, split, study.split.model_dump(), seed])
+    drawn = [seed, repeat] if repeat else [seed]
+    wanted = digest([scan.source_digest, dose, split, study.split.model_dump(), *drawn])
     positions = read_array(layout.scan_group, "positions_px", sha256=scan_sha256["positions_px"])
     probe = read_array(layout.scan_group, "probe_guess", sha256=scan_sha256["probe_guess"])
     rows = split_indices(positions, study.split, split)
     dose_photons = dose_in_photons(dose, scan.own_dose_photons)
-    rng = photon_stream(seed, dose_photons, split)
+    rng = photon_stream(seed, dose_photons, split, repeat)
 
     def build(work: Path) -> None:
         tally = _Tally()
@@ -121,6 +124,7 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout) -> N
                 brightest_count_photons=tally.brightest,
                 n_exposures=len(rows),
                 split=split,
+                repeat=repeat,
                 split_boundary_px=split_boundary_px(positions, study.split),
                 photons_per_intensity=scale,
                 thinning_probability=probability,
@@ -134,7 +138,7 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout) -> N
             ],
         )
 
-    _ensure_group(layout.exposure_group(dose, split), ExposureAttributes, wanted, layout, build)
+    _ensure_group(layout.exposure_group(dose, split, repeat), ExposureAttributes, wanted, layout, build)
 
 
 def select_view(

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -226,6 +226,8 @@ class Study(Frozen):
     recipe: Recipe = Recipe()
     limits: Limits = Limits()
     checkpoints: Checkpoints = Checkpoints()
+    # Cells of one dose, view and split that differ in their photons alone. The most is our choice.
+    repeats: int = Field(default=1, ge=1, le=1000)
 
     @field_validator("doses_photons")
     @classmethod
@@ -248,19 +250,29 @@ class Study(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _repeats_have_photons_to_draw(self) -> Study:
+        if self.repeats > 1 and set(self.doses_photons) == {"measured"}:
+            raise ValueError(
+                f"repeats = {self.repeats} draws the photons of a dose again, and those of dose 'measured' are not "
+                "drawn; leave repeats out, or add lower doses"
+            )
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One (dose, view, split) of a study."""
+    """One (dose, view, split) of a study, or a repeat of it: the same exposures with other photons."""
 
     dose: float | Literal["measured"]
     view: str
     split: Split
+    repeat: int = 0
 
     @property
     def name(self) -> str:
-        """The cell as its directory under the run: `dose_1000/sparse/train`."""
-        return f"{dose_name(self.dose)}/{self.view}/{self.split}"
+        """The cell as its directory under the run: `dose_1000/sparse/train`, `dose_1000.repeat_1/sparse/train`."""
+        return f"{photons_name(self.dose, self.repeat)}/{self.view}/{self.split}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,6 +283,7 @@ class Filters:
     view: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     gridsize: tuple[int, ...] = ()
+    repeat: tuple[int, ...] = ()
 
 
 def dose_name(dose: float | str) -> str:
@@ -290,8 +303,31 @@ def dose_name(dose: float | str) -> str:
     return f"dose_{dose}" if isinstance(dose, str) else f"dose_{repr(float(dose)).removesuffix('.0')}"
 
 
+def photons_name(dose: float | str, repeat: int) -> str:
+    """Name a directory for one draw of a dose's photons.
+
+    Parameters
+    ----------
+    dose : float or "measured"
+        Photons per exposure.
+    repeat : int
+        Which draw, from 0.
+
+    Returns
+    -------
+    str
+        `dose_1000` for repeat 0, `dose_1000.repeat_2`: no number has these letters, so no dose is named so.
+    """
+    return f"{dose_name(dose)}.repeat_{repeat}" if repeat else dose_name(dose)
+
+
+def repeats_of(study: Study, dose: float | str) -> range:
+    """Repeats of a dose's cells: what was measured is there once."""
+    return range(1 if dose == "measured" else study.repeats)
+
+
 def cells(study: Study) -> tuple[Cell, ...]:
-    """List the matrix: dose outermost, then view, then split.
+    """List the matrix: dose outermost, then view, then split, then repeat.
 
     Parameters
     ----------
@@ -301,14 +337,21 @@ def cells(study: Study) -> tuple[Cell, ...]:
     Returns
     -------
     tuple of Cell
-        `len(doses) * len(views) * 2` cells in the order every table of the project uses.
+        `len(doses) * len(views) * 2 * repeats` cells in the order every table of the project uses;
+        those of dose "measured" once each.
     """
     return tuple(
-        Cell(dose=dose, view=view.name, split=split)
+        Cell(dose=dose, view=view.name, split=split, repeat=repeat)
         for dose in study.doses_photons
         for view in study.views
         for split in SPLITS
+        for repeat in repeats_of(study, dose)
     )
+
+
+def photons_of(some: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
+    """List the draws of photons that some cells need, each once: dose, split and repeat, as views share them."""
+    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in some))
 
 
 def gridsize(view: BaselineView | SpacingView) -> int:
@@ -334,7 +377,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
     Raises
     ------
     InputError
-        If a filter names a dose, view, split or gridsize that the study does not have.
+        If a filter names a dose, view, split, gridsize or repeat that the study does not have.
     """
     sizes = {view.name: gridsize(view) for view in study.views}
     known: dict[str, Iterable[Any]] = {
@@ -342,6 +385,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
         "view": sizes,
         "split": SPLITS,
         "gridsize": sorted(set(sizes.values())),
+        "repeat": range(study.repeats),
     }
     for key, values in known.items():
         for wanted in getattr(filters, key):
@@ -352,7 +396,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
                 )
     reasons: dict[Cell, str] = {}
     for cell in cells(study):
-        found = {"dose": cell.dose, "view": cell.view, "split": cell.split, "gridsize": sizes[cell.view]}
+        found = asdict(cell) | {"gridsize": sizes[cell.view]}
         for key, value in found.items():
             wanted = getattr(filters, key)
             if wanted and value not in wanted:

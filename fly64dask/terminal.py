@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -18,10 +18,12 @@ from fly64dask.losses import sparkline
 from fly64dask.manifest import ManifestRow, count_states
 from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
 from fly64dask.study import SPLITS, Cell, Study, dose_name
+from fly64dask.summary import repeat_groups, summarise_repeats
 
 if TYPE_CHECKING:
     from fly64dask.plan import PlannedCell
     from fly64dask.remedy import Remedy
+    from fly64dask.summary import RepeatSummary
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
@@ -131,7 +133,9 @@ def matrix_table(
     -------
     rich.table.Table
         One row for each dose and split, one column for each view; state by mark and colour,
-        with the phase error if there is one, or the epoch of a running cell.
+        with the phase error if there is one, or the epoch of a running cell. Repeats share a
+        place: mean, sample standard deviation and number of those that are completed, and what
+        became of the others.
     """
     live = live or {}
     running = [cell for cell, one in live.items() if now and one.silent_s(now) is None]
@@ -142,10 +146,17 @@ def matrix_table(
     for view in study.views:
         table.add_column(view.name)
     by_cell = {row.cell: row for row in rows}
+    groups = repeat_groups(study)
     for dose in study.doses_photons:
         for split in SPLITS:
-            some = [Cell(dose=dose, view=view.name, split=split) for view in study.views]
-            marks = [_live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell)) for cell in some]
+            marks = []
+            for view in study.views:
+                some = groups[dose, view.name, split]
+                if len(some) > 1:
+                    marks.append(_repeats_mark(some, by_cell, running))
+                else:
+                    (cell,) = some
+                    marks.append(_live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell)))
             table.add_row(dose_name(dose), split, *marks)
     return table
 
@@ -228,7 +239,7 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
         kept = "-" if planned.n_kept is None else f"{planned.n_kept} of {planned.n_exposures}"
         warning = [Text(planned.warning, style="yellow")] if planned.warning else []
         table.add_row(
-            f"{dose_name(planned.dose)}/{planned.view}/{planned.split}",
+            planned.cell.name,
             kept,
             planned.selection_strategy or "all",
             _number(planned.spacing_threshold, "g"),
@@ -258,6 +269,34 @@ def _mark(row: ManifestRow | None) -> Text:
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else f"loss {row.final_loss:.3g}"
     flag = " ?" if row.underdetermined else ""
     return Text(f"{mark} n={row.n_kept} {quality}{flag}", style=style)
+
+
+def _repeats_mark(some: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
+    """How the repeats of one cell are: the worst of their states first, and the spread of those that are completed."""
+    rows = [by_cell[cell] for cell in some if cell in by_cell and cell not in running]
+    found = summarise_repeats(some[0].dose, some[0].view, some[0].split, len(some), rows)
+    n_running = sum(cell in running for cell in some)
+    n_pending = len(some) - len(rows) - n_running
+    kinds = [f"{n} {kind}" for kind, n in found.failure_kinds.items()]
+    waiting = [f"{n} {state}" for n, state in ((n_running, "running"), (n_pending, "pending")) if n]
+    state = "failed" if kinds else "running" if n_running else "pending" if n_pending else "completed"
+    mark, style = STYLES[state]
+    completed = [row for row in rows if row.state == "completed"]
+    said = [_quality_of_repeats(found, completed)] if completed else []
+    return Text(f"{mark} {', '.join([*said, *kinds, *waiting])}", style=style)
+
+
+def _quality_of_repeats(found: RepeatSummary, completed: Sequence[ManifestRow]) -> str:
+    kept = sorted({row.n_kept for row in completed if row.n_kept is not None})
+    spread, form, unit = found.metrics.get("phase_rmse_rad"), ".3f", " rad"
+    before = f"n={'/'.join(map(str, kept))} "
+    if spread is None:
+        spread, form, unit, before = found.final_loss, ".3g", "", f"{before}loss "
+    if spread is None:
+        return f"{before}({len(completed)})"
+    deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
+    flag = " ?" if any(row.underdetermined for row in completed) else ""
+    return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
 
 
 def _remedy(remedy: Remedy) -> str:

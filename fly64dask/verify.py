@@ -23,7 +23,7 @@ from fly64dask.layout import SPACING_PREFIX, RunLayout
 from fly64dask.manifest import Manifest, SkipSummary
 from fly64dask.record import CellRecord, read_record
 from fly64dask.runs import read_rows
-from fly64dask.study import SPLITS, Frozen, Split, Study, cells, digest
+from fly64dask.study import SPLITS, Frozen, Split, Study, cells, digest, photons_of
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 
@@ -59,8 +59,8 @@ def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttribute
     groups: dict[Path, type[GroupAttributes]] = {layout.scan_group: ScanAttributes}
     if study.source.kind != "measured":
         groups[layout.truth_group] = TruthAttributes
+    groups |= {layout.exposure_group(*photons): ExposureAttributes for photons in photons_of(cells(study))}
     for split in SPLITS:
-        groups |= {layout.exposure_group(dose, split): ExposureAttributes for dose in study.doses_photons}
         groups |= {layout.view_group(view.name, split): ViewAttributes for view in study.views}
     return groups | dict.fromkeys(respaced_groups(study, layout), ViewAttributes)
 
@@ -96,7 +96,7 @@ def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
     needed: set[Path] = set()
     for row in read_rows(layout, cells(study)):
         if row.state == "completed":
-            needed |= {layout.exposure_group(row.dose, row.split), layout.kept_group(row.cell, row.remedy)}
+            needed |= {layout.exposure_group(row.dose, row.split, row.repeat), layout.kept_group(row.cell, row.remedy)}
     return needed | ({layout.scan_group, layout.truth_group} if needed else set())
 
 

@@ -22,7 +22,7 @@ from fly64dask.dataset import read_array, read_attributes
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.runs import read_kept_group, read_row, read_run_study
-from fly64dask.study import SPLITS, Cell, Split, Study, dose_name
+from fly64dask.study import SPLITS, Cell, Split, Study, dose_name, repeats_of
 
 
 def main() -> None:
@@ -30,13 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="PNG or SVG to make")
+    parser.add_argument("--repeat", type=int, default=0, help="which draw of the photons, from 0")
     arguments = parser.parse_args()
     layout = RunLayout(arguments.run.resolve())
-    draw(read_run_study(layout), layout).savefig(arguments.out, dpi=110, bbox_inches="tight")
+    draw(read_run_study(layout), layout, arguments.repeat).savefig(arguments.out, dpi=110, bbox_inches="tight")
 
 
-def draw(study: Study, layout: RunLayout) -> Figure:
-    """Draw the matrix of phases, in rad, on one scale."""
+def draw(study: Study, layout: RunLayout, repeat: int) -> Figure:
+    """Draw the matrix of phases of one repeat, in rad, on one scale."""
     columns: list[tuple[float | str, Split]] = [(dose, split) for dose in study.doses_photons for split in SPLITS]
     figure, axes = plt.subplots(
         len(study.views), len(columns), figsize=(2.3 * len(columns), 1.7 * len(study.views)), squeeze=False
@@ -44,7 +45,7 @@ def draw(study: Study, layout: RunLayout) -> Figure:
     shown = None
     for axis_row, view in zip(axes, study.views, strict=True):
         for axis, (dose, split) in zip(axis_row, columns, strict=True):
-            cell = Cell(dose=dose, view=view.name, split=split)  # type: ignore[arg-type]
+            cell = Cell(dose=dose, view=view.name, split=split, repeat=min(repeat, repeats_of(study, dose)[-1]))  # type: ignore[arg-type]
             row = read_row(layout, cell)
             axis.set(xticks=[], yticks=[])
             axis.set_title(f"{dose_name(dose)} {view.name} {split}", fontsize=7)
@@ -69,7 +70,7 @@ def phase_of(layout: RunLayout, cell: Cell) -> NDArray[np.float64]:
     """Phase of a cell's object inside its illuminated area, ramp removed, rad; NaN outside."""
     group, exposures, view = (
         layout.reconstruction_group(cell),
-        layout.exposure_group(cell.dose, cell.split),
+        layout.exposure_group(cell.dose, cell.split, cell.repeat),
         read_kept_group(layout, cell),
     )
     attributes, sha256 = read_attributes(group, ReconstructionAttributes)

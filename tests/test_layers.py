@@ -59,6 +59,7 @@ cell_inputs
 attempt
 cell
 history
+summary =
 manifest =
 runs
 rerun =

@@ -76,6 +76,7 @@ filter_options = options(
     click.option("--view", multiple=True, help="Only this view; repeatable."),
     click.option("--split", multiple=True, type=click.Choice(["train", "test"]), help="Only this split; repeatable."),
     click.option("--gridsize", multiple=True, type=int, help="1: baseline views, 2: spacing views; repeatable."),
+    click.option("--repeat", multiple=True, type=int, help="Only this repeat, from 0; may be given several times."),
 )
 # Where cells are computed; the keywords are those of `placement`.
 cluster_options = options(

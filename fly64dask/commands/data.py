@@ -43,8 +43,11 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
 @click.option("--dose", type=DoseType(), help="Dose of a run.")
 @click.option("--split", type=click.Choice(["train", "test"]), help="Split of a run.")
 @click.option("--view", help="Keep this view's exposures only.")
+@click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0].")
 @click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not a flat one.")
-def export(store: Path, out: Path, dose: Any, split: str | None, view: str | None, with_truth: bool) -> None:
+def export(
+    store: Path, out: Path, dose: Any, split: str | None, view: str | None, repeat: int | None, with_truth: bool
+) -> None:
     """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
     from fly64dask.formats.store import export as write_npz
     from fly64dask.layout import RunLayout
@@ -53,25 +56,25 @@ def export(store: Path, out: Path, dose: Any, split: str | None, view: str | Non
     is_run = layout.store.is_dir()
     if is_run and (dose is None or split is None):
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
-    if not is_run and (dose is not None or split or view or with_truth):
+    if not is_run and (dose is not None or split or view or repeat is not None or with_truth):
         raise InputError(
-            f"export {store}: --dose, --split, --view and --with-truth choose from a run, and this is none",
+            f"export {store}: --dose, --split, --view, --repeat and --with-truth choose from a run, and this is none",
             remedy="give a run directory, or an ingested store without them",
         )
     n_exposures = write_npz(
-        layout.exposure_group(dose, split) if is_run and split else layout.root,
+        layout.exposure_group(dose, split, repeat or 0) if is_run and split else layout.root,
         without_links(out),
-        view_group=_kept(layout, dose, view, split) if view and split else None,
+        view_group=_kept(layout, dose, view, split, repeat or 0) if view and split else None,
         truth_group=layout.truth_group if with_truth else None,
     )
     click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
 
 
-def _kept(layout: RunLayout, dose: Any, view: str, split: str) -> Path:
+def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> Path:
     """Exposures that the view keeps, as the cell's reconstruction had them if a remedy changed the spacing."""
     from fly64dask.runs import read_kept_group
 
-    return read_kept_group(layout, Cell(dose=dose, view=view, split=cast("Split", split)))
+    return read_kept_group(layout, Cell(dose=dose, view=view, split=cast("Split", split), repeat=repeat))
 
 
 @click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))

@@ -84,6 +84,7 @@ def rerun(
     view: tuple[str, ...],
     split: tuple[str, ...],
     gridsize: tuple[int, ...],
+    repeat: tuple[int, ...],
     remedy: RemedyKind,
     min_exposures: int | None,
     dry_run: bool,
@@ -106,7 +107,7 @@ def rerun(
         raise InputError("rerun --min-exposures goes with --remedy respace", remedy="drop one of them")
     layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
-    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize)
+    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
     chosen = frozenset(kind for several in kinds for kind in several)
     plan = _plan(study, layout, filters, chosen or frozenset(FailureKind), remedy, min_exposures)
     if dry_run:

@@ -50,6 +50,7 @@ def run(
     view: tuple[str, ...],
     split: tuple[str, ...],
     gridsize: tuple[int, ...],
+    repeat: tuple[int, ...],
     dry_run: bool,
     allow_missing: bool,
     device: str | None,
@@ -61,7 +62,7 @@ def run(
     Run again to continue: cells whose record is committed are not run twice.
     """
     study = on_device(load_study(study_file), device)
-    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize)
+    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
     if dry_run:
         _show_plan(study, filters, as_json=as_json)
         return

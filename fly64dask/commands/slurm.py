@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ def submit(
     view: tuple[str, ...],
     split: tuple[str, ...],
     gridsize: tuple[int, ...],
+    repeat: tuple[int, ...],
     device: str | None,
     allow_missing: bool,
     dry_run: bool,
@@ -69,17 +71,11 @@ def submit(
     from fly64dask.layout import RunLayout
 
     study = on_device(load_study(study_file), device)
-    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize)
+    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
     left_out = skip_reasons(study, filters)
     wanted = [cell for cell in cells(study) if cell not in left_out]
     layout = RunLayout(without_links(out))
-    options = [
-        word
-        for key, values in (("dose", dose), ("view", view), ("split", split))
-        for v in values
-        for word in (f"--{key}", str(v))
-    ]
-    options += [word for size in gridsize for word in ("--gridsize", str(size))]
+    options = [word for key, values in asdict(filters).items() for v in values for word in (f"--{key}", str(v))]
     options += ["--allow-missing"] if allow_missing else []
     inputs = read_inputs(study)
     if dry_run:

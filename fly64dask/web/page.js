@@ -39,6 +39,10 @@ function short(photons) {
   return photons === "measured" ? photons : Number(photons).toPrecision(4);
 }
 
+function place(dose, view, split, repeat) {
+  return JSON.stringify([dose, view, split, repeat]);
+}
+
 function makeCard() {
   const td = element("td");
   const top = element("div", undefined, "top");
@@ -69,29 +73,31 @@ function makeMatrix(state) {
   }
   const rows = [];
   cards = new Map();
-  for (const dose of state.doses) {
-    state.splits.forEach((split, i) => {
+  state.doses.forEach((dose, d) => {
+    const lines = state.splits.flatMap((split) => Array.from({ length: state.n_repeats[d] }, (_, k) => [split, k]));
+    lines.forEach(([split, repeat], i) => {
       const row = element("tr");
       if (i === 0) {
         const photons = dose.replace(/^dose_/, "");
         const th = element("th", Number.isInteger(Number(photons)) ? photons : short(photons));
         th.title = photons;
         th.scope = "rowgroup";
-        th.rowSpan = state.splits.length;
+        th.rowSpan = lines.length;
         if (photons !== "measured") th.append(element("small", " photons"));
         row.append(th);
       }
       const th = element("th", split);
       th.scope = "row";
+      if (state.n_repeats[d] > 1) th.append(element("small", ` repeat ${repeat}`));
       row.append(th);
       for (const view of state.views) {
         const card = makeCard();
-        cards.set(`${dose}/${view}/${split}`, card);
+        cards.set(place(dose, view, split, repeat), card);
         row.append(card.td);
       }
       rows.push(row);
     });
-  }
+  });
   byId("matrix").tHead.replaceChildren(head);
   byId("matrix").tBodies[0].replaceChildren(...rows);
   many = cards.size > MANY_CELLS;
@@ -127,7 +133,7 @@ function noteOf(cell) {
 }
 
 function showCell(cell, nEpochs) {
-  const card = cards.get(cell.name);
+  const card = cards.get(place(cell.dose, cell.view, cell.split, cell.repeat));
   const word = wordOf(cell, nEpochs);
   const note = noteOf(cell);
   const shown = JSON.stringify([cell.state, word, note, cell.course]);
@@ -165,7 +171,7 @@ function showFailures(cells) {
 }
 
 function show(state) {
-  const now = JSON.stringify([state.doses, state.views, state.splits]);
+  const now = JSON.stringify([state.doses, state.n_repeats, state.views, state.splits]);
   if (now !== shape) makeMatrix(state);
   shape = now;
   document.title = `${state.n_ended}/${state.n_wanted} ${state.study} · fly64dask`;

@@ -1,0 +1,220 @@
+"""Cells that differ in their photons alone -> mean and spread of what was measured of them, and what failed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from pydantic import BaseModel
+from scipy.special import stdtr
+
+from fly64dask.study import SPLITS, Cell, Dose, Frozen, Split, Study, repeats_of
+
+
+class Spread(Frozen):
+    """Mean of n repeats; with two or more also their sample standard deviation and the mean's standard error."""
+
+    n: int
+    mean: float
+    standard_deviation: float | None = None
+    standard_error: float | None = None
+
+
+class RepeatSummary(Frozen):
+    """How the repeats of one dose, view and split ended: all are counted, the completed ones measured."""
+
+    dose: Dose
+    view: str
+    split: Split
+    n_repeats: int
+    n_completed: int
+    n_failed: int
+    n_pending: int
+    failure_kinds: dict[str, int]
+    final_loss: Spread | None = None
+    metrics: dict[str, Spread]
+
+
+class Ended(Protocol):
+    """What is read of a committed cell."""
+
+    @property
+    def cell(self) -> Cell:
+        """Which one."""
+
+    @property
+    def state(self) -> str:
+        """How it ended."""
+
+    @property
+    def failure_kind(self) -> str | None:
+        """Why it has no reconstruction."""
+
+    @property
+    def final_loss(self) -> float | None:
+        """Loss of its last epoch."""
+
+    @property
+    def metrics(self) -> BaseModel | None:
+        """What was measured of its reconstruction."""
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Mean, sample standard deviation (n - 1 in the denominator) and standard error of the mean.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One for each repeat, at least one.
+
+    Returns
+    -------
+    Spread
+        In the unit of the values. One value says nothing of a spread, so it has none.
+    """
+    n, mean = len(values), statistics.fmean(values)
+    if n < 2:
+        return Spread(n=n, mean=mean)
+    deviation = statistics.stdev(values, mean)
+    return Spread(n=n, mean=mean, standard_deviation=deviation, standard_error=deviation / math.sqrt(n))
+
+
+def spreads_of(records: Iterable[BaseModel]) -> dict[str, Spread]:
+    """Mean and spread of every number that some records hold.
+
+    Parameters
+    ----------
+    records : iterable of pydantic model
+        One for each repeat, of one kind.
+
+    Returns
+    -------
+    dict of str to Spread
+        By field; of a record within a record by `field.inner`. A number that only some records
+        hold has their count as its n.
+    """
+    values: dict[str, list[float]] = {}
+    for record in records:
+        for name, value in _numbers(record):
+            values.setdefault(name, []).append(value)
+    return {name: spread_of(some) for name, some in values.items()}
+
+
+def _numbers(record: BaseModel) -> Iterator[tuple[str, float]]:
+    for name, value in record:
+        if isinstance(value, BaseModel):
+            yield from ((f"{name}.{inner}", number) for inner, number in _numbers(value))
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, float(value)
+
+
+def summarise_repeats(
+    dose: float | str, view: str, split: Split, n_repeats: int, rows: Sequence[Ended]
+) -> RepeatSummary:
+    """Summarise the repeats of one dose, view and split.
+
+    Parameters
+    ----------
+    dose : float or "measured"
+        Photons per exposure.
+    view : str
+        The view.
+    split : "train" or "test"
+        Half of the field of view.
+    n_repeats : int
+        How many the study asks for.
+    rows : sequence of Ended
+        Those of them that are committed.
+
+    Returns
+    -------
+    RepeatSummary
+        Numbers are of the completed ones; whoever is not among them is counted beside them.
+    """
+    completed = [row for row in rows if row.state == "completed"]
+    losses = [row.final_loss for row in completed if row.final_loss is not None]
+    return RepeatSummary.model_validate(
+        {
+            "dose": dose,
+            "view": view,
+            "split": split,
+            "n_repeats": n_repeats,
+            "n_completed": len(completed),
+            "n_failed": len(rows) - len(completed),
+            "n_pending": n_repeats - len(rows),
+            "failure_kinds": Counter(str(row.failure_kind) for row in rows if row.state != "completed"),
+            "final_loss": spread_of(losses) if losses else None,
+            "metrics": spreads_of(row.metrics for row in completed if row.metrics is not None),
+        }
+    )
+
+
+def summarise(study: Study, rows: Iterable[Ended]) -> tuple[RepeatSummary, ...]:
+    """Summarise all repeats of a study.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : iterable of Ended
+        Committed cells, in any order.
+
+    Returns
+    -------
+    tuple of RepeatSummary
+        One for each dose, view and split, in the study's order; none for a study without repeats.
+    """
+    if study.repeats == 1:
+        return ()
+    groups = repeat_groups(study)
+    by_group: dict[tuple[float | str, str, str], list[Ended]] = {}
+    for row in rows:
+        by_group.setdefault((row.cell.dose, row.cell.view, row.cell.split), []).append(row)
+    return tuple(
+        summarise_repeats(*group, len(some), [row for row in by_group.get(group, []) if row.cell in some])
+        for group, some in groups.items()
+    )
+
+
+def repeat_groups(study: Study) -> Mapping[tuple[float | str, str, Split], tuple[Cell, ...]]:
+    """Cells of a study by dose, view and split: those of one group are repeats of each other."""
+    return {
+        (dose, view.name, split): tuple(
+            Cell(dose=dose, view=view.name, split=split, repeat=repeat) for repeat in repeats_of(study, dose)
+        )
+        for dose in study.doses_photons
+        for view in study.views
+        for split in SPLITS
+    }
+
+
+def chance_of_difference(first: Spread, second: Spread) -> float | None:
+    """Probability that noise alone makes two means differ as much as they do: Welch's t-test, two-sided.
+
+    Parameters
+    ----------
+    first, second : Spread
+        Of independent draws: two doses, or the splits of one. Views of one dose and repeat share
+        photons, so that the noise of their difference is overestimated.
+
+    Returns
+    -------
+    float or None
+        From 0 to 1; below 0.05 the usual measure calls the difference more than noise. None
+        where a spread is not known, or both are 0.
+
+    Notes
+    -----
+    Source: B. L. Welch, Biometrika 34 (1947) 28, with the degrees of freedom of Welch and
+    Satterthwaite. It takes the repeats of each cell as normal.
+    """
+    if first.standard_error is None or second.standard_error is None:
+        return None
+    a, b = first.standard_error**2, second.standard_error**2
+    if a + b == 0.0:
+        return None
+    freedom = (a + b) ** 2 / (a**2 / (first.n - 1) + b**2 / (second.n - 1))
+    return float(2.0 * stdtr(freedom, -abs(first.mean - second.mean) / math.sqrt(a + b)))

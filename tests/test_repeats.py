@@ -1,0 +1,354 @@
+"""Repeats: the same exposures with other photons, counted and summed up; a study without them is as it always was."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import scipy.stats
+from faulty_engine import ENGINE, FOLDER
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from tiny import TEXT, tiny_study
+
+from fly64dask.attributes import ExposureAttributes
+from fly64dask.cluster import Placement
+from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
+from fly64dask.driver import run_study
+from fly64dask.errors import InputError
+from fly64dask.inputs import read_inputs
+from fly64dask.layout import RunLayout
+from fly64dask.manifest import ManifestRow
+from fly64dask.metrics import TruthMetrics
+from fly64dask.record import read_record
+from fly64dask.stages import expose_split, prepare_scan
+from fly64dask.study import Cell, Filters, Frozen, MeasuredSource, cells, skip_reasons
+from fly64dask.study_toml import parse_study
+from fly64dask.summary import chance_of_difference, spread_of, spreads_of, summarise
+from fly64dask.terminal import matrix_table
+from fly64dask.verify import verify_run
+
+STUDY = tiny_study(repeats=3)
+values = st.floats(min_value=-1e6, max_value=1e6)
+
+
+def groups_of(root, study, doses=(1e4,)):
+    """Exposures of the train half, by dose and repeat: their layout."""
+    layout = RunLayout(root)
+    prepare_scan(study, layout)
+    for dose in doses:
+        for repeat in range(study.repeats):
+            expose_split(study, dose, "train", layout, repeat=repeat)
+    return layout
+
+
+def sha256_of(layout, repeat, dose=1e4):
+    return read_attributes(layout.exposure_group(dose, "train", repeat), ExposureAttributes)[1]
+
+
+def counts_of(layout, repeat, dose=1e4):
+    group = layout.exposure_group(dose, "train", repeat)
+    return read_array(group, "counts", sha256=sha256_of(layout, repeat, dose)["counts"]).astype(np.float64)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Three draws of one dose's photons."""
+    return groups_of(tmp_path_factory.mktemp("drawn"), STUDY)
+
+
+def test_expose_split_changes_the_photons_of_a_repeat_and_nothing_else(drawn):
+    first, second = sha256_of(drawn, 0), sha256_of(drawn, 1)
+    assert {name for name in first if first[name] != second[name]} == {"counts"}
+
+
+def test_expose_split_draws_repeat_0_as_a_study_without_repeats_does(drawn, tmp_path):
+    assert sha256_of(groups_of(tmp_path, tiny_study()), 0) == sha256_of(drawn, 0)
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (0, 2), (1, 2)])
+def test_expose_split_draws_independent_poisson_counts_in_repeats(drawn, pair):
+    """Of two independent Poisson counts with one mean and sum n, (a - b)^2 has the mean n: b is binomial, p = 1/2."""
+    a, b = (counts_of(drawn, repeat) for repeat in pair)
+    lit = a + b > 0
+    ratios = (a - b)[lit] ** 2 / (a + b)[lit]
+    assert abs(ratios.mean() - 1.0) < 5 * math.sqrt(2 / lit.sum())
+
+
+def test_expose_split_thins_a_measured_scan_anew_in_each_repeat(tmp_path):
+    study = measured_study(tmp_path, "[20.0]", repeats=2)
+    layout = groups_of(tmp_path / "run", study, doses=(20.0,))
+    first, second = counts_of(layout, 0, 20.0), counts_of(layout, 1, 20.0)
+    assert not np.array_equal(first, second)
+    assert first.sum() == pytest.approx(second.sum(), rel=0.2)
+
+
+def test_read_inputs_refuses_repeats_of_the_measured_dose_in_numbers(tmp_path):
+    with pytest.raises(InputError, match='write it as "measured"'):
+        read_inputs(measured_study(tmp_path, "[64.0]", repeats=2))
+
+
+def measured_study(folder, doses, repeats):
+    """A study of a measured scan of one photon in each of 64 pixels."""
+    store = folder / "scan.zarr"
+    store.mkdir()
+    positions = np.random.default_rng(1).uniform(10, 50, (30, 2))
+    write_group(
+        store,
+        lambda: ExposureAttributes(
+            created_at="",
+            software={},
+            source_digest="",
+            source={},
+            dose_photons=64.0,
+            mean_counts_photons=64.0,
+            brightest_count_photons=1,
+            n_exposures=30,
+        ),
+        [
+            counts_array((30, 8, 8), np.dtype(np.uint16), [np.ones((30, 8, 8), np.uint16)]),
+            positions_array(positions),
+            probe_array(np.ones((1, 1, 8, 8), np.complex64)),
+        ],
+    )
+    text = TEXT[: TEXT.index("[source]")].replace("[1e4, 1e5]", f"{doses}\nrepeats = {repeats}")
+    return parse_study(f'{text}\n[source]\nkind = "measured"\npath = "{store}"', origin="measured.toml")
+
+
+def test_parse_study_refuses_to_repeat_what_was_measured(tmp_path):
+    with pytest.raises(InputError, match="leave repeats out, or add lower doses"):
+        measured_study(tmp_path, '["measured"]', repeats=2)
+
+
+def test_cells_has_the_measured_dose_once_among_repeats(tmp_path):
+    study = measured_study(tmp_path, '["measured", 20.0]', repeats=3)
+    assert {cell.repeat for cell in cells(study) if cell.dose == "measured"} == {0}
+    assert {cell.repeat for cell in cells(study) if cell.dose == 20.0} == {0, 1, 2}
+
+
+def test_cells_begins_with_the_cells_of_a_study_without_repeats():
+    assert tuple(cell for cell in cells(STUDY) if not cell.repeat) == cells(tiny_study())
+
+
+def test_cell_names_a_repeat_beside_its_dose():
+    assert Cell(dose=1e3, view="sparse", split="train", repeat=2).name == "dose_1000.repeat_2/sparse/train"
+
+
+@given(
+    st.lists(st.floats(min_value=1e-6, max_value=1e9), min_size=1, max_size=8, unique=True),
+    st.integers(min_value=1, max_value=12),
+)
+def test_cells_have_names_of_which_none_lies_in_another(doses, n_repeats):
+    matrix = cells(tiny_study(doses_photons=tuple(doses), repeats=n_repeats))
+    names = {cell.name for cell in matrix}
+    assert len(names) == len(matrix) == len(doses) * 6 * n_repeats
+    assert not {str(parent) for name in names for parent in Path(name).parents} & names
+
+
+def test_skip_reasons_keeps_the_wanted_repeats():
+    skipped = skip_reasons(STUDY, Filters(repeat=(0, 2)))
+    assert {cell.repeat for cell in cells(STUDY) if cell not in skipped} == {0, 2}
+    assert set(skipped.values()) == {"repeat 1 is not in --repeat 0 2"}
+
+
+def test_skip_reasons_refuses_a_repeat_that_the_study_does_not_have():
+    with pytest.raises(InputError, match="--repeat 3: study 'tiny' has 0, 1, 2"):
+        skip_reasons(STUDY, Filters(repeat=(3,)))
+
+
+@given(st.lists(values, min_size=2, max_size=30))
+def test_spread_of_is_that_of_numpy(some):
+    found = spread_of(some)
+    assert found.n == len(some)
+    assert found.mean == pytest.approx(np.mean(some), rel=1e-9, abs=1e-6)
+    assert found.standard_deviation == pytest.approx(np.std(some, ddof=1), rel=1e-9, abs=1e-6)
+    assert found.standard_error == pytest.approx(np.std(some, ddof=1) / np.sqrt(len(some)), rel=1e-9, abs=1e-6)
+
+
+def test_spread_of_one_value_says_nothing_of_a_spread():
+    assert spread_of([2.5]).model_dump(exclude_none=True) == {"n": 1, "mean": 2.5}
+
+
+class Inner(Frozen):
+    """A record within one."""
+
+    resolution_px: float
+
+
+class Measured(Frozen):
+    """Fields of every kind that a record of metrics may have."""
+
+    error_rad: float
+    n_pixels: int
+    known: float | None = None
+    said: str = "words"
+    flag: bool = True
+    ring: Inner | None = None
+
+
+def test_spreads_of_takes_every_number_of_a_record_by_name():
+    some = [Measured(error_rad=1.0, n_pixels=4, ring=Inner(resolution_px=3.0)), Measured(error_rad=3.0, n_pixels=4)]
+    found = spreads_of([*some, Measured(error_rad=2.0, n_pixels=4, known=7.0)])
+    assert {name: (spread.n, spread.mean) for name, spread in found.items()} == {
+        "error_rad": (3, 2.0),
+        "n_pixels": (3, 4.0),
+        "known": (1, 7.0),
+        "ring.resolution_px": (1, 3.0),
+    }
+
+
+@given(*[st.lists(values, min_size=2, max_size=12, unique=True)] * 2)
+def test_chance_of_difference_is_that_of_welchs_test_in_scipy(first, second):
+    if min(np.std(first), np.std(second)) < 1e-3:
+        return  # where rounding is all of the spread, two programs round differently
+    expected = scipy.stats.ttest_ind(first, second, equal_var=False).pvalue
+    assert chance_of_difference(spread_of(first), spread_of(second)) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_chance_of_difference_is_not_known_of_a_single_repeat():
+    assert chance_of_difference(spread_of([1.0]), spread_of([1.0, 2.0])) is None
+
+
+def row(repeat, error=None, dose=1e4, state="completed"):
+    """A committed cell of view `all`, train."""
+    metrics = error and TruthMetrics.model_construct(phase_rmse_rad=error, flat_phase_rmse_rad=0.25, n_pixels=9)
+    kind = None if state == "completed" else "timed_out"
+    made = {"dose": dose, "view": "all", "split": "train", "repeat": repeat, "state": state, "failure_kind": kind}
+    made |= {"returncode": int(kind is not None), "log_path": "x", "n_kept": 33, "final_loss": 0.5}
+    return ManifestRow.model_construct(**made, metrics=metrics)
+
+
+def test_summarise_counts_a_failed_repeat_beside_the_others():
+    found = summarise(STUDY, [row(0, 0.1), row(1, state="failed"), row(2, 0.2)])[0]
+    assert (found.n_repeats, found.n_completed, found.n_failed, found.n_pending) == (3, 2, 1, 0)
+    assert found.failure_kinds == {"timed_out": 1}
+    assert found.metrics["phase_rmse_rad"].n == 2
+    assert found.metrics["phase_rmse_rad"].mean == pytest.approx(0.15)
+
+
+def test_summarise_counts_repeats_that_are_not_committed_as_pending():
+    found = summarise(STUDY, [row(0, 0.1)])
+    assert [one.n_pending for one in found] == [2] + [3] * (len(found) - 1)
+
+
+def test_summarise_has_one_entry_for_each_dose_view_and_split():
+    found = [(one.dose, one.view, one.split) for one in summarise(STUDY, [])]
+    assert found == [(cell.dose, cell.view, cell.split) for cell in cells(tiny_study())]
+
+
+def test_summarise_is_empty_without_repeats():
+    assert summarise(tiny_study(), [row(0, 0.1)]) == ()
+
+
+def drawn_table(rows):
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(matrix_table(STUDY, rows))
+    return console.export_text()
+
+
+def test_matrix_table_shows_mean_spread_and_number_of_repeats():
+    assert "✔ n=33 0.105 ± 0.004 rad (3)" in drawn_table([row(0, 0.101), row(1, 0.105), row(2, 0.109)])
+
+
+def test_matrix_table_shows_a_failed_repeat_beside_the_spread_of_the_others():
+    text = drawn_table([row(0, 0.101), row(1, state="failed"), row(2, 0.109)])
+    assert "✘ n=33 0.105 ± 0.006 rad (2), 1 timed_out" in text
+
+
+def test_matrix_table_shows_repeats_that_are_pending():
+    assert "· n=33 0.101 rad (1), 2 pending" in drawn_table([row(0, 0.101)])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A finished run of one cell a split; the same directory with three repeats, of which one fails; and once more."""
+    folder = tmp_path_factory.mktemp("runs")
+    few = {"doses_photons": (1e5,), "views": STUDY.views[:1]}
+    layout = RunLayout(folder / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER, str(folder))
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        made = {}
+        for name, n_repeats, faults in (
+            ("without", 1, {}),
+            ("failing", 3, {"dose_100000.repeat_1-all-train": "raise"}),
+            ("again", 3, {}),
+        ):
+            (folder / "faults.json").write_text(json.dumps(faults))
+            study = tiny_study(**few, repeats=n_repeats)
+            report = run_study(
+                study,
+                layout,
+                Filters(),
+                {},
+                Placement(n_workers=1),
+                notify=lambda event: None,
+                say=lambda line: None,
+                engine=ENGINE,
+            )
+            document = json.loads(layout.manifest_file.read_text())
+            calls = {path.name: path.read_text().count("call") for path in folder.glob("dose_*")}
+            record = read_record(layout, cells(study)[0])
+            made[name] = SimpleNamespace(report=report, document=document, calls=calls, record=record, study=study)
+    return SimpleNamespace(**made, layout=layout)
+
+
+@pytest.mark.cluster
+def test_run_study_keeps_the_finished_cells_when_repeats_are_added(runs):
+    assert runs.failing.record == runs.without.record
+    assert set(runs.failing.calls.values()) == {1}
+
+
+@pytest.mark.cluster
+def test_run_study_writes_no_summary_without_repeats(runs):
+    assert "summary" not in runs.without.document
+
+
+@pytest.mark.cluster
+def test_run_study_loses_no_repeat_beside_a_failed_one(runs):
+    failed = [row.cell.name for row in runs.failing.report.manifest.execution_results if row.state != "completed"]
+    assert failed == ["dose_100000.repeat_1/all/train"]
+    assert len(runs.failing.report.manifest.execution_results) == 6
+
+
+@pytest.mark.cluster
+def test_run_study_counts_the_failed_repeat_in_the_manifests_summary(runs):
+    train = runs.failing.document["summary"][0]
+    assert (train["split"], train["n_completed"], train["failure_kinds"]) == ("train", 2, {"crashed": 1})
+
+
+@pytest.mark.cluster
+def test_run_study_runs_a_failed_repeat_alone_again(runs):
+    before, after = runs.failing.calls, runs.again.calls
+    assert {name for name in after if after[name] != before[name]} == {"dose_100000.repeat_1-all-train"}
+
+
+@pytest.mark.cluster
+def test_run_study_summarises_the_metrics_of_its_rows(runs):
+    errors = [row.metrics.phase_rmse_rad for row in runs.again.report.manifest.execution_results[:3]]
+    found = runs.again.document["summary"][0]["metrics"]["phase_rmse_rad"]
+    assert (found["n"], found["mean"]) == (3, pytest.approx(np.mean(errors)))
+    assert found["standard_deviation"] == pytest.approx(np.std(errors, ddof=1))
+
+
+@pytest.mark.cluster
+def test_run_study_gives_each_repeat_its_own_numbers(runs):
+    digests = [row.digests["counts"] for row in runs.again.report.manifest.execution_results]
+    assert len(set(digests)) == 6
+
+
+@pytest.mark.cluster
+def test_verify_run_finds_nothing_wrong_with_repeats_and_a_damaged_one_by_name(runs):
+    assert verify_run(runs.again.study, runs.layout) == ()
+    cell = replace(cells(runs.again.study)[0], repeat=2)
+    runs.layout.log_file(cell).write_text("")
+    assert [one.path for one in verify_run(runs.again.study, runs.layout)] == [
+        "dose_100000.repeat_2/all/train/ptychi.log"
+    ]
