@@ -1,0 +1,248 @@
+"""What a run costs beside its reconstructions: cells that do nothing, by the thousand, through the real driver.
+
+From the repository:
+
+    python scripts/bench_scale.py                # 1 000 and 10 000 cells; --cells 100000 takes its time
+    python scripts/bench_scale.py --quick        # 200 cells: does it still run?
+
+Every number of cells is done three times in a process of its own:
+
+`bare`      a worker's task returns at once: Dask, the driver, the board and the manifest alone
+`refused`   a degenerate scan, refused before the engine: as `bare`, and a record committed to disk for each cell
+`kept`      the same again: each worker finds the cell's record, and that it is of the same inputs
+
+A fourth, `isolated`, is done for a few cells only: an engine that returns at once, in a child of its own, with arrays written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+WAYS = ("bare", "refused", "kept")
+N_ISOLATED = 100
+BARE = "FLY64DASK_BENCH_BARE"
+ENGINE = "bench_scale:return_at_once"
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, action="append", help="how many; may be given several times")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="200 cells, 10 of them isolated")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--profile", metavar="FILE", help="cProfile of the driver's thread; one way, one number")
+    parser.add_argument("--one", nargs=4, metavar=("WAY", "CELLS", "WORKERS", "RUN"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        way, n_cells, n_workers, run = arguments.one
+        print(json.dumps(measure(way, int(n_cells), int(n_workers), Path(run), arguments.profile)))
+        return
+    sizes = arguments.cells or ([200] if arguments.quick else [1000, 10000])
+    figures = []
+    with tempfile.TemporaryDirectory(dir=os.environ.get("FLY64DASK_BENCH_DIR")) as folder:
+        for n_cells in sizes:
+            for way in arguments.ways:
+                # A kept cell is one that was refused before.
+                run = Path(folder, f"{'bare' if way == 'bare' else 'run'}-{n_cells}")
+                figures.append(in_a_process(way, n_cells, arguments.workers, run, arguments.profile))
+                show(figures[-1], as_json=arguments.json)
+        n_isolated = 10 if arguments.quick else N_ISOLATED
+        if not arguments.profile:
+            figures.append(in_a_process("isolated", n_isolated, arguments.workers, Path(folder, "isolated"), None))
+            show(figures[-1], as_json=arguments.json)
+    if arguments.json:
+        print(json.dumps(figures, indent=2))
+
+
+def show(found: Mapping[str, Any], *, as_json: bool) -> None:
+    """One line for one measurement."""
+    if not as_json:
+        words = (f"{name} {value:.4g}" for name, value in found.items() if name not in ("way", "cells"))
+        print(f"{found['way']:<9}{found['cells']:>7} cells  {'  '.join(words)}", flush=True)
+
+
+def in_a_process(way: str, n_cells: int, n_workers: int, run: Path, profile: str | None) -> dict[str, Any]:
+    """Measure in a process of its own, whose memory nobody else has used."""
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    if way == "bare":
+        environment["DASK_DISTRIBUTED__WORKER__PRELOAD"] = '["bench_scale"]'
+    command = [sys.executable, __file__, "--one", way, str(n_cells), str(n_workers), str(run)]
+    command += ["--profile", profile] if profile else []
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if way != "bare":
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "fly64dask", "status", run], stdout=subprocess.DEVNULL, check=True)
+        found["status_s"] = time.perf_counter() - began
+    return found
+
+
+def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | None) -> dict[str, Any]:
+    """Run a study of so many cells; gives seconds and memory of this process: driver, client and scheduler."""
+    from fly64dask import driver
+    from fly64dask.cluster import Placement
+    from fly64dask.layout import RunLayout
+    from fly64dask.study import Filters, cells
+
+    study = study_of(n_cells, degenerate=way != "isolated")
+    marks: dict[str, float] = {}
+    memory: dict[str, float] = {}
+    for name in ("build_graph", "run_graph", "write_manifest"):
+        setattr(driver, name, timed(getattr(driver, name), name, marks))
+    began = time.perf_counter()
+    with watched_memory(memory), profiled(profile):
+        driver.run_study(
+            study,
+            RunLayout(run),
+            Filters(),
+            {},
+            Placement(n_workers=n_workers),
+            notify=lambda event: None,
+            say=lambda line: None,
+            engine=ENGINE,
+        )
+    total = time.perf_counter() - began
+    n = len(cells(study))
+    document = RunLayout(run).manifest_file
+    return {
+        "way": way,
+        "cells": n,
+        "ms_per_cell": 1e3 * (marks["build_graph"] + marks["run_graph"] + marks["write_manifest"]) / n,
+        "build_s": marks["build_graph"],
+        "run_s": marks["run_graph"],
+        "manifest_s": marks["write_manifest"],
+        "manifest_mb": document.stat().st_size / 1e6,
+        "total_s": total,
+        **memory,
+    }
+
+
+def study_of(n_cells: int, *, degenerate: bool) -> Any:
+    """A study with so many cells and few groups to prepare: doses and views in equal parts."""
+    from fly64dask.study_toml import parse_study
+
+    n_views = max(1, round((n_cells / 10) ** 0.5))
+    n_doses = max(1, round(n_cells / (2 * n_views)))
+    # Exposures on one line along y span nothing along x.
+    step_px = 0.0 if degenerate else 3.0
+    positions = [[12.0 + 4.0 * i, 20.0 + step_px * i] for i in range(8)]
+    views = "\n".join(f'[[views]]\nname = "v{k}"\nrule = "baseline"' for k in range(n_views))
+    return parse_study(
+        f"""
+schema_version = 1
+name = "scale"
+doses_photons = {[1000.0 + k for k in range(n_doses)]}
+overlap = {{diameter_px = 5.0}}
+recipe = {{n_epochs = 1, device = "cpu"}}
+[source]
+kind = "synthetic"
+object_shape_px = [64, 64]
+probe_shape_px = [16, 16]
+seed_pair = 1
+scan = {{kind = "listed", positions_px = {positions}}}
+{views}
+""",
+        origin="bench_scale",
+    )
+
+
+def timed(work: Any, name: str, marks: dict[str, float]) -> Any:
+    """The same function, its wall time noted."""
+
+    def call(*values: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return work(*values, **named)
+        finally:
+            marks[name] = time.perf_counter() - began
+
+    return call
+
+
+@contextmanager
+def watched_memory(found: dict[str, float]) -> Iterator[None]:
+    """Note by how much this process grows, at its peak, from the moment its cluster stands."""
+    process = psutil.Process()
+    sizes: list[int] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.1):
+            if len(process.children(recursive=True)) > 1 or sizes:
+                sizes.append(process.memory_info().rss)
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        looking.join()
+        found["grown_mb"] = (max(sizes) - sizes[0]) / 1e6
+
+
+@contextmanager
+def profiled(path: str | None) -> Iterator[None]:
+    """Profile this thread, if a file is given."""
+    if path is None:
+        yield
+        return
+    import cProfile
+
+    profile = cProfile.Profile()
+    profile.enable()
+    try:
+        yield
+    finally:
+        profile.disable()
+        profile.dump_stats(path)
+
+
+def dask_setup(worker: Any) -> None:
+    """Called in each worker of `bare`, as Dask's preload: a cell is done as soon as it is begun."""
+    from fly64dask import batch
+    from fly64dask.outcome import CellOutcome
+
+    def run_cell(study: Any, cell: Any, *others: Any, **named: Any) -> CellOutcome:
+        return CellOutcome(cell=cell, failure=None, seconds=0.0)
+
+    batch.run_cell = run_cell  # type: ignore[assignment]
+
+
+def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, checkpoint: Any = None) -> Any:
+    """An engine: the flat object that others begin with."""
+    import numpy as np
+
+    from fly64dask.reconstruction import Reconstruction, object_frame
+
+    progress(1, 1.0)
+    shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    return Reconstruction(
+        object_recon=np.ones((1, *shape), np.complex64),
+        probe_recon=exposures.probe_guess,
+        loss=np.ones(1),
+        object_origin_px=origin,
+        device="cpu",
+        guarded=False,
+        acceleration="stock: this engine has none",
+    )
+
+
+if __name__ == "__main__":
+    main()
