@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +14,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.checkpoint import CheckpointFile
-from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
+from fly64dask.dataset import ArraySource, read_array, read_attributes, whole_array, write_group
 from fly64dask.errors import describe, failure_kind
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
-from fly64dask.metrics import TruthMetrics, compare_with_truth
+from fly64dask.metrics import TruthComparison, compare_with_truth
 from fly64dask.outcome import Failure
 from fly64dask.provenance import software_versions, utc_now
 from fly64dask.reconstruction import is_guarded, refuse_dark
@@ -98,7 +101,7 @@ def load_engine(name: str) -> Engine:
 
 
 def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
-    """Run the engine, store what it made, then open the truth and measure."""
+    """Run the engine, then open the truth and measure, and store what was made."""
     study, cell, layout = attempt.study, attempt.cell, RunLayout(Path(attempt.root))
     inputs = CellInputs(layout, cell, attempt.remedy)
     inputs.open()
@@ -121,8 +124,10 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
             ends_at=_ends_at(),
         ),
     )
-    made = _write_reconstruction(Path(attempt.directory, RECONSTRUCTION_NAME), cell, result)
-    metrics = None if study.source.kind == "measured" else _measure(layout, result, exposures)
+    started = time.perf_counter()
+    found = None if study.source.kind == "measured" else _measure(layout, result, exposures)
+    measured = {"metrics": found.metrics, "metrics_seconds": time.perf_counter() - started} if found else {}
+    made = _write_reconstruction(Path(attempt.directory, RECONSTRUCTION_NAME), cell, result, _curves(found))
     return {
         "n_epochs": len(result.loss),
         "final_loss": float(result.loss[-1]),
@@ -131,7 +136,7 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         "resumed_from_epoch": result.resumed_from_epoch or None,
         "underdetermined": is_guarded(exposures.positions_px, study.recipe),
         "digests": inputs.sha256 | made,
-    } | ({"metrics": metrics} if metrics else {})
+    } | measured
 
 
 def _ends_at() -> float | None:
@@ -142,7 +147,9 @@ def _ends_at() -> float | None:
         return None
 
 
-def _write_reconstruction(directory: Path, cell: Cell, result: Reconstruction) -> dict[str, str]:
+def _write_reconstruction(
+    directory: Path, cell: Cell, result: Reconstruction, more: list[ArraySource]
+) -> dict[str, str]:
     with storing(directory):
         directory.mkdir()
         return write_group(
@@ -160,11 +167,28 @@ def _write_reconstruction(directory: Path, cell: Cell, result: Reconstruction) -
                 whole_array("object_recon", result.object_recon, units="transmission", axes=("slice", "y", "x")),
                 whole_array("probe_recon", result.probe_recon, units="sqrt(photons)", axes=("opr", "mode", "y", "x")),
                 whole_array("loss", result.loss, units="engine", axes=("epoch",)),
+                *more,
             ],
         )
 
 
-def _measure(layout: RunLayout, result: Reconstruction, exposures: Exposures) -> TruthMetrics | None:
+def _curves(found: TruthComparison | None) -> list[ArraySource]:
+    """Fourier ring correlations with the truth, to store beside the object."""
+    if found is None or found.frc_truth is None or found.frc_flat is None:
+        return []
+    curves = {
+        "frc_frequency": (found.frc_truth.frequency_per_px, "cycles/px"),
+        "frc_n_pixels": (found.frc_truth.n_pixels, "independent Fourier pixels"),
+        "frc_truth": (found.frc_truth.correlation, "1"),
+        "frc_flat": (found.frc_flat.correlation, "1"),
+    }
+    return [
+        whole_array(name, values.astype(np.float32), units=units, axes=("ring",))
+        for name, (values, units) in curves.items()
+    ]
+
+
+def _measure(layout: RunLayout, result: Reconstruction, exposures: Exposures) -> TruthComparison | None:
     """Open the truth, now that the engine has returned; None if there is none."""
     if not layout.truth_group.exists():
         return None

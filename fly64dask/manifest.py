@@ -13,7 +13,7 @@ from pydantic import AfterValidator
 from fly64dask.errors import FailureKind
 from fly64dask.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.layout import RunLayout
-from fly64dask.metrics import TruthMetrics
+from fly64dask.quality import TruthMetrics
 from fly64dask.reconstruction import remedied_recipe
 from fly64dask.record import CellRecord
 from fly64dask.remedy import Remedy
@@ -79,6 +79,7 @@ class ManifestRow(Frozen):
     device: str | None = None
     underdetermined: bool | None = None
     metrics: TruthMetrics | None = None
+    metrics_seconds: float | None = None
     cell_key: str | None = None
     seeds: Seeds | None = None
     versions: dict[str, str] | None = None

@@ -1,24 +1,128 @@
-"""A reconstruction and the truth on one grid -> numbers that say how good it is."""
+"""A reconstruction and the truth on one grid -> numbers that say how good it is, beside a flat object's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.alignment import crop_to_frame, illuminated_area, illumination, remove_phase_ramp
-from fly64dask.study import Frozen
+from fly64dask.alignment import Aligned, align, crop_to_frame, illuminated_area, illumination
+from fly64dask.errors import InputError
+from fly64dask.frc import RingCorrelation, crossing, ring_correlation
+from fly64dask.quality import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
+from fly64dask.similarity import mean_similarity, multiscale_similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+MIN_AREA_PX = 3  # a plane has three parameters
 
-class TruthMetrics(Frozen):
-    """Phase error against the truth inside the illuminated area, and a flat object's there."""
 
-    phase_rmse_rad: float
-    flat_phase_rmse_rad: float
-    n_pixels: int
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The truth in a reconstruction's frame, and where it is compared.
+
+    `image` (y, x) complex64; `inside` (y, x) bool, illuminated and known; `phase_range_rad` and
+    `amplitude_range` of the whole truth, so that all cells of a study share them.
+    """
+
+    image: NDArray[np.complex64]
+    inside: NDArray[np.bool_]
+    phase_range_rad: float
+    amplitude_range: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TruthComparison:
+    """Numbers for a record, and the curves behind them; these are absent if the area is too small."""
+
+    metrics: TruthMetrics
+    frc_truth: RingCorrelation | None
+    frc_flat: RingCorrelation | None
+
+
+def reference_in_frame(
+    object_truth: NDArray[np.complex64],
+    *,
+    shape_px: tuple[int, int],
+    origin_px: tuple[int, int],
+    probe: NDArray[np.complex64],
+    positions_px: NDArray[np.float64],
+) -> Reference:
+    """Cut the truth to a frame and find the illuminated area.
+
+    Parameters
+    ----------
+    object_truth : (Y', X') complex64
+        The truth, in the scan frame.
+    shape_px, origin_px : (int, int)
+        (Y, X) of the frame, and the scan-frame (y, x) of its pixel [0, 0].
+    probe : (..., H, W) complex64
+        The probe that lit the scan.
+    positions_px : (n, 2) float64
+        Kept positions, order (y, x), px.
+
+    Returns
+    -------
+    Reference
+    """
+    image, known = crop_to_frame(object_truth, shape_px, origin_px)
+    phase, amplitude = np.angle(object_truth), np.abs(object_truth)
+    return Reference(
+        image=image,
+        inside=illuminated_area(illumination(probe, positions_px, shape_px, origin_px)) & known,
+        phase_range_rad=float(np.ptp(phase)),
+        amplitude_range=float(np.ptp(amplitude)),
+    )
+
+
+def measure_against(reference: Reference, object_recon: NDArray[Any]) -> TruthComparison:
+    """Align a reconstruction and a flat object with the truth and measure both.
+
+    Parameters
+    ----------
+    reference : Reference
+        The truth in the reconstruction's frame.
+    object_recon : (Y, X) complex
+        The reconstruction, on the same grid to within a few pixels.
+
+    Returns
+    -------
+    TruthComparison
+
+    Raises
+    ------
+    InputError
+        If the area is empty, or the reconstruction is not finite there.
+    """
+    inside = reference.inside
+    if inside.sum() < MIN_AREA_PX:
+        raise InputError(
+            f"measure: the illuminated area has {inside.sum()} px in the truth, needed {MIN_AREA_PX}",
+            remedy="scan where the object is",
+        )
+    if not np.isfinite(object_recon[inside]).all() or not object_recon[inside].any():
+        raise InputError(
+            "measure: the reconstruction is not finite, or zero throughout, inside the illuminated area",
+            remedy="give one that is",
+        )
+    recon = align(object_recon, reference.image, inside)
+    flat = align(np.ones(reference.image.shape), reference.image, inside)
+    (of_recon, frc_truth), (of_flat, frc_flat) = (_compared(aligned, reference) for aligned in (recon, flat))
+    return TruthComparison(
+        metrics=TruthMetrics(
+            **dict(of_recon),
+            phase_rmse_rad=of_recon.phase.rmse,
+            flat_phase_rmse_rad=of_flat.phase.rmse,
+            no_better_than_flat=of_recon.phase.rmse >= of_flat.phase.rmse,
+            n_pixels=int(inside.sum()),
+            flat=of_flat,
+            alignment=recon.alignment,
+        ),
+        frc_truth=frc_truth,
+        frc_flat=frc_flat,
+    )
 
 
 def compare_with_truth(
@@ -28,8 +132,8 @@ def compare_with_truth(
     origin_px: tuple[int, int],
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
-) -> TruthMetrics:
-    """Measure a reconstruction's phase error.
+) -> TruthComparison:
+    """Measure a reconstruction in a frame of its own; see `reference_in_frame` and `measure_against`.
 
     Parameters
     ----------
@@ -46,14 +150,47 @@ def compare_with_truth(
 
     Returns
     -------
-    TruthMetrics
-        Root mean squares in rad, global phase and ramp removed, equal weights.
+    TruthComparison
     """
     shape = (object_recon.shape[0], object_recon.shape[1])
-    reference, known = crop_to_frame(object_truth, shape, origin_px)
-    area = illuminated_area(illumination(probe, positions_px, shape, origin_px)) & known
-    errors = [
-        float(np.sqrt(np.mean(remove_phase_ramp(image * np.conj(reference), area)[area] ** 2)))
-        for image in (object_recon, np.ones(shape, dtype=np.complex64))
-    ]
-    return TruthMetrics(phase_rmse_rad=errors[0], flat_phase_rmse_rad=errors[1], n_pixels=int(area.sum()))
+    reference = reference_in_frame(
+        object_truth, shape_px=shape, origin_px=origin_px, probe=probe, positions_px=positions_px
+    )
+    return measure_against(reference, object_recon)
+
+
+def _compared(aligned: Aligned, reference: Reference) -> tuple[ObjectMetrics, RingCorrelation | None]:
+    """Measure one aligned object on the area's bounding box."""
+    rows, columns = (np.flatnonzero(reference.inside.any(axis=axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    inside, truth = reference.inside[box], reference.image[box].astype(np.complex128)
+    image = np.where(inside, aligned.image[box], truth)
+    curve = ring_correlation(image, truth, inside) if min(inside.shape) >= 4 else None
+    true_phase = np.angle(truth)
+    # The difference is wrapped, not the phase: a truth beyond pi wraps in both images at once.
+    phase = true_phase + np.angle(image * truth.conj())
+    return (
+        ObjectMetrics(
+            phase=_image_metrics(phase, true_phase, inside, reference.phase_range_rad),
+            amplitude=_image_metrics(np.abs(image), np.abs(truth), inside, reference.amplitude_range),
+            frc=curve and RingMetrics(half_bit=crossing(curve, "half_bit"), half=crossing(curve, "half")),
+        ),
+        curve,
+    )
+
+
+def _image_metrics(
+    image: NDArray[np.float64], truth: NDArray[np.float64], inside: NDArray[np.bool_], peak: float
+) -> ImageMetrics:
+    errors = (image - truth)[inside]
+    rmse = float(np.sqrt(np.mean(errors**2)))
+    several = multiscale_similarity(image, truth, inside, peak=peak) if peak > 0 else None
+    return ImageMetrics(
+        rmse=rmse,
+        mae=float(np.mean(np.abs(errors))),
+        peak=peak,
+        psnr_db=float(20 * np.log10(peak / rmse)) if peak > 0 and rmse > 0 else None,
+        ssim=mean_similarity(image, truth, inside, peak=peak) if peak > 0 else None,
+        ms_ssim=several and several[0],
+        ms_ssim_levels=several and several[1],
+    )

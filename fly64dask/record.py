@@ -12,8 +12,8 @@ from pydantic import Field
 from fly64dask.documents import read_document, write_document
 from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.layout import RECORD_NAME, RunLayout
-from fly64dask.metrics import TruthMetrics
 from fly64dask.publish import published_directory, retire_directory
+from fly64dask.quality import TruthMetrics
 from fly64dask.remedy import Remedy
 from fly64dask.selection import SelectionMetadata
 from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split
@@ -66,6 +66,7 @@ class CellRecord(Frozen):
     acceleration: str | None = None
     underdetermined: bool | None = None
     metrics: TruthMetrics | None = None
+    metrics_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     digests: dict[str, str] = Field(default_factory=dict)
     remedy: Remedy | None = None
     unremedied_key: str | None = None

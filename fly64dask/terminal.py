@@ -133,9 +133,9 @@ def matrix_table(
     -------
     rich.table.Table
         One row for each dose and split, one column for each view; state by mark and colour,
-        with the phase error if there is one, or the epoch of a running cell. Repeats share a
-        place: mean, sample standard deviation and number of those that are completed, and what
-        became of the others.
+        with the phase error if there is one, marked where a flat object's is not larger, or the
+        epoch of a running cell. Repeats share a place: mean, sample standard deviation and number
+        of those that are completed, and what became of the others.
     """
     live = live or {}
     running = [cell for cell, one in live.items() if now and one.silent_s(now) is None]
@@ -267,6 +267,8 @@ def _mark(row: ManifestRow | None) -> Text:
     if row.state != "completed":
         return Text(f"{mark} {row.failure_kind}", style=style)
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else f"loss {row.final_loss:.3g}"
+    if row.metrics and row.metrics.no_better_than_flat:
+        quality, style = f"{quality} ≥ flat", "yellow"
     flag = " ?" if row.underdetermined else ""
     return Text(f"{mark} n={row.n_kept} {quality}{flag}", style=style)
 

@@ -24,6 +24,11 @@ scan =
 selection =
 simulate =
 frc =
+quality =
+registration =
+alignment =
+similarity =
+metrics =
 provenance
 attributes =
 storage
@@ -46,8 +51,6 @@ lsqml_steps
 lsqml_speed
 lsqml
 respace =
-alignment =
-metrics =
 record
 inputs
 stages
@@ -126,6 +129,8 @@ OWNERS = {
         "commands.slurm",
     },
     "rich": {"terminal", "rerun_table", "watch"},
+    "skimage": {"registration", "similarity"},
+    "torchmetrics": set(),
     "matplotlib": set(),
 }
 # Names that reach a file, a clock, a process or hidden random state.

@@ -45,7 +45,7 @@ def reconstructed(dense):
 def phase_errors(result, positions_px, origin_px):
     return compare_with_truth(
         result.object_recon[0], PAIR.object_truth, origin_px=origin_px, probe=PAIR.probe, positions_px=positions_px
-    )
+    ).metrics
 
 
 def test_reconstruct_is_far_better_than_a_flat_object(reconstructed, dense):

@@ -1,0 +1,87 @@
+"""The words in which a reconstruction's quality is told: how it was aligned, and what was measured then."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from fly64dask.frc import Crossing
+from fly64dask.study import Frozen
+
+
+class Alignment(Frozen):
+    """How a reconstruction was brought onto its reference, inside one area.
+
+    aligned(y, x) = amplitude_scale exp(-i (phase_offset_rad + ramp_y y + ramp_x x)) recon(y - shift_y, x - shift_x)
+    with y, x counted from the frame's first pixel. `shift_beyond_bound` says that registration
+    asked for more than `shift_bound_px` on an axis, so that none was applied. The area are the
+    pixels with at least `illuminated_fraction` of the light that the brightest pixel gets from
+    the kept exposures.
+    """
+
+    shift_y_px: float = Field(allow_inf_nan=False)
+    shift_x_px: float = Field(allow_inf_nan=False)
+    shift_bound_px: float = Field(gt=0, allow_inf_nan=False)
+    shift_beyond_bound: bool
+    phase_offset_rad: float = Field(allow_inf_nan=False)
+    ramp_y_rad_per_px: float = Field(allow_inf_nan=False)
+    ramp_x_rad_per_px: float = Field(allow_inf_nan=False)
+    amplitude_scale: float = Field(ge=0, allow_inf_nan=False)
+    illuminated_fraction: float = Field(gt=0, le=1)
+
+
+class ImageMetrics(Frozen):
+    """How a real image differs from the truth's; a phase in rad, an amplitude in transmission.
+
+    `peak` is the range, maximum less minimum, of the whole truth's image, in the same unit:
+    PSNR and SSIM refer to it. PSNR is absent if it is infinite or the truth has no range; SSIM if
+    no window fits into the area; MS-SSIM if fewer than two of its levels have windows there.
+    """
+
+    rmse: float = Field(ge=0, allow_inf_nan=False)
+    mae: float = Field(ge=0, allow_inf_nan=False)
+    peak: float = Field(ge=0, allow_inf_nan=False)
+    psnr_db: float | None = Field(default=None, allow_inf_nan=False)
+    ssim: float | None = Field(default=None, ge=-1, le=1)
+    ms_ssim: float | None = Field(default=None, ge=0, le=1)
+    ms_ssim_levels: int | None = Field(default=None, ge=2, le=5)
+
+
+class RingMetrics(Frozen):
+    """Where the Fourier ring correlation with the truth crosses half a bit and 0.5; absent: not below Nyquist."""
+
+    half_bit: Crossing | None = None
+    half: Crossing | None = None
+
+
+class ObjectMetrics(Frozen):
+    """How an aligned object differs from the truth; `frc` is absent if the area is below 4 px wide or high."""
+
+    phase: ImageMetrics
+    amplitude: ImageMetrics
+    frc: RingMetrics | None = None
+
+
+class TruthMetrics(ObjectMetrics):
+    """How a reconstruction differs from the truth inside the illuminated area, and how a flat object does.
+
+    The flat object was aligned in the same way. `no_better_than_flat` says that its phase error is
+    not larger: as far as the phase goes, nothing was reconstructed.
+    """
+
+    phase_rmse_rad: float = Field(ge=0, allow_inf_nan=False)
+    flat_phase_rmse_rad: float = Field(ge=0, allow_inf_nan=False)
+    no_better_than_flat: bool
+    n_pixels: int = Field(ge=1)
+    flat: ObjectMetrics
+    alignment: Alignment
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        """The headline repeats what the parts say; it must not say anything else."""
+        if (self.phase_rmse_rad, self.flat_phase_rmse_rad) != (self.phase.rmse, self.flat.phase.rmse):
+            raise ValueError("phase_rmse_rad or flat_phase_rmse_rad is not the rmse of its phase")
+        if self.no_better_than_flat != (self.phase_rmse_rad >= self.flat_phase_rmse_rad):
+            raise ValueError("no_better_than_flat does not follow from the phase errors")
+        return self

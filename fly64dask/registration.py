@@ -1,0 +1,181 @@
+"""An image and a reference, equal but for a small shift and a phase ramp -> the shift, by a fraction of a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.fft
+from scipy.ndimage import distance_transform_edt
+from skimage.registration import phase_cross_correlation
+
+from fly64dask.frc import soft_window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Complex = NDArray[np.complex128]
+
+# Our choice. A probe that the engine refines wanders by less than a pixel, and takes the object with it; conventions of
+# other programs differ by half a pixel or a whole one. What asks for more is noise, or another frame.
+SHIFT_BOUND_PX = 4.0
+UPSAMPLING = 20  # of the correlation, before the refinement
+N_REFINEMENTS = 8
+CONVERGED_PX = 1e-4
+# An image is shifted as it is up to here beyond the area, and fades to its mean further out (our choice).
+KEPT_PX, FADED_PX = 8, 16
+FLAT = 1e-5  # relative deviations below this are float32's rounding
+
+
+def find_shift(image: Complex, reference: Complex, inside: NDArray[np.bool_]) -> tuple[NDArray[np.float64], bool]:
+    """Find the shift that brings an image onto a reference.
+
+    Parameters
+    ----------
+    image, reference : (y, x) complex128
+        On one grid, with the ramp between them removed roughly; finite.
+    inside : (y, x) bool
+        The area that counts.
+
+    Returns
+    -------
+    shift_px : (2,) float64
+        Order (y, x): apply it with `shifted`. Zero if it lies beyond the bound.
+    is_beyond : bool
+        Whether registration asked for more than `SHIFT_BOUND_PX` on an axis.
+
+    Notes
+    -----
+    Cross-correlation of both images under a soft window, upsampled (scikit-image, after
+    M. Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008)), then Gauss-Newton steps on the squared
+    difference inside. The correlation is of all shifts: where noise decides, its peak lies
+    anywhere, so almost always beyond the bound, and the image stays where it is.
+    """
+    none = np.zeros(2)
+    if is_flat(image, inside) or is_flat(reference, inside):
+        return none, False
+    box = _box(inside)
+    window = soft_window(inside[box])
+    coarse = phase_cross_correlation(
+        _neutral(reference[box], window), _neutral(image[box], window), upsample_factor=UPSAMPLING, normalization=None
+    )[0]
+    if np.abs(coarse).max() > SHIFT_BOUND_PX:
+        return none, True
+    shift = _refined(image, reference, inside, np.asarray(coarse, dtype=np.float64))
+    return (none, True) if np.abs(shift).max() > SHIFT_BOUND_PX else (shift, False)
+
+
+def shifted(image: Complex, shift_px: NDArray[np.float64], inside: NDArray[np.bool_]) -> Complex:
+    """Move an image by a fraction of a pixel.
+
+    Parameters
+    ----------
+    image : (y, x) complex128
+        Finite.
+    shift_px : (2,) float64
+        Order (y, x); positive moves down and right.
+    inside : (y, x) bool
+        Where the result counts.
+
+    Returns
+    -------
+    (y, x) complex128
+        Exact for images without frequencies beyond Nyquist. Beyond the area's bounding box, the
+        image as it was; for no shift, all of it.
+
+    Notes
+    -----
+    By the Fourier shift theorem, on the area's box with a margin in which the image fades to its
+    mean: what is periodic there has no edges that ring into the area.
+    """
+    if not shift_px.any():
+        return image
+    result = image.copy()
+    result[_box(inside)] = _shifter(image, inside)(shift_px)
+    return result
+
+
+def neighbour_slopes(image: Complex, inside: NDArray[np.bool_]) -> tuple[float, float]:
+    """Mean phase step to the next row and to the next column, rad / px, weighted by both pixels' amplitudes."""
+    lit = np.where(inside, image, 0)
+    return (
+        float(np.angle(np.sum(lit[1:] * np.conj(lit[:-1])))),
+        float(np.angle(np.sum(lit[:, 1:] * np.conj(lit[:, :-1])))),
+    )
+
+
+def is_flat(image: Complex, inside: NDArray[np.bool_]) -> bool:
+    """Whether an image is one plane wave inside, so that it has no position."""
+    slope_y, slope_x = neighbour_slopes(image, inside)
+    values = (image * plane_wave(image.shape, 0.0, slope_y, slope_x).conj())[inside]
+    return bool(np.abs(values - values.mean()).max() <= FLAT * np.abs(values.mean()))
+
+
+def plane_wave(shape: tuple[int, ...], offset_rad: float, ramp_y: float, ramp_x: float) -> Complex:
+    """exp(i (offset + ramp_y y + ramp_x x)), rad and rad / px; (y, x) complex128."""
+    y, x = (np.arange(size) for size in shape)
+    wave: Complex = np.exp(1j * (offset_rad + ramp_y * y))[:, None] * np.exp(1j * ramp_x * x)[None, :]
+    return wave
+
+
+def _box(inside: NDArray[np.bool_], margin_px: int = 0) -> tuple[slice, slice]:
+    """Bounding box of an area, grown by a margin at its far ends only: for arrays padded by half of it."""
+    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1 + margin_px), slice(columns[0], columns[-1] + 1 + margin_px)
+
+
+def _shifter(image: Complex, inside: NDArray[np.bool_]) -> Callable[..., Complex]:
+    """A function of a shift that gives the image's part in the area's bounding box, shifted; see `shifted`.
+
+    With `along` given it is the derivative along that axis, per px.
+    """
+    margin = _box(inside, 2 * FADED_PX)
+    area = np.pad(inside, FADED_PX)[margin]
+    far = np.clip((distance_transform_edt(~area) - KEPT_PX) / (FADED_PX - KEPT_PX), 0, 1)
+    mean = image[inside].mean()
+    faded = np.cos(np.pi / 2 * far) ** 2 * (np.pad(image, FADED_PX, mode="edge")[margin] - mean)
+    spectrum = scipy.fft.fft2(faded)
+    waves = [2j * np.pi * np.fft.fftfreq(size) for size in spectrum.shape]
+
+    def move(shift_px: NDArray[np.float64], along: int | None = None) -> Complex:
+        turns = [np.exp(-step * wave) for step, wave in zip(shift_px, waves, strict=True)]
+        if along is not None:
+            turns[along] = turns[along] * waves[along]
+        moved = scipy.fft.ifft2(spectrum * turns[0][:, None] * turns[1], overwrite_x=True)
+        moved = moved[FADED_PX:-FADED_PX, FADED_PX:-FADED_PX]
+        return np.asarray(moved + mean if along is None else moved)
+
+    return move
+
+
+def _neutral(image: Complex, window: NDArray[np.float64]) -> Complex:
+    return np.asarray(window * (image - (window * image).sum() / window.sum()))
+
+
+def _refined(
+    image: Complex, reference: Complex, inside: NDArray[np.bool_], shift: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Gauss-Newton steps on shift, global phase, ramp and scale together, from a shift near the best one.
+
+    Derivatives are the reference's: the image's own would hold its noise, and the steps would stall.
+    """
+    move, derive = _shifter(image, inside), _shifter(reference, inside)
+    box = _box(inside)
+    area, wanted = inside[box], reference[inside]
+    y, x = (axis / max(area.shape) for axis in np.nonzero(area))
+    changes = np.stack(
+        [-derive(np.zeros(2), along=axis)[area] for axis in (0, 1)]
+        + [1j * wanted, 1j * y * wanted, 1j * x * wanted, wanted]
+    )
+    solve = np.linalg.pinv((changes.conj() @ changes.T).real, rcond=1e-12, hermitian=True)
+    values = move(shift)[area]
+    factor: Any = np.vdot(values, wanted) / np.vdot(values, values)
+    for _ in range(N_REFINEMENTS):
+        step_y, step_x, offset, ramp_y, ramp_x, growth = solve @ (changes.conj() @ (values * factor - wanted)).real
+        factor = factor * np.exp(-growth - 1j * (offset + ramp_y * y + ramp_x * x))
+        shift = shift - np.clip([step_y, step_x], -1, 1)
+        if max(abs(step_y), abs(step_x)) < CONVERGED_PX or np.abs(shift).max() > SHIFT_BOUND_PX:
+            break
+        values = move(shift)[area]
+    return shift
