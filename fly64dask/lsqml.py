@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# First: it imports pty-chi without what no reconstruction needs.
+import fly64dask.lsqml_import  # noqa: F401
+
+# isort: split
 import gc
 import os
 import threading

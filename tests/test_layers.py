@@ -46,6 +46,7 @@ formats.scans
 formats.store
 checkpoint
 reconstruction =
+lsqml_import
 lsqml_state
 lsqml_steps
 lsqml_speed

@@ -1,0 +1,345 @@
+"""A whole matrix: `fly64dask run` against four other ways to the same reconstructions, in turns.
+
+Run it from the repository (`make bench` does, with the other benchmarks):
+
+    python scripts/bench_matrix.py [--quick] [--rounds 3] [--json FILE]
+
+The study is the demo's with more exposures: 18 cells of 64 x 64, about 4 092 exposures in all, 10
+epochs. Before any clock starts the exposures are simulated and selected: ours lie in a run
+directory without a cell, the others' in one NPZ for each cell. The clock then runs from the start
+of the command to its end. A way's time counts only if all its objects, probes and losses are
+those of fly64dask within `TOLERANCE`.
+
+The other ways are the programs of `scripts/peers`, on pty-chi as it is; Snakemake gets an
+environment of its own below `.bench`, made at the first call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import ROOT, Bar, bars_json, bars_table, in_turns, machine, machine_line, median_ratio
+from numpy.typing import NDArray
+
+from fly64dask.attributes import ReconstructionAttributes
+from fly64dask.cell_inputs import CellInputs
+from fly64dask.commands.common import load_study
+from fly64dask.dataset import read_array, read_attributes
+from fly64dask.layout import RunLayout
+from fly64dask.reconstruction import ACCELERATED, object_frame
+from fly64dask.record import CellRecord, read_record
+from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.study import Cell, Study, cells
+
+PEERS = ROOT / "scripts" / "peers"
+CACHE = ROOT / ".bench"
+SNAKEMAKE = "snakemake==9.27.1"
+# The demo with more exposures in a larger field; its 18 cells keep 4 092 in all (918 if it is to be quick).
+FULL = {"n_exposures": 1222, "high_px": 264, "object_shape_px": [296, 296], "n_epochs": 10, "device": '"cpu"'}
+QUICK = FULL | {"n_exposures": 240, "high_px": 200, "object_shape_px": [232, 232], "n_epochs": 3}
+OURS, NEEDED = "fly64dask", {"one process per cell": 6.0, "plain loop": 2.5, "snakemake -j2": 4.0, "naive dask": 4.0}
+# After 10 epochs in single precision; other threads and other steps round differently. See docs/performance.md.
+TOLERANCE = 1e-3
+STATUS_RUNS = 5
+
+
+@dataclass(slots=True)
+class Bench:
+    """A study with its inputs, as each way wants them, and what was seen of ours beside the clock."""
+
+    study: Study
+    folder: Path
+    peers_snakemake: Path | None
+    results: dict[str, Path] = field(default_factory=dict)
+    our_runs: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def template(self) -> RunLayout:
+        """A run directory with exposures and no cell."""
+        return RunLayout(self.folder / "template")
+
+    @property
+    def peer_cells(self) -> Path:
+        """The same exposures, one NPZ for each cell."""
+        return self.folder / "cells"
+
+    @property
+    def study_file(self) -> Path:
+        """The study."""
+        return self.folder / "study.toml"
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="times that each way does the study [default: 3]")
+    parser.add_argument("--quick", action="store_true", help="a small scan, 3 epochs, one round")
+    parser.add_argument("--only", action="append", choices=sorted(NEEDED), help="against this way only; repeatable")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
+    arguments = parser.parse_args()
+    facts = machine()
+    found = measure(
+        n_rounds=1 if arguments.quick else arguments.rounds,
+        quick=arguments.quick,
+        only=tuple(arguments.only or NEEDED),
+    )
+    print(machine_line(facts))
+    print(report(found))
+    print(bars_table(bars(found)))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": facts, **found, "bars": bars_json(bars(found))}, indent=2))
+
+
+def measure(*, n_rounds: int, quick: bool = False, only: tuple[str, ...] = tuple(NEEDED)) -> dict[str, Any]:
+    """Time every way in turns.
+
+    Parameters
+    ----------
+    n_rounds : int
+        Times that each way does the study.
+    quick : bool
+        A small study.
+    only : tuple of str
+        Ways to compare with.
+
+    Returns
+    -------
+    dict
+        Seconds of each way and round, their largest difference from ours, and what ours did with its time.
+    """
+    snakemake = snakemake_program(CACHE) if "snakemake -j2" in only else None
+    with tempfile.TemporaryDirectory() as folder:
+        bench = prepare(Path(folder), QUICK if quick else FULL, snakemake)
+        ways = {OURS: partial(run_ours, bench)} | {name: partial(run_peer, bench, name) for name in only}
+        seconds = in_turns(ways, n_rounds)
+        return {
+            "study": {
+                "cells": len(cells(bench.study)),
+                "exposures": n_kept(bench),
+                "epochs": bench.study.recipe.n_epochs,
+            },
+            "seconds": seconds,
+            "differences": {name: difference(bench, bench.results[name]) for name in only},
+            "ours": {name: statistics.median(run[name] for run in bench.our_runs) for name in bench.our_runs[0]},
+            "help_s": statistics.median(command_seconds("--help") for _ in range(STATUS_RUNS)),
+            "status_s": statistics.median(
+                command_seconds("status", str(bench.results[OURS])) for _ in range(STATUS_RUNS)
+            ),
+        }
+
+
+def bars(found: Mapping[str, Any]) -> list[Bar]:
+    """Figures that have something to reach."""
+    ours = found["ours"]
+    return [
+        *(
+            Bar(name=f"matrix against {name}", value=median_ratio(found["seconds"], name, OURS), needed=NEEDED[name])
+            for name in found["differences"]
+        ),
+        Bar(name="first cell starts after", value=ours["first_cell_s"], needed=12, unit="s", at_least=False),
+        Bar(name="workers busy, first cell to last", value=ours["busy_percent"], needed=90, unit="%"),
+        Bar(name="`fly64dask status`", value=found["status_s"], needed=1, unit="s", at_least=False),
+        Bar(name="`fly64dask --help`", value=found["help_s"], needed=0.5, unit="s", at_least=False),
+    ]
+
+
+def report(found: Mapping[str, Any]) -> str:
+    """The ways as a table in Markdown, and where our time goes."""
+    lines = [
+        "",
+        "{cells} cells, {exposures} exposures in all, {epochs} epochs".format(**found["study"]),
+        "",
+        "| way | seconds, median | of each round | ratio | difference from ours |",
+        "|---|---|---|---|---|",
+    ]
+    for name, seconds in found["seconds"].items():
+        ratio = median_ratio(found["seconds"], name, OURS)
+        differs = f"{found['differences'][name]:.1e}" if name in found["differences"] else ""
+        rounds = ", ".join(f"{one:.1f}" for one in seconds)
+        lines.append(f"| {name} | {statistics.median(seconds):.1f} | {rounds} | {ratio:.2f} | {differs} |")
+    ours = ", ".join(f"{name} {value:.3g}" for name, value in found["ours"].items())
+    return "\n".join([*lines, "", f"ours: {ours}", ""])
+
+
+def prepare(folder: Path, changes: Mapping[str, object], snakemake: Path | None) -> Bench:
+    """Make the study, its exposures, and the same for the others."""
+    text = (ROOT / "data" / "demo.toml").read_text()
+    for key, value in changes.items():
+        text, n_found = re.subn(rf"^{key} = .*", f"{key} = {value}", text, flags=re.MULTILINE)
+        assert n_found == 1, key
+    (folder / "study.toml").write_text(text)
+    bench = Bench(study=load_study(folder / "study.toml"), folder=folder, peers_snakemake=snakemake)
+    layout, study = bench.template, bench.study
+    prepare_scan(study, layout)
+    for dose, split in {(cell.dose, cell.split) for cell in cells(study)}:
+        expose_split(study, dose, split, layout)
+    for view, split in {(cell.view, cell.split) for cell in cells(study)}:
+        select_view(study, view, split, layout)
+    bench.peer_cells.mkdir()
+    for cell in cells(study):
+        write_peer_cell(bench, cell)
+    return bench
+
+
+def write_peer_cell(bench: Bench, cell: Cell) -> None:
+    """Write what a cell's reconstruction needs as an NPZ."""
+    inputs = CellInputs(bench.template, cell)
+    inputs.open()
+    exposures = inputs.read()
+    shape, origin = object_frame(exposures.positions_px, bench.study.source.probe_shape_px)  # type: ignore[union-attr]
+    np.savez_compressed(
+        bench.peer_cells / npz_name(cell),
+        counts=exposures.counts,
+        positions_px=exposures.positions_px - np.add(origin, np.floor_divide(shape, 2)),
+        probe=exposures.probe_guess,
+        object_shape_px=shape,
+        n_epochs=bench.study.recipe.n_epochs,
+        batch_size=bench.study.recipe.batch_size,
+        seed=bench.study.seeds.grouping,
+    )
+
+
+def npz_name(cell: Cell) -> str:
+    """File name of a cell."""
+    return f"{cell.name.replace('/', '-')}.npz"
+
+
+def n_kept(bench: Bench) -> int:
+    """Exposures of all cells together."""
+    total = 0
+    for path in bench.peer_cells.iterdir():
+        with np.load(path) as cell:
+            total += len(cell["positions_px"])
+    return total
+
+
+def snakemake_program(cache: Path) -> Path:
+    """Make the environment of Snakemake if there is none, and name its program."""
+    program = cache / "snakemake" / "bin" / "snakemake"
+    if not program.exists():
+        cache.mkdir(exist_ok=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(cache / "snakemake")], check=True)
+        install = [str(program.with_name("python")), "-m", "pip", "install", "--quiet", SNAKEMAKE]
+        subprocess.run(install, check=True)
+    return program
+
+
+def run_peer(bench: Bench, name: str) -> float:
+    """Let one of the other ways reconstruct all cells; seconds of its process."""
+    out = bench.folder / name.replace(" ", "-")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    bench.results[name] = out
+    programs = {"one process per cell": "one_by_one.py", "plain loop": "plain_loop.py", "naive dask": "naive_dask.py"}
+    if name in programs:
+        command = [sys.executable, str(PEERS / programs[name]), str(bench.peer_cells), str(out)]
+    else:
+        assert bench.peers_snakemake is not None
+        command = [str(bench.peers_snakemake), "-j2", "--snakefile", str(PEERS / "Snakefile"), "--quiet", "all"]
+        command += ["--directory", str(out), "--nolock", "--config", f"cells={bench.peer_cells}", f"out={out}"]
+        command += [f"python={sys.executable}", f"program={PEERS / 'reconstruct_cell.py'}"]
+    return run_process(command, bench.folder / "peer.log")
+
+
+def run_ours(bench: Bench) -> float:
+    """Run the study as a user does; seconds of its process."""
+    layout = RunLayout(bench.folder / "run")
+    shutil.rmtree(layout.root, ignore_errors=True)
+    shutil.copytree(bench.template.root, layout.root)
+    bench.results[OURS] = layout.root
+    began = datetime.now(UTC)
+    command = [sys.executable, "-m", "fly64dask", "run", str(bench.study_file), "--out", str(layout.root)]
+    seconds = run_process(command, bench.folder / "ours.log")
+    bench.our_runs.append(shares(layout, bench.study, began, seconds))
+    return seconds
+
+
+def run_process(command: list[str], log: Path) -> float:
+    """Wall time of a process; ends the benchmark if it fails."""
+    started = time.perf_counter()
+    with log.open("wb") as stream:
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{log.read_text()[-4000:]}")
+    return seconds
+
+
+def command_seconds(*arguments: str) -> float:
+    """Wall time of a fly64dask command that prints."""
+    command = [sys.executable, "-m", "fly64dask", *arguments]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def shares(layout: RunLayout, study: Study, began: datetime, seconds: float) -> dict[str, float]:
+    """What a run of ours did with its time, by the records of its cells."""
+    records = [our_record(layout, cell) for cell in cells(study)]
+    starts = [datetime.fromisoformat(record.started_at) for record in records]
+    ends = [datetime.fromisoformat(record.finished_at) for record in records]
+    phase = (max(ends) - min(starts)).total_seconds()
+    # As many workers as cores, see cluster.connect.
+    n_workers = min(len(os.sched_getaffinity(0)), len(records))
+    busy = sum(record.seconds for record in records)
+    return {
+        "first_cell_s": (min(starts) - began).total_seconds(),
+        "cells_s": phase,
+        "end_s": seconds - (max(ends) - began).total_seconds(),
+        "busy_percent": 100 * busy / (n_workers * phase),
+        "busy_whole_run_percent": 100 * busy / (n_workers * seconds),
+    }
+
+
+def our_record(layout: RunLayout, cell: Cell) -> CellRecord:
+    """A cell's record, which says that it was done, and by the faster steps."""
+    record = read_record(layout, cell)
+    if record is None or record.state != "completed" or record.acceleration != ACCELERATED:
+        raise SystemExit(f"{cell.name}: nothing to compare: {record and (record.error or record.acceleration)}")
+    return record
+
+
+def difference(bench: Bench, out: Path) -> float:
+    """Largest difference of a way's objects, probes and losses from ours; ends the benchmark if it is large."""
+    largest, layout = 0.0, RunLayout(bench.results[OURS])
+    for cell in cells(bench.study):
+        _, sha256 = read_attributes(layout.reconstruction_group(cell), ReconstructionAttributes)
+        ours = {
+            name: read_array(layout.reconstruction_group(cell), name, sha256=sha256[name])
+            for name in ("object_recon", "probe_recon", "loss")
+        }
+        with np.load(out / npz_name(cell)) as theirs:
+            found = max(
+                apart(ours["object_recon"], theirs["object"], 1.0),
+                apart(ours["probe_recon"], theirs["probe"], float(np.abs(ours["probe_recon"]).max())),
+                apart(ours["loss"], theirs["loss"], float(ours["loss"].min())),
+            )
+        if not found <= TOLERANCE:
+            raise SystemExit(f"{cell.name}: {out.name} differs by {found:.1e}, allowed are {TOLERANCE:g}")
+        largest = max(largest, found)
+    return largest
+
+
+def apart(ours: NDArray[Any], theirs: NDArray[Any], scale: float) -> float:
+    """Largest difference of two arrays, in units of a scale; infinite if they do not fit."""
+    return float(np.abs(ours - theirs).max()) / scale if ours.shape == theirs.shape else float("inf")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""What benchmarks share: this machine in words, ways measured in turns, bars met or missed, a table of them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD
+from fly64dask.provenance import software_versions
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One figure and what it should be: at least so much, or at most."""
+
+    name: str
+    value: float
+    needed: float
+    unit: str = "x"
+    at_least: bool = True
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the figure is on the right side."""
+        return self.value >= self.needed if self.at_least else self.value <= self.needed
+
+
+def in_turns(ways: Mapping[str, Callable[[], float]], n_rounds: int) -> dict[str, list[float]]:
+    """Measure several ways in turns, so that a machine's slow minutes fall on all of them.
+
+    Parameters
+    ----------
+    ways : mapping of str to callable
+        Each does its work and returns what it took, in seconds.
+    n_rounds : int
+        Every other round goes through them backwards.
+
+    Returns
+    -------
+    dict of str to list of float
+        Seconds of each round.
+    """
+    found: dict[str, list[float]] = {name: [] for name in ways}
+    for round_ in range(n_rounds):
+        for name in list(ways)[:: -1 if round_ % 2 else 1]:
+            found[name].append(ways[name]())
+            print(f"round {round_ + 1} of {n_rounds}: {name} {found[name][-1]:.3g} s", file=sys.stderr, flush=True)
+    return found
+
+
+def median_ratio(seconds: Mapping[str, Sequence[float]], slow: str, fast: str) -> float:
+    """How many times as long one way takes as another: the median of the rounds' ratios."""
+    return statistics.median(a / b for a, b in zip(seconds[slow], seconds[fast], strict=True))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Wall time of a call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def as_worker() -> None:
+    """Start anew with the environment of a worker, which glibc reads when a process begins."""
+    wanted = SINGLE_THREAD | KEEP_MEMORY
+    if any(os.environ.get(name) != value for name, value in wanted.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
+
+
+def machine() -> dict[str, Any]:
+    """Describe where figures come from, and how busy it was."""
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "gpus": gpus(),
+        "system": platform.platform(terse=True),
+        "load_average": round(os.getloadavg()[0], 2),
+        "versions": software_versions(),
+    }
+
+
+def machine_line(facts: Mapping[str, Any]) -> str:
+    """The same in one line."""
+    versions = ", ".join(f"{name} {facts['versions'][name]}" for name in ("ptychi", "torch", "zarr", "dask"))
+    return (
+        f"{facts['processor']}, {facts['cores']} cores, {facts['memory_bytes'] / 2**30:.0f} GiB, "
+        f"{', '.join(facts['gpus']) or 'no GPU'}; {versions}; load average {facts['load_average']} at the start"
+    )
+
+
+def processor() -> str:
+    """Name of this machine's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def gpus() -> list[str]:
+    """Names of this machine's GPUs."""
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listing.stdout.splitlines()
+
+
+def bars_table(bars: Sequence[Bar]) -> str:
+    """Draw bars as a table in Markdown."""
+    lines = ["| what | measured | bar | |", "|---|---|---|---|"]
+    for bar in bars:
+        sign, unit = (">=" if bar.at_least else "<="), f" {bar.unit}" if bar.unit != "x" else "x"
+        verdict = "met" if bar.is_met else "**missed**"
+        lines.append(f"| {bar.name} | {bar.value:.3g}{unit} | {sign} {bar.needed:g}{unit} | {verdict} |")
+    return "\n".join(lines)
+
+
+def bars_json(bars: Sequence[Bar]) -> list[dict[str, Any]]:
+    """Bars as JSON objects."""
+    return [asdict(bar) | {"is_met": bar.is_met} for bar in bars]
