@@ -54,6 +54,7 @@ class CellGraph:
     engine: str
     use_gpu: bool
     remedies: Mapping[Cell, Remedy]
+    lengths: Mapping[Cell, int]
     cell_tasks: dict[Cell, Delayed]
     manifest_rows: Delayed
 
@@ -66,6 +67,7 @@ def build_graph(
     use_gpu: bool,
     engine: str = LSQML,
     remedies: Mapping[Cell, Remedy] | None = None,
+    lengths: Mapping[Cell, int] | None = None,
 ) -> CellGraph:
     """Build the graph: expose and select once per dose, view and split, then cells, then a tree.
 
@@ -83,6 +85,9 @@ def build_graph(
         `module:function` of an `Engine`.
     remedies : mapping of Cell to Remedy, optional
         Of those cells that are tried again with one.
+    lengths : mapping of Cell to int, optional
+        How long each takes, in any unit: the longest go first, so that the last ones are short and no
+        worker waits long for the others at the end. What a cell waits for goes before it.
 
     Returns
     -------
@@ -96,16 +101,22 @@ def build_graph(
     part that is no word, hence `view_`: one bar for all that selects, as for all that reconstructs.
     """
     token = uuid.uuid4().hex[:6]
+    lengths = lengths or {}
     prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
     exposed: dict[tuple[Dose, Split, int], Delayed] = {}
     selected: dict[tuple[str, Split], Delayed] = {}
     respaced: dict[tuple[str, Split, float], Delayed] = {}
     cell_tasks: dict[Cell, Delayed] = {}
     remedies = remedies or {}
+    longest: dict[tuple[Dose, Split, int], int] = {}
+    for cell in wanted:
+        photons = cell.dose, cell.split, cell.repeat
+        longest[photons] = max(lengths.get(cell, 0), longest.get(photons, 0))
     for photons in photons_of(wanted):
         dose, split, repeat = photons
         key = f"expose-{photons_name(dose, repeat)}-{split}-{token}"
-        exposed[photons] = delayed(expose_task)(study, dose, split, repeat, run_id, prepared, dask_key_name=key)
+        with annotate(priority=longest[photons]):
+            exposed[photons] = delayed(expose_task)(study, dose, split, repeat, run_id, prepared, dask_key_name=key)
     for cell in wanted:
         split = cell.split
         if (cell.view, split) not in selected:
@@ -120,7 +131,8 @@ def build_graph(
             respaced[cell.view, split, threshold_px] = delayed(select_task)(
                 study, cell.view, split, run_id, prepared, threshold_px, dask_key_name=key
             )
-        with annotate(resources={"GPU": 1}) if use_gpu else contextlib.nullcontext():
+        gpu = {"resources": {"GPU": 1}} if use_gpu else {}
+        with annotate(priority=lengths.get(cell, 0), **gpu):
             cell_tasks[cell] = delayed(cell_task)(
                 study,
                 cell,
@@ -137,6 +149,7 @@ def build_graph(
         engine=engine,
         use_gpu=use_gpu,
         remedies=remedies,
+        lengths=lengths,
         cell_tasks=cell_tasks,
         manifest_rows=_reducer(study, run_id, cell_tasks, token),
     )
@@ -214,7 +227,13 @@ def run_graph(
         if innocent:
             log.warning("state=again cells=%d given up by Dask, though no worker died of them", len(innocent))
             again = build_graph(
-                study, innocent, graph.run_id, use_gpu=graph.use_gpu, engine=graph.engine, remedies=graph.remedies
+                study,
+                innocent,
+                graph.run_id,
+                use_gpu=graph.use_gpu,
+                engine=graph.engine,
+                remedies=graph.remedies,
+                lengths=graph.lengths,
             )
             given_up, _ = _run_once(client, again, study, outcomes, notify, supply)
         # The tree waited in vain for what was given up.

@@ -125,6 +125,11 @@ def run_cell(
     return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - began, committed=False)
 
 
+def engine_modules(engine: str) -> tuple[str, ...]:
+    """Name what the processes of an engine, `module:function`, need loaded."""
+    return engine.partition(":")[0], Attempt.__module__
+
+
 def commit_lost(
     study: Study,
     cell: Cell,
@@ -286,7 +291,7 @@ class _Running:
             limits=self.study.limits,
             on_report=report,
             stopped=lambda: is_stopped(self.run_id) or self.abandoned(),
-            preload=(self.engine.partition(":")[0], Attempt.__module__),
+            preload=engine_modules(self.engine),
         )
         if result is None and self.abandoned():
             raise AbandonedError(

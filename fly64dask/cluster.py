@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ from distributed.security import Security
 
 from fly64dask.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security
 from fly64dask.errors import ResourceError
+from fly64dask.isolation import prepare_children
+from fly64dask.packing import gpu_of_worker, n_local_workers
 from fly64dask.provenance import software_versions
 
 DASHBOARD_PORT = 8787
@@ -57,21 +59,25 @@ SCHEDULER_SETTINGS = {
 
 
 class LocalWorker(WorkerPlugin):
-    """Prepare a local worker: one GPU if there are any, and no part in the terminal's Ctrl-C.
+    """Prepare a local worker: its GPU if there are any, its engine, and no part in the terminal's Ctrl-C.
 
     A terminal sends Ctrl-C to workers as well; they are ended by the process that started them.
     """
 
     name = "fly64dask-local-worker"
 
-    def __init__(self, gpus: tuple[str, ...]) -> None:
+    def __init__(self, gpus: tuple[str, ...], preload: tuple[str, ...]) -> None:
         self.gpus = gpus
+        self.preload = preload
 
     def setup(self, worker: Any) -> None:
-        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, before anything imports torch."""
+        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, then start what imports torch."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self.gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = self.gpus[int(worker.name) % len(self.gpus)]
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_worker(int(worker.name), self.gpus)
+        if self.preload:
+            # It takes seconds, during which the run's first cells wait for their exposures anyway.
+            prepare_children(self.preload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,7 @@ class Placement:
 
     where: str = "local"
     n_workers: int | None = None
+    slots_per_gpu: int = 1
     access: Access = LOOPBACK_ONLY
 
     @property
@@ -90,7 +97,14 @@ class Placement:
 
 @contextmanager
 def connect(
-    where: str, *, device: str, n_workers: int | None, n_cells: int, access: Access = LOOPBACK_ONLY
+    where: str,
+    *,
+    device: str,
+    n_workers: int | None,
+    n_cells: int,
+    access: Access = LOOPBACK_ONLY,
+    slots_per_gpu: int = 1,
+    preload: tuple[str, ...] = (),
 ) -> Iterator[Client]:
     """Start or join a cluster for as long as the block lasts.
 
@@ -101,11 +115,15 @@ def connect(
     device : "auto", "cpu" or "cuda"
         A local cluster offers GPUs unless this is cpu.
     n_workers : int or None
-        Local worker processes; None takes one for each GPU, or each core. Never more than cells.
+        Local worker processes; None takes one for each slot of a GPU, or each core. Never more than cells.
     n_cells : int
         Cells to run.
     access : Access
         Where a local cluster listens, and the certificates of its links or of the link to a scheduler.
+    slots_per_gpu : int
+        Local workers that share a GPU.
+    preload : tuple of str
+        Modules that the engines' processes need: local workers begin to load them at once.
 
     Yields
     ------
@@ -130,7 +148,7 @@ def connect(
     gpus = () if device == "cpu" else visible_gpus()
     raise_descriptor_limit()
     security = cluster_security(access)
-    size = max(1, min(n_workers or len(gpus) or CPU_COUNT, max(1, n_cells)))
+    size = n_local_workers(n_workers, gpus=gpus, slots_per_gpu=slots_per_gpu, n_cores=CPU_COUNT, n_cells=n_cells)
     settings = {
         **SCHEDULER_SETTINGS,
         "distributed.nanny.pre-spawn-environ": {
@@ -153,7 +171,7 @@ def connect(
             worker_dashboard_address=DASHBOARD_LOCAL,
             resources={"GPU": 1} if gpus else None,
             # Not registered with the scheduler, which would give it to workers of other machines too.
-            plugins=(LocalWorker(gpus),),
+            plugins=(LocalWorker(gpus, preload),),
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
@@ -253,19 +271,27 @@ def visible_gpus() -> tuple[str, ...]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
-    if shutil.which("nvidia-smi") is None:
-        return ()
-    try:
-        listing = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return tuple(listing.stdout.split())
+    return tuple(_ask_driver("index"))
+
+
+def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
+    """Memory of GPUs.
+
+    Parameters
+    ----------
+    gpus : sequence of str
+        From `visible_gpus`: indices or UUIDs.
+
+    Returns
+    -------
+    dict of str to int
+        Bytes by the given name, of those that the driver lists: not of parts of a device.
+    """
+    found: dict[str, int] = {}
+    for line in _ask_driver("index,uuid,memory.total", "nounits"):
+        index, uuid, mebibytes = (word.strip() for word in line.split(","))
+        found |= {gpu: int(mebibytes) * 2**20 for gpu in gpus if gpu == index or uuid.startswith(gpu)}
+    return found
 
 
 def free_dashboard_port() -> int:
@@ -276,6 +302,23 @@ def free_dashboard_port() -> int:
         except OSError:
             return 0
     return DASHBOARD_PORT
+
+
+def _ask_driver(fields: str, *options: str) -> list[str]:
+    """Lines that NVIDIA's tool gives of each GPU; none where there is no such thing."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", f"--query-gpu={fields}", f"--format={','.join(['csv', 'noheader', *options])}"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listing.stdout.splitlines()
 
 
 @contextmanager

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
 from fly64dask.batch import Notify, answered, build_graph, run_graph
-from fly64dask.cell import LSQML
-from fly64dask.cluster import Placement, check_workers, connect
+from fly64dask.cell import LSQML, engine_modules
+from fly64dask.cluster import Placement, check_workers, connect, gpu_memory_bytes, visible_gpus
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.monitor import monitored
-from fly64dask.outcome import CellOutcome
-from fly64dask.plan import plan_cells
+from fly64dask.occupancy import Timekeeper
+from fly64dask.outcome import CellEvent, CellOutcome
+from fly64dask.packing import refuse_crowded
+from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.publish import remove_leftover_files
 from fly64dask.remedy import Remedy
 from fly64dask.runs import read_rows, write_dashboard, write_manifest, write_run_study
@@ -33,6 +35,7 @@ from fly64dask.supply import Supply, attendance
 if TYPE_CHECKING:
     from distributed import Client
 
+    from fly64dask.inputs import ScanInputs
     from fly64dask.manifest import Manifest
 
 
@@ -114,10 +117,16 @@ def run_study(
     wanted = tuple(cell for cell in cells(study) if cell not in left_out)
     if not wanted:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
-    read_inputs(study)
+    inputs = read_inputs(study)
+    timekeeper = Timekeeper()
+
+    def timed(event: CellEvent) -> None:
+        timekeeper.take(event)
+        notify(event)
+
     with (
         _held(layout),
-        _placed(placement, study, layout, wanted, say) as (client, supply),
+        _placed(placement, study, layout, inputs, wanted, say, engine) as (client, supply),
     ):
         say(f"dashboard: {client.dashboard_link}")
         run_id = new_run_id(layout)
@@ -130,12 +139,15 @@ def run_study(
         write_run_study(layout, study)
         with (
             joinable(client, placement.access, layout.tls_directory) as command,
-            monitored(client, study, layout, wanted, notify, say) as watched,
+            monitored(client, study, layout, wanted, timed, say) as watched,
         ):
             if command is not None:
                 say(f"a worker joins with: {command}")
             placed = _on_device(study, use_gpu)
-            graph = build_graph(placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies)
+            lengths = expected_lengths(study, inputs, wanted)
+            graph = build_graph(
+                placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies, lengths=lengths
+            )
             try:
                 outcomes, rows = run_graph(client, graph, study, layout, watched, supply=supply)
             except (KeyboardInterrupt, ResourceError):
@@ -143,12 +155,23 @@ def run_study(
                 write_manifest(study, layout, filters, left_out, rows, remedies=remedies)
                 raise
             manifest = write_manifest(study, layout, filters, left_out, rows, remedies=remedies)
+        if placement.where == "local":
+            n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
+            occupancy = timekeeper.occupancy(n_workers)
+            if occupancy is not None:
+                say(str(occupancy))
     return RunReport(manifest=manifest, wanted=wanted, outcomes=outcomes)
 
 
 @contextmanager
 def _placed(
-    placement: Placement, study: Study, layout: RunLayout, wanted: Sequence[Cell], say: Callable[[str], None]
+    placement: Placement,
+    study: Study,
+    layout: RunLayout,
+    inputs: ScanInputs,
+    wanted: Sequence[Cell],
+    say: Callable[[str], None],
+    engine: str,
 ) -> Iterator[tuple[Client, Supply]]:
     """Give a client of the cluster, and who sees to it that there are workers."""
     device = study.recipe.device
@@ -156,13 +179,23 @@ def _placed(
         # Where nobody uses Slurm, nobody waits for its modules.
         from fly64dask.slurm_cluster import slurm_cluster
 
-        plan = plan_cells(study, read_inputs(study), wanted)
+        plan = plan_cells(study, inputs, wanted)
         with slurm_cluster(Path(placement.where), layout, device=device, plan=plan, say=say) as placed:
             yield placed
         return
+    gpus = visible_gpus() if placement.where == "local" and device != "cpu" else ()
+    if gpus:
+        memory_bytes = gpu_memory_bytes(gpus)
+        refuse_crowded(plan_cells(study, inputs, wanted), memory_bytes, slots_per_gpu=placement.slots_per_gpu)
     with (
         connect(
-            placement.where, device=device, n_workers=placement.n_workers, n_cells=len(wanted), access=placement.access
+            placement.where,
+            device=device,
+            n_workers=placement.n_workers,
+            n_cells=len(wanted),
+            access=placement.access,
+            slots_per_gpu=placement.slots_per_gpu,
+            preload=engine_modules(engine),
         ) as client,
         attendance(client, placement.patience_s) as supply,
     ):

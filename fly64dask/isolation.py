@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +99,18 @@ def call_in_child(
             process.join()
         process.close()
         ours.close()
+
+
+def prepare_children(preload: Sequence[str]) -> None:
+    """Start this process's fork server, which loads modules while this process goes on.
+
+    Parameters
+    ----------
+    preload : sequence of str
+        As for `call_in_child`. What is in the environment now, its children will find.
+    """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
+    forkserver.ensure_running()
 
 
 def _over_limit(pid: int | None, seconds: float, limits: Limits) -> Failure | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING
 from fly64dask.errors import NotSelectableError
 from fly64dask.inputs import dose_in_photons
 from fly64dask.reconstruction import MIN_SPAN_PX, object_frame, refuses_degenerate
-from fly64dask.scan import split_indices
-from fly64dask.selection import select
+from fly64dask.scan import bounding_box_area_px2, split_indices
+from fly64dask.selection import disc_area_px2, select
 from fly64dask.stages import describe_view
-from fly64dask.study import Cell, Dose, Frozen, Split, Study
+from fly64dask.study import Cell, Dose, Frozen, SpacingView, Split, Study
 
 if TYPE_CHECKING:
     from fly64dask.attributes import ViewAttributes
@@ -88,6 +89,35 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
         )
         for cell in wanted
     )
+
+
+def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> dict[Cell, int]:
+    """Say which cells take long, before anything is selected.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    inputs : ScanInputs
+        Positions.
+    wanted : sequence of Cell
+        Cells to compare.
+
+    Returns
+    -------
+    dict of Cell to int
+        Exposures that each is expected to keep: an epoch takes as long as it has exposures, and cells
+        of a study have one detector and one recipe. For a spacing view that is as many discs of its
+        spacing as have the area of the scan's bounding box, which greedy selection stays below.
+    """
+    found: dict[tuple[str, Split], int] = {}
+    for split in {cell.split for cell in wanted}:
+        positions = inputs.positions_px[split_indices(inputs.positions_px, study.split, split)]
+        area_px2 = bounding_box_area_px2(positions)
+        for view in study.views:
+            discs = area_px2 / disc_area_px2(view.spacing_threshold_px) if isinstance(view, SpacingView) else math.inf
+            found[view.name, split] = int(min(len(positions), discs))
+    return {cell: found[cell.view, cell.split] for cell in wanted}
 
 
 def predicted_memory_bytes(

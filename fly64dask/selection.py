@@ -123,6 +123,11 @@ def _within(
     return np.hypot(offsets[..., 0], offsets[..., 1]) < threshold_px
 
 
+def disc_area_px2(threshold_px: float) -> float:
+    """Area that one of many positions a threshold apart has to itself, a disc of that diameter, px^2."""
+    return math.pi * (threshold_px / 2) ** 2
+
+
 def acceptance_needed(n_exposures: int, area_px2: float, threshold_px: float) -> tuple[float, float]:
     """Fraction of a split that a spacing view must keep.
 
@@ -146,8 +151,7 @@ def acceptance_needed(n_exposures: int, area_px2: float, threshold_px: float) ->
     -----
     Source: the fly64 study design.
     """
-    disc_px2 = math.pi * (threshold_px / 2) ** 2
-    bound = min(MAX_ACCEPTANCE_BOUND, area_px2 / (n_exposures * disc_px2))
+    bound = min(MAX_ACCEPTANCE_BOUND, area_px2 / (n_exposures * disc_area_px2(threshold_px)))
     return bound, max(MIN_ACCEPTANCE, BOUND_FRACTION * bound)
 
 

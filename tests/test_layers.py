@@ -56,6 +56,8 @@ record
 inputs
 stages
 plan =
+packing =
+occupancy
 isolation
 stopping
 live

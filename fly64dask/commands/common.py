@@ -84,7 +84,14 @@ cluster_options = options(
         "--workers",
         "n_workers",
         type=click.IntRange(min=1),
-        help="Local worker processes [default: one a GPU, or a core].",
+        help="Local worker processes [default: one a slot of a GPU, or a core].",
+    ),
+    click.option(
+        "--slots-per-gpu",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Local workers that share one GPU.",
     ),
     click.option(
         "--cluster",
@@ -116,12 +123,12 @@ cluster_options = options(
 )
 
 
-def placement(*, where: str, n_workers: int | None, **access: Any) -> Placement:
+def placement(*, where: str, n_workers: int | None, slots_per_gpu: int, **access: Any) -> Placement:
     """Turn `cluster_options` into where cells are computed."""
     from fly64dask.access import Access
     from fly64dask.cluster import Placement
 
-    return Placement(where=where, n_workers=n_workers, access=Access(**access))
+    return Placement(where=where, n_workers=n_workers, slots_per_gpu=slots_per_gpu, access=Access(**access))
 
 
 def on_device(study: Study, device: str | None) -> Study:

@@ -1,0 +1,75 @@
+"""Starts and ends of cells -> how busy the workers of a run were."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from fly64dask.outcome import CellEvent, CellOutcome, CellStarted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occupancy:
+    """What a run's workers did: seconds of cells, of the time between the first and the last, of the whole run."""
+
+    n_workers: int
+    cells_s: float
+    between_s: float
+    whole_s: float
+
+    @property
+    def share(self) -> float:
+        """Part of the workers' time, from the first cell's start to the last one's end, that cells took."""
+        return self.cells_s / (self.n_workers * self.between_s)
+
+    @property
+    def share_of_whole(self) -> float:
+        """Part of the workers' time, start and end of the cluster included, that cells took."""
+        return self.cells_s / (self.n_workers * self.whole_s)
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.n_workers} workers, {100 * self.share:.0f} % busy from the first cell to the last "
+            f"({self.between_s:.1f} s), {100 * self.share_of_whole:.0f} % of the whole run ({self.whole_s:.1f} s)"
+        )
+
+
+class Timekeeper:
+    """Notes when cells start and end; told of events by any thread, asked at the end."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._starts: list[float] = []
+        self._ends: list[float] = []
+        self._cells_s: list[float] = []
+
+    def take(self, event: CellEvent) -> None:
+        """Note an event; cells that were done before count for nothing."""
+        if isinstance(event, CellStarted):
+            self._starts.append(time.monotonic())
+        elif isinstance(event, CellOutcome) and not event.was_done:
+            self._ends.append(time.monotonic())
+            self._cells_s.append(event.seconds)
+
+    def occupancy(self, n_workers: int) -> Occupancy | None:
+        """Sum up.
+
+        Parameters
+        ----------
+        n_workers : int
+            Workers of one thread, there from the start to the end.
+
+        Returns
+        -------
+        Occupancy or None
+            None if no cell ran.
+        """
+        if not self._starts or not self._ends or max(self._ends) <= min(self._starts):
+            return None
+        return Occupancy(
+            n_workers=n_workers,
+            cells_s=sum(self._cells_s),
+            between_s=max(self._ends) - min(self._starts),
+            whole_s=time.monotonic() - self._began,
+        )

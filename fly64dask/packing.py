@@ -1,0 +1,111 @@
+"""GPUs, slots and predicted memory -> how many workers, the device of each, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from fly64dask.errors import ResourceError
+
+if TYPE_CHECKING:
+    from fly64dask.plan import PlannedCell
+
+# What torch takes of a device for a process before its first array: CUDA's context and kernels. A guess: published
+# figures lie between 0.3 and 0.6 GB, nothing was measured here.
+CONTEXT_BYTES = 600_000_000
+
+
+def n_local_workers(asked: int | None, *, gpus: Sequence[str], slots_per_gpu: int, n_cores: int, n_cells: int) -> int:
+    """Count the worker processes of a local cluster.
+
+    Parameters
+    ----------
+    asked : int or None
+        What the user wants; None takes one for each slot of a GPU, or for each core where there is none.
+    gpus : sequence of str
+        Devices to use; empty on the CPU.
+    slots_per_gpu : int
+        Workers that share one device.
+    n_cores : int
+        Cores of this machine.
+    n_cells : int
+        Cells to run: never more workers than that.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    return max(1, min(asked or len(gpus) * slots_per_gpu or n_cores, n_cells))
+
+
+def gpu_of_worker(number: int, gpus: Sequence[str]) -> str:
+    """Choose the device of a worker: in turns, so that no device has two more than another.
+
+    Parameters
+    ----------
+    number : int
+        Of the worker, from 0.
+    gpus : sequence of str
+        Names as `CUDA_VISIBLE_DEVICES` has them; not empty.
+
+    Returns
+    -------
+    str
+    """
+    return gpus[number % len(gpus)]
+
+
+def most_slots(needed_bytes: int, device_bytes: int) -> int:
+    """Count the cells that fit on a device side by side.
+
+    Parameters
+    ----------
+    needed_bytes : int
+        Predicted memory of the largest cell, without CUDA's context.
+    device_bytes : int
+        Of the device.
+
+    Returns
+    -------
+    int
+        0 if not even one does.
+    """
+    return device_bytes // (needed_bytes + CONTEXT_BYTES)
+
+
+def refuse_crowded(plan: Sequence[PlannedCell], memory_bytes: Mapping[str, int], *, slots_per_gpu: int) -> None:
+    """Refuse slots that a cell does not fit in, before anything runs.
+
+    Parameters
+    ----------
+    plan : sequence of PlannedCell
+        Cells to run.
+    memory_bytes : mapping of str to int
+        Memory of each device whose size is known.
+    slots_per_gpu : int
+        Workers that share one device.
+
+    Raises
+    ------
+    ResourceError
+        If the largest cell needs more than an equal share of the smallest device, with the number of slots that fit.
+
+    Notes
+    -----
+    Every slot may get every cell, so with this check no sum of cells exceeds a device.
+    """
+    needy = max(plan, key=lambda cell: cell.predicted_memory_bytes or 0, default=None)
+    if not memory_bytes or needy is None or needy.predicted_memory_bytes is None:
+        return
+    device, size = min(memory_bytes.items(), key=lambda one: one[1])
+    fitting = most_slots(needy.predicted_memory_bytes, size)
+    if slots_per_gpu <= fitting:
+        return
+    needed = needy.predicted_memory_bytes + CONTEXT_BYTES
+    remedy = f"use `--slots-per-gpu {fitting}`" if fitting else "lower the recipe's batch_size, or give --device cpu"
+    raise ResourceError(
+        f"gpu: cell {needy.cell.name} with {needy.n_kept} exposures needs about {needed / 1e9:.1f} GB, "
+        f"a slot of GPU {device} has {size / slots_per_gpu / 1e9:.1f} GB ({size / 1e9:.1f} GB for {slots_per_gpu})",
+        remedy=remedy,
+    )

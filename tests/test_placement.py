@@ -1,0 +1,126 @@
+"""Where cells go: how many workers, which GPU each has, what does not fit on one, which cell goes first."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_study
+
+from fly64dask.batch import build_graph
+from fly64dask.errors import ResourceError
+from fly64dask.inputs import read_inputs
+from fly64dask.layout import RunLayout
+from fly64dask.occupancy import Timekeeper
+from fly64dask.outcome import CellOutcome, CellStarted
+from fly64dask.packing import CONTEXT_BYTES, gpu_of_worker, most_slots, n_local_workers, refuse_crowded
+from fly64dask.plan import expected_lengths, plan_cells
+from fly64dask.stopping import new_run_id
+from fly64dask.study import Cell, cells
+
+STUDY = tiny_study()
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "slots", "n_cells", "expected"),
+    [
+        (None, (), 1, 18, 16),  # a core each
+        (None, (), 4, 18, 16),  # slots are of GPUs
+        (None, ("0", "1"), 1, 18, 2),
+        (None, ("0", "1"), 4, 18, 8),
+        (3, ("0", "1"), 4, 18, 3),
+        (None, ("0", "1"), 4, 5, 5),
+        (None, (), 1, 0, 1),
+    ],
+)
+def test_n_local_workers_counts_slots_or_cores_and_never_more_than_cells(asked, gpus, slots, n_cells, expected):
+    assert n_local_workers(asked, gpus=gpus, slots_per_gpu=slots, n_cores=16, n_cells=n_cells) == expected
+
+
+@given(st.integers(1, 8), st.integers(1, 8))
+def test_gpu_of_worker_gives_each_gpu_as_many_workers_as_it_has_slots(n_gpus, slots):
+    gpus = [f"GPU-{number}" for number in range(n_gpus)]
+    assert Counter(gpu_of_worker(number, gpus) for number in range(n_gpus * slots)) == dict.fromkeys(gpus, slots)
+
+
+@given(st.integers(0, 10**11), st.integers(10**9, 10**12))
+def test_most_slots_fill_a_device_without_exceeding_it(needed, device):
+    slots = most_slots(needed, device)
+    assert slots * (needed + CONTEXT_BYTES) <= device < (slots + 1) * (needed + CONTEXT_BYTES)
+
+
+def test_refuse_crowded_takes_slots_that_fit_the_smallest_gpu():
+    plan = plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
+    needed = max(cell.predicted_memory_bytes or 0 for cell in plan) + CONTEXT_BYTES
+    refuse_crowded(plan, {"0": 9 * needed, "1": 3 * needed}, slots_per_gpu=3)
+
+
+def test_refuse_crowded_names_cell_sizes_and_the_slots_that_fit():
+    plan = plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
+    needed = max(cell.predicted_memory_bytes or 0 for cell in plan) + CONTEXT_BYTES
+    with pytest.raises(ResourceError, match=r"/all/\w+ with \d+ exposures.*GPU 1 has.*--slots-per-gpu 3"):
+        refuse_crowded(plan, {"0": 9 * needed, "1": 3 * needed}, slots_per_gpu=4)
+
+
+def test_refuse_crowded_says_that_nothing_fits():
+    plan = plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
+    with pytest.raises(ResourceError, match="lower the recipe's batch_size"):
+        refuse_crowded(plan, {"0": CONTEXT_BYTES}, slots_per_gpu=1)
+
+
+def test_expected_lengths_order_views_as_selection_does():
+    inputs = read_inputs(STUDY)
+    some = [cell for cell in cells(STUDY) if cell.split == "train" and cell.dose == 1e4]
+    kept = {planned.cell: planned.n_kept for planned in plan_cells(STUDY, inputs, some)}
+    lengths = expected_lengths(STUDY, inputs, some)
+    assert sorted(some, key=lambda cell: lengths[cell]) == sorted(some, key=lambda cell: kept[cell])
+
+
+def test_expected_lengths_of_a_baseline_are_its_exposures():
+    inputs = read_inputs(STUDY)
+    lengths = expected_lengths(STUDY, inputs, cells(STUDY))
+    y = inputs.positions_px[:, 0]
+    below = int(np.sum(y < y.min() + 0.5 * (y.max() - y.min())))
+    assert lengths[Cell(dose=1e4, view="all", split="train")] == below
+
+
+def test_build_graph_puts_long_cells_first_and_what_they_wait_for_before_short_ones(tmp_path):
+    wanted = cells(STUDY)
+    lengths = {cell: {"all": 30, "few": 5, "one": 1}[cell.view] for cell in wanted}
+    graph = build_graph(STUDY, wanted, new_run_id(RunLayout(tmp_path)), use_gpu=False, lengths=lengths)
+    found = set()
+    for layer in graph.manifest_rows.__dask_graph__().layers.values():
+        priority = (layer.annotations or {}).get("priority")
+        for key in layer:
+            kind = "-".join(
+                part for part in str(key).split("-") if part in ("expose", "reconstruct", "all", "few", "one")
+            )
+            if kind:
+                found.add((kind, priority(key) if callable(priority) else priority))
+    assert found == {("expose", 30), ("reconstruct-all", 30), ("reconstruct-few", 5), ("reconstruct-one", 1)}
+
+
+def test_occupancy_counts_what_ran_and_nothing_that_was_done_before(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    timekeeper = Timekeeper()
+    first, second, third = cells(STUDY)[:3]
+    for at, event in [
+        (110, CellStarted(cell=first, worker="0", host="here")),
+        (110, CellStarted(cell=second, worker="1", host="here")),
+        (111, CellOutcome(cell=third, failure=None, seconds=500.0, was_done=True)),
+        (114, CellOutcome(cell=second, failure=None, seconds=4.0)),
+        (120, CellOutcome(cell=first, failure=None, seconds=10.0)),
+    ]:
+        now[0] = at
+        timekeeper.take(event)
+    now[0] = 128
+    found = timekeeper.occupancy(2)
+    assert (found.share, found.share_of_whole) == (14 / 20, 14 / 56)
+
+
+def test_occupancy_is_absent_when_no_cell_ran():
+    assert Timekeeper().occupancy(2) is None
