@@ -47,6 +47,7 @@ lsqml_speed
 lsqml
 respace =
 alignment =
+identifiability =
 metrics =
 record
 inputs

@@ -114,6 +114,9 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     if as_json:
         print_json({"study": study.name, "cells": rows_json(plan)})
         return
-    from fly64dask.terminal import make_console, plan_table
+    from fly64dask.terminal import make_console, plan_table, warning_lines
 
-    make_console().print(plan_table(plan))
+    console = make_console()
+    console.print(plan_table(plan))
+    for line in warning_lines(plan):
+        console.print(line, soft_wrap=True)
