@@ -48,6 +48,7 @@ lsqml
 respace =
 alignment =
 identifiability =
+pictures =
 metrics =
 record
 inputs
@@ -65,6 +66,11 @@ manifest =
 runs
 rerun =
 verify
+report_tables =
+report_cells
+report_page
+report_figures
+report
 board =
 supply
 batch
@@ -89,6 +95,7 @@ commands.common
 commands.data
 commands.doctor
 commands.inspect
+commands.report
 commands.run
 commands.rerun
 commands.slurm
@@ -122,12 +129,14 @@ OWNERS = {
         "commands.data",
         "commands.doctor",
         "commands.inspect",
+        "commands.report",
         "commands.run",
         "commands.rerun",
         "commands.slurm",
     },
     "rich": {"terminal", "rerun_table", "watch"},
-    "matplotlib": set(),
+    "matplotlib": {"pictures", "report_figures"},
+    "pyarrow": {"report_tables"},
 }
 # Names that reach a file, a clock, a process or hidden random state.
 IMPURE = {"os", "shutil", "subprocess", "socket", "time", "logging", "tempfile", "datetime", "uuid", "random"}
