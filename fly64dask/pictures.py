@@ -121,7 +121,7 @@ def _block_means(values: NDArray[Any], block: int) -> NDArray[Any]:
 
 
 @functools.cache
-def _colours(name: ColourMap, n_colours: int) -> tuple[tuple[float, float, float], ...]:
+def _colours(name: ColourMap, n_colours: int) -> tuple[tuple[float, ...], ...]:
     from matplotlib import colormaps
 
     return tuple(tuple(map(float, colour[:3])) for colour in colormaps[name](np.linspace(0, 1, n_colours)))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fly64dask.identifiability import (
+    GOOD_COVERED_TWICE,
+    GOOD_LIT_PER_UNKNOWN,
+    MIN_COVERED_TWICE,
+    MIN_LIT_PER_UNKNOWN,
+)
 from fly64dask.live import read_live
 from fly64dask.lock import holder_of
 from fly64dask.manifest import ManifestRow, count_states
@@ -15,9 +21,10 @@ from fly64dask.publish import publish_text
 from fly64dask.remedy import MENDS
 from fly64dask.report_cells import CellReader, CellView
 from fly64dask.report_page import PictureStore, curve_points, render_page
-from fly64dask.report_tables import flat_row, mapped_numbers, quantity_of
+from fly64dask.report_tables import MAPPED_RECORDS, flat_row, mapped_numbers, quantity_of
 from fly64dask.runs import read_rows
 from fly64dask.study import SPLITS, Cell, Study, cells, dose_name
+from fly64dask.summary import repeat_groups, spread_of
 
 if TYPE_CHECKING:
     from fly64dask.layout import RunLayout
@@ -73,6 +80,7 @@ def _cell_content(
     cell: Cell, row: ManifestRow | None, view: CellView, store: PictureStore, *, running: bool, root: Path
 ) -> dict[str, Any]:
     flat = flat_row(row) if row else {}
+    numbers = mapped_numbers(flat)
     state = "pending" if row is None else row.state
     content: dict[str, Any] = {
         "name": cell.name,
@@ -81,8 +89,10 @@ def _cell_content(
         "split": cell.split,
         "state": "running" if running and (row is None or row.state != "completed") else state,
         "prediction": flat.get("identifiability.prediction"),
-        "numbers": mapped_numbers(flat),
-        "facts": {name: value for name, value in flat.items() if not name.startswith(NOT_SHOWN)},
+        "numbers": numbers,
+        "facts": {
+            name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)
+        },
         "curves": {curve.key: curve_points(curve) for curve in view.curves},
         "problems": list(view.problems),
         "pictures": [],
@@ -100,6 +110,7 @@ def _commands(row: ManifestRow, root: Path) -> list[str]:
     if row.state == "damaged":
         return [f"fly64dask verify {root} --repair"]
     which = f"--dose {dose_name(row.dose).removeprefix('dose_')} --view {row.view} --split {row.split}"
+    which += f" --repeat {row.repeat}" if row.repeat else ""
     kinds = [kind for kind, mended in MENDS.items() if row.failure_kind in mended]
     special = [kind for kind in kinds if kind != "as-is"] or kinds
     return [f"fly64dask rerun {root} --failed {which} --remedy {kind}" for kind in special]
@@ -113,9 +124,9 @@ def _content(
     problems: Sequence[str],
     running: Sequence[Cell],
 ) -> dict[str, Any]:
-    # Numbers of the metrics come first, in the order of their records.
     columns = list(dict.fromkeys(column for cell in found for column in cell["numbers"]))
-    columns.sort(key=lambda column: _place(column))
+    columns.sort(key=_rank)
+    by_name = {cell["name"]: cell for cell in found}
     quantities = [(column, quantity_of(column)) for column in columns]
     return {
         "study": study.name,
@@ -129,14 +140,43 @@ def _content(
         "quantities": [
             {"key": column, "label": one.label, "unit": one.unit, "better": one.better} for column, one in quantities
         ],
+        "thresholds": {
+            "good_lit": GOOD_LIT_PER_UNKNOWN,
+            "min_lit": MIN_LIT_PER_UNKNOWN,
+            "good_twice": GOOD_COVERED_TWICE,
+            "min_twice": MIN_COVERED_TWICE,
+        },
         "cells": list(found),
+        "places": [_place(group, names, by_name) for group, names in _names(study).items()],
         "provenance": _provenance(study, rows),
     }
 
 
-def _place(column: str) -> int:
-    records = ("metrics.", "half_sets.", "stopping.", "identifiability.")
-    return next((i for i, record in enumerate(records) if column.startswith(record)), len(records))
+def _names(study: Study) -> dict[tuple[float | str, str, str], list[str]]:
+    """Names of a study's cells by their place in the matrix: repeats share one."""
+    return {group: [cell.name for cell in some] for group, some in repeat_groups(study).items()}
+
+
+def _place(
+    group: tuple[float | str, str, str], names: Sequence[str], by_name: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """One place of the matrix: its cells, and mean and spread of what is known of them."""
+    values: dict[str, list[float]] = {}
+    for name in names:
+        for column, value in by_name[name]["numbers"].items():
+            values.setdefault(column, []).append(value)
+    return {
+        "dose": dose_name(group[0]),
+        "view": group[1],
+        "split": group[2],
+        "cells": list(names),
+        "numbers": {column: spread_of(some).model_dump(exclude_none=True) for column, some in values.items()},
+    }
+
+
+def _rank(column: str) -> int:
+    """Order of a column among the maps: what was measured of the result first, what it took last."""
+    return next((i for i, record in enumerate(MAPPED_RECORDS) if column.startswith(f"{record}.")), len(MAPPED_RECORDS))
 
 
 def _notices(
@@ -174,7 +214,6 @@ def _provenance(study: Study, rows: Sequence[ManifestRow]) -> dict[str, Any]:
         "study": study.model_dump(mode="json", exclude_none=True),
         "versions": [[name, version, number] for (name, version), number in sorted(versions.items())],
         "devices": dict(Counter(row.device for row in rows if row.device)),
-        "hosts": {},
         "report": {"made with fly64dask": software_versions()["fly64dask"], **_commit()},
     }
 

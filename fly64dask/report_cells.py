@@ -144,7 +144,7 @@ class CellReader:
         self, row: ManifestRow, kept: NDArray[np.int64] | None, problems: list[str]
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.complex64] | None]:
         """Kept positions and the starting probe; never the counts."""
-        group = self.layout.exposure_group(row.cell.dose, row.cell.split)
+        group = self.layout.exposure_group(row.cell.dose, row.cell.split, row.cell.repeat)
         wanted = ("positions_px", "probe_guess")
         _, arrays = _read_group(group, ExposureAttributes, problems, row.digests, only=wanted)
         positions = arrays.get("positions_px")

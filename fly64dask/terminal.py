@@ -309,6 +309,8 @@ def _quality_of_repeats(found: RepeatSummary, completed: Sequence[ManifestRow]) 
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
     flag = " ?" if any(row.underdetermined for row in completed) else ""
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
+
+
 def _prediction(found: Identifiability | None) -> Text:
     if found is None:
         return Text("-")

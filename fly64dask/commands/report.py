@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fly64dask.commands.common import example, run_argument, without_links
+from fly64dask.commands.common import example, from_here, run_argument, without_links
 
 
 @click.command(epilog=example("fly64dask report runs/demo --figures runs/demo/figures"))
@@ -36,6 +36,6 @@ def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
     layout = RunLayout(without_links(run_directory))
     page = out or layout.report_file
     write_report(read_run_study(layout), layout, page, figures=figures)
-    click.echo(f"report: {page}")
+    click.echo(f"report: {from_here(page)}")
     if figures is not None:
-        click.echo(f"figures: {figures}")
+        click.echo(f"figures: {from_here(figures)}")

@@ -92,6 +92,8 @@ function inkOn(colour) {
   return 0.3 * r + 0.59 * g + 0.11 * b > 0.5 ? "#111" : "#fff";
 }
 
+const label = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? value.toExponential(0) : String(Number(value.toPrecision(4))));
+
 function ticks(low, high, most = 5) {
   const rough = (high - low) / most;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -108,39 +110,26 @@ function colourKey({ low, high, colours, unit, log }) {
   for (let i = 0; i < steps; i += 1) {
     svg.append(drawn("rect", { x: 10 + (i * 200) / steps, y: 0, width: 200 / steps + 0.6, height: 10, fill: colourOf((i + 0.5) / steps, colours) }));
   }
-  const at = log ? [low, Math.sqrt(low * high), high] : ticks(low, high, 4);
+  const at = log ? [low, Math.sqrt(low * high), high].map((value) => Number(value.toPrecision(2))) : ticks(low, high, 4);
   at.forEach((value) => {
     const share = log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
     const x = 10 + 200 * share;
     const anchor = x < 25 ? "start" : x > 195 ? "end" : "middle";
     svg.append(drawn("line", { x1: x, x2: x, y1: 10, y2: 14, class: "axis" }));
-    svg.append(drawn("text", { x, y: 26, "text-anchor": anchor }, significant(value)));
+    svg.append(drawn("text", { x, y: 26, "text-anchor": anchor }, label(value)));
   });
   box.append(svg, unit || "");
   return box;
 }
 
 // ---- matrix ------------------------------------------------------------------------------------------------------
-// A study may repeat a cell with other noise: its repeats share one place in the matrix.
-const places = new Map();
-for (const cell of RUN.cells) {
-  const key = JSON.stringify([cell.dose, cell.view, cell.split]);
-  if (!places.has(key)) places.set(key, []);
-  places.get(key).push(cell);
-}
-const placeOf = (dose, view, split) => places.get(JSON.stringify([dose, view, split])) || [];
-
-function summary(cells, key) {
-  const values = cells.map((cell) => cell.numbers[key]).filter((value) => value !== undefined);
-  if (!values.length) return undefined;
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  const spread = values.length > 1
-    ? Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)) : undefined;
-  return { mean, spread, values };
-}
+// A study may repeat a cell with other photons: its repeats share one place in the matrix.
+const placeByKey = new Map(RUN.places.map((place) => [JSON.stringify([place.dose, place.view, place.split]), place]));
+const placeOf = (dose, view, split) => placeByKey.get(JSON.stringify([dose, view, split]));
+const cellsOf = (place) => place.cells.map((name) => cellByName.get(name));
 
 function rangeOf(key) {
-  const found = [...places.values()].map((cells) => summary(cells, key)).filter(Boolean).map((one) => one.mean);
+  const found = RUN.places.map((place) => place.numbers[key]).filter(Boolean).map((one) => one.mean);
   if (!found.length) return undefined;
   const [low, high] = [Math.min(...found), Math.max(...found)];
   const log = low > 0 && high / low > 50;
@@ -152,15 +141,19 @@ function rangeOf(key) {
 const shareOf = (value, { low, high, log }) =>
   (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
 
-function wordsOf(cells, quantity) {
-  const found = summary(cells, quantity.key);
-  const lines = [cells[0].name];
-  if (found) {
-    const spread = found.spread === undefined ? "" : ` ± ${significant(found.spread)}`;
-    lines.push(`${quantity.label}: ${significant(found.mean, 5)}${spread}${quantity.unit ? ` ${quantity.unit}` : ""}`);
-    if (found.values.length > 1) lines.push(`mean ± standard deviation of ${found.values.length} repeats: ${found.values.map((v) => significant(v)).join(", ")}`);
-  } else {
+function wordsOf(place, quantity) {
+  const cells = cellsOf(place);
+  const found = place.numbers[quantity.key];
+  const lines = [`${place.dose}/${place.view}/${place.split}`];
+  if (!found) {
     lines.push(`${quantity.label}: not computed`);
+  } else {
+    const spread = found.standard_deviation === undefined ? "" : ` ± ${significant(found.standard_deviation)}`;
+    lines.push(`${quantity.label}: ${significant(found.mean, 5)}${spread}${quantity.unit ? ` ${quantity.unit}` : ""}`);
+    if (found.n > 1) {
+      const values = cells.map((cell) => cell.numbers[quantity.key]).filter((value) => value !== undefined);
+      lines.push(`mean ± standard deviation of ${found.n} repeats: ${values.map((value) => significant(value)).join(", ")}`);
+    }
   }
   for (const cell of cells) {
     if (cell.state !== "completed") lines.push(`${cells.length > 1 ? `${cell.name} ` : ""}${cell.state}${cell.kind ? `, ${cell.kind}` : ""}`);
@@ -170,23 +163,25 @@ function wordsOf(cells, quantity) {
   return lines.join("\n");
 }
 
-function heatButton(cells, quantity, range, small) {
+function heatButton(place, quantity, range, small) {
   const button = element("button");
   button.type = "button";
-  const found = summary(cells, quantity.key);
+  const found = place.numbers[quantity.key];
+  const first = cellsOf(place).find((cell) => cell.state !== "completed") || cellsOf(place)[0];
   if (found) {
     const colour = colourOf(shareOf(found.mean, range), "viridis");
     button.style.backgroundColor = colour;
     button.style.color = inkOn(colour);
-    button.textContent = significant(found.mean) + (found.spread === undefined || small ? "" : ` ± ${significant(found.spread, 2)}`);
+    const spread = found.standard_deviation === undefined || small ? "" : ` ± ${significant(found.standard_deviation, 2)}`;
+    button.textContent = significant(found.mean) + spread;
   } else {
-    button.className = `none ${cells[0].state}`;
-    button.textContent = `${MARKS[cells[0].state]}${small || cells[0].state === "completed" ? "" : ` ${cells[0].kind || cells[0].state}`}`;
+    button.className = `none ${first.state}`;
+    button.textContent = `${MARKS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`;
   }
-  button.dataset.cell = cells[0].name;
-  button.setAttribute("aria-label", wordsOf(cells, quantity));
-  explain(button, () => wordsOf(cells, quantity));
-  button.addEventListener("click", () => choose(cells[0].name, true));
+  button.dataset.cell = place.cells[0];
+  button.setAttribute("aria-label", wordsOf(place, quantity));
+  explain(button, () => wordsOf(place, quantity));
+  button.addEventListener("click", () => choose(place.cells[0], true));
   return button;
 }
 
@@ -209,8 +204,7 @@ function heatMap(quantity, split, range, small) {
     row.append(th);
     for (const view of RUN.views) {
       const td = element("td");
-      const cells = placeOf(dose, view, split);
-      if (cells.length) td.append(heatButton(cells, quantity, range, small));
+      td.append(heatButton(placeOf(dose, view, split), quantity, range, small));
       row.append(td);
     }
     body.append(row);
@@ -258,11 +252,13 @@ function showMatrix() {
 }
 
 // ---- charts ------------------------------------------------------------------------------------------------------
-function chart({ title, x, y, series, low, high, logX = false, logY = false, marks = [] }) {
+function chart({ title, x, y, series, low, high, level, logX = false, logY = false, marks = [] }) {
   const [W, H, left, right, top, bottom] = [420, 250, 58, 12, 10, 40];
   const xs = series.flatMap((one) => one.x), ys = series.flatMap((one) => one.y).filter((value) => value !== null);
   let [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-  let [y0, y1] = [low ?? Math.min(...ys), high ?? Math.max(...ys)];
+  let [y0, y1] = [low ?? Math.min(...ys, level ?? Infinity), high ?? Math.max(...ys, level ?? -Infinity)];
+  if (logX) [x0, x1] = [x0 / 1.15, x1 * 1.15];
+  if (logY) [y0, y1] = [y0 / 1.15, y1 * 1.15];
   if (x0 === x1) [x0, x1] = logX ? [x0 / 2, x1 * 2] : [x0 - 0.5, x1 + 0.5];
   if (y0 === y1) [y0, y1] = logY ? [y0 / 2, y1 * 2] : [y0 - Math.abs(y0 || 1) / 2, y1 + Math.abs(y1 || 1) / 2];
   if (low === undefined && !logY) [y0, y1] = [y0 - 0.04 * (y1 - y0), y1 + 0.04 * (y1 - y0)];
@@ -272,11 +268,11 @@ function chart({ title, x, y, series, low, high, logX = false, logY = false, mar
   const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title });
   for (const value of logX ? decades(x0, x1) : ticks(x0, x1)) {
     svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "grid" }));
-    svg.append(drawn("text", { x: px(value), y: H - bottom + 14, "text-anchor": "middle" }, significant(value)));
+    svg.append(drawn("text", { x: px(value), y: H - bottom + 14, "text-anchor": "middle" }, label(value)));
   }
   for (const value of logY ? decades(y0, y1) : ticks(y0, y1)) {
     svg.append(drawn("line", { x1: left, x2: W - right, y1: py(value), y2: py(value), class: "grid" }));
-    svg.append(drawn("text", { x: left - 5, y: py(value) + 4, "text-anchor": "end" }, significant(value)));
+    svg.append(drawn("text", { x: left - 5, y: py(value) + 4, "text-anchor": "end" }, label(value)));
   }
   svg.append(drawn("path", { d: `M${left},${top}V${H - bottom}H${W - right}`, class: "axis" }));
   svg.append(drawn("text", { x: (left + W - right) / 2, y: H - 6, "text-anchor": "middle" }, x));
@@ -286,6 +282,7 @@ function chart({ title, x, y, series, low, high, logX = false, logY = false, mar
     svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "axis", "stroke-dasharray": "4 3" }));
     svg.append(drawn("text", { x: px(value) - 4, y: top + 11, "text-anchor": "end" }, name));
   }
+  if (level !== undefined) svg.append(drawn("line", { x1: left, x2: W - right, y1: py(level), y2: py(level), class: "axis", "stroke-dasharray": "4 3" }));
   series.forEach((one, i) => {
     const points = one.x.map((value, k) => [px(value), one.y[k] === null ? null : py(one.y[k]), k]).filter(([, at]) => at !== null);
     if (one.dots) {
@@ -322,16 +319,17 @@ function decades(low, high) {
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
     for (const one of high / low > 100 ? [1] : [1, 2, 5]) found.push(one * 10 ** power);
   }
-  return found.filter((value) => value >= low * 0.999 && value <= high * 1.001).map((value) => Number(value.toPrecision(6)));
+  const inside = found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+  return inside.length > 1 ? inside.map((value) => Number(value.toPrecision(6))) : ticks(low, high);
 }
 
 function legend(series) {
   const box = element("div", undefined, "legend");
   series.forEach((one, i) => {
     const item = element("span");
-    const line = element("i");
-    line.style.borderTopColor = INKS[(one.ink ?? i) % INKS.length];
-    line.style.borderTopStyle = one.dots ? "solid" : ["solid", "dashed", "dotted", "dashed"][i % 4];
+    const line = element("i", undefined, one.dots ? "dot" : "");
+    line.style.color = INKS[(one.ink ?? i) % INKS.length];
+    line.style.borderTopStyle = one.dots ? "none" : ["solid", "dashed", "dotted", "dashed"][i % 4];
     item.append(line, one.name);
     box.append(item);
   });
@@ -346,6 +344,10 @@ function figureOf(title, ...parts) {
 
 // ---- prediction and outcome --------------------------------------------------------------------------------------
 function showOutcome() {
+  const { good_lit, min_lit, good_twice, min_twice } = RUN.thresholds;
+  byId("rule").textContent = `Predicted before anything ran, from counts of equations alone; a heuristic. Well determined: at least ${good_lit} `
+    + `intensities that are expected to hold a photon for each unknown, and ${100 * good_twice} % of the area covered at least twice. `
+    + `Underdetermined: less than ${min_lit}, or less than ${100 * min_twice} %. Marginal: in between.`;
   const predicted = RUN.cells.filter((cell) => cell.prediction);
   const target = byId("outcome");
   if (!predicted.length) {
@@ -369,7 +371,9 @@ function showOutcome() {
     row.append(...numbers.map((text) => element("td", text, "number")));
     body.append(row);
   }
-  target.append(table);
+  const frame = element("div", undefined, "sideways");
+  frame.append(table);
+  target.append(frame);
   const series = PREDICTIONS.map((prediction, ink) => {
     const some = predicted.filter((cell) => cell.prediction === prediction && ratioOf(cell) !== undefined);
     return {
@@ -379,7 +383,7 @@ function showOutcome() {
     };
   }).filter((one) => one.x.length);
   if (series.length) {
-    const axes = { x: "lit intensities per unknown", y: "phase error / flat object's", logX: true, logY: true };
+    const axes = { x: "lit intensities per unknown", y: "phase error / flat object's", logX: true, logY: true, level: 1 };
     const figure = figureOf("below 1: better than a flat object", chart({ title: "prediction and outcome", series, ...axes }), legend(series));
     figure.style.flex = "1 1 380px";
     figure.style.maxWidth = "560px";
@@ -439,7 +443,7 @@ function pictureFigure(picture, scan) {
   for (const at of ticks(low, high, 4)) {
     const level = top + height * (1 - (at - low) / (high - low));
     svg.append(drawn("line", { x1: left + drawnWidth + 20, x2: left + drawnWidth + 23, y1: level, y2: level, class: "axis" }));
-    svg.append(drawn("text", { x: left + drawnWidth + 25, y: level + 4 }, significant(at)));
+    svg.append(drawn("text", { x: left + drawnWidth + 25, y: level + 4 }, label(at)));
   }
   if (scan) drawPositions(svg, scan, x, y);
   const parts = [svg];
@@ -473,7 +477,7 @@ function showGallery() {
   for (const dose of RUN.doses) {
     thumbs.append(element("span", dose.replace(/^dose_/, ""), "head"));
     for (const view of RUN.views) {
-      for (const split of RUN.splits) thumbs.append(thumbOf(placeOf(dose, view, split)));
+      for (const split of RUN.splits) thumbs.append(thumbOf(cellsOf(placeOf(dose, view, split))));
     }
   }
 }
@@ -482,7 +486,6 @@ const pictureOf = (cell, key) => cell.pictures.find((picture) => picture.key ===
 
 function thumbOf(cells) {
   const cell = cells.find((one) => pictureOf(one, "phase")) || cells[0];
-  if (!cell) return element("span");
   const picture = pictureOf(cell, "phase");
   const button = element("button", undefined, `thumb ${cell.state}`);
   button.type = "button";
@@ -527,6 +530,8 @@ function factTable(title, facts) {
   return box;
 }
 
+const isDigest = (name) => name.startsWith("digests.") || name.endsWith("_key");
+
 function showCell(cell) {
   const target = byId("cell");
   const parts = [];
@@ -547,8 +552,13 @@ function showCell(cell) {
     if (absent.length) parts.push(element("p", `not computed, or damaged as said above: ${absent.join(", ")}`, "faint wide"));
   }
   const numbers = RUN.quantities.map((one) => [withUnit(one.label, one.unit), cell.numbers[one.key]]);
-  parts.push(factTable("Numbers", numbers.map(([name, value]) => [name, value === undefined ? "not computed" : significant(value, 5)])));
-  parts.push(factTable("Record", Object.entries(cell.facts).map(([name, value]) => [name, String(value)])));
+  const tables = element("div", undefined, "wide tables");
+  tables.append(factTable("Numbers", numbers.map(([name, value]) => [name, value === undefined ? "not computed" : significant(value, 5)])));
+  const facts = Object.entries(cell.facts).map(([name, value]) => [name, String(value)]);
+  tables.append(factTable("Record", facts.filter(([name]) => !isDigest(name))));
+  const digests = element("details", undefined, "wide");
+  digests.append(element("summary", "Digests"), factTable("SHA-256", facts.filter(([name]) => isDigest(name))));
+  parts.push(tables, digests);
   target.replaceChildren(...parts);
 }
 
@@ -642,7 +652,7 @@ function showHead() {
 }
 
 function showProvenance() {
-  const { study, versions, devices, hosts, report } = RUN.provenance;
+  const { study, versions, devices, report } = RUN.provenance;
   const counted = (found) => Object.entries(found).map(([name, number]) => [name, `${number} cells`]);
   const source = element("div", undefined, "fact");
   source.append(element("h3", "Study, as it ran"), element("pre", JSON.stringify(study, null, 2)));
@@ -650,7 +660,6 @@ function showProvenance() {
     source,
     factTable("Versions of what computed the cells", versions.map(([name, value, number]) => [name, `${value} (${number} cells)`])),
     factTable("Devices", counted(devices)),
-    ...(Object.keys(hosts).length ? [factTable("Machines", counted(hosts))] : []),
     factTable("This page", Object.entries(report)),
   );
 }
