@@ -20,8 +20,8 @@ $(VENV)/.installed: $(LOCK) pyproject.toml
 
 install: $(VENV)/.installed  ## make .venv with exactly the locked packages
 
-demo: install    ## run the demo study on this machine; results in runs/demo
-	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo
+demo: install    ## run the demo study on this machine; results and a page of them in runs/demo
+	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo --report
 
 test: install    ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fly64dask.attempt import Attempt, failure_of
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
 from fly64dask.errors import AbandonedError, FailureKind, IntegrityError
+from fly64dask.identifiability import predict_identifiability
 from fly64dask.isolation import call_in_child
 from fly64dask.journal import note, started, starts_in_vain
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
@@ -220,7 +221,7 @@ class _Running:
         failure = failure or self._refuse_killer()
         _note(layout, cell, started(attempt, run=self.run_id.token, checkpoint=_checkpoint_of(layout, cell)))
         with self._live(attempt) as live, committed_attempt(layout, cell) as directory:
-            failure = failure or failure_of(self._refuse_hopeless, what=f"cell={cell.name}")
+            failure = failure or failure_of(lambda: self._foresee(facts), what=f"cell={cell.name}")
             if failure is None:
                 result = self._reconstruct(directory, key, progress, live)
                 if isinstance(result, Failure):
@@ -256,15 +257,20 @@ class _Running:
             worker=self.worker,
         )
 
-    def _refuse_hopeless(self) -> None:
-        """Refuse what would fail after the engine's work: a degenerate scan, unless guarded, or a full disk."""
-        assert self.inputs.view is not None
+    def _foresee(self, facts: dict[str, Any]) -> None:
+        """Predict what the data determine, then refuse what would fail after the engine's work.
+
+        That is a degenerate scan, unless guarded, or a full disk.
+        """
+        assert self.inputs.view is not None and self.inputs.exposures is not None
         view = self.inputs.view
-        positions = self.inputs.read_positions()
+        positions, probe = self.inputs.read_positions(), self.inputs.read_probe()
+        facts["identifiability"] = predict_identifiability(
+            positions, probe, self.study.recipe, dose_photons=self.inputs.exposures.dose_photons
+        )
         if refuses_degenerate(self.study.recipe):
             rule = f"at >= {view.selection.spacing_threshold:g} px" if view.selection else "of the baseline"
             refuse_degenerate(positions, n_exposures=view.n_exposures, rule=rule, is_baseline=view.selection is None)
-        probe = self.inputs.read_probe()
         shape, _ = object_frame(positions, (probe.shape[-2], probe.shape[-1]))
         require_space(self.layout.root, shape[0] * shape[1] * probe.itemsize + probe.nbytes + RECORD_BYTES)
 

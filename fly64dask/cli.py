@@ -13,6 +13,7 @@ from fly64dask.commands.common import EXIT_BAD_INPUT
 from fly64dask.commands.data import export, ingest, schema
 from fly64dask.commands.doctor import doctor
 from fly64dask.commands.inspect import status, verify
+from fly64dask.commands.report import report
 from fly64dask.commands.rerun import rerun
 from fly64dask.commands.run import run
 from fly64dask.commands.slurm import attach, cancel, submit
@@ -34,7 +35,7 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
 
-for command in (run, rerun, submit, attach, cancel, status, verify, ingest, export, schema, doctor):
+for command in (run, rerun, submit, attach, cancel, status, report, verify, ingest, export, schema, doctor):
     cli.add_command(command)
 
 

@@ -126,6 +126,11 @@ class RunLayout:
         return self.root / "dask-report.html"
 
     @property
+    def report_file(self) -> Path:
+        """What the run gave, for people: a page for a browser."""
+        return self.root / "report.html"
+
+    @property
     def snapshots(self) -> Path:
         """The manifest as each run left it."""
         return self.root / "snapshots"

@@ -12,6 +12,7 @@ from pydantic import AfterValidator
 
 from fly64dask.errors import FailureKind
 from fly64dask.history import AttemptLine, State, damaged_line, fields_of
+from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RunLayout
 from fly64dask.quality import TruthMetrics
 from fly64dask.reconstruction import remedied_recipe
@@ -69,6 +70,7 @@ class ManifestRow(Frozen):
     n_kept: int | None = None
     image_overlap: float | None = None
     group_overlap: float | None = None
+    identifiability: Identifiability | None = None
     failure_kind: FailureKind | None = None
     error: str | None = None
     attempt: int | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.errors import NotSelectableError
+from fly64dask.identifiability import Coverage, Identifiability, measure_coverage, predict_identifiability
 from fly64dask.inputs import dose_in_photons
 from fly64dask.reconstruction import MIN_SPAN_PX, object_frame, refuses_degenerate
 from fly64dask.scan import bounding_box_area_px2, split_indices
@@ -16,6 +17,9 @@ from fly64dask.stages import describe_view
 from fly64dask.study import Cell, Dose, Frozen, SpacingView, Split, Study
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fly64dask.attributes import ViewAttributes
     from fly64dask.inputs import ScanInputs
 
@@ -42,6 +46,7 @@ class PlannedCell(Frozen):
     bounding_box_area_px2: float | None = None
     span_y_px: float | None = None
     span_x_px: float | None = None
+    identifiability: Identifiability | None = None
     predicted_memory_bytes: int | None = None
     warning: str | None = None
 
@@ -75,20 +80,13 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
     Returns
     -------
     tuple of PlannedCell
-        In the given order. Selection runs once for each view and split.
+        In the given order. Selection and coverage are worked out once for each view and split.
     """
-    selected: dict[tuple[str, Split], dict[str, object]] = {}
+    planned: dict[tuple[str, Split], _PlannedView] = {}
     for cell in wanted:
-        if (cell.view, cell.split) not in selected:
-            selected[cell.view, cell.split] = _plan_view(study, inputs, cell.view, cell.split)
-    return tuple(
-        PlannedCell.model_validate(
-            asdict(cell)
-            | {"dose_photons": dose_in_photons(cell.dose, inputs.own_dose_photons)}
-            | selected[cell.view, cell.split]
-        )
-        for cell in wanted
-    )
+        if (cell.view, cell.split) not in planned:
+            planned[cell.view, cell.split] = _plan_view(study, inputs, cell.view, cell.split)
+    return tuple(_plan_cell(study, inputs, cell, planned[cell.view, cell.split]) for cell in wanted)
 
 
 def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> dict[Cell, int]:
@@ -153,15 +151,36 @@ def predicted_memory_bytes(
     return FIXED_BYTES + n_exposures * pixels * BYTES_PER_PIXEL + batch + grid
 
 
-def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -> dict[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlannedView:
+    """What a view keeps of a split, at any dose; without positions where it cannot be selected."""
+
+    facts: dict[str, object]
+    positions_px: NDArray[np.float64] | None = None
+    coverage: Coverage | None = None
+
+
+def _plan_cell(study: Study, inputs: ScanInputs, cell: Cell, view: _PlannedView) -> PlannedCell:
+    dose_photons = dose_in_photons(cell.dose, inputs.own_dose_photons)
+    identifiability = None
+    if view.positions_px is not None:
+        identifiability = predict_identifiability(
+            view.positions_px, inputs.probe_guess, study.recipe, dose_photons=dose_photons, coverage=view.coverage
+        )
+    facts = {"dose_photons": dose_photons, "identifiability": identifiability} | view.facts
+    return PlannedCell.model_validate(asdict(cell) | facts)
+
+
+def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -> _PlannedView:
     view = next(view for view in study.views if view.name == view_name)
     positions = inputs.positions_px[split_indices(inputs.positions_px, study.split, split)]
     try:
         selection = select(positions, view)
     except NotSelectableError as error:
-        return {"n_exposures": len(positions), "warning": f"not_selectable: {error}"}
+        return _PlannedView(facts={"n_exposures": len(positions), "warning": f"not_selectable: {error}"})
     found = describe_view(study, view_name, split, positions, selection)
-    shape, _ = object_frame(positions[selection.kept], inputs.diffraction_shape_px)
+    kept = positions[selection.kept]
+    shape, _ = object_frame(kept, inputs.diffraction_shape_px)
     planned: dict[str, object] = {
         "n_exposures": len(positions),
         "n_kept": len(selection.kept),
@@ -173,7 +192,7 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
     for part in (found, found.selection):
         if part is not None:
             planned |= {name: value for name, value in part if name in PlannedCell.model_fields and name != "split"}
-    return planned
+    return _PlannedView(facts=planned, positions_px=kept, coverage=measure_coverage(kept, inputs.probe_guess))
 
 
 def _warning(found: ViewAttributes, study: Study) -> str | None:

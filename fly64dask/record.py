@@ -11,6 +11,7 @@ from pydantic import Field
 
 from fly64dask.documents import read_document, write_document
 from fly64dask.errors import FailureKind, IntegrityError
+from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.publish import published_directory, retire_directory
 from fly64dask.quality import TruthMetrics
@@ -59,6 +60,7 @@ class CellRecord(Frozen):
     selection: SelectionMetadata | None = None
     image_overlap: float | None = Field(default=None, ge=0, le=1)
     group_overlap: float | None = Field(default=None, ge=0, le=1)
+    identifiability: Identifiability | None = None
     n_epochs: int | None = None
     resumed_from_epoch: int | None = None
     final_loss: float | None = Field(default=None, allow_inf_nan=False)

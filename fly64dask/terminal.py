@@ -21,6 +21,7 @@ from fly64dask.study import SPLITS, Cell, Study, dose_name
 from fly64dask.summary import repeat_groups, summarise_repeats
 
 if TYPE_CHECKING:
+    from fly64dask.identifiability import Identifiability
     from fly64dask.plan import PlannedCell
     from fly64dask.remedy import Remedy
     from fly64dask.summary import RepeatSummary
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
 STYLES |= {"running": ("▶", "blue"), "silent": ("?", "bold yellow")}
+PREDICTION_STYLES = {"well_determined": "green", "marginal": "yellow", "underdetermined": "bold red"}
 SPARK_WIDTH = 16
 
 
@@ -229,25 +231,35 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
     Returns
     -------
     rich.table.Table
+        Data are detector pixels expected to hold a photon, beside the unknowns that they have to determine.
     """
     table = Table(title=f"plan: {len(plan)} cells", title_justify="left")
-    for heading in ("cell", "kept", "strategy", "spacing px", "overlap", "memory MB"):
-        table.add_column(heading, justify="left" if heading in ("cell", "strategy") else "right", no_wrap=True)
-    if any(planned.warning for planned in plan):
-        table.add_column("warning")
+    for heading in ("cell", "kept", "strategy", "spacing\n(px)", "overlap", "data per\nunknown", "prediction"):
+        words = heading in ("cell", "strategy", "prediction")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+    table.add_column("memory\n(MB)", justify="right", no_wrap=True)
     for planned in plan:
-        kept = "-" if planned.n_kept is None else f"{planned.n_kept} of {planned.n_exposures}"
-        warning = [Text(planned.warning, style="yellow")] if planned.warning else []
+        found = planned.identifiability
         table.add_row(
             planned.cell.name,
-            kept,
+            "-" if planned.n_kept is None else f"{planned.n_kept} of {planned.n_exposures}",
             planned.selection_strategy or "all",
             _number(planned.spacing_threshold, "g"),
             _number(planned.image_overlap, ".3f"),
+            _number(found.lit_intensities_per_unknown if found else None, ".3g"),
+            _prediction(found),
             _number(planned.predicted_memory_bytes and planned.predicted_memory_bytes / 1e6, ".0f"),
-            *warning,
         )
     return table
+
+
+def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
+    """One line for each planned cell that will not do what was asked."""
+    return [
+        Text.assemble((f"{planned.cell.name} ", "bold"), (planned.warning, "yellow"))
+        for planned in plan
+        if planned.warning
+    ]
 
 
 def _live_mark(one: LiveCell, now: datetime) -> Text:
@@ -299,6 +311,12 @@ def _quality_of_repeats(found: RepeatSummary, completed: Sequence[ManifestRow]) 
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
     flag = " ?" if any(row.underdetermined for row in completed) else ""
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
+
+
+def _prediction(found: Identifiability | None) -> Text:
+    if found is None:
+        return Text("-")
+    return Text(found.prediction.replace("_", " "), style=PREDICTION_STYLES[found.prediction])
 
 
 def _remedy(remedy: Remedy) -> str:

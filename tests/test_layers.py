@@ -52,6 +52,8 @@ lsqml_steps
 lsqml_speed
 lsqml
 respace =
+identifiability =
+pictures =
 record
 inputs
 stages
@@ -70,6 +72,11 @@ manifest =
 runs
 rerun =
 verify
+report_tables =
+report_cells
+report_page
+report_figures
+report
 board =
 supply
 batch
@@ -94,6 +101,7 @@ commands.common
 commands.data
 commands.doctor
 commands.inspect
+commands.report
 commands.run
 commands.rerun
 commands.slurm
@@ -127,6 +135,7 @@ OWNERS = {
         "commands.data",
         "commands.doctor",
         "commands.inspect",
+        "commands.report",
         "commands.run",
         "commands.rerun",
         "commands.slurm",
@@ -134,7 +143,8 @@ OWNERS = {
     "rich": {"terminal", "rerun_table", "watch"},
     "skimage": {"registration", "similarity"},
     "torchmetrics": set(),
-    "matplotlib": set(),
+    "matplotlib": {"pictures", "report_figures"},
+    "pyarrow": {"report_tables"},
 }
 # Names that reach a file, a clock, a process or hidden random state.
 IMPURE = {"os", "shutil", "subprocess", "socket", "time", "logging", "tempfile", "datetime", "uuid", "random"}

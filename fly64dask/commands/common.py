@@ -177,6 +177,11 @@ def without_links(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def from_here(path: Path) -> Path:
+    """A path as people like to read it: relative where it lies below the directory that they are in."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def rows_json(rows: Any) -> list[dict[str, Any]]:
     """Records as JSON objects, without what they do not know."""
     return [row.model_dump(mode="json", exclude_none=True) for row in rows]

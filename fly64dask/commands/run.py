@@ -16,6 +16,7 @@ from fly64dask.commands.common import (
     device_option,
     example,
     filter_options,
+    from_here,
     load_study,
     on_device,
     out_option,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @out_option
 @filter_options
 @click.option("--dry-run", is_flag=True, help="Select and predict, run nothing.")
+@click.option("--report", is_flag=True, help="Write RUN/report.html when it has ended, also if cells failed.")
 @click.option("--allow-missing", is_flag=True, help="Cells that cannot be selected do not turn the exit code.")
 @device_option
 @cluster_options
@@ -52,6 +54,7 @@ def run(
     gridsize: tuple[int, ...],
     repeat: tuple[int, ...],
     dry_run: bool,
+    report: bool,
     allow_missing: bool,
     device: str | None,
     as_json: bool,
@@ -68,10 +71,12 @@ def run(
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
-    _run(study, filters, without_links(out), placement(**cluster), allow_missing=allow_missing)
+    _run(study, filters, without_links(out), placement(**cluster), allow_missing=allow_missing, with_report=report)
 
 
-def _run(study: Study, filters: Filters, out: Path, where: Placement, *, allow_missing: bool) -> None:
+def _run(
+    study: Study, filters: Filters, out: Path, where: Placement, *, allow_missing: bool, with_report: bool
+) -> None:
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
     from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table, remedy_lines
@@ -86,7 +91,12 @@ def _run(study: Study, filters: Filters, out: Path, where: Placement, *, allow_m
     rows = report.manifest.execution_results
     for line in (*remedy_lines(rows), *failure_lines(rows)):
         console.print(line, soft_wrap=True)
-    click.echo(f"manifest: {layout.manifest_file}")
+    click.echo(f"manifest: {from_here(layout.manifest_file)}")
+    if with_report:
+        from fly64dask.report import write_report
+
+        write_report(study, layout, layout.report_file)
+        click.echo(f"report: {from_here(layout.report_file)}")
     if report.n_failed(allow_missing=allow_missing):
         sys.exit(EXIT_FAILED_CELL)
 
@@ -114,6 +124,9 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     if as_json:
         print_json({"study": study.name, "cells": rows_json(plan)})
         return
-    from fly64dask.terminal import make_console, plan_table
+    from fly64dask.terminal import make_console, plan_table, warning_lines
 
-    make_console().print(plan_table(plan))
+    console = make_console()
+    console.print(plan_table(plan))
+    for line in warning_lines(plan):
+        console.print(line, soft_wrap=True)

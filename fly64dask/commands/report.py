@@ -1,0 +1,41 @@
+"""`fly64dask report`: a run directory -> a page to read and to send, figures for papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fly64dask.commands.common import example, from_here, run_argument, without_links
+
+
+@click.command(epilog=example("fly64dask report runs/demo --figures runs/demo/figures"))
+@run_argument
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The page [default: RUN/report.html].",
+)
+@click.option(
+    "--figures",
+    metavar="DIRECTORY",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Draw PNG and SVG figures there as well.",
+)
+def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
+    """Write one HTML page with all that a run gave: maps, pictures, curves, failures, provenance, tables.
+
+    It opens from disk and loads nothing. A run under way, with failed or with damaged cells gives a page of what is
+    there, which says so.
+    """
+    from fly64dask.layout import RunLayout
+    from fly64dask.report import write_report
+    from fly64dask.runs import read_run_study
+
+    layout = RunLayout(without_links(run_directory))
+    page = out or layout.report_file
+    write_report(read_run_study(layout), layout, page, figures=figures)
+    click.echo(f"report: {from_here(page)}")
+    if figures is not None:
+        click.echo(f"figures: {from_here(figures)}")

@@ -1,0 +1,216 @@
+"""Kept positions, probe and dose -> whether the data can determine the unknowns, before anything is reconstructed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fly64dask.alignment import ILLUMINATED_FRACTION
+from fly64dask.reconstruction import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_guarded, object_frame
+from fly64dask.study import Frozen
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fly64dask.study import Recipe
+
+Prediction = Literal["well_determined", "marginal", "underdetermined"]
+
+# Our choice, and a heuristic. Fewer equations than unknowns determine nothing; twice as many are what a
+# single pattern of a known support needs as well. Where the probe has been only once, nothing ties a
+# pattern to its neighbours: half of the area is the least that makes one scan of many patterns.
+MIN_LIT_PER_UNKNOWN, GOOD_LIT_PER_UNKNOWN = 1.0, 2.0
+MIN_COVERED_TWICE, GOOD_COVERED_TWICE = 0.5, 0.9
+
+
+class Identifiability(Frozen):
+    """What a cell measures beside what it asks for, and a heuristic word on whether that will do.
+
+    Areas are of object pixels inside the probe's footprint at one kept position or more; the footprint
+    are the pixels with at least a tenth of the probe's brightest. `n_intensities` are detector pixels of
+    all kept exposures; the lit ones are those expected to hold a photon, were the object flat.
+    `n_unknowns` are the real and imaginary parts of the covered object and, if the engine may change
+    it, of the probe.
+    """
+
+    prediction: Prediction
+    n_intensities: int
+    n_lit_intensities: float
+    n_unknowns: int
+    intensities_per_unknown: float
+    lit_intensities_per_unknown: float
+    photons_per_unknown: float
+    footprint_px2: int
+    covered_once_px2: int
+    covered_twice_px2: int
+    covered_thrice_px2: int
+    covered_twice_fraction: float
+    mean_coverage: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How often the probe's footprint visits the object; the same at every dose.
+
+    `covered_px2` are the object pixels that it visits at least once, twice and three times.
+    """
+
+    n_exposures: int
+    footprint_px2: int
+    covered_px2: tuple[int, int, int]
+    mean_coverage: float
+
+
+def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.complex64]) -> Coverage:
+    """Count how often each object pixel lies in the probe's footprint.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Kept positions, patch centres at index N / 2, order (y, x), px; taken to the nearest pixel.
+    probe : (..., H, W) complex64
+        Leading axes are summed.
+
+    Returns
+    -------
+    Coverage
+    """
+    height, width = probe.shape[-2:]
+    light = _intensity(probe)
+    footprint = light >= ILLUMINATED_FRACTION * light.max()
+    shape, origin = object_frame(positions_px, (height, width))
+    visits = np.zeros(shape, dtype=np.int32)
+    corners = np.rint(positions_px - np.asarray(origin) - (height // 2, width // 2)).astype(int)
+    for y, x in corners:
+        visits[y : y + height, x : x + width] += footprint
+    covered = visits > 0
+    return Coverage(
+        n_exposures=len(positions_px),
+        footprint_px2=int(footprint.sum()),
+        covered_px2=(int(covered.sum()), int((visits > 1).sum()), int((visits > 2).sum())),
+        mean_coverage=float(visits[covered].mean()),
+    )
+
+
+def lit_fraction(probe: NDArray[np.complex64], dose_photons: float) -> float:
+    """Fraction of a pattern's pixels expected to hold a photon, were the object flat.
+
+    Parameters
+    ----------
+    probe : (..., H, W) complex64
+        Its far fields are summed over the leading axes.
+    dose_photons : float
+        Expected photons per exposure.
+
+    Returns
+    -------
+    float
+        Mean of 1 - exp(-dose p) over the pixels, p the share of the light that a pixel gets.
+
+    Notes
+    -----
+    Source: a Poisson count of mean m is 0 with probability exp(-m). An object scatters light away
+    from the probe's own far field, so that more pixels are lit: this is on the careful side.
+    """
+    share = _intensity(np.fft.fft2(probe))
+    return float(np.mean(-np.expm1(-dose_photons * share / share.sum())))
+
+
+def judge(
+    coverage: Coverage, *, probe_shape: tuple[int, ...], lit: float, dose_photons: float, probe_is_unknown: bool
+) -> Identifiability:
+    """Set what is measured against what is unknown.
+
+    Parameters
+    ----------
+    coverage : Coverage
+        Of the kept positions.
+    probe_shape : tuple of int
+        (..., H, W); the last two are the detector's as well.
+    lit : float
+        Fraction of detector pixels expected to hold a photon.
+    dose_photons : float
+        Expected photons per exposure.
+    probe_is_unknown : bool
+        Whether the engine may change the probe.
+
+    Returns
+    -------
+    Identifiability
+        `underdetermined` with less than 1 lit intensity per unknown or less than half of the
+        covered area covered twice; `well_determined` with at least 2 and 90 %; else `marginal`.
+
+    Notes
+    -----
+    Our choice, and a heuristic: it counts equations, and does not look at how much each of them
+    says. A well determined cell is noisy all the same where few photons fall on each unknown.
+    """
+    once, twice, thrice = coverage.covered_px2
+    n_intensities = coverage.n_exposures * probe_shape[-2] * probe_shape[-1]
+    n_unknowns = 2 * once + (2 * int(np.prod(probe_shape)) if probe_is_unknown else 0)
+    lit_ratio, twice_fraction = lit * n_intensities / n_unknowns, twice / once
+    prediction: Prediction = "marginal"
+    if lit_ratio < MIN_LIT_PER_UNKNOWN or twice_fraction < MIN_COVERED_TWICE:
+        prediction = "underdetermined"
+    elif lit_ratio >= GOOD_LIT_PER_UNKNOWN and twice_fraction >= GOOD_COVERED_TWICE:
+        prediction = "well_determined"
+    return Identifiability(
+        prediction=prediction,
+        n_intensities=n_intensities,
+        n_lit_intensities=lit * n_intensities,
+        n_unknowns=n_unknowns,
+        intensities_per_unknown=n_intensities / n_unknowns,
+        lit_intensities_per_unknown=lit_ratio,
+        photons_per_unknown=dose_photons * coverage.n_exposures / n_unknowns,
+        footprint_px2=coverage.footprint_px2,
+        covered_once_px2=once,
+        covered_twice_px2=twice,
+        covered_thrice_px2=thrice,
+        covered_twice_fraction=twice_fraction,
+        mean_coverage=coverage.mean_coverage,
+    )
+
+
+def predict_identifiability(
+    positions_px: NDArray[np.float64],
+    probe: NDArray[np.complex64],
+    recipe: Recipe,
+    *,
+    dose_photons: float,
+    coverage: Coverage | None = None,
+) -> Identifiability:
+    """Predict for one cell whether its exposures can determine what it asks for.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Kept positions, order (y, x), px.
+    probe : (n_opr, n_modes, H, W) complex64
+        Starting probe.
+    recipe : Recipe
+        Says whether the probe is an unknown.
+    dose_photons : float
+        Expected photons per exposure.
+    coverage : Coverage, optional
+        Of these positions, if it is known: cells of other doses have the same.
+
+    Returns
+    -------
+    Identifiability
+    """
+    frozen = is_guarded(positions_px, recipe) and len(positions_px) < GUARDED_MIN_EXPOSURES_FOR_PROBE
+    return judge(
+        coverage or measure_coverage(positions_px, probe),
+        probe_shape=probe.shape,
+        lit=lit_fraction(probe, dose_photons),
+        dose_photons=dose_photons,
+        probe_is_unknown=recipe.optimise_probe and not frozen,
+    )
+
+
+def _intensity(waves: NDArray[Any]) -> NDArray[np.float64]:
+    """Sum |wave|^2 over all axes but the last two."""
+    light = np.abs(waves).astype(np.float64) ** 2
+    return np.asarray(light.reshape(-1, *waves.shape[-2:]).sum(axis=0))

@@ -1,0 +1,184 @@
+"""Rows and phases of a run -> PNG and SVG figures for papers: maps of every number, phases, ring correlations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.pictures import shrink
+from fly64dask.report_tables import flat_row, mapped_numbers, quantity_of
+from fly64dask.storage import storing
+from fly64dask.study import SPLITS, Cell, Study, dose_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fly64dask.manifest import ManifestRow
+    from fly64dask.report_cells import CellView, Curve, Image
+
+# Of all phases that are kept for the gallery: 48 MB in float32 (our choice).
+GALLERY_PIXELS = 12_000_000
+MOST_SIDE_PX = 512
+CURVE_NAMES = {"frc_truth": "with the truth", "frc_flat": "flat object", "frc_halves": "half sets"}
+# Beyond that a logarithmic scale shows more (our choice).
+LOG_RATIO = 50
+INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
+
+
+@dataclass(slots=True)
+class Gallery:
+    """Phases and ring correlations of the cells that went by, no larger than a figure shows them."""
+
+    n_cells: int
+    _phases: dict[Cell, tuple[Image, np.ndarray[Any, Any]]] = field(default_factory=dict)
+    _curves: dict[Cell, tuple[Curve, ...]] = field(default_factory=dict)
+
+    def add(self, row: ManifestRow, view: CellView) -> None:
+        """Keep what the figures need of a cell."""
+        side = min(MOST_SIDE_PX, math.isqrt(GALLERY_PIXELS // max(1, self.n_cells)))
+        for image in view.images:
+            if image.key == "phase":
+                self._phases[row.cell] = (image, shrink(image.values, side, cyclic=True).astype(np.float32))
+        curves = tuple(curve for curve in view.curves if curve.key in CURVE_NAMES)
+        if curves:
+            self._curves[row.cell] = curves
+
+    def write(self, study: Study, rows: Sequence[ManifestRow], folder: Path) -> None:
+        """Write every figure as PNG and SVG.
+
+        Parameters
+        ----------
+        study : Study
+            The study.
+        rows : sequence of ManifestRow
+            Its committed cells.
+        folder : Path
+            Where; made if missing.
+        """
+        with storing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        _save(_draw_phases(study, rows, self._phases), folder / "phases")
+        numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
+        for column in dict.fromkeys(column for found in numbers.values() for column in found):
+            _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
+        if self._curves:
+            _save(_draw_curves(study, self._curves), folder / "frc")
+
+
+def _save(figure: Figure, stem: Path) -> None:
+    with storing(stem):
+        # Without a date, so that the same run gives the same bytes.
+        figure.savefig(stem.with_name(stem.name + ".png"), dpi=110, bbox_inches="tight")
+        figure.savefig(stem.with_name(stem.name + ".svg"), bbox_inches="tight", metadata={"Date": None})
+
+
+def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """A figure that no window or global state knows of."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
+    return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+def _draw_phases(
+    study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, np.ndarray[Any, Any]]]
+) -> Figure:
+    """One column for each dose and split, one row for each view; all on one scale, in rad."""
+    columns = [(dose, split) for dose in study.doses_photons for split in SPLITS]
+    figure, axes = _grid(len(study.views), len(columns), 2.3, 1.7)
+    by_cell: dict[Any, list[ManifestRow]] = {}
+    for row in rows:
+        by_cell.setdefault((row.dose, row.view, row.split), []).append(row)
+    shown = None
+    for axis_row, view in zip(axes, study.views, strict=True):
+        for axis, (dose, split) in zip(axis_row, columns, strict=True):
+            some = by_cell.get((dose, view.name, split), [])
+            axis.set(xticks=[], yticks=[])
+            axis.set_title(f"{dose_name(dose)} {view.name} {split}", fontsize=7)
+            axis.set_xlabel(_caption(some[0] if some else None), fontsize=7)
+            found = next((phases[row.cell] for row in some if row.cell in phases), None)
+            if found is not None:
+                scale = found[0].scale
+                shown = axis.imshow(found[1], cmap=scale.colours, vmin=scale.low, vmax=scale.high)
+    if shown is not None:
+        figure.colorbar(shown, ax=axes, shrink=0.6, label="phase (rad)")
+    return figure
+
+
+def _caption(row: ManifestRow | None) -> str:
+    """Number of exposures and error, or why there is no reconstruction."""
+    if row is None:
+        return "pending"
+    if row.state != "completed":
+        return str(row.failure_kind)
+    return f"n = {row.n_kept}" + (f", error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else "")
+
+
+def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:
+    """Dose against view, train beside test; repeats of a cell by their mean."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    quantity = quantity_of(column)
+    figure, axes = _grid(1, len(SPLITS), 1.6 + 0.9 * len(study.views), 1.2 + 0.45 * len(study.doses_photons))
+    tables = [_table(study, rows, numbers, column, split) for split in SPLITS]
+    known = np.concatenate([table[np.isfinite(table)] for table in tables])
+    low, high = float(known.min()), float(known.max())
+    norm = LogNorm(low, high) if low > 0 and high / low > LOG_RATIO else Normalize(low, high)
+    shown = None
+    for axis, split, table in zip(axes[0], SPLITS, tables, strict=True):
+        shown = axis.imshow(table, cmap="viridis", norm=norm, aspect="auto")
+        axis.set_title(split, fontsize=9)
+        axis.set_xticks(range(len(study.views)), [view.name for view in study.views], fontsize=8)
+        doses = [dose_name(dose).removeprefix("dose_") for dose in study.doses_photons]
+        axis.set_yticks(range(len(doses)), doses, fontsize=8)
+        axis.set_ylabel("dose (photons)", fontsize=8)
+        for (y, x), value in np.ndenumerate(table):
+            bright = np.isfinite(value) and norm(value) > 0.6
+            text = f"{value:.3g}" if np.isfinite(value) else "–"
+            colour = "black" if bright or not np.isfinite(value) else "white"
+            axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
+    assert shown is not None
+    unit = f" ({quantity.unit})" if quantity.unit else ""
+    figure.colorbar(shown, ax=axes).set_label(f"{quantity.label}{unit}", fontsize=8)
+    return figure
+
+
+def _table(
+    study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str, split: str
+) -> np.ndarray[Any, Any]:
+    """(dose, view) float64, NaN where nothing is known."""
+    table = np.full((len(study.doses_photons), len(study.views)), np.nan)
+    for y, dose in enumerate(study.doses_photons):
+        for x, view in enumerate(study.views):
+            same = [row.cell for row in rows if (row.dose, row.view, row.split) == (dose, view.name, split)]
+            values = [numbers[cell][column] for cell in same if column in numbers[cell]]
+            if values:
+                table[y, x] = np.mean(values)
+    return table
+
+
+def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
+    """Ring correlations: one panel for each view and split, one colour for each dose."""
+    figure, axes = _grid(len(SPLITS), len(study.views), 3.2, 2.4)
+    for axis_row, split in zip(axes, SPLITS, strict=True):
+        for axis, view in zip(axis_row, study.views, strict=True):
+            for i, dose in enumerate(study.doses_photons):
+                for cell, found in curves.items():
+                    if (cell.dose, cell.view, cell.split) == (dose, view.name, split):
+                        _draw_cell(axis, found, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
+            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=f"{view.name} {split}")
+            axis.set_xlabel("spatial frequency (cycles/px)")
+            axis.set_ylabel("ring correlation")
+            if axis.lines:
+                axis.legend(fontsize=6, title="dose (photons)", title_fontsize=6)
+    return figure
+
+
+def _draw_cell(axis: Any, curves: Sequence[Curve], colour: str, dose: str) -> None:
+    for curve, style in zip(curves, ("-", "--", ":"), strict=False):
+        axis.plot(curve.x, curve.y, style, color=colour, linewidth=1, label=f"{dose}, {CURVE_NAMES[curve.key]}")

@@ -1,0 +1,675 @@
+// The numbers and pictures that the page carries -> maps, pictures, curves, tables. What comes from a run is only ever
+// set as text, and nothing is drawn before somebody can see it.
+"use strict";
+
+const RUN = JSON.parse(document.getElementById("data").textContent);
+const SVG = "http://www.w3.org/2000/svg";
+const MARKS = { completed: "✔", failed: "✘", skipped: "–", damaged: "!", running: "▶", pending: "·" };
+// Okabe and Ito, lighter where the page is dark.
+const INKS = matchMedia("(prefers-color-scheme: dark)").matches
+  ? ["#56b4e9", "#e69f00", "#2dc59c", "#e08fc0"] : ["#0072b2", "#b84700", "#00785a", "#a8467f"];
+const PICTURES = {
+  phase: "phase", phase_truth: "phase of the truth", phase_difference: "phase minus truth",
+  amplitude: "amplitude", amplitude_truth: "amplitude of the truth", amplitude_difference: "amplitude minus truth",
+  half_difference: "phase between the two half sets", light: "light on the object, and kept positions",
+  probe_amplitude: "probe amplitude, all modes", probe_phase: "probe phase, first mode",
+};
+const CHARTS = [
+  { title: "Loss", keys: { loss: "loss" }, x: "epoch", y: "loss (the engine's own)" },
+  { title: "Validation", keys: { validation: "validation" }, x: "epoch", y: "stopping criterion" },
+  {
+    title: "Fourier ring correlation", x: "spatial frequency (cycles/px)", y: "correlation", low: -0.2, high: 1.05,
+    keys: { frc_truth: "with the truth", frc_flat: "flat object with the truth", frc_halves: "between half sets" },
+  },
+];
+const PREDICTIONS = ["well_determined", "marginal", "underdetermined"];
+const ERROR = "metrics.phase_rmse_rad", FLAT = "metrics.flat_phase_rmse_rad";
+const DATA = "identifiability.lit_intensities_per_unknown";
+const MANY_CELLS = 150;
+
+const byId = (id) => document.getElementById(id);
+const cellByName = new Map(RUN.cells.map((cell) => [cell.name, cell]));
+const quantityByKey = new Map(RUN.quantities.map((one) => [one.key, one]));
+
+function element(tag, text, name) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  if (name) made.className = name;
+  return made;
+}
+
+function drawn(tag, attributes, text) {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}
+
+function significant(value, digits = 3) {
+  if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
+  const text = value.toPrecision(digits);
+  return text.includes("e") ? value.toExponential(digits - 1) : text;
+}
+
+const withUnit = (text, unit) => (unit ? `${text} (${unit})` : text);
+const valueOf = (value, unit) => `${significant(value, 4)}${unit ? ` ${unit}` : ""}`;
+
+// ---- what appears on hovering, and on focus ----------------------------------------------------------------------
+function explain(target, words) {
+  const show = (x, y) => {
+    const tip = byId("tip");
+    tip.textContent = words();
+    tip.hidden = false;
+    const { width, height } = tip.getBoundingClientRect();
+    tip.style.left = `${Math.max(4, Math.min(x + 14, innerWidth - width - 8))}px`;
+    tip.style.top = `${y + 18 + height > innerHeight ? Math.max(4, y - height - 10) : y + 18}px`;
+  };
+  target.addEventListener("mousemove", (event) => show(event.clientX, event.clientY));
+  target.addEventListener("focus", () => {
+    const box = target.getBoundingClientRect();
+    show(box.left, box.bottom - 10);
+  });
+  for (const name of ["mouseleave", "blur"]) target.addEventListener(name, () => { byId("tip").hidden = true; });
+}
+
+function whenSeen(target, draw) {
+  const watcher = new IntersectionObserver((entries) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    watcher.disconnect();
+    draw(target);
+  }, { rootMargin: "200px" });
+  watcher.observe(target);
+}
+
+// ---- colours -----------------------------------------------------------------------------------------------------
+function colourOf(share, name) {
+  const colours = RUN.colours[name];
+  return colours[Math.round(Math.min(1, Math.max(0, share)) * (colours.length - 1))];
+}
+
+function inkOn(colour) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
+  return 0.3 * r + 0.59 * g + 0.11 * b > 0.5 ? "#111" : "#fff";
+}
+
+const label = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? value.toExponential(0) : String(Number(value.toPrecision(4))));
+
+function ticks(low, high, most = 5) {
+  const rough = (high - low) / most;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
+  const found = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) found.push(i * step);
+  return found.map((value) => Number(value.toPrecision(10)));
+}
+
+function colourKey({ low, high, colours, unit, log }) {
+  const box = element("div", undefined, "key");
+  const svg = drawn("svg", { width: 220, height: 30, viewBox: "0 0 220 30", role: "img", "aria-label": "colour scale" });
+  const steps = 60;
+  for (let i = 0; i < steps; i += 1) {
+    svg.append(drawn("rect", { x: 10 + (i * 200) / steps, y: 0, width: 200 / steps + 0.6, height: 10, fill: colourOf((i + 0.5) / steps, colours) }));
+  }
+  const at = log ? [low, Math.sqrt(low * high), high].map((value) => Number(value.toPrecision(2))) : ticks(low, high, 4);
+  at.forEach((value) => {
+    const share = log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+    const x = 10 + 200 * share;
+    const anchor = x < 25 ? "start" : x > 195 ? "end" : "middle";
+    svg.append(drawn("line", { x1: x, x2: x, y1: 10, y2: 14, class: "axis" }));
+    svg.append(drawn("text", { x, y: 26, "text-anchor": anchor }, label(value)));
+  });
+  box.append(svg, unit || "");
+  return box;
+}
+
+// ---- matrix ------------------------------------------------------------------------------------------------------
+// A study may repeat a cell with other photons: its repeats share one place in the matrix.
+const placeByKey = new Map(RUN.places.map((place) => [JSON.stringify([place.dose, place.view, place.split]), place]));
+const placeOf = (dose, view, split) => placeByKey.get(JSON.stringify([dose, view, split]));
+const cellsOf = (place) => place.cells.map((name) => cellByName.get(name));
+
+function rangeOf(key) {
+  const found = RUN.places.map((place) => place.numbers[key]).filter(Boolean).map((one) => one.mean);
+  if (!found.length) return undefined;
+  const [low, high] = [Math.min(...found), Math.max(...found)];
+  const log = low > 0 && high / low > 50;
+  if (high > low) return { low, high, log };
+  const room = Math.abs(low) * 0.5 || 1;
+  return { low: low - room, high: high + room, log: false };
+}
+
+const shareOf = (value, { low, high, log }) =>
+  (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
+
+function wordsOf(place, quantity) {
+  const cells = cellsOf(place);
+  const found = place.numbers[quantity.key];
+  const lines = [`${place.dose}/${place.view}/${place.split}`];
+  if (!found) {
+    lines.push(`${quantity.label}: not computed`);
+  } else {
+    const spread = found.standard_deviation === undefined ? "" : ` ± ${significant(found.standard_deviation)}`;
+    lines.push(`${quantity.label}: ${significant(found.mean, 5)}${spread}${quantity.unit ? ` ${quantity.unit}` : ""}`);
+    if (found.n > 1) {
+      const values = cells.map((cell) => cell.numbers[quantity.key]).filter((value) => value !== undefined);
+      lines.push(`mean ± standard deviation of ${found.n} repeats: ${values.map((value) => significant(value)).join(", ")}`);
+    }
+  }
+  for (const cell of cells) {
+    if (cell.state !== "completed") lines.push(`${cells.length > 1 ? `${cell.name} ` : ""}${cell.state}${cell.kind ? `, ${cell.kind}` : ""}`);
+  }
+  if (cells[0].prediction) lines.push(`predicted ${cells[0].prediction.replace("_", " ")}`);
+  if (cells[0].numbers.n_kept !== undefined) lines.push(`${cells[0].numbers.n_kept} exposures kept`);
+  return lines.join("\n");
+}
+
+function heatButton(place, quantity, range, small) {
+  const button = element("button");
+  button.type = "button";
+  const found = place.numbers[quantity.key];
+  const first = cellsOf(place).find((cell) => cell.state !== "completed") || cellsOf(place)[0];
+  if (found) {
+    const colour = colourOf(shareOf(found.mean, range), "viridis");
+    button.style.backgroundColor = colour;
+    button.style.color = inkOn(colour);
+    const spread = found.standard_deviation === undefined || small ? "" : ` ± ${significant(found.standard_deviation, 2)}`;
+    button.textContent = significant(found.mean) + spread;
+  } else {
+    button.className = `none ${first.state}`;
+    button.textContent = `${MARKS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`;
+  }
+  button.dataset.cell = place.cells[0];
+  button.setAttribute("aria-label", wordsOf(place, quantity));
+  explain(button, () => wordsOf(place, quantity));
+  button.addEventListener("click", () => choose(place.cells[0], true));
+  return button;
+}
+
+function heatMap(quantity, split, range, small) {
+  const box = element("div", undefined, "map");
+  box.append(element("h3", split));
+  const table = element("table", undefined, small ? "heat small" : "heat");
+  const head = element("tr");
+  for (const title of [withUnit("dose", "photons"), ...RUN.views]) {
+    const th = element("th", title);
+    th.scope = "col";
+    head.append(th);
+  }
+  table.createTHead().append(head);
+  const body = table.createTBody();
+  for (const dose of RUN.doses) {
+    const row = element("tr");
+    const th = element("th", dose.replace(/^dose_/, ""));
+    th.scope = "row";
+    row.append(th);
+    for (const view of RUN.views) {
+      const td = element("td");
+      td.append(heatButton(placeOf(dose, view, split), quantity, range, small));
+      row.append(td);
+    }
+    body.append(row);
+  }
+  const scroll = element("div", undefined, "scroll");
+  scroll.append(table);
+  box.append(scroll);
+  return box;
+}
+
+function showMaps(target, quantity, small) {
+  const range = rangeOf(quantity.key);
+  const maps = element("div", undefined, "maps");
+  maps.append(...RUN.splits.map((split) => heatMap(quantity, split, range, small)));
+  target.replaceChildren(maps);
+  if (range) target.append(colourKey({ ...range, colours: "viridis", unit: withUnit(quantity.label, quantity.unit) }));
+}
+
+function showMatrix() {
+  const select = byId("quantity");
+  if (!RUN.quantities.length) {
+    byId("heat").replaceChildren(element("p", "No cell has a number yet.", "faint"));
+    byId("all").hidden = select.parentElement.hidden = true;
+    return;
+  }
+  select.append(...RUN.quantities.map((one) => new Option(withUnit(one.label, one.unit), one.key)));
+  const show = () => {
+    const quantity = quantityByKey.get(select.value);
+    byId("better").textContent = quantity.better ? `${quantity.better} is better` : "";
+    showMaps(byId("heat"), quantity, RUN.cells.length > MANY_CELLS);
+  };
+  select.addEventListener("change", show);
+  show();
+  byId("all").addEventListener("toggle", () => {
+    if (byId("allmaps").childElementCount) return;
+    for (const one of RUN.quantities) {
+      const box = element("div");
+      box.append(element("h3", withUnit(one.label, one.unit)));
+      const maps = element("div");
+      box.append(maps);
+      byId("allmaps").append(box);
+      whenSeen(maps, (target) => showMaps(target, one, true));
+    }
+  });
+}
+
+// ---- charts ------------------------------------------------------------------------------------------------------
+function chart({ title, x, y, series, low, high, level, logX = false, logY = false, marks = [] }) {
+  const [W, H, left, right, top, bottom] = [420, 250, 58, 12, 10, 40];
+  const xs = series.flatMap((one) => one.x), ys = series.flatMap((one) => one.y).filter((value) => value !== null);
+  let [x0, x1] = [Math.min(...xs), Math.max(...xs)];
+  let [y0, y1] = [low ?? Math.min(...ys, level ?? Infinity), high ?? Math.max(...ys, level ?? -Infinity)];
+  if (logX) [x0, x1] = [x0 / 1.15, x1 * 1.15];
+  if (logY) [y0, y1] = [y0 / 1.15, y1 * 1.15];
+  if (x0 === x1) [x0, x1] = logX ? [x0 / 2, x1 * 2] : [x0 - 0.5, x1 + 0.5];
+  if (y0 === y1) [y0, y1] = logY ? [y0 / 2, y1 * 2] : [y0 - Math.abs(y0 || 1) / 2, y1 + Math.abs(y1 || 1) / 2];
+  if (low === undefined && !logY) [y0, y1] = [y0 - 0.04 * (y1 - y0), y1 + 0.04 * (y1 - y0)];
+  const place = (value, a, b, log) => (log ? Math.log(value / a) / Math.log(b / a) : (value - a) / (b - a));
+  const px = (value) => left + (W - left - right) * place(value, x0, x1, logX);
+  const py = (value) => H - bottom - (H - top - bottom) * place(value, y0, y1, logY);
+  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title });
+  for (const value of logX ? decades(x0, x1) : ticks(x0, x1)) {
+    svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "grid" }));
+    svg.append(drawn("text", { x: px(value), y: H - bottom + 14, "text-anchor": "middle" }, label(value)));
+  }
+  for (const value of logY ? decades(y0, y1) : ticks(y0, y1)) {
+    svg.append(drawn("line", { x1: left, x2: W - right, y1: py(value), y2: py(value), class: "grid" }));
+    svg.append(drawn("text", { x: left - 5, y: py(value) + 4, "text-anchor": "end" }, label(value)));
+  }
+  svg.append(drawn("path", { d: `M${left},${top}V${H - bottom}H${W - right}`, class: "axis" }));
+  svg.append(drawn("text", { x: (left + W - right) / 2, y: H - 6, "text-anchor": "middle" }, x));
+  svg.append(drawn("text", { x: 12, y: (top + H - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(top + H - bottom) / 2})` }, y));
+  for (const { value, name } of marks) {
+    if (value < x0 || value > x1) continue;
+    svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "axis", "stroke-dasharray": "4 3" }));
+    svg.append(drawn("text", { x: px(value) - 4, y: top + 11, "text-anchor": "end" }, name));
+  }
+  if (level !== undefined) svg.append(drawn("line", { x1: left, x2: W - right, y1: py(level), y2: py(level), class: "axis", "stroke-dasharray": "4 3" }));
+  series.forEach((one, i) => {
+    const points = one.x.map((value, k) => [px(value), one.y[k] === null ? null : py(one.y[k]), k]).filter(([, at]) => at !== null);
+    if (one.dots) {
+      for (const [cx, cy, k] of points) {
+        const dot = drawn("circle", { cx, cy, r: 5, fill: INKS[one.ink ?? i], "fill-opacity": 0.75, tabindex: 0 });
+        explain(dot, () => one.words[k]);
+        if (one.names) dot.addEventListener("click", () => choose(one.names[k], true));
+        svg.append(dot);
+      }
+    } else {
+      const d = points.map(([a, b], k) => `${k ? "L" : "M"}${a.toFixed(1)},${b.toFixed(1)}`).join("");
+      svg.append(drawn("path", { d, class: "line", stroke: INKS[i % INKS.length], "stroke-dasharray": ["none", "6 3", "2 2", "8 3 2 3"][i % 4] }));
+    }
+  });
+  if (series.some((one) => !one.dots)) followPointer(svg, series, { left, right, W, x0, x1, x });
+  return svg;
+}
+
+function followPointer(svg, series, { left, right, W, x0, x1, x }) {
+  let at = x0;
+  svg.addEventListener("mousemove", (event) => {
+    const box = svg.getBoundingClientRect();
+    at = x0 + (((event.clientX - box.left) * W) / box.width - left) / (W - left - right) * (x1 - x0);
+  }, true);
+  explain(svg, () => series.filter((one) => one.x.length).map((one, i) => {
+    const k = one.x.reduce((best, value, j) => (Math.abs(value - at) < Math.abs(one.x[best] - at) ? j : best), 0);
+    const value = one.y[k] === null ? "not known" : significant(one.y[k], 4);
+    return `${i ? "" : `${x}: ${significant(one.x[k], 4)}\n`}${one.name}: ${value}`;
+  }).join("\n"));
+}
+
+function decades(low, high) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
+    for (const one of high / low > 100 ? [1] : [1, 2, 5]) found.push(one * 10 ** power);
+  }
+  const inside = found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
+  return inside.length > 1 ? inside.map((value) => Number(value.toPrecision(6))) : ticks(low, high);
+}
+
+function legend(series) {
+  const box = element("div", undefined, "legend");
+  series.forEach((one, i) => {
+    const item = element("span");
+    const line = element("i", undefined, one.dots ? "dot" : "");
+    line.style.color = INKS[(one.ink ?? i) % INKS.length];
+    line.style.borderTopStyle = one.dots ? "none" : ["solid", "dashed", "dotted", "dashed"][i % 4];
+    item.append(line, one.name);
+    box.append(item);
+  });
+  return box;
+}
+
+function figureOf(title, ...parts) {
+  const figure = element("figure");
+  figure.append(element("h3", title), ...parts);
+  return figure;
+}
+
+// ---- prediction and outcome --------------------------------------------------------------------------------------
+function showOutcome() {
+  const { good_lit, min_lit, good_twice, min_twice } = RUN.thresholds;
+  byId("rule").textContent = `Predicted before anything ran, from counts of equations alone; a heuristic. Well determined: at least ${good_lit} `
+    + `intensities that are expected to hold a photon for each unknown, and ${100 * good_twice} % of the area covered at least twice. `
+    + `Underdetermined: less than ${min_lit}, or less than ${100 * min_twice} %. Marginal: in between.`;
+  const predicted = RUN.cells.filter((cell) => cell.prediction);
+  const target = byId("outcome");
+  if (!predicted.length) {
+    target.append(element("p", "Not computed: no cell of this run has a prediction.", "faint"));
+    return;
+  }
+  const table = element("table", undefined, "plain");
+  const head = element("tr");
+  head.append(...["predicted", "cells", "completed", "failed", "better than flat", "median error / flat"].map((text) => element("th", text)));
+  table.createTHead().append(head);
+  const body = table.createTBody();
+  for (const prediction of PREDICTIONS) {
+    const some = predicted.filter((cell) => cell.prediction === prediction);
+    const completed = some.filter((cell) => cell.state === "completed");
+    const ratios = completed.map(ratioOf).filter((ratio) => ratio !== undefined).sort((a, b) => a - b);
+    const row = element("tr");
+    row.append(element("th", prediction.replace("_", " ")));
+    const median = ratios.length ? significant((ratios[(ratios.length - 1) >> 1] + ratios[ratios.length >> 1]) / 2) : "–";
+    const numbers = [some.length, completed.length, some.length - completed.length,
+      ratios.length ? `${ratios.filter((ratio) => ratio < 1).length} of ${ratios.length}` : "–", median];
+    row.append(...numbers.map((text) => element("td", text, "number")));
+    body.append(row);
+  }
+  const frame = element("div", undefined, "sideways");
+  frame.append(table);
+  target.append(frame);
+  const series = PREDICTIONS.map((prediction, ink) => {
+    const some = predicted.filter((cell) => cell.prediction === prediction && ratioOf(cell) !== undefined);
+    return {
+      name: prediction.replace("_", " "), ink, dots: true, x: some.map((cell) => cell.numbers[DATA]), y: some.map(ratioOf),
+      words: some.map((cell) => `${cell.name}\n${significant(cell.numbers[DATA])} lit intensities per unknown\nerror ${significant(ratioOf(cell))} of a flat object's`),
+      names: some.map((cell) => cell.name),
+    };
+  }).filter((one) => one.x.length);
+  if (series.length) {
+    const axes = { x: "lit intensities per unknown", y: "phase error / flat object's", logX: true, logY: true, level: 1 };
+    const figure = figureOf("below 1: better than a flat object", chart({ title: "prediction and outcome", series, ...axes }), legend(series));
+    figure.style.flex = "1 1 380px";
+    figure.style.maxWidth = "560px";
+    target.append(figure);
+  }
+}
+
+function ratioOf(cell) {
+  const [error, flat] = [cell.numbers[ERROR], cell.numbers[FLAT]];
+  return error !== undefined && flat > 0 ? error / flat : undefined;
+}
+
+// ---- failures ----------------------------------------------------------------------------------------------------
+function showFailures() {
+  const failed = RUN.cells.filter((cell) => cell.error);
+  byId("failures").hidden = !failed.length;
+  byId("failures").querySelector("tbody").append(...failed.map((cell) => {
+    const row = element("tr");
+    const name = element("td", undefined, cell.state);
+    name.append(element("span", MARKS[cell.state], "mark"), cell.name);
+    row.append(name, element("td", `${cell.kind}: ${cell.error}`), element("td"), element("td", cell.log || ""));
+    for (const command of cell.tries) row.cells[2].append(element("code", command), element("br"));
+    return row;
+  }));
+}
+
+// ---- pictures ----------------------------------------------------------------------------------------------------
+const urlOf = (picture) => `data:image/png;base64,${RUN.images[picture.image]}`;
+
+function pictureFigure(picture, scan) {
+  const [left, top, bottom, bar] = [46, 6, 36, 62];
+  const width = 300;
+  const height = Math.max(60, Math.min(330, (width * picture.height_px) / picture.width_px));
+  const drawnWidth = (height * picture.width_px) / picture.height_px;
+  const [W, H] = [left + drawnWidth + bar, top + height + bottom];
+  const unit = drawnWidth / picture.width_px;
+  const x = (at) => left + (at - picture.x_px + 0.5) * unit, y = (at) => top + (at - picture.y_px + 0.5) * unit;
+  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": PICTURES[picture.key] });
+  svg.style.maxWidth = `${W}px`;
+  const image = drawn("image", { x: left, y: top, width: drawnWidth, height, preserveAspectRatio: "none", href: urlOf(picture) });
+  image.style.imageRendering = "pixelated";
+  svg.append(image, drawn("rect", { x: left, y: top, width: drawnWidth, height, class: "frame" }));
+  for (const at of ticks(picture.x_px, picture.x_px + picture.width_px - 1, drawnWidth < 120 ? 2 : 4)) {
+    svg.append(drawn("line", { x1: x(at), x2: x(at), y1: top + height, y2: top + height + 4, class: "axis" }));
+    svg.append(drawn("text", { x: x(at), y: top + height + 15, "text-anchor": "middle" }, String(at)));
+  }
+  for (const at of ticks(picture.y_px, picture.y_px + picture.height_px - 1, height < 120 ? 2 : 4)) {
+    svg.append(drawn("line", { x1: left - 4, x2: left, y1: y(at), y2: y(at), class: "axis" }));
+    svg.append(drawn("text", { x: left - 6, y: y(at) + 4, "text-anchor": "end" }, String(at)));
+  }
+  svg.append(drawn("text", { x: left + drawnWidth / 2, y: H - 5, "text-anchor": "middle" }, "x (px)"));
+  svg.append(drawn("text", { x: 10, y: top + height / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${top + height / 2})` }, "y (px)"));
+  const { low, high, colours } = picture.scale;
+  for (let i = 0; i < 48; i += 1) {
+    svg.append(drawn("rect", { x: left + drawnWidth + 10, y: top + (i * height) / 48, width: 10, height: height / 48 + 0.5, fill: colourOf(1 - (i + 0.5) / 48, colours) }));
+  }
+  for (const at of ticks(low, high, 4)) {
+    const level = top + height * (1 - (at - low) / (high - low));
+    svg.append(drawn("line", { x1: left + drawnWidth + 20, x2: left + drawnWidth + 23, y1: level, y2: level, class: "axis" }));
+    svg.append(drawn("text", { x: left + drawnWidth + 25, y: level + 4 }, label(at)));
+  }
+  if (scan) drawPositions(svg, scan, x, y);
+  const parts = [svg];
+  if (picture.block_px > 1) parts.push(element("p", `averaged over ${picture.block_px} x ${picture.block_px} px to keep the page small`));
+  if (scan) parts.push(element("p", scan.yx.length < scan.n ? `${scan.yx.length} of ${scan.n} kept positions, evenly taken` : `${scan.n} kept positions`));
+  return figureOf(withUnit(PICTURES[picture.key], picture.scale.unit), ...parts);
+}
+
+function drawPositions(svg, scan, x, y) {
+  const r = scan.yx.length > 400 ? 0.9 : scan.yx.length > 60 ? 1.8 : 3;
+  const d = scan.yx.map(([atY, atX]) => `M${(x(atX) - r).toFixed(1)},${y(atY).toFixed(1)}a${r},${r} 0 1 0 ${2 * r},0a${r},${r} 0 1 0 ${-2 * r},0`).join("");
+  const dots = drawn("path", { d, fill: "#56b4e9", class: "positions" });
+  if (r > 1) {
+    dots.setAttribute("stroke", "#111");
+    dots.setAttribute("stroke-width", "0.6");
+  }
+  svg.append(dots);
+}
+
+// ---- gallery -----------------------------------------------------------------------------------------------------
+function showGallery() {
+  const shown = RUN.cells.filter((cell) => pictureOf(cell, "phase"));
+  const scale = shown.length && pictureOf(shown[0], "phase").scale;
+  byId("gallerynote").textContent = scale
+    ? "Inside the illuminated area, aligned to the truth where there is one; one scale for all." : "No cell has a phase to show yet.";
+  if (scale) byId("gallery").insertBefore(colourKey({ ...scale, unit: withUnit("phase", scale.unit) }), byId("thumbs"));
+  const thumbs = byId("thumbs");
+  thumbs.style.gridTemplateColumns = `max-content repeat(${RUN.views.length * RUN.splits.length}, minmax(96px, 220px))`;
+  thumbs.append(element("span"));
+  for (const view of RUN.views) for (const split of RUN.splits) thumbs.append(element("span", `${view} ${split}`, "head top"));
+  for (const dose of RUN.doses) {
+    thumbs.append(element("span", dose.replace(/^dose_/, ""), "head"));
+    for (const view of RUN.views) {
+      for (const split of RUN.splits) thumbs.append(thumbOf(cellsOf(placeOf(dose, view, split))));
+    }
+  }
+}
+
+const pictureOf = (cell, key) => cell.pictures.find((picture) => picture.key === key);
+
+function thumbOf(cells) {
+  const cell = cells.find((one) => pictureOf(one, "phase")) || cells[0];
+  const picture = pictureOf(cell, "phase");
+  const button = element("button", undefined, `thumb ${cell.state}`);
+  button.type = "button";
+  const gap = element("span", picture ? "" : cell.state === "completed" ? "no picture" : `${MARKS[cell.state]} ${cell.kind || cell.state}`, "gap");
+  const error = cell.numbers[ERROR];
+  const words = [cell.numbers.n_kept === undefined ? "" : `n = ${cell.numbers.n_kept}`, error === undefined ? "" : `${significant(error)} rad`];
+  button.append(gap, element("small", words.filter(Boolean).join(", ") || cell.state));
+  if (picture) {
+    whenSeen(gap, () => {
+      const image = element("img");
+      image.alt = `phase of ${cell.name}`;
+      image.src = urlOf(picture);
+      gap.replaceWith(image);
+    });
+  }
+  explain(button, () => [cell.name, ...words].filter(Boolean).join("\n"));
+  button.addEventListener("click", () => choose(cell.name, true));
+  return button;
+}
+
+// ---- one cell ----------------------------------------------------------------------------------------------------
+function chartsOf(cell) {
+  return CHARTS.map(({ title, keys, ...axes }) => {
+    const series = Object.entries(keys).filter(([key]) => cell.curves[key]).map(([key, name]) => ({ name, ...cell.curves[key] }));
+    if (!series.length) return figureOf(title, element("p", "not computed"));
+    const values = series.flatMap((one) => one.y).filter((value) => value !== null);
+    const best = cell.numbers["stopping.best_epoch"];
+    const marks = axes.x === "epoch" && best !== undefined ? [{ value: best, name: `best epoch ${best}` }] : [];
+    const logY = axes.low === undefined && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values);
+    return figureOf(title, chart({ title, series, logY, marks, ...axes }), ...(series.length > 1 ? [legend(series)] : []));
+  });
+}
+
+function factTable(title, facts) {
+  const box = element("div", undefined, "fact");
+  const table = element("table", undefined, "plain");
+  for (const [name, value] of facts) {
+    const row = table.insertRow();
+    row.append(element("th", name), element("td", value));
+  }
+  box.append(element("h3", title), table);
+  return box;
+}
+
+const isDigest = (name) => name.startsWith("digests.") || name.endsWith("_key");
+
+function showCell(cell) {
+  const target = byId("cell");
+  const parts = [];
+  if (cell.error) parts.push(element("p", `${cell.state}, ${cell.kind}: ${cell.error}`, "notice wide"));
+  else if (cell.state !== "completed") parts.push(element("p", cell.state, "notice wide"));
+  for (const problem of cell.problems) parts.push(element("p", `damaged: ${problem}`, "notice wide"));
+  if (cell.left_out.length) {
+    parts.push(element("p", `left out to keep the page small: ${cell.left_out.map((key) => PICTURES[key]).join(", ")}; see fly64dask report --figures`, "notice wide"));
+  }
+  const absent = [];
+  for (const key of Object.keys(PICTURES)) {
+    const picture = pictureOf(cell, key);
+    if (picture) parts.push(pictureFigure(picture, key === "light" ? RUN.scans[cell.scan] : undefined));
+    else if (!cell.left_out.includes(key)) absent.push(PICTURES[key]);
+  }
+  if (cell.state === "completed") {
+    parts.push(...chartsOf(cell));
+    if (absent.length) parts.push(element("p", `not computed, or damaged as said above: ${absent.join(", ")}`, "faint wide"));
+  }
+  const numbers = RUN.quantities.map((one) => [withUnit(one.label, one.unit), cell.numbers[one.key]]);
+  const tables = element("div", undefined, "wide tables");
+  tables.append(factTable("Numbers", numbers.map(([name, value]) => [name, value === undefined ? "not computed" : significant(value, 5)])));
+  const facts = Object.entries(cell.facts).map(([name, value]) => [name, String(value)]);
+  tables.append(factTable("Record", facts.filter(([name]) => !isDigest(name))));
+  const digests = element("details", undefined, "wide");
+  digests.append(element("summary", "Digests"), factTable("SHA-256", facts.filter(([name]) => isDigest(name))));
+  parts.push(tables, digests);
+  target.replaceChildren(...parts);
+}
+
+function choose(name, scroll) {
+  const cell = cellByName.get(name);
+  if (!cell) return;
+  byId("pick").value = name;
+  const found = `#cell=${encodeURIComponent(name)}`;
+  if (location.hash !== found) history.replaceState(null, "", found);
+  for (const row of byId("rows").tBodies[0].rows) row.classList.toggle("here", row.dataset.cell === name);
+  byId("cell").dataset.cell = name;
+  if (scroll) {
+    showCell(cell);
+    byId("detail").scrollIntoView();
+  } else {
+    byId("cell").replaceChildren();
+    whenSeen(byId("detail"), () => { if (byId("cell").dataset.cell === name) showCell(cell); });
+  }
+}
+
+function showPicker() {
+  const pick = byId("pick");
+  pick.append(...RUN.cells.map((cell) => new Option(`${MARKS[cell.state]} ${cell.name}`, cell.name)));
+  pick.addEventListener("change", () => choose(pick.value, true));
+  const step = (by) => choose(RUN.cells[(pick.selectedIndex + by + RUN.cells.length) % RUN.cells.length].name, true);
+  byId("before").addEventListener("click", () => step(-1));
+  byId("after").addEventListener("click", () => step(1));
+  const asked = decodeURIComponent((location.hash.match(/^#cell=(.*)$/) || [])[1] || "");
+  const first = RUN.cells.filter((cell) => cell.pictures.length);
+  const name = cellByName.has(asked) ? asked : (first[first.length - 1] || RUN.cells[0]).name;
+  choose(name, cellByName.has(asked));
+}
+
+// ---- table -------------------------------------------------------------------------------------------------------
+function showTable() {
+  const columns = [
+    { title: "cell", of: (cell) => cell.name }, { title: "state", of: (cell) => cell.state },
+    { title: "prediction", of: (cell) => cell.prediction && cell.prediction.replace("_", " ") },
+    ...RUN.quantities.map((one) => ({ title: withUnit(one.label, one.unit), of: (cell) => cell.numbers[one.key], number: true })),
+    { title: "device", of: (cell) => cell.facts.device },
+  ];
+  const body = byId("rows").tBodies[0];
+  body.append(...RUN.cells.map((cell) => {
+    const row = element("tr");
+    row.dataset.cell = cell.name;
+    const name = element("button", cell.name);
+    name.type = "button";
+    name.addEventListener("click", () => choose(cell.name, true));
+    row.append(element("td"));
+    row.cells[0].append(name);
+    for (const column of columns.slice(1)) {
+      const value = column.of(cell);
+      const text = value === undefined || value === null ? "" : column.number ? significant(value, 4) : value;
+      row.append(element("td", text, column.number ? "number" : undefined));
+    }
+    return row;
+  }));
+  const head = element("tr");
+  columns.forEach((column) => {
+    const th = element("th");
+    th.scope = "col";
+    const button = element("button", column.title);
+    button.type = "button";
+    button.addEventListener("click", () => {
+      const sign = th.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      for (const other of head.cells) other.removeAttribute("aria-sort");
+      th.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      for (const other of head.querySelectorAll("button")) other.textContent = other.textContent.replace(/ [▲▼]$/, "");
+      button.textContent += sign > 0 ? " ▲" : " ▼";
+      const keyed = [...body.rows].map((row) => ({ row, value: column.of(cellByName.get(row.dataset.cell)) }));
+      const known = keyed.filter(({ value }) => value !== undefined && value !== null);
+      known.sort((a, b) => sign * (column.number ? a.value - b.value : String(a.value).localeCompare(String(b.value), "en", { numeric: true })));
+      body.append(...known.map(({ row }) => row), ...keyed.filter((one) => !known.includes(one)).map(({ row }) => row));
+    });
+    th.append(button);
+    head.append(th);
+  });
+  byId("rows").tHead.append(head);
+}
+
+// ---- the rest ----------------------------------------------------------------------------------------------------
+function showHead() {
+  byId("study").textContent = RUN.study;
+  byId("summary").textContent = `${RUN.cells.length} cells in ${RUN.run}, as they were at ${RUN.made_at}`;
+  byId("counts").append(...Object.entries(RUN.counts).map(([state, number]) => {
+    const item = element("li", undefined, state);
+    item.append(element("span", MARKS[state], "mark"), ` ${number} ${state}`);
+    return item;
+  }));
+  byId("notices").append(...RUN.notices.map(({ kind, text }) => element("li", text, kind)));
+}
+
+function showProvenance() {
+  const { study, versions, devices, report } = RUN.provenance;
+  const counted = (found) => Object.entries(found).map(([name, number]) => [name, `${number} cells`]);
+  const source = element("div", undefined, "fact");
+  source.append(element("h3", "Study, as it ran"), element("pre", JSON.stringify(study, null, 2)));
+  byId("facts").append(
+    source,
+    factTable("Versions of what computed the cells", versions.map(([name, value, number]) => [name, `${value} (${number} cells)`])),
+    factTable("Devices", counted(devices)),
+    factTable("This page", Object.entries(report)),
+  );
+}
+
+showHead();
+showMatrix();
+showOutcome();
+showFailures();
+showTable();
+showGallery();
+showPicker();
+showProvenance();
+document.body.dataset.ready = "yes";
