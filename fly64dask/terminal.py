@@ -309,7 +309,9 @@ def _quality_of_repeats(found: RepeatSummary, completed: Sequence[ManifestRow]) 
     if spread is None:
         return f"{before}({len(completed)})"
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
-    flag = " ?" if any(row.underdetermined for row in completed) else ""
+    flat = found.metrics.get("flat_phase_rmse_rad")
+    flag = " ≥ flat" if unit and flat and spread.mean >= flat.mean else ""
+    flag += " ?" if any(row.underdetermined for row in completed) else ""
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
 
 

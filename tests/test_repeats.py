@@ -26,7 +26,7 @@ from fly64dask.errors import InputError
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.metrics import TruthMetrics
+from fly64dask.quality import TruthMetrics
 from fly64dask.record import read_record
 from fly64dask.stages import expose_split, prepare_scan
 from fly64dask.study import Cell, Filters, Frozen, cells, skip_reasons
