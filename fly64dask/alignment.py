@@ -90,7 +90,7 @@ def crop_to_frame(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aligned:
-    """A reconstruction on its reference's grid: `image` (y, x) complex128, 1 outside the area; and how."""
+    """A reconstruction on its reference's grid, `image` (y, x) complex128, and how it came there."""
 
     image: NDArray[np.complex128]
     alignment: Alignment
@@ -133,7 +133,7 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
     # The first ramp was taken off before the shift; told as taken off after it, it also turns the phase.
     turned = offset - slope_y * shift[0] - slope_x * shift[1]
     return Aligned(
-        image=np.where(inside, scale * image, 1),
+        image=scale * image,
         alignment=Alignment(
             shift_y_px=float(shift[0]),
             shift_x_px=float(shift[1]),

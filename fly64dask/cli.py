@@ -10,6 +10,7 @@ import click
 
 from fly64dask import __version__
 from fly64dask.commands.common import EXIT_BAD_INPUT
+from fly64dask.commands.compare import compare
 from fly64dask.commands.data import export, ingest, schema
 from fly64dask.commands.doctor import doctor
 from fly64dask.commands.inspect import status, verify
@@ -35,7 +36,7 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
 
-for command in (run, rerun, submit, attach, cancel, status, report, verify, ingest, export, schema, doctor):
+for command in (run, rerun, submit, attach, cancel, status, report, verify, compare, ingest, export, schema, doctor):
     cli.add_command(command)
 
 

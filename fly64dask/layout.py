@@ -121,6 +121,11 @@ class RunLayout:
         return self.root / "skip_summary.json"
 
     @property
+    def comparison_file(self) -> Path:
+        """Reconstructions of others beside the run's own, as they were compared last."""
+        return self.root / "comparison.json"
+
+    @property
     def dask_report_file(self) -> Path:
         """Dask's performance report of the last run: a page for a browser."""
         return self.root / "dask-report.html"

@@ -85,3 +85,25 @@ class TruthMetrics(ObjectMetrics):
         if self.no_better_than_flat != (self.phase_rmse_rad >= self.flat_phase_rmse_rad):
             raise ValueError("no_better_than_flat does not follow from the phase errors")
         return self
+
+
+class OriginalImageMetrics(Frozen):
+    """One image by the original study's conventions; a phase in rad, an amplitude in transmission.
+
+    `psnr_peak_255_db` is larger by 20 log10(255 / range) than a PSNR that refers to the range.
+    """
+
+    mae: float = Field(ge=0, allow_inf_nan=False)
+    mse: float = Field(ge=0, allow_inf_nan=False)
+    psnr_peak_255_db: float | None = Field(default=None, allow_inf_nan=False)
+    ssim: float = Field(ge=-1, le=1)
+    ms_ssim: float = Field(ge=0, le=1)
+
+
+class OriginalMetrics(Frozen):
+    """A reconstruction by the original study's conventions, on the rectangle that the kept positions span."""
+
+    phase: OriginalImageMetrics
+    amplitude: OriginalImageMetrics
+    n_rows: int
+    n_columns: int

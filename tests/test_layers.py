@@ -25,10 +25,12 @@ selection =
 simulate =
 frc =
 quality =
+comparison =
 registration =
 alignment =
 similarity =
 metrics =
+original =
 provenance
 attributes =
 storage
@@ -44,6 +46,7 @@ formats.data001
 formats.tike
 formats.scans
 formats.store
+formats.objects
 checkpoint
 reconstruction =
 lsqml_import
@@ -71,6 +74,7 @@ summary =
 manifest =
 runs
 rerun =
+compare
 verify
 report_tables =
 report_cells
@@ -96,8 +100,10 @@ repair
 doctor
 terminal
 rerun_table
+comparison_table
 watch
 commands.common
+commands.compare
 commands.data
 commands.doctor
 commands.inspect
@@ -132,6 +138,7 @@ OWNERS = {
     "click": {
         "cli",
         "commands.common",
+        "commands.compare",
         "commands.data",
         "commands.doctor",
         "commands.inspect",
@@ -140,8 +147,9 @@ OWNERS = {
         "commands.rerun",
         "commands.slurm",
     },
-    "rich": {"terminal", "rerun_table", "watch"},
-    "skimage": {"registration", "similarity"},
+    "rich": {"terminal", "rerun_table", "comparison_table", "watch"},
+    "skimage": {"registration", "similarity", "original"},
+    "h5py": {"formats.objects"},
     "torchmetrics": set(),
     "matplotlib": {"pictures", "report_figures"},
     "pyarrow": {"report_tables"},

@@ -78,12 +78,20 @@ def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> P
 
 
 @click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
-@click.argument("document", type=click.Choice(["study", "manifest", "skip-summary", "record"]), default="study")
+@click.argument(
+    "document", type=click.Choice(["study", "manifest", "skip-summary", "record", "comparison"]), default="study"
+)
 def schema(document: str) -> None:
     """Print the JSON schema of a study file or of a file in a run directory."""
+    from fly64dask.comparison import Comparison
     from fly64dask.documents import document_schema
     from fly64dask.manifest import Manifest, SkipSummary
     from fly64dask.record import CellRecord
 
-    written: dict[str, type[Frozen]] = {"manifest": Manifest, "skip-summary": SkipSummary, "record": CellRecord}
+    written: dict[str, type[Frozen]] = {
+        "manifest": Manifest,
+        "skip-summary": SkipSummary,
+        "record": CellRecord,
+        "comparison": Comparison,
+    }
     print_json(document_schema(written[document]) if document in written else Study.model_json_schema())

@@ -1,0 +1,99 @@
+"""`fly64dask compare`: a run and reconstructions of others -> the same metrics of all, side by side."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from fly64dask.commands.common import (
+    EXIT_FAILED_CELL,
+    example,
+    filter_options,
+    json_option,
+    print_json,
+    run_argument,
+    without_links,
+)
+from fly64dask.study import Filters, cells, skip_reasons
+
+
+class ArmType(click.ParamType[Any]):
+    """`NAME=PATH`."""
+
+    name = "name=path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse one --arm."""
+        if isinstance(value, tuple):
+            return value
+        name, mark, path = str(value).partition("=")
+        if not (name and mark and path):
+            self.fail(f"{value!r} is not NAME=PATH", param, ctx)
+        return name, without_links(Path(path))
+
+
+@click.command(epilog=example("fly64dask compare runs/demo --arm rpie=others/rpie --arm longer=runs/longer"))
+@run_argument
+@click.option(
+    "--arm",
+    "arms",
+    multiple=True,
+    type=ArmType(),
+    metavar="NAME=PATH",
+    help="Directory with an object for each cell, or another run; repeatable.",
+)
+@click.option(
+    "--convention",
+    type=click.Choice(["ours", "original"]),
+    default="ours",
+    show_default=True,
+    help="Whose numbers: see docs/metrics.md.",
+)
+@filter_options
+@json_option
+def compare(
+    run_directory: Path, arms: tuple[tuple[str, Path], ...], convention: str, as_json: bool, **filters: Any
+) -> None:
+    """Put others' reconstructions of a simulated run's cells beside its own, and write RUN/comparison.json.
+
+    \b
+    PATH holds one file for each cell, named after it with - for /:
+      dose_1000-sparse-train.npz (or .h5, .hdf5)
+        object     complex, (y, x) or (1, y, x): in the frame of the cell's own
+                   object, or in that of the whole truth
+        origin_px  optional, (y, x) of its first pixel in the scan: any frame
+
+    All arms pass through one alignment inside one area. Exit 1 if a
+    reconstruction is missing or cannot be compared; each is named.
+    """  # noqa: D301
+    from fly64dask.compare import compare_run
+    from fly64dask.comparison import Convention
+    from fly64dask.documents import write_document
+    from fly64dask.layout import RunLayout
+    from fly64dask.runs import read_run_study
+
+    names = [name for name, _ in arms]
+    if len(set(names)) < len(names):
+        raise click.BadParameter("two arms have one name", param_hint="--arm")
+    layout = RunLayout(without_links(run_directory))
+    study = read_run_study(layout)
+    left_out = skip_reasons(study, Filters(**filters))
+    some = [cell for cell in cells(study) if cell not in left_out]
+    comparison = compare_run(study, layout, dict(arms), some, cast("Convention", convention))
+    write_document(layout.comparison_file, comparison)
+    if as_json:
+        print_json(comparison.model_dump(mode="json", exclude_none=True))
+    else:
+        from fly64dask.comparison_table import comparison_table, problem_lines
+        from fly64dask.terminal import make_console
+
+        console = make_console()
+        console.print(comparison_table(comparison))
+        for line in problem_lines(comparison):
+            console.print(line, soft_wrap=True)
+        click.echo(f"comparison: {layout.comparison_file}")
+    if any(True for _ in comparison.problems):
+        sys.exit(EXIT_FAILED_CELL)

@@ -1,0 +1,53 @@
+"""The words of a comparison: which reconstructions were put beside a run's own, and what was found of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from fly64dask.quality import OriginalMetrics, TruthMetrics
+from fly64dask.study import Cell, Dose, Frozen, Split
+
+OURS = "ours"
+Convention = Literal["ours", "original"]
+
+
+class ArmScore(Frozen):
+    """One reconstruction of one cell: its numbers in the comparison's convention, or why it has none."""
+
+    arm: str
+    metrics: TruthMetrics | None = None
+    original: OriginalMetrics | None = None
+    problem: str | None = None
+
+
+class ComparedCell(Frozen):
+    """One cell; `ours` comes first."""
+
+    dose: Dose
+    view: str
+    split: Split
+    repeat: int = 0
+    n_kept: int | None = None
+    scores: tuple[ArmScore, ...]
+
+    @property
+    def cell(self) -> Cell:
+        """The cell."""
+        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
+
+
+class Comparison(Frozen):
+    """`comparison.json`: every arm's cells, aligned and measured in one way; `arms` says where each was read."""
+
+    schema_version: Literal[1] = 1
+    timestamp: str
+    study: str
+    convention: Convention
+    arms: dict[str, str]
+    cells: tuple[ComparedCell, ...]
+
+    @property
+    def problems(self) -> Iterator[tuple[Cell, ArmScore]]:
+        """What could not be compared."""
+        return ((row.cell, score) for row in self.cells for score in row.scores if score.problem)

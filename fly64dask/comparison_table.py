@@ -1,0 +1,81 @@
+"""A comparison -> what a person reads: a row for each cell, a column for each arm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from fly64dask.errors import printable
+
+if TYPE_CHECKING:
+    from fly64dask.comparison import ArmScore, Comparison
+
+HEADINGS = {
+    "ours": "phase error rad | SSIM of phase | half-bit resolution px",
+    "original": "PSNR (peak 255) of phase, amplitude dB | MS-SSIM of phase, amplitude",
+}
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Draw a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What was compared.
+
+    Returns
+    -------
+    rich.table.Table
+        In our convention the least phase error of a cell is bold.
+    """
+    table = Table(title=f"{comparison.study}: {HEADINGS[comparison.convention]}", title_justify="left")
+    # Rich would cut names first where the arms are many.
+    table.add_column("cell", min_width=max((len(row.cell.name) for row in comparison.cells), default=0))
+    table.add_column("n", justify="right")
+    if comparison.convention == "ours":
+        table.add_column("flat", justify="right")
+    for arm in comparison.arms:
+        table.add_column(printable(arm))
+    for row in comparison.cells:
+        errors = [score.metrics.phase_rmse_rad for score in row.scores if score.metrics]
+        flat = [f"{score.metrics.flat_phase_rmse_rad:.3f}" for score in row.scores if score.metrics][:1] or ["-"]
+        table.add_row(
+            row.cell.name,
+            "-" if row.n_kept is None else str(row.n_kept),
+            *(flat if comparison.convention == "ours" else []),
+            *[_said(score, min(errors, default=0.0)) for score in row.scores],
+        )
+    return table
+
+
+def problem_lines(comparison: Comparison) -> list[Text]:
+    """One line for each reconstruction that could not be compared, with the reason."""
+    return [
+        Text.assemble((f"{cell.name} {printable(score.arm)} ", "bold"), score.problem or "")
+        for cell, score in comparison.problems
+    ]
+
+
+def _said(score: ArmScore, least: float) -> Text:
+    if score.problem:
+        return Text("✘ see below", style="bold red")
+    if score.original:
+        phase, amplitude = score.original.phase, score.original.amplitude
+        ratios = ", ".join(_number(each.psnr_peak_255_db, ".1f") for each in (phase, amplitude))
+        return Text(f"{ratios} | {phase.ms_ssim:.3f}, {amplitude.ms_ssim:.3f}")
+    found = score.metrics
+    if found is None:
+        return Text("-")
+    at = found.frc and found.frc.half_bit
+    resolution = "-" if found.frc is None else f"{at.resolution_px:.1f}" if at else "≤ 1"
+    notes = [" ≥ flat"] * found.no_better_than_flat + [" unregistered"] * found.alignment.shift_beyond_bound
+    text = f"{found.phase_rmse_rad:.3f} | {_number(found.phase.ssim, '.3f')} | {resolution}{''.join(notes)}"
+    style = "yellow" if notes else "bold" if found.phase_rmse_rad <= least else ""
+    return Text(text, style=style)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
