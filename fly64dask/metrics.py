@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from fly64dask.alignment import Aligned, align, crop_to_frame, illuminated_area,
 from fly64dask.errors import InputError
 from fly64dask.frc import RingCorrelation, crossing, ring_correlation
 from fly64dask.quality import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
-from fly64dask.similarity import mean_similarity, multiscale_similarity
+from fly64dask.similarity import Similarity, similarities, whole_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +110,7 @@ def measure_against(reference: Reference, object_recon: NDArray[Any]) -> TruthCo
         )
     recon = align(object_recon, reference.image, inside)
     flat = align(np.ones(reference.image.shape), reference.image, inside)
-    (of_recon, frc_truth), (of_flat, frc_flat) = (_compared(aligned, reference) for aligned in (recon, flat))
+    (of_recon, frc_truth), (of_flat, frc_flat) = _compared([recon, flat], reference)
     return TruthComparison(
         metrics=TruthMetrics(
             **dict(of_recon),
@@ -159,38 +160,54 @@ def compare_with_truth(
     return measure_against(reference, object_recon)
 
 
-def _compared(aligned: Aligned, reference: Reference) -> tuple[ObjectMetrics, RingCorrelation | None]:
-    """Measure one aligned object on the area's bounding box."""
+def _compared(some: Sequence[Aligned], reference: Reference) -> list[tuple[ObjectMetrics, RingCorrelation | None]]:
+    """Measure aligned objects on the area's bounding box."""
     rows, columns = (np.flatnonzero(reference.inside.any(axis=axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     inside, truth = reference.inside[box], reference.image[box].astype(np.complex128)
-    image = np.where(inside, aligned.image[box], truth)
-    curve = ring_correlation(image, truth, inside) if min(inside.shape) >= 4 else None
+    images = [np.where(inside, aligned.image[box], truth) for aligned in some]
+    curves = [ring_correlation(image, truth, inside) if min(inside.shape) >= 4 else None for image in images]
     true_phase = np.angle(truth)
     # The difference is wrapped, not the phase: a truth beyond pi wraps in both images at once.
-    phase = true_phase + np.angle(image * truth.conj())
-    return (
-        ObjectMetrics(
-            phase=_image_metrics(phase, true_phase, inside, reference.phase_range_rad),
-            amplitude=_image_metrics(np.abs(image), np.abs(truth), inside, reference.amplitude_range),
-            frc=curve and RingMetrics(half_bit=crossing(curve, "half_bit"), half=crossing(curve, "half")),
-        ),
-        curve,
-    )
+    phases = [true_phase + np.angle(image * truth.conj()) for image in images]
+    levels = whole_windows(inside)
+    of_phase = _image_metrics(phases, true_phase, inside, levels, reference.phase_range_rad)
+    amplitudes = [np.abs(image) for image in images]
+    of_amplitude = _image_metrics(amplitudes, np.abs(truth), inside, levels, reference.amplitude_range)
+    return [
+        (
+            ObjectMetrics(
+                phase=phase,
+                amplitude=amplitude,
+                frc=curve and RingMetrics(half_bit=crossing(curve, "half_bit"), half=crossing(curve, "half")),
+            ),
+            curve,
+        )
+        for phase, amplitude, curve in zip(of_phase, of_amplitude, curves, strict=True)
+    ]
 
 
 def _image_metrics(
-    image: NDArray[np.float64], truth: NDArray[np.float64], inside: NDArray[np.bool_], peak: float
-) -> ImageMetrics:
-    errors = (image - truth)[inside]
-    rmse = float(np.sqrt(np.mean(errors**2)))
-    several = multiscale_similarity(image, truth, inside, peak=peak) if peak > 0 else None
-    return ImageMetrics(
-        rmse=rmse,
-        mae=float(np.mean(np.abs(errors))),
-        peak=peak,
-        psnr_db=float(20 * np.log10(peak / rmse)) if peak > 0 and rmse > 0 else None,
-        ssim=mean_similarity(image, truth, inside, peak=peak) if peak > 0 else None,
-        ms_ssim=several and several[0],
-        ms_ssim_levels=several and several[1],
-    )
+    images: Sequence[NDArray[np.float64]],
+    truth: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    levels: list[NDArray[np.bool_]],
+    peak: float,
+) -> list[ImageMetrics]:
+    none = [Similarity(ssim=None, ms_ssim=None, n_levels=None)] * len(images)
+    found = []
+    for image, alike in zip(images, similarities(images, truth, levels, peak=peak) if peak else none, strict=True):
+        errors = (image - truth)[inside]
+        rmse = float(np.sqrt(np.mean(errors**2)))
+        found.append(
+            ImageMetrics(
+                rmse=rmse,
+                mae=float(np.mean(np.abs(errors))),
+                peak=peak,
+                psnr_db=float(20 * np.log10(peak / rmse)) if peak > 0 and rmse > 0 else None,
+                ssim=alike.ssim,
+                ms_ssim=alike.ms_ssim,
+                ms_ssim_levels=alike.n_levels,
+            )
+        )
+    return found

@@ -92,7 +92,7 @@ def shifted(image: Complex, shift_px: NDArray[np.float64], inside: NDArray[np.bo
     if not shift_px.any():
         return image
     result = image.copy()
-    result[_box(inside)] = _shifter(image, inside)(shift_px)
+    result[_box(inside)] = _shifter(image, inside, _fade(inside))(shift_px)
     return result
 
 
@@ -125,16 +125,20 @@ def _box(inside: NDArray[np.bool_], margin_px: int = 0) -> tuple[slice, slice]:
     return slice(rows[0], rows[-1] + 1 + margin_px), slice(columns[0], columns[-1] + 1 + margin_px)
 
 
-def _shifter(image: Complex, inside: NDArray[np.bool_]) -> Callable[..., Complex]:
+def _fade(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights on the area's box with its margin: 1 up to `KEPT_PX` outside the area, 0 from `FADED_PX` on."""
+    area = np.pad(inside, FADED_PX)[_box(inside, 2 * FADED_PX)]
+    far = np.clip((distance_transform_edt(~area) - KEPT_PX) / (FADED_PX - KEPT_PX), 0, 1)
+    return np.asarray(np.cos(np.pi / 2 * far) ** 2)
+
+
+def _shifter(image: Complex, inside: NDArray[np.bool_], fade: NDArray[np.float64]) -> Callable[..., Complex]:
     """A function of a shift that gives the image's part in the area's bounding box, shifted; see `shifted`.
 
-    With `along` given it is the derivative along that axis, per px.
+    With `along` given it is the derivative along that axis, per px. In the image's own precision.
     """
-    margin = _box(inside, 2 * FADED_PX)
-    area = np.pad(inside, FADED_PX)[margin]
-    far = np.clip((distance_transform_edt(~area) - KEPT_PX) / (FADED_PX - KEPT_PX), 0, 1)
     mean = image[inside].mean()
-    faded = np.cos(np.pi / 2 * far) ** 2 * (np.pad(image, FADED_PX, mode="edge")[margin] - mean)
+    faded = fade * (np.pad(image, FADED_PX, mode="edge")[_box(inside, 2 * FADED_PX)] - mean)
     spectrum = scipy.fft.fft2(faded.astype(image.dtype))
     waves = [2j * np.pi * np.fft.fftfreq(size) for size in spectrum.shape]
 
@@ -162,21 +166,22 @@ def _refined(
     Derivatives are the reference's: the image's own would hold its noise, and the steps would stall.
     """
     # Single precision takes half the time and is good to 1e-6 px.
-    move, derive = (_shifter(each.astype(np.complex64), inside) for each in (image, reference))
-    box = _box(inside)
-    area, wanted = inside[box], reference[inside]
-    y, x = (axis / max(area.shape) for axis in np.nonzero(area))
+    fade = _fade(inside)
+    move, derive = (_shifter(each.astype(np.complex64), inside, fade) for each in (image, reference))
+    area, wanted = inside[_box(inside)], reference[inside].astype(np.complex64)
+    y, x = ((axis / max(area.shape)).astype(np.float32) for axis in np.nonzero(area))
     changes = np.stack(
         [-derive(np.zeros(2), along=axis)[area] for axis in (0, 1)]
         + [1j * wanted, 1j * y * wanted, 1j * x * wanted, wanted]
     )
     weights = changes.conj()
-    solve = np.linalg.pinv((weights @ changes.T).real, rcond=1e-12, hermitian=True)
+    solve = np.linalg.pinv((weights @ changes.T).real.astype(np.float64), rcond=1e-6, hermitian=True)
     values = move(shift)[area]
     factor: Any = np.vdot(values, wanted) / np.vdot(values, values)
     for _ in range(N_REFINEMENTS):
         step_y, step_x, offset, ramp_y, ramp_x, growth = solve @ (weights @ (values * factor - wanted)).real
-        factor = factor * np.exp(-growth - 1j * (offset + ramp_y * y + ramp_x * x))
+        turns = np.float32(offset) + np.float32(ramp_y) * y + np.float32(ramp_x) * x
+        factor = factor * np.exp(np.complex64(-growth) - np.complex64(1j) * turns)
         shift = shift - np.clip([step_y, step_x], -1, 1)
         if max(abs(step_y), abs(step_x)) < CONVERGED_PX or np.abs(shift).max() > SHIFT_BOUND_PX:
             break

@@ -148,7 +148,7 @@ OWNERS = {
         "commands.slurm",
     },
     "rich": {"terminal", "rerun_table", "comparison_table", "watch"},
-    "skimage": {"registration", "similarity", "original"},
+    "skimage": {"registration", "original"},
     "h5py": {"formats.objects"},
     "torchmetrics": set(),
     "matplotlib": {"pictures", "report_figures"},

@@ -17,7 +17,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from fly64dask.errors import InputError
 from fly64dask.metrics import Reference, compare_with_truth, measure_against
 from fly64dask.quality import TruthMetrics
-from fly64dask.similarity import SCALE_WEIGHTS, mean_similarity, multiscale_similarity
+from fly64dask.similarity import SCALE_WEIGHTS, Similarity, similarities, whole_windows
 from fly64dask.simulate import synthetic_pair
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
@@ -146,29 +146,38 @@ def test_frc_of_white_noise_is_its_analytic_value():
     assert np.average(curve.correlation, weights=curve.n_pixels) == pytest.approx(np.sqrt(0.5), abs=0.03)
 
 
-def test_mean_similarity_is_scikit_images_own_mean_for_a_rectangle():
+def alike(first, second, inside, peak):
+    """Similarity of one image."""
+    return similarities([first], second, whole_windows(inside), peak=peak)[0]
+
+
+def test_ssim_is_scikit_images_own_mean_for_a_rectangle():
     rng = np.random.default_rng(7)
     first, second = rng.normal(size=(2, 60, 70))
     expected = structural_similarity(
         first, second, data_range=4.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
-    assert mean_similarity(first, second, np.ones((60, 70), dtype=bool), peak=4.0) == pytest.approx(expected)
+    assert alike(first, second, np.ones((60, 70), dtype=bool), 4.0).ssim == pytest.approx(expected, rel=1e-9)
 
 
-def test_mean_similarity_ignores_what_lies_outside():
+def test_ssim_is_the_mean_of_scikit_images_map_over_whole_windows():
     rng = np.random.default_rng(8)
     first, second = np.angle(TRUTH) + rng.normal(0, 0.1, (2, *SHAPE))
-    expected = mean_similarity(first, second, INSIDE, peak=2.0)
-    assert mean_similarity(np.where(INSIDE, first, 1e3), second, INSIDE, peak=2.0) == pytest.approx(expected)
+    found = structural_similarity(
+        first, second, data_range=2.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )[1]
+    windows = np.lib.stride_tricks.sliding_window_view(INSIDE, (11, 11)).all(axis=(2, 3))
+    expected = found[5:-5, 5:-5][windows].mean()
+    assert alike(np.where(INSIDE, first, 1e3), second, INSIDE, 2.0).ssim == pytest.approx(expected, rel=1e-9)
     assert expected < 0.99
 
 
 @pytest.mark.parametrize(("size", "n_levels"), [(300, 5), (150, 4), (72, 3), (40, 2)])
-def test_multiscale_similarity_is_that_of_torchmetrics_scale_by_scale(size, n_levels):
+def test_ms_ssim_is_that_of_torchmetrics_scale_by_scale(size, n_levels):
     rng = np.random.default_rng(9)
     truth = band_limited(10, (size, size)).imag
     first, second = truth + rng.normal(0, [[[0.05]], [[0.2]]], (2, size, size))
-    found = multiscale_similarity(first, second, np.ones((size, size), dtype=bool), peak=1.5)
+    found = alike(first, second, np.ones((size, size), dtype=bool), 1.5)
     one, other = (torch.from_numpy(image)[None, None] for image in (first, second))
     weights = np.array(SCALE_WEIGHTS[:n_levels]) / sum(SCALE_WEIGHTS[:n_levels])
     expected = 1.0
@@ -181,14 +190,25 @@ def test_multiscale_similarity_is_that_of_torchmetrics_scale_by_scale(size, n_le
         value = whole[..., 5:-5, 5:-5].mean() if level == n_levels - 1 else contrast
         expected *= float(value) ** weight
         one, other = (torch.nn.functional.avg_pool2d(image, 2) for image in (one, other))
-    assert found == (pytest.approx(expected, abs=1e-6), n_levels)
+    assert (found.ms_ssim, found.n_levels) == (pytest.approx(expected, abs=1e-6), n_levels)
 
 
-def test_multiscale_similarity_is_absent_for_a_small_area():
+def test_similarities_of_several_images_are_those_of_each():
+    rng = np.random.default_rng(11)
+    images = [np.angle(TRUTH) + rng.normal(0, strength, SHAPE) for strength in (0.05, 0.3)]
+    together = similarities(images, np.angle(TRUTH), whole_windows(INSIDE), peak=2.0)
+    assert together == [alike(image, np.angle(TRUTH), INSIDE, 2.0) for image in images]
+    assert together[0].ms_ssim > together[1].ms_ssim
+
+
+def test_similarities_are_absent_for_a_small_area():
     small = np.zeros(SHAPE, dtype=bool)
     small[:20, :20] = True
-    assert multiscale_similarity(np.angle(TRUTH), np.angle(TRUTH), small, peak=1.0) is None
-    assert mean_similarity(np.angle(TRUTH), np.angle(TRUTH), small[:, :10], peak=1.0) is None
+    assert alike(np.angle(TRUTH), np.angle(TRUTH), small, 1.0) == Similarity(
+        ssim=pytest.approx(1.0), ms_ssim=None, n_levels=None
+    )
+    small[:, 10:] = False
+    assert alike(np.angle(TRUTH), np.angle(TRUTH), small, 1.0).ssim is None
 
 
 def test_metrics_of_an_object_without_absorption_have_no_amplitude_similarity():
