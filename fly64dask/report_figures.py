@@ -1,4 +1,4 @@
-"""Rows and phases of a run -> PNG and SVG figures for papers: maps of every number, phases, ring correlations."""
+"""Rows and phases of a run -> PNG and SVG figures for papers: maps of what was measured, phases, ring correlations."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
 CURVE_NAMES = {"frc_truth": "with the truth", "frc_flat": "flat object", "frc_halves": "half sets"}
+# What a paper may want a map of; the page has the others too.
+DRAWN = ("metrics.", "half_sets.", "stopping.", "identifiability.lit_intensities_per_unknown", "image_overlap")
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
@@ -65,7 +67,8 @@ class Gallery:
         _save(_draw_phases(study, rows, self._phases), folder / "phases")
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
         for column in dict.fromkeys(column for found in numbers.values() for column in found):
-            _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
+            if column.startswith(DRAWN):
+                _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
             _save(_draw_curves(study, self._curves), folder / "frc")
 
@@ -73,8 +76,8 @@ class Gallery:
 def _save(figure: Figure, stem: Path) -> None:
     with storing(stem):
         # Without a date, so that the same run gives the same bytes.
-        figure.savefig(stem.with_name(stem.name + ".png"), dpi=110, bbox_inches="tight")
-        figure.savefig(stem.with_name(stem.name + ".svg"), bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(stem.with_name(stem.name + ".png"), dpi=110)
+        figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None})
 
 
 def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, Any]:
