@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.pictures import shrink
-from fly64dask.report_tables import flat_row, mapped_numbers, quantity_of
+from fly64dask.report_tables import KNOWN, flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.storage import storing
 from fly64dask.study import SPLITS, Cell, Study, dose_name
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
 CURVE_NAMES = {"frc_truth": "with the truth", "frc_flat": "flat object", "frc_halves": "half sets"}
-# What a paper may want a map of; the page has the others too.
-DRAWN = ("metrics.", "half_sets.", "stopping.", "identifiability.lit_intensities_per_unknown", "image_overlap")
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
@@ -66,11 +64,16 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
         _save(_draw_phases(study, rows, self._phases), folder / "phases")
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
-        for column in dict.fromkeys(column for found in numbers.values() for column in found):
-            if column.startswith(DRAWN):
+        for column in in_order(column for found in numbers.values() for column in found):
+            if _is_drawn(column):
                 _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
             _save(_draw_curves(study, self._curves), folder / "frc")
+
+
+def _is_drawn(column: str) -> bool:
+    """Whether a paper may want a map of it: a measure of quality, or one that is not known here; the page has all."""
+    return quantity_of(column).better is not None or column not in KNOWN
 
 
 def _save(figure: Figure, stem: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import tiny
 
 from fly64dask.layout import RunLayout
+from fly64dask.quality import TruthMetrics
 from fly64dask.record import read_record, write_record
 from fly64dask.runs import read_run_study, write_run_study
 from fly64dask.study import Cell, cells
-
 
 FEW = '    {name = "few", rule = "min_spacing", threshold_px = 12.0},\n'
 
@@ -50,13 +50,20 @@ def copied_run(real: Path, root: Path, **changes: object) -> RunLayout:
         assert record is not None
         update: dict[str, object] = {"dose": cell.dose, "repeat": cell.repeat}
         if record.metrics is not None:
-            error = record.metrics.phase_rmse_rad * (1 + cell.repeat / 10)
-            update["metrics"] = record.metrics.model_copy(update={"phase_rmse_rad": error})
+            update["metrics"] = _worse(record.metrics, 1 + cell.repeat / 10)
         layout.cell_directory(cell).mkdir(parents=True)
         write_record(layout.cell_directory(cell), record.model_copy(update=update))
         if record.state == "completed":
             _link(layout.reconstruction_group(cell), source.reconstruction_group(model))
     return layout
+
+
+def _worse(metrics: TruthMetrics, factor: float) -> TruthMetrics:
+    """The same numbers but for a larger phase error."""
+    error = metrics.phase_rmse_rad * factor
+    document = metrics.model_dump()
+    document["phase"]["rmse"] = document["phase_rmse_rad"] = error
+    return TruthMetrics.model_validate(document | {"no_better_than_flat": error >= metrics.flat_phase_rmse_rad})
 
 
 def _link(path: Path, target: Path) -> None:

@@ -39,6 +39,8 @@ def test_mapped_numbers_take_every_number_of_a_records_own_records():
         ("metrics.phase_rmse_rad", "phase error against the truth", "rad"),
         ("metrics.never_heard_of_db", "never heard of", "dB"),
         ("half_sets.never_heard_of_px", "half sets: never heard of", "px"),
+        ("metrics.phase.psnr_db", "phase PSNR", "dB"),
+        ("metrics.deep.er.never_m", "deep er: never", "m"),
         ("metrics.neverheardof", "neverheardof", ""),
     ],
 )
