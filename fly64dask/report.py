@@ -21,7 +21,7 @@ from fly64dask.publish import publish_text
 from fly64dask.remedy import MENDS
 from fly64dask.report_cells import CellReader, CellView
 from fly64dask.report_page import PictureStore, curve_points, render_page
-from fly64dask.report_tables import MAPPED_RECORDS, flat_row, mapped_numbers, quantity_of
+from fly64dask.report_tables import flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.runs import read_rows
 from fly64dask.study import SPLITS, Cell, Study, cells, dose_name
 from fly64dask.summary import repeat_groups, spread_of
@@ -124,8 +124,7 @@ def _content(
     problems: Sequence[str],
     running: Sequence[Cell],
 ) -> dict[str, Any]:
-    columns = list(dict.fromkeys(column for cell in found for column in cell["numbers"]))
-    columns.sort(key=_rank)
+    columns = in_order(column for cell in found for column in cell["numbers"])
     by_name = {cell["name"]: cell for cell in found}
     quantities = [(column, quantity_of(column)) for column in columns]
     return {
@@ -172,11 +171,6 @@ def _place(
         "cells": list(names),
         "numbers": {column: spread_of(some).model_dump(exclude_none=True) for column, some in values.items()},
     }
-
-
-def _rank(column: str) -> int:
-    """Order of a column among the maps: what was measured of the result first, what it took last."""
-    return next((i for i, record in enumerate(MAPPED_RECORDS) if column.startswith(f"{record}.")), len(MAPPED_RECORDS))
 
 
 def _notices(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fly64dask.alignment import crop_to_frame, illuminated_area, illumination, remove_phase_ramp
+from fly64dask.alignment import align, crop_to_frame, illuminated_area, illumination, remove_phase_ramp
 from fly64dask.attributes import (
     ExposureAttributes,
     GroupAttributes,
@@ -192,21 +192,21 @@ class CellReader:
             ]
         reference, known = crop_to_frame(self._truth["object_truth"], recon.shape, origin_px)
         area = area & known
-        error = remove_phase_ramp(recon * np.conj(reference), area)
+        aligned = align(recon, reference, area).image
+        phase_error = np.angle(aligned * np.conj(reference))
+        # A mean of the truth's own, which no data tell, would only use up the scale.
         truth_phase = np.angle(reference * np.exp(-1j * np.angle(reference[area].sum())))
-        # A dimmer probe and a brighter object give the same data: amplitudes are compared at equal means.
-        amplitude = np.abs(recon) * (np.abs(reference[area]).mean() / np.abs(recon[area]).mean())
         top = float(np.percentile(np.abs(self._truth["object_truth"]), SPANNED_PERCENT))
         of_amplitude = Scale(low=0, high=1.2 * top, colours="cividis", unit="transmission")
         of_error = Scale(low=-0.5 * top, high=0.5 * top, colours="RdBu_r", unit="transmission")
         of_phase = self._phase_scale("twilight_shifted")
         return [
-            image("phase", np.angle(np.exp(1j * (truth_phase + error))), of_phase, where=area),
+            image("phase", np.angle(np.exp(1j * (truth_phase + phase_error))), of_phase, where=area),
             image("phase_truth", truth_phase, of_phase, where=area),
-            image("phase_difference", error, self._phase_scale("RdBu_r"), where=area),
-            image("amplitude", amplitude, of_amplitude, where=area),
+            image("phase_difference", phase_error, self._phase_scale("RdBu_r"), where=area),
+            image("amplitude", np.abs(aligned), of_amplitude, where=area),
             image("amplitude_truth", np.abs(reference), of_amplitude, where=area),
-            image("amplitude_difference", amplitude - np.abs(reference), of_error, where=area),
+            image("amplitude_difference", np.abs(aligned) - np.abs(reference), of_error, where=area),
         ]
 
     def _phase_scale(self, colours: Any) -> Scale:

@@ -1,4 +1,4 @@
-"""Rows and phases of a run -> PNG and SVG figures for papers: maps of every number, phases, ring correlations."""
+"""Rows and phases of a run -> PNG and SVG figures for papers: maps of what was measured, phases, ring correlations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.pictures import shrink
-from fly64dask.report_tables import flat_row, mapped_numbers, quantity_of
+from fly64dask.report_tables import KNOWN, flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.storage import storing
 from fly64dask.study import SPLITS, Cell, Study, dose_name
 
@@ -64,17 +64,23 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
         _save(_draw_phases(study, rows, self._phases), folder / "phases")
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
-        for column in dict.fromkeys(column for found in numbers.values() for column in found):
-            _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
+        for column in in_order(column for found in numbers.values() for column in found):
+            if _is_drawn(column):
+                _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
             _save(_draw_curves(study, self._curves), folder / "frc")
+
+
+def _is_drawn(column: str) -> bool:
+    """Whether a paper may want a map of it: a measure of quality, or one that is not known here; the page has all."""
+    return quantity_of(column).better is not None or column not in KNOWN
 
 
 def _save(figure: Figure, stem: Path) -> None:
     with storing(stem):
         # Without a date, so that the same run gives the same bytes.
-        figure.savefig(stem.with_name(stem.name + ".png"), dpi=110, bbox_inches="tight")
-        figure.savefig(stem.with_name(stem.name + ".svg"), bbox_inches="tight", metadata={"Date": None})
+        figure.savefig(stem.with_name(stem.name + ".png"), dpi=110)
+        figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None})
 
 
 def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, Any]:

@@ -29,8 +29,19 @@ PICTURE_BYTES = 10_000_000
 BEST_SIDE_PX, LEAST_SIDE_PX = 400, 40
 MAX_POSITIONS, MAX_CURVE_POINTS = 2000, 240
 N_KEY_COLOURS = 64
-# In this order pictures are given up where there is no room.
-LEAST_WANTED = ("half_difference", "probe_phase", "amplitude_difference", "amplitude_truth", "probe_amplitude")
+# In this order pictures are given up where there is no room; any other goes first.
+GIVEN_UP = (
+    "half_difference",
+    "probe_phase",
+    "amplitude_difference",
+    "amplitude_truth",
+    "probe_amplitude",
+    "amplitude",
+    "light",
+    "phase_truth",
+    "phase_difference",
+    "phase",
+)
 
 
 @dataclass(slots=True)
@@ -162,7 +173,7 @@ def _draw(image: Image, side: int) -> tuple[bytes, int]:
 
 
 def _rank(image: Image) -> int:
-    return LEAST_WANTED.index(image.key) if image.key in LEAST_WANTED else len(LEAST_WANTED)
+    return GIVEN_UP.index(image.key) if image.key in GIVEN_UP else -1
 
 
 def _digest(png: bytes) -> str:

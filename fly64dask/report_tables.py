@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,10 +28,52 @@ class Quantity:
     better: Better = None
 
 
+_CROSSING: dict[str, tuple[str, str, Better]] = {
+    "resolution_px": ("resolution (half a period)", "px", "lower"),
+    "frequency_per_px": ("frequency", "cycles/px", "higher"),
+    "shell": ("ring", "", "higher"),
+}
+# Label, unit (None: the image's own), which way is better.
+_IMAGE: dict[str, tuple[str, str | None, Better]] = {
+    "rmse": ("error, root mean square", None, "lower"),
+    "mae": ("error, mean absolute", None, "lower"),
+    "psnr_db": ("PSNR", "dB", "higher"),
+    "ssim": ("SSIM", "", "higher"),
+    "ms_ssim": ("MS-SSIM", "", "higher"),
+    "ms_ssim_levels": ("MS-SSIM, levels", "", None),
+    "peak": ("range of the truth", None, None),
+}
+
+
+def _known_metrics() -> Iterator[tuple[str, Quantity]]:
+    """Quantities of the metrics against the truth, the flat object's last."""
+    yield "metrics.phase_rmse_rad", Quantity("phase error against the truth", "rad", "lower")
+    yield "metrics.flat_phase_rmse_rad", Quantity("phase error of a flat object", "rad")
+    for record, whose in (("metrics", ""), ("metrics.flat", "flat object: ")):
+        for part, unit in (("phase", "rad"), ("amplitude", "transmission")):
+            for name, (label, own_unit, better) in _IMAGE.items():
+                shown = unit if own_unit is None else own_unit
+                yield f"{record}.{part}.{name}", Quantity(f"{whose}{part} {label}", shown, None if whose else better)
+        for criterion, words in (("half_bit", "half a bit"), ("half", "0.5")):
+            for name, (label, unit, better) in _CROSSING.items():
+                said = f"{whose}ring correlation with the truth at {words}: {label}"
+                yield f"{record}.frc.{criterion}.{name}", Quantity(said, unit, None if whose else better)
+    yield "metrics.n_pixels", Quantity("compared pixels", "px")
+
+
+def _known_halves() -> Iterator[tuple[str, Quantity]]:
+    """Quantities of the agreement between half sets."""
+    criteria = {"half_bit": "half a bit", "half": "0.5 of full sets", "against_truth": "0.5 with the truth, expected"}
+    for criterion, words in criteria.items():
+        for name, (label, unit, better) in _CROSSING.items():
+            yield f"half_sets.{criterion}.{name}", Quantity(f"half sets at {words}: {label}", unit, better)
+
+
 KNOWN = {
-    "metrics.phase_rmse_rad": Quantity("phase error against the truth", "rad", "lower"),
-    "metrics.flat_phase_rmse_rad": Quantity("phase error of a flat object", "rad"),
-    "metrics.n_pixels": Quantity("compared pixels", "px"),
+    **dict(_known_metrics()),
+    **dict(_known_halves()),
+    "stopping.best_epoch": Quantity("epoch that was kept"),
+    "stopping.n_epochs_run": Quantity("epochs that were run"),
     "identifiability.n_intensities": Quantity("measured intensities"),
     "identifiability.n_lit_intensities": Quantity("intensities expected to hold a photon"),
     "identifiability.n_unknowns": Quantity("unknowns"),
@@ -84,7 +126,20 @@ def quantity_of(column: str) -> Quantity:
     unit = next((unit for suffix, unit in SUFFIX_UNITS.items() if column.endswith(suffix)), "")
     record, _, name = column.rpartition(".")
     label = name.removesuffix(next((s for s in SUFFIX_UNITS if name.endswith(s)), "")).replace("_", " ")
-    return Quantity(f"{record.replace('_', ' ')}: {label}" if record not in ("", "metrics") else label, unit)
+    whose = record.removeprefix("metrics").lstrip(".").replace("_", " ").replace(".", " ")
+    return Quantity(f"{whose}: {label}" if whose else label, unit)
+
+
+def in_order(columns: Iterable[str]) -> list[str]:
+    """Sort columns as a reader wants them: what was measured of the result first, what it took last."""
+    records = [f"{record}." for record in MAPPED_RECORDS]
+    known = {column: place for place, column in enumerate(KNOWN)}
+
+    def place(column: str) -> tuple[int, int]:
+        record = next((i for i, prefix in enumerate(records) if column.startswith(prefix)), len(records))
+        return record, known.get(column, len(known))
+
+    return sorted(dict.fromkeys(columns), key=place)
 
 
 def flat_row(row: Frozen) -> dict[str, Any]:

@@ -51,8 +51,11 @@ function significant(value, digits = 3) {
   return text.includes("e") ? value.toExponential(digits - 1) : text;
 }
 
+const shortDose = (name) => {
+  const photons = name.replace(/^dose_/, "");
+  return Number.isInteger(Number(photons)) || Number.isNaN(Number(photons)) ? photons : Number(photons).toPrecision(4);
+};
 const withUnit = (text, unit) => (unit ? `${text} (${unit})` : text);
-const valueOf = (value, unit) => `${significant(value, 4)}${unit ? ` ${unit}` : ""}`;
 
 // ---- what appears on hovering, and on focus ----------------------------------------------------------------------
 function explain(target, words) {
@@ -110,7 +113,7 @@ function colourKey({ low, high, colours, unit, log }) {
   for (let i = 0; i < steps; i += 1) {
     svg.append(drawn("rect", { x: 10 + (i * 200) / steps, y: 0, width: 200 / steps + 0.6, height: 10, fill: colourOf((i + 0.5) / steps, colours) }));
   }
-  const at = log ? [low, Math.sqrt(low * high), high].map((value) => Number(value.toPrecision(2))) : ticks(low, high, 4);
+  const at = log ? [low, Math.sqrt(low * high), high].map((value) => Number(value.toPrecision(2))) : ticks(low, high, 4).length > 1 ? ticks(low, high, 4) : [low, high];
   at.forEach((value) => {
     const share = log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
     const x = 10 + 200 * share;
@@ -199,7 +202,7 @@ function heatMap(quantity, split, range, small) {
   const body = table.createTBody();
   for (const dose of RUN.doses) {
     const row = element("tr");
-    const th = element("th", dose.replace(/^dose_/, ""));
+    const th = element("th", shortDose(dose));
     th.scope = "row";
     row.append(th);
     for (const view of RUN.views) {
@@ -475,7 +478,7 @@ function showGallery() {
   thumbs.append(element("span"));
   for (const view of RUN.views) for (const split of RUN.splits) thumbs.append(element("span", `${view} ${split}`, "head top"));
   for (const dose of RUN.doses) {
-    thumbs.append(element("span", dose.replace(/^dose_/, ""), "head"));
+    thumbs.append(element("span", shortDose(dose), "head"));
     for (const view of RUN.views) {
       for (const split of RUN.splits) thumbs.append(thumbOf(cellsOf(placeOf(dose, view, split))));
     }
