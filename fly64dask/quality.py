@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from fly64dask.frc import Crossing
 from fly64dask.study import Frozen
+
+SplitBy = Literal["counts", "exposures"]
 
 
 class Alignment(Frozen):
@@ -85,3 +87,20 @@ class TruthMetrics(ObjectMetrics):
         if self.no_better_than_flat != (self.phase_rmse_rad >= self.flat_phase_rmse_rad):
             raise ValueError("no_better_than_flat does not follow from the phase errors")
         return self
+
+
+class HalfSetMetrics(Frozen):
+    """How far two reconstructions of independent halves agree; absent numbers were not computed.
+
+    `half_bit` is where the halves' correlation falls below half a bit a pixel, `half` where that
+    of two full data sets would fall below 0.5, `against_truth` where that of the full data's
+    object with the truth would; absent too if they stay above up to Nyquist. `missing` says why
+    there are no halves.
+    """
+
+    split_by: SplitBy
+    n_pixels: int | None = None
+    half_bit: Crossing | None = None
+    half: Crossing | None = None
+    against_truth: Crossing | None = None
+    missing: str | None = None

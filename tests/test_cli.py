@@ -160,7 +160,13 @@ def test_run_of_one_filtered_cell_counts_17_skipped(tmp_path, fly64dask):
     assert done.returncode == 0
     assert (manifest["total_jobs"], manifest["filtered_jobs"], len(manifest["jobs"])) == (18, 1, 1)
     assert (skipped["skipped_count"], len(skipped["skipped_jobs"])) == (17, 17)
-    assert manifest["filters"] == {"dose": [1000.0], "view": ["dense"], "split": ["train"], "gridsize": [], "repeat": []}
+    assert manifest["filters"] == {
+        "dose": [1000.0],
+        "view": ["dense"],
+        "split": ["train"],
+        "gridsize": [],
+        "repeat": [],
+    }
     assert skipped["skipped_jobs"][0]["reason"]
 
 
