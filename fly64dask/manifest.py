@@ -11,11 +11,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from fly64dask.errors import FailureKind
-from fly64dask.halves import HalfSetMetrics
 from fly64dask.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RunLayout
-from fly64dask.quality import TruthMetrics
+from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts, remedied_recipe
 from fly64dask.record import CellRecord
 from fly64dask.remedy import Remedy

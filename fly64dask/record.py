@@ -14,7 +14,7 @@ from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.publish import published_directory, retire_directory
-from fly64dask.quality import TruthMetrics
+from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.remedy import Remedy
 from fly64dask.selection import SelectionMetadata
