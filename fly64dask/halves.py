@@ -101,7 +101,8 @@ def shared_area(
         illuminated_area(illumination(exposures.probe_guess, exposures.positions_px[group], shape_px, origin_px))
         for group in groups
     ]
-    return np.logical_and.reduce(areas)
+    area: NDArray[np.bool_] = np.logical_and.reduce(areas)
+    return area
 
 
 class Comparison:

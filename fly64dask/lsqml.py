@@ -92,7 +92,7 @@ def reconstruct(
     guarded = is_guarded(exposures.positions_px, recipe)
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs
     _, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
-    work = _begin(exposures, recipe, seed=seed, device=device)
+    work = begin(exposures, recipe, seed=seed, device=device)
     try:
         state = checkpoint.load() if checkpoint else None
         if state is not None:
@@ -148,7 +148,7 @@ def take_device(wanted: str) -> str:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Work:
+class Work:
     """The tasks of one call and the rule that looks at them: what a checkpoint holds.
 
     `no_halves` says why there are no halves though wanted, `fallback` why the recipe's rule is not
@@ -217,8 +217,21 @@ class _Work:
         self.turns.dismiss_companions()
 
 
-def _begin(exposures: Exposures, recipe: Recipe, *, seed: int, device: str) -> _Work:
-    """Build every task that a recipe asks for, and the rule that looks at them."""
+def begin(exposures: Exposures, recipe: Recipe, *, seed: int, device: str) -> Work:
+    """Build every task that a recipe asks for, and the rule that looks at them.
+
+    Parameters
+    ----------
+    exposures, recipe, seed
+        As for `reconstruct`.
+    device : "cpu" or "cuda"
+        Where they are to run.
+
+    Returns
+    -------
+    Work
+        Before its first epoch; without what the exposures do not allow, and with the reason.
+    """
     frame = object_frame(exposures.positions_px, exposures.counts.shape[1:])
     tasks: dict[str, PtychographyTask] = {}
     seeds: dict[str, int] = {}
@@ -247,7 +260,7 @@ def _begin(exposures: Exposures, recipe: Recipe, *, seed: int, device: str) -> _
     elif recipe.stop == "held_out" and fallback is None:
         look = functools.partial(held_out_deviance, turns.full, tasks[KEPT])
     rule = Rule(turns=turns, look=look, patience=recipe.patience) if look and fallback is None else None
-    return _Work(recipe=recipe, turns=turns, rule=rule, no_halves=no_halves, fallback=fallback)
+    return Work(recipe=recipe, turns=turns, rule=rule, no_halves=no_halves, fallback=fallback)
 
 
 def _look_at_halves(turns: Turns, comparison: Comparison) -> Look:

@@ -67,10 +67,7 @@ class Rule:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `capture` wrote."""
         self.course.looks = [Look(signal=signal, noise=noise) for signal, noise in state["looks"]]
-        self.course.snapshots = {
-            epoch: Kept(**{name: None if tensor is None else tensor.numpy() for name, tensor in tensors.items()})
-            for epoch, tensors in state["snapshots"].items()
-        }
+        self.course.snapshots = {epoch: _as_arrays(tensors) for epoch, tensors in state["snapshots"].items()}
 
 
 def kept_of(turns: Turns) -> Kept:
@@ -114,3 +111,7 @@ def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> Lo
 def _as_tensors(kept: Kept) -> dict[str, torch.Tensor | None]:
     arrays = {"object_recon": kept.object_recon, "probe_recon": kept.probe_recon, "half_objects": kept.half_objects}
     return {name: None if array is None else torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _as_arrays(tensors: dict[str, Any]) -> Kept:
+    return Kept(**{name: None if tensor is None else tensor.numpy() for name, tensor in tensors.items()})
