@@ -21,17 +21,19 @@ from fly64dask.cell_inputs import CellInputs
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.dataset import ArraySource, read_array, read_attributes, whole_array, write_group
 from fly64dask.errors import describe, failure_kind
+from fly64dask.halves import compare_halves, shared_area
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.metrics import TruthComparison, compare_with_truth
 from fly64dask.outcome import Failure
 from fly64dask.provenance import software_versions, utc_now
+from fly64dask.quality import HalfSetMetrics
 from fly64dask.reconstruction import is_guarded, refuse_dark
 from fly64dask.storage import storing
 
 if TYPE_CHECKING:
     from fly64dask.reconstruction import Engine, Exposures, Progress, Reconstruction
     from fly64dask.remedy import Remedy
-    from fly64dask.study import Cell, Study
+    from fly64dask.study import Cell, Recipe, Study
 
 log = logging.getLogger(__name__)
 ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
@@ -127,7 +129,10 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
     started = time.perf_counter()
     found = None if study.source.kind == "measured" else _measure(layout, result, exposures)
     measured = {"metrics": found.metrics, "metrics_seconds": time.perf_counter() - started} if found else {}
-    made = _write_reconstruction(Path(attempt.directory, RECONSTRUCTION_NAME), cell, result, _curves(found))
+    half_sets, half_arrays = _compare_halves(study.recipe, exposures, result)
+    made = _write_reconstruction(
+        Path(attempt.directory, RECONSTRUCTION_NAME), cell, result, [*_curves(found), *half_arrays]
+    )
     return {
         "n_epochs": len(result.loss),
         "final_loss": float(result.loss[-1]),
@@ -136,6 +141,8 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         "resumed_from_epoch": result.resumed_from_epoch or None,
         "underdetermined": is_guarded(exposures.positions_px, study.recipe),
         "digests": inputs.sha256 | made,
+        "stopping": result.stopping,
+        "half_sets": half_sets,
     } | measured
 
 
@@ -145,6 +152,29 @@ def _ends_at() -> float | None:
         return datetime.fromisoformat(os.environ[ENDS_AT]).timestamp()
     except (KeyError, ValueError):
         return None
+
+
+def _compare_halves(
+    recipe: Recipe, exposures: Exposures, result: Reconstruction
+) -> tuple[HalfSetMetrics | None, list[ArraySource]]:
+    """Correlate the halves if the recipe wants any, and what of them and of the rule is to be stored."""
+    arrays = []
+    if result.validation is not None:
+        arrays.append(whole_array("validation", result.validation, units="stopping rule", axes=("epoch",)))
+    if recipe.halves == "none":
+        return None, arrays
+    if result.half_objects is None:
+        return HalfSetMetrics(split_by=recipe.halves, missing=result.no_halves or "the engine made none"), arrays
+    shape = (result.half_objects.shape[1], result.half_objects.shape[2])
+    area = shared_area(exposures, recipe.halves, shape, result.object_origin_px)
+    metrics, curve = compare_halves(result.half_objects, area, recipe.halves)
+    frequency, correlation = (values.astype(np.float32) for values in (curve.frequency_per_px, curve.correlation))
+    return metrics, [
+        *arrays,
+        whole_array("half_objects", result.half_objects, units="transmission", axes=("half", "y", "x")),
+        whole_array("frc_halves", correlation, units="1", axes=("ring",)),
+        whole_array("frc_halves_frequency", frequency, units="cycles/px", axes=("ring",)),
+    ]
 
 
 def _write_reconstruction(

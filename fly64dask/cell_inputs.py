@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Recipe, Study
 
 ENGINE_PACKAGES = ("ptychi", "torch")
+# A recipe without stopping rule and halves has the key, as it has the numbers, of one that knew of neither.
+PLAIN = {"stop": "epochs", "patience": None, "halves": "none"}
 
 
 class CellInputs:
@@ -109,6 +111,7 @@ def cell_key(
         64 hexadecimal digits.
     """
     settings = recipe.model_dump(mode="json", exclude={"device"})
+    settings = {name: value for name, value in settings.items() if name not in PLAIN or value != PLAIN[name]}
     packages = {package: versions[package] for package in ENGINE_PACKAGES}
     return digest([dict(input_sha256), settings, seed, engine, packages])
 

@@ -6,37 +6,43 @@ from __future__ import annotations
 import fly64dask.lsqml_import  # noqa: F401
 
 # isort: split
+import functools
 import gc
+import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ptychi.api.enums import BatchingModes, Devices, NoiseModels
-from ptychi.api.options.lsqml import LSQMLOptions
-from ptychi.api.task import PtychographyTask
-from ptychi.utils import rescale_probe
 from tqdm import tqdm
 
-from fly64dask.errors import GpuMissingError, NotFiniteError
-from fly64dask.lsqml_speed import accelerated
-from fly64dask.lsqml_state import capture, latest_loss, losses, restore
+from fly64dask.errors import DegenerateScanError, GpuMissingError, InputError
+from fly64dask.halves import Comparison, Part, halve, hold_out, shared_area
+from fly64dask.lsqml_rule import Kept, Rule, held_out_deviance, kept_of
+from fly64dask.lsqml_state import capture, losses, restore
+from fly64dask.lsqml_task import build_task
+from fly64dask.lsqml_tasks import FULL, HALVES, KEPT, Turns, as_array, from_bytes, to_bytes
 from fly64dask.reconstruction import (
     GUARDED_MAX_EPOCHS,
-    GUARDED_MIN_EXPOSURES_FOR_PROBE,
     Exposures,
     Progress,
     Reconstruction,
-    is_degenerate,
+    StoppingFacts,
     is_guarded,
     object_frame,
 )
 
 if TYPE_CHECKING:
+    from ptychi.api.task import PtychographyTask
+
+    from fly64dask.best_epoch import Look
     from fly64dask.checkpoint import CheckpointFile
     from fly64dask.study import Recipe
 
+log = logging.getLogger(__name__)
 
 # pty-chi makes a progress bar, shown or not, and with it a lock that a process which is killed
 # never gives back to the system. Bars of one process need no lock between processes.
@@ -86,29 +92,31 @@ def reconstruct(
     guarded = is_guarded(exposures.positions_px, recipe)
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs
     _, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
-    task = build_task(exposures, recipe, device=device)
+    work = begin(exposures, recipe, seed=seed, device=device)
     try:
-        # `random_seed` does not reach the loader that draws the minibatches.
-        task.reconstructor.dataloader.generator.manual_seed(seed)
-        torch.manual_seed(seed)  # the Poisson noise model draws from torch's own stream
         state = checkpoint.load() if checkpoint else None
         if state is not None:
-            restore(task, state)
-        resumed_from_epoch = len(losses(task))
-        with accelerated(task, wanted=recipe.accelerated) as acceleration:
-            _run_epochs(task, n_epochs, progress, checkpoint)
+            work.restore(state)
+        resumed_from_epoch = work.turns.n_epochs_run
+        with work.turns.accelerated(wanted=recipe.accelerated) as acceleration:
+            work.run(n_epochs, progress, checkpoint)
+        kept = work.kept()
         return Reconstruction(
-            object_recon=task.get_data_to_cpu("object", as_numpy=True).astype(np.complex64),
-            probe_recon=task.get_data_to_cpu("probe", as_numpy=True).astype(np.complex64),
-            loss=np.array(losses(task)),
+            object_recon=kept.object_recon,
+            probe_recon=kept.probe_recon,
+            loss=np.array(losses(work.turns.full)),
             object_origin_px=origin,
             device=f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else "cpu",
             guarded=guarded,
             acceleration=acceleration,
             resumed_from_epoch=resumed_from_epoch,
+            stopping=work.facts(),
+            validation=work.rule.course.scores() if work.rule else None,
+            half_objects=kept.half_objects,
+            no_halves=work.no_halves,
         )
     finally:
-        del task
+        del work
         gc.collect()
 
 
@@ -139,90 +147,123 @@ def take_device(wanted: str) -> str:
     return "cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu"
 
 
-def build_task(exposures: Exposures, recipe: Recipe, *, device: str) -> PtychographyTask:
-    """Make pty-chi's task for some exposures, not run yet.
+@dataclass(slots=True, kw_only=True)
+class Work:
+    """The tasks of one call and the rule that looks at them: what a checkpoint holds.
+
+    `no_halves` says why there are no halves though wanted, `fallback` why the recipe's rule is not
+    followed.
+    """
+
+    recipe: Recipe
+    turns: Turns
+    rule: Rule | None
+    no_halves: str | None
+    fallback: str | None
+
+    def run(self, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None) -> None:
+        """Run the epochs that are missing, or as many of them as the rule wants."""
+        while self.turns.n_epochs_run < n_epochs and not (self.rule and self.rule.is_settled()):
+            loss = self.turns.run_epoch()
+            if bad := self.turns.bad_companion():
+                self._go_on_alone(bad)
+            if self.rule:
+                self.rule.see_epoch()
+            epoch = self.turns.n_epochs_run
+            progress(epoch, loss)
+            if checkpoint is not None and epoch < n_epochs and checkpoint.is_due(epoch):
+                checkpoint.save(self.capture)
+
+    def kept(self) -> Kept:
+        """What is to be returned: the best epoch's if there is a rule, else the last one's."""
+        return self.rule.course.snapshots[self.rule.course.best] if self.rule else kept_of(self.turns)
+
+    def facts(self) -> StoppingFacts:
+        """Which epoch that is."""
+        n_epochs = self.turns.n_epochs_run
+        best = self.rule.course.best + 1 if self.rule else n_epochs
+        return StoppingFacts(rule=self.recipe.stop, best_epoch=best, n_epochs_run=n_epochs, fallback=self.fallback)
+
+    def capture(self) -> bytes:
+        """Write down all tasks and the rule between two epochs."""
+        if self._is_plain:
+            return capture(self.turns.full)
+        rule = self.rule.capture() if self.rule else None
+        reasons = {"no_halves": self.no_halves, "fallback": self.fallback}
+        return to_bytes({"tasks": self.turns.capture(), "rule": rule} | reasons)
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what `capture` wrote."""
+        if self._is_plain:
+            restore(self.turns.full, data)
+            return
+        state = from_bytes(data)
+        if len(state["tasks"]) < len(self.turns.tasks):
+            self._go_on_alone(state["no_halves"] or state["fallback"])
+        self.turns.restore(state["tasks"])
+        if self.rule:
+            self.rule.restore(state["rule"])
+
+    @property
+    def _is_plain(self) -> bool:
+        return self.recipe.stop == "epochs" and self.recipe.halves == "none"
+
+    def _go_on_alone(self, reason: str) -> None:
+        log.warning("engine=alone reason=%s", reason)
+        if self.turns.half_objects() is not None:
+            self.no_halves = reason
+        if self.rule:
+            self.rule, self.fallback = None, reason
+        self.turns.dismiss_companions()
+
+
+def begin(exposures: Exposures, recipe: Recipe, *, seed: int, device: str) -> Work:
+    """Build every task that a recipe asks for, and the rule that looks at them.
 
     Parameters
     ----------
-    exposures : Exposures
-        Counts, positions and starting probe.
-    recipe : Recipe
-        Engine settings; a degenerate scan, or one that it says is guarded, gets the guarded ones.
+    exposures, recipe, seed
+        As for `reconstruct`.
     device : "cpu" or "cuda"
-        Where it is to run.
+        Where they are to run.
 
     Returns
     -------
-    PtychographyTask
-        LSQML from a flat object, on pty-chi's own steps.
-
-    Raises
-    ------
-    GpuMissingError
-        If pty-chi takes another device.
+    Work
+        Before its first epoch; without what the exposures do not allow, and with the reason.
     """
-    guarded = is_guarded(exposures.positions_px, recipe)
-    shape_px, origin_px = object_frame(exposures.positions_px, exposures.counts.shape[1:])
-    counts = exposures.counts.astype(np.float32)
-    # The object's centre is the origin of positions; with an even shape and a whole-pixel origin
-    # object pixel [i, j] is scan-frame pixel (i, j) + origin.
-    y, x = (exposures.positions_px - np.add(origin_px, np.floor_divide(shape_px, 2))).astype(np.float32).T
-    task = PtychographyTask(
-        _options(recipe, exposures, guarded=guarded, device=device),
-        diffraction_data=counts,
-        object_data=np.ones((1, *shape_px), dtype=np.complex64),
-        probe_data=rescale_probe(exposures.probe_guess, counts),
-        probe_position_x_px=x,
-        probe_position_y_px=y,
-    )
-    found = task.object.data.device.type
-    if found != device:
-        raise GpuMissingError(
-            f"engine was asked for {device} and took {found}", remedy="check the driver with `fly64dask doctor`"
-        )
-    return task
+    frame = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    tasks: dict[str, PtychographyTask] = {}
+    seeds: dict[str, int] = {}
+
+    def add(names: Iterable[str], parts: Iterable[Part]) -> str | None:
+        try:
+            for name, part in zip(names, parts, strict=True):
+                tasks[name], seeds[name] = build_task(part.exposures, recipe, device=device, frame=frame), part.seed
+        except (DegenerateScanError, InputError) as error:
+            for name in names:
+                tasks.pop(name, None)
+            return str(error).partition(";")[0]
+        return None
+
+    add([FULL], [Part(exposures=exposures, seed=seed)])
+    no_halves = fallback = None
+    look: Callable[[], Look] | None = None
+    if recipe.halves != "none":
+        no_halves = add(HALVES, halve(exposures, recipe.halves, seed=seed))
+    if recipe.stop == "held_out":
+        fallback = add([KEPT], [hold_out(exposures, seed=seed)])
+    turns = Turns(tasks, seeds)
+    if recipe.stop == "half_sets":
+        fallback = no_halves
+        look = functools.partial(_look_at_halves, turns, Comparison(shared_area(exposures, "counts", *frame)))
+    elif recipe.stop == "held_out" and fallback is None:
+        look = functools.partial(held_out_deviance, turns.full, tasks[KEPT])
+    rule = Rule(turns=turns, look=look, patience=recipe.patience) if look and fallback is None else None
+    return Work(recipe=recipe, turns=turns, rule=rule, no_halves=no_halves, fallback=fallback)
 
 
-def _options(recipe: Recipe, exposures: Exposures, *, guarded: bool, device: str) -> LSQMLOptions:
-    degenerate = is_degenerate(exposures.positions_px)
-    options = LSQMLOptions()
-    reconstructor = options.reconstructor_options
-    reconstructor.num_epochs = recipe.n_epochs
-    reconstructor.batch_size = recipe.batch_size
-    # A scan that is guarded without being degenerate has failed in this linear system (pty-chi's
-    # only one), which a frozen probe does not need. On degenerate scans the common step is the
-    # better one: phase error 0.115 against 0.133 rad (one exposure of 1e5 photons).
-    reconstructor.single_slice_solve_obj_prb_step_size_jointly = degenerate or not guarded
-    reconstructor.batching_mode = BatchingModes.RANDOM
-    reconstructor.noise_model = NoiseModels(recipe.noise_model)
-    reconstructor.default_device = Devices.GPU if device == "cuda" else Devices.CPU
-    options.data_options.fft_shift = True
-    options.object_options.remove_object_probe_ambiguity.enabled = not guarded
-    frozen = guarded and len(exposures.counts) < GUARDED_MIN_EXPOSURES_FOR_PROBE
-    options.probe_options.optimizable = recipe.optimise_probe and not frozen
-    return options
-
-
-def _run_epochs(task: PtychographyTask, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None) -> None:
-    for epoch in range(len(losses(task)) + 1, n_epochs + 1):
-        task.run(1)
-        loss = latest_loss(task)
-        _refuse_not_finite(task, epoch, loss)
-        progress(epoch, loss)
-        if checkpoint is not None and epoch < n_epochs and checkpoint.is_due(epoch):
-            checkpoint.save(lambda: capture(task))
-
-
-def _refuse_not_finite(task: PtychographyTask, epoch: int, loss: float) -> None:
-    found: dict[str, Any] = {"loss": np.isfinite(loss)}
-    for name, parameter in (("object", task.object), ("probe", task.probe)):
-        values = parameter.tensor.data
-        # A sum is finite only if all of it is, and is the shorter way to know.
-        found[name] = bool(values.sum().isfinite()) or bool(values.isfinite().all())
-    bad = [name for name, finite in found.items() if not finite]
-    if bad:
-        raise NotFiniteError(
-            f"after epoch {epoch} of {task.reconstructor_options.num_epochs}: {' and '.join(bad)} not finite "
-            f"(loss {loss})",
-            remedy="check the exposures for outliers, or lower the batch size",
-        )
+def _look_at_halves(turns: Turns, comparison: Comparison) -> Look:
+    half_objects = turns.half_objects()
+    assert half_objects is not None
+    return comparison.look(as_array(turns.full, "object")[0], half_objects)

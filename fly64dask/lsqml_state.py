@@ -86,7 +86,7 @@ def put_back(task: PtychographyTask, state: dict[str, Any]) -> None:
         setattr(reconstructor.reconstructor_buffers, name, value)
     for name, values in state["momenta"].items():
         vars(getattr(reconstructor, name)).update(values)
-    _set_random_state(task, state["random"])
+    set_random_state(task, state["random"])
 
 
 def losses(task: PtychographyTask) -> list[float]:
@@ -111,11 +111,12 @@ def _state(task: PtychographyTask) -> dict[str, Any]:
         "reconstructor": {name: getattr(reconstructor, name) for name in OF_RECONSTRUCTOR},
         "buffers": {name: getattr(buffers, name) for name in buffers.get_all_names()},
         "momenta": {name: vars(getattr(reconstructor, name)) for name in MOMENTA},
-        "random": _random_state(task),
+        "random": random_state(task),
     }
 
 
-def _random_state(task: PtychographyTask) -> dict[str, Any]:
+def random_state(task: PtychographyTask) -> dict[str, Any]:
+    """Where the streams are that a task draws from: its loader's own, and those that a process has once."""
     name, keys, *rest = np.random.get_state()
     return {
         "loader": task.reconstructor.dataloader.generator.get_state(),
@@ -126,7 +127,8 @@ def _random_state(task: PtychographyTask) -> dict[str, Any]:
     }
 
 
-def _set_random_state(task: PtychographyTask, state: dict[str, Any]) -> None:
+def set_random_state(task: PtychographyTask, state: dict[str, Any]) -> None:
+    """Put all streams that a task draws from where they were."""
     task.reconstructor.dataloader.generator.set_state(state["loader"].cpu())
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"]:

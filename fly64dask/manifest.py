@@ -14,8 +14,8 @@ from fly64dask.errors import FailureKind
 from fly64dask.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RunLayout
-from fly64dask.quality import TruthMetrics
-from fly64dask.reconstruction import remedied_recipe
+from fly64dask.quality import HalfSetMetrics, TruthMetrics
+from fly64dask.reconstruction import StoppingFacts, remedied_recipe
 from fly64dask.record import CellRecord
 from fly64dask.remedy import Remedy
 from fly64dask.study import Cell, Dose, Filters, Frozen, Seeds, Split, Study, cells
@@ -80,8 +80,10 @@ class ManifestRow(Frozen):
     final_loss: float | None = None
     device: str | None = None
     underdetermined: bool | None = None
+    stopping: StoppingFacts | None = None
     metrics: TruthMetrics | None = None
     metrics_seconds: float | None = None
+    half_sets: HalfSetMetrics | None = None
     cell_key: str | None = None
     seeds: Seeds | None = None
     versions: dict[str, str] | None = None

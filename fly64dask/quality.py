@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from fly64dask.frc import Crossing
 from fly64dask.study import Frozen
+
+SplitBy = Literal["counts", "exposures"]
 
 
 class Alignment(Frozen):
@@ -107,3 +109,20 @@ class OriginalMetrics(Frozen):
     amplitude: OriginalImageMetrics
     n_rows: int
     n_columns: int
+
+
+class HalfSetMetrics(Frozen):
+    """How far two reconstructions of independent halves agree; absent numbers were not computed.
+
+    `half_bit` is where the halves' correlation falls below half a bit a pixel, `half` where that
+    of two full data sets would fall below 0.5, `against_truth` where that of the full data's
+    object with the truth would; absent too if they stay above up to Nyquist. `missing` says why
+    there are no halves.
+    """
+
+    split_by: SplitBy
+    n_pixels: int | None = None
+    half_bit: Crossing | None = None
+    half: Crossing | None = None
+    against_truth: Crossing | None = None
+    missing: str | None = None

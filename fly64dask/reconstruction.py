@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+from pydantic import Field
 
 from fly64dask.errors import DegenerateScanError, InputError
 from fly64dask.scan import span_px
+from fly64dask.study import Frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +32,18 @@ GUARDED_MIN_EXPOSURES_FOR_PROBE = 4
 ACCELERATED = "accelerated"
 
 Progress = Callable[[int, float], None]
+
+
+class StoppingFacts(Frozen):
+    """Which epoch's object was kept, and by which rule; epochs count from 1.
+
+    `fallback` says why the rule could not be followed; the last epoch is kept then.
+    """
+
+    rule: Literal["epochs", "half_sets", "held_out"]
+    best_epoch: int = Field(ge=1)
+    n_epochs_run: int = Field(ge=1)
+    fallback: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +67,10 @@ class Reconstruction:
     `object_origin_px` (y, x); `probe_recon` (n_opr, n_modes, H, W) complex64; `loss`
     (n_epochs,) float64, the engine's own, which does not measure quality; `acceleration` is
     `accelerated`, or `stock: ` and why the library's own steps ran.
+
+    Object and probe are those of `stopping.best_epoch`. `validation` (n_epochs,) float64 is the
+    curve that it is the lowest of, `half_objects` (2, Y, X) complex64 two independent halves'
+    objects at that epoch, on the same grid, and `no_halves` why there are none though wanted.
     """
 
     object_recon: NDArray[np.complex64]
@@ -63,6 +81,10 @@ class Reconstruction:
     guarded: bool
     acceleration: str
     resumed_from_epoch: int = 0
+    stopping: StoppingFacts | None = None
+    validation: NDArray[np.float64] | None = None
+    half_objects: NDArray[np.complex64] | None = None
+    no_halves: str | None = None
 
 
 class Engine(Protocol):

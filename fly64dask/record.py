@@ -14,7 +14,8 @@ from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.publish import published_directory, retire_directory
-from fly64dask.quality import TruthMetrics
+from fly64dask.quality import HalfSetMetrics, TruthMetrics
+from fly64dask.reconstruction import StoppingFacts
 from fly64dask.remedy import Remedy
 from fly64dask.selection import SelectionMetadata
 from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split
@@ -67,8 +68,10 @@ class CellRecord(Frozen):
     device: str | None = None
     acceleration: str | None = None
     underdetermined: bool | None = None
+    stopping: StoppingFacts | None = None
     metrics: TruthMetrics | None = None
     metrics_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    half_sets: HalfSetMetrics | None = None
     digests: dict[str, str] = Field(default_factory=dict)
     remedy: Remedy | None = None
     unremedied_key: str | None = None

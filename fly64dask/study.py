@@ -160,8 +160,9 @@ class SplitRule(Frozen):
 class Seeds(Frozen):
     """Every random stream of a study.
 
-    `simulation` draws positions and photons, `subsampling` thins measured counts,
-    `grouping` orders exposures into minibatches. Defaults: the fly64 study design.
+    `simulation` draws positions and photons, `subsampling` thins measured counts, `grouping` orders
+    exposures into minibatches and, on streams of its own, parts counts into halves. Defaults: the
+    fly64 study design.
     """
 
     simulation: int = Field(default=42, ge=0, le=2**32 - 1)
@@ -181,6 +182,10 @@ class Recipe(Frozen):
 
     `on_degenerate` decides on degenerate scans alone; `guarded` puts every scan under their guard.
     `accelerated` lets the engine take faster steps than its library's own; they change last digits.
+    `stop` says which epoch's object is kept: the last, the one that two halves of the counts speak
+    for, or the one that predicts held-out photons best. `patience` ends a cell that many epochs
+    after the best one. `halves` says what the two reconstructions are made from that a half-set
+    resolution compares.
     """
 
     algorithm: Literal["LSQML"] = "LSQML"
@@ -192,6 +197,30 @@ class Recipe(Frozen):
     guarded: bool = False
     accelerated: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    stop: Literal["epochs", "half_sets", "held_out"] = "epochs"
+    patience: int | None = Field(default=None, ge=1, le=1_000_000)
+    halves: Literal["none", "counts", "exposures"] = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _half_sets_are_halves_of_counts(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("stop") == "half_sets":
+            return {"halves": "counts"} | given
+        return given
+
+    @model_validator(mode="after")
+    def _rule_and_halves_agree(self) -> Recipe:
+        if self.stop == "half_sets" and self.halves != "counts":
+            raise ValueError(
+                f"stop 'half_sets' compares halves of the counts, found halves {self.halves!r}; leave halves out, or "
+                "write stop = 'epochs' or 'held_out'"
+            )
+        if self.stop == "epochs" and self.patience is not None:
+            raise ValueError(
+                f"stop 'epochs' keeps the last epoch, found patience {self.patience}; leave patience out, or write "
+                "stop = 'half_sets' or 'held_out'"
+            )
+        return self
 
 
 class Limits(Frozen):

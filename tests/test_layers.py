@@ -49,10 +49,15 @@ formats.store
 formats.objects
 checkpoint
 reconstruction =
+best_epoch =
+halves =
 lsqml_import
 lsqml_state
 lsqml_steps
 lsqml_speed
+lsqml_task
+lsqml_tasks
+lsqml_rule
 lsqml
 respace =
 identifiability =
@@ -117,8 +122,8 @@ ORDER = [line.split()[0] for line in MAP.split("\n") if line]
 PURE = {line.split()[0] for line in MAP.split("\n") if line.endswith("=")}
 OWNERS = {
     "zarr": {"dataset"},
-    "ptychi": {"lsqml", "lsqml_state", "lsqml_steps", "lsqml_speed"},
-    "torch": {"lsqml", "lsqml_state", "lsqml_steps", "lsqml_speed", "doctor"},
+    "ptychi": {"lsqml", "lsqml_task", "lsqml_tasks", "lsqml_rule", "lsqml_state", "lsqml_steps", "lsqml_speed"},
+    "torch": {"lsqml", "lsqml_tasks", "lsqml_rule", "lsqml_state", "lsqml_steps", "lsqml_speed", "doctor"},
     "dask": {"batch", "cluster", "slurm_cluster"},
     "distributed": {
         "monitor",

@@ -21,9 +21,10 @@ from ptychi.reconstructors.base import LossTracker
 from ptychi.reconstructors.lsqml import LSQMLReconstructor
 from torch.utils.data import DataLoader
 
-from fly64dask.lsqml import build_task, reconstruct
+from fly64dask.lsqml import reconstruct
 from fly64dask.lsqml_speed import accelerated, disagreement, replaced, replacements
 from fly64dask.lsqml_steps import FastSteps
+from fly64dask.lsqml_task import build_task
 from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.simulate import intensity_batches, synthetic_pair
 from fly64dask.study import Recipe

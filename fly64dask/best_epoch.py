@@ -1,0 +1,134 @@
+"""Signal and noise of each epoch -> the epoch whose object is best, and snapshots of those that may still be it.
+
+A reconstruction's error is what it has not recovered yet and the noise it has taken up already. The
+first falls from epoch to epoch, the second rises, and the loss tells neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Snapshots in memory at most (our choice). More epochs may still become best; those are then so
+# close to each other that the best of eight costs next to nothing.
+MAX_SNAPSHOTS = 8
+
+
+# How much more signal there is than any epoch has shown (our choice, by docs/stopping.md: from 1.25 to
+# 3 all choose well; 1, nothing is missing, stops too early where photons are few but not too few).
+UNSEEN = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One epoch as a rule sees it: mean squares of what is signal in an object, and of what is noise."""
+
+    signal: float
+    noise: float
+
+
+def scores(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Estimate the error power of each epoch, as all epochs so far tell it.
+
+    Parameters
+    ----------
+    signal : (n_epochs,) float64
+        P, at least 0.
+    noise : (n_epochs,) float64
+        N, the same unit.
+
+    Returns
+    -------
+    (n_epochs,) float64
+        N + (sqrt(2 P_max) - sqrt(P))^2: noise, and what is missing of a signal that is twice the
+        largest so far.
+
+    Notes
+    -----
+    An object c t + e, with the truth t and noise e, has the error <e^2> + (1 - c)^2 <t^2>, and the
+    signal c^2 <t^2>. <t^2> itself is unknown: halves do not see what neither has recovered, and at
+    half the dose they recover less than the full data.
+    """
+    root = np.sqrt(signal)
+    estimate: NDArray[np.float64] = noise + (UNSEEN**0.5 * root.max() - root) ** 2
+    return estimate
+
+
+def contenders(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> list[int]:
+    """Epochs that have the lowest score now or may have it later, when another shows more signal.
+
+    Parameters
+    ----------
+    signal, noise : (n_epochs,) float64
+        As in `scores`.
+
+    Returns
+    -------
+    list of int
+        Indices; the best one first, then those that take over as P_max grows, in that order.
+
+    Notes
+    -----
+    With s = sqrt(2 P_max) a score is s^2 plus a straight line in s, N + P - 2 s sqrt(P), and s never
+    falls: the lower envelope of these lines from today's s on is all that can win.
+    """
+    root, start = np.sqrt(signal), noise + signal
+    best = int(np.argmin(start - 2 * UNSEEN**0.5 * root.max() * root))
+    found = [best]
+    while (steeper := np.flatnonzero(root > root[best])).size:
+        takes_over_at = (start[steeper] - start[best]) / (root[steeper] - root[best])
+        best = int(steeper[np.argmin(takes_over_at)])
+        found.append(best)
+    return found
+
+
+@dataclass(slots=True)
+class BestEpoch:
+    """The looks of a running reconstruction, and snapshots of the epochs that may still be the best."""
+
+    looks: list[Look] = field(default_factory=list)
+    snapshots: dict[int, Any] = field(default_factory=dict)
+
+    def add(self, look: Look, snapshot: Any) -> None:
+        """Take in one more epoch.
+
+        Parameters
+        ----------
+        look : Look
+            How it looks.
+        snapshot : callable
+            Gives what is to be kept of it; called only if it may become the best.
+        """
+        self.looks.append(look)
+        signal, noise = self._curves()
+        wanted = [epoch for epoch in contenders(signal, noise) if epoch in self.snapshots or epoch == len(signal) - 1]
+        while len(wanted) > MAX_SNAPSHOTS:
+            del wanted[_least_missed(wanted, signal, noise)]
+        self.snapshots = {epoch: self.snapshots[epoch] if epoch in self.snapshots else snapshot() for epoch in wanted}
+
+    @property
+    def best(self) -> int:
+        """Index of the epoch with the lowest score, of those that a snapshot is kept of."""
+        found = self.scores()
+        return min(self.snapshots, key=lambda epoch: (found[epoch], epoch))
+
+    def scores(self) -> NDArray[np.float64]:
+        """Score of each epoch, (n_epochs,) float64."""
+        return scores(*self._curves())
+
+    def _curves(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return np.array([look.signal for look in self.looks]), np.array([look.noise for look in self.looks])
+
+
+def _least_missed(wanted: list[int], signal: NDArray[np.float64], noise: NDArray[np.float64]) -> int:
+    """Place of the contender, neither first nor last, without which the best score ever rises least."""
+    root, start = np.sqrt(signal), noise + signal
+    before, here, after = (np.array(wanted[i : len(wanted) - 2 + i]) for i in range(3))
+    s = (start[after] - start[before]) / (root[after] - root[before]) / 2
+    missed = (start[before] - 2 * s * root[before]) - (start[here] - 2 * s * root[here])
+    return 1 + int(np.argmin(missed))

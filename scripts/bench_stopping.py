@@ -1,0 +1,183 @@
+"""Phase error at the epoch that half sets choose, and after a fixed number, over the best epoch's by the truth.
+
+Run it from the repository:
+
+    python scripts/bench_stopping.py --out stopping [--seeds 11 12 13] [--exposures 42 300 1000]
+
+Each case is a scan of its own (object, positions, photons and minibatches by its seed) with the demo's
+object, probe and field of a split. A case takes up to two minutes of one thread and leaves one file
+under the folder; those that are there are not done again, so an interrupted benchmark goes on. The rule
+was chosen on seeds 1, 2 and 3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fly64dask.alignment import crop_to_frame, illuminated_area, illumination, remove_phase_ramp
+from fly64dask.frc import crossing, ring_correlation
+from fly64dask.halves import Comparison, compare_halves
+from fly64dask.lsqml import begin
+from fly64dask.lsqml_tasks import as_array
+from fly64dask.reconstruction import Exposures, object_frame
+from fly64dask.simulate import Pair, intensity_batches, synthetic_pair
+from fly64dask.study import Recipe
+
+DOSES_PHOTONS = (1e3, 1e4, 1e5)
+SIDE_PX, FIELD_PX = 64, (84, 168)
+RECIPE = Recipe(n_epochs=100, batch_size=96, device="cpu", stop="half_sets")
+FIXED = (25, 100)
+
+
+def main() -> None:
+    """Do the cases that are missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of results")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
+    parser.add_argument("--exposures", type=int, nargs="+", default=[42, 300, 1000])
+    parser.add_argument("--draw", type=Path, help="picture of one case's curves beside the true error")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    cases = []
+    for n, seed, dose in product(arguments.exposures, arguments.seeds, DOSES_PHOTONS):
+        path = arguments.out / f"n{n}-dose{dose:g}-seed{seed}.json"
+        if not path.exists():
+            path.write_text(json.dumps(measure(n, dose, seed)))
+        cases.append(json.loads(path.read_text()))
+    print(table(cases))
+    (arguments.out / "table.json").write_text(json.dumps([row(case) for case in cases], indent=1))
+    if arguments.draw:
+        draw(cases, arguments.draw)
+
+
+def expose(n_exposures: int, dose_photons: float, seed: int) -> tuple[Pair, Exposures]:
+    """Photons of a scan over the field of one split of the demo."""
+    pair = synthetic_pair((FIELD_PX[0] + SIDE_PX, FIELD_PX[1] + SIDE_PX), (SIDE_PX, SIDE_PX), seed=1000 + seed)
+    low = SIDE_PX / 2
+    high = (low + FIELD_PX[0], low + FIELD_PX[1])
+    positions = np.random.default_rng([seed, n_exposures]).uniform((low, low), high, (n_exposures, 2))
+    intensity = np.concatenate(list(intensity_batches(pair, positions, batch=200)))
+    intensity *= dose_photons / intensity.sum(axis=(1, 2)).mean()
+    counts = np.random.default_rng([seed, n_exposures, int(dose_photons)]).poisson(intensity).astype(np.uint32)
+    return pair, Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
+
+
+def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
+    """Reconstruct a case with its halves and look at the truth after each epoch."""
+    pair, exposures = expose(n_exposures, dose_photons, seed)
+    shape, origin = object_frame(exposures.positions_px, (SIDE_PX, SIDE_PX))
+    truth, known = crop_to_frame(pair.object_truth, shape, origin)
+    area = illuminated_area(illumination(pair.probe, exposures.positions_px, shape, origin)) & known
+    comparison = Comparison(area)
+
+    def error(image: Any) -> float:
+        return float(np.sqrt(np.mean(comparison.phase((image * truth.conj()).astype(np.complex64)) ** 2)))
+
+    work = begin(exposures, RECIPE, seed=seed, device="cpu")
+    assert work.rule is not None
+    errors = []
+    with work.turns.accelerated(wanted=True):
+        work.run(RECIPE.n_epochs, lambda *_: errors.append(error(as_array(work.turns.full, "object")[0])), None)
+    kept, facts = work.kept(), work.facts()
+    assert kept.half_objects is not None
+    half_sets, _ = compare_halves(kept.half_objects, area, "counts")
+    aligned = np.exp(1j * remove_phase_ramp(kept.object_recon[0] * truth.conj(), area)) * truth
+    with_truth = crossing(ring_correlation(np.abs(kept.object_recon[0]) * aligned / np.abs(truth), truth, area), "half")
+    return {
+        "n_exposures": n_exposures,
+        "dose_photons": dose_photons,
+        "seed": seed,
+        "best_epoch": facts.best_epoch,
+        "errors_rad": errors,
+        "flat_error_rad": error(np.ones(shape)),
+        "scores": work.rule.course.scores().tolist(),
+        "looks": work.rule.capture()["looks"],
+        "n_snapshots": len(work.rule.course.snapshots),
+        "half_sets": half_sets.model_dump(),
+        "resolution_truth_px": with_truth.resolution_px if with_truth else None,
+    }
+
+
+def row(case: dict[str, Any]) -> dict[str, Any]:
+    """A case's figures: errors as ratios to the best epoch's."""
+    errors = case["errors_rad"]
+    best = min(errors)
+    against_truth = case["half_sets"]["against_truth"]
+    return {name: case[name] for name in ("n_exposures", "dose_photons", "seed")} | {
+        "best_by_truth": errors.index(best) + 1,
+        "best_rad": best,
+        "flat_rad": case["flat_error_rad"],
+        "chosen": case["best_epoch"],
+        "ratio": errors[case["best_epoch"] - 1] / best,
+        **{f"ratio_{n}": errors[n - 1] / best for n in FIXED},
+        "resolution_halves_px": against_truth["resolution_px"] if against_truth else None,
+        "resolution_truth_px": case["resolution_truth_px"],
+    }
+
+
+def table(cases: list[dict[str, Any]]) -> str:
+    """Text for people: a line for each case, then geometric means and worst cases."""
+    rows = [row(case) for case in cases]
+    lines = [
+        "|    n |   dose | seed | best epoch, rad | flat  | chosen | ratio |"
+        + "".join(f" {n} epochs |" for n in FIXED)
+        + " resolution: halves, truth |",
+        "|---|---|---|---|---|---|---|" + "---|" * len(FIXED) + "---|",
+    ]
+    for one in rows:
+        fixed = "".join(f" {one[f'ratio_{n}']:9.2f} |" for n in FIXED)
+        both = ", ".join(
+            f"{one[key]:.2f} px" if one[key] else "below 1 px"
+            for key in ("resolution_halves_px", "resolution_truth_px")
+        )
+        lines.append(
+            f"| {one['n_exposures']:4d} | {one['dose_photons']:6g} | {one['seed']:4d} | {one['best_by_truth']:3d}, "
+            f"{one['best_rad']:.3f} | {one['flat_rad']:.3f} | {one['chosen']:6d} | {one['ratio']:5.3f} |{fixed} {both} |"
+        )
+    for name, reduce in (("geometric mean", lambda values: np.exp(np.mean(np.log(values)))), ("worst", np.max)):
+        figures = [f"{reduce([one[key] for one in rows]):.3f}" for key in ("ratio", *(f"ratio_{n}" for n in FIXED))]
+        lines.append(f"| {name} | | | | | | " + " | ".join(figures) + " | |")
+    return "\n".join(lines)
+
+
+def draw(cases: list[dict[str, Any]], path: Path) -> None:
+    """Picture of the first seed's cases: the rule's curve and the true error, chosen and best epoch marked."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    import matplotlib.pyplot as plt
+
+    seed = cases[0]["seed"]
+    chosen = [case for case in cases if case["seed"] == seed]
+    sizes = sorted({case["n_exposures"] for case in chosen})
+    figure, axes = plt.subplots(len(sizes), len(DOSES_PHOTONS), figsize=(11, 2.6 * len(sizes)), squeeze=False)
+    for case in chosen:
+        ax = axes[sizes.index(case["n_exposures"])][DOSES_PHOTONS.index(case["dose_photons"])]
+        errors, scores = np.array(case["errors_rad"]), np.sqrt(case["scores"])
+        epochs = np.arange(1, len(errors) + 1)
+        ax.semilogx(epochs, errors, color="C0", label="true phase error")
+        ax.semilogx(epochs, scores, color="C1", label="root of the rule's estimate")
+        ax.plot(np.argmin(errors) + 1, errors.min(), "o", color="C0", label="best by the truth")
+        ax.axvline(case["best_epoch"], color="C1", linestyle=":", label="chosen")
+        ax.axhline(case["flat_error_rad"], color="0.7", linewidth=0.8, label="flat object")
+        ax.set_title(f"{case['n_exposures']} exposures of {case['dose_photons']:g} photons", fontsize=9)
+        ax.set_ylim(0, min(1.05 * max(errors.max(), scores.max()), 1.2))
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("rad")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=5, fontsize=9, frameon=False)
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    figure.savefig(path, dpi=80)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Halves of exposures: independent photons, what two objects share, how far they resolve, and the best epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+
+from fly64dask.alignment import remove_phase_ramp
+from fly64dask.best_epoch import MAX_SNAPSHOTS, BestEpoch, Look, contenders, scores
+from fly64dask.errors import DegenerateScanError, InputError
+from fly64dask.halves import Comparison, compare_halves, halve, hold_out
+from fly64dask.reconstruction import Exposures
+from fly64dask.study import Recipe
+
+PROBE = np.ones((1, 1, 24, 24), np.complex64)
+LOOKS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30)
+
+
+def scan(counts, positions=None):
+    if positions is None:
+        positions = np.random.default_rng(1).uniform(0, 30, (len(counts), 2))
+    return Exposures(counts=counts, positions_px=positions, probe_guess=PROBE)
+
+
+def poisson(mean, n=400):
+    return np.random.default_rng(5).poisson(mean, (n, 24, 24)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def halves():
+    whole = poisson(3.0)
+    return whole, [part.exposures.counts for part in halve(scan(whole), "counts", seed=123)]
+
+
+def test_halve_gives_each_photon_to_one_half(halves):
+    whole, (first, second) = halves
+    assert np.array_equal(first + second, whole)
+    assert first.dtype == whole.dtype
+
+
+def test_halve_makes_poisson_counts_of_half_the_mean(halves):
+    # 230400 pixels: the mean of 1.5 is known to 0.0026, the variance to 0.0053 (standard errors).
+    for half in halves[1]:
+        assert half.mean() == pytest.approx(1.5, abs=0.012)
+        assert half.var() == pytest.approx(1.5, abs=0.025)
+
+
+def test_halve_makes_independent_counts(halves):
+    # Halves of one sum would correlate at -1 if the sum were fixed; of Poisson counts they do not at all.
+    assert abs(np.corrcoef(*(half.ravel() for half in halves[1]))[0, 1]) < 0.01
+
+
+def test_halve_is_the_same_for_the_same_seed_and_another_for_another():
+    first, again, other = (next(halve(scan(poisson(1.0, 5)), "counts", seed=s)).exposures.counts for s in (7, 7, 8))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_halve_gives_each_half_a_seed_of_its_own():
+    assert len({123, *(part.seed for part in halve(scan(poisson(1.0, 5)), "counts", seed=123))}) == 3
+
+
+def test_halve_by_exposures_takes_them_in_turns():
+    whole = scan(poisson(1.0, 7))
+    first, second = (part.exposures for part in halve(whole, "exposures", seed=1))
+    assert np.array_equal(first.positions_px, whole.positions_px[[0, 2, 4, 6]])
+    assert np.array_equal(second.counts, whole.counts[[1, 3, 5]])
+
+
+def test_halve_refuses_a_half_without_light():
+    counts = np.zeros((3, 24, 24), np.uint16)
+    counts[0, 3, 3] = 1
+    with pytest.raises(InputError, match="0 photons"):
+        list(halve(scan(counts), "counts", seed=1))
+
+
+def test_halve_by_exposures_refuses_a_half_that_spans_no_pixel():
+    positions = np.array([[10.0, 10.0], [10.0, 12.0], [10.5, 30.0], [30.0, 31.0]])
+    with pytest.raises(DegenerateScanError, match=r"spanning 0\.5 px in y"):
+        list(halve(scan(poisson(1.0, 4), positions), "exposures", seed=1))
+
+
+def test_hold_out_leaves_out_a_tenth_of_the_photons():
+    kept = hold_out(scan(poisson(3.0)), seed=4).exposures.counts
+    assert kept.sum() / poisson(3.0).sum() == pytest.approx(0.9, abs=0.002)
+
+
+def test_scores_equal_a_case_worked_by_hand():
+    # Twice the largest signal is 0.36, its root 0.6; roots of the signals are 0, 0.2 and 0.42426.
+    found = scores(np.array([0.0, 0.04, 0.18]), np.array([0.0, 0.01, 0.3]))
+    assert found == pytest.approx([0.36, 0.01 + 0.4**2, 0.3 + 0.175736**2], abs=1e-6)
+
+
+def test_best_epoch_without_any_agreement_is_the_first():
+    course = BestEpoch()
+    for noise in (0.0, 0.1, 0.2):
+        course.add(Look(signal=0.0, noise=noise), lambda: None)
+    assert course.best == 0
+
+
+@given(LOOKS)
+def test_contenders_hold_whatever_epoch_is_best_later(looks):
+    signal, noise = np.array(looks).T
+    found = contenders(signal, noise)
+    for later in (0.0, 0.1, 0.5, 2.0, 30.0):
+        # One more epoch that shows as much signal as ever, or more, and is too noisy to be best itself.
+        every = scores(np.append(signal, signal.max() + later), np.append(noise, 1e6))[:-1]
+        assert every[found].min() == pytest.approx(every.min(), abs=1e-9)
+
+
+@given(LOOKS)
+def test_best_epoch_keeps_its_own_snapshot_and_few(looks):
+    course = BestEpoch()
+    for epoch, (signal, noise) in enumerate(looks):
+        course.add(Look(signal=signal, noise=noise), lambda epoch=epoch: epoch)
+    assert course.snapshots[course.best] == course.best
+    assert len(course.snapshots) <= MAX_SNAPSHOTS
+
+
+@given(LOOKS)
+def test_best_epoch_has_the_lowest_score_while_few_contend(looks):
+    course, most = BestEpoch(), 0
+    for epoch, (signal, noise) in enumerate(looks):
+        course.add(Look(signal=signal, noise=noise), lambda epoch=epoch: epoch)
+        most = max(most, len(contenders(*np.array(looks[: epoch + 1]).T)))
+    if most <= MAX_SNAPSHOTS:
+        assert course.scores()[course.best] == pytest.approx(course.scores().min(), abs=1e-12)
+
+
+def phase_objects(seed=3, noise_rad=0.1, shape=(60, 80)):
+    """Two objects with one phase, noises and ramps of their own; the area, and the phases without the ramps."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    area = (y > 8) & (y < 50) & (x > 10) & (x < 70)
+    common = 0.4 * np.sin(x / 3) * np.cos(y / 4)
+    phases = [common + rng.normal(0, noise_rad, shape) for _ in range(2)]
+    ramps = (0.3 + 0.11 * y - 0.2 * x, -2.0 + 0.02 * x)
+    images = [1.3 * np.exp(1j * (phase + ramp)) for phase, ramp in zip(phases, ramps, strict=True)]
+    return np.array(images, np.complex64), area, common
+
+
+def test_comparison_finds_the_phase_that_remove_phase_ramp_finds():
+    images, area, _ = phase_objects()
+    expected = remove_phase_ramp(images[0], area)[area]
+    assert np.allclose(Comparison(area).phase(images[0]), expected - expected.mean(), atol=1e-5)
+
+
+def test_comparison_tells_common_structure_from_noise():
+    images, area, common = phase_objects()
+    # All photons have half the noise power of half of them.
+    full = np.exp(1j * (common + np.random.default_rng(9).normal(0, 0.1 / 2**0.5, area.shape)))
+    look = Comparison(area).look(full.astype(np.complex64), images)
+    assert look.signal == pytest.approx(common[area].var(), rel=0.05)
+    assert look.noise == pytest.approx(0.1**2 / 2, rel=0.08)
+
+
+def test_comparison_finds_no_signal_where_halves_disagree():
+    images, area, _ = phase_objects(noise_rad=0.3)
+    opposite = np.stack([images[0], images[0].conj()])
+    assert Comparison(area).look(images[0], opposite).signal == 0
+
+
+def test_compare_halves_resolves_equal_objects_up_to_nyquist():
+    images, area, _ = phase_objects(noise_rad=0.0)
+    found, curve = compare_halves(images, area, "counts")
+    assert curve.correlation.min() > 0.99
+    assert (found.half_bit, found.half, found.against_truth, found.n_pixels) == (None, None, None, area.sum())
+
+
+def test_compare_halves_resolves_less_the_noisier_they_are():
+    found = [compare_halves(*phase_objects(noise_rad=r)[:2], "counts")[0] for r in (0.2, 0.8)]
+    assert found[0].half.resolution_px < found[1].half.resolution_px
+
+
+def test_compare_halves_expects_more_of_the_full_data_than_of_a_half():
+    # A spectrum that falls slowly, so that a line between two rings is a good guess of what lies between.
+    rng = np.random.default_rng(2)
+    common = 2.0 * gaussian_filter(rng.normal(size=(256, 256)), 1.5)
+    images = [np.exp(1j * (common + rng.normal(0, 0.5, common.shape))) for _ in range(2)]
+    area = np.pad(np.ones((240, 240), bool), 8)
+    found, curve = compare_halves(np.array(images, np.complex64), area, "counts")
+    # A correlation of halves of 1/3 is one of 1/2 for full data sets; of 1/7 one of 1/2 with the truth.
+    crossings = (found.half.frequency_per_px, found.against_truth.frequency_per_px)
+    assert np.interp(crossings, curve.frequency_per_px, curve.correlation) == pytest.approx([1 / 3, 1 / 7], abs=0.03)
+
+
+def test_recipe_of_half_sets_has_halves_of_the_counts():
+    recipe = Recipe(stop="half_sets")
+    assert recipe.halves == "counts"
+    assert Recipe.model_validate(recipe.model_dump()) == recipe
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"stop": "half_sets", "halves": "exposures"}, {"stop": "half_sets", "halves": "none"}, {"patience": 5}],
+)
+def test_recipe_refuses_keys_that_contradict_each_other(keys):
+    with pytest.raises(ValueError, match=r"leave (halves|patience) out"):
+        Recipe(**keys)
