@@ -115,8 +115,9 @@ class Comparison:
 
     Notes
     -----
-    `remove_phase_ramp` for many images of one area: the plane's least squares are solved once, which
-    leaves 2 of 21 ms for 19 000 pixels, where an epoch of 42 exposures takes 10 ms.
+    `remove_phase_ramp` for many images of one area: the plane's least squares are solved once and
+    only pixels inside are looked at, which takes less than half the time. An epoch of 42 exposures
+    takes only three times as long as one such image.
     """
 
     def __init__(self, area: NDArray[np.bool_]) -> None:

@@ -114,4 +114,5 @@ def _as_tensors(kept: Kept) -> dict[str, torch.Tensor | None]:
 
 
 def _as_arrays(tensors: dict[str, Any]) -> Kept:
-    return Kept(**{name: None if tensor is None else tensor.numpy() for name, tensor in tensors.items()})
+    arrays: dict[str, Any] = {name: None if tensor is None else tensor.numpy() for name, tensor in tensors.items()}
+    return Kept(**arrays)

@@ -119,7 +119,11 @@ def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -
 
 
 def predicted_memory_bytes(
-    n_exposures: int, diffraction_shape_px: tuple[int, int], object_shape_px: tuple[int, int], batch_size: int
+    n_exposures: int,
+    diffraction_shape_px: tuple[int, int],
+    object_shape_px: tuple[int, int],
+    batch_size: int,
+    n_reconstructions: int = 1,
 ) -> int:
     """Predict what a cell takes beyond the `ENGINE_BYTES` of an idle engine.
 
@@ -133,6 +137,8 @@ def predicted_memory_bytes(
         (Y, X) of the object array.
     batch_size : int
         Exposures in a minibatch.
+    n_reconstructions : int
+        That run side by side: `Recipe.n_reconstructions`.
 
     Returns
     -------
@@ -142,13 +148,14 @@ def predicted_memory_bytes(
     Notes
     -----
     The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000
-    exposures of 64 x 64 and 128 x 128 and batches of 16 and 96, by 1 to 25 %. Nothing was
-    measured on a GPU.
+    exposures of 64 x 64 and 128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three
+    reconstructions side by side, which take turns with their minibatches, by 18 to 50 % (42 to
+    1000 exposures). Nothing was measured on a GPU.
     """
     pixels = diffraction_shape_px[0] * diffraction_shape_px[1]
     batch = min(n_exposures, batch_size) * pixels * 8 * BATCH_ARRAYS
     grid = object_shape_px[0] * object_shape_px[1] * 8 * OBJECT_ARRAYS
-    return FIXED_BYTES + n_exposures * pixels * BYTES_PER_PIXEL + batch + grid
+    return FIXED_BYTES + batch + n_reconstructions * (n_exposures * pixels * BYTES_PER_PIXEL + grid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +192,11 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
         "n_exposures": len(positions),
         "n_kept": len(selection.kept),
         "predicted_memory_bytes": predicted_memory_bytes(
-            len(selection.kept), inputs.diffraction_shape_px, shape, study.recipe.batch_size
+            len(selection.kept),
+            inputs.diffraction_shape_px,
+            shape,
+            study.recipe.batch_size,
+            study.recipe.n_reconstructions,
         ),
         "warning": _warning(found, study),
     }

@@ -75,7 +75,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     arguments = parser.parse_args()
     as_worker()
-    recipe = load_study(DEMO).recipe.model_copy(update={"device": "cpu"})
+    plain = {"device": "cpu", "stop": "epochs", "patience": None, "halves": "none"}
+    recipe = load_study(DEMO).recipe.model_copy(update=plain)
     cases, n_rounds = (QUICK_CASES, 2) if arguments.quick else (CASES, arguments.rounds)
     gc.collect()
     gc.freeze()  # as in a worker's child, whose garbage collection leaves out what was loaded before

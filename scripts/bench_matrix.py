@@ -183,6 +183,8 @@ def prepare(folder: Path, changes: Mapping[str, object], snakemake: Path | None)
     for key, value in changes.items():
         text, n_found = re.subn(rf"^{key} = .*", f"{key} = {value}", text, flags=re.MULTILINE)
         assert n_found == 1, key
+    # The others reconstruct once, for a fixed number of epochs.
+    text = re.sub(r"^stop = .*", 'stop = "epochs"', text, flags=re.MULTILINE)
     (folder / "study.toml").write_text(text)
     bench = Bench(study=load_study(folder / "study.toml"), folder=folder, peers_snakemake=snakemake)
     layout, study = bench.template, bench.study

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from tiny import tiny_study
 
 from fly64dask.attributes import ExposureAttributes, ReconstructionAttributes
 from fly64dask.cell import commit_lost, run_cell
+from fly64dask.cell_inputs import cell_key
 from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
 from fly64dask.driver import RunReport
 from fly64dask.errors import FailureKind, IntegrityError, describe, failure_kind
@@ -26,7 +28,7 @@ from fly64dask.record import next_attempt, read_record
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId, new_run_id, stop_run
-from fly64dask.study import Cell, Checkpoints, Filters, Limits, MeasuredSource
+from fly64dask.study import Cell, Checkpoints, Filters, Limits, MeasuredSource, digest
 
 
 def cell_of(view, split="train"):
@@ -69,6 +71,38 @@ def test_run_cell_stores_the_reconstruction_that_its_digests_name(layout):
     assert sha256["object_recon"] == record.digests["object_recon"]
     assert loss[-1] == record.final_loss
     assert attributes.n_epochs == len(loss)
+
+
+def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
+    study = tiny_study(stop="half_sets", halves="counts", patience=3)
+    run_cell(study, cell_of("all"), layout, None, silent)
+    record = read_record(layout, cell_of("all"))
+    group = zarr.open_group(str(layout.reconstruction_group(cell_of("all"))), mode="r")
+    assert (record.stopping.rule, record.stopping.n_epochs_run) == ("half_sets", 3)
+    assert np.argmin(group["validation"][:]) + 1 == record.stopping.best_epoch
+    assert group["half_objects"].shape == (2, *group["object_recon"].shape[1:])
+    assert group["frc_halves"].shape == group["frc_halves_frequency"].shape
+    assert (record.half_sets.split_by, record.half_sets.missing) == ("counts", None)
+    assert record.half_sets.n_pixels > 0
+
+
+def test_run_cell_says_why_there_are_no_halves(layout):
+    # Of one exposure there are no two halves.
+    study = tiny_study(halves="exposures", on_degenerate="guarded", n_epochs=2)
+    run_cell(study, cell_of("one"), layout, None, silent)
+    record = read_record(layout, cell_of("one"))
+    assert record.state == "completed"
+    assert "kept 1 of 1 exposures" in record.half_sets.missing
+
+
+def test_cell_key_of_a_recipe_without_rule_and_halves_is_that_of_one_that_knew_of_neither():
+    key = functools.partial(
+        cell_key, {"counts": "c"}, seed=1, engine="engine", versions={"ptychi": "2.2.0", "torch": "2.5"}
+    )
+    plain = tiny_study().recipe
+    before = plain.model_dump(mode="json", exclude={"device", "stop", "patience", "halves"})
+    assert key(plain) == digest([{"counts": "c"}, before, 1, "engine", {"ptychi": "2.2.0", "torch": "2.5"}])
+    assert len({key(plain), *(key(plain.model_copy(update={"halves": h})) for h in ("counts", "exposures"))}) == 3
 
 
 def test_run_cell_writes_each_epoch_to_its_log(layout):

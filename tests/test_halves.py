@@ -189,7 +189,7 @@ def test_compare_halves_expects_more_of_the_full_data_than_of_a_half():
 
 def test_recipe_of_half_sets_has_halves_of_the_counts():
     recipe = Recipe(stop="half_sets")
-    assert recipe.halves == "counts"
+    assert (recipe.halves, recipe.patience) == ("counts", 10)
     assert Recipe.model_validate(recipe.model_dump()) == recipe
 
 

@@ -15,7 +15,7 @@ from fly64dask.simulate import intensity_batches, synthetic_pair
 from fly64dask.study import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
-RECIPE = Recipe(n_epochs=14, batch_size=16, device="cpu", stop="half_sets")
+RECIPE = Recipe(n_epochs=14, batch_size=16, device="cpu", stop="half_sets", patience=14)
 
 
 class Stopped(Exception):
@@ -130,7 +130,12 @@ def test_patience_ends_a_cell_that_many_epochs_after_the_best(noisy, stopped):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"noise_model": "poisson"}, {"stop": "held_out", "halves": "none"}, {"stop": "epochs", "halves": "exposures"}],
+    [
+        {},
+        {"noise_model": "poisson"},
+        {"stop": "held_out", "halves": "none"},
+        {"stop": "epochs", "halves": "exposures", "patience": None},
+    ],
     ids=str,
 )
 def test_reconstruct_goes_on_from_a_checkpoint_to_the_same_bits(noisy, tmp_path, changes):
