@@ -78,7 +78,7 @@ def test_reconstruct_is_nearer_the_truth_at_the_best_epoch_than_at_the_last(stop
             origin_px=result.object_origin_px,
             probe=PAIR.probe,
             positions_px=noisy.positions_px,
-        ).phase_rmse_rad
+        ).metrics.phase_rmse_rad
         for result in (stopped, last)
     ]
     assert errors[0] < errors[1]

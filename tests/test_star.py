@@ -14,6 +14,7 @@ import pytest
 from fly64dask.alignment import illuminated_area, illumination, remove_phase_ramp
 from fly64dask.attributes import ExposureAttributes
 from fly64dask.dataset import read_array, read_attributes
+from fly64dask.halves import compare_halves, shared_area
 from fly64dask.lsqml import reconstruct
 from fly64dask.reconstruction import Exposures
 from fly64dask.study import Recipe
@@ -100,3 +101,19 @@ def test_star_halves_agree(halves):
 
 def test_star_halves_see_a_phase_object(halves):
     assert min(phase.std() for phase in halves) > 0.1
+
+
+def test_star_halves_by_exposures_give_a_resolution_without_a_truth(store):
+    _, sha256 = read_attributes(store, ExposureAttributes)
+    exposures = Exposures(
+        **{name: read_array(store, name, sha256=sha256[name]) for name in ("counts", "positions_px", "probe_guess")}
+    )
+    recipe = Recipe(n_epochs=8, device="cpu", halves="exposures")
+    result = reconstruct(exposures, recipe, seed=123, progress=lambda *_: None)
+    shape = (result.half_objects.shape[1], result.half_objects.shape[2])
+    area = shared_area(exposures, "exposures", shape, result.object_origin_px)
+    found, curve = compare_halves(result.half_objects, area, "exposures")
+    # Slow structure agrees. With half the overlap and few epochs nothing near a pixel does.
+    assert curve.correlation[:3].mean() > 0.9
+    assert found.half.resolution_px > 1.5
+    assert found.half.frequency_per_px > curve.frequency_per_px[2]
