@@ -18,6 +18,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from measuring import (
     as_worker,
     bars_json,
     bars_table,
+    cpu_seconds_of,
     in_turns,
     machine,
     machine_line,
     median_ratio,
-    cpu_seconds_of,
 )
 from numpy.typing import NDArray
 
@@ -84,10 +85,8 @@ def measure(*, n_rounds: int, quick: bool = False) -> dict[str, Any]:
     kept = {name: keep(positions, SPACING_PX) for name, keep in ways.items()}
     if any(not np.array_equal(one, kept["greedy"]) for one in kept.values()):
         raise SystemExit(f"the ways keep {[len(one) for one in kept.values()]} positions: no time counts")
-    seconds = in_turns(
-        {name: lambda keep=keep: cpu_seconds_of(lambda: keep(positions, SPACING_PX)) for name, keep in ways.items()},
-        n_rounds,
-    )
+    timed = {name: partial(cpu_seconds_of, partial(keep, positions, SPACING_PX)) for name, keep in ways.items()}
+    seconds = in_turns(timed, n_rounds)
     return {
         "positions": CANONICAL,
         "kept": len(kept["greedy"]),

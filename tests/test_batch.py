@@ -16,7 +16,7 @@ from fly64dask.batch import build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import ResourceError
 from fly64dask.layout import RunLayout
-from fly64dask.outcome import CellOutcome, CellProgress, CellStarted
+from fly64dask.outcome import CellOutcome, CellProgress
 from fly64dask.record import read_record
 from fly64dask.runs import write_run_study
 from fly64dask.stopping import new_run_id
@@ -36,8 +36,7 @@ def finished(tmp_path_factory):
     events = []
     with connect("local", device="cpu", n_workers=2, n_cells=12) as client:
         use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
-        lengths = {cell: {"all": 1, "few": 30, "one": 5}[cell.view] for cell in cells(STUDY)}
-        graph = build_graph(STUDY, cells(STUDY), new_run_id(layout), use_gpu=use_gpu, lengths=lengths)
+        graph = build_graph(STUDY, cells(STUDY), new_run_id(layout), use_gpu=use_gpu)
         with attendance(client, 60) as supply:
             outcomes, rows = run_graph(client, graph, STUDY, layout, events.append, supply=supply)
         ports = client.scheduler_info()["services"], client.scheduler.address
@@ -68,13 +67,6 @@ def test_run_graph_notifies_of_epochs_and_outcomes(finished):
     seen = {event.epoch for event in events if isinstance(event, CellProgress)}
     assert seen == {1, 2, 3}
     assert sum(isinstance(event, CellOutcome) for event in events) == 12
-
-
-def test_run_graph_starts_the_longest_cells_first(finished):
-    started = [event.cell.view for event in finished[3] if isinstance(event, CellStarted)]
-    # Two workers, each in its own order, and a worker takes what is ready: so the order holds on the whole.
-    places = {view: [place for place, one in enumerate(started) if one == view] for view in ("few", "one", "all")}
-    assert sum(places["few"]) < sum(places["one"]) < sum(places["all"]), started
 
 
 def test_run_graph_gives_views_the_same_exposures_at_every_dose(finished):
