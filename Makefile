@@ -6,7 +6,7 @@ LOCK := cluster/requirements.lock
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint format lock clean
+.PHONY: help install demo test bench check lint format lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:[^#]*##/\t/'
@@ -25,6 +25,9 @@ demo: install    ## run the demo study on this machine; results and a page of th
 
 test: install    ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)
+	$(BIN)/python scripts/bench.py $(if $(QUICK),--quick)
 
 lint: install    ## formatter, linter, types
 	$(BIN)/python -m ruff format --check .

@@ -102,35 +102,36 @@ def build_graph(
     """
     token = uuid.uuid4().hex[:6]
     lengths = lengths or {}
-    prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
+    # A short cell would overtake what the long ones wait for, if that came after it.
+    first = max(lengths.values(), default=0)
+    with annotate(priority=first):
+        prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
     exposed: dict[tuple[Dose, Split, int], Delayed] = {}
     selected: dict[tuple[str, Split], Delayed] = {}
     respaced: dict[tuple[str, Split, float], Delayed] = {}
     cell_tasks: dict[Cell, Delayed] = {}
     remedies = remedies or {}
-    longest: dict[tuple[Dose, Split, int], int] = {}
-    for cell in wanted:
-        photons = cell.dose, cell.split, cell.repeat
-        longest[photons] = max(lengths.get(cell, 0), longest.get(photons, 0))
     for photons in photons_of(wanted):
         dose, split, repeat = photons
         key = f"expose-{photons_name(dose, repeat)}-{split}-{token}"
-        with annotate(priority=longest[photons]):
+        with annotate(priority=first):
             exposed[photons] = delayed(expose_task)(study, dose, split, repeat, run_id, prepared, dask_key_name=key)
     for cell in wanted:
         split = cell.split
         if (cell.view, split) not in selected:
             key = f"select-view_{cell.view}-{split}-{token}"
-            selected[cell.view, split] = delayed(select_task)(
-                study, cell.view, split, run_id, prepared, dask_key_name=key
-            )
+            with annotate(priority=first):
+                selected[cell.view, split] = delayed(select_task)(
+                    study, cell.view, split, run_id, prepared, dask_key_name=key
+                )
         remedy = remedies.get(cell)
         threshold_px = remedy.spacing_threshold if remedy else None
         if threshold_px is not None and (cell.view, split, threshold_px) not in respaced:
             key = f"select-view_{cell.view}-spacing_{threshold_px}-{split}-{token}"
-            respaced[cell.view, split, threshold_px] = delayed(select_task)(
-                study, cell.view, split, run_id, prepared, threshold_px, dask_key_name=key
-            )
+            with annotate(priority=first):
+                respaced[cell.view, split, threshold_px] = delayed(select_task)(
+                    study, cell.view, split, run_id, prepared, threshold_px, dask_key_name=key
+                )
         gpu = {"resources": {"GPU": 1}} if use_gpu else {}
         with annotate(priority=lengths.get(cell, 0), **gpu):
             cell_tasks[cell] = delayed(cell_task)(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,6 +24,9 @@ BOUND_FRACTION = 0.8
 MIN_ACCEPTANCE = 0.0005
 # The tree rounds distances its own way: what lies within this of a threshold is decided by hypot.
 ROUNDING = 1e-9
+# A row of the greedy search is higher than the threshold by this part: more than rounding takes from quotients of up
+# to 10^8.
+ROW_MARGIN = 1e-6
 # Around a disc fit no more than 6 of its size (the kissing number of the plane).
 MOST_NEIGHBOURS = 6
 
@@ -97,23 +101,43 @@ def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArr
 
     Notes
     -----
-    Each kept position strikes out its neighbourhood once, so the work is one tree query per
-    kept position and O(n log n) for the tree, with the result of the O(n^2) definition.
+    Each kept position strikes out what comes after it within the threshold: of its own row of the
+    field, at least a threshold high, and of the next one, a stretch of x. So the work is two sorts and
+    two short slices per kept position, with the result of the O(n^2) definition.
     """
-    order = np.lexsort((positions_px[:, 1], positions_px[:, 0]))
-    ordered = positions_px[order]
-    tree = cKDTree(ordered)
-    open_ = bytearray(b"\x01") * len(ordered)
+    order = _ordered(positions_px)
+    y, x = np.ascontiguousarray(positions_px[order].T)
+    # No more rows than positions, so that rounding cannot move one by a row.
+    row_px = max(threshold_px * (1 + ROW_MARGIN), float(y[-1] - y[0]) / len(y))
+    row = ((y - y[0]) / row_px).astype(np.int64)
+    starts = np.searchsorted(row, np.arange(row[-1] + 2)).tolist()
+    by_x = np.argsort(x)
+    by_x = by_x[np.argsort(row[by_x].astype(np.min_scalar_type(int(row[-1]))), kind="stable")]
+    rows_x, rows_y = x[by_x], y[by_x]
+    open_ = bytearray(b"\x01") * len(order)
     struck = np.frombuffer(open_, dtype=np.uint8)
     kept = []
     rank = 0
     while rank >= 0:
         kept.append(rank)
-        near = np.asarray(tree.query_ball_point(ordered[rank], threshold_px * (1 + ROUNDING)), dtype=np.int64)
-        struck[near[_within(ordered[near], ordered[rank], threshold_px)]] = 0
         struck[rank] = 0
+        ends = (x[rank] - threshold_px, x[rank] + threshold_px)
+        for first, last in pairwise(starts[row[rank] : row[rank] + 3]):
+            low = first + int(rows_x[first:last].searchsorted(ends[0], "left"))
+            high = first + int(rows_x[first:last].searchsorted(ends[1], "right"))
+            near = np.hypot(rows_y[low:high] - y[rank], rows_x[low:high] - x[rank]) < threshold_px
+            struck[by_x[low:high][near]] = 0
         rank = open_.find(1, rank + 1)
     return np.sort(order[kept])
+
+
+def _ordered(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Indices in order of (y, x); where no two y are equal, half the time of looking at both."""
+    order = np.argsort(positions_px[:, 0])
+    y = positions_px[order, 0]
+    if (y[1:] == y[:-1]).any():
+        order = np.lexsort((positions_px[:, 1], positions_px[:, 0]))
+    return order
 
 
 def _within(

@@ -16,8 +16,6 @@ import argparse
 import gc
 import json
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from measuring import as_worker, processor
 from numpy.typing import NDArray
 
-from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD
 from fly64dask.commands.common import load_study
 from fly64dask.lsqml import reconstruct
 from fly64dask.provenance import software_versions
@@ -99,13 +97,6 @@ def main() -> None:
             f"{row.call_stock_s / row.call_s:6.2f}  {row.transforms_s * 1e3:9.1f}{row.product_s * 1e3:9.2f} ms"
             f"{row.difference:9.1e}"
         )
-
-
-def as_worker() -> None:
-    """Start anew with the environment of a worker, which glibc reads when a process begins."""
-    wanted = SINGLE_THREAD | KEEP_MEMORY
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
 
 
 def measure(n_exposures: int, side_px: int, recipe: Recipe, n_rounds: int) -> Timing:
@@ -200,15 +191,6 @@ def expose(n_exposures: int, side_px: int) -> Exposures:
     intensity *= DOSE_PHOTONS / intensity.sum(axis=(1, 2)).mean()
     counts = np.random.default_rng(43).poisson(intensity).astype(np.uint32)
     return Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
-
-
-def processor() -> str:
-    """Name of this machine's processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from measuring import as_worker
+
 from fly64dask.attempt import Attempt, load_engine
 from fly64dask.cell import LSQML
-from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD
 from fly64dask.commands.common import load_study
 from fly64dask.isolation import Work, call_in_child
 from fly64dask.layout import LOG_NAME, RunLayout
@@ -52,13 +51,6 @@ def main() -> None:
         return
     for name, value in figures.items():
         print(f"{name:<28}{value:.4g}")
-
-
-def as_worker() -> None:
-    """Start anew with the environment of a worker, which glibc reads when a process begins."""
-    wanted = SINGLE_THREAD | KEEP_MEMORY
-    if any(os.environ.get(name) != value for name, value in wanted.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **wanted})
 
 
 def measure(study: Study, folder: Path, n_rounds: int) -> dict[str, float]:

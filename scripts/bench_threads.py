@@ -1,0 +1,69 @@
+"""One big cell alone: an epoch on one thread against several, in turns.
+
+Run it from the repository:
+
+    python scripts/bench_threads.py [--threads 2] [--rounds 3]
+
+A worker computes on one thread, on which a run is reproducible to the bit. This shows what that
+costs when a single cell is left and other cores have nothing to do. Wall time of an epoch, least of
+all epochs of all rounds; the difference is that of the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from bench_engine import DEMO, expose
+from measuring import as_worker, machine, machine_line
+
+from fly64dask.commands.common import load_study
+from fly64dask.lsqml import reconstruct
+from fly64dask.reconstruction import Exposures, Reconstruction
+from fly64dask.study import Recipe
+
+# Exposures and side of a pattern.
+CASES = ((322, 64), (1000, 64), (322, 128))
+
+
+def main() -> None:
+    """Run the benchmark and print its figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=8)
+    arguments = parser.parse_args()
+    as_worker()
+    recipe = load_study(DEMO).recipe.model_copy(update={"device": "cpu", "n_epochs": arguments.epochs})
+    print(machine_line(machine()))
+    print(f"\n| exposures, pattern | 1 thread, ms | {arguments.threads} threads, ms | ratio | difference |")
+    print("|---|---|---|---|---|")
+    for n, side in CASES:
+        exposures = expose(n, side)
+        seconds: dict[int, list[float]] = {1: [], arguments.threads: []}
+        results: dict[int, Reconstruction] = {}
+        for _ in range(arguments.rounds):
+            for n_threads, found in seconds.items():
+                epochs, results[n_threads] = run(exposures, recipe, n_threads)
+                found += epochs
+        one, several = (min(found) for found in seconds.values())
+        apart = float(np.abs(results[1].object_recon - results[arguments.threads].object_recon).max())
+        print(f"| {n} of {side} x {side} | {1e3 * one:.1f} | {1e3 * several:.1f} | {one / several:.2f} | {apart:.1e} |")
+
+
+def run(exposures: Exposures, recipe: Recipe, n_threads: int) -> tuple[list[float], Reconstruction]:
+    """Reconstruct; wall time of each epoch but the first, at the end of which the threads are set."""
+    stamps: list[float] = []
+
+    def at_epoch(epoch: int, loss: float) -> None:
+        torch.set_num_threads(n_threads)
+        stamps.append(time.perf_counter())
+
+    result = reconstruct(exposures, recipe, seed=123, progress=at_epoch)
+    return np.diff(stamps).tolist(), result
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The benchmarks' own logic: turns, ratios, bars, tables; ways that claim the same result have it. Nothing is timed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    monkeypatch.syspath_prepend(str(SCRIPTS / "peers"))
+
+
+def test_in_turns_goes_through_the_ways_forth_and_back():
+    from measuring import in_turns
+
+    done = []
+    found = in_turns({name: lambda name=name: done.append(name) or len(done) for name in "abc"}, 2)
+    assert done == ["a", "b", "c", "c", "b", "a"]
+    assert found == {"a": [1, 6], "b": [2, 5], "c": [3, 4]}
+
+
+def test_median_ratio_is_that_of_the_rounds_and_not_of_the_medians():
+    from measuring import median_ratio
+
+    # A slow second round doubles both: the ratios are 3, 3 and 2.
+    assert median_ratio({"slow": [3, 6, 2], "fast": [1, 2, 1]}, "slow", "fast") == 3
+
+
+@pytest.mark.parametrize(("value", "at_least", "is_met"), [(4, True, True), (3.9, True, False), (4.1, False, False)])
+def test_bars_table_says_what_is_missed(value, at_least, is_met):
+    from measuring import Bar, bars_table
+
+    row = bars_table([Bar(name="this", value=value, needed=4, at_least=at_least)]).splitlines()[-1]
+    assert row.endswith("| met |" if is_met else "| **missed** |")
+
+
+def test_all_forms_of_the_definition_keep_what_greedy_selection_keeps():
+    import bench_selection as bench
+
+    positions = bench.scan(700, 90.0)
+    kept = bench.keep_spaced(positions, 7.0)
+    assert 50 < len(kept) < 300
+    for keep in (bench.keep_by_pairs, bench.keep_by_rows, bench.keep_by_matrix):
+        np.testing.assert_array_equal(keep(positions, 7.0), kept)
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    import bench_matrix
+
+    return bench_matrix.prepare(tmp_path, bench_matrix.QUICK | {"n_exposures": 120, "n_epochs": 2}, None)
+
+
+def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, tmp_path):
+    import bench_matrix
+    from reconstruct_cell import reconstruct
+
+    from fly64dask.cell_inputs import CellInputs
+    from fly64dask.lsqml import reconstruct as ours
+    from fly64dask.study import Cell
+
+    cell = Cell(dose=1e5, view="baseline", split="train")
+    inputs = CellInputs(prepared.template, cell)
+    inputs.open()
+    found = ours(inputs.read(), prepared.study.recipe, seed=123, progress=lambda epoch, loss: None)
+    reconstruct(prepared.peer_cells / bench_matrix.npz_name(cell), tmp_path / "theirs.npz")
+    with np.load(tmp_path / "theirs.npz") as theirs:
+        assert bench_matrix.apart(found.object_recon, theirs["object"], 1.0) < bench_matrix.TOLERANCE
+        assert bench_matrix.apart(found.loss, theirs["loss"], float(found.loss.min())) < bench_matrix.TOLERANCE
+
+
+def test_summary_is_json_and_names_every_bar():
+    import bench
+
+    seconds = {"fly64dask": [10.0, 20.0], "plain loop": [30.0, 40.0]}
+    ours = {"first_cell_s": 6.0, "busy_percent": 80.0}
+    study = {"cells": 18, "exposures": 4092, "epochs": 10}
+    found = {"study": study, "seconds": seconds, "differences": {"plain loop": 1e-5}, "ours": ours}
+    facts = {"processor": "p", "cores": 2, "memory_bytes": 2**34, "gpus": [], "load_average": 0.1}
+    facts["versions"] = dict.fromkeys(("ptychi", "torch", "zarr", "dask"), "1")
+    text, document = bench.summary(facts, {"matrix": found | {"help_s": 0.2, "status_s": 0.4}}, quick=False)
+    bars = {bar["name"]: (bar["value"], bar["is_met"]) for bar in json.loads(json.dumps(document))["bars"]}
+    assert bars["matrix against plain loop"] == (2.5, True)
+    assert bars["workers busy, first cell to last"] == (80.0, False)
+    assert all(name in text for name in bars)
