@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.alignment import align, crop_to_frame
+from fly64dask.alignment import align
+from fly64dask.area import crop_to_frame
 from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention

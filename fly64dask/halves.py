@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.alignment import illuminated_area, illumination, remove_phase_ramp
+from fly64dask.alignment import remove_phase_ramp
+from fly64dask.area import illuminated_area, illumination
 from fly64dask.best_epoch import Look
 from fly64dask.frc import RingCorrelation, crossing, ring_correlation
 from fly64dask.quality import HalfSetMetrics, SplitBy

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fly64dask.alignment import ILLUMINATED_FRACTION
+from fly64dask.area import ILLUMINATED_FRACTION
 from fly64dask.reconstruction import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_guarded, object_frame
 from fly64dask.study import Frozen
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.alignment import Aligned, align, crop_to_frame, illuminated_area, illumination
+from fly64dask.alignment import Aligned, align
+from fly64dask.area import crop_to_frame, illuminated_area, illumination
 from fly64dask.errors import InputError
 from fly64dask.frc import RingCorrelation, crossing, ring_correlation
 from fly64dask.quality import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics

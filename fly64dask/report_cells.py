@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fly64dask.alignment import align, crop_to_frame, illuminated_area, illumination, remove_phase_ramp
+from fly64dask.alignment import align, remove_phase_ramp
+from fly64dask.area import crop_to_frame, illuminated_area, illumination
 from fly64dask.attributes import (
     ExposureAttributes,
     GroupAttributes,

@@ -48,7 +48,7 @@ def whole_windows(inside: Area) -> list[Area]:
         all four are. The finest scale is always there, of the coarser ones up to four with at
         least `MIN_WINDOWS` windows.
     """
-    levels = []
+    levels: list[Area] = []
     for _ in SCALE_WEIGHTS:
         windows = np.asarray(minimum_filter(inside.astype(np.uint8), WINDOW_PX, mode="constant")) > 0
         if levels and windows.sum() < MIN_WINDOWS:

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from fly64dask.alignment import crop_to_frame, illuminated_area, illumination, remove_phase_ramp
+from fly64dask.alignment import remove_phase_ramp
+from fly64dask.area import crop_to_frame, illuminated_area, illumination
 from fly64dask.best_epoch import BestEpoch, Look
 from fly64dask.frc import crossing, ring_correlation
 from fly64dask.halves import Comparison, compare_halves

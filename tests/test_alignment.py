@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.registration import phase_cross_correlation
 
-from fly64dask.alignment import align, crop_to_frame, illumination, remove_phase_ramp
+from fly64dask.alignment import align, remove_phase_ramp
+from fly64dask.area import crop_to_frame, illumination
 from fly64dask.registration import SHIFT_BOUND_PX, shifted
 from fly64dask.simulate import synthetic_pair
 

@@ -26,6 +26,7 @@ simulate =
 frc =
 quality =
 comparison =
+area =
 registration =
 alignment =
 similarity =

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fly64dask.alignment import illuminated_area, illumination, remove_phase_ramp
+from fly64dask.alignment import remove_phase_ramp
+from fly64dask.area import illuminated_area, illumination
 from fly64dask.attributes import ExposureAttributes
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.halves import compare_halves, shared_area
