@@ -39,8 +39,6 @@ CURVES = {
     "frc_flat": ("frc_frequency",),
     "frc_halves": ("frc_halves_frequency", "frc_frequency"),
 }
-# A phase is drawn where the probe has at least this share of its greatest amplitude (our choice).
-PROBE_PHASE_SHARE = 0.05
 # Share of pixels that a scale spans: the brightest few would leave the others without contrast (our choice).
 SPANNED_PERCENT = 99.5
 FLAT_SPAN_RAD = 0.2
@@ -222,11 +220,10 @@ def _phase_limit(phase_rad: NDArray[np.float64]) -> float:
 
 
 def _probe_images(probe: NDArray[np.complex64]) -> list[Image]:
-    """Amplitude of all modes together, and the phase of the first."""
+    """Amplitude of all modes together, and the phase of the first where it is bright."""
     modes = probe[0]
     amplitude = np.sqrt((np.abs(modes) ** 2).sum(axis=0, dtype=np.float64))
-    strong = np.abs(modes[0]) >= PROBE_PHASE_SHARE * np.abs(modes[0]).max()
-    phase = np.where(strong, np.angle(modes[0]), np.nan)
+    phase = np.where(illuminated_area(np.abs(modes[0]) ** 2), np.angle(modes[0]), np.nan)
     bright = Scale(low=0.0, high=float(amplitude.max()) or 1.0, colours="viridis", unit="√photons")
     around = Scale(low=-math.pi, high=math.pi, colours="twilight_shifted", unit="rad")
     return [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.pictures import shrink
-from fly64dask.report_tables import KNOWN, flat_row, in_order, mapped_numbers, quantity_of
+from fly64dask.report_tables import KNOWN, MAPPED_FIELDS, flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.storage import storing
 from fly64dask.study import SPLITS, Cell, Study, dose_name
 
@@ -72,14 +72,22 @@ class Gallery:
 
 
 def _is_drawn(column: str) -> bool:
-    """Whether a paper may want a map of it: a measure of quality, or one that is not known here; the page has all."""
-    return quantity_of(column).better is not None or column not in KNOWN
+    """Whether a paper may want a map of it: a measure of quality, once, or one not known here; the page has all."""
+    if column.startswith("metrics.alignment."):
+        return False
+    if column.startswith("identifiability."):
+        return column == "identifiability.lit_intensities_per_unknown"
+    repeated = column == "metrics.phase.rmse" or column.endswith((".shell", ".frequency_per_px"))
+    return column not in KNOWN or (
+        quantity_of(column).better is not None and column not in MAPPED_FIELDS and not repeated
+    )
 
 
 def _save(figure: Figure, stem: Path) -> None:
     with storing(stem):
-        # Without a date, so that the same run gives the same bytes.
         figure.savefig(stem.with_name(stem.name + ".png"), dpi=110)
+        # The SVG has no date, so that it changes only with the run.
+        figure.set_layout_engine("none")  # it is laid out; to do so again takes as long as the drawing
         figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None})
 
 
