@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,13 +108,14 @@ def _cell_content(
 
 def _commands(row: ManifestRow, root: Path) -> list[str]:
     """Commands that try a failed cell again, likeliest to help first."""
+    run = shlex.quote(str(root))
     if row.state == "damaged":
-        return [f"fly64dask verify {root} --repair"]
+        return [f"fly64dask verify {run} --repair"]
     which = f"--dose {dose_name(row.dose).removeprefix('dose_')} --view {row.view} --split {row.split}"
     which += f" --repeat {row.repeat}" if row.repeat else ""
     kinds = [kind for kind, mended in MENDS.items() if row.failure_kind in mended]
     special = [kind for kind in kinds if kind != "as-is"] or kinds
-    return [f"fly64dask rerun {root} --failed {which} --remedy {kind}" for kind in special]
+    return [f"fly64dask rerun {run} --failed {which} --remedy {kind}" for kind in special]
 
 
 def _content(
@@ -159,7 +161,7 @@ def _names(study: Study) -> dict[tuple[float | str, str, str], list[str]]:
 def _place(
     group: tuple[float | str, str, str], names: Sequence[str], by_name: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """One place of the matrix: its cells, and mean and spread of what is known of them."""
+    """One place of the matrix: its cells, and mean and spread of what is known of more than one of them."""
     values: dict[str, list[float]] = {}
     for name in names:
         for column, value in by_name[name]["numbers"].items():
@@ -169,7 +171,9 @@ def _place(
         "view": group[1],
         "split": group[2],
         "cells": list(names),
-        "numbers": {column: spread_of(some).model_dump(exclude_none=True) for column, some in values.items()},
+        "numbers": {
+            column: spread_of(some).model_dump(exclude_none=True) for column, some in values.items() if len(some) > 1
+        },
     }
 
 

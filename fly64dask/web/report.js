@@ -131,8 +131,14 @@ const placeByKey = new Map(RUN.places.map((place) => [JSON.stringify([place.dose
 const placeOf = (dose, view, split) => placeByKey.get(JSON.stringify([dose, view, split]));
 const cellsOf = (place) => place.cells.map((name) => cellByName.get(name));
 
+function spreadOf(place, key) {
+  if (place.numbers[key]) return place.numbers[key];
+  const cell = cellsOf(place).find((one) => one.numbers[key] !== undefined);
+  return cell && { n: 1, mean: cell.numbers[key] };
+}
+
 function rangeOf(key) {
-  const found = RUN.places.map((place) => place.numbers[key]).filter(Boolean).map((one) => one.mean);
+  const found = RUN.places.map((place) => spreadOf(place, key)).filter(Boolean).map((one) => one.mean);
   if (!found.length) return undefined;
   const [low, high] = [Math.min(...found), Math.max(...found)];
   const log = low > 0 && high / low > 50;
@@ -146,7 +152,7 @@ const shareOf = (value, { low, high, log }) =>
 
 function wordsOf(place, quantity) {
   const cells = cellsOf(place);
-  const found = place.numbers[quantity.key];
+  const found = spreadOf(place, quantity.key);
   const lines = [`${place.dose}/${place.view}/${place.split}`];
   if (!found) {
     lines.push(`${quantity.label}: not computed`);
@@ -169,7 +175,7 @@ function wordsOf(place, quantity) {
 function heatButton(place, quantity, range, small) {
   const button = element("button");
   button.type = "button";
-  const found = place.numbers[quantity.key];
+  const found = spreadOf(place, quantity.key);
   const first = cellsOf(place).find((cell) => cell.state !== "completed") || cellsOf(place)[0];
   if (found) {
     const colour = colourOf(shareOf(found.mean, range), "viridis");
