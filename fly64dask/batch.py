@@ -7,7 +7,8 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from fly64dask.remedy import Remedy
 from fly64dask.runs import read_row
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId, stop_run
-from fly64dask.study import Cell, Dose, Split, Study, cells, photons_name, photons_of
+from fly64dask.study import Cell, Dose, Split, Study, cells, photons_name
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -40,7 +41,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
-POLL_S = 0.05  # between two looks at what has ended
+POLL_S = 0.1  # between two looks at what has ended; its results are fetched at once
+# Cells of one graph, and how few are left when the next one is submitted (our choice): enough for any number of
+# workers that one scheduler serves.
+WINDOW_CELLS, REFILL_CELLS = 1024, 1024
 LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against about 10 ms of reading
 
 Notify = Callable[[CellEvent], None]
@@ -48,7 +52,10 @@ Notify = Callable[[CellEvent], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellGraph:
-    """A study's tasks: one per wanted cell, some with a remedy, and the reducer's root."""
+    """Tasks of a study, or of a window of it: one per wanted cell, some with a remedy, and the reducer's root.
+
+    `covered` are the cells whose rows the reducer gives; `groups` the tasks that publish what cells read.
+    """
 
     run_id: RunId
     engine: str
@@ -57,6 +64,50 @@ class CellGraph:
     lengths: Mapping[Cell, int]
     cell_tasks: dict[Cell, Delayed]
     manifest_rows: Delayed
+    covered: Sequence[Cell]
+    groups: dict[Any, Any]
+
+
+def build_windows(
+    study: Study,
+    wanted: Collection[Cell],
+    run_id: RunId,
+    *,
+    use_gpu: bool,
+    engine: str = LSQML,
+    remedies: Mapping[Cell, Remedy] | None = None,
+    lengths: Mapping[Cell, int] | None = None,
+    window_cells: int = WINDOW_CELLS,
+) -> Iterator[CellGraph]:
+    """Build a study's graph piece by piece, each when it is asked for: a scheduler keeps kilobytes for each task.
+
+    Parameters
+    ----------
+    study, wanted, run_id, use_gpu, engine, remedies, lengths
+        As of `build_graph`.
+    window_cells : int
+        Cells of the study that each covers.
+
+    Yields
+    ------
+    CellGraph
+        In the study's order. What one publishes, later ones use.
+    """
+    chosen = frozenset(wanted)
+    groups: dict[Any, Any] = {}
+    for covered in batched(cells(study), window_cells):
+        some = [cell for cell in covered if cell in chosen]
+        yield build_graph(
+            study,
+            some,
+            run_id,
+            use_gpu=use_gpu,
+            engine=engine,
+            remedies=remedies,
+            lengths=lengths,
+            covered=covered,
+            groups=groups,
+        )
 
 
 def build_graph(
@@ -68,6 +119,8 @@ def build_graph(
     engine: str = LSQML,
     remedies: Mapping[Cell, Remedy] | None = None,
     lengths: Mapping[Cell, int] | None = None,
+    covered: Sequence[Cell] | None = None,
+    groups: dict[Any, Any] | None = None,
 ) -> CellGraph:
     """Build the graph: expose and select once per dose, view and split, then cells, then a tree.
 
@@ -76,7 +129,7 @@ def build_graph(
     study : Study
         The study.
     wanted : sequence of Cell
-        Cells to run; the reducer covers the others' records too.
+        Cells to run.
     run_id : RunId
         The run.
     use_gpu : bool
@@ -88,6 +141,10 @@ def build_graph(
     lengths : mapping of Cell to int, optional
         How long each takes, in any unit: the longest go first, so that the last ones are short and no
         worker waits long for the others at the end. What a cell waits for goes before it.
+    covered : sequence of Cell, optional
+        Cells whose records the reducer reads, the wanted ones among them; all of the study if omitted.
+    groups : dict, optional
+        Tasks, or their futures, of earlier graphs of this run that publish groups; this one's are added.
 
     Returns
     -------
@@ -99,52 +156,35 @@ def build_graph(
     Keys read like cells and end in a token of this graph: a scheduler that still holds an older
     graph's key would hand back its result. Dask's pages join keys by what stands before the first
     part that is no word, hence `view_`: one bar for all that selects, as for all that reconstructs.
+
+    Dask searches each argument of a task for other tasks, in each field of each record, and sends
+    it with each task. So records are bound to the function, and the study is a task of its own.
     """
     token = uuid.uuid4().hex[:6]
-    lengths = lengths or {}
-    # A short cell would overtake what the long ones wait for, if that came after it.
-    first = max(lengths.values(), default=0)
-    with annotate(priority=first):
-        prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
-    exposed: dict[tuple[Dose, Split, int], Delayed] = {}
-    selected: dict[tuple[str, Split], Delayed] = {}
-    respaced: dict[tuple[str, Split, float], Delayed] = {}
-    cell_tasks: dict[Cell, Delayed] = {}
+    groups = {} if groups is None else groups
     remedies = remedies or {}
-    for photons in photons_of(wanted):
-        dose, split, repeat = photons
-        key = f"expose-{photons_name(dose, repeat)}-{split}-{token}"
-        with annotate(priority=first):
-            exposed[photons] = delayed(expose_task)(study, dose, split, repeat, run_id, prepared, dask_key_name=key)
+    lengths = lengths or {}
+    longest: dict[tuple[Dose, Split, int], int] = {}
     for cell in wanted:
-        split = cell.split
-        if (cell.view, split) not in selected:
-            key = f"select-view_{cell.view}-{split}-{token}"
-            with annotate(priority=first):
-                selected[cell.view, split] = delayed(select_task)(
-                    study, cell.view, split, run_id, prepared, dask_key_name=key
-                )
+        photons = cell.dose, cell.split, cell.repeat
+        longest[photons] = max(lengths.get(cell, 0), longest.get(photons, 0))
+    made = _Groups(study=study, run_id=run_id, token=token, tasks=groups, longest=longest)
+    cell_tasks: dict[Cell, Delayed] = {}
+    for cell in wanted:
         remedy = remedies.get(cell)
         threshold_px = remedy.spacing_threshold if remedy else None
-        if threshold_px is not None and (cell.view, split, threshold_px) not in respaced:
-            key = f"select-view_{cell.view}-spacing_{threshold_px}-{split}-{token}"
-            with annotate(priority=first):
-                respaced[cell.view, split, threshold_px] = delayed(select_task)(
-                    study, cell.view, split, run_id, prepared, threshold_px, dask_key_name=key
-                )
+        # Made outside of the annotation, which is for cells alone.
+        needed = (
+            made.study_task(),
+            made.exposed(cell),
+            made.selected(cell),
+            None if threshold_px is None else made.selected(cell, threshold_px),
+        )
+        key = f"reconstruct-{cell.name.replace('/', '-')}-{token}"
         gpu = {"resources": {"GPU": 1}} if use_gpu else {}
         with annotate(priority=lengths.get(cell, 0), **gpu):
-            cell_tasks[cell] = delayed(cell_task)(
-                study,
-                cell,
-                run_id,
-                engine,
-                exposed[cell.dose, split, cell.repeat],
-                selected[cell.view, split],
-                remedy,
-                None if threshold_px is None else respaced[cell.view, split, threshold_px],
-                dask_key_name=f"reconstruct-{cell.name.replace('/', '-')}-{token}",
-            )
+            cell_tasks[cell] = _call(functools.partial(cell_task, cell, run_id, engine, remedy), key, *needed)
+    covered = cells(study) if covered is None else covered
     return CellGraph(
         run_id=run_id,
         engine=engine,
@@ -152,22 +192,69 @@ def build_graph(
         remedies=remedies,
         lengths=lengths,
         cell_tasks=cell_tasks,
-        manifest_rows=_reducer(study, run_id, cell_tasks, token),
+        manifest_rows=_reducer(covered, run_id, cell_tasks, token),
+        covered=covered,
+        groups=groups,
     )
 
 
-def _reducer(study: Study, run_id: RunId, cell_tasks: dict[Cell, Delayed], token: str) -> Delayed:
+def _call(work: Callable[..., Any], key: str, *tasks: Any) -> Delayed:
+    """A task that calls a function with the results of others."""
+    return delayed(work, name=key, traverse=False)(*tasks, dask_key_name=key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Groups:
+    """Makes each task that publishes a group when it is first asked for."""
+
+    study: Study
+    run_id: RunId
+    token: str
+    tasks: dict[Any, Any]
+    longest: Mapping[tuple[Dose, Split, int], int]
+
+    def study_task(self) -> Any:
+        if "study" not in self.tasks:
+            self.tasks["study"] = delayed(self.study, name=f"study-{self.token}", traverse=False)
+        return self.tasks["study"]
+
+    def prepared(self) -> Any:
+        return self._task("prepare", f"prepare-scan-{self.token}", prepare_task, self.run_id)
+
+    def exposed(self, cell: Cell) -> Any:
+        dose, split, repeat = cell.dose, cell.split, cell.repeat
+        key = f"expose-{photons_name(dose, repeat)}-{split}-{self.token}"
+        kind = ("expose", dose, split, repeat)
+        prepared = self.prepared()
+        with annotate(priority=self.longest[dose, split, repeat]):
+            return self._task(kind, key, expose_task, dose, split, repeat, self.run_id, after=prepared)
+
+    def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
+        spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"
+        key = f"select-view_{cell.view}{spacing}-{cell.split}-{self.token}"
+        kind = ("select", cell.view, cell.split, threshold_px)
+        return self._task(
+            kind, key, select_task, cell.view, cell.split, threshold_px, self.run_id, after=self.prepared()
+        )
+
+    def _task(self, kind: Any, key: str, work: Callable[..., Any], *bound: Any, after: Any = None) -> Any:
+        if kind not in self.tasks:
+            needed = (self.study_task(),) if after is None else (self.study_task(), after)
+            self.tasks[kind] = _call(functools.partial(work, *bound), key, *needed)
+        return self.tasks[kind]
+
+
+def _reducer(covered: Sequence[Cell], run_id: RunId, cell_tasks: dict[Cell, Delayed], token: str) -> Delayed:
     """Tree of tasks that read committed records, each after the cells it reads."""
-    everything = cells(study)
     level = []
-    for start in range(0, len(everything), LEAF_CELLS):
-        some = everything[start : start + LEAF_CELLS]
+    for number, some in enumerate(batched(covered, LEAF_CELLS)):
         after = [cell_tasks[cell] for cell in some if cell in cell_tasks]
-        level.append(delayed(collect_task)(some, run_id, after, dask_key_name=f"collect-{start}-{token}"))
+        work = functools.partial(collect_task, some, run_id)
+        level.append(_call(work, f"collect-{number * LEAF_CELLS}-{token}", *after))
     while len(level) > 1:
         level = [
-            delayed(merge_task)(level[i : i + LEAF_CELLS], dask_key_name=f"merge-{len(level)}-{i}-{token}")
-            for i in range(0, len(level), LEAF_CELLS)
+            _call(merge_task, f"merge-{len(level)}-{number * LEAF_CELLS}-{token}", *some)
+            for number, some in enumerate(batched(level, LEAF_CELLS))
         ]
     return level[0]
 
@@ -175,29 +262,52 @@ def _reducer(study: Study, run_id: RunId, cell_tasks: dict[Cell, Delayed], token
 def run_graph(
     client: Client, graph: CellGraph, study: Study, layout: RunLayout, notify: Notify, *, supply: Supply
 ) -> tuple[dict[Cell, CellOutcome], tuple[ManifestRow, ...]]:
-    """Run a graph to the end, whatever happens to its cells.
+    """Run one graph to the end; gives its outcomes, and the rows of the cells that it covers. See `run_windows`."""
+    kept: dict[int, Sequence[ManifestRow]] = {}
+    outcomes = run_windows(client, [graph], study, layout, notify, kept.__setitem__, supply=supply)
+    return outcomes, tuple(kept[0])
+
+
+def run_windows(
+    client: Client,
+    graphs: Iterable[CellGraph],
+    study: Study,
+    layout: RunLayout,
+    notify: Notify,
+    keep: Callable[[int, Sequence[ManifestRow]], None],
+    *,
+    supply: Supply,
+    n_cells: int = 0,
+    refill_cells: int = REFILL_CELLS,
+) -> dict[Cell, CellOutcome]:
+    """Run graphs to the end, whatever happens to their cells, few cells of them at a time.
 
     Parameters
     ----------
     client : distributed.Client
         Connected, with workers.
-    graph : CellGraph
-        From `build_graph`.
+    graphs : iterable of CellGraph
+        From `build_windows`; the next one is taken when most cells of those before have ended.
     study : Study
         The study.
     layout : RunLayout
         The run.
     notify : callable
         Called with each start and epoch of a cell (from another thread) and each outcome.
+    keep : callable
+        Called once for each graph, with its place among them and the rows of the cells it covers
+        that are committed, in the study's order.
     supply : Supply
         Who sees to it that there are workers.
+    n_cells : int
+        Cells of all graphs, if known.
+    refill_cells : int
+        The next graph is submitted when fewer cells than these have not ended.
 
     Returns
     -------
-    outcomes : dict of Cell to CellOutcome
-        One for each cell of the graph.
-    rows : tuple of ManifestRow
-        Every committed cell of the study, in its order.
+    dict of Cell to CellOutcome
+        One for each cell of the graphs.
 
     Raises
     ------
@@ -213,16 +323,18 @@ def run_graph(
     died while they ran that cell itself; which ones those are stands in the cells' journals.
     """
     outcomes: dict[Cell, CellOutcome] = {}
-    given_up, rows = _run_once(client, graph, study, outcomes, notify, supply)
+    pace = _Pace(supply=supply, n_cells=n_cells, refill_cells=refill_cells)
+    given_up, unread, last = _run_once(client, graphs, study, outcomes, notify, keep, pace)
     n_ended = -1
     while given_up:
+        assert last is not None
         # With nothing ended since the last turn, something that they all need kills the workers.
         moving = len(outcomes) > n_ended
         n_ended = len(outcomes)
-        innocent = [cell for cell in given_up if moving and not is_killer(layout, cell, graph.run_id)]
+        innocent = [cell for cell in given_up if moving and not is_killer(layout, cell, last.run_id)]
         for cell, error in given_up.items():
             if cell not in innocent:
-                outcomes[cell] = _commit_lost(study, cell, layout, graph, error)
+                outcomes[cell] = _commit_lost(study, cell, layout, last, error)
                 notify(outcomes[cell])
         given_up = {}
         if innocent:
@@ -230,45 +342,79 @@ def run_graph(
             again = build_graph(
                 study,
                 innocent,
-                graph.run_id,
-                use_gpu=graph.use_gpu,
-                engine=graph.engine,
-                remedies=graph.remedies,
-                lengths=graph.lengths,
+                last.run_id,
+                use_gpu=last.use_gpu,
+                engine=last.engine,
+                remedies=last.remedies,
+                lengths=last.lengths,
+                covered=innocent,
             )
-            given_up, _ = _run_once(client, again, study, outcomes, notify, supply)
-        # The tree waited in vain for what was given up.
-        rows = None
-    return outcomes, collect_task(cells(study), graph.run_id, []) if rows is None else rows
+            given_up, _, _ = _run_once(client, [again], study, outcomes, notify, lambda *_: None, pace)
+    for number, graph in unread.items():
+        # Its tree waited in vain for what was given up.
+        keep(number, collect_task(graph.covered, graph.run_id))
+    return outcomes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pace:
+    """How many cells there are, how few of them are left when more are submitted, and who sees to the workers."""
+
+    supply: Supply
+    n_cells: int
+    refill_cells: int
 
 
 def _run_once(
     client: Client,
-    graph: CellGraph,
+    graphs: Iterable[CellGraph],
     study: Study,
     outcomes: dict[Cell, CellOutcome],
     notify: Notify,
-    supply: Supply,
-) -> tuple[dict[Cell, BaseException], tuple[ManifestRow, ...] | None]:
-    """Submit a graph and gather its outcomes; gives what Dask gave up with its error, and the reducer's rows."""
+    keep: Callable[[int, Sequence[ManifestRow]], None],
+    pace: _Pace,
+) -> tuple[dict[Cell, BaseException], dict[int, CellGraph], CellGraph | None]:
+    """Submit graphs and gather their outcomes; gives what Dask gave up with its error, and graphs without rows."""
     given_up: dict[Cell, BaseException] = {}
-    with _submitted(client, graph, study, notify) as futures:
-        by_key = dict(zip([future.key for future in futures], [*graph.cell_tasks, None], strict=True))
-        n_open = len(graph.cell_tasks)
-        for future in _as_they_end(futures[:-1], supply):
-            cell = by_key[future.key]
-            assert cell is not None
-            n_open -= 1
-            supply.want(n_open)
-            error = _error_of(future)
-            if error is not None:
-                given_up[cell] = error
+    unread: dict[int, CellGraph] = {}
+    with _Submission(client, study, notify).open() as submitted:
+        coming = enumerate(graphs)
+        graph = None
+        waiting = as_completed(loop=client.loop)
+        while True:
+            while len(submitted.cells) < pace.refill_cells and (following := next(coming, None)) is not None:
+                number, graph = following
+                waiting.update(submitted.submit(number, graph))
+            if waiting.is_empty():
+                return given_up, unread, graph
+            if not waiting.has_ready():
+                time.sleep(POLL_S)
+                pace.supply.check()
                 continue
-            outcomes[cell] = future.result()
-            notify(outcomes[cell])
-        if given_up or _error_of(futures[-1]) is not None:
-            return given_up, None
-        return given_up, futures[-1].result()
+            ended = waiting.next_batch(block=False)
+            for future, found in zip(ended, _results(client, ended), strict=True):
+                error = _error_of(future) if found is None else None
+                cell, place = submitted.cells.pop(future.key, None), submitted.roots.pop(future.key, None)
+                if cell is not None:
+                    pace.supply.want(max(len(submitted.cells), pace.n_cells - len(outcomes) - len(given_up)))
+                    if error is not None:
+                        given_up[cell] = error
+                        continue
+                    outcomes[cell] = found
+                    notify(found)
+                elif place is not None and error is not None:
+                    unread[place[0]] = place[1]
+                elif place is not None:
+                    keep(place[0], found)
+            # Whoever holds a future has the scheduler keep its result.
+            del ended, future
+
+
+def _results(client: Client, ended: Sequence[Future[Any]]) -> list[Any]:
+    """What tasks gave, fetched at once; None for those that have no result."""
+    with answered():
+        found = client.gather({future.key: future for future in ended}, errors="skip")
+    return [found[future.key] for future in ended]
 
 
 @contextlib.contextmanager
@@ -289,38 +435,57 @@ def answered() -> Iterator[None]:
         ) from error
 
 
-@contextlib.contextmanager
-def _submitted(client: Client, graph: CellGraph, study: Study, notify: Notify) -> Iterator[list[Future[Any]]]:
-    """Submit a graph; when the block is interrupted, wait until its cells have stopped."""
-    n_epochs = {cell: remedied_recipe(study.recipe, remedy).n_epochs for cell, remedy in graph.remedies.items()}
-    n_epochs = dict.fromkeys(graph.cell_tasks, study.recipe.n_epochs) | n_epochs
-    subscribed = functools.partial(_forward_progress, n_epochs=n_epochs, notify=notify)
-    # With fusing on, the annotations that send cells to GPUs would be dropped.
-    with answered(), dask.config.set({"optimization.fuse.delayed": False}):
-        client.subscribe_topic(PROGRESS_TOPIC, subscribed)
-        futures: list[Future[Any]] = client.compute([*graph.cell_tasks.values(), graph.manifest_rows])
-    try:
-        yield futures
-    except KeyboardInterrupt:
-        with contextlib.suppress(OSError, TimeoutError):
-            # Only what has not started can be cancelled; what runs is asked to end.
-            client.cancel([future for future in futures if not future.done()])
-            client.run(stop_run, graph.run_id, on_error="ignore")
-        raise
-    finally:
-        with contextlib.suppress(OSError, TimeoutError):
-            client.unsubscribe_topic(PROGRESS_TOPIC)
+class _Submission:
+    """What a scheduler has of a run; when its block is interrupted, it waits until the cells have stopped."""
 
+    def __init__(self, client: Client, study: Study, notify: Notify) -> None:
+        self._client = client
+        self._study = study
+        self._notify = notify
+        self._n_epochs: dict[Cell, int] = {}
+        self._open: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._run_id: RunId | None = None
+        self.cells: dict[Any, Cell] = {}
+        self.roots: dict[Any, tuple[int, CellGraph]] = {}
 
-def _as_they_end(futures: Sequence[Future[Any]], supply: Supply) -> Iterator[Future[Any]]:
-    """Give futures as they end, for as long as there are workers that may end them."""
-    waiting = as_completed(futures)
-    while not waiting.is_empty():
-        if waiting.has_ready():
-            yield waiting.next()
-            continue
-        time.sleep(POLL_S)
-        supply.check()
+    @contextlib.contextmanager
+    def open(self) -> Iterator[_Submission]:
+        """Listen to what cells say for as long as the block lasts."""
+        subscribed = functools.partial(_forward_progress, n_epochs=self._n_epochs, notify=self._notify)
+        with answered():
+            self._client.subscribe_topic(PROGRESS_TOPIC, subscribed)
+        try:
+            yield self
+        except KeyboardInterrupt:
+            with contextlib.suppress(OSError, TimeoutError):
+                # Only what has not started can be cancelled; what runs is asked to end.
+                self._client.cancel([future for future in self._open if not future.done()])
+                if self._run_id is not None:
+                    self._client.run(stop_run, self._run_id, on_error="ignore")
+            raise
+        finally:
+            with contextlib.suppress(OSError, TimeoutError):
+                self._client.unsubscribe_topic(PROGRESS_TOPIC)
+
+    def submit(self, number: int, graph: CellGraph) -> list[Future[Any]]:
+        """Give a graph to the scheduler; gives the futures of its cells and of its rows."""
+        self._run_id = graph.run_id
+        for cell in graph.cell_tasks:
+            self._n_epochs[cell] = remedied_recipe(self._study.recipe, graph.remedies.get(cell)).n_epochs
+        new = {kind: task for kind, task in graph.groups.items() if isinstance(task, Delayed)}
+        # With fusing on, the annotations that send cells to GPUs would be dropped.
+        with answered(), dask.config.set({"optimization.fuse.delayed": False}):
+            futures: list[Future[Any]] = self._client.compute(
+                [*graph.cell_tasks.values(), graph.manifest_rows, *new.values()]
+            )
+        n_cells = len(graph.cell_tasks)
+        # Later graphs go on from what this one publishes.
+        graph.groups.update(zip(new, futures[n_cells + 1 :], strict=True))
+        futures = futures[: n_cells + 1]
+        self.cells |= {future.key: cell for future, cell in zip(futures, graph.cell_tasks, strict=False)}
+        self.roots[futures[-1].key] = (number, graph)
+        self._open.update(futures)
+        return futures
 
 
 def _commit_lost(study: Study, cell: Cell, layout: RunLayout, graph: CellGraph, error: BaseException) -> CellOutcome:
@@ -348,13 +513,13 @@ def _error_of(future: Future[Any]) -> BaseException | None:
         return error
 
 
-def prepare_task(study: Study, run_id: RunId) -> Failure | None:
+def prepare_task(run_id: RunId, study: Study) -> Failure | None:
     """Worker task: publish the scan group."""
     return failure_of(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
 
 
 def expose_task(
-    study: Study, dose: Dose, split: Split, repeat: int, run_id: RunId, prepared: Failure | None
+    dose: Dose, split: Split, repeat: int, run_id: RunId, study: Study, prepared: Failure | None
 ) -> Failure | None:
     """Worker task: publish one dose, split and repeat."""
     return prepared or failure_of(
@@ -364,12 +529,7 @@ def expose_task(
 
 
 def select_task(
-    study: Study,
-    view: str,
-    split: Split,
-    run_id: RunId,
-    prepared: Failure | None,
-    threshold_px: float | None = None,
+    view: str, split: Split, threshold_px: float | None, run_id: RunId, study: Study, prepared: Failure | None
 ) -> Failure | None:
     """Worker task: publish one view and split, at another spacing than the study's if one is given."""
     return prepared or failure_of(
@@ -379,13 +539,13 @@ def select_task(
 
 
 def cell_task(
-    study: Study,
     cell: Cell,
     run_id: RunId,
     engine: str,
+    remedy: Remedy | None,
+    study: Study,
     exposed: Failure | None,
     selected: Failure | None,
-    remedy: Remedy | None,
     respaced: Failure | None,
 ) -> CellOutcome:
     """Worker task: reconstruct one cell and commit its record."""
@@ -415,15 +575,20 @@ def cell_task(
     )
 
 
-def collect_task(some: Sequence[Cell], run_id: RunId, after: Sequence[CellOutcome]) -> tuple[ManifestRow, ...]:
+def collect_task(some: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:
     """Worker task: read the committed records of some cells, once those that run have ended."""
     layout = _layout(run_id)
     return tuple(row for cell in some if (row := read_row(layout, cell)) is not None)
 
 
-def merge_task(parts: Sequence[tuple[ManifestRow, ...]]) -> tuple[ManifestRow, ...]:
+def merge_task(*parts: tuple[ManifestRow, ...]) -> tuple[ManifestRow, ...]:
     """Worker task: join rows, keeping their order."""
     return tuple(row for part in parts for row in part)
+
+
+def batched(some: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Cut a sequence into pieces of one size, the last one shorter."""
+    return (some[start : start + size] for start in range(0, len(some), size))
 
 
 def _layout(run_id: RunId) -> RunLayout:

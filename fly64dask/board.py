@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,8 @@ from fly64dask.study import SPLITS, Cell, Study, cells, dose_name, repeats_of
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
+# Cells that an event copies: few, and with 100 000 cells not many chunks either (our choice).
+CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,49 @@ class BoardCell:
     heard_s: float | None = None
 
 
+class BoardCells(Mapping[Cell, BoardCell]):
+    """Cells of a board in the study's order; giving one another state copies few of the others.
+
+    Parameters
+    ----------
+    place : mapping of Cell to int
+        Which chunk each cell is in; of the whole study, in its order.
+    chunks : tuple of mapping
+        The cells of each chunk.
+    """
+
+    __slots__ = ("_chunks", "_place")
+
+    def __init__(self, place: Mapping[Cell, int], chunks: tuple[Mapping[Cell, BoardCell], ...]) -> None:
+        self._place = place
+        self._chunks = chunks
+
+    @classmethod
+    def of(cls, some: Iterable[tuple[Cell, BoardCell]]) -> BoardCells:
+        """Cut cells into chunks."""
+        everything = list(some)
+        chunks = tuple(dict(everything[start : start + CHUNK]) for start in range(0, len(everything), CHUNK))
+        return cls({cell: number for number, chunk in enumerate(chunks) for cell in chunk}, chunks)
+
+    def replaced(self, cell: Cell, after: BoardCell) -> BoardCells:
+        """The same cells, one of them in another state."""
+        number = self._place[cell]
+        chunk = {**self._chunks[number], cell: after}
+        return BoardCells(self._place, (*self._chunks[:number], chunk, *self._chunks[number + 1 :]))
+
+    def __getitem__(self, cell: Cell) -> BoardCell:
+        """State of a cell."""
+        return self._chunks[self._place[cell]][cell]
+
+    def __iter__(self) -> Iterator[Cell]:
+        """Cells in the study's order."""
+        return iter(self._place)
+
+    def __len__(self) -> int:
+        """Number of cells."""
+        return len(self._place)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
     """How a run is; each event gives a new one."""
@@ -42,11 +87,11 @@ class Board:
     study: Study
     started_s: float
     wanted: frozenset[Cell]
-    cells: Mapping[Cell, BoardCell]
+    cells: BoardCells
     n_epochs_done: int = 0
 
 
-def new_board(study: Study, wanted: Collection[Cell], rows: Sequence[ManifestRow], *, now_s: float) -> Board:
+def new_board(study: Study, wanted: Collection[Cell], rows: Iterable[ManifestRow], *, now_s: float) -> Board:
     """Start a board with what earlier runs have committed.
 
     Parameters
@@ -55,7 +100,7 @@ def new_board(study: Study, wanted: Collection[Cell], rows: Sequence[ManifestRow
         The study.
     wanted : collection of Cell
         Cells of this run.
-    rows : sequence of ManifestRow
+    rows : iterable of ManifestRow
         Committed cells.
     now_s : float
         Seconds since 1970.
@@ -65,16 +110,17 @@ def new_board(study: Study, wanted: Collection[Cell], rows: Sequence[ManifestRow
     Board
     """
     by_cell = {row.cell: row for row in rows}
+    chosen = frozenset(wanted)
+
+    def state_of(cell: Cell) -> BoardCell:
+        row = by_cell.get(cell)
+        return _from_row(row) if row else BoardCell(state="pending" if cell in chosen else "left_out")
+
     return Board(
         study=study,
         started_s=now_s,
-        wanted=frozenset(wanted),
-        cells={
-            cell: _from_row(by_cell[cell])
-            if cell in by_cell
-            else BoardCell(state="pending" if cell in wanted else "left_out")
-            for cell in cells(study)
-        },
+        wanted=chosen,
+        cells=BoardCells.of((cell, state_of(cell)) for cell in cells(study)),
     )
 
 
@@ -198,7 +244,7 @@ def _course(points: Points) -> tuple[tuple[int, float], ...]:
 
 
 def _with_cell(board: Board, cell: Cell, after: BoardCell) -> Board:
-    return replace(board, cells={**board.cells, cell: after})
+    return replace(board, cells=board.cells.replaced(cell, after))
 
 
 def _cell_json(cell: Cell, one: BoardCell, now_s: float) -> dict[str, Any]:

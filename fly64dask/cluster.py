@@ -53,6 +53,8 @@ SCHEDULER_SETTINGS = {
     # Who starts workers sees to it that dead ones are replaced; Dask would give them up after 15 s.
     "distributed.deploy.lost-worker-timeout": "1h",
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    # Dask keeps 100 000 finished tasks for its pages and report; 2 kB each.
+    "distributed.scheduler.dashboard.tasks.task-stream-length": 10_000,
     # Dask would name the scheduler's host, where no dashboard listens.
     "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),
 }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
 from fly64dask.errors import IntegrityError
-from fly64dask.publish import publish_text
-from fly64dask.study import Frozen, digest
+from fly64dask.publish import publish_bytes, publish_text
+from fly64dask.study import Frozen, compact_json, digest
 
 DIGEST_KEY = "sha256"
 Document = TypeVar("Document", bound=Frozen)
@@ -26,8 +28,76 @@ def write_document(path: Path, document: Frozen) -> None:
     document : Frozen
         What to write.
     """
+    publish_text(path, document_text(document))
+
+
+def document_text(document: Frozen) -> str:
+    """Text of a document as `write_document` writes it."""
     content: dict[str, Any] = document.model_dump(mode="json", exclude_none=True)
-    publish_text(path, _text(content | {DIGEST_KEY: digest(content)}))
+    return _text(content | {DIGEST_KEY: digest(content)})
+
+
+def write_streamed(path: Path, document: Frozen, lists: Mapping[str, Callable[[], Iterable[Frozen]]]) -> None:
+    """Write a document whose longest lists are not in memory; the same bytes as `write_document` writes.
+
+    Parameters
+    ----------
+    path : Path
+        The file; replaced if it is there.
+    document : Frozen
+        What to write, without the items of these lists.
+    lists : mapping of str to callable
+        For each such field what gives its items; called twice, as the digest is of sorted keys.
+    """
+    content: dict[str, Any] = document.model_dump(mode="json", exclude_none=True)
+
+    def items(name: str) -> Iterator[Any]:
+        return (item.model_dump(mode="json", exclude_none=True) for item in lists[name]())
+
+    sha256 = hashlib.sha256()
+    for part in _compact_parts(content, lists, items):
+        sha256.update(part.encode())
+    ending = {DIGEST_KEY: sha256.hexdigest()}
+    publish_bytes(path, lambda file: _write_parts(file, _indented_parts(content | ending, lists, items)))
+
+
+def _write_parts(file: BinaryIO, parts: Iterable[str]) -> None:
+    for part in parts:
+        file.write(part.encode())
+
+
+def _compact_parts(
+    content: Mapping[str, Any], lists: Collection[str], items: Callable[[str], Iterable[Any]]
+) -> Iterator[str]:
+    """The text that `study.digest` is of, piece by piece."""
+    for number, name in enumerate(sorted(content)):
+        yield ("," if number else "{") + json.dumps(name) + ":"
+        if name in lists:
+            yield "["
+            for place, item in enumerate(items(name)):
+                yield ("," if place else "") + compact_json(item)
+            yield "]"
+        else:
+            yield compact_json(content[name])
+    yield "}"
+
+
+def _indented_parts(
+    content: Mapping[str, Any], lists: Collection[str], items: Callable[[str], Iterable[Any]]
+) -> Iterator[str]:
+    """The text that `_text` gives, piece by piece."""
+    for number, (name, value) in enumerate(content.items()):
+        yield ",\n" if number else "{\n"
+        if name in lists:
+            is_empty = True
+            for item in items(name):
+                yield f"  {json.dumps(name)}: [\n    " if is_empty else ",\n    "
+                yield json.dumps(item, indent=2, allow_nan=False).replace("\n", "\n    ")
+                is_empty = False
+            yield f"  {json.dumps(name)}: []" if is_empty else "\n  ]"
+        else:
+            yield json.dumps({name: value}, indent=2, allow_nan=False)[2:-2]
+    yield "\n}\n"
 
 
 def read_document(path: Path, model: type[Document], *, remedy: str) -> Document:

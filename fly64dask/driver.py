@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
-from fly64dask.batch import Notify, answered, build_graph, run_graph
+from fly64dask.batch import Notify, answered, build_windows, run_windows
 from fly64dask.cell import LSQML, engine_modules
 from fly64dask.cluster import Placement, check_workers, connect, gpu_memory_bytes, visible_gpus
+from fly64dask.documents import read_document
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
+from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellEvent, CellOutcome
@@ -24,7 +26,7 @@ from fly64dask.packing import refuse_crowded
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.publish import remove_leftover_files
 from fly64dask.remedy import Remedy
-from fly64dask.runs import read_rows, write_dashboard, write_manifest, write_run_study
+from fly64dask.runs import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file
 from fly64dask.stopping import new_run_id, stop_earlier_runs
@@ -36,16 +38,22 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.inputs import ScanInputs
-    from fly64dask.manifest import Manifest
+    from fly64dask.manifest import ManifestRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunReport:
     """How a run ended."""
 
-    manifest: Manifest
+    layout: RunLayout
+    rows: tuple[ManifestRow, ...]
     wanted: tuple[Cell, ...]
     outcomes: dict[Cell, CellOutcome]
+
+    @property
+    def manifest(self) -> Manifest:
+        """All that was written, read anew; `rows` has it in brief."""
+        return read_document(self.layout.manifest_file, Manifest, remedy="run the study again")
 
     def n_failed(self, *, allow_missing: bool) -> int:
         """Cells of this run without a reconstruction.
@@ -59,7 +67,7 @@ class RunReport:
         -------
         int
         """
-        done = {row.cell: row for row in self.manifest.execution_results}
+        done = {row.cell: row for row in self.rows}
         fine = {"completed", "skipped"} if allow_missing else {"completed"}
         # An attempt that could not be committed leaves the record of an older one in its place.
         return sum(
@@ -145,22 +153,25 @@ def run_study(
                 say(f"a worker joins with: {command}")
             placed = _on_device(study, use_gpu)
             lengths = expected_lengths(study, inputs, wanted)
-            graph = build_graph(
+            graphs = build_windows(
                 placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies, lengths=lengths
             )
+            spool = RowSpool(layout)
             try:
-                outcomes, rows = run_graph(client, graph, study, layout, watched, supply=supply)
+                outcomes = run_windows(
+                    client, graphs, study, layout, watched, spool.keep, supply=supply, n_cells=len(wanted)
+                )
             except (KeyboardInterrupt, ResourceError):
-                rows = read_rows(layout, cells(study))
-                write_manifest(study, layout, filters, left_out, rows, remedies=remedies)
+                spool.keep_all(each_row(layout, cells(study)))
+                write_manifest(study, layout, filters, left_out, spool, remedies=remedies)
                 raise
-            manifest = write_manifest(study, layout, filters, left_out, rows, remedies=remedies)
+            rows = write_manifest(study, layout, filters, left_out, spool, remedies=remedies)
         if placement.where == "local":
             n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
             occupancy = timekeeper.occupancy(n_workers)
             if occupancy is not None:
                 say(str(occupancy))
-    return RunReport(manifest=manifest, wanted=wanted, outcomes=outcomes)
+    return RunReport(layout=layout, rows=rows, wanted=wanted, outcomes=outcomes)
 
 
 @contextmanager

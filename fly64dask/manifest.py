@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -187,18 +187,22 @@ def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[Attemp
     )
 
 
+def brief_row(row: ManifestRow) -> ManifestRow:
+    """Drop of a row what is only looked up: a matrix of 100 000 cells is kept in memory without it."""
+    return row.model_copy(update={"versions": None, "digests": None, "seeds": None, "cell_key": None})
+
+
 def make_manifest(
     study: Study,
     layout: RunLayout,
     filters: Filters,
-    wanted: Sequence[Cell],
-    rows: Sequence[ManifestRow],
+    n_wanted: int,
+    rows: Iterable[ManifestRow],
     *,
     timestamp: str,
     study_digest: str,
-    remedies: Mapping[Cell, Remedy],
 ) -> Manifest:
-    """Reduce rows to a manifest.
+    """Make a manifest but for its two lists with an entry for each cell: these are `jobs` and the rows.
 
     Parameters
     ----------
@@ -208,20 +212,19 @@ def make_manifest(
         The run.
     filters : Filters
         What the run was asked for.
-    wanted : sequence of Cell
+    n_wanted : int
         Cells that passed them.
-    rows : sequence of ManifestRow
-        Every committed cell, whichever run made it, in the study's order.
+    rows : iterable of ManifestRow
+        Every committed cell, whichever run made it; for the summary of repeats.
     timestamp : str
         ISO 8601.
     study_digest : str
         Digest of the resolved study.
-    remedies : mapping of Cell to Remedy
-        Of the wanted cells that are tried again with one.
 
     Returns
     -------
     Manifest
+        With empty `jobs` and `execution_results`.
     """
     return Manifest(
         timestamp=timestamp,
@@ -230,20 +233,39 @@ def make_manifest(
         roots=Roots(run=str(layout.root), exposures=str(layout.store)),
         filters=ManifestFilters(**asdict(filters)),
         total_jobs=len(cells(study)),
-        filtered_jobs=len(wanted),
-        jobs=tuple(
-            Job(
-                **asdict(cell),
-                input=str(layout.exposure_group(cell.dose, cell.split, cell.repeat).relative_to(layout.root)),
-                output_dir=cell.name,
-                algorithm=study.recipe.algorithm,
-                num_epochs=remedied_recipe(study.recipe, remedies.get(cell)).n_epochs,
-            )
-            for cell in wanted
-        ),
-        execution_results=tuple(rows),
+        filtered_jobs=n_wanted,
+        jobs=(),
+        execution_results=(),
         summary=summarise(study, rows) or None,
     )
+
+
+def jobs(study: Study, layout: RunLayout, wanted: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:
+    """Describe cells as the original study's runner did, one after the other.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    layout : RunLayout
+        The run.
+    wanted : iterable of Cell
+        The cells.
+    remedies : mapping of Cell to Remedy
+        Of those that are tried again with one.
+
+    Yields
+    ------
+    Job
+    """
+    for cell in wanted:
+        yield Job(
+            **asdict(cell),
+            input=str(layout.exposure_group(cell.dose, cell.split, cell.repeat).relative_to(layout.root)),
+            output_dir=cell.name,
+            algorithm=study.recipe.algorithm,
+            num_epochs=remedied_recipe(study.recipe, remedies.get(cell)).n_epochs,
+        )
 
 
 def make_skip_summary(reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], *, timestamp: str) -> SkipSummary:

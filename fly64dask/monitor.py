@@ -16,8 +16,9 @@ from distributed.scheduler import Scheduler
 from fly64dask.attempt import failure_of
 from fly64dask.board import Board, board_json, new_board, with_event
 from fly64dask.errors import ResourceError
+from fly64dask.manifest import brief_row
 from fly64dask.outcome import CellEvent, CellOutcome
-from fly64dask.runs import read_row, read_rows
+from fly64dask.runs import each_row, read_row
 from fly64dask.storage import storing
 from fly64dask.study import Cell, Study, cells
 from fly64dask.telemetry import counted
@@ -126,11 +127,12 @@ class _Watcher:
     def __init__(self, study: Study, layout: RunLayout, wanted: Sequence[Cell]) -> None:
         self._layout = layout
         self._lock = threading.Lock()
-        self._board = new_board(study, wanted, read_rows(layout, cells(study)), now_s=time.time())
+        self._board = new_board(study, wanted, map(brief_row, each_row(layout, cells(study))), now_s=time.time())
 
     def take(self, event: CellEvent) -> None:
         # Read before the lock is taken: the scheduler's thread shall not wait for a disk.
         row = read_row(self._layout, event.cell) if isinstance(event, CellOutcome) and event.committed else None
+        row = row and brief_row(row)
         with self._lock:
             self._board = with_event(self._board, event, row, now_s=time.time())
 

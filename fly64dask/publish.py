@@ -44,7 +44,8 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
         If the file system has no room or gives no right; `target` is as it was.
     """
     with storing(target):
-        _make_folder(scratch)
+        # What is in progress is worth nothing after a power cut: its folder needs not survive one.
+        scratch.mkdir(parents=True, exist_ok=True)
         work, lock = _make_held_directory(scratch, _work_prefix(target))
         try:
             yield work

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fly64dask.documents import read_document, write_document
+from fly64dask.documents import document_text, read_document
 from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RECORD_NAME, RunLayout
@@ -201,5 +201,5 @@ def committed_attempt(layout: RunLayout, cell: Cell) -> Iterator[Path]:
 
 
 def write_record(directory: Path, record: CellRecord) -> None:
-    """Write `record.json` into an attempt's directory."""
-    write_document(directory / RECORD_NAME, record)
+    """Write `record.json` into an attempt's directory, which is made to last as a whole when it is committed."""
+    (directory / RECORD_NAME).write_text(document_text(record), encoding="utf-8")

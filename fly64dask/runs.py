@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fly64dask.documents import read_document, write_document
+from fly64dask.documents import read_document, write_document, write_streamed
 from fly64dask.errors import InputError, IntegrityError
 from fly64dask.history import read_past
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import (
-    Manifest,
     ManifestRow,
+    brief_row,
     damaged_row,
+    jobs,
     make_manifest,
     make_skip_summary,
     row_from_record,
 )
 from fly64dask.provenance import host_name, utc_now
+from fly64dask.publish import publish_bytes
 from fly64dask.record import past_attempts, read_record
 from fly64dask.remedy import Remedy
-from fly64dask.study import Cell, Filters, Frozen, Study, cells, digest
+from fly64dask.storage import storing
+from fly64dask.study import Cell, Filters, Frozen, Study, cells, compact_json, digest
 
 
 def read_run_study(layout: RunLayout) -> Study:
@@ -107,7 +111,45 @@ def read_kept_group(layout: RunLayout, cell: Cell) -> Path:
 
 def read_rows(layout: RunLayout, some: Sequence[Cell]) -> tuple[ManifestRow, ...]:
     """Read the rows of those cells that are committed, in the given order."""
-    return tuple(row for cell in some if (row := read_row(layout, cell)) is not None)
+    return tuple(each_row(layout, some))
+
+
+def each_row(layout: RunLayout, some: Iterable[Cell]) -> Iterator[ManifestRow]:
+    """Read the rows of those cells that are committed, one after the other."""
+    return (row for cell in some if (row := read_row(layout, cell)) is not None)
+
+
+class RowSpool:
+    """Rows of a run in files of its scratch, to be read one after the other as often as wanted.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run, held by this process.
+    """
+
+    def __init__(self, layout: RunLayout) -> None:
+        self._folder = layout.scratch / "rows"
+
+    def keep(self, number: int, rows: Iterable[ManifestRow]) -> None:
+        """Keep the rows of the number-th part of the cells."""
+        path = self._folder / f"{number:08d}.jsonl"
+        with storing(path):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with path.open("w", encoding="utf-8") as file:
+                for row in rows:
+                    file.write(compact_json(row.model_dump(mode="json", exclude_none=True)) + "\n")
+
+    def keep_all(self, rows: Iterable[ManifestRow]) -> None:
+        """Keep the rows of all cells, instead of what there was."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.keep(0, rows)
+
+    def __iter__(self) -> Iterator[ManifestRow]:
+        """Read them, in the order of the parts."""
+        for path in sorted(self._folder.glob("*.jsonl")):
+            with path.open(encoding="utf-8") as file:
+                yield from (ManifestRow.model_validate_json(line) for line in file)
 
 
 def write_manifest(
@@ -115,10 +157,10 @@ def write_manifest(
     layout: RunLayout,
     filters: Filters,
     reasons: Mapping[Cell, str],
-    rows: Sequence[ManifestRow],
+    rows: Iterable[ManifestRow],
     *,
     remedies: Mapping[Cell, Remedy] | None = None,
-) -> Manifest:
+) -> tuple[ManifestRow, ...]:
     """Write the manifest, this run's dated snapshot of it, and the skip summary.
 
     Parameters
@@ -131,27 +173,28 @@ def write_manifest(
         What the run was asked for.
     reasons : mapping of Cell to str
         Cells the filters left out.
-    rows : sequence of ManifestRow
-        Every committed cell.
+    rows : iterable of ManifestRow
+        Every committed cell, in the study's order; gone through three times, and never kept whole.
     remedies : mapping of Cell to Remedy, optional
         Of the cells that were tried again with one.
 
     Returns
     -------
-    Manifest
+    tuple of ManifestRow
+        What the rows say of each cell, in brief.
     """
     timestamp = utc_now()
-    manifest = make_manifest(
-        study,
-        layout,
-        filters,
-        [cell for cell in cells(study) if cell not in reasons],
-        rows,
-        timestamp=timestamp,
-        study_digest=digest(study.model_dump(mode="json")),
-        remedies=remedies or {},
-    )
-    write_document(layout.snapshot_file(timestamp), manifest)
-    write_document(layout.manifest_file, manifest)
-    write_document(layout.skip_summary_file, make_skip_summary(reasons, rows, timestamp=timestamp))
-    return manifest
+    brief = tuple(brief_row(row) for row in rows)
+    wanted = [cell for cell in cells(study) if cell not in reasons]
+    study_digest = digest(study.model_dump(mode="json"))
+    manifest = make_manifest(study, layout, filters, len(wanted), brief, timestamp=timestamp, study_digest=study_digest)
+    snapshot = layout.snapshot_file(timestamp)
+    lists: dict[str, Callable[[], Iterable[Frozen]]] = {
+        "jobs": lambda: jobs(study, layout, wanted, remedies or {}),
+        "execution_results": lambda: rows,
+    }
+    write_streamed(snapshot, manifest, lists)
+    with snapshot.open("rb") as written:
+        publish_bytes(layout.manifest_file, lambda file: shutil.copyfileobj(written, file))
+    write_document(layout.skip_summary_file, make_skip_summary(reasons, brief, timestamp=timestamp))
+    return brief

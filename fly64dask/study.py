@@ -458,8 +458,12 @@ def digest(document: Any) -> str:
     str
         64 hexadecimal digits.
     """
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(compact_json(document).encode()).hexdigest()
+
+
+def compact_json(document: Any) -> str:
+    """JSON with sorted keys and no spaces: what a digest is of."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _refuse_repeats(what: str, names: list[str]) -> None:

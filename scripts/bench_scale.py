@@ -5,13 +5,18 @@ From the repository:
     python scripts/bench_scale.py                # 1 000 and 10 000 cells; --cells 100000 takes its time
     python scripts/bench_scale.py --quick        # 200 cells: does it still run?
 
-Every number of cells is done three times in a process of its own:
+Every number of cells is done four times, each time in a process and with a cluster of its own:
 
+`dask`      as many tasks that return at once, by Dask's own `Client.map`, 1024 at a time: the floor
 `bare`      a worker's task returns at once: Dask, the driver, the board and the manifest alone
 `refused`   a degenerate scan, refused before the engine: as `bare`, and a record committed to disk for each cell
 `kept`      the same again: each worker finds the cell's record, and that it is of the same inputs
 
-A fourth, `isolated`, is done for a few cells only: an engine that returns at once, in a child of its own, with arrays written.
+A fifth, `isolated`, is done for a few cells only: an engine that returns at once, in a child of its own, and its
+arrays are written.
+
+`driver_cpu_ms` is the CPU time of the process with driver, client and scheduler for each cell, `grown_mb` by how much
+that process grew at its peak. A busy machine stretches all of it: the ratio to `dask` is what can be compared.
 """
 
 from __future__ import annotations
@@ -31,7 +36,8 @@ from typing import Any
 
 import psutil
 
-WAYS = ("bare", "refused", "kept")
+WAYS = ("dask", "bare", "refused", "kept")
+WINDOW = 1024
 N_ISOLATED = 100
 BARE = "FLY64DASK_BENCH_BARE"
 ENGINE = "bench_scale:return_at_once"
@@ -50,7 +56,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.one:
         way, n_cells, n_workers, run = arguments.one
-        print(json.dumps(measure(way, int(n_cells), int(n_workers), Path(run), arguments.profile)))
+        found = floor(int(n_cells), int(n_workers)) if way == "dask" else None
+        print(json.dumps(found or measure(way, int(n_cells), int(n_workers), Path(run), arguments.profile)))
         return
     sizes = arguments.cells or ([200] if arguments.quick else [1000, 10000])
     figures = []
@@ -58,7 +65,7 @@ def main() -> None:
         for n_cells in sizes:
             for way in arguments.ways:
                 # A kept cell is one that was refused before.
-                run = Path(folder, f"{'bare' if way == 'bare' else 'run'}-{n_cells}")
+                run = Path(folder, f"{way if way in ('dask', 'bare') else 'run'}-{n_cells}")
                 figures.append(in_a_process(way, n_cells, arguments.workers, run, arguments.profile))
                 show(figures[-1], as_json=arguments.json)
         n_isolated = 10 if arguments.quick else N_ISOLATED
@@ -86,7 +93,7 @@ def in_a_process(way: str, n_cells: int, n_workers: int, run: Path, profile: str
     command += ["--profile", profile] if profile else []
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if way != "bare":
+    if way in ("refused", "kept"):
         began = time.perf_counter()
         subprocess.run([sys.executable, "-m", "fly64dask", "status", run], stdout=subprocess.DEVNULL, check=True)
         found["status_s"] = time.perf_counter() - began
@@ -103,7 +110,7 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
     study = study_of(n_cells, degenerate=way != "isolated")
     marks: dict[str, float] = {}
     memory: dict[str, float] = {}
-    for name in ("build_graph", "run_graph", "write_manifest"):
+    for name in ("run_windows", "write_manifest"):
         setattr(driver, name, timed(getattr(driver, name), name, marks))
     began = time.perf_counter()
     with watched_memory(memory), profiled(profile):
@@ -123,14 +130,44 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
     return {
         "way": way,
         "cells": n,
-        "ms_per_cell": 1e3 * (marks["build_graph"] + marks["run_graph"] + marks["write_manifest"]) / n,
-        "build_s": marks["build_graph"],
-        "run_s": marks["run_graph"],
+        "ms_per_cell": 1e3 * (marks["run_windows"] + marks["write_manifest"]) / n,
+        "driver_cpu_ms": 1e3 * (marks["run_windows cpu"] + marks["write_manifest cpu"]) / n,
+        "run_s": marks["run_windows"],
         "manifest_s": marks["write_manifest"],
         "manifest_mb": document.stat().st_size / 1e6,
         "total_s": total,
         **memory,
     }
+
+
+def floor(n_tasks: int, n_workers: int) -> dict[str, Any]:
+    """Do as many tasks of nothing with Dask alone."""
+    from fly64dask.cluster import connect
+
+    marks: dict[str, float] = {}
+    memory: dict[str, float] = {}
+    with connect("local", device="cpu", n_workers=n_workers, n_cells=n_tasks) as connected, watched_memory(memory):
+        client: Any = connected
+
+        def do_all() -> None:
+            for start in range(0, n_tasks, WINDOW):
+                some = range(start, min(start + WINDOW, n_tasks))
+                client.gather(client.map(nothing, some, key=[f"nothing-{number}" for number in some]))
+
+        timed(do_all, "all", marks)()
+    return {
+        "way": "dask",
+        "cells": n_tasks,
+        "ms_per_cell": 1e3 * marks["all"] / n_tasks,
+        "driver_cpu_ms": 1e3 * marks["all cpu"] / n_tasks,
+        "run_s": marks["all"],
+        **memory,
+    }
+
+
+def nothing(number: int) -> int:
+    """End at once."""
+    return number
 
 
 def study_of(n_cells: int, *, degenerate: bool) -> Any:
@@ -163,14 +200,15 @@ scan = {{kind = "listed", positions_px = {positions}}}
 
 
 def timed(work: Any, name: str, marks: dict[str, float]) -> Any:
-    """The same function, its wall time noted."""
+    """The same function; its wall time and the CPU time of this process are noted, s."""
 
     def call(*values: Any, **named: Any) -> Any:
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         try:
             return work(*values, **named)
         finally:
             marks[name] = time.perf_counter() - began
+            marks[f"{name} cpu"] = time.process_time() - used
 
     return call
 
@@ -222,7 +260,7 @@ def dask_setup(worker: Any) -> None:
     def run_cell(study: Any, cell: Any, *others: Any, **named: Any) -> CellOutcome:
         return CellOutcome(cell=cell, failure=None, seconds=0.0)
 
-    batch.run_cell = run_cell  # type: ignore[assignment]
+    setattr(batch, "run_cell", run_cell)  # noqa: B010
 
 
 def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, checkpoint: Any = None) -> Any:

@@ -129,11 +129,11 @@ def test_run_cell_measures_no_measured_scan_against_the_truth_of_an_older_study(
 def test_run_report_counts_an_attempt_that_was_not_committed(layout):
     cell = cell_of("few")
     run_cell(tiny_study(), cell, layout, None, silent)
-    manifest = write_manifest(tiny_study(), layout, Filters(), {}, read_rows(layout, [cell]))
+    rows = write_manifest(tiny_study(), layout, Filters(), {}, read_rows(layout, [cell]))
     n_failed = {}
     for committed in (True, False):
         outcome = CellOutcome(cell=cell, failure=None, seconds=1.0, committed=committed)
-        report = RunReport(manifest=manifest, wanted=(cell,), outcomes={cell: outcome})
+        report = RunReport(layout=layout, rows=rows, wanted=(cell,), outcomes={cell: outcome})
         n_failed[committed] = report.n_failed(allow_missing=False)
     assert n_failed == {True: 0, False: 1}
 

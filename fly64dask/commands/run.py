@@ -87,9 +87,8 @@ def _run(
     n_wanted = len(cells(study)) - len(left_out)
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_wanted) as display:
         report = run_study(study, layout, filters, left_out, where, notify=display.show, say=display.say)
-    console.print(matrix_table(study, report.manifest.execution_results))
-    rows = report.manifest.execution_results
-    for line in (*remedy_lines(rows), *failure_lines(rows)):
+    console.print(matrix_table(study, report.rows))
+    for line in (*remedy_lines(report.rows), *failure_lines(report.rows)):
         console.print(line, soft_wrap=True)
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
     if with_report:

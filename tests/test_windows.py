@@ -1,0 +1,147 @@
+"""A study in windows: each cell once, in order, little of it at a time; the manifest's bytes are those of the whole."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.strategies import composite
+from tiny import tiny_study
+
+from fly64dask.batch import build_windows, run_windows
+from fly64dask.cluster import connect
+from fly64dask.documents import read_document, write_document, write_streamed
+from fly64dask.layout import RunLayout
+from fly64dask.manifest import ManifestRow
+from fly64dask.record import read_record
+from fly64dask.runs import RowSpool, read_rows
+from fly64dask.stopping import new_run_id
+from fly64dask.study import Frozen, cells
+from fly64dask.supply import attendance
+
+# 24 cells that are refused before the engine, as each keeps one exposure.
+REFUSED = tiny_study(doses_photons=(1e3, 1e4, 1e5), views=tiny_study().views[2:], repeats=4)
+WINDOW = 5
+
+
+class Item(Frozen):
+    """Something of which there are many."""
+
+    name: str
+    number: float
+    absent: int | None = None
+
+
+class Page(Frozen):
+    """A document with two lists between other fields, whose order is not that of the alphabet."""
+
+    title: str
+    second: tuple[Item, ...] = ()
+    first: tuple[Item, ...] = ()
+    ending: dict[str, int] | None = None
+
+
+@composite
+def items(draw):
+    numbers = st.floats(allow_nan=False, allow_infinity=False)
+    made = st.builds(Item, name=st.text(), number=numbers, absent=st.none() | st.integers())
+    return tuple(draw(st.lists(made, max_size=4)))
+
+
+@given(items(), items(), st.text(), st.none() | st.dictionaries(st.text(), st.integers(), max_size=2))
+def test_write_streamed_writes_the_bytes_of_write_document(tmp_path_factory, first, second, title, ending):
+    folder = tmp_path_factory.mktemp("documents")
+    whole = Page(title=title, first=first, second=second, ending=ending)
+    write_document(folder / "whole", whole)
+    lists = {"first": lambda: iter(first), "second": lambda: iter(second)}
+    write_streamed(folder / "streamed", Page(title=title, ending=ending), lists)
+    assert (folder / "streamed").read_bytes() == (folder / "whole").read_bytes()
+    assert read_document(folder / "streamed", Page, remedy="") == whole
+
+
+def row(dose):
+    made = {"dose": dose, "view": "all", "split": "train", "returncode": 0, "state": "completed", "log_path": "x"}
+    return ManifestRow.model_validate(made | {"final_loss": 0.1 + 0.2, "versions": {"zarr": "3"}})
+
+
+def test_row_spool_gives_rows_back_in_the_order_of_their_parts(tmp_path):
+    spool = RowSpool(RunLayout(tmp_path))
+    spool.keep(1, [row(3.0)])
+    spool.keep(0, [row(1.0), row(2.0)])
+    assert list(spool) == [row(1.0), row(2.0), row(3.0)] == list(spool)
+
+
+def windows(layout, study=REFUSED, wanted=None):
+    wanted = cells(study) if wanted is None else wanted
+    return build_windows(study, wanted, new_run_id(layout), use_gpu=False, window_cells=WINDOW)
+
+
+def test_build_windows_covers_each_cell_once_in_the_studys_order(tmp_path):
+    found = list(windows(RunLayout(tmp_path)))
+    assert [cell for graph in found for cell in graph.covered] == list(cells(REFUSED))
+    assert [cell for graph in found for cell in graph.cell_tasks] == list(cells(REFUSED))
+    assert max(len(graph.covered) for graph in found) == WINDOW
+
+
+def test_build_windows_reads_the_records_of_cells_that_do_not_run(tmp_path):
+    wanted = cells(REFUSED)[:2]
+    found = list(windows(RunLayout(tmp_path), wanted=wanted))
+    assert [cell for graph in found for cell in graph.cell_tasks] == list(wanted)
+    assert sum(len(graph.covered) for graph in found) == 24
+
+
+def test_build_windows_publishes_each_group_once(tmp_path):
+    keys = {str(task.key) for graph in windows(RunLayout(tmp_path)) for task in graph.groups.values()}
+    kinds = [key.split("-")[0] for key in keys]
+    assert {kind: kinds.count(kind) for kind in kinds} == {"study": 1, "prepare": 1, "expose": 24, "select": 2}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """All windows of the study, two at a time at most; how much the scheduler knew meanwhile, and afterwards."""
+    layout = RunLayout(tmp_path_factory.mktemp("windows") / "run")
+    layout.root.mkdir()
+    spool = RowSpool(layout)
+    known = []
+    with connect("local", device="cpu", n_workers=2, n_cells=24) as client, attendance(client, 60) as supply:
+
+        def count_tasks(event):
+            tasks = client.cluster.scheduler.tasks
+            known.append(sum(str(key).startswith("reconstruct") for key in list(tasks)))
+
+        outcomes = run_windows(
+            client,
+            windows(layout),
+            REFUSED,
+            layout,
+            count_tasks,
+            spool.keep,
+            supply=supply,
+            n_cells=24,
+            refill_cells=WINDOW,
+        )
+    return layout, outcomes, tuple(spool), known
+
+
+@pytest.mark.cluster
+def test_run_windows_gives_an_outcome_for_every_cell(run):
+    assert set(run[1]) == set(cells(REFUSED))
+    assert {outcome.failure.kind for outcome in run[1].values()} == {"degenerate_scan"}
+
+
+@pytest.mark.cluster
+def test_run_windows_keeps_the_rows_that_the_records_give(run):
+    assert run[2] == read_rows(run[0], cells(REFUSED))
+    assert [row.cell for row in run[2]] == list(cells(REFUSED))
+
+
+@pytest.mark.cluster
+def test_run_windows_runs_each_cell_once(run):
+    assert {read_record(run[0], cell).attempt for cell in cells(REFUSED)} == {1}
+    assert not (run[0].root / "history").exists()
+
+
+@pytest.mark.cluster
+def test_run_windows_gives_the_scheduler_few_cells_at_a_time(run):
+    # Those of two windows, and ended ones of a third of which the reducer has not read all records.
+    assert 0 < max(run[3]) <= 3 * WINDOW < 24
