@@ -164,11 +164,9 @@ def build_graph(
     groups = {} if groups is None else groups
     remedies = remedies or {}
     lengths = lengths or {}
-    longest: dict[tuple[Dose, Split, int], int] = {}
-    for cell in wanted:
-        photons = cell.dose, cell.split, cell.repeat
-        longest[photons] = max(lengths.get(cell, 0), longest.get(photons, 0))
-    made = _Groups(study=study, run_id=run_id, token=token, tasks=groups, longest=longest)
+    # A short cell would overtake what the long ones wait for, if that came after it.
+    first = max((lengths.get(cell, 0) for cell in wanted), default=0)
+    made = _Groups(study=study, run_id=run_id, token=token, tasks=groups, priority=first)
     cell_tasks: dict[Cell, Delayed] = {}
     for cell in wanted:
         remedy = remedies.get(cell)
@@ -211,7 +209,7 @@ class _Groups:
     run_id: RunId
     token: str
     tasks: dict[Any, Any]
-    longest: Mapping[tuple[Dose, Split, int], int]
+    priority: int
 
     def study_task(self) -> Any:
         if "study" not in self.tasks:
@@ -225,9 +223,7 @@ class _Groups:
         dose, split, repeat = cell.dose, cell.split, cell.repeat
         key = f"expose-{photons_name(dose, repeat)}-{split}-{self.token}"
         kind = ("expose", dose, split, repeat)
-        prepared = self.prepared()
-        with annotate(priority=self.longest[dose, split, repeat]):
-            return self._task(kind, key, expose_task, dose, split, repeat, self.run_id, after=prepared)
+        return self._task(kind, key, expose_task, dose, split, repeat, self.run_id, after=self.prepared())
 
     def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
         spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"
@@ -240,7 +236,8 @@ class _Groups:
     def _task(self, kind: Any, key: str, work: Callable[..., Any], *bound: Any, after: Any = None) -> Any:
         if kind not in self.tasks:
             needed = (self.study_task(),) if after is None else (self.study_task(), after)
-            self.tasks[kind] = _call(functools.partial(work, *bound), key, *needed)
+            with annotate(priority=self.priority):
+                self.tasks[kind] = _call(functools.partial(work, *bound), key, *needed)
         return self.tasks[kind]
 
 

@@ -98,7 +98,7 @@ def test_build_graph_puts_long_cells_first_and_what_they_wait_for_before_short_o
             what, view = str(key).split("-")[0], {"all", "few", "one"} & set(str(key).split("-"))
             if what != "collect":
                 found.add((what, *view, priority(key) if callable(priority) else priority))
-    first = {("prepare", 30), ("select", 30), ("expose", 30), ("reconstruct", "all", 30)}
+    first = {("study", 30), ("prepare", 30), ("select", 30), ("expose", 30), ("reconstruct", "all", 30)}
     assert found == {*first, ("reconstruct", "few", 5), ("reconstruct", "one", 1)}
 
 
