@@ -87,7 +87,7 @@ def build_graph(
         Of those cells that are tried again with one.
     lengths : mapping of Cell to int, optional
         How long each takes, in any unit: the longest go first, so that the last ones are short and no
-        worker waits long for the others at the end. What a cell waits for goes before it.
+        worker waits long for the others at the end.
 
     Returns
     -------
@@ -102,8 +102,12 @@ def build_graph(
     """
     token = uuid.uuid4().hex[:6]
     lengths = lengths or {}
-    # A short cell would overtake what the long ones wait for, if that came after it.
+    # Dask queues what waits for nothing but `prepare`, by priority, and runs a cell as soon as all that it waits for is
+    # there: so the selections that short cells wait for come last.
     first = max(lengths.values(), default=0)
+    longest: dict[tuple[str, Split], int] = {}
+    for cell in wanted:
+        longest[cell.view, cell.split] = max(lengths.get(cell, 0), longest.get((cell.view, cell.split), 0))
     with annotate(priority=first):
         prepared = delayed(prepare_task)(study, run_id, dask_key_name=f"prepare-scan-{token}")
     exposed: dict[tuple[Dose, Split, int], Delayed] = {}
@@ -120,7 +124,7 @@ def build_graph(
         split = cell.split
         if (cell.view, split) not in selected:
             key = f"select-view_{cell.view}-{split}-{token}"
-            with annotate(priority=first):
+            with annotate(priority=longest[cell.view, split]):
                 selected[cell.view, split] = delayed(select_task)(
                     study, cell.view, split, run_id, prepared, dask_key_name=key
                 )
@@ -128,7 +132,7 @@ def build_graph(
         threshold_px = remedy.spacing_threshold if remedy else None
         if threshold_px is not None and (cell.view, split, threshold_px) not in respaced:
             key = f"select-view_{cell.view}-spacing_{threshold_px}-{split}-{token}"
-            with annotate(priority=first):
+            with annotate(priority=longest[cell.view, split]):
                 respaced[cell.view, split, threshold_px] = delayed(select_task)(
                     study, cell.view, split, run_id, prepared, threshold_px, dask_key_name=key
                 )
