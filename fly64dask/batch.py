@@ -140,7 +140,7 @@ def build_graph(
         Of those cells that are tried again with one.
     lengths : mapping of Cell to int, optional
         How long each takes, in any unit: the longest go first, so that the last ones are short and no
-        worker waits long for the others at the end. What a cell waits for goes before it.
+        worker waits long for the others at the end.
     covered : sequence of Cell, optional
         Cells whose records the reducer reads, the wanted ones among them; all of the study if omitted.
     groups : dict, optional
@@ -164,9 +164,7 @@ def build_graph(
     groups = {} if groups is None else groups
     remedies = remedies or {}
     lengths = lengths or {}
-    # A short cell would overtake what the long ones wait for, if that came after it.
-    first = max((lengths.get(cell, 0) for cell in wanted), default=0)
-    made = _Groups(study=study, run_id=run_id, token=token, tasks=groups, priority=first)
+    made = _Groups(study=study, run_id=run_id, token=token, tasks=groups, longest=_longest(wanted, lengths))
     cell_tasks: dict[Cell, Delayed] = {}
     for cell in wanted:
         remedy = remedies.get(cell)
@@ -196,6 +194,14 @@ def build_graph(
     )
 
 
+def _longest(wanted: Iterable[Cell], lengths: Mapping[Cell, int]) -> dict[tuple[str, Split], int]:
+    """Length of the longest cell of each view and split."""
+    longest: dict[tuple[str, Split], int] = {}
+    for cell in wanted:
+        longest[cell.view, cell.split] = max(lengths.get(cell, 0), longest.get((cell.view, cell.split), 0))
+    return longest
+
+
 def _call(work: Callable[..., Any], key: str, *tasks: Any) -> Delayed:
     """A task that calls a function with the results of others."""
     return delayed(work, name=key, traverse=False)(*tasks, dask_key_name=key)
@@ -203,13 +209,17 @@ def _call(work: Callable[..., Any], key: str, *tasks: Any) -> Delayed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Groups:
-    """Makes each task that publishes a group when it is first asked for."""
+    """Makes each task that publishes a group when it is first asked for.
+
+    Dask queues what waits for nothing but `prepare`, by priority, and runs a cell as soon as all that it waits for is
+    there: so the selections that short cells wait for come last.
+    """
 
     study: Study
     run_id: RunId
     token: str
     tasks: dict[Any, Any]
-    priority: int
+    longest: Mapping[tuple[str, Split], int]
 
     def study_task(self) -> Any:
         if "study" not in self.tasks:
@@ -217,27 +227,29 @@ class _Groups:
         return self.tasks["study"]
 
     def prepared(self) -> Any:
-        return self._task("prepare", f"prepare-scan-{self.token}", prepare_task, self.run_id)
+        return self._task("prepare", f"prepare-scan-{self.token}", functools.partial(prepare_task, self.run_id))
 
     def exposed(self, cell: Cell) -> Any:
         dose, split, repeat = cell.dose, cell.split, cell.repeat
         key = f"expose-{photons_name(dose, repeat)}-{split}-{self.token}"
         kind = ("expose", dose, split, repeat)
-        return self._task(kind, key, expose_task, dose, split, repeat, self.run_id, after=self.prepared())
+        work = functools.partial(expose_task, dose, split, repeat, self.run_id)
+        return self._task(kind, key, work, after=self.prepared())
 
     def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
         spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"
         key = f"select-view_{cell.view}{spacing}-{cell.split}-{self.token}"
         kind = ("select", cell.view, cell.split, threshold_px)
-        return self._task(
-            kind, key, select_task, cell.view, cell.split, threshold_px, self.run_id, after=self.prepared()
-        )
+        work = functools.partial(select_task, cell.view, cell.split, threshold_px, self.run_id)
+        return self._task(kind, key, work, after=self.prepared(), priority=self.longest[cell.view, cell.split])
 
-    def _task(self, kind: Any, key: str, work: Callable[..., Any], *bound: Any, after: Any = None) -> Any:
+    def _task(
+        self, kind: Any, key: str, work: Callable[..., Any], *, after: Any = None, priority: int | None = None
+    ) -> Any:
         if kind not in self.tasks:
             needed = (self.study_task(),) if after is None else (self.study_task(), after)
-            with annotate(priority=self.priority):
-                self.tasks[kind] = _call(functools.partial(work, *bound), key, *needed)
+            with annotate(priority=max(self.longest.values(), default=0) if priority is None else priority):
+                self.tasks[kind] = _call(work, key, *needed)
         return self.tasks[kind]
 
 

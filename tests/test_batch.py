@@ -16,7 +16,7 @@ from fly64dask.batch import build_graph, run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import ResourceError
 from fly64dask.layout import RunLayout
-from fly64dask.outcome import CellOutcome, CellProgress
+from fly64dask.outcome import CellOutcome, CellProgress, CellStarted
 from fly64dask.record import read_record
 from fly64dask.runs import write_run_study
 from fly64dask.stopping import new_run_id
@@ -36,7 +36,8 @@ def finished(tmp_path_factory):
     events = []
     with connect("local", device="cpu", n_workers=2, n_cells=12) as client:
         use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
-        graph = build_graph(STUDY, cells(STUDY), new_run_id(layout), use_gpu=use_gpu)
+        lengths = {cell: {"one": 1, "few": 5, "all": 30}[cell.view] for cell in cells(STUDY)}
+        graph = build_graph(STUDY, cells(STUDY), new_run_id(layout), use_gpu=use_gpu, lengths=lengths)
         with attendance(client, 60) as supply:
             outcomes, rows = run_graph(client, graph, STUDY, layout, events.append, supply=supply)
         ports = client.scheduler_info()["services"], client.scheduler.address
@@ -67,6 +68,13 @@ def test_run_graph_notifies_of_epochs_and_outcomes(finished):
     seen = {event.epoch for event in events if isinstance(event, CellProgress)}
     assert seen == {1, 2, 3}
     assert sum(isinstance(event, CellOutcome) for event in events) == 12
+
+
+def test_run_graph_starts_long_cells_before_short_ones(finished):
+    started = [event.cell.view for event in finished[3] if isinstance(event, CellStarted)]
+    # A worker with nothing else to do takes a short one while the other still does the last of the longer ones.
+    places = {view: [place for place, one in enumerate(started) if one == view] for view in ("all", "few", "one")}
+    assert sum(places["all"]) < sum(places["few"]) < sum(places["one"]), started
 
 
 def test_run_graph_gives_views_the_same_exposures_at_every_dose(finished):

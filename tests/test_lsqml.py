@@ -269,3 +269,38 @@ def test_take_device_of_cpu_is_cpu():
 def test_gpu_missing_error_survives_a_process_boundary():
     error = pickle.loads(pickle.dumps(GpuMissingError("found none", remedy="add one")))
     assert (type(error), str(error)) == (GpuMissingError, "found none; add one")
+
+
+def test_engine_loads_without_what_it_never_uses_and_gives_it_to_who_asks():
+    code = """
+import sys
+import fly64dask.lsqml
+unused = {"matplotlib.pyplot", "sklearn", "torchvision"}
+assert not unused & set(sys.modules), unused & set(sys.modules)
+import ptychi.io_handles, ptychi.utils
+assert ptychi.utils.generate_gaussian_random_image((12, 12), smoothing=3.0).shape == (12, 12)
+assert ptychi.io_handles.sklearn.cluster.KMeans(n_clusters=2).n_clusters == 2
+import sklearn.cluster, torchvision.transforms
+assert torchvision.transforms.GaussianBlur.__module__.startswith("torchvision")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_first_cell_of_an_engine_that_is_loaded_imports_nothing_large():
+    code = """
+import sys
+import fly64dask.lsqml, fly64dask.attempt
+import numpy as np
+from fly64dask.reconstruction import Exposures
+from fly64dask.study import Recipe
+rng = np.random.default_rng(0)
+scan = Exposures(
+    counts=rng.poisson(9.0, (6, 16, 16)).astype(np.uint16),
+    positions_px=rng.uniform(0, 20, (6, 2)),
+    probe_guess=np.ones((1, 1, 16, 16), dtype=np.complex64),
+)
+loaded = set(sys.modules)
+fly64dask.lsqml.reconstruct(scan, Recipe(n_epochs=2, device="cpu"), seed=1, progress=lambda epoch, loss: None)
+assert len(set(sys.modules) - loaded) < 50, sorted(set(sys.modules) - loaded)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
