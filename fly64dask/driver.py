@@ -52,7 +52,7 @@ class RunReport:
 
     @property
     def manifest(self) -> Manifest:
-        """All that was written, read anew; `rows` has it in brief."""
+        """The run directory's manifest as it is now; `rows` has in brief what this run wrote."""
         return read_document(self.layout.manifest_file, Manifest, remedy="run the study again")
 
     def n_failed(self, *, allow_missing: bool) -> int:

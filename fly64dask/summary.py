@@ -36,6 +36,7 @@ class RepeatSummary(Frozen):
     failure_kinds: dict[str, int]
     final_loss: Spread | None = None
     metrics: dict[str, Spread]
+    half_sets: dict[str, Spread] | None = None
 
 
 class Ended(Protocol):
@@ -59,7 +60,11 @@ class Ended(Protocol):
 
     @property
     def metrics(self) -> BaseModel | None:
-        """What was measured of its reconstruction."""
+        """What was measured of its reconstruction, against the truth."""
+
+    @property
+    def half_sets(self) -> BaseModel | None:
+        """What was measured of it without the truth."""
 
 
 def spread_of(values: Sequence[float]) -> Spread:
@@ -148,6 +153,7 @@ def summarise_repeats(
             "failure_kinds": Counter(str(row.failure_kind) for row in rows if row.state != "completed"),
             "final_loss": spread_of(losses) if losses else None,
             "metrics": spreads_of(row.metrics for row in completed if row.metrics is not None),
+            "half_sets": spreads_of(row.half_sets for row in completed if row.half_sets is not None) or None,
         }
     )
 

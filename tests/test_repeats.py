@@ -23,10 +23,11 @@ from fly64dask.cluster import Placement
 from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
 from fly64dask.driver import run_study
 from fly64dask.errors import InputError
+from fly64dask.frc import Crossing
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.quality import TruthMetrics
+from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.record import read_record
 from fly64dask.stages import expose_split, prepare_scan
 from fly64dask.study import Cell, Filters, Frozen, cells, skip_reasons
@@ -222,7 +223,8 @@ def row(repeat, error=None, dose=1e4, state="completed"):
     kind = None if state == "completed" else "timed_out"
     made = {"dose": dose, "view": "all", "split": "train", "repeat": repeat, "state": state, "failure_kind": kind}
     made |= {"returncode": int(kind is not None), "log_path": "x", "n_kept": 33, "final_loss": 0.5}
-    return ManifestRow.model_construct(**made, metrics=metrics)
+    half_sets = error and HalfSetMetrics(split_by="counts", half=Crossing.model_construct(resolution_px=10 * error))
+    return ManifestRow.model_construct(**made, metrics=metrics, half_sets=half_sets)
 
 
 def test_summarise_counts_a_failed_repeat_beside_the_others():
@@ -231,6 +233,11 @@ def test_summarise_counts_a_failed_repeat_beside_the_others():
     assert found.failure_kinds == {"timed_out": 1}
     assert found.metrics["phase_rmse_rad"].n == 2
     assert found.metrics["phase_rmse_rad"].mean == pytest.approx(0.15)
+
+
+def test_summarise_has_the_spread_of_what_is_measured_without_a_truth():
+    found = summarise(STUDY, [row(0, 0.1), row(1, 0.3)])[0].half_sets["half.resolution_px"]
+    assert (found.n, found.mean, found.standard_deviation) == (2, pytest.approx(2.0), pytest.approx(2**0.5))
 
 
 def test_summarise_counts_repeats_that_are_not_committed_as_pending():
@@ -313,9 +320,9 @@ def test_run_study_writes_no_summary_without_repeats(runs):
 
 @pytest.mark.cluster
 def test_run_study_loses_no_repeat_beside_a_failed_one(runs):
-    failed = [row.cell.name for row in runs.failing.report.manifest.execution_results if row.state != "completed"]
+    failed = [row.cell.name for row in runs.failing.report.rows if row.state != "completed"]
     assert failed == ["dose_100000.repeat_1/all/train"]
-    assert len(runs.failing.report.manifest.execution_results) == 6
+    assert len(runs.failing.report.rows) == 6
 
 
 @pytest.mark.cluster
