@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import zarr
+from numcodecs import blosc
 from pydantic import ValidationError
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 2**20
 CHUNK_EXPOSURES = 256
 METADATA_NAME = "zarr.json"  # of a group or array in Zarr's format 3
+# Blosc makes a lock between processes in each of them, and with it a semaphore which a process that is killed never
+# gives back to the system. Its state is one process's own: a lock between threads will do.
+blosc._MUTEX, blosc._MUTEX_IS_INIT = threading.Lock(), True
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
 
 

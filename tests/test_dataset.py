@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -55,9 +58,30 @@ def write(directory: Path, *arrays: ArraySource, attributes: GroupAttributes = T
     return write_group(directory, lambda: attributes, arrays)
 
 
+def with_tests() -> dict[str, str]:
+    """Environment of a process that imports this file."""
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+
+
 def in_batches(values: np.ndarray, lengths: list[int]) -> Iterator[np.ndarray]:
     """The rows of an array in batches of these lengths, then the rest."""
     return iter(np.split(values, np.cumsum(lengths)))
+
+
+def test_a_process_that_writes_leaves_no_semaphore_to_the_system(tmp_path):
+    # What such a process leaves, Python's resource tracker tells at its end.
+    program = f"""
+import multiprocessing, os, numpy as np
+from multiprocessing import resource_tracker
+from pathlib import Path
+import test_dataset as here
+multiprocessing.set_start_method("forkserver")
+resource_tracker.ensure_running()
+here.write(Path({str(tmp_path / "group")!r}), here.counts_array((2, 4, 5), np.dtype("u2"), [np.ones((2, 4, 5), "u2")]))
+os._exit(0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], env=with_tests(), capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 @pytest.fixture(scope="module")

@@ -123,6 +123,7 @@ ORDER = [line.split()[0] for line in MAP.split("\n") if line]
 PURE = {line.split()[0] for line in MAP.split("\n") if line.endswith("=")}
 OWNERS = {
     "zarr": {"dataset"},
+    "numcodecs": {"dataset"},
     "ptychi": {"lsqml", "lsqml_task", "lsqml_tasks", "lsqml_rule", "lsqml_state", "lsqml_steps", "lsqml_speed"},
     "torch": {"lsqml", "lsqml_tasks", "lsqml_rule", "lsqml_state", "lsqml_steps", "lsqml_speed", "doctor"},
     "dask": {"batch", "cluster", "slurm_cluster"},
