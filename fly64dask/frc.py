@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import scipy.fft
 from pydantic import Field
-from scipy.ndimage import distance_transform_edt
 
 from fly64dask.errors import InputError
 from fly64dask.study import Frozen
@@ -108,6 +106,8 @@ def ring_correlation(first: NDArray[Any], second: NDArray[Any], inside: NDArray[
 
 def soft_window(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Weights that rise as sin^2 from 0 outside an area to 1 at half its greatest depth; (y, x) float64."""
+    from scipy.ndimage import distance_transform_edt  # 0.1 s, which `status` need not wait for
+
     depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     weights: NDArray[np.float64] = np.sin(np.pi / 2 * np.minimum(depth / (EDGE_SHARE * depth.max()), 1.0)) ** 2
     return weights
@@ -184,5 +184,7 @@ def _spectrum(image: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.co
     mean = (window * values).sum() / window.sum()
     rest = values - mean
     rest[np.abs(rest) < ROUNDING * np.abs(mean)] = 0  # of a flat image
+    import scipy.fft
+
     spectrum: NDArray[np.complex128] = scipy.fft.fft2(window * rest)
     return spectrum

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from fly64dask.errors import NotSelectableError
 from fly64dask.reconstruction import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate
@@ -114,6 +113,8 @@ def _spaced(ordered_px: NDArray[np.float64], threshold_px: float) -> tuple[list[
 
 def _direct_ends_px(positions_px: NDArray[np.float64], threshold_px: float, n_direct: int) -> float:
     """Next lower threshold at which direct keeps others, or keeps too few so that greedy is asked."""
+    from scipy.spatial import cKDTree
+
     distances, _ = cKDTree(positions_px).query(positions_px, k=2)
     nearest_px = distances[:, 1]
     others_px = float(nearest_px[nearest_px < threshold_px].max(initial=0.0))

@@ -129,7 +129,7 @@ def test_status_imports_no_engine_and_no_dask(toy):
     program = (
         "import sys; from fly64dask.cli import cli\n"
         f"cli(['status', {str(toy[0])!r}], standalone_mode=False)\n"
-        "print(sorted({'torch', 'ptychi', 'distributed', 'zarr'} & set(sys.modules)))"
+        "print(sorted({'torch', 'ptychi', 'distributed', 'zarr', 'scipy'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1] == "[]"
