@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, minimum_filter
+from scipy.ndimage import minimum_filter
+from skimage.metrics import structural_similarity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     Area = NDArray[np.bool_]
 
 # Z. Wang et al., IEEE Trans. Image Process. 13, 600 (2004): a Gaussian window of 11 x 11 px, population moments.
-SIGMA_PX, TRUNCATE = 1.5, 3.5
+WINDOW: Any = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
 WINDOW_PX = 11
 K1, K2 = 0.01, 0.03
+# With a constant this large for means, what SSIM says of them is 1: contrast times structure is left.
+NO_MEANS = 1e8
 # Z. Wang et al., Asilomar Conf. Signals Syst. Comput. (2003): exponents of five scales, finest first.
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MIN_WINDOWS = 64  # of a scale, for its mean to say something (our choice)
@@ -83,8 +86,8 @@ def similarities(images: Sequence[Image], reference: Image, levels: list[Area], 
     published exponents of the scales used, divided by their sum; a scale whose mean is negative
     counts as 0. It needs two scales, the finest with `MIN_WINDOWS` windows too.
 
-    Written out here, as libraries know only rectangles, and filter the reference anew for each
-    image and each of the two measures; the tests hold it to scikit-image and torchmetrics.
+    Libraries give one number for a rectangle. The map of scikit-image's SSIM is what they average,
+    and here it is averaged over an area; the tests hold it to torchmetrics' MS-SSIM on rectangles.
     """
     n_levels = len(levels)
     several = n_levels > 1 and levels[0].sum() >= MIN_WINDOWS
@@ -95,12 +98,13 @@ def similarities(images: Sequence[Image], reference: Image, levels: list[Area], 
     for level, (windows, weight) in enumerate(zip(levels, weights, strict=True)):
         if not windows.any():
             break
-        blurred = _blurred(reference), _blurred(reference**2)
         for which, image in enumerate(scaled):
-            ssim, contrast = _means(image, reference, blurred, windows, peak)
+            is_coarsest = level == n_levels - 1
             if level == 0:
-                finest[which] = min(1.0, ssim)
-            products[which] *= max(0.0, ssim if level == n_levels - 1 else contrast) ** weight
+                finest[which] = min(1.0, _mean(image, reference, windows, peak, K1))
+            products[which] *= (
+                max(0.0, _mean(image, reference, windows, peak, K1 if is_coarsest else NO_MEANS)) ** weight
+            )
         scaled, reference = [_halved(image) for image in scaled], _halved(reference)
     return [
         Similarity(
@@ -110,21 +114,10 @@ def similarities(images: Sequence[Image], reference: Image, levels: list[Area], 
     ]
 
 
-def _means(
-    image: Image, reference: Image, blurred: tuple[Image, Image], windows: Area, peak: float
-) -> tuple[float, float]:
-    """Mean SSIM, and mean contrast times structure, over some windows."""
-    c1, c2 = (K1 * peak) ** 2, (K2 * peak) ** 2
-    mean, other = _blurred(image)[windows], blurred[0][windows]
-    square, both = mean**2 + other**2, mean * other
-    variances = _blurred(image**2)[windows] + blurred[1][windows] - square
-    covariance = _blurred(image * reference)[windows] - both
-    contrast = (2 * covariance + c2) / (variances + c2)
-    return float(((2 * both + c1) / (square + c1) * contrast).mean()), float(contrast.mean())
-
-
-def _blurred(image: Image) -> Image:
-    return np.asarray(gaussian_filter(image, SIGMA_PX, truncate=TRUNCATE))
+def _mean(image: Image, reference: Image, windows: Area, peak: float, k1: float) -> float:
+    """Mean SSIM over some windows."""
+    _, found = structural_similarity(image, reference, data_range=peak, K1=k1, K2=K2, full=True, **WINDOW)
+    return float(found[windows].mean())
 
 
 def _halved(image: NDArray[Any]) -> Image:

@@ -155,7 +155,7 @@ OWNERS = {
         "commands.slurm",
     },
     "rich": {"terminal", "rerun_table", "comparison_table", "watch"},
-    "skimage": {"registration", "original"},
+    "skimage": {"original", "registration", "similarity"},
     "h5py": {"formats.objects"},
     "torchmetrics": set(),
     "matplotlib": {"pictures", "report_figures"},
