@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
-from fly64dask.batch import Notify, answered, build_windows, run_windows
+from fly64dask.batch import Notify, answered, run_windows
 from fly64dask.cell import LSQML, engine_modules
 from fly64dask.cluster import Placement, check_workers, connect, gpu_memory_bytes, visible_gpus
 from fly64dask.documents import read_document
 from fly64dask.errors import InputError, ResourceError
+from fly64dask.graph import build_windows
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run

@@ -254,13 +254,13 @@ def profiled(path: str | None) -> Iterator[None]:
 
 def dask_setup(worker: Any) -> None:
     """Called in each worker of `bare`, as Dask's preload: a cell is done as soon as it is begun."""
-    from fly64dask import batch
+    from fly64dask import tasks
     from fly64dask.outcome import CellOutcome
 
     def run_cell(study: Any, cell: Any, *others: Any, **named: Any) -> CellOutcome:
         return CellOutcome(cell=cell, failure=None, seconds=0.0)
 
-    setattr(batch, "run_cell", run_cell)  # noqa: B010
+    setattr(tasks, "run_cell", run_cell)  # noqa: B010
 
 
 def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, checkpoint: Any = None) -> Any:

@@ -12,9 +12,10 @@ import pytest
 from distributed import Client, LocalCluster
 from tiny import tiny_study
 
-from fly64dask.batch import build_graph, run_graph
+from fly64dask.batch import run_graph
 from fly64dask.cluster import check_workers, connect
 from fly64dask.errors import ResourceError
+from fly64dask.graph import build_graph
 from fly64dask.layout import RunLayout
 from fly64dask.outcome import CellOutcome, CellProgress, CellStarted
 from fly64dask.record import read_record

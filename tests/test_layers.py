@@ -89,6 +89,8 @@ report_figures
 report
 board =
 supply
+tasks
+graph
 batch
 slurm_file =
 slurm
@@ -126,12 +128,13 @@ OWNERS = {
     "numcodecs": {"dataset"},
     "ptychi": {"lsqml", "lsqml_task", "lsqml_tasks", "lsqml_rule", "lsqml_state", "lsqml_steps", "lsqml_speed"},
     "torch": {"lsqml", "lsqml_tasks", "lsqml_rule", "lsqml_state", "lsqml_steps", "lsqml_speed", "doctor"},
-    "dask": {"batch", "cluster", "slurm_cluster"},
+    "dask": {"graph", "batch", "cluster", "slurm_cluster"},
     "distributed": {
         "monitor",
         "slurm_cluster",
         "slurm_keeper",
         "supply",
+        "tasks",
         "batch",
         "cluster",
         "driver",

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_study
 
-from fly64dask.batch import build_graph
 from fly64dask.errors import ResourceError
+from fly64dask.graph import build_graph
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.occupancy import Timekeeper

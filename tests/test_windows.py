@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import composite
 from tiny import tiny_study
 
-from fly64dask.batch import build_windows, run_windows
+from fly64dask.batch import run_windows
 from fly64dask.cluster import connect
 from fly64dask.documents import read_document, write_document, write_streamed
+from fly64dask.graph import build_windows
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.record import read_record

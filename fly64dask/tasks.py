@@ -1,0 +1,102 @@
+"""One task of a run's graph -> its work, done on a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from distributed import get_worker
+from distributed.core import Status
+
+from fly64dask.attempt import failure_of
+from fly64dask.cell import Rerun, run_cell
+from fly64dask.layout import RunLayout
+from fly64dask.manifest import ManifestRow
+from fly64dask.outcome import CellOutcome, Failure
+from fly64dask.provenance import host_name
+from fly64dask.remedy import Remedy
+from fly64dask.runs import read_row
+from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.stopping import RunId
+from fly64dask.study import Cell, Dose, Split, Study, photons_name
+
+PROGRESS_TOPIC = "fly64dask-progress"
+GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
+
+
+def prepare_task(run_id: RunId, study: Study) -> Failure | None:
+    """Worker task: publish the scan group."""
+    return failure_of(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
+
+
+def expose_task(
+    dose: Dose, split: Split, repeat: int, run_id: RunId, study: Study, prepared: Failure | None
+) -> Failure | None:
+    """Worker task: publish one dose, split and repeat."""
+    return prepared or failure_of(
+        lambda: expose_split(study, dose, split, _layout(run_id), repeat=repeat),
+        what=f"stage=expose {photons_name(dose, repeat)}/{split}",
+    )
+
+
+def select_task(
+    view: str, split: Split, threshold_px: float | None, run_id: RunId, study: Study, prepared: Failure | None
+) -> Failure | None:
+    """Worker task: publish one view and split, at another spacing than the study's if one is given."""
+    return prepared or failure_of(
+        lambda: select_view(study, view, split, _layout(run_id), threshold_px=threshold_px),
+        what=f"stage=select {view}/{split}",
+    )
+
+
+def cell_task(
+    cell: Cell,
+    run_id: RunId,
+    engine: str,
+    remedy: Remedy | None,
+    study: Study,
+    exposed: Failure | None,
+    selected: Failure | None,
+    respaced: Failure | None,
+) -> CellOutcome:
+    """Worker task: reconstruct one cell and commit its record."""
+    worker = get_worker()
+    # Dask puts the worker's address under `worker`.
+    source = {"cell": asdict(cell), "worker_name": str(worker.name), "host": host_name()}
+
+    def report(epoch: int, loss: float) -> None:
+        worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
+
+    worker.log_event(PROGRESS_TOPIC, source)
+    rerun = None
+    if remedy is not None:
+        kept = selected if remedy.spacing_threshold is None else respaced
+        rerun = Rerun(remedy=remedy, blocked_by=exposed or kept)
+    return run_cell(
+        study,
+        cell,
+        _layout(run_id),
+        exposed or selected,
+        report,
+        engine=engine,
+        run_id=run_id,
+        worker=str(worker.name),
+        abandoned=lambda: worker.status in GONE,
+        rerun=rerun,
+    )
+
+
+def collect_task(some: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:
+    """Worker task: read the committed records of some cells, once those that run have ended."""
+    layout = _layout(run_id)
+    return tuple(row for cell in some if (row := read_row(layout, cell)) is not None)
+
+
+def merge_task(*parts: tuple[ManifestRow, ...]) -> tuple[ManifestRow, ...]:
+    """Worker task: join rows, keeping their order."""
+    return tuple(row for part in parts for row in part)
+
+
+def _layout(run_id: RunId) -> RunLayout:
+    return RunLayout(Path(run_id.root))
