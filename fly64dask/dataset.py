@@ -24,9 +24,9 @@ from fly64dask.study import digest
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Measured on counts of 128 x 128 (scripts/bench_store.py): with the bits of uint16 sorted, zstd at level 1 takes 0.53,
-# 0.60 and 0.75 of the bytes of plain zstd at 1e3, 1e4 and 1e5 photons, and less of its time. Larger blocks than blosc's
-# own choice save another 2 to 10 %. zstd alone missed 25 of 40 flipped bits, blosc 39, with crc32c none.
+# Measured on the counts of scripts/bench_store.py, 128 x 128: with the bits of uint16 sorted, zstd at level 1 takes
+# 0.53, 0.60 and 0.75 of the bytes of plain zstd at 1e3, 1e4 and 1e5 photons, and less of its time. Larger blocks than
+# blosc's own choice save another 2 to 10 %. zstd alone missed 25 of 40 flipped bits, blosc 39, with crc32c none.
 BLOCK_BYTES = 2**20
 CHUNK_EXPOSURES = 256
 METADATA_NAME = "zarr.json"  # of a group or array in Zarr's format 3

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 # What pty-chi 2.2 imports for its plots, its clustered batches and a blurred starting object, and what this package
-# never asks of it: 40 % of the time that an engine's process needs to load (4.2 instead of 7.4 s of CPU time).
+# never asks of it: a fifth to a quarter of the CPU time that an engine's process needs to load.
 UNUSED = ("matplotlib.pyplot", "sklearn.cluster", "torchvision.transforms")
 # Names that it takes out of them at once: from torchvision.transforms import GaussianBlur.
 TAKEN = {"torchvision.transforms": ("GaussianBlur",)}

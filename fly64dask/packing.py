@@ -10,8 +10,8 @@ from fly64dask.errors import ResourceError
 if TYPE_CHECKING:
     from fly64dask.plan import PlannedCell
 
-# What torch takes of a device for a process before its first array: CUDA's context and kernels. A guess: published
-# figures lie between 0.3 and 0.6 GB, nothing was measured here.
+# What torch takes of a device for a process before its first array: CUDA's context and kernels. A guess:
+# nothing was measured here.
 CONTEXT_BYTES = 600_000_000
 
 

@@ -40,7 +40,7 @@ from fly64dask.stages import expose_split, prepare_scan
 SIDE_PX, SCAN_PX = 128, 336
 DOSES = (1e3, 1e4, 1e5)
 N_EXPOSURES, QUICK_EXPOSURES, N_SUBSET = 1536, 512, 42
-# The canonical simulation may take so much memory: three times its largest block of counts and an idle process.
+# The canonical simulation may take so much memory (our choice): its counts are 338 MB.
 SIMULATION_BYTES = 1_000_000_000
 
 
