@@ -68,6 +68,7 @@ class Site:
 
     def __init__(self, folder: Path, lab: dict[str, str], walltime: str = "00:10:00") -> None:
         self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
         self.out = folder / "run"
         self.study = folder / "tiny.toml"
         self.study.write_text(STUDY)
@@ -104,12 +105,13 @@ class Site:
     def start(self) -> subprocess.Popen[bytes]:
         """Run it with the engine of the tests, with the driver here and workers in Slurm jobs."""
         with (self.folder / "stderr").open("wb") as stderr:
-            return subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, TESTS / "run_with_faulty_engine.py", self.study, self.out, self.cluster],
                 env=self.environment,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
             )
+        return self.process
 
     def jobs(self, states: str = "all") -> list[str]:
         return self.call("squeue", "--noheader", "--me", f"--states={states}", "--format=%i %T %j").splitlines()
@@ -121,6 +123,9 @@ class Site:
 
     def clear(self) -> None:
         """Leave nothing to the next test."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
         self.call("scancel", "--quiet", "--me", check=False)
         assert self.left() == []
 
@@ -256,7 +261,7 @@ def test_run_replaces_a_busy_worker_that_was_cancelled(site):
 def test_run_replaces_a_job_that_was_cancelled_while_it_waited(site):
     # Two jobs that take the GPU of each node leave room for none of the run's.
     blockers = [
-        site.call("sbatch", "--parsable", "--gres=gpu:1", "--nodes=1", "--wrap=sleep 300").strip() for _ in "ab"
+        site.call("sbatch", "--parsable", "--gres=gpu:1", "--nodes=1", "--wrap=sleep 3000").strip() for _ in "ab"
     ]
     process = site.start()
     assert within(180, lambda: len(site.jobs("pending")) == 2) == []
