@@ -10,7 +10,7 @@ import numpy as np
 from fly64dask.errors import NotSelectableError
 from fly64dask.reconstruction import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate
 from fly64dask.scan import bounding_box_area_px2, span_px
-from fly64dask.selection import acceptance_needed, select
+from fly64dask.selection import acceptance_needed, nearest_px, select
 from fly64dask.study import MIN_LENGTH_PX, SpacingView
 
 if TYPE_CHECKING:
@@ -98,26 +98,23 @@ def _selected(positions_px: NDArray[np.float64], view: SpacingView, threshold_px
 
 def _spaced(ordered_px: NDArray[np.float64], threshold_px: float) -> tuple[list[int], float]:
     """Keep greedily, positions in order of (y, x): kept rows, and the next lower threshold that keeps others."""
-    nearest_px = np.full(len(ordered_px), np.inf)  # to a position kept before
+    nearest = np.full(len(ordered_px), np.inf)  # to a position kept before
     kept = []
     row = 0
     while row < len(ordered_px):
         kept.append(row)
         rest = slice(row + 1, None)
         offsets = ordered_px[rest] - ordered_px[row]
-        np.minimum(nearest_px[rest], np.hypot(offsets[:, 0], offsets[:, 1]), out=nearest_px[rest])
-        free = nearest_px[rest] >= threshold_px
+        np.minimum(nearest[rest], np.hypot(offsets[:, 0], offsets[:, 1]), out=nearest[rest])
+        free = nearest[rest] >= threshold_px
         row = row + 1 + int(free.argmax()) if free.any() else len(ordered_px)
-    return kept, float(nearest_px[nearest_px < threshold_px].max(initial=0.0))
+    return kept, float(nearest[nearest < threshold_px].max(initial=0.0))
 
 
 def _direct_ends_px(positions_px: NDArray[np.float64], threshold_px: float, n_direct: int) -> float:
     """Next lower threshold at which direct keeps others, or keeps too few so that greedy is asked."""
-    from scipy.spatial import cKDTree
-
-    distances, _ = cKDTree(positions_px).query(positions_px, k=2)
-    nearest_px = distances[:, 1]
-    others_px = float(nearest_px[nearest_px < threshold_px].max(initial=0.0))
+    nearest = nearest_px(positions_px)
+    others_px = float(nearest[nearest < threshold_px].max(initial=0.0))
     n_exposures, area_px2 = len(positions_px), bounding_box_area_px2(positions_px)
 
     def too_few(at_px: float) -> bool:

@@ -26,8 +26,6 @@ ROUNDING = 1e-9
 # A row of the greedy search is higher than the threshold by this part: more than rounding takes from quotients of up
 # to 10^8.
 ROW_MARGIN = 1e-6
-# Around a disc fit no more than 6 of its size (the kissing number of the plane).
-MOST_NEIGHBOURS = 6
 
 
 class SelectionMetadata(Frozen):
@@ -70,19 +68,41 @@ def keep_isolated(positions_px: NDArray[np.float64], threshold_px: float) -> NDA
     (k,) int64
         Indices, ascending; a lone position has no neighbour and is kept.
     """
+    return np.flatnonzero(nearest_px(positions_px, exact_at_px=threshold_px) >= threshold_px)
+
+
+def nearest_px(positions_px: NDArray[np.float64], *, exact_at_px: float | None = None) -> NDArray[np.float64]:
+    """Distance from each position to its nearest neighbour, as `numpy.hypot` rounds it.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Order (y, x), px.
+    exact_at_px : float, optional
+        Distances that rounding cannot move across this one, px, stay as the tree rounds them.
+
+    Returns
+    -------
+    (n,) float64
+        Px; infinite for a lone position.
+    """
     from scipy.spatial import cKDTree  # 0.3 s, which `status` need not wait for
 
     tree = cKDTree(positions_px)
     distances, _ = tree.query(positions_px, k=2)
     nearest = distances[:, 1]
-    isolated = nearest >= threshold_px
-    close = np.flatnonzero(np.isclose(nearest, threshold_px, rtol=ROUNDING, atol=0.0))
-    if len(close):
-        _, near = tree.query(positions_px[close], k=range(2, 2 + MOST_NEIGHBOURS))
-        found = near < len(positions_px)
-        neighbours = positions_px[np.where(found, near, 0)]
-        isolated[close] = ~(found & _within(neighbours, positions_px[close, None], threshold_px)).any(axis=1)
-    return np.flatnonzero(isolated)
+    close = np.ones(len(nearest), dtype=np.bool_)
+    if exact_at_px is not None:
+        close = np.isclose(nearest, exact_at_px, rtol=ROUNDING, atol=0.0)
+    rows = np.flatnonzero(close)
+    if len(rows):
+        balls = tree.query_ball_point(positions_px[rows], nearest[rows] * (1 + ROUNDING))
+        sizes = [len(ball) for ball in balls]
+        row, other = np.repeat(rows, sizes), np.concatenate(balls).astype(np.int64)
+        offsets = positions_px[other] - positions_px[row]
+        lengths = np.where(other == row, np.inf, np.hypot(offsets[:, 0], offsets[:, 1]))
+        nearest[rows] = np.minimum.reduceat(lengths, np.cumsum([0, *sizes[:-1]]))
+    return nearest
 
 
 def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArray[np.int64]:
@@ -139,13 +159,6 @@ def _ordered(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
     if (y[1:] == y[:-1]).any():
         order = np.lexsort((positions_px[:, 1], positions_px[:, 0]))
     return order
-
-
-def _within(
-    positions_px: NDArray[np.float64], center_px: NDArray[np.float64], threshold_px: float
-) -> NDArray[np.bool_]:
-    offsets = positions_px - center_px
-    return np.hypot(offsets[..., 0], offsets[..., 1]) < threshold_px
 
 
 def disc_area_px2(threshold_px: float) -> float:

@@ -76,11 +76,15 @@ def by_trying_all(positions, own_px, n_min):
 # the split, which the rule calls enough at 100 px, but no more below 2 sqrt(0.8 100^2 / (2 pi)) = 71.4 px.
 CORNERS = np.repeat([[0.0, 0.0], [0.0, 100.0], [100.0, 0.0], [100.0, 100.0]], [19, 1, 1, 19], axis=0)
 
+# The tree that finds the nearest neighbour rounds 59.745... px one way, hypot the other.
+ROUNDED = np.array([[1.52147644, 43.0], [0.0, 43.0], [43.0, 0.0], [200.0, 200.0]])
+
 
 @settings(max_examples=400, deadline=None)
 @given(SCANS, st.sampled_from([2.0, 7.3, 15.0, 60.0, 300.0, 1000.0]), st.integers(1, 5))
 @example(CORNERS, 100.0, 3)
 @example(CORNERS, 71.0, 3)
+@example(ROUNDED, 60.0, 1)
 def test_respace_equals_trying_every_threshold(positions, own_px, n_min):
     wanted = by_trying_all(positions, own_px, n_min)
     assert found_by_respace(positions, own_px, n_min) == wanted
