@@ -67,7 +67,8 @@ def run_windows(
     client : distributed.Client
         Connected, with workers.
     graphs : iterable of CellGraph
-        From `build_windows`; the next one is taken when most cells of those before have ended.
+        From `build_windows`; the next one is taken when most cells of those before have ended, and the
+        records of each of which all cells have ended are read.
     study : Study
         The study.
     layout : RunLayout
@@ -162,7 +163,7 @@ def _run_once(
         graph = None
         waiting = as_completed(loop=client.loop)
         while True:
-            while len(submitted.cells) < pace.refill_cells and (following := next(coming, None)) is not None:
+            while submitted.is_low(pace.refill_cells) and (following := next(coming, None)) is not None:
                 number, graph = following
                 waiting.update(submitted.submit(number, graph))
             if waiting.is_empty():
@@ -174,8 +175,9 @@ def _run_once(
             ended = waiting.next_batch(block=False)
             for future, found in zip(ended, _results(client, ended), strict=True):
                 error = _error_of(future) if found is None else None
-                cell, place = submitted.cells.pop(future.key, None), submitted.roots.pop(future.key, None)
-                if cell is not None:
+                of, place = submitted.cells.pop(future.key, None), submitted.roots.pop(future.key, None)
+                if of is not None:
+                    cell, _ = of
                     pace.supply.want(max(len(submitted.cells), pace.n_cells - len(outcomes) - len(given_up)))
                     if error is not None:
                         given_up[cell] = error
@@ -225,7 +227,7 @@ class _Submission:
         self._n_epochs: dict[Cell, int] = {}
         self._open: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         self._run_id: RunId | None = None
-        self.cells: dict[Any, Cell] = {}
+        self.cells: dict[Any, tuple[Cell, int]] = {}
         self.roots: dict[Any, tuple[int, CellGraph]] = {}
 
     @contextlib.contextmanager
@@ -247,6 +249,13 @@ class _Submission:
             with contextlib.suppress(OSError, TimeoutError):
                 self._client.unsubscribe_topic(PROGRESS_TOPIC)
 
+    def is_low(self, n_cells: int) -> bool:
+        """Whether fewer cells have not ended, and the scheduler keeps none for a graph that only has to be read."""
+        if len(self.cells) >= n_cells:
+            return False
+        left = {number for _, number in self.cells.values()}
+        return all(number in left for number, graph in self.roots.values() if graph.cell_tasks)
+
     def submit(self, number: int, graph: CellGraph) -> list[Future[Any]]:
         """Give a graph to the scheduler; gives the futures of its cells and of its rows."""
         self._run_id = graph.run_id
@@ -256,13 +265,15 @@ class _Submission:
         # With fusing on, the annotations that send cells to GPUs would be dropped.
         with answered(), dask.config.set({"optimization.fuse.delayed": False}):
             futures: list[Future[Any]] = self._client.compute(
-                [*graph.cell_tasks.values(), graph.manifest_rows, *new.values()]
+                [*graph.cell_tasks.values(), graph.manifest_rows, *new.values()],
+                # Of equal priority, what came first goes first; Dask mixes graphs of the same minute.
+                fifo_timeout=0,
             )
         n_cells = len(graph.cell_tasks)
         # Later graphs go on from what this one publishes.
         graph.groups.update(zip(new, futures[n_cells + 1 :], strict=True))
         futures = futures[: n_cells + 1]
-        self.cells |= {future.key: cell for future, cell in zip(futures, graph.cell_tasks, strict=False)}
+        self.cells |= {future.key: (cell, number) for future, cell in zip(futures, graph.cell_tasks, strict=False)}
         self.roots[futures[-1].key] = (number, graph)
         self._open.update(futures)
         return futures

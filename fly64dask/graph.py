@@ -130,7 +130,7 @@ def build_graph(
     part that is no word, hence `view_`: one bar for all that selects, as for all that reconstructs.
 
     Dask searches each argument of a task for other tasks, in each field of each record, and sends
-    it with each task. So records are bound to the function, and the study is a task of its own.
+    it with each task. So records are bound to the function, and the study comes from `prepare`.
     """
     token = uuid.uuid4().hex[:6]
     groups = {} if groups is None else groups
@@ -143,7 +143,7 @@ def build_graph(
         threshold_px = remedy.spacing_threshold if remedy else None
         # Made outside of the annotation, which is for cells alone.
         needed = (
-            made.study_task(),
+            made.prepared(),
             made.exposed(cell),
             made.selected(cell),
             None if threshold_px is None else made.selected(cell, threshold_px),
@@ -160,7 +160,7 @@ def build_graph(
         remedies=remedies,
         lengths=lengths,
         cell_tasks=cell_tasks,
-        manifest_rows=_reducer(covered, run_id, cell_tasks, token),
+        manifest_rows=_reducer(covered, run_id, cell_tasks, token, priority=max(lengths.values(), default=0) + 1),
         covered=covered,
         groups=groups,
     )
@@ -193,40 +193,40 @@ class _Groups:
     tasks: dict[Any, Any]
     longest: Mapping[tuple[str, Split], int]
 
-    def study_task(self) -> Any:
-        if "study" not in self.tasks:
-            self.tasks["study"] = delayed(self.study, name=f"study-{self.token}", traverse=False)
-        return self.tasks["study"]
-
     def prepared(self) -> Any:
-        return self._task("prepare", f"prepare-scan-{self.token}", functools.partial(prepare_task, self.run_id))
+        work = functools.partial(prepare_task, self.study, self.run_id)
+        return self._task("prepare", f"prepare-scan-{self.token}", work)
 
     def exposed(self, cell: Cell) -> Any:
         dose, split, repeat = cell.dose, cell.split, cell.repeat
         key = f"expose-{photons_name(dose, repeat)}-{split}-{self.token}"
         kind = ("expose", dose, split, repeat)
         work = functools.partial(expose_task, dose, split, repeat, self.run_id)
-        return self._task(kind, key, work, after=self.prepared())
+        return self._task(kind, key, work, self.prepared())
 
     def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
         spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"
         key = f"select-view_{cell.view}{spacing}-{cell.split}-{self.token}"
         kind = ("select", cell.view, cell.split, threshold_px)
         work = functools.partial(select_task, cell.view, cell.split, threshold_px, self.run_id)
-        return self._task(kind, key, work, after=self.prepared(), priority=self.longest[cell.view, cell.split])
+        return self._task(kind, key, work, self.prepared(), priority=self.longest[cell.view, cell.split])
 
-    def _task(
-        self, kind: Any, key: str, work: Callable[..., Any], *, after: Any = None, priority: int | None = None
-    ) -> Any:
+    def _task(self, kind: Any, key: str, work: Callable[..., Any], *after: Any, priority: int | None = None) -> Any:
         if kind not in self.tasks:
-            needed = (self.study_task(),) if after is None else (self.study_task(), after)
             with annotate(priority=max(self.longest.values(), default=0) if priority is None else priority):
-                self.tasks[kind] = _call(work, key, *needed)
+                self.tasks[kind] = _call(work, key, *after)
         return self.tasks[kind]
 
 
-def _reducer(covered: Sequence[Cell], run_id: RunId, cell_tasks: dict[Cell, Delayed], token: str) -> Delayed:
-    """Tree of tasks that read committed records, each after the cells it reads."""
+def _reducer(
+    covered: Sequence[Cell], run_id: RunId, cell_tasks: dict[Cell, Delayed], token: str, *, priority: int
+) -> Delayed:
+    """Tree of tasks that read committed records, each after the cells it reads and before cells that wait."""
+    with annotate(priority=priority):
+        return _tree(covered, run_id, cell_tasks, token)
+
+
+def _tree(covered: Sequence[Cell], run_id: RunId, cell_tasks: dict[Cell, Delayed], token: str) -> Delayed:
     level = []
     for number, some in enumerate(batched(covered, LEAF_CELLS)):
         after = [cell_tasks[cell] for cell in some if cell in cell_tasks]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from distributed import get_worker
@@ -25,27 +25,33 @@ PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
 
 
-def prepare_task(run_id: RunId, study: Study) -> Failure | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What every later task reads: the study, and why its scan group is not published, if it is not."""
+
+    study: Study
+    failure: Failure | None
+
+
+def prepare_task(study: Study, run_id: RunId) -> Prepared:
     """Worker task: publish the scan group."""
-    return failure_of(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
+    return Prepared(study=study, failure=failure_of(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare"))
 
 
-def expose_task(
-    dose: Dose, split: Split, repeat: int, run_id: RunId, study: Study, prepared: Failure | None
-) -> Failure | None:
+def expose_task(dose: Dose, split: Split, repeat: int, run_id: RunId, prepared: Prepared) -> Failure | None:
     """Worker task: publish one dose, split and repeat."""
-    return prepared or failure_of(
-        lambda: expose_split(study, dose, split, _layout(run_id), repeat=repeat),
+    return prepared.failure or failure_of(
+        lambda: expose_split(prepared.study, dose, split, _layout(run_id), repeat=repeat),
         what=f"stage=expose {photons_name(dose, repeat)}/{split}",
     )
 
 
 def select_task(
-    view: str, split: Split, threshold_px: float | None, run_id: RunId, study: Study, prepared: Failure | None
+    view: str, split: Split, threshold_px: float | None, run_id: RunId, prepared: Prepared
 ) -> Failure | None:
     """Worker task: publish one view and split, at another spacing than the study's if one is given."""
-    return prepared or failure_of(
-        lambda: select_view(study, view, split, _layout(run_id), threshold_px=threshold_px),
+    return prepared.failure or failure_of(
+        lambda: select_view(prepared.study, view, split, _layout(run_id), threshold_px=threshold_px),
         what=f"stage=select {view}/{split}",
     )
 
@@ -55,7 +61,7 @@ def cell_task(
     run_id: RunId,
     engine: str,
     remedy: Remedy | None,
-    study: Study,
+    prepared: Prepared,
     exposed: Failure | None,
     selected: Failure | None,
     respaced: Failure | None,
@@ -74,7 +80,7 @@ def cell_task(
         kept = selected if remedy.spacing_threshold is None else respaced
         rerun = Rerun(remedy=remedy, blocked_by=exposed or kept)
     return run_cell(
-        study,
+        prepared.study,
         cell,
         _layout(run_id),
         exposed or selected,

@@ -94,7 +94,7 @@ def test_build_windows_reads_the_records_of_cells_that_do_not_run(tmp_path):
 def test_build_windows_publishes_each_group_once(tmp_path):
     keys = {str(task.key) for graph in windows(RunLayout(tmp_path)) for task in graph.groups.values()}
     kinds = [key.split("-")[0] for key in keys]
-    assert {kind: kinds.count(kind) for kind in kinds} == {"study": 1, "prepare": 1, "expose": 24, "select": 2}
+    assert {kind: kinds.count(kind) for kind in kinds} == {"prepare": 1, "expose": 24, "select": 2}
 
 
 @pytest.fixture(scope="module")
