@@ -90,7 +90,7 @@ def nearest_px(positions_px: NDArray[np.float64], *, exact_at_px: float | None =
 
     tree = cKDTree(positions_px)
     distances, _ = tree.query(positions_px, k=2)
-    nearest = distances[:, 1]
+    nearest: NDArray[np.float64] = distances[:, 1]
     close = np.ones(len(nearest), dtype=np.bool_)
     if exact_at_px is not None:
         close = np.isclose(nearest, exact_at_px, rtol=ROUNDING, atol=0.0)
