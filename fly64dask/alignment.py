@@ -44,7 +44,7 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
     Positions are fixed, so an object may be shifted only together with its probe; a ramp on the
     object is a shift of the probe's spectrum, and a global phase or scale goes to the probe.
     In order: the ramp between both roughly (`neighbour_slopes`); the shift (`find_shift`); the
-    phase plane that leaves the least squared phase (`fit_phase_plane`); the scale that leaves the
+    phase plane that leaves the least squared phase (`PhasePlane`); the scale that leaves the
     least squared amplitude.
     """
     image = np.where(np.isfinite(recon), recon, 1).astype(np.complex128)
@@ -53,12 +53,12 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
     image = image * plane_wave(image.shape, 0.0, slope_y, slope_x).conj()
     shift, is_beyond = find_shift(image, target, inside)
     image = shifted(image, shift, inside)
-    offset, ramp_y, ramp_x = fit_phase_plane(image * target.conj(), inside)
-    image = image * plane_wave(image.shape, offset, ramp_y, ramp_x).conj()
+    plane = PhasePlane(inside).fit(image * target.conj())
+    image = image * plane.wave(image.shape).conj()
     amplitude, wanted = np.abs(image[inside]), np.abs(target[inside])
     scale = float(amplitude @ wanted / (amplitude @ amplitude))
     # The first ramp was taken off before the shift; told as taken off after it, it also turns the phase.
-    turned = offset - slope_y * shift[0] - slope_x * shift[1]
+    turned = plane.offset_rad - slope_y * shift[0] - slope_x * shift[1]
     return Aligned(
         image=scale * image,
         alignment=Alignment(
@@ -67,55 +67,89 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
             shift_bound_px=SHIFT_BOUND_PX,
             shift_beyond_bound=is_beyond,
             phase_offset_rad=float(np.angle(np.exp(1j * turned))),
-            ramp_y_rad_per_px=slope_y + ramp_y,
-            ramp_x_rad_per_px=slope_x + ramp_x,
+            ramp_y_rad_per_px=slope_y + plane.ramp_y,
+            ramp_x_rad_per_px=slope_x + plane.ramp_x,
             amplitude_scale=scale,
             illuminated_fraction=ILLUMINATED_FRACTION,
         ),
     )
 
 
-def fit_phase_plane(ratio: NDArray[Any], inside: NDArray[np.bool_], *, n_rounds: int = 5) -> tuple[float, float, float]:
-    """Fit global phase and linear ramp of an image.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """A phase of offset_rad + ramp_y y + ramp_x x, in rad and rad / px, with y, x from pixel [0, 0].
+
+    `rest` (n,) float64 is what an image has beside it, of the pixels that count, rad, wrapped.
+    """
+
+    offset_rad: float
+    ramp_y: float
+    ramp_x: float
+    rest: NDArray[np.float64]
+
+    def wave(self, shape: tuple[int, ...]) -> NDArray[np.complex128]:
+        """exp(i phase) on a grid; (y, x) complex128."""
+        return plane_wave(shape, self.offset_rad, self.ramp_y, self.ramp_x)
+
+
+class PhasePlane:
+    """Fits global phase and linear ramp of images of which one area counts.
 
     Parameters
     ----------
-    ratio : (y, x) complex
-        Reconstruction times conjugate reference; finite inside.
     inside : (y, x) bool
         Pixels that count; at least three, not in one line.
-    n_rounds : int
-        Fits in sequence, each on the wrapped rest of the last.
-
-    Returns
-    -------
-    offset_rad, ramp_y, ramp_x : float
-        The phase is offset + ramp_y y + ramp_x x, rad and rad / px, with y, x from pixel [0, 0].
 
     Notes
     -----
-    The first estimate of a ramp is the phase of neighbouring pixels' mean product, which does
-    not wrap for slopes below pi rad / px; least squares on wrapped phases refine it.
+    The least squares depend on the area alone, so they are solved once for many images.
     """
-    y, x = np.nonzero(inside)
-    slope_y, slope_x = neighbour_slopes(ratio, inside)
-    rest: Any = np.angle(ratio[inside] * np.exp(-1j * (slope_y * y + slope_x * x)))
-    offset = float(np.angle(np.sum(np.exp(1j * rest))))
-    rest = np.angle(np.exp(1j * (rest - offset)))
-    centre_y, centre_x = y.mean(), x.mean()
-    terms = np.stack([np.ones(len(y)), y - centre_y, x - centre_x])
-    solve = np.linalg.pinv(terms @ terms.T)
-    for _ in range(n_rounds):
-        step = solve @ (terms @ rest)
-        offset += float(step[0] - step[1] * centre_y - step[2] * centre_x)
-        slope_y, slope_x = slope_y + float(step[1]), slope_x + float(step[2])
-        rest = rest - step @ terms
-        rest -= 2 * np.pi * np.rint(rest / (2 * np.pi))
-    return offset, slope_y, slope_x
+
+    def __init__(self, inside: NDArray[np.bool_]) -> None:
+        self._inside = inside
+        y, x = np.nonzero(inside)
+        self._centre = y.mean(), x.mean()
+        self._terms = np.stack([np.ones(len(y)), y - self._centre[0], x - self._centre[1]])
+        self._solve = np.linalg.pinv(self._terms.T)
+
+    def fit(self, ratio: NDArray[Any], *, n_rounds: int = 5) -> Plane:
+        """Fit one image.
+
+        Parameters
+        ----------
+        ratio : (y, x) complex
+            Reconstruction times conjugate reference; finite inside.
+        n_rounds : int
+            Fits in sequence, each on the wrapped rest of the last.
+
+        Returns
+        -------
+        Plane
+
+        Notes
+        -----
+        The first estimate of a ramp is the phase of neighbouring pixels' mean product, which does
+        not wrap for slopes below pi rad / px; least squares on wrapped phases refine it.
+        """
+        slopes = np.array(neighbour_slopes(ratio, self._inside))
+        unit = ratio[self._inside] * np.exp(-1j * (slopes @ self._terms[1:]))
+        offset = float(np.angle(unit.sum()))
+        rest = np.angle(unit * np.exp(-1j * offset)).astype(np.float64)
+        for _ in range(n_rounds):
+            step = self._solve @ rest
+            offset, slopes = offset + float(step[0]), slopes + step[1:]
+            rest -= step @ self._terms
+            rest -= 2 * np.pi * np.rint(rest / (2 * np.pi))
+        return Plane(
+            offset_rad=offset - float(slopes @ self._centre),
+            ramp_y=float(slopes[0]),
+            ramp_x=float(slopes[1]),
+            rest=rest,
+        )
 
 
 def remove_phase_ramp(ratio: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Phase of an image with its global phase and linear ramp removed; see `fit_phase_plane`.
+    """Phase of an image with its global phase and linear ramp removed; see `PhasePlane`.
 
     Parameters
     ----------
@@ -129,4 +163,4 @@ def remove_phase_ramp(ratio: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray
     (y, x) float64
         Wrapped phase, rad, with mean and slope removed inside.
     """
-    return np.angle(ratio * plane_wave(ratio.shape, *fit_phase_plane(ratio, inside)).conj())
+    return np.angle(ratio * PhasePlane(inside).fit(ratio).wave(ratio.shape).conj())

@@ -98,10 +98,10 @@ def shifted(image: Complex, shift_px: NDArray[np.float64], inside: NDArray[np.bo
 
 def neighbour_slopes(image: Complex, inside: NDArray[np.bool_]) -> tuple[float, float]:
     """Mean phase step to the next row and to the next column, rad / px, weighted by both pixels' amplitudes."""
-    lit = np.where(inside, image, 0)
+    below, beside = inside[:-1] & inside[1:], inside[:, :-1] & inside[:, 1:]
     return (
-        float(np.angle(np.sum(lit[1:] * np.conj(lit[:-1])))),
-        float(np.angle(np.sum(lit[:, 1:] * np.conj(lit[:, :-1])))),
+        float(np.angle(np.vdot(image[:-1][below], image[1:][below]))),
+        float(np.angle(np.vdot(image[:, :-1][beside], image[:, 1:][beside]))),
     )
 
 
