@@ -273,7 +273,7 @@ def visible_gpus() -> tuple[str, ...]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
-    return tuple(_ask_driver("index"))
+    return tuple(ask_driver("index"))
 
 
 def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
@@ -290,7 +290,7 @@ def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
         Bytes by the given name, of those that the driver lists: not of parts of a device.
     """
     found: dict[str, int] = {}
-    for line in _ask_driver("index,uuid,memory.total", "nounits"):
+    for line in ask_driver("index,uuid,memory.total", "nounits"):
         index, uuid, mebibytes = (word.strip() for word in line.split(","))
         found |= {gpu: int(mebibytes) * 2**20 for gpu in gpus if gpu == index or uuid.startswith(gpu)}
     return found
@@ -306,8 +306,21 @@ def free_dashboard_port() -> int:
     return DASHBOARD_PORT
 
 
-def _ask_driver(fields: str, *options: str) -> list[str]:
-    """Lines that NVIDIA's tool gives of each GPU; none where there is no such thing."""
+def ask_driver(fields: str, *options: str) -> list[str]:
+    """Ask NVIDIA's tool about this machine's GPUs.
+
+    Parameters
+    ----------
+    fields : str
+        Of `nvidia-smi --query-gpu`, separated by commas.
+    *options : str
+        Of its format, beside `csv` and `noheader`.
+
+    Returns
+    -------
+    list of str
+        A line for each GPU; none where there is no such tool, or it fails.
+    """
     if shutil.which("nvidia-smi") is None:
         return []
     try:

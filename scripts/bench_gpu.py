@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 from bench_matrix import FULL, QUICK, Bench, prepare, run_process
-from measuring import in_turns, machine, machine_line, seconds_of
+from measuring import in_turns, machine, seconds_of, tell
 
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.commands.common import load_study
@@ -73,10 +73,7 @@ def main() -> None:
         raise SystemExit("no GPU here (nvidia-smi lists none): nothing was measured; --smoke shows that this runs")
     slots, n_rounds = ([1], 1) if arguments.smoke else (arguments.slots, arguments.rounds)
     found = measure(slots, n_rounds, smoke=arguments.smoke)
-    print(machine_line(facts))
-    print(report(found))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": facts, **found}, indent=2))
+    tell(facts, found, report(found), [], arguments.json)
 
 
 def measure(slots: list[int], n_rounds: int, *, smoke: bool) -> dict[str, Any]:

@@ -17,7 +17,6 @@ environment of its own below `.bench`, made at the first call.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -34,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import ROOT, Bar, bars_json, bars_table, in_turns, machine, machine_line, median_ratio
+from measuring import ROOT, Bar, in_turns, machine, median_ratio, tell
 from numpy.typing import NDArray
 
 from fly64dask.attributes import ReconstructionAttributes
@@ -99,11 +98,7 @@ def main() -> None:
         quick=arguments.quick,
         only=tuple(arguments.only or NEEDED),
     )
-    print(machine_line(facts))
-    print(report(found))
-    print(bars_table(bars(found)))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": facts, **found, "bars": bars_json(bars(found))}, indent=2))
+    tell(facts, found, report(found), bars(found), arguments.json)
 
 
 def measure(*, n_rounds: int, quick: bool = False, only: tuple[str, ...] = tuple(NEEDED)) -> dict[str, Any]:

@@ -15,7 +15,6 @@ time of the one thread.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable
 from functools import partial
@@ -26,13 +25,11 @@ import numpy as np
 from measuring import (
     Bar,
     as_worker,
-    bars_json,
-    bars_table,
     cpu_seconds_of,
     in_turns,
     machine,
-    machine_line,
     median_ratio,
+    tell,
 )
 from numpy.typing import NDArray
 
@@ -53,11 +50,7 @@ def main() -> None:
     as_worker()
     facts = machine()
     found = measure(n_rounds=1 if arguments.quick else arguments.rounds, quick=arguments.quick)
-    print(machine_line(facts))
-    print(report(found))
-    print(bars_table(bars(found)))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": facts, **found, "bars": bars_json(bars(found))}, indent=2))
+    tell(facts, found, report(found), bars(found), arguments.json)
 
 
 def measure(*, n_rounds: int, quick: bool = False) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import ROOT, Bar, bars_json, bars_table, in_turns, machine, machine_line, median_ratio, seconds_of
+from measuring import ROOT, Bar, in_turns, machine, median_ratio, seconds_of, tell
 from numpy.typing import NDArray
 
 from fly64dask.attributes import TruthAttributes
@@ -57,11 +57,7 @@ def main() -> None:
         return
     facts = machine()
     found = measure(n_rounds=1 if arguments.quick else arguments.rounds, quick=arguments.quick)
-    print(machine_line(facts))
-    print(report(found))
-    print(bars_table(bars(found)))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": facts, **found, "bars": bars_json(bars(found))}, indent=2))
+    tell(facts, found, report(found), bars(found), arguments.json)
 
 
 def measure(*, n_rounds: int, quick: bool = False) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD
+from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD, ask_driver
 from fly64dask.provenance import software_versions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,7 +90,7 @@ def machine() -> dict[str, Any]:
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": gpus(),
+        "gpus": ask_driver("name"),
         "system": platform.platform(terse=True),
         "load_average": round(os.getloadavg()[0], 2),
         "versions": software_versions(),
@@ -115,21 +115,6 @@ def processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def gpus() -> list[str]:
-    """Names of this machine's GPUs."""
-    try:
-        listing = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return listing.stdout.splitlines()
-
-
 def bars_table(bars: Sequence[Bar]) -> str:
     """Draw bars as a table in Markdown."""
     lines = ["| what | measured | bar | |", "|---|---|---|---|"]
@@ -143,3 +128,29 @@ def bars_table(bars: Sequence[Bar]) -> str:
 def bars_json(bars: Sequence[Bar]) -> list[dict[str, Any]]:
     """Bars as JSON objects."""
     return [asdict(bar) | {"is_met": bar.is_met} for bar in bars]
+
+
+def tell(
+    facts: Mapping[str, Any], found: Mapping[str, Any], text: str, bars: Sequence[Bar], json_file: Path | None
+) -> None:
+    """Print what a benchmark found, and write it down if a file is given.
+
+    Parameters
+    ----------
+    facts : mapping
+        The machine.
+    found : mapping
+        The figures.
+    text : str
+        The same for people.
+    bars : sequence of Bar
+        What they should be; empty if nothing was set.
+    json_file : Path or None
+        Gets machine, figures and bars.
+    """
+    print(machine_line(facts))
+    print(text)
+    if bars:
+        print(bars_table(bars))
+    if json_file:
+        json_file.write_text(json.dumps({"machine": facts, **found, "bars": bars_json(bars)}, indent=2))
