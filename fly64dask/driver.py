@@ -23,7 +23,7 @@ from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellEvent, CellOutcome
-from fly64dask.packing import refuse_crowded
+from fly64dask.packing import refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.publish import remove_leftover_files
 from fly64dask.remedy import Remedy
@@ -186,7 +186,9 @@ def _placed(
     engine: str,
 ) -> Iterator[tuple[Client, Supply]]:
     """Give a client of the cluster, and who sees to it that there are workers."""
-    device = study.recipe.device
+    device, slots = study.recipe.device, placement.slots_per_gpu
+    gpus = visible_gpus() if placement.where == "local" and device != "cpu" else ()
+    refuse_idle_slots(slots, where=placement.where, gpus=gpus)
     if is_cluster_file(placement.where):
         # Where nobody uses Slurm, nobody waits for its modules.
         from fly64dask.slurm_cluster import slurm_cluster
@@ -195,10 +197,12 @@ def _placed(
         with slurm_cluster(Path(placement.where), layout, device=device, plan=plan, say=say) as placed:
             yield placed
         return
-    gpus = visible_gpus() if placement.where == "local" and device != "cpu" else ()
     if gpus:
         memory_bytes = gpu_memory_bytes(gpus)
-        refuse_crowded(plan_cells(study, inputs, wanted), memory_bytes, slots_per_gpu=placement.slots_per_gpu)
+        refuse_crowded(plan_cells(study, inputs, wanted), memory_bytes, slots_per_gpu=slots)
+        unknown = ", ".join(gpu for gpu in gpus if gpu not in memory_bytes)
+        if unknown and slots > 1:
+            say(f"gpu: the memory of {unknown} is unknown, so cells that do not fit into {slots} slots will fail")
     with (
         connect(
             placement.where,
@@ -206,7 +210,7 @@ def _placed(
             n_workers=placement.n_workers,
             n_cells=len(wanted),
             access=placement.access,
-            slots_per_gpu=placement.slots_per_gpu,
+            slots_per_gpu=slots,
             preload=engine_modules(engine),
         ) as client,
         attendance(client, placement.patience_s) as supply,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.errors import ResourceError
+from fly64dask.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
     from fly64dask.plan import PlannedCell
@@ -72,6 +72,39 @@ def most_slots(needed_bytes: int, device_bytes: int) -> int:
         0 if not even one does.
     """
     return device_bytes // (needed_bytes + CONTEXT_BYTES)
+
+
+def refuse_idle_slots(slots_per_gpu: int, *, where: str, gpus: Sequence[str]) -> None:
+    """Refuse slots of GPUs that a run would not use.
+
+    Parameters
+    ----------
+    slots_per_gpu : int
+        Workers that share one device; 1 is what a run has without being told.
+    where : str
+        `local`, or where else cells go.
+    gpus : sequence of str
+        Devices of the local workers.
+
+    Raises
+    ------
+    InputError
+        If workers are started elsewhere.
+    ResourceError
+        If there is no GPU, or the run is on the CPU.
+    """
+    if slots_per_gpu == 1:
+        return
+    if where != "local":
+        raise InputError(
+            f"run: --slots-per-gpu {slots_per_gpu} is about local workers, and cells go to {where}",
+            remedy="leave it out; at a scheduler's address, start as many workers for each GPU",
+        )
+    if not gpus:
+        raise ResourceError(
+            f"run: --slots-per-gpu {slots_per_gpu}, and no GPU to share: none is visible, or the device is cpu",
+            remedy="leave it out; `fly64dask doctor` says which GPUs are visible, --workers how many work on the CPU",
+        )
 
 
 def refuse_crowded(plan: Sequence[PlannedCell], memory_bytes: Mapping[str, int], *, slots_per_gpu: int) -> None:

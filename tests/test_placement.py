@@ -11,13 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_study
 
-from fly64dask.errors import ResourceError
+from fly64dask.errors import InputError, ResourceError
 from fly64dask.graph import build_graph
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellOutcome, CellStarted
-from fly64dask.packing import CONTEXT_BYTES, gpu_of_worker, most_slots, n_local_workers, refuse_crowded
+from fly64dask.packing import (
+    CONTEXT_BYTES,
+    gpu_of_worker,
+    most_slots,
+    n_local_workers,
+    refuse_crowded,
+    refuse_idle_slots,
+)
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.stopping import new_run_id
 from fly64dask.study import Cell, cells
@@ -51,6 +58,18 @@ def test_gpu_of_worker_gives_each_gpu_as_many_workers_as_it_has_slots(n_gpus, sl
 def test_most_slots_fill_a_device_without_exceeding_it(needed, device):
     slots = most_slots(needed, device)
     assert slots * (needed + CONTEXT_BYTES) <= device < (slots + 1) * (needed + CONTEXT_BYTES)
+
+
+@pytest.mark.parametrize("where", ["tcp://127.0.0.1:8786", "cluster.toml"])
+def test_refuse_idle_slots_names_where_cells_go_instead(where):
+    with pytest.raises(InputError, match=rf"--slots-per-gpu 2 .* cells go to {where}; leave it out"):
+        refuse_idle_slots(2, where=where, gpus=())
+
+
+def test_refuse_idle_slots_takes_those_of_local_gpus_and_one_anywhere():
+    refuse_idle_slots(2, where="local", gpus=("0",))
+    refuse_idle_slots(1, where="local", gpus=())
+    refuse_idle_slots(1, where="cluster.toml", gpus=())
 
 
 def test_refuse_crowded_takes_slots_that_fit_the_smallest_gpu():
