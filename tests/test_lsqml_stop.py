@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+import fly64dask.lsqml
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.halves import Comparison, halve, hold_out, shared_area
 from fly64dask.lsqml import reconstruct
+from fly64dask.lsqml_task import build_task
 from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import Exposures
 from fly64dask.simulate import intensity_batches, synthetic_pair
@@ -181,6 +183,58 @@ def test_halves_of_too_few_exposures_are_missing_with_the_reason():
     result = reconstruct(exposures, recipe, seed=7, progress=quiet)
     assert result.half_objects is None
     assert "kept 1 of 2 exposures" in result.no_halves
+
+
+def poison_after(epoch, monkeypatch, which):
+    """Let a task's object be damaged once its process has run so many epochs of it."""
+    built = []
+
+    def build(*args, **kwargs):
+        built.append(build_task(*args, **kwargs))
+        return built[-1]
+
+    monkeypatch.setattr(fly64dask.lsqml, "build_task", build)
+
+    def progress(done, loss):
+        if done == epoch:
+            with torch.no_grad():
+                built[which].object.tensor.data[..., 40, 40, :] = float("nan")
+
+    return progress
+
+
+@pytest.mark.parametrize("stop", ["half_sets", "held_out"])
+def test_a_companion_that_is_not_finite_leaves_the_full_data_alone_with_the_reason(noisy, monkeypatch, stop):
+    recipe = RECIPE.model_copy(update={"stop": stop, "n_epochs": 5})
+    plain = recipe.model_copy(update={"stop": "epochs", "halves": "none", "patience": None})
+    alone = reconstruct(noisy, plain, seed=7, progress=quiet)
+    result = reconstruct(noisy, recipe, seed=7, progress=poison_after(2, monkeypatch, which=-1))
+    assert (result.stopping.best_epoch, result.stopping.n_epochs_run) == (5, 5)
+    assert "after epoch 3: loss and object" in result.stopping.fallback
+    assert result.validation is None
+    assert result.half_objects is None
+    assert np.array_equal(result.object_recon, alone.object_recon)
+
+
+def test_a_checkpoint_after_that_goes_on_alone_to_the_same_bits(noisy, monkeypatch, tmp_path):
+    def checkpoint():
+        settings = Checkpoints(every_n_epochs=4, min_seconds=0)
+        return CheckpointFile(path=tmp_path / "checkpoint", cell_key="key", settings=settings)
+
+    poison = poison_after(2, monkeypatch, which=1)
+
+    def progress(done, loss):
+        poison(done, loss)
+        stop_after(5)(done, loss)
+
+    recipe = RECIPE.model_copy(update={"n_epochs": 7})
+    with pytest.raises(Stopped):
+        reconstruct(noisy, recipe, seed=7, progress=progress, checkpoint=checkpoint())
+    again = reconstruct(noisy, recipe, seed=7, progress=quiet, checkpoint=checkpoint())
+    plain = recipe.model_copy(update={"stop": "epochs", "halves": "none", "patience": None})
+    assert again.resumed_from_epoch == 4
+    assert "first half after epoch 3" in again.stopping.fallback == again.no_halves
+    assert np.array_equal(again.object_recon, reconstruct(noisy, plain, seed=7, progress=quiet).object_recon)
 
 
 def test_a_half_without_a_photon_leaves_the_last_epoch_with_the_reason(noisy):
