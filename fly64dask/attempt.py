@@ -128,8 +128,8 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
     )
     started = time.perf_counter()
     found = None if study.source.kind == "measured" else _measure(layout, result, exposures)
-    measured = {"metrics": found.metrics, "metrics_seconds": time.perf_counter() - started} if found else {}
     half_sets, half_arrays = _compare_halves(study.recipe, exposures, result)
+    seconds = time.perf_counter() - started
     made = _write_reconstruction(
         Path(attempt.directory, RECONSTRUCTION_NAME), cell, result, [*_curves(found), *half_arrays]
     )
@@ -143,7 +143,9 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         "digests": inputs.sha256 | made,
         "stopping": result.stopping,
         "half_sets": half_sets,
-    } | measured
+        "metrics": found.metrics if found else None,
+        "metrics_seconds": seconds if found or half_sets else None,
+    }
 
 
 def _ends_at() -> float | None:

@@ -86,6 +86,14 @@ def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
     assert record.half_sets.n_pixels > 0
 
 
+def test_run_cell_times_the_comparison_of_half_sets_where_there_is_no_truth(layout):
+    shutil.rmtree(layout.truth_group)
+    run_cell(tiny_study(halves="counts", n_epochs=2), cell_of("few"), layout, None, silent)
+    record = read_record(layout, cell_of("few"))
+    assert record.metrics is None
+    assert 0 < record.metrics_seconds < record.seconds
+
+
 def test_run_cell_says_why_there_are_no_halves(layout):
     # Of one exposure there are no two halves.
     study = tiny_study(halves="exposures", on_degenerate="guarded", n_epochs=2)
