@@ -192,6 +192,16 @@ def brief_row(row: ManifestRow) -> ManifestRow:
     return row.model_copy(update={"versions": None, "digests": None, "seeds": None, "cell_key": None})
 
 
+def unfollowed(row: ManifestRow) -> list[str]:
+    """What a completed cell's recipe asked for that its data did not allow, in words; empty if nothing."""
+    said = []
+    if row.stopping and row.stopping.fallback:
+        said.append(f"stop = {row.stopping.rule!r} not followed, last epoch kept: {row.stopping.fallback}")
+    elif row.half_sets and row.half_sets.missing:
+        said.append(f"no half sets: {row.half_sets.missing}")
+    return said
+
+
 def make_manifest(
     study: Study,
     layout: RunLayout,

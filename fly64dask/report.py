@@ -16,7 +16,7 @@ from fly64dask.identifiability import (
 )
 from fly64dask.live import read_live
 from fly64dask.lock import holder_of
-from fly64dask.manifest import ManifestRow, count_states
+from fly64dask.manifest import ManifestRow, count_states, unfollowed
 from fly64dask.provenance import software_versions, utc_now
 from fly64dask.publish import publish_text
 from fly64dask.remedy import MENDS
@@ -96,6 +96,7 @@ def _cell_content(
         },
         "curves": {curve.key: curve_points(curve) for curve in view.curves},
         "problems": list(view.problems),
+        "caveats": unfollowed(row) if row else [],
         "pictures": [],
         "left_out": [],
     }
@@ -198,6 +199,9 @@ def _notices(
     n_failed = sum(row.state != "completed" for row in rows)
     if n_failed:
         said.append(("failed", f"{n_failed} cells have no reconstruction; their reasons are below."))
+    n_unfollowed = sum(bool(cell["caveats"]) for cell in found)
+    if n_unfollowed:
+        said.append(("pending", f"{n_unfollowed} cells lack half sets or a stopping rule: their data allow none."))
     said += [("damaged", f"Damaged: {problem}") for problem in problems]
     said += [("damaged", f"Damaged, {cell['name']}: {problem}") for cell in found for problem in cell["problems"]]
     if any(cell["left_out"] for cell in found):

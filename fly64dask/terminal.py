@@ -15,7 +15,7 @@ from rich.text import Text
 from fly64dask.errors import printable
 from fly64dask.live import LiveCell
 from fly64dask.losses import sparkline
-from fly64dask.manifest import ManifestRow, count_states
+from fly64dask.manifest import ManifestRow, count_states, unfollowed
 from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
 from fly64dask.study import SPLITS, Cell, Study, dose_name
 from fly64dask.summary import repeat_groups, summarise_repeats
@@ -206,18 +206,22 @@ def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:
     ]
 
 
-def remedy_lines(rows: Sequence[ManifestRow]) -> list[Text]:
-    """One line for each cell whose reconstruction is not what the study's own numbers gave, with what was done."""
+def caveat_lines(rows: Sequence[ManifestRow]) -> list[Text]:
+    """One line for each completed cell that is not what its study asked for, with what was done instead and why."""
     lines = []
     for row in rows:
-        if row.state == "completed" and (row.underdetermined or row.remedy is not None):
-            said = [_remedy(row.remedy)] if row.remedy else []
-            if row.attempts:
-                said.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
-            if row.underdetermined:
-                said.append("underdetermined (?)")
+        if row.state == "completed" and (said := _caveats(row)):
             lines.append(Text.assemble((f"{row.cell.name} ", "bold"), "; ".join(said)))
     return lines
+
+
+def _caveats(row: ManifestRow) -> list[str]:
+    said = [_remedy(row.remedy)] if row.remedy else []
+    if row.attempts and (row.remedy or row.underdetermined):
+        said.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
+    if row.underdetermined:
+        said.append("underdetermined (?)")
+    return [*said, *unfollowed(row)]
 
 
 def plan_table(plan: Sequence[PlannedCell]) -> Table:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
-COMMANDS = ("run", "rerun", "status", "verify", "compare", "ingest", "export", "schema", "doctor")
+COMMANDS = ("run", "rerun", "status", "verify", "report", "compare", "ingest", "export", "schema", "doctor")
 
 
 def edited(tmp_path: Path, source: Path, *changes: tuple[str, str]) -> Path:

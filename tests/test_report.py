@@ -25,6 +25,7 @@ from report_runs import copied_run, real_run
 
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
+from fly64dask.reconstruction import StoppingFacts
 from fly64dask.record import read_record, write_record
 from fly64dask.report import write_report
 from fly64dask.report_cells import CellReader
@@ -99,6 +100,16 @@ def test_report_command_exits_2_for_what_is_no_run(tmp_path, fly64dask):
     assert done.returncode == 2
     assert "study.json" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_report_says_which_cells_lack_what_their_recipe_asked_for_and_why(run):
+    stopping = StoppingFacts(rule="half_sets", best_epoch=3, n_epochs_run=3, fallback="first half: loss not finite")
+    write_record(run.cell_directory(BEST), read_record(run, BEST).model_copy(update={"stopping": stopping}))
+    page = written(run)
+    assert sum("stopping rule" in notice["text"] for notice in shown(page)["notices"]) == 1
+    (said,) = cell_of(page, BEST)["caveats"]
+    assert "last epoch kept: first half: loss not finite" in said
+    assert all(cell["caveats"] == [] for cell in shown(page)["cells"] if cell["name"] != BEST.name)
 
 
 def test_status_and_help_do_not_load_what_a_report_needs(real):

@@ -55,7 +55,7 @@ def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -
     if as_json:
         print_json(_document(reader.read()))
         return
-    from fly64dask.terminal import failure_lines, live_table, make_console, matrix_table, remedy_lines
+    from fly64dask.terminal import caveat_lines, failure_lines, live_table, make_console, matrix_table
 
     console = make_console()
     if watch:
@@ -66,7 +66,7 @@ def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -
     console.print(matrix_table(found.study, found.rows, found.live, found.now))
     if found.live:
         console.print(live_table(found.live, found.now))
-    for line in (*remedy_lines(found.rows), *failure_lines(found.rows)):
+    for line in (*caveat_lines(found.rows), *failure_lines(found.rows)):
         console.print(line, soft_wrap=True)
 
 

@@ -143,7 +143,7 @@ def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[Pla
     from fly64dask.driver import run_study
     from fly64dask.rerun_table import hopeless_lines
     from fly64dask.runs import read_rows
-    from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table, remedy_lines
+    from fly64dask.terminal import RunDisplay, caveat_lines, failure_lines, make_console, matrix_table
 
     console = make_console(stderr=True)
     for line in hopeless_lines(plan):
@@ -156,7 +156,7 @@ def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[Pla
             run_study(study, layout, filters, left_out, where, notify=display.show, say=display.say, remedies=remedies)
     rows = read_rows(layout, cells(study))
     console.print(matrix_table(study, rows))
-    for line in (*remedy_lines(rows), *failure_lines(rows)):
+    for line in (*caveat_lines(rows), *failure_lines(rows)):
         console.print(line, soft_wrap=True)
     completed = {row.cell for row in rows if row.state == "completed"}
     n_failed = sum(planned.cell not in completed for planned in plan)

@@ -79,7 +79,7 @@ def _run(
 ) -> None:
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
-    from fly64dask.terminal import RunDisplay, failure_lines, make_console, matrix_table, remedy_lines
+    from fly64dask.terminal import RunDisplay, caveat_lines, failure_lines, make_console, matrix_table
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
@@ -88,7 +88,7 @@ def _run(
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_wanted) as display:
         report = run_study(study, layout, filters, left_out, where, notify=display.show, say=display.say)
     console.print(matrix_table(study, report.rows))
-    for line in (*remedy_lines(report.rows), *failure_lines(report.rows)):
+    for line in (*caveat_lines(report.rows), *failure_lines(report.rows)):
         console.print(line, soft_wrap=True)
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
     if with_report:

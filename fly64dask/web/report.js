@@ -546,6 +546,7 @@ function showCell(cell) {
   const parts = [];
   if (cell.error) parts.push(element("p", `${cell.state}, ${cell.kind}: ${cell.error}`, "notice wide"));
   else if (cell.state !== "completed") parts.push(element("p", cell.state, "notice wide"));
+  for (const caveat of cell.caveats) parts.push(element("p", caveat, "notice wide"));
   for (const problem of cell.problems) parts.push(element("p", `damaged: ${problem}`, "notice wide"));
   if (cell.left_out.length) {
     parts.push(element("p", `left out to keep the page small: ${cell.left_out.map((key) => PICTURES[key]).join(", ")}; see fly64dask report --figures`, "notice wide"));
