@@ -108,7 +108,6 @@ def test_build_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
             found = resources(key) if callable(resources) else resources
             needs.add((str(key).split("-")[0], isinstance(found, dict) and found.get("GPU")))
     assert needs == {
-        ("study", False),
         ("prepare", False),
         ("expose", False),
         ("select", False),
@@ -122,7 +121,7 @@ def test_build_graph_is_linear_in_the_number_of_cells(tmp_path):
     graph = build_graph(many, cells(many), new_run_id(RunLayout(tmp_path)), use_gpu=False)
     n_tasks = len(dict(graph.manifest_rows.__dask_graph__()))
     n_leaves = 2400 // 32
-    assert n_tasks == 2400 + 800 + 6 + 1 + 1 + n_leaves + 3 + 1
+    assert n_tasks == 2400 + 800 + 6 + 1 + n_leaves + 3 + 1
 
 
 def test_fusing_of_delayed_tasks_is_off_by_default():

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -263,6 +264,7 @@ def test_run_replaces_a_job_that_was_cancelled_while_it_waited(site):
     blockers = [
         site.call("sbatch", "--parsable", "--gres=gpu:1", "--nodes=1", "--wrap=sleep 3000").strip() for _ in "ab"
     ]
+    assert within(180, lambda: len(site.jobs("running")) == 2) == []
     process = site.start()
     assert within(180, lambda: len(site.jobs("pending")) == 2) == []
     for line in site.jobs("pending"):
@@ -480,7 +482,7 @@ def test_submit_matrix_submits_every_study_of_a_folder_and_leaves_alone_what_run
     for name in ("first", "second"):
         (studies / f"{name}.toml").write_text(STUDY.replace('"tiny"', f'"{name}"'))
     site.environment["FLY64DASK"] = str(site.folder / "fly64dask")
-    (site.folder / "fly64dask").write_text(f'#!/bin/sh\nexec {sys.executable} -m fly64dask "$@"\n')
+    (site.folder / "fly64dask").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fly64dask "$@"\n')
     (site.folder / "fly64dask").chmod(0o755)
     submit = (ROOT / "scripts" / "submit_matrix.sh", studies, runs, site.cluster, "--device", "cpu")
     first = site.call(*submit).splitlines()
