@@ -21,6 +21,16 @@ BESIDE = ROOT.parent / "shared" / "data" / "siemens-star-small.npz.bz2"
 STAR_FILE = Path(os.environ.get("FLY64DASK_STAR", BESIDE))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: side by side, the last one to start would be the last one to end by far."""
+    ranks: dict[Path, int] = {}
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        rank = 0 if "slurm" in marks else 1 if item.path.parent.name == "faults" else 2 if "slow" in marks else 3
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
+
+
 @pytest.fixture(scope="session")
 def canonical_positions_px() -> np.ndarray:
     """Positions of the canonical study, (10304, 2), order (y, x): written out, not by our code."""
