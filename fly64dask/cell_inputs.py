@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ENGINE_PACKAGES = ("ptychi", "torch")
 # A recipe without stopping rule and halves has the key, as it has the numbers, of one that knew of neither.
-PLAIN = {"stop": "epochs", "patience": None, "halves": "none"}
+PLAIN = {"stop": "epochs", "patience": None, "halves": "none", "threads": 1}
 
 
 class CellInputs:

@@ -106,6 +106,7 @@ def connect(
     n_cells: int,
     access: Access = LOOPBACK_ONLY,
     slots_per_gpu: int = 1,
+    n_threads: int = 1,
     preload: tuple[str, ...] = (),
 ) -> Iterator[Client]:
     """Start or join a cluster for as long as the block lasts.
@@ -124,6 +125,8 @@ def connect(
         Where a local cluster listens, and the certificates of its links or of the link to a scheduler.
     slots_per_gpu : int
         Local workers that share a GPU.
+    n_threads : int
+        What a cell computes on: a local worker is made for so many cores.
     preload : tuple of str
         Modules that the engines' processes need: local workers begin to load them at once.
 
@@ -150,7 +153,8 @@ def connect(
     gpus = () if device == "cpu" else visible_gpus()
     raise_descriptor_limit()
     security = cluster_security(access)
-    size = n_local_workers(n_workers, gpus=gpus, slots_per_gpu=slots_per_gpu, n_cores=CPU_COUNT, n_cells=n_cells)
+    n_cores = max(1, n_local_cores() // n_threads)
+    size = n_local_workers(n_workers, gpus=gpus, slots_per_gpu=slots_per_gpu, n_cores=n_cores, n_cells=n_cells)
     settings = {
         **SCHEDULER_SETTINGS,
         "distributed.nanny.pre-spawn-environ": {
@@ -266,6 +270,11 @@ def raise_descriptor_limit() -> None:
             remedy=f"raise the hard limit: `ulimit -Hn {MIN_DESCRIPTORS}` or limits.conf",
         )
     resource.setrlimit(resource.RLIMIT_NOFILE, (MANY_DESCRIPTORS if unlimited else hard, hard))
+
+
+def n_local_cores() -> int:
+    """Cores this process may use, as its affinity and control group say."""
+    return int(CPU_COUNT)
 
 
 def visible_gpus() -> tuple[str, ...]:

@@ -128,7 +128,8 @@ def preview(
         If a cell needs more memory than a job has.
     """
     site = read_slurm_file(cluster_file)
-    refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, wanted), device=study.recipe.device)
+    plan, recipe = plan_cells(study, inputs, wanted), study.recipe
+    refuse_small_jobs(site, cluster_file, plan, device=recipe.device, n_threads=recipe.threads)
     return {
         "controller": controller_script(site, cluster_file, layout, options),
         "worker": worker_script(site, layout),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fly64dask.access import joinable
 from fly64dask.batch import Notify, answered, run_windows
 from fly64dask.cell import LSQML, engine_modules
-from fly64dask.cluster import Placement, check_workers, connect, gpu_memory_bytes, visible_gpus
+from fly64dask.cluster import Placement, check_workers, connect, gpu_memory_bytes, n_local_cores, visible_gpus
 from fly64dask.documents import read_document
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.graph import build_windows
@@ -23,7 +23,7 @@ from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellEvent, CellOutcome
-from fly64dask.packing import refuse_crowded, refuse_idle_slots
+from fly64dask.packing import idle_cores_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.publish import remove_leftover_files
 from fly64dask.remedy import Remedy
@@ -154,6 +154,9 @@ def run_study(
                 say(f"a worker joins with: {command}")
             placed = _on_device(study, use_gpu)
             lengths = expected_lengths(study, inputs, wanted)
+            hint = idle_cores_hint(lengths, n_threads=study.recipe.threads, n_cores=n_local_cores())
+            if placement.where == "local" and not use_gpu and hint:
+                say(hint)
             graphs = build_windows(
                 placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies, lengths=lengths
             )
@@ -194,7 +197,7 @@ def _placed(
         from fly64dask.slurm_cluster import slurm_cluster
 
         plan = plan_cells(study, inputs, wanted)
-        with slurm_cluster(Path(placement.where), layout, device=device, plan=plan, say=say) as placed:
+        with slurm_cluster(Path(placement.where), layout, recipe=study.recipe, plan=plan, say=say) as placed:
             yield placed
         return
     if gpus:
@@ -211,6 +214,7 @@ def _placed(
             n_cells=len(wanted),
             access=placement.access,
             slots_per_gpu=slots,
+            n_threads=study.recipe.threads,
             preload=engine_modules(engine),
         ) as client,
         attendance(client, placement.patience_s) as supply,

@@ -70,7 +70,7 @@ def reconstruct(
     Returns
     -------
     Reconstruction
-        The same bits from a checkpoint as from epoch 0, on the CPU.
+        The same bits from a checkpoint as from epoch 0, on one thread of the CPU.
 
     Raises
     ------
@@ -82,12 +82,12 @@ def reconstruct(
     Notes
     -----
     dtype, FFT precision and default device are global to the process in pty-chi: one call at a
-    time. It computes on one thread, on which a run is reproducible to the bit.
+    time. On one thread a run is reproducible to the bit; on several it is not.
     """
     # A job script's rank variables would make pty-chi start torch.distributed and fail.
     for variable in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         os.environ.pop(variable, None)
-    torch.set_num_threads(1)
+    torch.set_num_threads(recipe.threads)
     device = take_device(recipe.device)
     guarded = is_guarded(exposures.positions_px, recipe)
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs
@@ -106,7 +106,7 @@ def reconstruct(
             probe_recon=kept.probe_recon,
             loss=np.array(losses(work.turns.full)),
             object_origin_px=origin,
-            device=f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else "cpu",
+            device=_device_words(device, recipe.threads),
             guarded=guarded,
             acceleration=acceleration,
             resumed_from_epoch=resumed_from_epoch,
@@ -118,6 +118,12 @@ def reconstruct(
     finally:
         del work
         gc.collect()
+
+
+def _device_words(device: str, n_threads: int) -> str:
+    if device == "cuda":
+        return f"cuda ({torch.cuda.get_device_name()})"
+    return "cpu" if n_threads == 1 else f"cpu ({n_threads} threads)"
 
 
 def take_device(wanted: str) -> str:

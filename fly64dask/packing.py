@@ -9,10 +9,13 @@ from fly64dask.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
     from fly64dask.plan import PlannedCell
+    from fly64dask.study import Cell
 
 # What torch takes of a device for a process before its first array: CUDA's context and kernels. A guess:
 # nothing was measured here.
 CONTEXT_BYTES = 600_000_000
+# From here on a second thread was measured to help, by a third at least (docs/performance.md).
+BIG_CELL_EXPOSURES = 300
 
 
 def n_local_workers(asked: int | None, *, gpus: Sequence[str], slots_per_gpu: int, n_cores: int, n_cells: int) -> int:
@@ -37,6 +40,32 @@ def n_local_workers(asked: int | None, *, gpus: Sequence[str], slots_per_gpu: in
         At least 1.
     """
     return max(1, min(asked or len(gpus) * slots_per_gpu or n_cores, n_cells))
+
+
+def idle_cores_hint(lengths: Mapping[Cell, int], *, n_threads: int, n_cores: int) -> str | None:
+    """Say how a few big cells could use cores that would be idle.
+
+    Parameters
+    ----------
+    lengths : mapping of Cell to int
+        Exposures that each cell of a run on local CPUs is expected to keep.
+    n_threads : int
+        What a cell computes on.
+    n_cores : int
+        Cores of this machine.
+
+    Returns
+    -------
+    str or None
+        None if no core is idle, or no cell is so big that it was measured to gain.
+    """
+    each = n_cores // len(lengths) if lengths else 0
+    if n_threads > 1 or each < 2 or max(lengths.values()) < BIG_CELL_EXPOSURES:
+        return None
+    return (
+        f"cells={len(lengths)} cores={n_cores}: --threads {each} would use them all; last digits then differ from "
+        "run to run"
+    )
 
 
 def gpu_of_worker(number: int, gpus: Sequence[str]) -> str:

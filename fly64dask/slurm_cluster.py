@@ -28,6 +28,7 @@ from fly64dask.security import published_certificates, read_certificates
 from fly64dask.slurm import cancel, jobs_named, refusal, refuse_without_slurm
 from fly64dask.slurm_file import SlurmFile, in_bytes, line_of, parse_slurm_file
 from fly64dask.slurm_keeper import Keeper, kept
+from fly64dask.study import Recipe
 
 DEATH_TIMEOUT_S = 60
 POLL_S = 0.5
@@ -160,7 +161,7 @@ def prologue(site: SlurmFile) -> list[str]:
 
 @contextlib.contextmanager
 def slurm_cluster(
-    path: Path, layout: RunLayout, *, device: str, plan: Sequence[PlannedCell], say: Callable[[str], None]
+    path: Path, layout: RunLayout, *, recipe: Recipe, plan: Sequence[PlannedCell], say: Callable[[str], None]
 ) -> Iterator[tuple[Client, Keeper]]:
     """Start a scheduler here and worker jobs on Slurm, for as long as the block lasts.
 
@@ -170,8 +171,8 @@ def slurm_cluster(
         The cluster file.
     layout : RunLayout
         The run, whose directory exists; temporary certificates and logs go there.
-    device : "auto", "cpu" or "cuda"
-        The recipe's.
+    recipe : Recipe
+        The study's.
     plan : sequence of PlannedCell
         Cells to run; never more jobs than that.
     say : callable
@@ -193,7 +194,7 @@ def slurm_cluster(
     """
     site = read_slurm_file(path)
     refuse_without_slurm()
-    refuse_small_jobs(site, path, plan, device=device)
+    refuse_small_jobs(site, path, plan, device=recipe.device, n_threads=recipe.threads)
     quieten_dask()
     name = job_name(layout, "worker")
     cancel(list(jobs_named(name)))  # of a run that was killed
@@ -224,7 +225,7 @@ def slurm_cluster(
                 while not client.scheduler_info(n_workers=1)["workers"]:
                     keeper.check()
                     time.sleep(POLL_S)
-                refuse_bad_worker(client, path, needs_gpu=bool(site.workers.gpus) and device != "cpu")
+                refuse_bad_worker(client, path, needs_gpu=bool(site.workers.gpus) and recipe.device != "cpu")
                 yield client, keeper
     finally:
         # A job that was submitted as the cluster closed.
@@ -241,7 +242,9 @@ def worker_script(site: SlurmFile, layout: RunLayout) -> str:
     return script
 
 
-def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], *, device: str) -> None:
+def refuse_small_jobs(
+    site: SlurmFile, path: Path, plan: Sequence[PlannedCell], *, device: str, n_threads: int = 1
+) -> None:
     """Compare what cells need with what jobs have, before anything is queued.
 
     Parameters
@@ -254,11 +257,13 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
         The cells that will run.
     device : "auto", "cpu" or "cuda"
         The recipe's.
+    n_threads : int
+        The recipe's.
 
     Raises
     ------
     InputError
-        If the recipe wants a GPU and jobs have none.
+        If the recipe wants a GPU and jobs have none, or more threads than jobs have CPUs.
     ResourceError
         If a cell needs more memory than a job, or its GPU, has.
     """
@@ -267,6 +272,12 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
         raise InputError(
             f"cluster file: workers have no GPU, and the recipe's device is cuda ({at_key(path, 'workers', 'gpus')})",
             remedy="set gpus = 1 there, or give --device cpu",
+        )
+    if n_threads > jobs.cpus:
+        raise InputError(
+            f"cluster file: workers have {jobs.cpus} CPUs, and the recipe's cells compute on {n_threads} threads "
+            f"({at_key(path, 'workers', 'cpus')})",
+            remedy=f"set cpus = {n_threads} there, or threads = 1 in the recipe",
         )
     on_gpu = jobs.gpus and device != "cpu"
     key = "gpu_memory" if on_gpu else "memory"

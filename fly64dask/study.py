@@ -189,7 +189,8 @@ class Recipe(Frozen):
     `stop` says which epoch's object is kept: the last, the one that two halves of the counts speak
     for, or the one that predicts held-out photons best. `patience` ends a cell that many epochs
     after the best one; a rule brings one of 10. `halves` says what the two reconstructions are made
-    from that a half-set resolution compares.
+    from that a half-set resolution compares. `threads` is what a cell computes on: more than one
+    is for a big cell alone, and its last digits then differ from run to run.
     """
 
     algorithm: Literal["LSQML"] = "LSQML"
@@ -204,6 +205,7 @@ class Recipe(Frozen):
     stop: Literal["epochs", "half_sets", "held_out"] = "epochs"
     patience: int | None = Field(default=None, ge=1, le=1_000_000)
     halves: Literal["none", "counts", "exposures"] = "none"
+    threads: int = Field(default=1, ge=1, le=256)
 
     @property
     def n_reconstructions(self) -> int:

@@ -73,8 +73,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     arguments = parser.parse_args()
     as_worker()
-    plain = {"device": "cpu", "stop": "epochs", "patience": None, "halves": "none"}
-    recipe = load_study(DEMO).recipe.model_copy(update=plain)
+    recipe = plain_recipe()
     cases, n_rounds = (QUICK_CASES, 2) if arguments.quick else (CASES, arguments.rounds)
     gc.collect()
     gc.freeze()  # as in a worker's child, whose garbage collection leaves out what was loaded before
@@ -97,6 +96,12 @@ def main() -> None:
             f"{row.call_stock_s / row.call_s:6.2f}  {row.transforms_s * 1e3:9.1f}{row.product_s * 1e3:9.2f} ms"
             f"{row.difference:9.1e}"
         )
+
+
+def plain_recipe() -> Recipe:
+    """The demo's on the CPU, without half sets."""
+    plain = {"device": "cpu", "stop": "epochs", "patience": None, "halves": "none"}
+    return load_study(DEMO).recipe.model_copy(update=plain)
 
 
 def measure(n_exposures: int, side_px: int, recipe: Recipe, n_rounds: int) -> Timing:

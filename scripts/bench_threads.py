@@ -4,8 +4,8 @@ Run it from the repository:
 
     python scripts/bench_threads.py [--threads 2] [--rounds 3]
 
-A worker computes on one thread, on which a run is reproducible to the bit. This shows what that
-costs when a single cell is left and other cores have nothing to do. Wall time of an epoch, least of
+A worker computes on one thread by default, on which a run is reproducible to the bit. This shows
+what `threads` gains when a single cell is left and other cores have nothing to do. Wall time of an epoch, least of
 all epochs of all rounds; the difference is that of the results.
 """
 
@@ -15,11 +15,9 @@ import argparse
 import time
 
 import numpy as np
-import torch
-from bench_engine import DEMO, expose
+from bench_engine import expose, plain_recipe
 from measuring import as_worker, machine, machine_line
 
-from fly64dask.commands.common import load_study
 from fly64dask.lsqml import reconstruct
 from fly64dask.reconstruction import Exposures, Reconstruction
 from fly64dask.study import Recipe
@@ -36,7 +34,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     arguments = parser.parse_args()
     as_worker()
-    recipe = load_study(DEMO).recipe.model_copy(update={"device": "cpu", "n_epochs": arguments.epochs})
+    recipe = plain_recipe().model_copy(update={"n_epochs": arguments.epochs})
     print(machine_line(machine()))
     print(f"\n| exposures, pattern | 1 thread, ms | {arguments.threads} threads, ms | ratio | difference |")
     print("|---|---|---|---|---|")
@@ -54,14 +52,11 @@ def main() -> None:
 
 
 def run(exposures: Exposures, recipe: Recipe, n_threads: int) -> tuple[list[float], Reconstruction]:
-    """Reconstruct; wall time of each epoch but the first, at the end of which the threads are set."""
+    """Reconstruct; wall time of each epoch but the first."""
     stamps: list[float] = []
 
-    def at_epoch(epoch: int, loss: float) -> None:
-        torch.set_num_threads(n_threads)
-        stamps.append(time.perf_counter())
-
-    result = reconstruct(exposures, recipe, seed=123, progress=at_epoch)
+    threaded = recipe.model_copy(update={"threads": n_threads})
+    result = reconstruct(exposures, threaded, seed=123, progress=lambda *_: stamps.append(time.perf_counter()))
     return np.diff(stamps).tolist(), result
 
 

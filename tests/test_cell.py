@@ -108,9 +108,10 @@ def test_cell_key_of_a_recipe_without_rule_and_halves_is_that_of_one_that_knew_o
         cell_key, {"counts": "c"}, seed=1, engine="engine", versions={"ptychi": "2.2.0", "torch": "2.5"}
     )
     plain = tiny_study().recipe
-    before = plain.model_dump(mode="json", exclude={"device", "stop", "patience", "halves"})
+    before = plain.model_dump(mode="json", exclude={"device", "stop", "patience", "halves", "threads"})
     assert key(plain) == digest([{"counts": "c"}, before, 1, "engine", {"ptychi": "2.2.0", "torch": "2.5"}])
     assert len({key(plain), *(key(plain.model_copy(update={"halves": h})) for h in ("counts", "exposures"))}) == 3
+    assert key(plain.model_copy(update={"threads": 2})) != key(plain)
 
 
 def test_run_cell_writes_each_epoch_to_its_log(layout):

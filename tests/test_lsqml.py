@@ -56,6 +56,14 @@ def test_reconstruct_is_far_better_than_a_flat_object(reconstructed, dense):
     assert found.phase_rmse_rad < 0.4 * found.flat_phase_rmse_rad
 
 
+def test_reconstruct_on_two_threads_agrees_and_says_so(reconstructed, dense):
+    seen = set()
+    recipe = RECIPE.model_copy(update={"threads": 2, "n_epochs": 5})
+    result = reconstruct(dense, recipe, seed=7, progress=lambda epoch, loss: seen.add(torch.get_num_threads()))
+    assert (seen, result.device) == ({2}, "cpu (2 threads)")
+    assert result.loss == pytest.approx(reconstructed[0].loss[:5], rel=1e-5)
+
+
 def test_reconstruct_puts_the_object_where_the_truth_is(reconstructed, dense):
     result, _ = reconstructed
     (y, x), size = result.object_origin_px, result.object_recon.shape[1:]

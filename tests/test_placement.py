@@ -20,6 +20,7 @@ from fly64dask.outcome import CellOutcome, CellStarted
 from fly64dask.packing import (
     CONTEXT_BYTES,
     gpu_of_worker,
+    idle_cores_hint,
     most_slots,
     n_local_workers,
     refuse_crowded,
@@ -46,6 +47,23 @@ STUDY = tiny_study()
 )
 def test_n_local_workers_counts_slots_or_cores_and_never_more_than_cells(asked, gpus, slots, n_cells, expected):
     assert n_local_workers(asked, gpus=gpus, slots_per_gpu=slots, n_cores=16, n_cells=n_cells) == expected
+
+
+@pytest.mark.parametrize(
+    ("exposures", "n_threads", "n_cores", "expected"),
+    [
+        ([300], 1, 2, "--threads 2"),
+        ([1000, 5], 1, 9, "--threads 4"),
+        ([299], 1, 2, None),  # small
+        ([1000, 1000], 1, 3, None),  # a core is left, and no cell may have it
+        ([1000], 2, 8, None),  # somebody has decided
+    ],
+)
+def test_idle_cores_hint_names_threads_for_few_big_cells(exposures, n_threads, n_cores, expected):
+    lengths = dict(zip(cells(STUDY), exposures, strict=False))
+    hint = idle_cores_hint(lengths, n_threads=n_threads, n_cores=n_cores)
+    assert (expected is None) == (hint is None)
+    assert expected is None or f"{expected} " in hint
 
 
 @given(st.integers(1, 8), st.integers(1, 8))

@@ -162,6 +162,12 @@ def test_refuse_small_jobs_names_cell_need_and_line(tmp_path):
         refuse_small_jobs(read_slurm_file(path), path, plan, device="cpu")
 
 
+def test_refuse_small_jobs_refuses_more_threads_than_cpus(tmp_path):
+    path = site_file(tmp_path)
+    with pytest.raises(InputError, match=r"workers have 1 CPUs.*compute on 2 threads.*\[workers\].*cpus = 2"):
+        refuse_small_jobs(read_slurm_file(path), path, (), device="cpu", n_threads=2)
+
+
 def test_refuse_small_jobs_refuses_cuda_on_jobs_without_gpu(tmp_path):
     path = site_file(tmp_path)
     with pytest.raises(InputError, match="workers have no GPU"):

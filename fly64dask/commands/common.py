@@ -69,7 +69,11 @@ out_option = click.option(
     help="Run directory: made, or continued.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-device_option = click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's.")
+# Instead of what the recipe says; the keywords are those of `with_recipe`.
+recipe_options = options(
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's."),
+    click.option("--threads", type=click.IntRange(1, 256), help="Of one cell, instead of the recipe's."),
+)
 # Which cells.
 filter_options = options(
     click.option("--dose", multiple=True, type=DoseType(), help="Only this dose; repeatable."),
@@ -131,11 +135,12 @@ def placement(*, where: str, n_workers: int | None, slots_per_gpu: int, **access
     return Placement(where=where, n_workers=n_workers, slots_per_gpu=slots_per_gpu, access=Access(**access))
 
 
-def on_device(study: Study, device: str | None) -> Study:
-    """The study with another device in its recipe, if one is given."""
-    if device is None:
+def with_recipe(study: Study, **given: Any) -> Study:
+    """The study with other settings in its recipe: those that are given."""
+    settings = {name: value for name, value in given.items() if value is not None}
+    if not settings:
         return study
-    recipe = Recipe.model_validate(study.recipe.model_dump() | {"device": device})
+    recipe = Recipe.model_validate(study.recipe.model_dump() | settings)
     return study.model_copy(update={"recipe": recipe})
 
 

@@ -13,17 +13,17 @@ import click
 from fly64dask.commands.common import (
     EXIT_FAILED_CELL,
     cluster_options,
-    device_option,
     example,
     filter_options,
     from_here,
     load_study,
-    on_device,
     out_option,
     placement,
     print_json,
+    recipe_options,
     rows_json,
     study_argument,
+    with_recipe,
     without_links,
 )
 from fly64dask.errors import InputError
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Select and predict, run nothing.")
 @click.option("--report", is_flag=True, help="Write RUN/report.html when it has ended, also if cells failed.")
 @click.option("--allow-missing", is_flag=True, help="Cells that cannot be selected do not turn the exit code.")
-@device_option
+@recipe_options
 @cluster_options
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
 def run(
@@ -57,6 +57,7 @@ def run(
     report: bool,
     allow_missing: bool,
     device: str | None,
+    threads: int | None,
     as_json: bool,
     **cluster: Any,
 ) -> None:
@@ -64,7 +65,7 @@ def run(
 
     Run again to continue: cells whose record is committed are not run twice.
     """
-    study = on_device(load_study(study_file), device)
+    study = with_recipe(load_study(study_file), device=device, threads=threads)
     filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
     if dry_run:
         _show_plan(study, filters, as_json=as_json)

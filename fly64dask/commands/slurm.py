@@ -13,16 +13,16 @@ import click
 
 from fly64dask.commands.common import (
     EXIT_FAILED_CELL,
-    device_option,
     example,
     filter_options,
     json_option,
     load_study,
-    on_device,
     out_option,
     print_json,
+    recipe_options,
     run_argument,
     study_argument,
+    with_recipe,
     without_links,
 )
 from fly64dask.errors import ResourceError
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     help="Cluster file, such as cluster/slurm.toml.",
 )
 @filter_options
-@device_option
+@recipe_options
 @click.option("--allow-missing", is_flag=True, help="Cells that cannot be selected do not turn the exit code.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the job scripts, submit nothing.")
 @json_option
@@ -58,6 +58,7 @@ def submit(
     gridsize: tuple[int, ...],
     repeat: tuple[int, ...],
     device: str | None,
+    threads: int | None,
     allow_missing: bool,
     dry_run: bool,
     as_json: bool,
@@ -70,7 +71,7 @@ def submit(
     from fly64dask.inputs import read_inputs
     from fly64dask.layout import RunLayout
 
-    study = on_device(load_study(study_file), device)
+    study = with_recipe(load_study(study_file), device=device, threads=threads)
     filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
     left_out = skip_reasons(study, filters)
     wanted = [cell for cell in cells(study) if cell not in left_out]
