@@ -24,7 +24,7 @@ demo: install    ## run the demo study on this machine; results and a page of th
 	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo --report
 
 test: install    ## run every test
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)
 	$(BIN)/python scripts/bench.py $(if $(QUICK),--quick)
