@@ -262,7 +262,10 @@ def test_run_replaces_a_busy_worker_that_was_cancelled(site):
 def test_run_replaces_a_job_that_was_cancelled_while_it_waited(site):
     # Two jobs that take the GPU of each node leave room for none of the run's.
     blockers = [
-        site.call("sbatch", "--parsable", "--gres=gpu:1", "--nodes=1", "--wrap=sleep 3000").strip() for _ in "ab"
+        site.call(
+            "sbatch", "--parsable", "--gres=gpu:1", "--nodes=1", "--output=/dev/null", "--wrap=sleep 3000"
+        ).strip()
+        for _ in "ab"
     ]
     assert within(180, lambda: len(site.jobs("running")) == 2) == []
     process = site.start()
