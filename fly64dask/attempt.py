@@ -21,9 +21,7 @@ from fly64dask.cell_inputs import CellInputs
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.dataset import ArraySource, read_array, read_attributes, whole_array, write_group
 from fly64dask.errors import describe, failure_kind
-from fly64dask.halves import compare_halves, shared_area
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
-from fly64dask.metrics import TruthComparison, compare_with_truth
 from fly64dask.outcome import Failure
 from fly64dask.provenance import software_versions, utc_now
 from fly64dask.quality import HalfSetMetrics
@@ -31,12 +29,15 @@ from fly64dask.reconstruction import is_guarded, refuse_dark
 from fly64dask.storage import storing
 
 if TYPE_CHECKING:
+    from fly64dask.metrics import TruthComparison
     from fly64dask.reconstruction import Engine, Exposures, Progress, Reconstruction
     from fly64dask.remedy import Remedy
     from fly64dask.study import Cell, Recipe, Study
 
 log = logging.getLogger(__name__)
 ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
+# What measuring a reconstruction takes, imported by the engine's process alone: 0.5 s, which drivers and workers need not wait for.
+MEASURING = ("fly64dask.halves", "fly64dask.metrics")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +168,8 @@ def _compare_halves(
         return None, arrays
     if result.half_objects is None:
         return HalfSetMetrics(split_by=recipe.halves, missing=result.no_halves or "the engine made none"), arrays
+    from fly64dask.halves import compare_halves, shared_area
+
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, recipe.halves, shape, result.object_origin_px)
     metrics, curve = compare_halves(result.half_objects, area, recipe.halves)
@@ -226,6 +229,8 @@ def _measure(layout: RunLayout, result: Reconstruction, exposures: Exposures) ->
         return None
     _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
     truth = {name: read_array(layout.truth_group, name, sha256=sha256[name]) for name in sha256}
+    from fly64dask.metrics import compare_with_truth
+
     return compare_with_truth(
         result.object_recon[0],
         truth["object_truth"],

@@ -316,5 +316,21 @@ scan = Exposures(
 loaded = set(sys.modules)
 fly64dask.lsqml.reconstruct(scan, Recipe(n_epochs=2, device="cpu"), seed=1, progress=lambda epoch, loss: None)
 assert len(set(sys.modules) - loaded) < 50, sorted(set(sys.modules) - loaded)
+assert "torch._dynamo.eval_frame" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_engine_leaves_out_the_compiler_and_gives_it_to_who_compiles():
+    code = """
+import sys
+import fly64dask.lsqml
+assert "torch._dynamo.eval_frame" not in sys.modules
+import torch
+double = torch.compile(lambda x: 2 * x, backend="eager", fullgraph=True)
+assert double(torch.ones(2)).tolist() == [2.0, 2.0]
+assert "torch._dynamo.eval_frame" in sys.modules
+import importlib
+assert importlib.import_module("torch._dynamo").utils.__name__ == "torch._dynamo.utils"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
