@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
-# What measuring a reconstruction takes, imported by the engine's process alone: 0.5 s, which drivers and workers need not wait for.
-MEASURING = ("fly64dask.halves", "fly64dask.metrics")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

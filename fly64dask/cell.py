@@ -21,7 +21,15 @@ from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.outcome import CellOutcome, Failure
 from fly64dask.provenance import host_name, software_versions, utc_now
-from fly64dask.reconstruction import Progress, object_frame, refuse_degenerate, refuses_degenerate, remedied_recipe
+from fly64dask.reconstruction import (
+    LSQML,
+    Progress,
+    engine_modules,
+    object_frame,
+    refuse_degenerate,
+    refuses_degenerate,
+    remedied_recipe,
+)
 from fly64dask.record import (
     LASTING_KINDS,
     CellRecord,
@@ -40,7 +48,6 @@ if TYPE_CHECKING:
     from fly64dask.remedy import Remedy
 
 log = logging.getLogger(__name__)
-LSQML = "fly64dask.lsqml:reconstruct"
 # A worker may die by chance while it runs a cell, even a second one; a third time it is the cell (our choice).
 MAX_STARTS = 3
 # Record, log and Zarr metadata of one attempt, generously; its arrays come on top.
@@ -124,11 +131,6 @@ def run_cell(
     if failure is None:
         return outcome[0]
     return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - began, committed=False)
-
-
-def engine_modules(engine: str) -> tuple[str, ...]:
-    """Name what the processes of an engine, `module:function`, need loaded."""
-    return engine.partition(":")[0], Attempt.__module__
 
 
 def commit_lost(

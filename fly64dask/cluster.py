@@ -6,11 +6,9 @@ import logging
 import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import socket
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,8 @@ from distributed.security import Security
 
 from fly64dask.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security
 from fly64dask.errors import ResourceError
-from fly64dask.isolation import prepare_children
+from fly64dask.fork_server import ForkServer, prepare_server, share_server
+from fly64dask.machine import KEEP_MEMORY, SINGLE_THREAD, visible_gpus
 from fly64dask.packing import gpu_of_worker, n_local_workers
 from fly64dask.provenance import software_versions
 
@@ -37,14 +36,6 @@ ALLOWED_FAILURES = 10
 MIN_DESCRIPTORS, MANY_DESCRIPTORS = 256, 65536
 # Versions that must agree between this process and the workers: they decide numbers and records.
 AGREEING = ("fly64dask", "ptychi", "torch", "zarr")
-# One compute thread per process: two single-thread workers do 2.9 times the epochs of two
-# workers with two threads each on two cores.
-SINGLE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-# Dask starts workers with a trim threshold of 64 kB, which makes glibc hand every minibatch's
-# arrays back to the kernel and fault them in again: epochs take 2.0 times as long (322 exposures
-# of 64 x 64, one thread). 32 MB is the most that glibc takes for the mmap threshold.
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
-
 
 DASHBOARD_LOCAL = f"{LOOPBACK}:0"  # a dashboard knows no password: never beyond loopback, at any free port
 SCHEDULER_SETTINGS = {
@@ -68,18 +59,21 @@ class LocalWorker(WorkerPlugin):
 
     name = "fly64dask-local-worker"
 
-    def __init__(self, gpus: tuple[str, ...], preload: tuple[str, ...]) -> None:
+    def __init__(self, gpus: tuple[str, ...], preload: tuple[str, ...], server_address: str | None) -> None:
         self.gpus = gpus
         self.preload = preload
+        self.server_address = server_address
 
     def setup(self, worker: Any) -> None:
-        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, then start what imports torch."""
+        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, then start what imports torch, or take the shared one."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_worker(int(worker.name), self.gpus)
-        if self.preload:
+        if self.server_address is not None:
+            share_server(self.server_address)
+        elif self.preload:
             # It takes seconds, during which the run's first cells wait for their exposures anyway.
-            prepare_children(self.preload)
+            prepare_server(self.preload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +84,8 @@ class Placement:
     n_workers: int | None = None
     slots_per_gpu: int = 1
     access: Access = LOOPBACK_ONLY
+    # Loads the engine for CPU workers of this machine; if None, one is started with them.
+    fork_server: ForkServer | None = None
 
     @property
     def patience_s(self) -> float:
@@ -108,6 +104,7 @@ def connect(
     slots_per_gpu: int = 1,
     n_threads: int = 1,
     preload: tuple[str, ...] = (),
+    fork_server: ForkServer | None = None,
 ) -> Iterator[Client]:
     """Start or join a cluster for as long as the block lasts.
 
@@ -128,7 +125,10 @@ def connect(
     n_threads : int
         What a cell computes on: a local worker is made for so many cores.
     preload : tuple of str
-        Modules that the engines' processes need: local workers begin to load them at once.
+        Modules that the engines' processes need: loading begins at once, for all local CPU workers together, and in
+        each GPU worker for itself, once it has its device.
+    fork_server : ForkServer, optional
+        That has begun to load them for CPU workers.
 
     Yields
     ------
@@ -166,6 +166,7 @@ def connect(
         "distributed.worker.daemon": False,
     }
     with (
+        _shared_server(fork_server, preload, gpus=gpus) as server_address,
         dask.config.set(settings),
         LocalCluster(
             n_workers=size,
@@ -177,7 +178,7 @@ def connect(
             worker_dashboard_address=DASHBOARD_LOCAL,
             resources={"GPU": 1} if gpus else None,
             # Not registered with the scheduler, which would give it to workers of other machines too.
-            plugins=(LocalWorker(gpus, preload),),
+            plugins=(LocalWorker(gpus, preload, server_address),),
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
@@ -277,34 +278,6 @@ def n_local_cores() -> int:
     return int(CPU_COUNT)
 
 
-def visible_gpus() -> tuple[str, ...]:
-    """GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them, without importing torch."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
-    return tuple(ask_driver("index"))
-
-
-def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
-    """Memory of GPUs.
-
-    Parameters
-    ----------
-    gpus : sequence of str
-        From `visible_gpus`: indices or UUIDs.
-
-    Returns
-    -------
-    dict of str to int
-        Bytes by the given name, of those that the driver lists: not of parts of a device.
-    """
-    found: dict[str, int] = {}
-    for line in ask_driver("index,uuid,memory.total", "nounits"):
-        index, uuid, mebibytes = (word.strip() for word in line.split(","))
-        found |= {gpu: int(mebibytes) * 2**20 for gpu in gpus if gpu == index or uuid.startswith(gpu)}
-    return found
-
-
 def free_dashboard_port() -> int:
     """Dask's usual dashboard port if it is free here, else 0: any."""
     with socket.socket() as probe:
@@ -315,34 +288,18 @@ def free_dashboard_port() -> int:
     return DASHBOARD_PORT
 
 
-def ask_driver(fields: str, *options: str) -> list[str]:
-    """Ask NVIDIA's tool about this machine's GPUs.
-
-    Parameters
-    ----------
-    fields : str
-        Of `nvidia-smi --query-gpu`, separated by commas.
-    *options : str
-        Of its format, beside `csv` and `noheader`.
-
-    Returns
-    -------
-    list of str
-        A line for each GPU; none where there is no such tool, or it fails.
-    """
-    if shutil.which("nvidia-smi") is None:
-        return []
-    try:
-        listing = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={fields}", f"--format={','.join(['csv', 'noheader', *options])}"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return listing.stdout.splitlines()
+@contextmanager
+def _shared_server(
+    given: ForkServer | None, preload: tuple[str, ...], *, gpus: tuple[str, ...]
+) -> Iterator[str | None]:
+    """Give the address of what forks the engines of all local workers; None where each has to see to its own."""
+    if gpus or not preload:
+        yield None
+    elif given is not None:
+        yield given.address
+    else:
+        with ForkServer(preload) as started:
+            yield started.address
 
 
 @contextmanager

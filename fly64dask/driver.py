@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
 from fly64dask.batch import Notify, answered, run_windows
-from fly64dask.cell import LSQML, engine_modules
-from fly64dask.cluster import Placement, check_workers, connect, gpu_memory_bytes, n_local_cores, visible_gpus
+from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
 from fly64dask.documents import read_document
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.graph import build_windows
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
+from fly64dask.machine import gpu_memory_bytes, visible_gpus
 from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
@@ -26,6 +26,7 @@ from fly64dask.outcome import CellEvent, CellOutcome
 from fly64dask.packing import idle_cores_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.publish import remove_leftover_files
+from fly64dask.reconstruction import LSQML, engine_modules
 from fly64dask.remedy import Remedy
 from fly64dask.runs import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
@@ -216,6 +217,7 @@ def _placed(
             slots_per_gpu=slots,
             n_threads=study.recipe.threads,
             preload=engine_modules(engine),
+            fork_server=placement.fork_server,
         ) as client,
         attendance(client, placement.patience_s) as supply,
     ):

@@ -11,7 +11,7 @@ from typing import Any
 from dask.base import annotate
 from dask.delayed import Delayed, delayed
 
-from fly64dask.cell import LSQML
+from fly64dask.reconstruction import LSQML
 from fly64dask.remedy import Remedy
 from fly64dask.stopping import RunId
 from fly64dask.study import Cell, Split, Study, cells, photons_name

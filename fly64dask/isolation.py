@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
+import functools
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from fly64dask.errors import FailureKind
+from fly64dask.fork_server import fork_child
 from fly64dask.outcome import Failure
 
 if TYPE_CHECKING:
@@ -43,8 +39,8 @@ def call_in_child(
     Parameters
     ----------
     work : callable
-        Picklable; called with a function that passes its arguments on to `on_report`. What it
-        returns must be picklable; exceptions are its own business.
+        Picklable, from a module that can be imported; called with a function that passes its arguments on to
+        `on_report`. What it returns must be picklable; exceptions are its own business.
     log_file : Path
         Gets everything the child writes to standard output and standard error.
     limits : Limits
@@ -54,8 +50,8 @@ def call_in_child(
     stopped : callable
         Asked several times a second; the child is killed once it says yes.
     preload : sequence of str
-        Modules that the fork server imports once: with pty-chi among them a child starts in
-        well under a second, not in six. The first call in a process decides.
+        Modules that are loaded once: with pty-chi among them a child starts in a tenth of a second, not in six. The
+        first call in a process decides.
 
     Returns
     -------
@@ -65,55 +61,33 @@ def call_in_child(
 
     Notes
     -----
-    The child kills itself when this end of its pipe closes, so it dies with its supervisor. Its
-    parent is the fork server, which outlives a killed supervisor as long as a child lives: the
-    kernel's parent-death signal would come too late.
+    The child dies with this process. Its parent is another one (`fork_server`), which may live on: the kernel's
+    parent-death signal would come too late.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_child, args=(theirs, work, str(log_file)))
-    process.start()
-    theirs.close()
+    child = fork_child(functools.partial(_in_child, work=work), log_file, preload)
     started = time.monotonic()
     try:
         while True:
-            if ours.poll(POLL_S):
+            if child.pipe.poll(POLL_S):
                 try:
-                    kind, payload = ours.recv()
+                    kind, payload = child.pipe.recv()
                 except (EOFError, ConnectionResetError):
-                    process.join()
-                    return _how_it_ended(process.exitcode)
+                    return _how_it_ended(child.wait())
                 if kind == "result":
-                    process.join()
+                    child.wait()
                     return payload
                 on_report(*payload)
             if stopped():
                 return None
-            failure = _over_limit(process.pid, time.monotonic() - started, limits)
+            failure = _over_limit(child.pid, time.monotonic() - started, limits)
             if failure is not None:
                 return failure
     finally:
-        if process.is_alive():
-            process.kill()
-            process.join()
-        process.close()
-        ours.close()
+        child.kill()
+        child.close()
 
 
-def prepare_children(preload: Sequence[str]) -> None:
-    """Start this process's fork server, which loads modules while this process goes on.
-
-    Parameters
-    ----------
-    preload : sequence of str
-        As for `call_in_child`. What is in the environment now, its children will find.
-    """
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
-    forkserver.ensure_running()
-
-
-def _over_limit(pid: int | None, seconds: float, limits: Limits) -> Failure | None:
+def _over_limit(pid: int, seconds: float, limits: Limits) -> Failure | None:
     if limits.wall_time_s is not None and seconds > limits.wall_time_s:
         return Failure(
             kind=FailureKind.TIMED_OUT,
@@ -131,7 +105,7 @@ def _over_limit(pid: int | None, seconds: float, limits: Limits) -> Failure | No
     return None
 
 
-def _resident_bytes(pid: int | None) -> int:
+def _resident_bytes(pid: int) -> int:
     try:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.NoSuchProcess:
@@ -139,7 +113,13 @@ def _resident_bytes(pid: int | None) -> int:
 
 
 def _how_it_ended(exitcode: int | None) -> Failure:
-    if exitcode is None or exitcode >= 0:
+    if exitcode is None:
+        return Failure(
+            kind=FailureKind.CRASHED,
+            message="engine process was lost with the process that forked it (a person ended them, or the kernel for "
+            "want of memory); run again",
+        )
+    if exitcode >= 0:
         return Failure(kind=FailureKind.CRASHED, message=f"engine process left with exit code {exitcode}; see its log")
     name = signal.Signals(-exitcode).name
     hint = " (a person, or the kernel for want of memory)" if name == "SIGKILL" else ""
@@ -148,23 +128,5 @@ def _how_it_ended(exitcode: int | None) -> Failure:
     )
 
 
-def _child(pipe: Connection, work: Work, log_file: str) -> None:
-    """Entry of the child: tie its life to the supervisor's, send its words to the log, do the work."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_supervisor, args=(pipe,), daemon=True).start()
-    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    # What the fork server loaded stays. To search it for garbage, as pty-chi asks, would copy its pages: 0.3 s a cell.
-    gc.freeze()
+def _in_child(pipe: Connection, work: Work) -> None:
     pipe.send(("result", work(lambda epoch, loss: pipe.send(("report", (epoch, loss))))))
-    # Everything is sent and stored; torch's own way out takes half a second.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
-
-
-def _die_with_supervisor(pipe: Connection) -> None:
-    """Nothing is ever sent this way: the pipe becomes readable when its other end is gone."""
-    pipe.poll(None)
-    os.kill(os.getpid(), signal.SIGKILL)

@@ -31,7 +31,16 @@ GUARDED_MIN_EXPOSURES_FOR_PROBE = 4
 # How an engine says that it ran on its faster steps; otherwise it says why not.
 ACCELERATED = "accelerated"
 
+LSQML = "fly64dask.lsqml:reconstruct"
+# What an engine's process runs beside the engine. What measures is imported there alone: it takes 0.5 s.
+BESIDE_ENGINE = ("fly64dask.attempt", "fly64dask.halves", "fly64dask.metrics")
+
 Progress = Callable[[int, float], None]
+
+
+def engine_modules(engine: str) -> tuple[str, ...]:
+    """Name what the processes of an engine, `module:function`, need loaded."""
+    return engine.partition(":")[0], *BESIDE_ENGINE
 
 
 class StoppingFacts(Frozen):

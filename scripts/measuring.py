@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fly64dask.cluster import KEEP_MEMORY, SINGLE_THREAD, ask_driver
+from fly64dask.machine import KEEP_MEMORY, SINGLE_THREAD, ask_driver
 from fly64dask.provenance import software_versions
 
 ROOT = Path(__file__).resolve().parents[1]

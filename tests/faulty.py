@@ -55,3 +55,23 @@ def name_process(path, report):
     with open(path, "w") as stream:
         stream.write(str(os.getpid()))
     time.sleep(600)
+
+
+def describe_process(report):
+    return {
+        "parent": os.getppid(),
+        "directory": os.getcwd(),
+        "told": os.environ.get("TOLD_TO_CHILD"),
+        "has_fractions": "fractions" in sys.modules,
+    }
+
+
+def end_parent(report):
+    """End who forked this process; then return all the same."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    return {"answer": 42}
+
+
+def end_parent_and_die(report):
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -14,6 +14,7 @@ import faulty
 import psutil
 import pytest
 
+from fly64dask.fork_server import ForkServer, forget_server, share_server
 from fly64dask.isolation import call_in_child
 from fly64dask.outcome import Failure
 from fly64dask.study import Limits
@@ -98,6 +99,64 @@ def test_child_dies_with_its_supervisor(tmp_path, name):
     supervisor.wait()
     _, alive = psutil.wait_procs([child], timeout=10)
     assert alive == []
+
+
+OWN_SERVER = """
+import sys, time
+from fly64dask.fork_server import ForkServer
+
+server = ForkServer([])
+print(server.address, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def shared():
+    """A server that this process's children are forked by."""
+    with ForkServer(["fractions"]) as server:
+        share_server(server.address)
+        yield server
+    forget_server()
+
+
+def test_fork_server_has_its_modules_loaded_once_for_all(call, shared):
+    first, second = call(faulty.describe_process), call(faulty.describe_process)
+    assert first["has_fractions"]
+    assert first["parent"] == second["parent"]
+
+
+def test_fork_server_gives_children_what_the_one_who_asks_has(call, shared, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOLD_TO_CHILD", "later than the server's start")
+    monkeypatch.chdir(tmp_path)
+    found = call(faulty.describe_process)
+    assert (found["told"], found["directory"]) == ("later than the server's start", str(tmp_path))
+
+
+def test_call_in_child_goes_on_without_a_server_that_was_killed(call, shared):
+    shared.close()
+    assert call(faulty.answer) == {"answer": 42}
+
+
+def test_call_in_child_names_the_loss_of_both_processes(call, shared):
+    found = call(faulty.end_parent_and_die)
+    assert found.kind == "crashed"
+    assert "lost with the process that forked it" in found.message
+
+
+def test_child_outlives_the_server_that_forked_it(call, shared):
+    assert call(faulty.end_parent) == {"answer": 42}
+
+
+def test_fork_server_ends_with_its_owner_and_leaves_nothing():
+    with subprocess.Popen([sys.executable, "-c", OWN_SERVER], stdout=subprocess.PIPE, text=True) as owner:
+        address = Path(owner.stdout.readline().strip())
+        (server,) = psutil.Process(owner.pid).children()
+        assert address.exists()
+        owner.kill()
+    _, alive = psutil.wait_procs([server], timeout=10)
+    assert alive == []
+    assert not address.parent.exists()
 
 
 def wait_until(happened, seconds=60):

@@ -39,6 +39,7 @@ journal
 publish
 documents
 memory
+machine
 lock
 dataset
 formats.npz
@@ -69,6 +70,7 @@ stages
 plan =
 packing =
 occupancy
+fork_server
 isolation
 stopping
 live

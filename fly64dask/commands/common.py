@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,12 +128,31 @@ cluster_options = options(
 )
 
 
-def placement(*, where: str, n_workers: int | None, slots_per_gpu: int, **access: Any) -> Placement:
-    """Turn `cluster_options` into where cells are computed."""
-    from fly64dask.access import Access
-    from fly64dask.cluster import Placement
+@contextmanager
+def placement(
+    study: Study, *, where: str, n_workers: int | None, slots_per_gpu: int, **access: Any
+) -> Iterator[Placement]:
+    """Turn `cluster_options` into where a study's cells are computed.
 
-    return Placement(where=where, n_workers=n_workers, slots_per_gpu=slots_per_gpu, access=Access(**access))
+    The engine of local CPU workers loads from here on, beside all that has to be done before the first cell.
+    """
+    from fly64dask.fork_server import ForkServer
+    from fly64dask.machine import visible_gpus
+    from fly64dask.reconstruction import LSQML, engine_modules
+
+    uses_cpu = where == "local" and (study.recipe.device == "cpu" or not visible_gpus())
+    with ForkServer(engine_modules(LSQML)) if uses_cpu else nullcontext() as fork_server:
+        # Dask takes a second to load.
+        from fly64dask.access import Access
+        from fly64dask.cluster import Placement
+
+        yield Placement(
+            where=where,
+            n_workers=n_workers,
+            slots_per_gpu=slots_per_gpu,
+            access=Access(**access),
+            fork_server=fork_server,
+        )
 
 
 def with_recipe(study: Study, **given: Any) -> Study:

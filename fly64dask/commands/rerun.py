@@ -115,7 +115,8 @@ def rerun(
     elif not plan:
         click.echo(f"{RESULT}no failed cell matches")
     else:
-        _rerun(study, layout, filters, plan, placement(**cluster))
+        with placement(study, **cluster) as where:
+            _rerun(study, layout, filters, plan, where)
 
 
 def _plan(

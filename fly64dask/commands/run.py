@@ -72,7 +72,8 @@ def run(
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
-    _run(study, filters, without_links(out), placement(**cluster), allow_missing=allow_missing, with_report=report)
+    with placement(study, **cluster) as where:
+        _run(study, filters, without_links(out), where, allow_missing=allow_missing, with_report=report)
 
 
 def _run(

@@ -1,0 +1,332 @@
+"""Modules that are loaded once -> processes that have them, forked for anyone on this machine who knows where to ask.
+
+Each of them would load pty-chi for seconds and hold it in memory; a fork has it after milliseconds and shares the
+memory. `multiprocessing` has such a server for each process that wants one; this one is for all workers.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import selectors
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn, Self
+
+from fly64dask.machine import KEEP_MEMORY, SINGLE_THREAD
+
+NUMBER = struct.Struct("q")  # a process's number, or its exit code, on its way from the server
+PATIENCE_S = 10.0  # with one who asks for a child and then says nothing
+
+
+class ForkServer:
+    """A process that loads modules and then forks itself for each connection to its address.
+
+    Parameters
+    ----------
+    preload : sequence of str
+        Modules. One that cannot be imported is left to the children, who can say so.
+
+    Notes
+    -----
+    It loads while this process goes on; who asks meanwhile waits. It ends with the process that started it, by a
+    pipe that closes then; its children do not, they end with who asked for them.
+    """
+
+    def __init__(self, preload: Sequence[str]) -> None:
+        self._folder = tempfile.mkdtemp(prefix="fly64dask-")  # for this user alone
+        self.address = str(Path(self._folder, "fork"))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen(128)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__, str(listener.fileno()), *preload],
+                stdin=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+                env=os.environ
+                | SINGLE_THREAD
+                | KEEP_MEMORY
+                | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it; its children go on."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Child:
+    """A forked process, as the one who asked for it sees it: its number, a pipe to it, its end."""
+
+    def __init__(self, address: str) -> None:
+        self._has_ended = False
+        self._control = socket.socket(socket.AF_UNIX)
+        self.pipe, theirs = Pipe()
+        with contextlib.ExitStack() as failed, theirs:
+            failed.callback(self.close)
+            self._control.connect(address)
+            socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+            self.pid = self._read_number()
+            failed.pop_all()
+
+    def _read_number(self) -> int:
+        found = b""
+        while len(found) < NUMBER.size:
+            piece = self._control.recv(NUMBER.size - len(found))
+            if not piece:
+                raise ChildProcessError("the process that forks others has ended")
+            found += piece
+        (number,) = NUMBER.unpack(found)
+        return int(number)
+
+    def wait(self) -> int | None:
+        """Wait for its end: its exit code, negative for a signal; None if who forked it has ended as well."""
+        self._has_ended = True
+        try:
+            return self._read_number()
+        except OSError:
+            return None
+
+    def kill(self) -> None:
+        """End it and wait until it has ended; nothing if that was waited for before."""
+        if not self._has_ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+    def close(self) -> None:
+        """Let go of it; if it still runs, it ends itself."""
+        self.pipe.close()
+        self._control.close()
+
+
+def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequence[str] = ()) -> Child:
+    """Call a function in a forked process, with its end of a pipe.
+
+    Parameters
+    ----------
+    call : callable
+        Picklable.
+    log_file : Path
+        Gets everything that the child writes to standard output and standard error.
+    preload : sequence of str
+        Modules to load once, if this process has to start a server of its own for that: where `share_server` was not
+        called, or that server is gone.
+
+    Returns
+    -------
+    Child
+        It has this process's environment, directory and import path, and ends itself when this end of its pipe
+        closes: it dies with this process.
+
+    Raises
+    ------
+    ChildProcessError
+        If none can be forked.
+    """
+    try:
+        child = Child(_servers.address(preload))
+    except (ConnectionError, FileNotFoundError, ChildProcessError):
+        # Somebody ended the server, perhaps the kernel for want of memory.
+        forget_server()
+        child = Child(_servers.address(preload))
+    child.pipe.send((str(log_file), dict(os.environ), os.getcwd(), sys.path, pickle.dumps(call)))
+    return child
+
+
+def share_server(address: str) -> None:
+    """Let this process's children be forked by somebody else's server."""
+    _servers.shared = address
+
+
+def forget_server() -> None:
+    """Let this process's next child be forked by a new server of its own."""
+    _servers.forget()
+
+
+def prepare_server(preload: Sequence[str]) -> None:
+    """Start this process's own server, which loads modules while this process goes on."""
+    _servers.address(preload)
+
+
+class _Servers:
+    """The server that this process asks: one that was named to it, else its own."""
+
+    def __init__(self) -> None:
+        self.shared: str | None = None
+        self._own: ForkServer | None = None
+        self._lock = threading.Lock()
+
+    def address(self, preload: Sequence[str]) -> str:
+        with self._lock:
+            if self.shared is not None:
+                return self.shared
+            if self._own is None:
+                self._own = ForkServer(preload)
+            return self._own.address
+
+    def forget(self) -> None:
+        with self._lock:
+            self.shared = None
+            if self._own is not None:
+                self._own.close()
+                self._own = None
+
+
+_servers = _Servers()
+atexit.register(_servers.forget)
+
+
+def serve(listener: socket.socket, lifeline: int) -> None:
+    """Fork a child for each connection and tell it how the child ended, until the lifeline closes.
+
+    Parameters
+    ----------
+    listener : socket
+        Listening.
+    lifeline : int
+        Descriptor of a pipe's reading end.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    woken, wake = os.pipe()
+    for end in (woken, wake):
+        os.set_blocking(end, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: dict[int, socket.socket] = {}
+    with selectors.DefaultSelector() as selector:
+        for source in (listener, lifeline, woken):
+            selector.register(source, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if lifeline in ready:
+                return
+            if woken in ready:
+                os.read(woken, 4096)
+                _tell_ends(children)
+            if listener in ready:
+                control, _ = listener.accept()
+                # Also a child of its own fails alone.
+                with contextlib.suppress(OSError):
+                    asked = _receive(control)
+                    pid = os.fork()
+                    if pid == 0:
+                        selector.close()
+                        for ours in (listener, control, *children.values()):
+                            ours.close()
+                        _become_child(asked, (woken, wake))
+                    os.close(asked)
+                    children[pid] = control
+                    control.sendall(NUMBER.pack(pid))
+                    continue
+                control.close()
+
+
+def _receive(control: socket.socket) -> int:
+    control.settimeout(PATIENCE_S)
+    _, found, _, _ = socket.recv_fds(control, 16, 1)
+    control.settimeout(None)
+    if not found:
+        raise ConnectionError("asked for a child without a pipe to it")
+    os.set_inheritable(found[0], False)
+    return found[0]
+
+
+def _tell_ends(children: dict[int, socket.socket]) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        with children.pop(pid) as control, contextlib.suppress(OSError):
+            control.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
+
+
+def _become_child(asked: int, of_server: tuple[int, int]) -> NoReturn:
+    """Take on what the one who asked is, call what it wants called, and leave."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in of_server:
+            os.close(descriptor)
+        pipe = Connection(asked)
+        log_file, environment, directory, path, call = pipe.recv()
+        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        threading.Thread(target=_die_with_supervisor, args=(pipe,), daemon=True).start()
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(directory)
+        sys.path[:] = path
+        pickle.loads(call)(pipe)
+        code = 0
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 1
+    except (EOFError, ConnectionError):
+        pass  # who asked is gone
+    finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
+        # Everything is sent and stored; torch's own way out takes half a second.
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _die_with_supervisor(pipe: Connection) -> None:
+    """Nothing is ever sent this way after the call: the pipe becomes readable when its other end is gone."""
+    pipe.poll(None)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Load the modules, then serve."""
+    descriptor, *preload = sys.argv[1:]
+    listener = socket.socket(fileno=int(descriptor))
+    for name in preload:
+        with contextlib.suppress(ImportError, OSError):
+            importlib.import_module(name)
+    # What is loaded stays. To search it for garbage, as pty-chi asks, would copy its pages: 0.3 s a cell.
+    gc.collect()
+    gc.freeze()
+    try:
+        serve(listener, lifeline=0)
+    finally:
+        shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
