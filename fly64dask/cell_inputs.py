@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Recipe, Study
 
 ENGINE_PACKAGES = ("ptychi", "torch")
-# A recipe without stopping rule and halves has the key, as it has the numbers, of one that knew of neither.
+# A recipe with one of these has the key, as it has the numbers, of one that did not know of that setting.
 PLAIN = {"stop": "epochs", "patience": None, "halves": "none", "threads": 1}
 
 

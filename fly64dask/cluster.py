@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -253,6 +254,8 @@ def quieten_dask() -> None:
     logging.getLogger("distributed").setLevel(logging.ERROR)
     for name in ("distributed.client", "distributed.scheduler", "distributed.core"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Two runs that start at once both find the dashboard's port free. It takes another then, and the run says which.
+    warnings.filterwarnings("ignore", message=r"\s*Port \d+ is already in use", category=UserWarning)
 
 
 def raise_descriptor_limit() -> None:

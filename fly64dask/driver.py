@@ -23,7 +23,7 @@ from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellEvent, CellOutcome
-from fly64dask.packing import idle_cores_hint, refuse_crowded, refuse_idle_slots
+from fly64dask.packing import idle_cores_hint, overbooked_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.publish import remove_leftover_files
 from fly64dask.reconstruction import LSQML, engine_modules
@@ -155,9 +155,8 @@ def run_study(
                 say(f"a worker joins with: {command}")
             placed = _on_device(study, use_gpu)
             lengths = expected_lengths(study, inputs, wanted)
-            hint = idle_cores_hint(lengths, n_threads=study.recipe.threads, n_cores=n_local_cores())
-            if placement.where == "local" and not use_gpu and hint:
-                say(hint)
+            if placement.where == "local" and not use_gpu:
+                _say_of_cores(study.recipe.threads, lengths, n_workers=_count_workers(client), say=say)
             graphs = build_windows(
                 placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies, lengths=lengths
             )
@@ -172,8 +171,7 @@ def run_study(
                 raise
             rows = write_manifest(study, layout, filters, left_out, spool, remedies=remedies)
         if placement.where == "local":
-            n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
-            occupancy = timekeeper.occupancy(n_workers)
+            occupancy = timekeeper.occupancy(_count_workers(client))
             if occupancy is not None:
                 say(str(occupancy))
     return RunReport(layout=layout, rows=rows, wanted=wanted, outcomes=outcomes)
@@ -252,6 +250,21 @@ def _clear_leftovers(layout: RunLayout) -> None:
     remove_leftover_files(layout.root)
     remove_leftover_files(layout.snapshots)
     remove_leftover_files(layout.checkpoints, below=True)
+
+
+def _count_workers(client: Client) -> int:
+    return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def _say_of_cores(n_threads: int, lengths: Mapping[Cell, int], *, n_workers: int, say: Callable[[str], None]) -> None:
+    """Say which cores will be idle, or overbooked."""
+    n_cores = n_local_cores()
+    for hint in (
+        idle_cores_hint(lengths, n_threads=n_threads, n_cores=n_cores),
+        overbooked_hint(n_workers, n_threads=n_threads, n_cores=n_cores),
+    ):
+        if hint:
+            say(hint)
 
 
 def _on_device(study: Study, use_gpu: bool) -> Study:

@@ -281,10 +281,8 @@ def _become_child(asked: int, of_server: tuple[int, int]) -> NoReturn:
             os.close(descriptor)
         pipe = Connection(asked)
         log_file, environment, directory, path, call = pipe.recv()
-        log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        _redirect(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
+        _redirect(os.devnull, os.O_RDONLY, 0)
         threading.Thread(target=_die_with_supervisor, args=(pipe,), daemon=True).start()
         os.environ.clear()
         os.environ.update(environment)
@@ -304,6 +302,13 @@ def _become_child(asked: int, of_server: tuple[int, int]) -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def _redirect(path: str, flags: int, *descriptors: int) -> None:
+    opened = os.open(path, flags, 0o644)
+    for descriptor in descriptors:
+        os.dup2(opened, descriptor)
+    os.close(opened)
 
 
 def _die_with_supervisor(pipe: Connection) -> None:

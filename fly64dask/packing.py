@@ -68,6 +68,29 @@ def idle_cores_hint(lengths: Mapping[Cell, int], *, n_threads: int, n_cores: int
     )
 
 
+def overbooked_hint(n_workers: int, *, n_threads: int, n_cores: int) -> str | None:
+    """Say that threads of a run on local CPUs have to wait for each other.
+
+    Parameters
+    ----------
+    n_workers : int
+        Workers of the run.
+    n_threads : int
+        What a cell computes on.
+    n_cores : int
+        Cores of this machine.
+
+    Returns
+    -------
+    str or None
+        None if each thread has a core.
+    """
+    if n_workers * n_threads <= n_cores:
+        return None
+    found = f"workers={n_workers} threads={n_threads} cores={n_cores}"
+    return f"{found}: they wait for each other; lower --threads or --workers"
+
+
 def gpu_of_worker(number: int, gpus: Sequence[str]) -> str:
     """Choose the device of a worker: in turns, so that no device has two more than another.
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import json
 import os
 import signal
+import socket
+import struct
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from fly64dask.reconstruction import Reconstruction, object_frame
 
@@ -75,6 +77,15 @@ def fail(fault, n_calls):
     if fault == "segfault":
         ctypes.string_at(0)
     if fault == "kill_worker" or (fault == "kill_worker_once" and n_calls == 1):
-        # Its parent is the fork server of the worker.
-        os.kill(psutil.Process(os.getppid()).ppid(), signal.SIGKILL)
+        os.kill(pid_of_worker(), signal.SIGKILL)
         time.sleep(600)
+
+
+def pid_of_worker():
+    """Who made the only pipe that this process did not make itself; its parent forks for all workers."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as ours:
+            maker, _, _ = struct.unpack("3i", ours.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            if ours.family == socket.AF_UNIX and maker != os.getpid():
+                return maker
+    raise AssertionError("no pipe to a worker")

@@ -23,6 +23,7 @@ from fly64dask.packing import (
     idle_cores_hint,
     most_slots,
     n_local_workers,
+    overbooked_hint,
     refuse_crowded,
     refuse_idle_slots,
 )
@@ -64,6 +65,12 @@ def test_idle_cores_hint_names_threads_for_few_big_cells(exposures, n_threads, n
     hint = idle_cores_hint(lengths, n_threads=n_threads, n_cores=n_cores)
     assert (expected is None) == (hint is None)
     assert expected is None or f"{expected} " in hint
+
+
+@given(st.integers(1, 64), st.integers(1, 8), st.integers(1, 64))
+def test_overbooked_hint_speaks_when_threads_outnumber_cores(n_workers, n_threads, n_cores):
+    hint = overbooked_hint(n_workers, n_threads=n_threads, n_cores=n_cores)
+    assert (hint is not None) == (n_workers * n_threads > n_cores)
 
 
 @given(st.integers(1, 8), st.integers(1, 8))
