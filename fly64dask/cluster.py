@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import resource
-import signal
 import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster
 from distributed.comm.addressing import unparse_host_port
-from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.security import Security
 
 from fly64dask.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security
 from fly64dask.errors import ResourceError
-from fly64dask.fork_server import ForkServer, prepare_server, share_server
+from fly64dask.fork_server import ForkServer
+from fly64dask.local_worker import LocalWorker, QuickNanny
 from fly64dask.machine import KEEP_MEMORY, SINGLE_THREAD, visible_gpus
-from fly64dask.packing import gpu_of_worker, n_local_workers
+from fly64dask.packing import n_local_workers
 from fly64dask.provenance import software_versions
 
 DASHBOARD_PORT = 8787
@@ -50,31 +47,6 @@ SCHEDULER_SETTINGS = {
     # Dask would name the scheduler's host, where no dashboard listens.
     "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),
 }
-
-
-class LocalWorker(WorkerPlugin):
-    """Prepare a local worker: its GPU if there are any, its engine, and no part in the terminal's Ctrl-C.
-
-    A terminal sends Ctrl-C to workers as well; they are ended by the process that started them.
-    """
-
-    name = "fly64dask-local-worker"
-
-    def __init__(self, gpus: tuple[str, ...], preload: tuple[str, ...], server_address: str | None) -> None:
-        self.gpus = gpus
-        self.preload = preload
-        self.server_address = server_address
-
-    def setup(self, worker: Any) -> None:
-        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, then start what imports torch, or take the shared one."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if self.gpus:
-            os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_worker(int(worker.name), self.gpus)
-        if self.server_address is not None:
-            share_server(self.server_address)
-        elif self.preload:
-            # It takes seconds, during which the run's first cells wait for their exposures anyway.
-            prepare_server(self.preload)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +144,7 @@ def connect(
         LocalCluster(
             n_workers=size,
             threads_per_worker=1,
-            processes=True,
+            worker_class=QuickNanny,
             host=unparse_host_port(access.listen),
             security=security,
             dashboard_address=f"{LOOPBACK}:{free_dashboard_port()}",

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.fft
-from scipy.ndimage import gaussian_filter
 
 from fly64dask.errors import InputError
 
@@ -67,12 +65,14 @@ def synthetic_pair(object_shape_px: tuple[int, int], probe_shape_px: tuple[int, 
     the detector without aliasing, and LSQML converges several times faster than in focus. Our
     choice: the measured fly64 pair is not public.
     """
+    from scipy import ndimage  # 0.2 s, which workers that simulate nothing need not wait for
+
     rng = np.random.default_rng(seed)
     height, width = object_shape_px
     probe_size = min(probe_shape_px)
     phase = np.zeros(object_shape_px)
     for scale_px, weight in ((probe_size / 6, 0.22), (probe_size / 24, 0.14)):
-        field = gaussian_filter(rng.standard_normal(object_shape_px), scale_px, mode="wrap")
+        field = ndimage.gaussian_filter(rng.standard_normal(object_shape_px), scale_px, mode="wrap")
         phase += weight * field / field.std()
     absorption = np.zeros(object_shape_px)
     y, x = np.ogrid[:height, :width]
@@ -168,6 +168,8 @@ def exit_waves(pair: Pair, positions_px: NDArray[np.float64]) -> ComplexArray:
         Probe times object patch. The fraction of a pixel is a shift of the patch by the
         Fourier shift theorem, the interpolation that pty-chi uses as well.
     """
+    import scipy.fft  # 0.2 s, which workers that simulate nothing need not wait for
+
     height, width = pair.probe.shape
     corner = positions_px - (height // 2, width // 2)
     whole = np.floor(corner).astype(np.int64)
@@ -199,6 +201,8 @@ def diffraction_intensity(waves: ComplexArray) -> NDArray[np.float32]:
         |FFT2|^2 / (H W), zero frequency at index (H // 2, W // 2). Each pattern holds as much
         light as its exit wave (Parseval).
     """
+    import scipy.fft  # 0.2 s, which workers that simulate nothing need not wait for
+
     far = scipy.fft.fft2(waves, norm="ortho")
     intensity: NDArray[np.float32] = scipy.fft.fftshift(far.real**2 + far.imag**2, axes=(-2, -1))
     return intensity

@@ -98,6 +98,7 @@ slurm_file =
 slurm
 security
 access
+local_worker
 cluster
 webpage
 telemetry
@@ -138,12 +139,13 @@ OWNERS = {
         "supply",
         "tasks",
         "batch",
+        "local_worker",
         "cluster",
         "driver",
         "security",
         "access",
     },
-    "tornado": {"webpage"},
+    "tornado": {"webpage", "local_worker"},
     "prometheus_client": {"telemetry"},
     "cryptography": {"security"},
     "dask_jobqueue": {"slurm_cluster", "slurm_keeper"},

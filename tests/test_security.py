@@ -362,6 +362,18 @@ def test_connect_gives_a_dashboard_link_that_answers(opened):
 
 
 @pytest.mark.cluster
+def test_connect_gives_pages_of_workers_to_who_opens_them(opened):
+    client, _, _ = opened
+    (worker,) = client.scheduler_info()["workers"].values()
+    loaded = client.run(lambda: "bokeh" in sys.modules)
+    status = f"http://127.0.0.1:{worker['services']['dashboard']}/status"
+    with urllib.request.urlopen(status, timeout=30) as answer:
+        page = answer.read().decode()
+    assert set(loaded.values()) == {False}
+    assert "<title>Dask Diagnostic UI</title>" in page
+
+
+@pytest.mark.cluster
 def test_every_open_port_talks_to_the_clusters_own_certificate(opened):
     _, directory, sockets = opened
     assert [len(knock(ip, port, directory)) for ip, port in sockets if ip not in LOOPBACKS] == [1, 1, 1]
