@@ -19,7 +19,7 @@ from fly64dask.commands.rerun import rerun
 from fly64dask.commands.run import run
 from fly64dask.commands.slurm import attach, cancel, submit
 from fly64dask.errors import Fly64Error
-from fly64dask.interrupt import EXIT_INTERRUPTED
+from fly64dask.interrupt import EXIT_INTERRUPTED, leave_quickly
 
 HELP = """Run the dose x view x split matrix of a ptychography study.
 
@@ -42,6 +42,7 @@ for command in (run, rerun, submit, attach, cancel, status, report, verify, comp
 
 def main() -> NoReturn:
     """Run the command line; the only place that turns errors into exit codes."""
+    leave_quickly()
     try:
         cli(standalone_mode=False)
     except Fly64Error as error:

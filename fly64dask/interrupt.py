@@ -1,7 +1,9 @@
-"""Ctrl-C and SIGTERM -> an orderly stop the first time, the end of every process the second."""
+"""Ctrl-C and SIGTERM -> an orderly stop the first time, the end of every process the second; else a quick end."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -43,6 +45,11 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_quickly() -> None:
+    """Let this process end without a last search for garbage, 0.4 s once Dask is loaded: all of it goes anyway."""
+    atexit.register(gc.freeze)
 
 
 def _end_everything() -> NoReturn:

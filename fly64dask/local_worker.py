@@ -11,6 +11,7 @@ from distributed import Nanny
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from fly64dask.fork_server import prepare_server, share_server
+from fly64dask.interrupt import leave_quickly
 from fly64dask.packing import gpu_of_worker
 
 
@@ -37,6 +38,7 @@ class LocalWorker(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """Set `CUDA_VISIBLE_DEVICES` by the worker's number, then start what imports torch, or take the shared one."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        leave_quickly()
         worker.http_application.add_application(_PagesWhenAsked(worker))
         if self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_worker(int(worker.name), self.gpus)
