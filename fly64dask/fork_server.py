@@ -143,7 +143,7 @@ def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequ
     Returns
     -------
     Child
-        It has this process's environment, directory and import path, and ends itself when this end of its pipe
+        It has this process's environment and import path, and ends itself when this end of its pipe
         closes: it dies with this process.
 
     Raises
@@ -157,7 +157,10 @@ def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequ
         # Somebody ended the server, perhaps the kernel for want of memory.
         forget_server()
         child = Child(_servers.address(preload))
-    child.pipe.send((str(log_file), dict(os.environ), os.getcwd(), sys.path, pickle.dumps(call)))
+    with contextlib.ExitStack() as failed:
+        failed.callback(child.close)
+        child.pipe.send((str(log_file), dict(os.environ), sys.path, pickle.dumps(call)))
+        failed.pop_all()
     return child
 
 
@@ -267,7 +270,10 @@ def _tell_ends(children: dict[int, socket.socket]) -> None:
             return
         if pid == 0:
             return
-        with children.pop(pid) as control, contextlib.suppress(OSError):
+        control = children.pop(pid, None)
+        if control is None:
+            continue  # something that a module has left behind
+        with control, contextlib.suppress(OSError):
             control.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
 
 
@@ -280,13 +286,12 @@ def _become_child(asked: int, of_server: tuple[int, int]) -> NoReturn:
         for descriptor in of_server:
             os.close(descriptor)
         pipe = Connection(asked)
-        log_file, environment, directory, path, call = pipe.recv()
+        log_file, environment, path, call = pipe.recv()
         _redirect(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
         _redirect(os.devnull, os.O_RDONLY, 0)
         threading.Thread(target=_die_with_supervisor, args=(pipe,), daemon=True).start()
         os.environ.clear()
         os.environ.update(environment)
-        os.chdir(directory)
         sys.path[:] = path
         pickle.loads(call)(pipe)
         code = 0

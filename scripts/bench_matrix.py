@@ -2,10 +2,10 @@
 
 Run it from the repository (`make bench` does, with the other benchmarks):
 
-    python scripts/bench_matrix.py [--quick] [--rounds 3] [--json FILE]
+    python scripts/bench_matrix.py [--quick] [--rounds 3] [--epochs 10] [--json FILE]
 
 The study is the demo's with more exposures: 18 cells of 64 x 64, about 4 092 exposures in all, 10
-epochs. Before any clock starts the exposures are simulated and selected: ours lie in a run
+epochs (the demo itself: 25). Before any clock starts the exposures are simulated and selected: ours lie in a run
 directory without a cell, the others' in one NPZ for each cell. The clock then runs from the start
 of the command to its end. A way's time counts only if all its objects, probes and losses are
 those of fly64dask within `TOLERANCE`.
@@ -89,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="times that each way does the study [default: 3]")
     parser.add_argument("--quick", action="store_true", help="a small scan, 3 epochs, one round")
+    parser.add_argument("--epochs", type=int, help="of each cell [default: 10]")
     parser.add_argument("--only", action="append", choices=sorted(NEEDED), help="against this way only; repeatable")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
@@ -97,11 +98,14 @@ def main() -> None:
         n_rounds=1 if arguments.quick else arguments.rounds,
         quick=arguments.quick,
         only=tuple(arguments.only or NEEDED),
+        n_epochs=arguments.epochs,
     )
     tell(facts, found, report(found), bars(found), arguments.json)
 
 
-def measure(*, n_rounds: int, quick: bool = False, only: tuple[str, ...] = tuple(NEEDED)) -> dict[str, Any]:
+def measure(
+    *, n_rounds: int, quick: bool = False, only: tuple[str, ...] = tuple(NEEDED), n_epochs: int | None = None
+) -> dict[str, Any]:
     """Time every way in turns.
 
     Parameters
@@ -112,6 +116,8 @@ def measure(*, n_rounds: int, quick: bool = False, only: tuple[str, ...] = tuple
         A small study.
     only : tuple of str
         Ways to compare with.
+    n_epochs : int, optional
+        Other than the study's.
 
     Returns
     -------
@@ -120,7 +126,8 @@ def measure(*, n_rounds: int, quick: bool = False, only: tuple[str, ...] = tuple
     """
     snakemake = snakemake_program(CACHE) if "snakemake -j2" in only else None
     with tempfile.TemporaryDirectory() as folder:
-        bench = prepare(Path(folder), QUICK if quick else FULL, snakemake)
+        changes = (QUICK if quick else FULL) | ({"n_epochs": n_epochs} if n_epochs else {})
+        bench = prepare(Path(folder), changes, snakemake)
         ways = {OURS: partial(run_ours, bench)} | {name: partial(run_peer, bench, name) for name in only}
         seconds = in_turns(ways, n_rounds)
         return {

@@ -60,7 +60,6 @@ def name_process(path, report):
 def describe_process(report):
     return {
         "parent": os.getppid(),
-        "directory": os.getcwd(),
         "told": os.environ.get("TOLD_TO_CHILD"),
         "has_fractions": "fractions" in sys.modules,
     }
