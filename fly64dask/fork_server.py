@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -334,6 +335,8 @@ def main() -> None:
             importlib.import_module(name)
     gc.freeze()
     gc.enable()
+    # From 3.12 on Python warns of forks beside threads. pyarrow has one, which gives memory back now and then.
+    warnings.filterwarnings("ignore", message="This process .* is multi-threaded", category=DeprecationWarning)
     try:
         serve(listener, lifeline=0)
     finally:
