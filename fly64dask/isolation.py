@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from fly64dask.errors import FailureKind
-from fly64dask.fork_server import fork_child
+from fly64dask.forked import fork_child
 from fly64dask.outcome import Failure
 
 if TYPE_CHECKING:

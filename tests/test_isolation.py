@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ import faulty
 import psutil
 import pytest
 
-from fly64dask.fork_server import ForkServer, forget_server, share_server
+from fly64dask.fork_server import ForkServer
+from fly64dask.forked import forget_server, share_server
 from fly64dask.isolation import call_in_child
 from fly64dask.outcome import Failure
 from fly64dask.study import Limits
@@ -144,6 +146,16 @@ def test_call_in_child_names_the_loss_of_both_processes(call, shared):
 
 def test_child_outlives_the_server_that_forked_it(call, shared):
     assert call(faulty.end_parent) == {"answer": 42}
+
+
+def test_fork_server_finds_a_short_name_where_temporary_files_have_long_ones(call, tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 100)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with ForkServer([]) as server:
+        share_server(server.address)
+        assert call(faulty.answer) == {"answer": 42}
+    forget_server()
 
 
 def test_fork_server_ends_with_its_owner_and_leaves_nothing():

@@ -71,6 +71,7 @@ plan =
 packing =
 occupancy
 fork_server
+forked
 isolation
 stopping
 live

@@ -1,0 +1,143 @@
+"""A call and a server that has its modules -> a process forked for that call, which this one can follow and end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from fly64dask.fork_server import NUMBER, ForkServer
+
+
+class Child:
+    """A forked process, as the one who asked for it sees it: its number, a pipe to it, its end."""
+
+    def __init__(self, address: str) -> None:
+        self._has_ended = False
+        self._control = socket.socket(socket.AF_UNIX)
+        self.pipe, theirs = Pipe()
+        with contextlib.ExitStack() as failed, theirs:
+            failed.callback(self.close)
+            self._control.connect(address)
+            socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+            self.pid = self._read_number()
+            failed.pop_all()
+
+    def _read_number(self) -> int:
+        found = b""
+        while len(found) < NUMBER.size:
+            piece = self._control.recv(NUMBER.size - len(found))
+            if not piece:
+                raise ChildProcessError("the process that forks others has ended")
+            found += piece
+        (number,) = NUMBER.unpack(found)
+        return int(number)
+
+    def wait(self) -> int | None:
+        """Wait for its end: its exit code, negative for a signal; None if who forked it has ended as well."""
+        self._has_ended = True
+        try:
+            return self._read_number()
+        except OSError:
+            return None
+
+    def kill(self) -> None:
+        """End it and wait until it has ended; nothing if that was waited for before."""
+        if not self._has_ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+    def close(self) -> None:
+        """Let go of it; if it still runs, it ends itself."""
+        self.pipe.close()
+        self._control.close()
+
+
+def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequence[str] = ()) -> Child:
+    """Call a function in a forked process, with its end of a pipe.
+
+    Parameters
+    ----------
+    call : callable
+        Picklable.
+    log_file : Path
+        Gets everything that the child writes to standard output and standard error.
+    preload : sequence of str
+        Modules to load once, if this process has to start a server of its own for that: where `share_server` was not
+        called, or that server is gone.
+
+    Returns
+    -------
+    Child
+        It has this process's environment and import path, and ends itself when this end of its pipe
+        closes: it dies with this process.
+
+    Raises
+    ------
+    ChildProcessError
+        If none can be forked.
+    """
+    try:
+        child = Child(_servers.address(preload))
+    except (ConnectionError, FileNotFoundError, ChildProcessError):
+        # Somebody ended the server, perhaps the kernel for want of memory.
+        forget_server()
+        child = Child(_servers.address(preload))
+    with contextlib.ExitStack() as failed:
+        failed.callback(child.close)
+        child.pipe.send((str(log_file), dict(os.environ), sys.path, pickle.dumps(call)))
+        failed.pop_all()
+    return child
+
+
+def share_server(address: str) -> None:
+    """Let this process's children be forked by somebody else's server."""
+    _servers.shared = address
+
+
+def forget_server() -> None:
+    """Let this process's next child be forked by a new server of its own."""
+    _servers.forget()
+
+
+def prepare_server(preload: Sequence[str]) -> None:
+    """Start this process's own server, which loads modules while this process goes on."""
+    _servers.address(preload)
+
+
+class _Servers:
+    """The server that this process asks: one that was named to it, else its own."""
+
+    def __init__(self) -> None:
+        self.shared: str | None = None
+        self._own: ForkServer | None = None
+        self._lock = threading.Lock()
+
+    def address(self, preload: Sequence[str]) -> str:
+        with self._lock:
+            if self.shared is not None:
+                return self.shared
+            if self._own is None:
+                self._own = ForkServer(preload)
+            return self._own.address
+
+    def forget(self) -> None:
+        with self._lock:
+            self.shared = None
+            if self._own is not None:
+                self._own.close()
+                self._own = None
+
+
+_servers = _Servers()
+atexit.register(_servers.forget)
