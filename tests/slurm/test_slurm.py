@@ -362,7 +362,8 @@ def test_cells_go_on_after_the_wall_time(site):
 
 
 def submitted(site: Site) -> str:
-    """Submit it with pty-chi; gives the controller's job once cells are under way."""
+    """Submit it with pty-chi, cells of some seconds; gives the controller's job once the first one has ended."""
+    site.study.write_text(STUDY.replace("n_epochs = 20", "n_epochs = 200"))
     done = site.fly64dask(
         "submit", site.study, "--out", site.out, "--cluster", site.cluster, "--device", "cpu", "--json"
     )
