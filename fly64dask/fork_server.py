@@ -115,23 +115,26 @@ def serve(listener: socket.socket, lifeline: int) -> None:
                 _tell_ends(children)
             if listener in ready:
                 control, _ = listener.accept()
-                # Also a child of its own fails alone.
-                with contextlib.suppress(OSError):
+                try:
                     asked = _receive(control)
                     pid = os.fork()
-                    if pid == 0:
-                        selector.close()
-                        for ours in (listener, control, *children.values()):
-                            ours.close()
-                        _become_child(asked, (woken, wake))
-                    os.close(asked)
-                    children[pid] = control
-                    control.sendall(NUMBER.pack(pid))
+                except OSError:
+                    # Who asked sees that nothing comes; the others' children are not to suffer.
+                    control.close()
                     continue
-                control.close()
+                if pid == 0:
+                    selector.close()
+                    for ours in (listener, control, *children.values()):
+                        ours.close()
+                    _become_child(asked, (woken, wake))
+                os.close(asked)
+                children[pid] = control
+                with contextlib.suppress(OSError):
+                    control.sendall(NUMBER.pack(pid))
 
 
 def _receive(control: socket.socket) -> int:
+    """Get the descriptor of a child's end of its pipe."""
     control.settimeout(PATIENCE_S)
     _, found, _, _ = socket.recv_fds(control, 16, 1)
     control.settimeout(None)
