@@ -116,32 +116,31 @@ def serve(listener: socket.socket, lifeline: int) -> None:
             if listener in ready:
                 control, _ = listener.accept()
                 try:
-                    asked = _receive(control)
-                    pid = os.fork()
+                    with _receive(control) as pipe:
+                        pid = os.fork()
+                        if pid == 0:
+                            selector.close()
+                            for ours in (listener, control, *children.values()):
+                                ours.close()
+                            _become_child(pipe, (woken, wake))
                 except OSError:
                     # Who asked sees that nothing comes; the others' children are not to suffer.
                     control.close()
                     continue
-                if pid == 0:
-                    selector.close()
-                    for ours in (listener, control, *children.values()):
-                        ours.close()
-                    _become_child(asked, (woken, wake))
-                os.close(asked)
                 children[pid] = control
                 with contextlib.suppress(OSError):
                     control.sendall(NUMBER.pack(pid))
 
 
-def _receive(control: socket.socket) -> int:
-    """Get the descriptor of a child's end of its pipe."""
+def _receive(control: socket.socket) -> Connection:
+    """Get a child's end of its pipe."""
     control.settimeout(PATIENCE_S)
     _, found, _, _ = socket.recv_fds(control, 16, 1)
     control.settimeout(None)
     if not found:
         raise ConnectionError("asked for a child without a pipe to it")
     os.set_inheritable(found[0], False)
-    return found[0]
+    return Connection(found[0])
 
 
 def _tell_ends(children: dict[int, socket.socket]) -> None:
@@ -159,7 +158,7 @@ def _tell_ends(children: dict[int, socket.socket]) -> None:
             control.sendall(NUMBER.pack(os.waitstatus_to_exitcode(status)))
 
 
-def _become_child(asked: int, of_server: tuple[int, int]) -> NoReturn:
+def _become_child(pipe: Connection, of_server: tuple[int, int]) -> NoReturn:
     """Take on what the one who asked is, call what it wants called, and leave."""
     code = 1
     try:
@@ -167,7 +166,6 @@ def _become_child(asked: int, of_server: tuple[int, int]) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for descriptor in of_server:
             os.close(descriptor)
-        pipe = Connection(asked)
         log_file, environment, path, call = pipe.recv()
         _redirect(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
         _redirect(os.devnull, os.O_RDONLY, 0)
