@@ -201,7 +201,10 @@ def _notices(
         said.append(("failed", f"{n_failed} cells have no reconstruction; their reasons are below."))
     n_unfollowed = sum(bool(cell["caveats"]) for cell in found)
     if n_unfollowed:
-        said.append(("pending", f"{n_unfollowed} cells lack half sets or a stopping rule: their data allow none."))
+        without = (
+            f"{n_unfollowed} of {len(cells(study))} cells without the half sets or the stopping rule of their recipe"
+        )
+        said.append(("pending", f"{without}; each says why."))
     said += [("damaged", f"Damaged: {problem}") for problem in problems]
     said += [("damaged", f"Damaged, {cell['name']}: {problem}") for cell in found for problem in cell["problems"]]
     if any(cell["left_out"] for cell in found):
