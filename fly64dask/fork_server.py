@@ -163,7 +163,8 @@ def _become_child(pipe: Connection, of_server: tuple[int, int]) -> NoReturn:
     code = 1
     try:
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
         for descriptor in of_server:
             os.close(descriptor)
         log_file, environment, path, call = pipe.recv()
@@ -203,23 +204,30 @@ def _die_with_supervisor(pipe: Connection) -> None:
 
 
 def main() -> None:
-    """Load the modules, then serve."""
+    """Load the modules, then serve; ended in order, it leaves nothing."""
     descriptor, *preload = sys.argv[1:]
     listener = socket.socket(fileno=int(descriptor))
+    folder = Path(listener.getsockname()).parent
+    # Slurm ends all processes of a job in this way.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        _load(preload)
+        serve(listener, lifeline=0)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load(modules: Sequence[str]) -> None:
     # Modules stay: to search them for garbage takes a tenth of their loading, and later, as pty-chi asks for it in each
     # child, 0.3 s and a copy of their pages.
     gc.disable()
-    for name in preload:
+    for name in modules:
         with contextlib.suppress(ImportError, OSError):
             importlib.import_module(name)
     gc.freeze()
     gc.enable()
     # From 3.12 on Python warns of forks beside threads. pyarrow has one, which gives memory back now and then.
     warnings.filterwarnings("ignore", message="This process .* is multi-threaded", category=DeprecationWarning)
-    try:
-        serve(listener, lifeline=0)
-    finally:
-        shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -158,6 +158,13 @@ def test_fork_server_finds_a_short_name_where_temporary_files_have_long_ones(cal
     forget_server()
 
 
+def test_fork_server_that_is_told_to_end_leaves_nothing(call, shared):
+    parent = psutil.Process(call(faulty.describe_process)["parent"])
+    parent.terminate()
+    parent.wait(timeout=10)
+    assert not Path(shared.address).parent.exists()
+
+
 def test_fork_server_ends_with_its_owner_and_leaves_nothing():
     with subprocess.Popen([sys.executable, "-c", OWN_SERVER], stdout=subprocess.PIPE, text=True) as owner:
         address = Path(owner.stdout.readline().strip())
