@@ -23,7 +23,7 @@ from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellEvent, CellOutcome
-from fly64dask.packing import idle_cores_hint, overbooked_hint, refuse_crowded, refuse_idle_slots
+from fly64dask.packing import cores_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.publish import remove_leftover_files
 from fly64dask.reconstruction import LSQML, engine_modules
@@ -156,7 +156,10 @@ def run_study(
             placed = _on_device(study, use_gpu)
             lengths = expected_lengths(study, inputs, wanted)
             if placement.where == "local" and not use_gpu:
-                _say_of_cores(study.recipe.threads, lengths, n_workers=_count_workers(client), say=say)
+                threads = {"n_workers": _count_workers(client), "n_threads": study.recipe.threads}
+                hint = cores_hint(lengths, **threads, n_cores=n_local_cores())
+                if hint:
+                    say(hint)
             graphs = build_windows(
                 placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies, lengths=lengths
             )
@@ -254,17 +257,6 @@ def _clear_leftovers(layout: RunLayout) -> None:
 
 def _count_workers(client: Client) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
-
-
-def _say_of_cores(n_threads: int, lengths: Mapping[Cell, int], *, n_workers: int, say: Callable[[str], None]) -> None:
-    """Say which cores will be idle, or overbooked."""
-    n_cores = n_local_cores()
-    for hint in (
-        idle_cores_hint(lengths, n_threads=n_threads, n_cores=n_cores),
-        overbooked_hint(n_workers, n_threads=n_threads, n_cores=n_cores),
-    ):
-        if hint:
-            say(hint)
 
 
 def _on_device(study: Study, use_gpu: bool) -> Study:

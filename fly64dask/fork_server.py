@@ -167,7 +167,10 @@ def _become_child(pipe: Connection, of_server: tuple[int, int]) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
         for descriptor in of_server:
             os.close(descriptor)
-        log_file, environment, path, call = pipe.recv()
+        try:
+            log_file, environment, path, call = pipe.recv()
+        except (EOFError, ConnectionError):
+            os._exit(code)  # who asked is gone
         _redirect(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
         _redirect(os.devnull, os.O_RDONLY, 0)
         threading.Thread(target=_die_with_supervisor, args=(pipe,), daemon=True).start()
@@ -178,8 +181,6 @@ def _become_child(pipe: Connection, of_server: tuple[int, int]) -> NoReturn:
         code = 0
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 1
-    except (EOFError, ConnectionError):
-        pass  # who asked is gone
     finally:
         if sys.exc_info()[0] is not None:
             traceback.print_exc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import pickle
 import signal
@@ -16,6 +17,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fly64dask.fork_server import NUMBER, ForkServer
+
+log = logging.getLogger(__name__)
 
 
 class Child:
@@ -89,8 +92,9 @@ def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequ
     """
     try:
         child = Child(_servers.address(preload))
-    except (ConnectionError, FileNotFoundError, ChildProcessError):
+    except (ConnectionError, FileNotFoundError, ChildProcessError) as error:
         # Somebody ended the server, perhaps the kernel for want of memory.
+        log.warning("fork server of this process is gone (%s): it starts one of its own", error)
         forget_server()
         child = Child(_servers.address(preload))
     with contextlib.ExitStack() as failed:

@@ -42,37 +42,13 @@ def n_local_workers(asked: int | None, *, gpus: Sequence[str], slots_per_gpu: in
     return max(1, min(asked or len(gpus) * slots_per_gpu or n_cores, n_cells))
 
 
-def idle_cores_hint(lengths: Mapping[Cell, int], *, n_threads: int, n_cores: int) -> str | None:
-    """Say how a few big cells could use cores that would be idle.
+def cores_hint(lengths: Mapping[Cell, int], *, n_workers: int, n_threads: int, n_cores: int) -> str | None:
+    """Say how a few big cells could use cores that would be idle, or that threads have to wait for each other.
 
     Parameters
     ----------
     lengths : mapping of Cell to int
         Exposures that each cell of a run on local CPUs is expected to keep.
-    n_threads : int
-        What a cell computes on.
-    n_cores : int
-        Cores of this machine.
-
-    Returns
-    -------
-    str or None
-        None if no core is idle, or no cell is so big that it was measured to gain.
-    """
-    each = n_cores // len(lengths) if lengths else 0
-    if n_threads > 1 or each < 2 or max(lengths.values()) < BIG_CELL_EXPOSURES:
-        return None
-    return (
-        f"cells={len(lengths)} cores={n_cores}: --threads {each} would use them all; last digits then differ from "
-        "run to run"
-    )
-
-
-def overbooked_hint(n_workers: int, *, n_threads: int, n_cores: int) -> str | None:
-    """Say that threads of a run on local CPUs have to wait for each other.
-
-    Parameters
-    ----------
     n_workers : int
         Workers of the run.
     n_threads : int
@@ -83,12 +59,18 @@ def overbooked_hint(n_workers: int, *, n_threads: int, n_cores: int) -> str | No
     Returns
     -------
     str or None
-        None if each thread has a core.
+        None if each thread has a core, and no core is idle, or no cell so big that it was measured to gain.
     """
-    if n_workers * n_threads <= n_cores:
+    if n_workers * n_threads > n_cores:
+        found = f"workers={n_workers} threads={n_threads} cores={n_cores}"
+        return f"{found}: they wait for each other; lower --threads or --workers"
+    each = n_cores // len(lengths) if lengths else 0
+    if n_threads > 1 or each < 2 or max(lengths.values()) < BIG_CELL_EXPOSURES:
         return None
-    found = f"workers={n_workers} threads={n_threads} cores={n_cores}"
-    return f"{found}: they wait for each other; lower --threads or --workers"
+    return (
+        f"cells={len(lengths)} cores={n_cores}: --threads {each} would use them all; last digits then differ from "
+        "run to run"
+    )
 
 
 def gpu_of_worker(number: int, gpus: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Everything that is measured on a CPU, in one run: the matrix against four other ways, store, selection, the commands.
 
-    make bench                                  # all of it, about 25 minutes on two quiet cores
+    make bench                                  # all of it, about 30 minutes on two quiet cores
     python scripts/bench.py --quick             # small studies, one round: about 4 minutes; for a look, not for a table
     python scripts/bench.py --part selection    # one part; repeatable
 

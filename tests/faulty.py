@@ -57,6 +57,10 @@ def name_process(path, report):
     time.sleep(600)
 
 
+def lose_connection(report):
+    raise ConnectionResetError("somebody else's connection")
+
+
 def describe_process(report):
     return {
         "parent": os.getppid(),

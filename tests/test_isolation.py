@@ -62,6 +62,11 @@ def test_call_in_child_names_an_exit_without_a_result(call):
     assert (found.kind, "exit code 3" in found.message) == ("crashed", True)
 
 
+def test_call_in_child_keeps_the_trace_of_an_error_that_left_it(call, tmp_path):
+    assert call(faulty.lose_connection).kind == "crashed"
+    assert "ConnectionResetError: somebody else's connection" in (tmp_path / "log").read_text()
+
+
 @pytest.mark.parametrize("work", [faulty.hang, faulty.hang_without_giving_up])
 def test_call_in_child_ends_a_hang_at_its_limit(call, work):
     found = call(work, wall_time_s=1.5)
@@ -133,9 +138,10 @@ def test_fork_server_gives_children_the_environment_of_who_asks(call, shared, mo
     assert call(faulty.describe_process)["told"] == "later than the server's start"
 
 
-def test_call_in_child_goes_on_without_a_server_that_was_killed(call, shared):
+def test_call_in_child_goes_on_without_a_server_that_was_killed_and_says_so(call, shared, caplog):
     shared.close()
     assert call(faulty.answer) == {"answer": 42}
+    assert "fork server of this process is gone" in caplog.text
 
 
 def test_call_in_child_names_the_loss_of_both_processes(call, shared):

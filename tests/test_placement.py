@@ -19,11 +19,10 @@ from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellOutcome, CellStarted
 from fly64dask.packing import (
     CONTEXT_BYTES,
+    cores_hint,
     gpu_of_worker,
-    idle_cores_hint,
     most_slots,
     n_local_workers,
-    overbooked_hint,
     refuse_crowded,
     refuse_idle_slots,
 )
@@ -60,16 +59,16 @@ def test_n_local_workers_counts_slots_or_cores_and_never_more_than_cells(asked, 
         ([1000], 2, 8, None),  # somebody has decided
     ],
 )
-def test_idle_cores_hint_names_threads_for_few_big_cells(exposures, n_threads, n_cores, expected):
+def test_cores_hint_names_threads_for_few_big_cells(exposures, n_threads, n_cores, expected):
     lengths = dict(zip(cells(STUDY), exposures, strict=False))
-    hint = idle_cores_hint(lengths, n_threads=n_threads, n_cores=n_cores)
+    hint = cores_hint(lengths, n_workers=1, n_threads=n_threads, n_cores=n_cores)
     assert (expected is None) == (hint is None)
     assert expected is None or f"{expected} " in hint
 
 
 @given(st.integers(1, 64), st.integers(1, 8), st.integers(1, 64))
-def test_overbooked_hint_speaks_when_threads_outnumber_cores(n_workers, n_threads, n_cores):
-    hint = overbooked_hint(n_workers, n_threads=n_threads, n_cores=n_cores)
+def test_cores_hint_says_when_threads_outnumber_cores(n_workers, n_threads, n_cores):
+    hint = cores_hint({}, n_workers=n_workers, n_threads=n_threads, n_cores=n_cores)
     assert (hint is not None) == (n_workers * n_threads > n_cores)
 
 
