@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ def visible_gpus() -> tuple[str, ...]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
-    return tuple(ask_driver("index"))
+    return ask_driver("index")
 
 
 def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
@@ -44,8 +45,9 @@ def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
     return found
 
 
-def ask_driver(fields: str, *options: str) -> list[str]:
-    """Ask NVIDIA's tool about this machine's GPUs.
+@functools.cache
+def ask_driver(fields: str, *options: str) -> tuple[str, ...]:
+    """Ask NVIDIA's tool about this machine's GPUs, once in a process: all of it goes by one answer.
 
     Parameters
     ----------
@@ -56,11 +58,11 @@ def ask_driver(fields: str, *options: str) -> list[str]:
 
     Returns
     -------
-    list of str
+    tuple of str
         A line for each GPU; none where there is no such tool, or it fails.
     """
     if shutil.which("nvidia-smi") is None:
-        return []
+        return ()
     try:
         listing = subprocess.run(
             ["nvidia-smi", f"--query-gpu={fields}", f"--format={','.join(['csv', 'noheader', *options])}"],
@@ -70,5 +72,5 @@ def ask_driver(fields: str, *options: str) -> list[str]:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return []
-    return listing.stdout.splitlines()
+        return ()
+    return tuple(listing.stdout.splitlines())
