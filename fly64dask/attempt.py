@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import os
 import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,24 +14,24 @@ import numpy as np
 
 from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.cell_inputs import CellInputs
-from fly64dask.checkpoint import CheckpointFile
+from fly64dask.checkpoint import CheckpointFile, _ends_at
 from fly64dask.dataset import ArraySource, read_array, read_attributes, whole_array, write_group
-from fly64dask.errors import describe, failure_kind
+from fly64dask.degenerate import is_guarded
+from fly64dask.errors import Failure, failure_of
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
-from fly64dask.outcome import Failure
 from fly64dask.provenance import software_versions, utc_now
 from fly64dask.quality import HalfSetMetrics
-from fly64dask.reconstruction import is_guarded, refuse_dark
+from fly64dask.reconstruction import load_engine, refuse_dark
 from fly64dask.storage import storing
 
 if TYPE_CHECKING:
+    from fly64dask.matrix import Cell
     from fly64dask.metrics import TruthComparison
-    from fly64dask.reconstruction import Engine, Exposures, Progress, Reconstruction
+    from fly64dask.reconstruction import Exposures, Progress, Reconstruction
     from fly64dask.remedy import Remedy
-    from fly64dask.study import Cell, Recipe, Study
+    from fly64dask.study import Recipe, Study
 
 log = logging.getLogger(__name__)
-ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,38 +63,6 @@ class Attempt:
         with _engine_log(Path(self.directory, LOG_NAME)):
             failure = failure_of(lambda: facts.update(_reconstruct(self, report)), what=f"cell={self.cell.name}")
         return failure or facts
-
-
-def failure_of(work: Callable[[], None], *, what: str) -> Failure | None:
-    """Do something and turn any exception into a named failure; the only place that catches all.
-
-    Parameters
-    ----------
-    work : callable
-        What to do.
-    what : str
-        Name for the log.
-
-    Returns
-    -------
-    Failure or None
-        None if it went well.
-    """
-    try:
-        work()
-    except Exception as error:
-        kind = failure_kind(error)
-        log.warning("%s state=failed kind=%s error=%s", what, kind, describe(error))
-        log.debug("%s", traceback.format_exc())
-        return Failure(kind=kind, message=describe(error))
-    return None
-
-
-def load_engine(name: str) -> Engine:
-    """Import an engine by `module:function`: torch and pty-chi take 5 s, and only its process pays for them."""
-    module, _, function = name.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), function)
-    return engine
 
 
 def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
@@ -145,14 +109,6 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
         "metrics": found.metrics if found else None,
         "metrics_seconds": seconds if found or half_sets else None,
     }
-
-
-def _ends_at() -> float | None:
-    """When this process will be ended from outside, as its job says; None if it does not."""
-    try:
-        return datetime.fromisoformat(os.environ[ENDS_AT]).timestamp()
-    except (KeyError, ValueError):
-        return None
 
 
 def _compare_halves(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from fly64dask.schema import Frozen
 from fly64dask.selection import SelectionMetadata
-from fly64dask.study import Frozen, Seeds
+from fly64dask.study import Seeds
 
 
 class GroupAttributes(Frozen):

@@ -15,16 +15,16 @@ import dask
 from dask.delayed import Delayed
 from distributed import CancelledError, as_completed
 
-from fly64dask.attempt import failure_of
 from fly64dask.cell import commit_lost, is_killer
-from fly64dask.errors import ResourceError, describe, failure_kind
+from fly64dask.errors import Failure, ResourceError, describe, failure_kind, failure_of
 from fly64dask.graph import CellGraph, build_graph
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.outcome import CellEvent, CellOutcome, CellProgress, CellStarted, Failure
-from fly64dask.reconstruction import remedied_recipe
+from fly64dask.matrix import Cell
+from fly64dask.outcome import CellOutcome, CellProgress, CellStarted, Notify
+from fly64dask.remedy import remedied_recipe
 from fly64dask.stopping import RunId, stop_run
-from fly64dask.study import Cell, Study
+from fly64dask.study import Study
 from fly64dask.tasks import PROGRESS_TOPIC, collect_task
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 POLL_S = 0.1  # between two looks at what has ended; its results are fetched at once
 REFILL_CELLS = 1024  # how few cells are left when the next graph is submitted (our choice)
-
-Notify = Callable[[CellEvent], None]
 
 
 def run_graph(

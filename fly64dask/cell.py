@@ -11,25 +11,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.attempt import Attempt, failure_of
+from fly64dask.attempt import Attempt
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
-from fly64dask.errors import AbandonedError, FailureKind, IntegrityError
+from fly64dask.degenerate import refuse_degenerate, refuses_degenerate
+from fly64dask.errors import AbandonedError, Failure, FailureKind, IntegrityError, failure_of
 from fly64dask.identifiability import predict_identifiability
 from fly64dask.isolation import call_in_child
 from fly64dask.journal import note, started, starts_in_vain
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.live import LiveFile, forget_live, live_file
-from fly64dask.outcome import CellOutcome, Failure
+from fly64dask.matrix import Cell
+from fly64dask.outcome import CellOutcome
+from fly64dask.preload import engine_modules
 from fly64dask.provenance import host_name, software_versions, utc_now
-from fly64dask.reconstruction import (
-    LSQML,
-    Progress,
-    engine_modules,
-    object_frame,
-    refuse_degenerate,
-    refuses_degenerate,
-    remedied_recipe,
-)
+from fly64dask.reconstruction import LSQML, Progress
 from fly64dask.record import (
     LASTING_KINDS,
     CellRecord,
@@ -38,9 +33,11 @@ from fly64dask.record import (
     read_record,
     write_record,
 )
+from fly64dask.remedy import remedied_recipe
+from fly64dask.scan import object_frame
 from fly64dask.stopping import RunId, is_stopped, new_run_id, running_cell
 from fly64dask.storage import require_space, storing
-from fly64dask.study import Cell, Study
+from fly64dask.study import Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable

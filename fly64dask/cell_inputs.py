@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fly64dask.attributes import ExposureAttributes, ViewAttributes
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.reconstruction import Exposures
-from fly64dask.study import digest
+from fly64dask.schema import digest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from fly64dask.errors import FailureKind
     from fly64dask.layout import RunLayout
+    from fly64dask.matrix import Cell
     from fly64dask.remedy import Remedy
-    from fly64dask.study import Cell, Recipe, Study
+    from fly64dask.study import Recipe, Study
 
 ENGINE_PACKAGES = ("ptychi", "torch")
 # A recipe with one of these has the key, as it has the numbers, of one that did not know of that setting.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,3 +80,14 @@ class CheckpointFile:
 
     def _head(self, state: bytes) -> bytes:
         return json.dumps({"cell_key": self.cell_key, "sha256": hashlib.sha256(state).hexdigest()}).encode()
+
+
+ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
+
+
+def _ends_at() -> float | None:
+    """When this process will be ended from outside, as its job says; None if it does not."""
+    try:
+        return datetime.fromisoformat(os.environ[ENDS_AT]).timestamp()
+    except (KeyError, ValueError):
+        return None

@@ -19,7 +19,8 @@ from fly64dask.commands.rerun import rerun
 from fly64dask.commands.run import run
 from fly64dask.commands.slurm import attach, cancel, submit
 from fly64dask.errors import Fly64Error
-from fly64dask.interrupt import EXIT_INTERRUPTED, leave_quickly
+from fly64dask.interrupt import EXIT_INTERRUPTED
+from fly64dask.machine import leave_quickly
 
 HELP = """Run the dose x view x split matrix of a ptychography study.
 

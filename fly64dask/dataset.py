@@ -19,7 +19,7 @@ from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
 from fly64dask.attributes import GroupAttributes
 from fly64dask.errors import IntegrityError
-from fly64dask.study import digest
+from fly64dask.schema import digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from fly64dask.dataset import read_array, read_attributes, whole_array, write_gr
 from fly64dask.errors import GpuMissingError, IntegrityError
 from fly64dask.machine import visible_gpus
 from fly64dask.provenance import software_versions, utc_now
-from fly64dask.study import Frozen
+from fly64dask.schema import Frozen
 
 
 class Check(Frozen):

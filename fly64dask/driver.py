@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
-from fly64dask.batch import Notify, answered, run_windows
+from fly64dask.batch import answered, run_windows
 from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
 from fly64dask.documents import read_document
 from fly64dask.errors import InputError, ResourceError
@@ -20,20 +20,22 @@ from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.machine import gpu_memory_bytes, visible_gpus
 from fly64dask.manifest import Manifest
+from fly64dask.matrix import Cell, Filters, cells
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
-from fly64dask.outcome import CellEvent, CellOutcome
+from fly64dask.outcome import CellEvent, CellOutcome, Notify
 from fly64dask.packing import cores_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
+from fly64dask.preload import engine_modules
 from fly64dask.publish import remove_leftover_files
-from fly64dask.reconstruction import LSQML, engine_modules
+from fly64dask.reconstruction import LSQML
 from fly64dask.remedy import Remedy
 from fly64dask.runs import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file
 from fly64dask.stopping import new_run_id, stop_earlier_runs
 from fly64dask.storage import storing
-from fly64dask.study import Cell, Filters, Study, cells
+from fly64dask.study import Study
 from fly64dask.supply import Supply, attendance
 
 if TYPE_CHECKING:

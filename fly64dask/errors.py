@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
+
+log = logging.getLogger(__name__)
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -179,3 +185,36 @@ def describe(error: BaseException) -> str:
         return str(error)
     found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return printable(f"{found}; {REMEDIES[failure_kind(error)]}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something could not be done: a named kind and a message for a person."""
+
+    kind: FailureKind
+    message: str
+
+
+def failure_of(work: Callable[[], None], *, what: str) -> Failure | None:
+    """Do something and turn any exception into a named failure; the only place that catches all.
+
+    Parameters
+    ----------
+    work : callable
+        What to do.
+    what : str
+        Name for the log.
+
+    Returns
+    -------
+    Failure or None
+        None if it went well.
+    """
+    try:
+        work()
+    except Exception as error:
+        kind = failure_kind(error)
+        log.warning("%s state=failed kind=%s error=%s", what, kind, describe(error))
+        log.debug("%s", traceback.format_exc())
+        return Failure(kind=kind, message=describe(error))
+    return None

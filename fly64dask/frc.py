@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from fly64dask.errors import InputError
-from fly64dask.study import Frozen
+from fly64dask.schema import Frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

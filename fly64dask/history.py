@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.layout import RunLayout
+from fly64dask.matrix import Cell
 from fly64dask.record import CellRecord, past_attempts, read_record
 from fly64dask.remedy import Remedy
-from fly64dask.study import Cell, Frozen
+from fly64dask.schema import Frozen
 
 State = Literal["completed", "failed", "skipped", "damaged"]
 

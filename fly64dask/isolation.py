@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from fly64dask.errors import FailureKind
+from fly64dask.errors import Failure, FailureKind
 from fly64dask.forked import fork_child
-from fly64dask.outcome import Failure
 
 if TYPE_CHECKING:
     from fly64dask.study import Limits

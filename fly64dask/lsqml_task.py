@@ -11,14 +11,10 @@ from ptychi.api.task import PtychographyTask
 from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precision_for_fft
 from ptychi.utils import rescale_probe
 
+from fly64dask.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded
 from fly64dask.errors import GpuMissingError
-from fly64dask.reconstruction import (
-    GUARDED_MIN_EXPOSURES_FOR_PROBE,
-    Exposures,
-    is_degenerate,
-    is_guarded,
-    object_frame,
-)
+from fly64dask.reconstruction import Exposures
+from fly64dask.scan import object_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,24 +13,23 @@ from typing import TYPE_CHECKING, Any
 from distributed import performance_report
 from distributed.scheduler import Scheduler
 
-from fly64dask.attempt import failure_of
 from fly64dask.board import Board, board_json, new_board, with_event
-from fly64dask.errors import ResourceError
+from fly64dask.errors import ResourceError, failure_of
 from fly64dask.manifest import brief_row
-from fly64dask.outcome import CellEvent, CellOutcome
+from fly64dask.matrix import Cell, cells
+from fly64dask.outcome import CellEvent, CellOutcome, Say
 from fly64dask.runs import each_row, read_row
 from fly64dask.storage import storing
-from fly64dask.study import Cell, Study, cells
+from fly64dask.study import Study
 from fly64dask.telemetry import counted
 from fly64dask.webpage import PATH, add_page
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from fly64dask.batch import Notify
     from fly64dask.layout import RunLayout
+    from fly64dask.outcome import Notify
 
-Say = Callable[[str], None]
 # Drawing 18 cells takes a second or two; a scheduler that does not answer must not hold up the end.
 REPORT_S = 20.0
 

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from fly64dask.errors import FailureKind
-from fly64dask.study import Cell
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why something could not be done: a named kind and a message for a person."""
-
-    kind: FailureKind
-    message: str
+from fly64dask.errors import Failure
+from fly64dask.matrix import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +42,8 @@ class CellProgress:
 
 
 CellEvent = CellStarted | CellProgress | CellOutcome
+
+
+Notify = Callable[[CellEvent], None]
+
+Say = Callable[[str], None]

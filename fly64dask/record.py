@@ -13,12 +13,15 @@ from fly64dask.documents import document_text, read_document
 from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RECORD_NAME, RunLayout
+from fly64dask.matrix import Cell
+from fly64dask.names import Dose, Split
 from fly64dask.publish import published_directory, retire_directory
 from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.remedy import Remedy
+from fly64dask.schema import Frozen
 from fly64dask.selection import SelectionMetadata
-from fly64dask.study import Cell, Dose, Frozen, Recipe, Seeds, Split
+from fly64dask.study import Recipe, Seeds
 
 # Kinds that the same input gives again; a later `run` keeps them. The others may pass with time.
 LASTING_KINDS = frozenset(

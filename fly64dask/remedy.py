@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from fly64dask.errors import FailureKind
-from fly64dask.study import Frozen
+from fly64dask.schema import Frozen
+
+if TYPE_CHECKING:
+    from fly64dask.study import Recipe
 
 RemedyKind = Literal["as-is", "guarded", "respace"]
 REMEDY_KINDS: tuple[RemedyKind, ...] = get_args(RemedyKind)
@@ -40,3 +43,29 @@ class Remedy(Frozen):
         if given != {self.kind != "respace"}:
             raise ValueError(f"remedy {self.kind!r}: respace states both spacings and min_exposures, others none")
         return self
+
+
+# What works on a degenerate scan (measured): that average left out, a frozen probe below
+# 4 exposures, and at most 30 epochs.
+GUARDED_MAX_EPOCHS = 30
+
+
+def remedied_recipe(recipe: Recipe, remedy: Remedy | None) -> Recipe:
+    """Recipe that a cell runs with.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The study's.
+    remedy : Remedy or None
+        The cell's.
+
+    Returns
+    -------
+    Recipe
+        Guarded, with a frozen probe and few epochs, if the remedy says so; else the study's.
+    """
+    if remedy is None or remedy.kind != "guarded":
+        return recipe
+    n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS)
+    return recipe.model_copy(update={"guarded": True, "optimise_probe": False, "n_epochs": n_epochs})

@@ -19,12 +19,14 @@ from fly64dask.manifest import (
     make_skip_summary,
     row_from_record,
 )
+from fly64dask.matrix import Cell, Filters, cells
 from fly64dask.provenance import host_name, utc_now
 from fly64dask.publish import publish_bytes
 from fly64dask.record import past_attempts, read_record
 from fly64dask.remedy import Remedy
+from fly64dask.schema import Frozen, compact_json, digest
 from fly64dask.storage import storing
-from fly64dask.study import Cell, Filters, Frozen, Study, cells, compact_json, digest
+from fly64dask.study import Study
 
 
 def read_run_study(layout: RunLayout) -> Study:

@@ -13,7 +13,8 @@ from fly64dask.study import MAX_LENGTH_PX
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study import OverlapMeasure, Split, SplitRule
+    from fly64dask.names import Split
+    from fly64dask.study import OverlapMeasure, SplitRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,3 +220,32 @@ def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
         n_neighbours = np.bincount(pairs["i"], minlength=len(block))
         total += float((overlaps / np.maximum(n_neighbours, 1)).sum())
     return total / len(positions_px)
+
+
+def object_frame(
+    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int], *, margin_px: int = 8
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Choose the object array of a reconstruction.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Kept positions, order (y, x), px.
+    probe_shape_px : (int, int)
+        (H, W).
+    margin_px : int
+        Rows and columns beyond what the probe touches (pty-chi's `extra=8`).
+
+    Returns
+    -------
+    shape_px : (int, int)
+        (Y, X), both even: pty-chi rounds half an odd shape to an even number.
+    origin_px : (int, int)
+        Scan-frame (y, x) of pixel [0, 0]: whole numbers, so that object and truth share a grid.
+    """
+    low, high = positions_px.min(axis=0), positions_px.max(axis=0)
+    centre = np.rint((low + high) / 2).astype(int)
+    shape = np.ceil(high - low).astype(int) + np.asarray(probe_shape_px) + margin_px
+    shape += shape % 2
+    origin = centre - shape // 2
+    return (int(shape[0]), int(shape[1])), (int(origin[0]), int(origin[1]))

@@ -11,7 +11,8 @@ import numpy as np
 
 from fly64dask.errors import NotSelectableError
 from fly64dask.scan import bounding_box_area_px2
-from fly64dask.study import BaselineView, Frozen, SpacingView
+from fly64dask.schema import Frozen
+from fly64dask.study import BaselineView, SpacingView
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed import Client
 from distributed.security import Security
 
-from fly64dask.attempt import ENDS_AT
+from fly64dask.checkpoint import ENDS_AT
 from fly64dask.cluster import DASHBOARD_LOCAL, SCHEDULER_SETTINGS, quieten_dask
 from fly64dask.errors import InputError, ResourceError
 from fly64dask.layout import RunLayout

@@ -24,6 +24,8 @@ from fly64dask.dataset import (
 )
 from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.layout import RunLayout
+from fly64dask.names import Dose, Split
+from fly64dask.photons import expose, photon_stream, thin
 from fly64dask.provenance import software_versions, utc_now
 from fly64dask.publish import published_directory, retire_directory
 from fly64dask.respace import respaced_view
@@ -35,16 +37,10 @@ from fly64dask.scan import (
     split_boundary_px,
     split_indices,
 )
+from fly64dask.schema import digest
 from fly64dask.selection import Selection, select
-from fly64dask.simulate import (
-    Pair,
-    expose,
-    intensity_batches,
-    photon_stream,
-    survey_brightness,
-    thin,
-)
-from fly64dask.study import Dose, SpacingView, Split, Study, digest
+from fly64dask.simulate import Pair, intensity_batches, survey_brightness
+from fly64dask.study import SpacingView, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

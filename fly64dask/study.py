@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     field_validator,
     model_validator,
 )
 
-from fly64dask.errors import InputError
+from fly64dask.names import Dose, dose_name
+from fly64dask.schema import Frozen
 
-Split = Literal["train", "test"]
-SPLITS: tuple[Split, ...] = ("train", "test")
-# 1e9 photons in one pixel still fit the 32 bits that a count is stored in.
-Photons = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-# Told apart by type, so that a wrong dose is one fault and not one for each alternative.
-Dose = Annotated[
-    Annotated[Photons, Tag("photons")] | Annotated[Literal["measured"], Tag("word")],
-    Discriminator(lambda dose: "word" if isinstance(dose, str) else "photons"),
-]
 # Our choice: far beyond any stage and far below its step, and no square of either leaves a float.
 MAX_LENGTH_PX, MIN_LENGTH_PX = 1e9, 1e-6
 Pixels = Annotated[float, Field(ge=-MAX_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
@@ -40,12 +24,6 @@ MAX_OBJECT_PIXELS = 2**28
 PathText = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
-
-
-class Frozen(BaseModel):
-    """A record: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class UniformScan(Frozen):
@@ -302,177 +280,7 @@ class Study(Frozen):
         return self
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One (dose, view, split) of a study, or a repeat of it: the same exposures with other photons."""
-
-    dose: float | Literal["measured"]
-    view: str
-    split: Split
-    repeat: int = 0
-
-    @property
-    def name(self) -> str:
-        """The cell as its directory under the run: `dose_1000/sparse/train`, `dose_1000.repeat_1/sparse/train`."""
-        return f"{photons_name(self.dose, self.repeat)}/{self.view}/{self.split}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filters:
-    """Which cells of a matrix to run; empty means all."""
-
-    dose: tuple[float | Literal["measured"], ...] = ()
-    view: tuple[str, ...] = ()
-    split: tuple[str, ...] = ()
-    gridsize: tuple[int, ...] = ()
-    repeat: tuple[int, ...] = ()
-
-
-def dose_name(dose: float | str) -> str:
-    """Name a dose's directory; distinct doses have distinct names.
-
-    Parameters
-    ----------
-    dose : float or "measured"
-        Photons per exposure.
-
-    Returns
-    -------
-    str
-        `dose_1000`, `dose_1500.5`, `dose_1e+22`, `dose_measured`: Python's shortest decimal
-        that reads back as the same float, without a trailing `.0`.
-    """
-    return f"dose_{dose}" if isinstance(dose, str) else f"dose_{repr(float(dose)).removesuffix('.0')}"
-
-
-def photons_name(dose: float | str, repeat: int) -> str:
-    """Name a directory for one draw of a dose's photons.
-
-    Parameters
-    ----------
-    dose : float or "measured"
-        Photons per exposure.
-    repeat : int
-        Which draw, from 0.
-
-    Returns
-    -------
-    str
-        `dose_1000` for repeat 0, `dose_1000.repeat_2`: no number has these letters, so no dose is named so.
-    """
-    return f"{dose_name(dose)}.repeat_{repeat}" if repeat else dose_name(dose)
-
-
-def repeats_of(study: Study, dose: float | str) -> range:
-    """Repeats of a dose's cells: what was measured is there once."""
-    return range(1 if dose == "measured" else study.repeats)
-
-
-def cells(study: Study) -> tuple[Cell, ...]:
-    """List the matrix: dose outermost, then view, then split, then repeat.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-
-    Returns
-    -------
-    tuple of Cell
-        `len(doses) * len(views) * 2 * repeats` cells in the order every table of the project uses;
-        those of dose "measured" once each.
-    """
-    return tuple(
-        Cell(dose=dose, view=view.name, split=split, repeat=repeat)
-        for dose in study.doses_photons
-        for view in study.views
-        for split in SPLITS
-        for repeat in repeats_of(study, dose)
-    )
-
-
-def photons_of(some: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
-    """List the draws of photons that some cells need, each once: dose, split and repeat, as views share them."""
-    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in some))
-
-
-def gridsize(view: BaselineView | SpacingView) -> int:
-    """Group size by which the original study filtered its views: 1 for a baseline, else 2."""
-    return 1 if view.rule == "baseline" else 2
-
-
-def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
-    """Say for each filtered-out cell which filter left it out.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    filters : Filters
-        Wanted values; a value the study does not have is an error.
-
-    Returns
-    -------
-    dict of Cell to str
-        Cells that do not run, each with its reason; empty when nothing is filtered.
-
-    Raises
-    ------
-    InputError
-        If a filter names a dose, view, split, gridsize or repeat that the study does not have.
-    """
-    sizes = {view.name: gridsize(view) for view in study.views}
-    known: dict[str, Iterable[Any]] = {
-        "dose": study.doses_photons,
-        "view": sizes,
-        "split": SPLITS,
-        "gridsize": sorted(set(sizes.values())),
-        "repeat": range(study.repeats),
-    }
-    for key, values in known.items():
-        for wanted in getattr(filters, key):
-            if wanted not in values:
-                raise InputError(
-                    f"filter --{key} {_plain(wanted)}: study {study.name!r} has {', '.join(map(_plain, values))}",
-                    remedy="give one of these",
-                )
-    reasons: dict[Cell, str] = {}
-    for cell in cells(study):
-        found = asdict(cell) | {"gridsize": sizes[cell.view]}
-        for key, value in found.items():
-            wanted = getattr(filters, key)
-            if wanted and value not in wanted:
-                reasons[cell] = f"{key} {_plain(value)} is not in --{key} {' '.join(map(_plain, wanted))}"
-                break
-    return reasons
-
-
-def digest(document: Any) -> str:
-    """SHA-256 of a JSON document with sorted keys: equal content, equal digest.
-
-    Parameters
-    ----------
-    document : JSON-like
-        Numbers, strings, lists and dicts.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    return hashlib.sha256(compact_json(document).encode()).hexdigest()
-
-
-def compact_json(document: Any) -> str:
-    """JSON with sorted keys and no spaces: what a digest is of."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def _refuse_repeats(what: str, names: list[str]) -> None:
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(f"{what} {repeated[0]!r} is given {names.count(repeated[0])} times; keep it once")
-
-
-def _plain(value: object) -> str:
-    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -10,7 +10,10 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from fly64dask.study import SPLITS, Cell, Dose, Frozen, Split, Study, repeats_of
+from fly64dask.matrix import Cell, repeats_of
+from fly64dask.names import SPLITS, Dose, Split
+from fly64dask.schema import Frozen
+from fly64dask.study import Study
 
 
 class Spread(Frozen):

@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 
 from fly64dask.commands.common import load_study
 from fly64dask.lsqml import reconstruct
+from fly64dask.object_probe import synthetic_pair
 from fly64dask.provenance import software_versions
 from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
-from fly64dask.simulate import intensity_batches, synthetic_pair
+from fly64dask.simulate import intensity_batches
 from fly64dask.study import Recipe
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo.toml"

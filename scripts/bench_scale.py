@@ -105,7 +105,7 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
     from fly64dask import driver
     from fly64dask.cluster import Placement
     from fly64dask.layout import RunLayout
-    from fly64dask.study import Filters, cells
+    from fly64dask.matrix import Filters, cells
 
     study = study_of(n_cells, degenerate=way != "isolated")
     marks: dict[str, float] = {}
@@ -172,7 +172,7 @@ def nothing(number: int) -> int:
 
 def study_of(n_cells: int, *, degenerate: bool) -> Any:
     """A study with so many cells and few groups to prepare: doses and views in equal parts."""
-    from fly64dask.study_toml import parse_study
+    from fly64dask.toml import parse_study
 
     n_views = max(1, round((n_cells / 10) ** 0.5))
     n_doses = max(1, round(n_cells / (2 * n_views)))
@@ -267,7 +267,8 @@ def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, che
     """An engine: the flat object that others begin with."""
     import numpy as np
 
-    from fly64dask.reconstruction import Reconstruction, object_frame
+    from fly64dask.reconstruction import Reconstruction
+    from fly64dask.scan import object_frame
 
     progress(1, 1.0)
     shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])

@@ -29,8 +29,10 @@ from fly64dask.frc import crossing, ring_correlation
 from fly64dask.halves import Comparison, compare_halves
 from fly64dask.lsqml import begin
 from fly64dask.lsqml_tasks import as_array
-from fly64dask.reconstruction import Exposures, object_frame
-from fly64dask.simulate import Pair, intensity_batches, synthetic_pair
+from fly64dask.object_probe import synthetic_pair
+from fly64dask.reconstruction import Exposures
+from fly64dask.scan import object_frame
+from fly64dask.simulate import Pair, intensity_batches
 from fly64dask.study import PATIENCE, Recipe
 
 DOSES_PHOTONS = (1e3, 1e4, 1e5)

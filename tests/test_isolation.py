@@ -15,10 +15,10 @@ import faulty
 import psutil
 import pytest
 
+from fly64dask.errors import Failure
 from fly64dask.fork_server import ForkServer
 from fly64dask.forked import forget_server, share_server
 from fly64dask.isolation import call_in_child
-from fly64dask.outcome import Failure
 from fly64dask.study import Limits
 
 

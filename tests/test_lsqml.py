@@ -17,8 +17,9 @@ from fly64dask.checkpoint import CheckpointFile
 from fly64dask.errors import GpuMissingError, NotFiniteError
 from fly64dask.lsqml import reconstruct, take_device
 from fly64dask.metrics import compare_with_truth
+from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
-from fly64dask.simulate import intensity_batches, synthetic_pair
+from fly64dask.simulate import intensity_batches
 from fly64dask.study import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fly64dask.degenerate import refuse_degenerate
 from fly64dask.errors import DegenerateScanError, InputError
-from fly64dask.reconstruction import object_frame, refuse_dark, refuse_degenerate
+from fly64dask.reconstruction import refuse_dark
+from fly64dask.scan import object_frame
 
 COORDINATES = st.floats(-500, 500)
 

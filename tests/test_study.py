@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fly64dask.errors import InputError
-from fly64dask.study import Cell, Filters, Study, cells, digest, dose_name, skip_reasons
-from fly64dask.study_toml import parse_study
+from fly64dask.matrix import Cell, Filters, cells, skip_reasons
+from fly64dask.names import dose_name
+from fly64dask.schema import digest
+from fly64dask.study import Study
+from fly64dask.toml import parse_study
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 STUDY = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fly64dask.study import Study
-from fly64dask.study_toml import parse_study
+from fly64dask.toml import parse_study
 
 TEXT = """
 schema_version = 1

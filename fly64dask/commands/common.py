@@ -13,7 +13,7 @@ import click
 
 from fly64dask.errors import InputError
 from fly64dask.study import Recipe, Study
-from fly64dask.study_toml import parse_study
+from fly64dask.toml import parse_study
 
 if TYPE_CHECKING:
     from fly64dask.cluster import Placement
@@ -138,7 +138,8 @@ def placement(
     """
     from fly64dask.fork_server import ForkServer
     from fly64dask.machine import visible_gpus
-    from fly64dask.reconstruction import LSQML, engine_modules
+    from fly64dask.preload import engine_modules
+    from fly64dask.reconstruction import LSQML
 
     uses_cpu = where == "local" and (study.recipe.device == "cpu" or not visible_gpus())
     with ForkServer(engine_modules(LSQML)) if uses_cpu else nullcontext() as fork_server:

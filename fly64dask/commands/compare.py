@@ -17,7 +17,7 @@ from fly64dask.commands.common import (
     run_argument,
     without_links,
 )
-from fly64dask.study import Filters, cells, skip_reasons
+from fly64dask.matrix import Filters, cells, skip_reasons
 
 
 class ArmType(click.ParamType[Any]):
@@ -87,8 +87,8 @@ def compare(
     if as_json:
         print_json(comparison.model_dump(mode="json", exclude_none=True))
     else:
-        from fly64dask.comparison_table import comparison_table, problem_lines
-        from fly64dask.terminal import make_console
+        from fly64dask.drawn_tables import comparison_table, problem_lines
+        from fly64dask.watching import make_console
 
         console = make_console()
         console.print(comparison_table(comparison))

@@ -9,7 +9,10 @@ import click
 
 from fly64dask.commands.common import DoseType, example, print_json, without_links
 from fly64dask.errors import InputError
-from fly64dask.study import Cell, Frozen, Split, Study
+from fly64dask.matrix import Cell
+from fly64dask.names import Split
+from fly64dask.schema import Frozen
+from fly64dask.study import Study
 
 if TYPE_CHECKING:
     from fly64dask.layout import RunLayout

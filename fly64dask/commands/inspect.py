@@ -46,7 +46,8 @@ def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -
     """Show a run's matrix from its records on disk, and how far the cells are that run."""
     from fly64dask.layout import RunLayout
     from fly64dask.runs import read_run_study
-    from fly64dask.watch import RunReader, watch_run
+    from fly64dask.watch import RunReader
+    from fly64dask.watching import watch_run
 
     if as_json and watch:
         raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
@@ -55,7 +56,8 @@ def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -
     if as_json:
         print_json(_document(reader.read()))
         return
-    from fly64dask.terminal import caveat_lines, failure_lines, live_table, make_console, matrix_table
+    from fly64dask.terminal import caveat_lines, failure_lines, live_table, matrix_table
+    from fly64dask.watching import make_console
 
     console = make_console()
     if watch:
@@ -113,8 +115,8 @@ def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers:
     """Repair a run, and see what is damaged then."""
     from fly64dask.cluster import Placement
     from fly64dask.repair import damaged_cells, repair_run
-    from fly64dask.terminal import RunDisplay, make_console
     from fly64dask.verify import verify_run
+    from fly64dask.watching import RunDisplay, make_console
 
     console = make_console(stderr=True)
     for damage in damages:

@@ -22,8 +22,9 @@ from fly64dask.commands.common import (
 )
 from fly64dask.errors import FailureKind, InputError
 from fly64dask.interrupt import stoppable
+from fly64dask.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.remedy import REMEDY_KINDS, RemedyKind
-from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
+from fly64dask.study import Study
 
 if TYPE_CHECKING:
     from fly64dask.cluster import Placement
@@ -141,10 +142,11 @@ def _plan(
 
 
 def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], where: Placement) -> None:
+    from fly64dask.drawn_tables import hopeless_lines
     from fly64dask.driver import run_study
-    from fly64dask.rerun_table import hopeless_lines
     from fly64dask.runs import read_rows
-    from fly64dask.terminal import RunDisplay, caveat_lines, failure_lines, make_console, matrix_table
+    from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
+    from fly64dask.watching import RunDisplay, make_console
 
     console = make_console(stderr=True)
     for line in hopeless_lines(plan):
@@ -180,8 +182,8 @@ def _show(study: Study, plan: Sequence[PlannedRerun], *, as_json: bool) -> None:
     if not plan:
         click.echo(f"{RESULT}no failed cell matches")
         return
-    from fly64dask.rerun_table import hopeless_lines, rerun_table
-    from fly64dask.terminal import make_console
+    from fly64dask.drawn_tables import hopeless_lines, rerun_table
+    from fly64dask.watching import make_console
 
     console = make_console()
     console.print(rerun_table(plan))

@@ -28,7 +28,8 @@ from fly64dask.commands.common import (
 )
 from fly64dask.errors import InputError
 from fly64dask.interrupt import stoppable
-from fly64dask.study import Filters, Study, cells, skip_reasons
+from fly64dask.matrix import Filters, cells, skip_reasons
+from fly64dask.study import Study
 
 if TYPE_CHECKING:
     from fly64dask.cluster import Placement
@@ -81,7 +82,8 @@ def _run(
 ) -> None:
     from fly64dask.driver import run_study
     from fly64dask.layout import RunLayout
-    from fly64dask.terminal import RunDisplay, caveat_lines, failure_lines, make_console, matrix_table
+    from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
+    from fly64dask.watching import RunDisplay, make_console
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
@@ -125,7 +127,8 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     if as_json:
         print_json({"study": study.name, "cells": rows_json(plan)})
         return
-    from fly64dask.terminal import make_console, plan_table, warning_lines
+    from fly64dask.terminal import plan_table, warning_lines
+    from fly64dask.watching import make_console
 
     console = make_console()
     console.print(plan_table(plan))

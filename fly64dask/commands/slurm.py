@@ -26,7 +26,7 @@ from fly64dask.commands.common import (
     without_links,
 )
 from fly64dask.errors import ResourceError
-from fly64dask.study import Filters, cells, skip_reasons
+from fly64dask.matrix import Filters, cells, skip_reasons
 
 if TYPE_CHECKING:
     from fly64dask.layout import RunLayout
@@ -123,8 +123,9 @@ def attach(run_directory: Path, interval_s: float) -> None:
     from fly64dask.controller import find_controller, read_submission
     from fly64dask.layout import RunLayout
     from fly64dask.runs import read_run_study
-    from fly64dask.terminal import failure_lines, make_console, matrix_table
-    from fly64dask.watch import RunReader, watch_run
+    from fly64dask.terminal import failure_lines, matrix_table
+    from fly64dask.watch import RunReader
+    from fly64dask.watching import make_console, watch_run
 
     layout = RunLayout(without_links(run_directory))
     console = make_console()

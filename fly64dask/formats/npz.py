@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.errors import InputError
-from fly64dask.memory import memory_left_bytes
+from fly64dask.machine import memory_left_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

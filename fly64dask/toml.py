@@ -1,4 +1,4 @@
-"""TOML text -> a checked record, or every fault in it by key, value and remedy."""
+"""TOML text -> a checked record, or every fault in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from fly64dask.errors import InputError
-from fly64dask.study import Frozen
+from fly64dask.schema import Frozen
+from fly64dask.study import Study
 
 Record = TypeVar("Record", bound=Frozen)
 
@@ -110,3 +111,26 @@ def _shorten(value: object) -> str:
 def _known_keys(record: type[Frozen]) -> set[str]:
     schema = record.model_json_schema()
     return set(schema["properties"]).union(*(part.get("properties", {}) for part in schema["$defs"].values()))
+
+
+def parse_study(text: str, *, origin: str) -> Study:
+    """Read a study from TOML text.
+
+    Parameters
+    ----------
+    text : str
+        The file's content.
+    origin : str
+        The file's name, for messages.
+
+    Returns
+    -------
+    Study
+        The checked study.
+
+    Raises
+    ------
+    InputError
+        Naming every wrong key with its value and a remedy.
+    """
+    return parse_toml(text, Study, what="study", origin=origin, keys="`fly64dask schema`")

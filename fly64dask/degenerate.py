@@ -1,0 +1,68 @@
+"""Scans whose positions do not span a pixel: how they are recognised, guarded and refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.errors import DegenerateScanError
+from fly64dask.scan import span_px
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fly64dask.study import Recipe
+
+# pty-chi averages object and probe over the bounding box of the positions; a box without a
+# whole pixel on an axis gives 0 / 0 in epoch 0. A span of 1 px always holds one.
+MIN_SPAN_PX = 1.0
+
+# A probe needs this many exposures to be determined beside the object (measured); below, it is frozen.
+GUARDED_MIN_EXPOSURES_FOR_PROBE = 4
+
+
+def is_degenerate(positions_px: NDArray[np.float64]) -> bool:
+    """Whether the positions span less than one pixel on an axis."""
+    return min(span_px(positions_px)) < MIN_SPAN_PX
+
+
+def is_guarded(positions_px: NDArray[np.float64], recipe: Recipe) -> bool:
+    """Whether the engine runs with the guard; then the result is underdetermined."""
+    return recipe.guarded or is_degenerate(positions_px)
+
+
+def refuses_degenerate(recipe: Recipe) -> bool:
+    """Whether a degenerate scan is refused before the engine starts."""
+    return recipe.on_degenerate == "fail" and not recipe.guarded
+
+
+def refuse_degenerate(
+    positions_px: NDArray[np.float64], *, n_exposures: int, rule: str, is_baseline: bool = False
+) -> None:
+    """Refuse a scan that the engine would turn into NaN in silence; takes microseconds.
+
+    Parameters
+    ----------
+    positions_px : (k, 2) float64
+        Kept positions, order (y, x), px.
+    n_exposures : int
+        Exposures before selection, for the message.
+    rule : str
+        What kept them, for the message: `at >= 102.4 px`.
+    is_baseline : bool
+        Nothing was selected, so that no threshold can help.
+
+    Raises
+    ------
+    DegenerateScanError
+        If the positions span less than 1 px on an axis.
+    """
+    if is_degenerate(positions_px):
+        height, width = span_px(positions_px)
+        raise DegenerateScanError(
+            f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
+            f"{width:.3g} px in x; LSQML needs {MIN_SPAN_PX:g} px on both axes",
+            remedy=f"{'scan more' if is_baseline else 'lower the spacing threshold'} or use "
+            "`fly64dask rerun --remedy guarded`",
+        )

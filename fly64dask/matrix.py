@@ -1,0 +1,129 @@
+"""The dose x view x split matrix of a study: its cells in order, and filters over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from fly64dask.errors import InputError
+from fly64dask.names import SPLITS, Split, photons_name
+from fly64dask.study import (
+    BaselineView,
+    SpacingView,
+    Study,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One (dose, view, split) of a study, or a repeat of it: the same exposures with other photons."""
+
+    dose: float | Literal["measured"]
+    view: str
+    split: Split
+    repeat: int = 0
+
+    @property
+    def name(self) -> str:
+        """The cell as its directory under the run: `dose_1000/sparse/train`, `dose_1000.repeat_1/sparse/train`."""
+        return f"{photons_name(self.dose, self.repeat)}/{self.view}/{self.split}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which cells of a matrix to run; empty means all."""
+
+    dose: tuple[float | Literal["measured"], ...] = ()
+    view: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    gridsize: tuple[int, ...] = ()
+    repeat: tuple[int, ...] = ()
+
+
+def repeats_of(study: Study, dose: float | str) -> range:
+    """Repeats of a dose's cells: what was measured is there once."""
+    return range(1 if dose == "measured" else study.repeats)
+
+
+def cells(study: Study) -> tuple[Cell, ...]:
+    """List the matrix: dose outermost, then view, then split, then repeat.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+
+    Returns
+    -------
+    tuple of Cell
+        `len(doses) * len(views) * 2 * repeats` cells in the order every table of the project uses;
+        those of dose "measured" once each.
+    """
+    return tuple(
+        Cell(dose=dose, view=view.name, split=split, repeat=repeat)
+        for dose in study.doses_photons
+        for view in study.views
+        for split in SPLITS
+        for repeat in repeats_of(study, dose)
+    )
+
+
+def photons_of(some: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
+    """List the draws of photons that some cells need, each once: dose, split and repeat, as views share them."""
+    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in some))
+
+
+def gridsize(view: BaselineView | SpacingView) -> int:
+    """Group size by which the original study filtered its views: 1 for a baseline, else 2."""
+    return 1 if view.rule == "baseline" else 2
+
+
+def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
+    """Say for each filtered-out cell which filter left it out.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    filters : Filters
+        Wanted values; a value the study does not have is an error.
+
+    Returns
+    -------
+    dict of Cell to str
+        Cells that do not run, each with its reason; empty when nothing is filtered.
+
+    Raises
+    ------
+    InputError
+        If a filter names a dose, view, split, gridsize or repeat that the study does not have.
+    """
+    sizes = {view.name: gridsize(view) for view in study.views}
+    known: dict[str, Iterable[Any]] = {
+        "dose": study.doses_photons,
+        "view": sizes,
+        "split": SPLITS,
+        "gridsize": sorted(set(sizes.values())),
+        "repeat": range(study.repeats),
+    }
+    for key, values in known.items():
+        for wanted in getattr(filters, key):
+            if wanted not in values:
+                raise InputError(
+                    f"filter --{key} {_plain(wanted)}: study {study.name!r} has {', '.join(map(_plain, values))}",
+                    remedy="give one of these",
+                )
+    reasons: dict[Cell, str] = {}
+    for cell in cells(study):
+        found = asdict(cell) | {"gridsize": sizes[cell.view]}
+        for key, value in found.items():
+            wanted = getattr(filters, key)
+            if wanted and value not in wanted:
+                reasons[cell] = f"{key} {_plain(value)} is not in --{key} {' '.join(map(_plain, wanted))}"
+                break
+    return reasons
+
+
+def _plain(value: object) -> str:
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)

@@ -1,0 +1,91 @@
+"""Expected intensities -> photon counts, and counts thinned to a lower dose."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    ComplexArray = NDArray[np.complex64]
+
+
+def expose(intensity: NDArray[np.float32], scale: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the photon counts of some exposures.
+
+    Parameters
+    ----------
+    intensity : (n, H, W) float32
+        Noise-free patterns.
+    scale : float
+        Photons per unit of intensity; one scale serves a scan, so bright and dim exposures
+        keep their ratio.
+    rng : numpy.random.Generator
+        Source of the Poisson draws; advanced. Drawing in batches gives the same counts as
+        drawing at once.
+
+    Returns
+    -------
+    (n, H, W) int64
+        Photons.
+
+    Notes
+    -----
+    Source: shot noise of an ideal counting detector; no read noise, no saturation.
+    """
+    return rng.poisson(intensity.astype(np.float64) * scale)
+
+
+def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Keep each photon with a probability.
+
+    Parameters
+    ----------
+    counts : (n, H, W) integer
+        Photons.
+    probability : float
+        Wanted dose over measured dose, in (0, 1].
+    rng : numpy.random.Generator
+        Source of the binomial draws; advanced.
+
+    Returns
+    -------
+    (n, H, W) int64
+        Photons. Thinned Poisson counts are Poisson counts at the lower dose.
+    """
+    if probability == 1.0:
+        return counts.astype(np.int64)
+    return rng.binomial(counts.astype(np.int64), probability)
+
+
+def photon_stream(seed: int, dose_photons: float, split: str, repeat: int = 0) -> np.random.Generator:
+    """Random generator of one dose, split and repeat.
+
+    Parameters
+    ----------
+    seed : int
+        The study's seed for this kind of noise.
+    dose_photons : float
+        The dose; its bits are part of the stream's key, not its place in a list, so a dose
+        added to a study leaves the others' photons as they were.
+    split : str
+        `train` or `test`.
+    repeat : int
+        Which draw, from 0.
+
+    Returns
+    -------
+    numpy.random.Generator
+
+    Notes
+    -----
+    A repeat is one more number at the end of the stream's key, and none for the first draw, whose
+    photons thus do not depend on how many there are. `SeedSequence` mixes keys so that streams of
+    different keys are independent.
+    """
+    (bits,) = struct.unpack("<Q", struct.pack("<d", dose_photons))
+    key = (bits & 0xFFFFFFFF, bits >> 32, *split.encode(), *([repeat] if repeat else []))
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

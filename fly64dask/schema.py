@@ -1,0 +1,39 @@
+"""What every record of the project is built on: frozen models, canonical JSON and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+)
+
+
+class Frozen(BaseModel):
+    """A record: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def digest(document: Any) -> str:
+    """SHA-256 of a JSON document with sorted keys: equal content, equal digest.
+
+    Parameters
+    ----------
+    document : JSON-like
+        Numbers, strings, lists and dicts.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    return hashlib.sha256(compact_json(document).encode()).hexdigest()
+
+
+def compact_json(document: Any) -> str:
+    """JSON with sorted keys and no spaces: what a digest is of."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
