@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from distributed.comm.addressing import get_address_host, parse_address
 from distributed.security import Security
 
-from fly64dask.errors import InputError, ResourceError
+from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.security import (
     CA_FILE,
     CERTIFICATE_FILE,

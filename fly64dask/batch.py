@@ -15,8 +15,8 @@ import dask
 from dask.delayed import Delayed
 from distributed import CancelledError, as_completed
 
+from fly64dask.base.errors import Failure, ResourceError, describe, failure_kind, failure_of
 from fly64dask.cell import commit_lost, is_killer
-from fly64dask.errors import Failure, ResourceError, describe, failure_kind, failure_of
 from fly64dask.graph import CellGraph, build_graph
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow

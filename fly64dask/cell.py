@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fly64dask.attempt import Attempt
+from fly64dask.base.errors import AbandonedError, Failure, FailureKind, IntegrityError, failure_of
+from fly64dask.base.provenance import host_name, software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
 from fly64dask.degenerate import refuse_degenerate, refuses_degenerate
-from fly64dask.errors import AbandonedError, Failure, FailureKind, IntegrityError, failure_of
 from fly64dask.identifiability import predict_identifiability
 from fly64dask.isolation import call_in_child
 from fly64dask.journal import note, started, starts_in_vain
@@ -23,7 +24,6 @@ from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.matrix import Cell
 from fly64dask.outcome import CellOutcome
 from fly64dask.preload import engine_modules
-from fly64dask.provenance import host_name, software_versions, utc_now
 from fly64dask.reconstruction import LSQML, Progress
 from fly64dask.record import (
     LASTING_KINDS,

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fly64dask.attributes import ExposureAttributes, ViewAttributes
+from fly64dask.base.schema import digest
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.reconstruction import Exposures
-from fly64dask.schema import digest
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fly64dask.errors import FailureKind
+    from fly64dask.base.errors import FailureKind
     from fly64dask.layout import RunLayout
     from fly64dask.matrix import Cell
     from fly64dask.remedy import Remedy

@@ -9,6 +9,8 @@ from typing import NoReturn
 import click
 
 from fly64dask import __version__
+from fly64dask.base.errors import Fly64Error
+from fly64dask.base.machine import leave_quickly
 from fly64dask.commands.common import EXIT_BAD_INPUT
 from fly64dask.commands.compare import compare
 from fly64dask.commands.data import export, ingest, schema
@@ -18,9 +20,7 @@ from fly64dask.commands.report import report
 from fly64dask.commands.rerun import rerun
 from fly64dask.commands.run import run
 from fly64dask.commands.slurm import attach, cancel, submit
-from fly64dask.errors import Fly64Error
 from fly64dask.interrupt import EXIT_INTERRUPTED
-from fly64dask.machine import leave_quickly
 
 HELP = """Run the dose x view x split matrix of a ptychography study.
 

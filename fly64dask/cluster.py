@@ -19,12 +19,12 @@ from distributed.comm.addressing import unparse_host_port
 from distributed.security import Security
 
 from fly64dask.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security
-from fly64dask.errors import ResourceError
+from fly64dask.base.errors import ResourceError
+from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD, visible_gpus
+from fly64dask.base.provenance import software_versions
 from fly64dask.fork_server import ForkServer
 from fly64dask.local_worker import LocalWorker, QuickNanny
-from fly64dask.machine import KEEP_MEMORY, SINGLE_THREAD, visible_gpus
 from fly64dask.packing import n_local_workers
-from fly64dask.provenance import software_versions
 
 DASHBOARD_PORT = 8787
 # Worker deaths until Dask gives a task up, which may only have waited at the workers that died. Which cells kill

@@ -12,16 +12,16 @@ import numpy as np
 from fly64dask.alignment import align
 from fly64dask.area import crop_to_frame
 from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
+from fly64dask.base.errors import Fly64Error, InputError
+from fly64dask.base.provenance import utc_now
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
 from fly64dask.dataset import read_array, read_attributes
-from fly64dask.errors import Fly64Error, InputError
 from fly64dask.formats.objects import find_object, read_object
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import Cell
 from fly64dask.metrics import Reference, measure_against, reference_in_frame
 from fly64dask.original import measure_as_original
-from fly64dask.provenance import utc_now
 from fly64dask.record import read_record
 from fly64dask.scan import object_frame
 from fly64dask.study import Study

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from fly64dask.base.schema import Frozen
 from fly64dask.matrix import Cell
 from fly64dask.names import Dose, Split
 from fly64dask.quality import OriginalMetrics, TruthMetrics
-from fly64dask.schema import Frozen
 
 OURS = "ours"
 Convention = Literal["ours", "original"]

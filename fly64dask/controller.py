@@ -9,15 +9,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.base.provenance import host_name, utc_now
+from fly64dask.base.schema import Frozen
 from fly64dask.documents import read_document, write_document
-from fly64dask.errors import InputError, ResourceError
 from fly64dask.inputs import ScanInputs
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import Cell
 from fly64dask.plan import plan_cells
-from fly64dask.provenance import host_name, utc_now
 from fly64dask.publish import publish_bytes
-from fly64dask.schema import Frozen
 from fly64dask.slurm import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
 from fly64dask.slurm_cluster import (
     job_name,

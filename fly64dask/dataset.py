@@ -18,8 +18,8 @@ from pydantic import ValidationError
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
 from fly64dask.attributes import GroupAttributes
-from fly64dask.errors import IntegrityError
-from fly64dask.schema import digest
+from fly64dask.base.errors import IntegrityError
+from fly64dask.base.schema import digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.errors import DegenerateScanError
+from fly64dask.base.errors import DegenerateScanError
 from fly64dask.scan import span_px
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
-from fly64dask.errors import IntegrityError
+from fly64dask.base.errors import IntegrityError
+from fly64dask.base.schema import Frozen, compact_json, digest
 from fly64dask.publish import publish_bytes, publish_text
-from fly64dask.schema import Frozen, compact_json, digest
 
 DIGEST_KEY = "sha256"
 Document = TypeVar("Document", bound=Frozen)

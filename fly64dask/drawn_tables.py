@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.errors import printable
+from fly64dask.base.errors import printable
 
 if TYPE_CHECKING:
     from fly64dask.rerun import PlannedRerun

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.access import joinable
+from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.base.machine import gpu_memory_bytes, visible_gpus
 from fly64dask.batch import answered, run_windows
 from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
 from fly64dask.documents import read_document
-from fly64dask.errors import InputError, ResourceError
 from fly64dask.graph import build_windows
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
-from fly64dask.machine import gpu_memory_bytes, visible_gpus
 from fly64dask.manifest import Manifest
 from fly64dask.matrix import Cell, Filters, cells
 from fly64dask.monitor import monitored

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fly64dask.errors import FailureKind, IntegrityError
+from fly64dask.base.errors import FailureKind, IntegrityError
+from fly64dask.base.schema import Frozen
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import Cell
 from fly64dask.record import CellRecord, past_attempts, read_record
 from fly64dask.remedy import Remedy
-from fly64dask.schema import Frozen
 
 State = Literal["completed", "failed", "skipped", "damaged"]
 

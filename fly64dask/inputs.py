@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.attributes import ExposureAttributes
+from fly64dask.base.errors import InputError
+from fly64dask.base.schema import digest
 from fly64dask.dataset import read_array, read_attributes
-from fly64dask.errors import InputError
 from fly64dask.formats.data001 import read_pair
 from fly64dask.formats.raw import file_sha256
 from fly64dask.names import SPLITS, Dose
 from fly64dask.object_probe import check_coverage, draw_positions, synthetic_pair
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
-from fly64dask.schema import digest
 from fly64dask.simulate import Pair
 from fly64dask.study import MeasuredSource, PairSource, Study
 

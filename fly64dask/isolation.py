@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from fly64dask.errors import Failure, FailureKind
+from fly64dask.base.errors import Failure, FailureKind
 from fly64dask.forked import fork_child
 
 if TYPE_CHECKING:

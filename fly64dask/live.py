@@ -15,12 +15,12 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
+from fly64dask.base.provenance import host_name
+from fly64dask.base.schema import Frozen
 from fly64dask.layout import RunLayout
 from fly64dask.losses import with_loss
 from fly64dask.matrix import Cell
 from fly64dask.names import Dose, Split
-from fly64dask.provenance import host_name
-from fly64dask.schema import Frozen
 
 log = logging.getLogger(__name__)
 # Between two writes: a person sees no difference, and no file system either.

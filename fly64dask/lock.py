@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 import psutil
 
-from fly64dask.errors import InputError, printable
+from fly64dask.base.errors import InputError, printable
+from fly64dask.base.provenance import host_name, utc_now
 from fly64dask.layout import RunLayout
-from fly64dask.provenance import host_name, utc_now
 from fly64dask.storage import storing
 
 

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from fly64dask.base.errors import DegenerateScanError, GpuMissingError, InputError
 from fly64dask.degenerate import is_guarded
-from fly64dask.errors import DegenerateScanError, GpuMissingError, InputError
 from fly64dask.halves import Comparison, Part, halve, hold_out, shared_area
 from fly64dask.lsqml_rule import Kept, Rule, held_out_deviance, kept_of
 from fly64dask.lsqml_state import capture, losses, restore

@@ -11,8 +11,8 @@ from ptychi.api.task import PtychographyTask
 from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precision_for_fft
 from ptychi.utils import rescale_probe
 
+from fly64dask.base.errors import GpuMissingError
 from fly64dask.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded
-from fly64dask.errors import GpuMissingError
 from fly64dask.reconstruction import Exposures
 from fly64dask.scan import object_frame
 

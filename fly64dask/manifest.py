@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from fly64dask.errors import FailureKind
+from fly64dask.base.errors import FailureKind
+from fly64dask.base.schema import Frozen
 from fly64dask.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RunLayout
@@ -20,7 +21,6 @@ from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.record import CellRecord
 from fly64dask.remedy import Remedy, remedied_recipe
-from fly64dask.schema import Frozen
 from fly64dask.study import Seeds, Study
 from fly64dask.summary import RepeatSummary, summarise
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.names import SPLITS, Split, photons_name
 from fly64dask.study import (
     BaselineView,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from distributed import performance_report
 from distributed.scheduler import Scheduler
 
+from fly64dask.base.errors import ResourceError, failure_of
 from fly64dask.board import Board, board_json, new_board, with_event
-from fly64dask.errors import ResourceError, failure_of
 from fly64dask.manifest import brief_row
 from fly64dask.matrix import Cell, cells
 from fly64dask.outcome import CellEvent, CellOutcome, Say

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.simulate import (
     Pair,
 )

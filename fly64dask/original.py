@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.quality import OriginalImageMetrics, OriginalMetrics
 from fly64dask.similarity import SCALE_WEIGHTS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fly64dask.errors import Failure
+from fly64dask.base.errors import Failure
 from fly64dask.matrix import Cell
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.errors import InputError, ResourceError
+from fly64dask.base.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
     from fly64dask.matrix import Cell

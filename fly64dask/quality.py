@@ -6,8 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from fly64dask.base.schema import Frozen
 from fly64dask.frc import Crossing
-from fly64dask.schema import Frozen
 
 SplitBy = Literal["counts", "exposures"]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
+from fly64dask.base.errors import InputError
+from fly64dask.base.schema import Frozen
 from fly64dask.checkpoint import CheckpointFile
-from fly64dask.errors import InputError
-from fly64dask.schema import Frozen
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

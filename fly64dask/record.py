@@ -9,8 +9,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from fly64dask.base.errors import FailureKind, IntegrityError
+from fly64dask.base.schema import Frozen
 from fly64dask.documents import document_text, read_document
-from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.identifiability import Identifiability
 from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.matrix import Cell
@@ -19,7 +20,6 @@ from fly64dask.publish import published_directory, retire_directory
 from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.remedy import Remedy
-from fly64dask.schema import Frozen
 from fly64dask.selection import SelectionMetadata
 from fly64dask.study import Recipe, Seeds
 

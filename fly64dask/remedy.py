@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from fly64dask.errors import FailureKind
-from fly64dask.schema import Frozen
+from fly64dask.base.errors import FailureKind
+from fly64dask.base.schema import Frozen
 
 if TYPE_CHECKING:
     from fly64dask.study import Recipe

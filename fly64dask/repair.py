@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.cluster import Placement
 from fly64dask.documents import read_document
 from fly64dask.driver import run_study
-from fly64dask.errors import FailureKind, IntegrityError
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.manifest import Manifest

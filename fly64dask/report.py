@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.identifiability import (
     GOOD_COVERED_TWICE,
     GOOD_LIT_PER_UNKNOWN,
@@ -19,7 +20,6 @@ from fly64dask.lock import holder_of
 from fly64dask.manifest import ManifestRow, count_states, unfollowed
 from fly64dask.matrix import Cell, cells
 from fly64dask.names import SPLITS, dose_name
-from fly64dask.provenance import software_versions, utc_now
 from fly64dask.publish import publish_text
 from fly64dask.remedy import MENDS
 from fly64dask.report_cells import CellReader, CellView

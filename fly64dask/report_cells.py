@@ -19,8 +19,8 @@ from fly64dask.attributes import (
     TruthAttributes,
     ViewAttributes,
 )
+from fly64dask.base.errors import IntegrityError
 from fly64dask.dataset import read_array, read_attributes
-from fly64dask.errors import IntegrityError
 from fly64dask.pictures import Scale
 
 if TYPE_CHECKING:

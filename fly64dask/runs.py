@@ -6,8 +6,10 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from fly64dask.base.errors import InputError, IntegrityError
+from fly64dask.base.provenance import host_name, utc_now
+from fly64dask.base.schema import Frozen, compact_json, digest
 from fly64dask.documents import read_document, write_document, write_streamed
-from fly64dask.errors import InputError, IntegrityError
 from fly64dask.history import read_past
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import (
@@ -20,11 +22,9 @@ from fly64dask.manifest import (
     row_from_record,
 )
 from fly64dask.matrix import Cell, Filters, cells
-from fly64dask.provenance import host_name, utc_now
 from fly64dask.publish import publish_bytes
 from fly64dask.record import past_attempts, read_record
 from fly64dask.remedy import Remedy
-from fly64dask.schema import Frozen, compact_json, digest
 from fly64dask.storage import storing
 from fly64dask.study import Study
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.study import MAX_LENGTH_PX
 
 if TYPE_CHECKING:

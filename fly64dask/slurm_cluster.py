@@ -19,11 +19,11 @@ from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed import Client
 from distributed.security import Security
 
+from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD
 from fly64dask.checkpoint import ENDS_AT
 from fly64dask.cluster import DASHBOARD_LOCAL, SCHEDULER_SETTINGS, quieten_dask
-from fly64dask.errors import InputError, ResourceError
 from fly64dask.layout import RunLayout
-from fly64dask.machine import KEEP_MEMORY, SINGLE_THREAD
 from fly64dask.plan import ENGINE_BYTES, PlannedCell
 from fly64dask.security import published_certificates, read_certificates
 from fly64dask.slurm import cancel, jobs_named, refusal, refuse_without_slurm

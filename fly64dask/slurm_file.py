@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, TypeAdapter, ValidationError
 
-from fly64dask.schema import Frozen
+from fly64dask.base.schema import Frozen
 from fly64dask.toml import parse_toml
 
 # What becomes one word of an `#SBATCH` line, or one line of the job script.

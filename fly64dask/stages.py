@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.attributes import ExposureAttributes, GroupAttributes, ScanAttributes, TruthAttributes, ViewAttributes
+from fly64dask.base.provenance import software_versions, utc_now
+from fly64dask.base.schema import digest
 from fly64dask.dataset import (
     CHUNK_EXPOSURES,
     count_dtype,
@@ -26,7 +28,6 @@ from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.names import Dose, Split
 from fly64dask.photons import expose, photon_stream, thin
-from fly64dask.provenance import software_versions, utc_now
 from fly64dask.publish import published_directory, retire_directory
 from fly64dask.respace import respaced_view
 from fly64dask.scan import (
@@ -37,7 +38,6 @@ from fly64dask.scan import (
     split_boundary_px,
     split_indices,
 )
-from fly64dask.schema import digest
 from fly64dask.selection import Selection, select
 from fly64dask.simulate import Pair, intensity_batches, survey_brightness
 from fly64dask.study import SpacingView, Study

@@ -10,9 +10,9 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
+from fly64dask.base.schema import Frozen
 from fly64dask.matrix import Cell, repeats_of
 from fly64dask.names import SPLITS, Dose, Split
-from fly64dask.schema import Frozen
 from fly64dask.study import Study
 
 

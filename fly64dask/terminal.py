@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.errors import printable
+from fly64dask.base.errors import printable
 from fly64dask.live import LiveCell
 from fly64dask.losses import sparkline
 from fly64dask.manifest import ManifestRow, count_states, unfollowed

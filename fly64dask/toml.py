@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from fly64dask.errors import InputError
-from fly64dask.schema import Frozen
+from fly64dask.base.errors import InputError
+from fly64dask.base.schema import Frozen
 from fly64dask.study import Study
 
 Record = TypeVar("Record", bound=Frozen)

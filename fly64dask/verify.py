@@ -15,17 +15,17 @@ from fly64dask.attributes import (
     TruthAttributes,
     ViewAttributes,
 )
+from fly64dask.base.errors import IntegrityError
+from fly64dask.base.schema import Frozen, digest
 from fly64dask.cell_inputs import CellInputs, cell_key
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.documents import read_document
-from fly64dask.errors import IntegrityError
 from fly64dask.layout import SPACING_PREFIX, RunLayout
 from fly64dask.manifest import Manifest, SkipSummary
 from fly64dask.matrix import cells, photons_of
 from fly64dask.names import SPLITS, Split
 from fly64dask.record import CellRecord, read_record
 from fly64dask.runs import read_rows
-from fly64dask.schema import Frozen, digest
 from fly64dask.study import Study
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"

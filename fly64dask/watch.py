@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from fly64dask.errors import printable
+from fly64dask.base.errors import printable
 from fly64dask.layout import RunLayout
 from fly64dask.live import LiveCell, read_live
 from fly64dask.lock import holder_of

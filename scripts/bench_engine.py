@@ -26,10 +26,10 @@ import torch
 from measuring import as_worker, processor
 from numpy.typing import NDArray
 
+from fly64dask.base.provenance import software_versions
 from fly64dask.commands.common import load_study
 from fly64dask.lsqml import reconstruct
 from fly64dask.object_probe import synthetic_pair
-from fly64dask.provenance import software_versions
 from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
 from fly64dask.simulate import intensity_batches
 from fly64dask.study import Recipe

@@ -21,8 +21,8 @@ from pathlib import Path
 from measuring import as_worker
 
 from fly64dask.attempt import Attempt
+from fly64dask.base.errors import Failure
 from fly64dask.commands.common import load_study
-from fly64dask.errors import Failure
 from fly64dask.isolation import Work, call_in_child
 from fly64dask.layout import LOG_NAME, RunLayout
 from fly64dask.matrix import Cell, cells

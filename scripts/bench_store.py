@@ -30,12 +30,12 @@ from measuring import ROOT, Bar, in_turns, machine, median_ratio, seconds_of, te
 from numpy.typing import NDArray
 
 from fly64dask.attributes import TruthAttributes
+from fly64dask.base.provenance import utc_now
 from fly64dask.commands.common import load_study
 from fly64dask.dataset import count_dtype, counts_array, read_array, read_attributes, write_group
 from fly64dask.layout import RunLayout
 from fly64dask.object_probe import synthetic_pair
 from fly64dask.photons import expose
-from fly64dask.provenance import utc_now
 from fly64dask.simulate import intensity_batches
 from fly64dask.stages import expose_split, prepare_scan
 

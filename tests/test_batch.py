@@ -12,9 +12,9 @@ import pytest
 from distributed import Client, LocalCluster
 from tiny import tiny_study
 
+from fly64dask.base.errors import ResourceError
 from fly64dask.batch import run_graph
 from fly64dask.cluster import check_workers, connect
-from fly64dask.errors import ResourceError
 from fly64dask.graph import build_graph
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import Cell, cells

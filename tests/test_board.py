@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_study
 
+from fly64dask.base.errors import Failure, FailureKind
 from fly64dask.board import STATES, board_json, count_cells, new_board, with_event
-from fly64dask.errors import Failure, FailureKind
 from fly64dask.losses import MAX_POINTS, relative_heights, sparkline, with_loss
 from fly64dask.manifest import ManifestRow
 from fly64dask.matrix import Cell, cells

@@ -15,10 +15,10 @@ from faulty_engine import ENGINE
 from tiny import tiny_study
 
 from fly64dask.attributes import TruthAttributes
+from fly64dask.base.errors import InputError
 from fly64dask.cell import run_cell
 from fly64dask.compare import compare_run
 from fly64dask.dataset import read_array, read_attributes
-from fly64dask.errors import InputError
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import cells
 from fly64dask.names import SPLITS

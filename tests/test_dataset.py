@@ -27,6 +27,7 @@ from fly64dask.attributes import (
     TruthAttributes,
     ViewAttributes,
 )
+from fly64dask.base.errors import IntegrityError
 from fly64dask.dataset import (
     ArraySource,
     count_dtype,
@@ -39,7 +40,6 @@ from fly64dask.dataset import (
     whole_array,
     write_group,
 )
-from fly64dask.errors import IntegrityError
 from fly64dask.selection import SelectionMetadata
 from fly64dask.study import Seeds
 

@@ -21,8 +21,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fly64dask.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
+from fly64dask.base.errors import InputError
 from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
-from fly64dask.errors import InputError
 from fly64dask.formats.data001 import read_pair, write_data001
 from fly64dask.formats.raw import RawScan, ReadOptions
 from fly64dask.formats.scans import read_scan

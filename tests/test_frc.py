@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.frc import RingCorrelation, crossing, ring_correlation, threshold
 
 SHAPE = (150, 180)

@@ -30,8 +30,8 @@ from test_formats import DATA001, METADATA, TIKE, H, N, W
 from tiny import TEXT
 
 from fly64dask.attributes import ExposureAttributes
+from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.dataset import read_attributes
-from fly64dask.errors import Fly64Error, InputError
 from fly64dask.formats.raw import ReadOptions
 from fly64dask.formats.store import ingest
 from fly64dask.inputs import read_inputs

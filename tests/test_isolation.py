@@ -15,7 +15,7 @@ import faulty
 import psutil
 import pytest
 
-from fly64dask.errors import Failure
+from fly64dask.base.errors import Failure
 from fly64dask.fork_server import ForkServer
 from fly64dask.forked import forget_server, share_server
 from fly64dask.isolation import call_in_child

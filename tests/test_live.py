@@ -11,8 +11,8 @@ import pytest
 from faulty_engine import ENGINE, FOLDER
 from tiny import tiny_study
 
+from fly64dask.base.errors import Failure
 from fly64dask.cell import run_cell
-from fly64dask.errors import Failure
 from fly64dask.layout import RunLayout
 from fly64dask.live import SILENT_S, WRITE_S, LiveCell, forget_live, live_file, read_live
 from fly64dask.matrix import Cell

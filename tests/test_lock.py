@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from test_alignment import band_limited, moved, ramp
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.metrics import Reference, compare_with_truth, measure_against
 from fly64dask.object_probe import synthetic_pair
 from fly64dask.quality import TruthMetrics

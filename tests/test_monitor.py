@@ -19,9 +19,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from running import PATHS, running
 from tiny import tiny_study
 
+from fly64dask.base.errors import ResourceError
 from fly64dask.cluster import Placement
 from fly64dask.driver import run_study
-from fly64dask.errors import ResourceError
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import Filters, cells
 from fly64dask.monitor import reported

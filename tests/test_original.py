@@ -7,7 +7,7 @@ import pytest
 from skimage.metrics import structural_similarity
 from test_alignment import band_limited, ramp
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.original import measure_as_original
 
 SHAPE = (160, 170)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import tiny_study
 
-from fly64dask.errors import InputError, ResourceError
+from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.graph import build_graph
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout

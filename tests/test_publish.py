@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fly64dask.errors import StorageError
+from fly64dask.base.errors import StorageError
 from fly64dask.publish import (
     publish_bytes,
     publish_text,
@@ -308,7 +308,7 @@ def test_published_directory_leaves_nothing_when_no_descriptor_is_left(tmp_path:
     program = """
 import os, resource, sys
 from pathlib import Path
-from fly64dask.errors import StorageError
+from fly64dask.base.errors import StorageError
 from fly64dask.publish import published_directory
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from fly64dask.base.errors import DegenerateScanError, InputError
 from fly64dask.degenerate import refuse_degenerate
-from fly64dask.errors import DegenerateScanError, InputError
 from fly64dask.reconstruction import refuse_dark
 from fly64dask.scan import object_frame
 
@@ -42,7 +42,7 @@ def test_refuse_degenerate_needs_no_engine():
     # Importing pty-chi takes seconds; the refusal must come before.
     program = (
         "import sys, numpy as np\n"
-        "from fly64dask.errors import DegenerateScanError\n"
+        "from fly64dask.base.errors import DegenerateScanError\n"
         "from fly64dask.reconstruction import refuse_degenerate\n"
         "try:\n    refuse_degenerate(np.zeros((9, 2)), n_exposures=9, rule='')\n"
         "except DegenerateScanError:\n    print('torch' in sys.modules, 'ptychi' in sys.modules)"

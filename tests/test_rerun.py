@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from tiny import tiny_study
 
 from fly64dask.attributes import ScanAttributes, ViewAttributes
+from fly64dask.base.errors import Failure, FailureKind
 from fly64dask.cell import Rerun, commit_lost, run_cell
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.dataset import read_array, read_attributes
-from fly64dask.errors import Failure, FailureKind
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import Cell, Filters, cells
 from fly64dask.names import SPLITS

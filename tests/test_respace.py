@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fly64dask.errors import NotSelectableError
+from fly64dask.base.errors import NotSelectableError
 from fly64dask.respace import respace
 from fly64dask.selection import select
 from fly64dask.study import SpacingView

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.scan import (
     bounding_box_area_px2,
     checked_positions,

@@ -33,9 +33,9 @@ from fly64dask.access import (
     join_command,
     joinable,
 )
+from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.cluster import Placement, connect
 from fly64dask.driver import run_study
-from fly64dask.errors import InputError, ResourceError
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.matrix import Filters

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fly64dask.errors import NotSelectableError
+from fly64dask.base.errors import NotSelectableError
 from fly64dask.scan import split_indices
 from fly64dask.selection import keep_isolated, keep_spaced, select
 from fly64dask.study import BaselineView, SpacingView, SplitRule

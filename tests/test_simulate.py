@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.object_probe import check_coverage, draw_positions, synthetic_pair
 from fly64dask.photons import expose, photon_stream, thin
 from fly64dask.simulate import Pair, diffraction_intensity, exit_waves, intensity_batches, survey_brightness

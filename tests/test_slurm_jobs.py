@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tiny import tiny_study
 
+from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.controller import controller_script, tunnel_command
-from fly64dask.errors import InputError, ResourceError
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import cells

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
+from fly64dask.base.schema import digest
 from fly64dask.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.names import dose_name
-from fly64dask.schema import digest
 from fly64dask.study import Study
 from fly64dask.toml import parse_study
 

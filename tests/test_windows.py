@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import composite
 from tiny import tiny_study
 
+from fly64dask.base.schema import Frozen
 from fly64dask.batch import run_windows
 from fly64dask.cluster import connect
 from fly64dask.documents import read_document, write_document, write_streamed
@@ -17,7 +18,6 @@ from fly64dask.manifest import ManifestRow
 from fly64dask.matrix import cells
 from fly64dask.record import read_record
 from fly64dask.runs import RowSpool, read_rows
-from fly64dask.schema import Frozen
 from fly64dask.stopping import new_run_id
 from fly64dask.supply import attendance
 

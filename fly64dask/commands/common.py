@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.study import Recipe, Study
 from fly64dask.toml import parse_study
 
@@ -136,8 +136,8 @@ def placement(
 
     The engine of local CPU workers loads from here on, beside all that has to be done before the first cell.
     """
+    from fly64dask.base.machine import visible_gpus
     from fly64dask.fork_server import ForkServer
-    from fly64dask.machine import visible_gpus
     from fly64dask.preload import engine_modules
     from fly64dask.reconstruction import LSQML
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from fly64dask.base.errors import InputError
+from fly64dask.base.schema import Frozen
 from fly64dask.commands.common import DoseType, example, print_json, without_links
-from fly64dask.errors import InputError
 from fly64dask.matrix import Cell
 from fly64dask.names import Split
-from fly64dask.schema import Frozen
 from fly64dask.study import Study
 
 if TYPE_CHECKING:

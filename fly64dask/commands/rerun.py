@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fly64dask.base.errors import FailureKind, InputError
 from fly64dask.commands.common import (
     EXIT_FAILED_CELL,
     cluster_options,
@@ -20,7 +21,6 @@ from fly64dask.commands.common import (
     run_argument,
     without_links,
 )
-from fly64dask.errors import FailureKind, InputError
 from fly64dask.interrupt import stoppable
 from fly64dask.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.remedy import REMEDY_KINDS, RemedyKind

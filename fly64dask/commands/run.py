@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fly64dask.base.errors import InputError
 from fly64dask.commands.common import (
     EXIT_FAILED_CELL,
     cluster_options,
@@ -26,7 +27,6 @@ from fly64dask.commands.common import (
     with_recipe,
     without_links,
 )
-from fly64dask.errors import InputError
 from fly64dask.interrupt import stoppable
 from fly64dask.matrix import Filters, cells, skip_reasons
 from fly64dask.study import Study

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fly64dask.base.errors import ResourceError
 from fly64dask.commands.common import (
     EXIT_FAILED_CELL,
     example,
@@ -25,7 +26,6 @@ from fly64dask.commands.common import (
     with_recipe,
     without_links,
 )
-from fly64dask.errors import ResourceError
 from fly64dask.matrix import Filters, cells, skip_reasons
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.formats.npz import Member, listed, load_arrays, take
 from fly64dask.formats.raw import (
     Layout,

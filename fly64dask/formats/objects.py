@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from fly64dask.errors import Fly64Error, InputError
+from fly64dask.base.errors import Fly64Error, InputError
+from fly64dask.base.machine import memory_left_bytes
 from fly64dask.formats.npz import UNREADABLE, load_arrays, take
-from fly64dask.machine import memory_left_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.scan import checked_positions
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
+from fly64dask.base.errors import InputError
+from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.dataset import (
     CHUNK_EXPOSURES,
     counts_array,
@@ -19,11 +21,9 @@ from fly64dask.dataset import (
     whole_array,
     write_group,
 )
-from fly64dask.errors import InputError
 from fly64dask.formats.data001 import write_data001
 from fly64dask.formats.raw import RawScan, ReadOptions
 from fly64dask.formats.scans import read_scan
-from fly64dask.provenance import software_versions, utc_now
 from fly64dask.publish import published_directory, remove_leftovers
 
 if TYPE_CHECKING:

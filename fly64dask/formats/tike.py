@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fly64dask.errors import InputError
+from fly64dask.base.errors import InputError
 from fly64dask.formats.npz import Member, take
 from fly64dask.formats.raw import RawScan, ReadOptions, assemble, centre_zero_frequency, to_counts
 

@@ -11,8 +11,8 @@ import pytest
 from faulty_engine import ENGINE
 from tiny import tiny_study
 
+from fly64dask.base.errors import Failure, Fly64Error
 from fly64dask.cell import run_cell
-from fly64dask.errors import Failure, Fly64Error
 from fly64dask.layout import RunLayout
 from fly64dask.matrix import Filters, cells
 from fly64dask.names import SPLITS
