@@ -25,11 +25,11 @@ from fly64dask.reconstruction import load_engine, refuse_dark
 from fly64dask.storage import storing
 
 if TYPE_CHECKING:
-    from fly64dask.matrix import Cell
     from fly64dask.metrics import TruthComparison
     from fly64dask.reconstruction import Exposures, Progress, Reconstruction
-    from fly64dask.remedy import Remedy
-    from fly64dask.study import Recipe, Study
+    from fly64dask.study.matrix import Cell
+    from fly64dask.study.model import Recipe, Study
+    from fly64dask.study.remedy import Remedy
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fly64dask.base.schema import Frozen
 from fly64dask.selection import SelectionMetadata
-from fly64dask.study import Seeds
+from fly64dask.study.model import Seeds
 
 
 class GroupAttributes(Frozen):

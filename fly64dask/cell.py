@@ -21,7 +21,6 @@ from fly64dask.isolation import call_in_child
 from fly64dask.journal import note, started, starts_in_vain
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.live import LiveFile, forget_live, live_file
-from fly64dask.matrix import Cell
 from fly64dask.outcome import CellOutcome
 from fly64dask.preload import engine_modules
 from fly64dask.reconstruction import LSQML, Progress
@@ -33,16 +32,17 @@ from fly64dask.record import (
     read_record,
     write_record,
 )
-from fly64dask.remedy import remedied_recipe
 from fly64dask.scan import object_frame
 from fly64dask.stopping import RunId, is_stopped, new_run_id, running_cell
 from fly64dask.storage import require_space, storing
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell
+from fly64dask.study.model import Study
+from fly64dask.study.remedy import remedied_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fly64dask.remedy import Remedy
+    from fly64dask.study.remedy import Remedy
 
 log = logging.getLogger(__name__)
 # A worker may die by chance while it runs a cell, even a second one; a third time it is the cell (our choice).

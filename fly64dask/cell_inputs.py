@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from fly64dask.base.errors import FailureKind
     from fly64dask.layout import RunLayout
-    from fly64dask.matrix import Cell
-    from fly64dask.remedy import Remedy
-    from fly64dask.study import Recipe, Study
+    from fly64dask.study.matrix import Cell
+    from fly64dask.study.model import Recipe, Study
+    from fly64dask.study.remedy import Remedy
 
 ENGINE_PACKAGES = ("ptychi", "torch")
 # A recipe with one of these has the key, as it has the numbers, of one that did not know of that setting.

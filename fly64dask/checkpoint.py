@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fly64dask.publish import publish_bytes
 
 if TYPE_CHECKING:
-    from fly64dask.study import Checkpoints
+    from fly64dask.study.model import Checkpoints
 
 log = logging.getLogger(__name__)
 MARGIN_S = 30.0  # Slurm looks at wall times about twice a minute

@@ -19,12 +19,12 @@ from fly64dask.comparison import OURS, ArmScore, ComparedCell, Comparison, Conve
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.formats.objects import find_object, read_object
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import Cell
 from fly64dask.metrics import Reference, measure_against, reference_in_frame
 from fly64dask.original import measure_as_original
 from fly64dask.record import read_record
 from fly64dask.scan import object_frame
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell
+from fly64dask.study.model import Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from fly64dask.base.schema import Frozen
-from fly64dask.matrix import Cell
-from fly64dask.names import Dose, Split
 from fly64dask.quality import OriginalMetrics, TruthMetrics
+from fly64dask.study.matrix import Cell
+from fly64dask.study.names import Dose, Split
 
 OURS = "ours"
 Convention = Literal["ours", "original"]

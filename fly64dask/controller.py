@@ -15,7 +15,6 @@ from fly64dask.base.schema import Frozen
 from fly64dask.documents import read_document, write_document
 from fly64dask.inputs import ScanInputs
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import Cell
 from fly64dask.plan import plan_cells
 from fly64dask.publish import publish_bytes
 from fly64dask.slurm import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
@@ -27,7 +26,8 @@ from fly64dask.slurm_cluster import (
     worker_script,
 )
 from fly64dask.slurm_file import Controller, SlurmFile, Workers, in_bytes
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell
+from fly64dask.study.model import Study
 
 ROLES = ("controller", "worker")
 # Seconds before its wall time at which Slurm tells the controller to stop in order.

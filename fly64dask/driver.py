@@ -20,7 +20,6 @@ from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.manifest import Manifest
-from fly64dask.matrix import Cell, Filters, cells
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellEvent, CellOutcome, Notify
@@ -29,13 +28,14 @@ from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.preload import engine_modules
 from fly64dask.publish import remove_leftover_files
 from fly64dask.reconstruction import LSQML
-from fly64dask.remedy import Remedy
 from fly64dask.runs import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file
 from fly64dask.stopping import new_run_id, stop_earlier_runs
 from fly64dask.storage import storing
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, Filters, cells
+from fly64dask.study.model import Study
+from fly64dask.study.remedy import Remedy
 from fly64dask.supply import Supply, attendance
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any
 from dask.base import annotate
 from dask.delayed import Delayed, delayed
 
-from fly64dask.matrix import Cell, cells
-from fly64dask.names import Split, photons_name
 from fly64dask.reconstruction import LSQML
-from fly64dask.remedy import Remedy
 from fly64dask.stopping import RunId
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, cells
+from fly64dask.study.model import Study
+from fly64dask.study.names import Split, photons_name
+from fly64dask.study.remedy import Remedy
 from fly64dask.tasks import cell_task, collect_task, expose_task, merge_task, prepare_task, select_task
 
 # Cells of one graph (our choice): enough for any number of workers that one scheduler serves.

@@ -15,7 +15,7 @@ from fly64dask.scan import object_frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study import Recipe
+    from fly64dask.study.model import Recipe
 
 Prediction = Literal["well_determined", "marginal", "underdetermined"]
 

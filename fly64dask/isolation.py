@@ -16,7 +16,7 @@ from fly64dask.base.errors import Failure, FailureKind
 from fly64dask.forked import fork_child
 
 if TYPE_CHECKING:
-    from fly64dask.study import Limits
+    from fly64dask.study.model import Limits
 
 POLL_S = 0.25
 

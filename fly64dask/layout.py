@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly64dask.matrix import Cell
-from fly64dask.names import photons_name
-from fly64dask.remedy import Remedy
+from fly64dask.study.matrix import Cell
+from fly64dask.study.names import photons_name
+from fly64dask.study.remedy import Remedy
 
 # Files of a cell's directory, also while it is built aside.
 LOG_NAME = "ptychi.log"

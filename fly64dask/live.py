@@ -19,8 +19,8 @@ from fly64dask.base.provenance import host_name
 from fly64dask.base.schema import Frozen
 from fly64dask.layout import RunLayout
 from fly64dask.losses import with_loss
-from fly64dask.matrix import Cell
-from fly64dask.names import Dose, Split
+from fly64dask.study.matrix import Cell
+from fly64dask.study.names import Dose, Split
 
 log = logging.getLogger(__name__)
 # Between two writes: a person sees no difference, and no file system either.

@@ -27,15 +27,15 @@ from fly64dask.lsqml_state import capture, losses, restore
 from fly64dask.lsqml_task import build_task
 from fly64dask.lsqml_tasks import FULL, HALVES, KEPT, Turns, as_array, from_bytes, to_bytes
 from fly64dask.reconstruction import Exposures, Progress, Reconstruction, StoppingFacts
-from fly64dask.remedy import GUARDED_MAX_EPOCHS
 from fly64dask.scan import object_frame
+from fly64dask.study.remedy import GUARDED_MAX_EPOCHS
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
 
     from fly64dask.best_epoch import Look
     from fly64dask.checkpoint import CheckpointFile
-    from fly64dask.study import Recipe
+    from fly64dask.study.model import Recipe
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from fly64dask.simulate import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study import Scan
+    from fly64dask.study.model import Scan
 
     ComplexArray = NDArray[np.complex64]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fly64dask.base.errors import Failure
-from fly64dask.matrix import Cell
+from fly64dask.study.matrix import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

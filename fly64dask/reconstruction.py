@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.checkpoint import CheckpointFile
-    from fly64dask.study import Recipe
+    from fly64dask.study.model import Recipe
 
 
 # How an engine says that it ran on its faster steps; otherwise it says why not.

@@ -16,14 +16,14 @@ from fly64dask.driver import run_study
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
 from fly64dask.manifest import Manifest
-from fly64dask.matrix import Cell, Filters, cells, photons_of
-from fly64dask.names import SPLITS, Split
 from fly64dask.publish import retire_directory
 from fly64dask.record import next_attempt
-from fly64dask.remedy import Remedy
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, Filters, cells, photons_of
+from fly64dask.study.model import Study
+from fly64dask.study.names import SPLITS, Split
+from fly64dask.study.remedy import Remedy
 from fly64dask.verify import Damage, groups_of, respaced_groups
 
 if TYPE_CHECKING:

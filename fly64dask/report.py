@@ -18,15 +18,15 @@ from fly64dask.identifiability import (
 from fly64dask.live import read_live
 from fly64dask.lock import holder_of
 from fly64dask.manifest import ManifestRow, count_states, unfollowed
-from fly64dask.matrix import Cell, cells
-from fly64dask.names import SPLITS, dose_name
 from fly64dask.publish import publish_text
-from fly64dask.remedy import MENDS
 from fly64dask.report_cells import CellReader, CellView
 from fly64dask.report_page import PictureStore, curve_points, render_page
 from fly64dask.report_tables import flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.runs import read_rows
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, cells
+from fly64dask.study.model import Study
+from fly64dask.study.names import SPLITS, dose_name
+from fly64dask.study.remedy import MENDS
 from fly64dask.summary import repeat_groups, spread_of
 
 if TYPE_CHECKING:

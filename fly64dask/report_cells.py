@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fly64dask.layout import RunLayout
     from fly64dask.manifest import ManifestRow
-    from fly64dask.study import Study
+    from fly64dask.study.model import Study
 
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
 # Curves that a cell may have: array, array it is drawn over (else the epochs).

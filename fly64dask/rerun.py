@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 from fly64dask.base.errors import FailureKind, NotSelectableError
 from fly64dask.base.schema import Frozen
-from fly64dask.matrix import Cell
-from fly64dask.names import Dose, Split
-from fly64dask.remedy import MENDS, Remedy, RemedyKind, remedied_recipe
 from fly64dask.respace import MIN_EXPOSURES, respace
 from fly64dask.scan import split_indices
-from fly64dask.study import BaselineView, SpacingView, Study
+from fly64dask.study.matrix import Cell
+from fly64dask.study.model import BaselineView, SpacingView, Study
+from fly64dask.study.names import Dose, Split
+from fly64dask.study.remedy import MENDS, Remedy, RemedyKind, remedied_recipe
 
 if TYPE_CHECKING:
     import numpy as np

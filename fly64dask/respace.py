@@ -11,7 +11,7 @@ from fly64dask.base.errors import NotSelectableError
 from fly64dask.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate
 from fly64dask.scan import bounding_box_area_px2, span_px
 from fly64dask.selection import acceptance_needed, nearest_px, select
-from fly64dask.study import MIN_LENGTH_PX, SpacingView
+from fly64dask.study.model import MIN_LENGTH_PX, SpacingView
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

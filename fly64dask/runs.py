@@ -21,12 +21,12 @@ from fly64dask.manifest import (
     make_skip_summary,
     row_from_record,
 )
-from fly64dask.matrix import Cell, Filters, cells
 from fly64dask.publish import publish_bytes
 from fly64dask.record import past_attempts, read_record
-from fly64dask.remedy import Remedy
 from fly64dask.storage import storing
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, Filters, cells
+from fly64dask.study.model import Study
+from fly64dask.study.remedy import Remedy
 
 
 def read_run_study(layout: RunLayout) -> Study:

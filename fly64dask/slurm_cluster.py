@@ -29,7 +29,7 @@ from fly64dask.security import published_certificates, read_certificates
 from fly64dask.slurm import cancel, jobs_named, refusal, refuse_without_slurm
 from fly64dask.slurm_file import SlurmFile, in_bytes, line_of, parse_slurm_file
 from fly64dask.slurm_keeper import Keeper, kept
-from fly64dask.study import Recipe
+from fly64dask.study.model import Recipe
 
 DEATH_TIMEOUT_S = 60
 POLL_S = 0.5

@@ -26,7 +26,6 @@ from fly64dask.dataset import (
 )
 from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.layout import RunLayout
-from fly64dask.names import Dose, Split
 from fly64dask.photons import expose, photon_stream, thin
 from fly64dask.publish import published_directory, retire_directory
 from fly64dask.respace import respaced_view
@@ -40,7 +39,8 @@ from fly64dask.scan import (
 )
 from fly64dask.selection import Selection, select
 from fly64dask.simulate import Pair, intensity_batches, survey_brightness
-from fly64dask.study import SpacingView, Study
+from fly64dask.study.model import SpacingView, Study
+from fly64dask.study.names import Dose, Split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,9 +11,9 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from fly64dask.base.schema import Frozen
-from fly64dask.matrix import Cell, repeats_of
-from fly64dask.names import SPLITS, Dose, Split
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, repeats_of
+from fly64dask.study.model import Study
+from fly64dask.study.names import SPLITS, Dose, Split
 
 
 class Spread(Frozen):

@@ -14,14 +14,14 @@ from fly64dask.base.provenance import host_name
 from fly64dask.cell import Rerun, run_cell
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.matrix import Cell
-from fly64dask.names import Dose, Split, photons_name
 from fly64dask.outcome import CellOutcome
-from fly64dask.remedy import Remedy
 from fly64dask.runs import read_row
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell
+from fly64dask.study.model import Study
+from fly64dask.study.names import Dose, Split, photons_name
+from fly64dask.study.remedy import Remedy
 
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler

@@ -22,11 +22,11 @@ from fly64dask.dataset import read_array, read_attributes
 from fly64dask.documents import read_document
 from fly64dask.layout import SPACING_PREFIX, RunLayout
 from fly64dask.manifest import Manifest, SkipSummary
-from fly64dask.matrix import cells, photons_of
-from fly64dask.names import SPLITS, Split
 from fly64dask.record import CellRecord, read_record
 from fly64dask.runs import read_rows
-from fly64dask.study import Study
+from fly64dask.study.matrix import cells, photons_of
+from fly64dask.study.model import Study
+from fly64dask.study.names import SPLITS, Split
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 

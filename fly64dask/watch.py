@@ -11,9 +11,9 @@ from fly64dask.layout import RunLayout
 from fly64dask.live import LiveCell, read_live
 from fly64dask.lock import holder_of
 from fly64dask.manifest import ManifestRow, count_states
-from fly64dask.matrix import Cell, cells
 from fly64dask.runs import read_row
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, cells
+from fly64dask.study.model import Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from fly64dask.matrix import Cell
 from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
+from fly64dask.study.matrix import Cell
 from fly64dask.terminal import (
     STYLES,
     failure_lines,

@@ -32,7 +32,7 @@ from fly64dask.lsqml import reconstruct
 from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
 from fly64dask.simulate import intensity_batches
-from fly64dask.study import Recipe
+from fly64dask.study.model import Recipe
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo.toml"
 # Exposures and side of a pattern; 8, 42 and 322 are a sparse, a dense and a baseline cell of the demo.

@@ -41,12 +41,12 @@ from fly64dask.cell_inputs import CellInputs
 from fly64dask.commands.common import load_study
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import Cell, cells
 from fly64dask.reconstruction import ACCELERATED
 from fly64dask.record import CellRecord, read_record
 from fly64dask.scan import object_frame
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, cells
+from fly64dask.study.model import Study
 
 PEERS = ROOT / "scripts" / "peers"
 CACHE = ROOT / ".bench"

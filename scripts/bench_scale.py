@@ -105,7 +105,7 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
     from fly64dask import driver
     from fly64dask.cluster import Placement
     from fly64dask.layout import RunLayout
-    from fly64dask.matrix import Filters, cells
+    from fly64dask.study.matrix import Filters, cells
 
     study = study_of(n_cells, degenerate=way != "isolated")
     marks: dict[str, float] = {}
@@ -172,7 +172,7 @@ def nothing(number: int) -> int:
 
 def study_of(n_cells: int, *, degenerate: bool) -> Any:
     """A study with so many cells and few groups to prepare: doses and views in equal parts."""
-    from fly64dask.toml import parse_study
+    from fly64dask.study.toml import parse_study
 
     n_views = max(1, round((n_cells / 10) ** 0.5))
     n_doses = max(1, round(n_cells / (2 * n_views)))

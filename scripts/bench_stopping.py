@@ -33,7 +33,7 @@ from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
 from fly64dask.scan import object_frame
 from fly64dask.simulate import Pair, intensity_batches
-from fly64dask.study import PATIENCE, Recipe
+from fly64dask.study.model import PATIENCE, Recipe
 
 DOSES_PHOTONS = (1e3, 1e4, 1e5)
 SIDE_PX, FIELD_PX = 64, (84, 168)

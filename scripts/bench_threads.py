@@ -20,7 +20,7 @@ from measuring import as_worker, machine, machine_line
 
 from fly64dask.lsqml import reconstruct
 from fly64dask.reconstruction import Exposures, Reconstruction
-from fly64dask.study import Recipe
+from fly64dask.study.model import Recipe
 
 # Exposures and side of a pattern.
 CASES = ((322, 64), (1000, 64), (322, 128))

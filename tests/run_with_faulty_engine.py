@@ -11,7 +11,7 @@ from fly64dask.cluster import Placement
 from fly64dask.commands.common import load_study
 from fly64dask.driver import run_study
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import Filters
+from fly64dask.study.matrix import Filters
 
 if __name__ == "__main__":
     study, out, where = sys.argv[1:]

@@ -64,7 +64,7 @@ def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, t
 
     from fly64dask.cell_inputs import CellInputs
     from fly64dask.lsqml import reconstruct as ours
-    from fly64dask.matrix import Cell
+    from fly64dask.study.matrix import Cell
 
     cell = Cell(dose=1e5, view="baseline", split="train")
     inputs = CellInputs(prepared.template, cell)

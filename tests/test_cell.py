@@ -24,13 +24,13 @@ from fly64dask.dataset import counts_array, positions_array, probe_array, read_a
 from fly64dask.driver import RunReport
 from fly64dask.journal import note, started
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import Cell, Filters
 from fly64dask.outcome import CellOutcome
 from fly64dask.record import next_attempt, read_record
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId, new_run_id, stop_run
-from fly64dask.study import Checkpoints, Limits, MeasuredSource
+from fly64dask.study.matrix import Cell, Filters
+from fly64dask.study.model import Checkpoints, Limits, MeasuredSource
 
 
 def cell_of(view, split="train"):

@@ -20,12 +20,12 @@ from fly64dask.cell import run_cell
 from fly64dask.compare import compare_run
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import cells
-from fly64dask.names import SPLITS
 from fly64dask.record import read_record
 from fly64dask.runs import write_run_study
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import MeasuredSource
+from fly64dask.study.matrix import cells
+from fly64dask.study.model import MeasuredSource
+from fly64dask.study.names import SPLITS
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2, views=tiny_study().views[:2])
 CELLS = cells(STUDY)

@@ -36,10 +36,10 @@ from fly64dask.formats.raw import ReadOptions
 from fly64dask.formats.store import ingest
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import cells
 from fly64dask.plan import plan_cells
-from fly64dask.study import Study
-from fly64dask.toml import parse_study
+from fly64dask.study.matrix import cells
+from fly64dask.study.model import Study
+from fly64dask.study.toml import parse_study
 
 ASK_NOTHING = ReadOptions()
 

@@ -13,7 +13,7 @@ from fly64dask.base.errors import DegenerateScanError, InputError
 from fly64dask.best_epoch import MAX_SNAPSHOTS, BestEpoch, Look, contenders, scores
 from fly64dask.halves import Comparison, compare_halves, halve, hold_out
 from fly64dask.reconstruction import Exposures
-from fly64dask.study import Recipe
+from fly64dask.study.model import Recipe
 
 PROBE = np.ones((1, 1, 24, 24), np.complex64)
 LOOKS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30)

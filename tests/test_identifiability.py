@@ -12,9 +12,9 @@ from tiny import tiny_study
 
 from fly64dask.identifiability import lit_fraction, measure_coverage, predict_identifiability
 from fly64dask.inputs import read_inputs
-from fly64dask.matrix import cells
 from fly64dask.plan import plan_cells
-from fly64dask.study import ListedScan
+from fly64dask.study.matrix import cells
+from fly64dask.study.model import ListedScan
 
 RECIPE = tiny_study().recipe
 RANK = {"underdetermined": 0, "marginal": 1, "well_determined": 2}

@@ -19,7 +19,7 @@ from fly64dask.base.errors import Failure
 from fly64dask.fork_server import ForkServer
 from fly64dask.forked import forget_server, share_server
 from fly64dask.isolation import call_in_child
-from fly64dask.study import Limits
+from fly64dask.study.model import Limits
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ import functools, sys
 from pathlib import Path
 import faulty
 from fly64dask.isolation import call_in_child
-from fly64dask.study import Limits
+from fly64dask.study.model import Limits
 
 if __name__ == "__main__":
     work = functools.partial(faulty.name_process, sys.argv[1])

@@ -15,9 +15,9 @@ from fly64dask.base.errors import Failure
 from fly64dask.cell import run_cell
 from fly64dask.layout import RunLayout
 from fly64dask.live import SILENT_S, WRITE_S, LiveCell, forget_live, live_file, read_live
-from fly64dask.matrix import Cell
 from fly64dask.record import read_record
 from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.study.matrix import Cell
 
 CELL = Cell(dose=1e5, view="few", split="train")
 STUDY = tiny_study()

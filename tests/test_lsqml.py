@@ -20,7 +20,7 @@ from fly64dask.metrics import compare_with_truth
 from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
 from fly64dask.simulate import intensity_batches
-from fly64dask.study import Checkpoints, Recipe
+from fly64dask.study.model import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
 RECIPE = Recipe(n_epochs=40, batch_size=40, device="cpu")
@@ -118,7 +118,7 @@ import numpy as np
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.lsqml import reconstruct
 from fly64dask.reconstruction import Exposures
-from fly64dask.study import Checkpoints, Recipe
+from fly64dask.study.model import Checkpoints, Recipe
 
 for folder in map(Path, sys.argv[1:]):
     recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
@@ -307,7 +307,7 @@ import sys
 import fly64dask.lsqml, fly64dask.attempt
 import numpy as np
 from fly64dask.reconstruction import Exposures
-from fly64dask.study import Recipe
+from fly64dask.study.model import Recipe
 rng = np.random.default_rng(0)
 scan = Exposures(
     counts=rng.poisson(9.0, (6, 16, 16)).astype(np.uint16),

@@ -28,7 +28,7 @@ from fly64dask.lsqml_task import build_task
 from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.simulate import intensity_batches
-from fly64dask.study import Recipe
+from fly64dask.study.model import Recipe
 
 # Single precision keeps 6e-8 of a value; a minibatch adds up a few thousand pixels of some ten products each.
 ONE_STEP = 2e-5

@@ -15,7 +15,7 @@ from fly64dask.metrics import compare_with_truth
 from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
 from fly64dask.simulate import intensity_batches
-from fly64dask.study import Checkpoints, Recipe
+from fly64dask.study.model import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
 RECIPE = Recipe(n_epochs=14, batch_size=16, device="cpu", stop="half_sets", patience=14)

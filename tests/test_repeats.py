@@ -28,13 +28,13 @@ from fly64dask.frc import Crossing
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.record import read_record
 from fly64dask.stages import expose_split, prepare_scan
+from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
+from fly64dask.study.toml import parse_study
 from fly64dask.summary import chance_of_difference, spread_of, spreads_of, summarise
 from fly64dask.terminal import matrix_table
-from fly64dask.toml import parse_study
 from fly64dask.verify import verify_run
 
 STUDY = tiny_study(repeats=3)

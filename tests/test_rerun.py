@@ -17,14 +17,14 @@ from fly64dask.cell import Rerun, commit_lost, run_cell
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.layout import RunLayout
-from fly64dask.matrix import Cell, Filters, cells
-from fly64dask.names import SPLITS
 from fly64dask.record import read_record
-from fly64dask.remedy import GUARDED_MAX_EPOCHS, Remedy, remedied_recipe
 from fly64dask.rerun import plan_rerun
 from fly64dask.runs import read_kept_group, read_last_row, read_row, read_rows, write_manifest, write_run_study
 from fly64dask.stages import expose_split, prepare_scan, select_view
-from fly64dask.study import Recipe
+from fly64dask.study.matrix import Cell, Filters, cells
+from fly64dask.study.model import Recipe
+from fly64dask.study.names import SPLITS
+from fly64dask.study.remedy import GUARDED_MAX_EPOCHS, Remedy, remedied_recipe
 from fly64dask.verify import verify_run
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2)

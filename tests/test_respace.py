@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from fly64dask.base.errors import NotSelectableError
 from fly64dask.respace import respace
 from fly64dask.selection import select
-from fly64dask.study import SpacingView
+from fly64dask.study.model import SpacingView
 
 TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"
 # Whole numbers bring ties and repeats; clumps bring the threshold at which direct makes way for greedy.

@@ -19,7 +19,7 @@ from fly64dask.scan import (
     split_boundary_px,
     split_indices,
 )
-from fly64dask.study import OverlapMeasure, SplitRule
+from fly64dask.study.model import OverlapMeasure, SplitRule
 
 RULE = SplitRule()
 MEASURE = OverlapMeasure(n_neighbours=6, diameter_px=38.4)

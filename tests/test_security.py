@@ -38,8 +38,8 @@ from fly64dask.cluster import Placement, connect
 from fly64dask.driver import run_study
 from fly64dask.layout import RunLayout
 from fly64dask.lock import held_run
-from fly64dask.matrix import Filters
 from fly64dask.security import published_certificates, read_certificates
+from fly64dask.study.matrix import Filters
 
 NAMES = {"ca.pem", "cert.pem", "key.pem"}
 # Reserved for documentation (RFC 5737): no machine has it.

@@ -11,7 +11,7 @@ from fly64dask.base.errors import InputError
 from fly64dask.object_probe import check_coverage, draw_positions, synthetic_pair
 from fly64dask.photons import expose, photon_stream, thin
 from fly64dask.simulate import Pair, diffraction_intensity, exit_waves, intensity_batches, survey_brightness
-from fly64dask.study import ListedScan, UniformScan
+from fly64dask.study.model import ListedScan, UniformScan
 
 PAIR = synthetic_pair((96, 112), (32, 32), seed=3)
 POSITIONS = np.array([[16.0, 16.0], [40.25, 50.5], [80.0, 96.0], [33.75, 20.125]])

@@ -18,7 +18,7 @@ from fly64dask.dataset import read_array, read_attributes
 from fly64dask.halves import compare_halves, shared_area
 from fly64dask.lsqml import reconstruct
 from fly64dask.reconstruction import Exposures
-from fly64dask.study import Recipe
+from fly64dask.study.model import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

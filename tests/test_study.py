@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import digest
-from fly64dask.matrix import Cell, Filters, cells, skip_reasons
-from fly64dask.names import dose_name
-from fly64dask.study import Study
-from fly64dask.toml import parse_study
+from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
+from fly64dask.study.model import Study
+from fly64dask.study.names import dose_name
+from fly64dask.study.toml import parse_study
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 STUDY = """

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base.errors import InputError
-from fly64dask.study import Recipe, Study
-from fly64dask.toml import parse_study
+from fly64dask.study.model import Recipe, Study
+from fly64dask.study.toml import parse_study
 
 if TYPE_CHECKING:
     from fly64dask.cluster import Placement

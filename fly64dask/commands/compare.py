@@ -17,7 +17,7 @@ from fly64dask.commands.common import (
     run_argument,
     without_links,
 )
-from fly64dask.matrix import Filters, cells, skip_reasons
+from fly64dask.study.matrix import Filters, cells, skip_reasons
 
 
 class ArmType(click.ParamType[Any]):

@@ -10,9 +10,9 @@ import click
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import Frozen
 from fly64dask.commands.common import DoseType, example, print_json, without_links
-from fly64dask.matrix import Cell
-from fly64dask.names import Split
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell
+from fly64dask.study.model import Study
+from fly64dask.study.names import Split
 
 if TYPE_CHECKING:
     from fly64dask.layout import RunLayout

@@ -21,7 +21,7 @@ from fly64dask.commands.common import (
     without_links,
 )
 from fly64dask.interrupt import stoppable
-from fly64dask.study import Study
+from fly64dask.study.model import Study
 
 if TYPE_CHECKING:
     from fly64dask.layout import RunLayout

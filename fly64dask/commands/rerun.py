@@ -22,9 +22,9 @@ from fly64dask.commands.common import (
     without_links,
 )
 from fly64dask.interrupt import stoppable
-from fly64dask.matrix import Cell, Filters, cells, skip_reasons
-from fly64dask.remedy import REMEDY_KINDS, RemedyKind
-from fly64dask.study import Study
+from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
+from fly64dask.study.model import Study
+from fly64dask.study.remedy import REMEDY_KINDS, RemedyKind
 
 if TYPE_CHECKING:
     from fly64dask.cluster import Placement

@@ -26,7 +26,7 @@ from fly64dask.commands.common import (
     with_recipe,
     without_links,
 )
-from fly64dask.matrix import Filters, cells, skip_reasons
+from fly64dask.study.matrix import Filters, cells, skip_reasons
 
 if TYPE_CHECKING:
     from fly64dask.layout import RunLayout

@@ -27,7 +27,7 @@ from fly64dask.formats.raw import (
 )
 from fly64dask.publish import publish_bytes
 from fly64dask.simulate import Pair
-from fly64dask.study import MAX_OBJECT_PIXELS
+from fly64dask.study.model import MAX_OBJECT_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,12 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fly64dask.base.errors import InputError
-from fly64dask.names import SPLITS, Split, photons_name
-from fly64dask.study import (
-    BaselineView,
-    SpacingView,
-    Study,
-)
+from fly64dask.study.model import BaselineView, SpacingView, Study
+from fly64dask.study.names import SPLITS, Split, photons_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from fly64dask.base.errors import FailureKind
 from fly64dask.base.schema import Frozen
 
 if TYPE_CHECKING:
-    from fly64dask.study import Recipe
+    from fly64dask.study.model import Recipe
 
 RemedyKind = Literal["as-is", "guarded", "respace"]
 REMEDY_KINDS: tuple[RemedyKind, ...] = get_args(RemedyKind)

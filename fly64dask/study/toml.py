@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import Frozen
-from fly64dask.study import Study
+from fly64dask.study.model import Study
 
 Record = TypeVar("Record", bound=Frozen)
 

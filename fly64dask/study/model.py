@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from fly64dask.base.schema import Frozen
-from fly64dask.names import Dose, dose_name
+from fly64dask.study.names import Dose, dose_name
 
 # Our choice: far beyond any stage and far below its step, and no square of either leaves a float.
 MAX_LENGTH_PX, MIN_LENGTH_PX = 1e9, 1e-6
