@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.area import ILLUMINATED_FRACTION
 from fly64dask.quality import Alignment
 from fly64dask.registration import SHIFT_BOUND_PX, find_shift, neighbour_slopes, plane_wave, shifted
+from fly64dask.scan.illumination import ILLUMINATED_FRACTION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,10 +18,10 @@ from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.checkpoint import CheckpointFile, _ends_at
 from fly64dask.dataset import ArraySource, read_array, read_attributes, whole_array, write_group
-from fly64dask.degenerate import is_guarded
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.quality import HalfSetMetrics
 from fly64dask.reconstruction import load_engine, refuse_dark
+from fly64dask.scan.degenerate import is_guarded
 from fly64dask.storage import storing
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fly64dask.base.schema import Frozen
-from fly64dask.selection import SelectionMetadata
+from fly64dask.scan.selection import SelectionMetadata
 from fly64dask.study.model import Seeds
 
 

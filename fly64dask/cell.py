@@ -15,8 +15,6 @@ from fly64dask.attempt import Attempt
 from fly64dask.base.errors import AbandonedError, Failure, FailureKind, IntegrityError, failure_of
 from fly64dask.base.provenance import host_name, software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
-from fly64dask.degenerate import refuse_degenerate, refuses_degenerate
-from fly64dask.identifiability import predict_identifiability
 from fly64dask.isolation import call_in_child
 from fly64dask.journal import note, started, starts_in_vain
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
@@ -32,7 +30,9 @@ from fly64dask.record import (
     read_record,
     write_record,
 )
-from fly64dask.scan import object_frame
+from fly64dask.scan.degenerate import refuse_degenerate, refuses_degenerate
+from fly64dask.scan.identifiability import predict_identifiability
+from fly64dask.scan.positions import object_frame
 from fly64dask.stopping import RunId, is_stopped, new_run_id, running_cell
 from fly64dask.storage import require_space, storing
 from fly64dask.study.matrix import Cell

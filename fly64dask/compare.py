@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.alignment import align
-from fly64dask.area import crop_to_frame
 from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.base.provenance import utc_now
@@ -22,7 +21,8 @@ from fly64dask.layout import RunLayout
 from fly64dask.metrics import Reference, measure_against, reference_in_frame
 from fly64dask.original import measure_as_original
 from fly64dask.record import read_record
-from fly64dask.scan import object_frame
+from fly64dask.scan.illumination import crop_to_frame
+from fly64dask.scan.positions import object_frame
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 

@@ -20,14 +20,14 @@ import torch
 from tqdm import tqdm
 
 from fly64dask.base.errors import DegenerateScanError, GpuMissingError, InputError
-from fly64dask.degenerate import is_guarded
 from fly64dask.halves import Comparison, Part, halve, hold_out, shared_area
 from fly64dask.lsqml_rule import Kept, Rule, held_out_deviance, kept_of
 from fly64dask.lsqml_state import capture, losses, restore
 from fly64dask.lsqml_task import build_task
 from fly64dask.lsqml_tasks import FULL, HALVES, KEPT, Turns, as_array, from_bytes, to_bytes
 from fly64dask.reconstruction import Exposures, Progress, Reconstruction, StoppingFacts
-from fly64dask.scan import object_frame
+from fly64dask.scan.degenerate import is_guarded
+from fly64dask.scan.positions import object_frame
 from fly64dask.study.remedy import GUARDED_MAX_EPOCHS
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precis
 from ptychi.utils import rescale_probe
 
 from fly64dask.base.errors import GpuMissingError
-from fly64dask.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded
 from fly64dask.reconstruction import Exposures
-from fly64dask.scan import object_frame
+from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded
+from fly64dask.scan.positions import object_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,12 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.identifiability import (
-    GOOD_COVERED_TWICE,
-    GOOD_LIT_PER_UNKNOWN,
-    MIN_COVERED_TWICE,
-    MIN_LIT_PER_UNKNOWN,
-)
 from fly64dask.live import read_live
 from fly64dask.lock import holder_of
 from fly64dask.manifest import ManifestRow, count_states, unfollowed
@@ -23,6 +17,12 @@ from fly64dask.report_cells import CellReader, CellView
 from fly64dask.report_page import PictureStore, curve_points, render_page
 from fly64dask.report_tables import flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.runs import read_rows
+from fly64dask.scan.identifiability import (
+    GOOD_COVERED_TWICE,
+    GOOD_LIT_PER_UNKNOWN,
+    MIN_COVERED_TWICE,
+    MIN_LIT_PER_UNKNOWN,
+)
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, dose_name

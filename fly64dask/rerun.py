@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from fly64dask.base.errors import FailureKind, NotSelectableError
 from fly64dask.base.schema import Frozen
-from fly64dask.respace import MIN_EXPOSURES, respace
-from fly64dask.scan import split_indices
+from fly64dask.scan.positions import split_indices
+from fly64dask.scan.respacing import MIN_EXPOSURES, respace
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import BaselineView, SpacingView, Study
 from fly64dask.study.names import Dose, Split

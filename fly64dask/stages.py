@@ -28,8 +28,7 @@ from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.photons import expose, photon_stream, thin
 from fly64dask.publish import published_directory, retire_directory
-from fly64dask.respace import respaced_view
-from fly64dask.scan import (
+from fly64dask.scan.positions import (
     bounding_box_area_px2,
     group_overlap,
     image_overlap,
@@ -37,7 +36,8 @@ from fly64dask.scan import (
     split_boundary_px,
     split_indices,
 )
-from fly64dask.selection import Selection, select
+from fly64dask.scan.respacing import respaced_view
+from fly64dask.scan.selection import Selection, select
 from fly64dask.simulate import Pair, intensity_batches, survey_brightness
 from fly64dask.study.model import SpacingView, Study
 from fly64dask.study.names import Dose, Split

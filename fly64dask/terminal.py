@@ -19,8 +19,8 @@ from fly64dask.study.names import SPLITS, dose_name
 from fly64dask.summary import repeat_groups, summarise_repeats
 
 if TYPE_CHECKING:
-    from fly64dask.identifiability import Identifiability
     from fly64dask.plan import PlannedCell
+    from fly64dask.scan.identifiability import Identifiability
     from fly64dask.study.remedy import Remedy
     from fly64dask.summary import RepeatSummary
 

@@ -43,7 +43,7 @@ from fly64dask.dataset import read_array, read_attributes
 from fly64dask.layout import RunLayout
 from fly64dask.reconstruction import ACCELERATED
 from fly64dask.record import CellRecord, read_record
-from fly64dask.scan import object_frame
+from fly64dask.scan.positions import object_frame
 from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study

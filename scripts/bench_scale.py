@@ -268,7 +268,7 @@ def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, che
     import numpy as np
 
     from fly64dask.reconstruction import Reconstruction
-    from fly64dask.scan import object_frame
+    from fly64dask.scan.positions import object_frame
 
     progress(1, 1.0)
     shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 
 from fly64dask.alignment import remove_phase_ramp
-from fly64dask.area import crop_to_frame, illuminated_area, illumination
 from fly64dask.best_epoch import BestEpoch, Look
 from fly64dask.frc import crossing, ring_correlation
 from fly64dask.halves import Comparison, compare_halves
@@ -31,7 +30,8 @@ from fly64dask.lsqml import begin
 from fly64dask.lsqml_tasks import as_array
 from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
-from fly64dask.scan import object_frame
+from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
+from fly64dask.scan.positions import object_frame
 from fly64dask.simulate import Pair, intensity_batches
 from fly64dask.study.model import PATIENCE, Recipe
 

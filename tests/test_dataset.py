@@ -40,7 +40,7 @@ from fly64dask.dataset import (
     whole_array,
     write_group,
 )
-from fly64dask.selection import SelectionMetadata
+from fly64dask.scan.selection import SelectionMetadata
 from fly64dask.study.model import Seeds
 
 N, H, W = 300, 4, 5  # two chunks of counts: 256 and 44 exposures

@@ -27,7 +27,7 @@ from fly64dask.formats.data001 import read_pair, write_data001
 from fly64dask.formats.raw import RawScan, ReadOptions
 from fly64dask.formats.scans import read_scan
 from fly64dask.formats.store import export, ingest
-from fly64dask.selection import SelectionMetadata
+from fly64dask.scan.selection import SelectionMetadata
 
 N, H, W = 7, 8, 10
 ASK_NOTHING = ReadOptions()

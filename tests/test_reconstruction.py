@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fly64dask.base.errors import DegenerateScanError, InputError
-from fly64dask.degenerate import refuse_degenerate
 from fly64dask.reconstruction import refuse_dark
-from fly64dask.scan import object_frame
+from fly64dask.scan.degenerate import refuse_degenerate
+from fly64dask.scan.positions import object_frame
 
 COORDINATES = st.floats(-500, 500)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fly64dask.base.errors import NotSelectableError
-from fly64dask.respace import respace
-from fly64dask.selection import select
+from fly64dask.scan.respacing import respace
+from fly64dask.scan.selection import select
 from fly64dask.study.model import SpacingView
 
 TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fly64dask.base.errors import InputError
-from fly64dask.scan import (
+from fly64dask.scan.positions import (
     bounding_box_area_px2,
     checked_positions,
     disc_overlap,

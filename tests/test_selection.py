@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fly64dask.base.errors import NotSelectableError
-from fly64dask.scan import split_indices
-from fly64dask.selection import keep_isolated, keep_spaced, select
+from fly64dask.scan.positions import split_indices
+from fly64dask.scan.selection import keep_isolated, keep_spaced, select
 from fly64dask.study.model import BaselineView, SpacingView, SplitRule
 
 # Whole numbers bring ties, repeats and distances that equal the threshold exactly (3-4-5).

@@ -130,8 +130,8 @@ def _plan(
 ) -> tuple[PlannedRerun, ...]:
     from fly64dask.inputs import read_inputs
     from fly64dask.rerun import plan_rerun
-    from fly64dask.respace import MIN_EXPOSURES
     from fly64dask.runs import read_last_row
+    from fly64dask.scan.respacing import MIN_EXPOSURES
 
     left_out = skip_reasons(study, filters)
     rows = [read_last_row(layout, cell) for cell in cells(study) if cell not in left_out]

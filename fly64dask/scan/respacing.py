@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base.errors import NotSelectableError
-from fly64dask.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate
-from fly64dask.scan import bounding_box_area_px2, span_px
-from fly64dask.selection import acceptance_needed, nearest_px, select
+from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate
+from fly64dask.scan.positions import bounding_box_area_px2, span_px
+from fly64dask.scan.selection import acceptance_needed, nearest_px, select
 from fly64dask.study.model import MIN_LENGTH_PX, SpacingView
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.selection import Selection
+    from fly64dask.scan.selection import Selection
 
 # With fewer the engine's guard would freeze the probe; a respaced cell runs as the study says.
 MIN_EXPOSURES = GUARDED_MIN_EXPOSURES_FOR_PROBE

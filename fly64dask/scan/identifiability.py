@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fly64dask.area import ILLUMINATED_FRACTION
 from fly64dask.base.schema import Frozen
-from fly64dask.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_guarded
-from fly64dask.scan import object_frame
+from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_guarded
+from fly64dask.scan.illumination import ILLUMINATED_FRACTION
+from fly64dask.scan.positions import object_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base.errors import NotSelectableError
 from fly64dask.base.schema import Frozen
-from fly64dask.scan import bounding_box_area_px2
+from fly64dask.scan.positions import bounding_box_area_px2
 from fly64dask.study.model import BaselineView, SpacingView
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base.errors import DegenerateScanError
-from fly64dask.scan import span_px
+from fly64dask.scan.positions import span_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
