@@ -11,11 +11,11 @@ import numpy as np
 from fly64dask.alignment import PhasePlane, remove_phase_ramp
 from fly64dask.best_epoch import Look
 from fly64dask.frc import RingCorrelation, crossing, ring_correlation
-from fly64dask.photons import thin
 from fly64dask.quality import HalfSetMetrics, SplitBy
 from fly64dask.reconstruction import Exposures, refuse_dark
 from fly64dask.scan.degenerate import refuse_degenerate
 from fly64dask.scan.illumination import illuminated_area, illumination
+from fly64dask.simulation.photons import thin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,9 +15,9 @@ from fly64dask.base.schema import digest
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.formats.data001 import read_pair
 from fly64dask.formats.raw import file_sha256
-from fly64dask.object_probe import check_coverage, draw_positions, synthetic_pair
 from fly64dask.scan.positions import checked_positions, split_boundary_px, split_indices
-from fly64dask.simulate import Pair
+from fly64dask.simulation.forward import Pair
+from fly64dask.simulation.object_probe import check_coverage, draw_positions, synthetic_pair
 from fly64dask.study.model import MeasuredSource, PairSource, Study
 from fly64dask.study.names import SPLITS, Dose
 

@@ -26,7 +26,6 @@ from fly64dask.dataset import (
 )
 from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.layout import RunLayout
-from fly64dask.photons import expose, photon_stream, thin
 from fly64dask.publish import published_directory, retire_directory
 from fly64dask.scan.positions import (
     bounding_box_area_px2,
@@ -38,7 +37,8 @@ from fly64dask.scan.positions import (
 )
 from fly64dask.scan.respacing import respaced_view
 from fly64dask.scan.selection import Selection, select
-from fly64dask.simulate import Pair, intensity_batches, survey_brightness
+from fly64dask.simulation.forward import Pair, intensity_batches, survey_brightness
+from fly64dask.simulation.photons import expose, photon_stream, thin
 from fly64dask.study.model import SpacingView, Study
 from fly64dask.study.names import Dose, Split
 

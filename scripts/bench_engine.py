@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 from fly64dask.base.provenance import software_versions
 from fly64dask.commands.common import load_study
 from fly64dask.lsqml import reconstruct
-from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
-from fly64dask.simulate import intensity_batches
+from fly64dask.simulation.forward import intensity_batches
+from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Recipe
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo.toml"

@@ -28,11 +28,11 @@ from fly64dask.frc import crossing, ring_correlation
 from fly64dask.halves import Comparison, compare_halves
 from fly64dask.lsqml import begin
 from fly64dask.lsqml_tasks import as_array
-from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
 from fly64dask.scan.positions import object_frame
-from fly64dask.simulate import Pair, intensity_batches
+from fly64dask.simulation.forward import Pair, intensity_batches
+from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import PATIENCE, Recipe
 
 DOSES_PHOTONS = (1e3, 1e4, 1e5)

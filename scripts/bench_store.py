@@ -34,9 +34,9 @@ from fly64dask.base.provenance import utc_now
 from fly64dask.commands.common import load_study
 from fly64dask.dataset import count_dtype, counts_array, read_array, read_attributes, write_group
 from fly64dask.layout import RunLayout
-from fly64dask.object_probe import synthetic_pair
-from fly64dask.photons import expose
-from fly64dask.simulate import intensity_batches
+from fly64dask.simulation.forward import intensity_batches
+from fly64dask.simulation.object_probe import synthetic_pair
+from fly64dask.simulation.photons import expose
 from fly64dask.stages import expose_split, prepare_scan
 
 SIDE_PX, SCAN_PX = 128, 336

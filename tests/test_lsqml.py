@@ -16,10 +16,10 @@ from fly64dask.base.errors import GpuMissingError, NotFiniteError
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.lsqml import reconstruct, take_device
 from fly64dask.metrics import compare_with_truth
-from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
-from fly64dask.simulate import intensity_batches
+from fly64dask.simulation.forward import intensity_batches
+from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)

@@ -25,9 +25,9 @@ from fly64dask.lsqml import reconstruct
 from fly64dask.lsqml_speed import accelerated, disagreement, replaced, replacements
 from fly64dask.lsqml_steps import FastSteps
 from fly64dask.lsqml_task import build_task
-from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import ACCELERATED, Exposures
-from fly64dask.simulate import intensity_batches
+from fly64dask.simulation.forward import intensity_batches
+from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Recipe
 
 # Single precision keeps 6e-8 of a value; a minibatch adds up a few thousand pixels of some ten products each.

@@ -12,9 +12,9 @@ from fly64dask.halves import Comparison, halve, hold_out, shared_area
 from fly64dask.lsqml import reconstruct
 from fly64dask.lsqml_task import build_task
 from fly64dask.metrics import compare_with_truth
-from fly64dask.object_probe import synthetic_pair
 from fly64dask.reconstruction import Exposures
-from fly64dask.simulate import intensity_batches
+from fly64dask.simulation.forward import intensity_batches
+from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)

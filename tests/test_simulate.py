@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fly64dask.base.errors import InputError
-from fly64dask.object_probe import check_coverage, draw_positions, synthetic_pair
-from fly64dask.photons import expose, photon_stream, thin
-from fly64dask.simulate import Pair, diffraction_intensity, exit_waves, intensity_batches, survey_brightness
+from fly64dask.simulation.forward import Pair, diffraction_intensity, exit_waves, intensity_batches, survey_brightness
+from fly64dask.simulation.object_probe import check_coverage, draw_positions, synthetic_pair
+from fly64dask.simulation.photons import expose, photon_stream, thin
 from fly64dask.study.model import ListedScan, UniformScan
 
 PAIR = synthetic_pair((96, 112), (32, 32), seed=3)

@@ -26,7 +26,7 @@ from fly64dask.formats.raw import (
     to_counts,
 )
 from fly64dask.publish import publish_bytes
-from fly64dask.simulate import Pair
+from fly64dask.simulation.forward import Pair
 from fly64dask.study.model import MAX_OBJECT_PIXELS
 
 if TYPE_CHECKING:

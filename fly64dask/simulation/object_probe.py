@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base.errors import InputError
-from fly64dask.simulate import (
-    Pair,
-)
+from fly64dask.simulation.forward import Pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
