@@ -19,13 +19,13 @@ from fly64dask.cell_inputs import CellInputs
 from fly64dask.checkpoint import CheckpointFile, _ends_at
 from fly64dask.dataset import ArraySource, read_array, read_attributes, whole_array, write_group
 from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
-from fly64dask.quality import HalfSetMetrics
+from fly64dask.metrics.results import HalfSetMetrics
 from fly64dask.reconstruction import load_engine, refuse_dark
 from fly64dask.scan.degenerate import is_guarded
 from fly64dask.storage import storing
 
 if TYPE_CHECKING:
-    from fly64dask.metrics import TruthComparison
+    from fly64dask.metrics.against_truth import TruthComparison
     from fly64dask.reconstruction import Exposures, Progress, Reconstruction
     from fly64dask.study.matrix import Cell
     from fly64dask.study.model import Recipe, Study
@@ -183,7 +183,7 @@ def _measure(layout: RunLayout, result: Reconstruction, exposures: Exposures) ->
         return None
     _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
     truth = {name: read_array(layout.truth_group, name, sha256=sha256[name]) for name in sha256}
-    from fly64dask.metrics import compare_with_truth
+    from fly64dask.metrics.against_truth import compare_with_truth
 
     return compare_with_truth(
         result.object_recon[0],

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.alignment import align
 from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.base.provenance import utc_now
@@ -18,8 +17,9 @@ from fly64dask.comparison import OURS, ArmScore, ComparedCell, Comparison, Conve
 from fly64dask.dataset import read_array, read_attributes
 from fly64dask.formats.objects import find_object, read_object
 from fly64dask.layout import RunLayout
-from fly64dask.metrics import Reference, measure_against, reference_in_frame
-from fly64dask.original import measure_as_original
+from fly64dask.metrics.against_truth import Reference, measure_against, reference_in_frame
+from fly64dask.metrics.alignment import align
+from fly64dask.metrics.original_study import measure_as_original
 from fly64dask.record import read_record
 from fly64dask.scan.illumination import crop_to_frame
 from fly64dask.scan.positions import object_frame

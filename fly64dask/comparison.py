@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from fly64dask.base.schema import Frozen
-from fly64dask.quality import OriginalMetrics, TruthMetrics
+from fly64dask.metrics.results import OriginalMetrics, TruthMetrics
 from fly64dask.study.matrix import Cell
 from fly64dask.study.names import Dose, Split
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.alignment import PhasePlane, remove_phase_ramp
 from fly64dask.best_epoch import Look
-from fly64dask.frc import RingCorrelation, crossing, ring_correlation
-from fly64dask.quality import HalfSetMetrics, SplitBy
+from fly64dask.metrics.alignment import PhasePlane, remove_phase_ramp
+from fly64dask.metrics.results import HalfSetMetrics, SplitBy
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, ring_correlation
 from fly64dask.reconstruction import Exposures, refuse_dark
 from fly64dask.scan.degenerate import refuse_degenerate
 from fly64dask.scan.illumination import illuminated_area, illumination

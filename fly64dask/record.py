@@ -13,8 +13,8 @@ from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.base.schema import Frozen
 from fly64dask.documents import document_text, read_document
 from fly64dask.layout import RECORD_NAME, RunLayout
+from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
 from fly64dask.publish import published_directory, retire_directory
-from fly64dask.quality import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.scan.identifiability import Identifiability
 from fly64dask.scan.selection import SelectionMetadata

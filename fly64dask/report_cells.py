@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fly64dask.alignment import align, remove_phase_ramp
 from fly64dask.attributes import (
     ExposureAttributes,
     GroupAttributes,
@@ -20,6 +19,7 @@ from fly64dask.attributes import (
 )
 from fly64dask.base.errors import IntegrityError
 from fly64dask.dataset import read_array, read_attributes
+from fly64dask.metrics.alignment import align, remove_phase_ramp
 from fly64dask.pictures import Scale
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
 

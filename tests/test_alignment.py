@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.registration import phase_cross_correlation
 
-from fly64dask.alignment import align, remove_phase_ramp
-from fly64dask.registration import SHIFT_BOUND_PX, shifted
+from fly64dask.metrics.alignment import align, remove_phase_ramp
+from fly64dask.metrics.registration import SHIFT_BOUND_PX, shifted
 from fly64dask.scan.illumination import crop_to_frame, illumination
 from fly64dask.simulation.object_probe import synthetic_pair
 

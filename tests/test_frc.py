@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fly64dask.base.errors import InputError
-from fly64dask.frc import RingCorrelation, crossing, ring_correlation, threshold
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, ring_correlation, threshold
 
 SHAPE = (150, 180)
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from fly64dask.alignment import remove_phase_ramp
 from fly64dask.base.errors import GpuMissingError, NotFiniteError
 from fly64dask.checkpoint import CheckpointFile
 from fly64dask.lsqml import reconstruct, take_device
-from fly64dask.metrics import compare_with_truth
+from fly64dask.metrics.against_truth import compare_with_truth
+from fly64dask.metrics.alignment import remove_phase_ramp
 from fly64dask.reconstruction import Exposures
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
 from fly64dask.simulation.forward import intensity_batches

@@ -11,7 +11,7 @@ from fly64dask.checkpoint import CheckpointFile
 from fly64dask.halves import Comparison, halve, hold_out, shared_area
 from fly64dask.lsqml import reconstruct
 from fly64dask.lsqml_task import build_task
-from fly64dask.metrics import compare_with_truth
+from fly64dask.metrics.against_truth import compare_with_truth
 from fly64dask.reconstruction import Exposures
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair

@@ -15,9 +15,9 @@ from test_alignment import band_limited, moved, ramp
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fly64dask.base.errors import InputError
-from fly64dask.metrics import Reference, compare_with_truth, measure_against
-from fly64dask.quality import TruthMetrics
-from fly64dask.similarity import SCALE_WEIGHTS, Similarity, similarities, whole_windows
+from fly64dask.metrics.against_truth import Reference, compare_with_truth, measure_against
+from fly64dask.metrics.results import TruthMetrics
+from fly64dask.metrics.similarity import SCALE_WEIGHTS, Similarity, similarities, whole_windows
 from fly64dask.simulation.object_probe import synthetic_pair
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)

@@ -24,11 +24,11 @@ from fly64dask.base.schema import Frozen
 from fly64dask.cluster import Placement
 from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
 from fly64dask.driver import run_study
-from fly64dask.frc import Crossing
 from fly64dask.inputs import read_inputs
 from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
-from fly64dask.quality import HalfSetMetrics, TruthMetrics
+from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
+from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.record import read_record
 from fly64dask.stages import expose_split, prepare_scan
 from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.alignment import Aligned, align
 from fly64dask.base.errors import InputError
-from fly64dask.frc import RingCorrelation, crossing, ring_correlation
-from fly64dask.quality import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
+from fly64dask.metrics.alignment import Aligned, align
+from fly64dask.metrics.results import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, ring_correlation
+from fly64dask.metrics.similarity import Similarity, similarities, whole_windows
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
-from fly64dask.similarity import Similarity, similarities, whole_windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

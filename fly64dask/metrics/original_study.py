@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from fly64dask.base.errors import InputError
-from fly64dask.quality import OriginalImageMetrics, OriginalMetrics
-from fly64dask.similarity import SCALE_WEIGHTS
+from fly64dask.metrics.results import OriginalImageMetrics, OriginalMetrics
+from fly64dask.metrics.similarity import SCALE_WEIGHTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.quality import Alignment
-from fly64dask.registration import SHIFT_BOUND_PX, find_shift, neighbour_slopes, plane_wave, shifted
+from fly64dask.metrics.registration import SHIFT_BOUND_PX, find_shift, neighbour_slopes, plane_wave, shifted
+from fly64dask.metrics.results import Alignment
 from fly64dask.scan.illumination import ILLUMINATED_FRACTION
 
 if TYPE_CHECKING:

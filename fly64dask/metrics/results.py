@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from fly64dask.base.schema import Frozen
-from fly64dask.frc import Crossing
+from fly64dask.metrics.ring_correlation import Crossing
 
 SplitBy = Literal["counts", "exposures"]
 
