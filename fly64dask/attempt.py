@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.base.errors import Failure, failure_of
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.checkpoint import CheckpointFile, _ends_at
-from fly64dask.dataset import ArraySource, read_array, read_attributes, whole_array, write_group
-from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.metrics.results import HalfSetMetrics
 from fly64dask.reconstruction import load_engine, refuse_dark
 from fly64dask.scan.degenerate import is_guarded
-from fly64dask.storage import storing
+from fly64dask.store.attributes import ReconstructionAttributes, TruthAttributes
+from fly64dask.store.disk_errors import storing
+from fly64dask.store.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
+from fly64dask.store.zarr_groups import ArraySource, read_array, read_attributes, whole_array, write_group
 
 if TYPE_CHECKING:
     from fly64dask.metrics.against_truth import TruthComparison

@@ -16,8 +16,6 @@ from fly64dask.base.errors import AbandonedError, Failure, FailureKind, Integrit
 from fly64dask.base.provenance import host_name, software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
 from fly64dask.isolation import call_in_child
-from fly64dask.journal import note, started, starts_in_vain
-from fly64dask.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.outcome import CellOutcome
 from fly64dask.preload import engine_modules
@@ -34,7 +32,9 @@ from fly64dask.scan.degenerate import refuse_degenerate, refuses_degenerate
 from fly64dask.scan.identifiability import predict_identifiability
 from fly64dask.scan.positions import object_frame
 from fly64dask.stopping import RunId, is_stopped, new_run_id, running_cell
-from fly64dask.storage import require_space, storing
+from fly64dask.store.disk_errors import require_space, storing
+from fly64dask.store.journal import note, started, starts_in_vain
+from fly64dask.store.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 from fly64dask.study.remedy import remedied_recipe

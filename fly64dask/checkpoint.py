@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.publish import publish_bytes
+from fly64dask.store.atomic import publish_bytes
 
 if TYPE_CHECKING:
     from fly64dask.study.model import Checkpoints

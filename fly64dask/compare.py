@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.base.provenance import utc_now
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
-from fly64dask.dataset import read_array, read_attributes
 from fly64dask.formats.objects import find_object, read_object
-from fly64dask.layout import RunLayout
 from fly64dask.metrics.against_truth import Reference, measure_against, reference_in_frame
 from fly64dask.metrics.alignment import align
 from fly64dask.metrics.original_study import measure_as_original
 from fly64dask.record import read_record
 from fly64dask.scan.illumination import crop_to_frame
 from fly64dask.scan.positions import object_frame
+from fly64dask.store.attributes import ReconstructionAttributes, TruthAttributes
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.zarr_groups import read_array, read_attributes
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 

@@ -12,11 +12,8 @@ from pathlib import Path
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.base.provenance import host_name, utc_now
 from fly64dask.base.schema import Frozen
-from fly64dask.documents import read_document, write_document
 from fly64dask.inputs import ScanInputs
-from fly64dask.layout import RunLayout
 from fly64dask.plan import plan_cells
-from fly64dask.publish import publish_bytes
 from fly64dask.slurm import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
 from fly64dask.slurm_cluster import (
     job_name,
@@ -26,6 +23,9 @@ from fly64dask.slurm_cluster import (
     worker_script,
 )
 from fly64dask.slurm_file import Controller, SlurmFile, Workers, in_bytes
+from fly64dask.store.atomic import publish_bytes
+from fly64dask.store.documents import read_document, write_document
+from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 

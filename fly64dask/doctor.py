@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from fly64dask.attributes import TruthAttributes
 from fly64dask.base.errors import GpuMissingError, IntegrityError
 from fly64dask.base.machine import visible_gpus
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.base.schema import Frozen
 from fly64dask.cluster import DASHBOARD_PORT, free_dashboard_port
-from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
+from fly64dask.store.attributes import TruthAttributes
+from fly64dask.store.zarr_groups import read_array, read_attributes, whole_array, write_group
 
 
 class Check(Frozen):

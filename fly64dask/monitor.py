@@ -18,7 +18,7 @@ from fly64dask.board import Board, board_json, new_board, with_event
 from fly64dask.manifest import brief_row
 from fly64dask.outcome import CellEvent, CellOutcome, Say
 from fly64dask.runs import each_row, read_row
-from fly64dask.storage import storing
+from fly64dask.store.disk_errors import storing
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study
 from fly64dask.telemetry import counted
@@ -27,8 +27,8 @@ from fly64dask.webpage import PATH, add_page
 if TYPE_CHECKING:
     from distributed import Client
 
-    from fly64dask.layout import RunLayout
     from fly64dask.outcome import Notify
+    from fly64dask.store.layout import RunLayout
 
 # Drawing 18 cells takes a second or two; a scheduler that does not answer must not hold up the end.
 REPORT_S = 20.0

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fly64dask.attributes import ViewAttributes
     from fly64dask.inputs import ScanInputs
+    from fly64dask.store.attributes import ViewAttributes
 
 
 class PlannedCell(Frozen):

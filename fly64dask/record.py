@@ -11,13 +11,13 @@ from pydantic import Field
 
 from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.base.schema import Frozen
-from fly64dask.documents import document_text, read_document
-from fly64dask.layout import RECORD_NAME, RunLayout
 from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
-from fly64dask.publish import published_directory, retire_directory
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.scan.identifiability import Identifiability
 from fly64dask.scan.selection import SelectionMetadata
+from fly64dask.store.atomic import published_directory, retire_directory
+from fly64dask.store.documents import document_text, read_document
+from fly64dask.store.layout import RECORD_NAME, RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Recipe, Seeds
 from fly64dask.study.names import Dose, Split

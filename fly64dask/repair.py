@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.cluster import Placement
-from fly64dask.documents import read_document
 from fly64dask.driver import run_study
-from fly64dask.layout import RunLayout
-from fly64dask.lock import held_run
 from fly64dask.manifest import Manifest
-from fly64dask.publish import retire_directory
 from fly64dask.record import next_attempt
 from fly64dask.runs import read_rows, write_manifest
 from fly64dask.stages import expose_split, prepare_scan, select_view
+from fly64dask.store.atomic import retire_directory
+from fly64dask.store.documents import read_document
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.lock import held_run
 from fly64dask.study.matrix import Cell, Filters, cells, photons_of
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, Split

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.live import read_live
-from fly64dask.lock import holder_of
 from fly64dask.manifest import ManifestRow, count_states, unfollowed
-from fly64dask.publish import publish_text
 from fly64dask.report_cells import CellReader, CellView
 from fly64dask.report_page import PictureStore, curve_points, render_page
 from fly64dask.report_tables import flat_row, in_order, mapped_numbers, quantity_of
@@ -23,6 +21,8 @@ from fly64dask.scan.identifiability import (
     MIN_COVERED_TWICE,
     MIN_LIT_PER_UNKNOWN,
 )
+from fly64dask.store.atomic import publish_text
+from fly64dask.store.lock import holder_of
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, dose_name
@@ -30,7 +30,7 @@ from fly64dask.study.remedy import MENDS
 from fly64dask.summary import repeat_groups, spread_of
 
 if TYPE_CHECKING:
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
 
 # Said once for the run, or too long to read in a cell's table; the downloads have them.
 NOT_SHOWN = ("versions.", "seeds.", "attempts", "error", "log_path")

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fly64dask.attributes import (
+from fly64dask.base.errors import IntegrityError
+from fly64dask.metrics.alignment import align, remove_phase_ramp
+from fly64dask.pictures import Scale
+from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
+from fly64dask.store.attributes import (
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
     TruthAttributes,
     ViewAttributes,
 )
-from fly64dask.base.errors import IntegrityError
-from fly64dask.dataset import read_array, read_attributes
-from fly64dask.metrics.alignment import align, remove_phase_ramp
-from fly64dask.pictures import Scale
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
+from fly64dask.store.zarr_groups import read_array, read_attributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.layout import RunLayout
     from fly64dask.manifest import ManifestRow
+    from fly64dask.store.layout import RunLayout
     from fly64dask.study.model import Study
 
 Attributes = TypeVar("Attributes", bound=GroupAttributes)

@@ -12,7 +12,7 @@ import numpy as np
 
 from fly64dask.pictures import shrink
 from fly64dask.report_tables import KNOWN, MAPPED_FIELDS, flat_row, in_order, mapped_numbers, quantity_of
-from fly64dask.storage import storing
+from fly64dask.store.disk_errors import storing
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, dose_name

@@ -9,9 +9,7 @@ from pathlib import Path
 from fly64dask.base.errors import InputError, IntegrityError
 from fly64dask.base.provenance import host_name, utc_now
 from fly64dask.base.schema import Frozen, compact_json, digest
-from fly64dask.documents import read_document, write_document, write_streamed
 from fly64dask.history import read_past
-from fly64dask.layout import RunLayout
 from fly64dask.manifest import (
     ManifestRow,
     brief_row,
@@ -21,9 +19,11 @@ from fly64dask.manifest import (
     make_skip_summary,
     row_from_record,
 )
-from fly64dask.publish import publish_bytes
 from fly64dask.record import past_attempts, read_record
-from fly64dask.storage import storing
+from fly64dask.store.atomic import publish_bytes
+from fly64dask.store.disk_errors import storing
+from fly64dask.store.documents import read_document, write_document, write_streamed
+from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell, Filters, cells
 from fly64dask.study.model import Study
 from fly64dask.study.remedy import Remedy

@@ -10,23 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.attributes import ExposureAttributes, GroupAttributes, ScanAttributes, TruthAttributes, ViewAttributes
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.base.schema import digest
-from fly64dask.dataset import (
-    CHUNK_EXPOSURES,
-    count_dtype,
-    counts_array,
-    positions_array,
-    probe_array,
-    read_array,
-    read_attributes,
-    whole_array,
-    write_group,
-)
 from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
-from fly64dask.layout import RunLayout
-from fly64dask.publish import published_directory, retire_directory
 from fly64dask.scan.positions import (
     bounding_box_area_px2,
     group_overlap,
@@ -39,6 +25,26 @@ from fly64dask.scan.respacing import respaced_view
 from fly64dask.scan.selection import Selection, select
 from fly64dask.simulation.forward import Pair, intensity_batches, survey_brightness
 from fly64dask.simulation.photons import expose, photon_stream, thin
+from fly64dask.store.atomic import published_directory, retire_directory
+from fly64dask.store.attributes import (
+    ExposureAttributes,
+    GroupAttributes,
+    ScanAttributes,
+    TruthAttributes,
+    ViewAttributes,
+)
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.zarr_groups import (
+    CHUNK_EXPOSURES,
+    count_dtype,
+    counts_array,
+    positions_array,
+    probe_array,
+    read_array,
+    read_attributes,
+    whole_array,
+    write_group,
+)
 from fly64dask.study.model import SpacingView, Study
 from fly64dask.study.names import Dose, Split
 

@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fly64dask.attributes import (
+from fly64dask.base.errors import IntegrityError
+from fly64dask.base.schema import Frozen, digest
+from fly64dask.cell_inputs import CellInputs, cell_key
+from fly64dask.manifest import Manifest, SkipSummary
+from fly64dask.record import CellRecord, read_record
+from fly64dask.runs import read_rows
+from fly64dask.store.attributes import (
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
@@ -15,15 +21,9 @@ from fly64dask.attributes import (
     TruthAttributes,
     ViewAttributes,
 )
-from fly64dask.base.errors import IntegrityError
-from fly64dask.base.schema import Frozen, digest
-from fly64dask.cell_inputs import CellInputs, cell_key
-from fly64dask.dataset import read_array, read_attributes
-from fly64dask.documents import read_document
-from fly64dask.layout import SPACING_PREFIX, RunLayout
-from fly64dask.manifest import Manifest, SkipSummary
-from fly64dask.record import CellRecord, read_record
-from fly64dask.runs import read_rows
+from fly64dask.store.documents import read_document
+from fly64dask.store.layout import SPACING_PREFIX, RunLayout
+from fly64dask.store.zarr_groups import read_array, read_attributes
 from fly64dask.study.matrix import cells, photons_of
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, Split

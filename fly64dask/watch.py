@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from fly64dask.base.errors import printable
-from fly64dask.layout import RunLayout
 from fly64dask.live import LiveCell, read_live
-from fly64dask.lock import holder_of
 from fly64dask.manifest import ManifestRow, count_states
 from fly64dask.runs import read_row
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.lock import holder_of
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study
 

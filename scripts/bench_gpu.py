@@ -35,7 +35,7 @@ from measuring import in_turns, machine, seconds_of, tell
 
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.commands.common import load_study
-from fly64dask.layout import RunLayout
+from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import cells
 
 # Of a minibatch: passes over its waves, transforms among them, and calls of torch.

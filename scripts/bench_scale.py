@@ -104,7 +104,7 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
     """Run a study of so many cells; gives seconds and memory of this process: driver, client and scheduler."""
     from fly64dask import driver
     from fly64dask.cluster import Placement
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
     from fly64dask.study.matrix import Filters, cells
 
     study = study_of(n_cells, degenerate=way != "isolated")

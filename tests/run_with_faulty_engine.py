@@ -10,7 +10,7 @@ from faulty_engine import ENGINE
 from fly64dask.cluster import Placement
 from fly64dask.commands.common import load_study
 from fly64dask.driver import run_study
-from fly64dask.layout import RunLayout
+from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Filters
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fly64dask.attributes import (
+from fly64dask.base.errors import IntegrityError
+from fly64dask.scan.selection import SelectionMetadata
+from fly64dask.store.attributes import (
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
@@ -27,8 +29,7 @@ from fly64dask.attributes import (
     TruthAttributes,
     ViewAttributes,
 )
-from fly64dask.base.errors import IntegrityError
-from fly64dask.dataset import (
+from fly64dask.store.zarr_groups import (
     ArraySource,
     count_dtype,
     counts_array,
@@ -40,7 +41,6 @@ from fly64dask.dataset import (
     whole_array,
     write_group,
 )
-from fly64dask.scan.selection import SelectionMetadata
 from fly64dask.study.model import Seeds
 
 N, H, W = 300, 4, 5  # two chunks of counts: 256 and 44 exposures

@@ -20,14 +20,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fly64dask.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
 from fly64dask.base.errors import InputError
-from fly64dask.dataset import read_array, read_attributes, whole_array, write_group
 from fly64dask.formats.data001 import read_pair, write_data001
 from fly64dask.formats.raw import RawScan, ReadOptions
 from fly64dask.formats.scans import read_scan
 from fly64dask.formats.store import export, ingest
 from fly64dask.scan.selection import SelectionMetadata
+from fly64dask.store.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
+from fly64dask.store.zarr_groups import read_array, read_attributes, whole_array, write_group
 
 N, H, W = 7, 8, 10
 ASK_NOTHING = ReadOptions()

@@ -29,14 +29,14 @@ from hypothesis.extra import numpy as hnp
 from test_formats import DATA001, METADATA, TIKE, H, N, W
 from tiny import TEXT
 
-from fly64dask.attributes import ExposureAttributes
 from fly64dask.base.errors import Fly64Error, InputError
-from fly64dask.dataset import read_attributes
 from fly64dask.formats.raw import ReadOptions
 from fly64dask.formats.store import ingest
 from fly64dask.inputs import read_inputs
-from fly64dask.layout import RunLayout
 from fly64dask.plan import plan_cells
+from fly64dask.store.attributes import ExposureAttributes
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.zarr_groups import read_attributes
 from fly64dask.study.matrix import cells
 from fly64dask.study.model import Study
 from fly64dask.study.toml import parse_study

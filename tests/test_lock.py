@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from fly64dask.base.errors import InputError
-from fly64dask.layout import RunLayout
-from fly64dask.lock import held_run
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.lock import held_run
 
 TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"
 HOLD = """
 import sys, time
 from pathlib import Path
-from fly64dask.layout import RunLayout
-from fly64dask.lock import held_run
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.lock import held_run
 with held_run(RunLayout(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(60)

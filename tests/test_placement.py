@@ -14,7 +14,6 @@ from tiny import tiny_study
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.graph import build_graph
 from fly64dask.inputs import read_inputs
-from fly64dask.layout import RunLayout
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellOutcome, CellStarted
 from fly64dask.packing import (
@@ -28,6 +27,7 @@ from fly64dask.packing import (
 )
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.stopping import new_run_id
+from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell, cells
 
 STUDY = tiny_study()

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fly64dask.base.errors import StorageError
-from fly64dask.publish import (
+from fly64dask.store.atomic import (
     publish_bytes,
     publish_text,
     published_directory,
@@ -34,7 +34,7 @@ WHOLE = {str(number): "content" for number in range(N_FILES)}
 REACH = """
 import sys, time
 from pathlib import Path
-from fly64dask.publish import publish_bytes, published_directory
+from fly64dask.store.atomic import publish_bytes, published_directory
 
 def reach(step):
     print(step, flush=True)
@@ -309,7 +309,7 @@ def test_published_directory_leaves_nothing_when_no_descriptor_is_left(tmp_path:
 import os, resource, sys
 from pathlib import Path
 from fly64dask.base.errors import StorageError
-from fly64dask.publish import published_directory
+from fly64dask.store.atomic import published_directory
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (os.dup(0), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 try:

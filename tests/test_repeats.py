@@ -18,19 +18,26 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tiny import TEXT, tiny_study
 
-from fly64dask.attributes import ExposureAttributes
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import Frozen
 from fly64dask.cluster import Placement
-from fly64dask.dataset import counts_array, positions_array, probe_array, read_array, read_attributes, write_group
 from fly64dask.driver import run_study
 from fly64dask.inputs import read_inputs
-from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
 from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.record import read_record
 from fly64dask.stages import expose_split, prepare_scan
+from fly64dask.store.attributes import ExposureAttributes
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.zarr_groups import (
+    counts_array,
+    positions_array,
+    probe_array,
+    read_array,
+    read_attributes,
+    write_group,
+)
 from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.study.toml import parse_study
 from fly64dask.summary import chance_of_difference, spread_of, spreads_of, summarise

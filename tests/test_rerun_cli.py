@@ -214,8 +214,8 @@ def test_rerun_exits_2_on_bad_input_and_names_it(toy, arguments, named):
 HOLD = """
 import sys, time
 from pathlib import Path
-from fly64dask.layout import RunLayout
-from fly64dask.lock import held_run
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.lock import held_run
 with held_run(RunLayout(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(600)

@@ -36,9 +36,9 @@ from fly64dask.access import (
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.cluster import Placement, connect
 from fly64dask.driver import run_study
-from fly64dask.layout import RunLayout
-from fly64dask.lock import held_run
 from fly64dask.security import published_certificates, read_certificates
+from fly64dask.store.layout import RunLayout
+from fly64dask.store.lock import held_run
 from fly64dask.study.matrix import Filters
 
 NAMES = {"ca.pem", "cert.pem", "key.pem"}

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fly64dask.attributes import ExposureAttributes
-from fly64dask.dataset import read_array, read_attributes
 from fly64dask.halves import compare_halves, shared_area
 from fly64dask.lsqml import reconstruct
 from fly64dask.metrics.alignment import remove_phase_ramp
 from fly64dask.reconstruction import Exposures
 from fly64dask.scan.illumination import illuminated_area, illumination
+from fly64dask.store.attributes import ExposureAttributes
+from fly64dask.store.zarr_groups import read_array, read_attributes
 from fly64dask.study.model import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]

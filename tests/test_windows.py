@@ -11,13 +11,13 @@ from tiny import tiny_study
 from fly64dask.base.schema import Frozen
 from fly64dask.batch import run_windows
 from fly64dask.cluster import connect
-from fly64dask.documents import read_document, write_document, write_streamed
 from fly64dask.graph import build_windows
-from fly64dask.layout import RunLayout
 from fly64dask.manifest import ManifestRow
 from fly64dask.record import read_record
 from fly64dask.runs import RowSpool, read_rows
 from fly64dask.stopping import new_run_id
+from fly64dask.store.documents import read_document, write_document, write_streamed
+from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import cells
 from fly64dask.supply import attendance
 

@@ -188,7 +188,7 @@ def load_study(path: Path) -> Study:
         raise InputError(f"read study {path}: {error}", remedy="give a TOML file in UTF-8") from error
     if path.suffix == ".json":
         # As a run directory keeps it: checked, with its digest and absolute paths.
-        from fly64dask.documents import read_document
+        from fly64dask.store.documents import read_document
 
         return read_document(path, Study, remedy="give the study's TOML file")
     study = parse_study(text, origin=str(path))

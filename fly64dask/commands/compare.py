@@ -71,9 +71,9 @@ def compare(
     """  # noqa: D301
     from fly64dask.compare import compare_run
     from fly64dask.comparison import Convention
-    from fly64dask.documents import write_document
-    from fly64dask.layout import RunLayout
     from fly64dask.runs import read_run_study
+    from fly64dask.store.documents import write_document
+    from fly64dask.store.layout import RunLayout
 
     names = [name for name, _ in arms]
     if len(set(names)) < len(names):

@@ -15,7 +15,7 @@ from fly64dask.study.model import Study
 from fly64dask.study.names import Split
 
 if TYPE_CHECKING:
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
 
 
 @click.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
@@ -53,7 +53,7 @@ def export(
 ) -> None:
     """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
     from fly64dask.formats.store import export as write_npz
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
 
     layout = RunLayout(without_links(store))
     is_run = layout.store.is_dir()
@@ -87,9 +87,9 @@ def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> P
 def schema(document: str) -> None:
     """Print the JSON schema of a study file or of a file in a run directory."""
     from fly64dask.comparison import Comparison
-    from fly64dask.documents import document_schema
     from fly64dask.manifest import Manifest, SkipSummary
     from fly64dask.record import CellRecord
+    from fly64dask.store.documents import document_schema
 
     written: dict[str, type[Frozen]] = {
         "manifest": Manifest,

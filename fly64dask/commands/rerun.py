@@ -28,8 +28,8 @@ from fly64dask.study.remedy import REMEDY_KINDS, RemedyKind
 
 if TYPE_CHECKING:
     from fly64dask.cluster import Placement
-    from fly64dask.layout import RunLayout
     from fly64dask.rerun import PlannedRerun
+    from fly64dask.store.layout import RunLayout
 
 # What scripts read: the last line of standard output begins with it.
 RESULT = "rerun: "
@@ -97,8 +97,8 @@ def rerun(
     Every attempt is kept, with the first failure, in the history and in the manifest. A later `run`
     of the same study keeps what a remedy completed. Exit code 0 also if no failed cell matches.
     """
-    from fly64dask.layout import RunLayout
     from fly64dask.runs import read_run_study
+    from fly64dask.store.layout import RunLayout
 
     if not failed and not kinds:
         raise InputError("rerun: no cells are chosen", remedy="give --failed, or --kind with failure kinds")

@@ -33,7 +33,7 @@ from fly64dask.study.model import Study
 
 if TYPE_CHECKING:
     from fly64dask.cluster import Placement
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
 
 
 @click.command(epilog=example("fly64dask run data/demo.toml --out runs/demo --view sparse --dry-run"))
@@ -81,7 +81,7 @@ def _run(
     study: Study, filters: Filters, out: Path, where: Placement, *, allow_missing: bool, with_report: bool
 ) -> None:
     from fly64dask.driver import run_study
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
     from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
     from fly64dask.watching import RunDisplay, make_console
 

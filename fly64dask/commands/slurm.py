@@ -29,7 +29,7 @@ from fly64dask.commands.common import (
 from fly64dask.study.matrix import Filters, cells, skip_reasons
 
 if TYPE_CHECKING:
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
 
 
 @click.command(epilog=example("fly64dask submit data/demo.toml --out runs/demo --cluster cluster/slurm.toml"))
@@ -69,7 +69,7 @@ def submit(
     """
     from fly64dask.controller import preview, submit_run
     from fly64dask.inputs import read_inputs
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
 
     study = with_recipe(load_study(study_file), device=device, threads=threads)
     filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
@@ -98,7 +98,7 @@ def submit(
 def cancel(run_directory: Path) -> None:
     """End a submitted run: controller and workers. What is committed stays; submit again to continue."""
     from fly64dask.controller import cancel_run
-    from fly64dask.layout import RunLayout
+    from fly64dask.store.layout import RunLayout
 
     n_jobs = cancel_run(RunLayout(without_links(run_directory)))
     click.echo(f"{n_jobs} jobs cancelled, none is left" if n_jobs else "no job of this run waits or runs")
@@ -121,8 +121,8 @@ def attach(run_directory: Path, interval_s: float) -> None:
     Ctrl-C stops following, not the run. Exit codes as of `run`.
     """
     from fly64dask.controller import find_controller, read_submission
-    from fly64dask.layout import RunLayout
     from fly64dask.runs import read_run_study
+    from fly64dask.store.layout import RunLayout
     from fly64dask.terminal import failure_lines, matrix_table
     from fly64dask.watch import RunReader
     from fly64dask.watching import make_console, watch_run

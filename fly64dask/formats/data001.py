@@ -25,8 +25,8 @@ from fly64dask.formats.raw import (
     refuse_darkness,
     to_counts,
 )
-from fly64dask.publish import publish_bytes
 from fly64dask.simulation.forward import Pair
+from fly64dask.store.atomic import publish_bytes
 from fly64dask.study.model import MAX_OBJECT_PIXELS
 
 if TYPE_CHECKING:

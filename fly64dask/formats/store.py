@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
 from fly64dask.base.errors import InputError
 from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.dataset import (
+from fly64dask.formats.data001 import write_data001
+from fly64dask.formats.raw import RawScan, ReadOptions
+from fly64dask.formats.scans import read_scan
+from fly64dask.store.atomic import published_directory, remove_leftovers
+from fly64dask.store.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
+from fly64dask.store.zarr_groups import (
     CHUNK_EXPOSURES,
     counts_array,
     positions_array,
@@ -21,10 +25,6 @@ from fly64dask.dataset import (
     whole_array,
     write_group,
 )
-from fly64dask.formats.data001 import write_data001
-from fly64dask.formats.raw import RawScan, ReadOptions
-from fly64dask.formats.scans import read_scan
-from fly64dask.publish import published_directory, remove_leftovers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,8 +21,8 @@ import pytest
 import tiny
 from faulty_engine import EPOCH_S, FOLDER
 
-from fly64dask.layout import RunLayout
 from fly64dask.runs import read_run_study
+from fly64dask.store.layout import RunLayout
 from fly64dask.verify import verify_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

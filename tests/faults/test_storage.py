@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import tiny
 
-from fly64dask.layout import RunLayout
 from fly64dask.runs import read_run_study
+from fly64dask.store.layout import RunLayout
 from fly64dask.verify import verify_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

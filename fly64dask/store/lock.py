@@ -13,8 +13,8 @@ import psutil
 
 from fly64dask.base.errors import InputError, printable
 from fly64dask.base.provenance import host_name, utc_now
-from fly64dask.layout import RunLayout
-from fly64dask.storage import storing
+from fly64dask.store.disk_errors import storing
+from fly64dask.store.layout import RunLayout
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fly64dask.base.provenance import host_name
-from fly64dask.storage import storing
+from fly64dask.store.disk_errors import storing
 
 
 @contextmanager

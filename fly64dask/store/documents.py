@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from fly64dask.base.errors import IntegrityError
 from fly64dask.base.schema import Frozen, compact_json, digest
-from fly64dask.publish import publish_bytes, publish_text
+from fly64dask.store.atomic import publish_bytes, publish_text
 
 DIGEST_KEY = "sha256"
 Document = TypeVar("Document", bound=Frozen)
