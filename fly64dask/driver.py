@@ -14,8 +14,8 @@ from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.base.machine import gpu_memory_bytes, visible_gpus
 from fly64dask.batch import answered, run_windows
 from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
+from fly64dask.datasets.sources import read_inputs
 from fly64dask.graph import build_windows
-from fly64dask.inputs import read_inputs
 from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
@@ -41,7 +41,7 @@ from fly64dask.supply import Supply, attendance
 if TYPE_CHECKING:
     from distributed import Client
 
-    from fly64dask.inputs import ScanInputs
+    from fly64dask.datasets.sources import ScanInputs
     from fly64dask.manifest import ManifestRow
 
 

@@ -12,10 +12,10 @@ from distributed.core import Status
 from fly64dask.base.errors import Failure, failure_of
 from fly64dask.base.provenance import host_name
 from fly64dask.cell import Rerun, run_cell
+from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.manifest import ManifestRow
 from fly64dask.outcome import CellOutcome
 from fly64dask.runs import read_row
-from fly64dask.stages import expose_split, prepare_scan, select_view
 from fly64dask.stopping import RunId
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell

@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 
 from fly64dask.base.provenance import utc_now
 from fly64dask.commands.common import load_study
+from fly64dask.datasets.groups import expose_split, prepare_scan
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.simulation.photons import expose
-from fly64dask.stages import expose_split, prepare_scan
 from fly64dask.store.attributes import TruthAttributes
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.zarr_groups import count_dtype, counts_array, read_array, read_attributes, write_group

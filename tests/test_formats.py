@@ -21,10 +21,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fly64dask.base.errors import InputError
-from fly64dask.formats.data001 import read_pair, write_data001
-from fly64dask.formats.raw import RawScan, ReadOptions
-from fly64dask.formats.scans import read_scan
-from fly64dask.formats.store import export, ingest
+from fly64dask.datasets.formats.data001 import read_pair, write_data001
+from fly64dask.datasets.formats.detect import read_scan
+from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions
+from fly64dask.datasets.import_export import export, ingest
 from fly64dask.scan.selection import SelectionMetadata
 from fly64dask.store.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
 from fly64dask.store.zarr_groups import read_array, read_attributes, whole_array, write_group

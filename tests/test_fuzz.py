@@ -30,9 +30,9 @@ from test_formats import DATA001, METADATA, TIKE, H, N, W
 from tiny import TEXT
 
 from fly64dask.base.errors import Fly64Error, InputError
-from fly64dask.formats.raw import ReadOptions
-from fly64dask.formats.store import ingest
-from fly64dask.inputs import read_inputs
+from fly64dask.datasets.formats.scan_file import ReadOptions
+from fly64dask.datasets.import_export import ingest
+from fly64dask.datasets.sources import read_inputs
 from fly64dask.plan import plan_cells
 from fly64dask.store.attributes import ExposureAttributes
 from fly64dask.store.layout import RunLayout

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tiny import tiny_study
 
 from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.datasets.sources import read_inputs
 from fly64dask.graph import build_graph
-from fly64dask.inputs import read_inputs
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellOutcome, CellStarted
 from fly64dask.packing import (

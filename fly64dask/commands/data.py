@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 @click.option("--allow-pickle", is_flag=True, help="Read pickled arrays, which runs code from the file.")
 def ingest(file: Path, out: Path, **options: Any) -> None:
     """Read a scan file (DATA-001 or tike NPZ, also inside bzip2) into a Zarr store."""
-    from fly64dask.formats.raw import ReadOptions
-    from fly64dask.formats.store import ingest as read_into
+    from fly64dask.datasets.formats.scan_file import ReadOptions
+    from fly64dask.datasets.import_export import ingest as read_into
 
     found = read_into(file, without_links(out), ReadOptions(**options))
     click.echo(
@@ -52,7 +52,7 @@ def export(
     store: Path, out: Path, dose: Any, split: str | None, view: str | None, repeat: int | None, with_truth: bool
 ) -> None:
     """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
-    from fly64dask.formats.store import export as write_npz
+    from fly64dask.datasets.import_export import export as write_npz
     from fly64dask.store.layout import RunLayout
 
     layout = RunLayout(without_links(store))

@@ -128,7 +128,7 @@ def _plan(
     remedy: RemedyKind,
     min_exposures: int | None,
 ) -> tuple[PlannedRerun, ...]:
-    from fly64dask.inputs import read_inputs
+    from fly64dask.datasets.sources import read_inputs
     from fly64dask.rerun import plan_rerun
     from fly64dask.runs import read_last_row
     from fly64dask.scan.respacing import MIN_EXPOSURES

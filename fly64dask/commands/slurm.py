@@ -68,7 +68,7 @@ def submit(
     A controller job holds the scheduler and starts worker jobs; it goes on when you log out.
     """
     from fly64dask.controller import preview, submit_run
-    from fly64dask.inputs import read_inputs
+    from fly64dask.datasets.sources import read_inputs
     from fly64dask.store.layout import RunLayout
 
     study = with_recipe(load_study(study_file), device=device, threads=threads)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.base.machine import memory_left_bytes
-from fly64dask.formats.npz import UNREADABLE, load_arrays, take
+from fly64dask.datasets.formats.npz import UNREADABLE, load_arrays, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base.errors import InputError
-from fly64dask.formats.npz import Member, listed, load_arrays, take
-from fly64dask.formats.raw import (
+from fly64dask.datasets.formats.npz import Member, listed, load_arrays, take
+from fly64dask.datasets.formats.scan_file import (
     Layout,
     Quantity,
     RawScan,

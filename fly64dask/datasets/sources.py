@@ -11,8 +11,8 @@ import numpy as np
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import digest
-from fly64dask.formats.data001 import read_pair
-from fly64dask.formats.raw import file_sha256
+from fly64dask.datasets.formats.data001 import read_pair
+from fly64dask.datasets.formats.scan_file import file_sha256
 from fly64dask.scan.positions import checked_positions, split_boundary_px, split_indices
 from fly64dask.simulation.forward import Pair
 from fly64dask.simulation.object_probe import check_coverage, draw_positions, synthetic_pair

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fly64dask.base.errors import InputError
-from fly64dask.formats.npz import Member, take
-from fly64dask.formats.raw import RawScan, ReadOptions, assemble, centre_zero_frequency, to_counts
+from fly64dask.datasets.formats.npz import Member, take
+from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions, assemble, centre_zero_frequency, to_counts
 
 KEYS = frozenset({"data", "probe", "scan"})
 

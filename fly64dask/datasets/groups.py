@@ -12,7 +12,7 @@ import numpy as np
 
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.base.schema import digest
-from fly64dask.inputs import ScanInputs, dose_in_photons, read_inputs
+from fly64dask.datasets.sources import ScanInputs, dose_in_photons, read_inputs
 from fly64dask.scan.positions import (
     bounding_box_area_px2,
     group_overlap,

@@ -10,9 +10,9 @@ import numpy as np
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.formats.data001 import write_data001
-from fly64dask.formats.raw import RawScan, ReadOptions
-from fly64dask.formats.scans import read_scan
+from fly64dask.datasets.formats.data001 import write_data001
+from fly64dask.datasets.formats.detect import read_scan
+from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions
 from fly64dask.store.atomic import published_directory, remove_leftovers
 from fly64dask.store.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
 from fly64dask.store.zarr_groups import (
