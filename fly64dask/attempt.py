@@ -15,9 +15,9 @@ import numpy as np
 from fly64dask.base.errors import Failure, failure_of
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs
-from fly64dask.checkpoint import CheckpointFile, _ends_at
 from fly64dask.metrics.results import HalfSetMetrics
-from fly64dask.reconstruction import load_engine, refuse_dark
+from fly64dask.reconstruction.checkpoint import CheckpointFile, _ends_at
+from fly64dask.reconstruction.interface import load_engine, refuse_dark
 from fly64dask.scan.degenerate import is_guarded
 from fly64dask.store.attributes import ReconstructionAttributes, TruthAttributes
 from fly64dask.store.disk_errors import storing
@@ -26,7 +26,7 @@ from fly64dask.store.zarr_groups import ArraySource, read_array, read_attributes
 
 if TYPE_CHECKING:
     from fly64dask.metrics.against_truth import TruthComparison
-    from fly64dask.reconstruction import Exposures, Progress, Reconstruction
+    from fly64dask.reconstruction.interface import Exposures, Progress, Reconstruction
     from fly64dask.study.matrix import Cell
     from fly64dask.study.model import Recipe, Study
     from fly64dask.study.remedy import Remedy
@@ -122,7 +122,7 @@ def _compare_halves(
         return None, arrays
     if result.half_objects is None:
         return HalfSetMetrics(split_by=recipe.halves, missing=result.no_halves or "the engine made none"), arrays
-    from fly64dask.halves import compare_halves, shared_area
+    from fly64dask.reconstruction.half_sets import compare_halves, shared_area
 
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, recipe.halves, shape, result.object_origin_px)

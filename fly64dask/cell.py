@@ -19,7 +19,7 @@ from fly64dask.isolation import call_in_child
 from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.outcome import CellOutcome
 from fly64dask.preload import engine_modules
-from fly64dask.reconstruction import LSQML, Progress
+from fly64dask.reconstruction.interface import LSQML, Progress
 from fly64dask.record import (
     LASTING_KINDS,
     CellRecord,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fly64dask.base.schema import digest
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.interface import Exposures
 from fly64dask.store.attributes import ExposureAttributes, ViewAttributes
 from fly64dask.store.zarr_groups import read_array, read_attributes
 

@@ -68,7 +68,7 @@ def _try_gpu() -> str:
 
 
 def _try_ptychi() -> str:
-    from fly64dask.lsqml import take_device
+    from fly64dask.reconstruction.lsqml.engine import take_device
 
     return f"imports, device auto is {take_device('auto')}"
 

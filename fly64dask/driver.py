@@ -23,7 +23,7 @@ from fly64dask.outcome import CellEvent, CellOutcome, Notify
 from fly64dask.packing import cores_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.preload import engine_modules
-from fly64dask.reconstruction import LSQML
+from fly64dask.reconstruction.interface import LSQML
 from fly64dask.runs import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file

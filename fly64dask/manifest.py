@@ -14,7 +14,7 @@ from fly64dask.base.errors import FailureKind
 from fly64dask.base.schema import Frozen
 from fly64dask.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
-from fly64dask.reconstruction import StoppingFacts
+from fly64dask.reconstruction.interface import StoppingFacts
 from fly64dask.record import CellRecord
 from fly64dask.scan.identifiability import Identifiability
 from fly64dask.store.layout import RunLayout

@@ -12,7 +12,7 @@ from pydantic import Field
 from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.base.schema import Frozen
 from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
-from fly64dask.reconstruction import StoppingFacts
+from fly64dask.reconstruction.interface import StoppingFacts
 from fly64dask.scan.identifiability import Identifiability
 from fly64dask.scan.selection import SelectionMetadata
 from fly64dask.store.atomic import published_directory, retire_directory

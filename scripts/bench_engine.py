@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from fly64dask.base.provenance import software_versions
 from fly64dask.commands.common import load_study
-from fly64dask.lsqml import reconstruct
-from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
+from fly64dask.reconstruction.interface import ACCELERATED, Exposures, Reconstruction
+from fly64dask.reconstruction.lsqml.engine import reconstruct
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Recipe

@@ -113,7 +113,7 @@ def run_slots(bench: Bench, k: int) -> float:
 
 def reconstruct_all(study_file: Path, root: Path) -> None:
     """Call the engine for every cell of a study, in this process."""
-    from fly64dask.lsqml import reconstruct
+    from fly64dask.reconstruction.lsqml.engine import reconstruct
 
     study, layout = load_study(study_file), RunLayout(root)
     for cell in cells(study):

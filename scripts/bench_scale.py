@@ -267,7 +267,7 @@ def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, che
     """An engine: the flat object that others begin with."""
     import numpy as np
 
-    from fly64dask.reconstruction import Reconstruction
+    from fly64dask.reconstruction.interface import Reconstruction
     from fly64dask.scan.positions import object_frame
 
     progress(1, 1.0)

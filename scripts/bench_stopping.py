@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fly64dask.best_epoch import BestEpoch, Look
-from fly64dask.halves import Comparison, compare_halves
-from fly64dask.lsqml import begin
-from fly64dask.lsqml_tasks import as_array
 from fly64dask.metrics.alignment import remove_phase_ramp
 from fly64dask.metrics.ring_correlation import crossing, ring_correlation
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.best_epoch import BestEpoch, Look
+from fly64dask.reconstruction.half_sets import Comparison, compare_halves
+from fly64dask.reconstruction.interface import Exposures
+from fly64dask.reconstruction.lsqml.engine import begin
+from fly64dask.reconstruction.lsqml.interleaved import as_array
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
 from fly64dask.scan.positions import object_frame
 from fly64dask.simulation.forward import Pair, intensity_batches

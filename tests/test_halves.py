@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from fly64dask.base.errors import DegenerateScanError, InputError
-from fly64dask.best_epoch import MAX_SNAPSHOTS, BestEpoch, Look, contenders, scores
-from fly64dask.halves import Comparison, compare_halves, halve, hold_out
 from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.best_epoch import MAX_SNAPSHOTS, BestEpoch, Look, contenders, scores
+from fly64dask.reconstruction.half_sets import Comparison, compare_halves, halve, hold_out
+from fly64dask.reconstruction.interface import Exposures
 from fly64dask.study.model import Recipe
 
 PROBE = np.ones((1, 1, 24, 24), np.complex64)

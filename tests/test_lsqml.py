@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from fly64dask.base.errors import GpuMissingError, NotFiniteError
-from fly64dask.checkpoint import CheckpointFile
-from fly64dask.lsqml import reconstruct, take_device
 from fly64dask.metrics.against_truth import compare_with_truth
 from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.checkpoint import CheckpointFile
+from fly64dask.reconstruction.interface import Exposures
+from fly64dask.reconstruction.lsqml.engine import reconstruct, take_device
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair
@@ -115,9 +115,9 @@ GO_ON = """
 import sys
 from pathlib import Path
 import numpy as np
-from fly64dask.checkpoint import CheckpointFile
-from fly64dask.lsqml import reconstruct
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.checkpoint import CheckpointFile
+from fly64dask.reconstruction.lsqml.engine import reconstruct
+from fly64dask.reconstruction.interface import Exposures
 from fly64dask.study.model import Checkpoints, Recipe
 
 for folder in map(Path, sys.argv[1:]):
@@ -257,7 +257,7 @@ def test_reconstruct_refuses_to_go_on_with_a_probe_that_is_not_finite(dense):
 
 def test_take_device_refuses_cuda_without_a_gpu():
     # An empty list hides any GPU; torch must not have looked before, hence the fresh process.
-    program = "from fly64dask.lsqml import take_device; take_device('cuda')"
+    program = "from fly64dask.reconstruction.lsqml.engine import take_device; take_device('cuda')"
     found = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
@@ -289,7 +289,7 @@ def test_gpu_missing_error_survives_a_process_boundary():
 def test_engine_loads_without_what_it_never_uses_and_gives_it_to_who_asks():
     code = """
 import sys
-import fly64dask.lsqml
+import fly64dask.reconstruction.lsqml.engine
 unused = {"matplotlib.pyplot", "sklearn", "torchvision"}
 assert not unused & set(sys.modules), unused & set(sys.modules)
 import ptychi.io_handles, ptychi.utils
@@ -304,9 +304,9 @@ assert torchvision.transforms.GaussianBlur.__module__.startswith("torchvision")
 def test_first_cell_of_an_engine_that_is_loaded_imports_nothing_large():
     code = """
 import sys
-import fly64dask.lsqml, fly64dask.attempt
+import fly64dask.reconstruction.lsqml.engine, fly64dask.attempt
 import numpy as np
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.interface import Exposures
 from fly64dask.study.model import Recipe
 rng = np.random.default_rng(0)
 scan = Exposures(
@@ -315,7 +315,7 @@ scan = Exposures(
     probe_guess=np.ones((1, 1, 16, 16), dtype=np.complex64),
 )
 loaded = set(sys.modules)
-fly64dask.lsqml.reconstruct(scan, Recipe(n_epochs=2, device="cpu"), seed=1, progress=lambda epoch, loss: None)
+fly64dask.reconstruction.lsqml.engine.reconstruct(scan, Recipe(n_epochs=2, device="cpu"), seed=1, progress=lambda epoch, loss: None)
 assert len(set(sys.modules) - loaded) < 50, sorted(set(sys.modules) - loaded)
 assert "torch._dynamo.eval_frame" not in sys.modules
 """
@@ -325,7 +325,7 @@ assert "torch._dynamo.eval_frame" not in sys.modules
 def test_engine_leaves_out_the_compiler_and_gives_it_to_who_compiles():
     code = """
 import sys
-import fly64dask.lsqml
+import fly64dask.reconstruction.lsqml.engine
 assert "torch._dynamo.eval_frame" not in sys.modules
 import torch
 double = torch.compile(lambda x: 2 * x, backend="eager", fullgraph=True)

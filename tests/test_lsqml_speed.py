@@ -21,11 +21,11 @@ from ptychi.reconstructors.base import LossTracker
 from ptychi.reconstructors.lsqml import LSQMLReconstructor
 from torch.utils.data import DataLoader
 
-from fly64dask.lsqml import reconstruct
-from fly64dask.lsqml_speed import accelerated, disagreement, replaced, replacements
-from fly64dask.lsqml_steps import FastSteps
-from fly64dask.lsqml_task import build_task
-from fly64dask.reconstruction import ACCELERATED, Exposures
+from fly64dask.reconstruction.interface import ACCELERATED, Exposures
+from fly64dask.reconstruction.lsqml.acceleration import accelerated, disagreement, replaced, replacements
+from fly64dask.reconstruction.lsqml.engine import reconstruct
+from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
+from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Recipe

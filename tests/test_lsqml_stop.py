@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-import fly64dask.lsqml
-from fly64dask.checkpoint import CheckpointFile
-from fly64dask.halves import Comparison, halve, hold_out, shared_area
-from fly64dask.lsqml import reconstruct
-from fly64dask.lsqml_task import build_task
+import fly64dask.reconstruction.lsqml.engine
 from fly64dask.metrics.against_truth import compare_with_truth
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.checkpoint import CheckpointFile
+from fly64dask.reconstruction.half_sets import Comparison, halve, hold_out, shared_area
+from fly64dask.reconstruction.interface import Exposures
+from fly64dask.reconstruction.lsqml.engine import reconstruct
+from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Checkpoints, Recipe
@@ -194,7 +194,7 @@ def poison_after(epoch, monkeypatch, which):
         built.append(build_task(*args, **kwargs))
         return built[-1]
 
-    monkeypatch.setattr(fly64dask.lsqml, "build_task", build)
+    monkeypatch.setattr(fly64dask.reconstruction.lsqml.engine, "build_task", build)
 
     def progress(done, loss):
         if done == epoch:

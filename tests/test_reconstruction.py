@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fly64dask.base.errors import DegenerateScanError, InputError
-from fly64dask.reconstruction import refuse_dark
+from fly64dask.reconstruction.interface import refuse_dark
 from fly64dask.scan.degenerate import refuse_degenerate
 from fly64dask.scan.positions import object_frame
 
@@ -43,7 +43,7 @@ def test_refuse_degenerate_needs_no_engine():
     program = (
         "import sys, numpy as np\n"
         "from fly64dask.base.errors import DegenerateScanError\n"
-        "from fly64dask.reconstruction import refuse_degenerate\n"
+        "from fly64dask.reconstruction.interface import refuse_degenerate\n"
         "try:\n    refuse_degenerate(np.zeros((9, 2)), n_exposures=9, rule='')\n"
         "except DegenerateScanError:\n    print('torch' in sys.modules, 'ptychi' in sys.modules)"
     )

@@ -23,7 +23,7 @@ from browser import Page, chromium, opened_browser
 from faulty_engine import MARKUP
 from report_runs import copied_run, real_run
 
-from fly64dask.reconstruction import StoppingFacts
+from fly64dask.reconstruction.interface import StoppingFacts
 from fly64dask.record import read_record, write_record
 from fly64dask.report import write_report
 from fly64dask.report_cells import CellReader

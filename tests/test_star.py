@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fly64dask.halves import compare_halves, shared_area
-from fly64dask.lsqml import reconstruct
 from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.half_sets import compare_halves, shared_area
+from fly64dask.reconstruction.interface import Exposures
+from fly64dask.reconstruction.lsqml.engine import reconstruct
 from fly64dask.scan.illumination import illuminated_area, illumination
 from fly64dask.store.attributes import ExposureAttributes
 from fly64dask.store.zarr_groups import read_array, read_attributes

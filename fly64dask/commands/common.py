@@ -139,7 +139,7 @@ def placement(
     from fly64dask.base.machine import visible_gpus
     from fly64dask.fork_server import ForkServer
     from fly64dask.preload import engine_modules
-    from fly64dask.reconstruction import LSQML
+    from fly64dask.reconstruction.interface import LSQML
 
     uses_cpu = where == "local" and (study.recipe.device == "cpu" or not visible_gpus())
     with ForkServer(engine_modules(LSQML)) if uses_cpu else nullcontext() as fork_server:

@@ -12,7 +12,7 @@ from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precis
 from ptychi.utils import rescale_probe
 
 from fly64dask.base.errors import GpuMissingError
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.interface import Exposures
 from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded
 from fly64dask.scan.positions import object_frame
 

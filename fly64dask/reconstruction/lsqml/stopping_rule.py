@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fly64dask.best_epoch import BestEpoch, Look
-from fly64dask.halves import HELD_OUT_FRACTION
-from fly64dask.lsqml_tasks import Turns, as_array
+from fly64dask.reconstruction.best_epoch import BestEpoch, Look
+from fly64dask.reconstruction.half_sets import HELD_OUT_FRACTION
+from fly64dask.reconstruction.lsqml.interleaved import Turns, as_array
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ptychi.metrics import MSELossOfSqrt
 
-from fly64dask.lsqml_state import copied, put_back, snapshot
-from fly64dask.lsqml_steps import FastSteps
-from fly64dask.reconstruction import ACCELERATED
+from fly64dask.reconstruction.interface import ACCELERATED
+from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
+from fly64dask.reconstruction.lsqml.state import copied, put_back, snapshot
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask

@@ -12,19 +12,19 @@ from pydantic import Field
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import Frozen
-from fly64dask.checkpoint import CheckpointFile
+from fly64dask.reconstruction.checkpoint import CheckpointFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.checkpoint import CheckpointFile
+    from fly64dask.reconstruction.checkpoint import CheckpointFile
     from fly64dask.study.model import Recipe
 
 
 # How an engine says that it ran on its faster steps; otherwise it says why not.
 ACCELERATED = "accelerated"
 
-LSQML = "fly64dask.lsqml:reconstruct"
+LSQML = "fly64dask.reconstruction.lsqml.engine:reconstruct"
 
 Progress = Callable[[int, float], None]
 

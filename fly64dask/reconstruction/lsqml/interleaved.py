@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from fly64dask.base.errors import NotFiniteError
-from fly64dask.lsqml_speed import accelerated
-from fly64dask.lsqml_state import capture, latest_loss, losses, random_state, restore, set_random_state
+from fly64dask.reconstruction.lsqml.acceleration import accelerated
+from fly64dask.reconstruction.lsqml.state import capture, latest_loss, losses, random_state, restore, set_random_state
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
