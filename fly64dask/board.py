@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fly64dask.losses import Points, relative_heights, with_loss
-from fly64dask.manifest import ManifestRow
 from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
+from fly64dask.records.manifest import ManifestRow
 from fly64dask.study.matrix import Cell, cells, repeats_of
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, dose_name

@@ -20,7 +20,7 @@ from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.outcome import CellOutcome
 from fly64dask.preload import engine_modules
 from fly64dask.reconstruction.interface import LSQML, Progress
-from fly64dask.record import (
+from fly64dask.records.record import (
     LASTING_KINDS,
     CellRecord,
     committed_attempt,

@@ -17,7 +17,7 @@ from fly64dask.datasets.formats.objects import find_object, read_object
 from fly64dask.metrics.against_truth import Reference, measure_against, reference_in_frame
 from fly64dask.metrics.alignment import align
 from fly64dask.metrics.original_study import measure_as_original
-from fly64dask.record import read_record
+from fly64dask.records.record import read_record
 from fly64dask.scan.illumination import crop_to_frame
 from fly64dask.scan.positions import object_frame
 from fly64dask.store.attributes import ReconstructionAttributes, TruthAttributes

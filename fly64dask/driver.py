@@ -16,7 +16,6 @@ from fly64dask.batch import answered, run_windows
 from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
 from fly64dask.datasets.sources import read_inputs
 from fly64dask.graph import build_windows
-from fly64dask.manifest import Manifest
 from fly64dask.monitor import monitored
 from fly64dask.occupancy import Timekeeper
 from fly64dask.outcome import CellEvent, CellOutcome, Notify
@@ -24,7 +23,8 @@ from fly64dask.packing import cores_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.preload import engine_modules
 from fly64dask.reconstruction.interface import LSQML
-from fly64dask.runs import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.records.manifest import Manifest
+from fly64dask.records.tables import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file
 from fly64dask.stopping import new_run_id, stop_earlier_runs
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.datasets.sources import ScanInputs
-    from fly64dask.manifest import ManifestRow
+    from fly64dask.records.manifest import ManifestRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

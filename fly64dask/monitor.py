@@ -15,9 +15,9 @@ from distributed.scheduler import Scheduler
 
 from fly64dask.base.errors import ResourceError, failure_of
 from fly64dask.board import Board, board_json, new_board, with_event
-from fly64dask.manifest import brief_row
 from fly64dask.outcome import CellEvent, CellOutcome, Say
-from fly64dask.runs import each_row, read_row
+from fly64dask.records.manifest import brief_row
+from fly64dask.records.tables import each_row, read_row
 from fly64dask.store.disk_errors import storing
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study

@@ -13,9 +13,9 @@ from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.cluster import Placement
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.driver import run_study
-from fly64dask.manifest import Manifest
-from fly64dask.record import next_attempt
-from fly64dask.runs import read_rows, write_manifest
+from fly64dask.records.manifest import Manifest
+from fly64dask.records.record import next_attempt
+from fly64dask.records.tables import read_rows, write_manifest
 from fly64dask.store.atomic import retire_directory
 from fly64dask.store.documents import read_document
 from fly64dask.store.layout import RunLayout

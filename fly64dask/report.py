@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.live import read_live
-from fly64dask.manifest import ManifestRow, count_states, unfollowed
+from fly64dask.records.manifest import ManifestRow, count_states, unfollowed
+from fly64dask.records.repeats import repeat_groups, spread_of
+from fly64dask.records.tables import read_rows
 from fly64dask.report_cells import CellReader, CellView
 from fly64dask.report_page import PictureStore, curve_points, render_page
 from fly64dask.report_tables import flat_row, in_order, mapped_numbers, quantity_of
-from fly64dask.runs import read_rows
 from fly64dask.scan.identifiability import (
     GOOD_COVERED_TWICE,
     GOOD_LIT_PER_UNKNOWN,
@@ -27,7 +28,6 @@ from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, dose_name
 from fly64dask.study.remedy import MENDS
-from fly64dask.summary import repeat_groups, spread_of
 
 if TYPE_CHECKING:
     from fly64dask.store.layout import RunLayout

@@ -26,7 +26,7 @@ from fly64dask.store.zarr_groups import read_array, read_attributes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.manifest import ManifestRow
+    from fly64dask.records.manifest import ManifestRow
     from fly64dask.store.layout import RunLayout
     from fly64dask.study.model import Study
 

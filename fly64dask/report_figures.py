@@ -20,7 +20,7 @@ from fly64dask.study.names import SPLITS, dose_name
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fly64dask.manifest import ManifestRow
+    from fly64dask.records.manifest import ManifestRow
     from fly64dask.report_cells import CellView, Curve, Image
 
 # Of all phases that are kept for the gallery: 48 MB in float32 (our choice).

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fly64dask.manifest import ManifestRow
+    from fly64dask.records.manifest import ManifestRow
 
 
 class PlannedRerun(Frozen):

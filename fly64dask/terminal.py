@@ -12,17 +12,17 @@ from rich.text import Text
 from fly64dask.base.errors import printable
 from fly64dask.live import LiveCell
 from fly64dask.losses import sparkline
-from fly64dask.manifest import ManifestRow, count_states, unfollowed
+from fly64dask.records.manifest import ManifestRow, count_states, unfollowed
+from fly64dask.records.repeats import repeat_groups, summarise_repeats
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, dose_name
-from fly64dask.summary import repeat_groups, summarise_repeats
 
 if TYPE_CHECKING:
     from fly64dask.plan import PlannedCell
+    from fly64dask.records.repeats import RepeatSummary
     from fly64dask.scan.identifiability import Identifiability
     from fly64dask.study.remedy import Remedy
-    from fly64dask.summary import RepeatSummary
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}

@@ -10,9 +10,9 @@ from pathlib import Path
 from fly64dask.base.errors import IntegrityError
 from fly64dask.base.schema import Frozen, digest
 from fly64dask.cell_inputs import CellInputs, cell_key
-from fly64dask.manifest import Manifest, SkipSummary
-from fly64dask.record import CellRecord, read_record
-from fly64dask.runs import read_rows
+from fly64dask.records.manifest import Manifest, SkipSummary
+from fly64dask.records.record import CellRecord, read_record
+from fly64dask.records.tables import read_rows
 from fly64dask.store.attributes import (
     ExposureAttributes,
     GroupAttributes,

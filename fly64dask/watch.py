@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from fly64dask.base.errors import printable
 from fly64dask.live import LiveCell, read_live
-from fly64dask.manifest import ManifestRow, count_states
-from fly64dask.runs import read_row
+from fly64dask.records.manifest import ManifestRow, count_states
+from fly64dask.records.tables import read_row
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.lock import holder_of
 from fly64dask.study.matrix import Cell, cells

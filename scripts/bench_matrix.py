@@ -40,7 +40,7 @@ from fly64dask.cell_inputs import CellInputs
 from fly64dask.commands.common import load_study
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction.interface import ACCELERATED
-from fly64dask.record import CellRecord, read_record
+from fly64dask.records.record import CellRecord, read_record
 from fly64dask.scan.positions import object_frame
 from fly64dask.store.attributes import ReconstructionAttributes
 from fly64dask.store.layout import RunLayout

@@ -9,8 +9,8 @@ from pathlib import Path
 import tiny
 
 from fly64dask.metrics.results import TruthMetrics
-from fly64dask.record import read_record, write_record
-from fly64dask.runs import read_run_study, write_run_study
+from fly64dask.records.record import read_record, write_record
+from fly64dask.records.tables import read_run_study, write_run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell, cells
 

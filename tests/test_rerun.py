@@ -15,9 +15,16 @@ from fly64dask.base.errors import Failure, FailureKind
 from fly64dask.cell import Rerun, commit_lost, run_cell
 from fly64dask.cell_inputs import CellInputs
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.record import read_record
+from fly64dask.records.record import read_record
+from fly64dask.records.tables import (
+    read_kept_group,
+    read_last_row,
+    read_row,
+    read_rows,
+    write_manifest,
+    write_run_study,
+)
 from fly64dask.rerun import plan_rerun
-from fly64dask.runs import read_kept_group, read_last_row, read_row, read_rows, write_manifest, write_run_study
 from fly64dask.store.attributes import ScanAttributes, ViewAttributes
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.zarr_groups import read_array, read_attributes

@@ -14,8 +14,8 @@ from tiny import tiny_study
 
 from fly64dask.cell import run_cell
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.manifest import Manifest
-from fly64dask.runs import read_rows, write_manifest, write_run_study
+from fly64dask.records.manifest import Manifest
+from fly64dask.records.tables import read_rows, write_manifest, write_run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Filters, cells
 from fly64dask.study.names import SPLITS

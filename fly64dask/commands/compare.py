@@ -71,7 +71,7 @@ def compare(
     """  # noqa: D301
     from fly64dask.compare import compare_run
     from fly64dask.comparison import Convention
-    from fly64dask.runs import read_run_study
+    from fly64dask.records.tables import read_run_study
     from fly64dask.store.documents import write_document
     from fly64dask.store.layout import RunLayout
 

@@ -75,7 +75,7 @@ def export(
 
 def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> Path:
     """Exposures that the view keeps, as the cell's reconstruction had them if a remedy changed the spacing."""
-    from fly64dask.runs import read_kept_group
+    from fly64dask.records.tables import read_kept_group
 
     return read_kept_group(layout, Cell(dose=dose, view=view, split=cast("Split", split), repeat=repeat))
 
@@ -87,8 +87,8 @@ def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> P
 def schema(document: str) -> None:
     """Print the JSON schema of a study file or of a file in a run directory."""
     from fly64dask.comparison import Comparison
-    from fly64dask.manifest import Manifest, SkipSummary
-    from fly64dask.record import CellRecord
+    from fly64dask.records.manifest import Manifest, SkipSummary
+    from fly64dask.records.record import CellRecord
     from fly64dask.store.documents import document_schema
 
     written: dict[str, type[Frozen]] = {

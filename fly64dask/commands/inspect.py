@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 )
 def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run."""
-    from fly64dask.runs import read_run_study
+    from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
     from fly64dask.watch import RunReader
     from fly64dask.watching import watch_run
@@ -92,7 +92,7 @@ def _document(found: Standing) -> dict[str, Any]:
 @json_option
 def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool) -> None:
     """Read every stored array, record and table; exit 1 if anything is damaged and stays so."""
-    from fly64dask.runs import read_run_study
+    from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
     from fly64dask.verify import verify_run
 

@@ -97,7 +97,7 @@ def rerun(
     Every attempt is kept, with the first failure, in the history and in the manifest. A later `run`
     of the same study keeps what a remedy completed. Exit code 0 also if no failed cell matches.
     """
-    from fly64dask.runs import read_run_study
+    from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
 
     if not failed and not kinds:
@@ -129,8 +129,8 @@ def _plan(
     min_exposures: int | None,
 ) -> tuple[PlannedRerun, ...]:
     from fly64dask.datasets.sources import read_inputs
+    from fly64dask.records.tables import read_last_row
     from fly64dask.rerun import plan_rerun
-    from fly64dask.runs import read_last_row
     from fly64dask.scan.respacing import MIN_EXPOSURES
 
     left_out = skip_reasons(study, filters)
@@ -144,7 +144,7 @@ def _plan(
 def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], where: Placement) -> None:
     from fly64dask.drawn_tables import hopeless_lines
     from fly64dask.driver import run_study
-    from fly64dask.runs import read_rows
+    from fly64dask.records.tables import read_rows
     from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
     from fly64dask.watching import RunDisplay, make_console
 

@@ -107,8 +107,8 @@ def _run(
 @contextmanager
 def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
     """Say at an interrupt what is safe."""
-    from fly64dask.manifest import count_states
-    from fly64dask.runs import read_rows
+    from fly64dask.records.manifest import count_states
+    from fly64dask.records.tables import read_rows
 
     try:
         yield

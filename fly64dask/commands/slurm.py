@@ -121,7 +121,7 @@ def attach(run_directory: Path, interval_s: float) -> None:
     Ctrl-C stops following, not the run. Exit codes as of `run`.
     """
     from fly64dask.controller import find_controller, read_submission
-    from fly64dask.runs import read_run_study
+    from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
     from fly64dask.terminal import failure_lines, matrix_table
     from fly64dask.watch import RunReader
@@ -149,7 +149,7 @@ def attach(run_directory: Path, interval_s: float) -> None:
 def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
     """Say how the controller is until its run begins or it ends; then where the dashboard is."""
     from fly64dask.controller import find_controller, tunnel_command
-    from fly64dask.runs import read_dashboard
+    from fly64dask.records.tables import read_dashboard
 
     told = ""
     while (job := find_controller(layout)) is not None:

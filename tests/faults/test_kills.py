@@ -21,7 +21,7 @@ import pytest
 import tiny
 from faulty_engine import EPOCH_S, FOLDER
 
-from fly64dask.runs import read_run_study
+from fly64dask.records.tables import read_run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.verify import verify_run
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import tiny
 
-from fly64dask.runs import read_run_study
+from fly64dask.records.tables import read_run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.verify import verify_run
 

@@ -23,7 +23,7 @@ from browser import chromium, opened_browser
 from faulty_engine import EPOCH_S, FOLDER
 from slurm_lab import missing_daemons, slurm_lab
 
-from fly64dask.runs import read_run_study
+from fly64dask.records.tables import read_run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.verify import verify_run
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.base.schema import Frozen
-from fly64dask.record import CellRecord, past_attempts, read_record
+from fly64dask.records.record import CellRecord, past_attempts, read_record
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.remedy import Remedy

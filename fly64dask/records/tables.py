@@ -9,8 +9,8 @@ from pathlib import Path
 from fly64dask.base.errors import InputError, IntegrityError
 from fly64dask.base.provenance import host_name, utc_now
 from fly64dask.base.schema import Frozen, compact_json, digest
-from fly64dask.history import read_past
-from fly64dask.manifest import (
+from fly64dask.records.history import read_past
+from fly64dask.records.manifest import (
     ManifestRow,
     brief_row,
     damaged_row,
@@ -19,7 +19,7 @@ from fly64dask.manifest import (
     make_skip_summary,
     row_from_record,
 )
-from fly64dask.record import past_attempts, read_record
+from fly64dask.records.record import past_attempts, read_record
 from fly64dask.store.atomic import publish_bytes
 from fly64dask.store.disk_errors import storing
 from fly64dask.store.documents import read_document, write_document, write_streamed
