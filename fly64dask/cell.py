@@ -15,7 +15,7 @@ from fly64dask.attempt import Attempt
 from fly64dask.base.errors import AbandonedError, Failure, FailureKind, IntegrityError, failure_of
 from fly64dask.base.provenance import host_name, software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
-from fly64dask.isolation import call_in_child
+from fly64dask.isolation.supervise import call_in_child
 from fly64dask.live import LiveFile, forget_live, live_file
 from fly64dask.outcome import CellOutcome
 from fly64dask.preload import engine_modules

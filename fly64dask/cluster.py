@@ -22,7 +22,7 @@ from fly64dask.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, c
 from fly64dask.base.errors import ResourceError
 from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD, visible_gpus
 from fly64dask.base.provenance import software_versions
-from fly64dask.fork_server import ForkServer
+from fly64dask.isolation.fork_server import ForkServer
 from fly64dask.local_worker import LocalWorker, QuickNanny
 from fly64dask.packing import n_local_workers
 

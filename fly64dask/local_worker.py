@@ -11,7 +11,7 @@ from distributed import Nanny
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from fly64dask.base.machine import leave_quickly
-from fly64dask.forked import prepare_server, share_server
+from fly64dask.isolation.child import prepare_server, share_server
 from fly64dask.packing import gpu_of_worker
 
 

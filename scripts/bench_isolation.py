@@ -24,7 +24,7 @@ from fly64dask.attempt import Attempt
 from fly64dask.base.errors import Failure
 from fly64dask.commands.common import load_study
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.isolation import Work, call_in_child
+from fly64dask.isolation.supervise import Work, call_in_child
 from fly64dask.reconstruction.interface import LSQML, Progress, load_engine
 from fly64dask.store.layout import LOG_NAME, RunLayout
 from fly64dask.study.matrix import Cell, cells

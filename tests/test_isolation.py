@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from fly64dask.base.errors import Failure
-from fly64dask.fork_server import ForkServer
-from fly64dask.forked import forget_server, share_server
-from fly64dask.isolation import call_in_child
+from fly64dask.isolation.child import forget_server, share_server
+from fly64dask.isolation.fork_server import ForkServer
+from fly64dask.isolation.supervise import call_in_child
 from fly64dask.study.model import Limits
 
 
@@ -84,7 +84,7 @@ SUPERVISE = """
 import functools, sys
 from pathlib import Path
 import faulty
-from fly64dask.isolation import call_in_child
+from fly64dask.isolation.supervise import call_in_child
 from fly64dask.study.model import Limits
 
 if __name__ == "__main__":
@@ -110,7 +110,7 @@ def test_child_dies_with_its_supervisor(tmp_path, name):
 
 OWN_SERVER = """
 import sys, time
-from fly64dask.fork_server import ForkServer
+from fly64dask.isolation.fork_server import ForkServer
 
 server = ForkServer([])
 print(server.address, flush=True)

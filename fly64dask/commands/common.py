@@ -137,7 +137,7 @@ def placement(
     The engine of local CPU workers loads from here on, beside all that has to be done before the first cell.
     """
     from fly64dask.base.machine import visible_gpus
-    from fly64dask.fork_server import ForkServer
+    from fly64dask.isolation.fork_server import ForkServer
     from fly64dask.preload import engine_modules
     from fly64dask.reconstruction.interface import LSQML
 

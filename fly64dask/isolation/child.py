@@ -16,7 +16,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fly64dask.fork_server import NUMBER, ForkServer
+from fly64dask.isolation.fork_server import NUMBER, ForkServer
 
 log = logging.getLogger(__name__)
 

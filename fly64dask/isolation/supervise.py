@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from fly64dask.base.errors import Failure, FailureKind
-from fly64dask.forked import fork_child
+from fly64dask.isolation.child import fork_child
 
 if TYPE_CHECKING:
     from fly64dask.study.model import Limits
