@@ -18,7 +18,7 @@ from distributed import CancelledError, as_completed
 from fly64dask.base.errors import Failure, ResourceError, describe, failure_kind, failure_of
 from fly64dask.cell import commit_lost, is_killer
 from fly64dask.graph import CellGraph, build_graph
-from fly64dask.outcome import CellOutcome, CellProgress, CellStarted, Notify
+from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted, Notify
 from fly64dask.records.manifest import ManifestRow
 from fly64dask.stopping import RunId, stop_run
 from fly64dask.store.layout import RunLayout

@@ -16,8 +16,8 @@ from fly64dask.base.errors import AbandonedError, Failure, FailureKind, Integrit
 from fly64dask.base.provenance import host_name, software_versions, utc_now
 from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
 from fly64dask.isolation.supervise import call_in_child
-from fly64dask.live import LiveFile, forget_live, live_file
-from fly64dask.outcome import CellOutcome
+from fly64dask.monitoring.events import CellOutcome
+from fly64dask.monitoring.live import LiveFile, forget_live, live_file
 from fly64dask.preload import engine_modules
 from fly64dask.reconstruction.interface import LSQML, Progress
 from fly64dask.records.record import (

@@ -16,9 +16,9 @@ from fly64dask.batch import answered, run_windows
 from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
 from fly64dask.datasets.sources import read_inputs
 from fly64dask.graph import build_windows
-from fly64dask.monitor import monitored
-from fly64dask.occupancy import Timekeeper
-from fly64dask.outcome import CellEvent, CellOutcome, Notify
+from fly64dask.monitoring.events import CellEvent, CellOutcome, Notify
+from fly64dask.monitoring.monitor import monitored
+from fly64dask.monitoring.occupancy import Timekeeper
 from fly64dask.packing import cores_hint, refuse_crowded, refuse_idle_slots
 from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.preload import engine_modules

@@ -27,7 +27,7 @@ from fly64dask.study.remedy import Remedy
 from fly64dask.verify import Damage, groups_of, respaced_groups
 
 if TYPE_CHECKING:
-    from fly64dask.outcome import Notify
+    from fly64dask.monitoring.events import Notify
 
 
 def repair_run(

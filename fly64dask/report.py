@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.live import read_live
+from fly64dask.monitoring.live import read_live
 from fly64dask.records.manifest import ManifestRow, count_states, unfollowed
 from fly64dask.records.repeats import repeat_groups, spread_of
 from fly64dask.records.tables import read_rows

@@ -13,7 +13,7 @@ from fly64dask.base.errors import Failure, failure_of
 from fly64dask.base.provenance import host_name
 from fly64dask.cell import Rerun, run_cell
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.outcome import CellOutcome
+from fly64dask.monitoring.events import CellOutcome
 from fly64dask.records.manifest import ManifestRow
 from fly64dask.records.tables import read_row
 from fly64dask.stopping import RunId

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fly64dask.base.errors import printable
-from fly64dask.live import LiveCell
-from fly64dask.losses import sparkline
+from fly64dask.monitoring.live import LiveCell
+from fly64dask.monitoring.loss_curve import sparkline
 from fly64dask.records.manifest import ManifestRow, count_states, unfollowed
 from fly64dask.records.repeats import repeat_groups, summarise_repeats
 from fly64dask.study.matrix import Cell

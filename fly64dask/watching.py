@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
+from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress
+from fly64dask.monitoring.status import RunReader, Standing
 from fly64dask.study.matrix import Cell
 from fly64dask.terminal import (
     STYLES,
@@ -20,7 +21,6 @@ from fly64dask.terminal import (
     live_table,
     matrix_table,
 )
-from fly64dask.watch import RunReader, Standing
 
 
 def make_console(*, stderr: bool = False) -> Console:

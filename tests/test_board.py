@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tiny import tiny_study
 
 from fly64dask.base.errors import Failure, FailureKind
-from fly64dask.board import STATES, board_json, count_cells, new_board, with_event
-from fly64dask.losses import MAX_POINTS, relative_heights, sparkline, with_loss
-from fly64dask.outcome import CellOutcome, CellProgress, CellStarted
+from fly64dask.monitoring.board import STATES, board_json, count_cells, new_board, with_event
+from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted
+from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, sparkline, with_loss
 from fly64dask.records.manifest import ManifestRow
 from fly64dask.study.matrix import Cell, cells
 

@@ -21,7 +21,7 @@ from fly64dask.cell import commit_lost, run_cell
 from fly64dask.cell_inputs import cell_key
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.driver import RunReport
-from fly64dask.outcome import CellOutcome
+from fly64dask.monitoring.events import CellOutcome
 from fly64dask.records.record import next_attempt, read_record
 from fly64dask.records.tables import read_rows, write_manifest
 from fly64dask.stopping import RunId, new_run_id, stop_run

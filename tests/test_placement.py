@@ -14,8 +14,8 @@ from tiny import tiny_study
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.datasets.sources import read_inputs
 from fly64dask.graph import build_graph
-from fly64dask.occupancy import Timekeeper
-from fly64dask.outcome import CellOutcome, CellStarted
+from fly64dask.monitoring.events import CellOutcome, CellStarted
+from fly64dask.monitoring.occupancy import Timekeeper
 from fly64dask.packing import (
     CONTEXT_BYTES,
     cores_hint,

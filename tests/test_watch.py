@@ -16,7 +16,7 @@ import pytest
 import tiny
 from running import MATRIX, running
 
-from fly64dask.live import SILENT_S
+from fly64dask.monitoring.live import SILENT_S
 
 pytestmark = pytest.mark.cluster
 

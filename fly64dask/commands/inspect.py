@@ -24,9 +24,9 @@ from fly64dask.interrupt import stoppable
 from fly64dask.study.model import Study
 
 if TYPE_CHECKING:
+    from fly64dask.monitoring.status import Standing
     from fly64dask.store.layout import RunLayout
     from fly64dask.verify import Damage
-    from fly64dask.watch import Standing
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 )
 def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run."""
+    from fly64dask.monitoring.status import RunReader
     from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
-    from fly64dask.watch import RunReader
     from fly64dask.watching import watch_run
 
     if as_json and watch:

@@ -121,10 +121,10 @@ def attach(run_directory: Path, interval_s: float) -> None:
     Ctrl-C stops following, not the run. Exit codes as of `run`.
     """
     from fly64dask.controller import find_controller, read_submission
+    from fly64dask.monitoring.status import RunReader
     from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
     from fly64dask.terminal import failure_lines, matrix_table
-    from fly64dask.watch import RunReader
     from fly64dask.watching import make_console, watch_run
 
     layout = RunLayout(without_links(run_directory))

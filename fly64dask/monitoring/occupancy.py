@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from fly64dask.outcome import CellEvent, CellOutcome, CellStarted
+from fly64dask.monitoring.events import CellEvent, CellOutcome, CellStarted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from fly64dask.base.provenance import host_name
 from fly64dask.base.schema import Frozen
-from fly64dask.losses import with_loss
+from fly64dask.monitoring.loss_curve import with_loss
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.names import Dose, Split

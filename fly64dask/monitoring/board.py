@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fly64dask.losses import Points, relative_heights, with_loss
-from fly64dask.outcome import CellEvent, CellOutcome, CellProgress
+from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress
+from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
 from fly64dask.records.manifest import ManifestRow
 from fly64dask.study.matrix import Cell, cells, repeats_of
 from fly64dask.study.model import Study

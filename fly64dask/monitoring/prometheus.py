@@ -9,7 +9,7 @@ import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from fly64dask.board import Board, count_cells
+from fly64dask.monitoring.board import Board, count_cells
 
 Metric = GaugeMetricFamily | CounterMetricFamily
 

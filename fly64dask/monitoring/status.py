@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from fly64dask.base.errors import printable
-from fly64dask.live import LiveCell, read_live
+from fly64dask.monitoring.live import LiveCell, read_live
 from fly64dask.records.manifest import ManifestRow, count_states
 from fly64dask.records.tables import read_row
 from fly64dask.store.layout import RunLayout

@@ -14,20 +14,20 @@ from distributed import performance_report
 from distributed.scheduler import Scheduler
 
 from fly64dask.base.errors import ResourceError, failure_of
-from fly64dask.board import Board, board_json, new_board, with_event
-from fly64dask.outcome import CellEvent, CellOutcome, Say
+from fly64dask.monitoring.board import Board, board_json, new_board, with_event
+from fly64dask.monitoring.events import CellEvent, CellOutcome, Say
+from fly64dask.monitoring.page import PATH, add_page
+from fly64dask.monitoring.prometheus import counted
 from fly64dask.records.manifest import brief_row
 from fly64dask.records.tables import each_row, read_row
 from fly64dask.store.disk_errors import storing
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study
-from fly64dask.telemetry import counted
-from fly64dask.webpage import PATH, add_page
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from fly64dask.outcome import Notify
+    from fly64dask.monitoring.events import Notify
     from fly64dask.store.layout import RunLayout
 
 # Drawing 18 cells takes a second or two; a scheduler that does not answer must not hold up the end.
