@@ -16,11 +16,11 @@ from dask.delayed import Delayed
 from distributed import CancelledError, as_completed
 
 from fly64dask.base.errors import Failure, ResourceError, describe, failure_kind, failure_of
-from fly64dask.cell import commit_lost, is_killer
+from fly64dask.cells.cancellation import RunId, stop_run
+from fly64dask.cells.cell import commit_lost, is_killer
 from fly64dask.graph import CellGraph, build_graph
 from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted, Notify
 from fly64dask.records.manifest import ManifestRow
-from fly64dask.stopping import RunId, stop_run
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study

@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.base.provenance import utc_now
-from fly64dask.cell_inputs import CellInputs
+from fly64dask.cells.inputs import CellInputs
 from fly64dask.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
 from fly64dask.datasets.formats.objects import find_object, read_object
 from fly64dask.metrics.against_truth import Reference, measure_against, reference_in_frame

@@ -11,8 +11,8 @@ from typing import Any
 from dask.base import annotate
 from dask.delayed import Delayed, delayed
 
+from fly64dask.cells.cancellation import RunId
 from fly64dask.reconstruction.interface import LSQML
-from fly64dask.stopping import RunId
 from fly64dask.study.matrix import Cell, cells
 from fly64dask.study.model import Study
 from fly64dask.study.names import Split, photons_name

@@ -11,12 +11,12 @@ from distributed.core import Status
 
 from fly64dask.base.errors import Failure, failure_of
 from fly64dask.base.provenance import host_name
-from fly64dask.cell import Rerun, run_cell
+from fly64dask.cells.cancellation import RunId
+from fly64dask.cells.cell import Rerun, run_cell
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.monitoring.events import CellOutcome
 from fly64dask.records.manifest import ManifestRow
 from fly64dask.records.tables import read_row
-from fly64dask.stopping import RunId
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fly64dask.base.errors import IntegrityError
 from fly64dask.base.schema import Frozen, digest
-from fly64dask.cell_inputs import CellInputs, cell_key
+from fly64dask.cells.inputs import CellInputs, cell_key
 from fly64dask.records.manifest import Manifest, SkipSummary
 from fly64dask.records.record import CellRecord, read_record
 from fly64dask.records.tables import read_rows

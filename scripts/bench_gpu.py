@@ -33,7 +33,7 @@ import numpy as np
 from bench_matrix import FULL, QUICK, Bench, prepare, run_process
 from measuring import in_turns, machine, seconds_of, tell
 
-from fly64dask.cell_inputs import CellInputs
+from fly64dask.cells.inputs import CellInputs
 from fly64dask.commands.common import load_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import cells

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from measuring import as_worker
 
-from fly64dask.attempt import Attempt
 from fly64dask.base.errors import Failure
+from fly64dask.cells.attempt import Attempt
 from fly64dask.commands.common import load_study
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.isolation.supervise import Work, call_in_child

@@ -62,7 +62,7 @@ def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, t
     import bench_matrix
     from reconstruct_cell import reconstruct
 
-    from fly64dask.cell_inputs import CellInputs
+    from fly64dask.cells.inputs import CellInputs
     from fly64dask.reconstruction.lsqml.engine import reconstruct as ours
     from fly64dask.study.matrix import Cell
 

@@ -15,7 +15,7 @@ from faulty_engine import ENGINE
 from tiny import tiny_study
 
 from fly64dask.base.errors import InputError
-from fly64dask.cell import run_cell
+from fly64dask.cells.cell import run_cell
 from fly64dask.compare import compare_run
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.records.record import read_record

@@ -12,7 +12,7 @@ from faulty_engine import ENGINE, FOLDER
 from tiny import tiny_study
 
 from fly64dask.base.errors import Failure
-from fly64dask.cell import run_cell
+from fly64dask.cells.cell import run_cell
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.monitoring.live import SILENT_S, WRITE_S, LiveCell, forget_live, live_file, read_live
 from fly64dask.records.record import read_record

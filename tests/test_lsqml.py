@@ -304,7 +304,7 @@ assert torchvision.transforms.GaussianBlur.__module__.startswith("torchvision")
 def test_first_cell_of_an_engine_that_is_loaded_imports_nothing_large():
     code = """
 import sys
-import fly64dask.reconstruction.lsqml.engine, fly64dask.attempt
+import fly64dask.reconstruction.lsqml.engine, fly64dask.cells.attempt
 import numpy as np
 from fly64dask.reconstruction.interface import Exposures
 from fly64dask.study.model import Recipe

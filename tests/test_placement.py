@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tiny import tiny_study
 
 from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.cells.cancellation import new_run_id
 from fly64dask.datasets.sources import read_inputs
 from fly64dask.graph import build_graph
 from fly64dask.monitoring.events import CellOutcome, CellStarted
@@ -26,7 +27,6 @@ from fly64dask.packing import (
     refuse_idle_slots,
 )
 from fly64dask.plan import expected_lengths, plan_cells
-from fly64dask.stopping import new_run_id
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell, cells
 

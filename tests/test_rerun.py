@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from tiny import tiny_study
 
 from fly64dask.base.errors import Failure, FailureKind
-from fly64dask.cell import Rerun, commit_lost, run_cell
-from fly64dask.cell_inputs import CellInputs
+from fly64dask.cells.cell import Rerun, commit_lost, run_cell
+from fly64dask.cells.inputs import CellInputs
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.records.record import read_record
 from fly64dask.records.tables import (

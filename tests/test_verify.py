@@ -12,7 +12,7 @@ from faulty_engine import ENGINE
 from pydantic import ValidationError
 from tiny import tiny_study
 
-from fly64dask.cell import run_cell
+from fly64dask.cells.cell import run_cell
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.records.manifest import Manifest
 from fly64dask.records.tables import read_rows, write_manifest, write_run_study

@@ -137,8 +137,8 @@ def placement(
     The engine of local CPU workers loads from here on, beside all that has to be done before the first cell.
     """
     from fly64dask.base.machine import visible_gpus
+    from fly64dask.cells.preload import engine_modules
     from fly64dask.isolation.fork_server import ForkServer
-    from fly64dask.preload import engine_modules
     from fly64dask.reconstruction.interface import LSQML
 
     uses_cpu = where == "local" and (study.recipe.device == "cpu" or not visible_gpus())

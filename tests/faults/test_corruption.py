@@ -12,7 +12,7 @@ from faulty_engine import ENGINE
 from tiny import tiny_study
 
 from fly64dask.base.errors import Failure, Fly64Error
-from fly64dask.cell import run_cell
+from fly64dask.cells.cell import run_cell
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.records.record import read_record
 from fly64dask.records.tables import read_rows, read_run_study, write_manifest, write_run_study

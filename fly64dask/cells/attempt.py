@@ -14,7 +14,7 @@ import numpy as np
 
 from fly64dask.base.errors import Failure, failure_of
 from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.cell_inputs import CellInputs
+from fly64dask.cells.inputs import CellInputs
 from fly64dask.metrics.results import HalfSetMetrics
 from fly64dask.reconstruction.checkpoint import CheckpointFile, _ends_at
 from fly64dask.reconstruction.interface import load_engine, refuse_dark

@@ -11,14 +11,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.attempt import Attempt
 from fly64dask.base.errors import AbandonedError, Failure, FailureKind, IntegrityError, failure_of
 from fly64dask.base.provenance import host_name, software_versions, utc_now
-from fly64dask.cell_inputs import CellInputs, cell_key, failure_key
+from fly64dask.cells.attempt import Attempt
+from fly64dask.cells.cancellation import RunId, is_stopped, new_run_id, running_cell
+from fly64dask.cells.inputs import CellInputs, cell_key, failure_key
+from fly64dask.cells.preload import engine_modules
 from fly64dask.isolation.supervise import call_in_child
 from fly64dask.monitoring.events import CellOutcome
 from fly64dask.monitoring.live import LiveFile, forget_live, live_file
-from fly64dask.preload import engine_modules
 from fly64dask.reconstruction.interface import LSQML, Progress
 from fly64dask.records.record import (
     LASTING_KINDS,
@@ -31,7 +32,6 @@ from fly64dask.records.record import (
 from fly64dask.scan.degenerate import refuse_degenerate, refuses_degenerate
 from fly64dask.scan.identifiability import predict_identifiability
 from fly64dask.scan.positions import object_frame
-from fly64dask.stopping import RunId, is_stopped, new_run_id, running_cell
 from fly64dask.store.disk_errors import require_space, storing
 from fly64dask.store.journal import note, started, starts_in_vain
 from fly64dask.store.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout

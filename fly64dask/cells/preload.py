@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # What an engine's process runs beside the engine. What measures is imported there alone: it takes 0.5 s.
-BESIDE_ENGINE = ("fly64dask.attempt", "fly64dask.reconstruction.half_sets", "fly64dask.metrics.against_truth")
+BESIDE_ENGINE = ("fly64dask.cells.attempt", "fly64dask.reconstruction.half_sets", "fly64dask.metrics.against_truth")
 
 
 def engine_modules(engine: str) -> tuple[str, ...]:
