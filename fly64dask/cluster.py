@@ -24,7 +24,7 @@ from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD, visible_gpus
 from fly64dask.base.provenance import software_versions
 from fly64dask.isolation.fork_server import ForkServer
 from fly64dask.local_worker import LocalWorker, QuickNanny
-from fly64dask.packing import n_local_workers
+from fly64dask.scheduling.packing import n_local_workers
 
 DASHBOARD_PORT = 8787
 # Worker deaths until Dask gives a task up, which may only have waited at the workers that died. Which cells kill

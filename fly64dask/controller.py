@@ -13,7 +13,7 @@ from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.base.provenance import host_name, utc_now
 from fly64dask.base.schema import Frozen
 from fly64dask.datasets.sources import ScanInputs
-from fly64dask.plan import plan_cells
+from fly64dask.scheduling.plan import plan_cells
 from fly64dask.slurm import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
 from fly64dask.slurm_cluster import (
     job_name,

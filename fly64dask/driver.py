@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING
 from fly64dask.access import joinable
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.base.machine import gpu_memory_bytes, visible_gpus
-from fly64dask.batch import answered, run_windows
 from fly64dask.cells.cancellation import new_run_id, stop_earlier_runs
 from fly64dask.cells.preload import engine_modules
 from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
 from fly64dask.datasets.sources import read_inputs
-from fly64dask.graph import build_windows
 from fly64dask.monitoring.events import CellEvent, CellOutcome, Notify
 from fly64dask.monitoring.monitor import monitored
 from fly64dask.monitoring.occupancy import Timekeeper
-from fly64dask.packing import cores_hint, refuse_crowded, refuse_idle_slots
-from fly64dask.plan import expected_lengths, plan_cells
 from fly64dask.reconstruction.interface import LSQML
 from fly64dask.records.manifest import Manifest
 from fly64dask.records.tables import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.scheduling.graph import build_windows
+from fly64dask.scheduling.packing import cores_hint, refuse_crowded, refuse_idle_slots
+from fly64dask.scheduling.plan import expected_lengths, plan_cells
+from fly64dask.scheduling.submission import answered, run_windows
+from fly64dask.scheduling.supply import Supply, attendance
 from fly64dask.security import remove_certificates
 from fly64dask.slurm_file import is_cluster_file
 from fly64dask.store.atomic import remove_leftover_files
@@ -36,7 +37,6 @@ from fly64dask.store.lock import held_run
 from fly64dask.study.matrix import Cell, Filters, cells
 from fly64dask.study.model import Study
 from fly64dask.study.remedy import Remedy
-from fly64dask.supply import Supply, attendance
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -12,7 +12,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 
 from fly64dask.base.machine import leave_quickly
 from fly64dask.isolation.child import prepare_server, share_server
-from fly64dask.packing import gpu_of_worker
+from fly64dask.scheduling.packing import gpu_of_worker
 
 
 class QuickNanny(Nanny):

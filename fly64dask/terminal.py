@@ -19,9 +19,9 @@ from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, dose_name
 
 if TYPE_CHECKING:
-    from fly64dask.plan import PlannedCell
     from fly64dask.records.repeats import RepeatSummary
     from fly64dask.scan.identifiability import Identifiability
+    from fly64dask.scheduling.plan import PlannedCell
     from fly64dask.study.remedy import Remedy
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}

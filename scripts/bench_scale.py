@@ -254,8 +254,8 @@ def profiled(path: str | None) -> Iterator[None]:
 
 def dask_setup(worker: Any) -> None:
     """Called in each worker of `bare`, as Dask's preload: a cell is done as soon as it is begun."""
-    from fly64dask import tasks
     from fly64dask.monitoring.events import CellOutcome
+    from fly64dask.scheduling import tasks
 
     def run_cell(study: Any, cell: Any, *others: Any, **named: Any) -> CellOutcome:
         return CellOutcome(cell=cell, failure=None, seconds=0.0)

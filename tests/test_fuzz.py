@@ -33,7 +33,7 @@ from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.datasets.formats.scan_file import ReadOptions
 from fly64dask.datasets.import_export import ingest
 from fly64dask.datasets.sources import read_inputs
-from fly64dask.plan import plan_cells
+from fly64dask.scheduling.plan import plan_cells
 from fly64dask.store.attributes import ExposureAttributes
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.zarr_groups import read_attributes

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tiny import tiny_study
 
 from fly64dask.datasets.sources import read_inputs
-from fly64dask.plan import plan_cells
 from fly64dask.scan.identifiability import lit_fraction, measure_coverage, predict_identifiability
+from fly64dask.scheduling.plan import plan_cells
 from fly64dask.study.matrix import cells
 from fly64dask.study.model import ListedScan
 

@@ -14,10 +14,10 @@ from tiny import tiny_study
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.cells.cancellation import new_run_id
 from fly64dask.datasets.sources import read_inputs
-from fly64dask.graph import build_graph
 from fly64dask.monitoring.events import CellOutcome, CellStarted
 from fly64dask.monitoring.occupancy import Timekeeper
-from fly64dask.packing import (
+from fly64dask.scheduling.graph import build_graph
+from fly64dask.scheduling.packing import (
     CONTEXT_BYTES,
     cores_hint,
     gpu_of_worker,
@@ -26,7 +26,7 @@ from fly64dask.packing import (
     refuse_crowded,
     refuse_idle_slots,
 )
-from fly64dask.plan import expected_lengths, plan_cells
+from fly64dask.scheduling.plan import expected_lengths, plan_cells
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell, cells
 

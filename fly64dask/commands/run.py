@@ -120,7 +120,7 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
 
 def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     from fly64dask.datasets.sources import read_inputs
-    from fly64dask.plan import plan_cells
+    from fly64dask.scheduling.plan import plan_cells
 
     reasons = skip_reasons(study, filters)
     plan = plan_cells(study, read_inputs(study), [cell for cell in cells(study) if cell not in reasons])

@@ -18,19 +18,19 @@ from distributed import CancelledError, as_completed
 from fly64dask.base.errors import Failure, ResourceError, describe, failure_kind, failure_of
 from fly64dask.cells.cancellation import RunId, stop_run
 from fly64dask.cells.cell import commit_lost, is_killer
-from fly64dask.graph import CellGraph, build_graph
 from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted, Notify
 from fly64dask.records.manifest import ManifestRow
+from fly64dask.scheduling.graph import CellGraph, build_graph
+from fly64dask.scheduling.tasks import PROGRESS_TOPIC, collect_task
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 from fly64dask.study.remedy import remedied_recipe
-from fly64dask.tasks import PROGRESS_TOPIC, collect_task
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from fly64dask.supply import Supply
+    from fly64dask.scheduling.supply import Supply
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1  # between two looks at what has ended; its results are fetched at once

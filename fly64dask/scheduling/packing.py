@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fly64dask.base.errors import InputError, ResourceError
 
 if TYPE_CHECKING:
-    from fly64dask.plan import PlannedCell
+    from fly64dask.scheduling.plan import PlannedCell
     from fly64dask.study.matrix import Cell
 
 # What torch takes of a device for a process before its first array: CUDA's context and kernels. A guess:
