@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.access import joinable
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.base.machine import gpu_memory_bytes, visible_gpus
 from fly64dask.cells.cancellation import new_run_id, stop_earlier_runs
 from fly64dask.cells.preload import engine_modules
-from fly64dask.cluster import Placement, check_workers, connect, n_local_cores
 from fly64dask.datasets.sources import read_inputs
+from fly64dask.deploy.access import joinable
+from fly64dask.deploy.certificates import remove_certificates
+from fly64dask.deploy.local import Placement, check_workers, connect, n_local_cores
+from fly64dask.deploy.slurm.site_file import is_cluster_file
 from fly64dask.monitoring.events import CellEvent, CellOutcome, Notify
 from fly64dask.monitoring.monitor import monitored
 from fly64dask.monitoring.occupancy import Timekeeper
@@ -27,8 +29,6 @@ from fly64dask.scheduling.packing import cores_hint, refuse_crowded, refuse_idle
 from fly64dask.scheduling.plan import expected_lengths, plan_cells
 from fly64dask.scheduling.submission import answered, run_windows
 from fly64dask.scheduling.supply import Supply, attendance
-from fly64dask.security import remove_certificates
-from fly64dask.slurm_file import is_cluster_file
 from fly64dask.store.atomic import remove_leftover_files
 from fly64dask.store.disk_errors import storing
 from fly64dask.store.documents import read_document
@@ -198,7 +198,7 @@ def _placed(
     refuse_idle_slots(slots, where=placement.where, gpus=gpus)
     if is_cluster_file(placement.where):
         # Where nobody uses Slurm, nobody waits for its modules.
-        from fly64dask.slurm_cluster import slurm_cluster
+        from fly64dask.deploy.slurm.cluster import slurm_cluster
 
         plan = plan_cells(study, inputs, wanted)
         with slurm_cluster(Path(placement.where), layout, recipe=study.recipe, plan=plan, say=say) as placed:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base.errors import FailureKind, IntegrityError
-from fly64dask.cluster import Placement
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
+from fly64dask.deploy.local import Placement
 from fly64dask.driver import run_study
 from fly64dask.records.manifest import Manifest
 from fly64dask.records.record import next_attempt

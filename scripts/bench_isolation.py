@@ -33,7 +33,7 @@ from fly64dask.study.model import Limits, Study
 CELLS = 6
 WAYS = ("child", "direct")
 # A child imports the main module again: this script, where a worker's costs nothing. So its imports are made before.
-MAIN_IMPORTS = ("fly64dask.commands.common", "fly64dask.cluster", "fly64dask.datasets.groups")
+MAIN_IMPORTS = ("fly64dask.commands.common", "fly64dask.deploy.local", "fly64dask.datasets.groups")
 
 
 def main() -> None:

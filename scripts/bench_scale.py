@@ -103,7 +103,7 @@ def in_a_process(way: str, n_cells: int, n_workers: int, run: Path, profile: str
 def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | None) -> dict[str, Any]:
     """Run a study of so many cells; gives seconds and memory of this process: driver, client and scheduler."""
     from fly64dask import driver
-    from fly64dask.cluster import Placement
+    from fly64dask.deploy.local import Placement
     from fly64dask.store.layout import RunLayout
     from fly64dask.study.matrix import Filters, cells
 
@@ -142,7 +142,7 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
 
 def floor(n_tasks: int, n_workers: int) -> dict[str, Any]:
     """Do as many tasks of nothing with Dask alone."""
-    from fly64dask.cluster import connect
+    from fly64dask.deploy.local import connect
 
     marks: dict[str, float] = {}
     memory: dict[str, float] = {}

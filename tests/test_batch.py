@@ -14,7 +14,7 @@ from tiny import tiny_study
 
 from fly64dask.base.errors import ResourceError
 from fly64dask.cells.cancellation import new_run_id
-from fly64dask.cluster import check_workers, connect
+from fly64dask.deploy.local import check_workers, connect
 from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted
 from fly64dask.records.record import read_record
 from fly64dask.records.tables import write_run_study

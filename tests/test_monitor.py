@@ -20,7 +20,7 @@ from running import PATHS, running
 from tiny import tiny_study
 
 from fly64dask.base.errors import ResourceError
-from fly64dask.cluster import Placement
+from fly64dask.deploy.local import Placement
 from fly64dask.driver import run_study
 from fly64dask.monitoring.monitor import reported
 from fly64dask.monitoring.page import add_page

@@ -20,9 +20,9 @@ from tiny import TEXT, tiny_study
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import Frozen
-from fly64dask.cluster import Placement
 from fly64dask.datasets.groups import expose_split, prepare_scan
 from fly64dask.datasets.sources import read_inputs
+from fly64dask.deploy.local import Placement
 from fly64dask.driver import run_study
 from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
 from fly64dask.metrics.ring_correlation import Crossing

@@ -24,7 +24,8 @@ from cryptography.x509.oid import NameOID
 from distributed import Client
 from distributed.security import Security
 
-from fly64dask.access import (
+from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.deploy.access import (
     LOOPBACK_ONLY,
     Access,
     client_security,
@@ -33,10 +34,9 @@ from fly64dask.access import (
     join_command,
     joinable,
 )
-from fly64dask.base.errors import InputError, ResourceError
-from fly64dask.cluster import Placement, connect
+from fly64dask.deploy.certificates import published_certificates, read_certificates
+from fly64dask.deploy.local import Placement, connect
 from fly64dask.driver import run_study
-from fly64dask.security import published_certificates, read_certificates
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.lock import held_run
 from fly64dask.study.matrix import Filters
@@ -149,7 +149,7 @@ def test_published_certificates_are_created_private_from_the_start(tmp_path):
 import os, stat, sys
 from pathlib import Path
 from distributed.security import Security
-from fly64dask.security import published_certificates
+from fly64dask.deploy.certificates import published_certificates
 changed = []
 sys.addaudithook(lambda event, arguments: changed.append(arguments[0]) if event in ("os.chmod", "os.rename") else None)
 os.umask(0)

@@ -10,7 +10,7 @@ from tiny import tiny_study
 
 from fly64dask.base.schema import Frozen
 from fly64dask.cells.cancellation import new_run_id
-from fly64dask.cluster import connect
+from fly64dask.deploy.local import connect
 from fly64dask.records.manifest import ManifestRow
 from fly64dask.records.record import read_record
 from fly64dask.records.tables import RowSpool, read_rows

@@ -16,7 +16,7 @@ from fly64dask.study.model import Recipe, Study
 from fly64dask.study.toml import parse_study
 
 if TYPE_CHECKING:
-    from fly64dask.cluster import Placement
+    from fly64dask.deploy.local import Placement
 
 EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
 
@@ -144,8 +144,8 @@ def placement(
     uses_cpu = where == "local" and (study.recipe.device == "cpu" or not visible_gpus())
     with ForkServer(engine_modules(LSQML)) if uses_cpu else nullcontext() as fork_server:
         # Dask takes a second to load.
-        from fly64dask.access import Access
-        from fly64dask.cluster import Placement
+        from fly64dask.deploy.access import Access
+        from fly64dask.deploy.local import Placement
 
         yield Placement(
             where=where,

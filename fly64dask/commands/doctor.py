@@ -13,7 +13,7 @@ from fly64dask.commands.common import EXIT_FAILED_CELL, example, json_option, pr
 @json_option
 def doctor(as_json: bool) -> None:
     """Check that this machine can run studies: versions, torch, GPU, pty-chi, Zarr, ports."""
-    from fly64dask.doctor import examine
+    from fly64dask.deploy.doctor import examine
 
     checks = examine()
     if as_json:

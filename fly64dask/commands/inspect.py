@@ -113,7 +113,7 @@ def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool
 
 def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
     """Repair a run, and see what is damaged then."""
-    from fly64dask.cluster import Placement
+    from fly64dask.deploy.local import Placement
     from fly64dask.repair import damaged_cells, repair_run
     from fly64dask.verify import verify_run
     from fly64dask.watching import RunDisplay, make_console

@@ -27,7 +27,7 @@ from fly64dask.study.model import Study
 from fly64dask.study.remedy import REMEDY_KINDS, RemedyKind
 
 if TYPE_CHECKING:
-    from fly64dask.cluster import Placement
+    from fly64dask.deploy.local import Placement
     from fly64dask.rerun import PlannedRerun
     from fly64dask.store.layout import RunLayout
 

@@ -32,7 +32,7 @@ from fly64dask.study.matrix import Filters, cells, skip_reasons
 from fly64dask.study.model import Study
 
 if TYPE_CHECKING:
-    from fly64dask.cluster import Placement
+    from fly64dask.deploy.local import Placement
     from fly64dask.store.layout import RunLayout
 
 

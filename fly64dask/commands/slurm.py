@@ -67,8 +67,8 @@ def submit(
 
     A controller job holds the scheduler and starts worker jobs; it goes on when you log out.
     """
-    from fly64dask.controller import preview, submit_run
     from fly64dask.datasets.sources import read_inputs
+    from fly64dask.deploy.slurm.controller import preview, submit_run
     from fly64dask.store.layout import RunLayout
 
     study = with_recipe(load_study(study_file), device=device, threads=threads)
@@ -97,7 +97,7 @@ def submit(
 @run_argument
 def cancel(run_directory: Path) -> None:
     """End a submitted run: controller and workers. What is committed stays; submit again to continue."""
-    from fly64dask.controller import cancel_run
+    from fly64dask.deploy.slurm.controller import cancel_run
     from fly64dask.store.layout import RunLayout
 
     n_jobs = cancel_run(RunLayout(without_links(run_directory)))
@@ -120,7 +120,7 @@ def attach(run_directory: Path, interval_s: float) -> None:
 
     Ctrl-C stops following, not the run. Exit codes as of `run`.
     """
-    from fly64dask.controller import find_controller, read_submission
+    from fly64dask.deploy.slurm.controller import find_controller, read_submission
     from fly64dask.monitoring.status import RunReader
     from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
@@ -148,7 +148,7 @@ def attach(run_directory: Path, interval_s: float) -> None:
 
 def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
     """Say how the controller is until its run begins or it ends; then where the dashboard is."""
-    from fly64dask.controller import find_controller, tunnel_command
+    from fly64dask.deploy.slurm.controller import find_controller, tunnel_command
     from fly64dask.records.tables import read_dashboard
 
     told = ""

@@ -12,8 +12,8 @@ from faulty_engine import ENGINE, EXPECTED, FOLDER
 from tiny import tiny_study
 
 from fly64dask.cells.cell import MAX_STARTS
-from fly64dask.cluster import Placement
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
+from fly64dask.deploy.local import Placement
 from fly64dask.driver import run_study
 from fly64dask.records.record import read_record
 from fly64dask.store.layout import RunLayout

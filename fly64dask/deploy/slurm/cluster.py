@@ -21,13 +21,13 @@ from distributed.security import Security
 
 from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD
-from fly64dask.cluster import DASHBOARD_LOCAL, SCHEDULER_SETTINGS, quieten_dask
+from fly64dask.deploy.certificates import published_certificates, read_certificates
+from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS, quieten_dask
+from fly64dask.deploy.slurm.commands import cancel, jobs_named, refusal, refuse_without_slurm
+from fly64dask.deploy.slurm.reconciler import Keeper, kept
+from fly64dask.deploy.slurm.site_file import SlurmFile, in_bytes, line_of, parse_slurm_file
 from fly64dask.reconstruction.checkpoint import ENDS_AT
 from fly64dask.scheduling.plan import ENGINE_BYTES, PlannedCell
-from fly64dask.security import published_certificates, read_certificates
-from fly64dask.slurm import cancel, jobs_named, refusal, refuse_without_slurm
-from fly64dask.slurm_file import SlurmFile, in_bytes, line_of, parse_slurm_file
-from fly64dask.slurm_keeper import Keeper, kept
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.model import Recipe
 

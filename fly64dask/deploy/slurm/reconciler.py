@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from distributed.core import Status
 
 from fly64dask.base.errors import ResourceError
-from fly64dask.slurm import Job, cancel, how_it_ended, jobs_named
+from fly64dask.deploy.slurm.commands import Job, cancel, how_it_ended, jobs_named
 
 if TYPE_CHECKING:
     from dask_jobqueue.slurm import SLURMCluster
 
-    from fly64dask.slurm_file import Patience
+    from fly64dask.deploy.slurm.site_file import Patience
 
 log = logging.getLogger(__name__)
 LOOK_S = 3.0

@@ -13,16 +13,16 @@ from fly64dask.base.errors import InputError, ResourceError
 from fly64dask.base.provenance import host_name, utc_now
 from fly64dask.base.schema import Frozen
 from fly64dask.datasets.sources import ScanInputs
-from fly64dask.scheduling.plan import plan_cells
-from fly64dask.slurm import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
-from fly64dask.slurm_cluster import (
+from fly64dask.deploy.slurm.cluster import (
     job_name,
     read_slurm_file,
     refuse_bad_script,
     refuse_small_jobs,
     worker_script,
 )
-from fly64dask.slurm_file import Controller, SlurmFile, Workers, in_bytes
+from fly64dask.deploy.slurm.commands import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
+from fly64dask.deploy.slurm.site_file import Controller, SlurmFile, Workers, in_bytes
+from fly64dask.scheduling.plan import plan_cells
 from fly64dask.store.atomic import publish_bytes
 from fly64dask.store.documents import read_document, write_document
 from fly64dask.store.layout import RunLayout

@@ -13,7 +13,7 @@ from fly64dask.base.errors import GpuMissingError, IntegrityError
 from fly64dask.base.machine import visible_gpus
 from fly64dask.base.provenance import software_versions, utc_now
 from fly64dask.base.schema import Frozen
-from fly64dask.cluster import DASHBOARD_PORT, free_dashboard_port
+from fly64dask.deploy.local import DASHBOARD_PORT, free_dashboard_port
 from fly64dask.store.attributes import TruthAttributes
 from fly64dask.store.zarr_groups import read_array, read_attributes, whole_array, write_group
 
