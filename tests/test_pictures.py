@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import colormaps
 
-from fly64dask.pictures import Scale, hex_colours, palette_png, shrink
+from fly64dask.report.pictures import Scale, hex_colours, palette_png, shrink
 
 SCALE = Scale(low=-1.0, high=3.0, colours="viridis", unit="rad")
 

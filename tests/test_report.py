@@ -26,9 +26,9 @@ from report_runs import copied_run, real_run
 from fly64dask.reconstruction.interface import StoppingFacts
 from fly64dask.records.record import read_record, write_record
 from fly64dask.records.tables import read_rows, read_run_study
-from fly64dask.report import write_report
-from fly64dask.report_cells import CellReader
-from fly64dask.report_tables import flat_row
+from fly64dask.report.cells import CellReader
+from fly64dask.report.columns import flat_row
+from fly64dask.report.report import write_report
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.lock import held_run
 from fly64dask.study.matrix import Cell, cells

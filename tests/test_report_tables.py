@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from fly64dask.pictures import Scale
-from fly64dask.report_cells import CellView, Image
-from fly64dask.report_page import PictureStore
-from fly64dask.report_tables import csv_bytes, mapped_numbers, parquet_bytes, quantity_of
+from fly64dask.report.cells import CellView, Image
+from fly64dask.report.columns import csv_bytes, mapped_numbers, parquet_bytes, quantity_of
+from fly64dask.report.page import PictureStore
+from fly64dask.report.pictures import Scale
 
 
 def test_parquet_takes_doses_that_are_numbers_and_words():

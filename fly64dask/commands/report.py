@@ -30,7 +30,7 @@ def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
     there, which says so.
     """
     from fly64dask.records.tables import read_run_study
-    from fly64dask.report import write_report
+    from fly64dask.report.report import write_report
     from fly64dask.store.layout import RunLayout
 
     layout = RunLayout(without_links(run_directory))

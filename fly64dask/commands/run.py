@@ -96,7 +96,7 @@ def _run(
         console.print(line, soft_wrap=True)
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
     if with_report:
-        from fly64dask.report import write_report
+        from fly64dask.report.report import write_report
 
         write_report(study, layout, layout.report_file)
         click.echo(f"report: {from_here(layout.report_file)}")

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from fly64dask.pictures import ColourMap, hex_colours, palette_png, shrink
-from fly64dask.report_tables import csv_bytes, parquet_bytes
+from fly64dask.report.columns import csv_bytes, parquet_bytes
+from fly64dask.report.pictures import ColourMap, hex_colours, palette_png, shrink
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.report_cells import CellView, Curve, Image
+    from fly64dask.report.cells import CellView, Curve, Image
 
 # All pictures and positions of a page together, as text; the rest is a few kB a cell (our choice).
 PICTURE_BYTES = 10_000_000

@@ -13,9 +13,9 @@ from fly64dask.monitoring.live import read_live
 from fly64dask.records.manifest import ManifestRow, count_states, unfollowed
 from fly64dask.records.repeats import repeat_groups, spread_of
 from fly64dask.records.tables import read_rows
-from fly64dask.report_cells import CellReader, CellView
-from fly64dask.report_page import PictureStore, curve_points, render_page
-from fly64dask.report_tables import flat_row, in_order, mapped_numbers, quantity_of
+from fly64dask.report.cells import CellReader, CellView
+from fly64dask.report.columns import flat_row, in_order, mapped_numbers, quantity_of
+from fly64dask.report.page import PictureStore, curve_points, render_page
 from fly64dask.scan.identifiability import (
     GOOD_COVERED_TWICE,
     GOOD_LIT_PER_UNKNOWN,
@@ -62,7 +62,7 @@ def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | 
     by_cell = {row.cell: row for row in rows}
     gallery = None
     if figures is not None:
-        from fly64dask.report_figures import Gallery
+        from fly64dask.report.figures import Gallery
 
         gallery = Gallery(n_cells=len(cells(study)))
     found = []

@@ -12,7 +12,7 @@ import numpy as np
 
 from fly64dask.base.errors import IntegrityError
 from fly64dask.metrics.alignment import align, remove_phase_ramp
-from fly64dask.pictures import Scale
+from fly64dask.report.pictures import Scale
 from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
 from fly64dask.store.attributes import (
     ExposureAttributes,
