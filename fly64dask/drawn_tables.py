@@ -11,9 +11,9 @@ from rich.text import Text
 from fly64dask.base.errors import printable
 
 if TYPE_CHECKING:
-    from fly64dask.rerun import PlannedRerun
+    from fly64dask.runs.rerun import PlannedRerun
 if TYPE_CHECKING:
-    from fly64dask.comparison import ArmScore, Comparison
+    from fly64dask.runs.comparison import ArmScore, Comparison
 
 PROBE = {None: "-", True: "frozen", False: "free"}
 

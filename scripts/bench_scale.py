@@ -102,8 +102,8 @@ def in_a_process(way: str, n_cells: int, n_workers: int, run: Path, profile: str
 
 def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | None) -> dict[str, Any]:
     """Run a study of so many cells; gives seconds and memory of this process: driver, client and scheduler."""
-    from fly64dask import driver
     from fly64dask.deploy.local import Placement
+    from fly64dask.runs import run as driver
     from fly64dask.store.layout import RunLayout
     from fly64dask.study.matrix import Filters, cells
 

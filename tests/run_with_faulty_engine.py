@@ -9,7 +9,7 @@ from faulty_engine import ENGINE
 
 from fly64dask.commands.common import load_study
 from fly64dask.deploy.local import Placement
-from fly64dask.driver import run_study
+from fly64dask.runs.run import run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Filters
 

@@ -21,10 +21,10 @@ from fly64dask.cells.cancellation import RunId, new_run_id, stop_run
 from fly64dask.cells.cell import commit_lost, run_cell
 from fly64dask.cells.inputs import cell_key
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.driver import RunReport
 from fly64dask.monitoring.events import CellOutcome
 from fly64dask.records.record import next_attempt, read_record
 from fly64dask.records.tables import read_rows, write_manifest
+from fly64dask.runs.run import RunReport
 from fly64dask.store.attributes import ExposureAttributes, ReconstructionAttributes
 from fly64dask.store.journal import note, started
 from fly64dask.store.layout import RunLayout

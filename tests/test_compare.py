@@ -16,10 +16,10 @@ from tiny import tiny_study
 
 from fly64dask.base.errors import InputError
 from fly64dask.cells.cell import run_cell
-from fly64dask.compare import compare_run
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.records.record import read_record
 from fly64dask.records.tables import write_run_study
+from fly64dask.runs.compare import compare_run
 from fly64dask.store.attributes import TruthAttributes
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.zarr_groups import read_array, read_attributes

@@ -21,9 +21,9 @@ from tiny import tiny_study
 
 from fly64dask.base.errors import ResourceError
 from fly64dask.deploy.local import Placement
-from fly64dask.driver import run_study
 from fly64dask.monitoring.monitor import reported
 from fly64dask.monitoring.page import add_page
+from fly64dask.runs.run import run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Filters, cells
 

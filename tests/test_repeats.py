@@ -23,12 +23,13 @@ from fly64dask.base.schema import Frozen
 from fly64dask.datasets.groups import expose_split, prepare_scan
 from fly64dask.datasets.sources import read_inputs
 from fly64dask.deploy.local import Placement
-from fly64dask.driver import run_study
 from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
 from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.records.manifest import ManifestRow
 from fly64dask.records.record import read_record
 from fly64dask.records.repeats import chance_of_difference, spread_of, spreads_of, summarise
+from fly64dask.runs.run import run_study
+from fly64dask.runs.verify import verify_run
 from fly64dask.store.attributes import ExposureAttributes
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.zarr_groups import (
@@ -42,7 +43,6 @@ from fly64dask.store.zarr_groups import (
 from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.study.toml import parse_study
 from fly64dask.terminal import matrix_table
-from fly64dask.verify import verify_run
 
 STUDY = tiny_study(repeats=3)
 values = st.floats(min_value=-1e6, max_value=1e6)

@@ -24,7 +24,8 @@ from fly64dask.records.tables import (
     write_manifest,
     write_run_study,
 )
-from fly64dask.rerun import plan_rerun
+from fly64dask.runs.rerun import plan_rerun
+from fly64dask.runs.verify import verify_run
 from fly64dask.store.attributes import ScanAttributes, ViewAttributes
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.zarr_groups import read_array, read_attributes
@@ -32,7 +33,6 @@ from fly64dask.study.matrix import Cell, Filters, cells
 from fly64dask.study.model import Recipe
 from fly64dask.study.names import SPLITS
 from fly64dask.study.remedy import GUARDED_MAX_EPOCHS, Remedy, remedied_recipe
-from fly64dask.verify import verify_run
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2)
 CELL = Cell(dose=1e5, view="one", split="train")  # keeps one exposure: degenerate

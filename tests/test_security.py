@@ -36,7 +36,7 @@ from fly64dask.deploy.access import (
 )
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.deploy.local import Placement, connect
-from fly64dask.driver import run_study
+from fly64dask.runs.run import run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.store.lock import held_run
 from fly64dask.study.matrix import Filters

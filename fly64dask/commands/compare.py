@@ -69,9 +69,9 @@ def compare(
     All arms pass through one alignment inside one area. Exit 1 if a
     reconstruction is missing or cannot be compared; each is named.
     """  # noqa: D301
-    from fly64dask.compare import compare_run
-    from fly64dask.comparison import Convention
     from fly64dask.records.tables import read_run_study
+    from fly64dask.runs.compare import compare_run
+    from fly64dask.runs.comparison import Convention
     from fly64dask.store.documents import write_document
     from fly64dask.store.layout import RunLayout
 

@@ -86,9 +86,9 @@ def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> P
 )
 def schema(document: str) -> None:
     """Print the JSON schema of a study file or of a file in a run directory."""
-    from fly64dask.comparison import Comparison
     from fly64dask.records.manifest import Manifest, SkipSummary
     from fly64dask.records.record import CellRecord
+    from fly64dask.runs.comparison import Comparison
     from fly64dask.store.documents import document_schema
 
     written: dict[str, type[Frozen]] = {

@@ -25,8 +25,8 @@ from fly64dask.study.model import Study
 
 if TYPE_CHECKING:
     from fly64dask.monitoring.status import Standing
+    from fly64dask.runs.verify import Damage
     from fly64dask.store.layout import RunLayout
-    from fly64dask.verify import Damage
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
@@ -93,8 +93,8 @@ def _document(found: Standing) -> dict[str, Any]:
 def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool) -> None:
     """Read every stored array, record and table; exit 1 if anything is damaged and stays so."""
     from fly64dask.records.tables import read_run_study
+    from fly64dask.runs.verify import verify_run
     from fly64dask.store.layout import RunLayout
-    from fly64dask.verify import verify_run
 
     layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
@@ -114,8 +114,8 @@ def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool
 def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
     """Repair a run, and see what is damaged then."""
     from fly64dask.deploy.local import Placement
-    from fly64dask.repair import damaged_cells, repair_run
-    from fly64dask.verify import verify_run
+    from fly64dask.runs.repair import damaged_cells, repair_run
+    from fly64dask.runs.verify import verify_run
     from fly64dask.watching import RunDisplay, make_console
 
     console = make_console(stderr=True)

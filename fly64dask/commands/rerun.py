@@ -28,7 +28,7 @@ from fly64dask.study.remedy import REMEDY_KINDS, RemedyKind
 
 if TYPE_CHECKING:
     from fly64dask.deploy.local import Placement
-    from fly64dask.rerun import PlannedRerun
+    from fly64dask.runs.rerun import PlannedRerun
     from fly64dask.store.layout import RunLayout
 
 # What scripts read: the last line of standard output begins with it.
@@ -130,7 +130,7 @@ def _plan(
 ) -> tuple[PlannedRerun, ...]:
     from fly64dask.datasets.sources import read_inputs
     from fly64dask.records.tables import read_last_row
-    from fly64dask.rerun import plan_rerun
+    from fly64dask.runs.rerun import plan_rerun
     from fly64dask.scan.respacing import MIN_EXPOSURES
 
     left_out = skip_reasons(study, filters)
@@ -143,8 +143,8 @@ def _plan(
 
 def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], where: Placement) -> None:
     from fly64dask.drawn_tables import hopeless_lines
-    from fly64dask.driver import run_study
     from fly64dask.records.tables import read_rows
+    from fly64dask.runs.run import run_study
     from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
     from fly64dask.watching import RunDisplay, make_console
 

@@ -80,7 +80,7 @@ def run(
 def _run(
     study: Study, filters: Filters, out: Path, where: Placement, *, allow_missing: bool, with_report: bool
 ) -> None:
-    from fly64dask.driver import run_study
+    from fly64dask.runs.run import run_study
     from fly64dask.store.layout import RunLayout
     from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
     from fly64dask.watching import RunDisplay, make_console

@@ -22,8 +22,8 @@ import tiny
 from faulty_engine import EPOCH_S, FOLDER
 
 from fly64dask.records.tables import read_run_study
+from fly64dask.runs.verify import verify_run
 from fly64dask.store.layout import RunLayout
-from fly64dask.verify import verify_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 

@@ -14,8 +14,8 @@ from tiny import tiny_study
 from fly64dask.cells.cell import MAX_STARTS
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.deploy.local import Placement
-from fly64dask.driver import run_study
 from fly64dask.records.record import read_record
+from fly64dask.runs.run import run_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import Filters, cells
 from fly64dask.study.model import Limits

@@ -13,8 +13,8 @@ import pytest
 import tiny
 
 from fly64dask.records.tables import read_run_study
+from fly64dask.runs.verify import verify_run
 from fly64dask.store.layout import RunLayout
-from fly64dask.verify import verify_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 STUDY = tiny.TEXT.replace("[1e4, 1e5]", "[1e5]").replace('    {name = "all", rule = "baseline"},\n', "")

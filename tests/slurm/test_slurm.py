@@ -24,8 +24,8 @@ from faulty_engine import EPOCH_S, FOLDER
 from slurm_lab import missing_daemons, slurm_lab
 
 from fly64dask.records.tables import read_run_study
+from fly64dask.runs.verify import verify_run
 from fly64dask.store.layout import RunLayout
-from fly64dask.verify import verify_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.slurm]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fly64dask.base.errors import FailureKind, IntegrityError
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.deploy.local import Placement
-from fly64dask.driver import run_study
+from fly64dask.runs.run import run_study
 from fly64dask.records.manifest import Manifest
 from fly64dask.records.record import next_attempt
 from fly64dask.records.tables import read_rows, write_manifest
@@ -24,7 +24,7 @@ from fly64dask.study.matrix import Cell, Filters, cells, photons_of
 from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, Split
 from fly64dask.study.remedy import Remedy
-from fly64dask.verify import Damage, groups_of, respaced_groups
+from fly64dask.runs.verify import Damage, groups_of, respaced_groups
 
 if TYPE_CHECKING:
     from fly64dask.monitoring.events import Notify

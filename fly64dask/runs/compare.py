@@ -12,7 +12,7 @@ import numpy as np
 from fly64dask.base.errors import Fly64Error, InputError
 from fly64dask.base.provenance import utc_now
 from fly64dask.cells.inputs import CellInputs
-from fly64dask.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
+from fly64dask.runs.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
 from fly64dask.datasets.formats.objects import find_object, read_object
 from fly64dask.metrics.against_truth import Reference, measure_against, reference_in_frame
 from fly64dask.metrics.alignment import align
