@@ -27,7 +27,7 @@ from measuring import as_worker, processor
 from numpy.typing import NDArray
 
 from fly64dask.base.provenance import software_versions
-from fly64dask.commands.common import load_study
+from fly64dask.cli.options import load_study
 from fly64dask.reconstruction.interface import ACCELERATED, Exposures, Reconstruction
 from fly64dask.reconstruction.lsqml.engine import reconstruct
 from fly64dask.simulation.forward import intensity_batches

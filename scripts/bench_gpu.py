@@ -34,7 +34,7 @@ from bench_matrix import FULL, QUICK, Bench, prepare, run_process
 from measuring import in_turns, machine, seconds_of, tell
 
 from fly64dask.cells.inputs import CellInputs
-from fly64dask.commands.common import load_study
+from fly64dask.cli.options import load_study
 from fly64dask.store.layout import RunLayout
 from fly64dask.study.matrix import cells
 

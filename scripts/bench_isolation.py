@@ -22,7 +22,7 @@ from measuring import as_worker
 
 from fly64dask.base.errors import Failure
 from fly64dask.cells.attempt import Attempt
-from fly64dask.commands.common import load_study
+from fly64dask.cli.options import load_study
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.isolation.supervise import Work, call_in_child
 from fly64dask.reconstruction.interface import LSQML, Progress, load_engine
@@ -33,7 +33,7 @@ from fly64dask.study.model import Limits, Study
 CELLS = 6
 WAYS = ("child", "direct")
 # A child imports the main module again: this script, where a worker's costs nothing. So its imports are made before.
-MAIN_IMPORTS = ("fly64dask.commands.common", "fly64dask.deploy.local", "fly64dask.datasets.groups")
+MAIN_IMPORTS = ("fly64dask.cli.options", "fly64dask.deploy.local", "fly64dask.datasets.groups")
 
 
 def main() -> None:

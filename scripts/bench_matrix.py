@@ -37,7 +37,7 @@ from measuring import ROOT, Bar, in_turns, machine, median_ratio, tell
 from numpy.typing import NDArray
 
 from fly64dask.cells.inputs import CellInputs
-from fly64dask.commands.common import load_study
+from fly64dask.cli.options import load_study
 from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction.interface import ACCELERATED
 from fly64dask.records.record import CellRecord, read_record

@@ -30,7 +30,7 @@ from measuring import ROOT, Bar, in_turns, machine, median_ratio, seconds_of, te
 from numpy.typing import NDArray
 
 from fly64dask.base.provenance import utc_now
-from fly64dask.commands.common import load_study
+from fly64dask.cli.options import load_study
 from fly64dask.datasets.groups import expose_split, prepare_scan
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair

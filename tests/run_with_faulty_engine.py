@@ -7,7 +7,7 @@ from pathlib import Path
 
 from faulty_engine import ENGINE
 
-from fly64dask.commands.common import load_study
+from fly64dask.cli.options import load_study
 from fly64dask.deploy.local import Placement
 from fly64dask.runs.run import run_study
 from fly64dask.store.layout import RunLayout

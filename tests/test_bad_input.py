@@ -17,7 +17,7 @@ import pytest
 from test_formats import AMPLITUDE, BRIGHTEST, COUNTS, DATA001, POSITIONS_PX, PROBE, H, N, W, draw_probe
 from tiny import TEXT
 
-from fly64dask.cli import main
+from fly64dask.cli.main import main
 
 Make = Callable[[Path], object]
 HEAD = TEXT[: TEXT.index("[source]")]

@@ -127,7 +127,7 @@ def test_status_json_is_one_document(toy, fly64dask):
 
 def test_status_imports_no_engine_and_no_dask(toy):
     program = (
-        "import sys; from fly64dask.cli import cli\n"
+        "import sys; from fly64dask.cli.main import cli\n"
         f"cli(['status', {str(toy[0])!r}], standalone_mode=False)\n"
         "print(sorted({'torch', 'ptychi', 'distributed', 'zarr', 'scipy'} & set(sys.modules)))"
     )
@@ -285,7 +285,7 @@ def test_help_shows_an_example(fly64dask, command):
 
 def test_help_imports_nothing_heavy():
     program = (
-        "import sys, fly64dask.cli\n"
+        "import sys, fly64dask.cli.main\n"
         "print(sorted({'torch', 'ptychi', 'distributed', 'dask', 'zarr', 'scipy', 'rich'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -235,7 +235,7 @@ def test_compare_refuses_arms_it_cannot_tell_apart(run, fly64dask, arms):
 
 def test_status_with_metrics_loads_no_library_of_images(run):
     code = (
-        "import sys; from fly64dask.cli import cli;"
+        "import sys; from fly64dask.cli.main import cli;"
         f"cli(['status', {str(run.root)!r}], standalone_mode=False);"
         "print({'skimage', 'torch', 'matplotlib', 'h5py', 'bokeh', 'pyarrow'} & set(sys.modules))"
     )

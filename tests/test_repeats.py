@@ -20,6 +20,7 @@ from tiny import TEXT, tiny_study
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import Frozen
+from fly64dask.cli.matrix import matrix_table
 from fly64dask.datasets.groups import expose_split, prepare_scan
 from fly64dask.datasets.sources import read_inputs
 from fly64dask.deploy.local import Placement
@@ -42,7 +43,6 @@ from fly64dask.store.zarr_groups import (
 )
 from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.study.toml import parse_study
-from fly64dask.terminal import matrix_table
 
 STUDY = tiny_study(repeats=3)
 values = st.floats(min_value=-1e6, max_value=1e6)

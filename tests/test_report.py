@@ -114,7 +114,7 @@ def test_report_says_which_cells_lack_what_their_recipe_asked_for_and_why(run):
 
 def test_status_and_help_do_not_load_what_a_report_needs(real):
     program = (
-        "import sys; from fly64dask.cli import cli\n"
+        "import sys; from fly64dask.cli.main import cli\n"
         f"cli(['status', {str(real[0])!r}], standalone_mode=False)\n"
         "print(sorted({'matplotlib', 'pyarrow', 'bokeh'} & set(sys.modules)))"
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base.errors import InputError
-from fly64dask.commands.common import (
+from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
     json_option,
@@ -20,7 +20,7 @@ from fly64dask.commands.common import (
     run_argument,
     without_links,
 )
-from fly64dask.interrupt import stoppable
+from fly64dask.cli.signals import stoppable
 from fly64dask.study.model import Study
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 )
 def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run."""
+    from fly64dask.cli.watch import watch_run
     from fly64dask.monitoring.status import RunReader
     from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
-    from fly64dask.watching import watch_run
 
     if as_json and watch:
         raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
@@ -56,8 +56,8 @@ def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -
     if as_json:
         print_json(_document(reader.read()))
         return
-    from fly64dask.terminal import caveat_lines, failure_lines, live_table, matrix_table
-    from fly64dask.watching import make_console
+    from fly64dask.cli.matrix import caveat_lines, failure_lines, live_table, matrix_table
+    from fly64dask.cli.watch import make_console
 
     console = make_console()
     if watch:
@@ -113,10 +113,10 @@ def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool
 
 def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
     """Repair a run, and see what is damaged then."""
+    from fly64dask.cli.watch import RunDisplay, make_console
     from fly64dask.deploy.local import Placement
     from fly64dask.runs.repair import damaged_cells, repair_run
     from fly64dask.runs.verify import verify_run
-    from fly64dask.watching import RunDisplay, make_console
 
     console = make_console(stderr=True)
     for damage in damages:

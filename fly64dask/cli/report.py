@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fly64dask.commands.common import example, from_here, run_argument, without_links
+from fly64dask.cli.options import example, from_here, run_argument, without_links
 
 
 @click.command(epilog=example("fly64dask report runs/demo --figures runs/demo/figures"))

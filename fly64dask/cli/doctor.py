@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fly64dask.commands.common import EXIT_FAILED_CELL, example, json_option, print_json
+from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_json
 
 
 @click.command(epilog=example("fly64dask doctor --json"))

@@ -11,16 +11,16 @@ import click
 from fly64dask import __version__
 from fly64dask.base.errors import Fly64Error
 from fly64dask.base.machine import leave_quickly
-from fly64dask.commands.common import EXIT_BAD_INPUT
-from fly64dask.commands.compare import compare
-from fly64dask.commands.data import export, ingest, schema
-from fly64dask.commands.doctor import doctor
-from fly64dask.commands.inspect import status, verify
-from fly64dask.commands.report import report
-from fly64dask.commands.rerun import rerun
-from fly64dask.commands.run import run
-from fly64dask.commands.slurm import attach, cancel, submit
-from fly64dask.interrupt import EXIT_INTERRUPTED
+from fly64dask.cli.compare import compare
+from fly64dask.cli.data import export, ingest, schema
+from fly64dask.cli.doctor import doctor
+from fly64dask.cli.inspect import status, verify
+from fly64dask.cli.options import EXIT_BAD_INPUT
+from fly64dask.cli.report import report
+from fly64dask.cli.rerun import rerun
+from fly64dask.cli.run import run
+from fly64dask.cli.signals import EXIT_INTERRUPTED
+from fly64dask.cli.slurm import attach, cancel, submit
 
 HELP = """Run the dose x view x split matrix of a ptychography study.
 

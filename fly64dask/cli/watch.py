@@ -12,15 +12,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from fly64dask.cli.matrix import STYLES, failure_lines, live_table, matrix_table
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress
 from fly64dask.monitoring.status import RunReader, Standing
 from fly64dask.study.matrix import Cell
-from fly64dask.terminal import (
-    STYLES,
-    failure_lines,
-    live_table,
-    matrix_table,
-)
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import click
 
-from fly64dask.commands.common import (
+from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
     filter_options,
@@ -87,8 +87,8 @@ def compare(
     if as_json:
         print_json(comparison.model_dump(mode="json", exclude_none=True))
     else:
-        from fly64dask.drawn_tables import comparison_table, problem_lines
-        from fly64dask.watching import make_console
+        from fly64dask.cli.tables import comparison_table, problem_lines
+        from fly64dask.cli.watch import make_console
 
         console = make_console()
         console.print(comparison_table(comparison))

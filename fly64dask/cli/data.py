@@ -9,7 +9,7 @@ import click
 
 from fly64dask.base.errors import InputError
 from fly64dask.base.schema import Frozen
-from fly64dask.commands.common import DoseType, example, print_json, without_links
+from fly64dask.cli.options import DoseType, example, print_json, without_links
 from fly64dask.study.matrix import Cell
 from fly64dask.study.model import Study
 from fly64dask.study.names import Split

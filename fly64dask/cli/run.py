@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base.errors import InputError
-from fly64dask.commands.common import (
+from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     cluster_options,
     example,
@@ -27,7 +27,7 @@ from fly64dask.commands.common import (
     with_recipe,
     without_links,
 )
-from fly64dask.interrupt import stoppable
+from fly64dask.cli.signals import stoppable
 from fly64dask.study.matrix import Filters, cells, skip_reasons
 from fly64dask.study.model import Study
 
@@ -80,10 +80,10 @@ def run(
 def _run(
     study: Study, filters: Filters, out: Path, where: Placement, *, allow_missing: bool, with_report: bool
 ) -> None:
+    from fly64dask.cli.matrix import caveat_lines, failure_lines, matrix_table
+    from fly64dask.cli.watch import RunDisplay, make_console
     from fly64dask.runs.run import run_study
     from fly64dask.store.layout import RunLayout
-    from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
-    from fly64dask.watching import RunDisplay, make_console
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
@@ -127,8 +127,8 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     if as_json:
         print_json({"study": study.name, "cells": rows_json(plan)})
         return
-    from fly64dask.terminal import plan_table, warning_lines
-    from fly64dask.watching import make_console
+    from fly64dask.cli.matrix import plan_table, warning_lines
+    from fly64dask.cli.watch import make_console
 
     console = make_console()
     console.print(plan_table(plan))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base.errors import ResourceError
-from fly64dask.commands.common import (
+from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
     filter_options,
@@ -120,12 +120,12 @@ def attach(run_directory: Path, interval_s: float) -> None:
 
     Ctrl-C stops following, not the run. Exit codes as of `run`.
     """
+    from fly64dask.cli.matrix import failure_lines, matrix_table
+    from fly64dask.cli.watch import make_console, watch_run
     from fly64dask.deploy.slurm.controller import find_controller, read_submission
     from fly64dask.monitoring.status import RunReader
     from fly64dask.records.tables import read_run_study
     from fly64dask.store.layout import RunLayout
-    from fly64dask.terminal import failure_lines, matrix_table
-    from fly64dask.watching import make_console, watch_run
 
     layout = RunLayout(without_links(run_directory))
     console = make_console()

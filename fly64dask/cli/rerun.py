@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base.errors import FailureKind, InputError
-from fly64dask.commands.common import (
+from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     cluster_options,
     example,
@@ -21,7 +21,7 @@ from fly64dask.commands.common import (
     run_argument,
     without_links,
 )
-from fly64dask.interrupt import stoppable
+from fly64dask.cli.signals import stoppable
 from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.study.model import Study
 from fly64dask.study.remedy import REMEDY_KINDS, RemedyKind
@@ -142,11 +142,11 @@ def _plan(
 
 
 def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], where: Placement) -> None:
-    from fly64dask.drawn_tables import hopeless_lines
+    from fly64dask.cli.matrix import caveat_lines, failure_lines, matrix_table
+    from fly64dask.cli.tables import hopeless_lines
+    from fly64dask.cli.watch import RunDisplay, make_console
     from fly64dask.records.tables import read_rows
     from fly64dask.runs.run import run_study
-    from fly64dask.terminal import caveat_lines, failure_lines, matrix_table
-    from fly64dask.watching import RunDisplay, make_console
 
     console = make_console(stderr=True)
     for line in hopeless_lines(plan):
@@ -182,8 +182,8 @@ def _show(study: Study, plan: Sequence[PlannedRerun], *, as_json: bool) -> None:
     if not plan:
         click.echo(f"{RESULT}no failed cell matches")
         return
-    from fly64dask.drawn_tables import hopeless_lines, rerun_table
-    from fly64dask.watching import make_console
+    from fly64dask.cli.tables import hopeless_lines, rerun_table
+    from fly64dask.cli.watch import make_console
 
     console = make_console()
     console.print(rerun_table(plan))
