@@ -23,13 +23,13 @@ import numpy as np
 import torch
 
 from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.metrics.ring_correlation import crossing, ring_correlation
+from fly64dask.metrics.ring_correlation import crossing, frc
 from fly64dask.reconstruction.best_epoch import BestEpoch, Look
 from fly64dask.reconstruction.half_sets import Comparison, compare_halves
 from fly64dask.reconstruction.interface import Exposures
 from fly64dask.reconstruction.lsqml.engine import begin
 from fly64dask.reconstruction.lsqml.interleaved import as_array
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
+from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
 from fly64dask.scan.positions import object_frame
 from fly64dask.simulation.forward import Pair, intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair
@@ -80,7 +80,7 @@ def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
     pair, exposures = expose(n_exposures, dose_photons, seed)
     shape, origin = object_frame(exposures.positions_px, (SIDE_PX, SIDE_PX))
     truth, known = crop_to_frame(pair.object_truth, shape, origin)
-    area = illuminated_area(illumination(pair.probe, exposures.positions_px, shape, origin)) & known
+    area = illuminated_area(illumination_map(pair.probe, exposures.positions_px, shape, origin)) & known
     comparison = Comparison(area)
 
     def error(image: Any) -> float:
@@ -95,7 +95,7 @@ def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
     assert kept.half_objects is not None
     half_sets, _ = compare_halves(kept.half_objects, area, "counts")
     aligned = np.exp(1j * remove_phase_ramp(kept.object_recon[0] * truth.conj(), area)) * truth
-    with_truth = crossing(ring_correlation(np.abs(kept.object_recon[0]) * aligned / np.abs(truth), truth, area), "half")
+    with_truth = crossing(frc(np.abs(kept.object_recon[0]) * aligned / np.abs(truth), truth, area), "half")
     return {
         "n_exposures": n_exposures,
         "dose_photons": dose_photons,

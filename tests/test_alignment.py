@@ -10,7 +10,7 @@ from skimage.registration import phase_cross_correlation
 
 from fly64dask.metrics.alignment import align, remove_phase_ramp
 from fly64dask.metrics.registration import SHIFT_BOUND_PX, shifted
-from fly64dask.scan.illumination import crop_to_frame, illumination
+from fly64dask.scan.illumination import crop_to_frame, illumination_map
 from fly64dask.simulation.object_probe import synthetic_pair
 
 SHAPE = (96, 110)
@@ -137,7 +137,7 @@ def test_remove_phase_ramp_leaves_a_known_pattern():
 def test_illumination_adds_the_probe_where_it_stood():
     probe = np.zeros((4, 4), dtype=np.complex64)
     probe[2, 2] = 3.0
-    light = illumination(probe, np.array([[12.0, 15.0], [12.0, 15.0]]), (20, 20), (5, 6))
+    light = illumination_map(probe, np.array([[12.0, 15.0], [12.0, 15.0]]), (20, 20), (5, 6))
     assert light[7, 9] == pytest.approx(18.0)
     assert light.sum() == pytest.approx(18.0)
 

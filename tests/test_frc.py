@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fly64dask.base.errors import InputError
-from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, ring_correlation, threshold
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc, threshold
 
 SHAPE = (150, 180)
 
@@ -41,7 +41,7 @@ def curve_of(correlation, n_pixels=1e6):
 @given(st.integers(0, 2**32 - 1), st.integers(12, 60))
 def test_ring_correlation_of_equal_images_is_one(seed, radius):
     image = noise(np.random.default_rng(seed))
-    curve = ring_correlation(image, image, disc(radius=radius))
+    curve = frc(image, image, disc(radius=radius))
     assert np.allclose(curve.correlation, 1.0, atol=1e-12)
     assert crossing(curve, "half_bit") is None
     assert crossing(curve, "half") is None
@@ -52,14 +52,14 @@ def test_ring_correlation_of_equal_images_is_one(seed, radius):
 def test_ring_correlation_of_independent_noise_is_zero_within_its_statistics(seed):
     rng = np.random.default_rng(seed)
     inside = disc()
-    curve = ring_correlation(noise(rng) + 5, noise(rng) - 3j, inside)
+    curve = frc(noise(rng) + 5, noise(rng) - 3j, inside)
     # Each ring has a deviation of sqrt(1 / 2n), its real part's; a fluke of 6 of them comes once in 10^9 rings.
     assert (np.abs(curve.correlation) < 6 * np.sqrt(0.5 / curve.n_pixels)).all()
 
 
 def test_ring_correlation_states_no_more_independent_pixels_than_its_noise_shows():
     rng = np.random.default_rng(3)
-    curves = [ring_correlation(noise(rng), noise(rng), disc()) for _ in range(60)]
+    curves = [frc(noise(rng), noise(rng), disc()) for _ in range(60)]
     spread = np.mean([curve.correlation**2 for curve in curves], axis=0)
     assert 0.55 < np.mean(spread * 2 * curves[0].n_pixels) < 1.0
 
@@ -67,8 +67,8 @@ def test_ring_correlation_states_no_more_independent_pixels_than_its_noise_shows
 def test_ring_correlation_ignores_what_lies_outside():
     rng = np.random.default_rng(4)
     inside, first, second = disc(), noise(rng), noise(rng)
-    expected = ring_correlation(first, second, inside).correlation
-    found = ring_correlation(np.where(inside, first, np.nan), np.where(inside, second, 1e9), inside).correlation
+    expected = frc(first, second, inside).correlation
+    found = frc(np.where(inside, first, np.nan), np.where(inside, second, 1e9), inside).correlation
     assert np.allclose(found, expected, atol=1e-12)
 
 
@@ -77,7 +77,7 @@ def test_ring_correlation_of_a_white_signal_in_noise_is_its_analytic_value(signa
     rng = np.random.default_rng(5)
     signal = noise(rng, (300, 300)) * np.sqrt(signal_over_noise)
     inside = disc((300, 300), 145)
-    curve = ring_correlation(signal + noise(rng, (300, 300)), signal + noise(rng, (300, 300)), inside)
+    curve = frc(signal + noise(rng, (300, 300)), signal + noise(rng, (300, 300)), inside)
     expected = signal_over_noise / (1 + signal_over_noise)
     assert np.average(curve.correlation, weights=curve.n_pixels) == pytest.approx(expected, abs=0.01)
 
@@ -89,20 +89,20 @@ def test_ring_correlation_ignores_scale_common_phase_and_mean(scale, phase, mean
     inside, signal = disc(), noise(rng)
     first, second = signal + noise(rng), signal + noise(rng)
     turn = np.exp(1j * phase)
-    expected = ring_correlation(first, second, inside).correlation
-    found = ring_correlation(scale * turn * (first + mean), turn * second, inside).correlation
+    expected = frc(first, second, inside).correlation
+    found = frc(scale * turn * (first + mean), turn * second, inside).correlation
     assert np.allclose(found, expected, atol=1e-9)
 
 
 def test_ring_correlation_of_a_flat_image_is_zero():
-    curve = ring_correlation(np.ones(SHAPE), noise(np.random.default_rng(7)), disc())
+    curve = frc(np.ones(SHAPE), noise(np.random.default_rng(7)), disc())
     assert (curve.correlation == 0).all()
     assert crossing(curve, "half_bit").shell == 1.0
 
 
 def test_ring_correlation_refuses_an_area_without_frequencies():
     with pytest.raises(InputError, match="3 px high"):
-        ring_correlation(np.ones((9, 9)), np.ones((9, 9)), np.pad(np.ones((3, 9), dtype=bool), ((3, 3), (0, 0))))
+        frc(np.ones((9, 9)), np.ones((9, 9)), np.pad(np.ones((3, 9), dtype=bool), ((3, 3), (0, 0))))
 
 
 @pytest.mark.parametrize("cut_off_per_px", [0.1, 0.25, 0.4])
@@ -111,7 +111,7 @@ def test_crossing_is_where_the_common_signal_ends(cut_off_per_px, criterion):
     rng = np.random.default_rng(8)
     signal = 5 * low_passed(noise(rng, (256, 256)), cut_off_per_px)
     first, second = (signal + noise(rng, (256, 256)) for _ in range(2))
-    found = crossing(ring_correlation(first, second, disc((256, 256), 120)), criterion)
+    found = crossing(frc(first, second, disc((256, 256), 120)), criterion)
     assert found.frequency_per_px == pytest.approx(cut_off_per_px, abs=2 / 240)
     assert found.resolution_px == pytest.approx(1 / (2 * found.frequency_per_px))
 

@@ -17,7 +17,7 @@ from fly64dask.metrics.alignment import remove_phase_ramp
 from fly64dask.reconstruction.checkpoint import CheckpointFile
 from fly64dask.reconstruction.interface import Exposures
 from fly64dask.reconstruction.lsqml.engine import reconstruct, take_device
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
+from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
 from fly64dask.simulation.forward import intensity_batches
 from fly64dask.simulation.object_probe import synthetic_pair
 from fly64dask.study.model import Checkpoints, Recipe
@@ -71,7 +71,7 @@ def test_reconstruct_puts_the_object_where_the_truth_is(reconstructed, dense):
     errors = {}
     for shift in [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]:
         truth, known = crop_to_frame(PAIR.object_truth, size, (y + shift[0], x + shift[1]))
-        area = illuminated_area(illumination(PAIR.probe, dense.positions_px, size, (y, x))) & known
+        area = illuminated_area(illumination_map(PAIR.probe, dense.positions_px, size, (y, x))) & known
         phase = remove_phase_ramp(result.object_recon[0] * truth.conj(), area)
         errors[shift] = np.sqrt(np.mean(phase[area] ** 2))
     assert min(errors, key=errors.__getitem__) == (0, 0)

@@ -15,7 +15,7 @@ from fly64dask.metrics.alignment import remove_phase_ramp
 from fly64dask.reconstruction.half_sets import compare_halves, shared_area
 from fly64dask.reconstruction.interface import Exposures
 from fly64dask.reconstruction.lsqml.engine import reconstruct
-from fly64dask.scan.illumination import illuminated_area, illumination
+from fly64dask.scan.illumination import illuminated_area, illumination_map
 from fly64dask.store.attributes import ExposureAttributes
 from fly64dask.store.zarr_groups import read_array, read_attributes
 from fly64dask.study.model import Recipe
@@ -86,7 +86,7 @@ def halves(store):
         result = reconstruct(exposures, Recipe(n_epochs=15, device="cpu"), seed=123, progress=lambda *_: None)
         image, (y, x) = result.object_recon[0], result.object_origin_px
         lit = illuminated_area(
-            illumination(result.probe_recon, exposures.positions_px, image.shape, result.object_origin_px)
+            illumination_map(result.probe_recon, exposures.positions_px, image.shape, result.object_origin_px)
         )
         window = np.s_[-150 - y : 150 - y, -150 - x : 150 - x]
         images.append(image[window])

@@ -1,4 +1,4 @@
-"""`fly64dask status` and `verify`: a run directory -> how its cells are, and whether every byte is whole."""
+"""The commands `status`, `verify` and `doctor`: how a run's cells are, whether every byte is whole, what works here."""
 
 from __future__ import annotations
 
@@ -124,3 +124,20 @@ def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers:
     with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
         repair_run(study, layout, damages, Placement(n_workers=workers), notify=display.show, say=display.say)
     return verify_run(study, layout)
+
+
+@click.command(epilog=example("fly64dask doctor --json"))
+@json_option
+def doctor(as_json: bool) -> None:
+    """Check that this machine can run studies: versions, torch, GPU, pty-chi, Zarr, ports."""
+    from fly64dask.deploy.doctor import examine
+
+    checks = examine()
+    if as_json:
+        print_json({"checks": [check.model_dump() for check in checks]})
+    else:
+        for check in checks:
+            click.secho(f"{check.state:<7}", fg="green" if check.state == "ok" else "red", nl=False)
+            click.echo(f"{check.name}: {check.found}")
+    if any(check.state == "failed" for check in checks):
+        sys.exit(EXIT_FAILED_CELL)

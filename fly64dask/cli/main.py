@@ -13,8 +13,7 @@ from fly64dask.base.errors import Fly64Error
 from fly64dask.base.machine import leave_quickly
 from fly64dask.cli.compare import compare
 from fly64dask.cli.data import export, ingest, schema
-from fly64dask.cli.doctor import doctor
-from fly64dask.cli.inspect import status, verify
+from fly64dask.cli.inspect import doctor, status, verify
 from fly64dask.cli.options import EXIT_BAD_INPUT
 from fly64dask.cli.report import report
 from fly64dask.cli.rerun import rerun

@@ -11,9 +11,9 @@ import numpy as np
 from fly64dask.base.errors import InputError
 from fly64dask.metrics.alignment import Aligned, align
 from fly64dask.metrics.results import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
-from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, ring_correlation
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc
 from fly64dask.metrics.similarity import Similarity, similarities, whole_windows
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
+from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def reference_in_frame(
     phase, amplitude = np.angle(object_truth), np.abs(object_truth)
     return Reference(
         image=image,
-        inside=illuminated_area(illumination(probe, positions_px, shape_px, origin_px)) & known,
+        inside=illuminated_area(illumination_map(probe, positions_px, shape_px, origin_px)) & known,
         phase_range_rad=float(np.ptp(phase)),
         amplitude_range=float(np.ptp(amplitude)),
     )
@@ -167,7 +167,7 @@ def _compared(some: Sequence[Aligned], reference: Reference) -> list[tuple[Objec
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     inside, truth = reference.inside[box], reference.image[box].astype(np.complex128)
     images = [np.where(inside, aligned.image[box], truth) for aligned in some]
-    curves = [ring_correlation(image, truth, inside) if min(inside.shape) >= 4 else None for image in images]
+    curves = [frc(image, truth, inside) if min(inside.shape) >= 4 else None for image in images]
     true_phase = np.angle(truth)
     # The difference is wrapped, not the phase: a truth beyond pi wraps in both images at once.
     phases = [true_phase + np.angle(image * truth.conj()) for image in images]

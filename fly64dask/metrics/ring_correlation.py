@@ -49,7 +49,7 @@ class Crossing(Frozen):
     resolution_px: float = Field(gt=0, allow_inf_nan=False)
 
 
-def ring_correlation(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) -> RingCorrelation:
+def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) -> RingCorrelation:
     """Correlate two images ring by ring in Fourier space.
 
     Parameters
@@ -144,7 +144,7 @@ def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
     Parameters
     ----------
     curve : RingCorrelation
-        From `ring_correlation`.
+        From `frc`.
     criterion : "half_bit" or "half"
         See `threshold`.
 

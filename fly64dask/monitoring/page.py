@@ -56,7 +56,7 @@ class _File(_Handler):
 
     def get(self) -> None:
         self.set_header("Content-Type", f"{self._content_type}; charset=utf-8")
-        self.finish(resources.files("fly64dask").joinpath("web", self._name).read_bytes())
+        self.finish(resources.files("fly64dask.monitoring").joinpath("web", self._name).read_bytes())
 
 
 class _State(_Handler):

@@ -10,11 +10,11 @@ import numpy as np
 
 from fly64dask.metrics.alignment import PhasePlane, remove_phase_ramp
 from fly64dask.metrics.results import HalfSetMetrics, SplitBy
-from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, ring_correlation
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc
 from fly64dask.reconstruction.best_epoch import Look
 from fly64dask.reconstruction.interface import Exposures, refuse_dark
 from fly64dask.scan.degenerate import refuse_degenerate
-from fly64dask.scan.illumination import illuminated_area, illumination
+from fly64dask.scan.illumination import illuminated_area, illumination_map
 from fly64dask.simulation.photons import thin
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def shared_area(
     """Pixels that both halves illuminate, by the starting probe; (Y, X) bool."""
     groups = [slice(None)] if split_by == "counts" else [slice(which, None, 2) for which in range(2)]
     areas = [
-        illuminated_area(illumination(exposures.probe_guess, exposures.positions_px[group], shape_px, origin_px))
+        illuminated_area(illumination_map(exposures.probe_guess, exposures.positions_px[group], shape_px, origin_px))
         for group in groups
     ]
     area: NDArray[np.bool_] = np.logical_and.reduce(areas)
@@ -184,7 +184,7 @@ def compare_halves(
     doi:10.1016/j.jmb.2003.07.013. The half-bit criterion is made for halves as they are.
     """
     aligned = [np.abs(image) * np.exp(1j * remove_phase_ramp(image, area)) for image in half_objects]
-    curve = ring_correlation(aligned[0], aligned[1], area)
+    curve = frc(aligned[0], aligned[1], area)
     halves = np.maximum(curve.correlation, 0)
     of_full = 2 * halves / (1 + halves)
     metrics = HalfSetMetrics(

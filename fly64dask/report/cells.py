@@ -13,7 +13,7 @@ import numpy as np
 from fly64dask.base.errors import IntegrityError
 from fly64dask.metrics.alignment import align, remove_phase_ramp
 from fly64dask.report.pictures import Scale
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination
+from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
 from fly64dask.store.attributes import (
     ExposureAttributes,
     GroupAttributes,
@@ -159,7 +159,7 @@ class CellReader:
         probe_guess: NDArray[np.complex64],
     ) -> list[Image]:
         recon = arrays["object_recon"][0]
-        light = illumination(probe_guess, positions_px, recon.shape, origin_px)
+        light = illumination_map(probe_guess, positions_px, recon.shape, origin_px)
         area = illuminated_area(light)
         rows, columns = (slice(int(lit.min()), int(lit.max()) + 1) for lit in np.nonzero(area))
         corner = (origin_px[0] + rows.start, origin_px[1] + columns.start)

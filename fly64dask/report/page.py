@@ -200,4 +200,4 @@ def _source(text: str) -> str:
 
 
 def _file(name: str) -> str:
-    return resources.files("fly64dask").joinpath("web", name).read_text(encoding="utf-8")
+    return resources.files("fly64dask.report").joinpath("web", name).read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 ILLUMINATED_FRACTION = 0.1
 
 
-def illumination(
+def illumination_map(
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
     shape_px: tuple[int, int],
