@@ -26,13 +26,12 @@ import torch
 from measuring import as_worker, processor
 from numpy.typing import NDArray
 
-from fly64dask.base.provenance import software_versions
+from fly64dask.base import software_versions
 from fly64dask.cli.options import load_study
-from fly64dask.reconstruction.interface import ACCELERATED, Exposures, Reconstruction
-from fly64dask.reconstruction.lsqml.engine import reconstruct
-from fly64dask.simulation.forward import intensity_batches
-from fly64dask.simulation.object_probe import synthetic_pair
-from fly64dask.study.model import Recipe
+from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
+from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.simulation import intensity_batches, synthetic_pair
+from fly64dask.study import Recipe
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo.toml"
 # Exposures and side of a pattern; 8, 42 and 322 are a sparse, a dense and a baseline cell of the demo.

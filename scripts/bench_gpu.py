@@ -33,10 +33,10 @@ import numpy as np
 from bench_matrix import FULL, QUICK, Bench, prepare, run_process
 from measuring import in_turns, machine, seconds_of, tell
 
-from fly64dask.cells.inputs import CellInputs
+from fly64dask.cells import CellInputs
 from fly64dask.cli.options import load_study
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import cells
+from fly64dask.store import RunLayout
+from fly64dask.study import cells
 
 # Of a minibatch: passes over its waves, transforms among them, and calls of torch.
 PASSES, OPERATIONS = 41, 207
@@ -113,7 +113,7 @@ def run_slots(bench: Bench, k: int) -> float:
 
 def reconstruct_all(study_file: Path, root: Path) -> None:
     """Call the engine for every cell of a study, in this process."""
-    from fly64dask.reconstruction.lsqml.engine import reconstruct
+    from fly64dask.reconstruction.lsqml import reconstruct
 
     study, layout = load_study(study_file), RunLayout(root)
     for cell in cells(study):

@@ -20,15 +20,14 @@ from pathlib import Path
 
 from measuring import as_worker
 
-from fly64dask.base.errors import Failure
-from fly64dask.cells.attempt import Attempt
+from fly64dask.base import Failure
+from fly64dask.cells import Attempt
 from fly64dask.cli.options import load_study
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.isolation.supervise import Work, call_in_child
-from fly64dask.reconstruction.interface import LSQML, Progress, load_engine
-from fly64dask.store.layout import LOG_NAME, RunLayout
-from fly64dask.study.matrix import Cell, cells
-from fly64dask.study.model import Limits, Study
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.isolation import Work, call_in_child
+from fly64dask.reconstruction import LSQML, Progress, load_engine
+from fly64dask.store import LOG_NAME, RunLayout
+from fly64dask.study import Cell, Limits, Study, cells
 
 CELLS = 6
 WAYS = ("child", "direct")

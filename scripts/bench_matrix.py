@@ -36,17 +36,14 @@ import numpy as np
 from measuring import ROOT, Bar, in_turns, machine, median_ratio, tell
 from numpy.typing import NDArray
 
-from fly64dask.cells.inputs import CellInputs
+from fly64dask.cells import CellInputs
 from fly64dask.cli.options import load_study
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.reconstruction.interface import ACCELERATED
-from fly64dask.records.record import CellRecord, read_record
-from fly64dask.scan.positions import object_frame
-from fly64dask.store.attributes import ReconstructionAttributes
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import read_array, read_attributes
-from fly64dask.study.matrix import Cell, cells
-from fly64dask.study.model import Study
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.reconstruction import ACCELERATED
+from fly64dask.records import CellRecord, read_record
+from fly64dask.scan import object_frame
+from fly64dask.store import ReconstructionAttributes, RunLayout, read_array, read_attributes
+from fly64dask.study import Cell, Study, cells
 
 PEERS = ROOT / "scripts" / "peers"
 CACHE = ROOT / ".bench"

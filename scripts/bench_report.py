@@ -11,12 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from fly64dask.records.record import read_record, write_record
-from fly64dask.records.tables import read_run_study, write_run_study
-from fly64dask.report.report import write_report
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell, cells
-from fly64dask.study.model import Study
+from fly64dask.records import read_record, read_run_study, write_record, write_run_study
+from fly64dask.report import write_report
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Study, cells
 
 
 def main() -> None:

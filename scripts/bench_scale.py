@@ -102,10 +102,10 @@ def in_a_process(way: str, n_cells: int, n_workers: int, run: Path, profile: str
 
 def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | None) -> dict[str, Any]:
     """Run a study of so many cells; gives seconds and memory of this process: driver, client and scheduler."""
-    from fly64dask.deploy.local import Placement
+    from fly64dask.deploy import Placement
     from fly64dask.runs import run as driver
-    from fly64dask.store.layout import RunLayout
-    from fly64dask.study.matrix import Filters, cells
+    from fly64dask.store import RunLayout
+    from fly64dask.study import Filters, cells
 
     study = study_of(n_cells, degenerate=way != "isolated")
     marks: dict[str, float] = {}
@@ -142,7 +142,7 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
 
 def floor(n_tasks: int, n_workers: int) -> dict[str, Any]:
     """Do as many tasks of nothing with Dask alone."""
-    from fly64dask.deploy.local import connect
+    from fly64dask.deploy import connect
 
     marks: dict[str, float] = {}
     memory: dict[str, float] = {}
@@ -172,7 +172,7 @@ def nothing(number: int) -> int:
 
 def study_of(n_cells: int, *, degenerate: bool) -> Any:
     """A study with so many cells and few groups to prepare: doses and views in equal parts."""
-    from fly64dask.study.toml import parse_study
+    from fly64dask.study import parse_study
 
     n_views = max(1, round((n_cells / 10) ** 0.5))
     n_doses = max(1, round(n_cells / (2 * n_views)))
@@ -254,7 +254,7 @@ def profiled(path: str | None) -> Iterator[None]:
 
 def dask_setup(worker: Any) -> None:
     """Called in each worker of `bare`, as Dask's preload: a cell is done as soon as it is begun."""
-    from fly64dask.monitoring.events import CellOutcome
+    from fly64dask.monitoring import CellOutcome
     from fly64dask.scheduling import tasks
 
     def run_cell(study: Any, cell: Any, *others: Any, **named: Any) -> CellOutcome:
@@ -267,8 +267,8 @@ def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, che
     """An engine: the flat object that others begin with."""
     import numpy as np
 
-    from fly64dask.reconstruction.interface import Reconstruction
-    from fly64dask.scan.positions import object_frame
+    from fly64dask.reconstruction import Reconstruction
+    from fly64dask.scan import object_frame
 
     progress(1, 1.0)
     shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])

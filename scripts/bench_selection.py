@@ -33,7 +33,7 @@ from measuring import (
 )
 from numpy.typing import NDArray
 
-from fly64dask.scan.selection import keep_isolated, keep_spaced
+from fly64dask.scan import keep_isolated, keep_spaced
 
 Positions = NDArray[np.float64]
 CANONICAL, SPACING_PX, FIELD_PX = 10_304, 38.4, 336.0

@@ -22,18 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.metrics.ring_correlation import crossing, frc
-from fly64dask.reconstruction.best_epoch import BestEpoch, Look
-from fly64dask.reconstruction.half_sets import Comparison, compare_halves
-from fly64dask.reconstruction.interface import Exposures
-from fly64dask.reconstruction.lsqml.engine import begin
-from fly64dask.reconstruction.lsqml.interleaved import as_array
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
-from fly64dask.scan.positions import object_frame
-from fly64dask.simulation.forward import Pair, intensity_batches
-from fly64dask.simulation.object_probe import synthetic_pair
-from fly64dask.study.model import PATIENCE, Recipe
+from fly64dask.metrics import crossing, frc, remove_phase_ramp
+from fly64dask.reconstruction import BestEpoch, Comparison, Exposures, Look, compare_halves
+from fly64dask.reconstruction.lsqml import as_array, begin
+from fly64dask.scan import crop_to_frame, illuminated_area, illumination_map, object_frame
+from fly64dask.simulation import Pair, intensity_batches, synthetic_pair
+from fly64dask.study import PATIENCE, Recipe
 
 DOSES_PHOTONS = (1e3, 1e4, 1e5)
 SIDE_PX, FIELD_PX = 64, (84, 168)

@@ -29,15 +29,19 @@ import numpy as np
 from measuring import ROOT, Bar, in_turns, machine, median_ratio, seconds_of, tell
 from numpy.typing import NDArray
 
-from fly64dask.base.provenance import utc_now
+from fly64dask.base import utc_now
 from fly64dask.cli.options import load_study
-from fly64dask.datasets.groups import expose_split, prepare_scan
-from fly64dask.simulation.forward import intensity_batches
-from fly64dask.simulation.object_probe import synthetic_pair
-from fly64dask.simulation.photons import expose
-from fly64dask.store.attributes import TruthAttributes
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import count_dtype, counts_array, read_array, read_attributes, write_group
+from fly64dask.datasets import expose_split, prepare_scan
+from fly64dask.simulation import expose, intensity_batches, synthetic_pair
+from fly64dask.store import (
+    RunLayout,
+    TruthAttributes,
+    count_dtype,
+    counts_array,
+    read_array,
+    read_attributes,
+    write_group,
+)
 
 SIDE_PX, SCAN_PX = 128, 336
 DOSES = (1e3, 1e4, 1e5)

@@ -18,9 +18,9 @@ import numpy as np
 from bench_engine import expose, plain_recipe
 from measuring import as_worker, machine, machine_line
 
-from fly64dask.reconstruction.interface import Exposures, Reconstruction
-from fly64dask.reconstruction.lsqml.engine import reconstruct
-from fly64dask.study.model import Recipe
+from fly64dask.reconstruction import Exposures, Reconstruction
+from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.study import Recipe
 
 # Exposures and side of a pattern.
 CASES = ((322, 64), (1000, 64), (322, 128))

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD, ask_driver
-from fly64dask.base.provenance import software_versions
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, ask_driver, software_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 

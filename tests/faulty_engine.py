@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fly64dask.reconstruction.interface import Reconstruction
-from fly64dask.scan.positions import object_frame
+from fly64dask.reconstruction import Reconstruction
+from fly64dask.scan import object_frame
 
 FOLDER = "FLY64DASK_TEST_FAULTS"  # environment variable: holds faults.json and a file of calls for each cell
 ENGINE = "faulty_engine:reconstruct"

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import tiny
 
-from fly64dask.metrics.results import TruthMetrics
-from fly64dask.records.record import read_record, write_record
-from fly64dask.records.tables import read_run_study, write_run_study
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell, cells
+from fly64dask.metrics import TruthMetrics
+from fly64dask.records import read_record, read_run_study, write_record, write_run_study
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, cells
 
 FEW = '    {name = "few", rule = "min_spacing", threshold_px = 12.0},\n'
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from faulty_engine import ENGINE
 
 from fly64dask.cli.options import load_study
-from fly64dask.deploy.local import Placement
-from fly64dask.runs.run import run_study
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Filters
+from fly64dask.deploy import Placement
+from fly64dask.runs import run_study
+from fly64dask.store import RunLayout
+from fly64dask.study import Filters
 
 if __name__ == "__main__":
     study, out, where = sys.argv[1:]

@@ -19,7 +19,7 @@ import psutil
 import tiny
 from faulty_engine import EPOCH_S, FOLDER
 
-from fly64dask.store.layout import RunLayout
+from fly64dask.store import RunLayout
 
 TESTS = Path(__file__).parent
 PATHS = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from skimage.registration import phase_cross_correlation
 
-from fly64dask.metrics.alignment import align, remove_phase_ramp
+from fly64dask.metrics import align, remove_phase_ramp
 from fly64dask.metrics.registration import SHIFT_BOUND_PX, shifted
-from fly64dask.scan.illumination import crop_to_frame, illumination_map
-from fly64dask.simulation.object_probe import synthetic_pair
+from fly64dask.scan import crop_to_frame, illumination_map
+from fly64dask.simulation import synthetic_pair
 
 SHAPE = (96, 110)
 Y, X = np.indices(SHAPE)

@@ -344,8 +344,8 @@ def test_ingest_refuses_a_place_for_its_store(
     ids=lambda value: value[:20],
 )
 def test_export_refuses_a_place_for_its_file(tmp_path: Path, refused: Callable[..., str], out: str, named: str) -> None:
-    from fly64dask.datasets.formats.scan_file import ReadOptions
-    from fly64dask.datasets.import_export import ingest
+    from fly64dask.datasets import ingest
+    from fly64dask.datasets.formats import ReadOptions
 
     (tmp_path / "scan.npz").write_bytes(sound())
     (tmp_path / "loop").symlink_to("loop")

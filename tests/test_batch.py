@@ -12,17 +12,16 @@ import pytest
 from distributed import Client, LocalCluster
 from tiny import tiny_study
 
-from fly64dask.base.errors import ResourceError
-from fly64dask.cells.cancellation import new_run_id
-from fly64dask.deploy.local import check_workers, connect
-from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted
-from fly64dask.records.record import read_record
-from fly64dask.records.tables import write_run_study
+from fly64dask.base import ResourceError
+from fly64dask.cells import new_run_id
+from fly64dask.deploy import check_workers, connect
+from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted
+from fly64dask.records import read_record, write_run_study
+from fly64dask.scheduling import attendance
 from fly64dask.scheduling.graph import build_graph
 from fly64dask.scheduling.submission import run_graph
-from fly64dask.scheduling.supply import attendance
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell, cells
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, cells
 
 pytestmark = pytest.mark.cluster
 

@@ -62,9 +62,9 @@ def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, t
     import bench_matrix
     from reconstruct_cell import reconstruct
 
-    from fly64dask.cells.inputs import CellInputs
-    from fly64dask.reconstruction.lsqml.engine import reconstruct as ours
-    from fly64dask.study.matrix import Cell
+    from fly64dask.cells import CellInputs
+    from fly64dask.reconstruction.lsqml import reconstruct as ours
+    from fly64dask.study import Cell
 
     cell = Cell(dose=1e5, view="baseline", split="train")
     inputs = CellInputs(prepared.template, cell)

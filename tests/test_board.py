@@ -6,16 +6,15 @@ import json
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tiny import tiny_study
 
-from fly64dask.base.errors import Failure, FailureKind
+from fly64dask.base import Failure, FailureKind
+from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, sparkline
 from fly64dask.monitoring.board import STATES, board_json, count_cells, new_board, with_event
-from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted
-from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, sparkline, with_loss
-from fly64dask.records.manifest import ManifestRow
-from fly64dask.study.matrix import Cell, cells
+from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, with_loss
+from fly64dask.records import ManifestRow
+from fly64dask.study import Cell, cells
 
 STUDY = tiny_study()
 CELL = Cell(dose=1e4, view="all", split="train")

@@ -15,29 +15,26 @@ import pytest
 import zarr
 from tiny import tiny_study
 
-from fly64dask.base.errors import Failure, FailureKind, IntegrityError, describe, failure_kind
-from fly64dask.base.schema import digest
-from fly64dask.cells.cancellation import RunId, new_run_id, stop_run
-from fly64dask.cells.cell import commit_lost, run_cell
-from fly64dask.cells.inputs import cell_key
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.monitoring.events import CellOutcome
-from fly64dask.records.record import next_attempt, read_record
-from fly64dask.records.tables import read_rows, write_manifest
+from fly64dask.base import Failure, FailureKind, IntegrityError, describe, digest, failure_kind
+from fly64dask.cells import RunId, cell_key, commit_lost, new_run_id, run_cell, stop_run
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.monitoring import CellOutcome
+from fly64dask.records import next_attempt, read_record, read_rows, write_manifest
 from fly64dask.runs.run import RunReport
-from fly64dask.store.attributes import ExposureAttributes, ReconstructionAttributes
-from fly64dask.store.journal import note, started
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import (
+from fly64dask.store import (
+    ExposureAttributes,
+    ReconstructionAttributes,
+    RunLayout,
     counts_array,
+    note,
     positions_array,
     probe_array,
     read_array,
     read_attributes,
+    started,
     write_group,
 )
-from fly64dask.study.matrix import Cell, Filters
-from fly64dask.study.model import Checkpoints, Limits, MeasuredSource
+from fly64dask.study import Cell, Checkpoints, Filters, Limits, MeasuredSource
 
 
 def cell_of(view, split="train"):

@@ -14,18 +14,13 @@ import pytest
 from faulty_engine import ENGINE
 from tiny import tiny_study
 
-from fly64dask.base.errors import InputError
-from fly64dask.cells.cell import run_cell
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.records.record import read_record
-from fly64dask.records.tables import write_run_study
-from fly64dask.runs.compare import compare_run
-from fly64dask.store.attributes import TruthAttributes
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import read_array, read_attributes
-from fly64dask.study.matrix import cells
-from fly64dask.study.model import MeasuredSource
-from fly64dask.study.names import SPLITS
+from fly64dask.base import InputError
+from fly64dask.cells import run_cell
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.records import read_record, write_run_study
+from fly64dask.runs import compare_run
+from fly64dask.store import RunLayout, TruthAttributes, read_array, read_attributes
+from fly64dask.study import SPLITS, MeasuredSource, cells
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2, views=tiny_study().views[:2])
 CELLS = cells(STUDY)

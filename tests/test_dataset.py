@@ -15,25 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fly64dask.base.errors import IntegrityError
-from fly64dask.scan.selection import SelectionMetadata
-from fly64dask.store.attributes import (
+from fly64dask.base import IntegrityError
+from fly64dask.scan import SelectionMetadata
+from fly64dask.store import (
+    ArraySource,
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
     ScanAttributes,
     TruthAttributes,
     ViewAttributes,
-)
-from fly64dask.store.zarr_groups import (
-    ArraySource,
     count_dtype,
     counts_array,
-    missing_chunks,
     positions_array,
     probe_array,
     read_array,
@@ -41,7 +37,8 @@ from fly64dask.store.zarr_groups import (
     whole_array,
     write_group,
 )
-from fly64dask.study.model import Seeds
+from fly64dask.store.zarr_groups import missing_chunks
+from fly64dask.study import Seeds
 
 N, H, W = 300, 4, 5  # two chunks of counts: 256 and 44 exposures
 PROVENANCE: dict[str, Any] = {

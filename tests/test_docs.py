@@ -34,7 +34,7 @@ def test_readme_names_every_study_file():
 
 
 def test_readme_example_is_a_study_that_parses():
-    from fly64dask.study.toml import parse_study
+    from fly64dask.study import parse_study
 
     (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert parse_study(example, origin="README.md").name == "mine"

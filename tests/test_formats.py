@@ -17,17 +17,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 
-from fly64dask.base.errors import InputError
-from fly64dask.datasets.formats.data001 import read_pair, write_data001
-from fly64dask.datasets.formats.detect import read_scan
-from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions
-from fly64dask.datasets.import_export import export, ingest
-from fly64dask.scan.selection import SelectionMetadata
-from fly64dask.store.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
-from fly64dask.store.zarr_groups import read_array, read_attributes, whole_array, write_group
+from fly64dask.base import InputError
+from fly64dask.datasets import export, ingest
+from fly64dask.datasets.formats import RawScan, ReadOptions, read_pair, read_scan, write_data001
+from fly64dask.scan import SelectionMetadata
+from fly64dask.store import (
+    ExposureAttributes,
+    TruthAttributes,
+    ViewAttributes,
+    read_array,
+    read_attributes,
+    whole_array,
+    write_group,
+)
 
 N, H, W = 7, 8, 10
 ASK_NOTHING = ReadOptions()

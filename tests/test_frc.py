@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from fly64dask.base.errors import InputError
-from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc, threshold
+from fly64dask.base import InputError
+from fly64dask.metrics import RingCorrelation, crossing, frc
+from fly64dask.metrics.ring_correlation import threshold
 
 SHAPE = (150, 180)
 

@@ -23,23 +23,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 from test_formats import DATA001, METADATA, TIKE, H, N, W
 from tiny import TEXT
 
-from fly64dask.base.errors import Fly64Error, InputError
-from fly64dask.datasets.formats.scan_file import ReadOptions
-from fly64dask.datasets.import_export import ingest
-from fly64dask.datasets.sources import read_inputs
-from fly64dask.scheduling.plan import plan_cells
-from fly64dask.store.attributes import ExposureAttributes
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import read_attributes
-from fly64dask.study.matrix import cells
-from fly64dask.study.model import Study
-from fly64dask.study.toml import parse_study
+from fly64dask.base import Fly64Error, InputError
+from fly64dask.datasets import ingest, read_inputs
+from fly64dask.datasets.formats import ReadOptions
+from fly64dask.scheduling import plan_cells
+from fly64dask.store import ExposureAttributes, RunLayout, read_attributes
+from fly64dask.study import Study, cells, parse_study
 
 ASK_NOTHING = ReadOptions()
 

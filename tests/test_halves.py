@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy.ndimage import gaussian_filter
 
-from fly64dask.base.errors import DegenerateScanError, InputError
-from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.reconstruction.best_epoch import MAX_SNAPSHOTS, BestEpoch, Look, contenders, scores
-from fly64dask.reconstruction.half_sets import Comparison, compare_halves, halve, hold_out
-from fly64dask.reconstruction.interface import Exposures
-from fly64dask.study.model import Recipe
+from fly64dask.base import DegenerateScanError, InputError
+from fly64dask.metrics import remove_phase_ramp
+from fly64dask.reconstruction import BestEpoch, Comparison, Exposures, Look, compare_halves
+from fly64dask.reconstruction.best_epoch import MAX_SNAPSHOTS, contenders, scores
+from fly64dask.reconstruction.half_sets import halve, hold_out
+from fly64dask.study import Recipe
 
 PROBE = np.ones((1, 1, 24, 24), np.complex64)
 LOOKS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30)

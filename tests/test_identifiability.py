@@ -6,14 +6,14 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tiny import tiny_study
 
-from fly64dask.datasets.sources import read_inputs
-from fly64dask.scan.identifiability import lit_fraction, measure_coverage, predict_identifiability
-from fly64dask.scheduling.plan import plan_cells
-from fly64dask.study.matrix import cells
+from fly64dask.datasets import read_inputs
+from fly64dask.scan import measure_coverage, predict_identifiability
+from fly64dask.scan.identifiability import lit_fraction
+from fly64dask.scheduling import plan_cells
+from fly64dask.study import cells
 from fly64dask.study.model import ListedScan
 
 RECIPE = tiny_study().recipe

@@ -15,11 +15,10 @@ import faulty
 import psutil
 import pytest
 
-from fly64dask.base.errors import Failure
-from fly64dask.isolation.child import forget_server, share_server
-from fly64dask.isolation.fork_server import ForkServer
-from fly64dask.isolation.supervise import call_in_child
-from fly64dask.study.model import Limits
+from fly64dask.base import Failure
+from fly64dask.isolation import ForkServer, call_in_child, share_server
+from fly64dask.isolation.child import forget_server
+from fly64dask.study import Limits
 
 
 @pytest.fixture

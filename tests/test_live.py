@@ -11,13 +11,14 @@ import pytest
 from faulty_engine import ENGINE, FOLDER
 from tiny import tiny_study
 
-from fly64dask.base.errors import Failure
-from fly64dask.cells.cell import run_cell
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.monitoring.live import SILENT_S, WRITE_S, LiveCell, forget_live, live_file, read_live
-from fly64dask.records.record import read_record
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell
+from fly64dask.base import Failure
+from fly64dask.cells import run_cell
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.monitoring import LiveCell, forget_live, live_file, read_live
+from fly64dask.monitoring.live import SILENT_S, WRITE_S
+from fly64dask.records import read_record
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell
 
 CELL = Cell(dose=1e5, view="few", split="train")
 STUDY = tiny_study()

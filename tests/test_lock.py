@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fly64dask.base.errors import InputError
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.lock import held_run
+from fly64dask.base import InputError
+from fly64dask.store import RunLayout, held_run
 
 TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"
 HOLD = """

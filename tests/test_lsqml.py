@@ -11,16 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from fly64dask.base.errors import GpuMissingError, NotFiniteError
-from fly64dask.metrics.against_truth import compare_with_truth
-from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.reconstruction.checkpoint import CheckpointFile
-from fly64dask.reconstruction.interface import Exposures
-from fly64dask.reconstruction.lsqml.engine import reconstruct, take_device
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
-from fly64dask.simulation.forward import intensity_batches
-from fly64dask.simulation.object_probe import synthetic_pair
-from fly64dask.study.model import Checkpoints, Recipe
+from fly64dask.base import GpuMissingError, NotFiniteError
+from fly64dask.metrics import compare_with_truth, remove_phase_ramp
+from fly64dask.reconstruction import CheckpointFile, Exposures
+from fly64dask.reconstruction.lsqml import reconstruct, take_device
+from fly64dask.scan import crop_to_frame, illuminated_area, illumination_map
+from fly64dask.simulation import intensity_batches, synthetic_pair
+from fly64dask.study import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
 RECIPE = Recipe(n_epochs=40, batch_size=40, device="cpu")

@@ -13,22 +13,20 @@ import ptychi.image_proc
 import ptychi.maths
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from ptychi.data_structures.object import PlanarObject
 from ptychi.io_handles import PtychographyDataset
 from ptychi.reconstructors.base import LossTracker
 from ptychi.reconstructors.lsqml import LSQMLReconstructor
 from torch.utils.data import DataLoader
 
-from fly64dask.reconstruction.interface import ACCELERATED, Exposures
+from fly64dask.reconstruction import ACCELERATED, Exposures
+from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.reconstruction.lsqml.acceleration import accelerated, disagreement, replaced, replacements
-from fly64dask.reconstruction.lsqml.engine import reconstruct
 from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.task import build_task
-from fly64dask.simulation.forward import intensity_batches
-from fly64dask.simulation.object_probe import synthetic_pair
-from fly64dask.study.model import Recipe
+from fly64dask.simulation import intensity_batches, synthetic_pair
+from fly64dask.study import Recipe
 
 # Single precision keeps 6e-8 of a value; a minibatch adds up a few thousand pixels of some ten products each.
 ONE_STEP = 2e-5

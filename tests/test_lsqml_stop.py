@@ -7,15 +7,13 @@ import pytest
 import torch
 
 import fly64dask.reconstruction.lsqml.engine
-from fly64dask.metrics.against_truth import compare_with_truth
-from fly64dask.reconstruction.checkpoint import CheckpointFile
-from fly64dask.reconstruction.half_sets import Comparison, halve, hold_out, shared_area
-from fly64dask.reconstruction.interface import Exposures
-from fly64dask.reconstruction.lsqml.engine import reconstruct
+from fly64dask.metrics import compare_with_truth
+from fly64dask.reconstruction import CheckpointFile, Comparison, Exposures, shared_area
+from fly64dask.reconstruction.half_sets import halve, hold_out
+from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.reconstruction.lsqml.task import build_task
-from fly64dask.simulation.forward import intensity_batches
-from fly64dask.simulation.object_probe import synthetic_pair
-from fly64dask.study.model import Checkpoints, Recipe
+from fly64dask.simulation import intensity_batches, synthetic_pair
+from fly64dask.study import Checkpoints, Recipe
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
 RECIPE = Recipe(n_epochs=14, batch_size=16, device="cpu", stop="half_sets", patience=14)

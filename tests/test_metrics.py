@@ -7,18 +7,16 @@ import functools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from test_alignment import band_limited, moved, ramp
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from fly64dask.base.errors import InputError
-from fly64dask.metrics.against_truth import Reference, compare_with_truth, measure_against
-from fly64dask.metrics.results import TruthMetrics
+from fly64dask.base import InputError
+from fly64dask.metrics import Reference, TruthMetrics, compare_with_truth, measure_against
 from fly64dask.metrics.similarity import SCALE_WEIGHTS, Similarity, similarities, whole_windows
-from fly64dask.simulation.object_probe import synthetic_pair
+from fly64dask.simulation import synthetic_pair
 
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
 POSITIONS = np.random.default_rng(0).uniform(24, 72, (60, 2))

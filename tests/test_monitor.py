@@ -19,13 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from running import PATHS, running
 from tiny import tiny_study
 
-from fly64dask.base.errors import ResourceError
-from fly64dask.deploy.local import Placement
+from fly64dask.base import ResourceError
+from fly64dask.deploy import Placement
 from fly64dask.monitoring.monitor import reported
 from fly64dask.monitoring.page import add_page
-from fly64dask.runs.run import run_study
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Filters, cells
+from fly64dask.runs import run_study
+from fly64dask.store import RunLayout
+from fly64dask.study import Filters, cells
 
 pytestmark = pytest.mark.cluster
 

@@ -7,8 +7,8 @@ import pytest
 from skimage.metrics import structural_similarity
 from test_alignment import band_limited, ramp
 
-from fly64dask.base.errors import InputError
-from fly64dask.metrics.original_study import measure_as_original
+from fly64dask.base import InputError
+from fly64dask.metrics import measure_as_original
 
 SHAPE = (160, 170)
 TRUTH = band_limited(4, SHAPE)

@@ -7,8 +7,7 @@ import io
 import matplotlib.image
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from matplotlib import colormaps
 
 from fly64dask.report.pictures import Scale, hex_colours, palette_png, shrink

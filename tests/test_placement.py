@@ -7,28 +7,26 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from tiny import tiny_study
 
-from fly64dask.base.errors import InputError, ResourceError
-from fly64dask.cells.cancellation import new_run_id
-from fly64dask.datasets.sources import read_inputs
-from fly64dask.monitoring.events import CellOutcome, CellStarted
-from fly64dask.monitoring.occupancy import Timekeeper
-from fly64dask.scheduling.graph import build_graph
-from fly64dask.scheduling.packing import (
-    CONTEXT_BYTES,
+from fly64dask.base import InputError, ResourceError
+from fly64dask.cells import new_run_id
+from fly64dask.datasets import read_inputs
+from fly64dask.monitoring import CellOutcome, CellStarted, Timekeeper
+from fly64dask.scheduling import (
     cores_hint,
+    expected_lengths,
     gpu_of_worker,
-    most_slots,
     n_local_workers,
+    plan_cells,
     refuse_crowded,
     refuse_idle_slots,
 )
-from fly64dask.scheduling.plan import expected_lengths, plan_cells
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell, cells
+from fly64dask.scheduling.graph import build_graph
+from fly64dask.scheduling.packing import CONTEXT_BYTES, most_slots
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, cells
 
 STUDY = tiny_study()
 

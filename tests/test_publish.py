@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from fly64dask.base.errors import StorageError
-from fly64dask.store.atomic import (
+from fly64dask.base import StorageError
+from fly64dask.store import (
     publish_bytes,
     publish_text,
     published_directory,

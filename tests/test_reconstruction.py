@@ -7,14 +7,12 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fly64dask.base.errors import DegenerateScanError, InputError
-from fly64dask.reconstruction.interface import refuse_dark
-from fly64dask.scan.degenerate import refuse_degenerate
-from fly64dask.scan.positions import object_frame
+from fly64dask.base import DegenerateScanError, InputError
+from fly64dask.reconstruction import refuse_dark
+from fly64dask.scan import object_frame, refuse_degenerate
 
 COORDINATES = st.floats(-500, 500)
 

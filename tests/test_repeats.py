@@ -13,27 +13,22 @@ import numpy as np
 import pytest
 import scipy.stats
 from faulty_engine import ENGINE, FOLDER
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from rich.console import Console
 from tiny import TEXT, tiny_study
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, InputError
 from fly64dask.cli.matrix import matrix_table
-from fly64dask.datasets.groups import expose_split, prepare_scan
-from fly64dask.datasets.sources import read_inputs
-from fly64dask.deploy.local import Placement
-from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
+from fly64dask.datasets import expose_split, prepare_scan, read_inputs
+from fly64dask.deploy import Placement
+from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.metrics.ring_correlation import Crossing
-from fly64dask.records.manifest import ManifestRow
-from fly64dask.records.record import read_record
-from fly64dask.records.repeats import chance_of_difference, spread_of, spreads_of, summarise
-from fly64dask.runs.run import run_study
-from fly64dask.runs.verify import verify_run
-from fly64dask.store.attributes import ExposureAttributes
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import (
+from fly64dask.records import ManifestRow, read_record, spread_of
+from fly64dask.records.repeats import chance_of_difference, spreads_of, summarise
+from fly64dask.runs import run_study, verify_run
+from fly64dask.store import (
+    ExposureAttributes,
+    RunLayout,
     counts_array,
     positions_array,
     probe_array,
@@ -41,8 +36,7 @@ from fly64dask.store.zarr_groups import (
     read_attributes,
     write_group,
 )
-from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
-from fly64dask.study.toml import parse_study
+from fly64dask.study import Cell, Filters, cells, parse_study, skip_reasons
 
 STUDY = tiny_study(repeats=3)
 values = st.floats(min_value=-1e6, max_value=1e6)

@@ -23,15 +23,13 @@ from browser import Page, chromium, opened_browser
 from faulty_engine import MARKUP
 from report_runs import copied_run, real_run
 
-from fly64dask.reconstruction.interface import StoppingFacts
-from fly64dask.records.record import read_record, write_record
-from fly64dask.records.tables import read_rows, read_run_study
+from fly64dask.reconstruction import StoppingFacts
+from fly64dask.records import read_record, read_rows, read_run_study, write_record
+from fly64dask.report import write_report
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import flat_row
-from fly64dask.report.report import write_report
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.lock import held_run
-from fly64dask.study.matrix import Cell, cells
+from fly64dask.store import RunLayout, held_run
+from fly64dask.study import Cell, cells
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 BEST = Cell(dose=1e5, view="all", split="train")

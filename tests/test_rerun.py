@@ -11,28 +11,21 @@ from faulty_engine import ENGINE
 from pydantic import ValidationError
 from tiny import tiny_study
 
-from fly64dask.base.errors import Failure, FailureKind
-from fly64dask.cells.cell import Rerun, commit_lost, run_cell
-from fly64dask.cells.inputs import CellInputs
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.records.record import read_record
-from fly64dask.records.tables import (
+from fly64dask.base import Failure, FailureKind
+from fly64dask.cells import CellInputs, Rerun, commit_lost, run_cell
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.records import (
     read_kept_group,
     read_last_row,
+    read_record,
     read_row,
     read_rows,
     write_manifest,
     write_run_study,
 )
-from fly64dask.runs.rerun import plan_rerun
-from fly64dask.runs.verify import verify_run
-from fly64dask.store.attributes import ScanAttributes, ViewAttributes
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import read_array, read_attributes
-from fly64dask.study.matrix import Cell, Filters, cells
-from fly64dask.study.model import Recipe
-from fly64dask.study.names import SPLITS
-from fly64dask.study.remedy import GUARDED_MAX_EPOCHS, Remedy, remedied_recipe
+from fly64dask.runs import plan_rerun, verify_run
+from fly64dask.store import RunLayout, ScanAttributes, ViewAttributes, read_array, read_attributes
+from fly64dask.study import GUARDED_MAX_EPOCHS, SPLITS, Cell, Filters, Recipe, Remedy, cells, remedied_recipe
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2)
 CELL = Cell(dose=1e5, view="one", split="train")  # keeps one exposure: degenerate

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fly64dask.base.errors import NotSelectableError
-from fly64dask.scan.respacing import respace
-from fly64dask.scan.selection import select
-from fly64dask.study.model import SpacingView
+from fly64dask.base import NotSelectableError
+from fly64dask.scan import respace, select
+from fly64dask.study import SpacingView
 
 TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"
 # Whole numbers bring ties and repeats; clumps bring the threshold at which direct makes way for greedy.

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fly64dask.base.errors import InputError
-from fly64dask.scan.positions import (
+from fly64dask.base import InputError
+from fly64dask.scan import (
     bounding_box_area_px2,
     checked_positions,
-    disc_overlap,
     group_overlap,
     image_overlap,
-    spacing_statistics,
     split_boundary_px,
     split_indices,
 )
-from fly64dask.study.model import OverlapMeasure, SplitRule
+from fly64dask.scan.positions import disc_overlap, spacing_statistics
+from fly64dask.study import OverlapMeasure, SplitRule
 
 RULE = SplitRule()
 MEASURE = OverlapMeasure(n_neighbours=6, diameter_px=38.4)

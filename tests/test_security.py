@@ -24,22 +24,13 @@ from cryptography.x509.oid import NameOID
 from distributed import Client
 from distributed.security import Security
 
-from fly64dask.base.errors import InputError, ResourceError
-from fly64dask.deploy.access import (
-    LOOPBACK_ONLY,
-    Access,
-    client_security,
-    cluster_security,
-    is_loopback,
-    join_command,
-    joinable,
-)
+from fly64dask.base import InputError, ResourceError
+from fly64dask.deploy import Access, Placement, connect, joinable
+from fly64dask.deploy.access import LOOPBACK_ONLY, client_security, cluster_security, is_loopback, join_command
 from fly64dask.deploy.certificates import published_certificates, read_certificates
-from fly64dask.deploy.local import Placement, connect
-from fly64dask.runs.run import run_study
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.lock import held_run
-from fly64dask.study.matrix import Filters
+from fly64dask.runs import run_study
+from fly64dask.store import RunLayout, held_run
+from fly64dask.study import Filters
 
 NAMES = {"ca.pem", "cert.pem", "key.pem"}
 # Reserved for documentation (RFC 5737): no machine has it.

@@ -6,14 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from fly64dask.base.errors import NotSelectableError
-from fly64dask.scan.positions import split_indices
-from fly64dask.scan.selection import keep_isolated, keep_spaced, select
-from fly64dask.study.model import BaselineView, SpacingView, SplitRule
+from fly64dask.base import NotSelectableError
+from fly64dask.scan import keep_isolated, keep_spaced, select, split_indices
+from fly64dask.study import BaselineView, SpacingView, SplitRule
 
 # Whole numbers bring ties, repeats and distances that equal the threshold exactly (3-4-5).
 GRID = arrays(np.float64, st.tuples(st.integers(1, 60), st.just(2)), elements=st.integers(0, 15).map(float))

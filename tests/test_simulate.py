@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from fly64dask.base.errors import InputError
-from fly64dask.simulation.forward import Pair, diffraction_intensity, exit_waves, intensity_batches, survey_brightness
-from fly64dask.simulation.object_probe import check_coverage, draw_positions, synthetic_pair
-from fly64dask.simulation.photons import expose, photon_stream, thin
+from fly64dask.base import InputError
+from fly64dask.simulation import (
+    Pair,
+    check_coverage,
+    draw_positions,
+    expose,
+    intensity_batches,
+    photon_stream,
+    survey_brightness,
+    synthetic_pair,
+    thin,
+)
+from fly64dask.simulation.forward import diffraction_intensity, exit_waves
 from fly64dask.study.model import ListedScan, UniformScan
 
 PAIR = synthetic_pair((96, 112), (32, 32), seed=3)

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from tiny import tiny_study
 
-from fly64dask.base.errors import InputError, ResourceError
-from fly64dask.datasets.sources import read_inputs
+from fly64dask.base import InputError, ResourceError
+from fly64dask.datasets import read_inputs
+from fly64dask.deploy.slurm import is_cluster_file, tunnel_command
 from fly64dask.deploy.slurm.cluster import read_slurm_file, refuse_small_jobs, worker_script
-from fly64dask.deploy.slurm.controller import controller_script, tunnel_command
-from fly64dask.deploy.slurm.site_file import is_cluster_file, line_of, parse_slurm_file
-from fly64dask.scheduling.plan import plan_cells
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import cells
+from fly64dask.deploy.slurm.controller import controller_script
+from fly64dask.deploy.slurm.site_file import line_of, parse_slurm_file
+from fly64dask.scheduling import plan_cells
+from fly64dask.store import RunLayout
+from fly64dask.study import cells
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYOUT = RunLayout(Path("/data/runs/demo"))

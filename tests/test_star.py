@@ -11,14 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fly64dask.metrics.alignment import remove_phase_ramp
-from fly64dask.reconstruction.half_sets import compare_halves, shared_area
-from fly64dask.reconstruction.interface import Exposures
-from fly64dask.reconstruction.lsqml.engine import reconstruct
-from fly64dask.scan.illumination import illuminated_area, illumination_map
-from fly64dask.store.attributes import ExposureAttributes
-from fly64dask.store.zarr_groups import read_array, read_attributes
-from fly64dask.study.model import Recipe
+from fly64dask.metrics import remove_phase_ramp
+from fly64dask.reconstruction import Exposures, compare_halves, shared_area
+from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.scan import illuminated_area, illumination_map
+from fly64dask.store import ExposureAttributes, read_array, read_attributes
+from fly64dask.study import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]

@@ -8,15 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.schema import digest
-from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
-from fly64dask.study.model import Study
-from fly64dask.study.names import dose_name
-from fly64dask.study.toml import parse_study
+from fly64dask.base import InputError, digest
+from fly64dask.study import Cell, Filters, Study, cells, dose_name, parse_study, skip_reasons
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 STUDY = """

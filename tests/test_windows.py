@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.strategies import composite
 from tiny import tiny_study
 
-from fly64dask.base.schema import Frozen
-from fly64dask.cells.cancellation import new_run_id
-from fly64dask.deploy.local import connect
-from fly64dask.records.manifest import ManifestRow
-from fly64dask.records.record import read_record
-from fly64dask.records.tables import RowSpool, read_rows
-from fly64dask.scheduling.graph import build_windows
-from fly64dask.scheduling.submission import run_windows
-from fly64dask.scheduling.supply import attendance
-from fly64dask.store.documents import read_document, write_document, write_streamed
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import cells
+from fly64dask.base import Frozen
+from fly64dask.cells import new_run_id
+from fly64dask.deploy import connect
+from fly64dask.records import ManifestRow, RowSpool, read_record, read_rows
+from fly64dask.scheduling import attendance, build_windows, run_windows
+from fly64dask.store import RunLayout, read_document, write_document, write_streamed
+from fly64dask.study import cells
 
 # 24 cells that are refused before the engine, as each keeps one exposure.
 REFUSED = tiny_study(doses_photons=(1e3, 1e4, 1e5), views=tiny_study().views[2:], repeats=4)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from fly64dask.study.model import Study
-from fly64dask.study.toml import parse_study
+from fly64dask.study import Study, parse_study
 
 TEXT = """
 schema_version = 1

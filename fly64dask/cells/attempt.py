@@ -12,24 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base.errors import Failure, failure_of
-from fly64dask.base.provenance import software_versions, utc_now
+from fly64dask.base import Failure, failure_of, software_versions, utc_now
 from fly64dask.cells.inputs import CellInputs
-from fly64dask.metrics.results import HalfSetMetrics
-from fly64dask.reconstruction.checkpoint import CheckpointFile, _ends_at
-from fly64dask.reconstruction.interface import load_engine, refuse_dark
-from fly64dask.scan.degenerate import is_guarded
-from fly64dask.store.attributes import ReconstructionAttributes, TruthAttributes
-from fly64dask.store.disk_errors import storing
-from fly64dask.store.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
-from fly64dask.store.zarr_groups import ArraySource, read_array, read_attributes, whole_array, write_group
+from fly64dask.metrics import HalfSetMetrics
+from fly64dask.reconstruction import CheckpointFile, load_engine, refuse_dark
+from fly64dask.reconstruction.checkpoint import _ends_at
+from fly64dask.scan import is_guarded
+from fly64dask.store import (
+    LOG_NAME,
+    RECONSTRUCTION_NAME,
+    ArraySource,
+    ReconstructionAttributes,
+    RunLayout,
+    TruthAttributes,
+    read_array,
+    read_attributes,
+    storing,
+    whole_array,
+    write_group,
+)
 
 if TYPE_CHECKING:
-    from fly64dask.metrics.against_truth import TruthComparison
-    from fly64dask.reconstruction.interface import Exposures, Progress, Reconstruction
-    from fly64dask.study.matrix import Cell
-    from fly64dask.study.model import Recipe, Study
-    from fly64dask.study.remedy import Remedy
+    from fly64dask.metrics import TruthComparison
+    from fly64dask.reconstruction import Exposures, Progress, Reconstruction
+    from fly64dask.study import Cell, Recipe, Remedy, Study
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +128,7 @@ def _compare_halves(
         return None, arrays
     if result.half_objects is None:
         return HalfSetMetrics(split_by=recipe.halves, missing=result.no_halves or "the engine made none"), arrays
-    from fly64dask.reconstruction.half_sets import compare_halves, shared_area
+    from fly64dask.reconstruction import compare_halves, shared_area
 
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, recipe.halves, shape, result.object_origin_px)
@@ -183,7 +189,7 @@ def _measure(layout: RunLayout, result: Reconstruction, exposures: Exposures) ->
         return None
     _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
     truth = {name: read_array(layout.truth_group, name, sha256=sha256[name]) for name in sha256}
-    from fly64dask.metrics.against_truth import compare_with_truth
+    from fly64dask.metrics import compare_with_truth
 
     return compare_with_truth(
         result.object_recon[0],

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.store import RunLayout
 
 # Asked every 50 ms; an engine is ended within isolation.POLL_S, its record takes milliseconds.
 WAIT_S = 0.05

@@ -11,38 +11,41 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.base.errors import AbandonedError, Failure, FailureKind, IntegrityError, failure_of
-from fly64dask.base.provenance import host_name, software_versions, utc_now
+from fly64dask.base import (
+    AbandonedError,
+    Failure,
+    FailureKind,
+    IntegrityError,
+    failure_of,
+    host_name,
+    software_versions,
+    utc_now,
+)
 from fly64dask.cells.attempt import Attempt
 from fly64dask.cells.cancellation import RunId, is_stopped, new_run_id, running_cell
 from fly64dask.cells.inputs import CellInputs, cell_key, failure_key
 from fly64dask.cells.preload import engine_modules
-from fly64dask.isolation.supervise import call_in_child
-from fly64dask.monitoring.events import CellOutcome
-from fly64dask.monitoring.live import LiveFile, forget_live, live_file
-from fly64dask.reconstruction.interface import LSQML, Progress
-from fly64dask.records.record import (
-    LASTING_KINDS,
-    CellRecord,
-    committed_attempt,
-    next_attempt,
-    read_record,
-    write_record,
+from fly64dask.isolation import call_in_child
+from fly64dask.monitoring import CellOutcome, LiveFile, forget_live, live_file
+from fly64dask.reconstruction import LSQML, Progress
+from fly64dask.records import LASTING_KINDS, CellRecord, committed_attempt, next_attempt, read_record, write_record
+from fly64dask.scan import object_frame, predict_identifiability, refuse_degenerate, refuses_degenerate
+from fly64dask.store import (
+    LOG_NAME,
+    RECONSTRUCTION_NAME,
+    RunLayout,
+    note,
+    require_space,
+    started,
+    starts_in_vain,
+    storing,
 )
-from fly64dask.scan.degenerate import refuse_degenerate, refuses_degenerate
-from fly64dask.scan.identifiability import predict_identifiability
-from fly64dask.scan.positions import object_frame
-from fly64dask.store.disk_errors import require_space, storing
-from fly64dask.store.journal import note, started, starts_in_vain
-from fly64dask.store.layout import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Study
-from fly64dask.study.remedy import remedied_recipe
+from fly64dask.study import Cell, Study, remedied_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fly64dask.study.remedy import Remedy
+    from fly64dask.study import Remedy
 
 log = logging.getLogger(__name__)
 # A worker may die by chance while it runs a cell, even a second one; a third time it is the cell (our choice).

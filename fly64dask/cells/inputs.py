@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.base.schema import digest
-from fly64dask.reconstruction.interface import Exposures
-from fly64dask.store.attributes import ExposureAttributes, ViewAttributes
-from fly64dask.store.zarr_groups import read_array, read_attributes
+from fly64dask.base import digest
+from fly64dask.reconstruction import Exposures
+from fly64dask.store import ExposureAttributes, ViewAttributes, read_array, read_attributes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fly64dask.base.errors import FailureKind
-    from fly64dask.store.layout import RunLayout
-    from fly64dask.study.matrix import Cell
-    from fly64dask.study.model import Recipe, Study
-    from fly64dask.study.remedy import Remedy
+    from fly64dask.base import FailureKind
+    from fly64dask.store import RunLayout
+    from fly64dask.study import Cell, Recipe, Remedy, Study
 
 ENGINE_PACKAGES = ("ptychi", "torch")
 # A recipe with one of these has the key, as it has the numbers, of one that did not know of that setting.

@@ -17,7 +17,7 @@ from fly64dask.cli.options import (
     run_argument,
     without_links,
 )
-from fly64dask.study.matrix import Filters, cells, skip_reasons
+from fly64dask.study import Filters, cells, skip_reasons
 
 
 class ArmType(click.ParamType[Any]):
@@ -69,11 +69,9 @@ def compare(
     All arms pass through one alignment inside one area. Exit 1 if a
     reconstruction is missing or cannot be compared; each is named.
     """  # noqa: D301
-    from fly64dask.records.tables import read_run_study
-    from fly64dask.runs.compare import compare_run
-    from fly64dask.runs.comparison import Convention
-    from fly64dask.store.documents import write_document
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import Convention, compare_run
+    from fly64dask.store import RunLayout, write_document
 
     names = [name for name, _ in arms]
     if len(set(names)) < len(names):

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, InputError
 from fly64dask.cli.options import DoseType, example, print_json, without_links
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Study
-from fly64dask.study.names import Split
+from fly64dask.study import Cell, Split, Study
 
 if TYPE_CHECKING:
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.store import RunLayout
 
 
 @click.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
@@ -28,8 +25,8 @@ if TYPE_CHECKING:
 @click.option("--allow-pickle", is_flag=True, help="Read pickled arrays, which runs code from the file.")
 def ingest(file: Path, out: Path, **options: Any) -> None:
     """Read a scan file (DATA-001 or tike NPZ, also inside bzip2) into a Zarr store."""
-    from fly64dask.datasets.formats.scan_file import ReadOptions
-    from fly64dask.datasets.import_export import ingest as read_into
+    from fly64dask.datasets import ingest as read_into
+    from fly64dask.datasets.formats import ReadOptions
 
     found = read_into(file, without_links(out), ReadOptions(**options))
     click.echo(
@@ -52,8 +49,8 @@ def export(
     store: Path, out: Path, dose: Any, split: str | None, view: str | None, repeat: int | None, with_truth: bool
 ) -> None:
     """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
-    from fly64dask.datasets.import_export import export as write_npz
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.datasets import export as write_npz
+    from fly64dask.store import RunLayout
 
     layout = RunLayout(without_links(store))
     is_run = layout.store.is_dir()
@@ -75,7 +72,7 @@ def export(
 
 def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> Path:
     """Exposures that the view keeps, as the cell's reconstruction had them if a remedy changed the spacing."""
-    from fly64dask.records.tables import read_kept_group
+    from fly64dask.records import read_kept_group
 
     return read_kept_group(layout, Cell(dose=dose, view=view, split=cast("Split", split), repeat=repeat))
 
@@ -86,10 +83,9 @@ def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> P
 )
 def schema(document: str) -> None:
     """Print the JSON schema of a study file or of a file in a run directory."""
-    from fly64dask.records.manifest import Manifest, SkipSummary
-    from fly64dask.records.record import CellRecord
-    from fly64dask.runs.comparison import Comparison
-    from fly64dask.store.documents import document_schema
+    from fly64dask.records import CellRecord, Manifest, SkipSummary
+    from fly64dask.runs import Comparison
+    from fly64dask.store import document_schema
 
     written: dict[str, type[Frozen]] = {
         "manifest": Manifest,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
@@ -21,12 +21,12 @@ from fly64dask.cli.options import (
     without_links,
 )
 from fly64dask.cli.signals import stoppable
-from fly64dask.study.model import Study
+from fly64dask.study import Study
 
 if TYPE_CHECKING:
-    from fly64dask.monitoring.status import Standing
-    from fly64dask.runs.verify import Damage
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.monitoring import Standing
+    from fly64dask.runs import Damage
+    from fly64dask.store import RunLayout
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run."""
     from fly64dask.cli.watch import watch_run
-    from fly64dask.monitoring.status import RunReader
-    from fly64dask.records.tables import read_run_study
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.monitoring import RunReader
+    from fly64dask.records import read_run_study
+    from fly64dask.store import RunLayout
 
     if as_json and watch:
         raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
@@ -92,9 +92,9 @@ def _document(found: Standing) -> dict[str, Any]:
 @json_option
 def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool) -> None:
     """Read every stored array, record and table; exit 1 if anything is damaged and stays so."""
-    from fly64dask.records.tables import read_run_study
-    from fly64dask.runs.verify import verify_run
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import verify_run
+    from fly64dask.store import RunLayout
 
     layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
@@ -114,9 +114,8 @@ def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool
 def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
     """Repair a run, and see what is damaged then."""
     from fly64dask.cli.watch import RunDisplay, make_console
-    from fly64dask.deploy.local import Placement
-    from fly64dask.runs.repair import damaged_cells, repair_run
-    from fly64dask.runs.verify import verify_run
+    from fly64dask.deploy import Placement
+    from fly64dask.runs import damaged_cells, repair_run, verify_run
 
     console = make_console(stderr=True)
     for damage in damages:
@@ -130,7 +129,7 @@ def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers:
 @json_option
 def doctor(as_json: bool) -> None:
     """Check that this machine can run studies: versions, torch, GPU, pty-chi, Zarr, ports."""
-    from fly64dask.deploy.doctor import examine
+    from fly64dask.deploy import examine
 
     checks = examine()
     if as_json:

@@ -9,8 +9,7 @@ from typing import NoReturn
 import click
 
 from fly64dask import __version__
-from fly64dask.base.errors import Fly64Error
-from fly64dask.base.machine import leave_quickly
+from fly64dask.base import Fly64Error, leave_quickly
 from fly64dask.cli.compare import compare
 from fly64dask.cli.data import export, ingest, schema
 from fly64dask.cli.inspect import doctor, status, verify

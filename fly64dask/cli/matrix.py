@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.base.errors import printable
-from fly64dask.monitoring.live import LiveCell
-from fly64dask.monitoring.loss_curve import sparkline
-from fly64dask.records.manifest import ManifestRow, count_states, unfollowed
-from fly64dask.records.repeats import repeat_groups, summarise_repeats
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, dose_name
+from fly64dask.base import printable
+from fly64dask.monitoring import LiveCell, sparkline
+from fly64dask.records import ManifestRow, count_states, repeat_groups, summarise_repeats, unfollowed
+from fly64dask.study import SPLITS, Cell, Study, dose_name
 
 if TYPE_CHECKING:
-    from fly64dask.records.repeats import RepeatSummary
-    from fly64dask.scan.identifiability import Identifiability
-    from fly64dask.scheduling.plan import PlannedCell
-    from fly64dask.study.remedy import Remedy
+    from fly64dask.records import RepeatSummary
+    from fly64dask.scan import Identifiability
+    from fly64dask.scheduling import PlannedCell
+    from fly64dask.study import Remedy
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}

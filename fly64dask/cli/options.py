@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base.errors import InputError
-from fly64dask.study.model import Recipe, Study
-from fly64dask.study.toml import parse_study
+from fly64dask.base import InputError
+from fly64dask.study import Recipe, Study, parse_study
 
 if TYPE_CHECKING:
-    from fly64dask.deploy.local import Placement
+    from fly64dask.deploy import Placement
 
 EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
 
@@ -136,16 +135,15 @@ def placement(
 
     The engine of local CPU workers loads from here on, beside all that has to be done before the first cell.
     """
-    from fly64dask.base.machine import visible_gpus
-    from fly64dask.cells.preload import engine_modules
-    from fly64dask.isolation.fork_server import ForkServer
-    from fly64dask.reconstruction.interface import LSQML
+    from fly64dask.base import visible_gpus
+    from fly64dask.cells import engine_modules
+    from fly64dask.isolation import ForkServer
+    from fly64dask.reconstruction import LSQML
 
     uses_cpu = where == "local" and (study.recipe.device == "cpu" or not visible_gpus())
     with ForkServer(engine_modules(LSQML)) if uses_cpu else nullcontext() as fork_server:
         # Dask takes a second to load.
-        from fly64dask.deploy.access import Access
-        from fly64dask.deploy.local import Placement
+        from fly64dask.deploy import Access, Placement
 
         yield Placement(
             where=where,
@@ -188,7 +186,7 @@ def load_study(path: Path) -> Study:
         raise InputError(f"read study {path}: {error}", remedy="give a TOML file in UTF-8") from error
     if path.suffix == ".json":
         # As a run directory keeps it: checked, with its digest and absolute paths.
-        from fly64dask.store.documents import read_document
+        from fly64dask.store import read_document
 
         return read_document(path, Study, remedy="give the study's TOML file")
     study = parse_study(text, origin=str(path))

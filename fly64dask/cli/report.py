@@ -29,9 +29,9 @@ def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
     It opens from disk and loads nothing. A run under way, with failed or with damaged cells gives a page of what is
     there, which says so.
     """
-    from fly64dask.records.tables import read_run_study
-    from fly64dask.report.report import write_report
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.records import read_run_study
+    from fly64dask.report import write_report
+    from fly64dask.store import RunLayout
 
     layout = RunLayout(without_links(run_directory))
     page = out or layout.report_file

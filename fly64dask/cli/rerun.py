@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base.errors import FailureKind, InputError
+from fly64dask.base import FailureKind, InputError
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     cluster_options,
@@ -22,14 +22,12 @@ from fly64dask.cli.options import (
     without_links,
 )
 from fly64dask.cli.signals import stoppable
-from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
-from fly64dask.study.model import Study
-from fly64dask.study.remedy import REMEDY_KINDS, RemedyKind
+from fly64dask.study import REMEDY_KINDS, Cell, Filters, RemedyKind, Study, cells, skip_reasons
 
 if TYPE_CHECKING:
-    from fly64dask.deploy.local import Placement
-    from fly64dask.runs.rerun import PlannedRerun
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.deploy import Placement
+    from fly64dask.runs import PlannedRerun
+    from fly64dask.store import RunLayout
 
 # What scripts read: the last line of standard output begins with it.
 RESULT = "rerun: "
@@ -97,8 +95,8 @@ def rerun(
     Every attempt is kept, with the first failure, in the history and in the manifest. A later `run`
     of the same study keeps what a remedy completed. Exit code 0 also if no failed cell matches.
     """
-    from fly64dask.records.tables import read_run_study
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.records import read_run_study
+    from fly64dask.store import RunLayout
 
     if not failed and not kinds:
         raise InputError("rerun: no cells are chosen", remedy="give --failed, or --kind with failure kinds")
@@ -128,10 +126,10 @@ def _plan(
     remedy: RemedyKind,
     min_exposures: int | None,
 ) -> tuple[PlannedRerun, ...]:
-    from fly64dask.datasets.sources import read_inputs
-    from fly64dask.records.tables import read_last_row
-    from fly64dask.runs.rerun import plan_rerun
-    from fly64dask.scan.respacing import MIN_EXPOSURES
+    from fly64dask.datasets import read_inputs
+    from fly64dask.records import read_last_row
+    from fly64dask.runs import plan_rerun
+    from fly64dask.scan import MIN_EXPOSURES
 
     left_out = skip_reasons(study, filters)
     rows = [read_last_row(layout, cell) for cell in cells(study) if cell not in left_out]
@@ -145,8 +143,8 @@ def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[Pla
     from fly64dask.cli.matrix import caveat_lines, failure_lines, matrix_table
     from fly64dask.cli.tables import hopeless_lines
     from fly64dask.cli.watch import RunDisplay, make_console
-    from fly64dask.records.tables import read_rows
-    from fly64dask.runs.run import run_study
+    from fly64dask.records import read_rows
+    from fly64dask.runs import run_study
 
     console = make_console(stderr=True)
     for line in hopeless_lines(plan):

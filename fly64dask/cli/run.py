@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     cluster_options,
@@ -28,12 +28,11 @@ from fly64dask.cli.options import (
     without_links,
 )
 from fly64dask.cli.signals import stoppable
-from fly64dask.study.matrix import Filters, cells, skip_reasons
-from fly64dask.study.model import Study
+from fly64dask.study import Filters, Study, cells, skip_reasons
 
 if TYPE_CHECKING:
-    from fly64dask.deploy.local import Placement
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.deploy import Placement
+    from fly64dask.store import RunLayout
 
 
 @click.command(epilog=example("fly64dask run data/demo.toml --out runs/demo --view sparse --dry-run"))
@@ -82,8 +81,8 @@ def _run(
 ) -> None:
     from fly64dask.cli.matrix import caveat_lines, failure_lines, matrix_table
     from fly64dask.cli.watch import RunDisplay, make_console
-    from fly64dask.runs.run import run_study
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.runs import run_study
+    from fly64dask.store import RunLayout
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
@@ -96,7 +95,7 @@ def _run(
         console.print(line, soft_wrap=True)
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
     if with_report:
-        from fly64dask.report.report import write_report
+        from fly64dask.report import write_report
 
         write_report(study, layout, layout.report_file)
         click.echo(f"report: {from_here(layout.report_file)}")
@@ -107,8 +106,7 @@ def _run(
 @contextmanager
 def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
     """Say at an interrupt what is safe."""
-    from fly64dask.records.manifest import count_states
-    from fly64dask.records.tables import read_rows
+    from fly64dask.records import count_states, read_rows
 
     try:
         yield
@@ -119,8 +117,8 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
 
 
 def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
-    from fly64dask.datasets.sources import read_inputs
-    from fly64dask.scheduling.plan import plan_cells
+    from fly64dask.datasets import read_inputs
+    from fly64dask.scheduling import plan_cells
 
     reasons = skip_reasons(study, filters)
     plan = plan_cells(study, read_inputs(study), [cell for cell in cells(study) if cell not in reasons])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base.errors import ResourceError
+from fly64dask.base import ResourceError
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
@@ -26,10 +26,10 @@ from fly64dask.cli.options import (
     with_recipe,
     without_links,
 )
-from fly64dask.study.matrix import Filters, cells, skip_reasons
+from fly64dask.study import Filters, cells, skip_reasons
 
 if TYPE_CHECKING:
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.store import RunLayout
 
 
 @click.command(epilog=example("fly64dask submit data/demo.toml --out runs/demo --cluster cluster/slurm.toml"))
@@ -67,9 +67,9 @@ def submit(
 
     A controller job holds the scheduler and starts worker jobs; it goes on when you log out.
     """
-    from fly64dask.datasets.sources import read_inputs
-    from fly64dask.deploy.slurm.controller import preview, submit_run
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.datasets import read_inputs
+    from fly64dask.deploy.slurm import preview, submit_run
+    from fly64dask.store import RunLayout
 
     study = with_recipe(load_study(study_file), device=device, threads=threads)
     filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
@@ -97,8 +97,8 @@ def submit(
 @run_argument
 def cancel(run_directory: Path) -> None:
     """End a submitted run: controller and workers. What is committed stays; submit again to continue."""
-    from fly64dask.deploy.slurm.controller import cancel_run
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.deploy.slurm import cancel_run
+    from fly64dask.store import RunLayout
 
     n_jobs = cancel_run(RunLayout(without_links(run_directory)))
     click.echo(f"{n_jobs} jobs cancelled, none is left" if n_jobs else "no job of this run waits or runs")
@@ -122,10 +122,10 @@ def attach(run_directory: Path, interval_s: float) -> None:
     """
     from fly64dask.cli.matrix import failure_lines, matrix_table
     from fly64dask.cli.watch import make_console, watch_run
-    from fly64dask.deploy.slurm.controller import find_controller, read_submission
-    from fly64dask.monitoring.status import RunReader
-    from fly64dask.records.tables import read_run_study
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.deploy.slurm import find_controller, read_submission
+    from fly64dask.monitoring import RunReader
+    from fly64dask.records import read_run_study
+    from fly64dask.store import RunLayout
 
     layout = RunLayout(without_links(run_directory))
     console = make_console()
@@ -148,8 +148,8 @@ def attach(run_directory: Path, interval_s: float) -> None:
 
 def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
     """Say how the controller is until its run begins or it ends; then where the dashboard is."""
-    from fly64dask.deploy.slurm.controller import find_controller, tunnel_command
-    from fly64dask.records.tables import read_dashboard
+    from fly64dask.deploy.slurm import find_controller, tunnel_command
+    from fly64dask.records import read_dashboard
 
     told = ""
     while (job := find_controller(layout)) is not None:

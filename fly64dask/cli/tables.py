@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.base.errors import printable
+from fly64dask.base import printable
 
 if TYPE_CHECKING:
-    from fly64dask.runs.rerun import PlannedRerun
+    from fly64dask.runs import PlannedRerun
 if TYPE_CHECKING:
-    from fly64dask.runs.comparison import ArmScore, Comparison
+    from fly64dask.runs import ArmScore, Comparison
 
 PROBE = {None: "-", True: "frozen", False: "free"}
 

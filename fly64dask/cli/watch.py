@@ -13,9 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from fly64dask.cli.matrix import STYLES, failure_lines, live_table, matrix_table
-from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress
-from fly64dask.monitoring.status import RunReader, Standing
-from fly64dask.study.matrix import Cell
+from fly64dask.monitoring import CellEvent, CellOutcome, CellProgress, RunReader, Standing
+from fly64dask.study import Cell
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -10,43 +10,40 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.base.schema import digest
+from fly64dask.base import digest, software_versions, utc_now
 from fly64dask.datasets.sources import ScanInputs, dose_in_photons, read_inputs
-from fly64dask.scan.positions import (
+from fly64dask.scan import (
+    Selection,
     bounding_box_area_px2,
     group_overlap,
     image_overlap,
+    respaced_view,
+    select,
     span_px,
     split_boundary_px,
     split_indices,
 )
-from fly64dask.scan.respacing import respaced_view
-from fly64dask.scan.selection import Selection, select
-from fly64dask.simulation.forward import Pair, intensity_batches, survey_brightness
-from fly64dask.simulation.photons import expose, photon_stream, thin
-from fly64dask.store.atomic import published_directory, retire_directory
-from fly64dask.store.attributes import (
+from fly64dask.simulation import Pair, expose, intensity_batches, photon_stream, survey_brightness, thin
+from fly64dask.store import (
+    CHUNK_EXPOSURES,
     ExposureAttributes,
     GroupAttributes,
+    RunLayout,
     ScanAttributes,
     TruthAttributes,
     ViewAttributes,
-)
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.zarr_groups import (
-    CHUNK_EXPOSURES,
     count_dtype,
     counts_array,
     positions_array,
     probe_array,
+    published_directory,
     read_array,
     read_attributes,
+    retire_directory,
     whole_array,
     write_group,
 )
-from fly64dask.study.model import SpacingView, Study
-from fly64dask.study.names import Dose, Split
+from fly64dask.study import Dose, SpacingView, Split, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.datasets.formats.data001 import write_data001
-from fly64dask.datasets.formats.detect import read_scan
-from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions
-from fly64dask.store.atomic import published_directory, remove_leftovers
-from fly64dask.store.attributes import ExposureAttributes, TruthAttributes, ViewAttributes
-from fly64dask.store.zarr_groups import (
+from fly64dask.base import InputError, software_versions, utc_now
+from fly64dask.datasets.formats import RawScan, ReadOptions, read_scan, write_data001
+from fly64dask.store import (
     CHUNK_EXPOSURES,
+    ExposureAttributes,
+    TruthAttributes,
+    ViewAttributes,
     counts_array,
     positions_array,
     probe_array,
+    published_directory,
     read_array,
     read_attributes,
+    remove_leftovers,
     whole_array,
     write_group,
 )

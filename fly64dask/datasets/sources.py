@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.schema import digest
-from fly64dask.datasets.formats.data001 import read_pair
-from fly64dask.datasets.formats.scan_file import file_sha256
-from fly64dask.scan.positions import checked_positions, split_boundary_px, split_indices
-from fly64dask.simulation.forward import Pair
-from fly64dask.simulation.object_probe import check_coverage, draw_positions, synthetic_pair
-from fly64dask.store.attributes import ExposureAttributes
-from fly64dask.store.zarr_groups import read_array, read_attributes
-from fly64dask.study.model import MeasuredSource, PairSource, Study
-from fly64dask.study.names import SPLITS, Dose
+from fly64dask.base import InputError, digest
+from fly64dask.datasets.formats import file_sha256, read_pair
+from fly64dask.scan import checked_positions, split_boundary_px, split_indices
+from fly64dask.simulation import Pair, check_coverage, draw_positions, synthetic_pair
+from fly64dask.store import ExposureAttributes, read_array, read_attributes
+from fly64dask.study import SPLITS, Dose, MeasuredSource, PairSource, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

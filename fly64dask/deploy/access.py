@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from distributed.comm.addressing import get_address_host, parse_address
 from distributed.security import Security
 
-from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.base import InputError, ResourceError
 from fly64dask.deploy.certificates import CA_FILE, CERTIFICATE_FILE, KEY_FILE, published_certificates, read_certificates
 
 if TYPE_CHECKING:

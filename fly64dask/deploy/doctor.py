@@ -9,13 +9,9 @@ from typing import Literal
 
 import numpy as np
 
-from fly64dask.base.errors import GpuMissingError, IntegrityError
-from fly64dask.base.machine import visible_gpus
-from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, GpuMissingError, IntegrityError, software_versions, utc_now, visible_gpus
 from fly64dask.deploy.local import DASHBOARD_PORT, free_dashboard_port
-from fly64dask.store.attributes import TruthAttributes
-from fly64dask.store.zarr_groups import read_array, read_attributes, whole_array, write_group
+from fly64dask.store import TruthAttributes, read_array, read_attributes, whole_array, write_group
 
 
 class Check(Frozen):
@@ -68,7 +64,7 @@ def _try_gpu() -> str:
 
 
 def _try_ptychi() -> str:
-    from fly64dask.reconstruction.lsqml.engine import take_device
+    from fly64dask.reconstruction.lsqml import take_device
 
     return f"imports, device auto is {take_device('auto')}"
 

@@ -18,13 +18,11 @@ from distributed import Client, LocalCluster
 from distributed.comm.addressing import unparse_host_port
 from distributed.security import Security
 
-from fly64dask.base.errors import ResourceError
-from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD, visible_gpus
-from fly64dask.base.provenance import software_versions
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, ResourceError, software_versions, visible_gpus
 from fly64dask.deploy.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security
 from fly64dask.deploy.local_worker import LocalWorker, QuickNanny
-from fly64dask.isolation.fork_server import ForkServer
-from fly64dask.scheduling.packing import n_local_workers
+from fly64dask.isolation import ForkServer
+from fly64dask.scheduling import n_local_workers
 
 DASHBOARD_PORT = 8787
 # Worker deaths until Dask gives a task up, which may only have waited at the workers that died. Which cells kill

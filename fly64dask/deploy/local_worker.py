@@ -10,9 +10,9 @@ import tornado.web
 from distributed import Nanny
 from distributed.diagnostics.plugin import WorkerPlugin
 
-from fly64dask.base.machine import leave_quickly
-from fly64dask.isolation.child import prepare_server, share_server
-from fly64dask.scheduling.packing import gpu_of_worker
+from fly64dask.base import leave_quickly
+from fly64dask.isolation import prepare_server, share_server
+from fly64dask.scheduling import gpu_of_worker
 
 
 class QuickNanny(Nanny):

@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD
 
 NUMBER = struct.Struct("q")  # a process's number, or its exit code, on its way from the server
 MAX_PATH = 80  # of the folder for temporary files; a socket's name has 107 bytes

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from fly64dask.base.errors import Failure, FailureKind
+from fly64dask.base import Failure, FailureKind
 from fly64dask.isolation.child import fork_child
 
 if TYPE_CHECKING:
-    from fly64dask.study.model import Limits
+    from fly64dask.study import Limits
 
 POLL_S = 0.25
 

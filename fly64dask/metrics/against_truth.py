@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.metrics.alignment import Aligned, align
 from fly64dask.metrics.results import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
 from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc
 from fly64dask.metrics.similarity import Similarity, similarities, whole_windows
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
+from fly64dask.scan import crop_to_frame, illuminated_area, illumination_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,7 @@ import numpy as np
 
 from fly64dask.metrics.registration import SHIFT_BOUND_PX, find_shift, neighbour_slopes, plane_wave, shifted
 from fly64dask.metrics.results import Alignment
-from fly64dask.scan.illumination import ILLUMINATED_FRACTION
+from fly64dask.scan import ILLUMINATED_FRACTION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

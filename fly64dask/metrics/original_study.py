@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.metrics.results import OriginalImageMetrics, OriginalMetrics
 from fly64dask.metrics.similarity import SCALE_WEIGHTS
 

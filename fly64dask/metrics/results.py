@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen
 from fly64dask.metrics.ring_correlation import Crossing
 
 SplitBy = Literal["counts", "exposures"]

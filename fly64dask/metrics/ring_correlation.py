@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

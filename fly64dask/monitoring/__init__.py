@@ -1,0 +1,8 @@
+"""A run under way: events of its cells, live files on disk, the board, the dashboard page and Prometheus metrics.
+
+Monitoring decides nothing. Each part may be missing, late or wrong without any cell being lost or done twice.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

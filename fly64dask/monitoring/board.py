@@ -10,10 +10,8 @@ from typing import Any
 
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
-from fly64dask.records.manifest import ManifestRow
-from fly64dask.study.matrix import Cell, cells, repeats_of
-from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, dose_name
+from fly64dask.records import ManifestRow
+from fly64dask.study import SPLITS, Cell, Study, cells, dose_name, repeats_of
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")

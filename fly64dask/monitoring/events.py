@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fly64dask.base.errors import Failure
-from fly64dask.study.matrix import Cell
+from fly64dask.base import Failure
+from fly64dask.study import Cell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

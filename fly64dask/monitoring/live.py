@@ -15,12 +15,10 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from fly64dask.base.provenance import host_name
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, host_name
 from fly64dask.monitoring.loss_curve import with_loss
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell
-from fly64dask.study.names import Dose, Split
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Dose, Split
 
 log = logging.getLogger(__name__)
 # Between two writes: a person sees no difference, and no file system either.

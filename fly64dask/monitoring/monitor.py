@@ -13,22 +13,20 @@ from typing import TYPE_CHECKING, Any
 from distributed import performance_report
 from distributed.scheduler import Scheduler
 
-from fly64dask.base.errors import ResourceError, failure_of
+from fly64dask.base import ResourceError, failure_of
 from fly64dask.monitoring.board import Board, board_json, new_board, with_event
 from fly64dask.monitoring.events import CellEvent, CellOutcome, Say
 from fly64dask.monitoring.page import PATH, add_page
 from fly64dask.monitoring.prometheus import counted
-from fly64dask.records.manifest import brief_row
-from fly64dask.records.tables import each_row, read_row
-from fly64dask.store.disk_errors import storing
-from fly64dask.study.matrix import Cell, cells
-from fly64dask.study.model import Study
+from fly64dask.records import brief_row, each_row, read_row
+from fly64dask.store import storing
+from fly64dask.study import Cell, Study, cells
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.monitoring.events import Notify
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.store import RunLayout
 
 # Drawing 18 cells takes a second or two; a scheduler that does not answer must not hold up the end.
 REPORT_S = 20.0

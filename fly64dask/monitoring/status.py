@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from fly64dask.base.errors import printable
+from fly64dask.base import printable
 from fly64dask.monitoring.live import LiveCell, read_live
-from fly64dask.records.manifest import ManifestRow, count_states
-from fly64dask.records.tables import read_row
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.lock import holder_of
-from fly64dask.study.matrix import Cell, cells
-from fly64dask.study.model import Study
+from fly64dask.records import ManifestRow, count_states, read_row
+from fly64dask.store import RunLayout, holder_of
+from fly64dask.study import Cell, Study, cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

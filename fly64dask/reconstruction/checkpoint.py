@@ -13,10 +13,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.store.atomic import publish_bytes
+from fly64dask.store import publish_bytes
 
 if TYPE_CHECKING:
-    from fly64dask.study.model import Checkpoints
+    from fly64dask.study import Checkpoints
 
 log = logging.getLogger(__name__)
 MARGIN_S = 30.0  # Slurm looks at wall times about twice a minute

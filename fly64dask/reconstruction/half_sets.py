@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.metrics.alignment import PhasePlane, remove_phase_ramp
-from fly64dask.metrics.results import HalfSetMetrics, SplitBy
-from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc
+from fly64dask.metrics import HalfSetMetrics, PhasePlane, RingCorrelation, SplitBy, crossing, frc, remove_phase_ramp
 from fly64dask.reconstruction.best_epoch import Look
 from fly64dask.reconstruction.interface import Exposures, refuse_dark
-from fly64dask.scan.degenerate import refuse_degenerate
-from fly64dask.scan.illumination import illuminated_area, illumination_map
-from fly64dask.simulation.photons import thin
+from fly64dask.scan import illuminated_area, illumination_map, refuse_degenerate
+from fly64dask.simulation import thin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

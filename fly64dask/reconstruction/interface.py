@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, InputError
 from fly64dask.reconstruction.checkpoint import CheckpointFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.reconstruction.checkpoint import CheckpointFile
-    from fly64dask.study.model import Recipe
+    from fly64dask.study import Recipe
 
 
 # How an engine says that it ran on its faster steps; otherwise it says why not.

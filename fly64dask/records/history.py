@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fly64dask.base.errors import FailureKind, IntegrityError
-from fly64dask.base.schema import Frozen
+from fly64dask.base import FailureKind, Frozen, IntegrityError
 from fly64dask.records.record import CellRecord, past_attempts, read_record
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell
-from fly64dask.study.remedy import Remedy
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Remedy
 
 State = Literal["completed", "failed", "skipped", "damaged"]
 

@@ -10,19 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 
-from fly64dask.base.errors import FailureKind
-from fly64dask.base.schema import Frozen
-from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
-from fly64dask.reconstruction.interface import StoppingFacts
+from fly64dask.base import FailureKind, Frozen
+from fly64dask.metrics import HalfSetMetrics, TruthMetrics
+from fly64dask.reconstruction import StoppingFacts
 from fly64dask.records.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.records.record import CellRecord
 from fly64dask.records.repeats import RepeatSummary, summarise
-from fly64dask.scan.identifiability import Identifiability
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell, Filters, cells
-from fly64dask.study.model import Seeds, Study
-from fly64dask.study.names import Dose, Split
-from fly64dask.study.remedy import Remedy, remedied_recipe
+from fly64dask.scan import Identifiability
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Dose, Filters, Remedy, Seeds, Split, Study, cells, remedied_recipe
 
 
 def _in_run(path: str) -> str:

@@ -9,19 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from fly64dask.base.errors import FailureKind, IntegrityError
-from fly64dask.base.schema import Frozen
-from fly64dask.metrics.results import HalfSetMetrics, TruthMetrics
-from fly64dask.reconstruction.interface import StoppingFacts
-from fly64dask.scan.identifiability import Identifiability
-from fly64dask.scan.selection import SelectionMetadata
-from fly64dask.store.atomic import published_directory, retire_directory
-from fly64dask.store.documents import document_text, read_document
-from fly64dask.store.layout import RECORD_NAME, RunLayout
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Recipe, Seeds
-from fly64dask.study.names import Dose, Split
-from fly64dask.study.remedy import Remedy
+from fly64dask.base import FailureKind, Frozen, IntegrityError
+from fly64dask.metrics import HalfSetMetrics, TruthMetrics
+from fly64dask.reconstruction import StoppingFacts
+from fly64dask.scan import Identifiability, SelectionMetadata
+from fly64dask.store import RECORD_NAME, RunLayout, document_text, published_directory, read_document, retire_directory
+from fly64dask.study import Cell, Dose, Recipe, Remedy, Seeds, Split
 
 # Kinds that the same input gives again; a later `run` keeps them. The others may pass with time.
 LASTING_KINDS = frozenset(

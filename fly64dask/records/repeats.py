@@ -10,10 +10,8 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from fly64dask.base.schema import Frozen
-from fly64dask.study.matrix import Cell, repeats_of
-from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, Dose, Split
+from fly64dask.base import Frozen
+from fly64dask.study import SPLITS, Cell, Dose, Split, Study, repeats_of
 
 
 class Spread(Frozen):

@@ -6,9 +6,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fly64dask.base.errors import InputError, IntegrityError
-from fly64dask.base.provenance import host_name, utc_now
-from fly64dask.base.schema import Frozen, compact_json, digest
+from fly64dask.base import Frozen, InputError, IntegrityError, compact_json, digest, host_name, utc_now
 from fly64dask.records.history import read_past
 from fly64dask.records.manifest import (
     ManifestRow,
@@ -20,13 +18,8 @@ from fly64dask.records.manifest import (
     row_from_record,
 )
 from fly64dask.records.record import past_attempts, read_record
-from fly64dask.store.atomic import publish_bytes
-from fly64dask.store.disk_errors import storing
-from fly64dask.store.documents import read_document, write_document, write_streamed
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell, Filters, cells
-from fly64dask.study.model import Study
-from fly64dask.study.remedy import Remedy
+from fly64dask.store import RunLayout, publish_bytes, read_document, storing, write_document, write_streamed
+from fly64dask.study import Cell, Filters, Remedy, Study, cells
 
 
 def read_run_study(layout: RunLayout) -> Study:

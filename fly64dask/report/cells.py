@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fly64dask.base.errors import IntegrityError
-from fly64dask.metrics.alignment import align, remove_phase_ramp
+from fly64dask.base import IntegrityError
+from fly64dask.metrics import align, remove_phase_ramp
 from fly64dask.report.pictures import Scale
-from fly64dask.scan.illumination import crop_to_frame, illuminated_area, illumination_map
-from fly64dask.store.attributes import (
+from fly64dask.scan import crop_to_frame, illuminated_area, illumination_map
+from fly64dask.store import (
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
     TruthAttributes,
     ViewAttributes,
+    read_array,
+    read_attributes,
 )
-from fly64dask.store.zarr_groups import read_array, read_attributes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.records.manifest import ManifestRow
-    from fly64dask.store.layout import RunLayout
-    from fly64dask.study.model import Study
+    from fly64dask.records import ManifestRow
+    from fly64dask.store import RunLayout
+    from fly64dask.study import Study
 
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
 # Curves that a cell may have: array, array it is drawn over (else the epochs).

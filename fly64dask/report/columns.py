@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from fly64dask.base.schema import Frozen
+    from fly64dask.base import Frozen
 
 Better = Literal["lower", "higher"] | None
 # Records of a row whose numbers the report maps; all that they hold, also what is added to them later.

@@ -12,15 +12,13 @@ import numpy as np
 
 from fly64dask.report.columns import KNOWN, MAPPED_FIELDS, flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.report.pictures import shrink
-from fly64dask.store.disk_errors import storing
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, dose_name
+from fly64dask.store import storing
+from fly64dask.study import SPLITS, Cell, Study, dose_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fly64dask.records.manifest import ManifestRow
+    from fly64dask.records import ManifestRow
     from fly64dask.report.cells import CellView, Curve, Image
 
 # Of all phases that are kept for the gallery: 48 MB in float32 (our choice).

@@ -8,29 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.base.provenance import software_versions, utc_now
-from fly64dask.monitoring.live import read_live
-from fly64dask.records.manifest import ManifestRow, count_states, unfollowed
-from fly64dask.records.repeats import repeat_groups, spread_of
-from fly64dask.records.tables import read_rows
+from fly64dask.base import software_versions, utc_now
+from fly64dask.monitoring import read_live
+from fly64dask.records import ManifestRow, count_states, read_rows, repeat_groups, spread_of, unfollowed
 from fly64dask.report.cells import CellReader, CellView
 from fly64dask.report.columns import flat_row, in_order, mapped_numbers, quantity_of
 from fly64dask.report.page import PictureStore, curve_points, render_page
-from fly64dask.scan.identifiability import (
-    GOOD_COVERED_TWICE,
-    GOOD_LIT_PER_UNKNOWN,
-    MIN_COVERED_TWICE,
-    MIN_LIT_PER_UNKNOWN,
-)
-from fly64dask.store.atomic import publish_text
-from fly64dask.store.lock import holder_of
-from fly64dask.study.matrix import Cell, cells
-from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, dose_name
-from fly64dask.study.remedy import MENDS
+from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_COVERED_TWICE, MIN_LIT_PER_UNKNOWN
+from fly64dask.store import holder_of, publish_text
+from fly64dask.study import MENDS, SPLITS, Cell, Study, cells, dose_name
 
 if TYPE_CHECKING:
-    from fly64dask.store.layout import RunLayout
+    from fly64dask.store import RunLayout
 
 # Said once for the run, or too long to read in a cell's table; the downloads have them.
 NOT_SHOWN = ("versions.", "seeds.", "attempts", "error", "log_path")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from fly64dask.base.schema import Frozen
-from fly64dask.metrics.results import OriginalMetrics, TruthMetrics
-from fly64dask.study.matrix import Cell
-from fly64dask.study.names import Dose, Split
+from fly64dask.base import Frozen
+from fly64dask.metrics import OriginalMetrics, TruthMetrics
+from fly64dask.study import Cell
+from fly64dask.study import Dose, Split
 
 OURS = "ours"
 Convention = Literal["ours", "original"]

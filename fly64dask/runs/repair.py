@@ -9,25 +9,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base.errors import FailureKind, IntegrityError
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.deploy.local import Placement
+from fly64dask.base import FailureKind, IntegrityError
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.deploy import Placement
 from fly64dask.runs.run import run_study
-from fly64dask.records.manifest import Manifest
-from fly64dask.records.record import next_attempt
-from fly64dask.records.tables import read_rows, write_manifest
-from fly64dask.store.atomic import retire_directory
-from fly64dask.store.documents import read_document
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.lock import held_run
-from fly64dask.study.matrix import Cell, Filters, cells, photons_of
-from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, Split
-from fly64dask.study.remedy import Remedy
+from fly64dask.records import Manifest
+from fly64dask.records import next_attempt
+from fly64dask.records import read_rows, write_manifest
+from fly64dask.store import retire_directory
+from fly64dask.store import read_document
+from fly64dask.store import RunLayout
+from fly64dask.store import held_run
+from fly64dask.study import Cell, Filters, cells, photons_of
+from fly64dask.study import Study
+from fly64dask.study import SPLITS, Split
+from fly64dask.study import Remedy
 from fly64dask.runs.verify import Damage, groups_of, respaced_groups
 
 if TYPE_CHECKING:
-    from fly64dask.monitoring.events import Notify
+    from fly64dask.monitoring import Notify
 
 
 def repair_run(

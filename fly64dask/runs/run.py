@@ -9,40 +9,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base.errors import InputError, ResourceError
-from fly64dask.base.machine import gpu_memory_bytes, visible_gpus
-from fly64dask.cells.cancellation import new_run_id, stop_earlier_runs
-from fly64dask.cells.preload import engine_modules
-from fly64dask.datasets.sources import read_inputs
-from fly64dask.deploy.access import joinable
-from fly64dask.deploy.certificates import remove_certificates
-from fly64dask.deploy.local import Placement, check_workers, connect, n_local_cores
-from fly64dask.deploy.slurm.site_file import is_cluster_file
-from fly64dask.monitoring.events import CellEvent, CellOutcome, Notify
-from fly64dask.monitoring.monitor import monitored
-from fly64dask.monitoring.occupancy import Timekeeper
-from fly64dask.reconstruction.interface import LSQML
-from fly64dask.records.manifest import Manifest
-from fly64dask.records.tables import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
-from fly64dask.scheduling.graph import build_windows
-from fly64dask.scheduling.packing import cores_hint, refuse_crowded, refuse_idle_slots
-from fly64dask.scheduling.plan import expected_lengths, plan_cells
-from fly64dask.scheduling.submission import answered, run_windows
-from fly64dask.scheduling.supply import Supply, attendance
-from fly64dask.store.atomic import remove_leftover_files
-from fly64dask.store.disk_errors import storing
-from fly64dask.store.documents import read_document
-from fly64dask.store.layout import RunLayout
-from fly64dask.store.lock import held_run
-from fly64dask.study.matrix import Cell, Filters, cells
-from fly64dask.study.model import Study
-from fly64dask.study.remedy import Remedy
+from fly64dask.base import InputError, ResourceError
+from fly64dask.base import gpu_memory_bytes, visible_gpus
+from fly64dask.cells import new_run_id, stop_earlier_runs
+from fly64dask.cells import engine_modules
+from fly64dask.datasets import read_inputs
+from fly64dask.deploy import joinable
+from fly64dask.deploy import remove_certificates
+from fly64dask.deploy import Placement, check_workers, connect, n_local_cores
+from fly64dask.deploy.slurm import is_cluster_file
+from fly64dask.monitoring import CellEvent, CellOutcome, Notify
+from fly64dask.monitoring import monitored
+from fly64dask.monitoring import Timekeeper
+from fly64dask.reconstruction import LSQML
+from fly64dask.records import Manifest
+from fly64dask.records import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.scheduling import build_windows
+from fly64dask.scheduling import cores_hint, refuse_crowded, refuse_idle_slots
+from fly64dask.scheduling import expected_lengths, plan_cells
+from fly64dask.scheduling import answered, run_windows
+from fly64dask.scheduling import Supply, attendance
+from fly64dask.store import remove_leftover_files
+from fly64dask.store import storing
+from fly64dask.store import read_document
+from fly64dask.store import RunLayout
+from fly64dask.store import held_run
+from fly64dask.study import Cell, Filters, cells
+from fly64dask.study import Study
+from fly64dask.study import Remedy
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from fly64dask.datasets.sources import ScanInputs
-    from fly64dask.records.manifest import ManifestRow
+    from fly64dask.datasets import ScanInputs
+    from fly64dask.records import ManifestRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +198,7 @@ def _placed(
     refuse_idle_slots(slots, where=placement.where, gpus=gpus)
     if is_cluster_file(placement.where):
         # Where nobody uses Slurm, nobody waits for its modules.
-        from fly64dask.deploy.slurm.cluster import slurm_cluster
+        from fly64dask.deploy.slurm import slurm_cluster
 
         plan = plan_cells(study, inputs, wanted)
         with slurm_cluster(Path(placement.where), layout, recipe=study.recipe, plan=plan, say=say) as placed:

@@ -7,26 +7,19 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fly64dask.base.errors import IntegrityError
-from fly64dask.base.schema import Frozen, digest
-from fly64dask.cells.inputs import CellInputs, cell_key
-from fly64dask.records.manifest import Manifest, SkipSummary
-from fly64dask.records.record import CellRecord, read_record
-from fly64dask.records.tables import read_rows
-from fly64dask.store.attributes import (
-    ExposureAttributes,
-    GroupAttributes,
-    ReconstructionAttributes,
-    ScanAttributes,
-    TruthAttributes,
-    ViewAttributes,
-)
-from fly64dask.store.documents import read_document
-from fly64dask.store.layout import SPACING_PREFIX, RunLayout
-from fly64dask.store.zarr_groups import read_array, read_attributes
-from fly64dask.study.matrix import cells, photons_of
-from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, Split
+from fly64dask.base import IntegrityError
+from fly64dask.base import Frozen, digest
+from fly64dask.cells import CellInputs, cell_key
+from fly64dask.records import Manifest, SkipSummary
+from fly64dask.records import CellRecord, read_record
+from fly64dask.records import read_rows
+from fly64dask.store import ExposureAttributes, GroupAttributes, ReconstructionAttributes, ScanAttributes, TruthAttributes, ViewAttributes
+from fly64dask.store import read_document
+from fly64dask.store import SPACING_PREFIX, RunLayout
+from fly64dask.store import read_array, read_attributes
+from fly64dask.study import cells, photons_of
+from fly64dask.study import Study
+from fly64dask.study import SPLITS, Split
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 

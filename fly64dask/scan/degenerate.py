@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base.errors import DegenerateScanError
+from fly64dask.base import DegenerateScanError
 from fly64dask.scan.positions import span_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study.model import Recipe
+    from fly64dask.study import Recipe
 
 # pty-chi averages object and probe over the bounding box of the positions; a box without a
 # whole pixel on an axis gives 0 / 0 in epoch 0. A span of 1 px always holds one.

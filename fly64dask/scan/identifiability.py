@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen
 from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_guarded
 from fly64dask.scan.illumination import ILLUMINATED_FRACTION
 from fly64dask.scan.positions import object_frame
@@ -15,7 +15,7 @@ from fly64dask.scan.positions import object_frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study.model import Recipe
+    from fly64dask.study import Recipe
 
 Prediction = Literal["well_determined", "marginal", "underdetermined"]
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
-from fly64dask.study.model import MAX_LENGTH_PX
+from fly64dask.base import InputError
+from fly64dask.study import MAX_LENGTH_PX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study.model import OverlapMeasure, SplitRule
-    from fly64dask.study.names import Split
+    from fly64dask.study import OverlapMeasure, Split, SplitRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

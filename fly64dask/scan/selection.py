@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from fly64dask.base.errors import NotSelectableError
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, NotSelectableError
 from fly64dask.scan.positions import bounding_box_area_px2
-from fly64dask.study.model import BaselineView, SpacingView
+from fly64dask.study import BaselineView, SpacingView
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

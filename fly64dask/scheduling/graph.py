@@ -11,13 +11,10 @@ from typing import Any
 from dask.base import annotate
 from dask.delayed import Delayed, delayed
 
-from fly64dask.cells.cancellation import RunId
-from fly64dask.reconstruction.interface import LSQML
+from fly64dask.cells import RunId
+from fly64dask.reconstruction import LSQML
 from fly64dask.scheduling.tasks import cell_task, collect_task, expose_task, merge_task, prepare_task, select_task
-from fly64dask.study.matrix import Cell, cells
-from fly64dask.study.model import Study
-from fly64dask.study.names import Split, photons_name
-from fly64dask.study.remedy import Remedy
+from fly64dask.study import Cell, Remedy, Split, Study, cells, photons_name
 
 # Cells of one graph (our choice): enough for any number of workers that one scheduler serves.
 WINDOW_CELLS = 1024

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.base.errors import InputError, ResourceError
+from fly64dask.base import InputError, ResourceError
 
 if TYPE_CHECKING:
     from fly64dask.scheduling.plan import PlannedCell
-    from fly64dask.study.matrix import Cell
+    from fly64dask.study import Cell
 
 # What torch takes of a device for a process before its first array: CUDA's context and kernels. A guess:
 # nothing was measured here.

@@ -7,24 +7,29 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.base.errors import NotSelectableError
-from fly64dask.base.schema import Frozen
-from fly64dask.datasets.groups import describe_view
-from fly64dask.datasets.sources import dose_in_photons
-from fly64dask.scan.degenerate import MIN_SPAN_PX, refuses_degenerate
-from fly64dask.scan.identifiability import Coverage, Identifiability, measure_coverage, predict_identifiability
-from fly64dask.scan.positions import bounding_box_area_px2, object_frame, split_indices
-from fly64dask.scan.selection import disc_area_px2, select
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import SpacingView, Study
-from fly64dask.study.names import Dose, Split
+from fly64dask.base import Frozen, NotSelectableError
+from fly64dask.datasets import describe_view, dose_in_photons
+from fly64dask.scan import (
+    MIN_SPAN_PX,
+    Coverage,
+    Identifiability,
+    bounding_box_area_px2,
+    disc_area_px2,
+    measure_coverage,
+    object_frame,
+    predict_identifiability,
+    refuses_degenerate,
+    select,
+    split_indices,
+)
+from fly64dask.study import Cell, Dose, SpacingView, Split, Study
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fly64dask.datasets.sources import ScanInputs
-    from fly64dask.store.attributes import ViewAttributes
+    from fly64dask.datasets import ScanInputs
+    from fly64dask.store import ViewAttributes
 
 
 class PlannedCell(Frozen):

@@ -15,17 +15,14 @@ import dask
 from dask.delayed import Delayed
 from distributed import CancelledError, as_completed
 
-from fly64dask.base.errors import Failure, ResourceError, describe, failure_kind, failure_of
-from fly64dask.cells.cancellation import RunId, stop_run
-from fly64dask.cells.cell import commit_lost, is_killer
-from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted, Notify
-from fly64dask.records.manifest import ManifestRow
+from fly64dask.base import Failure, ResourceError, describe, failure_kind, failure_of
+from fly64dask.cells import RunId, commit_lost, is_killer, stop_run
+from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, Notify
+from fly64dask.records import ManifestRow
 from fly64dask.scheduling.graph import CellGraph, build_graph
 from fly64dask.scheduling.tasks import PROGRESS_TOPIC, collect_task
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Study
-from fly64dask.study.remedy import remedied_recipe
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Study, remedied_recipe
 
 if TYPE_CHECKING:
     from distributed import Client, Future

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from fly64dask.base.errors import ResourceError
+from fly64dask.base import ResourceError
 
 if TYPE_CHECKING:
     from distributed import Client

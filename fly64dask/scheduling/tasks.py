@@ -9,19 +9,13 @@ from pathlib import Path
 from distributed import get_worker
 from distributed.core import Status
 
-from fly64dask.base.errors import Failure, failure_of
-from fly64dask.base.provenance import host_name
-from fly64dask.cells.cancellation import RunId
-from fly64dask.cells.cell import Rerun, run_cell
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.monitoring.events import CellOutcome
-from fly64dask.records.manifest import ManifestRow
-from fly64dask.records.tables import read_row
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Study
-from fly64dask.study.names import Dose, Split, photons_name
-from fly64dask.study.remedy import Remedy
+from fly64dask.base import Failure, failure_of, host_name
+from fly64dask.cells import Rerun, RunId, run_cell
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.monitoring import CellOutcome
+from fly64dask.records import ManifestRow, read_row
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Dose, Remedy, Split, Study, photons_name
 
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler

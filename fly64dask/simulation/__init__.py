@@ -1,0 +1,5 @@
+"""Simulated exposures: an object, a probe and scan positions become expected intensities, then photon counts."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

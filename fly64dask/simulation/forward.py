@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

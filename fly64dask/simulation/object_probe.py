@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.simulation.forward import Pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study.model import Scan
+    from fly64dask.study import Scan
 
     ComplexArray = NDArray[np.complex64]
 

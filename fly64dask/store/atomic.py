@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from fly64dask.base.provenance import host_name
+from fly64dask.base import host_name
 from fly64dask.store.disk_errors import storing
 
 

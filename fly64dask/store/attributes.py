@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fly64dask.base.schema import Frozen
-from fly64dask.scan.selection import SelectionMetadata
-from fly64dask.study.model import Seeds
+from fly64dask.base import Frozen
+from fly64dask.scan import SelectionMetadata
+from fly64dask.study import Seeds
 
 
 class GroupAttributes(Frozen):

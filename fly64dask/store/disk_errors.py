@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fly64dask.base.errors import BAD_DEVICE, NO_DESCRIPTORS, NO_PLACE, NO_RIGHT, NO_SPACE, StorageError
+from fly64dask.base import BAD_DEVICE, NO_DESCRIPTORS, NO_PLACE, NO_RIGHT, NO_SPACE, StorageError
 
 
 @contextmanager

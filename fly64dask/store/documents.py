@@ -10,8 +10,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ValidationError
 
-from fly64dask.base.errors import IntegrityError
-from fly64dask.base.schema import Frozen, compact_json, digest
+from fly64dask.base import Frozen, IntegrityError, compact_json, digest
 from fly64dask.store.atomic import publish_bytes, publish_text
 
 DIGEST_KEY = "sha256"

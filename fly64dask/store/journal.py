@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from fly64dask.base.provenance import host_name, utc_now
+from fly64dask.base import host_name, utc_now
 
 
 def note(path: Path, event: str) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly64dask.study.matrix import Cell
-from fly64dask.study.names import photons_name
-from fly64dask.study.remedy import Remedy
+from fly64dask.study import Cell, Remedy, photons_name
 
 # Files of a cell's directory, also while it is built aside.
 LOG_NAME = "ptychi.log"

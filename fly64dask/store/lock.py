@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 import psutil
 
-from fly64dask.base.errors import InputError, printable
-from fly64dask.base.provenance import host_name, utc_now
+from fly64dask.base import InputError, host_name, printable, utc_now
 from fly64dask.store.disk_errors import storing
 from fly64dask.store.layout import RunLayout
 

@@ -17,8 +17,7 @@ from numcodecs import blosc
 from pydantic import ValidationError
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
-from fly64dask.base.errors import IntegrityError
-from fly64dask.base.schema import digest
+from fly64dask.base import IntegrityError, digest
 from fly64dask.store.attributes import GroupAttributes
 
 if TYPE_CHECKING:

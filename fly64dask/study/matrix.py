@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.study.model import BaselineView, SpacingView, Study
 from fly64dask.study.names import SPLITS, Split, photons_name
 

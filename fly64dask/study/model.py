@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, dose_name
 
 # Our choice: far beyond any stage and far below its step, and no square of either leaves a float.

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from pydantic import Field, model_validator
 
-from fly64dask.base.errors import FailureKind
-from fly64dask.base.schema import Frozen
+from fly64dask.base import FailureKind, Frozen
 
 if TYPE_CHECKING:
     from fly64dask.study.model import Recipe

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.schema import Frozen
+from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
 
 Record = TypeVar("Record", bound=Frozen)

@@ -11,15 +11,13 @@ import pytest
 from faulty_engine import ENGINE
 from tiny import tiny_study
 
-from fly64dask.base.errors import Failure, Fly64Error
-from fly64dask.cells.cell import run_cell
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.records.record import read_record
-from fly64dask.records.tables import read_rows, read_run_study, write_manifest, write_run_study
-from fly64dask.runs.verify import verify_run
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Filters, cells
-from fly64dask.study.names import SPLITS
+from fly64dask.base import Failure, Fly64Error
+from fly64dask.cells import run_cell
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.records import read_record, read_rows, read_run_study, write_manifest, write_run_study
+from fly64dask.runs import verify_run
+from fly64dask.store import RunLayout
+from fly64dask.study import SPLITS, Filters, cells
 
 STUDY = tiny_study(doses_photons=(1e5,))
 N_SEEDS = 200

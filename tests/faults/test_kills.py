@@ -21,9 +21,9 @@ import pytest
 import tiny
 from faulty_engine import EPOCH_S, FOLDER
 
-from fly64dask.records.tables import read_run_study
-from fly64dask.runs.verify import verify_run
-from fly64dask.store.layout import RunLayout
+from fly64dask.records import read_run_study
+from fly64dask.runs import verify_run
+from fly64dask.store import RunLayout
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 

@@ -12,14 +12,12 @@ from faulty_engine import ENGINE, EXPECTED, FOLDER
 from tiny import tiny_study
 
 from fly64dask.cells.cell import MAX_STARTS
-from fly64dask.datasets.groups import expose_split, prepare_scan, select_view
-from fly64dask.deploy.local import Placement
-from fly64dask.records.record import read_record
-from fly64dask.runs.run import run_study
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Filters, cells
-from fly64dask.study.model import Limits
-from fly64dask.study.names import SPLITS
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.deploy import Placement
+from fly64dask.records import read_record
+from fly64dask.runs import run_study
+from fly64dask.store import RunLayout
+from fly64dask.study import SPLITS, Filters, Limits, cells
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import tiny
 
-from fly64dask.records.tables import read_run_study
-from fly64dask.runs.verify import verify_run
-from fly64dask.store.layout import RunLayout
+from fly64dask.records import read_run_study
+from fly64dask.runs import verify_run
+from fly64dask.store import RunLayout
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 STUDY = tiny.TEXT.replace("[1e4, 1e5]", "[1e5]").replace('    {name = "all", rule = "baseline"},\n', "")

@@ -23,9 +23,9 @@ from browser import chromium, opened_browser
 from faulty_engine import EPOCH_S, FOLDER
 from slurm_lab import missing_daemons, slurm_lab
 
-from fly64dask.records.tables import read_run_study
-from fly64dask.runs.verify import verify_run
-from fly64dask.store.layout import RunLayout
+from fly64dask.records import read_run_study
+from fly64dask.runs import verify_run
+from fly64dask.store import RunLayout
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.slurm]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.datasets.formats.npz import Member, listed, load_arrays, take
 from fly64dask.datasets.formats.scan_file import (
     Layout,
@@ -25,9 +25,9 @@ from fly64dask.datasets.formats.scan_file import (
     refuse_darkness,
     to_counts,
 )
-from fly64dask.simulation.forward import Pair
-from fly64dask.store.atomic import publish_bytes
-from fly64dask.study.model import MAX_OBJECT_PIXELS
+from fly64dask.simulation import Pair
+from fly64dask.store import publish_bytes
+from fly64dask.study import MAX_OBJECT_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

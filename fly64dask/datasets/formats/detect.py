@@ -7,8 +7,7 @@ from pathlib import Path
 from fly64dask.datasets.formats.data001 import read_data001
 from fly64dask.datasets.formats.npz import load_arrays
 from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions
-from fly64dask.datasets.formats.tike import KEYS as TIKE_KEYS
-from fly64dask.datasets.formats.tike import read_tike
+from fly64dask.datasets.formats.tike import KEYS as TIKE_KEYS, read_tike
 
 
 def read_scan(path: Path, options: ReadOptions) -> RawScan:

@@ -18,8 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
-from fly64dask.base.machine import memory_left_bytes
+from fly64dask.base import InputError, memory_left_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

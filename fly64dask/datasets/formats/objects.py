@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from fly64dask.base.errors import Fly64Error, InputError
-from fly64dask.base.machine import memory_left_bytes
+from fly64dask.base import Fly64Error, InputError, memory_left_bytes
 from fly64dask.datasets.formats.npz import UNREADABLE, load_arrays, take
 
 if TYPE_CHECKING:

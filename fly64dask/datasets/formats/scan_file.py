@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fly64dask.base.errors import InputError
-from fly64dask.scan.positions import checked_positions
+from fly64dask.base import InputError
+from fly64dask.scan import checked_positions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

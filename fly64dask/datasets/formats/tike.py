@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from fly64dask.base.errors import InputError
+from fly64dask.base import InputError
 from fly64dask.datasets.formats.npz import Member, take
 from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions, assemble, centre_zero_frequency, to_counts
 

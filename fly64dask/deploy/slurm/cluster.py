@@ -19,17 +19,16 @@ from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 from distributed import Client
 from distributed.security import Security
 
-from fly64dask.base.errors import InputError, ResourceError
-from fly64dask.base.machine import KEEP_MEMORY, SINGLE_THREAD
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, InputError, ResourceError
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS, quieten_dask
 from fly64dask.deploy.slurm.commands import cancel, jobs_named, refusal, refuse_without_slurm
 from fly64dask.deploy.slurm.reconciler import Keeper, kept
 from fly64dask.deploy.slurm.site_file import SlurmFile, in_bytes, line_of, parse_slurm_file
-from fly64dask.reconstruction.checkpoint import ENDS_AT
-from fly64dask.scheduling.plan import ENGINE_BYTES, PlannedCell
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.model import Recipe
+from fly64dask.reconstruction import ENDS_AT
+from fly64dask.scheduling import ENGINE_BYTES, PlannedCell
+from fly64dask.store import RunLayout
+from fly64dask.study import Recipe
 
 DEATH_TIMEOUT_S = 60
 POLL_S = 0.5

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly64dask.base.errors import ResourceError
+from fly64dask.base import ResourceError
 
 TIMEOUT_S = 60.0
 # Of the job that a command runs in: Slurm would take them for options of the jobs that this one submits.

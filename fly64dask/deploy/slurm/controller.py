@@ -9,10 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fly64dask.base.errors import InputError, ResourceError
-from fly64dask.base.provenance import host_name, utc_now
-from fly64dask.base.schema import Frozen
-from fly64dask.datasets.sources import ScanInputs
+from fly64dask.base import Frozen, InputError, ResourceError, host_name, utc_now
+from fly64dask.datasets import ScanInputs
 from fly64dask.deploy.slurm.cluster import (
     job_name,
     read_slurm_file,
@@ -22,12 +20,9 @@ from fly64dask.deploy.slurm.cluster import (
 )
 from fly64dask.deploy.slurm.commands import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
 from fly64dask.deploy.slurm.site_file import Controller, SlurmFile, Workers, in_bytes
-from fly64dask.scheduling.plan import plan_cells
-from fly64dask.store.atomic import publish_bytes
-from fly64dask.store.documents import read_document, write_document
-from fly64dask.store.layout import RunLayout
-from fly64dask.study.matrix import Cell
-from fly64dask.study.model import Study
+from fly64dask.scheduling import plan_cells
+from fly64dask.store import RunLayout, publish_bytes, read_document, write_document
+from fly64dask.study import Cell, Study
 
 ROLES = ("controller", "worker")
 # Seconds before its wall time at which Slurm tells the controller to stop in order.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.core import Status
 
-from fly64dask.base.errors import ResourceError
+from fly64dask.base import ResourceError
 from fly64dask.deploy.slurm.commands import Job, cancel, how_it_ended, jobs_named
 
 if TYPE_CHECKING:

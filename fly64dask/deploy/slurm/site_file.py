@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, TypeAdapter, ValidationError
 
-from fly64dask.base.schema import Frozen
-from fly64dask.study.toml import parse_toml
+from fly64dask.base import Frozen
+from fly64dask.study import parse_toml
 
 # What becomes one word of an `#SBATCH` line, or one line of the job script.
 Word = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f]+$")]

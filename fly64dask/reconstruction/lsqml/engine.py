@@ -19,23 +19,22 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from fly64dask.base.errors import DegenerateScanError, GpuMissingError, InputError
+from fly64dask.base import DegenerateScanError, GpuMissingError, InputError
 from fly64dask.reconstruction.half_sets import Comparison, Part, halve, hold_out, shared_area
 from fly64dask.reconstruction.interface import Exposures, Progress, Reconstruction, StoppingFacts
 from fly64dask.reconstruction.lsqml.interleaved import FULL, HALVES, KEPT, Turns, as_array, from_bytes, to_bytes
 from fly64dask.reconstruction.lsqml.state import capture, losses, restore
 from fly64dask.reconstruction.lsqml.stopping_rule import Kept, Rule, held_out_deviance, kept_of
 from fly64dask.reconstruction.lsqml.task import build_task
-from fly64dask.scan.degenerate import is_guarded
-from fly64dask.scan.positions import object_frame
-from fly64dask.study.remedy import GUARDED_MAX_EPOCHS
+from fly64dask.scan import is_guarded, object_frame
+from fly64dask.study import GUARDED_MAX_EPOCHS
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
 
     from fly64dask.reconstruction.best_epoch import Look
     from fly64dask.reconstruction.checkpoint import CheckpointFile
-    from fly64dask.study.model import Recipe
+    from fly64dask.study import Recipe
 
 log = logging.getLogger(__name__)
 

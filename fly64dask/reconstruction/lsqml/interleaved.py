@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from fly64dask.base.errors import NotFiniteError
+from fly64dask.base import NotFiniteError
 from fly64dask.reconstruction.lsqml.acceleration import accelerated
 from fly64dask.reconstruction.lsqml.state import capture, latest_loss, losses, random_state, restore, set_random_state
 

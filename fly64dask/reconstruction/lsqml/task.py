@@ -11,15 +11,14 @@ from ptychi.api.task import PtychographyTask
 from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precision_for_fft
 from ptychi.utils import rescale_probe
 
-from fly64dask.base.errors import GpuMissingError
+from fly64dask.base import GpuMissingError
 from fly64dask.reconstruction.interface import Exposures
-from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded
-from fly64dask.scan.positions import object_frame
+from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded, object_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study.model import Recipe
+    from fly64dask.study import Recipe
 
 Frame = tuple[tuple[int, int], tuple[int, int]]
 

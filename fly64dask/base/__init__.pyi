@@ -1,0 +1,42 @@
+from .errors import (
+    BAD_DEVICE as BAD_DEVICE,
+    NO_DESCRIPTORS as NO_DESCRIPTORS,
+    NO_PLACE as NO_PLACE,
+    NO_RIGHT as NO_RIGHT,
+    NO_SPACE as NO_SPACE,
+    AbandonedError as AbandonedError,
+    DegenerateScanError as DegenerateScanError,
+    Failure as Failure,
+    FailureKind as FailureKind,
+    Fly64Error as Fly64Error,
+    GpuMissingError as GpuMissingError,
+    InputError as InputError,
+    IntegrityError as IntegrityError,
+    NotFiniteError as NotFiniteError,
+    NotSelectableError as NotSelectableError,
+    ResourceError as ResourceError,
+    StorageError as StorageError,
+    describe as describe,
+    failure_kind as failure_kind,
+    failure_of as failure_of,
+    printable as printable,
+)
+from .machine import (
+    KEEP_MEMORY as KEEP_MEMORY,
+    SINGLE_THREAD as SINGLE_THREAD,
+    ask_driver as ask_driver,
+    gpu_memory_bytes as gpu_memory_bytes,
+    leave_quickly as leave_quickly,
+    memory_left_bytes as memory_left_bytes,
+    visible_gpus as visible_gpus,
+)
+from .provenance import (
+    host_name as host_name,
+    software_versions as software_versions,
+    utc_now as utc_now,
+)
+from .schema import (
+    Frozen as Frozen,
+    compact_json as compact_json,
+    digest as digest,
+)

@@ -1,0 +1,16 @@
+from .access import (
+    Access as Access,
+    joinable as joinable,
+)
+from .certificates import (
+    remove_certificates as remove_certificates,
+)
+from .doctor import (
+    examine as examine,
+)
+from .local import (
+    Placement as Placement,
+    check_workers as check_workers,
+    connect as connect,
+    n_local_cores as n_local_cores,
+)

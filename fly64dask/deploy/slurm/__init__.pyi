@@ -1,0 +1,14 @@
+from .cluster import (
+    slurm_cluster as slurm_cluster,
+)
+from .controller import (
+    cancel_run as cancel_run,
+    find_controller as find_controller,
+    preview as preview,
+    read_submission as read_submission,
+    submit_run as submit_run,
+    tunnel_command as tunnel_command,
+)
+from .site_file import (
+    is_cluster_file as is_cluster_file,
+)

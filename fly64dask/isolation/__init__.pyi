@@ -1,0 +1,11 @@
+from .child import (
+    prepare_server as prepare_server,
+    share_server as share_server,
+)
+from .fork_server import (
+    ForkServer as ForkServer,
+)
+from .supervise import (
+    Work as Work,
+    call_in_child as call_in_child,
+)

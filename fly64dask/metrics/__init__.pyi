@@ -1,0 +1,26 @@
+from .against_truth import (
+    Reference as Reference,
+    TruthComparison as TruthComparison,
+    compare_with_truth as compare_with_truth,
+    measure_against as measure_against,
+    reference_in_frame as reference_in_frame,
+)
+from .alignment import (
+    PhasePlane as PhasePlane,
+    align as align,
+    remove_phase_ramp as remove_phase_ramp,
+)
+from .original_study import (
+    measure_as_original as measure_as_original,
+)
+from .results import (
+    HalfSetMetrics as HalfSetMetrics,
+    OriginalMetrics as OriginalMetrics,
+    SplitBy as SplitBy,
+    TruthMetrics as TruthMetrics,
+)
+from .ring_correlation import (
+    RingCorrelation as RingCorrelation,
+    crossing as crossing,
+    frc as frc,
+)

@@ -1,0 +1,27 @@
+from .events import (
+    CellEvent as CellEvent,
+    CellOutcome as CellOutcome,
+    CellProgress as CellProgress,
+    CellStarted as CellStarted,
+    Notify as Notify,
+)
+from .live import (
+    LiveCell as LiveCell,
+    LiveFile as LiveFile,
+    forget_live as forget_live,
+    live_file as live_file,
+    read_live as read_live,
+)
+from .loss_curve import (
+    sparkline as sparkline,
+)
+from .monitor import (
+    monitored as monitored,
+)
+from .occupancy import (
+    Timekeeper as Timekeeper,
+)
+from .status import (
+    RunReader as RunReader,
+    Standing as Standing,
+)

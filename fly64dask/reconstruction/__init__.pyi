@@ -1,0 +1,23 @@
+from .best_epoch import (
+    BestEpoch as BestEpoch,
+    Look as Look,
+)
+from .checkpoint import (
+    ENDS_AT as ENDS_AT,
+    CheckpointFile as CheckpointFile,
+)
+from .half_sets import (
+    Comparison as Comparison,
+    compare_halves as compare_halves,
+    shared_area as shared_area,
+)
+from .interface import (
+    ACCELERATED as ACCELERATED,
+    LSQML as LSQML,
+    Exposures as Exposures,
+    Progress as Progress,
+    Reconstruction as Reconstruction,
+    StoppingFacts as StoppingFacts,
+    load_engine as load_engine,
+    refuse_dark as refuse_dark,
+)

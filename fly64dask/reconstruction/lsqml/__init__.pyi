@@ -1,0 +1,8 @@
+from .engine import (
+    begin as begin,
+    reconstruct as reconstruct,
+    take_device as take_device,
+)
+from .interleaved import (
+    as_array as as_array,
+)

@@ -1,0 +1,47 @@
+from .degenerate import (
+    GUARDED_MIN_EXPOSURES_FOR_PROBE as GUARDED_MIN_EXPOSURES_FOR_PROBE,
+    MIN_SPAN_PX as MIN_SPAN_PX,
+    is_degenerate as is_degenerate,
+    is_guarded as is_guarded,
+    refuse_degenerate as refuse_degenerate,
+    refuses_degenerate as refuses_degenerate,
+)
+from .identifiability import (
+    GOOD_COVERED_TWICE as GOOD_COVERED_TWICE,
+    GOOD_LIT_PER_UNKNOWN as GOOD_LIT_PER_UNKNOWN,
+    MIN_COVERED_TWICE as MIN_COVERED_TWICE,
+    MIN_LIT_PER_UNKNOWN as MIN_LIT_PER_UNKNOWN,
+    Coverage as Coverage,
+    Identifiability as Identifiability,
+    measure_coverage as measure_coverage,
+    predict_identifiability as predict_identifiability,
+)
+from .illumination import (
+    ILLUMINATED_FRACTION as ILLUMINATED_FRACTION,
+    crop_to_frame as crop_to_frame,
+    illuminated_area as illuminated_area,
+    illumination_map as illumination_map,
+)
+from .positions import (
+    bounding_box_area_px2 as bounding_box_area_px2,
+    checked_positions as checked_positions,
+    group_overlap as group_overlap,
+    image_overlap as image_overlap,
+    object_frame as object_frame,
+    span_px as span_px,
+    split_boundary_px as split_boundary_px,
+    split_indices as split_indices,
+)
+from .respacing import (
+    MIN_EXPOSURES as MIN_EXPOSURES,
+    respace as respace,
+    respaced_view as respaced_view,
+)
+from .selection import (
+    Selection as Selection,
+    SelectionMetadata as SelectionMetadata,
+    disc_area_px2 as disc_area_px2,
+    keep_isolated as keep_isolated,
+    keep_spaced as keep_spaced,
+    select as select,
+)

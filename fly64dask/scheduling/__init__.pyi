@@ -1,0 +1,24 @@
+from .graph import (
+    build_windows as build_windows,
+)
+from .packing import (
+    cores_hint as cores_hint,
+    gpu_of_worker as gpu_of_worker,
+    n_local_workers as n_local_workers,
+    refuse_crowded as refuse_crowded,
+    refuse_idle_slots as refuse_idle_slots,
+)
+from .plan import (
+    ENGINE_BYTES as ENGINE_BYTES,
+    PlannedCell as PlannedCell,
+    expected_lengths as expected_lengths,
+    plan_cells as plan_cells,
+)
+from .submission import (
+    answered as answered,
+    run_windows as run_windows,
+)
+from .supply import (
+    Supply as Supply,
+    attendance as attendance,
+)

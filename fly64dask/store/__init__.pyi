@@ -1,0 +1,55 @@
+from .atomic import (
+    publish_bytes as publish_bytes,
+    publish_text as publish_text,
+    published_directory as published_directory,
+    remove_leftover_files as remove_leftover_files,
+    remove_leftovers as remove_leftovers,
+    retire_directory as retire_directory,
+)
+from .attributes import (
+    ExposureAttributes as ExposureAttributes,
+    GroupAttributes as GroupAttributes,
+    ReconstructionAttributes as ReconstructionAttributes,
+    ScanAttributes as ScanAttributes,
+    TruthAttributes as TruthAttributes,
+    ViewAttributes as ViewAttributes,
+)
+from .disk_errors import (
+    require_space as require_space,
+    storing as storing,
+)
+from .documents import (
+    document_schema as document_schema,
+    document_text as document_text,
+    read_document as read_document,
+    write_document as write_document,
+    write_streamed as write_streamed,
+)
+from .journal import (
+    note as note,
+    started as started,
+    starts_in_vain as starts_in_vain,
+)
+from .layout import (
+    LOG_NAME as LOG_NAME,
+    RECONSTRUCTION_NAME as RECONSTRUCTION_NAME,
+    RECORD_NAME as RECORD_NAME,
+    SPACING_PREFIX as SPACING_PREFIX,
+    RunLayout as RunLayout,
+)
+from .lock import (
+    held_run as held_run,
+    holder_of as holder_of,
+)
+from .zarr_groups import (
+    CHUNK_EXPOSURES as CHUNK_EXPOSURES,
+    ArraySource as ArraySource,
+    count_dtype as count_dtype,
+    counts_array as counts_array,
+    positions_array as positions_array,
+    probe_array as probe_array,
+    read_array as read_array,
+    read_attributes as read_attributes,
+    whole_array as whole_array,
+    write_group as write_group,
+)

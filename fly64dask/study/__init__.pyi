@@ -1,0 +1,45 @@
+from .matrix import (
+    Cell as Cell,
+    Filters as Filters,
+    cells as cells,
+    photons_of as photons_of,
+    repeats_of as repeats_of,
+    skip_reasons as skip_reasons,
+)
+from .model import (
+    MAX_LENGTH_PX as MAX_LENGTH_PX,
+    MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
+    MIN_LENGTH_PX as MIN_LENGTH_PX,
+    PATIENCE as PATIENCE,
+    BaselineView as BaselineView,
+    Checkpoints as Checkpoints,
+    Limits as Limits,
+    MeasuredSource as MeasuredSource,
+    OverlapMeasure as OverlapMeasure,
+    PairSource as PairSource,
+    Recipe as Recipe,
+    Scan as Scan,
+    Seeds as Seeds,
+    SpacingView as SpacingView,
+    SplitRule as SplitRule,
+    Study as Study,
+)
+from .names import (
+    SPLITS as SPLITS,
+    Dose as Dose,
+    Split as Split,
+    dose_name as dose_name,
+    photons_name as photons_name,
+)
+from .remedy import (
+    GUARDED_MAX_EPOCHS as GUARDED_MAX_EPOCHS,
+    MENDS as MENDS,
+    REMEDY_KINDS as REMEDY_KINDS,
+    Remedy as Remedy,
+    RemedyKind as RemedyKind,
+    remedied_recipe as remedied_recipe,
+)
+from .toml import (
+    parse_study as parse_study,
+    parse_toml as parse_toml,
+)
