@@ -34,11 +34,11 @@ DESCENDANTS: set[psutil.Process] = set()  # of every command, when it was killed
 TIMES = {"seconds", "metrics_seconds"}
 
 
-TESTS = Path(__file__).parents[1]
+SUPPORT = Path(tiny.__file__).parent
 ENVIRONMENT = {
     "DASK_DISTRIBUTED__WORKER__DAEMON": "False",
     "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": str(TESTS),
+    "PYTHONPATH": str(SUPPORT),
     EPOCH_S: "0.025",
 }
 
@@ -53,7 +53,7 @@ def start(*arguments: object) -> subprocess.Popen[bytes]:
 
 
 def run(study: Path, out: Path, where: str = "local") -> subprocess.Popen[bytes]:
-    return start(TESTS / "run_with_faulty_engine.py", study, out, where)
+    return start(SUPPORT / "run_with_faulty_engine.py", study, out, where)
 
 
 def without_faults(folder: Path) -> Path:

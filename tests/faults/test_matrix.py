@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import tiny
 from faulty_engine import ENGINE, EXPECTED, FOLDER
 from tiny import tiny_study
 
@@ -53,7 +54,7 @@ def test_run_study_names_each_faulty_cell_and_loses_no_other(exposed, tmp_path, 
     table = {cell.name.replace("/", "-"): fault for cell, fault in chosen.items()}
     (folder / "faults.json").write_text(json.dumps(table))
     monkeypatch.setenv(FOLDER, str(folder))
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))  # for the fork servers
+    monkeypatch.setenv("PYTHONPATH", str(Path(tiny.__file__).parent))  # for the fork servers
     report = run_study(
         STUDY,
         layout,

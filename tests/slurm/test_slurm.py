@@ -29,8 +29,8 @@ from fly64dask.store import RunLayout
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.slurm]
 
-TESTS = Path(__file__).resolve().parents[1]
-ROOT = TESTS.parent
+SUPPORT = Path(tiny.__file__).resolve().parent
+ROOT = SUPPORT.parents[1]
 SITE = """
 schema_version = 1
 [workers]
@@ -82,7 +82,7 @@ class Site:
             **lab,
             FOLDER: str(folder),
             EPOCH_S: "0.1",
-            "PYTHONPATH": f"{TESTS}:{ROOT}",
+            "PYTHONPATH": f"{SUPPORT}:{ROOT}",
             "JAX_PLATFORMS": "cpu",
         }
 
@@ -107,7 +107,7 @@ class Site:
         """Run it with the engine of the tests, with the driver here and workers in Slurm jobs."""
         with (self.folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, TESTS / "run_with_faulty_engine.py", self.study, self.out, self.cluster],
+                [sys.executable, SUPPORT / "run_with_faulty_engine.py", self.study, self.out, self.cluster],
                 env=self.environment,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.stats
+import tiny
 from faulty_engine import ENGINE, FOLDER
 from hypothesis import given, strategies as st
 from rich.console import Console
@@ -283,7 +284,7 @@ def runs(tmp_path_factory):
     layout = RunLayout(folder / "run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(folder))
-        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        patch.setenv("PYTHONPATH", str(Path(tiny.__file__).parent))
         made = {}
         for name, n_repeats, faults in (
             ("without", 1, {}),

@@ -19,7 +19,7 @@ from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout
 from fly64dask.study import cells
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = RunLayout(Path("/data/runs/demo"))
 LEAST = 'schema_version = 1\n[workers]\nwalltime = "01:00:00"\nmemory = "4GB"\nmax_jobs = 4\n'
 

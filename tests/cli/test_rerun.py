@@ -18,7 +18,7 @@ import psutil
 import pytest
 import tiny
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TOY, SCRIPT = ROOT / "data" / "toy.toml", ROOT / "scripts" / "rerun_failed_sparse.sh"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
 RECORDED = {

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 

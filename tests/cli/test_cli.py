@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
 COMMANDS = ("run", "rerun", "status", "verify", "report", "compare", "ingest", "export", "schema", "doctor")

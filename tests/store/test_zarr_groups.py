@@ -71,7 +71,7 @@ def test_a_process_that_writes_leaves_no_semaphore_to_the_system(tmp_path):
 import multiprocessing, os, numpy as np
 from multiprocessing import resource_tracker
 from pathlib import Path
-import test_dataset as here
+import test_zarr_groups as here
 multiprocessing.set_start_method("forkserver")
 resource_tracker.ensure_running()
 here.write(Path({str(tmp_path / "group")!r}), here.counts_array((2, 4, 5), np.dtype("u2"), [np.ones((2, 4, 5), "u2")]))

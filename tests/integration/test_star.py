@@ -18,7 +18,7 @@ from fly64dask.scan import illuminated_area, illumination_map
 from fly64dask.store import ExposureAttributes, read_array, read_attributes
 from fly64dask.study import Recipe
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 

@@ -15,7 +15,7 @@ from fly64dask.base import NotSelectableError
 from fly64dask.scan import respace, select
 from fly64dask.study import SpacingView
 
-TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"
+TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
 # Whole numbers bring ties and repeats; clumps bring the threshold at which direct makes way for greedy.
 GRID = arrays(np.float64, st.tuples(st.integers(2, 14), st.just(2)), elements=st.integers(0, 12).map(float))
 REAL = arrays(np.float64, st.tuples(st.integers(2, 14), st.just(2)), elements=st.floats(0, 50))

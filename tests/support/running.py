@@ -21,8 +21,8 @@ from faulty_engine import EPOCH_S, FOLDER
 
 from fly64dask.store import RunLayout
 
-TESTS = Path(__file__).parent
-PATHS = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+SUPPORT = Path(__file__).parent
+PATHS = os.pathsep.join([str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
 # 18 cells, the six of view `one` degenerate.
 MATRIX = tiny.TEXT.replace("[1e4, 1e5]", "[1e3, 1e4, 1e5]").replace("n_epochs = 3", "n_epochs = 6")
 
@@ -84,7 +84,7 @@ def running(
     said, out = folder / "said", folder / "run"
     with said.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, TESTS / "run_with_faulty_engine.py", folder / "study.toml", out, where],
+            [sys.executable, SUPPORT / "run_with_faulty_engine.py", folder / "study.toml", out, where],
             stdout=subprocess.DEVNULL,
             stderr=stream,
             env={**os.environ, "PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},

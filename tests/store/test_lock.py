@@ -13,7 +13,7 @@ import pytest
 from fly64dask.base import InputError
 from fly64dask.store import RunLayout, held_run
 
-TOY = Path(__file__).resolve().parents[1] / "data" / "toy.toml"
+TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
 HOLD = """
 import sys, time
 from pathlib import Path

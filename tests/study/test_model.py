@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from fly64dask.base import InputError, digest
 from fly64dask.study import Cell, Filters, Study, cells, dose_name, parse_study, skip_reasons
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = Path(__file__).resolve().parents[2] / "data"
 STUDY = """
 schema_version = 1
 name = "a-study-with-a-name-of-some-length"

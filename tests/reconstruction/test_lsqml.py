@@ -301,7 +301,8 @@ assert torchvision.transforms.GaussianBlur.__module__.startswith("torchvision")
 def test_first_cell_of_an_engine_that_is_loaded_imports_nothing_large():
     code = """
 import sys
-import fly64dask.reconstruction.lsqml.engine, fly64dask.cells.attempt
+import fly64dask.cells.attempt
+from fly64dask.reconstruction.lsqml import engine
 import numpy as np
 from fly64dask.reconstruction.interface import Exposures
 from fly64dask.study.model import Recipe
@@ -312,7 +313,7 @@ scan = Exposures(
     probe_guess=np.ones((1, 1, 16, 16), dtype=np.complex64),
 )
 loaded = set(sys.modules)
-fly64dask.reconstruction.lsqml.engine.reconstruct(scan, Recipe(n_epochs=2, device="cpu"), seed=1, progress=lambda epoch, loss: None)
+engine.reconstruct(scan, Recipe(n_epochs=2, device="cpu"), seed=1, progress=lambda epoch, loss: None)
 assert len(set(sys.modules) - loaded) < 50, sorted(set(sys.modules) - loaded)
 assert "torch._dynamo.eval_frame" not in sys.modules
 """
