@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_formats import AMPLITUDE, BRIGHTEST, COUNTS, DATA001, POSITIONS_PX, PROBE, H, N, W, draw_probe
+from scan_files import AMPLITUDE, BRIGHTEST, COUNTS, DATA001, POSITIONS_PX, PROBE, H, N, W, draw_probe
 from tiny import TEXT
 
 from fly64dask.cli.main import main

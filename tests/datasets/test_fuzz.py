@@ -25,7 +25,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
-from test_formats import DATA001, METADATA, TIKE, H, N, W
+from scan_files import DATA001, METADATA, TIKE, H, N, W
 from tiny import TEXT
 
 from fly64dask.base import Fly64Error, InputError

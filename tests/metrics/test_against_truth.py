@@ -7,10 +7,10 @@ import functools
 import numpy as np
 import pytest
 import torch
+from complex_images import band_limited, moved, ramp
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from test_alignment import band_limited, moved, ramp
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fly64dask.base import InputError

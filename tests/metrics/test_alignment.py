@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from complex_images import SHAPE, band_limited, moved, ramp
 from hypothesis import given, settings, strategies as st
 from skimage.registration import phase_cross_correlation
 
@@ -12,30 +13,9 @@ from fly64dask.metrics.registration import SHIFT_BOUND_PX, shifted
 from fly64dask.scan import crop_to_frame, illumination_map
 from fly64dask.simulation import synthetic_pair
 
-SHAPE = (96, 110)
 Y, X = np.indices(SHAPE)
 INSIDE = np.hypot((Y - 48) / 30, (X - 55) / 38) < 1
 PAIR = synthetic_pair((96, 96), (32, 32), seed=1)
-
-
-def band_limited(seed=0, shape=SHAPE, cut_off_per_px=0.2):
-    """Periodic object without frequencies beyond the cut-off, so that any shift of it is exact."""
-    rng = np.random.default_rng(seed)
-    frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1]))
-    phase, absorption = (
-        np.fft.ifft2(np.fft.fft2(rng.normal(size=shape)) * (frequency < cut_off_per_px / 4)).real for _ in range(2)
-    )
-    return np.exp(0.3j * phase / phase.std() - 0.05 * absorption / absorption.std())
-
-
-def moved(image, shift_y, shift_x):
-    turns = shift_y * np.fft.fftfreq(image.shape[0])[:, None] + shift_x * np.fft.fftfreq(image.shape[1])
-    return np.fft.ifft2(np.fft.fft2(image) * np.exp(-2j * np.pi * turns))
-
-
-def ramp(offset, slope_y, slope_x, shape=SHAPE):
-    y, x = np.indices(shape)
-    return np.exp(1j * (offset + slope_y * y + slope_x * x))
 
 
 TRUTH = band_limited()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from complex_images import band_limited, ramp
 from skimage.metrics import structural_similarity
-from test_alignment import band_limited, ramp
 
 from fly64dask.base import InputError
 from fly64dask.metrics import measure_as_original

@@ -53,13 +53,13 @@ reach("published")
 DIE_AT_LINE = """
 import os, signal, sys
 from pathlib import Path
-from fly64dask import publish
+from fly64dask.store import atomic
 
 left = int(sys.argv[2])
 
 def trace(frame, event, argument):
     global left
-    if frame.f_code.co_filename != publish.__file__:
+    if frame.f_code.co_filename != atomic.__file__:
         return None
     if event == "line":
         if left == 0:
@@ -72,13 +72,13 @@ sys.settrace(trace)
 """
 DIE_PUBLISHING_DIRECTORY = f"""
 {DIE_AT_LINE}
-with publish.published_directory(folder / "target", scratch=folder / "scratch") as work:
+with atomic.published_directory(folder / "target", scratch=folder / "scratch") as work:
     (work / "a").write_text("content")
     (work / "b").write_text("content")
 """
 DIE_REPLACING_FILE = f"""
 {DIE_AT_LINE}
-publish.publish_text(folder / "file", "new")
+atomic.publish_text(folder / "file", "new")
 """
 REPLACE_FILE = f"""
 {REACH}
