@@ -13,7 +13,14 @@ from fly64dask.cells import CellInputs, cell_key
 from fly64dask.records import Manifest, SkipSummary
 from fly64dask.records import CellRecord, read_record
 from fly64dask.records import read_rows
-from fly64dask.store import ExposureAttributes, GroupAttributes, ReconstructionAttributes, ScanAttributes, TruthAttributes, ViewAttributes
+from fly64dask.store import (
+    ExposureAttributes,
+    GroupAttributes,
+    ReconstructionAttributes,
+    ScanAttributes,
+    TruthAttributes,
+    ViewAttributes,
+)
 from fly64dask.store import read_document
 from fly64dask.store import SPACING_PREFIX, RunLayout
 from fly64dask.store import read_array, read_attributes

@@ -1,0 +1,23 @@
+from .compare import (
+    compare_run as compare_run,
+)
+from .comparison import (
+    ArmScore as ArmScore,
+    Comparison as Comparison,
+    Convention as Convention,
+)
+from .repair import (
+    damaged_cells as damaged_cells,
+    repair_run as repair_run,
+)
+from .rerun import (
+    plan_rerun as plan_rerun,
+    PlannedRerun as PlannedRerun,
+)
+from .run import (
+    run_study as run_study,
+)
+from .verify import (
+    Damage as Damage,
+    verify_run as verify_run,
+)
