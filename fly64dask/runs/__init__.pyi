@@ -11,8 +11,8 @@ from .repair import (
     repair_run as repair_run,
 )
 from .rerun import (
-    plan_rerun as plan_rerun,
     PlannedRerun as PlannedRerun,
+    plan_rerun as plan_rerun,
 )
 from .run import (
     run_study as run_study,

@@ -9,22 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base import Fly64Error, InputError
-from fly64dask.base import utc_now
+from fly64dask.base import Fly64Error, InputError, utc_now
 from fly64dask.cells import CellInputs
-from fly64dask.runs.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
 from fly64dask.datasets.formats import find_object, read_object
-from fly64dask.metrics import Reference, measure_against, reference_in_frame
-from fly64dask.metrics import align
-from fly64dask.metrics import measure_as_original
+from fly64dask.metrics import Reference, align, measure_against, measure_as_original, reference_in_frame
 from fly64dask.records import read_record
-from fly64dask.scan import crop_to_frame
-from fly64dask.scan import object_frame
-from fly64dask.store import ReconstructionAttributes, TruthAttributes
-from fly64dask.store import RunLayout
-from fly64dask.store import read_array, read_attributes
-from fly64dask.study import Cell
-from fly64dask.study import Study
+from fly64dask.runs.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
+from fly64dask.scan import crop_to_frame, object_frame
+from fly64dask.store import ReconstructionAttributes, RunLayout, TruthAttributes, read_array, read_attributes
+from fly64dask.study import Cell, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

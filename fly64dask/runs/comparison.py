@@ -7,8 +7,7 @@ from typing import Literal
 
 from fly64dask.base import Frozen
 from fly64dask.metrics import OriginalMetrics, TruthMetrics
-from fly64dask.study import Cell
-from fly64dask.study import Dose, Split
+from fly64dask.study import Cell, Dose, Split
 
 OURS = "ours"
 Convention = Literal["ours", "original"]

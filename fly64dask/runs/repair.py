@@ -12,19 +12,11 @@ from typing import TYPE_CHECKING
 from fly64dask.base import FailureKind, IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.deploy import Placement
+from fly64dask.records import Manifest, next_attempt, read_rows, write_manifest
 from fly64dask.runs.run import run_study
-from fly64dask.records import Manifest
-from fly64dask.records import next_attempt
-from fly64dask.records import read_rows, write_manifest
-from fly64dask.store import retire_directory
-from fly64dask.store import read_document
-from fly64dask.store import RunLayout
-from fly64dask.store import held_run
-from fly64dask.study import Cell, Filters, cells, photons_of
-from fly64dask.study import Study
-from fly64dask.study import SPLITS, Split
-from fly64dask.study import Remedy
 from fly64dask.runs.verify import Damage, groups_of, respaced_groups
+from fly64dask.store import RunLayout, held_run, read_document, retire_directory
+from fly64dask.study import SPLITS, Cell, Filters, Remedy, Split, Study, cells, photons_of
 
 if TYPE_CHECKING:
     from fly64dask.monitoring import Notify

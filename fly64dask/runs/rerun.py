@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from fly64dask.base import FailureKind, NotSelectableError
-from fly64dask.base import Frozen
-from fly64dask.scan import split_indices
-from fly64dask.scan import MIN_EXPOSURES, respace
-from fly64dask.study import Cell
-from fly64dask.study import BaselineView, SpacingView, Study
-from fly64dask.study import Dose, Split
-from fly64dask.study import MENDS, Remedy, RemedyKind, remedied_recipe
+from fly64dask.base import FailureKind, Frozen, NotSelectableError
+from fly64dask.scan import MIN_EXPOSURES, respace, split_indices
+from fly64dask.study import (
+    MENDS,
+    BaselineView,
+    Cell,
+    Dose,
+    Remedy,
+    RemedyKind,
+    SpacingView,
+    Split,
+    Study,
+    remedied_recipe,
+)
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,34 +9,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import InputError, ResourceError
-from fly64dask.base import gpu_memory_bytes, visible_gpus
-from fly64dask.cells import new_run_id, stop_earlier_runs
-from fly64dask.cells import engine_modules
+from fly64dask.base import InputError, ResourceError, gpu_memory_bytes, visible_gpus
+from fly64dask.cells import engine_modules, new_run_id, stop_earlier_runs
 from fly64dask.datasets import read_inputs
-from fly64dask.deploy import joinable
-from fly64dask.deploy import remove_certificates
-from fly64dask.deploy import Placement, check_workers, connect, n_local_cores
+from fly64dask.deploy import Placement, check_workers, connect, joinable, n_local_cores, remove_certificates
 from fly64dask.deploy.slurm import is_cluster_file
-from fly64dask.monitoring import CellEvent, CellOutcome, Notify
-from fly64dask.monitoring import monitored
-from fly64dask.monitoring import Timekeeper
+from fly64dask.monitoring import CellEvent, CellOutcome, Notify, Timekeeper, monitored
 from fly64dask.reconstruction import LSQML
-from fly64dask.records import Manifest
-from fly64dask.records import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
-from fly64dask.scheduling import build_windows
-from fly64dask.scheduling import cores_hint, refuse_crowded, refuse_idle_slots
-from fly64dask.scheduling import expected_lengths, plan_cells
-from fly64dask.scheduling import answered, run_windows
-from fly64dask.scheduling import Supply, attendance
-from fly64dask.store import remove_leftover_files
-from fly64dask.store import storing
-from fly64dask.store import read_document
-from fly64dask.store import RunLayout
-from fly64dask.store import held_run
-from fly64dask.study import Cell, Filters, cells
-from fly64dask.study import Study
-from fly64dask.study import Remedy
+from fly64dask.records import Manifest, RowSpool, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.scheduling import (
+    Supply,
+    answered,
+    attendance,
+    build_windows,
+    cores_hint,
+    expected_lengths,
+    plan_cells,
+    refuse_crowded,
+    refuse_idle_slots,
+    run_windows,
+)
+from fly64dask.store import RunLayout, held_run, read_document, remove_leftover_files, storing
+from fly64dask.study import Cell, Filters, Remedy, Study, cells
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -7,26 +7,23 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fly64dask.base import IntegrityError
-from fly64dask.base import Frozen, digest
+from fly64dask.base import Frozen, IntegrityError, digest
 from fly64dask.cells import CellInputs, cell_key
-from fly64dask.records import Manifest, SkipSummary
-from fly64dask.records import CellRecord, read_record
-from fly64dask.records import read_rows
+from fly64dask.records import CellRecord, Manifest, SkipSummary, read_record, read_rows
 from fly64dask.store import (
+    SPACING_PREFIX,
     ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
+    RunLayout,
     ScanAttributes,
     TruthAttributes,
     ViewAttributes,
+    read_array,
+    read_attributes,
+    read_document,
 )
-from fly64dask.store import read_document
-from fly64dask.store import SPACING_PREFIX, RunLayout
-from fly64dask.store import read_array, read_attributes
-from fly64dask.study import cells, photons_of
-from fly64dask.study import Study
-from fly64dask.study import SPLITS, Split
+from fly64dask.study import SPLITS, Split, Study, cells, photons_of
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 
