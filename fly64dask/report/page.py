@@ -146,7 +146,7 @@ def render_page(content: Mapping[str, Any], store: PictureStore, flat_rows: Sequ
         HTML. Its policy lets nothing be loaded and no script run but its own, whatever a run's names
         and messages hold; these come as JSON, and are only ever set as text.
     """
-    style, script = _file("page.css") + _file("report.css"), _file("report.js")
+    style, script = _file("page.css", of="monitoring") + _file("report.css"), _file("report.js")
     colours = {name: hex_colours(name, N_KEY_COLOURS) for name in get_args(ColourMap)}
     data = {**content, "images": store.images, "scans": store.scans, "colours": colours}
     policy = (
@@ -199,5 +199,6 @@ def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _file(name: str) -> str:
-    return resources.files("fly64dask.report").joinpath("web", name).read_text(encoding="utf-8")
+def _file(name: str, *, of: str = "report") -> str:
+    """Text of a static file of a package; the report shares colours with the page of a run under way."""
+    return resources.files(f"fly64dask.{of}").joinpath("web", name).read_text(encoding="utf-8")
