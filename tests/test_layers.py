@@ -121,4 +121,4 @@ def test_exceptions_are_all_caught_in_one_place():
         if isinstance(handler, ast.ExceptHandler)
         and (handler.type is None or getattr(handler.type, "id", "") in ("Exception", "BaseException"))
     ]
-    assert places == [("base", "failure_of")]
+    assert places == [("base", "result_or_failure")]

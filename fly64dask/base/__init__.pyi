@@ -18,8 +18,8 @@ from .errors import (
     StorageError as StorageError,
     describe as describe,
     failure_kind as failure_kind,
-    failure_of as failure_of,
     printable as printable,
+    result_or_failure as result_or_failure,
 )
 from .machine import (
     KEEP_MEMORY as KEEP_MEMORY,

@@ -8,6 +8,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -195,26 +198,25 @@ class Failure:
     message: str
 
 
-def failure_of(work: Callable[[], None], *, what: str) -> Failure | None:
-    """Do something and turn any exception into a named failure; the only place that catches all.
+def result_or_failure(call: Callable[[], T], *, what: str) -> T | Failure:
+    """Call a function and turn any exception that it raises into a named failure; the only place that catches all.
 
     Parameters
     ----------
-    work : callable
-        What to do.
+    call : callable
+        The function, without arguments.
     what : str
-        Name for the log.
+        What it does, for the log.
 
     Returns
     -------
-    Failure or None
-        None if it went well.
+    object or Failure
+        What the function returned, or why it could not.
     """
     try:
-        work()
+        return call()
     except Exception as error:
         kind = failure_kind(error)
         log.warning("%s state=failed kind=%s error=%s", what, kind, describe(error))
         log.debug("%s", traceback.format_exc())
         return Failure(kind=kind, message=describe(error))
-    return None

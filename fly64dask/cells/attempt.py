@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base import Failure, failure_of, software_versions, utc_now
+from fly64dask.base import Failure, result_or_failure, software_versions, utc_now
 from fly64dask.cells.inputs import CellInputs
 from fly64dask.metrics import HalfSetMetrics
 from fly64dask.reconstruction import CheckpointFile, load_engine, refuse_dark
@@ -65,10 +65,8 @@ class Attempt:
         dict or Failure
             Facts for the record, or why there are none.
         """
-        facts: dict[str, Any] = {}
         with _engine_log(Path(self.directory, LOG_NAME)):
-            failure = failure_of(lambda: facts.update(_reconstruct(self, report)), what=f"cell={self.cell.name}")
-        return failure or facts
+            return result_or_failure(lambda: _reconstruct(self, report), what=f"cell={self.cell.name}")
 
 
 def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from fly64dask.base import (
     Failure,
     FailureKind,
     IntegrityError,
-    failure_of,
     host_name,
+    result_or_failure,
     software_versions,
     utc_now,
 )
@@ -106,10 +106,9 @@ def run_cell(
         `committed` is False only if it was abandoned or the record itself could not be written.
     """
     began = time.monotonic()
-    outcome: list[CellOutcome] = []
     run_id = run_id or new_run_id(layout)
 
-    def attempt() -> None:
+    def attempt() -> CellOutcome:
         remedy = rerun.remedy if rerun else None
         running = _Running(
             study=_remedied(study, remedy),
@@ -124,13 +123,13 @@ def run_cell(
             remedy=remedy,
             unremedied_key=_key(study, cell, CellInputs(layout, cell), blocked_by, engine)[0] if rerun else None,
         )
-        outcome.append(running.run(rerun.blocked_by if rerun else blocked_by, progress))
+        return running.run(rerun.blocked_by if rerun else blocked_by, progress)
 
     with running_cell(run_id):
-        failure = failure_of(attempt, what=f"cell={cell.name}")
-    if failure is None:
-        return outcome[0]
-    return CellOutcome(cell=cell, failure=failure, seconds=time.monotonic() - began, committed=False)
+        outcome = result_or_failure(attempt, what=f"cell={cell.name}")
+    if isinstance(outcome, Failure):
+        return CellOutcome(cell=cell, failure=outcome, seconds=time.monotonic() - began, committed=False)
+    return outcome
 
 
 def commit_lost(
@@ -223,7 +222,7 @@ class _Running:
         failure = failure or self._refuse_killer()
         _note(layout, cell, started(attempt, run=self.run_id.token, checkpoint=_checkpoint_of(layout, cell)))
         with self._live(attempt) as live, committed_attempt(layout, cell) as directory:
-            failure = failure or failure_of(lambda: self._foresee(facts), what=f"cell={cell.name}")
+            failure = failure or result_or_failure(lambda: self._foresee(facts), what=f"cell={cell.name}")
             if failure is None:
                 result = self._reconstruct(directory, key, progress, live)
                 if isinstance(result, Failure):
@@ -346,7 +345,7 @@ def _key(
     study: Study, cell: Cell, inputs: CellInputs, blocked_by: Failure | None, engine: str
 ) -> tuple[str, Failure | None]:
     """Key of a cell's numbers; or of the reason why there can be none, with that reason."""
-    failure = blocked_by or failure_of(inputs.open, what=f"cell={cell.name} inputs")
+    failure = blocked_by or result_or_failure(inputs.open, what=f"cell={cell.name} inputs")
     if failure is not None:
         return failure_key(study, cell, failure.kind), failure
     versions, seed = software_versions(), study.seeds.grouping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import performance_report
 from distributed.scheduler import Scheduler
 
-from fly64dask.base import ResourceError, failure_of
+from fly64dask.base import ResourceError, result_or_failure
 from fly64dask.monitoring.board import Board, board_json, new_board, with_event
 from fly64dask.monitoring.events import CellEvent, CellOutcome, Say
 from fly64dask.monitoring.page import PATH, add_page
@@ -102,7 +102,7 @@ def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
             client.sync(report.__aexit__, None, None, None, code="", callback_timeout=REPORT_S)
             work.replace(path)
 
-    failure = failure_of(begin, what="dask report")
+    failure = result_or_failure(begin, what="dask report")
     answers = True
     try:
         yield
@@ -111,7 +111,7 @@ def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
         raise
     finally:
         if answers and failure is None:
-            failure = failure_of(finish, what="dask report")
+            failure = result_or_failure(finish, what="dask report")
         if failure is not None:
             with suppress(OSError):
                 work.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ import dask
 from dask.delayed import Delayed
 from distributed import CancelledError, as_completed
 
-from fly64dask.base import Failure, ResourceError, describe, failure_kind, failure_of
+from fly64dask.base import Failure, ResourceError, describe, failure_kind, result_or_failure
 from fly64dask.cells import RunId, commit_lost, is_killer, stop_run
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, Notify
 from fly64dask.records import ManifestRow
@@ -276,18 +276,14 @@ class _Submission:
 
 def _commit_lost(study: Study, cell: Cell, layout: RunLayout, graph: CellGraph, error: BaseException) -> CellOutcome:
     failure = Failure(kind=failure_kind(error), message=describe(error))
-    committed: list[CellOutcome] = []
-
-    def commit() -> None:
-        remedy = graph.remedies.get(cell)
-        committed.append(
-            commit_lost(study, cell, layout, failure, engine=graph.engine, run_id=graph.run_id, remedy=remedy)
-        )
-
-    problem = failure_of(commit, what=f"cell={cell.name} commit")
-    if problem is None:
-        return committed[0]
-    return CellOutcome(cell=cell, failure=failure, seconds=0.0, committed=False)
+    remedy = graph.remedies.get(cell)
+    committed = result_or_failure(
+        lambda: commit_lost(study, cell, layout, failure, engine=graph.engine, run_id=graph.run_id, remedy=remedy),
+        what=f"cell={cell.name} commit",
+    )
+    if isinstance(committed, Failure):
+        return CellOutcome(cell=cell, failure=failure, seconds=0.0, committed=False)
+    return committed
 
 
 def _error_of(future: Future[Any]) -> BaseException | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from distributed import get_worker
 from distributed.core import Status
 
-from fly64dask.base import Failure, failure_of, host_name
+from fly64dask.base import Failure, host_name, result_or_failure
 from fly64dask.cells import Rerun, RunId, run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
@@ -31,12 +31,14 @@ class Prepared:
 
 def prepare_task(study: Study, run_id: RunId) -> Prepared:
     """Worker task: publish the scan group."""
-    return Prepared(study=study, failure=failure_of(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare"))
+    return Prepared(
+        study=study, failure=result_or_failure(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
+    )
 
 
 def expose_task(dose: Dose, split: Split, repeat: int, run_id: RunId, prepared: Prepared) -> Failure | None:
     """Worker task: publish one dose, split and repeat."""
-    return prepared.failure or failure_of(
+    return prepared.failure or result_or_failure(
         lambda: expose_split(prepared.study, dose, split, _layout(run_id), repeat=repeat),
         what=f"stage=expose {photons_name(dose, repeat)}/{split}",
     )
@@ -46,7 +48,7 @@ def select_task(
     view: str, split: Split, threshold_px: float | None, run_id: RunId, prepared: Prepared
 ) -> Failure | None:
     """Worker task: publish one view and split, at another spacing than the study's if one is given."""
-    return prepared.failure or failure_of(
+    return prepared.failure or result_or_failure(
         lambda: select_view(prepared.study, view, split, _layout(run_id), threshold_px=threshold_px),
         what=f"stage=select {view}/{split}",
     )
