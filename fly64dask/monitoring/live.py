@@ -9,16 +9,17 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from fly64dask.base import Frozen, host_name
+from fly64dask.base import host_name
 from fly64dask.monitoring.loss_curve import with_loss
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Dose, Split
+from fly64dask.study import Cell, CellCoordinates
 
 log = logging.getLogger(__name__)
 # Between two writes: a person sees no difference, and no file system either.
@@ -31,14 +32,10 @@ SILENT_S = 15.0
 Loss = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class LiveCell(Frozen):
+class LiveCell(CellCoordinates):
     """How far a running cell is. For people: nothing is decided by it."""
 
     schema_version: Literal[1] = 1
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     attempt: int = Field(ge=1)
     run: str
     epoch: int = Field(default=0, ge=0)
@@ -51,11 +48,6 @@ class LiveCell(Frozen):
     started_at: AwareDatetime
     epoch_at: AwareDatetime | None = None
     updated_at: AwareDatetime
-
-    @property
-    def cell(self) -> Cell:
-        """The cell this is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
     def silent_s(self, now: datetime) -> float | None:
         """Seconds since its worker last wrote, if these are too many for one that lives; else None."""
@@ -168,10 +160,7 @@ def live_file(
     file = LiveFile(
         layout.live_file(cell),
         LiveCell(
-            dose=cell.dose,
-            view=cell.view,
-            split=cell.split,
-            repeat=cell.repeat,
+            **asdict(cell),
             attempt=attempt,
             run=run,
             n_epochs=n_epochs,

@@ -18,7 +18,7 @@ from fly64dask.records.record import CellRecord
 from fly64dask.records.repeats import RepeatSummary, summarise
 from fly64dask.scan import Identifiability
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Dose, Filters, Remedy, Seeds, Split, Study, cells, remedied_recipe
+from fly64dask.study import Cell, CellCoordinates, Dose, Filters, Remedy, Seeds, Study, cells, remedied_recipe
 
 
 def _in_run(path: str) -> str:
@@ -31,29 +31,21 @@ def _in_run(path: str) -> str:
 InRun = Annotated[str, AfterValidator(_in_run)]
 
 
-class Job(Frozen):
+class Job(CellCoordinates):
     """One cell as the original study's runner described it."""
 
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     input: InRun
     output_dir: InRun
     algorithm: str
     num_epochs: int
 
 
-class ManifestRow(Frozen):
+class ManifestRow(CellCoordinates):
     """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several.
 
     The selection fields are absent for a baseline.
     """
 
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     returncode: Literal[0, 1]
     state: State
     log_path: InRun
@@ -88,11 +80,6 @@ class ManifestRow(Frozen):
     versions: dict[str, str] | None = None
     digests: dict[str, str] | None = None
     attempts: tuple[AttemptLine, ...] | None = None
-
-    @property
-    def cell(self) -> Cell:
-        """The cell this row is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 class ManifestFilters(Frozen):
@@ -131,13 +118,9 @@ class Manifest(Frozen):
     summary: tuple[RepeatSummary, ...] | None = None
 
 
-class SkippedJob(Frozen):
+class SkippedJob(CellCoordinates):
     """A cell without a reconstruction of its own will: filtered out, or not selectable."""
 
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     reason: str
 
 

@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from fly64dask.base import FailureKind, Frozen, IntegrityError
+from fly64dask.base import FailureKind, IntegrityError
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.scan import Identifiability, SelectionMetadata
 from fly64dask.store import RECORD_NAME, RunLayout, document_text, published_directory, read_document, retire_directory
-from fly64dask.study import Cell, Dose, Recipe, Remedy, Seeds, Split
+from fly64dask.study import Cell, CellCoordinates, Recipe, Remedy, Seeds
 
 # Kinds that the same input gives again; a later `run` keeps them. The others may pass with time.
 LASTING_KINDS = frozenset(
@@ -27,15 +27,11 @@ LASTING_KINDS = frozenset(
 )
 
 
-class CellRecord(Frozen):
+class CellRecord(CellCoordinates):
     """How one attempt at one cell ended. A value that was not computed is absent."""
 
     schema_version: Literal[1] = 1
     study: str
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     state: Literal["completed", "failed", "skipped"]
     returncode: Literal[0, 1]
     failure_kind: FailureKind | None = None
@@ -72,11 +68,6 @@ class CellRecord(Frozen):
     remedy: Remedy | None = None
     unremedied_key: str | None = None
     log_sha256: str
-
-    @property
-    def cell(self) -> Cell:
-        """The cell this is a record of."""
-        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
     def settles(self, cell_key: str, *, run: str) -> bool:
         """Whether a run of the study with this key has nothing left to do for the cell.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +83,7 @@ def compare_run(
         scores = tuple(_score(name, source, cell, scene, convention) for name, source in sources.items())
         rows.append(
             ComparedCell(
-                dose=cell.dose,
-                view=cell.view,
-                split=cell.split,
-                repeat=cell.repeat,
+                **asdict(cell),
                 n_kept=len(scene.positions_px) if isinstance(scene, Scene) else None,
                 scores=scores,
             )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from fly64dask.base import Frozen
 from fly64dask.metrics import OriginalMetrics, TruthMetrics
-from fly64dask.study import Cell, Dose, Split
+from fly64dask.study import Cell, CellCoordinates
 
 OURS = "ours"
 Convention = Literal["ours", "original"]
@@ -22,20 +22,11 @@ class ArmScore(Frozen):
     problem: str | None = None
 
 
-class ComparedCell(Frozen):
+class ComparedCell(CellCoordinates):
     """One cell; `ours` comes first."""
 
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     n_kept: int | None = None
     scores: tuple[ArmScore, ...]
-
-    @property
-    def cell(self) -> Cell:
-        """The cell."""
-        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 class Comparison(Frozen):

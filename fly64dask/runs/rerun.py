@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from fly64dask.base import FailureKind, Frozen, NotSelectableError
+from fly64dask.base import FailureKind, NotSelectableError
 from fly64dask.scan import MIN_EXPOSURES, respace, split_indices
 from fly64dask.study import (
     MENDS,
     BaselineView,
-    Cell,
-    Dose,
+    CellCoordinates,
     Remedy,
     RemedyKind,
     SpacingView,
@@ -27,13 +26,9 @@ if TYPE_CHECKING:
     from fly64dask.records import ManifestRow
 
 
-class PlannedRerun(Frozen):
+class PlannedRerun(CellCoordinates):
     """A failed cell before it is tried again: what ran and what would run. `hopeless` says why nothing would."""
 
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     state: Literal["failed", "skipped", "damaged"]
     failure_kind: FailureKind
     remedy: Remedy | None = None
@@ -46,11 +41,6 @@ class PlannedRerun(Frozen):
     n_epochs_after: int | None = None
     probe_frozen: bool
     probe_frozen_after: bool | None = None
-
-    @property
-    def cell(self) -> Cell:
-        """The cell this is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 def plan_rerun(

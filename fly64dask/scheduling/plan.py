@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.base import Frozen, NotSelectableError
+from fly64dask.base import NotSelectableError
 from fly64dask.datasets import describe_view, dose_in_photons
 from fly64dask.scan import (
     MIN_SPAN_PX,
@@ -22,7 +22,7 @@ from fly64dask.scan import (
     select,
     split_indices,
 )
-from fly64dask.study import Cell, Dose, SpacingView, Split, Study
+from fly64dask.study import Cell, CellCoordinates, SpacingView, Split, Study
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,13 +32,9 @@ if TYPE_CHECKING:
     from fly64dask.store import ViewAttributes
 
 
-class PlannedCell(Frozen):
+class PlannedCell(CellCoordinates):
     """One cell before it runs; selection fields are absent for a baseline, all if not selectable."""
 
-    dose: Dose
-    view: str
-    split: Split
-    repeat: int = 0
     dose_photons: float
     n_exposures: int
     n_kept: int | None = None
@@ -57,11 +53,6 @@ class PlannedCell(Frozen):
     identifiability: Identifiability | None = None
     predicted_memory_bytes: int | None = None
     warning: str | None = None
-
-    @property
-    def cell(self) -> Cell:
-        """The cell this is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 # Measured, see predicted_memory_bytes: counts as stored and in float32 at their peak; complex64

@@ -1,5 +1,6 @@
 from .matrix import (
     Cell as Cell,
+    CellCoordinates as CellCoordinates,
     Filters as Filters,
     cells as cells,
     photons_of as photons_of,

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from fly64dask.base import InputError
+from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import BaselineView, SpacingView, Study
-from fly64dask.study.names import SPLITS, Split, photons_name
+from fly64dask.study.names import SPLITS, Dose, Split, photons_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,20 @@ class Cell:
     def name(self) -> str:
         """The cell as its directory under the run: `dose_1000/sparse/train`, `dose_1000.repeat_1/sparse/train`."""
         return f"{photons_name(self.dose, self.repeat)}/{self.view}/{self.split}"
+
+
+class CellCoordinates(Frozen):
+    """Which cell a record is about. Every record of one cell begins with these fields."""
+
+    dose: Dose
+    view: str
+    split: Split
+    repeat: int = 0
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that the record is about."""
+        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
