@@ -1,4 +1,4 @@
-"""What went wrong -> a named kind, and a message that says found, needed and remedy."""
+"""Named kinds of failure, and errors whose message says what was found, what was needed and what to do."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Fly64Error(Exception):
 
 
 def printable(text: str) -> str:
-    """Text with control, format and surrogate characters as Python escapes; newlines stay."""
+    """Escape control, format and surrogate characters of a text as Python does; newlines stay."""
     return "".join(
         mark if mark.isprintable() or mark == "\n" else mark.encode("unicode_escape").decode("ascii") for mark in text
     )

@@ -1,4 +1,4 @@
-"""An installation -> the versions, commit and host that are stored with each result."""
+"""Versions, commit and host of an installation, as they are stored with each result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PACKAGES = ("fly64dask", "ptychi", "torch", "zarr", "dask", "distributed", "nump
 
 @functools.cache
 def software_versions() -> dict[str, str]:
-    """Versions of what can change a number, read from installed metadata without importing it."""
+    """Read the versions of what can change a number from installed metadata, without importing it."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -27,8 +27,8 @@ def software_versions() -> dict[str, str]:
 
 
 def source_commit() -> str | None:
-    """Git commit of the checkout this package runs from, `+changes` if it differs; None outside one."""
-    root = Path(__file__).resolve().parents[1]
+    """Read the Git commit of the checkout that the package runs from, `+changes` if it differs; None outside one."""
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:
@@ -48,10 +48,10 @@ def source_commit() -> str | None:
 
 
 def host_name() -> str:
-    """Name of this machine."""
+    """Return the name of this machine."""
     return socket.gethostname()
 
 
 def utc_now() -> str:
-    """Now, ISO 8601 in UTC with microseconds."""
+    """Return the time now, ISO 8601 in UTC with microseconds."""
     return datetime.now(UTC).isoformat()

@@ -1,4 +1,4 @@
-"""What every record of the project is built on: frozen models, canonical JSON and its digest."""
+"""The base class of every record, canonical JSON and its digest."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-)
+from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
@@ -19,7 +16,7 @@ class Frozen(BaseModel):
 
 
 def digest(document: Any) -> str:
-    """SHA-256 of a JSON document with sorted keys: equal content, equal digest.
+    """Compute the SHA-256 of a JSON document with sorted keys: equal content, equal digest.
 
     Parameters
     ----------
@@ -35,5 +32,5 @@ def digest(document: Any) -> str:
 
 
 def compact_json(document: Any) -> str:
-    """JSON with sorted keys and no spaces: what a digest is of."""
+    """Write a document as JSON with sorted keys and no spaces, the form that digests are computed of."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)

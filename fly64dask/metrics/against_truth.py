@@ -1,4 +1,4 @@
-"""A reconstruction and the truth on one grid -> numbers that say how good it is, beside a flat object's."""
+"""The error of a reconstruction against the truth on one grid, beside that of an empty object."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from fly64dask.base import InputError
 from fly64dask.metrics.alignment import Aligned, align
 from fly64dask.metrics.results import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
-from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc
+from fly64dask.metrics.ring_correlation import MIN_SIDE_PX, RingCorrelation, crossing, frc
 from fly64dask.metrics.similarity import Similarity, similarities, whole_windows
-from fly64dask.scan import crop_to_frame, illuminated_area, illumination_map
+from fly64dask.scan import bounding_box, crop_to_frame, illuminated_area, illumination_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +23,7 @@ MIN_AREA_PX = 3  # a plane has three parameters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """The truth in a reconstruction's frame, and where it is compared.
+    """The truth in a reconstruction's frame, and the area in which they are compared.
 
     `image` (y, x) complex64; `inside` (y, x) bool, illuminated and known; `phase_range_rad` and
     `amplitude_range` of the whole truth, so that all cells of a study share them.
@@ -37,7 +37,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruthComparison:
-    """Numbers for a record, and the curves behind them; these are absent if the area is too small."""
+    """The numbers of a comparison with the truth and the curves behind them, absent where the area is too small."""
 
     metrics: TruthMetrics
     frc_truth: RingCorrelation | None
@@ -161,13 +161,12 @@ def compare_with_truth(
     return measure_against(reference, object_recon)
 
 
-def _compared(some: Sequence[Aligned], reference: Reference) -> list[tuple[ObjectMetrics, RingCorrelation | None]]:
+def _compared(objects: Sequence[Aligned], reference: Reference) -> list[tuple[ObjectMetrics, RingCorrelation | None]]:
     """Measure aligned objects on the area's bounding box."""
-    rows, columns = (np.flatnonzero(reference.inside.any(axis=axis)) for axis in (1, 0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    box = bounding_box(reference.inside)
     inside, truth = reference.inside[box], reference.image[box].astype(np.complex128)
-    images = [np.where(inside, aligned.image[box], truth) for aligned in some]
-    curves = [frc(image, truth, inside) if min(inside.shape) >= 4 else None for image in images]
+    images = [np.where(inside, aligned.image[box], truth) for aligned in objects]
+    curves = [frc(image, truth, inside) if min(inside.shape) >= MIN_SIDE_PX else None for image in images]
     true_phase = np.angle(truth)
     # The difference is wrapped, not the phase: a truth beyond pi wraps in both images at once.
     phases = [true_phase + np.angle(image * truth.conj()) for image in images]
@@ -195,12 +194,14 @@ def _image_metrics(
     levels: list[NDArray[np.bool_]],
     peak: float,
 ) -> list[ImageMetrics]:
-    none = [Similarity(ssim=None, ms_ssim=None, n_levels=None)] * len(images)
-    found = []
-    for image, alike in zip(images, similarities(images, truth, levels, peak=peak) if peak else none, strict=True):
+    alike_images = [Similarity(ssim=None, ms_ssim=None, n_levels=None)] * len(images)
+    if peak:
+        alike_images = similarities(images, truth, levels, peak=peak)
+    measured = []
+    for image, alike in zip(images, alike_images, strict=True):
         errors = (image - truth)[inside]
         rmse = float(np.sqrt(np.mean(errors**2)))
-        found.append(
+        measured.append(
             ImageMetrics(
                 rmse=rmse,
                 mae=float(np.mean(np.abs(errors))),
@@ -211,4 +212,4 @@ def _image_metrics(
                 ms_ssim_levels=alike.n_levels,
             )
         )
-    return found
+    return measured

@@ -1,4 +1,4 @@
-"""A reconstruction and a reference -> both on one grid, shift, scale, global phase and ramp removed."""
+"""Alignment of a reconstruction with a reference: shift, scale, global phase and phase ramp removed."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
     image = shifted(image, shift, inside)
     plane = PhasePlane(inside).fit(image * target.conj())
     image = image * plane.wave(image.shape).conj()
-    amplitude, wanted = np.abs(image[inside]), np.abs(target[inside])
-    scale = float(amplitude @ wanted / (amplitude @ amplitude))
+    amplitude, target_amplitude = np.abs(image[inside]), np.abs(target[inside])
+    scale = float(amplitude @ target_amplitude / (amplitude @ amplitude))
     # The first ramp was taken off before the shift; told as taken off after it, it also turns the phase.
     turned = plane.offset_rad - slope_y * shift[0] - slope_x * shift[1]
     return Aligned(
@@ -88,7 +88,7 @@ class Plane:
     rest: NDArray[np.float64]
 
     def wave(self, shape: tuple[int, ...]) -> NDArray[np.complex128]:
-        """exp(i phase) on a grid; (y, x) complex128."""
+        """Compute exp(i phase) on a grid; (y, x) complex128."""
         return plane_wave(shape, self.offset_rad, self.ramp_y, self.ramp_x)
 
 
@@ -149,7 +149,7 @@ class PhasePlane:
 
 
 def remove_phase_ramp(ratio: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Phase of an image with its global phase and linear ramp removed; see `PhasePlane`.
+    """Compute the phase of an image with its global phase and linear ramp removed; see `PhasePlane`.
 
     Parameters
     ----------

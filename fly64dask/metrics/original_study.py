@@ -1,4 +1,4 @@
-"""An aligned object and the truth -> the numbers of the original study's tables, by its conventions."""
+"""The numbers of the original study's tables, by its conventions, of an aligned object and the truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image and a reference, equal but for a small shift and a phase ramp -> the shift, by a fraction of a pixel."""
+"""The shift between an image and a reference that are equal but for it and a phase ramp, to a fraction of a pixel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.registration import phase_cross_correlation
 
 from fly64dask.metrics.ring_correlation import soft_window
+from fly64dask.scan import bounding_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def find_shift(image: Complex, reference: Complex, inside: NDArray[np.bool_]) ->
     none = np.zeros(2)
     if is_flat(image, inside) or is_flat(reference, inside):
         return none, False
-    box = _box(inside)
+    box = bounding_box(inside)
     window = soft_window(inside[box])
     coarse = phase_cross_correlation(
         _neutral(reference[box], window), _neutral(image[box], window), upsample_factor=UPSAMPLING, normalization=None
@@ -92,12 +93,12 @@ def shifted(image: Complex, shift_px: NDArray[np.float64], inside: NDArray[np.bo
     if not shift_px.any():
         return image
     result = image.copy()
-    result[_box(inside)] = _shifter(image, inside, _fade(inside))(shift_px)
+    result[bounding_box(inside)] = _shifter(image, inside, _fade(inside))(shift_px)
     return result
 
 
 def neighbour_slopes(image: Complex, inside: NDArray[np.bool_]) -> tuple[float, float]:
-    """Mean phase step to the next row and to the next column, rad / px, weighted by both pixels' amplitudes."""
+    """Compute the mean phase step to the next row and column, rad / px, weighted by both pixels' amplitudes."""
     below, beside = inside[:-1] & inside[1:], inside[:, :-1] & inside[:, 1:]
     return (
         float(np.angle(np.vdot(image[:-1][below], image[1:][below]))),
@@ -106,28 +107,28 @@ def neighbour_slopes(image: Complex, inside: NDArray[np.bool_]) -> tuple[float, 
 
 
 def is_flat(image: Complex, inside: NDArray[np.bool_]) -> bool:
-    """Whether an image is one plane wave inside, so that it has no position."""
+    """Tell whether an image is one plane wave inside, so that it has no position."""
     slope_y, slope_x = neighbour_slopes(image, inside)
     values = (image * plane_wave(image.shape, 0.0, slope_y, slope_x).conj())[inside]
     return bool(np.abs(values - values.mean()).max() <= FLAT * np.abs(values.mean()))
 
 
 def plane_wave(shape: tuple[int, ...], offset_rad: float, ramp_y: float, ramp_x: float) -> Complex:
-    """exp(i (offset + ramp_y y + ramp_x x)), rad and rad / px; (y, x) complex128."""
+    """Compute exp(i (offset + ramp_y y + ramp_x x)), rad and rad / px; (y, x) complex128."""
     y, x = (np.arange(size) for size in shape)
     wave: Complex = np.exp(1j * (offset_rad + ramp_y * y))[:, None] * np.exp(1j * ramp_x * x)[None, :]
     return wave
 
 
-def _box(inside: NDArray[np.bool_], margin_px: int = 0) -> tuple[slice, slice]:
-    """Bounding box of an area, grown by a margin at its far ends only: for arrays padded by half of it."""
-    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    return slice(rows[0], rows[-1] + 1 + margin_px), slice(columns[0], columns[-1] + 1 + margin_px)
+def _padded_box(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Bounding box of an area and its margin, as an index of an array padded by `FADED_PX` on each side."""
+    rows, columns = bounding_box(inside)
+    return slice(rows.start, rows.stop + 2 * FADED_PX), slice(columns.start, columns.stop + 2 * FADED_PX)
 
 
 def _fade(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Weights on the area's box with its margin: 1 up to `KEPT_PX` outside the area, 0 from `FADED_PX` on."""
-    area = np.pad(inside, FADED_PX)[_box(inside, 2 * FADED_PX)]
+    area = np.pad(inside, FADED_PX)[_padded_box(inside)]
     far = np.clip((distance_transform_edt(~area) - KEPT_PX) / (FADED_PX - KEPT_PX), 0, 1)
     return np.asarray(np.cos(np.pi / 2 * far) ** 2)
 
@@ -138,7 +139,7 @@ def _shifter(image: Complex, inside: NDArray[np.bool_], fade: NDArray[np.float64
     With `along` given it is the derivative along that axis, per px. In the image's own precision.
     """
     mean = image[inside].mean()
-    faded = fade * (np.pad(image, FADED_PX, mode="edge")[_box(inside, 2 * FADED_PX)] - mean)
+    faded = fade * (np.pad(image, FADED_PX, mode="edge")[_padded_box(inside)] - mean)
     spectrum = scipy.fft.fft2(faded.astype(image.dtype))
     waves = [2j * np.pi * np.fft.fftfreq(size) for size in spectrum.shape]
 
@@ -168,7 +169,7 @@ def _refined(
     # Single precision takes half the time and is good to 1e-6 px.
     fade = _fade(inside)
     move, derive = (_shifter(each.astype(np.complex64), inside, fade) for each in (image, reference))
-    area, wanted = inside[_box(inside)], reference[inside].astype(np.complex64)
+    area, wanted = inside[bounding_box(inside)], reference[inside].astype(np.complex64)
     y, x = ((axis / max(area.shape)).astype(np.float32) for axis in np.nonzero(area))
     changes = np.stack(
         [-derive(np.zeros(2), along=axis)[area] for axis in (0, 1)]

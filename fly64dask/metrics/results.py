@@ -1,4 +1,4 @@
-"""The words in which a reconstruction's quality is told: how it was aligned, and what was measured then."""
+"""Records of a reconstruction's quality: how it was aligned, and what was measured then."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two aligned images of one object -> how they correlate from slow to fast structure, and up to where they agree."""
+"""The Fourier ring correlation of two aligned images, and the resolution up to which they agree."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen, InputError
+from fly64dask.scan import bounding_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Width of the window's soft edge, as a share of the area's greatest depth (our choice). A wider one uses less of the
+# Width of the window's soft edge, as a fraction of the area's greatest depth (our choice). A wider one uses less of the
 # area; a narrower one lets strong slow structure leak into fast rings, where it passes for agreement.
-EDGE_SHARE = 0.5
+EDGE_FRACTION = 0.5
 # Signal over noise in each of two half-data images whose sum has 2 ** 0.5 - 1: log2(1 + that) is half a bit a pixel.
 HALF_BIT_SNR = (2**0.5 - 1) / 2
-NYQUIST_PER_PX = 0.5
-ROUNDING = 1e-6  # within this two equal images correlate to 1, and a flat one has no structure
+MIN_SIDE_PX = 4  # of the area's bounding box: two rings
+ROUNDING = 1e-6  # within this two equal images correlate to 1, and an empty one has no structure
 
 Criterion = Literal["half_bit", "half"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RingCorrelation:
-    """A curve; its k-th ring, from 1, holds the frequencies nearest to k / (shorter side of the area's box).
+    """A correlation curve; ring k, from 1, holds the frequencies nearest to k / (shorter side of the area's box).
 
     `frequency_per_px` (k,) float64, cycles / px, up to Nyquist's 0.5; `correlation` (k,)
     float64, -1 to 1; `n_pixels` (k,) float64, independent Fourier pixels of each ring.
@@ -38,7 +39,7 @@ class RingCorrelation:
 
 
 class Crossing(Frozen):
-    """Where a curve first falls below a criterion, on a straight line between two rings.
+    """The point where a curve first falls below a criterion, on a straight line between two rings.
 
     `shell` counts rings, from 1; `resolution_px` is half a period there, 1 / (2 f).
     """
@@ -81,7 +82,7 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
 
     Source: M. van Heel, M. Schatz, J. Struct. Biol. 151, 250 (2005), doi:10.1016/j.jsb.2005.05.009.
     """
-    rows, columns = _bounding_box(inside)
+    rows, columns = _large_enough(bounding_box(inside))
     window = soft_window(inside[rows, columns])
     one, other = (_spectrum(np.asarray(image)[rows, columns], window) for image in (first, second))
     height, width = window.shape
@@ -104,16 +105,16 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
 
 
 def soft_window(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights that rise as sin^2 from 0 outside an area to 1 at half its greatest depth; (y, x) float64."""
+    """Compute weights that rise as sin^2 from 0 outside an area to 1 at half its greatest depth; (y, x) float64."""
     from scipy.ndimage import distance_transform_edt  # 0.1 s, which `status` need not wait for
 
     depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    weights: NDArray[np.float64] = np.sin(np.pi / 2 * np.minimum(depth / (EDGE_SHARE * depth.max()), 1.0)) ** 2
+    weights: NDArray[np.float64] = np.sin(np.pi / 2 * np.minimum(depth / (EDGE_FRACTION * depth.max()), 1.0)) ** 2
     return weights
 
 
 def threshold(curve: RingCorrelation, criterion: Criterion) -> NDArray[np.float64]:
-    """Correlation that a criterion asks of each ring.
+    """Compute the correlation that a criterion asks of each ring.
 
     Parameters
     ----------
@@ -166,15 +167,14 @@ def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
     return Crossing(shell=shell, frequency_per_px=frequency, resolution_px=1 / (2 * frequency))
 
 
-def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
-    rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-    if not len(rows) or min(np.ptp(rows), np.ptp(columns)) < 3:
-        size = (0, 0) if not len(rows) else (int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1)
+def _large_enough(box: tuple[slice, slice]) -> tuple[slice, slice]:
+    height, width = (side.stop - side.start for side in box)
+    if min(height, width) < MIN_SIDE_PX:
         raise InputError(
-            f"correlate rings: the area is {size[0]} px high and {size[1]} px wide, needed 4 px each",
+            f"correlate rings: the area is {height} px high and {width} px wide, needed {MIN_SIDE_PX} px each",
             remedy="compare images that share a larger illuminated area",
         )
-    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return box
 
 
 def _spectrum(image: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.complex128]:

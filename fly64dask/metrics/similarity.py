@@ -1,4 +1,4 @@
-"""Real images, a reference and an area of any shape -> how alike they look inside, in one scale and in several."""
+"""SSIM and MS-SSIM of real images inside an area of any shape."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ def similarities(images: Sequence[Image], reference: Image, levels: list[Area], 
 
 def _mean(image: Image, reference: Image, windows: Area, peak: float, k1: float) -> float:
     """Mean SSIM over some windows."""
-    _, found = structural_similarity(image, reference, data_range=peak, K1=k1, K2=K2, full=True, **WINDOW)
-    return float(found[windows].mean())
+    _, similarity = structural_similarity(image, reference, data_range=peak, K1=k1, K2=K2, full=True, **WINDOW)
+    return float(similarity[windows].mean())
 
 
 def _halved(image: NDArray[Any]) -> Image:
     """Means of 2 x 2 px; an odd row or column at the end is left out."""
-    height, width = (2 * (size // 2) for size in image.shape)
-    quarters = [image[y:height:2, x:width:2].astype(np.float64) for y in (0, 1) for x in (0, 1)]
-    return np.asarray(sum(quarters) / 4)
+    height, width = (size // 2 for size in image.shape)
+    blocks = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float64))

@@ -18,6 +18,7 @@ from .identifiability import (
 )
 from .illumination import (
     ILLUMINATED_FRACTION as ILLUMINATED_FRACTION,
+    bounding_box as bounding_box,
     crop_to_frame as crop_to_frame,
     illuminated_area as illuminated_area,
     illumination_map as illumination_map,

@@ -23,17 +23,23 @@ GUARDED_MIN_EXPOSURES_FOR_PROBE = 4
 
 
 def is_degenerate(positions_px: NDArray[np.float64]) -> bool:
-    """Whether the positions span less than one pixel on an axis."""
+    """Tell whether the positions span less than one pixel on an axis."""
     return min(span_px(positions_px)) < MIN_SPAN_PX
 
 
 def is_guarded(positions_px: NDArray[np.float64], recipe: Recipe) -> bool:
-    """Whether the engine runs with the guard; then the result is underdetermined."""
+    """Tell whether the engine runs with the guard; the result is then underdetermined."""
     return recipe.guarded or is_degenerate(positions_px)
 
 
+def optimises_probe(positions_px: NDArray[np.float64], recipe: Recipe) -> bool:
+    """Tell whether the engine may change the probe: not where the recipe or the guard freezes it."""
+    is_frozen = is_guarded(positions_px, recipe) and len(positions_px) < GUARDED_MIN_EXPOSURES_FOR_PROBE
+    return recipe.optimise_probe and not is_frozen
+
+
 def refuses_degenerate(recipe: Recipe) -> bool:
-    """Whether a degenerate scan is refused before the engine starts."""
+    """Tell whether a degenerate scan is refused before the engine starts."""
     return recipe.on_degenerate == "fail" and not recipe.guarded
 
 

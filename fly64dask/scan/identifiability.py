@@ -1,4 +1,4 @@
-"""Kept positions, probe and dose -> whether the data can determine the unknowns, before anything is reconstructed."""
+"""A prediction, before anything is reconstructed, of whether kept positions, probe and dose determine the unknowns."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fly64dask.base import Frozen
-from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_guarded
-from fly64dask.scan.illumination import ILLUMINATED_FRACTION
-from fly64dask.scan.positions import object_frame
+from fly64dask.scan.degenerate import optimises_probe
+from fly64dask.scan.illumination import illuminated_area
+from fly64dask.scan.positions import object_frame, patch_corners_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,11 +27,11 @@ MIN_COVERED_TWICE, GOOD_COVERED_TWICE = 0.5, 0.9
 
 
 class Identifiability(Frozen):
-    """What a cell measures beside what it asks for, and a heuristic word on whether that will do.
+    """The numbers of knowns and unknowns of a cell, and a heuristic prediction of whether the knowns suffice.
 
     Areas are of object pixels inside the probe's footprint at one kept position or more; the footprint
     are the pixels with at least a tenth of the probe's brightest. `n_intensities` are detector pixels of
-    all kept exposures; the lit ones are those expected to hold a photon, were the object flat.
+    all kept exposures; the lit ones are those expected to hold a photon, were the object empty.
     `n_unknowns` are the real and imaginary parts of the covered object and, if the engine may change
     it, of the probe.
     """
@@ -53,7 +53,7 @@ class Identifiability(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """How often the probe's footprint visits the object; the same at every dose.
+    """Counts of how often the probe's footprint visits the object, the same at every dose.
 
     `covered_px2` are the object pixels that it visits at least once, twice and three times.
     """
@@ -79,12 +79,10 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
     Coverage
     """
     height, width = probe.shape[-2:]
-    light = _intensity(probe)
-    footprint = light >= ILLUMINATED_FRACTION * light.max()
+    footprint = illuminated_area(_intensity(probe))
     shape, origin = object_frame(positions_px, (height, width))
     visits = np.zeros(shape, dtype=np.int32)
-    corners = np.rint(positions_px - np.asarray(origin) - (height // 2, width // 2)).astype(int)
-    for y, x in corners:
+    for y, x in patch_corners_px(positions_px, (height, width), origin):
         visits[y : y + height, x : x + width] += footprint
     covered = visits > 0
     return Coverage(
@@ -96,7 +94,7 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
 
 
 def lit_fraction(probe: NDArray[np.complex64], dose_photons: float) -> float:
-    """Fraction of a pattern's pixels expected to hold a photon, were the object flat.
+    """Compute the fraction of a pattern's pixels expected to hold a photon, were the object empty.
 
     Parameters
     ----------
@@ -108,15 +106,15 @@ def lit_fraction(probe: NDArray[np.complex64], dose_photons: float) -> float:
     Returns
     -------
     float
-        Mean of 1 - exp(-dose p) over the pixels, p the share of the light that a pixel gets.
+        Mean of 1 - exp(-dose p) over the pixels, p the fraction of the photons that a pixel gets.
 
     Notes
     -----
     Source: a Poisson count of mean m is 0 with probability exp(-m). An object scatters light away
     from the probe's own far field, so that more pixels are lit: this is on the careful side.
     """
-    share = _intensity(np.fft.fft2(probe))
-    return float(np.mean(-np.expm1(-dose_photons * share / share.sum())))
+    far_field = _intensity(np.fft.fft2(probe))
+    return float(np.mean(-np.expm1(-dose_photons * far_field / far_field.sum())))
 
 
 def judge(
@@ -201,17 +199,16 @@ def predict_identifiability(
     -------
     Identifiability
     """
-    frozen = is_guarded(positions_px, recipe) and len(positions_px) < GUARDED_MIN_EXPOSURES_FOR_PROBE
     return judge(
         coverage or measure_coverage(positions_px, probe),
         probe_shape=probe.shape,
         lit=lit_fraction(probe, dose_photons),
         dose_photons=dose_photons,
-        probe_is_unknown=recipe.optimise_probe and not frozen,
+        probe_is_unknown=optimises_probe(positions_px, recipe),
     )
 
 
 def _intensity(waves: NDArray[Any]) -> NDArray[np.float64]:
     """Sum |wave|^2 over all axes but the last two."""
-    light = np.abs(waves).astype(np.float64) ** 2
-    return np.asarray(light.reshape(-1, *waves.shape[-2:]).sum(axis=0))
+    intensity = np.abs(waves).astype(np.float64) ** 2
+    return np.asarray(intensity.reshape(-1, *waves.shape[-2:]).sum(axis=0))

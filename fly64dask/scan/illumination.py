@@ -1,4 +1,4 @@
-"""A probe and scan positions -> the area that they lit, and the part of the truth that lies there."""
+"""The illuminated area of a scan, its bounding box, and the part of the truth that lies in a frame."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.scan.positions import patch_corners_px
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Pixels that got at least this share of the brightest pixel's light count as illuminated (our choice).
+# Pixels with at least this fraction of the brightest pixel's illumination count as illuminated (our choice).
 ILLUMINATED_FRACTION = 0.1
 
 
@@ -40,16 +42,34 @@ def illumination_map(
     height, width = probe.shape[-2:]
     intensity = (np.abs(probe) ** 2).reshape(-1, height, width).sum(axis=0, dtype=np.float64)
     total = np.zeros(shape_px)
-    corners = np.rint(positions_px - np.asarray(origin_px) - (height // 2, width // 2)).astype(int)
-    for y, x in corners:
+    for y, x in patch_corners_px(positions_px, (height, width), origin_px):
         total[y : y + height, x : x + width] += intensity
     return total
 
 
-def illuminated_area(light: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Pixels with at least a tenth of the brightest pixel's light."""
-    area: NDArray[np.bool_] = light >= ILLUMINATED_FRACTION * light.max()
+def illuminated_area(illumination: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Find the pixels with at least a tenth of the brightest pixel's illumination; (y, x) bool."""
+    area: NDArray[np.bool_] = illumination >= ILLUMINATED_FRACTION * illumination.max()
     return area
+
+
+def bounding_box(area: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Find the smallest rows and columns that hold an area; empty slices where the area is empty.
+
+    Parameters
+    ----------
+    area : (y, x) bool
+        The pixels that count.
+
+    Returns
+    -------
+    rows, columns : slice
+        An index of the array that the area is given on.
+    """
+    rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def crop_to_frame(

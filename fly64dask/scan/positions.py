@@ -1,8 +1,7 @@
-"""Scan positions -> split, spacing and measured overlap."""
+"""Scan positions: their checks, splits, measured overlap, and the object array that they need."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +13,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.study import OverlapMeasure, Split, SplitRule
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpacingStatistics:
-    """Distances between all pairs of positions, px."""
-
-    minimum_px: float
-    maximum_px: float
-    mean_px: float
-    median_px: float
 
 
 def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.float64]:
@@ -64,7 +53,7 @@ def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.
 
 
 def split_boundary_px(positions_px: NDArray[np.float64], rule: SplitRule) -> float:
-    """Coordinate of the cut between train and test.
+    """Compute the coordinate of the cut between train and test.
 
     Parameters
     ----------
@@ -83,7 +72,7 @@ def split_boundary_px(positions_px: NDArray[np.float64], rule: SplitRule) -> flo
 
 
 def split_indices(positions_px: NDArray[np.float64], rule: SplitRule, split: Split) -> NDArray[np.int64]:
-    """Exposures of one half of the field of view.
+    """Find the exposures of one half of the field of view.
 
     Parameters
     ----------
@@ -105,42 +94,19 @@ def split_indices(positions_px: NDArray[np.float64], rule: SplitRule, split: Spl
 
 
 def bounding_box_area_px2(positions_px: NDArray[np.float64]) -> float:
-    """Area of the smallest upright rectangle around the positions, px^2."""
+    """Compute the area of the smallest upright rectangle around the positions, px^2."""
     height, width = np.ptp(positions_px, axis=0)
     return float(height * width)
 
 
 def span_px(positions_px: NDArray[np.float64]) -> tuple[float, float]:
-    """Extent of the positions along (y, x), px."""
+    """Compute the extent of the positions along (y, x), px."""
     height, width = np.ptp(positions_px, axis=0)
     return float(height), float(width)
 
 
-def spacing_statistics(positions_px: NDArray[np.float64]) -> SpacingStatistics:
-    """Statistics of all pair distances; O(n^2) memory, for scans of up to about 20 000 positions.
-
-    Parameters
-    ----------
-    positions_px : (n, 2) float64
-        Order (y, x), px; n >= 2.
-
-    Returns
-    -------
-    SpacingStatistics
-    """
-    from scipy.spatial.distance import pdist
-
-    distances = pdist(positions_px)
-    return SpacingStatistics(
-        minimum_px=float(distances.min()),
-        maximum_px=float(distances.max()),
-        mean_px=float(distances.mean()),
-        median_px=float(np.median(distances)),
-    )
-
-
 def disc_overlap(distance_px: NDArray[np.float64], diameter_px: float) -> NDArray[np.float64]:
-    """Fraction of a disc's area that an equal disc at a distance covers.
+    """Compute the fraction of a disc's area that an equal disc at a distance covers.
 
     Parameters
     ----------
@@ -164,7 +130,7 @@ def disc_overlap(distance_px: NDArray[np.float64], diameter_px: float) -> NDArra
 
 
 def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
-    """Mean disc overlap of each distinct position with its K nearest neighbours.
+    """Compute the mean disc overlap of each distinct position with its K nearest neighbours.
 
     Parameters
     ----------
@@ -189,7 +155,7 @@ def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
 
 
 def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
-    """Mean over positions of the mean disc overlap with all neighbours closer than the diameter.
+    """Compute the mean over positions of the mean disc overlap with all neighbours closer than the diameter.
 
     Parameters
     ----------
@@ -248,3 +214,27 @@ def object_frame(
     shape += shape % 2
     origin = centre - shape // 2
     return (int(shape[0]), int(shape[1])), (int(origin[0]), int(origin[1]))
+
+
+def patch_corners_px(
+    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int], origin_px: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Find the object pixel at which the patch of each position begins, to the nearest pixel.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Patch centres at index N / 2, order (y, x), px, scan frame.
+    probe_shape_px : (int, int)
+        (H, W).
+    origin_px : (int, int)
+        Scan-frame (y, x) of the object array's pixel [0, 0].
+
+    Returns
+    -------
+    (n, 2) int64
+        Order (y, x): rows and columns of the object array.
+    """
+    height, width = probe_shape_px
+    corners: NDArray[np.float64] = np.rint(positions_px - np.asarray(origin_px) - (height // 2, width // 2))
+    return corners.astype(np.int64)

@@ -1,8 +1,8 @@
-"""Scan positions and a view that failed -> the largest spacing below its own at which it can be reconstructed."""
+"""The largest spacing below a failed view's own at which the engine can reconstruct what is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from fly64dask.base import NotSelectableError
 from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate
 from fly64dask.scan.positions import bounding_box_area_px2, span_px
-from fly64dask.scan.selection import acceptance_needed, nearest_px, select
+from fly64dask.scan.selection import BOUND_FRACTION, acceptance_needed, nearest_px, select
 from fly64dask.study import MIN_LENGTH_PX, SpacingView
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MIN_EXPOSURES = GUARDED_MIN_EXPOSURES_FOR_PROBE
 
 
 def respaced_view(view: SpacingView, threshold_px: float) -> SpacingView:
-    """The view with another spacing threshold, px."""
+    """Make the view with another spacing threshold, px."""
     return SpacingView(name=view.name, rule="min_spacing", threshold_px=threshold_px)
 
 
@@ -66,13 +66,13 @@ def respace(positions_px: NDArray[np.float64], view: SpacingView, *, n_min: int 
     while threshold_px >= MIN_LENGTH_PX:
         kept, next_px = _spaced(ordered, threshold_px)
         if _suits(ordered[kept], n_min):
-            found = _selected(positions_px, view, threshold_px)
-            if found is not None and _suits(positions_px[found.kept], n_min):
-                _refuse_own(positions_px, found, view)
-                return found
-            if found is not None:
+            selection = _selected(positions_px, view, threshold_px)
+            if selection is not None and _suits(positions_px[selection.kept], n_min):
+                _refuse_own(positions_px, selection, view)
+                return selection
+            if selection is not None:
                 # Direct keeps too few of greedy's choice; where direct ends, greedy's turn comes.
-                next_px = max(next_px, _direct_ends_px(positions_px, threshold_px, len(found.kept)))
+                next_px = max(next_px, _direct_ends_px(positions_px, threshold_px, len(selection.kept)))
         threshold_px = next_px
     raise NotSelectableError(
         f"respace view {view.name!r}: no threshold from {own_px:g} px down keeps {n_min} of {len(positions_px)} "
@@ -117,22 +117,19 @@ def _direct_ends_px(positions_px: NDArray[np.float64], threshold_px: float, n_di
     others_px = float(nearest[nearest < threshold_px].max(initial=0.0))
     n_exposures, area_px2 = len(positions_px), bounding_box_area_px2(positions_px)
 
-    def too_few(at_px: float) -> bool:
+    def is_too_few(at_px: float) -> bool:
         return n_direct / n_exposures < acceptance_needed(n_exposures, area_px2, at_px)[1]
 
-    return max(others_px, _last_float(too_few, MIN_LENGTH_PX, threshold_px))
-
-
-def _last_float(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """Largest float below `high` of those that something holds for, if it holds up to some point; else 0."""
-    if not low < high or not holds(low):
-        return 0.0
-    # Positive floats are in the order of their bits.
-    first, last = (int(np.float64(value).view(np.int64)) for value in (low, high))
-    while last - first > 1:
-        middle = (first + last) // 2
-        first, last = (middle, last) if holds(float(np.int64(middle).view(np.float64))) else (first, middle)
-    return float(np.int64(first).view(np.float64))
+    if not is_too_few(MIN_LENGTH_PX):
+        return others_px
+    # Where the geometry asks for n_direct exposures, or as near to it as rounding lets a float be.
+    end_px = 2 * math.sqrt(BOUND_FRACTION * area_px2 / (math.pi * n_direct)) if n_direct else math.inf
+    end_px = min(end_px, math.nextafter(threshold_px, 0))
+    while not is_too_few(end_px):
+        end_px = math.nextafter(end_px, 0)
+    while (above_px := math.nextafter(end_px, math.inf)) < threshold_px and is_too_few(above_px):
+        end_px = above_px
+    return max(others_px, end_px)
 
 
 def _refuse_hopeless_split(positions_px: NDArray[np.float64], view: SpacingView, n_min: int) -> None:
@@ -145,12 +142,12 @@ def _refuse_hopeless_split(positions_px: NDArray[np.float64], view: SpacingView,
         )
 
 
-def _refuse_own(positions_px: NDArray[np.float64], found: Selection, view: SpacingView) -> None:
-    assert found.metadata is not None
-    if found.metadata.spacing_threshold == view.spacing_threshold_px:
-        height, width = span_px(positions_px[found.kept])
+def _refuse_own(positions_px: NDArray[np.float64], selection: Selection, view: SpacingView) -> None:
+    assert selection.metadata is not None
+    if selection.metadata.spacing_threshold == view.spacing_threshold_px:
+        height, width = span_px(positions_px[selection.kept])
         raise NotSelectableError(
-            f"respace view {view.name!r}: its own {view.spacing_threshold_px:g} px keep {len(found.kept)} exposures "
-            f"that span {height:.3g} px in y and {width:.3g} px in x: the spacing is not what failed",
-            remedy=f"give --min-exposures above {len(found.kept)} or use --remedy guarded",
+            f"respace view {view.name!r}: its own {view.spacing_threshold_px:g} px keep {len(selection.kept)} "
+            f"exposures that span {height:.3g} px in y and {width:.3g} px in x: the spacing is not what failed",
+            remedy=f"give --min-exposures above {len(selection.kept)} or use --remedy guarded",
         )

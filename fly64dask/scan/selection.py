@@ -1,10 +1,9 @@
-"""Scan positions and a view's spacing rule -> kept exposures and selection metadata."""
+"""The exposures that a view keeps of a split, by its spacing rule, and the metadata of that selection."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -23,13 +22,10 @@ BOUND_FRACTION = 0.8
 MIN_ACCEPTANCE = 0.0005
 # The tree rounds distances its own way: what lies within this of a threshold is decided by hypot.
 ROUNDING = 1e-9
-# A row of the greedy search is higher than the threshold by this part: more than rounding takes from quotients of up
-# to 10^8.
-ROW_MARGIN = 1e-6
 
 
 class SelectionMetadata(Frozen):
-    """How a spacing view came about; lengths in px, rates as fractions of the split."""
+    """How a spacing view was selected; lengths in px, rates as fractions of the split."""
 
     overlap_view: str
     spacing_threshold: float
@@ -44,7 +40,7 @@ class SelectionMetadata(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Kept exposures of one view and split.
+    """The exposures that one view keeps of one split.
 
     `kept` holds (k,) int64 indices into the split, ascending; a baseline has no metadata.
     """
@@ -72,7 +68,7 @@ def keep_isolated(positions_px: NDArray[np.float64], threshold_px: float) -> NDA
 
 
 def nearest_px(positions_px: NDArray[np.float64], *, exact_at_px: float | None = None) -> NDArray[np.float64]:
-    """Distance from each position to its nearest neighbour, as `numpy.hypot` rounds it.
+    """Compute the distance from each position to its nearest neighbour, as `numpy.hypot` rounds it.
 
     Parameters
     ----------
@@ -122,52 +118,29 @@ def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArr
 
     Notes
     -----
-    Each kept position strikes out what comes after it within the threshold: of its own row of the
-    field, at least a threshold high, and of the next one, a stretch of x. So the work is two sorts and
-    two short slices per kept position, with the result of the O(n^2) definition.
+    The definition itself, O(n k) for k kept positions, but for one thing: only positions less than a
+    threshold away in y are looked at. 5000 exposures at a spacing that keeps 80 take some milliseconds.
     """
-    order = _ordered(positions_px)
-    y, x = np.ascontiguousarray(positions_px[order].T)
-    # No more rows than positions, so that rounding cannot move one by a row.
-    row_px = max(threshold_px * (1 + ROW_MARGIN), float(y[-1] - y[0]) / len(y))
-    row = ((y - y[0]) / row_px).astype(np.int64)
-    starts = np.searchsorted(row, np.arange(row[-1] + 2)).tolist()
-    by_x = np.argsort(x)
-    by_x = by_x[np.argsort(row[by_x].astype(np.min_scalar_type(int(row[-1]))), kind="stable")]
-    rows_x, rows_y = x[by_x], y[by_x]
-    open_ = bytearray(b"\x01") * len(order)
-    struck = np.frombuffer(open_, dtype=np.uint8)
+    order = np.lexsort((positions_px[:, 1], positions_px[:, 0]))
+    y, x = positions_px[order].T
+    ends = np.searchsorted(y, y + threshold_px * (1 + ROUNDING), side="right")
+    is_free = np.ones(len(order), dtype=np.bool_)
     kept = []
-    rank = 0
-    while rank >= 0:
-        kept.append(rank)
-        struck[rank] = 0
-        ends = (x[rank] - threshold_px, x[rank] + threshold_px)
-        for first, last in pairwise(starts[row[rank] : row[rank] + 3]):
-            low = first + int(rows_x[first:last].searchsorted(ends[0], "left"))
-            high = first + int(rows_x[first:last].searchsorted(ends[1], "right"))
-            near = np.hypot(rows_y[low:high] - y[rank], rows_x[low:high] - x[rank]) < threshold_px
-            struck[by_x[low:high][near]] = 0
-        rank = open_.find(1, rank + 1)
+    for rank, end in enumerate(ends):
+        if is_free[rank]:
+            kept.append(rank)
+            near = slice(rank + 1, end)
+            is_free[near] &= np.hypot(y[near] - y[rank], x[near] - x[rank]) >= threshold_px
     return np.sort(order[kept])
 
 
-def _ordered(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Indices in order of (y, x); where no two y are equal, half the time of looking at both."""
-    order = np.argsort(positions_px[:, 0])
-    y = positions_px[order, 0]
-    if (y[1:] == y[:-1]).any():
-        order = np.lexsort((positions_px[:, 1], positions_px[:, 0]))
-    return order
-
-
 def disc_area_px2(threshold_px: float) -> float:
-    """Area that one of many positions a threshold apart has to itself, a disc of that diameter, px^2."""
+    """Compute the area of a disc as wide as the threshold, which each position has to itself, px^2."""
     return math.pi * (threshold_px / 2) ** 2
 
 
 def acceptance_needed(n_exposures: int, area_px2: float, threshold_px: float) -> tuple[float, float]:
-    """Fraction of a split that a spacing view must keep.
+    """Compute the fraction of a split that a spacing view must keep.
 
     Parameters
     ----------

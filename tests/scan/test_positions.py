@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import pdist
 
 from fly64dask.base import InputError
 from fly64dask.scan import (
@@ -16,7 +17,7 @@ from fly64dask.scan import (
     split_boundary_px,
     split_indices,
 )
-from fly64dask.scan.positions import disc_overlap, spacing_statistics
+from fly64dask.scan.positions import disc_overlap, patch_corners_px
 from fly64dask.study import OverlapMeasure, SplitRule
 
 RULE = SplitRule()
@@ -37,10 +38,10 @@ def test_split_indices_of_canonical_scan_counts_5088_train(canonical_positions_p
     assert len(split_indices(canonical_positions_px, RULE, "train")) == 5088
 
 
-def test_spacing_statistics_of_canonical_train(train):
-    found = spacing_statistics(train)
-    rounded = [round(v, 2) for v in (found.minimum_px, found.maximum_px, found.mean_px, found.median_px)]
-    assert rounded == [0.06, 372.78, 134.49, 125.41]
+def test_split_of_canonical_train_has_the_distances_of_the_studys_record(train):
+    distances = pdist(train)
+    statistics = [float(f(distances)) for f in (np.min, np.max, np.mean, np.median)]
+    assert [round(value, 2) for value in statistics] == [0.06, 372.78, 134.49, 125.41]
 
 
 def test_bounding_box_area_px2_of_canonical_train(train):
@@ -113,3 +114,9 @@ def test_checked_positions_refuses_with_what_it_found(positions, named):
         checked_positions(positions, origin="scan.npz")
     assert "scan.npz" in str(caught.value)
     assert named in str(caught.value)
+
+
+def test_patch_corners_px_are_where_numpy_indexing_cuts_the_patch_out():
+    # A probe of 4 x 6 px, centred on its pixel (2, 3), at (10, 20) in an array that begins at (5, 9).
+    corners = patch_corners_px(np.array([[10.0, 20.0], [10.4, 20.6]]), (4, 6), (5, 9))
+    assert corners.tolist() == [[3, 8], [3, 9]]
