@@ -2,7 +2,9 @@ from .graph import (
     build_windows as build_windows,
 )
 from .packing import (
+    CONTEXT_BYTES as CONTEXT_BYTES,
     cores_hint as cores_hint,
+    find_misfit as find_misfit,
     gpu_of_worker as gpu_of_worker,
     n_local_workers as n_local_workers,
     refuse_crowded as refuse_crowded,

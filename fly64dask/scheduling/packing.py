@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError, ResourceError
@@ -90,22 +91,43 @@ def gpu_of_worker(number: int, gpus: Sequence[str]) -> str:
     return gpus[number % len(gpus)]
 
 
-def most_slots(needed_bytes: int, device_bytes: int) -> int:
-    """Count the cells that fit on a device side by side.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Misfit:
+    """A cell that needs more memory than there is where it would be computed."""
+
+    planned: PlannedCell
+    needed_bytes: int
+
+    def __str__(self) -> str:
+        """The cell and its need, for a message."""
+        return (
+            f"cell {self.planned.cell.name} with {self.planned.n_kept} exposures needs about "
+            f"{self.needed_bytes / 1e9:.1f} GB"
+        )
+
+
+def find_misfit(plan: Sequence[PlannedCell], limit_bytes: int, *, overhead_bytes: int) -> Misfit | None:
+    """Find the largest cell of a plan, if it does not fit where it would be computed.
 
     Parameters
     ----------
-    needed_bytes : int
-        Predicted memory of the largest cell, without CUDA's context.
-    device_bytes : int
-        Of the device.
+    plan : sequence of PlannedCell
+        Cells to run.
+    limit_bytes : int
+        Memory that one cell at a time can have: of a job, of a slot of a GPU.
+    overhead_bytes : int
+        What the process takes of it beside the cell: `ENGINE_BYTES`, `CONTEXT_BYTES`.
 
     Returns
     -------
-    int
-        0 if not even one does.
+    Misfit or None
+        None if all cells fit, or none has a predicted need.
     """
-    return device_bytes // (needed_bytes + CONTEXT_BYTES)
+    largest = max(plan, key=lambda planned: planned.predicted_memory_bytes or 0, default=None)
+    if largest is None or largest.predicted_memory_bytes is None:
+        return None
+    needed_bytes = largest.predicted_memory_bytes + overhead_bytes
+    return Misfit(planned=largest, needed_bytes=needed_bytes) if needed_bytes > limit_bytes else None
 
 
 def refuse_idle_slots(slots_per_gpu: int, *, where: str, gpus: Sequence[str]) -> None:
@@ -162,17 +184,16 @@ def refuse_crowded(plan: Sequence[PlannedCell], memory_bytes: Mapping[str, int],
     -----
     Every slot may get every cell, so with this check no sum of cells exceeds a device.
     """
-    needy = max(plan, key=lambda cell: cell.predicted_memory_bytes or 0, default=None)
-    if not memory_bytes or needy is None or needy.predicted_memory_bytes is None:
+    if not memory_bytes:
         return
-    device, size = min(memory_bytes.items(), key=lambda one: one[1])
-    fitting = most_slots(needy.predicted_memory_bytes, size)
-    if slots_per_gpu <= fitting:
+    device, size = min(memory_bytes.items(), key=lambda item: item[1])
+    misfit = find_misfit(plan, size // slots_per_gpu, overhead_bytes=CONTEXT_BYTES)
+    if misfit is None:
         return
-    needed = needy.predicted_memory_bytes + CONTEXT_BYTES
+    fitting = size // misfit.needed_bytes
     remedy = f"use `--slots-per-gpu {fitting}`" if fitting else "lower the recipe's batch_size, or give --device cpu"
     raise ResourceError(
-        f"gpu: cell {needy.cell.name} with {needy.n_kept} exposures needs about {needed / 1e9:.1f} GB, "
-        f"a slot of GPU {device} has {size / slots_per_gpu / 1e9:.1f} GB ({size / 1e9:.1f} GB for {slots_per_gpu})",
+        f"gpu: {misfit}, a slot of GPU {device} has {size / slots_per_gpu / 1e9:.1f} GB "
+        f"({size / 1e9:.1f} GB for {slots_per_gpu})",
         remedy=remedy,
     )

@@ -17,6 +17,7 @@ from fly64dask.monitoring import CellOutcome, CellStarted, Timekeeper
 from fly64dask.scheduling import (
     cores_hint,
     expected_lengths,
+    find_misfit,
     gpu_of_worker,
     n_local_workers,
     plan_cells,
@@ -24,7 +25,7 @@ from fly64dask.scheduling import (
     refuse_idle_slots,
 )
 from fly64dask.scheduling.graph import build_graph
-from fly64dask.scheduling.packing import CONTEXT_BYTES, most_slots
+from fly64dask.scheduling.packing import CONTEXT_BYTES
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, cells
 
@@ -76,10 +77,25 @@ def test_gpu_of_worker_gives_each_gpu_as_many_workers_as_it_has_slots(n_gpus, sl
     assert Counter(gpu_of_worker(number, gpus) for number in range(n_gpus * slots)) == dict.fromkeys(gpus, slots)
 
 
-@given(st.integers(0, 10**11), st.integers(10**9, 10**12))
-def test_most_slots_fill_a_device_without_exceeding_it(needed, device):
-    slots = most_slots(needed, device)
-    assert slots * (needed + CONTEXT_BYTES) <= device < (slots + 1) * (needed + CONTEXT_BYTES)
+def test_find_misfit_gives_the_largest_cell_from_one_byte_too_many():
+    plan = plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
+    largest = max(cell.predicted_memory_bytes or 0 for cell in plan)
+    assert find_misfit(plan, largest + 7, overhead_bytes=7) is None
+    misfit = find_misfit(plan, largest + 6, overhead_bytes=7)
+    assert misfit is not None
+    assert misfit.planned.predicted_memory_bytes == largest
+    assert misfit.needed_bytes == largest + 7
+    assert find_misfit([], 0, overhead_bytes=7) is None
+
+
+@given(st.integers(1, 8), st.integers(0, 10**6))
+def test_refuse_crowded_advises_the_most_slots_that_fit(fitting, spare):
+    plan = plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
+    needed = max(cell.predicted_memory_bytes or 0 for cell in plan) + CONTEXT_BYTES
+    memory_bytes = {"0": fitting * needed + spare}
+    refuse_crowded(plan, memory_bytes, slots_per_gpu=fitting)
+    with pytest.raises(ResourceError, match=rf"--slots-per-gpu {fitting}`"):
+        refuse_crowded(plan, memory_bytes, slots_per_gpu=fitting + 1)
 
 
 @pytest.mark.parametrize("where", ["tcp://127.0.0.1:8786", "cluster.toml"])
