@@ -1,4 +1,4 @@
-"""Object, probe, scan positions and dose -> photon counts, in batches of bounded memory."""
+"""The forward model: exit waves and far-field intensities of a scan, in batches of bounded memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH_EXPOSURES = 64  # 64 patterns of 128 x 128 take 8 MB in complex64; larger 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What a simulated scan looks at and with.
+    """The object and the probe of a simulated scan.
 
     `object_truth` is (Y, X) complex64 transmission, `probe` (H, W) complex64 illumination
     centred on index (H // 2, W // 2).
@@ -32,7 +32,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brightness:
-    """Noise-free light of a whole scan, in the probe's own units of intensity."""
+    """The noise-free intensity of a whole scan, in the probe's own units."""
 
     mean_total: float
     brightest_pixel: float
@@ -84,8 +84,8 @@ def diffraction_intensity(waves: ComplexArray) -> NDArray[np.float32]:
     Returns
     -------
     (n, H, W) float32
-        |FFT2|^2 / (H W), zero frequency at index (H // 2, W // 2). Each pattern holds as much
-        light as its exit wave (Parseval).
+        |FFT2|^2 / (H W), zero frequency at index (H // 2, W // 2). Each pattern has the
+        same sum as its exit wave's intensity (Parseval).
     """
     import scipy.fft  # 0.2 s, which workers that simulate nothing need not wait for
 
@@ -97,7 +97,7 @@ def diffraction_intensity(waves: ComplexArray) -> NDArray[np.float32]:
 def intensity_batches(
     pair: Pair, positions_px: NDArray[np.float64], *, batch: int = BATCH_EXPOSURES
 ) -> Iterator[NDArray[np.float32]]:
-    """Noise-free patterns of a scan, `batch` exposures at a time.
+    """Compute the noise-free patterns of a scan, `batch` exposures at a time.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def intensity_batches(
 
 
 def survey_brightness(pair: Pair, positions_px: NDArray[np.float64]) -> Brightness:
-    """Measure the light of the whole scan before any noise.
+    """Measure the noise-free intensity of the whole scan.
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def survey_brightness(pair: Pair, positions_px: NDArray[np.float64]) -> Brightne
     Raises
     ------
     InputError
-        If the scan holds no light, or light that is not finite.
+        If the mean intensity is zero or not finite.
     """
     total, brightest = 0.0, 0.0
     for intensity in intensity_batches(pair, positions_px):
@@ -145,7 +145,7 @@ def survey_brightness(pair: Pair, positions_px: NDArray[np.float64]) -> Brightne
     mean = total / len(positions_px)
     if not (np.isfinite(mean) and mean > 0):
         raise InputError(
-            f"simulate: mean light per exposure is {mean}, needed a finite number above 0",
+            f"simulate: the mean intensity per exposure is {mean}, needed a finite number above 0",
             remedy="check object and probe for zeros and NaN",
         )
     return Brightness(mean_total=mean, brightest_pixel=brightest)

@@ -1,4 +1,4 @@
-"""A built-in object and probe, and scan positions over them, each from a seed."""
+"""The built-in object and probe, and scan positions over them, each from a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expected intensities -> photon counts, and counts thinned to a lower dose."""
+"""Photon counts drawn from expected intensities, and counts thinned to a lower dose."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    ComplexArray = NDArray[np.complex64]
-
 
 def expose(intensity: NDArray[np.float32], scale: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the photon counts of some exposures.
+    """Draw the photon counts of a batch of exposures.
 
     Parameters
     ----------
@@ -47,7 +45,7 @@ def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) 
     counts : (n, H, W) integer
         Photons.
     probability : float
-        Wanted dose over measured dose, in (0, 1].
+        Dose asked for over dose measured, in (0, 1].
     rng : numpy.random.Generator
         Source of the binomial draws; advanced.
 
@@ -62,7 +60,7 @@ def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) 
 
 
 def photon_stream(seed: int, dose_photons: float, split: str, repeat: int = 0) -> np.random.Generator:
-    """Random generator of one dose, split and repeat.
+    """Make the random generator of one noise realisation: a dose, split and repeat.
 
     Parameters
     ----------
@@ -74,7 +72,7 @@ def photon_stream(seed: int, dose_photons: float, split: str, repeat: int = 0) -
     split : str
         `train` or `test`.
     repeat : int
-        Which draw, from 0.
+        Number of the realisation, from 0.
 
     Returns
     -------

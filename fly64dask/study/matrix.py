@@ -52,7 +52,7 @@ class Filters:
 
 
 def repeats_of(study: Study, dose: float | str) -> range:
-    """Repeats of a dose's cells: what was measured is there once."""
+    """Number the repeats of a dose's cells; a measured dose has only one."""
     return range(1 if dose == "measured" else study.repeats)
 
 
@@ -79,13 +79,13 @@ def cells(study: Study) -> tuple[Cell, ...]:
     )
 
 
-def photons_of(some: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
-    """List the draws of photons that some cells need, each once: dose, split and repeat, as views share them."""
-    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in some))
+def photons_of(wanted_cells: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
+    """List the noise realisations that cells need, each once, as (dose, split, repeat): views share them."""
+    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in wanted_cells))
 
 
 def gridsize(view: BaselineView | SpacingView) -> int:
-    """Group size by which the original study filtered its views: 1 for a baseline, else 2."""
+    """Tell the group size by which the original study filtered its views: 1 for a baseline, else 2."""
     return 1 if view.rule == "baseline" else 2
 
 
@@ -126,8 +126,8 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
                 )
     reasons: dict[Cell, str] = {}
     for cell in cells(study):
-        found = asdict(cell) | {"gridsize": sizes[cell.view]}
-        for key, value in found.items():
+        values_of_cell = asdict(cell) | {"gridsize": sizes[cell.view]}
+        for key, value in values_of_cell.items():
             wanted = getattr(filters, key)
             if wanted and value not in wanted:
                 reasons[cell] = f"{key} {_plain(value)} is not in --{key} {' '.join(map(_plain, wanted))}"

@@ -1,4 +1,4 @@
-"""The words of a study, and `Study` -> its cells: the dose x view x split matrix, in order."""
+"""The models of a study file: source, scan, views, recipe and limits, each checked as it is read."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ class Recipe(Frozen):
 
     `on_degenerate` decides on degenerate scans alone; `guarded` puts every scan under their guard.
     `accelerated` lets the engine take faster steps than its library's own; they change last digits.
-    `stop` says which epoch's object is kept: the last, the one that two halves of the counts speak
-    for, or the one that predicts held-out photons best. `patience` ends a cell that many epochs
+    `stop` says which epoch's object is kept: the last, the one at which two halves of the counts
+    agree best, or the one that predicts held-out photons best. `patience` ends a cell that many epochs
     after the best one; a rule brings one of 10. `halves` says what the two reconstructions are made
     from that a half-set resolution compares. `threads` is what a cell computes on: more than one
     is for a big cell alone, and its last digits then differ from run to run.
@@ -193,7 +193,7 @@ class Recipe(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _rule_brings_its_own(cls, given: Any) -> Any:
-        """What a stopping rule needs and the study does not say: half sets, and an end."""
+        """Fill in what a stopping rule needs and the study does not say: half sets, and an end."""
         rule = given.get("stop", "epochs") if isinstance(given, dict) else "epochs"
         if rule == "half_sets":
             given = {"halves": "counts"} | given

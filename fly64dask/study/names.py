@@ -1,14 +1,10 @@
-"""The words that a study shares with file names: doses, splits and how they are written."""
+"""Doses and splits, and how they are written in names of directories."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Discriminator,
-    Field,
-    Tag,
-)
+from pydantic import Discriminator, Field, Tag
 
 Split = Literal["train", "test"]
 
@@ -42,14 +38,14 @@ def dose_name(dose: float | str) -> str:
 
 
 def photons_name(dose: float | str, repeat: int) -> str:
-    """Name a directory for one draw of a dose's photons.
+    """Name the directory of one noise realisation of a dose.
 
     Parameters
     ----------
     dose : float or "measured"
         Photons per exposure.
     repeat : int
-        Which draw, from 0.
+        Number of the realisation, from 0.
 
     Returns
     -------

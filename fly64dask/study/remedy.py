@@ -1,4 +1,4 @@
-"""What is changed of a failed cell before it is tried again, in words that its record keeps."""
+"""What is changed of a failed cell before it is tried again, as its record keeps it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GUARDED_MAX_EPOCHS = 30
 
 
 def remedied_recipe(recipe: Recipe, remedy: Remedy | None) -> Recipe:
-    """Recipe that a cell runs with.
+    """Make the recipe that a cell runs with.
 
     Parameters
     ----------

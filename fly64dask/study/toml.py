@@ -1,4 +1,4 @@
-"""TOML text -> a checked record, or every fault in it."""
+"""Reads a checked record from TOML text, or names every fault in it."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def parse_toml(text: str, record: type[Record], *, what: str, origin: str, keys:
     try:
         return record.model_validate_json(as_json, strict=True)
     except ValidationError as error:
-        found: list[dict[str, Any]] = [dict(fault) for fault in error.errors(include_url=False)]
+        all_faults: list[dict[str, Any]] = [dict(fault) for fault in error.errors(include_url=False)]
         # A list whose only item is wrong is reported as too short as well.
-        outer = [fault["loc"][:depth] for fault in found for depth in range(len(fault["loc"]))]
+        outer = [fault["loc"][:depth] for fault in all_faults for depth in range(len(fault["loc"]))]
         faults = "\n".join(
             f"  {_describe_fault(fault, document, record, what, keys)}"
-            for fault in found
+            for fault in all_faults
             if not (fault["type"] == "too_short" and fault["loc"] in outer)
         )
         raise InputError(f"read {what} {origin}:\n{faults}", remedy="") from error

@@ -90,7 +90,7 @@ def test_survey_brightness_is_the_mean_light_of_an_exposure():
 
 def test_survey_brightness_refuses_a_dark_scan():
     dark = Pair(object_truth=np.zeros((96, 112), np.complex64), probe=PAIR.probe)
-    with pytest.raises(InputError, match="mean light per exposure is 0"):
+    with pytest.raises(InputError, match="the mean intensity per exposure is 0"):
         survey_brightness(dark, POSITIONS)
 
 
