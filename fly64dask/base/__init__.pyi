@@ -35,6 +35,12 @@ from .provenance import (
     software_versions as software_versions,
     utc_now as utc_now,
 )
+from .quantities import (
+    UNIT_OF_RECORD as UNIT_OF_RECORD,
+    Quantities as Quantities,
+    Quantity as Quantity,
+    quantities_of as quantities_of,
+)
 from .schema import (
     Frozen as Frozen,
     compact_json as compact_json,

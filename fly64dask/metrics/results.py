@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from fly64dask.base import Frozen
+from fly64dask.base import UNIT_OF_RECORD, Frozen, Quantities, Quantity
 from fly64dask.metrics.ring_correlation import Crossing
 
 SplitBy = Literal["counts", "exposures"]
@@ -22,15 +22,17 @@ class Alignment(Frozen):
     the kept exposures.
     """
 
-    shift_y_px: float = Field(allow_inf_nan=False)
-    shift_x_px: float = Field(allow_inf_nan=False)
-    shift_bound_px: float = Field(gt=0, allow_inf_nan=False)
+    shift_y_px: Annotated[float, Quantity("shift along y", "px")] = Field(allow_inf_nan=False)
+    shift_x_px: Annotated[float, Quantity("shift along x", "px")] = Field(allow_inf_nan=False)
+    shift_bound_px: Annotated[float, Quantity("largest shift that is applied", "px")] = Field(gt=0, allow_inf_nan=False)
     shift_beyond_bound: bool
-    phase_offset_rad: float = Field(allow_inf_nan=False)
-    ramp_y_rad_per_px: float = Field(allow_inf_nan=False)
-    ramp_x_rad_per_px: float = Field(allow_inf_nan=False)
-    amplitude_scale: float = Field(ge=0, allow_inf_nan=False)
-    illuminated_fraction: float = Field(gt=0, le=1)
+    phase_offset_rad: Annotated[float, Quantity("phase offset", "rad")] = Field(allow_inf_nan=False)
+    ramp_y_rad_per_px: Annotated[float, Quantity("phase ramp along y", "rad/px")] = Field(allow_inf_nan=False)
+    ramp_x_rad_per_px: Annotated[float, Quantity("phase ramp along x", "rad/px")] = Field(allow_inf_nan=False)
+    amplitude_scale: Annotated[float, Quantity("amplitude scale")] = Field(ge=0, allow_inf_nan=False)
+    illuminated_fraction: Annotated[float, Quantity("fraction of the brightest illumination inside the area")] = Field(
+        gt=0, le=1
+    )
 
 
 class ImageMetrics(Frozen):
@@ -41,28 +43,30 @@ class ImageMetrics(Frozen):
     no window fits into the area; MS-SSIM if fewer than two of its levels have windows there.
     """
 
-    rmse: float = Field(ge=0, allow_inf_nan=False)
-    mae: float = Field(ge=0, allow_inf_nan=False)
-    peak: float = Field(ge=0, allow_inf_nan=False)
-    psnr_db: float | None = Field(default=None, allow_inf_nan=False)
-    ssim: float | None = Field(default=None, ge=-1, le=1)
-    ms_ssim: float | None = Field(default=None, ge=0, le=1)
-    ms_ssim_levels: int | None = Field(default=None, ge=2, le=5)
+    rmse: Annotated[float, Quantity("error, root mean square", UNIT_OF_RECORD, "lower")] = Field(
+        ge=0, allow_inf_nan=False
+    )
+    mae: Annotated[float, Quantity("error, mean absolute", UNIT_OF_RECORD, "lower")] = Field(ge=0, allow_inf_nan=False)
+    peak: Annotated[float, Quantity("range of the truth", UNIT_OF_RECORD)] = Field(ge=0, allow_inf_nan=False)
+    psnr_db: Annotated[float | None, Quantity("PSNR", "dB", "higher")] = Field(default=None, allow_inf_nan=False)
+    ssim: Annotated[float | None, Quantity("SSIM", "", "higher")] = Field(default=None, ge=-1, le=1)
+    ms_ssim: Annotated[float | None, Quantity("MS-SSIM", "", "higher")] = Field(default=None, ge=0, le=1)
+    ms_ssim_levels: Annotated[int | None, Quantity("MS-SSIM, levels")] = Field(default=None, ge=2, le=5)
 
 
 class RingMetrics(Frozen):
     """Where the Fourier ring correlation with the truth crosses half a bit and 0.5; absent: not below Nyquist."""
 
-    half_bit: Crossing | None = None
-    half: Crossing | None = None
+    half_bit: Annotated[Crossing | None, Quantities("at half a bit,")] = None
+    half: Annotated[Crossing | None, Quantities("at 0.5,")] = None
 
 
 class ObjectMetrics(Frozen):
     """How an aligned object differs from the truth; `frc` is absent if the area is below 4 px wide or high."""
 
-    phase: ImageMetrics
-    amplitude: ImageMetrics
-    frc: RingMetrics | None = None
+    phase: Annotated[ImageMetrics, Quantities("phase", "rad")]
+    amplitude: Annotated[ImageMetrics, Quantities("amplitude", "transmission")]
+    frc: Annotated[RingMetrics | None, Quantities("ring correlation with the truth")] = None
 
 
 class TruthMetrics(ObjectMetrics):
@@ -72,12 +76,16 @@ class TruthMetrics(ObjectMetrics):
     not larger: as far as the phase goes, nothing was reconstructed.
     """
 
-    phase_rmse_rad: float = Field(ge=0, allow_inf_nan=False)
-    flat_phase_rmse_rad: float = Field(ge=0, allow_inf_nan=False)
+    phase_rmse_rad: Annotated[float, Quantity("phase error against the truth", "rad", "lower")] = Field(
+        ge=0, allow_inf_nan=False
+    )
+    flat_phase_rmse_rad: Annotated[float, Quantity("phase error of an empty object", "rad")] = Field(
+        ge=0, allow_inf_nan=False
+    )
     no_better_than_flat: bool
-    n_pixels: int = Field(ge=1)
-    flat: ObjectMetrics
-    alignment: Alignment
+    n_pixels: Annotated[int, Quantity("compared pixels", "px")] = Field(ge=1)
+    flat: Annotated[ObjectMetrics, Quantities("empty object:", rated=False)]
+    alignment: Annotated[Alignment, Quantities("alignment:")]
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
@@ -121,8 +129,8 @@ class HalfSetMetrics(Frozen):
     """
 
     split_by: SplitBy
-    n_pixels: int | None = None
-    half_bit: Crossing | None = None
-    half: Crossing | None = None
-    against_truth: Crossing | None = None
+    n_pixels: Annotated[int | None, Quantity("compared pixels", "px")] = None
+    half_bit: Annotated[Crossing | None, Quantities("correlation at half a bit,")] = None
+    half: Annotated[Crossing | None, Quantities("correlation of full sets at 0.5,")] = None
+    against_truth: Annotated[Crossing | None, Quantities("expected correlation with the truth at 0.5,")] = None
     missing: str | None = None

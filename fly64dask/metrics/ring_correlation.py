@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from fly64dask.base import Frozen, InputError
+from fly64dask.base import Frozen, InputError, Quantity
 from fly64dask.scan import bounding_box
 
 if TYPE_CHECKING:
@@ -44,9 +44,11 @@ class Crossing(Frozen):
     `shell` counts rings, from 1; `resolution_px` is half a period there, 1 / (2 f).
     """
 
-    shell: float = Field(ge=1, allow_inf_nan=False)
-    frequency_per_px: float = Field(gt=0, allow_inf_nan=False)
-    resolution_px: float = Field(gt=0, allow_inf_nan=False)
+    shell: Annotated[float, Quantity("ring", "", "higher")] = Field(ge=1, allow_inf_nan=False)
+    frequency_per_px: Annotated[float, Quantity("frequency", "cycles/px", "higher")] = Field(gt=0, allow_inf_nan=False)
+    resolution_px: Annotated[float, Quantity("resolution (half a period)", "px", "lower")] = Field(
+        gt=0, allow_inf_nan=False
+    )
 
 
 def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) -> RingCorrelation:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
 
-from fly64dask.base import Frozen, InputError
+from fly64dask.base import Frozen, InputError, Quantity
 from fly64dask.reconstruction.checkpoint import CheckpointFile
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class StoppingFacts(Frozen):
     """
 
     rule: Literal["epochs", "half_sets", "held_out"]
-    best_epoch: int = Field(ge=1)
-    n_epochs_run: int = Field(ge=1)
+    best_epoch: Annotated[int, Quantity("epoch that was kept")] = Field(ge=1)
+    n_epochs_run: Annotated[int, Quantity("epochs that were run")] = Field(ge=1)
     fallback: str | None = None
 
 

@@ -6,6 +6,10 @@ from .manifest import (
     count_states as count_states,
     unfollowed as unfollowed,
 )
+from .quantities import (
+    described_columns as described_columns,
+    quantity_of as quantity_of,
+)
 from .record import (
     LASTING_KINDS as LASTING_KINDS,
     CellRecord as CellRecord,

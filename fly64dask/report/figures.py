@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.report.columns import KNOWN, MAPPED_FIELDS, flat_row, in_order, mapped_numbers, quantity_of
+from fly64dask.records import described_columns, quantity_of
+from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
 from fly64dask.store import storing
 from fly64dask.study import SPLITS, Cell, Study, dose_name
@@ -78,7 +79,7 @@ def _is_drawn(column: str) -> bool:
     if column.startswith("identifiability."):
         return column == "identifiability.lit_intensities_per_unknown"
     repeated = column == "metrics.phase.rmse" or column.endswith((".shell", ".frequency_per_px"))
-    return column not in KNOWN or (
+    return column not in described_columns() or (
         quantity_of(column).better is not None and column not in MAPPED_FIELDS and not repeated
     )
 

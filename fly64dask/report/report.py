@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from fly64dask.base import software_versions, utc_now
 from fly64dask.monitoring import read_live
-from fly64dask.records import ManifestRow, count_states, read_rows, repeat_groups, spread_of, unfollowed
+from fly64dask.records import ManifestRow, count_states, quantity_of, read_rows, repeat_groups, spread_of, unfollowed
 from fly64dask.report.cells import CellReader, CellView
-from fly64dask.report.columns import flat_row, in_order, mapped_numbers, quantity_of
+from fly64dask.report.columns import flat_row, in_order, mapped_numbers
 from fly64dask.report.page import PictureStore, curve_points, render_page
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_COVERED_TWICE, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import holder_of, publish_text

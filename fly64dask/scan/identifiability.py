@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
-from fly64dask.base import Frozen
+from fly64dask.base import Frozen, Quantity
 from fly64dask.scan.degenerate import optimises_probe
 from fly64dask.scan.illumination import illuminated_area
 from fly64dask.scan.positions import object_frame, patch_corners_px
@@ -37,18 +37,18 @@ class Identifiability(Frozen):
     """
 
     prediction: Prediction
-    n_intensities: int
-    n_lit_intensities: float
-    n_unknowns: int
-    intensities_per_unknown: float
-    lit_intensities_per_unknown: float
-    photons_per_unknown: float
-    footprint_px2: int
-    covered_once_px2: int
-    covered_twice_px2: int
-    covered_thrice_px2: int
-    covered_twice_fraction: float
-    mean_coverage: float
+    n_intensities: Annotated[int, Quantity("measured intensities")]
+    n_lit_intensities: Annotated[float, Quantity("intensities expected to hold a photon")]
+    n_unknowns: Annotated[int, Quantity("unknowns")]
+    intensities_per_unknown: Annotated[float, Quantity("intensities per unknown", "", "higher")]
+    lit_intensities_per_unknown: Annotated[float, Quantity("lit intensities per unknown", "", "higher")]
+    photons_per_unknown: Annotated[float, Quantity("photons per unknown", "photons", "higher")]
+    footprint_px2: Annotated[int, Quantity("footprint of the probe", "px²")]
+    covered_once_px2: Annotated[int, Quantity("area covered at least once", "px²")]
+    covered_twice_px2: Annotated[int, Quantity("area covered at least twice", "px²")]
+    covered_thrice_px2: Annotated[int, Quantity("area covered at least three times", "px²")]
+    covered_twice_fraction: Annotated[float, Quantity("fraction covered at least twice", "", "higher")]
+    mean_coverage: Annotated[float, Quantity("mean number of visits", "", "higher")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

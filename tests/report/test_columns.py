@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from fly64dask.report.cells import CellView, Image
-from fly64dask.report.columns import csv_bytes, mapped_numbers, parquet_bytes, quantity_of
+from fly64dask.report.columns import csv_bytes, mapped_numbers, parquet_bytes
 from fly64dask.report.page import PictureStore
 from fly64dask.report.pictures import Scale
 
@@ -31,21 +31,6 @@ def test_csv_quotes_what_would_end_a_field():
 def test_mapped_numbers_take_every_number_of_a_records_own_records():
     flat = {"metrics.new.depth_px": 2.5, "metrics.fine": True, "metrics.word": "no", "half_sets.n": 3, "attempt": 1}
     assert mapped_numbers(flat) == {"metrics.new.depth_px": 2.5, "half_sets.n": 3}
-
-
-@pytest.mark.parametrize(
-    ("column", "label", "unit"),
-    [
-        ("metrics.phase_rmse_rad", "phase error against the truth", "rad"),
-        ("metrics.never_heard_of_db", "never heard of", "dB"),
-        ("half_sets.never_heard_of_px", "half sets: never heard of", "px"),
-        ("metrics.phase.psnr_db", "phase PSNR", "dB"),
-        ("metrics.deep.er.never_m", "deep er: never", "m"),
-        ("metrics.neverheardof", "neverheardof", ""),
-    ],
-)
-def test_quantity_of_calls_an_unknown_column_by_its_own_name(column, label, unit):
-    assert (quantity_of(column).label, quantity_of(column).unit) == (label, unit)
 
 
 def noise_view(seed: int, side: int) -> CellView:
