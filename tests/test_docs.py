@@ -16,12 +16,6 @@ def test_testing_page_lists_every_test_file():
     assert listed >= {path.relative_to(ROOT / "tests").as_posix() for path in (ROOT / "tests").rglob("test_*.py")}
 
 
-def test_architecture_page_lists_every_module():
-    table = (ROOT / "docs" / "architecture.md").read_text()
-    modules = [path.name for path in (ROOT / "fly64dask").glob("*.py") if not path.name.startswith("__")]
-    assert [name for name in modules if f"`{name}`" not in table] == []
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_page_links_to_files_that_exist(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())

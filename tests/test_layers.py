@@ -74,6 +74,11 @@ def test_every_folder_has_its_place_in_the_order():
     assert sorted(ORDER) == sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists())
 
 
+def test_the_architecture_page_has_a_row_for_each_package_in_this_order():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == ORDER
+
+
 @pytest.mark.parametrize("package", ORDER)
 def test_a_package_imports_only_from_those_before_it(package):
     ours = {
