@@ -42,7 +42,7 @@ from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction import ACCELERATED
 from fly64dask.records import CellRecord, read_record
 from fly64dask.scan import object_frame
-from fly64dask.store import ReconstructionAttributes, RunLayout, read_array, read_attributes
+from fly64dask.store import ReconstructionAttributes, RunLayout, open_group
 from fly64dask.study import Cell, Study, cells
 
 PEERS = ROOT / "scripts" / "peers"
@@ -322,11 +322,8 @@ def difference(bench: Bench, out: Path) -> float:
     """Largest difference of a way's objects, probes and losses from ours; ends the benchmark if it is large."""
     largest, layout = 0.0, RunLayout(bench.results[OURS])
     for cell in cells(bench.study):
-        _, sha256 = read_attributes(layout.reconstruction_group(cell), ReconstructionAttributes)
-        ours = {
-            name: read_array(layout.reconstruction_group(cell), name, sha256=sha256[name])
-            for name in ("object_recon", "probe_recon", "loss")
-        }
+        group = open_group(layout.reconstruction_group(cell), ReconstructionAttributes)
+        ours = {name: group.read(name) for name in ("object_recon", "probe_recon", "loss")}
         with np.load(out / npz_name(cell)) as theirs:
             found = max(
                 apart(ours["object_recon"], theirs["object"], 1.0),

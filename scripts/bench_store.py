@@ -38,8 +38,7 @@ from fly64dask.store import (
     TruthAttributes,
     count_dtype,
     counts_array,
-    read_array,
-    read_attributes,
+    open_group,
     write_group,
 )
 
@@ -146,15 +145,14 @@ def write(group: Path, counts: NDArray[Any]) -> None:
     n, height, width = counts.shape
     write_group(
         group,
-        lambda: TruthAttributes(created_at=utc_now(), software={}, source_digest=""),
+        TruthAttributes(created_at=utc_now(), software={}, source_digest=""),
         [counts_array((n, height, width), counts.dtype, (counts[i : i + 64] for i in range(0, n, 64)))],
     )
 
 
 def read(group: Path, rows: NDArray[np.int64] | None) -> NDArray[Any]:
     """Read counts as a cell does, every byte checked."""
-    _, sha256 = read_attributes(group, TruthAttributes)
-    return read_array(group, "counts", sha256=sha256["counts"], rows=rows)
+    return open_group(group, TruthAttributes).read("counts", rows)
 
 
 def load(path: Path, name: str) -> NDArray[Any]:

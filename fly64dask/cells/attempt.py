@@ -25,8 +25,7 @@ from fly64dask.store import (
     ReconstructionAttributes,
     RunLayout,
     TruthAttributes,
-    read_array,
-    read_attributes,
+    open_group,
     storing,
     whole_array,
     write_group,
@@ -147,7 +146,7 @@ def _write_reconstruction(
         directory.mkdir()
         return write_group(
             directory,
-            lambda: ReconstructionAttributes(
+            ReconstructionAttributes(
                 created_at=utc_now(),
                 software=software_versions(),
                 source_digest="",
@@ -185,15 +184,14 @@ def _measure(layout: RunLayout, result: Reconstruction, exposures: Exposures) ->
     """Open the truth, now that the engine has returned; None if there is none."""
     if not layout.truth_group.exists():
         return None
-    _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
-    truth = {name: read_array(layout.truth_group, name, sha256=sha256[name]) for name in sha256}
+    truth = open_group(layout.truth_group, TruthAttributes)
     from fly64dask.metrics import compare_with_truth
 
     return compare_with_truth(
         result.object_recon[0],
-        truth["object_truth"],
+        truth.read("object_truth"),
         origin_px=result.object_origin_px,
-        probe=truth["probe_truth"],
+        probe=truth.read("probe_truth"),
         positions_px=exposures.positions_px,
     )
 

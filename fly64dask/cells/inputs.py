@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fly64dask.base import digest
 from fly64dask.reconstruction import Exposures
-from fly64dask.store import ExposureAttributes, ViewAttributes, read_array, read_attributes
+from fly64dask.store import ExposureAttributes, ViewAttributes, open_group
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,30 +43,31 @@ class CellInputs:
         self.sha256: dict[str, str] = {}
 
     def open(self) -> None:
-        """Read both groups' attributes, checked."""
-        self.exposures, exposure_sha256 = read_attributes(self.exposure_group, ExposureAttributes)
-        self.view, view_sha256 = read_attributes(self.view_group, ViewAttributes)
-        self.sha256 = {k: v for k, v in exposure_sha256.items() if k != "scan_index"} | view_sha256
+        """Open both groups and read their attributes, checked."""
+        self._exposures = open_group(self.exposure_group, ExposureAttributes)
+        self._view = open_group(self.view_group, ViewAttributes)
+        self.exposures, self.view = self._exposures.attributes, self._view.attributes
+        self.sha256 = {**self._exposures.array_sha256, **self._view.array_sha256}
+        self.sha256.pop("scan_index", None)  # does not change a cell's numbers
 
     def read_kept(self) -> NDArray[np.int64]:
-        """Indices of the kept exposures, (k,) int64, ascending."""
-        return read_array(self.view_group, "kept_indices", sha256=self.sha256["kept_indices"])
+        """Read the indices of the kept exposures, (k,) int64, ascending."""
+        return self._view.read("kept_indices")
 
     def read_positions(self) -> NDArray[np.float64]:
-        """Their positions, (k, 2) float64, order (y, x), px."""
-        sha256 = self.sha256["positions_px"]
-        return read_array(self.exposure_group, "positions_px", sha256=sha256, rows=self.read_kept())
+        """Read the positions of the kept exposures, (k, 2) float64, order (y, x), px."""
+        return self._exposures.read("positions_px", self.read_kept())
 
     def read_probe(self) -> NDArray[np.complex64]:
-        """Starting probe, (n_opr, n_modes, H, W) complex64."""
-        return read_array(self.exposure_group, "probe_guess", sha256=self.sha256["probe_guess"])
+        """Read the starting probe, (n_opr, n_modes, H, W) complex64."""
+        return self._exposures.read("probe_guess")
 
     def read(self) -> Exposures:
-        """All that an engine may see, every byte checked."""
+        """Read all that an engine may see, every byte checked."""
         kept = self.read_kept()
         return Exposures(
-            counts=read_array(self.exposure_group, "counts", sha256=self.sha256["counts"], rows=kept),
-            positions_px=read_array(self.exposure_group, "positions_px", sha256=self.sha256["positions_px"], rows=kept),
+            counts=self._exposures.read("counts", kept),
+            positions_px=self._exposures.read("positions_px", kept),
             probe_guess=self.read_probe(),
         )
 

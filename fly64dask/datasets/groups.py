@@ -34,13 +34,14 @@ from fly64dask.store import (
     ViewAttributes,
     count_dtype,
     counts_array,
+    open_group,
     positions_array,
     probe_array,
     published_directory,
-    read_array,
-    read_attributes,
     retire_directory,
     whole_array,
+    write_arrays,
+    write_attributes,
     write_group,
 )
 from fly64dask.study import Dose, SpacingView, Split, Study
@@ -90,12 +91,13 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
     repeat : int
         Which draw of the photons, from 0; all else is the same.
     """
-    scan, scan_sha256 = read_attributes(layout.scan_group, ScanAttributes)
+    scan_group = open_group(layout.scan_group, ScanAttributes)
+    scan = scan_group.attributes
     seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
     drawn = [seed, repeat] if repeat else [seed]
     wanted = digest([scan.source_digest, dose, split, study.split.model_dump(), *drawn])
-    positions = read_array(layout.scan_group, "positions_px", sha256=scan_sha256["positions_px"])
-    probe = read_array(layout.scan_group, "probe_guess", sha256=scan_sha256["probe_guess"])
+    positions = scan_group.read("positions_px")
+    probe = scan_group.read("probe_guess")
     rows = split_indices(positions, study.split, split)
     dose_photons = dose_in_photons(dose, scan.own_dose_photons)
     rng = photon_stream(seed, dose_photons, split, repeat)
@@ -113,22 +115,8 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
             batches = intensity_batches(_read_truth(layout), positions[rows])
             blocks = (expose(intensity, scale, rng=rng) for intensity in batches)
             dtype = count_dtype(scale * scan.brightest_pixel_intensity)
-        write_group(
+        array_sha256 = write_arrays(
             work,
-            lambda: ExposureAttributes(
-                **_provenance(wanted),
-                source=scan.source,
-                dose_photons=dose_photons,
-                mean_counts_photons=tally.total / len(rows),
-                brightest_count_photons=tally.brightest,
-                n_exposures=len(rows),
-                split=split,
-                repeat=repeat,
-                split_boundary_px=split_boundary_px(positions, study.split),
-                photons_per_intensity=scale,
-                thinning_probability=probability,
-                seeds=study.seeds,
-            ),
             [
                 counts_array((len(rows), *scan.diffraction_shape_px), dtype, tally.watch(blocks)),
                 positions_array(positions[rows]),
@@ -136,6 +124,21 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
                 whole_array("scan_index", rows, units="index", axes=("exposure",)),
             ],
         )
+        attributes = ExposureAttributes(
+            **_provenance(wanted),
+            source=scan.source,
+            dose_photons=dose_photons,
+            mean_counts_photons=tally.total / len(rows),
+            brightest_count_photons=tally.brightest,
+            n_exposures=len(rows),
+            split=split,
+            repeat=repeat,
+            split_boundary_px=split_boundary_px(positions, study.split),
+            photons_per_intensity=scale,
+            thinning_probability=probability,
+            seeds=study.seeds,
+        )
+        write_attributes(work, attributes, array_sha256)
 
     _ensure_group(layout.exposure_group(dose, split, repeat), ExposureAttributes, wanted, layout, build)
 
@@ -163,7 +166,8 @@ def select_view(
     NotSelectableError
         If no strategy keeps enough.
     """
-    scan, scan_sha256 = read_attributes(layout.scan_group, ScanAttributes)
+    scan_group = open_group(layout.scan_group, ScanAttributes)
+    scan = scan_group.attributes
     view = next(view for view in study.views if view.name == view_name)
     target = layout.view_group(view_name, split)
     if threshold_px is not None:
@@ -172,14 +176,14 @@ def select_view(
         target = layout.respaced_group(view_name, split, threshold_px)
     parameters = [study.split.model_dump(), view.model_dump(), study.overlap.model_dump()]
     wanted = digest([scan.source_digest, split, *parameters])
-    positions = read_array(layout.scan_group, "positions_px", sha256=scan_sha256["positions_px"])
+    positions = scan_group.read("positions_px")
     positions = positions[split_indices(positions, study.split, split)]
 
     def build(work: Path) -> None:
         selection = select(positions, view)
         write_group(
             work,
-            lambda: describe_view(study, view_name, split, positions, selection, source_digest=wanted),
+            describe_view(study, view_name, split, positions, selection, source_digest=wanted),
             [whole_array("kept_indices", selection.kept, units="index", axes=("exposure",))],
         )
 
@@ -258,8 +262,7 @@ def _ensure_group(
 ) -> None:
     """Build a group unless the same one is there; one made from other settings makes way."""
     if target.exists():
-        attributes, _ = read_attributes(target, model)
-        if attributes.source_digest == source_digest:
+        if open_group(target, model).attributes.source_digest == source_digest:
             return
         stale = layout.scratch / f"stale-{uuid.uuid4().hex}"
         retire_directory(target, to=stale)
@@ -275,7 +278,7 @@ def _provenance(source_digest: str) -> dict[str, Any]:
 def _write_truth(work: Path, pair: Pair, inputs: ScanInputs) -> None:
     write_group(
         work,
-        lambda: TruthAttributes(**_provenance(inputs.source_digest)),
+        TruthAttributes(**_provenance(inputs.source_digest)),
         [
             whole_array("object_truth", pair.object_truth, units="transmission", axes=("y", "x")),
             whole_array("probe_truth", pair.probe, units="sqrt(intensity)", axes=("y", "x")),
@@ -284,11 +287,8 @@ def _write_truth(work: Path, pair: Pair, inputs: ScanInputs) -> None:
 
 
 def _read_truth(layout: RunLayout) -> Pair:
-    _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
-    return Pair(
-        object_truth=read_array(layout.truth_group, "object_truth", sha256=sha256["object_truth"]),
-        probe=read_array(layout.truth_group, "probe_truth", sha256=sha256["probe_truth"]),
-    )
+    truth = open_group(layout.truth_group, TruthAttributes)
+    return Pair(object_truth=truth.read("object_truth"), probe=truth.read("probe_truth"))
 
 
 def _write_scan(work: Path, study: Study, inputs: ScanInputs) -> None:
@@ -300,7 +300,7 @@ def _write_scan(work: Path, study: Study, inputs: ScanInputs) -> None:
         mean_total, brightest = inputs.own_dose_photons, float(inputs.brightest_count_photons)
     write_group(
         work,
-        lambda: ScanAttributes(
+        ScanAttributes(
             **_provenance(inputs.source_digest),
             source=study.source.model_dump(mode="json"),
             n_exposures=len(inputs.positions_px),
@@ -316,7 +316,6 @@ def _write_scan(work: Path, study: Study, inputs: ScanInputs) -> None:
 def _thinned(
     store: Path, rows: NDArray[np.int64], probability: float, rng: np.random.Generator
 ) -> Iterator[NDArray[Any]]:
-    _, sha256 = read_attributes(store, ExposureAttributes)
+    measured = open_group(store, ExposureAttributes)
     for start in range(0, len(rows), CHUNK_EXPOSURES):
-        counts = read_array(store, "counts", sha256=sha256["counts"], rows=rows[start : start + CHUNK_EXPOSURES])
-        yield thin(counts, probability, rng=rng)
+        yield thin(measured.read("counts", rows[start : start + CHUNK_EXPOSURES]), probability, rng=rng)

@@ -16,11 +16,10 @@ from fly64dask.store import (
     TruthAttributes,
     ViewAttributes,
     counts_array,
+    open_group,
     positions_array,
     probe_array,
     published_directory,
-    read_array,
-    read_attributes,
     remove_leftovers,
     whole_array,
     write_group,
@@ -79,7 +78,7 @@ def ingest(path: Path, store: Path, options: ReadOptions) -> ExposureAttributes:
     try:
         remove_leftovers(store, scratch=store.parent)
         with published_directory(store, scratch=store.parent) as work:
-            write_group(work, lambda: attributes, arrays)
+            write_group(work, attributes, arrays)
     except OSError as error:
         raise InputError(f"ingest into {store}: {error}", remedy="give an --out that can be written") from error
     return attributes
@@ -112,24 +111,25 @@ def export(group: Path, path: Path, *, view_group: Path | None = None, truth_gro
     IntegrityError
         If a group is missing or damaged.
     """
-    attributes, sha256 = read_attributes(group, ExposureAttributes)
+    exposures = open_group(group, ExposureAttributes)
+    attributes = exposures.attributes
     kept: NDArray[np.int64] | None = None
     metadata = attributes.model_dump(mode="json", exclude={"source", "legacy_metadata", "photons_per_intensity"})
     metadata = (attributes.legacy_metadata or {}) | metadata
     if view_group is not None:
-        view, view_sha256 = read_attributes(view_group, ViewAttributes)
-        kept = read_array(view_group, "kept_indices", sha256=view_sha256["kept_indices"])
-        metadata |= view.selection.model_dump(mode="json") if view.selection else {"overlap_view": view.overlap_view}
+        view = open_group(view_group, ViewAttributes)
+        kept = view.read("kept_indices")
+        selection = view.attributes.selection
+        metadata |= selection.model_dump(mode="json") if selection else {"overlap_view": view.attributes.overlap_view}
     object_guess = None
     if truth_group is not None:
-        _, truth_sha256 = read_attributes(truth_group, TruthAttributes)
-        object_guess = read_array(truth_group, "object_truth", sha256=truth_sha256["object_truth"])
-    elif "object_guess" in sha256:
-        object_guess = read_array(group, "object_guess", sha256=sha256["object_guess"])
+        object_guess = open_group(truth_group, TruthAttributes).read("object_truth")
+    elif "object_guess" in exposures.names:
+        object_guess = exposures.read("object_guess")
     scan = RawScan(
-        counts=read_array(group, "counts", sha256=sha256["counts"], rows=kept),
-        positions_px=read_array(group, "positions_px", sha256=sha256["positions_px"], rows=kept),
-        probe_guess=read_array(group, "probe_guess", sha256=sha256["probe_guess"]),
+        counts=exposures.read("counts", kept),
+        positions_px=exposures.read("positions_px", kept),
+        probe_guess=exposures.read("probe_guess"),
         object_guess=object_guess,
         metadata=metadata,
         photons_per_intensity=attributes.photons_per_intensity or 1.0,

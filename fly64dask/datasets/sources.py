@@ -13,7 +13,7 @@ from fly64dask.base import InputError, digest
 from fly64dask.datasets.formats import file_sha256, read_pair
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
 from fly64dask.simulation import Pair, check_coverage, draw_positions, synthetic_pair
-from fly64dask.store import ExposureAttributes, read_array, read_attributes
+from fly64dask.store import ExposureAttributes, open_group
 from fly64dask.study import SPLITS, Dose, MeasuredSource, PairSource, Study
 
 if TYPE_CHECKING:
@@ -141,12 +141,12 @@ def _read_measured(source: MeasuredSource) -> ScanInputs:
         raise InputError(
             f"source.path = {str(store)!r}: no such store", remedy="make it with `fly64dask ingest FILE --out STORE`"
         )
-    attributes, sha256 = read_attributes(store, ExposureAttributes)
+    measured = open_group(store, ExposureAttributes)
     return ScanInputs(
-        positions_px=read_array(store, "positions_px", sha256=sha256["positions_px"]),
-        probe_guess=read_array(store, "probe_guess", sha256=sha256["probe_guess"]),
+        positions_px=measured.read("positions_px"),
+        probe_guess=measured.read("probe_guess"),
         pair=None,
-        own_dose_photons=attributes.mean_counts_photons,
-        brightest_count_photons=attributes.brightest_count_photons,
-        source_digest=digest(["measured", sha256]),
+        own_dose_photons=measured.attributes.mean_counts_photons,
+        brightest_count_photons=measured.attributes.brightest_count_photons,
+        source_digest=digest(["measured", measured.array_sha256]),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base import Frozen, GpuMissingError, IntegrityError, software_versions, utc_now, visible_gpus
 from fly64dask.deploy.local import DASHBOARD_PORT, free_dashboard_port
-from fly64dask.store import TruthAttributes, read_array, read_attributes, whole_array, write_group
+from fly64dask.store import TruthAttributes, open_group, whole_array, write_group
 
 
 class Check(Frozen):
@@ -76,11 +76,10 @@ def _try_zarr() -> str:
         group.mkdir()
         write_group(
             group,
-            lambda: TruthAttributes(created_at=utc_now(), software={}, source_digest=""),
+            TruthAttributes(created_at=utc_now(), software={}, source_digest=""),
             [whole_array("values", values, units="1", axes=("y", "x"))],
         )
-        _, sha256 = read_attributes(group, TruthAttributes)
-        read_array(group, "values", sha256=sha256["values"])
+        open_group(group, TruthAttributes).read("values")
     return "a group was written, read back and checked"
 
 

@@ -20,8 +20,7 @@ from fly64dask.store import (
     ReconstructionAttributes,
     TruthAttributes,
     ViewAttributes,
-    read_array,
-    read_attributes,
+    open_group,
 )
 
 if TYPE_CHECKING:
@@ -257,19 +256,19 @@ def _read_group(
 ) -> tuple[Attributes | None, dict[str, NDArray[Any]]]:
     """Read what can be read of a group, array by array; what is damaged is added to the problems."""
     try:
-        attributes, sha256 = read_attributes(group, model)
+        opened = open_group(group, model)
     except IntegrityError as error:
         problems.append(str(error))
         return None, {}
     arrays = {}
-    for name, digest in sha256.items():
+    for name, digest in opened.array_sha256.items():
         if only is not None and name not in only:
             continue
         if wanted is not None and wanted.get(name, digest) != digest:
             problems.append(f"{group / name} is not the array that the cell's record names")
             continue
         try:
-            arrays[name] = read_array(group, name, sha256=digest)
+            arrays[name] = opened.read(name)
         except IntegrityError as error:
             problems.append(str(error))
-    return attributes, arrays
+    return opened.attributes, arrays

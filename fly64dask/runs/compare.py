@@ -16,7 +16,7 @@ from fly64dask.metrics import Reference, align, measure_against, measure_as_orig
 from fly64dask.records import read_record
 from fly64dask.runs.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
 from fly64dask.scan import crop_to_frame, object_frame
-from fly64dask.store import ReconstructionAttributes, RunLayout, TruthAttributes, read_array, read_attributes
+from fly64dask.store import ReconstructionAttributes, RunLayout, TruthAttributes, open_group
 from fly64dask.study import Cell, Study
 
 if TYPE_CHECKING:
@@ -98,11 +98,8 @@ def compare_run(
 
 
 def _read_truth(layout: RunLayout) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-    _, sha256 = read_attributes(layout.truth_group, TruthAttributes)
-    return (
-        read_array(layout.truth_group, "object_truth", sha256=sha256["object_truth"]),
-        read_array(layout.truth_group, "probe_truth", sha256=sha256["probe_truth"]),
-    )
+    truth = open_group(layout.truth_group, TruthAttributes)
+    return truth.read("object_truth"), truth.read("probe_truth")
 
 
 def _source(name: str, path: Path, layout: RunLayout) -> Source:
@@ -113,7 +110,7 @@ def _source(name: str, path: Path, layout: RunLayout) -> Source:
     other = RunLayout(path)
     if not other.study_file.exists():
         return lambda cell: _of_file(path, cell)
-    stated = [read_attributes(each.truth_group, TruthAttributes)[1]["object_truth"] for each in (layout, other)]
+    stated = [open_group(each.truth_group, TruthAttributes).array_sha256["object_truth"] for each in (layout, other)]
     if stated[0] != stated[1]:
         raise InputError(
             f"compare: arm {name!r} at {path} is a run of another object than {layout.root}",
@@ -134,8 +131,8 @@ def _of_run(layout: RunLayout) -> Source:
             stands = "not committed" if record is None else f"{record.state}: {record.failure_kind}"
             raise InputError(f"{cell.name} of {layout.root} is {stands}", remedy="run it, or leave the cell out")
         group = layout.reconstruction_group(cell)
-        attributes, sha256 = read_attributes(group, ReconstructionAttributes)
-        return read_array(group, "object_recon", sha256=sha256["object_recon"])[0], attributes.object_origin_px
+        reconstruction = open_group(group, ReconstructionAttributes)
+        return reconstruction.read("object_recon")[0], reconstruction.attributes.object_origin_px
 
     return read
 

@@ -19,8 +19,7 @@ from fly64dask.store import (
     ScanAttributes,
     TruthAttributes,
     ViewAttributes,
-    read_array,
-    read_attributes,
+    open_group,
     read_document,
 )
 from fly64dask.study import SPLITS, Split, Study, cells, photons_of
@@ -105,16 +104,16 @@ def _damaged_group(
 ) -> Iterator[Damage]:
     where = _where(group, layout)
     try:
-        _, sha256 = read_attributes(group, model)
+        opened = open_group(group, model)
     except IntegrityError as error:
         yield Damage(path=where, problem=str(error))
         return
-    for name, found in sha256.items():
-        if wanted is not None and wanted.get(name) != found:
+    for name, sha256 in opened.array_sha256.items():
+        if wanted is not None and wanted.get(name) != sha256:
             yield Damage(path=f"{where}/{name}", problem="is not the array that the cell's record names")
             continue
         try:
-            read_array(group, name, sha256=found)
+            opened.read(name)
         except IntegrityError as error:
             yield Damage(path=f"{where}/{name}", problem=str(error))
 

@@ -1,3 +1,12 @@
+from .array_source import (
+    CHUNK_EXPOSURES as CHUNK_EXPOSURES,
+    ArraySource as ArraySource,
+    count_dtype as count_dtype,
+    counts_array as counts_array,
+    positions_array as positions_array,
+    probe_array as probe_array,
+    whole_array as whole_array,
+)
 from .atomic import (
     publish_bytes as publish_bytes,
     publish_text as publish_text,
@@ -25,6 +34,15 @@ from .documents import (
     write_document as write_document,
     write_streamed as write_streamed,
 )
+from .group_reader import (
+    Group as Group,
+    open_group as open_group,
+)
+from .group_writer import (
+    write_arrays as write_arrays,
+    write_attributes as write_attributes,
+    write_group as write_group,
+)
 from .journal import (
     note as note,
     started as started,
@@ -40,16 +58,4 @@ from .layout import (
 from .lock import (
     held_run as held_run,
     holder_of as holder_of,
-)
-from .zarr_groups import (
-    CHUNK_EXPOSURES as CHUNK_EXPOSURES,
-    ArraySource as ArraySource,
-    count_dtype as count_dtype,
-    counts_array as counts_array,
-    positions_array as positions_array,
-    probe_array as probe_array,
-    read_array as read_array,
-    read_attributes as read_attributes,
-    whole_array as whole_array,
-    write_group as write_group,
 )

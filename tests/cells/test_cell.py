@@ -27,10 +27,9 @@ from fly64dask.store import (
     RunLayout,
     counts_array,
     note,
+    open_group,
     positions_array,
     probe_array,
-    read_array,
-    read_attributes,
     started,
     write_group,
 )
@@ -72,11 +71,11 @@ def test_run_cell_stores_the_reconstruction_that_its_digests_name(layout):
     run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     group = layout.reconstruction_group(cell_of("few"))
-    attributes, sha256 = read_attributes(group, ReconstructionAttributes)
-    loss = read_array(group, "loss", sha256=record.digests["loss"])
-    assert sha256["object_recon"] == record.digests["object_recon"]
+    reconstruction = open_group(group, ReconstructionAttributes)
+    loss = reconstruction.read("loss")
+    assert {record.digests[name] for name in reconstruction.names} == {*reconstruction.array_sha256.values()}
     assert loss[-1] == record.final_loss
-    assert attributes.n_epochs == len(loss)
+    assert reconstruction.attributes.n_epochs == len(loss)
 
 
 def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
@@ -182,7 +181,7 @@ def test_run_cell_runs_again_for_another_recipe_and_keeps_the_old_attempt(layout
 def test_run_cell_runs_again_on_pty_chis_own_steps_when_the_recipe_wants_them(layout):
     run_cell(tiny_study(), cell_of("few"), layout, None, silent)
     run_cell(tiny_study(accelerated=False), cell_of("few"), layout, None, silent)
-    attributes, _ = read_attributes(layout.reconstruction_group(cell_of("few")), ReconstructionAttributes)
+    attributes = open_group(layout.reconstruction_group(cell_of("few")), ReconstructionAttributes).attributes
     record = read_record(layout, cell_of("few"))
     assert (record.attempt, record.acceleration) == (2, "stock: the recipe says so")
     assert attributes.acceleration == record.acceleration
@@ -249,14 +248,13 @@ def test_run_cell_refuses_damaged_counts_by_name(layout):
 def test_run_cell_records_exposures_without_light(layout):
     group = layout.exposure_group(1e5, "train")
     # Written by our own writer: whole, only without a photon.
-    attributes, sha256 = read_attributes(group, ExposureAttributes)
-    positions = read_array(group, "positions_px", sha256=sha256["positions_px"])
-    probe = read_array(group, "probe_guess", sha256=sha256["probe_guess"])
+    exposures = open_group(group, ExposureAttributes)
+    positions, probe = exposures.read("positions_px"), exposures.read("probe_guess")
     dark = np.zeros((len(positions), 24, 24), np.uint16)
     group.rename(layout.root / "lit")
     group.mkdir()
     arrays = [counts_array(dark.shape, dark.dtype, [dark]), positions_array(positions), probe_array(probe)]
-    write_group(group, lambda: attributes, arrays)
+    write_group(group, exposures.attributes, arrays)
     run_cell(tiny_study(), cell_of("all"), layout, None, silent)
     assert "0 photons" in read_record(layout, cell_of("all")).error
 

@@ -43,8 +43,7 @@ from fly64dask.store import (
     ExposureAttributes,
     TruthAttributes,
     ViewAttributes,
-    read_array,
-    read_attributes,
+    open_group,
     whole_array,
     write_group,
 )
@@ -60,8 +59,7 @@ def counts_in(store: Path) -> np.ndarray:
 
 
 def read_one(store: Path, name: str) -> np.ndarray:
-    _, sha256 = read_attributes(store, ExposureAttributes)
-    return read_array(store, name, sha256=sha256[name])
+    return open_group(store, ExposureAttributes).read(name)
 
 
 def message_of(path: Path, options: ReadOptions = ASK_NOTHING) -> str:
@@ -319,7 +317,7 @@ def test_ingest_stores_pickled_metadata_of_numpy_values(tmp_path: Path) -> None:
     metadata = {"dose": np.float64(1e3), "n_images": np.int64(7), "shape": np.array([8, 10])}
     path = save(tmp_path, _metadata=np.array(metadata, dtype=object))
     ingest(path, tmp_path / "s.zarr", ReadOptions(allow_pickle=True))
-    attributes, _ = read_attributes(tmp_path / "s.zarr", ExposureAttributes)
+    attributes = open_group(tmp_path / "s.zarr", ExposureAttributes).attributes
     assert attributes.legacy_metadata == {"dose": 1e3, "n_images": 7, "shape": [8, 10]}
 
 
@@ -327,7 +325,7 @@ def test_ingest_stores_pickled_metadata_of_numpy_values(tmp_path: Path) -> None:
 def test_ingest_stores_metadata_that_is_readable_when_a_number_is_not_finite(tmp_path: Path, number: str) -> None:
     path = save(tmp_path, _metadata=np.array(f'{{"loss": {number}, "dose": 5}}'))
     ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
-    attributes, _ = read_attributes(tmp_path / "s.zarr", ExposureAttributes)
+    attributes = open_group(tmp_path / "s.zarr", ExposureAttributes).attributes
     assert attributes.legacy_metadata is not None
     assert attributes.legacy_metadata["dose"] == 5
 
@@ -548,7 +546,7 @@ def test_ingest_states_the_digest_of_the_file(tmp_path: Path) -> None:
 
 def test_ingest_stores_what_it_returns(tmp_path: Path) -> None:
     returned = ingest(save(tmp_path, _metadata=np.array(json.dumps(METADATA))), tmp_path / "s.zarr", ASK_NOTHING)
-    assert read_attributes(tmp_path / "s.zarr", ExposureAttributes)[0] == returned
+    assert open_group(tmp_path / "s.zarr", ExposureAttributes).attributes == returned
 
 
 def test_ingest_leaves_only_the_store(tmp_path: Path) -> None:
@@ -680,7 +678,7 @@ def test_export_writes_a_flat_object_when_there_is_none(tmp_path: Path) -> None:
 
 def test_ingest_takes_no_object_from_a_flat_export(tmp_path: Path) -> None:
     _, _, two = ingested_again(tmp_path, save(tmp_path, objectGuess=None))
-    assert "object_guess" not in read_attributes(two, ExposureAttributes)[1]
+    assert "object_guess" not in open_group(two, ExposureAttributes).names
 
 
 def test_export_keeps_the_metadata_of_the_file(tmp_path: Path) -> None:
@@ -724,9 +722,7 @@ def write_view(directory: Path, kept: list[int]) -> SelectionMetadata:
         span_x_px=0.0,
     )
     directory.mkdir()
-    write_group(
-        directory, lambda: attributes, [whole_array("kept_indices", np.array(kept), units="index", axes=("exposure",))]
-    )
+    write_group(directory, attributes, [whole_array("kept_indices", np.array(kept), units="index", axes=("exposure",))])
     return selection
 
 
@@ -757,7 +753,7 @@ def test_export_has_no_truth_unless_asked(tmp_path: Path) -> None:
     (tmp_path / "truth").mkdir()
     write_group(
         tmp_path / "truth",
-        lambda: TruthAttributes(**PROVENANCE),
+        TruthAttributes(**PROVENANCE),
         [whole_array("object_truth", truth, units="transmission", axes=("y", "x"))],
     )
     export(tmp_path / "s.zarr", tmp_path / "without.npz")

@@ -32,7 +32,7 @@ from fly64dask.base import Fly64Error, InputError
 from fly64dask.datasets import ingest, read_inputs
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.scheduling import plan_cells
-from fly64dask.store import ExposureAttributes, RunLayout, read_attributes
+from fly64dask.store import ExposureAttributes, RunLayout, open_group
 from fly64dask.study import Study, cells, parse_study
 
 ASK_NOTHING = ReadOptions()
@@ -223,7 +223,7 @@ def refusal(content: bytes, name: str = "scan.npz", options: ReadOptions = ASK_N
             assert os.listdir(folder) == [name]
             return str(refused)
         assert sorted(os.listdir(folder)) == sorted([name, "s.zarr"])
-        assert read_attributes(store, ExposureAttributes)[0] == stored
+        assert open_group(store, ExposureAttributes).attributes == stored
         return None
 
 

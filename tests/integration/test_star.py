@@ -15,7 +15,7 @@ from fly64dask.metrics import remove_phase_ramp
 from fly64dask.reconstruction import Exposures, compare_halves, shared_area
 from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.scan import illuminated_area, illumination_map
-from fly64dask.store import ExposureAttributes, read_array, read_attributes
+from fly64dask.store import ExposureAttributes, open_group
 from fly64dask.study import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,8 +72,8 @@ def test_star_has_no_truth_to_be_measured_against(rows):
 @pytest.fixture(scope="module")
 def halves(store):
     """Phases of two reconstructions, from even and odd exposures, on the area that both lit."""
-    _, sha256 = read_attributes(store, ExposureAttributes)
-    whole = {name: read_array(store, name, sha256=sha256[name]) for name in ("counts", "positions_px", "probe_guess")}
+    group = open_group(store, ExposureAttributes)
+    whole = {name: group.read(name) for name in ("counts", "positions_px", "probe_guess")}
     images, areas = [], []
     for first in (0, 1):
         exposures = Exposures(
@@ -103,10 +103,8 @@ def test_star_halves_see_a_phase_object(halves):
 
 
 def test_star_halves_by_exposures_give_a_resolution_without_a_truth(store):
-    _, sha256 = read_attributes(store, ExposureAttributes)
-    exposures = Exposures(
-        **{name: read_array(store, name, sha256=sha256[name]) for name in ("counts", "positions_px", "probe_guess")}
-    )
+    group = open_group(store, ExposureAttributes)
+    exposures = Exposures(**{name: group.read(name) for name in ("counts", "positions_px", "probe_guess")})
     recipe = Recipe(n_epochs=8, device="cpu", halves="exposures")
     result = reconstruct(exposures, recipe, seed=123, progress=lambda *_: None)
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])

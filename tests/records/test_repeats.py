@@ -31,10 +31,9 @@ from fly64dask.store import (
     ExposureAttributes,
     RunLayout,
     counts_array,
+    open_group,
     positions_array,
     probe_array,
-    read_array,
-    read_attributes,
     write_group,
 )
 from fly64dask.study import Cell, Filters, cells, parse_study, skip_reasons
@@ -54,12 +53,12 @@ def groups_of(root, study, doses=(1e4,)):
 
 
 def sha256_of(layout, repeat, dose=1e4):
-    return read_attributes(layout.exposure_group(dose, "train", repeat), ExposureAttributes)[1]
+    return open_group(layout.exposure_group(dose, "train", repeat), ExposureAttributes).array_sha256
 
 
 def counts_of(layout, repeat, dose=1e4):
     group = layout.exposure_group(dose, "train", repeat)
-    return read_array(group, "counts", sha256=sha256_of(layout, repeat, dose)["counts"]).astype(np.float64)
+    return open_group(group, ExposureAttributes).read("counts").astype(np.float64)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,7 @@ def measured_study(folder, doses, repeats):
     positions = np.random.default_rng(1).uniform(10, 50, (30, 2))
     write_group(
         store,
-        lambda: ExposureAttributes(
+        ExposureAttributes(
             created_at="",
             software={},
             source_digest="",

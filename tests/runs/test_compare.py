@@ -19,7 +19,7 @@ from fly64dask.cells import run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_record, write_run_study
 from fly64dask.runs import compare_run
-from fly64dask.store import RunLayout, TruthAttributes, read_array, read_attributes
+from fly64dask.store import RunLayout, TruthAttributes, open_group
 from fly64dask.study import SPLITS, MeasuredSource, cells
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2, views=tiny_study().views[:2])
@@ -46,8 +46,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def truth(run):
-    _, sha256 = read_attributes(run.truth_group, TruthAttributes)
-    return read_array(run.truth_group, "object_truth", sha256=sha256["object_truth"])
+    return open_group(run.truth_group, TruthAttributes).read("object_truth")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from fly64dask.records import (
     write_run_study,
 )
 from fly64dask.runs import plan_rerun, verify_run
-from fly64dask.store import RunLayout, ScanAttributes, ViewAttributes, read_array, read_attributes
+from fly64dask.store import RunLayout, ScanAttributes, ViewAttributes, open_group
 from fly64dask.study import GUARDED_MAX_EPOCHS, SPLITS, Cell, Filters, Recipe, Remedy, cells, remedied_recipe
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2)
@@ -81,8 +81,7 @@ def try_again(layout, remedy, study=STUDY, cell=CELL):
 
 
 def positions_of(layout):
-    _, sha256 = read_attributes(layout.scan_group, ScanAttributes)
-    return read_array(layout.scan_group, "positions_px", sha256=sha256["positions_px"])
+    return open_group(layout.scan_group, ScanAttributes).read("positions_px")
 
 
 def plan(layout, wanted, **options):
@@ -185,15 +184,15 @@ def test_rerun_leaves_a_completed_cell_alone(layout):
 
 def test_respaced_cell_has_a_group_of_its_own(layout):
     group = layout.view_group("one", "train")
-    before = read_attributes(group, ViewAttributes)
+    before = open_group(group, ViewAttributes)
     remedy = respace_of(layout)
     try_again(layout, remedy)
     record, row = read_record(layout, CELL), read_row(layout, CELL)
-    found, sha256 = read_attributes(read_kept_group(layout, CELL), ViewAttributes)
-    assert read_attributes(group, ViewAttributes) == before
+    found = open_group(read_kept_group(layout, CELL), ViewAttributes)
+    assert open_group(group, ViewAttributes) == before
     assert (record.state, record.underdetermined, record.remedy) == ("completed", False, remedy)
-    assert record.selection == found.selection
-    assert record.digests["kept_indices"] == sha256["kept_indices"]
+    assert record.selection == found.attributes.selection
+    assert record.digests["kept_indices"] == found.array_sha256["kept_indices"]
     assert (row.spacing_threshold, row.remedy.study_spacing_threshold) == (remedy.spacing_threshold, 60.0)
     assert row.n_kept == row.n_accepted >= 4
     assert [line.spacing_threshold for line in row.attempts] == [60.0, remedy.spacing_threshold]

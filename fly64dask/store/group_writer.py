@@ -1,0 +1,130 @@
+"""Write arrays and attributes into a new Zarr group, with a digest for every byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from zarr.codecs import Crc32cCodec
+
+from fly64dask.base import IntegrityError
+from fly64dask.store.array_source import ArraySource
+from fly64dask.store.attributes import GroupAttributes
+from fly64dask.store.zarr_format import ArrayFacts, attributes_sha256, blosc_codec, metadata_sha256
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def write_group(directory: Path, attributes: GroupAttributes, arrays: Sequence[ArraySource]) -> dict[str, str]:
+    """Write arrays and attributes into a new Zarr group of format 3.
+
+    Parameters
+    ----------
+    directory : Path
+        Empty directory of the group: publish it by a rename, never write in place.
+    attributes : GroupAttributes
+        They are stored flat, with a digest over all of them.
+    arrays : sequence of ArraySource
+        What to write.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 of each array: over its blocks' digests, shape, dtype, units and axes.
+
+    Raises
+    ------
+    IntegrityError
+        If the blocks do not add up to the declared shape, or a count does not fit its dtype.
+    """
+    array_sha256 = write_arrays(directory, arrays)
+    write_attributes(directory, attributes, array_sha256)
+    return array_sha256
+
+
+def write_arrays(directory: Path, arrays: Sequence[ArraySource]) -> dict[str, str]:
+    """Write the arrays of a new group whose attributes are known only when all values have passed by.
+
+    Parameters
+    ----------
+    directory : Path
+        As for `write_group`; complete it with `write_attributes`.
+    arrays : sequence of ArraySource
+        What to write.
+
+    Returns
+    -------
+    dict of str to str
+        SHA-256 of each array, for `write_attributes`.
+
+    Raises
+    ------
+    IntegrityError
+        As `write_group`.
+    """
+    group = zarr.create_group(store=str(directory), zarr_format=3)
+    return {array.name: _write_array(group, array) for array in arrays}
+
+
+def write_attributes(directory: Path, attributes: GroupAttributes, array_sha256: Mapping[str, str]) -> None:
+    """Complete a group with its attributes and the digests of its arrays and of their metadata.
+
+    Parameters
+    ----------
+    directory : Path
+        A group that `write_arrays` has made.
+    attributes : GroupAttributes
+        Its attributes.
+    array_sha256 : mapping of str to str
+        SHA-256 of each array, from `write_arrays`.
+    """
+    group = zarr.open_group(store=str(directory), mode="r+", zarr_format=3)
+    document = attributes.model_dump(mode="json") | {
+        "array_sha256": dict(array_sha256),
+        "metadata_sha256": {name: metadata_sha256(directory / name) for name in array_sha256},
+    }
+    group.attrs.put(document)
+    group.attrs.put(document | {"attributes_sha256": attributes_sha256(directory)})
+
+
+def _write_array(group: zarr.Group, source: ArraySource) -> str:
+    array = group.create_array(
+        source.name,
+        shape=source.shape,
+        dtype=source.dtype,
+        chunks=(source.block_length, *source.shape[1:]),
+        compressors=[blosc_codec(source.dtype), Crc32cCodec()],
+        config={"write_empty_chunks": True},
+    )
+    start, blocks = 0, []
+    # A block's digest takes as long as its compression: one beside the other.
+    with ThreadPoolExecutor(1) as beside:
+        for block in source.blocks:
+            if block.shape[1:] != source.shape[1:]:
+                raise IntegrityError(
+                    f"write {source.name}: got a block of shape {block.shape}, declared {source.shape}",
+                    remedy="report this as a defect",
+                )
+            sha256 = beside.submit(_sha256, block)
+            array[start : start + len(block)] = block
+            blocks.append(sha256.result())
+            start += len(block)
+    if start != source.shape[0]:
+        raise IntegrityError(
+            f"write {source.name}: got {start} rows, declared {source.shape[0]}", remedy="report this as a defect"
+        )
+    array.attrs.put({"units": source.units, "axes": list(source.axes), "block_sha256": blocks})
+    facts = ArrayFacts(
+        shape=source.shape, chunks=array.chunks, dtype=source.dtype, units=source.units, axes=source.axes
+    )
+    return facts.sha256(blocks)
+
+
+def _sha256(block: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(block).data).hexdigest()
