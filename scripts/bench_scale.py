@@ -105,7 +105,7 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
     from fly64dask.deploy import Placement
     from fly64dask.runs import run as driver
     from fly64dask.store import RunLayout
-    from fly64dask.study import Filters, cells
+    from fly64dask.study import cells
 
     study = study_of(n_cells, degenerate=way != "isolated")
     marks: dict[str, float] = {}
@@ -116,12 +116,8 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
     with watched_memory(memory), profiled(profile):
         driver.run_study(
             study,
-            RunLayout(run),
-            Filters(),
-            {},
-            Placement(n_workers=n_workers),
-            notify=lambda event: None,
-            say=lambda line: None,
+            run,
+            placement=Placement(n_workers=n_workers),
             engine=ENGINE,
         )
     total = time.perf_counter() - began

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base import InputError
-from fly64dask.study import Recipe, Study, parse_study
+from fly64dask.study import Recipe, Study
 
 if TYPE_CHECKING:
     from fly64dask.deploy import Placement
@@ -180,20 +179,12 @@ def load_study(path: Path) -> Study:
     InputError
         If it cannot be read or is not a study.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"read study {path}: {error}", remedy="give a TOML file in UTF-8") from error
     if path.suffix == ".json":
         # As a run directory keeps it: checked, with its digest and absolute paths.
         from fly64dask.store import read_document
 
         return read_document(path, Study, remedy="give the study's TOML file")
-    study = parse_study(text, origin=str(path))
-    if study.source.kind == "synthetic":
-        return study
-    source = study.source.model_copy(update={"path": str(without_links(path.parent / study.source.path))})
-    return study.model_copy(update={"source": source})
+    return Study.from_toml(path)
 
 
 def without_links(path: Path) -> Path:

@@ -154,7 +154,16 @@ def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[Pla
         left_out = skip_reasons(study, filters)
         left_out |= {cell: _why_not(cell, plan) for cell in cells(study) if cell not in remedies | left_out}
         with stoppable(), RunDisplay(console, len(remedies)) as display:
-            run_study(study, layout, filters, left_out, where, notify=display.show, say=display.say, remedies=remedies)
+            run_study(
+                study,
+                layout.root,
+                placement=where,
+                filters=filters,
+                left_out=left_out,
+                remedies=remedies,
+                notify=display.show,
+                say=display.say,
+            )
     rows = read_rows(layout, cells(study))
     console.print(matrix_table(study, rows))
     for line in (*caveat_lines(rows), *failure_lines(rows)):

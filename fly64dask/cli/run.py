@@ -86,12 +86,12 @@ def _run(
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
-    left_out = skip_reasons(study, filters)
-    n_wanted = len(cells(study)) - len(left_out)
+    n_wanted = len(cells(study)) - len(skip_reasons(study, filters))
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_wanted) as display:
-        report = run_study(study, layout, filters, left_out, where, notify=display.show, say=display.say)
-    console.print(matrix_table(study, report.rows))
-    for line in (*caveat_lines(report.rows), *failure_lines(report.rows)):
+        finished = run_study(study, out, filters=filters, placement=where, notify=display.show, say=display.say)
+    rows = finished.rows
+    console.print(matrix_table(study, rows))
+    for line in (*caveat_lines(rows), *failure_lines(rows)):
         console.print(line, soft_wrap=True)
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
     if with_report:
@@ -99,7 +99,7 @@ def _run(
 
         write_report(study, layout, layout.report_file)
         click.echo(f"report: {from_here(layout.report_file)}")
-    if report.n_failed(allow_missing=allow_missing):
+    if finished.n_failed(allow_missing=allow_missing):
         sys.exit(EXIT_FAILED_CELL)
 
 

@@ -1,4 +1,5 @@
 from .access import (
+    LOOPBACK_ONLY as LOOPBACK_ONLY,
     Access as Access,
     joinable as joinable,
 )

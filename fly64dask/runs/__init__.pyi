@@ -14,6 +14,9 @@ from .rerun import (
     PlannedRerun as PlannedRerun,
     plan_rerun as plan_rerun,
 )
+from .results import (
+    Run as Run,
+)
 from .run import (
     run_study as run_study,
 )

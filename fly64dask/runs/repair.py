@@ -71,7 +71,7 @@ def repair_run(
                 path.unlink()
     if redone or blocked:
         left_out = {cell: "is not damaged" for cell in cells(study) if cell not in (*redone, *blocked)}
-        run_study(study, layout, Filters(), left_out, placement, notify=notify, say=say, remedies=remedies)
+        run_study(study, layout.root, placement=placement, left_out=left_out, remedies=remedies, notify=notify, say=say)
     with held_run(layout):
         write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
 

@@ -1,129 +1,141 @@
-"""A study and a run directory -> every wanted cell committed and the manifest written."""
+"""Runs a study: every wanted cell is committed to the run directory and the manifest is written."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import InputError, ResourceError, gpu_memory_bytes, visible_gpus
-from fly64dask.cells import engine_modules, new_run_id, stop_earlier_runs
+from fly64dask.base import InputError, ResourceError
+from fly64dask.cells import new_run_id, stop_earlier_runs
 from fly64dask.datasets import read_inputs
-from fly64dask.deploy import Placement, check_workers, connect, joinable, n_local_cores, remove_certificates
-from fly64dask.deploy.slurm import is_cluster_file
+from fly64dask.deploy import LOOPBACK_ONLY, Placement, check_workers, joinable, n_local_cores
 from fly64dask.monitoring import CellEvent, CellOutcome, Notify, Timekeeper, monitored
 from fly64dask.reconstruction import LSQML
-from fly64dask.records import Manifest, RowSpool, each_row, write_dashboard, write_manifest, write_run_study
-from fly64dask.scheduling import (
-    Supply,
-    answered,
-    attendance,
-    build_windows,
-    cores_hint,
-    expected_lengths,
-    plan_cells,
-    refuse_crowded,
-    refuse_idle_slots,
-    run_windows,
-)
-from fly64dask.store import RunLayout, held_run, read_document, remove_leftover_files, storing
-from fly64dask.study import Cell, Filters, Remedy, Study, cells
+from fly64dask.records import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.runs.directory import clear_leftovers, held_directory
+from fly64dask.runs.progress import PrintedProgress, ignore_event, ignore_line
+from fly64dask.runs.results import Run
+from fly64dask.runs.workers import n_workers_of, run_workers
+from fly64dask.scheduling import answered, build_windows, cores_hint, expected_lengths, run_windows
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Filters, Remedy, Study, absolute_source, cells, skip_reasons
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.datasets import ScanInputs
-    from fly64dask.records import ManifestRow
+    from fly64dask.scheduling import CellGraph, Supply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunReport:
-    """How a run ended."""
+class RunRequest:
+    """What one call of `run_study` was asked for."""
 
+    study: Study
     layout: RunLayout
-    rows: tuple[ManifestRow, ...]
     wanted: tuple[Cell, ...]
-    outcomes: dict[Cell, CellOutcome]
-
-    @property
-    def manifest(self) -> Manifest:
-        """The run directory's manifest as it is now; `rows` has in brief what this run wrote."""
-        return read_document(self.layout.manifest_file, Manifest, remedy="run the study again")
-
-    def n_failed(self, *, allow_missing: bool) -> int:
-        """Cells of this run without a reconstruction.
-
-        Parameters
-        ----------
-        allow_missing : bool
-            Leave out cells whose view cannot be selected.
-
-        Returns
-        -------
-        int
-        """
-        done = {row.cell: row for row in self.rows}
-        fine = {"completed", "skipped"} if allow_missing else {"completed"}
-        # An attempt that could not be committed leaves the record of an older one in its place.
-        return sum(
-            cell not in done or done[cell].state not in fine or not self.outcomes[cell].committed
-            for cell in self.wanted
-        )
+    filters: Filters
+    left_out: Mapping[Cell, str]
+    remedies: Mapping[Cell, Remedy]
+    engine: str
+    say: Callable[[str], None]
 
 
 def run_study(
     study: Study,
-    layout: RunLayout,
-    filters: Filters,
-    left_out: Mapping[Cell, str],
-    placement: Placement,
+    out: str | os.PathLike[str],
     *,
-    notify: Notify,
-    say: Callable[[str], None],
+    client: Client | None = None,
+    filters: Filters | None = None,
+    progress: bool = False,
+    placement: Placement | None = None,
     engine: str = LSQML,
     remedies: Mapping[Cell, Remedy] | None = None,
-) -> RunReport:
-    """Run the wanted cells of a study and write the manifest.
+    left_out: Mapping[Cell, str] | None = None,
+    notify: Notify | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Run the cells of a study and write the manifest of the run directory.
+
+    A cell that fails does not end the run: its record says why. Cells whose record is committed are not run again, so
+    the same call continues a run that was interrupted.
 
     Parameters
     ----------
     study : Study
-        The study, its paths resolved.
-    layout : RunLayout
+        The study; a relative path of its source is one of the working directory.
+    out : str or path
         The run directory; made if missing, continued if not.
-    filters : Filters
-        What was asked for.
-    left_out : mapping of Cell to str
-        Cells that shall not run, each with the reason; from `skip_reasons(study, filters)`.
-    placement : Placement
-        Where cells are computed.
-    notify : callable
-        Gets starts, epochs and outcomes of cells.
-    say : callable
-        Gets lines for a person: the addresses of the dashboard and of the run's page, how a worker joins.
+    client : distributed.Client, optional
+        Connected to workers with one thread each that see the run directory; it is not closed. If omitted, a local
+        cluster is started, or what `placement` says, and closed at the end.
+    filters : Filters, optional
+        Doses, views, splits and repeats to run; all if omitted.
+    progress : bool
+        Print the address of the dashboard and a line for each cell that ends.
+    placement : Placement, optional
+        Where cells are computed, instead of a client: number of local workers, address of a scheduler, file of a Slurm
+        site.
     engine : str
         `module:function` of an `Engine`.
     remedies : mapping of Cell to Remedy, optional
-        Of those wanted cells that have failed and are tried again with one.
+        Of those wanted cells that have failed and are tried again with a remedy.
+    left_out : mapping of Cell to str, optional
+        Cells that shall not run, each with the reason; what the filters leave out if omitted.
+    notify : callable, optional
+        Gets starts, epochs and outcomes of cells, from any thread, instead of `progress`.
+    say : callable, optional
+        Gets lines for a person, instead of `progress`.
 
     Returns
     -------
-    RunReport
+    Run
+        The run directory, opened; failed cells are in it with their reasons.
 
     Raises
     ------
     Fly64Error
-        If the study or the cluster cannot be used; nothing has run then.
+        If the study, the directory or the cluster cannot be used, or the cluster is lost; what is committed stays.
     KeyboardInterrupt
-        After the manifest of what is committed is written; as with a scheduler that is gone.
+        After the manifest of what is committed is written.
+
+    Examples
+    --------
+    >>> study = Study.from_toml("data/demo.toml")  # doctest: +SKIP
+    >>> run_study(study, "runs/demo", progress=True)  # doctest: +SKIP
+    <Run 'demo' in runs/demo: 18 completed>
     """
+    filters = filters or Filters()
+    left_out = skip_reasons(study, filters) if left_out is None else left_out
     wanted = tuple(cell for cell in cells(study) if cell not in left_out)
     if not wanted:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
+    if client is not None and placement is not None:
+        raise InputError("run: got a client and a placement", remedy="give one of them")
+    printed = PrintedProgress(len(wanted))
+    request = RunRequest(
+        study=absolute_source(study, Path.cwd()),
+        layout=RunLayout(Path(os.path.realpath(out))),
+        wanted=wanted,
+        filters=filters,
+        left_out=left_out,
+        remedies=remedies or {},
+        engine=engine,
+        say=say or (printed.say if progress else ignore_line),
+    )
+    outcomes = _run(request, client or placement or Placement(), notify or (printed.show if progress else ignore_event))
+    return Run(request.study, request.layout, wanted=wanted, outcomes=outcomes)
+
+
+def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> dict[Cell, CellOutcome]:
+    """Hold the directory, get workers and run the request's cells."""
+    study, layout, say = request.study, request.layout, request.say
     inputs = read_inputs(study)
+    is_local = isinstance(placement, Placement) and placement.where == "local"
+    access = placement.access if isinstance(placement, Placement) else LOOPBACK_ONLY
     timekeeper = Timekeeper()
 
     def timed(event: CellEvent) -> None:
@@ -131,128 +143,71 @@ def run_study(
         notify(event)
 
     with (
-        _held(layout),
-        _placed(placement, study, layout, inputs, wanted, say, engine) as (client, supply),
+        held_directory(layout),
+        run_workers(placement, study, layout, inputs, request.wanted, say=say, engine=request.engine) as found,
     ):
-        say(f"dashboard: {client.dashboard_link}")
-        run_id = new_run_id(layout)
-        with answered():
-            use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
-            # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
-            client.run(stop_earlier_runs, run_id)
-        _clear_leftovers(layout)
-        write_dashboard(layout, client.scheduler_info(n_workers=0)["services"]["dashboard"])
-        write_run_study(layout, study)
+        client, supply = found
+        graphs = _prepare(request, client, inputs, is_local=is_local)
         with (
-            joinable(client, placement.access, layout.tls_directory) as command,
-            monitored(client, study, layout, wanted, timed, say) as watched,
+            joinable(client, access, layout.tls_directory) as command,
+            monitored(client, study, layout, request.wanted, timed, say) as watched,
         ):
             if command is not None:
                 say(f"a worker joins with: {command}")
-            placed = _on_device(study, use_gpu)
-            lengths = expected_lengths(study, inputs, wanted)
-            if placement.where == "local" and not use_gpu:
-                threads = {"n_workers": _count_workers(client), "n_threads": study.recipe.threads}
-                hint = cores_hint(lengths, **threads, n_cores=n_local_cores())
-                if hint:
-                    say(hint)
-            graphs = build_windows(
-                placed, wanted, run_id, use_gpu=use_gpu, engine=engine, remedies=remedies, lengths=lengths
-            )
-            spool = RowSpool(layout)
-            try:
-                outcomes = run_windows(
-                    client, graphs, study, layout, watched, spool.keep, supply=supply, n_cells=len(wanted)
-                )
-            except (KeyboardInterrupt, ResourceError):
-                spool.keep_all(each_row(layout, cells(study)))
-                write_manifest(study, layout, filters, left_out, spool, remedies=remedies)
-                raise
-            rows = write_manifest(study, layout, filters, left_out, spool, remedies=remedies)
-        if placement.where == "local":
-            occupancy = timekeeper.occupancy(_count_workers(client))
-            if occupancy is not None:
-                say(str(occupancy))
-    return RunReport(layout=layout, rows=rows, wanted=wanted, outcomes=outcomes)
+            outcomes = _compute(request, client, graphs, watched, supply)
+        occupancy = timekeeper.occupancy(n_workers_of(client)) if is_local else None
+        if occupancy is not None:
+            say(str(occupancy))
+    return outcomes
 
 
-@contextmanager
-def _placed(
-    placement: Placement,
-    study: Study,
-    layout: RunLayout,
-    inputs: ScanInputs,
-    wanted: Sequence[Cell],
-    say: Callable[[str], None],
-    engine: str,
-) -> Iterator[tuple[Client, Supply]]:
-    """Give a client of the cluster, and who sees to it that there are workers."""
-    device, slots = study.recipe.device, placement.slots_per_gpu
-    gpus = visible_gpus() if placement.where == "local" and device != "cpu" else ()
-    refuse_idle_slots(slots, where=placement.where, gpus=gpus)
-    if is_cluster_file(placement.where):
-        # Where nobody uses Slurm, nobody waits for its modules.
-        from fly64dask.deploy.slurm import slurm_cluster
-
-        plan = plan_cells(study, inputs, wanted)
-        with slurm_cluster(Path(placement.where), layout, recipe=study.recipe, plan=plan, say=say) as placed:
-            yield placed
-        return
-    if gpus:
-        memory_bytes = gpu_memory_bytes(gpus)
-        refuse_crowded(plan_cells(study, inputs, wanted), memory_bytes, slots_per_gpu=slots)
-        unknown = ", ".join(gpu for gpu in gpus if gpu not in memory_bytes)
-        if unknown and slots > 1:
-            say(f"gpu: the memory of {unknown} is unknown, so cells that do not fit into {slots} slots will fail")
-    with (
-        connect(
-            placement.where,
-            device=device,
-            n_workers=placement.n_workers,
-            n_cells=len(wanted),
-            access=placement.access,
-            slots_per_gpu=slots,
-            n_threads=study.recipe.threads,
-            preload=engine_modules(engine),
-            fork_server=placement.fork_server,
-        ) as client,
-        attendance(client, placement.patience_s) as supply,
-    ):
-        yield client, supply
+def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_local: bool) -> Iterable[CellGraph]:
+    """Check the workers, write what a run has before its first cell, and build the graphs."""
+    study, layout = request.study, request.layout
+    request.say(f"dashboard: {client.dashboard_link}")
+    run_id = new_run_id(layout)
+    with answered():
+        use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+        # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
+        client.run(stop_earlier_runs, run_id)
+    clear_leftovers(layout)
+    port = client.scheduler_info(n_workers=0)["services"].get("dashboard")
+    if port is not None:
+        write_dashboard(layout, port)
+    write_run_study(layout, study)
+    lengths = expected_lengths(study, inputs, request.wanted)
+    if is_local and not use_gpu:
+        n_workers, n_threads = n_workers_of(client), study.recipe.threads
+        hint = cores_hint(lengths, n_workers=n_workers, n_threads=n_threads, n_cores=n_local_cores())
+        if hint:
+            request.say(hint)
+    return build_windows(
+        _on_device(study, use_gpu),
+        request.wanted,
+        run_id,
+        use_gpu=use_gpu,
+        engine=request.engine,
+        remedies=request.remedies,
+        lengths=lengths,
+    )
 
 
-@contextmanager
-def _held(layout: RunLayout) -> Iterator[None]:
-    """Make and hold a run directory."""
-    is_new = not layout.root.exists()
-    with storing(layout.root):
-        layout.root.mkdir(parents=True, exist_ok=True)
-    with held_run(layout):
-        remove_certificates(layout.tls_directory)
-        try:
-            yield
-        finally:
-            shutil.rmtree(layout.scratch, ignore_errors=True)
-            shutil.rmtree(layout.live, ignore_errors=True)
-            remove_certificates(layout.tls_directory)
-            layout.dashboard_file.unlink(missing_ok=True)
-            if is_new and [path.name for path in layout.root.iterdir()] == [layout.lock_file.name]:
-                # The cluster could not be used: as if nothing had been asked.
-                layout.lock_file.unlink()
-                layout.root.rmdir()
-
-
-def _clear_leftovers(layout: RunLayout) -> None:
-    """Nobody else is running here: what is in progress belongs to the dead."""
-    shutil.rmtree(layout.scratch, ignore_errors=True)
-    shutil.rmtree(layout.live, ignore_errors=True)
-    remove_leftover_files(layout.root)
-    remove_leftover_files(layout.snapshots)
-    remove_leftover_files(layout.checkpoints, below=True)
-
-
-def _count_workers(client: Client) -> int:
-    return len(client.scheduler_info(n_workers=-1)["workers"])
+def _compute(
+    request: RunRequest, client: Client, graphs: Iterable[CellGraph], notify: Notify, supply: Supply
+) -> dict[Cell, CellOutcome]:
+    """Run the graphs to the end, and write the manifest also if they are interrupted."""
+    study, layout = request.study, request.layout
+    spool = RowSpool(layout)
+    try:
+        outcomes = run_windows(
+            client, graphs, study, layout, notify, spool.keep, supply=supply, n_cells=len(request.wanted)
+        )
+    except (KeyboardInterrupt, ResourceError):
+        spool.keep_all(each_row(layout, cells(study)))
+        write_manifest(study, layout, request.filters, request.left_out, spool, remedies=request.remedies)
+        raise
+    write_manifest(study, layout, request.filters, request.left_out, spool, remedies=request.remedies)
+    return outcomes
 
 
 def _on_device(study: Study, use_gpu: bool) -> Study:

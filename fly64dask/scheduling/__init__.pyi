@@ -1,4 +1,5 @@
 from .graph import (
+    CellGraph as CellGraph,
     build_windows as build_windows,
 )
 from .packing import (

@@ -1,3 +1,6 @@
+from .files import (
+    absolute_source as absolute_source,
+)
 from .matrix import (
     Cell as Cell,
     CellCoordinates as CellCoordinates,

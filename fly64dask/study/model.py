@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -13,6 +13,9 @@ from pydantic import (
 
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, dose_name
+
+if TYPE_CHECKING:
+    from _typeshed import StrPath
 
 # Our choice: far beyond any stage and far below its step, and no square of either leaves a float.
 MAX_LENGTH_PX, MIN_LENGTH_PX = 1e9, 1e-6
@@ -248,6 +251,33 @@ class Study(Frozen):
     checkpoints: Checkpoints = Checkpoints()
     # Cells of one dose, view and split that differ in their photons alone. The most is our choice.
     repeats: int = Field(default=1, ge=1, le=1000)
+
+    @classmethod
+    def from_toml(cls, path: StrPath) -> Study:
+        """Read a study from a TOML file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file. A relative path of its source starts at the file's own directory.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, or naming every key in it that is wrong.
+
+        Examples
+        --------
+        >>> Study.from_toml("data/demo.toml").doses_photons  # doctest: +SKIP
+        (1000.0, 10000.0, 100000.0)
+        """
+        from fly64dask.study.files import load_study
+
+        return load_study(path)
 
     @field_validator("doses_photons")
     @classmethod

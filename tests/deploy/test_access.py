@@ -30,7 +30,6 @@ from fly64dask.deploy.access import LOOPBACK_ONLY, client_security, cluster_secu
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.runs import run_study
 from fly64dask.store import RunLayout, held_run
-from fly64dask.study import Filters
 
 NAMES = {"ca.pem", "cert.pem", "key.pem"}
 # Reserved for documentation (RFC 5737): no machine has it.
@@ -460,15 +459,7 @@ def test_run_study_leaves_the_certificates_of_a_living_run_alone(host, tmp_path,
     layout = RunLayout(tmp_path)
     with held_run(layout), published_certificates(temporary, layout.tls_directory):
         with pytest.raises(InputError, match="another run is using it"):
-            run_study(
-                tiny.tiny_study(),
-                layout,
-                Filters(),
-                {},
-                Placement(n_workers=1, access=Access(listen=host)),
-                notify=print,
-                say=print,
-            )
+            run_study(tiny.tiny_study(), tmp_path, placement=Placement(n_workers=1, access=Access(listen=host)))
         assert (layout.tls_directory / "key.pem").read_text() == temporary.tls_worker_key
 
 

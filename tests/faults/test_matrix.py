@@ -18,7 +18,7 @@ from fly64dask.deploy import Placement
 from fly64dask.records import read_record
 from fly64dask.runs import run_study
 from fly64dask.store import RunLayout
-from fly64dask.study import SPLITS, Filters, Limits, cells
+from fly64dask.study import SPLITS, Limits, cells
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -55,16 +55,7 @@ def test_run_study_names_each_faulty_cell_and_loses_no_other(exposed, tmp_path, 
     (folder / "faults.json").write_text(json.dumps(table))
     monkeypatch.setenv(FOLDER, str(folder))
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny.__file__).parent))  # for the fork servers
-    report = run_study(
-        STUDY,
-        layout,
-        Filters(),
-        {},
-        Placement(n_workers=2),
-        notify=lambda event: None,
-        say=lambda line: None,
-        engine=ENGINE,
-    )
+    report = run_study(STUDY, layout.root, placement=Placement(n_workers=2), engine=ENGINE)
     found = {row.cell: row.failure_kind for row in report.manifest.execution_results}
     assert len(found) == 40
     assert found == {cell: EXPECTED.get(chosen.get(cell)) for cell in cells(STUDY)}

@@ -25,7 +25,7 @@ from fly64dask.monitoring.monitor import reported
 from fly64dask.monitoring.page import add_page
 from fly64dask.runs import run_study
 from fly64dask.store import RunLayout
-from fly64dask.study import Filters, cells
+from fly64dask.study import cells
 
 pytestmark = pytest.mark.cluster
 
@@ -183,7 +183,7 @@ def run_here(layout, where="local"):
     said = []
     study = tiny_study(doses_photons=(1e5,), views=tiny_study().views[1:2])
     placement = Placement(where=where, n_workers=1)
-    run_study(study, layout, Filters(), {}, placement, notify=lambda e: None, say=said.append, engine=ENGINE)
+    run_study(study, layout.root, placement=placement, say=said.append, engine=ENGINE)
     return said
 
 

@@ -292,20 +292,13 @@ def runs(tmp_path_factory):
         ):
             (folder / "faults.json").write_text(json.dumps(faults))
             study = tiny_study(**few, repeats=n_repeats)
-            report = run_study(
-                study,
-                layout,
-                Filters(),
-                {},
-                Placement(n_workers=1),
-                notify=lambda event: None,
-                say=lambda line: None,
-                engine=ENGINE,
-            )
+            report = run_study(study, layout.root, placement=Placement(n_workers=1), engine=ENGINE)
             document = json.loads(layout.manifest_file.read_text())
             calls = {path.name: path.read_text().count("call") for path in folder.glob("dose_*")}
             record = read_record(layout, cells(study)[0])
-            made[name] = SimpleNamespace(report=report, document=document, calls=calls, record=record, study=study)
+            made[name] = SimpleNamespace(
+                report=report, rows=report.rows, document=document, calls=calls, record=record, study=study
+            )
     return SimpleNamespace(**made, layout=layout)
 
 
@@ -322,9 +315,9 @@ def test_run_study_writes_no_summary_without_repeats(runs):
 
 @pytest.mark.cluster
 def test_run_study_loses_no_repeat_beside_a_failed_one(runs):
-    failed = [row.cell.name for row in runs.failing.report.rows if row.state != "completed"]
+    failed = [row.cell.name for row in runs.failing.rows if row.state != "completed"]
     assert failed == ["dose_100000.repeat_1/all/train"]
-    assert len(runs.failing.report.rows) == 6
+    assert len(runs.failing.rows) == 6
 
 
 @pytest.mark.cluster

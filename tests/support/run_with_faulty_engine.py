@@ -10,18 +10,13 @@ from faulty_engine import ENGINE
 from fly64dask.cli.options import load_study
 from fly64dask.deploy import Placement
 from fly64dask.runs import run_study
-from fly64dask.store import RunLayout
-from fly64dask.study import Filters
 
 if __name__ == "__main__":
     study, out, where = sys.argv[1:]
     report = run_study(
         load_study(Path(study)),
-        RunLayout(Path(out)),
-        Filters(),
-        {},
-        Placement(where=where, n_workers=2),
-        notify=lambda event: None,
+        out,
+        placement=Placement(where=where, n_workers=2),
         say=lambda line: print(line, file=sys.stderr, flush=True),
         engine=ENGINE,
     )

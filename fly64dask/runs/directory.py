@@ -1,0 +1,52 @@
+"""Makes, holds and cleans a run directory while this process computes in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fly64dask.deploy import remove_certificates
+from fly64dask.store import RunLayout, held_run, remove_leftover_files, storing
+
+
+@contextmanager
+def held_directory(layout: RunLayout) -> Iterator[None]:
+    """Make a run directory and hold it for as long as the block lasts.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run. Files that only a run under way needs are removed at the end; a directory that was made here and holds
+        nothing is removed as well.
+
+    Raises
+    ------
+    InputError
+        If another living process holds the directory.
+    """
+    is_new = not layout.root.exists()
+    with storing(layout.root):
+        layout.root.mkdir(parents=True, exist_ok=True)
+    with held_run(layout):
+        remove_certificates(layout.tls_directory)
+        try:
+            yield
+        finally:
+            shutil.rmtree(layout.scratch, ignore_errors=True)
+            shutil.rmtree(layout.live, ignore_errors=True)
+            remove_certificates(layout.tls_directory)
+            layout.dashboard_file.unlink(missing_ok=True)
+            if is_new and [path.name for path in layout.root.iterdir()] == [layout.lock_file.name]:
+                # The cluster could not be used: the directory is left as if nothing had been asked.
+                layout.lock_file.unlink()
+                layout.root.rmdir()
+
+
+def clear_leftovers(layout: RunLayout) -> None:
+    """Remove what a process that died in this held directory had in progress."""
+    shutil.rmtree(layout.scratch, ignore_errors=True)
+    shutil.rmtree(layout.live, ignore_errors=True)
+    remove_leftover_files(layout.root)
+    remove_leftover_files(layout.snapshots)
+    remove_leftover_files(layout.checkpoints, below=True)

@@ -1,0 +1,56 @@
+"""Reads a study file; the one module of this package that looks at a disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fly64dask.base import InputError
+from fly64dask.study.model import Study
+from fly64dask.study.toml import parse_study
+
+
+def load_study(path: str | os.PathLike[str]) -> Study:
+    """Read a study from a TOML file; a relative path of its source starts at the file's own directory.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, in UTF-8.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not a study, with every wrong key.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"read study {path}: {error}", remedy="give a TOML file in UTF-8") from error
+    return absolute_source(parse_study(text, origin=str(path)), path.parent)
+
+
+def absolute_source(study: Study, directory: Path) -> Study:
+    """Make the path of a study's source absolute, as workers have other working directories.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    directory : Path
+        Where a relative path starts.
+
+    Returns
+    -------
+    Study
+        The same study if its source is no file.
+    """
+    if study.source.kind == "synthetic":
+        return study
+    path = os.path.realpath(directory / study.source.path)
+    return study.model_copy(update={"source": study.source.model_copy(update={"path": path})})
