@@ -33,9 +33,10 @@ IMPURE = {
 }
 OWNERS = {
     "zarr": {"store"},
+    "xarray": {"store", "runs"},
     "ptychi": {"reconstruction"},
     "torch": {"reconstruction", "deploy"},
-    "dask": {"scheduling", "deploy"},
+    "dask": {"store", "scheduling", "deploy"},
     "distributed": {"scheduling", "deploy", "monitoring", "runs"},
     "dask_jobqueue": {"deploy"},
     "tornado": {"monitoring", "deploy"},

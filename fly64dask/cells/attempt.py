@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,18 +25,28 @@ from fly64dask.store import (
     ReconstructionAttributes,
     RunLayout,
     TruthAttributes,
+    object_arrays,
     open_group,
+    probe_array,
     storing,
     whole_array,
     write_group,
 )
 
 if TYPE_CHECKING:
-    from fly64dask.metrics import TruthComparison
+    from numpy.typing import NDArray
+
+    from fly64dask.metrics import RingCorrelation, TruthComparison
     from fly64dask.reconstruction import Exposures, Progress, Reconstruction
     from fly64dask.study import Cell, Recipe, Remedy, Study
 
 log = logging.getLogger(__name__)
+CURVES = {
+    "frc_n_pixels": "independent Fourier pixels of a ring",
+    "frc_truth": "Fourier ring correlation with the truth",
+    "frc_flat": "Fourier ring correlation of a flat object with the truth",
+    "frc_halves": "Fourier ring correlation of the halves",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +107,7 @@ def _reconstruct(attempt: Attempt, report: Progress) -> dict[str, Any]:
     half_sets, half_arrays = _compare_halves(study.recipe, exposures, result)
     seconds = time.perf_counter() - started
     made = _write_reconstruction(
-        Path(attempt.directory, RECONSTRUCTION_NAME), cell, result, [*_curves(found), *half_arrays]
+        Path(attempt.directory, RECONSTRUCTION_NAME), cell, result, [*_truth_curves(found), *half_arrays]
     )
     return {
         "n_epochs": len(result.loss),
@@ -120,7 +130,9 @@ def _compare_halves(
     """Correlate the halves if the recipe wants any, and what of them and of the rule is to be stored."""
     arrays = []
     if result.validation is not None:
-        arrays.append(whole_array("validation", result.validation, units="stopping rule", axes=("epoch",)))
+        arrays.append(
+            whole_array("validation", result.validation, dims=("epoch",), long_name="score of the stopping rule")
+        )
     if recipe.halves == "none":
         return None, arrays
     if result.half_objects is None:
@@ -130,12 +142,10 @@ def _compare_halves(
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, recipe.halves, shape, result.object_origin_px)
     metrics, curve = compare_halves(result.half_objects, area, recipe.halves)
-    frequency, correlation = (values.astype(np.float32) for values in (curve.frequency_per_px, curve.correlation))
     return metrics, [
         *arrays,
-        whole_array("half_objects", result.half_objects, units="transmission", axes=("half", "y", "x")),
-        whole_array("frc_halves", correlation, units="1", axes=("ring",)),
-        whole_array("frc_halves_frequency", frequency, units="cycles/px", axes=("ring",)),
+        whole_array("half_objects", result.half_objects, dims=("half", "y", "x"), long_name="object of each half"),
+        *_curves("frc_halves_frequency", curve, {"frc_halves": curve.correlation}),
     ]
 
 
@@ -156,27 +166,43 @@ def _write_reconstruction(
                 acceleration=result.acceleration,
             ),
             [
-                whole_array("object_recon", result.object_recon, units="transmission", axes=("slice", "y", "x")),
-                whole_array("probe_recon", result.probe_recon, units="sqrt(photons)", axes=("opr", "mode", "y", "x")),
-                whole_array("loss", result.loss, units="engine", axes=("epoch",)),
+                *object_arrays(
+                    "object_recon", result.object_recon, origin_px=result.object_origin_px, leading_dim="slice"
+                ),
+                probe_array(result.probe_recon, "probe_recon", units="sqrt(photons)"),
+                whole_array("loss", result.loss, dims=("epoch",), long_name="loss of the engine"),
+                whole_array("epoch", np.arange(1, len(result.loss) + 1), dims=("epoch",), long_name="epoch"),
                 *more,
             ],
         )
 
 
-def _curves(found: TruthComparison | None) -> list[ArraySource]:
-    """Fourier ring correlations with the truth, to store beside the object."""
+def _truth_curves(found: TruthComparison | None) -> list[ArraySource]:
+    """Describe the Fourier ring correlations with the truth, to store beside the object."""
     if found is None or found.frc_truth is None or found.frc_flat is None:
         return []
-    curves = {
-        "frc_frequency": (found.frc_truth.frequency_per_px, "cycles/px"),
-        "frc_n_pixels": (found.frc_truth.n_pixels, "independent Fourier pixels"),
-        "frc_truth": (found.frc_truth.correlation, "1"),
-        "frc_flat": (found.frc_flat.correlation, "1"),
-    }
+    truth, flat = found.frc_truth, found.frc_flat
+    curves = {"frc_n_pixels": truth.n_pixels, "frc_truth": truth.correlation, "frc_flat": flat.correlation}
+    return _curves("frc_frequency", truth, curves)
+
+
+def _curves(
+    frequency_name: str, rings: RingCorrelation, curves: Mapping[str, NDArray[np.float64]]
+) -> list[ArraySource]:
+    """Describe values of the same rings, and the rings' spatial frequency (cycles/px) as their coordinate."""
+    frequency = whole_array(
+        frequency_name,
+        rings.frequency_per_px.astype(np.float32),
+        dims=(frequency_name,),
+        units="cycles/px",
+        long_name="spatial frequency",
+    )
     return [
-        whole_array(name, values.astype(np.float32), units=units, axes=("ring",))
-        for name, (values, units) in curves.items()
+        frequency,
+        *(
+            whole_array(name, values.astype(np.float32), dims=(frequency_name,), long_name=CURVES[name])
+            for name, values in curves.items()
+        ),
     ]
 
 

@@ -34,6 +34,7 @@ from fly64dask.store import (
     ViewAttributes,
     count_dtype,
     counts_array,
+    object_arrays,
     open_group,
     positions_array,
     probe_array,
@@ -43,6 +44,7 @@ from fly64dask.store import (
     write_arrays,
     write_attributes,
     write_group,
+    write_parent_groups,
 )
 from fly64dask.study import Dose, SpacingView, Split, Study
 
@@ -121,7 +123,7 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
                 counts_array((len(rows), *scan.diffraction_shape_px), dtype, tally.watch(blocks)),
                 positions_array(positions[rows]),
                 probe_array(probe),
-                whole_array("scan_index", rows, units="index", axes=("exposure",)),
+                whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
             ],
         )
         attributes = ExposureAttributes(
@@ -184,7 +186,7 @@ def select_view(
         write_group(
             work,
             describe_view(study, view_name, split, positions, selection, source_digest=wanted),
-            [whole_array("kept_indices", selection.kept, units="index", axes=("exposure",))],
+            [whole_array("kept_indices", selection.kept, dims=("kept_exposure",), long_name="index in the split")],
         )
 
     _ensure_group(target, ViewAttributes, wanted, layout, build)
@@ -263,12 +265,14 @@ def _ensure_group(
     """Build a group unless the same one is there; one made from other settings makes way."""
     if target.exists():
         if open_group(target, model).attributes.source_digest == source_digest:
+            write_parent_groups(target, store=layout.store, scratch=layout.scratch)
             return
         stale = layout.scratch / f"stale-{uuid.uuid4().hex}"
         retire_directory(target, to=stale)
         shutil.rmtree(stale)
     with published_directory(target, scratch=layout.scratch) as work:
         build(work)
+        write_parent_groups(target, store=layout.store, scratch=layout.scratch)
 
 
 def _provenance(source_digest: str) -> dict[str, Any]:
@@ -280,8 +284,8 @@ def _write_truth(work: Path, pair: Pair, inputs: ScanInputs) -> None:
         work,
         TruthAttributes(**_provenance(inputs.source_digest)),
         [
-            whole_array("object_truth", pair.object_truth, units="transmission", axes=("y", "x")),
-            whole_array("probe_truth", pair.probe, units="sqrt(intensity)", axes=("y", "x")),
+            *object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)),
+            probe_array(pair.probe, "probe_truth"),
         ],
     )
 

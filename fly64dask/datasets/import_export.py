@@ -16,12 +16,12 @@ from fly64dask.store import (
     TruthAttributes,
     ViewAttributes,
     counts_array,
+    object_arrays,
     open_group,
     positions_array,
     probe_array,
     published_directory,
     remove_leftovers,
-    whole_array,
     write_group,
 )
 
@@ -74,7 +74,7 @@ def ingest(path: Path, store: Path, options: ReadOptions) -> ExposureAttributes:
         probe_array(scan.probe_guess),
     ]
     if scan.object_guess is not None:
-        arrays.append(whole_array("object_guess", scan.object_guess, units="transmission", axes=("y", "x")))
+        arrays += object_arrays("object_guess", scan.object_guess, origin_px=None)
     try:
         remove_leftovers(store, scratch=store.parent)
         with published_directory(store, scratch=store.parent) as work:

@@ -77,7 +77,7 @@ def _try_zarr() -> str:
         write_group(
             group,
             TruthAttributes(created_at=utc_now(), software={}, source_digest=""),
-            [whole_array("values", values, units="1", axes=("y", "x"))],
+            [whole_array("values", values, dims=("y", "x"))],
         )
         open_group(group, TruthAttributes).read("values")
     return "a group was written, read back and checked"

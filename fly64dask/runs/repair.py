@@ -15,7 +15,7 @@ from fly64dask.deploy import Placement
 from fly64dask.records import Manifest, next_attempt, read_rows, write_manifest
 from fly64dask.runs.run import run_study
 from fly64dask.runs.verify import Damage, groups_of, respaced_groups
-from fly64dask.store import RunLayout, held_run, read_document, retire_directory
+from fly64dask.store import RunLayout, held_run, read_document, retire_directory, write_parent_groups
 from fly64dask.study import SPLITS, Cell, Filters, Remedy, Split, Study, cells, photons_of
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ def repair_run(
         for group in broken:
             _drop(group, layout)
         _rebuild(study, layout, broken, respaced)
+        for group in groups_of(study, layout):
+            if group.exists():
+                write_parent_groups(group, store=layout.store, scratch=layout.scratch)
         for cell in redone:
             attempt = next_attempt(layout, cell) - 1
             retire_directory(layout.cell_directory(cell), to=layout.history_directory(cell, attempt))

@@ -19,6 +19,7 @@ from fly64dask.store import (
     ScanAttributes,
     TruthAttributes,
     ViewAttributes,
+    damaged_parents,
     open_group,
     read_document,
 )
@@ -83,11 +84,15 @@ def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Sp
 
 def _damaged_groups(study: Study, layout: RunLayout) -> Iterator[Damage]:
     needed = _groups_of_records(study, layout)
+    parents: dict[Path, None] = {}
     for group, model in groups_of(study, layout).items():
         if group.exists():
             yield from _damaged_group(group, model, layout)
+            parents |= dict.fromkeys(damaged_parents(group, store=layout.store))
         elif group in needed:
             yield Damage(path=_where(group, layout), problem="is missing, and committed cells were made from it")
+    for path in parents:
+        yield Damage(path=_where(path, layout), problem="is missing or altered: the store cannot be opened from there")
 
 
 def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:

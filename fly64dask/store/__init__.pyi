@@ -3,6 +3,7 @@ from .array_source import (
     ArraySource as ArraySource,
     count_dtype as count_dtype,
     counts_array as counts_array,
+    object_arrays as object_arrays,
     positions_array as positions_array,
     probe_array as probe_array,
     whole_array as whole_array,
@@ -43,6 +44,10 @@ from .group_writer import (
     write_attributes as write_attributes,
     write_group as write_group,
 )
+from .hierarchy import (
+    damaged_parents as damaged_parents,
+    write_parent_groups as write_parent_groups,
+)
 from .journal import (
     note as note,
     started as started,
@@ -55,6 +60,7 @@ from .layout import (
     SPACING_PREFIX as SPACING_PREFIX,
     RunLayout as RunLayout,
 )
+from .lazy_dataset import open_dataset as open_dataset
 from .lock import (
     held_run as held_run,
     holder_of as holder_of,

@@ -1,4 +1,4 @@
-"""Arrays that are to be written into a Zarr group: their values block by block, with units and names of their axes."""
+"""Arrays that are to be written into a Zarr group: their values block by block, and how a reader should show them."""
 
 from __future__ import annotations
 
@@ -18,30 +18,40 @@ CHUNK_EXPOSURES = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArraySource:
-    """An array to write, block by block along its first axis."""
+    """An array to write, block by block along its first axis.
+
+    `dims` names each dimension: within a group one name stands for one length. An array of the
+    same name as its only dimension holds that dimension's coordinates. `units` are "1" if there
+    are none; `long_name` says what the values are, in a few words for an axis of a figure.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    dims: tuple[str, ...]
     units: str
-    axes: tuple[str, ...]
+    long_name: str
     blocks: Iterable[NDArray[Any]]
     block_length: int
 
 
-def whole_array(name: str, values: NDArray[Any], *, units: str, axes: Sequence[str]) -> ArraySource:
-    """Wrap an array that is in memory and small enough for one chunk.
+def whole_array(
+    name: str, values: NDArray[Any], *, dims: Sequence[str], units: str = "1", long_name: str = ""
+) -> ArraySource:
+    """Describe an array that is in memory and small enough for one chunk.
 
     Parameters
     ----------
     name : str
-        Array name in the group.
+        Name of the array in the group.
     values : array
         The values.
+    dims : sequence of str
+        One name for each axis.
     units : str
         Unit of a value.
-    axes : sequence of str
-        One name for each axis.
+    long_name : str
+        What the values are.
 
     Returns
     -------
@@ -53,8 +63,9 @@ def whole_array(name: str, values: NDArray[Any], *, units: str, axes: Sequence[s
         name=name,
         shape=values.shape,
         dtype=values.dtype,
+        dims=tuple(dims),
         units=units,
-        axes=tuple(axes),
+        long_name=long_name,
         blocks=(values,),
         block_length=max(1, len(values)),
     )
@@ -80,8 +91,9 @@ def counts_array(shape: tuple[int, int, int], dtype: np.dtype[Any], blocks: Iter
         name="counts",
         shape=shape,
         dtype=dtype,
+        dims=("exposure", "detector_y", "detector_x"),
         units="photons",
-        axes=("exposure", "y", "x"),
+        long_name="photon counts",
         blocks=_regroup(blocks, CHUNK_EXPOSURES, dtype),
         block_length=min(CHUNK_EXPOSURES, shape[0]),
     )
@@ -89,12 +101,49 @@ def counts_array(shape: tuple[int, int, int], dtype: np.dtype[Any], blocks: Iter
 
 def positions_array(positions_px: NDArray[np.float64]) -> ArraySource:
     """Describe scan positions, (n, 2) float64, order (y, x), px."""
-    return whole_array("positions_px", positions_px, units="px", axes=("exposure", "yx"))
+    return whole_array(
+        "positions_px", positions_px, dims=("exposure", "yx"), units="px", long_name="scan position (y, x)"
+    )
 
 
-def probe_array(probe_guess: NDArray[np.complex64]) -> ArraySource:
-    """Describe a starting probe, (n_opr, n_modes, H, W) complex64."""
-    return whole_array("probe_guess", probe_guess, units="sqrt(intensity)", axes=("opr", "mode", "y", "x"))
+def probe_array(
+    probe: NDArray[np.complex64], name: str = "probe_guess", *, units: str = "sqrt(intensity)"
+) -> ArraySource:
+    """Describe a probe, complex64, (n_opr, n_modes, H, W) or (H, W); by default the starting one."""
+    dims = ("opr", "mode", "probe_y", "probe_x")[4 - probe.ndim :]
+    return whole_array(name, probe, dims=dims, units=units, long_name="complex illumination at the sample")
+
+
+def object_arrays(
+    name: str, image: NDArray[np.complex64], *, origin_px: tuple[int, int] | None, leading_dim: str | None = None
+) -> list[ArraySource]:
+    """Describe an object with the coordinates of its pixels.
+
+    Parameters
+    ----------
+    name : str
+        Name of its array in the group.
+    image : (Y, X) or (n, Y, X) complex64
+        Transmission of the object.
+    origin_px : (int, int) or None
+        Scan-frame (y, x) of its first pixel, if it is known.
+    leading_dim : str, optional
+        Name of the first of three axes.
+
+    Returns
+    -------
+    list of ArraySource
+        The object and, if the origin is known, `y` (Y,) and `x` (X,) int64: scan-frame
+        coordinates of its pixels, px.
+    """
+    dims = ("y", "x") if leading_dim is None else (leading_dim, "y", "x")
+    arrays = [whole_array(name, image, dims=dims, long_name="complex transmission of the object")]
+    if origin_px is None:
+        return arrays
+    for axis, start, length in zip(("y", "x"), origin_px, image.shape[-2:], strict=True):
+        coordinates = start + np.arange(length)
+        arrays.append(whole_array(axis, coordinates, dims=(axis,), units="px", long_name=f"{axis} in the scan frame"))
+    return arrays
 
 
 def count_dtype(brightest: float) -> np.dtype[Any]:

@@ -105,7 +105,7 @@ def remove_leftover_files(folder: Path, *, below: bool = False) -> None:
             path.unlink(missing_ok=True)
 
 
-def publish_bytes(target: Path, write: Callable[[BinaryIO], object]) -> None:
+def publish_bytes(target: Path, write: Callable[[BinaryIO], object], *, scratch: Path | None = None) -> None:
     """Replace a file's content in one step.
 
     Parameters
@@ -114,16 +114,20 @@ def publish_bytes(target: Path, write: Callable[[BinaryIO], object]) -> None:
         The file; its directory is made if missing.
     write : callable
         Gets a binary stream and writes the whole content.
+    scratch : Path, optional
+        Directory on the same file system for the file in progress, made if missing; without it
+        the file is made beside the target.
 
     Raises
     ------
     StorageError
         If the file system has no room or gives no right; the old content stays.
     """
-    work = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+    work = (scratch or target.parent) / f".{target.name}-{uuid.uuid4().hex}"
     try:
         with storing(target):
             _make_folder(target.parent)
+            work.parent.mkdir(parents=True, exist_ok=True)
             with work.open("wb") as stream:
                 write(stream)
                 stream.flush()

@@ -62,7 +62,7 @@ class Group(Generic[Attributes]):
         """
         if name not in self.array_sha256:
             raise _damaged(f"read {self.path / name}: the group holds {', '.join(self.names) or 'no array'}")
-        return read_array(self.path / name, sha256=self.array_sha256[name], rows=rows)
+        return open_array(self.path / name, sha256=self.array_sha256[name]).read(rows)
 
 
 def open_group(path: Path, model: type[Attributes]) -> Group[Attributes]:
@@ -135,8 +135,44 @@ def read_checked_attributes(path: Path, purpose: str) -> tuple[dict[str, Any], d
     return document, array_sha256
 
 
-def read_array(directory: Path, *, sha256: str, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
-    """Read an array in its own directory as `Group.read` does.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredArray:
+    """An open array of a group: what says how to read it is what was written; its values are checked when read."""
+
+    directory: Path
+    facts: ArrayFacts
+    block_sha256: tuple[str, ...]
+
+    def read(self, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
+        """Read the array as `Group.read` does."""
+        rows = np.arange(self.facts.shape[0]) if rows is None else rows
+        result = np.empty((len(rows), *self.facts.shape[1:]), dtype=self.facts.dtype)
+        array = zarr.open_array(store=str(self.directory), mode="r", zarr_format=3)
+        length = self.facts.chunks[0]
+        block_of_row = rows // length
+        for block in np.unique(block_of_row):
+            places = np.flatnonzero(block_of_row == block)
+            values = self._read_block(array, int(block))
+            result[places] = values[rows[places] - block * length]
+        return result
+
+    def _read_block(self, array: zarr.Array[Any], block: int) -> NDArray[Any]:
+        purpose = f"read {self.directory}"
+        key = "/".join(["c", str(block), *["0"] * (array.ndim - 1)])
+        if not _has_bytes(self.directory / key):  # Zarr itself reads such a chunk as fill values, in silence
+            raise _damaged(f"{purpose}: chunk {key} is missing or empty")
+        length = self.facts.chunks[0]
+        try:
+            values = np.ascontiguousarray(array[block * length : (block + 1) * length])
+        except (OSError, ValueError, RuntimeError) as error:
+            raise _damaged(f"{purpose}: chunk {key} cannot be decoded ({type(error).__name__}: {error})") from error
+        if hashlib.sha256(values.data).hexdigest() != self.block_sha256[block]:
+            raise _damaged(f"{purpose}: chunk {key} does not match its SHA-256")
+        return values
+
+
+def open_array(directory: Path, *, sha256: str) -> StoredArray:
+    """Open an array and check what says how to read it.
 
     Parameters
     ----------
@@ -144,60 +180,34 @@ def read_array(directory: Path, *, sha256: str, rows: NDArray[np.int64] | None =
         Directory of the array.
     sha256 : str
         SHA-256 of the array, from its group.
-    rows : (k,) int64, optional
-        Ascending indices along the first axis; all rows if omitted.
 
     Returns
     -------
-    array
-        Rows in the given order.
+    StoredArray
 
     Raises
     ------
     IntegrityError
-        Naming the array and block that is missing, empty, truncated or altered.
+        If it is not the array that the digest is of.
     """
-    purpose = f"read {directory}"
     try:
         array = zarr.open_array(store=str(directory), mode="r", zarr_format=3)
-        blocks = [str(block) for block in array.attrs["block_sha256"]]  # type: ignore[union-attr]
+        blocks = tuple(str(block) for block in array.attrs["block_sha256"])  # type: ignore[union-attr]
         facts = ArrayFacts(
             shape=array.shape,
             chunks=array.chunks,
             dtype=array.dtype,
+            dims=tuple(array.metadata.dimension_names),  # type: ignore[union-attr,arg-type]
             units=array.attrs["units"],  # type: ignore[arg-type]
-            axes=tuple(array.attrs["axes"]),  # type: ignore[arg-type]
+            long_name=array.attrs["long_name"],  # type: ignore[arg-type]
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(f"{purpose}: not a readable array ({type(error).__name__}: {error})") from error
+        raise _damaged(f"read {directory}: not a readable array ({type(error).__name__}: {error})") from error
     if facts.sha256(blocks) != sha256:
         raise _damaged(
-            f"{purpose}: shape, chunks, dtype, units, axes or blocks are not those the group was written with"
+            f"read {directory}: shape, chunks, dtype, names, units or blocks are not those the group was written with"
         )
-    length = facts.chunks[0]
-    rows = np.arange(facts.shape[0]) if rows is None else rows
-    result = np.empty((len(rows), *facts.shape[1:]), dtype=facts.dtype)
-    block_of_row = rows // length
-    for block in np.unique(block_of_row):
-        places = np.flatnonzero(block_of_row == block)
-        values = _read_block(array, directory, int(block), blocks[block])
-        result[places] = values[rows[places] - block * length]
-    return result
-
-
-def _read_block(array: zarr.Array[Any], directory: Path, block: int, sha256: str) -> NDArray[Any]:
-    purpose = f"read {directory}"
-    key = "/".join(["c", str(block), *["0"] * (array.ndim - 1)])
-    if not _has_bytes(directory / key):  # Zarr itself reads such a chunk as fill values, in silence
-        raise _damaged(f"{purpose}: chunk {key} is missing or empty")
-    length = array.chunks[0]
-    try:
-        values = np.ascontiguousarray(array[block * length : (block + 1) * length])
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _damaged(f"{purpose}: chunk {key} cannot be decoded ({type(error).__name__}: {error})") from error
-    if hashlib.sha256(values.data).hexdigest() != sha256:
-        raise _damaged(f"{purpose}: chunk {key} does not match its SHA-256")
-    return values
+    return StoredArray(directory=directory, facts=facts, block_sha256=blocks)
 
 
 def _has_bytes(path: Path) -> bool:

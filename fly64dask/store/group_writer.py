@@ -36,12 +36,13 @@ def write_group(directory: Path, attributes: GroupAttributes, arrays: Sequence[A
     Returns
     -------
     dict of str to str
-        SHA-256 of each array: over its blocks' digests, shape, dtype, units and axes.
+        SHA-256 of each array: over its blocks' digests, shape, dtype, units and names of dimensions.
 
     Raises
     ------
     IntegrityError
-        If the blocks do not add up to the declared shape, or a count does not fit its dtype.
+        If the blocks do not add up to the declared shape, a count does not fit its dtype, or two
+        arrays have one name for dimensions of different lengths.
     """
     array_sha256 = write_arrays(directory, arrays)
     write_attributes(directory, attributes, array_sha256)
@@ -68,6 +69,7 @@ def write_arrays(directory: Path, arrays: Sequence[ArraySource]) -> dict[str, st
     IntegrityError
         As `write_group`.
     """
+    _check_dimensions(arrays)
     group = zarr.create_group(store=str(directory), zarr_format=3)
     return {array.name: _write_array(group, array) for array in arrays}
 
@@ -93,12 +95,26 @@ def write_attributes(directory: Path, attributes: GroupAttributes, array_sha256:
     group.attrs.put(document | {"attributes_sha256": attributes_sha256(directory)})
 
 
+def _check_dimensions(arrays: Sequence[ArraySource]) -> None:
+    """Refuse names of dimensions by which no reader could put the arrays of a group into one dataset."""
+    lengths: dict[str, int] = {}
+    for array in arrays:
+        for name, length in zip(array.dims, array.shape, strict=True):
+            if lengths.setdefault(name, length) != length or array.dims.count(name) > 1:
+                raise IntegrityError(
+                    f"write {array.name}: dimension {name!r} of length {length} stands beside another of that name "
+                    f"and length {lengths[name]}; needed one name for each dimension of a group",
+                    remedy="report this as a defect",
+                )
+
+
 def _write_array(group: zarr.Group, source: ArraySource) -> str:
     array = group.create_array(
         source.name,
         shape=source.shape,
         dtype=source.dtype,
         chunks=(source.block_length, *source.shape[1:]),
+        dimension_names=source.dims,
         compressors=[blosc_codec(source.dtype), Crc32cCodec()],
         config={"write_empty_chunks": True},
     )
@@ -119,9 +135,14 @@ def _write_array(group: zarr.Group, source: ArraySource) -> str:
         raise IntegrityError(
             f"write {source.name}: got {start} rows, declared {source.shape[0]}", remedy="report this as a defect"
         )
-    array.attrs.put({"units": source.units, "axes": list(source.axes), "block_sha256": blocks})
+    array.attrs.put({"units": source.units, "long_name": source.long_name, "block_sha256": blocks})
     facts = ArrayFacts(
-        shape=source.shape, chunks=array.chunks, dtype=source.dtype, units=source.units, axes=source.axes
+        shape=source.shape,
+        chunks=array.chunks,
+        dtype=source.dtype,
+        dims=source.dims,
+        units=source.units,
+        long_name=source.long_name,
     )
     return facts.sha256(blocks)
 

@@ -45,8 +45,9 @@ class ArrayFacts:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     dtype: np.dtype[np.generic]
+    dims: tuple[str, ...]
     units: str
-    axes: tuple[str, ...]
+    long_name: str
 
     def sha256(self, block_sha256: Sequence[str]) -> str:
         """Compute the SHA-256 of an array from these facts and the digests of its blocks, in their order."""
@@ -55,8 +56,9 @@ class ArrayFacts:
                 "shape": list(self.shape),
                 "chunks": list(self.chunks),
                 "dtype": self.dtype.str,
+                "dims": list(self.dims),
                 "units": self.units,
-                "axes": list(self.axes),
+                "long_name": self.long_name,
                 "blocks": list(block_sha256),
             }
         )

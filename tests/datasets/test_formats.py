@@ -722,7 +722,7 @@ def write_view(directory: Path, kept: list[int]) -> SelectionMetadata:
         span_x_px=0.0,
     )
     directory.mkdir()
-    write_group(directory, attributes, [whole_array("kept_indices", np.array(kept), units="index", axes=("exposure",))])
+    write_group(directory, attributes, [whole_array("kept_indices", np.array(kept), dims=("exposure",))])
     return selection
 
 
@@ -754,7 +754,7 @@ def test_export_has_no_truth_unless_asked(tmp_path: Path) -> None:
     write_group(
         tmp_path / "truth",
         TruthAttributes(**PROVENANCE),
-        [whole_array("object_truth", truth, units="transmission", axes=("y", "x"))],
+        [whole_array("object_truth", truth, dims=("y", "x"))],
     )
     export(tmp_path / "s.zarr", tmp_path / "without.npz")
     export(tmp_path / "s.zarr", tmp_path / "with.npz", truth_group=tmp_path / "truth")

@@ -170,7 +170,7 @@ def test_counts_array_has_a_digest_that_does_not_depend_on_the_batches(counts: n
 @few
 def test_whole_array_reads_back_with_every_bit(values: np.ndarray) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder), whole_array("a", values, units="1", axes=["axis"] * values.ndim))
+        write(Path(folder), whole_array("a", values, dims=[f"axis_{number}" for number in range(values.ndim)]))
         found = read_everything(Path(folder))["a"]
     assert (found.dtype, found.shape) == (values.dtype, values.shape)
     assert found.tobytes() == values.tobytes()  # NaN and the sign of zero too
@@ -179,7 +179,7 @@ def test_whole_array_reads_back_with_every_bit(values: np.ndarray) -> None:
 @pytest.mark.parametrize("dtype", [">f8", ">u2", ">c8"])
 def test_whole_array_reads_back_when_big_endian(tmp_path: Path, dtype: str) -> None:
     values = np.arange(6).reshape(3, 2).astype(dtype)
-    write(tmp_path, whole_array("a", values, units="1", axes=("y", "x")))
+    write(tmp_path, whole_array("a", values, dims=("y", "x")))
     np.testing.assert_array_equal(read_everything(tmp_path)["a"], values)
 
 
@@ -187,12 +187,12 @@ def test_whole_array_reads_back_when_big_endian(tmp_path: Path, dtype: str) -> N
     "values", [np.zeros((4, 6))[:, ::2], np.arange(12.0).reshape(3, 4).T], ids=["strided", "turned"]
 )
 def test_whole_array_reads_back_when_not_contiguous(tmp_path: Path, values: np.ndarray) -> None:
-    write(tmp_path, whole_array("a", values, units="1", axes=("y", "x")))
+    write(tmp_path, whole_array("a", values, dims=("y", "x")))
     np.testing.assert_array_equal(read_everything(tmp_path)["a"], values)
 
 
 def test_whole_array_reads_back_when_empty(tmp_path: Path) -> None:
-    write(tmp_path, whole_array("kept", np.array([], dtype=np.int64), units="index", axes=("exposure",)))
+    write(tmp_path, whole_array("kept", np.array([], dtype=np.int64), dims=("exposure",)))
     assert read_everything(tmp_path)["kept"].shape == (0,)
 
 
@@ -344,7 +344,8 @@ def test_write_group_shows_units_to_plain_zarr(sound: Path) -> None:
 
 
 def test_write_group_shows_axes_to_plain_zarr(sound: Path) -> None:
-    assert zarr.open(str(sound), mode="r")["counts"].attrs["axes"] == ["exposure", "y", "x"]
+    names = zarr.open(str(sound), mode="r")["counts"].metadata.dimension_names
+    assert names == ("exposure", "detector_y", "detector_x")
 
 
 def test_write_group_stores_chunks_of_256_exposures(sound: Path) -> None:
@@ -401,6 +402,17 @@ def test_write_group_refuses_rows_that_do_not_add_up(tmp_path: Path, n_rows: int
 def test_write_group_refuses_patterns_of_another_shape(tmp_path: Path, shape_px: tuple[int, int]) -> None:
     with pytest.raises(IntegrityError):
         write(tmp_path, counts_array((3, H, W), np.dtype(np.uint16), [np.ones((3, *shape_px), dtype=int)]))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(((3, 4), ("y", "x")), ((5,), ("y",))), (((3,), ("z",)), ((4, 4), ("y", "y")))],
+    ids=["two", "one"],
+)
+def test_write_group_refuses_dimensions_that_no_dataset_could_hold(tmp_path: Path, one: tuple, other: tuple) -> None:
+    arrays = [whole_array(name, np.zeros(shape), dims=dims) for name, (shape, dims) in (("a", one), ("b", other))]
+    with pytest.raises(IntegrityError, match="write b: dimension 'y'"):
+        write(tmp_path, *arrays)
 
 
 # Brightest expected count b with b + 12 sqrt(b) + 40 = 65535: sqrt(b) = sqrt(36 + 65495) - 6, b = 62495.1.
@@ -546,7 +558,9 @@ def test_open_group_detects_an_edit(group: Path, change: Callable[[dict[str, Any
         lambda array: array["attributes"].update(block_sha256=5),
         lambda array: array["attributes"].pop("block_sha256"),
         lambda array: array["attributes"].update(units="electrons"),
-        lambda array: array["attributes"].update(axes=["exposure", "x", "y"]),
+        lambda array: array["attributes"].update(long_name="electron counts"),
+        lambda array: array.update(dimension_names=["exposure", "detector_x", "detector_y"]),
+        lambda array: array.pop("dimension_names"),
     ],
     ids=[
         "narrower",
@@ -563,7 +577,9 @@ def test_open_group_detects_an_edit(group: Path, change: Callable[[dict[str, Any
         "blocks_a_number",
         "no_blocks",
         "units",
-        "axes",
+        "long_name",
+        "dimensions_swapped",
+        "no_dimensions",
     ],
 )
 @pytest.mark.parametrize("rows", [None, [N - 1]], ids=["all_rows", "last_row"])
