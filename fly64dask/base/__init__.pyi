@@ -37,6 +37,7 @@ from .provenance import (
 )
 from .quantities import (
     UNIT_OF_RECORD as UNIT_OF_RECORD,
+    Better as Better,
     Quantities as Quantities,
     Quantity as Quantity,
     quantities_of as quantities_of,

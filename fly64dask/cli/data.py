@@ -79,11 +79,14 @@ def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> P
 
 @click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
 @click.argument(
-    "document", type=click.Choice(["study", "manifest", "skip-summary", "record", "comparison"]), default="study"
+    "document",
+    type=click.Choice(["study", "manifest", "skip-summary", "record", "comparison", "report"]),
+    default="study",
 )
 def schema(document: str) -> None:
-    """Print the JSON schema of a study file or of a file in a run directory."""
+    """Print the JSON schema of a study file, of a file in a run directory, or of what a report's page carries."""
     from fly64dask.records import CellRecord, Manifest, SkipSummary
+    from fly64dask.report import ReportContent
     from fly64dask.runs import Comparison
     from fly64dask.store import document_schema
 
@@ -93,4 +96,9 @@ def schema(document: str) -> None:
         "record": CellRecord,
         "comparison": Comparison,
     }
-    print_json(document_schema(written[document]) if document in written else Study.model_json_schema())
+    if document in written:
+        print_json(document_schema(written[document]))
+    elif document == "report":
+        print_json(ReportContent.model_json_schema(mode="serialization"))
+    else:
+        print_json(Study.model_json_schema())

@@ -20,6 +20,7 @@ from .record import (
 )
 from .repeats import (
     RepeatSummary as RepeatSummary,
+    Spread as Spread,
     repeat_groups as repeat_groups,
     spread_of as spread_of,
     summarise_repeats as summarise_repeats,

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fly64dask.records import ManifestRow
-    from fly64dask.report.cells import CellView, Curve, Image
+    from fly64dask.report.cells import CellArrays
+    from fly64dask.report.images import Curve, Image
 
 # Of all phases that are kept for the gallery: 48 MB in float32 (our choice).
 GALLERY_PIXELS = 12_000_000
@@ -39,13 +40,13 @@ class Gallery:
     _phases: dict[Cell, tuple[Image, np.ndarray[Any, Any]]] = field(default_factory=dict)
     _curves: dict[Cell, tuple[Curve, ...]] = field(default_factory=dict)
 
-    def add(self, row: ManifestRow, view: CellView) -> None:
+    def add(self, row: ManifestRow, arrays: CellArrays) -> None:
         """Keep what the figures need of a cell."""
         side = min(MOST_SIDE_PX, math.isqrt(GALLERY_PIXELS // max(1, self.n_cells)))
-        for image in view.images:
+        for image in arrays.images:
             if image.key == "phase":
                 self._phases[row.cell] = (image, shrink(image.values, side, cyclic=True).astype(np.float32))
-        curves = tuple(curve for curve in view.curves if curve.key in CURVE_NAMES)
+        curves = tuple(curve for curve in arrays.curves if curve.key in CURVE_NAMES)
         if curves:
             self._curves[row.cell] = curves
 

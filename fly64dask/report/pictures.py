@@ -1,37 +1,40 @@
-"""Arrays of values -> small PNG pictures with one colour map, and the colours of their scales."""
+"""PNG pictures with one colour map each, drawn within a budget of bytes that the cells of a page share."""
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
+import io
 import math
-import struct
-import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+
+from fly64dask.report.content import CellPictures, ColourMap, Picture, PictureKey, PositionSample, Scale
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Even in lightness, or cyclic where the values are; all can be told apart by the colour-blind.
-ColourMap = Literal["viridis", "cividis", "magma", "twilight_shifted", "RdBu_r"]
+    from fly64dask.report.cells import CellArrays
+    from fly64dask.report.images import Image
+
 # One of the 256 entries of a palette stays for pixels without a value, which are transparent.
 N_COLOURS = 255
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scale:
-    """Which colours stand for which values; what lies beyond takes the colour of the nearest end."""
-
-    low: float
-    high: float
-    colours: ColourMap
-    unit: str
+# All pictures and positions of a page together, as text; the rest is a few kB a cell (our choice).
+PICTURE_BYTES = 10_000_000
+# A picture is first tried at this length of its longer side; below the other it says nothing (our choice).
+BEST_SIDE_PX, LEAST_SIDE_PX = 400, 40
+MAX_POSITIONS, POSITION_BYTES = 2000, 16
+# Of what a cell may use, positions take at most this fraction (our choice).
+POSITIONS_FRACTION = 1 / 4
 
 
 def palette_png(values: NDArray[Any], scale: Scale) -> bytes:
-    """Draw an array as a PNG with one byte or less a pixel.
+    """Draw an array as a PNG file with a palette of 256 colours.
 
     Parameters
     ----------
@@ -43,31 +46,23 @@ def palette_png(values: NDArray[Any], scale: Scale) -> bytes:
     Returns
     -------
     bytes
-        A PNG file with a palette of 256 entries.
-
-    Notes
-    -----
-    Source of the format: PNG specification, W3C, third edition; chunks IHDR, PLTE, tRNS, IDAT, IEND.
     """
-    height, width = values.shape
+    from PIL import Image as PillowImage
+
     known = np.isfinite(values)
-    share = (np.where(known, values, scale.low) - scale.low) / (scale.high - scale.low)
-    index = np.where(known, 1 + np.rint(np.clip(share, 0, 1) * (N_COLOURS - 1)), 0).astype(np.uint8)
-    rows = np.zeros((height, width + 1), dtype=np.uint8)  # each begins with its filter: none
-    rows[:, 1:] = index
-    colours = (np.asarray(_colours(scale.colours, N_COLOURS)) * 255).round().astype(np.uint8)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)),
-        (b"PLTE", b"\0\0\0" + colours.tobytes()),
-        (b"tRNS", b"\0"),
-        (b"IDAT", zlib.compress(rows.tobytes(), 9)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    fraction = (np.where(known, values, scale.low) - scale.low) / (scale.high - scale.low)
+    index = np.where(known, 1 + np.rint(np.clip(fraction, 0, 1) * (N_COLOURS - 1)), 0).astype(np.uint8)
+    colours = (_colours(scale.colours, N_COLOURS) * 255).round().astype(np.uint8)
+    height, width = index.shape
+    picture = PillowImage.frombytes("P", (width, height), index.tobytes())
+    picture.putpalette(bytes(3) + colours.tobytes())
+    file = io.BytesIO()
+    picture.save(file, "PNG", transparency=0, optimize=True)
+    return file.getvalue()
 
 
-def hex_colours(name: ColourMap, n_colours: int) -> list[str]:
-    """Colours of a map from its low to its high end, as `#rrggbb`.
+def hex_colours(name: ColourMap, n_colours: int) -> tuple[str, ...]:
+    """Return colours of a map from its low to its high end, as `#rrggbb`.
 
     Parameters
     ----------
@@ -78,13 +73,13 @@ def hex_colours(name: ColourMap, n_colours: int) -> list[str]:
 
     Returns
     -------
-    list of str
+    tuple of str
     """
-    return ["#" + "".join(f"{round(255 * part):02x}" for part in colour) for colour in _colours(name, n_colours)]
+    return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (_colours(name, n_colours) * 255).round().astype(int))
 
 
 def shrink(values: NDArray[Any], max_side_px: int, *, cyclic: bool = False) -> NDArray[np.float64]:
-    """Average square blocks of pixels until no side is longer than wanted.
+    """Average square blocks of pixels until no side is longer than a limit.
 
     Parameters
     ----------
@@ -100,32 +95,151 @@ def shrink(values: NDArray[Any], max_side_px: int, *, cyclic: bool = False) -> N
     (y', x') float64
         Sides divided by the smallest whole number that will do, rounded up.
     """
-    block = math.ceil(max(values.shape) / max_side_px)
+    block = _block_px(values.shape, max_side_px)
     if block == 1:
         return np.asarray(values, dtype=np.float64)
-    if cyclic:
-        waves = np.where(np.isfinite(values), np.exp(1j * np.nan_to_num(values)), np.nan)
-        return np.asarray(np.angle(_block_means(waves, block)))
-    return np.asarray(_block_means(np.asarray(values, dtype=np.float64), block))
+    from skimage.measure import block_reduce
+
+    averaged = np.exp(1j * values) if cyclic else np.asarray(values, dtype=np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a block without any value has no mean: NaN, as it should be
+        means = block_reduce(averaged, block, np.nanmean, cval=np.nan)
+    return np.asarray(np.angle(means) if cyclic else means)
 
 
-def _block_means(values: NDArray[Any], block: int) -> NDArray[Any]:
-    rows, columns = (-(-side // block) for side in values.shape)
-    padded = np.full((rows * block, columns * block), np.nan, dtype=values.dtype)
-    padded[: values.shape[0], : values.shape[1]] = values
-    blocks = padded.reshape(rows, block, columns, block)
-    known = np.isfinite(blocks)
-    count = known.sum(axis=(1, 3))
-    total = np.where(known, blocks, 0).sum(axis=(1, 3))
-    return np.where(count, total / np.maximum(count, 1), np.nan)
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """An image, its PNG file, and the side in pixels of the blocks that one pixel of the file is the mean of."""
+
+    image: Image
+    png: bytes
+    block_px: int
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.png).hexdigest()
+
+    @property
+    def text_bytes(self) -> int:
+        """Length of the file in base64."""
+        return -(-len(self.png) // 3) * 4
+
+
+@dataclass(slots=True)
+class PictureStore:
+    """Pictures and positions of a page, each one once, within a budget that the cells still to come share evenly."""
+
+    n_cells: int
+    budget_bytes: int = PICTURE_BYTES
+    images: list[str] = field(default_factory=list)
+    scans: dict[str, PositionSample] = field(default_factory=dict)
+    _index: dict[str, int] = field(default_factory=dict)
+
+    def add_cell(self, arrays: CellArrays) -> CellPictures:
+        """Take in what one cell shows, made smaller or left out where there is no room for it.
+
+        Parameters
+        ----------
+        arrays : CellArrays
+            The cell.
+
+        Returns
+        -------
+        CellPictures
+        """
+        allowance_bytes = self.budget_bytes // max(1, self.n_cells)
+        self.n_cells -= 1
+        scan, cost_bytes = self._add_scan(arrays.positions_px, allowance_bytes)
+        drawn = self._largest_that_fit(arrays.images, allowance_bytes - cost_bytes)
+        shown = {each.image.key for each in drawn}
+        return CellPictures(
+            pictures=tuple(self._add_picture(each) for each in drawn),
+            scan=scan,
+            left_out=tuple(image.key for image in arrays.images if image.key not in shown),
+        )
+
+    def _largest_that_fit(self, images: Sequence[Image], allowance_bytes: int) -> list[_Drawn]:
+        """Draw as many images as have room at the least size, at the largest size for which these have room."""
+        drawn = _draw(images, BEST_SIDE_PX)
+        cost_bytes = self._cost_bytes(drawn)
+        if cost_bytes <= allowance_bytes:
+            return drawn
+        images = self._with_room(images, allowance_bytes)
+        side_px = min(BEST_SIDE_PX, max((max(image.values.shape) for image in images), default=0))
+        while images and cost_bytes > allowance_bytes:
+            smaller_px = side_px * min(0.9, math.sqrt(max(allowance_bytes, 0) / cost_bytes))
+            side_px = max(LEAST_SIDE_PX, int(smaller_px))
+            drawn = _draw(images, side_px)
+            cost_bytes = self._cost_bytes(drawn)
+        return drawn if images else []
+
+    def _with_room(self, images: Sequence[Image], allowance_bytes: int) -> list[Image]:
+        """Leave out the least wanted images until the others have room at the least size."""
+        drawn = _draw(images, LEAST_SIDE_PX)
+        while drawn and self._cost_bytes(drawn) > allowance_bytes:
+            drawn.remove(max(drawn, key=lambda each: get_args(PictureKey).index(each.image.key)))
+        return [each.image for each in drawn]
+
+    def _cost_bytes(self, drawn: Iterable[_Drawn]) -> int:
+        """Count what the page would grow by."""
+        new = {each.digest: each.text_bytes for each in drawn if each.digest not in self._index}
+        return sum(new.values())
+
+    def _add_picture(self, drawn: _Drawn) -> Picture:
+        if drawn.digest not in self._index:
+            self._index[drawn.digest] = len(self.images)
+            self.images.append(base64.b64encode(drawn.png).decode())
+            self.budget_bytes -= drawn.text_bytes
+        image = drawn.image
+        return Picture(
+            key=image.key,
+            image=self._index[drawn.digest],
+            height_px=image.values.shape[0],
+            width_px=image.values.shape[1],
+            y_px=image.origin_px[0],
+            x_px=image.origin_px[1],
+            block_px=drawn.block_px,
+            scale=image.scale,
+        )
+
+    def _add_scan(self, positions_px: NDArray[np.float64] | None, allowance_bytes: int) -> tuple[str | None, int]:
+        """Keep positions once for all cells that share them; return their key and what the page grew by, bytes."""
+        if positions_px is None:
+            return None, 0
+        key = hashlib.sha256(positions_px.tobytes()).hexdigest()[:16]
+        if key in self.scans:
+            return key, 0
+        n_affordable = max(1, int(allowance_bytes * POSITIONS_FRACTION) // POSITION_BYTES)
+        shown = evenly_taken(len(positions_px), min(MAX_POSITIONS, n_affordable))
+        self.scans[key] = PositionSample(n=len(positions_px), yx=positions_px[shown].round(1).tolist())
+        cost_bytes = len(shown) * POSITION_BYTES
+        self.budget_bytes -= cost_bytes
+        return key, cost_bytes
+
+
+def evenly_taken(n_items: int, n_most: int) -> NDArray[np.int64]:
+    """Return ascending indices of at most n_most of n_items items, the first and the last among them."""
+    return np.unique(np.linspace(0, n_items - 1, min(n_items, n_most)).astype(np.int64))
+
+
+def _draw(images: Iterable[Image], max_side_px: int) -> list[_Drawn]:
+    return [
+        _Drawn(
+            image,
+            palette_png(shrink(image.values, max_side_px, cyclic=image.cyclic), image.scale),
+            _block_px(image.values.shape, max_side_px),
+        )
+        for image in images
+    ]
+
+
+def _block_px(shape: tuple[int, ...], max_side_px: int) -> int:
+    return math.ceil(max(shape) / max_side_px)
 
 
 @functools.cache
-def _colours(name: ColourMap, n_colours: int) -> tuple[tuple[float, ...], ...]:
+def _colours(name: ColourMap, n_colours: int) -> NDArray[np.float64]:
+    """Return (n_colours, 3) red, green and blue from 0 to 1."""
     from matplotlib import colormaps
 
-    return tuple(tuple(map(float, colour[:3])) for colour in colormaps[name](np.linspace(0, 1, n_colours)))
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return np.asarray(colormaps[name](np.linspace(0, 1, n_colours)))[:, :3]

@@ -1,32 +1,49 @@
-"""A run directory -> a page that shows what its cells gave, and figures of it for papers."""
+"""A run directory as a page that shows what its cells gave, and as figures of it for papers."""
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 from fly64dask.base import software_versions, utc_now
 from fly64dask.monitoring import read_live
 from fly64dask.records import ManifestRow, count_states, quantity_of, read_rows, repeat_groups, spread_of, unfollowed
-from fly64dask.report.cells import CellReader, CellView
+from fly64dask.report.cells import CellArrays, CellReader
 from fly64dask.report.columns import flat_row, in_order, mapped_numbers
-from fly64dask.report.page import PictureStore, curve_points, render_page
+from fly64dask.report.content import (
+    CellContent,
+    ColourMap,
+    CurvePoints,
+    Notice,
+    PlaceContent,
+    Provenance,
+    QuantityContent,
+    ReportContent,
+    Thresholds,
+    VersionCount,
+)
+from fly64dask.report.page import render_page
+from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_COVERED_TWICE, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import holder_of, publish_text
 from fly64dask.study import MENDS, SPLITS, Cell, Study, cells, dose_name
 
 if TYPE_CHECKING:
+    from fly64dask.report.images import Curve
     from fly64dask.store import RunLayout
 
-# Said once for the run, or too long to read in a cell's table; the downloads have them.
+# Columns that stand once for the run, or are too long to read in a cell's table; the downloads have them.
 NOT_SHOWN = ("versions.", "seeds.", "attempts", "error", "log_path")
+MAX_CURVE_POINTS = 240
+N_KEY_COLOURS = 64
 
 
 def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | None = None) -> None:
-    """Write a run's page, and its figures if they are wanted.
+    """Write the page of a run, and its figures if a directory for them is given.
 
     Parameters
     ----------
@@ -44,176 +61,187 @@ def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | 
     Cells are read one at a time; what stays in memory is the page.
     """
     # Before the rows: a cell that ends in between is then counted as running, never as pending.
-    live = read_live(layout, cells(study))
+    running = set(read_live(layout, cells(study)))
     rows = read_rows(layout, cells(study))
+    row_of = {row.cell: row for row in rows}
     reader = CellReader(study, layout, rows)
     store = PictureStore(n_cells=sum(row.state == "completed" for row in rows))
-    by_cell = {row.cell: row for row in rows}
     gallery = None
     if figures is not None:
         from fly64dask.report.figures import Gallery
 
         gallery = Gallery(n_cells=len(cells(study)))
-    found = []
+    contents = []
     for cell in cells(study):
-        row = by_cell.get(cell)
-        view = CellView() if row is None else reader.read(row)
-        found.append(_cell_content(cell, row, view, store, running=cell in live, root=layout.root))
+        row = row_of.get(cell)
+        arrays = CellArrays() if row is None else reader.read(row)
+        contents.append(_cell_content(cell, row, arrays, store, is_running=cell in running, root=layout.root))
         if gallery is not None and row is not None:
-            gallery.add(row, view)
-    flat_rows = [flat_row(row) for row in rows]
-    content = _content(study, layout, rows, found, reader.problems, list(live))
-    publish_text(out, render_page(content, store, flat_rows))
+            gallery.add(row, arrays)
+    content = _content(study, layout, rows, contents, store, problems=reader.problems, running=running)
+    publish_text(out, render_page(content, [flat_row(row) for row in rows]))
     if figures is not None and gallery is not None:
         gallery.write(study, rows, figures)
 
 
 def _cell_content(
-    cell: Cell, row: ManifestRow | None, view: CellView, store: PictureStore, *, running: bool, root: Path
-) -> dict[str, Any]:
+    cell: Cell, row: ManifestRow | None, arrays: CellArrays, store: PictureStore, *, is_running: bool, root: Path
+) -> CellContent:
     flat = flat_row(row) if row else {}
     numbers = mapped_numbers(flat)
-    state = "pending" if row is None else row.state
-    content: dict[str, Any] = {
-        "name": cell.name,
-        "dose": dose_name(cell.dose),
-        "view": cell.view,
-        "split": cell.split,
-        "state": "running" if running and (row is None or row.state != "completed") else state,
-        "prediction": flat.get("identifiability.prediction"),
-        "numbers": numbers,
-        "facts": {
-            name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)
-        },
-        "curves": {curve.key: curve_points(curve) for curve in view.curves},
-        "problems": list(view.problems),
-        "caveats": unfollowed(row) if row else [],
-        "pictures": [],
-        "left_out": [],
-    }
-    if row is not None and row.state == "completed":
-        content |= store.add_cell(view)
-    elif row is not None:
-        content |= {"kind": row.failure_kind, "error": row.error, "log": row.log_path, "tries": _commands(row, root)}
-    return content
+    is_completed = row is not None and row.state == "completed"
+    has_failed = row is not None and not is_completed
+    pictures = store.add_cell(arrays) if is_completed else None
+    return CellContent(
+        **(dict(pictures) if pictures else {}),
+        name=cell.name,
+        dose=dose_name(cell.dose),
+        view=cell.view,
+        split=cell.split,
+        state="running" if is_running and not is_completed else row.state if row else "pending",
+        prediction=row.identifiability.prediction if row and row.identifiability else None,
+        numbers=numbers,
+        facts={name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)},
+        curves={curve.key: _curve_points(curve) for curve in arrays.curves},
+        problems=arrays.problems,
+        caveats=tuple(unfollowed(row)) if row else (),
+        kind=row.failure_kind if row and has_failed else None,
+        error=row.error if row and has_failed else None,
+        log=row.log_path if row and has_failed else None,
+        commands=_commands(row, root) if row and has_failed else (),
+    )
 
 
-def _commands(row: ManifestRow, root: Path) -> list[str]:
+def _curve_points(curve: Curve) -> CurvePoints:
+    """Take points of a curve evenly where there are many, to five digits."""
+    shown = evenly_taken(len(curve.x), MAX_CURVE_POINTS)
+    x, y = (
+        tuple(float(f"{value:.5g}") if math.isfinite(value) else None for value in values[shown].tolist())
+        for values in (curve.x, curve.y)
+    )
+    return CurvePoints(x=x, y=y)
+
+
+def _commands(row: ManifestRow, root: Path) -> tuple[str, ...]:
     """Commands that try a failed cell again, likeliest to help first."""
     run = shlex.quote(str(root))
     if row.state == "damaged":
-        return [f"fly64dask verify {run} --repair"]
-    which = f"--dose {dose_name(row.dose).removeprefix('dose_')} --view {row.view} --split {row.split}"
-    which += f" --repeat {row.repeat}" if row.repeat else ""
+        return (f"fly64dask verify {run} --repair",)
+    options = f"--dose {dose_name(row.dose).removeprefix('dose_')} --view {row.view} --split {row.split}"
+    options += f" --repeat {row.repeat}" if row.repeat else ""
     kinds = [kind for kind, mended in MENDS.items() if row.failure_kind in mended]
-    special = [kind for kind in kinds if kind != "as-is"] or kinds
-    return [f"fly64dask rerun {run} --failed {which} --remedy {kind}" for kind in special]
+    remedies = [kind for kind in kinds if kind != "as-is"] or kinds
+    return tuple(f"fly64dask rerun {run} --failed {options} --remedy {kind}" for kind in remedies)
 
 
 def _content(
     study: Study,
     layout: RunLayout,
     rows: Sequence[ManifestRow],
-    found: Sequence[dict[str, Any]],
-    problems: Sequence[str],
-    running: Sequence[Cell],
-) -> dict[str, Any]:
-    columns = in_order(column for cell in found for column in cell["numbers"])
-    by_name = {cell["name"]: cell for cell in found}
-    quantities = [(column, quantity_of(column)) for column in columns]
-    return {
-        "study": study.name,
-        "run": str(layout.root),
-        "made_at": utc_now()[:19].replace("T", " ") + " UTC",
-        "counts": count_states(study, rows, running),
-        "notices": _notices(study, layout, rows, found, problems, running),
-        "doses": [dose_name(dose) for dose in study.doses_photons],
-        "views": [view.name for view in study.views],
-        "splits": list(SPLITS),
-        "quantities": [
-            {"key": column, "label": one.label, "unit": one.unit, "better": one.better} for column, one in quantities
-        ],
-        "thresholds": {
-            "good_lit": GOOD_LIT_PER_UNKNOWN,
-            "min_lit": MIN_LIT_PER_UNKNOWN,
-            "good_twice": GOOD_COVERED_TWICE,
-            "min_twice": MIN_COVERED_TWICE,
-        },
-        "cells": list(found),
-        "places": [_place(group, names, by_name) for group, names in _names(study).items()],
-        "provenance": _provenance(study, rows),
-    }
+    contents: Sequence[CellContent],
+    store: PictureStore,
+    *,
+    problems: Iterable[str],
+    running: Collection[Cell],
+) -> ReportContent:
+    notices = [*_state_notices(study, layout, rows, running), *_cell_notices(contents, problems)]
+    return ReportContent(
+        study=study.name,
+        run=str(layout.root),
+        made_at=utc_now()[:19].replace("T", " ") + " UTC",
+        counts=count_states(study, rows, running),
+        notices=tuple(notices),
+        doses=tuple(dose_name(dose) for dose in study.doses_photons),
+        views=tuple(view.name for view in study.views),
+        splits=SPLITS,
+        quantities=_quantities(contents),
+        thresholds=Thresholds(
+            good_lit=GOOD_LIT_PER_UNKNOWN,
+            min_lit=MIN_LIT_PER_UNKNOWN,
+            good_twice=GOOD_COVERED_TWICE,
+            min_twice=MIN_COVERED_TWICE,
+        ),
+        cells=tuple(contents),
+        places=_places(study, contents),
+        provenance=_provenance(study, rows),
+        images=tuple(store.images),
+        scans=store.scans,
+        colours={name: hex_colours(name, N_KEY_COLOURS) for name in get_args(ColourMap)},
+    )
 
 
-def _names(study: Study) -> dict[tuple[float | str, str, str], list[str]]:
-    """Names of a study's cells by their place in the matrix: repeats share one."""
-    return {group: [cell.name for cell in some] for group, some in repeat_groups(study).items()}
+def _quantities(contents: Iterable[CellContent]) -> tuple[QuantityContent, ...]:
+    described = [(column, quantity_of(column)) for column in in_order(key for cell in contents for key in cell.numbers)]
+    return tuple(
+        QuantityContent(key=column, label=quantity.label, unit=quantity.unit, better=quantity.better)
+        for column, quantity in described
+    )
 
 
-def _place(
-    group: tuple[float | str, str, str], names: Sequence[str], by_name: Mapping[str, dict[str, Any]]
-) -> dict[str, Any]:
-    """One place of the matrix: its cells, and mean and spread of what is known of more than one of them."""
-    values: dict[str, list[float]] = {}
-    for name in names:
-        for column, value in by_name[name]["numbers"].items():
-            values.setdefault(column, []).append(value)
-    return {
-        "dose": dose_name(group[0]),
-        "view": group[1],
-        "split": group[2],
-        "cells": list(names),
-        "numbers": {
-            column: spread_of(some).model_dump(exclude_none=True) for column, some in values.items() if len(some) > 1
-        },
-    }
+def _places(study: Study, contents: Iterable[CellContent]) -> tuple[PlaceContent, ...]:
+    """Put repeats together, with mean and spread of every number that several of them have."""
+    content_of = {content.name: content for content in contents}
+    places = []
+    for (dose, view, split), repeats in repeat_groups(study).items():
+        values: dict[str, list[float]] = {}
+        for cell in repeats:
+            for column, value in content_of[cell.name].numbers.items():
+                values.setdefault(column, []).append(value)
+        spreads = {column: spread_of(several) for column, several in values.items() if len(several) > 1}
+        names = tuple(cell.name for cell in repeats)
+        places.append(PlaceContent(dose=dose_name(dose), view=view, split=split, cells=names, numbers=spreads))
+    return tuple(places)
 
 
-def _notices(
-    study: Study,
-    layout: RunLayout,
-    rows: Sequence[ManifestRow],
-    found: Sequence[dict[str, Any]],
-    problems: Sequence[str],
-    running: Sequence[Cell],
-) -> list[dict[str, str]]:
-    """What a reader must know before any number: what is missing, damaged or not finished."""
-    said = []
-    n_absent = len(cells(study)) - len(rows)
+def _state_notices(
+    study: Study, layout: RunLayout, rows: Sequence[ManifestRow], running: Collection[Cell]
+) -> Iterator[Notice]:
+    """Say which cells are missing or not finished."""
+    n_cells = len(cells(study))
+    n_absent = n_cells - len(rows)
+    n_failed = sum(row.state != "completed" for row in rows)
+    n_unfollowed = sum(bool(unfollowed(row)) for row in rows)
     holder = holder_of(layout)
     if holder is not None:
-        said.append(("running", f"This run is held by {holder}; the page shows what was committed when it was made."))
+        text = f"This run is held by {holder}; the page shows what was committed when it was made."
+        yield Notice(kind="running", text=text)
     if n_absent:
-        said.append(("pending", f"{n_absent} of {len(cells(study))} cells have no result yet."))
+        yield Notice(kind="pending", text=f"{n_absent} of {n_cells} cells have no result yet.")
     if running and holder is None:
-        said.append(("failed", f"{len(running)} cells were running when their process ended; run again to continue."))
-    n_failed = sum(row.state != "completed" for row in rows)
+        text = f"{len(running)} cells were running when their process ended; run again to continue."
+        yield Notice(kind="failed", text=text)
     if n_failed:
-        said.append(("failed", f"{n_failed} cells have no reconstruction; their reasons are below."))
-    n_unfollowed = sum(bool(cell["caveats"]) for cell in found)
+        yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
     if n_unfollowed:
-        without = (
-            f"{n_unfollowed} of {len(cells(study))} cells without the half sets or the stopping rule of their recipe"
+        text = (
+            f"{n_unfollowed} of {n_cells} cells lack the half sets or the stopping rule of their recipe; each says why."
         )
-        said.append(("pending", f"{without}; each says why."))
-    said += [("damaged", f"Damaged: {problem}") for problem in problems]
-    said += [("damaged", f"Damaged, {cell['name']}: {problem}") for cell in found for problem in cell["problems"]]
-    if any(cell["left_out"] for cell in found):
-        said.append(("pending", "Some pictures are left out to keep this page small; `report --figures` draws them."))
-    return [{"kind": kind, "text": text} for kind, text in said]
+        yield Notice(kind="pending", text=text)
 
 
-def _provenance(study: Study, rows: Sequence[ManifestRow]) -> dict[str, Any]:
-    """Where the numbers come from: the study, and what computed each cell."""
-    versions = Counter(pair for row in rows for pair in (row.versions or {}).items())
-    return {
-        "study": study.model_dump(mode="json", exclude_none=True),
-        "versions": [[name, version, number] for (name, version), number in sorted(versions.items())],
-        "devices": dict(Counter(row.device for row in rows if row.device)),
-        "report": {"made with fly64dask": software_versions()["fly64dask"], **_commit()},
-    }
+def _cell_notices(contents: Sequence[CellContent], problems: Iterable[str]) -> Iterator[Notice]:
+    """Say what is damaged or left out."""
+    for problem in problems:
+        yield Notice(kind="damaged", text=f"Damaged: {problem}")
+    for cell in contents:
+        for problem in cell.problems:
+            yield Notice(kind="damaged", text=f"Damaged, {cell.name}: {problem}")
+    if any(cell.left_out for cell in contents):
+        text = "Some pictures are left out to keep this page small; `report --figures` draws them."
+        yield Notice(kind="pending", text=text)
 
 
-def _commit() -> dict[str, str]:
-    commit = software_versions().get("commit")
-    return {"commit": commit} if commit else {}
+def _provenance(study: Study, rows: Sequence[ManifestRow]) -> Provenance:
+    """Count which software and devices computed the cells."""
+    counts = Counter(pair for row in rows for pair in (row.versions or {}).items())
+    ours = software_versions()
+    report = {"made with fly64dask": ours["fly64dask"]}
+    return Provenance(
+        study=study,
+        versions=tuple(
+            VersionCount(name=name, version=version, n_cells=n_cells)
+            for (name, version), n_cells in sorted(counts.items())
+        ),
+        devices=dict(Counter(row.device for row in rows if row.device)),
+        report=report | ({"commit": ours["commit"]} if ours.get("commit") else {}),
+    )

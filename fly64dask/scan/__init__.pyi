@@ -13,6 +13,7 @@ from .identifiability import (
     MIN_LIT_PER_UNKNOWN as MIN_LIT_PER_UNKNOWN,
     Coverage as Coverage,
     Identifiability as Identifiability,
+    Prediction as Prediction,
     measure_coverage as measure_coverage,
     predict_identifiability as predict_identifiability,
 )

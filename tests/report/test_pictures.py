@@ -1,4 +1,4 @@
-"""Pictures read back by another library's reader show the values they were made from."""
+"""Pictures read back by another library's reader show the values they were made from, within a page's budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, strategies as st
 from matplotlib import colormaps
 
-from fly64dask.report.pictures import Scale, hex_colours, palette_png, shrink
+from fly64dask.report.cells import CellArrays
+from fly64dask.report.content import Scale
+from fly64dask.report.images import Image
+from fly64dask.report.pictures import PictureStore, hex_colours, palette_png, shrink
 
 SCALE = Scale(low=-1.0, high=3.0, colours="viridis", unit="rad")
 
@@ -59,3 +62,57 @@ def test_shrink_averages_angles_on_the_circle():
 def test_shrink_leaves_small_images_as_they_are():
     values = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(shrink(values, 3), values)
+
+
+def noise_cell(seed: int, side: int) -> CellArrays:
+    """Eight images that no compression makes smaller."""
+    rng = np.random.default_rng(seed)
+    scale = Scale(low=0, high=1, colours="viridis", unit="")
+    keys = (
+        "phase",
+        "phase_truth",
+        "phase_difference",
+        "amplitude",
+        "amplitude_truth",
+        "amplitude_difference",
+        "illumination",
+        "probe_phase",
+    )
+    return CellArrays(
+        images=tuple(
+            Image(key=key, values=rng.uniform(size=(side, side)), scale=scale, origin_px=(0, 0)) for key in keys
+        ),
+        positions_px=rng.uniform(0, side, (500, 2)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "budget_bytes"), [(2, 10_000_000), (2, 40_000), (20, 400_000), (20, 4_000), (3, 0)]
+)
+def test_picture_store_keeps_to_its_budget_whatever_the_cells_hold(n_cells, budget_bytes):
+    store = PictureStore(n_cells=n_cells, budget_bytes=budget_bytes)
+    added = [store.add_cell(noise_cell(seed, side=150)) for seed in range(n_cells)]
+    assert (
+        sum(map(len, store.images)) + sum(len(scan.model_dump_json()) for scan in store.scans.values())
+        <= budget_bytes + n_cells * 120
+    )
+    for cell in added:
+        assert len(cell.pictures) + len(cell.left_out) == 8
+
+
+def test_picture_store_draws_all_pictures_whole_where_there_is_room():
+    added = PictureStore(n_cells=1).add_cell(noise_cell(0, side=150))
+    assert [picture.block_px for picture in added.pictures] == [1] * 8
+
+
+def test_picture_store_gives_up_phases_last():
+    added = PictureStore(n_cells=1, budget_bytes=9_000).add_cell(noise_cell(0, side=150))
+    assert "probe_phase" in added.left_out
+    assert "phase" in {picture.key for picture in added.pictures}
+
+
+def test_picture_store_keeps_equal_pictures_once():
+    store = PictureStore(n_cells=2)
+    first, second = store.add_cell(noise_cell(0, 40)), store.add_cell(noise_cell(0, 40))
+    assert len(store.images) == 8
+    assert first == second

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -152,6 +153,11 @@ def test_parquet_reads_back_as_the_manifests_rows(real):
     assert [nested({k: v for k, v in row.items() if v is not None}) for row in read] == manifest_rows(layout)
 
 
+def test_page_carries_content_of_the_published_schema(real, fly64dask):
+    schema = json.loads(fly64dask("schema", "report").stdout)
+    jsonschema.validate(shown(RunLayout(real[0]).report_file.read_text()), schema)
+
+
 def test_page_counts_states_and_names_every_cell(real):
     page = RunLayout(real[0]).report_file.read_text()
     assert shown(page)["counts"] == {"completed": 4, "failed": 4}
@@ -164,7 +170,7 @@ def test_page_says_why_a_cell_failed_and_what_to_try(real):
     found = cell_of(RunLayout(real[0]).report_file.read_text(), Cell(dose=1e4, view="one", split="test"))
     assert found["kind"] == "degenerate_scan"
     assert "lower the spacing threshold" in found["error"]
-    assert any(c.endswith("--dose 10000 --view one --split test --remedy guarded") for c in found["tries"])
+    assert any(c.endswith("--dose 10000 --view one --split test --remedy guarded") for c in found["commands"])
 
 
 def test_phase_and_truth_differ_by_what_the_metric_has_measured(real):
@@ -180,7 +186,7 @@ def test_phase_and_truth_differ_by_what_the_metric_has_measured(real):
 def test_pictures_lie_where_the_scan_was(real):
     page = RunLayout(real[0]).report_file.read_text()
     found = cell_of(page, BEST)
-    light = next(picture for picture in found["pictures"] if picture["key"] == "light")
+    light = next(picture for picture in found["pictures"] if picture["key"] == "illumination")
     y, x = np.array(shown(page)["scans"][found["scan"]]["yx"]).T
     assert light["y_px"] < y.min() < y.max() < light["y_px"] + light["height_px"]
     assert light["x_px"] < x.min() < x.max() < light["x_px"] + light["width_px"]
@@ -219,7 +225,7 @@ def test_page_of_a_run_with_a_swapped_array_says_that_it_is_another_cells(run):
 def test_page_of_a_run_with_a_damaged_record_shows_it_as_damaged(run):
     run.record_file(BEST).write_text("{}")
     found = cell_of(written(run), BEST)
-    assert (found["state"], found["tries"]) == ("damaged", [f"fly64dask verify {run.root} --repair"])
+    assert (found["state"], found["commands"]) == ("damaged", [f"fly64dask verify {run.root} --repair"])
 
 
 def test_page_of_a_run_under_way_says_so_and_shows_what_is_there(run):

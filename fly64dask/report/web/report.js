@@ -11,7 +11,7 @@ const INKS = matchMedia("(prefers-color-scheme: dark)").matches
 const PICTURES = {
   phase: "phase", phase_truth: "phase of the truth", phase_difference: "phase minus truth",
   amplitude: "amplitude", amplitude_truth: "amplitude of the truth", amplitude_difference: "amplitude minus truth",
-  half_difference: "phase between the two half sets", light: "light on the object, and kept positions",
+  half_difference: "phase between the two half sets", illumination: "illumination of the object, and kept positions",
   probe_amplitude: "probe amplitude, all modes", probe_phase: "probe phase, first mode",
 };
 const CHARTS = [
@@ -19,7 +19,7 @@ const CHARTS = [
   { title: "Validation", keys: { validation: "validation" }, x: "epoch", y: "stopping criterion" },
   {
     title: "Fourier ring correlation", x: "spatial frequency (cycles/px)", y: "correlation", low: -0.2, high: 1.05,
-    keys: { frc_truth: "with the truth", frc_flat: "flat object with the truth", frc_halves: "between half sets" },
+    keys: { frc_truth: "with the truth", frc_flat: "empty object with the truth", frc_halves: "between half sets" },
   },
 ];
 const PREDICTIONS = ["well_determined", "marginal", "underdetermined"];
@@ -365,7 +365,7 @@ function showOutcome() {
   }
   const table = element("table", undefined, "plain");
   const head = element("tr");
-  head.append(...["predicted", "cells", "completed", "failed", "better than flat", "median error / flat"].map((text) => element("th", text)));
+  head.append(...["predicted", "cells", "completed", "failed", "better than empty", "median error / empty object's"].map((text) => element("th", text)));
   table.createTHead().append(head);
   const body = table.createTBody();
   for (const prediction of PREDICTIONS) {
@@ -387,13 +387,13 @@ function showOutcome() {
     const some = predicted.filter((cell) => cell.prediction === prediction && ratioOf(cell) !== undefined);
     return {
       name: prediction.replace("_", " "), ink, dots: true, x: some.map((cell) => cell.numbers[DATA]), y: some.map(ratioOf),
-      words: some.map((cell) => `${cell.name}\n${significant(cell.numbers[DATA])} lit intensities per unknown\nerror ${significant(ratioOf(cell))} of a flat object's`),
+      words: some.map((cell) => `${cell.name}\n${significant(cell.numbers[DATA])} lit intensities per unknown\nerror ${significant(ratioOf(cell))} of an empty object's`),
       names: some.map((cell) => cell.name),
     };
   }).filter((one) => one.x.length);
   if (series.length) {
-    const axes = { x: "lit intensities per unknown", y: "phase error / flat object's", logX: true, logY: true, level: 1 };
-    const figure = figureOf("below 1: better than a flat object", chart({ title: "prediction and outcome", series, ...axes }), legend(series));
+    const axes = { x: "lit intensities per unknown", y: "phase error / empty object's", logX: true, logY: true, level: 1 };
+    const figure = figureOf("below 1: better than an empty object", chart({ title: "prediction and outcome", series, ...axes }), legend(series));
     figure.style.flex = "1 1 380px";
     figure.style.maxWidth = "560px";
     target.append(figure);
@@ -414,7 +414,7 @@ function showFailures() {
     const name = element("td", undefined, cell.state);
     name.append(element("span", MARKS[cell.state], "mark"), cell.name);
     row.append(name, element("td", `${cell.kind}: ${cell.error}`), element("td"), element("td", cell.log || ""));
-    for (const command of cell.tries) row.cells[2].append(element("code", command), element("br"));
+    for (const command of cell.commands) row.cells[2].append(element("code", command), element("br"));
     return row;
   }));
 }
@@ -554,7 +554,7 @@ function showCell(cell) {
   const absent = [];
   for (const key of Object.keys(PICTURES)) {
     const picture = pictureOf(cell, key);
-    if (picture) parts.push(pictureFigure(picture, key === "light" ? RUN.scans[cell.scan] : undefined));
+    if (picture) parts.push(pictureFigure(picture, key === "illumination" ? RUN.scans[cell.scan] : undefined));
     else if (!cell.left_out.includes(key)) absent.push(PICTURES[key]);
   }
   if (cell.state === "completed") {
@@ -668,7 +668,7 @@ function showProvenance() {
   source.append(element("h3", "Study, as it ran"), element("pre", JSON.stringify(study, null, 2)));
   byId("facts").append(
     source,
-    factTable("Versions of what computed the cells", versions.map(([name, value, number]) => [name, `${value} (${number} cells)`])),
+    factTable("Versions of what computed the cells", versions.map((one) => [one.name, `${one.version} (${one.n_cells} cells)`])),
     factTable("Devices", counted(devices)),
     factTable("This page", Object.entries(report)),
   );

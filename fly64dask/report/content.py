@@ -1,0 +1,180 @@
+"""The records that a report's page is drawn from; `fly64dask schema report` prints their JSON schema."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from fly64dask.base import Better, FailureKind, Frozen
+from fly64dask.records import Spread
+from fly64dask.scan import Prediction
+from fly64dask.study import Split, Study
+
+CellState = Literal["completed", "failed", "skipped", "damaged", "running", "pending"]
+CurveKey = Literal["loss", "validation", "frc_truth", "frc_flat", "frc_halves"]
+# The most wanted first: where a page has no room for all pictures of a cell, the last ones are left out.
+PictureKey = Literal[
+    "phase",
+    "phase_difference",
+    "phase_truth",
+    "illumination",
+    "amplitude",
+    "probe_amplitude",
+    "amplitude_truth",
+    "amplitude_difference",
+    "probe_phase",
+    "half_difference",
+]
+# Even in lightness, or cyclic where the values are; people who are colour-blind can read all of them.
+ColourMap = Literal["viridis", "cividis", "magma", "twilight_shifted", "RdBu_r"]
+
+
+class Scale(Frozen):
+    """The colours of a picture's values; a value outside low to high takes the colour of the nearest end."""
+
+    low: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False)
+    colours: ColourMap
+    unit: str
+
+
+class Picture(Frozen):
+    """One picture of a cell.
+
+    `image` is its index in the page's `images`; `height_px` and `width_px` are the sides of the array that it shows,
+    whose first pixel lies at (`y_px`, `x_px`) of the scan frame. One pixel of the picture is the mean of
+    `block_px` x `block_px` pixels of the array.
+    """
+
+    key: PictureKey
+    image: int = Field(ge=0)
+    height_px: int
+    width_px: int
+    y_px: int
+    x_px: int
+    block_px: int = Field(ge=1)
+    scale: Scale
+
+
+class CurvePoints(Frozen):
+    """Points of a curve to five digits; absent where a value is not finite."""
+
+    x: tuple[float | None, ...]
+    y: tuple[float | None, ...]
+
+
+class PositionSample(Frozen):
+    """Some of the `n` kept positions of a cell, (y, x) in the scan frame, px."""
+
+    n: int
+    yx: tuple[tuple[float, float], ...]
+
+
+class CellPictures(Frozen):
+    """What the page shows of a cell's arrays: pictures, the key of its positions, and what it has no room for."""
+
+    pictures: tuple[Picture, ...] = ()
+    scan: str | None = None
+    left_out: tuple[PictureKey, ...] = ()
+
+
+class CellContent(CellPictures):
+    """One cell of the study.
+
+    `numbers` are the columns that the page maps, `facts` the other columns of the cell's row. A cell without a
+    reconstruction has the kind and the message of its failure, its log's path in the run and commands to try next.
+    """
+
+    name: str
+    dose: str
+    view: str
+    split: Split
+    state: CellState
+    prediction: Prediction | None = None
+    numbers: dict[str, int | float]
+    facts: dict[str, str | int | float | bool]
+    curves: dict[CurveKey, CurvePoints]
+    problems: tuple[str, ...]
+    caveats: tuple[str, ...]
+    kind: FailureKind | None = None
+    error: str | None = None
+    log: str | None = None
+    commands: tuple[str, ...] = ()
+
+
+class PlaceContent(Frozen):
+    """One place of the matrix: the cells that repeat it, and mean and spread of numbers that several of them have."""
+
+    dose: str
+    view: str
+    split: Split
+    cells: tuple[str, ...]
+    numbers: dict[str, Spread]
+
+
+class QuantityContent(Frozen):
+    """A column that the page maps: its label, unit and better direction."""
+
+    key: str
+    label: str
+    unit: str
+    better: Better = None
+
+
+class Notice(Frozen):
+    """A sentence that a reader must know before any number."""
+
+    kind: CellState
+    text: str
+
+
+class Thresholds(Frozen):
+    """Limits of the prediction: lit intensities per unknown, and fraction of the area covered twice."""
+
+    good_lit: float
+    min_lit: float
+    good_twice: float
+    min_twice: float
+
+
+class VersionCount(Frozen):
+    """A version of a library, and how many cells ran with it."""
+
+    name: str
+    version: str
+    n_cells: int
+
+
+class Provenance(Frozen):
+    """The study as it ran, and which software and devices computed its cells."""
+
+    study: Study
+    versions: tuple[VersionCount, ...]
+    devices: dict[str, int]
+    report: dict[str, str]
+
+
+class ReportContent(Frozen):
+    """All that a report's page shows, but for the table that it offers to download.
+
+    `images` are PNG files in base64, `scans` the positions by the key that cells refer to, `colours` each colour map
+    from its low to its high end as `#rrggbb`.
+    """
+
+    study: str
+    run: str
+    made_at: str
+    counts: dict[CellState, int]
+    notices: tuple[Notice, ...]
+    doses: tuple[str, ...]
+    views: tuple[str, ...]
+    splits: tuple[Split, ...]
+    quantities: tuple[QuantityContent, ...]
+    thresholds: Thresholds
+    cells: tuple[CellContent, ...]
+    places: tuple[PlaceContent, ...]
+    provenance: Provenance
+    images: tuple[str, ...]
+    scans: dict[str, PositionSample]
+    colours: dict[ColourMap, tuple[str, ...]]
