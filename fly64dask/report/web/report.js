@@ -289,7 +289,8 @@ function chart({ title, x, y, series, low, high, level, logX = false, logY = fal
   for (const { value, name } of marks) {
     if (value < x0 || value > x1) continue;
     svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "axis", "stroke-dasharray": "4 3" }));
-    svg.append(drawn("text", { x: px(value) - 4, y: top + 11, "text-anchor": "end" }, name));
+    const isLeft = px(value) < (left + W - right) / 2;
+    svg.append(drawn("text", { x: px(value) + (isLeft ? 4 : -4), y: top + 11, "text-anchor": isLeft ? "start" : "end" }, name));
   }
   if (level !== undefined) svg.append(drawn("line", { x1: left, x2: W - right, y1: py(level), y2: py(level), class: "axis", "stroke-dasharray": "4 3" }));
   series.forEach((one, i) => {
