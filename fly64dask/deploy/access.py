@@ -15,7 +15,14 @@ from distributed.comm.addressing import get_address_host, parse_address
 from distributed.security import Security
 
 from fly64dask.base import InputError, ResourceError
-from fly64dask.deploy.certificates import CA_FILE, CERTIFICATE_FILE, KEY_FILE, published_certificates, read_certificates
+from fly64dask.deploy.certificates import (
+    CA_FILE,
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    certificate_options,
+    published_certificates,
+    read_certificates,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -177,8 +184,7 @@ def join_command(address: str, certificates: Path | None) -> str:
     """
     words = ["dask", "worker", address]
     if certificates is not None:
-        words += ["--tls-ca-file", str(certificates / CA_FILE)]
-        words += ["--tls-cert", str(certificates / CERTIFICATE_FILE), "--tls-key", str(certificates / KEY_FILE)]
+        words += certificate_options(certificates)
     words += ["--nthreads", "1", "--dashboard-address", f"{LOOPBACK}:0"]
     return f"DASK_DISTRIBUTED__WORKER__DAEMON=False {shlex.join(words)}"
 

@@ -117,6 +117,12 @@ def remove_certificates(directory: Path) -> None:
         directory.unlink(missing_ok=True)
 
 
+def certificate_options(directory: Path) -> list[str]:
+    """Name the certificates of a directory as Dask's own commands, `dask worker` and `dask scheduler`, take them."""
+    options = (("--tls-ca-file", CA_FILE), ("--tls-cert", CERTIFICATE_FILE), ("--tls-key", KEY_FILE))
+    return [word for option, name in options for word in (option, str(directory / name))]
+
+
 def _check_private(key: Path) -> None:
     mode = key.stat().st_mode & 0o777
     if mode & 0o077:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 
@@ -11,13 +10,13 @@ from tiny import tiny_study
 
 from fly64dask.base import InputError, ResourceError
 from fly64dask.datasets import read_inputs
-from fly64dask.deploy.slurm import is_cluster_file, tunnel_command
-from fly64dask.deploy.slurm.cluster import read_slurm_file, refuse_small_jobs, worker_script
-from fly64dask.deploy.slurm.controller import controller_script
-from fly64dask.deploy.slurm.site_file import line_of, parse_slurm_file
+from fly64dask.deploy.slurm import is_cluster_file, preview, tunnel_command
+from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
+from fly64dask.deploy.slurm.preflight import refuse_small_jobs
+from fly64dask.deploy.slurm.site_file import parse_slurm_file, read_slurm_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout
-from fly64dask.study import cells
+from fly64dask.study import Recipe, cells
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = RunLayout(Path("/data/runs/demo"))
@@ -27,12 +26,6 @@ LEAST = 'schema_version = 1\n[workers]\nwalltime = "01:00:00"\nmemory = "4GB"\nm
 def script(more: str = "", workers: str = "") -> list[str]:
     """Lines of a worker's job script."""
     return worker_script(parse_slurm_file(LEAST + workers + more, origin="site.toml"), LAYOUT).splitlines()
-
-
-@pytest.fixture(autouse=True)
-def no_directories_are_made(monkeypatch):
-    # dask-jobqueue makes the folder of logs as it writes a script.
-    monkeypatch.setattr("os.makedirs", lambda *arguments, **options: None)
 
 
 def test_worker_job_is_one_process_with_one_thread():
@@ -87,10 +80,20 @@ def test_worker_job_forgets_proxies_if_the_site_says_so():
 
 
 def test_worker_job_uses_the_sites_interface_and_scratch():
-    last = script('[network]\ninterface = "ib0"\n[directories]\nscratch = "$TMPDIR"\nlogs = "/scratch/logs"\n')
-    assert "--interface ib0" in last[-1]
-    assert "--local-directory $TMPDIR" in last[-1]
-    assert any("/scratch/logs/" in line for line in last)
+    lines = script('[network]\ninterface = "ib0"\n[directories]\nscratch = "$TMPDIR"\nlogs = "/scratch/logs"\n')
+    assert "--interface ib0" in lines[-1]
+    assert "--local-directory $TMPDIR" in lines[-1]
+    assert any("--output=/scratch/logs/" in line for line in lines)
+
+
+def test_logs_of_a_run_directory_with_space_and_percent_sign_are_one_word_to_slurm():
+    text = worker_script(parse_slurm_file(LEAST, origin="site.toml"), RunLayout(Path("/data/my run/dose%20a")))
+    assert "#SBATCH --output='/data/my run/dose%%20a/slurm/logs/fly64-" in text
+    assert " --tls-ca-file '/data/my run/dose%20a/.tls/ca.pem' " in text
+
+
+def test_worker_is_named_as_its_job():
+    assert " --name $SLURM_JOB_ID " in script()[-1]
 
 
 def test_worker_dashboard_stays_on_loopback():
@@ -134,13 +137,6 @@ def test_parse_slurm_file_names_a_wrong_key(change, wanted):
     assert "cluster/slurm.toml" in str(caught.value)
 
 
-def test_line_of_finds_a_key_in_its_own_table():
-    text = 'schema_version = 1\n[workers]\nqueue = "a"\n[controller]\nqueue = "b"\n'
-    assert line_of(text, "controller", "queue") == 5
-    assert line_of(text, "controller", "memory") == 4
-    assert line_of(text, "network", "interface") is None
-
-
 @pytest.mark.parametrize(
     ("where", "is_file"), [("cluster/slurm.toml", True), ("local", False), ("tcp://127.0.0.1:8786", False)]
 )
@@ -154,52 +150,87 @@ def site_file(folder: Path, more: str = "") -> Path:
     return path
 
 
+def recipe(**settings: object) -> Recipe:
+    return tiny_study().recipe.model_copy(update=settings)
+
+
 def test_refuse_small_jobs_names_cell_need_and_line(tmp_path):
     study = tiny_study()
     path = site_file(tmp_path)
     path.write_text(path.read_text().replace('"4GB"', '"200MB"'))
     plan = plan_cells(study, read_inputs(study), cells(study))
-    with pytest.raises(ResourceError, match=r"needs about 0\.9 GB, a job has 0\.2 GB.*line 4, \[workers\] memory"):
-        refuse_small_jobs(read_slurm_file(path), path, plan, device="cpu")
+    with pytest.raises(
+        ResourceError, match=r"needs about 0\.9 GB, a job has 0\.2 GB.*raise memory in \[workers\] of .*site\.toml"
+    ):
+        refuse_small_jobs(read_slurm_file(path), path, plan, recipe(device="cpu"))
 
 
 def test_refuse_small_jobs_refuses_more_threads_than_cpus(tmp_path):
     path = site_file(tmp_path)
-    with pytest.raises(InputError, match=r"workers have 1 CPUs.*compute on 2 threads.*\[workers\].*cpus = 2"):
-        refuse_small_jobs(read_slurm_file(path), path, (), device="cpu", n_threads=2)
+    with pytest.raises(InputError, match=r"workers have 1 CPUs.*compute on 2 threads.*cpus = 2 in \[workers\]"):
+        refuse_small_jobs(read_slurm_file(path), path, (), recipe(threads=2))
 
 
 def test_refuse_small_jobs_refuses_cuda_on_jobs_without_gpu(tmp_path):
     path = site_file(tmp_path)
     with pytest.raises(InputError, match="workers have no GPU"):
-        refuse_small_jobs(read_slurm_file(path), path, [], device="cuda")
+        refuse_small_jobs(read_slurm_file(path), path, [], recipe(device="cuda"))
 
 
 def controller(folder: Path, more: str = "") -> str:
     path = site_file(folder, more)
     (folder / "controller.sbatch").write_text((ROOT / "cluster" / "controller.sbatch").read_text())
-    return controller_script(read_slurm_file(path), path, LAYOUT, ["--view", "sparse"])
+    return controller_script(read_slurm_file(path), path, LAYOUT, ["fly64dask", "run", "my study.json"])
 
 
 def test_controller_script_is_a_shell_script_with_every_place_filled(tmp_path):
     text = controller(tmp_path)
-    assert re.findall("@[A-Z]+@", text) == []
+    assert "{{" not in text
     done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_controller_script_runs_what_was_submitted(tmp_path):
-    text = controller(tmp_path)
-    assert "fly64dask run /data/runs/demo/slurm/study.json --out /data/runs/demo" in text
-    assert "--view sparse" in text
+def test_preview_runs_what_was_submitted(tmp_path):
+    controller(tmp_path)
+    study = tiny_study()
+    text = preview(study, read_inputs(study), cells(study), LAYOUT, tmp_path / "site.toml", ["--view", "sparse"])
+    assert "fly64dask run /data/runs/demo/slurm/study.json --out /data/runs/demo" in text["controller"]
+    assert "--view sparse" in text["controller"]
+    assert "tls://SCHEDULER" in text["worker"]
+
+
+def test_controller_script_runs_its_command(tmp_path):
+    assert "  fly64dask run 'my study.json' &\n" in controller(tmp_path)
 
 
 def test_controller_takes_queue_and_account_of_workers_if_it_has_none(tmp_path):
     path = site_file(tmp_path, 'queue = "gpu"\naccount = "proj1"\n[controller]\nqueue = "cpu"\n')
     (tmp_path / "controller.sbatch").write_text((ROOT / "cluster" / "controller.sbatch").read_text())
     text = controller_script(read_slurm_file(path), path, LAYOUT, [])
-    assert "#SBATCH --partition=cpu\n" in text
-    assert "#SBATCH --account=proj1\n" in text
+    assert "#SBATCH -p cpu\n" in text
+    assert "#SBATCH -A proj1\n" in text
+
+
+def test_controller_script_names_a_place_that_cannot_be_filled(tmp_path):
+    path = site_file(tmp_path)
+    (tmp_path / "controller.sbatch").write_text("#!/bin/bash\n{{ directive }}\n")
+    with pytest.raises(InputError, match=r"'directive' is undefined.*places are \{\{ directives \}\}"):
+        controller_script(read_slurm_file(path), path, LAYOUT, [])
+
+
+def test_controller_script_keeps_shell_that_looks_like_a_comment_of_jinja(tmp_path):
+    path = site_file(tmp_path)
+    (tmp_path / "controller.sbatch").write_text('name=abc\necho "${#name} ${name%%c}"\n')
+    text = controller_script(read_slurm_file(path), path, LAYOUT, [])
+    done = subprocess.run(["bash"], input=text, text=True, capture_output=True, check=True)
+    assert done.stdout == "3 ab\n"
+
+
+def test_controller_script_leaves_out_what_a_site_forbids(tmp_path):
+    text = controller(tmp_path, '[controller]\nskip_directives = ["--mem", "--requeue"]\n')
+    options = [line for line in text.splitlines() if line.startswith("#SBATCH")]
+    assert not any("--mem" in line or "--requeue" in line for line in options)
+    assert any("--signal" in line for line in options)
 
 
 def test_controller_script_names_a_missing_template(tmp_path):

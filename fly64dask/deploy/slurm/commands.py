@@ -1,8 +1,7 @@
-"""Slurm's commands -> facts about jobs, or an error that says what Slurm said."""
+"""Calls of Slurm's commands: submit, list and cancel jobs, ask how one ended; errors quote what Slurm said."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,13 +13,14 @@ from pathlib import Path
 from fly64dask.base import ResourceError
 
 TIMEOUT_S = 60.0
-# Of the job that a command runs in: Slurm would take them for options of the jobs that this one submits.
-JOB_VARIABLES = re.compile(r"^(SLURM|SLURMD|SBATCH|SRUN)_(?!CONF$)")
 POLL_S = 0.5
+# States of a job that has ended (`man squeue`, JOB STATE CODES).
+ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"}
+ENDED |= {"NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SlurmJob:
     """A job that Slurm still knows as waiting or running."""
 
     job_id: str
@@ -64,10 +64,10 @@ def refusal(script: Path) -> str | None:
         What is wrong with it, in Slurm's words; None if it would be taken.
     """
     done = _call("sbatch", "--test-only", str(script))
-    return None if done.returncode == 0 else _said(done)
+    return None if done.returncode == 0 else _message(done)
 
 
-def jobs_named(*names: str) -> dict[str, Job]:
+def jobs_named(*names: str) -> dict[str, SlurmJob]:
     """List this user's waiting and running jobs of some names.
 
     Parameters
@@ -77,7 +77,7 @@ def jobs_named(*names: str) -> dict[str, Job]:
 
     Returns
     -------
-    dict of str to Job
+    dict of str to SlurmJob
         By job id; a job that has ended is not there.
 
     Raises
@@ -87,7 +87,7 @@ def jobs_named(*names: str) -> dict[str, Job]:
     """
     text = _slurm("squeue", "--noheader", "--me", f"--name={','.join(names)}", "--format=%i|%j|%T|%r")
     rows = [line.split("|", 3) for line in text.splitlines() if line.strip()]
-    return {job_id: Job(job_id=job_id, name=name, state=state, reason=why) for job_id, name, state, why in rows}
+    return {job_id: SlurmJob(job_id=job_id, name=name, state=state, reason=why) for job_id, name, state, why in rows}
 
 
 def cancel(job_ids: Sequence[str], *, signal: str | None = None) -> None:
@@ -104,7 +104,7 @@ def cancel(job_ids: Sequence[str], *, signal: str | None = None) -> None:
         _call("scancel", "--quiet", *((f"--signal={signal}", "--full") if signal else ()), *job_ids)
 
 
-def wait_until_gone(names: Sequence[str], timeout_s: float) -> dict[str, Job]:
+def wait_until_gone(names: Sequence[str], timeout_s: float) -> dict[str, SlurmJob]:
     """Wait until no job of these names is left; gives those that are when the time is over."""
     deadline = time.monotonic() + timeout_s
     while (left := jobs_named(*names)) and time.monotonic() < deadline:
@@ -112,8 +112,8 @@ def wait_until_gone(names: Sequence[str], timeout_s: float) -> dict[str, Job]:
     return left
 
 
-def how_it_ended(job_id: str) -> str:
-    """Say how a job ended, as far as the controller remembers.
+def how_it_ended(job_id: str) -> str | None:
+    """Say how a job ended: as accounting keeps it, or else as Slurm's controller remembers it for some minutes.
 
     Parameters
     ----------
@@ -122,15 +122,45 @@ def how_it_ended(job_id: str) -> str:
 
     Returns
     -------
-    str
-        Such as `TIMEOUT, TimeLimit, exit code 0:15`.
+    str or None
+        Such as `TIMEOUT, TimeLimit, exit code 0:15`; None if the job has not ended.
+
+    Raises
+    ------
+    ResourceError
+        If Slurm does not answer.
     """
+    return _ending_from_accounting(job_id) or _ending_from_controller(job_id)
+
+
+def _ending_from_accounting(job_id: str) -> str | None:
+    """Ask `sacct`; None where there is no accounting, or it has not heard yet that the job ended."""
+    if shutil.which("sacct") is None:
+        return None
+    done = _call(
+        "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job_id}", "--format=State,Reason,ExitCode"
+    )
+    rows = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not rows:
+        return None
+    # A requeued job has a row for each time; a cancelled one says by whom.
+    state, reason, exit_code = rows[-1].split("|")
+    return _ending(state, reason, exit_code) if state.partition(" ")[0] in ENDED else None
+
+
+def _ending_from_controller(job_id: str) -> str | None:
     done = _call("scontrol", "--oneliner", "show", "job", job_id)
-    found = dict(re.findall(r"(JobState|Reason|ExitCode)=(\S+)", done.stdout)) if done.returncode == 0 else {}
-    if not found:
-        return "unknown to Slurm by now"
-    why = [] if found.get("Reason") in (None, "None") else [found["Reason"]]
-    return ", ".join([found.get("JobState", "?"), *why, f"exit code {found.get('ExitCode', '?')}"])
+    if done.returncode != 0:
+        if "invalid job id" in _message(done).lower():
+            return "unknown to Slurm by now"
+        raise ResourceError(f"slurm: cannot ask about job {job_id}: {_message(done)}", remedy="see whether Slurm is up")
+    fields = dict(re.findall(r"(JobState|Reason|ExitCode)=(\S+)", done.stdout))
+    state = fields.get("JobState", "")
+    return _ending(state, fields.get("Reason", ""), fields.get("ExitCode", "?")) if state in ENDED else None
+
+
+def _ending(state: str, reason: str, exit_code: str) -> str:
+    return ", ".join([state, *([reason] if reason not in ("", "None") else []), f"exit code {exit_code}"])
 
 
 def refuse_without_slurm() -> None:
@@ -148,17 +178,11 @@ def refuse_without_slurm() -> None:
         )
 
 
-def forget_own_job() -> None:
-    """Drop the variables of the job that this process runs in, before it submits others."""
-    for name in [name for name in os.environ if JOB_VARIABLES.match(name)]:
-        del os.environ[name]
-
-
 def _slurm(*command: str) -> str:
     done = _call(*command)
     if done.returncode != 0:
         raise ResourceError(
-            f"slurm: `{' '.join(command)}` ended with {done.returncode}: {_said(done)}",
+            f"slurm: `{' '.join(command)}` ended with {done.returncode}: {_message(done)}",
             remedy="correct the cluster file if it says so, else see whether Slurm is up: `sinfo`",
         )
     return done.stdout
@@ -176,6 +200,6 @@ def _call(*command: str) -> subprocess.CompletedProcess[str]:
         ) from error
 
 
-def _said(done: subprocess.CompletedProcess[str]) -> str:
+def _message(done: subprocess.CompletedProcess[str]) -> str:
     text = (done.stderr or done.stdout).strip()
     return " ".join(text.split()) or "nothing"

@@ -1,9 +1,8 @@
-"""A study and a cluster file -> a controller job that runs it; a run directory -> its controller, followed or ended."""
+"""Submitted runs: a controller job that holds scheduler and driver is submitted, found again and cancelled."""
 
 from __future__ import annotations
 
 import getpass
-import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,22 +10,15 @@ from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, ResourceError, host_name, utc_now
 from fly64dask.datasets import ScanInputs
-from fly64dask.deploy.slurm.cluster import (
-    job_name,
-    read_slurm_file,
-    refuse_bad_script,
-    refuse_small_jobs,
-    worker_script,
-)
-from fly64dask.deploy.slurm.commands import Job, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
-from fly64dask.deploy.slurm.site_file import Controller, SlurmFile, Workers, in_bytes
+from fly64dask.deploy.slurm.commands import SlurmJob, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
+from fly64dask.deploy.slurm.jobscript import controller_script, job_name, worker_script
+from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_jobs
+from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout, publish_bytes, read_document, write_document
 from fly64dask.study import Cell, Study
 
 ROLES = ("controller", "worker")
-# Seconds before its wall time at which Slurm tells the controller to stop in order.
-WARNING_S = 120
 ORDERLY_S, HARD_S = 60.0, 60.0
 
 
@@ -84,8 +76,10 @@ def submit_run(
     write_document(layout.submitted_study, study)
     _write(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
     _write(layout.controller_script, scripts["controller"])
-    refuse_bad_script(cluster_file, scripts["worker"], layout.slurm_logs / "worker.sbatch", section="workers")
-    refuse_bad_script(cluster_file, scripts["controller"], layout.controller_script, section="controller")
+    worker_preview = layout.slurm_logs / "worker.sbatch"
+    _write(worker_preview, scripts["worker"])
+    refuse_bad_script(cluster_file, worker_preview, section="workers")
+    refuse_bad_script(cluster_file, layout.controller_script, section="controller")
     submission = Submission(
         job_id=submit(layout.controller_script),
         submitted_at=utc_now(),
@@ -125,61 +119,14 @@ def preview(
         If a cell needs more memory than a job has.
     """
     site = read_slurm_file(cluster_file)
-    plan, recipe = plan_cells(study, inputs, wanted), study.recipe
-    refuse_small_jobs(site, cluster_file, plan, device=recipe.device, n_threads=recipe.threads)
+    refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, wanted), study.recipe)
     return {
-        "controller": controller_script(site, cluster_file, layout, options),
+        "controller": controller_script(site, cluster_file, layout, _command(site, layout, options)),
         "worker": worker_script(site, layout),
     }
 
 
-def controller_script(site: SlurmFile, cluster_file: Path, layout: RunLayout, options: Sequence[str]) -> str:
-    """Fill in the controller's template.
-
-    Parameters
-    ----------
-    site : SlurmFile
-        The cluster file.
-    cluster_file : Path
-        Where it is: the template is looked for beside it.
-    layout : RunLayout
-        The run.
-    options : sequence of str
-        Further words of `fly64dask run`.
-
-    Returns
-    -------
-    str
-        A batch script.
-
-    Raises
-    ------
-    InputError
-        If there is no template.
-    """
-    template = cluster_file.parent / site.controller.template
-    try:
-        text = template.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(
-            f"cluster file {cluster_file}: cannot read the controller's template {template} ({error.strerror})",
-            remedy="copy cluster/controller.sbatch there, or name yours as controller.template",
-        ) from error
-    setup = [*site.environment.setup]
-    if site.environment.unset_proxies:
-        setup.append("unset http_proxy https_proxy HTTP_PROXY HTTPS_PROXY all_proxy ALL_PROXY")
-    filled = {
-        "DIRECTIVES": "\n".join(f"#SBATCH {line}" for line in _directives(site.controller, site.workers, layout)),
-        "SETUP": "\n".join(setup),
-        "WORKERS": job_name(layout, "worker"),
-        "COMMAND": shlex.join(_command(site, layout, options)),
-    }
-    for name, value in filled.items():
-        text = text.replace(f"@{name}@", value)
-    return text
-
-
-def find_controller(layout: RunLayout) -> Job | None:
+def find_controller(layout: RunLayout) -> SlurmJob | None:
     """The run's controller job as Slurm knows it; None if it has none that waits or runs."""
     return next(iter(jobs_named(job_name(layout, "controller")).values()), None)
 
@@ -250,28 +197,6 @@ def _command(site: SlurmFile, layout: RunLayout, options: Sequence[str]) -> tupl
     python = site.environment.python or sys.executable
     files = (str(layout.submitted_study), "--out", str(layout.root), "--cluster", str(layout.submitted_cluster_file))
     return (python, "-u", "-m", "fly64dask", "run", *files, *options)
-
-
-def _directives(controller: Controller, workers: Workers, layout: RunLayout) -> list[str]:
-    """What Slurm is asked for, less what the site forbids."""
-    name = job_name(layout, "controller")
-    queue, account = controller.queue or workers.queue, controller.account or workers.account
-    lines = [
-        f"--job-name={name}",
-        *([f"--partition={queue}"] if queue else []),
-        *([f"--account={account}"] if account else []),
-        "--nodes=1",
-        "--ntasks=1",
-        f"--cpus-per-task={controller.cpus}",
-        f"--mem={math.ceil(in_bytes(controller.memory) / 2**20)}M",
-        f"--time={controller.walltime}",
-        f"--output={layout.slurm_logs}/controller-%j.log",
-        "--open-mode=append",
-        "--requeue",
-        f"--signal=B:USR1@{WARNING_S}",
-    ]
-    kept = [line for line in lines if not any(word in line for word in controller.skip_directives)]
-    return kept + list(controller.extra_directives)
 
 
 def _write(path: Path, text: str) -> None:

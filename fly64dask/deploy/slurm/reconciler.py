@@ -1,65 +1,248 @@
-"""Worker jobs that Slurm lost, refused or ended -> others in their place, or the reason why there are none."""
+"""A reconciliation loop for worker jobs: observe what there is, decide what is missing or too much, act on it.
+
+Dask neither tries a failed `sbatch` again nor notices a job that ends before its worker has reached the scheduler, and
+replaces no worker whose job Slurm has ended, so one passing fault would stop a run for good. `decide` is a pure
+function; Slurm and the scheduler are asked in `Reconciler.observe` and told in `Reconciler.act`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-from distributed.core import Status
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.commands import Job, cancel, how_it_ended, jobs_named
+from fly64dask.deploy.slurm.commands import SlurmJob, cancel, how_it_ended, jobs_named, submit
 
 if TYPE_CHECKING:
-    from dask_jobqueue.slurm import SLURMCluster
+    from distributed import Client, Scheduler
 
     from fly64dask.deploy.slurm.site_file import Patience
 
 log = logging.getLogger(__name__)
-LOOK_S = 3.0
-# Slurm may list a job a moment after `sbatch` returned, and a worker leaves its queue before Dask sees it go.
-LOOKS_UNTIL_GONE = 2
+INTERVAL_S = 3.0
 # From a job's start to its worker's first word: shells, module loads and Python on a cold file system.
 CONNECT_S = 600.0
 MOST_RETRY_S = 300.0
+# Each takes Slurm some 10 ms; in between, the run hears of what has ended.
+MOST_SUBMISSIONS = 50
 
 
-@dataclass(slots=True, kw_only=True)
-class _State:
-    """What the keeper remembers between two looks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What a run wants of its worker jobs."""
 
-    wanted: int
-    connected_once: set[str] = field(default_factory=set)  # job ids
-    looks_missing: dict[str, int] = field(default_factory=dict)  # by worker name
-    running_since: dict[str, float] = field(default_factory=dict)  # by job id
-    failures: int = 0  # in a row: jobs that ended before their worker reached the run
+    n_jobs: int  # that wait, run or compute at once
+    patience: Patience
+    remedy: str  # what a person can do about jobs that fail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What Slurm and the scheduler say at one time; jobs are named by their ids, and so are their workers."""
+
+    clock_s: float
+    jobs: Mapping[str, SlurmJob] = field(default_factory=dict)  # those that wait or run
+    connected: frozenset[str] = frozenset()  # those whose worker the scheduler has
+    busy: frozenset[str] = frozenset()  # those whose worker computes
+    submitted: tuple[str, ...] = ()  # since the observation before
+    refusal: str = ""  # of `sbatch` since then; empty if there was none
+    endings: Mapping[str, str] = field(default_factory=dict)  # of expected jobs that have ended: how
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What has to be remembered from one decision to the next."""
+
+    started_s: float
+    expected: frozenset[str] = frozenset()  # jobs that were submitted, and neither ended nor were let go
+    let_go: frozenset[str] = frozenset()  # jobs that were cancelled because there were too many
+    has_connected: frozenset[str] = frozenset()  # jobs whose worker has reached the scheduler once
+    running_since_s: Mapping[str, float] = field(default_factory=dict)  # jobs whose worker has not
+    n_failures: int = 0  # in a row: jobs that were refused, or ended before their worker reached the scheduler
     last_failure: str = ""
-    retry_at: float = 0.0
-    told: str = ""
+    retry_at_s: float = 0.0
+    last_status: str = ""
 
 
-class Keeper:
-    """Keep as many worker jobs as a run has use for.
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell a person something."""
 
-    Dask neither tries a failed `sbatch` again nor notices a job that ends before its worker has
-    reached the scheduler, and replaces no worker that Slurm ended, so a passing fault would stop a
-    run for good.
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Submit so many worker jobs."""
+
+    n_jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel jobs; workers that have reached the scheduler hand over their results first."""
+
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """End the run: no worker can be had."""
+
+    problem: str
+    remedy: str
+
+
+Action = Say | Submit | Cancel | GiveUp
+Decision = tuple[History, list[Action]]
+
+
+def decide(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Decide what to do about the worker jobs of a run.
 
     Parameters
     ----------
-    cluster : dask_jobqueue.SLURMCluster
-        Whose scheduler lives in this process.
+    desired : Desired
+        What the run wants.
+    history : History
+        From the decision before; at first only with its start.
+    observed : Observation
+        What there is.
+
+    Returns
+    -------
+    history : History
+        For the next decision.
+    actions : list of Say, Submit, Cancel or GiveUp
+        To be done in this order.
+    """
+    actions: list[Action] = []
+    for step in (_take_note, _count_failures, _cancel_silent, _adjust, _judge):
+        history, more = step(desired, history, observed)
+        actions += more
+    return history, actions
+
+
+def _take_note(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Remember which jobs were submitted, and whose worker has reached the scheduler, which ends a row of failures."""
+    has_connected = history.has_connected | observed.connected
+    return replace(
+        history,
+        expected=history.expected | set(observed.submitted),
+        let_go=history.let_go & observed.jobs.keys(),
+        has_connected=has_connected,
+        n_failures=history.n_failures if has_connected == history.has_connected else 0,
+    ), []
+
+
+def _count_failures(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Forget jobs that have ended, so that others take their place; count what has failed."""
+    actions: list[Action] = []
+    failures = []
+    for job_id in sorted(history.expected & observed.endings.keys()):
+        how = observed.endings[job_id]
+        if job_id in history.has_connected:
+            actions.append(Say(f"worker job {job_id} ended ({how}); another takes its place"))
+        else:
+            failures.append(f"job {job_id} ended before its worker reached the run ({how})")
+    if observed.refusal:
+        failures.append(f"sbatch refused a worker job: {observed.refusal}")
+    history = replace(history, expected=history.expected - observed.endings.keys())
+    for problem in failures:
+        n_failures = history.n_failures + 1
+        wait_s = min(MOST_RETRY_S, desired.patience.retry_s * 2.0 ** (n_failures - 1))
+        if problem != history.last_failure or not observed.connected:
+            actions.append(Say(f"{problem}; failure {n_failures} in a row, next try in {wait_s:g} s"))
+        history = replace(history, n_failures=n_failures, last_failure=problem, retry_at_s=observed.clock_s + wait_s)
+    return history, actions
+
+
+def _cancel_silent(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Cancel jobs that have run for long and whose worker has not reached the scheduler."""
+    silent = {
+        job_id
+        for job_id in history.expected - history.has_connected
+        if job_id in observed.jobs and observed.jobs[job_id].state == "RUNNING"
+    }
+    since_s = {job_id: history.running_since_s.get(job_id, observed.clock_s) for job_id in silent}
+    overdue = sorted(job_id for job_id in silent if observed.clock_s - since_s[job_id] > CONNECT_S)
+    actions: list[Action] = [
+        Say(f"worker job {job_id} has run for {CONNECT_S:g} s without reaching the run; cancelled")
+        for job_id in overdue
+    ]
+    if overdue:
+        actions.append(Cancel(tuple(overdue)))
+    return replace(history, running_since_s=since_s), actions
+
+
+def _adjust(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Submit what is missing, or let go what is too much: jobs that wait first, then idle workers, no busy one."""
+    alive = (history.expected | observed.jobs.keys()) - history.let_go
+    missing = desired.n_jobs - len(alive)
+    if missing > 0 and observed.clock_s >= history.retry_at_s:
+        return history, [Submit(min(missing, MOST_SUBMISSIONS))]
+    running = {job_id for job_id, job in observed.jobs.items() if job.state == "RUNNING"}
+    dispensable = sorted(
+        alive - observed.busy, key=lambda job_id: (job_id in observed.connected, job_id in running, job_id)
+    )
+    surplus = tuple(dispensable[: max(0, -missing)])
+    if not surplus:
+        return history, []
+    return replace(history, expected=history.expected - set(surplus), let_go=history.let_go | set(surplus)), [
+        Cancel(surplus)
+    ]
+
+
+def _judge(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Give up if no worker is there and none can be expected; else say what the run waits for."""
+    if observed.connected:
+        return history, []
+    if history.n_failures >= desired.patience.failures_in_a_row:
+        problem = (
+            f"slurm: {history.n_failures} worker jobs in a row failed, and no worker is there; the last: "
+            f"{history.last_failure}"
+        )
+        return history, [GiveUp(problem, desired.remedy)]
+    status = describe(observed.jobs)
+    limit_s = desired.patience.first_worker_s
+    if limit_s is not None and not history.has_connected and observed.clock_s - history.started_s > limit_s:
+        problem = f"slurm: no worker came within {limit_s:g} s ({status})"
+        return history, [
+            GiveUp(problem, "wait longer (first_worker_s in [patience]) or use another queue; what is done stays")
+        ]
+    return replace(history, last_status=status), [Say(status)] if status != history.last_status else []
+
+
+def describe(jobs: Mapping[str, SlurmJob]) -> str:
+    """Say what a run without workers waits for: the states of its jobs and Slurm's reasons."""
+    if not jobs:
+        return "no worker job is queued yet"
+    states = sorted({f"{job.state.lower()}, {job.reason}" for job in jobs.values()})
+    return f"waiting for a worker: {len(jobs)} jobs ({'; '.join(states)})"
+
+
+class Reconciler:
+    """Keep as many worker jobs as a run has use for.
+
+    Parameters
+    ----------
+    scheduler : distributed.Scheduler
+        Of this process.
+    client : distributed.Client
+        Of that scheduler.
+    script : Path
+        Of every worker job; the worker's name is the id of its job.
     job_name : str
         Of the worker jobs; of this run alone.
     max_jobs : int
         Never more at once.
-    wanted : int
+    n_cells : int
         Cells that have not ended.
     patience : Patience
         When to give up.
@@ -71,172 +254,121 @@ class Keeper:
 
     def __init__(
         self,
-        cluster: SLURMCluster,
+        scheduler: Scheduler,
+        client: Client,
+        script: Path,
         *,
         job_name: str,
         max_jobs: int,
-        wanted: int,
+        n_cells: int,
         patience: Patience,
         remedy: str,
         say: Callable[[str], None],
     ) -> None:
-        self._cluster = cluster
-        self._scheduler: Any = cluster.scheduler
+        self._scheduler = scheduler
+        self._client = client
+        self._script = script
         self._job_name = job_name
         self._max_jobs = max_jobs
+        self._n_cells = n_cells
         self._patience = patience
         self._remedy = remedy
         self._say = say
-        self._state = _State(wanted=wanted)
-        self._started = time.monotonic()
-        self._hopeless: ResourceError | None = None
+        self._history = History(started_s=time.monotonic())
+        self._submitted: list[str] = []
+        self._refusal = ""
+        self._given_up: ResourceError | None = None
 
     def want(self, n_cells: int) -> None:
         """Say how many cells have not ended; workers beyond that are let go."""
-        self._state.wanted = n_cells
+        self._n_cells = n_cells
 
     def check(self) -> None:
         """Raise ResourceError if no worker can be had."""
-        if self._hopeless is not None:
-            raise self._hopeless
+        if self._given_up is not None:
+            raise self._given_up
 
-    def look(self) -> None:
-        """Compare what there is with what is wanted, and mend it; called every few seconds."""
+    def reconcile(self) -> None:
+        """Observe, decide and act once; called every few seconds."""
         try:
-            jobs = jobs_named(self._job_name)
+            observed = self.observe()
         except ResourceError as error:
             # Slurm's controller may be restarting; workers that run do not need it.
-            self._tell(str(error))
+            if str(error) != self._history.last_status:
+                self._say(str(error))
+            self._history = replace(self._history, last_status=str(error))
             return
-        connected = self._connected()
-        now = time.monotonic()
-        for job_id in self._lost(jobs, connected):
-            how = how_it_ended(job_id)
-            if job_id in self._state.connected_once:
-                self._say(f"worker job {job_id} ended ({how}); another takes its place")
-            else:
-                self._failed(f"job {job_id} ended before its worker reached the run ({how})", now)
-        self._cancel_silent(jobs, connected, now)
-        if now >= self._state.retry_at:
-            problem = self._cluster.sync(self._correct, connected)
-            if problem:
-                self._failed(f"sbatch refused a worker job: {problem}", now)
-        self._judge(jobs, connected, now)
+        desired = Desired(
+            n_jobs=min(self._max_jobs, max(1, self._n_cells)), patience=self._patience, remedy=self._remedy
+        )
+        self._history, actions = decide(desired, self._history, observed)
+        for action in actions:
+            self.act(action, observed)
 
-    def _connected(self) -> set[str]:
-        names = {str(worker.name) for worker in list(self._scheduler.workers.values())}
-        for name, job in list(self._cluster.workers.items()):
-            if str(name) in names and job.job_id not in self._state.connected_once:
-                self._state.connected_once.add(job.job_id)
-                self._state.failures = 0
-        return names
+    def observe(self) -> Observation:
+        """Ask Slurm and the scheduler about the worker jobs.
 
-    def _lost(self, jobs: Mapping[str, Job], connected: set[str]) -> list[str]:
-        """Forget the workers whose jobs are gone, so that others are started; gives those jobs."""
-        lost = []
-        for name, job in list(self._cluster.workers.items()):
-            if job.job_id is None or job.job_id in jobs or str(name) in connected:
-                self._state.looks_missing.pop(str(name), None)
-                continue
-            looks = self._state.looks_missing.get(str(name), 0) + 1
-            self._state.looks_missing[str(name)] = looks
-            if looks >= LOOKS_UNTIL_GONE:
-                del self._state.looks_missing[str(name)]
-                lost.append(str(job.job_id))
-                self._cluster.sync(self._forget, name)
-        return lost
+        Raises
+        ------
+        ResourceError
+            If Slurm does not answer.
+        """
+        jobs = jobs_named(self._job_name)
+        workers = list(self._scheduler.workers.values())
+        connected = frozenset(str(worker.name) for worker in workers)
+        gone = (self._history.expected | set(self._submitted)) - jobs.keys() - connected
+        endings = {job_id: how for job_id in gone if (how := how_it_ended(job_id)) is not None}
+        observed = Observation(
+            clock_s=time.monotonic(),
+            jobs=jobs,
+            connected=connected,
+            busy=frozenset(str(worker.name) for worker in workers if worker.processing),
+            submitted=tuple(self._submitted),
+            refusal=self._refusal,
+            endings=endings,
+        )
+        self._submitted, self._refusal = [], ""
+        return observed
 
-    def _cancel_silent(self, jobs: Mapping[str, Job], connected: set[str], now: float) -> None:
-        """Cancel jobs that have run for long and whose worker has not said a word."""
-        for name, job in list(self._cluster.workers.items()):
-            found = jobs.get(str(job.job_id))
-            if found is None or found.state != "RUNNING" or str(name) in connected:
-                self._state.running_since.pop(str(job.job_id), None)
-            elif now - self._state.running_since.setdefault(str(job.job_id), now) > CONNECT_S:
-                self._say(f"worker job {job.job_id} has run for {CONNECT_S:g} s without reaching the run; cancelled")
-                cancel([str(job.job_id)])
+    def act(self, action: Action, observed: Observation) -> None:
+        """Do what was decided."""
+        match action:
+            case Say(line):
+                self._say(line)
+            case Submit(n_jobs):
+                self._submit(n_jobs)
+            case Cancel(job_ids):
+                retired = [job_id for job_id in job_ids if job_id in observed.connected]
+                if retired:
+                    self._client.retire_workers(names=retired)
+                cancel(job_ids)
+            case GiveUp(problem, remedy):
+                self._given_up = ResourceError(problem, remedy=remedy)
 
-    async def _forget(self, name: str) -> None:
-        self._cluster.workers.pop(name, None)
-
-    async def _correct(self, connected: set[str]) -> str | None:
-        """Bring the jobs to the wanted number; gives what Slurm said if it refused one."""
-        cluster, spec = self._cluster, self._cluster.worker_spec
-        wanted = min(self._max_jobs, max(1, self._state.wanted))
-        while len(spec) < wanted:
-            spec.update(cluster.new_worker_spec())
-        if len(spec) > wanted:
-            busy = {str(worker.name) for worker in self._scheduler.workers.values() if worker.processing}
-            # Those that still wait in Slurm's queue first, then idle ones.
-            for name in sorted(set(spec) - busy, key=lambda name: str(name) in connected)[: len(spec) - wanted]:
-                del spec[name]
-        if set(spec) == set(cluster.workers):
-            return None
+    def _submit(self, n_jobs: int) -> None:
         try:
-            await cluster._correct_state()
-        except RuntimeError as error:
-            for name, job in [(name, job) for name, job in cluster.workers.items() if job.job_id is None]:
-                # Else the cluster, when it closes, takes it for one that still starts.
-                job.status = Status.failed
-                del cluster.workers[name]
-            said = re.search(r"stderr:\s*(.+?)\s*$", str(error), re.DOTALL)
-            return " ".join((said[1] if said else str(error)).split())
-        return None
-
-    def _failed(self, what: str, now: float) -> None:
-        self._state.failures += 1
-        self._state.last_failure = what
-        wait_s = min(MOST_RETRY_S, self._patience.retry_s * 2 ** (self._state.failures - 1))
-        self._state.retry_at = now + wait_s
-        self._say(f"{what}; failure {self._state.failures} in a row, next try in {wait_s:g} s")
-
-    def _judge(self, jobs: Mapping[str, Job], connected: set[str], now: float) -> None:
-        if connected:
-            return
-        if self._state.failures >= self._patience.failures_in_a_row:
-            self._hopeless = ResourceError(
-                f"slurm: {self._state.failures} worker jobs in a row failed, and no worker is there; the last: "
-                f"{self._state.last_failure}",
-                remedy=self._remedy,
-            )
-        limit = self._patience.first_worker_s
-        if limit is not None and not self._state.connected_once and now - self._started > limit:
-            self._hopeless = ResourceError(
-                f"slurm: no worker came within {limit:g} s ({_describe(jobs)})",
-                remedy="wait longer (patience.first_worker_s) or use another queue; what is done stays",
-            )
-        self._tell(_describe(jobs))
-
-    def _tell(self, line: str) -> None:
-        """Say something once, until there is something else to say."""
-        if line != self._state.told:
-            self._state.told = line
-            self._say(line)
+            for _ in range(n_jobs):
+                self._submitted.append(submit(self._script))
+        except ResourceError as error:
+            self._refusal = str(error)
 
 
 @contextlib.contextmanager
-def kept(keeper: Keeper) -> Iterator[Keeper]:
-    """Let a keeper look after its cluster for as long as the block lasts."""
+def reconciling(reconciler: Reconciler) -> Iterator[None]:
+    """Reconcile every few seconds, in a thread, for as long as the block lasts."""
     done = threading.Event()
 
-    def keep() -> None:
+    def keep_reconciling() -> None:
         while not done.is_set():
-            # Closing down, the cluster's loop may be gone before this thread is.
+            # Closing down, the scheduler's loop may be gone before this thread is.
             with contextlib.suppress(RuntimeError, TimeoutError, OSError):
-                keeper.look()
-            done.wait(LOOK_S)
+                reconciler.reconcile()
+            done.wait(INTERVAL_S)
 
-    keeping = threading.Thread(target=keep, name="slurm-keeper", daemon=True)
-    keeping.start()
+    thread = threading.Thread(target=keep_reconciling, name="slurm-reconciler", daemon=True)
+    thread.start()
     try:
-        yield keeper
+        yield
     finally:
         done.set()
-        keeping.join(timeout=60)
-
-
-def _describe(jobs: Mapping[str, Job]) -> str:
-    if not jobs:
-        return "no worker job is queued yet"
-    waiting = sorted({f"{job.state.lower()}, {job.reason}" for job in jobs.values()})
-    return f"waiting for a worker: {len(jobs)} jobs ({'; '.join(waiting)})"
+        thread.join(timeout=60)

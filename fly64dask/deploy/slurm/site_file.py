@@ -1,14 +1,14 @@
-"""Cluster file TOML -> `SlurmFile`: what a site wants in its jobs, checked."""
+"""The cluster file: a TOML file in which a site says how it wants its jobs, checked key by key."""
 
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, TypeAdapter, ValidationError
 
-from fly64dask.base import Frozen
+from fly64dask.base import Frozen, InputError
 from fly64dask.study import parse_toml
 
 # What becomes one word of an `#SBATCH` line, or one line of the job script.
@@ -110,7 +110,7 @@ class SlurmFile(Frozen):
 
 
 def parse_slurm_file(text: str, *, origin: str) -> SlurmFile:
-    """Read a cluster file.
+    """Read the text of a cluster file.
 
     Parameters
     ----------
@@ -131,29 +131,28 @@ def parse_slurm_file(text: str, *, origin: str) -> SlurmFile:
     return parse_toml(text, SlurmFile, what="cluster file", origin=origin, keys="cluster/slurm.toml")
 
 
-def line_of(text: str, section: str, key: str) -> int | None:
-    """Find the line of a key, for a message that says what to change.
+def read_slurm_file(path: Path) -> SlurmFile:
+    """Read a cluster file from disk.
 
     Parameters
     ----------
-    text : str
-        TOML, as `parse_slurm_file` read it.
-    section, key : str
-        `key` in the table `[section]`.
+    path : Path
+        TOML; see `cluster/slurm.toml`.
 
     Returns
     -------
-    int or None
-        From 1; the section's line if the key is not there; None if neither is.
+    SlurmFile
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or a key is unknown or wrong.
     """
-    here, section_line = "", None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if found := re.match(r"\s*\[([A-Za-z_]+)\]", line):
-            here = found[1]
-            section_line = number if here == section else section_line
-        elif here == section and re.match(rf"\s*{key}\s*=", line):
-            return number
-    return section_line
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"read cluster file {path}: {error}", remedy="give a TOML file in UTF-8") from error
+    return parse_slurm_file(text, origin=str(path))
 
 
 def in_bytes(size: str) -> int:

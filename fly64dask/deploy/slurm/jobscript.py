@@ -1,0 +1,222 @@
+"""Job scripts of a run: one for all workers and one for the controller, with one writer of their `#SBATCH` lines."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import dask
+from dask_jobqueue.slurm import SLURMJob
+from jinja2 import Environment as Templates, StrictUndefined, TemplateError
+
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, InputError
+from fly64dask.deploy.certificates import certificate_options
+from fly64dask.deploy.local import DASHBOARD_LOCAL
+from fly64dask.deploy.slurm.site_file import Controller, Environment, SlurmFile, Workers
+from fly64dask.reconstruction import ENDS_AT
+from fly64dask.store import RunLayout
+
+DEATH_TIMEOUT_S = 60  # a worker that cannot reach the scheduler for so long ends
+CONTROLLER_VARIABLE = "FLY64DASK_CONTROLLER_JOB"  # id of the controller job, in which the driver runs
+PROXY_VARIABLES = "http_proxy https_proxy ftp_proxy all_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY"
+# Seconds before its wall time at which Slurm tells the controller to stop in order.
+WARNING_S = 120
+# Shell has `${#name}`: the mark of Jinja's comments must be another one.
+TEMPLATES = Templates(
+    undefined=StrictUndefined, keep_trailing_newline=True, comment_start_string="{{#", comment_end_string="#}}"
+)
+
+
+def job_name(layout: RunLayout, role: str) -> str:
+    """Name the jobs of a run: the same for the same directory, so that its leftovers are found.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    role : str
+        `worker` or `controller`.
+
+    Returns
+    -------
+    str
+        Such as `fly64-3f9a2c1b-worker`.
+    """
+    return f"fly64-{hashlib.sha256(str(layout.root).encode()).hexdigest()[:8]}-{role}"
+
+
+def worker_script(site: SlurmFile, layout: RunLayout, *, scheduler_address: str = "tls://SCHEDULER") -> str:
+    """Write the script of every worker job.
+
+    Parameters
+    ----------
+    site : SlurmFile
+        The cluster file.
+    layout : RunLayout
+        The run.
+    scheduler_address : str
+        Where the scheduler listens; what stands in its place in a preview.
+
+    Returns
+    -------
+    str
+        A batch script.
+
+    Notes
+    -----
+    One job is one process with one thread; `cores` counts threads, `job_cpu` what Slurm reserves. The worker's name is
+    the id of its job. A job does not come back by itself: a new one takes its place.
+    """
+    directives = ["--no-requeue", *([site.workers.gpu_directive] if site.workers.gpus else [])]
+    job = _job(
+        site.workers,
+        layout,
+        "worker",
+        log=_log_file(site.directories.logs or str(layout.slurm_logs), job_name(layout, "worker")),
+        directives=directives,
+        scheduler=scheduler_address,
+        name="$SLURM_JOB_ID",
+        python=shlex.quote(site.environment.python or sys.executable),
+        job_script_prologue=prologue(site.environment),
+        worker_extra_args=[
+            *("--dashboard-address", DASHBOARD_LOCAL),
+            *(("--resources", "GPU=1") if site.workers.gpus else ()),
+            *map(shlex.quote, certificate_options(Path(site.network.tls_directory or layout.tls_directory))),
+        ],
+        local_directory=site.directories.scratch,
+        death_timeout=DEATH_TIMEOUT_S,
+        interface=site.network.interface,
+    )
+    script: str = job.job_script()
+    return script
+
+
+def prologue(environment: Environment) -> list[str]:
+    """List what a worker job's shell does before Python starts.
+
+    Parameters
+    ----------
+    environment : Environment
+        Of the cluster file.
+
+    Returns
+    -------
+    list of str
+        Lines of a script.
+    """
+    settings = {**SINGLE_THREAD, **KEEP_MEMORY, "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
+    lines = [f"export {name}={value}" for name, value in settings.items()]
+    lines += _site_lines(environment)
+    controller = os.environ.get(CONTROLLER_VARIABLE)
+    if controller:
+        # A job that waited for long may start after its run has ended.
+        lines.append(
+            f'[ "$(squeue --noheader --format=%T --jobs={shlex.quote(controller)} 2>/dev/null)" = RUNNING ] '
+            "|| { echo 'the run has ended'; exit 0; }"
+        )
+    # When Slurm will end this job: the engine writes a checkpoint shortly before.
+    lines.append(f'export {ENDS_AT}="$(squeue --noheader --format=%e --jobs="$SLURM_JOB_ID" 2>/dev/null)"')
+    return lines
+
+
+def controller_script(site: SlurmFile, cluster_file: Path, layout: RunLayout, command: Sequence[str]) -> str:
+    """Fill in the template of the controller's job.
+
+    Parameters
+    ----------
+    site : SlurmFile
+        The cluster file.
+    cluster_file : Path
+        Where it is: the template is looked for beside it.
+    layout : RunLayout
+        The run.
+    command : sequence of str
+        What the job runs: program and arguments.
+
+    Returns
+    -------
+    str
+        A batch script.
+
+    Raises
+    ------
+    InputError
+        If there is no template, or it has places that cannot be filled.
+    """
+    template = cluster_file.parent / site.controller.template
+    try:
+        text = template.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cluster file {cluster_file}: cannot read the controller's template {template} ({error})",
+            remedy="copy controller.sbatch from fly64dask's `cluster` folder beside the cluster file",
+        ) from error
+    controller = site.controller.model_copy(
+        update={
+            "queue": site.controller.queue or site.workers.queue,
+            "account": site.controller.account or site.workers.account,
+        }
+    )
+    job = _job(
+        controller,
+        layout,
+        "controller",
+        log=_log_file(str(layout.slurm_logs), "controller"),
+        directives=["--open-mode=append", "--requeue", f"--signal=B:USR1@{WARNING_S}"],
+    )
+    try:
+        return TEMPLATES.from_string(text).render(
+            directives=job.job_header,
+            setup="\n".join(_site_lines(site.environment)),
+            workers=job_name(layout, "worker"),
+            command=shlex.join(command),
+        )
+    except TemplateError as error:
+        raise InputError(
+            f"cluster file {cluster_file}: cannot fill in the controller's template {template} ({error})",
+            remedy="places are {{ directives }}, {{ setup }}, {{ workers }} and {{ command }}, "
+            "as in fly64dask's cluster/controller.sbatch",
+        ) from error
+
+
+def _job(
+    settings: Workers | Controller,
+    layout: RunLayout,
+    role: str,
+    *,
+    log: str,
+    directives: Sequence[str],
+    **worker_command: object,
+) -> SLURMJob:
+    """Describe a job to dask-jobqueue, which writes its lines; less what the site forbids."""
+    own = [line for line in (log, "--nodes=1", *directives) if not line.startswith(settings.skip_directives)]
+    # Where the cluster file says nothing, a user's own configuration of dask-jobqueue does not count either.
+    with dask.config.set({f"jobqueue.slurm.{key}": None for key in ("interface", "local-directory", "log-directory")}):
+        return SLURMJob(
+            job_name=job_name(layout, role),
+            queue=settings.queue,
+            account=settings.account,
+            walltime=settings.walltime,
+            cores=1,
+            processes=1,
+            job_cpu=settings.cpus,
+            memory=settings.memory,
+            job_extra_directives=[*own, *settings.extra_directives],
+            job_directives_skip=settings.skip_directives,
+            config_name="slurm",
+            **worker_command,
+        )
+
+
+def _log_file(directory: str, name: str) -> str:
+    """Name the file of what a job says; Slurm has a meaning for spaces and percent signs."""
+    path = f"{directory}/{name}".replace("%", "%%")
+    return f"--output={shlex.quote(f'{path}-%j.log')}"
+
+
+def _site_lines(environment: Environment) -> list[str]:
+    return [*([f"unset {PROXY_VARIABLES}"] if environment.unset_proxies else []), *environment.setup]

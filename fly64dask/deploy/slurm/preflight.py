@@ -1,0 +1,150 @@
+"""What is refused before a job is queued or a cell runs: jobs too small, scripts that Slurm refuses, unfit workers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from distributed import Client
+
+from fly64dask.base import InputError, ResourceError
+from fly64dask.deploy.slurm.commands import refusal
+from fly64dask.deploy.slurm.site_file import SlurmFile, in_bytes
+from fly64dask.scheduling import CONTEXT_BYTES, ENGINE_BYTES, PlannedCell, find_misfit
+from fly64dask.study import Recipe
+
+# Words in Slurm's refusal of a job, and the keys of the cluster file that it may be about; the first to occur counts.
+COMPLAINTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("partition", ("queue",)),
+    ("account", ("account",)),
+    ("time limit", ("walltime",)),
+    ("timelimit", ("walltime",)),
+    ("generic resource", ("gpu_directive",)),
+    ("gres", ("gpu_directive",)),
+    ("memory", ("memory",)),
+    ("node configuration", ("memory", "cpus", "gpu_directive")),
+    ("cpu", ("cpus",)),
+)
+
+
+def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], recipe: Recipe) -> None:
+    """Compare what cells need with what jobs have, before anything is queued.
+
+    Parameters
+    ----------
+    site : SlurmFile
+        The cluster file.
+    path : Path
+        Where it is, for the message.
+    plan : sequence of PlannedCell
+        The cells that will run.
+    recipe : Recipe
+        Says on which device, and on how many threads a cell computes.
+
+    Raises
+    ------
+    InputError
+        If the recipe wants a GPU and jobs have none, or more threads than jobs have CPUs.
+    ResourceError
+        If a cell needs more memory than a job, or its GPU, has.
+    """
+    workers = site.workers
+    if recipe.device == "cuda" and not workers.gpus:
+        raise InputError(
+            f"cluster file {path}: workers have no GPU, and the recipe's device is cuda",
+            remedy="set gpus = 1 in [workers], or give --device cpu",
+        )
+    if recipe.threads > workers.cpus:
+        raise InputError(
+            f"cluster file {path}: workers have {workers.cpus} CPUs, and the recipe's cells compute on "
+            f"{recipe.threads} threads",
+            remedy=f"set cpus = {recipe.threads} in [workers], or threads = 1 in the recipe",
+        )
+    on_gpu = workers.gpus and recipe.device != "cpu"
+    key, size, overhead_bytes = (
+        ("gpu_memory", workers.gpu_memory, CONTEXT_BYTES) if on_gpu else ("memory", workers.memory, ENGINE_BYTES)
+    )
+    misfit = None if size is None else find_misfit(plan, in_bytes(size), overhead_bytes=overhead_bytes)
+    if size is not None and misfit is not None:
+        raise ResourceError(
+            f"slurm: {misfit}, {'the GPU of a job' if on_gpu else 'a job'} has {in_bytes(size) / 1e9:.1f} GB",
+            remedy=f"raise {key} in [workers] of {path}, or lower the recipe's batch_size",
+        )
+
+
+def refuse_bad_script(path: Path, script: Path, *, section: str) -> None:
+    """Ask Slurm whether it would take a job, before any is queued.
+
+    Parameters
+    ----------
+    path : Path
+        The cluster file, for the message.
+    script : Path
+        The job script.
+    section : str
+        Of the cluster file that it comes from.
+
+    Raises
+    ------
+    ResourceError
+        With Slurm's words and the key to change.
+    """
+    complaint = refusal(script)
+    if complaint is None:
+        return
+    keys = next((keys for word, keys in COMPLAINTS if word in complaint.lower()), ())
+    place = f"{' or '.join(keys)} in [{section}]" if keys else f"[{section}]"
+    raise ResourceError(
+        f"slurm: the {section} job would be refused: {complaint}",
+        remedy=f"correct {place} of {path}; the script is {script}",
+    )
+
+
+def refuse_bad_worker(client: Client, path: Path, *, needs_gpu: bool) -> None:
+    """Try on the first worker what a cell needs: imports, torch, GPU.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        With a worker.
+    path : Path
+        The cluster file, for the message.
+    needs_gpu : bool
+        Whether its jobs asked for one and cells shall use it.
+
+    Raises
+    ------
+    ResourceError
+        If something fails there.
+    """
+    address = next(iter(client.scheduler_info(n_workers=1)["workers"]))
+    (report,) = client.run(_doctor, workers=[address]).values()
+    where, remedy = f"slurm: the first worker ({address})", f"correct [environment] of {path}"
+    try:
+        checks = json.loads(report)["checks"]
+    except ValueError:
+        raise ResourceError(f"{where} cannot run fly64dask: {report[-500:]}", remedy=remedy) from None
+    failed = [
+        f"{check['name']}: {check['found']}"
+        for check in checks
+        if check["state"] == "failed" and (needs_gpu or check["name"] != "gpu")
+    ]
+    if failed:
+        raise ResourceError(f"{where}: {'; '.join(failed)}", remedy=remedy)
+    gpu = next(check["found"] for check in checks if check["name"] == "gpu")
+    if needs_gpu and gpu.startswith("none"):
+        raise ResourceError(
+            f"{where} has no GPU that torch can use, and the jobs ask for one",
+            remedy=f"correct gpu_directive in [workers] or [environment] of {path}; or give --device cpu",
+        )
+
+
+def _doctor() -> str:
+    """On a worker: in a process of its own, so that torch stays out of the worker's."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fly64dask", "doctor", "--json"], capture_output=True, text=True, check=False
+    )
+    return done.stdout or done.stderr

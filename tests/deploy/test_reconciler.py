@@ -1,0 +1,210 @@
+"""What the reconciler of worker jobs decides. No Slurm is needed: what it observes is written down."""
+
+from __future__ import annotations
+
+import pytest
+
+from fly64dask.deploy.slurm.commands import SlurmJob
+from fly64dask.deploy.slurm.reconciler import (
+    Cancel,
+    Desired,
+    GiveUp,
+    History,
+    Observation,
+    Say,
+    Submit,
+    decide,
+)
+from fly64dask.deploy.slurm.site_file import Patience
+
+NEW = History(started_s=0.0)
+PATIENCE = Patience(failures_in_a_row=3, retry_s=10, first_worker_s=None)
+
+
+def desired(n_jobs: int = 2, **patience: object) -> Desired:
+    return Desired(n_jobs=n_jobs, patience=PATIENCE.model_copy(update=patience), remedy="read the log")
+
+
+def jobs(**states: str) -> dict[str, SlurmJob]:
+    """Jobs by id, from `j1="PENDING"`."""
+    return {
+        job_id: SlurmJob(job_id=job_id, name="fly64-worker", state=state, reason="Priority")
+        for job_id, state in states.items()
+    }
+
+
+def follow(wish: Desired, *observations: Observation) -> tuple[History, list[list[object]]]:
+    """Decide on observations one after the other; gives what was decided on each."""
+    history, decisions = NEW, []
+    for observed in observations:
+        history, actions = decide(wish, history, observed)
+        decisions.append(list(actions))
+    return history, decisions
+
+
+def without_words(actions: list[object]) -> list[object]:
+    return [action for action in actions if not isinstance(action, Say)]
+
+
+def words(actions: list[object]) -> str:
+    return "\n".join(action.line for action in actions if isinstance(action, Say))
+
+
+STARTED = Observation(clock_s=3, submitted=("j1", "j2"), jobs=jobs(j1="RUNNING", j2="PENDING"))
+BOTH = frozenset({"j1", "j2"})
+AT_WORK = Observation(clock_s=6, jobs=jobs(j1="RUNNING", j2="RUNNING"), connected=BOTH, busy=BOTH)
+
+
+def test_decide_submits_as_many_jobs_as_are_wanted():
+    _, (first,) = follow(desired(4), Observation(clock_s=0))
+    assert without_words(first) == [Submit(4)]
+
+
+def test_decide_leaves_alone_what_is_as_wanted():
+    _, decisions = follow(desired(2), Observation(clock_s=0), STARTED, AT_WORK)
+    assert [without_words(actions) for actions in decisions] == [[Submit(2)], [], []]
+
+
+def test_decide_submits_many_jobs_in_portions():
+    _, (first,) = follow(desired(10_000), Observation(clock_s=0))
+    (submit,) = without_words(first)
+    assert submit.n_jobs < 1000
+
+
+def test_decide_says_what_the_run_waits_for_once():
+    _, decisions = follow(desired(2), Observation(clock_s=0), STARTED, STARTED)
+    assert "2 jobs (pending, Priority; running, Priority)" in words(decisions[1])
+    assert decisions[2] == []
+
+
+def test_decide_replaces_a_job_that_ended_after_its_worker_had_connected():
+    lost = Observation(
+        clock_s=9,
+        jobs=jobs(j2="RUNNING"),
+        connected=frozenset({"j2"}),
+        endings={"j1": "TIMEOUT, TimeLimit, exit code 0:15"},
+    )
+    history, decisions = follow(desired(2), STARTED, AT_WORK, lost)
+    assert without_words(decisions[-1]) == [Submit(1)]
+    assert "worker job j1 ended (TIMEOUT, TimeLimit, exit code 0:15)" in words(decisions[-1])
+    assert history.n_failures == 0
+
+
+def test_decide_waits_after_a_job_that_ended_before_its_worker_connected():
+    lost = Observation(clock_s=6, jobs=jobs(j2="PENDING"), endings={"j1": "FAILED, exit code 7:0"})
+    early = Observation(clock_s=15.9, jobs=jobs(j2="PENDING"))
+    late = Observation(clock_s=16, jobs=jobs(j2="PENDING"))
+    _, decisions = follow(desired(2), STARTED, lost, early, late)
+    assert [without_words(actions) for actions in decisions[1:]] == [[], [], [Submit(1)]]
+    assert "job j1 ended before its worker reached the run (FAILED, exit code 7:0); failure 1 in a row" in words(
+        decisions[1]
+    )
+
+
+def test_decide_keeps_a_job_that_slurm_does_not_list_for_a_moment():
+    """No ending is known of it: then Slurm's list was wrong."""
+    unlisted = Observation(clock_s=6)
+    again = Observation(clock_s=9, jobs=jobs(j1="RUNNING", j2="PENDING"))
+    history, decisions = follow(desired(2), STARTED, unlisted, again)
+    assert [without_words(actions) for actions in decisions[1:]] == [[], []]
+    assert history.n_failures == 0
+
+
+def test_decide_never_has_more_jobs_in_the_queue_than_wanted():
+    """A job of this run's name that this process has not submitted counts too."""
+    _, (first,) = follow(desired(2), Observation(clock_s=0, jobs=jobs(old="PENDING")))
+    assert without_words(first) == [Submit(1)]
+
+
+def refused(clock_s: float, **more: object) -> Observation:
+    return Observation(clock_s=clock_s, refusal="Socket timed out", **more)
+
+
+def test_decide_tries_again_after_a_refusal_and_waits_twice_as_long_each_time():
+    times = [0, 5, 10, 15, 34, 35]
+    _, decisions = follow(
+        desired(1, failures_in_a_row=100),
+        *(refused(clock_s) if clock_s in (0, 15) else Observation(clock_s=clock_s) for clock_s in times),
+    )
+    assert [bool(without_words(actions)) for actions in decisions] == [False, False, True, False, False, True]
+    assert "failure 2 in a row, next try in 20 s" in words(decisions[3])
+
+
+def test_decide_waits_five_minutes_at_most():
+    _, decisions = follow(desired(1, failures_in_a_row=100), *(refused(n) for n in range(50)))
+    assert words(decisions[-1]).endswith("next try in 300 s")
+
+
+def test_decide_gives_up_after_failures_in_a_row_without_a_worker():
+    _, decisions = follow(desired(1), refused(0), refused(10), refused(30))
+    assert [without_words(actions) for actions in decisions[:2]] == [[], []]
+    (last,) = without_words(decisions[2])
+    assert isinstance(last, GiveUp)
+    assert "3 worker jobs in a row failed" in last.problem
+    assert "Socket timed out" in last.problem
+    assert last.remedy == "read the log"
+
+
+def test_decide_does_not_give_up_while_a_worker_is_there():
+    """A site that allows fewer jobs than `max_jobs`: the cells run on those that it allows."""
+    more = {"jobs": jobs(j1="RUNNING"), "connected": frozenset({"j1"})}
+    started = Observation(clock_s=0, submitted=("j1",), **more)
+    _, decisions = follow(desired(2), started, *(refused(1000.0 * n, **more) for n in range(1, 9)))
+    assert not any(isinstance(action, GiveUp) for actions in decisions for action in actions)
+    assert [words(actions) != "" for actions in decisions] == [False, True, *[False] * 7]
+
+
+def test_decide_counts_failures_anew_once_another_worker_has_connected():
+    connected = Observation(
+        clock_s=50, submitted=("j1",), jobs=jobs(j1="RUNNING"), connected=frozenset({"j1"}), busy=frozenset({"j1"})
+    )
+    history, _ = follow(desired(1), refused(0), refused(10), connected)
+    assert history.n_failures == 0
+
+
+def test_decide_cancels_a_job_whose_worker_stays_silent():
+    def running(clock_s: float) -> Observation:
+        return Observation(clock_s=clock_s, jobs=jobs(j1="RUNNING", j2="PENDING"))
+
+    _, decisions = follow(desired(2), STARTED, running(603), running(603.1))
+    assert without_words(decisions[1]) == []
+    assert without_words(decisions[2]) == [Cancel(("j1",))]
+    assert "worker job j1 has run for 600 s without reaching the run" in words(decisions[2])
+
+
+def test_decide_lets_go_waiting_jobs_first_then_idle_ones_and_no_busy_one():
+    observed = Observation(
+        clock_s=3,
+        submitted=("busy", "idle", "waits"),
+        jobs=jobs(busy="RUNNING", idle="RUNNING", waits="PENDING"),
+        connected=frozenset({"busy", "idle"}),
+        busy=frozenset({"busy"}),
+    )
+    assert without_words(follow(desired(2), observed)[1][0]) == [Cancel(("waits",))]
+    assert without_words(follow(desired(1), observed)[1][0]) == [Cancel(("waits", "idle"))]
+    everyone = frozenset({"busy", "idle", "waits"})
+    at_work = Observation(clock_s=3, jobs=observed.jobs, connected=everyone, busy=everyone)
+    assert without_words(follow(desired(1), at_work)[1][0]) == []
+
+
+def test_decide_takes_no_notice_of_how_a_job_ends_that_it_let_go():
+    before = Observation(clock_s=3, submitted=("j1", "j2"), jobs=jobs(j1="RUNNING", j2="PENDING"))
+    ending = Observation(clock_s=6, jobs=jobs(j1="RUNNING", j2="COMPLETING"))
+    after = Observation(clock_s=9, jobs=jobs(j1="RUNNING"))
+    history, decisions = follow(desired(1), before, ending, after)
+    assert [without_words(actions) for actions in decisions] == [[Cancel(("j2",))], [], []]
+    assert history.n_failures == 0
+
+
+@pytest.mark.parametrize(("clock_s", "gives_up"), [(60.0, False), (60.1, True)])
+def test_decide_gives_up_if_no_first_worker_comes_in_time(clock_s, gives_up):
+    late = Observation(clock_s=clock_s, jobs=STARTED.jobs)
+    _, decisions = follow(desired(2, first_worker_s=60.0), STARTED, late)
+    assert any(isinstance(action, GiveUp) for action in decisions[1]) is gives_up
+
+
+def test_decide_waits_for_as_long_as_it_takes_without_a_limit():
+    late = Observation(clock_s=1e6, jobs=STARTED.jobs)
+    waiting = jobs(j1="PENDING", j2="PENDING")
+    _, decisions = follow(desired(2), Observation(clock_s=3, submitted=("j1", "j2"), jobs=waiting), late)
+    assert not any(isinstance(action, GiveUp) for actions in decisions for action in actions)
