@@ -49,6 +49,7 @@ OWNERS = {
     "h5py": {"datasets"},
     "matplotlib": {"report"},
     "pyarrow": {"report"},
+    "pandas": {"runs"},
     "torchmetrics": set(),
 }
 

@@ -12,6 +12,7 @@ from .errors import (
     GpuMissingError as GpuMissingError,
     InputError as InputError,
     IntegrityError as IntegrityError,
+    NoReconstructionError as NoReconstructionError,
     NotFiniteError as NotFiniteError,
     NotSelectableError as NotSelectableError,
     ResourceError as ResourceError,

@@ -62,7 +62,7 @@ class Fly64Error(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from positional arguments alone when they cross a process.
-        return (_rebuild, (type(self), self.message, self.remedy))
+        return (_rebuild, (type(self), self.message, self.remedy), {"kind": self.kind})
 
 
 def printable(text: str) -> str:
@@ -122,6 +122,26 @@ class AbandonedError(Fly64Error):
     """A cell's worker has lost its scheduler: nobody waits for the cell here, another may have it."""
 
     kind = FailureKind.INTERRUPTED
+
+
+class NoReconstructionError(Fly64Error):
+    """A cell has no reconstruction to read: it failed, was skipped, or has not run.
+
+    Parameters
+    ----------
+    message : str
+        Which cell, and why it has none.
+    remedy : str
+        What the reader can do about it.
+    kind : FailureKind
+        How the cell failed; `bad_input` if it has not run.
+    """
+
+    kind = FailureKind.BAD_INPUT
+
+    def __init__(self, message: str, *, remedy: str, kind: FailureKind = FailureKind.BAD_INPUT) -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind = kind
 
 
 class ResourceError(Fly64Error):

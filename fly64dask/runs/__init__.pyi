@@ -1,3 +1,6 @@
+from .cell_view import (
+    CellView as CellView,
+)
 from .compare import (
     compare_run as compare_run,
 )
@@ -16,6 +19,7 @@ from .rerun import (
 )
 from .results import (
     Run as Run,
+    open_run as open_run,
 )
 from .run import (
     run_study as run_study,

@@ -1,0 +1,130 @@
+"""The cells of a run as a table and as a labelled dataset, with the unit and the label of every number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.records import quantity_of
+from fly64dask.report import flat_row, in_order, mapped_numbers
+from fly64dask.study import SPLITS, Cell, Study, cells
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+    from fly64dask.records import ManifestRow
+
+DIMENSIONS = ("dose", "view", "split", "repeat")
+# What a reader of the table looks for first.
+LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
+
+
+def run_table(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
+    """Lay out the rows of a run's cells as a table.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    rows : iterable of ManifestRow
+        Its committed cells.
+    states : mapping of Cell to str
+        State of every cell of the study.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One line for each cell of the study, indexed by dose, view, split and repeat. Columns are those of the report's
+        CSV file: fields of nested records have dotted names, such as `metrics.phase_rmse_rad`. What a cell does not
+        have is missing.
+    """
+    import pandas
+
+    flat = {cell: {"state": state} for cell, state in states.items()}
+    for row in rows:
+        flat[row.cell] = flat_row(row) | flat[row.cell]
+    names = dict.fromkeys(name for columns in flat.values() for name in columns if name not in DIMENSIONS)
+    numbers = in_order(name for columns in flat.values() for name in mapped_numbers(columns))
+    columns = dict.fromkeys(name for name in (*LEADING_COLUMNS, *numbers, *names) if name in names)
+    index = pandas.MultiIndex.from_tuples([_coordinates(cell) for cell in flat], names=DIMENSIONS)
+    return pandas.DataFrame(list(flat.values()), index=index, columns=list(columns))
+
+
+def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> xarray.Dataset:
+    """Lay out the numbers of a run's cells over dose, view, split and repeat.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    rows : iterable of ManifestRow
+        Its committed cells.
+    states : mapping of Cell to str
+        State of every cell of the study.
+
+    Returns
+    -------
+    xarray.Dataset
+        One float64 variable for each number, NaN where a cell has none. Names are those of the table without
+        `metrics.`, joined by `_`. `units` and `long_name` are attributes, `column` is the name in the table. The
+        coordinate `state` has the state of each cell.
+    """
+    import xarray
+
+    axes = _axes(study)
+    shape = tuple(len(values) for values in axes.values())
+    position = {
+        cell: tuple(axes[name].index(value) for name, value in zip(DIMENSIONS, _coordinates(cell), strict=True))
+        for cell in cells(study)
+    }
+    arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
+    for row in rows:
+        for column, value in mapped_numbers(flat_row(row)).items():
+            arrays.setdefault(column, np.full(shape, np.nan))[position[row.cell]] = value
+    state = np.full(shape, "", dtype=object)
+    for cell, word in states.items():
+        state[position[cell]] = word
+    return xarray.Dataset(
+        {_variable(column): (DIMENSIONS, arrays[column], _attributes(column)) for column in in_order(arrays)},
+        coords={
+            "dose": ("dose", _dose_values(study), {"long_name": "dose", "units": "photons per exposure"}),
+            "view": ("view", axes["view"], {"long_name": "view"}),
+            "split": ("split", axes["split"], {"long_name": "split"}),
+            "repeat": ("repeat", axes["repeat"], {"long_name": "noise realisation"}),
+            "state": (DIMENSIONS, state.astype(str), {"long_name": "state of the cell"}),
+        },
+        attrs={"study": study.name},
+    )
+
+
+def _coordinates(cell: Cell) -> tuple[float | str, str, str, int]:
+    return cell.dose, cell.view, cell.split, cell.repeat
+
+
+def _axes(study: Study) -> dict[str, list[float | str | int]]:
+    return {
+        "dose": list(study.doses_photons),
+        "view": [view.name for view in study.views],
+        "split": list(SPLITS),
+        "repeat": list(range(study.repeats)),
+    }
+
+
+def _dose_values(study: Study) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    """Doses as numbers, or as Python objects where one of them is the word `measured`."""
+    dtype = object if "measured" in study.doses_photons else np.float64
+    return np.array(study.doses_photons, dtype=dtype)
+
+
+def _variable(column: str) -> str:
+    """Name a variable so that it can be written as an attribute of the dataset."""
+    return column.removeprefix("metrics.").replace(".", "_")
+
+
+def _attributes(column: str) -> dict[str, str]:
+    quantity = quantity_of(column)
+    better = {"better": quantity.better} if quantity.better else {}
+    return {"long_name": quantity.label, "units": quantity.unit or "1", **better, "column": column}
