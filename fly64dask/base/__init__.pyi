@@ -1,3 +1,6 @@
+from .background import (
+    repeated as repeated,
+)
 from .errors import (
     BAD_DEVICE as BAD_DEVICE,
     NO_DESCRIPTORS as NO_DESCRIPTORS,

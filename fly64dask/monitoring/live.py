@@ -1,4 +1,4 @@
-"""A running cell <-> one small file under the run, kept up to date while it runs and gone once it has ended."""
+"""Keeps one small file under the run for each running cell, up to date while it runs and gone once it has ended."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -16,9 +15,9 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, ValidationError
 
-from fly64dask.base import host_name
+from fly64dask.base import host_name, repeated
 from fly64dask.monitoring.loss_curve import with_loss
-from fly64dask.store import RunLayout
+from fly64dask.store import RunLayout, replaced_file
 from fly64dask.study import Cell, CellCoordinates
 
 log = logging.getLogger(__name__)
@@ -113,13 +112,10 @@ class LiveFile:
         """Replace the file in one step; not synced, as it is worth nothing after a power cut."""
         self._written_s = time.monotonic()
         state = self._state.model_copy(update={"updated_at": datetime.now(UTC)})
-        work = self._path.with_name(f".{self._path.name}-{uuid.uuid4().hex}")
         try:
-            work.write_text(state.model_dump_json(exclude_none=True), encoding="utf-8")
-            work.replace(self._path)
+            with replaced_file(self._path) as work:
+                work.write_text(state.model_dump_json(exclude_none=True), encoding="utf-8")
         except OSError as error:
-            with suppress(OSError):
-                work.unlink(missing_ok=True)
             if not self._refused:
                 log.warning("cell=%s live file cannot be written: %s", state.cell.name, error)
             self._refused = True
@@ -174,20 +170,11 @@ def live_file(
     # Made here alone: what a new run has removed, an abandoned cell does not bring back.
     with suppress(OSError):
         layout.live_file(cell).parent.mkdir(parents=True, exist_ok=True)
-    ended = threading.Event()
-
-    def keep_beating() -> None:
-        while not ended.wait(BEAT_S):
-            file.beat()
-
-    beating = threading.Thread(target=keep_beating, name=f"live {cell.name}", daemon=True)
     file.beat()
-    beating.start()
     try:
-        yield file
+        with repeated(file.beat, every_s=BEAT_S, name=f"live {cell.name}"):
+            yield file
     finally:
-        ended.set()
-        beating.join()
         file.remove()
 
 

@@ -1,25 +1,25 @@
-"""A run under way -> a page and metrics that show every cell, and Dask's performance report when it has ended."""
+"""Shows a run under way on a page and in Prometheus metrics, and writes Dask's performance report at its end."""
 
 from __future__ import annotations
 
-import threading
+import shutil
 import time
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from distributed import performance_report
 from distributed.scheduler import Scheduler
 
 from fly64dask.base import ResourceError, result_or_failure
-from fly64dask.monitoring.board import Board, board_json, new_board, with_event
 from fly64dask.monitoring.events import CellEvent, CellOutcome, Say
 from fly64dask.monitoring.page import PATH, add_page
-from fly64dask.monitoring.prometheus import counted
-from fly64dask.records import brief_row, each_row, read_row
-from fly64dask.store import storing
+from fly64dask.monitoring.prometheus import COLLECTOR
+from fly64dask.monitoring.run_state import RunState
+from fly64dask.records import each_row, read_row
+from fly64dask.store import publish_bytes, storing
 from fly64dask.study import Cell, Study, cells
 
 if TYPE_CHECKING:
@@ -58,20 +58,23 @@ def monitored(
     callable
         To be told of events, from any thread.
     """
-    watcher = _Watcher(study, layout, wanted)
+    state = RunState(study, wanted, each_row(layout, cells(study)), now_s=time.time())
     scheduler = getattr(client.cluster, "scheduler", None)
-    here = isinstance(scheduler, Scheduler)
+    is_here = isinstance(scheduler, Scheduler)
     if isinstance(scheduler, Scheduler):
-        add_page(scheduler.http_application, watcher.state)
+        add_page(scheduler.http_application, lambda: state.as_json(now_s=time.time()))
         say(f"matrix: {client.dashboard_link.removesuffix('/status')}{PATH}")
     else:
         say("matrix: no page on a scheduler of another process; use `fly64dask status RUN --watch`")
 
     def both(event: CellEvent) -> None:
-        watcher.take(event)
+        # Read before the state is locked: the scheduler's thread shall not wait for a disk.
+        row = read_row(layout, event.cell) if isinstance(event, CellOutcome) and event.committed else None
+        state.take(event, row, now_s=time.time())
         notify(event)
 
-    with counted(watcher.board) if here else nullcontext(), reported(client, layout.dask_report_file, say):
+    exporting = COLLECTOR.exporting(state) if is_here else nullcontext()
+    with exporting, reported(client, layout.dask_report_file, say):
         yield both
 
 
@@ -88,53 +91,31 @@ def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
     say : callable
         Gets a line if there is no report.
     """
-    # With its scripts inside: it opens without a network, and in ten years.
-    work = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    report = performance_report(filename=str(work), mode="inline")
+    stack = AsyncExitStack()
 
-    def begin() -> None:
+    def begin(draft: Path) -> None:
         with storing(path):
             path.unlink(missing_ok=True)
-        client.sync(report.__aenter__, callback_timeout=REPORT_S)
+        # With its scripts inside: it opens without a network, and in ten years.
+        report = performance_report(filename=str(draft), mode="inline")
+        client.sync(stack.enter_async_context, report, callback_timeout=REPORT_S)
 
-    def finish() -> None:
-        with storing(path):
-            client.sync(report.__aexit__, None, None, None, code="", callback_timeout=REPORT_S)
-            work.replace(path)
+    def finish(draft: Path) -> None:
+        client.sync(stack.aclose, callback_timeout=REPORT_S)
+        with draft.open("rb") as written:
+            publish_bytes(path, lambda file: shutil.copyfileobj(written, file))
 
-    failure = result_or_failure(begin, what="dask report")
-    answers = True
-    try:
-        yield
-    except ResourceError:
-        answers = False
-        raise
-    finally:
-        if answers and failure is None:
-            failure = result_or_failure(finish, what="dask report")
-        if failure is not None:
-            with suppress(OSError):
-                work.unlink(missing_ok=True)
-            say(f"no {path.name}: {failure.message}")
-
-
-class _Watcher:
-    """The board of a run, told of events by several threads and read by the scheduler's."""
-
-    def __init__(self, study: Study, layout: RunLayout, wanted: Sequence[Cell]) -> None:
-        self._layout = layout
-        self._lock = threading.Lock()
-        self._board = new_board(study, wanted, map(brief_row, each_row(layout, cells(study))), now_s=time.time())
-
-    def take(self, event: CellEvent) -> None:
-        # Read before the lock is taken: the scheduler's thread shall not wait for a disk.
-        row = read_row(self._layout, event.cell) if isinstance(event, CellOutcome) and event.committed else None
-        row = row and brief_row(row)
-        with self._lock:
-            self._board = with_event(self._board, event, row, now_s=time.time())
-
-    def board(self) -> Board:
-        return self._board
-
-    def state(self) -> dict[str, Any]:
-        return board_json(self._board, now_s=time.time())
+    with TemporaryDirectory() as folder:
+        draft = Path(folder, path.name)
+        failure = result_or_failure(lambda: begin(draft), what="dask report")
+        answers = True
+        try:
+            yield
+        except ResourceError:
+            answers = False
+            raise
+        finally:
+            if answers and failure is None:
+                failure = result_or_failure(lambda: finish(draft), what="dask report")
+            if failure is not None:
+                say(f"no {path.name}: {failure.message}")

@@ -1,4 +1,4 @@
-"""The state of a run -> a page of our own beside Dask's, on the dashboard of a scheduler in this process."""
+"""Serves a page of the run beside Dask's own, on the dashboard of a scheduler in this process."""
 
 from __future__ import annotations
 
@@ -21,10 +21,8 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-State = Callable[[], dict[str, Any]]
 
-
-def add_page(application: tornado.web.Application, state: State) -> None:
+def add_page(application: tornado.web.Application, state: Callable[[], dict[str, Any]]) -> None:
     """Serve a run's page at `/fly64`.
 
     Parameters
@@ -35,12 +33,12 @@ def add_page(application: tornado.web.Application, state: State) -> None:
         Gives the state as JSON-like values; called in the scheduler's event loop, so it must be quick.
     """
     rules: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
-        (PATH, _File, {"name": "page.html", "content_type": "text/html"}),
-        (f"{PATH}/state.json", _State, {"state": state}),
+        (PATH, _FileHandler, {"name": "page.html", "content_type": "text/html"}),
+        (f"{PATH}/state.json", _StateHandler, {"state": state}),
         # Relative, so that it works behind a proxy that adds a prefix.
         (f"{PATH}/", tornado.web.RedirectHandler, {"url": f"..{PATH}", "permanent": False}),
     ]
-    rules += [(f"{PATH}/{name}", _File, {"name": name, "content_type": kind}) for name, kind in FILES.items()]
+    rules += [(f"{PATH}/{name}", _FileHandler, {"name": name, "content_type": kind}) for name, kind in FILES.items()]
     application.add_handlers(".*$", list(rules))
 
 
@@ -50,7 +48,7 @@ class _Handler(tornado.web.RequestHandler):
             self.set_header(name, value)
 
 
-class _File(_Handler):
+class _FileHandler(_Handler):
     def initialize(self, name: str, content_type: str) -> None:
         self._name, self._content_type = name, content_type
 
@@ -59,8 +57,8 @@ class _File(_Handler):
         self.finish(resources.files("fly64dask.monitoring").joinpath("web", self._name).read_bytes())
 
 
-class _State(_Handler):
-    def initialize(self, state: State) -> None:
+class _StateHandler(_Handler):
+    def initialize(self, state: Callable[[], dict[str, Any]]) -> None:
         self._state = state
 
     def get(self) -> None:

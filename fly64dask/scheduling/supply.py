@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from fly64dask.base import ResourceError
+from fly64dask.base import ResourceError, repeated
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -82,16 +81,5 @@ def attendance(client: Client, patience_s: float) -> Iterator[Attendance]:
     Attendance
     """
     supply = Attendance(client, patience_s)
-    done = threading.Event()
-
-    def keep_looking() -> None:
-        while not done.wait(ASK_S):
-            supply.look()
-
-    looking = threading.Thread(target=keep_looking, name="attendance", daemon=True)
-    looking.start()
-    try:
+    with repeated(supply.look, every_s=ASK_S, name="attendance", wait_s=ASK_S):
         yield supply
-    finally:
-        done.set()
-        looking.join(timeout=ASK_S)

@@ -14,6 +14,7 @@ from .atomic import (
     published_directory as published_directory,
     remove_leftover_files as remove_leftover_files,
     remove_leftovers as remove_leftovers,
+    replaced_file as replaced_file,
     retire_directory as retire_directory,
 )
 from .attributes import (

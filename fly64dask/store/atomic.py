@@ -123,17 +123,37 @@ def publish_bytes(target: Path, write: Callable[[BinaryIO], object], *, scratch:
     StorageError
         If the file system has no room or gives no right; the old content stays.
     """
-    work = (scratch or target.parent) / f".{target.name}-{uuid.uuid4().hex}"
+    with storing(target):
+        _make_folder(target.parent)
+        folder = scratch or target.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with replaced_file(target, folder=folder) as work, work.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _sync(target.parent)
+
+
+@contextmanager
+def replaced_file(target: Path, *, folder: Path | None = None) -> Iterator[Path]:
+    """Replace a file in one step when the block ends well; whether it survives a power cut is left open.
+
+    Parameters
+    ----------
+    target : Path
+        The file; its directory exists.
+    folder : Path, optional
+        Directory on the same file system for the file in progress; that of the target if omitted.
+
+    Yields
+    ------
+    Path
+        Where to write the whole content to.
+    """
+    work = (folder or target.parent) / f".{target.name}-{uuid.uuid4().hex}"
     try:
-        with storing(target):
-            _make_folder(target.parent)
-            work.parent.mkdir(parents=True, exist_ok=True)
-            with work.open("wb") as stream:
-                write(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            work.replace(target)
-            _sync(target.parent)
+        yield work
+        work.replace(target)
     finally:
         if work.exists():
             work.unlink()

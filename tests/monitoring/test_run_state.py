@@ -1,4 +1,4 @@
-"""Events to the state of every cell: pure, so each claim is a few events and what they must add up to."""
+"""Events to the state of every cell: each claim is a few events and what they must add up to."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, sparkline
-from fly64dask.monitoring.board import STATES, board_json, count_cells, new_board, with_event
 from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, with_loss
+from fly64dask.monitoring.run_state import STATES, RunState
 from fly64dask.records import ManifestRow
 from fly64dask.study import Cell, cells
 
@@ -39,54 +39,54 @@ def ended(failure=None, committed=True):
 
 
 def after(*events, rows=(), last_row=None):
-    board = new_board(STUDY, cells(STUDY), rows, now_s=100.0)
+    run = RunState(STUDY, cells(STUDY), rows, now_s=100.0)
     for number, event in enumerate(events):
-        board = with_event(board, event, last_row if isinstance(event, CellOutcome) else None, now_s=101.0 + number)
-    return board
+        run.take(event, last_row if isinstance(event, CellOutcome) else None, now_s=101.0 + number)
+    return run
 
 
-def shown(board, now_s=110.0):
-    return {cell["name"]: cell for cell in board_json(board, now_s=now_s)["cells"]}[CELL.name]
+def shown(run, now_s=110.0):
+    return {cell["name"]: cell for cell in run.as_json(now_s=now_s)["cells"]}[CELL.name]
 
 
-def test_new_board_has_every_cell_of_the_study_in_its_order():
-    assert list(after().cells) == list(cells(STUDY))
+def test_run_state_has_every_cell_of_the_study_in_its_order():
+    assert [cell["name"] for cell in after().as_json(now_s=110.0)["cells"]] == [cell.name for cell in cells(STUDY)]
 
 
-def test_new_board_tells_pending_from_not_wanted():
-    board = new_board(STUDY, [CELL], [], now_s=0.0)
-    assert {name: n for name, n in count_cells(board).items() if n} == {"pending": 1, "left_out": 11}
+def test_run_state_tells_pending_from_not_wanted():
+    run = RunState(STUDY, [CELL], [], now_s=0.0)
+    assert {name: n for name, n in run.counts().items() if n} == {"pending": 1, "left_out": 11}
 
 
-def test_new_board_shows_what_earlier_runs_have_committed():
-    board = after(rows=[row(n_epochs=3, final_loss=0.25, n_kept=40)])
-    assert shown(board) | {"state": "completed", "epoch": 3, "loss": 0.25, "n_kept": 40, "ended": False} == shown(board)
+def test_run_state_shows_what_earlier_runs_have_committed():
+    run = after(rows=[row(n_epochs=3, final_loss=0.25, n_kept=40)])
+    assert shown(run) | {"state": "completed", "epoch": 3, "loss": 0.25, "n_kept": 40, "ended": False} == shown(run)
 
 
-def test_count_cells_has_every_state():
-    assert tuple(count_cells(after())) == STATES
+def test_counts_has_every_state():
+    assert tuple(after().counts()) == STATES
 
 
-def test_with_event_shows_where_a_started_cell_runs():
+def test_take_shows_where_a_started_cell_runs():
     found = shown(after(started()))
     assert (found["state"], found["worker"], found["host"], found["epoch"]) == ("running", "3", "node-7", 0)
 
 
-def test_with_event_shows_the_last_epoch_and_its_loss():
+def test_take_shows_the_last_epoch_and_its_loss():
     found = shown(after(started(), epoch(1, 0.5), epoch(2, 0.25)))
     assert (found["epoch"], found["loss"]) == (2, 0.25)
 
 
-def test_with_event_counts_epochs():
+def test_take_counts_epochs():
     assert after(started(), epoch(1), epoch(2)).n_epochs_done == 2
 
 
-def test_with_event_ends_a_cell_as_its_record_says():
-    board = after(started(), epoch(1), ended(), last_row=row(n_epochs=3, final_loss=0.125))
-    assert (shown(board)["state"], shown(board)["loss"], shown(board)["ended"]) == ("completed", 0.125, True)
+def test_take_ends_a_cell_as_its_record_says():
+    run = after(started(), epoch(1), ended(), last_row=row(n_epochs=3, final_loss=0.125))
+    assert (shown(run)["state"], shown(run)["loss"], shown(run)["ended"]) == ("completed", 0.125, True)
 
 
-def test_with_event_keeps_epoch_and_course_of_a_cell_that_failed():
+def test_take_keeps_epoch_and_course_of_a_cell_that_failed():
     failed = row("failed", failure_kind="timed_out", error=FAILURE.message)
     found = shown(after(started(), epoch(1, 0.5), epoch(2, 0.25), ended(FAILURE), last_row=failed))
     assert (found["epoch"], found["course"]) == (2, ((1, 1.0), (2, 0.0)))
@@ -94,62 +94,61 @@ def test_with_event_keeps_epoch_and_course_of_a_cell_that_failed():
     assert found["log"] == "x/ptychi.log"
 
 
-def test_with_event_shows_a_cell_that_cannot_be_selected_as_skipped():
+def test_take_shows_a_cell_that_cannot_be_selected_as_skipped():
     skipped = row("skipped", failure_kind="not_selectable", error="kept 0 of 9")
     assert shown(after(started(), ended(FAILURE), last_row=skipped))["state"] == "skipped"
 
 
-def test_with_event_shows_the_failure_of_an_attempt_that_was_not_committed():
+def test_take_shows_the_failure_of_an_attempt_that_was_not_committed():
     before = row(n_epochs=3)
     found = shown(after(started(), ended(FAILURE, committed=False), rows=[before], last_row=before))
     assert (found["state"], found["failure"]) == ("failed", f"timed_out: {FAILURE.message}")
 
 
-def test_with_event_forgets_an_earlier_failure_when_the_cell_runs_again():
+def test_take_forgets_an_earlier_failure_when_the_cell_runs_again():
     earlier = row("failed", failure_kind="timed_out", error="x")
     assert "failure" not in shown(after(started(), rows=[earlier]))
 
 
-def test_with_event_ignores_an_epoch_that_comes_after_the_end():
-    board = after(started(), ended(), last_row=row(n_epochs=3))
-    assert with_event(board, epoch(2), now_s=120.0) is board
+def test_take_ignores_an_epoch_that_comes_after_the_end():
+    run = after(started(), ended(), last_row=row(n_epochs=3))
+    before = run.as_json(now_s=130.0)
+    run.take(epoch(2), now_s=120.0)
+    assert run.as_json(now_s=130.0) == before
+    assert run.n_epochs_done == 0
 
 
-def test_with_event_ignores_a_cell_of_another_study():
-    board = after()
-    assert with_event(board, started(Cell(dose=7.0, view="all", split="train")), now_s=120.0) is board
+def test_take_ignores_a_cell_of_another_study():
+    run = after()
+    before = run.as_json(now_s=130.0)
+    run.take(started(Cell(dose=7.0, view="all", split="train")), now_s=120.0)
+    assert run.as_json(now_s=130.0) == before
 
 
-def test_with_event_drops_the_course_of_a_lost_worker_when_another_begins_anew():
+def test_take_drops_the_course_of_a_lost_worker_when_another_begins_anew():
     found = shown(after(started(), epoch(1, 8.0), epoch(2, 4.0), started(worker="4"), epoch(1, 2.0, worker="4")))
     assert (found["worker"], found["epoch"], found["course"]) == ("4", 1, ((1, 0.5),))
 
 
-def test_with_event_leaves_the_board_before_it_as_it_was():
-    board = after(started())
-    with_event(board, epoch(1), now_s=120.0)
-    assert shown(board)["epoch"] == 0
-
-
-def test_board_json_tells_how_long_a_cell_has_said_nothing():
+def test_as_json_tells_how_long_a_cell_has_said_nothing():
     assert shown(after(started(), epoch(1)), now_s=142.0)["heard_s"] == 40.0
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_board_json_is_json_whatever_the_loss(loss):
-    text = json.dumps(board_json(after(started(), epoch(1, loss)), now_s=110.0), allow_nan=False)
+def test_as_json_is_json_whatever_the_loss(loss):
+    text = json.dumps(after(started(), epoch(1, loss)).as_json(now_s=110.0), allow_nan=False)
     assert "loss" not in {cell["name"]: cell for cell in json.loads(text)["cells"]}[CELL.name]
 
 
-def test_board_json_of_500_cells_stays_small():
+def test_as_json_of_500_cells_stays_small():
     many = tiny_study(doses_photons=tuple(float(d) for d in range(1, 85)))
-    board = new_board(many, cells(many), [], now_s=0.0)
+    run = RunState(many, cells(many), [], now_s=0.0)
     for cell in cells(many):
-        board = with_event(board, started(cell), now_s=1.0)
+        run.take(started(cell), now_s=1.0)
         for number in range(0, 100, 2):
-            board = with_event(board, epoch(number + 1, 1 / (number + 1), cell), now_s=2.0)
+            run.take(epoch(number + 1, 1 / (number + 1), cell), now_s=2.0)
     assert len(cells(many)) == 504
-    assert len(json.dumps(board_json(board, now_s=3.0), separators=(",", ":"))) < 400_000
+    assert len(json.dumps(run.as_json(now_s=3.0), separators=(",", ":"))) < 400_000
 
 
 def test_with_loss_keeps_few_points_evenly_apart_and_the_last():

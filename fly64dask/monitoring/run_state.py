@@ -1,0 +1,220 @@
+"""Keeps the states of all cells of a run under way, event by event, and describes them to a page."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
+from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
+from fly64dask.records import ManifestRow
+from fly64dask.study import SPLITS, Cell, Study, cells, dose_name, repeats_of
+
+# In the order of every list; `left_out` cells are not in this run and have no record either.
+STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellState:
+    """State of one cell. Times are seconds since 1970; numbers of the result are those of its manifest row."""
+
+    state: str
+    failure: str | None = None
+    log_path: str | None = None  # of a failed cell, relative to the run
+    seconds: float | None = None
+    n_kept: int | None = None
+    phase_rmse_rad: float | None = None
+    ended: bool = False  # in this run
+    epoch: int = 0
+    loss: float | None = None
+    points: Points = ()
+    course: tuple[tuple[int, float], ...] = ()  # of the loss in a sparkline: epoch, and height from 0 to 1
+    worker: str = ""
+    host: str = ""
+    started_s: float | None = None
+    heard_s: float | None = None
+
+
+class RunState:
+    """States of all cells of a run. Several threads tell it of events while the scheduler's thread reads.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    wanted : collection of Cell
+        Cells of this run.
+    rows : iterable of ManifestRow
+        Rows of the cells that earlier runs have committed.
+    now_s : float
+        Seconds since 1970.
+    """
+
+    def __init__(self, study: Study, wanted: Collection[Cell], rows: Iterable[ManifestRow], *, now_s: float) -> None:
+        self.study = study
+        self.n_epochs_done = 0
+        self._started_s = now_s
+        self._wanted = frozenset(wanted)
+        self._lock = threading.Lock()
+        self._states = {
+            cell: CellState(state="pending" if cell in self._wanted else "left_out") for cell in cells(study)
+        }
+        self._states |= {row.cell: _from_row(row) for row in rows}
+
+    def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:
+        """Update the state of the cell that an event is about.
+
+        Parameters
+        ----------
+        event : CellStarted, CellProgress or CellOutcome
+            What happened. An epoch of a cell that has ended was late on its way and is ignored.
+        row : ManifestRow, optional
+            With an outcome: the cell's committed row.
+        now_s : float
+            Seconds since 1970.
+        """
+        with self._lock:
+            before = self._states.get(event.cell)
+            if before is None or (before.ended and not isinstance(event, CellOutcome)):
+                return
+            if isinstance(event, CellStarted):
+                after = _started(event, now_s)
+            elif isinstance(event, CellProgress):
+                after = _continued(before, event, now_s)
+                self.n_epochs_done += 1
+            else:
+                after = _ended(before, event, row)
+            self._states[event.cell] = after
+
+    def counts(self) -> dict[str, int]:
+        """Count the cells in each state, zeros included, in the order of `STATES`."""
+        with self._lock:
+            counts = Counter(one.state for one in self._states.values())
+        return {state: counts[state] for state in STATES}
+
+    def as_json(self, *, now_s: float) -> dict[str, Any]:
+        """Describe the run to a page.
+
+        Parameters
+        ----------
+        now_s : float
+            Seconds since 1970.
+
+        Returns
+        -------
+        dict
+            Finite numbers, strings, lists and dicts. Values that are not known are absent.
+        """
+        with self._lock:
+            states = dict(self._states)
+        counts = Counter(one.state for one in states.values())
+        return {
+            "study": self.study.name,
+            "n_epochs": self.study.recipe.n_epochs,
+            "elapsed_s": round(now_s - self._started_s, 1),
+            "n_wanted": len(self._wanted),
+            "n_ended": sum(states[cell].ended for cell in self._wanted),
+            "counts": {state: counts[state] for state in STATES},
+            "doses": [dose_name(dose) for dose in self.study.doses_photons],
+            "n_repeats": [len(repeats_of(self.study, dose)) for dose in self.study.doses_photons],
+            "views": [view.name for view in self.study.views],
+            "splits": list(SPLITS),
+            "cells": [_cell_json(cell, one, now_s) for cell, one in states.items()],
+        }
+
+
+def _from_row(row: ManifestRow) -> CellState:
+    return CellState(
+        state=row.state,
+        failure=f"{row.failure_kind}: {row.error}" if row.failure_kind else None,
+        log_path=row.log_path if row.failure_kind else None,
+        seconds=row.seconds,
+        n_kept=row.n_kept,
+        phase_rmse_rad=_finite(row.metrics.phase_rmse_rad) if row.metrics else None,
+        epoch=row.n_epochs or 0,
+        loss=row.final_loss,
+    )
+
+
+def _started(event: CellStarted, now_s: float) -> CellState:
+    return CellState(state="running", worker=event.worker, host=event.host, started_s=now_s, heard_s=now_s)
+
+
+def _continued(before: CellState, event: CellProgress, now_s: float) -> CellState:
+    points = with_loss(before.points, event.epoch, event.loss)
+    return CellState(
+        state="running",
+        epoch=event.epoch,
+        loss=_finite(event.loss),
+        points=points,
+        course=_course(points),
+        worker=event.worker,
+        host=event.host,
+        started_s=now_s if before.started_s is None else before.started_s,
+        heard_s=now_s,
+    )
+
+
+def _ended(before: CellState, outcome: CellOutcome, row: ManifestRow | None) -> CellState:
+    """State of a cell after its task: as its record says, unless this attempt could not be committed."""
+    if row is not None and outcome.committed:
+        after = _from_row(row)
+        # A failed attempt's record has no epochs: they are what this process has seen of it.
+        after = replace(
+            after, epoch=row.n_epochs or before.epoch, loss=before.loss if after.loss is None else after.loss
+        )
+    else:
+        failure = f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else None
+        after = CellState(state="failed" if failure else "completed", failure=failure, epoch=before.epoch)
+    return replace(
+        after,
+        ended=True,
+        points=before.points,
+        course=before.course,
+        worker=before.worker,
+        host=before.host,
+        started_s=before.started_s,
+    )
+
+
+def _course(points: Points) -> tuple[tuple[int, float], ...]:
+    # Once for each event, not for each answer: with 500 cells that would hold up the scheduler.
+    heights = relative_heights([loss for _, loss in points])
+    return tuple((epoch, round(height, 2)) for (epoch, _), height in zip(points, heights, strict=True))
+
+
+def _cell_json(cell: Cell, one: CellState, now_s: float) -> dict[str, Any]:
+    known = {
+        "dose": dose_name(cell.dose),
+        "view": cell.view,
+        "split": cell.split,
+        "repeat": cell.repeat,
+        "name": cell.name,
+        "state": one.state,
+        "ended": one.ended,
+        "epoch": one.epoch,
+        "loss": one.loss,
+        "course": one.course,
+        "worker": one.worker or None,
+        "host": one.host or None,
+        "failure": one.failure,
+        "running_s": _since(one.started_s, now_s) if one.state == "running" else None,
+        "heard_s": _since(one.heard_s, now_s) if one.state == "running" else None,
+        "seconds": one.seconds,
+        "n_kept": one.n_kept,
+        "phase_rmse_rad": one.phase_rmse_rad,
+        "log": one.log_path,
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _since(then_s: float | None, now_s: float) -> float | None:
+    return None if then_s is None else round(max(0.0, now_s - then_s), 1)
