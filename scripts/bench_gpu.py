@@ -33,7 +33,7 @@ import numpy as np
 from bench_matrix import FULL, QUICK, Bench, prepare, run_process
 from measuring import in_turns, machine, seconds_of, tell
 
-from fly64dask.cells import CellInputs
+from fly64dask.cells import open_inputs
 from fly64dask.cli.options import load_study
 from fly64dask.store import RunLayout
 from fly64dask.study import cells
@@ -117,8 +117,7 @@ def reconstruct_all(study_file: Path, root: Path) -> None:
 
     study, layout = load_study(study_file), RunLayout(root)
     for cell in cells(study):
-        inputs = CellInputs(layout, cell)
-        inputs.open()
+        inputs = open_inputs(layout, cell)
         reconstruct(inputs.read(), study.recipe, seed=study.seeds.grouping, progress=lambda epoch, loss: None)
 
 
@@ -143,8 +142,7 @@ def floor(study_file: Path, root: Path) -> Floor:
     launch_s = least(lambda: [small.add_(1) for _ in range(1000)]) / 1000
     n_minibatches, n_waves = 0, 0
     for cell in cells(study):
-        inputs = CellInputs(layout, cell)
-        inputs.open()
+        inputs = open_inputs(layout, cell)
         n = len(inputs.read_kept())
         n_waves += n
         n_minibatches += math.ceil(n / study.recipe.batch_size)

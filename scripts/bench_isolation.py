@@ -21,10 +21,10 @@ from pathlib import Path
 from measuring import as_worker
 
 from fly64dask.base import Failure
-from fly64dask.cells import Attempt
+from fly64dask.cells import CellRequest, EngineCall, new_run_id
 from fly64dask.cli.options import load_study
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.isolation import Work, call_in_child
+from fly64dask.isolation import Returned, Work, call_in_child
 from fly64dask.reconstruction import LSQML, Progress, load_engine
 from fly64dask.store import LOG_NAME, RunLayout
 from fly64dask.study import Cell, Limits, Study, cells
@@ -94,23 +94,25 @@ def timed(work: Callable[[], object]) -> float:
 def run(way: str, study: Study, cell: Cell, layout: RunLayout, directory: Path) -> None:
     """Do one cell in one of the ways."""
     directory.mkdir()
-    work = Attempt(
-        study=study, cell=cell, root=str(layout.root), directory=str(directory), engine=LSQML, cell_key="bench"
-    )
+    request = CellRequest(study=study, cell=cell, run_id=new_run_id(layout))
+    work = EngineCall(request=request, directory=directory, cell_key="bench")
     result = work(report) if way == "direct" else in_child(work, directory)
     if isinstance(result, Failure):
         raise SystemExit(f"{cell.name}: {result.kind}: {result.message}")
 
 
-def in_child(work: Work, directory: Path) -> object:
+def in_child(work: Work[object], directory: Path) -> object:
     """Call it as a worker does."""
-    return call_in_child(
+    outcome = call_in_child(
         work,
         log_file=directory / LOG_NAME,
         limits=Limits(),
         on_report=report,
-        preload=(LSQML.partition(":")[0], Attempt.__module__, *MAIN_IMPORTS),
+        preload=(LSQML.partition(":")[0], EngineCall.__module__, *MAIN_IMPORTS),
     )
+    if isinstance(outcome, Returned):
+        return outcome.value
+    raise SystemExit(f"{directory}: {outcome}")
 
 
 def report(epoch: int, loss: float) -> None:

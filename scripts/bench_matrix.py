@@ -36,7 +36,7 @@ import numpy as np
 from measuring import ROOT, Bar, in_turns, machine, median_ratio, tell
 from numpy.typing import NDArray
 
-from fly64dask.cells import CellInputs
+from fly64dask.cells import open_inputs
 from fly64dask.cli.options import load_study
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction import ACCELERATED
@@ -202,8 +202,7 @@ def prepare(folder: Path, changes: Mapping[str, object], snakemake: Path | None)
 
 def write_peer_cell(bench: Bench, cell: Cell) -> None:
     """Write what a cell's reconstruction needs as an NPZ."""
-    inputs = CellInputs(bench.template, cell)
-    inputs.open()
+    inputs = open_inputs(bench.template, cell)
     exposures = inputs.read()
     shape, origin = object_frame(exposures.positions_px, bench.study.source.probe_shape_px)  # type: ignore[union-attr]
     np.savez_compressed(

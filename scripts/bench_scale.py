@@ -253,8 +253,8 @@ def dask_setup(worker: Any) -> None:
     from fly64dask.monitoring import CellOutcome
     from fly64dask.scheduling import tasks
 
-    def run_cell(study: Any, cell: Any, *others: Any, **named: Any) -> CellOutcome:
-        return CellOutcome(cell=cell, failure=None, seconds=0.0)
+    def run_cell(request: Any, caller: Any) -> CellOutcome:
+        return CellOutcome(cell=request.cell, failure=None, seconds=0.0)
 
     setattr(tasks, "run_cell", run_cell)  # noqa: B010
 

@@ -1,6 +1,3 @@
-from .attempt import (
-    Attempt as Attempt,
-)
 from .cancellation import (
     RunId as RunId,
     new_run_id as new_run_id,
@@ -8,15 +5,25 @@ from .cancellation import (
     stop_run as stop_run,
 )
 from .cell import (
-    Rerun as Rerun,
-    commit_lost as commit_lost,
+    Caller as Caller,
     is_killer as is_killer,
     run_cell as run_cell,
+)
+from .commit import (
+    commit_lost as commit_lost,
+)
+from .engine_call import (
+    EngineCall as EngineCall,
 )
 from .inputs import (
     CellInputs as CellInputs,
     cell_key as cell_key,
+    open_inputs as open_inputs,
 )
 from .preload import (
     engine_modules as engine_modules,
+)
+from .request import (
+    CellRequest as CellRequest,
+    Rerun as Rerun,
 )

@@ -1,4 +1,4 @@
-"""A call and a server that has its modules -> a process forked for that call, which this one can follow and end."""
+"""A process is forked for one call by a server that has its modules, and this process can follow and end it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fly64dask.isolation.fork_server import NUMBER, ForkServer
+from fly64dask.isolation.protocol import ChildOrders
 
 log = logging.getLogger(__name__)
 
 
 class Child:
-    """A forked process, as the one who asked for it sees it: its number, a pipe to it, its end."""
+    """A forked process as seen by the process that asked for it: its number, a pipe to it, its end."""
 
     def __init__(self, address: str) -> None:
         self._has_ended = False
@@ -36,17 +37,17 @@ class Child:
             failed.pop_all()
 
     def _read_number(self) -> int:
-        found = b""
-        while len(found) < NUMBER.size:
-            piece = self._control.recv(NUMBER.size - len(found))
+        received = b""
+        while len(received) < NUMBER.size:
+            piece = self._control.recv(NUMBER.size - len(received))
             if not piece:
                 raise ChildProcessError("the process that forks others has ended")
-            found += piece
-        (number,) = NUMBER.unpack(found)
+            received += piece
+        (number,) = NUMBER.unpack(received)
         return int(number)
 
     def wait(self) -> int | None:
-        """Wait for its end: its exit code, negative for a signal; None if who forked it has ended as well."""
+        """Wait for the child to end; gives its exit code, negative for a signal; None if the server has ended too."""
         self._has_ended = True
         try:
             return self._read_number()
@@ -54,14 +55,14 @@ class Child:
             return None
 
     def kill(self) -> None:
-        """End it and wait until it has ended; nothing if that was waited for before."""
+        """End the child and wait until it has ended; nothing happens if its end was waited for before."""
         if not self._has_ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
             self.wait()
 
     def close(self) -> None:
-        """Let go of it; if it still runs, it ends itself."""
+        """Close the connections to the child; if it still runs, it ends itself."""
         self.pipe.close()
         self._control.close()
 
@@ -99,7 +100,11 @@ def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequ
         child = Child(_servers.address(preload))
     with contextlib.ExitStack() as failed:
         failed.callback(child.close)
-        child.pipe.send((str(log_file), dict(os.environ), sys.path, pickle.dumps(call)))
+        child.pipe.send(
+            ChildOrders(
+                log_file=str(log_file), environment=dict(os.environ), import_path=sys.path, call=pickle.dumps(call)
+            )
+        )
         failed.pop_all()
     return child
 

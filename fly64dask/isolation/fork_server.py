@@ -1,6 +1,6 @@
-"""Modules that are loaded once -> processes that have them, forked for anyone on this machine who knows where to ask.
+"""A server loads modules once and forks a process that has them for each caller on this machine.
 
-Each of them would load pty-chi for seconds and hold it in memory; a fork has it after milliseconds and shares the
+Each process would load pty-chi for seconds and hold it in memory; a fork has it after milliseconds and shares the
 memory. `multiprocessing` has such a server for each process that wants one; this one is for all workers.
 """
 
@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD
+from fly64dask.isolation.protocol import ChildOrders
 
 NUMBER = struct.Struct("q")  # a process's number, or its exit code, on its way from the server
 MAX_PATH = 80  # of the folder for temporary files; a socket's name has 107 bytes
@@ -78,7 +79,7 @@ class ForkServer:
         self.close()
 
     def close(self) -> None:
-        """End it; its children go on."""
+        """End the server; its children go on."""
         self._process.kill()
         self._process.wait()
         assert self._process.stdin is not None
@@ -133,14 +134,14 @@ def serve(listener: socket.socket, lifeline: int) -> None:
 
 
 def _receive(control: socket.socket) -> Connection:
-    """Get a child's end of its pipe."""
+    """Receive a child's end of its pipe."""
     control.settimeout(PATIENCE_S)
-    _, found, _, _ = socket.recv_fds(control, 16, 1)
+    _, descriptors, _, _ = socket.recv_fds(control, 16, 1)
     control.settimeout(None)
-    if not found:
+    if not descriptors:
         raise ConnectionError("asked for a child without a pipe to it")
-    os.set_inheritable(found[0], False)
-    return Connection(found[0])
+    os.set_inheritable(descriptors[0], False)
+    return Connection(descriptors[0])
 
 
 def _tell_ends(children: dict[int, socket.socket]) -> None:
@@ -159,7 +160,7 @@ def _tell_ends(children: dict[int, socket.socket]) -> None:
 
 
 def _become_child(pipe: Connection, of_server: tuple[int, int]) -> NoReturn:
-    """Take on what the one who asked is, call what it wants called, and leave."""
+    """Take on the environment of the process that asked, call its function, and leave."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -168,16 +169,16 @@ def _become_child(pipe: Connection, of_server: tuple[int, int]) -> NoReturn:
         for descriptor in of_server:
             os.close(descriptor)
         try:
-            log_file, environment, path, call = pipe.recv()
+            orders: ChildOrders = pipe.recv()
         except (EOFError, ConnectionError):
             os._exit(code)  # who asked is gone
-        _redirect(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
+        _redirect(orders.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
         _redirect(os.devnull, os.O_RDONLY, 0)
         threading.Thread(target=_die_with_supervisor, args=(pipe,), daemon=True).start()
         os.environ.clear()
-        os.environ.update(environment)
-        sys.path[:] = path
-        pickle.loads(call)(pipe)
+        os.environ.update(orders.environment)
+        sys.path[:] = orders.import_path
+        pickle.loads(orders.call)(pipe)
         code = 0
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 1

@@ -1,4 +1,4 @@
-"""A call in a supervised child process -> its result, or how the child ended."""
+"""A function is called in a supervised child process: it gives its result, or how the child ended."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import functools
 import signal
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
 from fly64dask.base import Failure, FailureKind
 from fly64dask.isolation.child import fork_child
+from fly64dask.isolation.protocol import Reported, Returned
 
 if TYPE_CHECKING:
     from fly64dask.study import Limits
@@ -21,18 +23,31 @@ if TYPE_CHECKING:
 POLL_S = 0.25
 
 Report = Callable[[int, float], None]
-Work = Callable[[Report], Any]
+T = TypeVar("T")
+Work = Callable[[Report], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A child ended without a result, or was ended for going past a limit."""
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A child was ended because its caller did not want the result any more."""
 
 
 def call_in_child(
-    work: Work,
+    work: Work[T],
     *,
     log_file: Path,
     limits: Limits,
     on_report: Report,
     stopped: Callable[[], bool] = lambda: False,
     preload: Sequence[str] = (),
-) -> Any | Failure | None:
+) -> Returned[T] | Failed | Cancelled:
     """Call a function in a process of its own and wait for it, whatever becomes of it.
 
     Parameters
@@ -54,9 +69,8 @@ def call_in_child(
 
     Returns
     -------
-    object, Failure or None
-        What `work` returned; else a failure of kind `timed_out`, `out_of_memory` or `crashed`;
-        None if it was stopped.
+    Returned, Failed or Cancelled
+        What `work` returned; a failure of kind `timed_out`, `out_of_memory` or `crashed`; or that it was stopped.
 
     Notes
     -----
@@ -69,18 +83,18 @@ def call_in_child(
         while True:
             if child.pipe.poll(POLL_S):
                 try:
-                    kind, payload = child.pipe.recv()
+                    message: Reported | Returned[T] = child.pipe.recv()
                 except (EOFError, ConnectionResetError):
-                    return _how_it_ended(child.wait())
-                if kind == "result":
+                    return Failed(_how_it_ended(child.wait()))
+                if isinstance(message, Returned):
                     child.wait()
-                    return payload
-                on_report(*payload)
+                    return message
+                on_report(message.epoch, message.loss)
             if stopped():
-                return None
+                return Cancelled()
             failure = _over_limit(child.pid, time.monotonic() - started, limits)
             if failure is not None:
-                return failure
+                return Failed(failure)
     finally:
         child.kill()
         child.close()
@@ -127,5 +141,5 @@ def _how_it_ended(exitcode: int | None) -> Failure:
     )
 
 
-def _in_child(pipe: Connection, work: Work) -> None:
-    pipe.send(("result", work(lambda epoch, loss: pipe.send(("report", (epoch, loss))))))
+def _in_child(pipe: Connection, work: Work[T]) -> None:
+    pipe.send(Returned(work(lambda epoch, loss: pipe.send(Reported(epoch, loss)))))

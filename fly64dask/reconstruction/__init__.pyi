@@ -5,6 +5,7 @@ from .best_epoch import (
 from .checkpoint import (
     ENDS_AT as ENDS_AT,
     CheckpointFile as CheckpointFile,
+    job_ends_at as job_ends_at,
 )
 from .half_sets import (
     Comparison as Comparison,

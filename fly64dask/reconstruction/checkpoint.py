@@ -85,8 +85,8 @@ class CheckpointFile:
 ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
 
 
-def _ends_at() -> float | None:
-    """When this process will be ended from outside, as its job says; None if it does not."""
+def job_ends_at() -> float | None:
+    """Unix time at which this process will be ended from outside, as its job says; None if no job says so."""
     try:
         return datetime.fromisoformat(os.environ[ENDS_AT]).timestamp()
     except (KeyError, ValueError):

@@ -13,6 +13,8 @@ from .quantities import (
 from .record import (
     LASTING_KINDS as LASTING_KINDS,
     CellRecord as CellRecord,
+    InputFacts as InputFacts,
+    ReconstructionFacts as ReconstructionFacts,
     committed_attempt as committed_attempt,
     next_attempt as next_attempt,
     read_record as read_record,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import Fly64Error, InputError, utc_now
-from fly64dask.cells import CellInputs
+from fly64dask.cells import open_inputs
 from fly64dask.datasets.formats import find_object, read_object
 from fly64dask.metrics import Reference, align, measure_against, measure_as_original, reference_in_frame
 from fly64dask.records import read_record
@@ -143,8 +143,7 @@ def _scene(
     """What the arms of a cell are compared with, or why there is nothing."""
     try:
         record = read_record(layout, cell)
-        inputs = CellInputs(layout, cell, record.remedy if record else None)
-        inputs.open()
+        inputs = open_inputs(layout, cell, record.remedy if record else None)
         positions = inputs.read_positions()
     except Fly64Error as error:
         return error

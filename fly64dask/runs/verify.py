@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fly64dask.base import Frozen, IntegrityError, digest
-from fly64dask.cells import CellInputs, cell_key
+from fly64dask.cells import cell_key, open_inputs
 from fly64dask.records import CellRecord, Manifest, SkipSummary, read_record, read_rows
 from fly64dask.store import (
     SPACING_PREFIX,
@@ -149,9 +149,8 @@ def _foreign(study: Study, layout: RunLayout, record: CellRecord) -> Iterator[st
         yield f"record is of study {record.study!r}, this run's is {study.name!r}"
     if record.state != "completed":
         return
-    inputs = CellInputs(layout, record.cell, record.remedy)
     try:
-        inputs.open()
+        inputs = open_inputs(layout, record.cell, record.remedy)
     except IntegrityError:
         return  # named where the groups are checked
     if any(record.digests.get(name) != sha256 for name, sha256 in inputs.sha256.items()):

@@ -16,7 +16,7 @@ from dask.delayed import Delayed
 from distributed import CancelledError, as_completed
 
 from fly64dask.base import Failure, ResourceError, describe, failure_kind, result_or_failure
-from fly64dask.cells import RunId, commit_lost, is_killer, stop_run
+from fly64dask.cells import CellRequest, Rerun, RunId, commit_lost, is_killer, stop_run
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, Notify
 from fly64dask.records import ManifestRow
 from fly64dask.scheduling.graph import CellGraph, build_graph
@@ -110,7 +110,7 @@ def run_windows(
         innocent = [cell for cell in given_up if moving and not is_killer(layout, cell, last.run_id)]
         for cell, error in given_up.items():
             if cell not in innocent:
-                outcomes[cell] = _commit_lost(study, cell, layout, last, error)
+                outcomes[cell] = _commit_lost(study, cell, last, error)
                 notify(outcomes[cell])
         given_up = {}
         if innocent:
@@ -274,11 +274,18 @@ class _Submission:
         return futures
 
 
-def _commit_lost(study: Study, cell: Cell, layout: RunLayout, graph: CellGraph, error: BaseException) -> CellOutcome:
+def _commit_lost(study: Study, cell: Cell, graph: CellGraph, error: BaseException) -> CellOutcome:
     failure = Failure(kind=failure_kind(error), message=describe(error))
     remedy = graph.remedies.get(cell)
+    request = CellRequest(
+        study=study,
+        cell=cell,
+        run_id=graph.run_id,
+        engine=graph.engine,
+        rerun=Rerun(remedy=remedy) if remedy else None,
+    )
     committed = result_or_failure(
-        lambda: commit_lost(study, cell, layout, failure, engine=graph.engine, run_id=graph.run_id, remedy=remedy),
+        lambda: commit_lost(request, failure),
         what=f"cell={cell.name} commit",
     )
     if isinstance(committed, Failure):

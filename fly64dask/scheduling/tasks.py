@@ -10,7 +10,7 @@ from distributed import get_worker
 from distributed.core import Status
 
 from fly64dask.base import Failure, host_name, result_or_failure
-from fly64dask.cells import Rerun, RunId, run_cell
+from fly64dask.cells import Caller, CellRequest, Rerun, RunId, run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import ManifestRow, read_row
@@ -77,18 +77,16 @@ def cell_task(
     if remedy is not None:
         kept = selected if remedy.spacing_threshold is None else respaced
         rerun = Rerun(remedy=remedy, blocked_by=exposed or kept)
-    return run_cell(
-        prepared.study,
-        cell,
-        _layout(run_id),
-        exposed or selected,
-        report,
-        engine=engine,
+    request = CellRequest(
+        study=prepared.study,
+        cell=cell,
         run_id=run_id,
-        worker=str(worker.name),
-        abandoned=lambda: worker.status in GONE,
+        engine=engine,
+        blocked_by=exposed or selected,
         rerun=rerun,
     )
+    caller = Caller(progress=report, worker=str(worker.name), abandoned=lambda: worker.status in GONE)
+    return run_cell(request, caller)
 
 
 def collect_task(some: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:

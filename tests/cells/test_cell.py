@@ -13,10 +13,11 @@ import shutil
 import numpy as np
 import pytest
 import zarr
+from one_cell import request_of, run_one
 from tiny import tiny_study
 
-from fly64dask.base import Failure, FailureKind, IntegrityError, describe, digest, failure_kind
-from fly64dask.cells import RunId, cell_key, commit_lost, new_run_id, run_cell, stop_run
+from fly64dask.base import Failure, FailureKind, IntegrityError, describe, failure_kind
+from fly64dask.cells import Caller, RunId, cell_key, commit_lost, new_run_id, stop_run
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import next_attempt, read_record, read_rows, write_manifest
@@ -56,7 +57,7 @@ def layout(tmp_path):
 
 
 def test_run_cell_commits_a_record_with_what_ran(layout):
-    outcome = run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    outcome = run_one(tiny_study(), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert outcome.failure is None
     assert (record.state, record.returncode, record.attempt, record.n_epochs) == ("completed", 0, 1, 3)
@@ -68,7 +69,7 @@ def test_run_cell_commits_a_record_with_what_ran(layout):
 
 
 def test_run_cell_stores_the_reconstruction_that_its_digests_name(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     group = layout.reconstruction_group(cell_of("few"))
     reconstruction = open_group(group, ReconstructionAttributes)
@@ -80,7 +81,7 @@ def test_run_cell_stores_the_reconstruction_that_its_digests_name(layout):
 
 def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
     study = tiny_study(stop="half_sets", halves="counts", patience=3)
-    run_cell(study, cell_of("all"), layout, None, silent)
+    run_one(study, cell_of("all"), layout, None, silent)
     record = read_record(layout, cell_of("all"))
     group = zarr.open_group(str(layout.reconstruction_group(cell_of("all"))), mode="r")
     assert (record.stopping.rule, record.stopping.n_epochs_run) == ("half_sets", 3)
@@ -93,7 +94,7 @@ def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
 
 def test_run_cell_times_the_comparison_of_half_sets_where_there_is_no_truth(layout):
     shutil.rmtree(layout.truth_group)
-    run_cell(tiny_study(halves="counts", n_epochs=2), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(halves="counts", n_epochs=2), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert record.metrics is None
     assert 0 < record.metrics_seconds < record.seconds
@@ -102,47 +103,46 @@ def test_run_cell_times_the_comparison_of_half_sets_where_there_is_no_truth(layo
 def test_run_cell_says_why_there_are_no_halves(layout):
     # Of one exposure there are no two halves.
     study = tiny_study(halves="exposures", on_degenerate="guarded", n_epochs=2)
-    run_cell(study, cell_of("one"), layout, None, silent)
+    run_one(study, cell_of("one"), layout, None, silent)
     record = read_record(layout, cell_of("one"))
     assert record.state == "completed"
     assert "kept 1 of 1 exposures" in record.half_sets.missing
 
 
-def test_cell_key_of_a_recipe_without_rule_and_halves_is_that_of_one_that_knew_of_neither():
+def test_cell_key_changes_with_each_setting_of_the_recipe_but_the_device():
     key = functools.partial(
         cell_key, {"counts": "c"}, seed=1, engine="engine", versions={"ptychi": "2.2.0", "torch": "2.5"}
     )
-    plain = tiny_study().recipe
-    before = plain.model_dump(mode="json", exclude={"device", "stop", "patience", "halves", "threads"})
-    assert key(plain) == digest([{"counts": "c"}, before, 1, "engine", {"ptychi": "2.2.0", "torch": "2.5"}])
-    assert len({key(plain), *(key(plain.model_copy(update={"halves": h})) for h in ("counts", "exposures"))}) == 3
-    assert key(plain.model_copy(update={"threads": 2})) != key(plain)
+    recipe = tiny_study().recipe
+    changes = [{"halves": "counts"}, {"halves": "exposures"}, {"threads": 2}, {"stop": "held_out"}, {"patience": 5}]
+    assert len({key(recipe), *(key(recipe.model_copy(update=change)) for change in changes)}) == 6
+    assert key(recipe.model_copy(update={"device": "cuda"})) == key(recipe)
 
 
 def test_run_cell_writes_each_epoch_to_its_log(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
     log = layout.log_file(cell_of("few")).read_text()
     assert [f"epoch={i}" in log for i in (1, 2, 3, 4)] == [True, True, True, False]
 
 
 def test_run_cell_measures_the_truth_only_where_there_is_one(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics.flat_phase_rmse_rad > 0
     layout.truth_group.rename(layout.root / "elsewhere")
-    run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics is None
 
 
 def test_run_cell_measures_no_measured_scan_against_the_truth_of_an_older_study(layout):
     measured = MeasuredSource(kind="measured", path="scan.zarr")
-    run_cell(tiny_study(source=measured), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(source=measured), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert (record.state, record.metrics) == ("completed", None)
 
 
 def test_run_report_counts_an_attempt_that_was_not_committed(layout):
     cell = cell_of("few")
-    run_cell(tiny_study(), cell, layout, None, silent)
+    run_one(tiny_study(), cell, layout, None, silent)
     rows = write_manifest(tiny_study(), layout, Filters(), {}, read_rows(layout, [cell]))
     n_failed = {}
     for committed in (True, False):
@@ -153,34 +153,34 @@ def test_run_report_counts_an_attempt_that_was_not_committed(layout):
 
 
 def test_run_cell_gives_the_engine_no_way_to_the_truth(layout):
-    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
+    run_one(tiny_study(), cell_of("all"), layout, None, silent)
     with_truth = read_record(layout, cell_of("all")).digests["object_recon"]
     layout.truth_group.rename(layout.root / "elsewhere")
     layout.cell_directory(cell_of("all")).rename(layout.root / "first")
-    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
+    run_one(tiny_study(), cell_of("all"), layout, None, silent)
     assert read_record(layout, cell_of("all")).digests["object_recon"] == with_truth
 
 
 def test_run_cell_does_nothing_when_the_same_cell_is_done(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
     before = layout.record_file(cell_of("few")).read_bytes()
-    outcome = run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    outcome = run_one(tiny_study(), cell_of("few"), layout, None, silent)
     assert outcome.was_done
     assert layout.record_file(cell_of("few")).read_bytes() == before
 
 
 def test_run_cell_runs_again_for_another_recipe_and_keeps_the_old_attempt(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
     before = layout.record_file(cell_of("few")).read_bytes()
-    run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     kept = layout.history_directory(cell_of("few"), 1) / "record.json"
     assert kept.read_bytes() == before
     assert read_record(layout, cell_of("few")).attempt == 2
 
 
 def test_run_cell_runs_again_on_pty_chis_own_steps_when_the_recipe_wants_them(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
-    run_cell(tiny_study(accelerated=False), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(accelerated=False), cell_of("few"), layout, None, silent)
     attributes = open_group(layout.reconstruction_group(cell_of("few")), ReconstructionAttributes).attributes
     record = read_record(layout, cell_of("few"))
     assert (record.attempt, record.acceleration) == (2, "stock: the recipe says so")
@@ -188,7 +188,7 @@ def test_run_cell_runs_again_on_pty_chis_own_steps_when_the_recipe_wants_them(la
 
 
 def test_run_cell_records_a_degenerate_scan(layout):
-    outcome = run_cell(tiny_study(), cell_of("one"), layout, None, silent)
+    outcome = run_one(tiny_study(), cell_of("one"), layout, None, silent)
     record = read_record(layout, cell_of("one"))
     assert outcome.failure.kind is FailureKind.DEGENERATE_SCAN
     assert (record.state, record.returncode, record.failure_kind) == ("failed", 1, "degenerate_scan")
@@ -198,7 +198,7 @@ def test_run_cell_records_a_degenerate_scan(layout):
 
 def test_run_cell_records_an_engine_that_takes_too_long(layout):
     study = tiny_study(n_epochs=1_000_000, limits=Limits(wall_time_s=2.0))
-    run_cell(study, cell_of("few"), layout, None, silent)
+    run_one(study, cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert (record.state, record.failure_kind) == ("failed", "timed_out")
     assert "allowed are 2 s" in layout.log_file(cell_of("few")).read_text()
@@ -206,30 +206,30 @@ def test_run_cell_records_an_engine_that_takes_too_long(layout):
 
 def test_run_cell_tries_again_after_a_failure_that_may_pass(layout):
     study = tiny_study(n_epochs=1_000_000, limits=Limits(wall_time_s=1.0))
-    run_cell(study, cell_of("few"), layout, None, silent)
-    assert not run_cell(study, cell_of("few"), layout, None, silent).was_done
+    run_one(study, cell_of("few"), layout, None, silent)
+    assert not run_one(study, cell_of("few"), layout, None, silent).was_done
     assert read_record(layout, cell_of("few")).attempt == 2
 
 
 def test_run_cell_keeps_a_lasting_failure(layout):
-    run_cell(tiny_study(), cell_of("one"), layout, None, silent)
-    assert run_cell(tiny_study(), cell_of("one"), layout, None, silent).was_done
+    run_one(tiny_study(), cell_of("one"), layout, None, silent)
+    assert run_one(tiny_study(), cell_of("one"), layout, None, silent).was_done
 
 
 def test_run_cell_flags_a_guarded_result_as_underdetermined(layout):
-    run_cell(tiny_study(on_degenerate="guarded"), cell_of("one"), layout, None, silent)
+    run_one(tiny_study(on_degenerate="guarded"), cell_of("one"), layout, None, silent)
     record = read_record(layout, cell_of("one"))
     assert (record.state, record.underdetermined) == ("completed", True)
 
 
 def test_run_cell_flags_no_other_result_as_underdetermined(layout):
-    run_cell(tiny_study(on_degenerate="guarded"), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(on_degenerate="guarded"), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).underdetermined is False
 
 
 def test_run_cell_records_why_it_was_blocked(layout):
     blocked = Failure(kind=FailureKind.NOT_SELECTABLE, message="kept none")
-    run_cell(tiny_study(), cell_of("few"), layout, blocked, silent)
+    run_one(tiny_study(), cell_of("few"), layout, blocked, silent)
     record = read_record(layout, cell_of("few"))
     assert (record.state, record.failure_kind, record.error) == ("skipped", "not_selectable", "kept none")
 
@@ -239,7 +239,7 @@ def test_run_cell_refuses_damaged_counts_by_name(layout):
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 4
     chunk.write_bytes(data)
-    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
+    run_one(tiny_study(), cell_of("all"), layout, None, silent)
     record = read_record(layout, cell_of("all"))
     assert record.failure_kind == "bad_input"
     assert "chunk c/0/0/0" in record.error
@@ -255,13 +255,13 @@ def test_run_cell_records_exposures_without_light(layout):
     group.mkdir()
     arrays = [counts_array(dark.shape, dark.dtype, [dark]), positions_array(positions), probe_array(probe)]
     write_group(group, exposures.attributes, arrays)
-    run_cell(tiny_study(), cell_of("all"), layout, None, silent)
+    run_one(tiny_study(), cell_of("all"), layout, None, silent)
     assert "0 photons" in read_record(layout, cell_of("all")).error
 
 
 def test_run_cell_reports_a_record_that_cannot_be_written(layout):
     (layout.root / "dose_100000").write_text("a file where the directory belongs")
-    outcome = run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    outcome = run_one(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     assert not outcome.committed
     assert outcome.failure is not None
 
@@ -277,7 +277,7 @@ def test_run_cell_reports_a_record_that_cannot_be_written(layout):
     ],
 )
 def test_read_record_refuses_a_damaged_record(layout, damage):
-    run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     path = layout.record_file(cell_of("few"))
     path.write_text(damage(path.read_text()))
     with pytest.raises(IntegrityError, match=r"few/train/record\.json"):
@@ -285,7 +285,7 @@ def test_read_record_refuses_a_damaged_record(layout, damage):
 
 
 def test_read_record_refuses_the_record_of_another_cell(layout):
-    run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     layout.cell_directory(cell_of("few")).rename(layout.cell_directory(cell_of("all", "train")).parent.parent / "x")
     layout.cell_directory(cell_of("all")).parent.mkdir(parents=True, exist_ok=True)
     (layout.root / "dose_100000" / "x").rename(layout.cell_directory(cell_of("all")))
@@ -294,9 +294,9 @@ def test_read_record_refuses_the_record_of_another_cell(layout):
 
 
 def test_run_cell_redoes_a_damaged_record_and_keeps_it_in_the_history(layout):
-    run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     layout.record_file(cell_of("few")).write_text("{")
-    outcome = run_cell(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
+    outcome = run_one(tiny_study(n_epochs=1), cell_of("few"), layout, None, silent)
     assert not outcome.was_done
     assert read_record(layout, cell_of("few")).attempt == 2
     assert (layout.history_directory(cell_of("few"), 1) / "record.json").read_text() == "{"
@@ -376,7 +376,7 @@ def test_failure_kind_names_what_the_storage_refused(number):
 
 def test_run_cell_ends_without_a_record_when_nobody_waits_for_it(layout):
     study = tiny_study(n_epochs=1_000_000)
-    outcome = run_cell(study, cell_of("few"), layout, None, silent, abandoned=lambda: True)
+    outcome = run_one(study, cell_of("few"), layout, None, silent, caller=Caller(abandoned=lambda: True))
     assert (outcome.committed, outcome.failure.kind) == (False, "interrupted")
     assert read_record(layout, cell_of("few")) is None
     assert [path for path in layout.scratch.rglob("*") if path.is_file()] == []
@@ -390,9 +390,9 @@ def test_run_cell_commits_that_it_was_interrupted_and_goes_on_from_its_checkpoin
         if epoch == 50:
             asyncio.run(stop_run_now(run_id))
 
-    run_cell(study, cell_of("few"), layout, None, stop_after_fifty, run_id=run_id)
+    run_one(study, cell_of("few"), layout, None, stop_after_fifty, run_id=run_id)
     first = read_record(layout, cell_of("few"))
-    run_cell(study, cell_of("few"), layout, None, silent)
+    run_one(study, cell_of("few"), layout, None, silent)
     second = read_record(layout, cell_of("few"))
     assert (first.state, first.failure_kind) == ("failed", "interrupted")
     assert (second.state, second.n_epochs) == ("completed", 200)
@@ -409,14 +409,14 @@ async def stop_run_now(run_id):
 def test_run_cell_runs_nothing_twice_within_a_run(layout):
     study = tiny_study(n_epochs=1_000_000, limits=Limits(wall_time_s=1.0))
     run_id = RunId(root=str(layout.root), token="same")
-    run_cell(study, cell_of("few"), layout, None, silent, run_id=run_id)
-    assert run_cell(study, cell_of("few"), layout, None, silent, run_id=run_id).was_done
+    run_one(study, cell_of("few"), layout, None, silent, run_id=run_id)
+    assert run_one(study, cell_of("few"), layout, None, silent, run_id=run_id).was_done
 
 
 def test_commit_lost_leaves_a_record_that_its_worker_committed_before_it_died(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
     lost = Failure(kind=FailureKind.WORKER_LOST, message="its workers died")
-    outcome = commit_lost(tiny_study(), cell_of("few"), layout, lost)
+    outcome = commit_lost(request_of(tiny_study(), cell_of("few"), layout), lost)
     assert (outcome.failure, outcome.was_done) == (None, True)
     assert read_record(layout, cell_of("few")).state == "completed"
 
@@ -425,7 +425,7 @@ def test_commit_lost_keeps_the_last_words_of_the_engine(layout):
     left = layout.cell_scratch(cell_of("few")) / ".train-1"
     left.mkdir(parents=True)
     (left / "ptychi.log").write_text("the last words\n")
-    commit_lost(tiny_study(), cell_of("few"), layout, Failure(kind=FailureKind.WORKER_LOST, message="died"))
+    commit_lost(request_of(tiny_study(), cell_of("few"), layout), Failure(kind=FailureKind.WORKER_LOST, message="died"))
     assert layout.log_file(cell_of("few")).read_text().startswith("the last words\n")
 
 
@@ -433,7 +433,7 @@ def test_run_cell_refuses_to_start_what_the_disk_cannot_hold(layout, monkeypatch
     """The disk's own figure is the one thing that a test cannot make small everywhere."""
     usage = shutil.disk_usage(layout.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert record.failure_kind == "storage_failed"
     assert "0.0 of" in record.error
@@ -441,8 +441,8 @@ def test_run_cell_refuses_to_start_what_the_disk_cannot_hold(layout, monkeypatch
 
 
 def test_run_cell_keeps_a_journal_of_its_attempts(layout):
-    run_cell(tiny_study(), cell_of("few"), layout, None, silent)
-    run_cell(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     lines = layout.journal_file(cell_of("few")).read_text().splitlines()
     assert [re.sub(r"run=[0-9a-f]+", "run=RUN", line.split(maxsplit=3)[3]) for line in lines] == [
         "started attempt=1 run=RUN checkpoint=-",
@@ -461,7 +461,7 @@ def test_run_cell_fails_a_cell_that_three_workers_of_its_run_died_of(layout):
     run_id = new_run_id(layout)
     for _ in range(3):
         killed_while_running(layout, run_id, "")
-    outcome = run_cell(tiny_study(), cell_of("few"), layout, None, silent, run_id=run_id)
+    outcome = run_one(tiny_study(), cell_of("few"), layout, None, silent, run_id=run_id)
     assert outcome.failure.kind == "worker_lost"
     assert read_record(layout, cell_of("few")).failure_kind == "worker_lost"
 
@@ -469,11 +469,11 @@ def test_run_cell_fails_a_cell_that_three_workers_of_its_run_died_of(layout):
 def test_run_cell_runs_a_cell_whose_workers_died_in_another_run(layout):
     for _ in range(3):
         killed_while_running(layout, new_run_id(layout), "")
-    assert run_cell(tiny_study(), cell_of("few"), layout, None, silent).failure is None
+    assert run_one(tiny_study(), cell_of("few"), layout, None, silent).failure is None
 
 
 def test_run_cell_forgives_deaths_between_which_the_cell_went_on(layout):
     run_id = new_run_id(layout)
     for checkpoint in ("", "", "1", "1", "2", "2"):
         killed_while_running(layout, run_id, checkpoint)
-    assert run_cell(tiny_study(), cell_of("few"), layout, None, silent, run_id=run_id).failure is None
+    assert run_one(tiny_study(), cell_of("few"), layout, None, silent, run_id=run_id).failure is None

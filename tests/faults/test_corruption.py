@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from faulty_engine import ENGINE
+from one_cell import run_one
 from tiny import tiny_study
 
 from fly64dask.base import Failure, Fly64Error
-from fly64dask.cells import run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_record, read_rows, read_run_study, write_manifest, write_run_study
 from fly64dask.runs import verify_run
@@ -25,7 +25,7 @@ N_SEEDS = 200
 
 def run_all(layout: RunLayout, study=STUDY) -> None:
     for cell in cells(study):
-        run_cell(study, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
+        run_one(study, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_every_random_corruption_is_detected_and_none_is_reconstructed(whole, tm
             if reads & set(path.parents):
                 # Another number of epochs makes the cell run again from what is stored now.
                 again = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 2})})
-                run_cell(again, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
+                run_one(again, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
                 record = read_record(layout, cell)
                 if record.state == "completed" and record.digests["object_recon"] != numbers[cell]:
                     reconstructed.append((seed, cell.name))
@@ -124,7 +124,7 @@ def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(who
     chunk = layout.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes()[:-9])
     shutil.rmtree(layout.cell_directory(refused))
-    run_cell(STUDY, refused, layout, None, lambda epoch, loss: None, engine=ENGINE)
+    run_one(STUDY, refused, layout, None, lambda epoch, loss: None, engine=ENGINE)
     assert read_record(layout, refused).failure_kind == "bad_input"
     (layout.reconstruction_group(victim) / "object_recon" / "c" / "0" / "0" / "0").unlink()
     records = {cell: layout.record_file(cell).read_bytes() for cell in cells(STUDY)}
@@ -148,11 +148,11 @@ def test_a_record_of_another_study_is_detected(whole, tmp_path):
     expose_split(study, 1e5, "train", other)
     select_view(study, "all", "train", other)
     (cell,) = [one for one in cells(study) if (one.view, one.split) == ("all", "train")]
-    run_cell(study, cell, other, None, lambda epoch, loss: None, engine=ENGINE)
+    run_one(study, cell, other, None, lambda epoch, loss: None, engine=ENGINE)
     shutil.rmtree(here.cell_directory(cell))
     shutil.copytree(other.cell_directory(cell), here.cell_directory(cell))
     assert any("other exposures or another view" in problem for problem in found_wrong(here))
-    outcome = run_cell(STUDY, cell, here, None, lambda epoch, loss: None, engine=ENGINE)
+    outcome = run_one(STUDY, cell, here, None, lambda epoch, loss: None, engine=ENGINE)
     assert not outcome.was_done
     assert read_record(here, cell).digests["object_recon"] == read_record(whole, cell).digests["object_recon"]
 
@@ -163,7 +163,7 @@ def test_a_record_of_a_study_of_another_name_is_detected(whole, tmp_path):
     (cell, *_) = cells(STUDY)
     shutil.rmtree(here.cell_directory(cell))
     blocked = Failure(kind="bad_input", message="other")
-    run_cell(STUDY.model_copy(update={"name": "other"}), cell, here, blocked, lambda epoch, loss: None)
+    run_one(STUDY.model_copy(update={"name": "other"}), cell, here, blocked, lambda epoch, loss: None)
     assert any("record is of study 'other'" in problem for problem in found_wrong(here))
 
 

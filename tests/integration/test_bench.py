@@ -62,13 +62,12 @@ def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, t
     import bench_matrix
     from reconstruct_cell import reconstruct
 
-    from fly64dask.cells import CellInputs
+    from fly64dask.cells import open_inputs
     from fly64dask.reconstruction.lsqml import reconstruct as ours
     from fly64dask.study import Cell
 
     cell = Cell(dose=1e5, view="baseline", split="train")
-    inputs = CellInputs(prepared.template, cell)
-    inputs.open()
+    inputs = open_inputs(prepared.template, cell)
     found = ours(inputs.read(), prepared.study.recipe, seed=123, progress=lambda epoch, loss: None)
     reconstruct(prepared.peer_cells / bench_matrix.npz_name(cell), tmp_path / "theirs.npz")
     with np.load(tmp_path / "theirs.npz") as theirs:

@@ -15,22 +15,23 @@ import faulty
 import psutil
 import pytest
 
-from fly64dask.base import Failure
-from fly64dask.isolation import ForkServer, call_in_child, share_server
+from fly64dask.isolation import Cancelled, Failed, ForkServer, Returned, call_in_child, share_server
 from fly64dask.isolation.child import forget_server
 from fly64dask.study import Limits
 
 
 @pytest.fixture
 def call(tmp_path):
-    def run(work, *, on_report=lambda epoch, loss: None, **limits):
-        return call_in_child(work, log_file=tmp_path / "log", limits=Limits(**limits), on_report=on_report)
+    def run(work, *, on_report=lambda epoch, loss: None, stopped=lambda: False, **limits):
+        return call_in_child(
+            work, log_file=tmp_path / "log", limits=Limits(**limits), on_report=on_report, stopped=stopped
+        )
 
     return run
 
 
 def test_call_in_child_returns_the_result(call):
-    assert call(faulty.answer) == {"answer": 42}
+    assert call(faulty.answer) == Returned({"answer": 42})
 
 
 def test_call_in_child_passes_reports_on_in_order(call):
@@ -51,32 +52,37 @@ def test_call_in_child_keeps_what_was_said(call, tmp_path):
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS"])
 def test_call_in_child_names_the_signal_that_ended_it(call, name):
     found = call(functools.partial(faulty.die, getattr(signal, name)))
-    assert isinstance(found, Failure)
-    assert found.kind == "crashed"
-    assert name in found.message
+    assert isinstance(found, Failed)
+    assert found.failure.kind == "crashed"
+    assert name in found.failure.message
 
 
 def test_call_in_child_names_an_exit_without_a_result(call):
     found = call(faulty.leave)
-    assert (found.kind, "exit code 3" in found.message) == ("crashed", True)
+    assert (found.failure.kind, "exit code 3" in found.failure.message) == ("crashed", True)
 
 
 def test_call_in_child_keeps_the_trace_of_an_error_that_left_it(call, tmp_path):
-    assert call(faulty.lose_connection).kind == "crashed"
+    assert call(faulty.lose_connection).failure.kind == "crashed"
     assert "ConnectionResetError: somebody else's connection" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize("work", [faulty.hang, faulty.hang_without_giving_up])
 def test_call_in_child_ends_a_hang_at_its_limit(call, work):
     found = call(work, wall_time_s=1.5)
-    assert found.kind == "timed_out"
-    assert "allowed are 1.5 s" in found.message
+    assert found.failure.kind == "timed_out"
+    assert "allowed are 1.5 s" in found.failure.message
+
+
+def test_call_in_child_tells_a_call_that_was_stopped_from_one_that_returned_nothing(call):
+    assert call(faulty.hang, stopped=lambda: True) == Cancelled()
+    assert call(faulty.return_nothing) == Returned(None)
 
 
 def test_call_in_child_ends_a_child_that_takes_too_much_memory(call):
     found = call(faulty.grow, memory_bytes=1_500_000_000, wall_time_s=60)
-    assert found.kind == "out_of_memory"
-    assert "allowed are 1500 MB" in found.message
+    assert found.failure.kind == "out_of_memory"
+    assert "allowed are 1500 MB" in found.failure.message
 
 
 SUPERVISE = """
@@ -127,30 +133,30 @@ def shared():
 
 
 def test_fork_server_has_its_modules_loaded_once_for_all(call, shared):
-    first, second = call(faulty.describe_process), call(faulty.describe_process)
+    first, second = (call(faulty.describe_process).value for _ in range(2))
     assert first["has_fractions"]
     assert first["parent"] == second["parent"]
 
 
 def test_fork_server_gives_children_the_environment_of_who_asks(call, shared, monkeypatch):
     monkeypatch.setenv("TOLD_TO_CHILD", "later than the server's start")
-    assert call(faulty.describe_process)["told"] == "later than the server's start"
+    assert call(faulty.describe_process).value["told"] == "later than the server's start"
 
 
 def test_call_in_child_goes_on_without_a_server_that_was_killed_and_says_so(call, shared, caplog):
     shared.close()
-    assert call(faulty.answer) == {"answer": 42}
+    assert call(faulty.answer) == Returned({"answer": 42})
     assert "fork server of this process is gone" in caplog.text
 
 
 def test_call_in_child_names_the_loss_of_both_processes(call, shared):
     found = call(faulty.end_parent_and_die)
-    assert found.kind == "crashed"
-    assert "lost with the process that forked it" in found.message
+    assert found.failure.kind == "crashed"
+    assert "lost with the process that forked it" in found.failure.message
 
 
 def test_child_outlives_the_server_that_forked_it(call, shared):
-    assert call(faulty.end_parent) == {"answer": 42}
+    assert call(faulty.end_parent) == Returned({"answer": 42})
 
 
 def test_fork_server_finds_a_short_name_where_temporary_files_have_long_ones(call, tmp_path, monkeypatch):
@@ -159,12 +165,12 @@ def test_fork_server_finds_a_short_name_where_temporary_files_have_long_ones(cal
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     with ForkServer([]) as server:
         share_server(server.address)
-        assert call(faulty.answer) == {"answer": 42}
+        assert call(faulty.answer) == Returned({"answer": 42})
     forget_server()
 
 
 def test_fork_server_that_is_told_to_end_leaves_nothing(call, shared):
-    parent = psutil.Process(call(faulty.describe_process)["parent"])
+    parent = psutil.Process(call(faulty.describe_process).value["parent"])
     parent.terminate()
     parent.wait(timeout=10)
     assert not Path(shared.address).parent.exists()

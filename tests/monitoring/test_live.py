@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from faulty_engine import ENGINE, FOLDER
+from one_cell import run_one
 from tiny import tiny_study
 
 from fly64dask.base import Failure
-from fly64dask.cells import run_cell
+from fly64dask.cells import Caller
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import LiveCell, forget_live, live_file, read_live
 from fly64dask.monitoring.live import SILENT_S, WRITE_S
@@ -155,7 +156,7 @@ def exposed(layout, tmp_path, monkeypatch):
 
 def test_run_cell_keeps_its_live_file_while_it_runs_and_removes_it_when_committed(exposed):
     seen = []
-    outcome = run_cell(
+    outcome = run_one(
         STUDY, CELL, exposed, None, lambda epoch, loss: seen.append(read(exposed)), engine=ENGINE, worker="7"
     )
     assert outcome.committed
@@ -165,12 +166,14 @@ def test_run_cell_keeps_its_live_file_while_it_runs_and_removes_it_when_committe
 
 def test_run_cell_commits_as_ever_when_its_live_file_cannot_be_written(exposed):
     exposed.live.write_text("a file where the directory should be")
-    outcome = run_cell(STUDY, CELL, exposed, None, lambda epoch, loss: None, engine=ENGINE)
+    outcome = run_one(STUDY, CELL, exposed, None, lambda epoch, loss: None, engine=ENGINE)
     assert (outcome.failure, read_record(exposed, CELL).state) == (None, "completed")
 
 
 def test_run_cell_removes_its_live_file_when_it_is_abandoned(exposed):
-    outcome = run_cell(STUDY, CELL, exposed, None, lambda epoch, loss: None, engine=ENGINE, abandoned=lambda: True)
+    outcome = run_one(
+        STUDY, CELL, exposed, None, lambda epoch, loss: None, engine=ENGINE, caller=Caller(abandoned=lambda: True)
+    )
     assert isinstance(outcome.failure, Failure)
     assert read(exposed) is None
 

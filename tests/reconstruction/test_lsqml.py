@@ -301,7 +301,7 @@ assert torchvision.transforms.GaussianBlur.__module__.startswith("torchvision")
 def test_first_cell_of_an_engine_that_is_loaded_imports_nothing_large():
     code = """
 import sys
-import fly64dask.cells.attempt
+import fly64dask.cells.engine_call
 from fly64dask.reconstruction.lsqml import engine
 import numpy as np
 from fly64dask.reconstruction.interface import Exposures

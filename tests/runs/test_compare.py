@@ -12,10 +12,10 @@ import jsonschema
 import numpy as np
 import pytest
 from faulty_engine import ENGINE
+from one_cell import run_one
 from tiny import tiny_study
 
 from fly64dask.base import InputError
-from fly64dask.cells import run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_record, write_run_study
 from fly64dask.runs import compare_run
@@ -35,7 +35,7 @@ def make_run(root, study):
             select_view(study, view.name, split, layout)
     write_run_study(layout, study)
     for cell in cells(study):
-        run_cell(study, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
+        run_one(study, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
     return layout
 
 

@@ -8,11 +8,12 @@ import shutil
 import numpy as np
 import pytest
 from faulty_engine import ENGINE
+from one_cell import request_of, run_one
 from pydantic import ValidationError
 from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind
-from fly64dask.cells import CellInputs, Rerun, commit_lost, run_cell
+from fly64dask.cells import Rerun, commit_lost, open_inputs
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import (
     read_kept_group,
@@ -53,7 +54,7 @@ def failed_once(tmp_path_factory):
         for view in STUDY.views:
             select_view(STUDY, view.name, split, layout)
     for cell in cells(STUDY):
-        run_cell(STUDY, cell, layout, None, silent, engine=ENGINE)
+        run_one(STUDY, cell, layout, None, silent, engine=ENGINE)
     write_run_study(layout, STUDY)
     write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
     return layout
@@ -71,13 +72,13 @@ def silent(epoch, loss):
 
 
 def run(layout, study=STUDY, cell=CELL):
-    return run_cell(study, cell, layout, None, silent, engine=ENGINE)
+    return run_one(study, cell, layout, None, silent, engine=ENGINE)
 
 
 def try_again(layout, remedy, study=STUDY, cell=CELL):
     if remedy.spacing_threshold is not None:
         select_view(study, cell.view, cell.split, layout, threshold_px=remedy.spacing_threshold)
-    return run_cell(study, cell, layout, None, silent, engine=ENGINE, rerun=Rerun(remedy=remedy))
+    return run_one(study, cell, layout, None, silent, engine=ENGINE, rerun=Rerun(remedy=remedy))
 
 
 def positions_of(layout):
@@ -209,7 +210,7 @@ def test_respaced_cells_of_all_doses_share_one_group(layout):
 def test_rerun_blocked_by_its_spacing_says_so(layout):
     blocked = Failure(kind=FailureKind.STORAGE_FAILED, message="no room for the kept indices")
     rerun = Rerun(remedy=respace_of(layout), blocked_by=blocked)
-    run_cell(STUDY, CELL, layout, None, silent, engine=ENGINE, rerun=rerun)
+    run_one(STUDY, CELL, layout, None, silent, engine=ENGINE, rerun=rerun)
     record = read_record(layout, CELL)
     assert (record.failure_kind, record.error) == ("storage_failed", "no room for the kept indices")
 
@@ -219,16 +220,16 @@ def test_respaced_cell_of_a_view_that_cannot_be_selected_is_kept_by_a_later_run(
     blocked = Failure(kind=FailureKind.NOT_SELECTABLE, message="keeps too few")
     remedy = respace_of(layout)
     select_view(STUDY, "one", "train", layout, threshold_px=remedy.spacing_threshold)
-    run_cell(STUDY, CELL, layout, blocked, silent, engine=ENGINE)
+    run_one(STUDY, CELL, layout, blocked, silent, engine=ENGINE)
     assert read_record(layout, CELL).state == "skipped"
-    run_cell(STUDY, CELL, layout, blocked, silent, engine=ENGINE, rerun=Rerun(remedy=remedy))
+    run_one(STUDY, CELL, layout, blocked, silent, engine=ENGINE, rerun=Rerun(remedy=remedy))
     assert read_record(layout, CELL).state == "completed"
-    assert run_cell(STUDY, CELL, layout, blocked, silent, engine=ENGINE).was_done
+    assert run_one(STUDY, CELL, layout, blocked, silent, engine=ENGINE).was_done
 
 
 def test_commit_lost_of_a_rerun_is_an_attempt_with_its_remedy(layout):
     lost = Failure(kind=FailureKind.WORKER_LOST, message="its workers died")
-    commit_lost(STUDY, CELL, layout, lost, engine=ENGINE, remedy=GUARDED)
+    commit_lost(request_of(STUDY, CELL, layout, engine=ENGINE, rerun=Rerun(remedy=GUARDED)), lost)
     record = read_record(layout, CELL)
     assert (record.attempt, record.failure_kind, record.remedy) == (2, "worker_lost", GUARDED)
 
@@ -290,8 +291,7 @@ def test_verify_run_finds_a_history_record_that_was_changed(layout):
 def test_cell_inputs_of_a_respaced_cell_keep_what_its_spacing_keeps(layout):
     remedy = respace_of(layout)
     select_view(STUDY, "one", "train", layout, threshold_px=remedy.spacing_threshold)
-    inputs = CellInputs(layout, CELL, remedy)
-    inputs.open()
+    inputs = open_inputs(layout, CELL, remedy)
     positions = inputs.read_positions()
     distances = np.hypot(*(positions[:, None] - positions[None]).transpose(2, 0, 1))
     assert distances[~np.eye(len(positions), dtype=bool)].min() >= remedy.spacing_threshold
@@ -331,7 +331,7 @@ def test_plan_rerun_says_what_a_remedy_changes(layout):
 
 def test_plan_rerun_respaces_skipped_cells_and_no_other_remedy_does(layout):
     blocked = Failure(kind=FailureKind.NOT_SELECTABLE, message="keeps too few")
-    run_cell(STUDY, CELL, layout, blocked, silent, engine=ENGINE)
+    run_one(STUDY, CELL, layout, blocked, silent, engine=ENGINE)
     chosen = {wanted: [one.cell for one in plan(layout, wanted)] for wanted in ("as-is", "guarded", "respace")}
     assert {wanted: CELL in found for wanted, found in chosen.items()} == {
         "as-is": False,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from faulty_engine import ENGINE
+from one_cell import run_one
 from pydantic import ValidationError
 from tiny import tiny_study
 
-from fly64dask.cells import run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import Manifest, read_rows, write_manifest, write_run_study
 from fly64dask.runs import verify_run
@@ -31,7 +31,7 @@ def whole(tmp_path_factory):
         for view in STUDY.views:
             select_view(STUDY, view.name, split, layout)
     for cell in cells(STUDY):
-        run_cell(STUDY, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
+        run_one(STUDY, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
     write_run_study(layout, STUDY)
     write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
     return layout

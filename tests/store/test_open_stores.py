@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from one_cell import run_one
 from tiny import tiny_study
 
 from fly64dask.base import IntegrityError
-from fly64dask.cells import run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.runs import verify_run
 from fly64dask.runs.verify import groups_of
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunLayout:
         expose_split(STUDY, dose, "train", layout)
     select_view(STUDY, "all", "train", layout)
     select_view(STUDY, "one", "train", layout, threshold_px=20.0)
-    outcome = run_cell(STUDY, CELL, layout, None, lambda *_: None)
+    outcome = run_one(STUDY, CELL, layout)
     assert outcome.failure is None
     return layout
 

@@ -17,6 +17,10 @@ def answer(report):
     return {"answer": 42}
 
 
+def return_nothing(report):
+    return None
+
+
 def talk(report):
     print("said on stdout")
     sys.stderr.write("said on stderr\n")

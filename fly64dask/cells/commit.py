@@ -1,0 +1,201 @@
+"""The end of an attempt at a cell: its record is made and committed, also for a cell whose worker was lost."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fly64dask.base import Failure, FailureKind, IntegrityError, host_name, software_versions, utc_now
+from fly64dask.cells.engine_call import Reconstructed
+from fly64dask.cells.inputs import CellInputs
+from fly64dask.cells.request import CellRequest, open_request
+from fly64dask.monitoring import CellOutcome, forget_live
+from fly64dask.records import (
+    LASTING_KINDS,
+    CellRecord,
+    InputFacts,
+    ReconstructionFacts,
+    committed_attempt,
+    next_attempt,
+    read_record,
+    write_record,
+)
+from fly64dask.store import LOG_NAME, RunLayout, note, storing
+from fly64dask.study import Cell
+
+if TYPE_CHECKING:
+    from fly64dask.scan import Identifiability
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt at a cell, as it begins: what its record says whatever becomes of it."""
+
+    request: CellRequest
+    number: int
+    cell_key: str | None
+    inputs: CellInputs | Failure
+    started_at: str
+    unremedied_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ended: what was predicted of its data, and its reconstruction or why there is none."""
+
+    result: Reconstructed | Failure
+    identifiability: Identifiability | None = None
+
+
+def commit_record(attempt: Attempt, ending: Ending, directory: Path, *, seconds: float) -> CellRecord:
+    """Write the last line of an attempt's log and its record.
+
+    Parameters
+    ----------
+    attempt : Attempt
+        The attempt.
+    ending : Ending
+        How it ended.
+    directory : Path
+        From `committed_attempt`; holds the log already.
+    seconds : float
+        How long it took.
+
+    Returns
+    -------
+    CellRecord
+        The record, which is committed when the block of `committed_attempt` ends.
+    """
+    result, path = ending.result, directory / LOG_NAME
+    words = f"failed {result.kind}: {result.message}" if isinstance(result, Failure) else "completed"
+    log.info("cell=%s state=%s seconds=%.1f", attempt.request.cell.name, words.partition(" ")[0], seconds)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(f"{utc_now()} {words}\n")
+    record = _make_record(attempt, ending, seconds, hashlib.sha256(path.read_bytes()).hexdigest())
+    write_record(directory, record)
+    return record
+
+
+def conclude(layout: RunLayout, record: CellRecord) -> None:
+    """Remove the checkpoint of a cell that will not go on from it, and note in its journal how the attempt ended."""
+    if record.failure_kind is None or record.failure_kind in LASTING_KINDS:
+        layout.checkpoint_file(record.cell).unlink(missing_ok=True)
+    note_event(layout, record.cell, f"ended state={record.state} kind={record.failure_kind}")
+
+
+def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:
+    """Commit the record of a cell whose task never came back.
+
+    Parameters
+    ----------
+    request : CellRequest
+        What was asked of the lost worker.
+    failure : Failure
+        What the scheduler said of the task.
+
+    Returns
+    -------
+    CellOutcome
+        That of the committed record, if a worker died after it had committed one.
+    """
+    layout, cell = request.layout, request.cell
+    key, inputs = open_request(request)
+    done = None if isinstance(inputs, Failure) else settled_record(request, key)
+    if done is not None:
+        return outcome_of(done)
+    logs = [path.read_text(errors="replace") for path in sorted(layout.cell_scratch(cell).glob(f"*/{LOG_NAME}"))]
+    # Without a key: the record settles nothing, and any later run tries the cell again.
+    attempt = Attempt(
+        request=request, number=next_attempt(layout, cell), cell_key=None, inputs=inputs, started_at=utc_now()
+    )
+    with committed_attempt(layout, cell) as directory:
+        (directory / LOG_NAME).write_text("".join(logs))
+        record = commit_record(attempt, Ending(result=failure), directory, seconds=0.0)
+    forget_live(layout, cell)
+    conclude(layout, record)
+    return CellOutcome(cell=cell, failure=failure, seconds=0.0)
+
+
+def settled_record(request: CellRequest, key: str) -> CellRecord | None:
+    """Read the committed record of a cell if it leaves nothing to do for a request; None if there is work left.
+
+    Parameters
+    ----------
+    request : CellRequest
+        What is asked.
+    key : str
+        From `open_request`.
+
+    Returns
+    -------
+    CellRecord or None
+        None as well if the record is damaged, which is logged.
+    """
+    try:
+        record = read_record(request.layout, request.cell)
+    except IntegrityError as error:
+        log.warning("cell=%s state=damaged error=%s", request.cell.name, error)
+        return None
+    if record is None:
+        return None
+    token, remedy = request.run_id.token, request.remedy
+    settled = record.settles_rerun(remedy, key, run=token) if remedy else record.settles(key, run=token)
+    return record if settled else None
+
+
+def outcome_of(record: CellRecord) -> CellOutcome:
+    """Say for the scheduler how a cell ended whose record was committed before."""
+    failure = Failure(kind=record.failure_kind, message=record.error or "") if record.failure_kind else None
+    return CellOutcome(cell=record.cell, failure=failure, seconds=record.seconds, was_done=True)
+
+
+def note_event(layout: RunLayout, cell: Cell, event: str) -> None:
+    """Append an event to a cell's journal."""
+    path = layout.journal_file(cell)
+    with storing(path):
+        note(path, event)
+
+
+def _make_record(attempt: Attempt, ending: Ending, seconds: float, log_sha256: str) -> CellRecord:
+    request, state = attempt.request, "completed"
+    inputs, input_sha256 = InputFacts(), {}
+    made, made_sha256 = ReconstructionFacts(), {}
+    failure = None
+    if isinstance(attempt.inputs, CellInputs):
+        inputs, input_sha256 = attempt.inputs.facts(), attempt.inputs.sha256
+    if isinstance(ending.result, Reconstructed):
+        made, made_sha256 = ending.result.facts, ending.result.digests
+    else:
+        failure = ending.result
+        state = "skipped" if failure.kind is FailureKind.NOT_SELECTABLE else "failed"
+    return CellRecord(
+        study=request.study.name,
+        **asdict(request.cell),
+        state=state,
+        returncode=1 if failure else 0,
+        failure_kind=failure.kind if failure else None,
+        error=failure.message if failure else None,
+        attempt=attempt.number,
+        run=request.run_id.token,
+        cell_key=attempt.cell_key,
+        started_at=attempt.started_at,
+        finished_at=utc_now(),
+        seconds=seconds,
+        host=host_name(),
+        versions=software_versions(),
+        engine=request.engine,
+        recipe=request.recipe,
+        seeds=request.study.seeds,
+        **dict(inputs),
+        identifiability=ending.identifiability,
+        **dict(made),
+        digests=input_sha256 | made_sha256,
+        remedy=request.remedy,
+        unremedied_key=attempt.unremedied_key,
+        log_sha256=log_sha256,
+    )

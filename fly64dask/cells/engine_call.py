@@ -1,0 +1,148 @@
+"""The call that an engine's process runs for one cell: read the inputs, reconstruct, measure, store."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from fly64dask.base import Failure, result_or_failure
+from fly64dask.cells.inputs import open_inputs
+from fly64dask.cells.measuring import measure
+from fly64dask.cells.storing import store_reconstruction
+from fly64dask.reconstruction import CheckpointFile, job_ends_at, load_engine, refuse_dark
+from fly64dask.records import ReconstructionFacts
+from fly64dask.scan import is_guarded
+from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME
+
+if TYPE_CHECKING:
+    from fly64dask.cells.request import CellRequest
+    from fly64dask.reconstruction import Exposures, Progress, Reconstruction
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconstructed:
+    """What an engine's process has stored of a cell: facts for its record, and the digest of each array by name."""
+
+    facts: ReconstructionFacts
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCall:
+    """One attempt at one cell as the engine's process runs it; picklable.
+
+    Parameters
+    ----------
+    request : CellRequest
+        What is asked.
+    directory : Path
+        The attempt's directory: gets the log and the reconstruction.
+    cell_key : str
+        Digest of what determines the cell's numbers; a checkpoint of another key is not taken.
+    """
+
+    request: CellRequest
+    directory: Path
+    cell_key: str
+
+    def __call__(self, report: Progress) -> Reconstructed | Failure:
+        """Reconstruct, measure and store the cell.
+
+        Parameters
+        ----------
+        report : callable
+            Called with (epochs done, loss) after each epoch.
+
+        Returns
+        -------
+        Reconstructed or Failure
+            What was stored, or why nothing was.
+        """
+        with _engine_log(self.directory / LOG_NAME):
+            return result_or_failure(lambda: self._reconstruct(report), what=f"cell={self.request.cell.name}")
+
+    def _reconstruct(self, report: Progress) -> Reconstructed:
+        request = self.request
+        inputs = open_inputs(request.layout, request.cell, request.remedy)
+        exposures = inputs.read()
+        refuse_dark(exposures.counts)
+        result = self._run_engine(exposures, report)
+        # Only now is the truth opened.
+        measured = measure(request, exposures, result)
+        digests = store_reconstruction(self.directory / RECONSTRUCTION_NAME, request.cell, result, measured.curves)
+        facts = ReconstructionFacts(
+            n_epochs=len(result.loss),
+            final_loss=float(result.loss[-1]),
+            device=result.device,
+            acceleration=result.acceleration,
+            resumed_from_epoch=result.resumed_from_epoch or None,
+            underdetermined=is_guarded(exposures.positions_px, request.recipe),
+            stopping=result.stopping,
+            half_sets=measured.half_sets,
+            metrics=measured.metrics,
+            metrics_seconds=measured.seconds,
+        )
+        return Reconstructed(facts=facts, digests=digests)
+
+    def _run_engine(self, exposures: Exposures, report: Progress) -> Reconstruction:
+        request = self.request
+
+        def on_epoch(epoch: int, loss: float) -> None:
+            log.info("cell=%s epoch=%d loss=%.6g", request.cell.name, epoch, loss)
+            report(epoch, loss)
+
+        return load_engine(request.engine)(
+            exposures,
+            request.recipe,
+            seed=request.study.seeds.grouping,
+            progress=on_epoch,
+            checkpoint=CheckpointFile(
+                path=request.layout.checkpoint_file(request.cell),
+                cell_key=self.cell_key,
+                settings=request.study.checkpoints,
+                ends_at=job_ends_at(),
+            ),
+        )
+
+
+@contextmanager
+def _engine_log(path: Path) -> Iterator[None]:
+    """Send the log of this package, that of pty-chi and Python's warnings into one file while the block lasts."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("fly64dask", "ptychi", "py.warnings")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    loggers[0].setLevel(logging.DEBUG)
+    try:
+        with warnings.catch_warnings():
+            # `logging.captureWarnings` cannot be undone where somebody else has called it before.
+            warnings.showwarning = _log_warning
+            yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+        handler.close()
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    words = warnings.formatwarning(message, category, filename, lineno, line)
+    logging.getLogger("py.warnings").warning("%s", words)

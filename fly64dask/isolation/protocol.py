@@ -1,0 +1,45 @@
+"""What is sent through the pipe between a process and the child that a fork server made for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildOrders:
+    """What a new child is to do: the first and only thing that it is sent.
+
+    Parameters
+    ----------
+    log_file : str
+        Gets everything that the child writes to standard output and standard error.
+    environment : dict of str to str
+        Environment variables of the process that asked, which the child takes on.
+    import_path : list of str
+        The same process's `sys.path`.
+    call : bytes
+        A pickled function of the child's end of the pipe; it is read after the import path is taken on.
+    """
+
+    log_file: str
+    environment: dict[str, str]
+    import_path: list[str]
+    call: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A child has done one more epoch."""
+
+    epoch: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Generic[T]):
+    """A child's function has returned: the last thing that a child sends."""
+
+    value: T
