@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from fly64dask.metrics import crossing, frc, remove_phase_ramp
-from fly64dask.reconstruction import BestEpoch, Comparison, Exposures, Look, compare_halves
+from fly64dask.reconstruction import BestEpoch, EpochEstimate, Exposures, HalfSetEstimator, compare_halves
 from fly64dask.reconstruction.lsqml import as_array, begin
 from fly64dask.scan import crop_to_frame, illuminated_area, illumination_map, object_frame
 from fly64dask.simulation import Pair, intensity_batches, synthetic_pair
@@ -75,21 +75,21 @@ def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
     shape, origin = object_frame(exposures.positions_px, (SIDE_PX, SIDE_PX))
     truth, known = crop_to_frame(pair.object_truth, shape, origin)
     area = illuminated_area(illumination_map(pair.probe, exposures.positions_px, shape, origin)) & known
-    comparison = Comparison(area)
+    estimator = HalfSetEstimator(area)
 
     def error(image: Any) -> float:
-        return float(np.sqrt(np.mean(comparison.phase((image * truth.conj()).astype(np.complex64)) ** 2)))
+        return float(np.sqrt(np.mean(estimator.phase((image * truth.conj()).astype(np.complex64)) ** 2)))
 
-    work = begin(exposures, RECIPE, seed=seed, device="cpu")
-    assert work.rule is not None
+    running = begin(exposures, RECIPE, seed=seed, device="cpu")
+    assert running.rule is not None
     errors = []
-    with work.turns.accelerated(wanted=True):
-        work.run(RECIPE.n_epochs, lambda *_: errors.append(error(as_array(work.turns.full, "object")[0])), None)
-    kept, facts = work.kept(), work.facts()
-    assert kept.half_objects is not None
-    half_sets, _ = compare_halves(kept.half_objects, area, "counts")
-    aligned = np.exp(1j * remove_phase_ramp(kept.object_recon[0] * truth.conj(), area)) * truth
-    with_truth = crossing(frc(np.abs(kept.object_recon[0]) * aligned / np.abs(truth), truth, area), "half")
+    with running.tasks.accelerated(wanted=True):
+        running.run(RECIPE.n_epochs, lambda *_: errors.append(error(as_array(running.tasks.full, "object")[0])), None)
+    snapshot, facts = running.snapshot(), running.facts()
+    assert snapshot.half_objects is not None
+    half_sets, _ = compare_halves(snapshot.half_objects, area, "counts")
+    aligned = np.exp(1j * remove_phase_ramp(snapshot.object_recon[0] * truth.conj(), area)) * truth
+    with_truth = crossing(frc(np.abs(snapshot.object_recon[0]) * aligned / np.abs(truth), truth, area), "half")
     return {
         "n_exposures": n_exposures,
         "dose_photons": dose_photons,
@@ -97,9 +97,9 @@ def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
         "best_epoch": facts.best_epoch,
         "errors_rad": errors,
         "flat_error_rad": error(np.ones(shape)),
-        "scores": work.rule.course.scores().tolist(),
-        "looks": work.rule.capture()["looks"],
-        "n_snapshots": len(work.rule.course.snapshots),
+        "scores": running.rule.course.scores().tolist(),
+        "estimates": [[one.signal, one.noise] for one in running.rule.course.estimates],
+        "n_snapshots": len(running.rule.course.snapshots),
         "half_sets": half_sets.model_dump(),
         "resolution_truth_px": with_truth.resolution_px if with_truth else None,
     }
@@ -107,12 +107,12 @@ def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
 
 def replay(case: dict[str, Any], patience: int) -> tuple[int, int]:
     """Epoch that a rule keeps with some patience, and the epochs that it runs."""
-    course = BestEpoch()
-    for signal, noise in case["looks"]:
-        course.add(Look(signal=signal, noise=noise), lambda: None)
-        if len(course.looks) - 1 - course.best >= patience:
+    course: BestEpoch[None] = BestEpoch()
+    for signal, noise in case["estimates"]:
+        course.add(EpochEstimate(signal=signal, noise=noise), lambda: None)
+        if len(course.estimates) - 1 - course.best >= patience:
             break
-    return course.best + 1, len(course.looks)
+    return course.best + 1, len(course.estimates)
 
 
 def row(case: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 from .best_epoch import (
     BestEpoch as BestEpoch,
-    Look as Look,
+    EpochEstimate as EpochEstimate,
 )
 from .checkpoint import (
     ENDS_AT as ENDS_AT,
@@ -8,7 +8,7 @@ from .checkpoint import (
     job_ends_at as job_ends_at,
 )
 from .half_sets import (
-    Comparison as Comparison,
+    HalfSetEstimator as HalfSetEstimator,
     compare_halves as compare_halves,
     shared_area as shared_area,
 )

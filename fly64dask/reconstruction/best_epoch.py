@@ -1,4 +1,4 @@
-"""Signal and noise of each epoch -> the epoch whose object is best, and snapshots of those that may still be it.
+"""The best epoch is chosen from the signal and noise of each, with snapshots of those that may still become the best.
 
 A reconstruction's error is what it has not recovered yet and the noise it has taken up already. The
 first falls from epoch to epoch, the second rises, and the loss tells neither.
@@ -6,16 +6,20 @@ first falls from epoch to epoch, the second rises, and the loss tells neither.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+S = TypeVar("S")
+
 # Snapshots in memory at most (our choice). More epochs may still become best; those are then so
-# close to each other that the best of eight costs next to nothing.
+# close to each other that the best of eight costs next to nothing. To keep each epoch's objects on disk instead would
+# take 0.5 GB a cell (100 epochs of three objects of 464 x 464 pixels and a probe), and files to resume and remove.
 MAX_SNAPSHOTS = 8
 
 
@@ -25,8 +29,8 @@ UNSEEN = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """One epoch as a rule sees it: mean squares of what is signal in an object, and of what is noise."""
+class EpochEstimate:
+    """What an early-stopping rule estimates of one epoch: the mean squares of an object's signal and of its noise."""
 
     signal: float
     noise: float
@@ -60,7 +64,7 @@ def scores(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[n
 
 
 def contenders(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> list[int]:
-    """Epochs that have the lowest score now or may have it later, when another shows more signal.
+    """List the epochs that have the lowest score now or may have it later, when another shows more signal.
 
     Parameters
     ----------
@@ -79,56 +83,60 @@ def contenders(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> list[
     """
     root, start = np.sqrt(signal), noise + signal
     best = int(np.argmin(start - 2 * UNSEEN**0.5 * root.max() * root))
-    found = [best]
+    epochs = [best]
     while (steeper := np.flatnonzero(root > root[best])).size:
         takes_over_at = (start[steeper] - start[best]) / (root[steeper] - root[best])
         best = int(steeper[np.argmin(takes_over_at)])
-        found.append(best)
-    return found
+        epochs.append(best)
+    return epochs
 
 
 @dataclass(slots=True)
-class BestEpoch:
-    """The looks of a running reconstruction, and snapshots of the epochs that may still be the best."""
+class BestEpoch(Generic[S]):
+    """The estimates of a running reconstruction's epochs, and snapshots of those that may still be the best."""
 
-    looks: list[Look] = field(default_factory=list)
-    snapshots: dict[int, Any] = field(default_factory=dict)
+    estimates: list[EpochEstimate] = field(default_factory=list)
+    snapshots: dict[int, S] = field(default_factory=dict)
 
-    def add(self, look: Look, snapshot: Any) -> None:
+    def add(self, estimate: EpochEstimate, take_snapshot: Callable[[], S]) -> None:
         """Take in one more epoch.
 
         Parameters
         ----------
-        look : Look
-            How it looks.
-        snapshot : callable
-            Gives what is to be kept of it; called only if it may become the best.
+        estimate : EpochEstimate
+            The epoch's estimate.
+        take_snapshot : callable
+            Copies what the epoch has made; called only if the epoch may become the best.
         """
-        self.looks.append(look)
+        self.estimates.append(estimate)
         signal, noise = self._curves()
-        wanted = [epoch for epoch in contenders(signal, noise) if epoch in self.snapshots or epoch == len(signal) - 1]
-        while len(wanted) > MAX_SNAPSHOTS:
-            del wanted[_least_missed(wanted, signal, noise)]
-        self.snapshots = {epoch: self.snapshots[epoch] if epoch in self.snapshots else snapshot() for epoch in wanted}
+        latest = len(signal) - 1
+        epochs = [epoch for epoch in contenders(signal, noise) if epoch in self.snapshots or epoch == latest]
+        while len(epochs) > MAX_SNAPSHOTS:
+            del epochs[_least_missed(epochs, signal, noise)]
+        self.snapshots = {
+            epoch: self.snapshots[epoch] if epoch in self.snapshots else take_snapshot() for epoch in epochs
+        }
 
     @property
     def best(self) -> int:
-        """Index of the epoch with the lowest score, of those that a snapshot is kept of."""
-        found = self.scores()
-        return min(self.snapshots, key=lambda epoch: (found[epoch], epoch))
+        """Index of the epoch with the lowest score, of those with a snapshot."""
+        errors = self.scores()
+        return min(self.snapshots, key=lambda epoch: (errors[epoch], epoch))
 
     def scores(self) -> NDArray[np.float64]:
-        """Score of each epoch, (n_epochs,) float64."""
+        """Compute the score of each epoch, (n_epochs,) float64."""
         return scores(*self._curves())
 
     def _curves(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        return np.array([look.signal for look in self.looks]), np.array([look.noise for look in self.looks])
+        signal, noise = np.array([(estimate.signal, estimate.noise) for estimate in self.estimates]).T
+        return signal, noise
 
 
-def _least_missed(wanted: list[int], signal: NDArray[np.float64], noise: NDArray[np.float64]) -> int:
+def _least_missed(epochs: list[int], signal: NDArray[np.float64], noise: NDArray[np.float64]) -> int:
     """Place of the contender, neither first nor last, without which the best score ever rises least."""
     root, start = np.sqrt(signal), noise + signal
-    before, here, after = (np.array(wanted[i : len(wanted) - 2 + i]) for i in range(3))
+    before, here, after = (np.array(epochs[i : len(epochs) - 2 + i]) for i in range(3))
     s = (start[after] - start[before]) / (root[after] - root[before]) / 2
     missed = (start[before] - 2 * s * root[before]) - (start[here] - 2 * s * root[here])
     return 1 + int(np.argmin(missed))

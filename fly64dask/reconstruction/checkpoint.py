@@ -1,4 +1,4 @@
-"""An engine's state between two epochs <-> one file, from which a killed cell goes on."""
+"""A checkpoint file keeps an engine's state between two epochs, so that a killed cell goes on from there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MARGIN_S = 30.0  # Slurm looks at wall times about twice a minute
 
 @dataclass(slots=True, kw_only=True)
 class CheckpointFile:
-    """Where one cell's engine keeps its state, and when.
+    """The file in which one cell's engine keeps its state, and when it is due.
 
     Parameters
     ----------

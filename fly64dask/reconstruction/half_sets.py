@@ -1,4 +1,4 @@
-"""Exposures -> halves of independent noise; two half-set objects -> what they share, and how far both resolve."""
+"""Half sets: exposures are divided into halves of independent noise, and the halves' objects are compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.metrics import HalfSetMetrics, PhasePlane, RingCorrelation, SplitBy, crossing, frc, remove_phase_ramp
-from fly64dask.reconstruction.best_epoch import Look
+from fly64dask.reconstruction.best_epoch import EpochEstimate
 from fly64dask.reconstruction.interface import Exposures, refuse_dark
 from fly64dask.scan import illuminated_area, illumination_map, refuse_degenerate
 from fly64dask.simulation import thin
@@ -24,14 +24,14 @@ BATCH_EXPOSURES = 256  # drawn at once: 64 MB of 128 x 128 in 64-bit numbers, in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Some of a cell's exposures, or of their photons, with the seed of their minibatches."""
+class DataSubset:
+    """A subset of a cell's exposures, or of their photons, with the seed of its minibatches."""
 
     exposures: Exposures
     seed: int
 
 
-def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Part]:
+def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[DataSubset]:
     """Split exposures into two halves of independent noise.
 
     Parameters
@@ -46,7 +46,7 @@ def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Par
 
     Yields
     ------
-    Part
+    DataSubset
         The first half, then the second: only one is in memory unless both are kept.
 
     Raises
@@ -70,15 +70,15 @@ def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Par
         else:
             positions, counts = exposures.positions_px, exposures.counts - first if which else first
         refuse_dark(counts)
-        yield Part(exposures=replace(exposures, positions_px=positions, counts=counts), seed=int(seeds[which]))
+        yield DataSubset(exposures=replace(exposures, positions_px=positions, counts=counts), seed=int(seeds[which]))
 
 
-def hold_out(exposures: Exposures, *, seed: int) -> Part:
-    """Leave a tenth of the photons out, drawn one by one; `seed` as in `halve`."""
+def hold_out(exposures: Exposures, *, seed: int) -> DataSubset:
+    """Leave out a tenth of the photons, drawn one by one; `seed` as in `halve`."""
     kept = thinned(exposures.counts, 1 - HELD_OUT_FRACTION, rng=_coins(seed, HELD_OUT_KEY))
     refuse_dark(kept)
     seeds = np.random.SeedSequence(seed, spawn_key=(HELD_OUT_KEY,)).generate_state(1)
-    return Part(exposures=replace(exposures, counts=kept), seed=int(seeds[0]))
+    return DataSubset(exposures=replace(exposures, counts=kept), seed=int(seeds[0]))
 
 
 def thinned(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) -> NDArray[Any]:
@@ -93,7 +93,7 @@ def thinned(counts: NDArray[Any], probability: float, *, rng: np.random.Generato
 def shared_area(
     exposures: Exposures, split_by: SplitBy, shape_px: tuple[int, int], origin_px: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Pixels that both halves illuminate, by the starting probe; (Y, X) bool."""
+    """Find the pixels that both halves illuminate, by the starting probe; (Y, X) bool."""
     groups = [slice(None)] if split_by == "counts" else [slice(which, None, 2) for which in range(2)]
     areas = [
         illuminated_area(illumination_map(exposures.probe_guess, exposures.positions_px[group], shape_px, origin_px))
@@ -103,8 +103,8 @@ def shared_area(
     return area
 
 
-class Comparison:
-    """What two half-set objects share, epoch after epoch, inside one area.
+class HalfSetEstimator:
+    """Estimates an epoch's signal and noise from what two half-set objects share inside one area.
 
     Parameters
     ----------
@@ -113,14 +113,14 @@ class Comparison:
 
     Notes
     -----
-    An epoch of 42 exposures takes only three times as long as looking at one image.
+    An epoch of 42 exposures takes only three times as long as the comparison of one image.
     """
 
     def __init__(self, area: NDArray[np.bool_]) -> None:
         self._plane = PhasePlane(area)
 
-    def look(self, object_recon: NDArray[np.complex64], half_objects: NDArray[np.complex64]) -> Look:
-        """Tell signal from noise in an object by what two half-set objects share.
+    def estimate(self, object_recon: NDArray[np.complex64], half_objects: NDArray[np.complex64]) -> EpochEstimate:
+        """Estimate signal and noise of an object from what two half-set objects share.
 
         Parameters
         ----------
@@ -131,24 +131,24 @@ class Comparison:
 
         Returns
         -------
-        Look
+        EpochEstimate
             The mean square of the full data's phase, rad^2, parted as 2 C / (1 + C) to the rest.
             C = X / A is the correlation of the halves' phases: X their mean product, but 0 where
             that is negative, A the mean of their mean squares. Global phase and ramp are removed.
 
         Notes
         -----
-        2 C / (1 + C) is the correlation that two sets of all photons would have, and the share of
+        2 C / (1 + C) is the correlation that two sets of all photons would have, and the fraction of
         signal in each: doubled photons halve the noise. See `compare_halves`.
         """
         full, one, other = (self.phase(image) for image in (object_recon, *half_objects))
         shared, power = max(float(one @ other), 0.0), float(one @ one + other @ other) / 2
         of_full = 2 * shared / (power + shared) if power > 0 else 0.0
         mean_square = float(full @ full) / len(full)
-        return Look(signal=mean_square * of_full, noise=mean_square * (1 - of_full))
+        return EpochEstimate(signal=mean_square * of_full, noise=mean_square * (1 - of_full))
 
     def phase(self, image: NDArray[np.complex64]) -> NDArray[np.float64]:
-        """Phase of the pixels inside, (n,) float64, rad; its mean and its slopes are 0 but for wraps."""
+        """Compute the phase of the pixels inside, (n,) float64, rad; its mean and slopes are 0 but for wraps."""
         rest = self._plane.fit(image).rest
         return np.asarray(rest - rest.mean())
 

@@ -1,4 +1,4 @@
-"""The words between a cell and its engine: what goes in, what comes out, what is refused."""
+"""The contract between a cell and its engine: what goes in, what comes out, what is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen, InputError, Quantity
-from fly64dask.reconstruction.checkpoint import CheckpointFile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +81,7 @@ class Reconstruction:
 
 
 class Engine(Protocol):
-    """What turns exposures into a reconstruction, reporting each epoch and keeping its state."""
+    """A function that turns exposures into a reconstruction, reports each epoch and keeps its state."""
 
     def __call__(
         self,
@@ -93,7 +92,7 @@ class Engine(Protocol):
         progress: Progress,
         checkpoint: CheckpointFile | None = None,
     ) -> Reconstruction:
-        """Reconstruct; see `lsqml.reconstruct`."""
+        """Reconstruct object and probe; see `lsqml.reconstruct`."""
         ...
 
 

@@ -9,13 +9,13 @@ from scipy.ndimage import gaussian_filter
 
 from fly64dask.base import DegenerateScanError, InputError
 from fly64dask.metrics import remove_phase_ramp
-from fly64dask.reconstruction import BestEpoch, Comparison, Exposures, Look, compare_halves
+from fly64dask.reconstruction import BestEpoch, EpochEstimate, Exposures, HalfSetEstimator, compare_halves
 from fly64dask.reconstruction.best_epoch import MAX_SNAPSHOTS, contenders, scores
 from fly64dask.reconstruction.half_sets import halve, hold_out
 from fly64dask.study import Recipe
 
 PROBE = np.ones((1, 1, 24, 24), np.complex64)
-LOOKS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30)
+ESTIMATES = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=30)
 
 
 def scan(counts, positions=None):
@@ -96,13 +96,13 @@ def test_scores_equal_a_case_worked_by_hand():
 def test_best_epoch_without_any_agreement_is_the_first():
     course = BestEpoch()
     for noise in (0.0, 0.1, 0.2):
-        course.add(Look(signal=0.0, noise=noise), lambda: None)
+        course.add(EpochEstimate(signal=0.0, noise=noise), lambda: None)
     assert course.best == 0
 
 
-@given(LOOKS)
-def test_contenders_hold_whatever_epoch_is_best_later(looks):
-    signal, noise = np.array(looks).T
+@given(ESTIMATES)
+def test_contenders_hold_whatever_epoch_is_best_later(estimates):
+    signal, noise = np.array(estimates).T
     found = contenders(signal, noise)
     for later in (0.0, 0.1, 0.5, 2.0, 30.0):
         # One more epoch that shows as much signal as ever, or more, and is too noisy to be best itself.
@@ -110,21 +110,21 @@ def test_contenders_hold_whatever_epoch_is_best_later(looks):
         assert every[found].min() == pytest.approx(every.min(), abs=1e-9)
 
 
-@given(LOOKS)
-def test_best_epoch_keeps_its_own_snapshot_and_few(looks):
+@given(ESTIMATES)
+def test_best_epoch_keeps_its_own_snapshot_and_few(estimates):
     course = BestEpoch()
-    for epoch, (signal, noise) in enumerate(looks):
-        course.add(Look(signal=signal, noise=noise), lambda epoch=epoch: epoch)
+    for epoch, (signal, noise) in enumerate(estimates):
+        course.add(EpochEstimate(signal=signal, noise=noise), lambda epoch=epoch: epoch)
     assert course.snapshots[course.best] == course.best
     assert len(course.snapshots) <= MAX_SNAPSHOTS
 
 
-@given(LOOKS)
-def test_best_epoch_has_the_lowest_score_while_few_contend(looks):
+@given(ESTIMATES)
+def test_best_epoch_has_the_lowest_score_while_few_contend(estimates):
     course, most = BestEpoch(), 0
-    for epoch, (signal, noise) in enumerate(looks):
-        course.add(Look(signal=signal, noise=noise), lambda epoch=epoch: epoch)
-        most = max(most, len(contenders(*np.array(looks[: epoch + 1]).T)))
+    for epoch, (signal, noise) in enumerate(estimates):
+        course.add(EpochEstimate(signal=signal, noise=noise), lambda epoch=epoch: epoch)
+        most = max(most, len(contenders(*np.array(estimates[: epoch + 1]).T)))
     if most <= MAX_SNAPSHOTS:
         assert course.scores()[course.best] == pytest.approx(course.scores().min(), abs=1e-12)
 
@@ -141,25 +141,25 @@ def phase_objects(seed=3, noise_rad=0.1, shape=(60, 80)):
     return np.array(images, np.complex64), area, common
 
 
-def test_comparison_finds_the_phase_that_remove_phase_ramp_finds():
+def test_half_set_estimator_finds_the_phase_that_remove_phase_ramp_finds():
     images, area, _ = phase_objects()
     expected = remove_phase_ramp(images[0], area)[area]
-    assert np.allclose(Comparison(area).phase(images[0]), expected - expected.mean(), atol=1e-5)
+    assert np.allclose(HalfSetEstimator(area).phase(images[0]), expected - expected.mean(), atol=1e-5)
 
 
-def test_comparison_tells_common_structure_from_noise():
+def test_half_set_estimator_tells_common_structure_from_noise():
     images, area, common = phase_objects()
     # All photons have half the noise power of half of them.
     full = np.exp(1j * (common + np.random.default_rng(9).normal(0, 0.1 / 2**0.5, area.shape)))
-    look = Comparison(area).look(full.astype(np.complex64), images)
-    assert look.signal == pytest.approx(common[area].var(), rel=0.05)
-    assert look.noise == pytest.approx(0.1**2 / 2, rel=0.08)
+    estimate = HalfSetEstimator(area).estimate(full.astype(np.complex64), images)
+    assert estimate.signal == pytest.approx(common[area].var(), rel=0.05)
+    assert estimate.noise == pytest.approx(0.1**2 / 2, rel=0.08)
 
 
-def test_comparison_finds_no_signal_where_halves_disagree():
+def test_half_set_estimator_finds_no_signal_where_halves_disagree():
     images, area, _ = phase_objects(noise_rad=0.3)
     opposite = np.stack([images[0], images[0].conj()])
-    assert Comparison(area).look(images[0], opposite).signal == 0
+    assert HalfSetEstimator(area).estimate(images[0], opposite).signal == 0
 
 
 def test_compare_halves_resolves_equal_objects_up_to_nyquist():

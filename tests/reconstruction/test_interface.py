@@ -41,7 +41,8 @@ def test_refuse_degenerate_needs_no_engine():
     program = (
         "import sys, numpy as np\n"
         "from fly64dask.base.errors import DegenerateScanError\n"
-        "from fly64dask.reconstruction.interface import refuse_degenerate\n"
+        "import fly64dask.reconstruction.interface\n"
+        "from fly64dask.scan import refuse_degenerate\n"
         "try:\n    refuse_degenerate(np.zeros((9, 2)), n_exposures=9, rule='')\n"
         "except DegenerateScanError:\n    print('torch' in sys.modules, 'ptychi' in sys.modules)"
     )

@@ -274,6 +274,46 @@ def test_reconstruct_ignores_the_rank_variables_of_a_job_script(dense, monkeypat
     assert len(result.loss) == 1
 
 
+SIDE_EFFECTS = """
+import logging, os, pickle, random, warnings
+import numpy as np, torch
+from tqdm import tqdm
+
+def settings():
+    loggers = [logging.getLogger(), logging.getLogger("py.warnings")]
+    return {
+        "environment": dict(os.environ), "threads": torch.get_num_threads(), "device": torch.get_default_device(),
+        "dtype": torch.get_default_dtype(), "torch": torch.get_rng_state().tolist(), "python": random.getstate(),
+        "numpy": pickle.dumps(np.random.get_state()), "lock": "_lock" in vars(tqdm),
+        "loggers": [(log.level, list(log.handlers), log.propagate) for log in loggers],
+        "warnings": warnings.showwarning,
+    }
+
+before = settings()
+from fly64dask.reconstruction.lsqml.engine import reconstruct
+from fly64dask.reconstruction import Exposures
+from fly64dask.study import Recipe
+after_import = settings()
+scan = Exposures(
+    counts=np.ones((6, 16, 16), np.uint16), positions_px=np.arange(12.0).reshape(6, 2),
+    probe_guess=np.ones((1, 1, 16, 16), np.complex64),
+)
+recipe = Recipe(n_epochs=2, device="cpu", threads=3)
+reconstruct(scan, recipe, seed=1, progress=lambda epoch, loss: None)
+after_call = settings()
+print([name for name in before if before[name] != after_import[name]])
+print([name for name in before if before[name] != after_call[name]])
+"""
+
+
+def test_reconstruct_leaves_its_process_as_it_was():
+    environment = os.environ | {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "OMP_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", SIDE_EFFECTS], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[]", "[]"]
+
+
 def test_take_device_of_cpu_is_cpu():
     assert take_device("cpu") == "cpu"
 
@@ -294,6 +334,27 @@ assert ptychi.utils.generate_gaussian_random_image((12, 12), smoothing=3.0).shap
 assert ptychi.io_handles.sklearn.cluster.KMeans(n_clusters=2).n_clusters == 2
 import sklearn.cluster, torchvision.transforms
 assert torchvision.transforms.GaussianBlur.__module__.startswith("torchvision")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+@pytest.mark.parametrize(
+    "disturbance",
+    [
+        "installed = m.version; m.version = lambda name: '9.9' if name == 'torch' else installed(name)",
+        "torch.optim.SGD.step = lambda self: None",
+        "torch.optim.SGD.step = lambda self: 1 / 0",
+    ],
+    ids=["untested version", "other numbers", "exception"],
+)
+def test_engine_is_imported_as_usual_where_leaving_modules_out_is_not_tested_or_fails_its_check(disturbance):
+    code = f"""
+import importlib.metadata as m, sys, torch
+{disturbance}
+import fly64dask.reconstruction.lsqml.engine, ptychi.io_handles
+assert "torchvision" in sys.modules
+assert type(sys.modules.get("torch._dynamo", sys)) is type(sys)
+assert ptychi.io_handles.sklearn is sys.modules["sklearn"]
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 

@@ -1,4 +1,4 @@
-"""pty-chi's LSQML engine: tasks built from exposures, stepped in turns, on faster steps where they are proven equal."""
+"""pty-chi's LSQML engine: tasks are built from exposures and run in turns, on faster steps where these are equal."""
 
 import lazy_loader
 

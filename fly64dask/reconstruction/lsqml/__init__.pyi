@@ -1,8 +1,10 @@
 from .engine import (
-    begin as begin,
     reconstruct as reconstruct,
     take_device as take_device,
 )
 from .interleaved import (
     as_array as as_array,
+)
+from .running import (
+    begin as begin,
 )

@@ -18,7 +18,7 @@ from ptychi.metrics import MSELossOfSqrt
 
 from fly64dask.reconstruction.interface import ACCELERATED
 from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
-from fly64dask.reconstruction.lsqml.state import copied, put_back, snapshot
+from fly64dask.reconstruction.lsqml.state import copied, copy_state, put_back
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
@@ -169,7 +169,7 @@ def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
     """
     if not steps.fits():
         return "a patch reaches beyond the object"
-    state = snapshot(task)
+    state = copy_state(task)
     try:
         stock = _one_minibatch(task)
         put_back(task, copied(state, task.object.tensor.data.device))

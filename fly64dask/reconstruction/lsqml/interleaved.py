@@ -1,84 +1,106 @@
-"""LSQML tasks of one process -> stepped in turns, each to the bits that it has alone."""
+"""LSQML tasks of one process run in turns, epoch by epoch, each to the bits that it has alone."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from fly64dask.base import NotFiniteError
 from fly64dask.reconstruction.lsqml.acceleration import accelerated
-from fly64dask.reconstruction.lsqml.state import capture, latest_loss, losses, random_state, restore, set_random_state
+from fly64dask.reconstruction.lsqml.state import (
+    TaskState,
+    capture,
+    latest_loss,
+    n_epochs_run,
+    random_state,
+    restore,
+    set_random_state,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from ptychi.api.task import PtychographyTask
 
+FULL_DATA, HALVES, SHOWN_PHOTONS = "full data", ("first half", "second half"), "photons not held out"
 
-FULL, HALVES, KEPT = "full data", ("first half", "second half"), "kept photons"
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeededTask:
+    """A task that has not run yet, with the seed of its minibatches."""
+
+    task: PtychographyTask
+    seed: int
 
 
-class Turns:
-    """A task with the full data and its companions, which take turns epoch by epoch.
+class InterleavedTasks:
+    """A task with the full data and its companions, which run in turns, one epoch each.
 
     Parameters
     ----------
-    tasks : dict of str to PtychographyTask
-        By what they reconstruct, `FULL` first; built for one device, not run yet.
-    seeds : dict of str to int
-        Of each one's minibatches.
+    seeded : dict of str to SeededTask
+        By what they reconstruct, `FULL_DATA` first; all built for one device.
 
     Notes
     -----
-    pty-chi shares dtype, default device and the random streams of torch, NumPy and Python among all
-    tasks of a process. The first two are the same for tasks of one recipe; each task gets its own
-    place in the streams back before its turn.
+    pty-chi shares dtype, default device and the random streams of torch, NumPy and Python among all tasks of a process.
+    The first two are the same for tasks of one recipe; each task gets its place in the streams back before its turn.
     """
 
-    def __init__(self, tasks: dict[str, PtychographyTask], seeds: dict[str, int]) -> None:
-        self.tasks = tasks
-        self.streams: dict[str, dict[str, Any]] = {}
-        for name, task in tasks.items():
+    def __init__(self, seeded: dict[str, SeededTask]) -> None:
+        self.tasks = {name: one.task for name, one in seeded.items()}
+        self._streams: dict[str, TaskState] = {}
+        for name, task in self.tasks.items():
             # `random_seed` does not reach the loader that draws the minibatches.
-            task.reconstructor.dataloader.generator.manual_seed(seeds[name])
-            torch.manual_seed(seeds[name])  # the Poisson noise model draws from torch's own stream
-            self.streams[name] = random_state(task)
+            task.reconstructor.dataloader.generator.manual_seed(seeded[name].seed)
+            torch.manual_seed(seeded[name].seed)  # the Poisson noise model draws from torch's own stream
+            self._streams[name] = random_state(task)
 
     @property
     def full(self) -> PtychographyTask:
         """The task whose object is wanted."""
-        return self.tasks[FULL]
+        return self.tasks[FULL_DATA]
 
     @property
     def n_epochs_run(self) -> int:
-        """Epochs that every task has run."""
-        return len(losses(self.full))
+        """Number of epochs that every task has run."""
+        return n_epochs_run(self.full)
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether two halves of the data run beside the full data."""
+        return HALVES[0] in self.tasks
 
     @contextmanager
     def accelerated(self, *, wanted: bool) -> Iterator[str]:
         """Let all tasks run on the faster steps while the block lasts; yields what the full data's run on."""
         with ExitStack() as stack:
             ways = {name: stack.enter_context(accelerated(task, wanted=wanted)) for name, task in self.tasks.items()}
-            yield ways[FULL]
+            yield ways[FULL_DATA]
 
     def run_epoch(self) -> float:
-        """Run one epoch of each task; returns the full data's loss.
+        """Run one epoch of each task.
+
+        Returns
+        -------
+        float
+            The full data's loss.
 
         Raises
         ------
         NotFiniteError
-            If the full data's loss, object or probe is NaN or infinite. A companion's is for
-            `bad_companion` to find.
+            If the full data's loss, object or probe is NaN or infinite. `companion_problem` finds the same in a
+            companion.
         """
         for name, task in self.tasks.items():
             self._give_streams(name)
             task.run(1)
             if len(self.tasks) > 1:
-                self.streams[name] = random_state(task)
+                self._streams[name] = random_state(task)
         loss = latest_loss(self.full)
         if bad := _not_finite(self.full):
             raise NotFiniteError(
@@ -88,41 +110,40 @@ class Turns:
             )
         return loss
 
-    def bad_companion(self) -> str | None:
-        """What is not finite in a companion, in words; None if all is."""
+    def companion_problem(self) -> str | None:
+        """Say what is not finite in a companion; None if everything is finite."""
         for name, task in self.tasks.items():
-            if name != FULL and (bad := _not_finite(task)):
+            if name != FULL_DATA and (bad := _not_finite(task)):
                 return f"{name} after epoch {self.n_epochs_run}: {bad} not finite"
         return None
 
-    def dismiss_companions(self) -> None:
+    def drop_companions(self) -> None:
         """Go on with the full data alone."""
-        self._give_streams(FULL)
-        self.tasks = {FULL: self.full}
+        self._give_streams(FULL_DATA)
+        self.tasks = {FULL_DATA: self.full}
 
-    def half_objects(self) -> NDArray[np.complex64] | None:
-        """Objects of the two halves, (2, Y, X) complex64: the only slice of each; None if there are none."""
-        if HALVES[0] not in self.tasks:
-            return None
+    def half_objects(self) -> NDArray[np.complex64]:
+        """Copy the objects of the two halves, (2, Y, X) complex64: the only slice of each."""
         return np.stack([as_array(self.tasks[name], "object")[0] for name in HALVES])
 
-    def capture(self) -> dict[str, bytes]:
-        """Write down every task between two epochs."""
+    def capture(self) -> dict[str, TaskState]:
+        """Gather the state of every task between two epochs, by its name."""
         states = {}
         for name, task in self.tasks.items():
             self._give_streams(name)
             states[name] = capture(task)
         return states
 
-    def restore(self, states: dict[str, bytes]) -> None:
-        """Put every task where it was when `capture` was called."""
-        for name, state in states.items():
-            restore(self.tasks[name], state)
-            self.streams[name] = random_state(self.tasks[name])
+    def restore(self, states: dict[str, TaskState]) -> None:
+        """Put the tasks where they were when `capture` was called; companions that had been dropped are dropped."""
+        self.tasks = {name: task for name, task in self.tasks.items() if name in states}
+        for name, task in self.tasks.items():
+            restore(task, states[name])
+            self._streams[name] = random_state(task)
 
     def _give_streams(self, name: str) -> None:
         if len(self.tasks) > 1:  # the only task has them all the time
-            set_random_state(self.tasks[name], self.streams[name])
+            set_random_state(self.tasks[name], self._streams[name])
 
 
 def as_array(task: PtychographyTask, name: str) -> NDArray[np.complex64]:
@@ -130,22 +151,10 @@ def as_array(task: PtychographyTask, name: str) -> NDArray[np.complex64]:
     return np.asarray(task.get_data_to_cpu(name, as_numpy=True)).astype(np.complex64)
 
 
-def to_bytes(state: Any) -> bytes:
-    """Numbers, strings, bytes, tensors, lists and dicts -> bytes that are read back without running code."""
-    stream = io.BytesIO()
-    torch.save(state, stream)
-    return stream.getvalue()
-
-
-def from_bytes(data: bytes) -> Any:
-    """What `to_bytes` wrote, tensors on the CPU."""
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-
-
 def _not_finite(task: PtychographyTask) -> str:
-    found: dict[str, Any] = {"loss": np.isfinite(latest_loss(task))}
+    finite = {"loss": bool(np.isfinite(latest_loss(task)))}
     for name, parameter in (("object", task.object), ("probe", task.probe)):
         values = parameter.tensor.data
         # A sum is finite only if all of it is, and is the shorter way to know.
-        found[name] = bool(values.sum().isfinite()) or bool(values.isfinite().all())
-    return " and ".join(name for name, finite in found.items() if not finite)
+        finite[name] = bool(values.sum().isfinite()) or bool(values.isfinite().all())
+    return " and ".join(name for name, is_finite in finite.items() if not is_finite)

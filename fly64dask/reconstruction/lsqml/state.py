@@ -1,4 +1,4 @@
-"""A running LSQML task <-> bytes from which another process goes on with the same bits."""
+"""The state of a running LSQML task is written down so that another process goes on from it to the same bits."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import torch
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
 
+# Numbers, strings and tensors by name, nested as pty-chi nests them.
+TaskState = dict[str, Any]
+
 # All that pty-chi 2.2.0 carries from one epoch to the next; what is not named here is built from
 # the exposures and the recipe. Its own pickling fails, and cloudpickle resumes to other numbers.
 PARAMETERS = ("object", "probe", "probe_positions", "opr_mode_weights")
@@ -20,8 +23,8 @@ MOMENTA = ("object_momentum_params", "probe_momentum_params", "probe_position_mo
 OF_RECONSTRUCTOR = ("current_epoch", "alpha_psi_far", "alpha_psi_far_all_pos", "accumulated_fourier_error")
 
 
-def capture(task: PtychographyTask) -> bytes:
-    """Write down a task between two epochs.
+def capture(task: PtychographyTask) -> TaskState:
+    """Gather the state of a task between two epochs, its losses included; tensors are the task's own, not copies.
 
     Parameters
     ----------
@@ -30,47 +33,56 @@ def capture(task: PtychographyTask) -> bytes:
 
     Returns
     -------
-    bytes
-        Numbers, strings and tensors alone: reading them back runs no code.
+    dict
+        Numbers, strings and tensors alone, for `to_bytes`.
     """
     table = task.reconstructor.loss_tracker.table
-    state = _state(task) | {"loss": {name: list(column) for name, column in table.items()}}
-    stream = io.BytesIO()
-    torch.save(state, stream)
-    return stream.getvalue()
+    return _state(task) | {"loss": {name: list(column) for name, column in table.items()}}
 
 
-def restore(task: PtychographyTask, data: bytes) -> None:
+def restore(task: PtychographyTask, state: TaskState) -> None:
     """Put a newly built task of the same exposures and recipe where a captured one was.
 
     Parameters
     ----------
     task : PtychographyTask
         Built, not run yet.
-    data : bytes
+    state : dict
         From `capture`.
     """
-    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     put_back(task, copied(state, task.object.data.device))
     tracker = task.reconstructor.loss_tracker
     tracker.table = type(tracker.table)(state["loss"]).astype(tracker.table.dtypes)
     tracker.epoch = task.reconstructor.current_epoch
 
 
-def snapshot(task: PtychographyTask) -> dict[str, Any]:
+def to_bytes(state: dict[str, Any]) -> bytes:
+    """Write numbers, strings, tensors, lists and dicts as bytes that are read back without running code."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return stream.getvalue()
+
+
+def from_bytes(data: bytes) -> dict[str, Any]:
+    """Read what `to_bytes` wrote, with all tensors on the CPU."""
+    state: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    return state
+
+
+def copy_state(task: PtychographyTask) -> TaskState:
     """Copy all that a task carries from one epoch to the next, but the losses, for `put_back`."""
     return copied(_state(task), task.object.data.device)
 
 
-def put_back(task: PtychographyTask, state: dict[str, Any]) -> None:
-    """Give a task the state of a snapshot; one that is used again must be copied before.
+def put_back(task: PtychographyTask, state: TaskState) -> None:
+    """Give a task a state; a state that is used again must be copied before.
 
     Parameters
     ----------
     task : PtychographyTask
         Of the same exposures and recipe.
     state : dict
-        From `snapshot`, or what `capture` wrote.
+        From `copy_state` or `capture`.
     """
     reconstructor = task.reconstructor
     for name in PARAMETERS:
@@ -90,17 +102,21 @@ def put_back(task: PtychographyTask, state: dict[str, Any]) -> None:
 
 
 def losses(task: PtychographyTask) -> list[float]:
-    """Loss of each epoch that a task has run."""
+    """List the loss of each epoch that a task has run."""
     return [float(loss) for loss in task.reconstructor.loss_tracker.table["loss"]]
 
 
 def latest_loss(task: PtychographyTask) -> float:
-    """Loss of the last epoch that a task has run; at least one."""
-    column = task.reconstructor.loss_tracker.table["loss"]
-    return float(column[len(column) - 1])
+    """Give the loss of the last epoch that a task has run; at least one."""
+    return float(task.reconstructor.loss_tracker.table["loss"][n_epochs_run(task) - 1])
 
 
-def _state(task: PtychographyTask) -> dict[str, Any]:
+def n_epochs_run(task: PtychographyTask) -> int:
+    """Count the epochs that a task has run."""
+    return len(task.reconstructor.loss_tracker.table["loss"])
+
+
+def _state(task: PtychographyTask) -> TaskState:
     reconstructor = task.reconstructor
     parameters = {name: getattr(reconstructor.parameter_group, name) for name in PARAMETERS}
     buffers = reconstructor.reconstructor_buffers
@@ -115,8 +131,8 @@ def _state(task: PtychographyTask) -> dict[str, Any]:
     }
 
 
-def random_state(task: PtychographyTask) -> dict[str, Any]:
-    """Where the streams are that a task draws from: its loader's own, and those that a process has once."""
+def random_state(task: PtychographyTask) -> TaskState:
+    """Say where the random streams are that a task draws from: its loader's own, and those that a process has once."""
     name, keys, *rest = np.random.get_state()
     return {
         "loader": task.reconstructor.dataloader.generator.get_state(),
@@ -127,12 +143,12 @@ def random_state(task: PtychographyTask) -> dict[str, Any]:
     }
 
 
-def set_random_state(task: PtychographyTask, state: dict[str, Any]) -> None:
-    """Put all streams that a task draws from where they were."""
+def set_random_state(task: PtychographyTask, state: TaskState) -> None:
+    """Put all random streams that a task draws from where they were."""
     task.reconstructor.dataloader.generator.set_state(state["loader"].cpu())
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"]:
-        torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        torch.cuda.set_rng_state_all([stream.cpu() for stream in state["cuda"]])
     np.random.set_state(state["numpy"])
     random.setstate(state["python"])
 
@@ -142,7 +158,7 @@ def copied(state: Any, device: torch.device) -> Any:
     if isinstance(state, torch.Tensor):
         return state.to(device, copy=True)
     if isinstance(state, dict):
-        return type(state)((key, copied(one, device)) for key, one in state.items())
+        return type(state)((key, copied(value, device)) for key, value in state.items())
     if isinstance(state, list):
-        return [copied(one, device) for one in state]
+        return [copied(value, device) for value in state]
     return state

@@ -1,16 +1,16 @@
-"""LSQML tasks that take turns and a stopping rule -> which epoch is best, and its objects."""
+"""An early-stopping rule estimates the error of each epoch of interleaved tasks and keeps snapshots of the best."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fly64dask.reconstruction.best_epoch import BestEpoch, Look
+from fly64dask.reconstruction.best_epoch import BestEpoch, EpochEstimate
 from fly64dask.reconstruction.half_sets import HELD_OUT_FRACTION
-from fly64dask.reconstruction.lsqml.interleaved import Turns, as_array
+from fly64dask.reconstruction.lsqml.interleaved import InterleavedTasks, as_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,8 @@ DARK_PHOTONS = 1e-6  # expected in a pixel at least, so that a photon there is a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What is kept of an epoch: the full data's object and probe, and the halves' objects if there are halves."""
+class Snapshot:
+    """What was reconstructed after one epoch: object and probe of the full data, and the halves' objects if any."""
 
     object_recon: NDArray[np.complex64]
     probe_recon: NDArray[np.complex64]
@@ -30,58 +30,58 @@ class Kept:
 
 
 @dataclass(slots=True, kw_only=True)
-class Rule:
-    """Looks at each epoch of tasks that take turns, and keeps the best.
+class StoppingRule:
+    """An early-stopping rule: estimates the error of each epoch, keeps the best and says when enough have run.
 
     Parameters
     ----------
-    turns : Turns
+    tasks : InterleavedTasks
         The tasks.
-    look : callable
-        Measures the epoch that has just been run.
+    estimate : callable
+        Estimates the epoch that has just been run.
     patience : int or None
-        Epochs after the best one that settle the matter.
+        Number of epochs after the best one after which no more are run.
     """
 
-    turns: Turns
-    look: Callable[[], Look]
+    tasks: InterleavedTasks
+    estimate: Callable[[], EpochEstimate]
     patience: int | None
-    course: BestEpoch = field(default_factory=BestEpoch)
+    course: BestEpoch[Snapshot] = field(default_factory=BestEpoch)
 
-    def see_epoch(self) -> None:
+    def add_epoch(self) -> None:
         """Take in the epoch that has just been run."""
-        self.course.add(self.look(), lambda: kept_of(self.turns))
+        self.course.add(self.estimate(), lambda: take_snapshot(self.tasks))
 
     def is_settled(self) -> bool:
         """Whether patience has run out."""
-        n_epochs = len(self.course.looks)
+        n_epochs = len(self.course.estimates)
         return self.patience is not None and n_epochs > 0 and n_epochs - 1 - self.course.best >= self.patience
 
     def capture(self) -> dict[str, Any]:
-        """Write down all looks and what is kept."""
+        """Write down all estimates and snapshots, as numbers and tensors."""
         return {
-            "looks": [[look.signal, look.noise] for look in self.course.looks],
-            "snapshots": {epoch: _as_tensors(kept) for epoch, kept in self.course.snapshots.items()},
+            "estimates": [asdict(estimate) for estimate in self.course.estimates],
+            "snapshots": {epoch: _as_tensors(snapshot) for epoch, snapshot in self.course.snapshots.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what `capture` wrote."""
-        self.course.looks = [Look(signal=signal, noise=noise) for signal, noise in state["looks"]]
-        self.course.snapshots = {epoch: _as_arrays(tensors) for epoch, tensors in state["snapshots"].items()}
+        self.course.estimates = [EpochEstimate(**estimate) for estimate in state["estimates"]]
+        self.course.snapshots = {epoch: _from_tensors(tensors) for epoch, tensors in state["snapshots"].items()}
 
 
-def kept_of(turns: Turns) -> Kept:
+def take_snapshot(tasks: InterleavedTasks) -> Snapshot:
     """Copy what an epoch has made."""
-    return Kept(
-        object_recon=as_array(turns.full, "object"),
-        probe_recon=as_array(turns.full, "probe"),
-        half_objects=turns.half_objects(),
+    return Snapshot(
+        object_recon=as_array(tasks.full, "object"),
+        probe_recon=as_array(tasks.full, "probe"),
+        half_objects=tasks.half_objects() if tasks.has_halves else None,
     )
 
 
 @torch.no_grad()
-def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> Look:
-    """How badly a companion predicts the photons that it was not shown.
+def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> EpochEstimate:
+    """Measure how badly a companion predicts the photons that it was not shown.
 
     Parameters
     ----------
@@ -90,29 +90,35 @@ def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> Lo
 
     Returns
     -------
-    Look
+    EpochEstimate
         `noise` is the Poisson deviance 2 mean(h log(h / m) - h + m) of held-out counts h, with m
         the companion's expectation of them; `signal` is 0, so that they decide alone.
     """
     odds = HELD_OUT_FRACTION / (1 - HELD_OUT_FRACTION)
-    every, device = companion.dataset.patterns, companion.object.tensor.data.device
+    shown, device = companion.dataset.patterns, companion.object.tensor.data.device
     total = 0.0
     batch_size = companion.reconstructor_options.batch_size
-    for start in range(0, len(every), batch_size):
-        batch = slice(start, min(start + batch_size, len(every)))
-        held_out = (full.dataset.patterns[batch] - every[batch]).to(device)
+    for start in range(0, len(shown), batch_size):
+        batch = slice(start, min(start + batch_size, len(shown)))
+        held_out = (full.dataset.patterns[batch] - shown[batch]).to(device)
         indices = torch.arange(batch.start, batch.stop, device="cpu")
         expected = (companion.reconstructor.forward_model(indices) * odds).clamp_min(DARK_PHOTONS)
         surprise = torch.special.xlogy(held_out, held_out / expected) - held_out + expected
         total += 2 * float(surprise.sum(dtype=torch.float64))
-    return Look(signal=0.0, noise=total / every.numel())
+    return EpochEstimate(signal=0.0, noise=total / shown.numel())
 
 
-def _as_tensors(kept: Kept) -> dict[str, torch.Tensor | None]:
-    arrays = {"object_recon": kept.object_recon, "probe_recon": kept.probe_recon, "half_objects": kept.half_objects}
-    return {name: None if array is None else torch.from_numpy(array) for name, array in arrays.items()}
+def _as_tensors(snapshot: Snapshot) -> dict[str, torch.Tensor]:
+    arrays = {"object_recon": snapshot.object_recon, "probe_recon": snapshot.probe_recon}
+    if snapshot.half_objects is not None:
+        arrays["half_objects"] = snapshot.half_objects
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _as_arrays(tensors: dict[str, Any]) -> Kept:
-    arrays: dict[str, Any] = {name: None if tensor is None else tensor.numpy() for name, tensor in tensors.items()}
-    return Kept(**arrays)
+def _from_tensors(tensors: dict[str, torch.Tensor]) -> Snapshot:
+    halves = tensors.get("half_objects")
+    return Snapshot(
+        object_recon=tensors["object_recon"].numpy(),
+        probe_recon=tensors["probe_recon"].numpy(),
+        half_objects=None if halves is None else halves.numpy(),
+    )

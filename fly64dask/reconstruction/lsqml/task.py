@@ -1,4 +1,4 @@
-"""Exposures + recipe -> pty-chi's LSQML task, not run yet."""
+"""pty-chi's LSQML task is built from exposures and a recipe; it has not run yet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Frame = tuple[tuple[int, int], tuple[int, int]]
 
 
 def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Frame | None = None) -> PtychographyTask:
-    """Make pty-chi's task for some exposures, not run yet.
+    """Build pty-chi's task for some exposures; it has not run yet.
 
     Parameters
     ----------
@@ -61,10 +61,10 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Fram
         probe_position_x_px=x,
         probe_position_y_px=y,
     )
-    found = task.object.data.device.type
-    if found != device:
+    taken = task.object.data.device.type
+    if taken != device:
         raise GpuMissingError(
-            f"engine was asked for {device} and took {found}", remedy="check the driver with `fly64dask doctor`"
+            f"engine was asked for {device} and took {taken}", remedy="check the driver with `fly64dask doctor`"
         )
     return task
 

@@ -1,0 +1,160 @@
+"""One reconstruction as it runs: the full data, its companions, and the early-stopping rule that judges each epoch."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fly64dask.base import DegenerateScanError, InputError
+from fly64dask.reconstruction.half_sets import DataSubset, HalfSetEstimator, halve, hold_out, shared_area
+from fly64dask.reconstruction.interface import Exposures, Progress, StoppingFacts
+from fly64dask.reconstruction.lsqml.interleaved import (
+    FULL_DATA,
+    HALVES,
+    SHOWN_PHOTONS,
+    InterleavedTasks,
+    SeededTask,
+    as_array,
+)
+from fly64dask.reconstruction.lsqml.state import from_bytes, to_bytes
+from fly64dask.reconstruction.lsqml.stopping_rule import Snapshot, StoppingRule, held_out_deviance, take_snapshot
+from fly64dask.reconstruction.lsqml.task import Frame, build_task
+from fly64dask.scan import object_frame
+
+if TYPE_CHECKING:
+    from fly64dask.reconstruction.best_epoch import EpochEstimate
+    from fly64dask.reconstruction.checkpoint import CheckpointFile
+    from fly64dask.study import Recipe
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class RunningReconstruction:
+    """The tasks of one reconstruction and its early-stopping rule: what a checkpoint holds.
+
+    `no_halves` says why there are no halves although the recipe wants them, `fallback` why the recipe's stopping rule
+    is not followed.
+    """
+
+    recipe: Recipe
+    tasks: InterleavedTasks
+    rule: StoppingRule | None
+    no_halves: str | None
+    fallback: str | None
+
+    def run(self, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None = None) -> None:
+        """Run the epochs that are missing of a number, or as many of them as the rule wants."""
+        while self.tasks.n_epochs_run < n_epochs and not (self.rule and self.rule.is_settled()):
+            loss = self.tasks.run_epoch()
+            if problem := self.tasks.companion_problem():
+                self._drop_companions(problem)
+            if self.rule:
+                self.rule.add_epoch()
+            epoch = self.tasks.n_epochs_run
+            progress(epoch, loss)
+            if checkpoint is not None and epoch < n_epochs and checkpoint.is_due(epoch):
+                checkpoint.save(self.capture)
+
+    def snapshot(self) -> Snapshot:
+        """Give what is to be returned: the best epoch's snapshot if there is a rule, else the last epoch's."""
+        return self.rule.course.snapshots[self.rule.course.best] if self.rule else take_snapshot(self.tasks)
+
+    def facts(self) -> StoppingFacts:
+        """Say which epoch the snapshot is of, and why."""
+        n_epochs = self.tasks.n_epochs_run
+        best = self.rule.course.best + 1 if self.rule else n_epochs
+        return StoppingFacts(rule=self.recipe.stop, best_epoch=best, n_epochs_run=n_epochs, fallback=self.fallback)
+
+    def capture(self) -> bytes:
+        """Write down all tasks and the rule between two epochs."""
+        return to_bytes(
+            {
+                "tasks": self.tasks.capture(),
+                "rule": self.rule.capture() if self.rule else None,
+                "no_halves": self.no_halves,
+                "fallback": self.fallback,
+            }
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Go on from what `capture` wrote."""
+        state = from_bytes(data)
+        self.tasks.restore(state["tasks"])
+        self.no_halves, self.fallback = state["no_halves"], state["fallback"]
+        if state["rule"] is None:
+            self.rule = None
+        elif self.rule is not None:
+            self.rule.restore(state["rule"])
+
+    def _drop_companions(self, reason: str) -> None:
+        log.warning("engine=alone reason=%s", reason)
+        if self.tasks.has_halves:
+            self.no_halves = reason
+        if self.rule:
+            self.rule, self.fallback = None, reason
+        self.tasks.drop_companions()
+
+
+def begin(exposures: Exposures, recipe: Recipe, *, seed: int, device: str) -> RunningReconstruction:
+    """Build every task that a recipe asks for, and its early-stopping rule.
+
+    Parameters
+    ----------
+    exposures, recipe, seed
+        As for `reconstruct`.
+    device : "cpu" or "cuda"
+        Where the tasks are to run.
+
+    Returns
+    -------
+    RunningReconstruction
+        Before its first epoch. Companions that the exposures do not allow are missing, with the reason.
+    """
+    frame = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+
+    def build(subset: DataSubset) -> SeededTask:
+        task = build_task(subset.exposures, recipe, device=device, frame=frame)
+        return SeededTask(task=task, seed=subset.seed)
+
+    seeded = {FULL_DATA: build(DataSubset(exposures=exposures, seed=seed))}
+    no_halves = fallback = None
+    if recipe.halves != "none":
+        halves, no_halves = _companions(HALVES, functools.partial(halve, exposures, recipe.halves, seed=seed), build)
+        seeded |= halves
+    if recipe.stop == "held_out":
+        companion, fallback = _companions([SHOWN_PHOTONS], lambda: [hold_out(exposures, seed=seed)], build)
+        seeded |= companion
+    if recipe.stop == "half_sets":
+        fallback = no_halves
+    tasks, rule = InterleavedTasks(seeded), None
+    if recipe.stop != "epochs" and fallback is None:
+        estimate = _estimator(recipe, tasks, exposures, frame)
+        rule = StoppingRule(tasks=tasks, estimate=estimate, patience=recipe.patience)
+    return RunningReconstruction(recipe=recipe, tasks=tasks, rule=rule, no_halves=no_halves, fallback=fallback)
+
+
+def _companions(
+    names: Sequence[str], divide: Callable[[], Iterable[DataSubset]], build: Callable[[DataSubset], SeededTask]
+) -> tuple[dict[str, SeededTask], str | None]:
+    """Build a task for each subset of the data, one after the other; none, and why, if that is not possible."""
+    try:
+        return {name: build(subset) for name, subset in zip(names, divide(), strict=True)}, None
+    except (DegenerateScanError, InputError) as error:
+        return {}, error.message
+
+
+def _estimator(
+    recipe: Recipe, tasks: InterleavedTasks, exposures: Exposures, frame: Frame
+) -> Callable[[], EpochEstimate]:
+    if recipe.stop == "held_out":
+        return functools.partial(held_out_deviance, tasks.full, tasks.tasks[SHOWN_PHOTONS])
+    estimator = HalfSetEstimator(shared_area(exposures, "counts", *frame))
+
+    def estimate() -> EpochEstimate:
+        return estimator.estimate(as_array(tasks.full, "object")[0], tasks.half_objects())
+
+    return estimate
