@@ -32,7 +32,7 @@ from fly64dask.study import Cell, Limits, Study, cells
 CELLS = 6
 WAYS = ("child", "direct")
 # A child imports the main module again: this script, where a worker's costs nothing. So its imports are made before.
-MAIN_IMPORTS = ("fly64dask.cli.options", "fly64dask.deploy.local", "fly64dask.datasets.groups")
+MAIN_IMPORTS = ("fly64dask.cli.options", "fly64dask.deploy.local", "fly64dask.datasets.exposures")
 
 
 def main() -> None:

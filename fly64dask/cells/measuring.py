@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.datasets import read_truth
 from fly64dask.metrics import HalfSetMetrics
-from fly64dask.store import ArraySource, RunLayout, TruthAttributes, open_group, whole_array
+from fly64dask.store import ArraySource, RunLayout, whole_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,14 +76,14 @@ def _compare_with_truth(layout: RunLayout, exposures: Exposures, result: Reconst
     """Open the truth and compare; None if there is no truth."""
     if not layout.truth_group.exists():
         return None
-    truth = open_group(layout.truth_group, TruthAttributes)
+    truth = read_truth(layout)
     from fly64dask.metrics import compare_with_truth
 
     return compare_with_truth(
         result.object_recon[0],
-        truth.read("object_truth"),
+        truth.object_truth,
         origin_px=result.object_origin_px,
-        probe=truth.read("probe_truth"),
+        probe=truth.probe,
         positions_px=exposures.positions_px,
     )
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from fly64dask.base import Fly64Error, InputError, utc_now
 from fly64dask.cells import open_inputs
+from fly64dask.datasets import read_truth
 from fly64dask.datasets.formats import find_object, read_object
 from fly64dask.metrics import Reference, align, measure_against, measure_as_original, reference_in_frame
 from fly64dask.records import read_record
@@ -21,6 +22,8 @@ from fly64dask.study import Cell, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fly64dask.simulation import Pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +78,11 @@ def compare_run(
             f"compare {layout.root}: metrics are against the truth, and a {study.source.kind} study's run holds none",
             remedy="compare runs of simulated studies that have begun",
         )
-    truth, probe = _read_truth(layout)
+    truth = read_truth(layout)
     sources = {OURS: _of_run(layout)} | {name: _source(name, path, layout) for name, path in arms.items()}
     rows = []
     for cell in some:
-        scene = _scene(layout, cell, truth, probe)
+        scene = _scene(layout, cell, truth)
         scores = tuple(_score(name, source, cell, scene, convention) for name, source in sources.items())
         rows.append(
             ComparedCell(
@@ -95,11 +98,6 @@ def compare_run(
         arms={OURS: str(layout.root)} | {name: str(path) for name, path in arms.items()},
         cells=tuple(rows),
     )
-
-
-def _read_truth(layout: RunLayout) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-    truth = open_group(layout.truth_group, TruthAttributes)
-    return truth.read("object_truth"), truth.read("probe_truth")
 
 
 def _source(name: str, path: Path, layout: RunLayout) -> Source:
@@ -137,9 +135,7 @@ def _of_run(layout: RunLayout) -> Source:
     return read
 
 
-def _scene(
-    layout: RunLayout, cell: Cell, truth: NDArray[np.complex64], probe: NDArray[np.complex64]
-) -> Scene | Fly64Error:
+def _scene(layout: RunLayout, cell: Cell, truth: Pair) -> Scene | Fly64Error:
     """What the arms of a cell are compared with, or why there is nothing."""
     try:
         record = read_record(layout, cell)
@@ -147,12 +143,14 @@ def _scene(
         positions = inputs.read_positions()
     except Fly64Error as error:
         return error
-    shape, origin = object_frame(positions, (probe.shape[-2], probe.shape[-1]))
+    shape, origin = object_frame(positions, (truth.probe.shape[-2], truth.probe.shape[-1]))
     return Scene(
-        reference=reference_in_frame(truth, shape_px=shape, origin_px=origin, probe=probe, positions_px=positions),
+        reference=reference_in_frame(
+            truth.object_truth, shape_px=shape, origin_px=origin, probe=truth.probe, positions_px=positions
+        ),
         positions_px=positions,
         origin_px=origin,
-        truth_shape_px=(truth.shape[0], truth.shape[1]),
+        truth_shape_px=(truth.object_truth.shape[0], truth.object_truth.shape[1]),
     )
 
 

@@ -1,0 +1,62 @@
+"""Publish a group of a run's store in one step, unless the same one is there already."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict
+
+from fly64dask.base import software_versions, utc_now
+from fly64dask.store import (
+    GroupAttributes,
+    RunLayout,
+    open_group,
+    published_directory,
+    retire_directory,
+    write_parent_groups,
+)
+
+
+class Provenance(TypedDict):
+    """When, with what software and from what a group was made."""
+
+    created_at: str
+    software: dict[str, str]
+    source_digest: str
+
+
+def provenance(source_digest: str) -> Provenance:
+    """State that a group is made now, with this software, from what the digest is of."""
+    return {"created_at": utc_now(), "software": software_versions(), "source_digest": source_digest}
+
+
+def publish_group(
+    target: Path, model: type[GroupAttributes], source_digest: str, layout: RunLayout, build: Callable[[Path], None]
+) -> None:
+    """Build a group aside and rename it into place; one that was made from other settings makes way.
+
+    Parameters
+    ----------
+    target : Path
+        Directory of the group in the run's store.
+    model : type of GroupAttributes
+        Kind of the group.
+    source_digest : str
+        Digest of all that determines the group's content. A group of this digest stays.
+    layout : RunLayout
+        The run.
+    build : callable
+        Writes the group into an empty directory.
+    """
+    if target.exists():
+        if open_group(target, model).attributes.source_digest == source_digest:
+            write_parent_groups(target, store=layout.store, scratch=layout.scratch)
+            return
+        stale = layout.scratch / f"stale-{uuid.uuid4().hex}"
+        retire_directory(target, to=stale)
+        shutil.rmtree(stale)
+    with published_directory(target, scratch=layout.scratch) as directory:
+        build(directory)
+        write_parent_groups(target, store=layout.store, scratch=layout.scratch)

@@ -1,0 +1,93 @@
+"""Publish what all doses of a study share: the scan and, if it is simulated, the truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fly64dask.datasets.published_group import provenance, publish_group
+from fly64dask.datasets.sources import ScanInputs, read_inputs
+from fly64dask.simulation import Pair, survey_brightness
+from fly64dask.store import (
+    RunLayout,
+    ScanAttributes,
+    TruthAttributes,
+    object_arrays,
+    open_group,
+    positions_array,
+    probe_array,
+    write_group,
+)
+from fly64dask.study import Study
+
+
+def prepare_scan(study: Study, layout: RunLayout) -> None:
+    """Publish positions, starting probe and brightness of a study's scan and, if it is simulated, the truth.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    layout : RunLayout
+        The run.
+    """
+    inputs = read_inputs(study)
+    pair, source_digest = inputs.pair, inputs.source_digest
+    if pair is not None:
+        publish_group(
+            layout.truth_group, TruthAttributes, source_digest, layout, lambda to: _write_truth(to, pair, source_digest)
+        )
+    publish_group(layout.scan_group, ScanAttributes, source_digest, layout, lambda to: _write_scan(to, study, inputs))
+
+
+def read_truth(layout: RunLayout) -> Pair:
+    """Read the object and probe that a simulation looked at and with; never before an engine has returned.
+
+    Parameters
+    ----------
+    layout : RunLayout
+        A run of a simulated study.
+
+    Returns
+    -------
+    Pair
+
+    Raises
+    ------
+    IntegrityError
+        If the truth is missing or damaged.
+    """
+    truth = open_group(layout.truth_group, TruthAttributes)
+    return Pair(object_truth=truth.read("object_truth"), probe=truth.read("probe_truth"))
+
+
+def _write_truth(directory: Path, pair: Pair, source_digest: str) -> None:
+    write_group(
+        directory,
+        TruthAttributes(**provenance(source_digest)),
+        [
+            *object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)),
+            probe_array(pair.probe, "probe_truth"),
+        ],
+    )
+
+
+def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:
+    if inputs.pair is not None:
+        brightness = survey_brightness(inputs.pair, inputs.positions_px)
+        mean_total, brightest = brightness.mean_total, brightness.brightest_pixel
+    else:
+        assert inputs.own_dose_photons is not None and inputs.brightest_count_photons is not None
+        mean_total, brightest = inputs.own_dose_photons, float(inputs.brightest_count_photons)
+    write_group(
+        directory,
+        ScanAttributes(
+            **provenance(inputs.source_digest),
+            source=study.source.model_dump(mode="json"),
+            n_exposures=len(inputs.positions_px),
+            diffraction_shape_px=inputs.diffraction_shape_px,
+            mean_total_intensity=mean_total,
+            brightest_pixel_intensity=brightest,
+            own_dose_photons=inputs.own_dose_photons,
+        ),
+        [positions_array(inputs.positions_px), probe_array(inputs.probe_guess)],
+    )

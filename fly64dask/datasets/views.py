@@ -1,0 +1,120 @@
+"""Select the exposures that a view keeps of a split, and publish them as a group of the run's store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fly64dask.base import digest
+from fly64dask.datasets.published_group import provenance, publish_group
+from fly64dask.scan import (
+    Selection,
+    bounding_box_area_px2,
+    group_overlap,
+    image_overlap,
+    respaced_view,
+    select,
+    span_px,
+    split_indices,
+)
+from fly64dask.store import RunLayout, ScanAttributes, ViewAttributes, open_group, whole_array, write_group
+from fly64dask.study import SpacingView, Split, Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def select_view(
+    study: Study, view_name: str, split: Split, layout: RunLayout, *, threshold_px: float | None = None
+) -> None:
+    """Publish the exposures that one view keeps of one split; they are the same at every dose.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    view_name : str
+        One of its views.
+    split : "train" or "test"
+        Half of the field of view.
+    layout : RunLayout
+        The run; its scan group is published.
+    threshold_px : float, optional
+        Another spacing than the study's; the group is then one of its own.
+
+    Raises
+    ------
+    NotSelectableError
+        If no strategy keeps enough.
+    """
+    scan = open_group(layout.scan_group, ScanAttributes)
+    view = next(view for view in study.views if view.name == view_name)
+    target = layout.view_group(view_name, split)
+    if threshold_px is not None:
+        assert isinstance(view, SpacingView)
+        view = respaced_view(view, threshold_px)
+        target = layout.respaced_group(view_name, split, threshold_px)
+    parameters = [study.split.model_dump(), view.model_dump(), study.overlap.model_dump()]
+    source_digest = digest([scan.attributes.source_digest, split, *parameters])
+    positions = scan.read("positions_px")
+    positions = positions[split_indices(positions, study.split, split)]
+
+    def build(directory: Path) -> None:
+        selection = select(positions, view)
+        write_group(
+            directory,
+            describe_view(study, view_name, split, positions, selection, source_digest=source_digest),
+            [whole_array("kept_indices", selection.kept, dims=("kept_exposure",), long_name="index in the split")],
+        )
+
+    publish_group(target, ViewAttributes, source_digest, layout, build)
+
+
+def describe_view(
+    study: Study,
+    view_name: str,
+    split: Split,
+    positions_px: NDArray[np.float64],
+    selection: Selection,
+    *,
+    source_digest: str = "",
+) -> ViewAttributes:
+    """Measure a selection: how many it keeps and how densely they lie.
+
+    Parameters
+    ----------
+    study : Study
+        For the overlap measure.
+    view_name : str
+        The view.
+    split : "train" or "test"
+        Half of the field of view.
+    positions_px : (n, 2) float64
+        Positions of the whole split, order (y, x), px.
+    selection : Selection
+        What the view keeps of them.
+    source_digest : str
+        Digest of what determines it; empty for a plan.
+
+    Returns
+    -------
+    ViewAttributes
+    """
+    kept = positions_px[selection.kept]
+    span_y, span_x = span_px(kept)
+    return ViewAttributes(
+        **provenance(source_digest),
+        overlap_view=view_name,
+        split=split,
+        n_exposures=len(positions_px),
+        n_kept=len(kept),
+        selection=selection.metadata,
+        image_overlap=image_overlap(kept, study.overlap),
+        group_overlap=group_overlap(kept, study.overlap),
+        overlap_diameter_px=study.overlap.diameter_px,
+        overlap_n_neighbours=study.overlap.n_neighbours,
+        bounding_box_area_px2=bounding_box_area_px2(kept),
+        span_y_px=span_y,
+        span_x_px=span_x,
+    )
