@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import logging
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,9 @@ import ptychi.image_proc
 import ptychi.maths
 import pytest
 import torch
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
+from ptychi.api.enums import Dtypes
+from ptychi.api.task import PtychographyTask
 from ptychi.data_structures.object import PlanarObject
 from ptychi.io_handles import PtychographyDataset
 from ptychi.reconstructors.base import LossTracker
@@ -28,13 +32,14 @@ from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.simulation import intensity_batches, synthetic_pair
 from fly64dask.study import Recipe
 
-# Single precision keeps 6e-8 of a value; a minibatch adds up a few thousand pixels of some ten products each.
-ONE_STEP = 2e-5
-# After 20 epochs in which each step's rounding enters the next (found: 5e-6), of transmission 1 and the largest value.
-TWENTY_EPOCHS = 1e-4
-# One exposure is matched until the exit wave's change is itself rounding; pty-chi with double
-# precision in its transforms differs from itself as much (found: 3e-4 either way).
-ONE_EXPOSURE = 1e-3
+# Distance from 1 to the next number in single precision. How far rounding carries a result is a matter of the case and
+# of the machine's instructions, so that bounds are made for each case: the numbers wanted are pty-chi's in double
+# precision, and how sensitive they are is found there too.
+EPS = float(np.finfo(np.float32).eps)
+# A result counts as right if it is the exact one of inputs that differ by a few EPS. Over 1400 random minibatches
+# under three sets of instructions, pty-chi's own were up to 4.2 times as far off as the worst of four random changes of
+# EPS moved them, ours up to 3.8 times.
+A_FEW = 10
 RECIPE = Recipe(n_epochs=20, batch_size=16, device="cpu")
 
 
@@ -60,14 +65,37 @@ def dense():
     return Exposures(counts=counts.astype(np.uint16), positions_px=positions, probe_guess=pair.probe[None, None])
 
 
+def as_double(values):
+    """An array in double precision, real or complex; None stays None."""
+    return None if values is None else values.astype(np.result_type(values, np.float64))
+
+
+@contextmanager
+def in_double_precision(task):
+    """pty-chi's own task of the same values in double precision, torch's default while the block lasts."""
+    options, given = copy.deepcopy(task.options), vars(task._task_data)
+    options.reconstructor_options.default_dtype = Dtypes.FLOAT64
+    try:
+        yield PtychographyTask(options, **{n: as_double(v) for n, v in given.items()})
+    finally:
+        task.build_default_dtype()
+
+
 @torch.no_grad()
-def run_minibatch(task, indices, seed):
-    """One minibatch from a random object: what it expects, the directions and the steps; then the epoch's end."""
+def run_minibatch(task, indices, seed, *, changed_by=None):
+    """One minibatch from a random object: what it expects, the directions and the steps; then the epoch's end.
+
+    Object and probe are changed first by a generator's normal noise of EPS, if there is one.
+    """
     rng = np.random.default_rng(seed)
     reconstructor = task.reconstructor
     torch.manual_seed(seed)
     shape = tuple(task.object.shape)
-    task.object.set_data(rng.uniform(0.5, 1.5, shape) * np.exp(1j * rng.uniform(-2, 2, shape)))
+    image = rng.uniform(0.5, 1.5, shape) * np.exp(1j * rng.uniform(-2, 2, shape))
+    task.object.set_data(image.astype(np.complex64).astype(np.complex128))
+    for parameter in (task.object, task.probe) if changed_by else ():
+        noise = torch.from_numpy(changed_by.normal(size=(2, *parameter.shape)))
+        parameter.set_data(parameter.data * (1 + EPS * torch.complex(*noise)))
     task.object.preconditioner = task.object.calculate_illumination_map(task.probe, task.probe_positions)
     found = {"light": task.object.preconditioner}
     every = task.object.calculate_illumination_map(task.probe, task.probe_positions, use_all_modes=True)
@@ -113,19 +141,28 @@ settings_of_recipe = st.fixed_dictionaries(
 
 
 @given(scan=scans, of_recipe=settings_of_recipe)
-@settings(max_examples=80, deadline=None)
-def test_minibatch_equals_that_of_pty_chi_on_random_scans(scan, of_recipe):
+@settings(max_examples=60, deadline=None)
+@example(  # the first and last pixel of a wide range of amplitudes: one pixel's rounding makes the steps
+    scan={"n": 6, "shape_px": (8, 20), "n_modes": 1, "dose": 1e6, "seed": 65536},
+    of_recipe={"noise_model": "poisson", "batch_size": 6, "optimise_probe": True, "guarded": False},
+)
+def test_minibatch_is_as_near_the_exact_one_as_rounding_allows_on_random_scans(scan, of_recipe):
     exposures = random_exposures(**scan)
     recipe, batch_size = RECIPE.model_copy(update=of_recipe), of_recipe["batch_size"]
     indices = torch.randperm(scan["n"], generator=torch.Generator().manual_seed(scan["seed"]))[:batch_size]
-    stock = run_minibatch(build_task(exposures, recipe, device="cpu"), indices, scan["seed"])
     task = build_task(exposures, recipe, device="cpu")
     with replaced(replacements(task, FastSteps(task.reconstructor))):
         ours = run_minibatch(task, indices, scan["seed"])
-    for name, expected in stock.items():
-        scale = expected.abs().max()
+    with in_double_precision(task) as double:
+        exact = run_minibatch(double, indices, scan["seed"])
+    changed = []
+    for number in range(4):
+        with in_double_precision(task) as double:
+            changed.append(run_minibatch(double, indices, scan["seed"], changed_by=np.random.default_rng(number)))
+    for name, expected in exact.items():
+        moved = max((other[name] - expected).abs().max() for other in changed)
         assert ours[name].shape == expected.shape, name
-        assert (ours[name] - expected).abs().max() <= ONE_STEP * scale, name
+        assert (ours[name] - expected).abs().max() <= A_FEW * (moved + EPS * expected.abs().max()), name
 
 
 def test_minibatches_are_those_that_pty_chi_draws(dense):
@@ -144,7 +181,8 @@ def test_minibatches_are_those_that_pty_chi_draws(dense):
 
 WAYS = {
     "gaussian": {},
-    "poisson": {"noise_model": "poisson"},
+    # Below 16 exposures torch draws the noise of the step sizes alike in single and double precision.
+    "poisson": {"noise_model": "poisson", "batch_size": 15},
     "probe_fixed": {"optimise_probe": False},
     "two_modes": {},
     "guarded": {},
@@ -175,27 +213,40 @@ def light_on_object(exposures, result):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_reconstruct_equals_pty_chi_after_20_epochs(dense, way):
+def test_reconstruct_is_as_near_the_exact_result_as_pty_chi_after_20_epochs(dense, way):
     exposures = exposures_of(way, dense)
     recipe = RECIPE.model_copy(update=WAYS[way])
     ours = reconstruct(exposures, recipe, seed=7, progress=quiet)
     stock = reconstruct(exposures, recipe.model_copy(update={"accelerated": False}), seed=7, progress=quiet)
     assert ours.acceleration == ACCELERATED
     assert stock.acceleration == "stock: the recipe says so"
-    tolerance = ONE_EXPOSURE if way == "guarded" else TWENTY_EPOCHS
+    with in_double_precision(build_task(exposures, recipe, device="cpu")) as double:
+        object_exact, probe_exact = run(double, recipe, 7)
+        loss_exact = double.reconstructor.loss_tracker.table["loss"].to_numpy()
     lit = light_on_object(exposures, stock) > 0.01
     assert lit.sum() > exposures.probe_guess[0, 0].size / 20
-    assert np.abs(ours.object_recon - stock.object_recon)[0, lit].max() <= tolerance
-    assert np.abs(ours.probe_recon - stock.probe_recon).max() <= tolerance * np.abs(stock.probe_recon).max()
-    assert ours.loss == pytest.approx(stock.loss, rel=tolerance)
+    for exact, one, other in (
+        (object_exact[0, lit], ours.object_recon[0, lit], stock.object_recon[0, lit]),
+        (probe_exact, ours.probe_recon, stock.probe_recon),
+        (loss_exact, ours.loss, stock.loss),
+    ):
+        # The rounding of each step enters the next, so that pty-chi's own single precision is the measure.
+        rounding = np.abs(other - exact).max() + EPS * np.abs(exact).max()
+        assert rounding < 1e-3 * np.abs(exact).max()
+        assert np.abs(one - exact).max() <= A_FEW * rounding
+
+
+def run(task, recipe, seed):
+    """The loop of pty-chi's own examples."""
+    task.reconstructor.dataloader.generator.manual_seed(seed)
+    torch.manual_seed(seed)
+    task.run(recipe.n_epochs)
+    return task.get_data_to_cpu("object", as_numpy=True), task.get_data_to_cpu("probe", as_numpy=True)
 
 
 def run_pty_chi(exposures, recipe, seed):
-    """The loop of pty-chi's own examples."""
-    task = build_task(exposures, recipe, device="cpu")
-    task.reconstructor.dataloader.generator.manual_seed(seed)
-    task.run(recipe.n_epochs)
-    return task.get_data_to_cpu("object", as_numpy=True), task.get_data_to_cpu("probe", as_numpy=True)
+    """What pty-chi makes of exposures on its own."""
+    return run(build_task(exposures, recipe, device="cpu"), recipe, seed)
 
 
 def test_reconstruct_is_pty_chi_to_the_bit_when_the_recipe_says_so(dense):
