@@ -14,7 +14,7 @@ from fly64dask.cli.compare import compare
 from fly64dask.cli.data import export, ingest, schema
 from fly64dask.cli.inspect import doctor, status, verify
 from fly64dask.cli.options import EXIT_BAD_INPUT
-from fly64dask.cli.report import report
+from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
 from fly64dask.cli.run import run
 from fly64dask.cli.signals import EXIT_INTERRUPTED
@@ -35,7 +35,22 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
 
-for command in (run, rerun, submit, attach, cancel, status, report, verify, compare, ingest, export, schema, doctor):
+for command in (
+    run,
+    rerun,
+    submit,
+    attach,
+    cancel,
+    status,
+    report,
+    table,
+    verify,
+    compare,
+    ingest,
+    export,
+    schema,
+    doctor,
+):
     cli.add_command(command)
 
 

@@ -1,4 +1,4 @@
-"""`fly64dask report`: a run directory -> a page to read and to send, figures for papers."""
+"""The commands `report` and `table`: a run as a page to read and to send, as figures, and as a flat table."""
 
 from __future__ import annotations
 
@@ -39,3 +39,28 @@ def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
     click.echo(f"report: {from_here(page)}")
     if figures is not None:
         click.echo(f"figures: {from_here(figures)}")
+
+
+@click.command(epilog=example("fly64dask table runs/demo --out demo.parquet"))
+@run_argument
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The table: a name that ends in .parquet or .csv.",
+)
+def table(run_directory: Path, out: Path) -> None:
+    """Write one row for each committed cell of RUN, one column for each field of its record.
+
+    Columns of a Parquet file carry labels and units as metadata of their fields; a CSV file has names alone.
+    """
+    from fly64dask.records import read_rows, read_run_study
+    from fly64dask.report import write_table
+    from fly64dask.store import RunLayout
+    from fly64dask.study import cells
+
+    layout = RunLayout(without_links(run_directory))
+    rows = read_rows(layout, cells(read_run_study(layout)))
+    write_table(out, rows)
+    click.echo(f"table: {from_here(out)}, {len(rows)} cells")

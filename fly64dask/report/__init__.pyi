@@ -2,9 +2,13 @@ from .columns import (
     flat_row as flat_row,
     in_order as in_order,
     mapped_numbers as mapped_numbers,
+    write_table as write_table,
 )
 from .content import (
     ReportContent as ReportContent,
+)
+from .notebook import (
+    matrix_html as matrix_html,
 )
 from .report import (
     write_report as write_report,

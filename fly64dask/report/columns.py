@@ -1,4 +1,4 @@
-"""Manifest rows -> flat columns with labels and units, CSV and Parquet."""
+"""The flat table of a run: nested records of its rows spread over columns, written as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.records import described_columns
+from fly64dask.base import InputError
+from fly64dask.records import described_columns, quantity_of
+from fly64dask.store import publish_bytes
 
 if TYPE_CHECKING:
     from fly64dask.base import Frozen
 
+Value = str | int | float | bool
+FlatRow = Mapping[str, Value]
 # Records of a row whose numbers the report maps; all that they hold, also what is added to them later.
 MAPPED_RECORDS = ("metrics", "half_sets", "stopping", "identifiability")
 # Numbers of the row itself that are worth a map.
@@ -31,49 +36,85 @@ def in_order(columns: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(columns), key=place)
 
 
-def flat_row(row: Frozen) -> dict[str, Any]:
+def flat_row(row: Frozen) -> dict[str, Value]:
     """Spread a row over columns: nested records by dotted names, lists as JSON, without what it does not know."""
     return dict(_flat(row.model_dump(mode="json", exclude_none=True)))
 
 
-def mapped_numbers(flat: Mapping[str, Any]) -> dict[str, float]:
-    """Take the numbers of a flat row that have a map; truth values are none."""
-    wanted = tuple(f"{record}." for record in MAPPED_RECORDS)
+def mapped_numbers(flat: FlatRow) -> dict[str, int | float]:
+    """Take the numbers of a flat row that the report maps; truth values are no numbers."""
+    prefixes = tuple(f"{record}." for record in MAPPED_RECORDS)
     return {
         column: value
         for column, value in flat.items()
-        if (column in MAPPED_FIELDS or column.startswith(wanted))
+        if (column in MAPPED_FIELDS or column.startswith(prefixes))
         and isinstance(value, int | float)
         and not isinstance(value, bool)
     }
 
 
-def columns_of(flat_rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of all columns, in the order in which the rows bring them up."""
-    return list(dict.fromkeys(column for flat in flat_rows for column in flat))
+def write_table(path: Path, rows: Iterable[Frozen]) -> None:
+    """Write the flat table of a run's rows, one row for each cell and one column for each field.
+
+    Parameters
+    ----------
+    path : Path
+        The file, replaced if it is there; it ends in `.parquet` or `.csv`. Columns of a Parquet file carry label, unit
+        and better direction as metadata of their fields. A CSV file has no place for them: it holds names and values.
+    rows : iterable of pydantic model
+        Rows of a manifest.
+
+    Raises
+    ------
+    InputError
+        If the file's name ends in anything else.
+    """
+    formats = {".parquet": parquet_bytes, ".csv": csv_bytes}
+    if path.suffix not in formats:
+        raise InputError(
+            f"write table {path}: its name ends in {path.suffix or 'no suffix'!r}, needed .parquet or .csv",
+            remedy="give the file one of these",
+        )
+    content = formats[path.suffix]([flat_row(row) for row in rows])
+    publish_bytes(path, lambda file: file.write(content))
 
 
-def csv_bytes(flat_rows: Sequence[Mapping[str, Any]]) -> bytes:
+def csv_bytes(flat_rows: Sequence[FlatRow]) -> bytes:
     """Write rows as CSV in UTF-8: a head line, floats that read back as they were, nothing where nothing is known."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns_of(flat_rows), lineterminator="\n")
+    writer = csv.DictWriter(stream, _columns_of(flat_rows), lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat_rows)
     return stream.getvalue().encode()
 
 
-def parquet_bytes(flat_rows: Sequence[Mapping[str, Any]]) -> bytes:
+def parquet_bytes(flat_rows: Sequence[FlatRow]) -> bytes:
     """Write rows as Parquet: null where nothing is known, text where numbers and words share a column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = {column: _one_type([flat.get(column) for flat in flat_rows]) for column in columns_of(flat_rows)}
+    columns = {
+        column: pa.array(_one_type([flat.get(column) for flat in flat_rows])) for column in _columns_of(flat_rows)
+    }
+    fields = [pa.field(column, array.type, metadata=_field_metadata(column)) for column, array in columns.items()]
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(table), sink, compression="zstd")
+    pq.write_table(pa.table(list(columns.values()), schema=pa.schema(fields)), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _field_metadata(column: str) -> dict[str, str]:
+    """Label, unit and better direction of a column, those that it has."""
+    quantity = quantity_of(column)
+    described = {"label": quantity.label, "unit": quantity.unit, "better": quantity.better}
+    return {name: value for name, value in described.items() if value}
+
+
+def _columns_of(flat_rows: Iterable[FlatRow]) -> list[str]:
+    """Names of all columns, in the order in which the rows bring them up."""
+    return list(dict.fromkeys(column for flat in flat_rows for column in flat))
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
     for name, value in document.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
@@ -83,7 +124,8 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
-def _one_type(values: list[Any]) -> list[Any]:
+def _one_type(values: list[Value | None]) -> list[Any]:
+    """Make whole numbers fractions where a column has both, and anything text where it has numbers and words."""
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int, float}:
         return [value if value is None else float(value) for value in values]

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
-from typing import Any
 
-from fly64dask.report.columns import csv_bytes, parquet_bytes
+from fly64dask.report.columns import FlatRow, csv_bytes, parquet_bytes
 from fly64dask.report.content import ReportContent
 
 # A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
 
 
-def render_page(content: ReportContent, flat_rows: Sequence[Mapping[str, Any]]) -> str:
+def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
     """Join content, table, style and script to one page.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import jsonschema
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
-COMMANDS = ("run", "rerun", "status", "verify", "report", "compare", "ingest", "export", "schema", "doctor")
+COMMANDS = ("run", "rerun", "status", "verify", "report", "table", "compare", "ingest", "export", "schema", "doctor")
 
 
 def edited(tmp_path: Path, source: Path, *changes: tuple[str, str]) -> Path:
@@ -135,6 +137,23 @@ def test_status_imports_no_engine_and_no_dask(toy):
     assert found.stdout.splitlines()[-1] == "[]"
 
 
+def test_table_has_a_row_for_each_cell_with_labels_and_units(toy, tmp_path, fly64dask):
+    done = fly64dask("table", toy[0], "--out", "t.parquet")
+    assert done.stdout.splitlines() == ["table: t.parquet, 6 cells"], done.stderr
+    read = pyarrow.parquet.read_table(tmp_path / "t.parquet")
+    errors = {(r["view"], r["split"]): r["metrics.phase_rmse_rad"] for r in read.to_pylist()}
+    assert errors == {key[1:]: row.get("metrics", {}).get("phase_rmse_rad") for key, row in rows_of(toy[0]).items()}
+    metadata = read.schema.field("metrics.phase_rmse_rad").metadata
+    assert metadata == {b"label": b"phase error against the truth", b"unit": b"rad", b"better": b"lower"}
+
+
+def test_table_as_csv_has_a_line_for_each_cell(toy, tmp_path, fly64dask):
+    fly64dask("table", toy[0], "--out", "t.csv")
+    lines = list(csv.DictReader((tmp_path / "t.csv").open()))
+    assert [line["state"] for line in lines].count("completed") == 4
+    assert len(lines) == 6
+
+
 def test_run_again_runs_nothing_twice(toy, fly64dask):
     out = toy[0]
     before = {path: path.stat().st_mtime_ns for path in out.glob("dose_*/*/*/record.json")}
@@ -212,6 +231,7 @@ def test_dry_run_filters_by_gridsize(tmp_path, fly64dask, gridsize, views):
         (["status", "."], "study.json"),
         (["status", "absent"], "absent"),
         (["export", ".", "--out", "x.npz", "--dose", "1"], "--split"),
+        (["table", ".", "--out", "t.csv"], "study.json"),
         (["nonsense"], "nonsense"),
     ],
 )

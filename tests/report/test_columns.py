@@ -6,8 +6,10 @@ import csv
 import io
 
 import pyarrow.parquet
+import pytest
 
-from fly64dask.report.columns import csv_bytes, mapped_numbers, parquet_bytes
+from fly64dask.base import InputError
+from fly64dask.report.columns import csv_bytes, mapped_numbers, parquet_bytes, write_table
 
 
 def test_parquet_takes_doses_that_are_numbers_and_words():
@@ -25,3 +27,14 @@ def test_csv_quotes_what_would_end_a_field():
 def test_mapped_numbers_take_every_number_of_a_records_own_records():
     flat = {"metrics.new.depth_px": 2.5, "metrics.fine": True, "metrics.word": "no", "half_sets.n": 3, "attempt": 1}
     assert mapped_numbers(flat) == {"metrics.new.depth_px": 2.5, "half_sets.n": 3}
+
+
+def test_parquet_fields_carry_labels_and_units():
+    (field,) = pyarrow.parquet.read_table(io.BytesIO(parquet_bytes([{"metrics.phase.psnr_db": 1.5}]))).schema
+    assert field.metadata == {b"label": b"phase PSNR", b"unit": b"dB", b"better": b"higher"}
+
+
+def test_write_table_refuses_a_name_that_says_no_format(tmp_path):
+    with pytest.raises(InputError, match=r"ends in '.xlsx', needed .parquet or .csv"):
+        write_table(tmp_path / "t.xlsx", [])
+    assert list(tmp_path.iterdir()) == []

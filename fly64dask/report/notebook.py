@@ -1,0 +1,161 @@
+"""The matrix of a run as a piece of HTML for a notebook."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fly64dask.records import ManifestRow, count_states, quantity_of, repeat_groups, spread_of
+from fly64dask.report.columns import flat_row, mapped_numbers
+from fly64dask.report.page import render_template
+from fly64dask.report.pictures import hex_colours
+from fly64dask.study import SPLITS, Cell, Study, dose_name
+
+if TYPE_CHECKING:
+    from fly64dask.records import Spread
+
+# Shown where no column is asked for: the first of these that any cell has.
+USUAL_COLUMNS = ("metrics.phase_rmse_rad", "half_sets.half_bit.resolution_px", "final_loss")
+MARKS = {"completed": "✔", "failed": "✘", "skipped": "–", "damaged": "!", "running": "▶", "pending": "·"}
+# Beyond this ratio of the largest to the least value a logarithmic scale shows more (our choice).
+LOG_RATIO = 50
+N_COLOURS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """What the matrix shows at one dose, view and split: a text, its colours, and more words on hovering."""
+
+    text: str
+    words: str
+    ink: str = "inherit"
+    ground: str = "transparent"
+
+
+@dataclass(frozen=True, slots=True)
+class _ColourScale:
+    """Colours of values from the least to the largest."""
+
+    values: Sequence[float]
+    # Made to look the same to people who are colour-blind and to others.
+    colours: Sequence[str] = field(default_factory=lambda: hex_colours("cividis", N_COLOURS))
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        return (min(self.values), max(self.values)) if self.values else None
+
+    def colour(self, value: float) -> str:
+        low, high = min(self.values), max(self.values)
+        if high == low:
+            return self.colours[N_COLOURS // 2]
+        is_logarithmic = low > 0 and high / low > LOG_RATIO
+        fraction = math.log(value / low, high / low) if is_logarithmic else (value - low) / (high - low)
+        return self.colours[round(fraction * (N_COLOURS - 1))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """A run's cells, and one number of those that are completed."""
+
+    column: str
+    state_of: dict[Cell, str]
+    reason_of: dict[Cell, str]
+    value_of: dict[Cell, float]
+
+    def spread(self, repeats: Iterable[Cell]) -> Spread | None:
+        """Mean and spread of the number over the repeats that have it."""
+        values = [self.value_of[cell] for cell in repeats if cell in self.value_of]
+        return spread_of(values) if values else None
+
+    def place(self, repeats: Sequence[Cell], scale: _ColourScale) -> _Place:
+        """Describe the cells that share a place."""
+        lines = [f"{cell.name}: {self.state_of[cell]}{self._reason(cell)}" for cell in repeats]
+        spread = self.spread(repeats)
+        if spread is None:
+            worst = next((cell for cell in repeats if self.state_of[cell] != "completed"), repeats[0])
+            text = f"{MARKS[self.state_of[worst]]} {self.reason_of.get(worst, self.state_of[worst])}"
+            return _Place(text=text, words="\n".join(lines))
+        deviation = spread.standard_deviation
+        number = f"{spread.mean:.3g}" + ("" if deviation is None else f" ± {deviation:.2g}")
+        quantity = quantity_of(self.column)
+        count = f", mean of {spread.n} of {len(repeats)} repeats" if len(repeats) > 1 else ""
+        lines.append(f"{quantity.label}: {number} {quantity.unit}".rstrip() + count)
+        ground = scale.colour(spread.mean)
+        n_missing = sum(cell not in self.value_of for cell in repeats)
+        text = number + (f" ({n_missing} missing)" if n_missing else "")
+        return _Place(text=text, words="\n".join(lines), ink=_ink_on(ground), ground=ground)
+
+    def _reason(self, cell: Cell) -> str:
+        return f" ({self.reason_of[cell]})" if cell in self.reason_of else ""
+
+
+def matrix_html(
+    study: Study, rows: Sequence[ManifestRow], *, column: str | None = None, running: Collection[Cell] = ()
+) -> str:
+    """Draw the matrix of a study as HTML that stands alone: styles inline, no script, all text escaped.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : sequence of ManifestRow
+        Its committed cells.
+    column : str, optional
+        The number to show, such as `metrics.phase.ssim`; by default the phase error, without a truth the resolution by
+        half sets, else the last loss.
+    running : collection of Cell
+        Cells that run now.
+
+    Returns
+    -------
+    str
+        One table for each split, doses by views. A number and a colour tell the value, a mark and a word why there is
+        none. Repeats show their mean and sample standard deviation.
+    """
+    matrix = _matrix(study, rows, column, running)
+    groups = repeat_groups(study)
+    spreads = (matrix.spread(repeats) for repeats in groups.values())
+    scale = _ColourScale([spread.mean for spread in spreads if spread is not None])
+    tables = {
+        split: {
+            dose_name(dose).removeprefix("dose_"): [
+                matrix.place(groups[dose, view.name, split], scale) for view in study.views
+            ]
+            for dose in study.doses_photons
+        }
+        for split in SPLITS
+    }
+    counts = count_states(study, rows, running)
+    return render_template(
+        "matrix.html",
+        study=study.name,
+        counts=[(MARKS[state], n_cells, state) for state, n_cells in counts.items()],
+        views=[view.name for view in study.views],
+        tables=tables,
+        quantity=quantity_of(matrix.column),
+        ends=scale.ends,
+        gradient=", ".join(scale.colours[::9]),
+    )
+
+
+def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, running: Collection[Cell]) -> _Matrix:
+    numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows if row.state == "completed"}
+    if column is None:
+        present = {name for of_cell in numbers.values() for name in of_cell}
+        column = next((name for name in USUAL_COLUMNS if name in present), USUAL_COLUMNS[0])
+    states = {cell: "pending" for group in repeat_groups(study).values() for cell in group}
+    states |= {row.cell: str(row.state) for row in rows} | dict.fromkeys(running, "running")
+    return _Matrix(
+        column=column,
+        state_of=states,
+        reason_of={row.cell: str(row.failure_kind) for row in rows if row.failure_kind and row.cell not in running},
+        value_of={cell: of_cell[column] for cell, of_cell in numbers.items() if column in of_cell},
+    )
+
+
+def _ink_on(colour: str) -> str:
+    """Black or white, whichever is easier to read on a colour."""
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return "#111" if 0.3 * red + 0.59 * green + 0.11 * blue > 128 else "#fff"

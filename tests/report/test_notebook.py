@@ -1,0 +1,100 @@
+"""The matrix in a notebook shows every place of a study, tells values without colours, and escapes all text."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+import tiny
+from faulty_engine import MARKUP
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+
+from fly64dask.base import FailureKind
+from fly64dask.records import ManifestRow
+from fly64dask.report import matrix_html
+from fly64dask.study import Cell, cells, parse_study
+
+STUDY = parse_study(tiny.TEXT, origin="tiny.toml")
+
+
+class Texts(HTMLParser):
+    """Texts and hover words of the places, in order, and every tag."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.words: list[str] = []
+        self.tags: set[str] = set()
+        self._inside = False
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self._inside = tag == "td"
+        if self._inside:
+            self.texts.append("")
+            self.words.append(dict(attributes)["title"] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.texts[-1] += data
+
+
+def row(cell: Cell, *, loss: float | None) -> ManifestRow:
+    """A row with a last loss, or of a cell that failed."""
+    failure = FailureKind.DEGENERATE_SCAN if loss is None else None
+    return ManifestRow(
+        dose=cell.dose,
+        view=cell.view,
+        split=cell.split,
+        repeat=cell.repeat,
+        state="failed" if failure else "completed",
+        returncode=1 if failure else 0,
+        log_path="log",
+        failure_kind=failure,
+        final_loss=loss,
+    )
+
+
+def test_matrix_shows_a_number_or_a_reason_at_every_place():
+    some = cells(STUDY)
+    shown = Texts(matrix_html(STUDY, [row(some[0], loss=0.12345), row(some[1], loss=None)], running=[some[2]]))
+    assert len(shown.texts) == len(some) == 12
+    assert sorted(shown.texts) == sorted(["0.123", "✘ degenerate_scan", "▶ running", *["· pending"] * 9])
+
+
+def test_matrix_tells_mean_and_deviation_of_repeats():
+    study = STUDY.model_copy(update={"repeats": 3})
+    losses = dict(
+        zip([c for c in cells(study) if (c.dose, c.view, c.split) == (1e4, "all", "train")], (1, 2, 6), strict=True)
+    )
+    shown = Texts(matrix_html(study, [row(cell, loss=loss) for cell, loss in losses.items()]))
+    assert shown.texts[0] == "3 ± 2.6"
+    assert "mean of 3 of 3 repeats" in shown.words[0]
+
+
+def test_matrix_counts_repeats_that_have_no_number():
+    study = STUDY.model_copy(update={"repeats": 2})
+    first, second = [c for c in cells(study) if (c.dose, c.view, c.split) == (1e4, "all", "train")]
+    shown = Texts(matrix_html(study, [row(first, loss=1.0), row(second, loss=None)]))
+    assert shown.texts[0] == "1 (1 missing)"
+    assert f"{second.name}: failed (degenerate_scan)" in shown.words[0]
+
+
+def test_matrix_gives_the_ends_of_the_scale_the_ends_of_the_map():
+    some = cells(STUDY)
+    document = matrix_html(STUDY, [row(cell, loss=loss) for cell, loss in zip(some, (1.0, 2.0, 3.0), strict=False)])
+    grounds = re.findall(r"background: (#\w+)", document)
+    assert {to_hex(colormaps["cividis"](at)) for at in (0.0, 1.0)} <= set(grounds)
+
+
+@pytest.mark.parametrize("name", [MARKUP, "a & b"])
+def test_matrix_escapes_text_and_runs_nothing(name):
+    document = matrix_html(STUDY.model_copy(update={"name": name}), [])
+    assert name not in document
+    assert Texts(document).tags <= {"div", "b", "table", "thead", "tbody", "tr", "th", "td", "span"}
