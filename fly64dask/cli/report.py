@@ -51,16 +51,12 @@ def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
     help="The table: a name that ends in .parquet or .csv.",
 )
 def table(run_directory: Path, out: Path) -> None:
-    """Write one row for each committed cell of RUN, one column for each field of its record.
+    """Write one row for each cell of RUN, one column for each field of its record.
 
     Columns of a Parquet file carry labels and units as metadata of their fields; a CSV file has names alone.
     """
-    from fly64dask.records import read_rows, read_run_study
-    from fly64dask.report import write_table
-    from fly64dask.store import RunLayout
-    from fly64dask.study import cells
+    from fly64dask.runs import open_run
 
-    layout = RunLayout(without_links(run_directory))
-    rows = read_rows(layout, cells(read_run_study(layout)))
-    write_table(out, rows)
-    click.echo(f"table: {from_here(out)}, {len(rows)} cells")
+    run = open_run(run_directory)
+    run.write_table(out)
+    click.echo(f"table: {from_here(out)}, {len(run.cells)} cells")

@@ -1,4 +1,5 @@
 from .columns import (
+    Value as Value,
     flat_row as flat_row,
     in_order as in_order,
     mapped_numbers as mapped_numbers,

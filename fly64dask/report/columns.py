@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fly64dask.base import Frozen
 
 Value = str | int | float | bool
-FlatRow = Mapping[str, Value]
+FlatRow = Mapping[str, Value | None]
 # Records of a row whose numbers the report maps; all that they hold, also what is added to them later.
 MAPPED_RECORDS = ("metrics", "half_sets", "stopping", "identifiability")
 # Numbers of the row itself that are worth a map.
@@ -53,16 +53,16 @@ def mapped_numbers(flat: FlatRow) -> dict[str, int | float]:
     }
 
 
-def write_table(path: Path, rows: Iterable[Frozen]) -> None:
-    """Write the flat table of a run's rows, one row for each cell and one column for each field.
+def write_table(path: Path, flat_rows: Sequence[FlatRow]) -> None:
+    """Write flat rows as a file.
 
     Parameters
     ----------
     path : Path
         The file, replaced if it is there; it ends in `.parquet` or `.csv`. Columns of a Parquet file carry label, unit
         and better direction as metadata of their fields. A CSV file has no place for them: it holds names and values.
-    rows : iterable of pydantic model
-        Rows of a manifest.
+    flat_rows : sequence of mapping
+        Values by column; None or absent where nothing is known.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def write_table(path: Path, rows: Iterable[Frozen]) -> None:
             f"write table {path}: its name ends in {path.suffix or 'no suffix'!r}, needed .parquet or .csv",
             remedy="give the file one of these",
         )
-    content = formats[path.suffix]([flat_row(row) for row in rows])
+    content = formats[path.suffix](flat_rows)
     publish_bytes(path, lambda file: file.write(content))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.records import quantity_of
-from fly64dask.report import flat_row, in_order, mapped_numbers
+from fly64dask.report import Value, flat_row, in_order, mapped_numbers
 from fly64dask.study import SPLITS, Cell, Study, cells
 
 if TYPE_CHECKING:
@@ -22,35 +22,55 @@ DIMENSIONS = ("dose", "view", "split", "repeat")
 LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
 
 
-def run_table(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
+def flat_cells(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> list[dict[str, Value | None]]:
+    """Spread the cells of a run over columns.
+
+    Parameters
+    ----------
+    rows : iterable of ManifestRow
+        The committed cells of the run.
+    states : mapping of Cell to str
+        State of every cell of the study.
+
+    Returns
+    -------
+    list of dict
+        One for each cell of the study, all with the same columns in the same order: dose, view, split and repeat,
+        state and failure, numbers, and the other fields. Fields of nested records have dotted names, such as
+        `metrics.phase_rmse_rad`. What a cell does not have is None.
+    """
+    flat: dict[Cell, dict[str, Value]] = {
+        cell: dict(zip(DIMENSIONS, _coordinates(cell), strict=True)) for cell in states
+    }
+    for row in rows:
+        flat[row.cell] |= flat_row(row)
+    for cell, state in states.items():
+        flat[cell]["state"] = state
+    names = dict.fromkeys(name for columns in flat.values() for name in columns)
+    numbers = in_order(name for columns in flat.values() for name in mapped_numbers(columns))
+    columns = dict.fromkeys(name for name in (*DIMENSIONS, *LEADING_COLUMNS, *numbers, *names) if name in names)
+    return [{name: of_cell.get(name) for name in columns} for of_cell in flat.values()]
+
+
+def run_table(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
     """Lay out the rows of a run's cells as a table.
 
     Parameters
     ----------
-    study : Study
-        The run's study.
     rows : iterable of ManifestRow
-        Its committed cells.
+        The committed cells of the run.
     states : mapping of Cell to str
         State of every cell of the study.
 
     Returns
     -------
     pandas.DataFrame
-        One line for each cell of the study, indexed by dose, view, split and repeat. Columns are those of the report's
-        CSV file: fields of nested records have dotted names, such as `metrics.phase_rmse_rad`. What a cell does not
-        have is missing.
+        One line for each cell of the study, indexed by dose, view, split and repeat; columns as of `flat_cells`. What a
+        cell does not have is missing.
     """
     import pandas
 
-    flat = {cell: {"state": state} for cell, state in states.items()}
-    for row in rows:
-        flat[row.cell] = flat_row(row) | flat[row.cell]
-    names = dict.fromkeys(name for columns in flat.values() for name in columns if name not in DIMENSIONS)
-    numbers = in_order(name for columns in flat.values() for name in mapped_numbers(columns))
-    columns = dict.fromkeys(name for name in (*LEADING_COLUMNS, *numbers, *names) if name in names)
-    index = pandas.MultiIndex.from_tuples([_coordinates(cell) for cell in flat], names=DIMENSIONS)
-    return pandas.DataFrame(list(flat.values()), index=index, columns=list(columns))
+    return pandas.DataFrame(flat_cells(rows, states)).set_index(list(DIMENSIONS))
 
 
 def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> xarray.Dataset:

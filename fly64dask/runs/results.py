@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from fly64dask.base import InputError
 from fly64dask.monitoring import RunReader
 from fly64dask.records import Manifest, ManifestRow, read_run_study
+from fly64dask.report import matrix_html, write_table
 from fly64dask.runs.cell_view import CellView
-from fly64dask.runs.labelled import metrics_dataset, run_table
+from fly64dask.runs.labelled import flat_cells, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
 from fly64dask.study import Cell, Study, cells, dose_name
 
@@ -133,7 +134,32 @@ class Run:
         >>> open_run("runs/demo").table().query("state == 'failed'")["error"]  # doctest: +SKIP
         """
         standing = self._reader.read()
-        return run_table(self.study, standing.rows, _states(standing))
+        return run_table(standing.rows, _states(standing))
+
+    def write_table(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as a file, with labels and units as metadata of the fields where the format has a place.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, replaced if it is there; it ends in `.parquet` or `.csv`. A CSV file holds names and values alone.
+
+        Raises
+        ------
+        InputError
+            If the file's name ends in anything else.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").write_table("demo.parquet")  # doctest: +SKIP
+        """
+        standing = self._reader.read()
+        write_table(Path(path), flat_cells(standing.rows, _states(standing)))
+
+    def _repr_html_(self) -> str:
+        """The matrix, for a notebook."""
+        standing = self._reader.read()
+        return matrix_html(self.study, standing.rows, running=standing.running)
 
     def sel(self, *, dose: float | str, view: str, split: str, repeat: int = 0) -> CellView:
         """Select one cell.

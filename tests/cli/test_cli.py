@@ -149,7 +149,7 @@ def test_table_has_a_row_for_each_cell_with_labels_and_units(toy, tmp_path, fly6
 
 def test_table_as_csv_has_a_line_for_each_cell(toy, tmp_path, fly64dask):
     fly64dask("table", toy[0], "--out", "t.csv")
-    lines = list(csv.DictReader((tmp_path / "t.csv").open()))
+    lines = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert [line["state"] for line in lines].count("completed") == 4
     assert len(lines) == 6
 
