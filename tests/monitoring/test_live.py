@@ -156,9 +156,8 @@ def exposed(layout, tmp_path, monkeypatch):
 
 def test_run_cell_keeps_its_live_file_while_it_runs_and_removes_it_when_committed(exposed):
     seen = []
-    outcome = run_one(
-        STUDY, CELL, exposed, None, lambda epoch, loss: seen.append(read(exposed)), engine=ENGINE, worker="7"
-    )
+    caller = Caller(progress=lambda epoch, loss: seen.append(read(exposed)), worker="7")
+    outcome = run_one(STUDY, CELL, exposed, engine=ENGINE, caller=caller)
     assert outcome.committed
     assert [(live.worker, live.attempt, live.n_epochs) for live in seen] == [("7", 1, 3)] * 3
     assert read(exposed) is None
