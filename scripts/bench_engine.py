@@ -50,10 +50,10 @@ class Timing:
 
     n_exposures: int
     side_px: int
-    epoch_stock_s: float
+    epoch_own_s: float
     epoch_s: float
     epoch_median_ratio: float
-    call_stock_s: float
+    call_own_s: float
     call_s: float
     transforms_s: float
     product_s: float
@@ -62,7 +62,7 @@ class Timing:
     @property
     def ratio(self) -> float:
         """How many times as fast an epoch is."""
-        return self.epoch_stock_s / self.epoch_s
+        return self.epoch_own_s / self.epoch_s
 
 
 def main() -> None:
@@ -91,9 +91,9 @@ def main() -> None:
     )
     for row in timings:
         print(
-            f"{row.n_exposures:>5} of {row.side_px:>3} px {row.epoch_stock_s * 1e3:8.1f}{row.epoch_s * 1e3:8.1f} ms"
-            f"{row.ratio:6.2f}{row.epoch_median_ratio:9.2f}    {row.call_stock_s:8.2f}{row.call_s:8.2f} s"
-            f"{row.call_stock_s / row.call_s:6.2f}  {row.transforms_s * 1e3:9.1f}{row.product_s * 1e3:9.2f} ms"
+            f"{row.n_exposures:>5} of {row.side_px:>3} px {row.epoch_own_s * 1e3:8.1f}{row.epoch_s * 1e3:8.1f} ms"
+            f"{row.ratio:6.2f}{row.epoch_median_ratio:9.2f}    {row.call_own_s:8.2f}{row.call_s:8.2f} s"
+            f"{row.call_own_s / row.call_s:6.2f}  {row.transforms_s * 1e3:9.1f}{row.product_s * 1e3:9.2f} ms"
             f"{row.difference:9.1e}"
         )
 
@@ -119,14 +119,14 @@ def measure(n_exposures: int, side_px: int, recipe: Recipe, n_rounds: int) -> Ti
             # From the end of the first epoch on: before it lie building and checking.
             epochs[fast].append(np.diff(clock.stamps[1:]))
     transforms, product = floor(n_exposures, side_px, recipe.batch_size)
-    stock, ours = (np.array(epochs[fast]) for fast in (False, True))
+    unmodified, ours = (np.array(epochs[fast]) for fast in (False, True))
     return Timing(
         n_exposures=n_exposures,
         side_px=side_px,
-        epoch_stock_s=float(stock.min(axis=0).mean()),
+        epoch_own_s=float(unmodified.min(axis=0).mean()),
         epoch_s=float(ours.min(axis=0).mean()),
-        epoch_median_ratio=float(np.median(stock) / np.median(ours)),
-        call_stock_s=min(calls[False]),
+        epoch_median_ratio=float(np.median(unmodified) / np.median(ours)),
+        call_own_s=min(calls[False]),
         call_s=min(calls[True]),
         transforms_s=transforms,
         product_s=product,
@@ -145,14 +145,14 @@ class Clock:
         self.stamps.append(time.thread_time())
 
 
-def difference(stock: Reconstruction, ours: Reconstruction) -> float:
+def difference(unmodified: Reconstruction, ours: Reconstruction) -> float:
     """Largest difference of object, probe and loss; ends the benchmark if they are not equal."""
     if ours.acceleration != ACCELERATED:
         raise SystemExit(f"nothing to compare: the engine ran as {ours.acceleration!r}")
     pairs = (
-        (stock.object_recon, ours.object_recon, 1.0),
-        (stock.probe_recon, ours.probe_recon, float(np.abs(stock.probe_recon).max())),
-        (stock.loss, ours.loss, float(stock.loss.min())),
+        (unmodified.object_recon, ours.object_recon, 1.0),
+        (unmodified.probe_recon, ours.probe_recon, float(np.abs(unmodified.probe_recon).max())),
+        (unmodified.loss, ours.loss, float(unmodified.loss.min())),
     )
     largest = max(float(np.abs(a - b).max()) / scale for a, b, scale in pairs)
     if not largest <= TOLERANCE:

@@ -275,7 +275,7 @@ def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, che
         object_origin_px=origin,
         device="cpu",
         guarded=False,
-        acceleration="stock: this engine has none",
+        acceleration="unmodified: this engine has none",
     )
 
 

@@ -83,7 +83,7 @@ def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
     running = begin(exposures, RECIPE, seed=seed, device="cpu")
     assert running.rule is not None
     errors = []
-    with running.tasks.accelerated(wanted=True):
+    with running.tasks.accelerated(enabled=True):
         running.run(RECIPE.n_epochs, lambda *_: errors.append(error(as_array(running.tasks.full, "object")[0])), None)
     snapshot, facts = running.snapshot(), running.facts()
     assert snapshot.half_objects is not None

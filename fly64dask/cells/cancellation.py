@@ -1,4 +1,4 @@
-"""A run that was told to stop -> its cells in this worker process end, each with a record."""
+"""Cancellation: a run that is told to stop ends its cells in this worker process, each with a record."""
 
 from __future__ import annotations
 

@@ -85,18 +85,7 @@ def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
 
 
 def decide(request: CellRequest) -> Attempt | CellOutcome:
-    """Find what is left to do for a cell: one more attempt, or nothing.
-
-    Parameters
-    ----------
-    request : CellRequest
-        What is asked.
-
-    Returns
-    -------
-    Attempt or CellOutcome
-        The outcome if a committed record settles the request, or the run has been told to stop.
-    """
+    """Find what is left to do for a cell: one more attempt, or nothing if a record settles it or the run is stopped."""
     layout, cell = request.layout, request.cell
     key, inputs = open_request(request)
     done = settled_record(request, key)

@@ -53,31 +53,14 @@ class Ending:
 
 
 def commit_record(attempt: Attempt, ending: Ending, directory: Path, *, seconds: float) -> CellRecord:
-    """Write the last line of an attempt's log and its record.
-
-    Parameters
-    ----------
-    attempt : Attempt
-        The attempt.
-    ending : Ending
-        How it ended.
-    directory : Path
-        From `committed_attempt`; holds the log already.
-    seconds : float
-        How long it took.
-
-    Returns
-    -------
-    CellRecord
-        The record, which is committed when the block of `committed_attempt` ends.
-    """
+    """Write the last line of an attempt's log and its record, into a directory from `committed_attempt`."""
     result, path = ending.result, directory / LOG_NAME
     words = f"failed {result.kind}: {result.message}" if isinstance(result, Failure) else "completed"
-    log.info("cell=%s state=%s seconds=%.1f", attempt.request.cell.name, words.partition(" ")[0], seconds)
     with path.open("a", encoding="utf-8") as stream:
         stream.write(f"{utc_now()} {words}\n")
     record = _make_record(attempt, ending, seconds, hashlib.sha256(path.read_bytes()).hexdigest())
     write_record(directory, record)
+    log.info("cell=%s state=%s seconds=%.1f", record.cell.name, record.state, seconds)
     return record
 
 
@@ -122,20 +105,7 @@ def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:
 
 
 def settled_record(request: CellRequest, key: str) -> CellRecord | None:
-    """Read the committed record of a cell if it leaves nothing to do for a request; None if there is work left.
-
-    Parameters
-    ----------
-    request : CellRequest
-        What is asked.
-    key : str
-        From `open_request`.
-
-    Returns
-    -------
-    CellRecord or None
-        None as well if the record is damaged, which is logged.
-    """
+    """Read a cell's committed record if it leaves nothing to do for a request; None if it is missing or damaged."""
     try:
         record = read_record(request.layout, request.cell)
     except IntegrityError as error:

@@ -53,18 +53,7 @@ class EngineCall:
     cell_key: str
 
     def __call__(self, report: Progress) -> Reconstructed | Failure:
-        """Reconstruct, measure and store the cell.
-
-        Parameters
-        ----------
-        report : callable
-            Called with (epochs done, loss) after each epoch.
-
-        Returns
-        -------
-        Reconstructed or Failure
-            What was stored, or why nothing was.
-        """
+        """Reconstruct, measure and store the cell; `report` is called with (epochs done, loss) after each epoch."""
         with _engine_log(self.directory / LOG_NAME):
             return result_or_failure(lambda: self._reconstruct(report), what=f"cell={self.request.cell.name}")
 

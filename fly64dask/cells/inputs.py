@@ -50,10 +50,10 @@ class CellInputs:
 
     def read(self) -> Exposures:
         """Read all that an engine may see, every byte checked."""
-        kept = self.read_kept()
+        kept_indices = self.read_kept()
         return Exposures(
-            counts=self.exposures.read("counts", kept),
-            positions_px=self.exposures.read("positions_px", kept),
+            counts=self.exposures.read("counts", kept_indices),
+            positions_px=self.exposures.read("positions_px", kept_indices),
             probe_guess=self.read_probe(),
         )
 

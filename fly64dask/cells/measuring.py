@@ -43,22 +43,7 @@ class Measured:
 
 
 def measure(request: CellRequest, exposures: Exposures, result: Reconstruction) -> Measured:
-    """Compare a reconstruction with the truth and the objects of two half sets with each other, where there are any.
-
-    Parameters
-    ----------
-    request : CellRequest
-        What was asked: a measured scan has no truth, and the recipe says whether there are half sets.
-    exposures : Exposures
-        What the engine saw.
-    result : Reconstruction
-        What the engine returned.
-
-    Returns
-    -------
-    Measured
-        Metrics and curves.
-    """
+    """Compare a reconstruction with the truth, and two half sets with each other, where there are any."""
     started = time.perf_counter()
     is_measured_scan = request.study.source.kind == "measured"
     truth = None if is_measured_scan else _compare_with_truth(request.layout, exposures, result)

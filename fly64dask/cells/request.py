@@ -65,20 +65,7 @@ class CellRequest:
 
 
 def open_request(request: CellRequest) -> tuple[str, CellInputs | Failure]:
-    """Open the groups that a cell reads, and name what they determine.
-
-    Parameters
-    ----------
-    request : CellRequest
-        What is asked.
-
-    Returns
-    -------
-    (str, CellInputs)
-        Key of the cell's numbers, and its inputs; or
-    (str, Failure)
-        key of the reason why there can be no numbers, and that reason.
-    """
+    """Open the groups that a cell reads; gives the key of its numbers with them, else that of the reason why not."""
     study, cell, recipe = request.study, request.cell, request.recipe
     blocked_by = request.rerun.blocked_by if request.rerun else request.blocked_by
 

@@ -28,24 +28,7 @@ if TYPE_CHECKING:
 def store_reconstruction(
     directory: Path, cell: Cell, result: Reconstruction, curves: Iterable[ArraySource]
 ) -> dict[str, str]:
-    """Write the group of one reconstruction.
-
-    Parameters
-    ----------
-    directory : Path
-        The group; made here.
-    cell : Cell
-        The cell.
-    result : Reconstruction
-        What the engine returned.
-    curves : iterable of ArraySource
-        Further arrays.
-
-    Returns
-    -------
-    dict of str to str
-        Digest of each array, by name.
-    """
+    """Write the group of one reconstruction; gives the digest of each array by name."""
     n_epochs, origin_px = len(result.loss), result.object_origin_px
     arrays = [
         *object_arrays("object_recon", result.object_recon, origin_px=origin_px, leading_dim="slice"),

@@ -12,16 +12,7 @@ T = TypeVar("T")
 class ChildOrders:
     """What a new child is to do: the first and only thing that it is sent.
 
-    Parameters
-    ----------
-    log_file : str
-        Gets everything that the child writes to standard output and standard error.
-    environment : dict of str to str
-        Environment variables of the process that asked, which the child takes on.
-    import_path : list of str
-        The same process's `sys.path`.
-    call : bytes
-        A pickled function of the child's end of the pipe; it is read after the import path is taken on.
+    `call` is a pickled function of the child's end of the pipe, which is read after the import path has been taken on.
     """
 
     log_file: str

@@ -75,19 +75,19 @@ def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Dat
 
 def hold_out(exposures: Exposures, *, seed: int) -> DataSubset:
     """Leave out a tenth of the photons, drawn one by one; `seed` as in `halve`."""
-    kept = thinned(exposures.counts, 1 - HELD_OUT_FRACTION, rng=_coins(seed, HELD_OUT_KEY))
-    refuse_dark(kept)
+    shown = thinned(exposures.counts, 1 - HELD_OUT_FRACTION, rng=_coins(seed, HELD_OUT_KEY))
+    refuse_dark(shown)
     seeds = np.random.SeedSequence(seed, spawn_key=(HELD_OUT_KEY,)).generate_state(1)
-    return DataSubset(exposures=replace(exposures, counts=kept), seed=int(seeds[0]))
+    return DataSubset(exposures=replace(exposures, counts=shown), seed=int(seeds[0]))
 
 
 def thinned(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) -> NDArray[Any]:
     """Keep each photon with a probability; (n, H, W) of the same dtype, drawn in batches."""
-    kept = np.empty_like(counts)
+    drawn = np.empty_like(counts)
     for start in range(0, len(counts), BATCH_EXPOSURES):
         batch = slice(start, start + BATCH_EXPOSURES)
-        kept[batch] = thin(counts[batch], probability, rng=rng)
-    return kept
+        drawn[batch] = thin(counts[batch], probability, rng=rng)
+    return drawn
 
 
 def shared_area(
@@ -141,8 +141,8 @@ class HalfSetEstimator:
         2 C / (1 + C) is the correlation that two sets of all photons would have, and the fraction of
         signal in each: doubled photons halve the noise. See `compare_halves`.
         """
-        full, one, other = (self.phase(image) for image in (object_recon, *half_objects))
-        shared, power = max(float(one @ other), 0.0), float(one @ one + other @ other) / 2
+        full, first, second = (self.phase(image) for image in (object_recon, *half_objects))
+        shared, power = max(float(first @ second), 0.0), float(first @ first + second @ second) / 2
         of_full = 2 * shared / (power + shared) if power > 0 else 0.0
         mean_square = float(full @ full) / len(full)
         return EpochEstimate(signal=mean_square * of_full, noise=mean_square * (1 - of_full))

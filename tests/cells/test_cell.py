@@ -183,7 +183,7 @@ def test_run_cell_runs_again_on_pty_chis_own_steps_when_the_recipe_wants_them(la
     run_one(tiny_study(accelerated=False), cell_of("few"), layout, None, silent)
     attributes = open_group(layout.reconstruction_group(cell_of("few")), ReconstructionAttributes).attributes
     record = read_record(layout, cell_of("few"))
-    assert (record.attempt, record.acceleration) == (2, "stock: the recipe says so")
+    assert (record.attempt, record.acceleration) == (2, "unmodified: the recipe says so")
     assert attributes.acceleration == record.acceleration
 
 

@@ -97,9 +97,9 @@ def run_minibatch(task, indices, seed, *, changed_by=None):
         noise = torch.from_numpy(changed_by.normal(size=(2, *parameter.shape)))
         parameter.set_data(parameter.data * (1 + EPS * torch.complex(*noise)))
     task.object.preconditioner = task.object.calculate_illumination_map(task.probe, task.probe_positions)
-    found = {"light": task.object.preconditioner}
+    found = {"illumination": task.object.preconditioner}
     every = task.object.calculate_illumination_map(task.probe, task.probe_positions, use_all_modes=True)
-    found["light of all modes"] = every
+    found["illumination of all modes"] = every
     reconstructor.current_epoch = 1
     measured = task.dataset.patterns[indices]
     expected = reconstructor.forward_model(indices)
@@ -169,13 +169,13 @@ def test_minibatches_are_those_that_pty_chi_draws(dense):
     task = build_task(dense, RECIPE, device="cpu")
     loader = task.reconstructor.dataloader
     loader.generator.manual_seed(5)
-    stock = [[part.clone() for part in batch] for _ in range(2) for batch in loader]
+    unmodified = [[part.clone() for part in batch] for _ in range(2) for batch in loader]
     loader.generator.manual_seed(5)
     with replaced(replacements(task, FastSteps(task.reconstructor))):
         ours = [batch for _ in range(2) for batch in loader]
-    assert len(stock) == len(ours) == 8
+    assert len(unmodified) == len(ours) == 8
     assert all(
-        torch.equal(a, b) for one, other in zip(stock, ours, strict=True) for a, b in zip(one, other, strict=True)
+        torch.equal(a, b) for one, other in zip(unmodified, ours, strict=True) for a, b in zip(one, other, strict=True)
     )
 
 
@@ -217,18 +217,18 @@ def test_reconstruct_is_as_near_the_exact_result_as_pty_chi_after_20_epochs(dens
     exposures = exposures_of(way, dense)
     recipe = RECIPE.model_copy(update=WAYS[way])
     ours = reconstruct(exposures, recipe, seed=7, progress=quiet)
-    stock = reconstruct(exposures, recipe.model_copy(update={"accelerated": False}), seed=7, progress=quiet)
+    unmodified = reconstruct(exposures, recipe.model_copy(update={"accelerated": False}), seed=7, progress=quiet)
     assert ours.acceleration == ACCELERATED
-    assert stock.acceleration == "stock: the recipe says so"
+    assert unmodified.acceleration == "unmodified: the recipe says so"
     with in_double_precision(build_task(exposures, recipe, device="cpu")) as double:
         object_exact, probe_exact = run(double, recipe, 7)
         loss_exact = double.reconstructor.loss_tracker.table["loss"].to_numpy()
-    lit = light_on_object(exposures, stock) > 0.01
+    lit = light_on_object(exposures, unmodified) > 0.01
     assert lit.sum() > exposures.probe_guess[0, 0].size / 20
     for exact, one, other in (
-        (object_exact[0, lit], ours.object_recon[0, lit], stock.object_recon[0, lit]),
-        (probe_exact, ours.probe_recon, stock.probe_recon),
-        (loss_exact, ours.loss, stock.loss),
+        (object_exact[0, lit], ours.object_recon[0, lit], unmodified.object_recon[0, lit]),
+        (probe_exact, ours.probe_recon, unmodified.probe_recon),
+        (loss_exact, ours.loss, unmodified.loss),
     ):
         # The rounding of each step enters the next, so that pty-chi's own single precision is the measure.
         rounding = np.abs(other - exact).max() + EPS * np.abs(exact).max()
@@ -258,15 +258,15 @@ def test_reconstruct_is_pty_chi_to_the_bit_when_the_recipe_says_so(dense):
 
 
 def test_reconstruct_falls_back_and_says_so_when_pty_chi_is_of_another_version(dense, monkeypatch, caplog):
-    stock, _ = run_pty_chi(dense, RECIPE, 7)
+    unmodified, _ = run_pty_chi(dense, RECIPE, 7)
     installed = importlib.metadata.version
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9" if name == "ptychi" else installed(name))
     result = reconstruct(dense, RECIPE, seed=7, progress=quiet)
-    assert result.acceleration == "stock: pty-chi 9.9 is installed, the faster steps are tested with 2.2.0"
+    assert result.acceleration == "unmodified: pty-chi 9.9 is installed, the faster steps are tested with 2.2.0"
     assert [record.getMessage() for record in caplog.records] == [
-        "engine=stock reason=pty-chi 9.9 is installed, the faster steps are tested with 2.2.0"
+        "engine=unmodified reason=pty-chi 9.9 is installed, the faster steps are tested with 2.2.0"
     ]
-    assert np.array_equal(result.object_recon, stock)
+    assert np.array_equal(result.object_recon, unmodified)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_reconstruct_falls_back_and_says_so_when_pty_chi_is_of_another_version(d
         (LSQMLReconstructor, "_precondition_probe_update_direction", "probe"),
         (LSQMLReconstructor, "_precondition_object_update_direction", "object"),
         (ptychi.image_proc, "fourier_shift", "intensity"),
-        (PlanarObject, "calculate_illumination_map", "light"),
+        (PlanarObject, "calculate_illumination_map", "illumination"),
     ],
 )
 def test_reconstruct_falls_back_and_says_so_when_pty_chi_gives_other_numbers(
@@ -290,7 +290,7 @@ def test_reconstruct_falls_back_and_says_so_when_pty_chi_gives_other_numbers(
     monkeypatch.setattr(owner, name, a_little_more)
     recipe = RECIPE.model_copy(update={"n_epochs": 2})
     result = reconstruct(dense, recipe, seed=7, progress=quiet)
-    assert result.acceleration.startswith(f"stock: self-check: {differs}")
+    assert result.acceleration.startswith(f"unmodified: self-check: {differs}")
     assert "differs by" in caplog.text
     assert np.array_equal(result.object_recon, run_pty_chi(dense, recipe, 7)[0])
 
@@ -331,7 +331,7 @@ def test_task_has_its_own_steps_again_after_the_block_also_when_it_raised(dense)
     metric = reconstructor.loss_tracker.metric_function
 
     def interrupted():
-        with accelerated(task, wanted=True) as ran_as:
+        with accelerated(task, enabled=True) as ran_as:
             assert ran_as == ACCELERATED
             assert "forward" in vars(reconstructor.forward_model)
             task.run(2)
@@ -347,6 +347,6 @@ def test_task_has_its_own_steps_again_after_the_block_also_when_it_raised(dense)
 
 def test_accelerated_says_nothing_in_the_log_when_the_recipe_wants_pty_chis_own(dense, caplog):
     caplog.set_level(logging.DEBUG)
-    with accelerated(build_task(dense, RECIPE, device="cpu"), wanted=False):
+    with accelerated(build_task(dense, RECIPE, device="cpu"), enabled=False):
         pass
-    assert "engine=stock" not in caplog.text
+    assert "engine=unmodified" not in caplog.text

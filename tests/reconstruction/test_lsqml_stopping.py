@@ -195,7 +195,7 @@ def run_with_damage(exposures, recipe, *, companion, after, progress=quiet, chec
                     running.tasks.tasks[companion].object.tensor.data[..., 40, 40, :] = float("nan")
             progress(epoch, loss)
 
-        with running.tasks.accelerated(wanted=True):
+        with running.tasks.accelerated(enabled=True):
             running.run(recipe.n_epochs, damage, checkpoint)
         return running
 

@@ -57,7 +57,7 @@ def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
         object_origin_px=origin,
         device="cpu",
         guarded=False,
-        acceleration="stock: this engine has none",
+        acceleration="unmodified: this engine has none",
     )
 
 

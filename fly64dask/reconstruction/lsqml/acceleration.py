@@ -1,4 +1,4 @@
-"""A built LSQML task -> the same task with faster steps, where these are tested and found equal.
+"""A built LSQML task runs on faster steps where these are tested and give equal results.
 
 pty-chi is not changed: functions of one task's own objects are replaced, for as long as a block
 lasts. Each keeps pty-chi's signature, so that the order of steps, options and state stay its own.
@@ -36,7 +36,7 @@ Replacement = tuple[Any, str, Any]
 
 
 @contextmanager
-def accelerated(task: PtychographyTask, *, wanted: bool) -> Iterator[str]:
+def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
     """Let a task run on the faster steps while the block lasts.
 
     Parameters
@@ -44,16 +44,16 @@ def accelerated(task: PtychographyTask, *, wanted: bool) -> Iterator[str]:
     task : PtychographyTask
         An LSQML task of one slice and one OPR mode whose positions are not refined, as `lsqml`
         builds it. Its state stays what it is.
-    wanted : bool
-        Whether the recipe wants them.
+    enabled : bool
+        Whether the recipe asks for them.
 
     Yields
     ------
     str
-        `accelerated`, or `stock: ` and why; a reason other than the recipe's is logged as well.
+        `accelerated`, or `unmodified: ` and why; a reason other than the recipe's is logged as well.
     """
     with ExitStack() as stack:
-        reason = untested() if wanted else "the recipe says so"
+        reason = untested() if enabled else "the recipe says so"
         if reason is None:
             if task.object.tensor.data.device.type == "cpu":
                 # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
@@ -67,17 +67,17 @@ def accelerated(task: PtychographyTask, *, wanted: bool) -> Iterator[str]:
             yield ACCELERATED
             return
         stack.close()
-        if wanted:
-            log.warning("engine=stock reason=%s", reason)
-        yield f"stock: {reason}"
+        if enabled:
+            log.warning("engine=unmodified reason=%s", reason)
+        yield f"unmodified: {reason}"
 
 
 def untested() -> str | None:
-    """Why the installed pty-chi keeps its own steps, None if it need not."""
-    found = importlib.metadata.version("ptychi")
-    if found in TESTED_VERSIONS:
+    """Say why the installed pty-chi keeps its own steps; None if it need not."""
+    installed = importlib.metadata.version("ptychi")
+    if installed in TESTED_VERSIONS:
         return None
-    return f"pty-chi {found} is installed, the faster steps are tested with {', '.join(sorted(TESTED_VERSIONS))}"
+    return f"pty-chi {installed} is installed, the faster steps are tested with {', '.join(sorted(TESTED_VERSIONS))}"
 
 
 def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
@@ -97,7 +97,7 @@ def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
     """
     reconstructor, dataset = task.reconstructor, task.dataset
     weights = reconstructor.parameter_group.opr_mode_weights
-    found: list[Replacement] = [
+    changes: list[Replacement] = [
         (reconstructor.forward_model, "forward", steps.forward),
         (reconstructor, "update_fourier_error", steps.update_fourier_error),
         (reconstructor, "compute_reconstruction_parameter_updates", steps.compute_reconstruction_parameter_updates),
@@ -108,10 +108,10 @@ def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
         (reconstructor.dataloader, "collate_fn", list),
     ]
     if type(reconstructor.loss_tracker.metric_function) is MSELossOfSqrt:
-        found.append((reconstructor.loss_tracker, "metric_function", steps.loss))
+        changes.append((reconstructor.loss_tracker, "metric_function", steps.loss))
     if not weights.optimizable and bool((weights.tensor == 1).all()):
-        found.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none
-    return found
+        changes.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none
+    return changes
 
 
 @contextmanager
@@ -171,13 +171,13 @@ def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
         return "a patch reaches beyond the object"
     state = copy_state(task)
     try:
-        stock = _one_minibatch(task)
+        unmodified = _one_minibatch(task)
         put_back(task, copied(state, task.object.tensor.data.device))
         with replaced(replacements(task, steps)):
             ours = _one_minibatch(task)
     finally:
         put_back(task, state)
-    for name, expected in stock.items():
+    for name, expected in unmodified.items():
         largest, difference = float(expected.abs().max()), float((ours[name] - expected).abs().max())
         if not difference <= TOLERANCE * largest:  # also if one is NaN
             return f"self-check: {name} differs by {difference:.2g}, allowed are {TOLERANCE:g} of {largest:.2g}"
@@ -186,7 +186,7 @@ def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
 
 @torch.no_grad()
 def _one_minibatch(task: PtychographyTask) -> dict[str, Tensor]:
-    """What a task makes of its first exposures, by name."""
+    """Compute what a task makes of its first exposures, by name."""
     reconstructor, object_, device = task.reconstructor, task.object, task.object.tensor.data.device
     indices = torch.arange(min(CHECKED_EXPOSURES, len(task.dataset)), device="cpu")
     generator = torch.Generator("cpu").manual_seed(0)
@@ -197,12 +197,12 @@ def _one_minibatch(task: PtychographyTask) -> dict[str, Tensor]:
     reconstructor.current_minibatch, reconstructor.accumulated_fourier_error = -1, 0.0
     measured = task.dataset.patterns[indices].to(device)
     expected = reconstructor.forward_model(indices)
-    found = {"light": object_.preconditioner, "intensity": expected.clone()}
+    results = {"illumination": object_.preconditioner, "intensity": expected.clone()}
     reconstructor.update_fourier_error(expected, measured)
     reconstructor.compute_reconstruction_parameter_updates(expected, measured, indices)
     reconstructor.apply_reconstruction_parameter_updates(indices)
     buffers = reconstructor.reconstructor_buffers
-    return found | {
+    return results | {
         "fourier error": reconstructor.accumulated_fourier_error,
         "object": object_.data,
         "probe": task.probe.data,

@@ -69,7 +69,7 @@ def reconstruct(
         running = begin(exposures, recipe, seed=seed, device=device)
         try:
             resumed_from_epoch = _go_on(running, checkpoint)
-            with running.tasks.accelerated(wanted=recipe.accelerated) as acceleration:
+            with running.tasks.accelerated(enabled=recipe.accelerated) as acceleration:
                 running.run(n_epochs, progress, checkpoint)
             snapshot, rule = running.snapshot(), running.rule
             return Reconstruction(
@@ -105,12 +105,12 @@ def _describe_device(device: str, n_threads: int) -> str:
     return "cpu" if n_threads == 1 else f"cpu ({n_threads} threads)"
 
 
-def take_device(wanted: str) -> str:
+def take_device(setting: str) -> str:
     """Resolve the recipe's device.
 
     Parameters
     ----------
-    wanted : "auto", "cpu" or "cuda"
+    setting : "auto", "cpu" or "cuda"
         From the recipe; auto takes a GPU if there is one.
 
     Returns
@@ -123,10 +123,10 @@ def take_device(wanted: str) -> str:
         If cuda is wanted and cannot be used: pty-chi itself would go on with the CPU.
     """
     available = torch.cuda.is_available()
-    if wanted == "cuda" and not available:
+    if setting == "cuda" and not available:
         raise GpuMissingError(
             f"recipe wants device cuda, torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices "
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})",
             remedy="run on a GPU worker or give --device cpu",
         )
-    return "cuda" if wanted == "cuda" or (wanted == "auto" and available) else "cpu"
+    return "cuda" if setting == "cuda" or (setting == "auto" and available) else "cpu"

@@ -115,7 +115,7 @@ class FastSteps:
     def calculate_illumination_map(
         self, probe: Probe, probe_positions: ProbePositions, use_all_modes: bool = False
     ) -> Tensor:
-        """Light on the object; the object's own, as a convolution of the probe's light with the positions.
+        """Light on the object; the object's own, as a convolution of the probe's illumination with the positions.
 
         Parameters
         ----------
@@ -136,9 +136,9 @@ class FastSteps:
         rows, columns = self._corners_px(probe_positions.tensor.detach()).T
         visits = torch.zeros(shape, device=waves.device)
         visits.index_put_((rows, columns), torch.ones((), device=waves.device), accumulate=True)
-        light = torch.view_as_real(waves).square().sum(dim=(0, -1))
+        illumination = torch.view_as_real(waves).square().sum(dim=(0, -1))
         # No patch reaches beyond the object, so the cyclic convolution wraps nothing round.
-        spectrum = torch.fft.rfft2(visits) * torch.fft.rfft2(light, s=shape)
+        spectrum = torch.fft.rfft2(visits) * torch.fft.rfft2(illumination, s=shape)
         return torch.fft.irfft2(spectrum, s=shape).clamp_min_(0)
 
     def compute_reconstruction_parameter_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
@@ -199,20 +199,20 @@ class FastSteps:
         return (y_true / (y_pred + self.noise.eps)).sub_(1).mul_(step)
 
     def _object_direction(self, conjugate: Tensor, indices: Tensor) -> Tensor:
-        """Eq. 25b: the patches' directions (n, H, W) on the object's grid, over the light it gets; (Y, X)."""
+        """Eq. 25b: the patches' directions (n, H, W) on the object's grid, over the illumination it gets; (Y, X)."""
         image = torch.zeros(self.object.lateral_shape, dtype=conjugate.dtype, device=conjugate.device)
         rows, columns = self.corners_px[indices].T
         image = image_proc.batch_put(image, conjugate, rows, columns, op="add", check_bounds=False)
         return image.conj_physical_().mul_(self._damping())
 
     def _damping(self) -> Tensor:
-        """One over the damped light on the object, (Y, X): it changes once an epoch at most."""
-        light, damping = self.damping
-        if damping is None or light is not self.object.preconditioner:
-            light = self.object.preconditioner
-            floor = light.max() * self.reconstructor.options.preconditioning_damping_factor
-            damping = (light.square() + floor.square()).rsqrt_()
-            self.damping = light, damping
+        """One over the damped illumination on the object, (Y, X): it changes once an epoch at most."""
+        illumination, damping = self.damping
+        if damping is None or illumination is not self.object.preconditioner:
+            illumination = self.object.preconditioner
+            floor = illumination.max() * self.reconstructor.options.preconditioning_damping_factor
+            damping = (illumination.square() + floor.square()).rsqrt_()
+            self.damping = illumination, damping
         return damping
 
     def _probe_direction(self, conjugate: Tensor, indices: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class InterleavedTasks:
     """
 
     def __init__(self, seeded: dict[str, SeededTask]) -> None:
-        self.tasks = {name: one.task for name, one in seeded.items()}
+        self.tasks = {name: of_subset.task for name, of_subset in seeded.items()}
         self._streams: dict[str, TaskState] = {}
         for name, task in self.tasks.items():
             # `random_seed` does not reach the loader that draws the minibatches.
@@ -76,10 +76,10 @@ class InterleavedTasks:
         return HALVES[0] in self.tasks
 
     @contextmanager
-    def accelerated(self, *, wanted: bool) -> Iterator[str]:
+    def accelerated(self, *, enabled: bool) -> Iterator[str]:
         """Let all tasks run on the faster steps while the block lasts; yields what the full data's run on."""
         with ExitStack() as stack:
-            ways = {name: stack.enter_context(accelerated(task, wanted=wanted)) for name, task in self.tasks.items()}
+            ways = {name: stack.enter_context(accelerated(task, enabled=enabled)) for name, task in self.tasks.items()}
             yield ways[FULL_DATA]
 
     def run_epoch(self) -> float:
