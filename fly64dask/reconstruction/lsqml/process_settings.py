@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import threading
@@ -49,8 +50,14 @@ def process_settings(n_threads: int) -> Iterator[None]:
             stack.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
         stack.callback(np.random.set_state, np.random.get_state())
         stack.callback(random.setstate, random.getstate())
+        # `logging.info` of pty-chi gives the root logger a handler if it has none.
+        stack.callback(_set_root_handlers, logging.getLogger().handlers.copy())
         stack.enter_context(replaced([(tqdm, "_lock", threading.RLock())]))
         for name in RANK_VARIABLES:
             os.environ.pop(name, None)
         torch.set_num_threads(n_threads)
         yield
+
+
+def _set_root_handlers(handlers: list[logging.Handler]) -> None:
+    logging.getLogger().handlers[:] = handlers
