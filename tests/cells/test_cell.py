@@ -21,7 +21,7 @@ from fly64dask.cells import Caller, RunId, cell_key, commit_lost, new_run_id, st
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import next_attempt, read_record, read_rows, write_manifest
-from fly64dask.runs.run import RunReport
+from fly64dask.runs import Run
 from fly64dask.store import (
     ExposureAttributes,
     ReconstructionAttributes,
@@ -140,15 +140,15 @@ def test_run_cell_measures_no_measured_scan_against_the_truth_of_an_older_study(
     assert (record.state, record.metrics) == ("completed", None)
 
 
-def test_run_report_counts_an_attempt_that_was_not_committed(layout):
+def test_run_counts_an_attempt_that_was_not_committed(layout):
     cell = cell_of("few")
     run_one(tiny_study(), cell, layout, None, silent)
-    rows = write_manifest(tiny_study(), layout, Filters(), {}, read_rows(layout, [cell]))
+    write_manifest(tiny_study(), layout, Filters(), {}, read_rows(layout, [cell]))
     n_failed = {}
     for committed in (True, False):
         outcome = CellOutcome(cell=cell, failure=None, seconds=1.0, committed=committed)
-        report = RunReport(layout=layout, rows=rows, wanted=(cell,), outcomes={cell: outcome})
-        n_failed[committed] = report.n_failed(allow_missing=False)
+        run = Run(tiny_study(), layout, wanted=(cell,), outcomes={cell: outcome})
+        n_failed[committed] = run.n_failed(allow_missing=False)
     assert n_failed == {True: 0, False: 1}
 
 
