@@ -1,4 +1,4 @@
-"""Scan files <-> exposure groups in Zarr: ingest and export."""
+"""Ingest a scan file into an exposure group, and export an exposure group as a scan file."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def ingest(path: Path, store: Path, options: ReadOptions) -> ExposureAttributes:
         arrays += object_arrays("object_guess", scan.object_guess, origin_px=None)
     try:
         remove_leftovers(store, scratch=store.parent)
-        with published_directory(store, scratch=store.parent) as work:
-            write_group(work, attributes, arrays)
+        with published_directory(store, scratch=store.parent) as directory:
+            write_group(directory, attributes, arrays)
     except OSError as error:
         raise InputError(f"ingest into {store}: {error}", remedy="give an --out that can be written") from error
     return attributes

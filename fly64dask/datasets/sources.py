@@ -1,4 +1,4 @@
-"""A study's source -> positions, probe and, if simulated, the pair; or why it cannot be run."""
+"""Read or draw what a study's source gives before any photon is drawn, and refuse what cannot be run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanInputs:
-    """What a study's source says before any photon is drawn.
+    """Scan positions, probe and dose that a study's source gives.
 
     `positions_px` (n, 2) float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64;
     `pair` only if simulated, `own_dose_photons` only if measured.

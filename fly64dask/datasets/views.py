@@ -101,20 +101,20 @@ def describe_view(
     -------
     ViewAttributes
     """
-    kept = positions_px[selection.kept]
-    span_y, span_x = span_px(kept)
+    kept_px = positions_px[selection.kept]
+    span_y, span_x = span_px(kept_px)
     return ViewAttributes(
         **provenance(source_digest),
         overlap_view=view_name,
         split=split,
         n_exposures=len(positions_px),
-        n_kept=len(kept),
+        n_kept=len(kept_px),
         selection=selection.metadata,
-        image_overlap=image_overlap(kept, study.overlap),
-        group_overlap=group_overlap(kept, study.overlap),
+        image_overlap=image_overlap(kept_px, study.overlap),
+        group_overlap=group_overlap(kept_px, study.overlap),
         overlap_diameter_px=study.overlap.diameter_px,
         overlap_n_neighbours=study.overlap.n_neighbours,
-        bounding_box_area_px2=bounding_box_area_px2(kept),
+        bounding_box_area_px2=bounding_box_area_px2(kept_px),
         span_y_px=span_y,
         span_x_px=span_x,
     )

@@ -1,4 +1,4 @@
-"""Files and directories under construction -> whole ones on disk, or none."""
+"""Publish files and directories in one step, so that a reader finds a whole one or none."""
 
 from __future__ import annotations
 
@@ -46,19 +46,19 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
     with storing(target):
         # What is in progress is worth nothing after a power cut: its folder needs not survive one.
         scratch.mkdir(parents=True, exist_ok=True)
-        work, lock = _make_held_directory(scratch, _work_prefix(target))
+        unfinished, lock = _make_held_directory(scratch, _work_prefix(target))
         try:
-            yield work
-            _sync_tree(work)
+            yield unfinished
+            _sync_tree(unfinished)
             _make_folder(target.parent)
             try:
-                work.rename(target)
+                unfinished.rename(target)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
             _sync(target.parent)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
             os.close(lock)
 
 
@@ -127,7 +127,7 @@ def publish_bytes(target: Path, write: Callable[[BinaryIO], object], *, scratch:
         _make_folder(target.parent)
         folder = scratch or target.parent
         folder.mkdir(parents=True, exist_ok=True)
-        with replaced_file(target, folder=folder) as work, work.open("wb") as stream:
+        with replaced_file(target, folder=folder) as unfinished, unfinished.open("wb") as stream:
             write(stream)
             stream.flush()
             os.fsync(stream.fileno())
@@ -150,13 +150,13 @@ def replaced_file(target: Path, *, folder: Path | None = None) -> Iterator[Path]
     Path
         Where to write the whole content to.
     """
-    work = (folder or target.parent) / f".{target.name}-{uuid.uuid4().hex}"
+    unfinished = (folder or target.parent) / f".{target.name}-{uuid.uuid4().hex}"
     try:
-        yield work
-        work.replace(target)
+        yield unfinished
+        unfinished.replace(target)
     finally:
-        if work.exists():
-            work.unlink()
+        if unfinished.exists():
+            unfinished.unlink()
 
 
 def publish_text(target: Path, text: str) -> None:
@@ -182,10 +182,10 @@ def retire_directory(target: Path, *, to: Path) -> None:
 
 def _make_folder(folder: Path) -> None:
     """Make a directory and its parents; those that are new survive a power cut."""
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for one in missing:
-        _sync(one.parent)
+    for parent in missing:
+        _sync(parent.parent)
 
 
 def _work_prefix(target: Path) -> str:
@@ -195,19 +195,19 @@ def _work_prefix(target: Path) -> str:
 def _make_held_directory(scratch: Path, prefix: str) -> tuple[Path, int]:
     """Make an empty directory and lock it, unless somebody took it for a leftover in between."""
     while True:
-        work = scratch / f"{prefix}{uuid.uuid4().hex}"
-        work.mkdir()
+        unfinished = scratch / f"{prefix}{uuid.uuid4().hex}"
+        unfinished.mkdir()
         try:
-            lock = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+            lock = os.open(unfinished, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue
         except OSError:
-            work.rmdir()
+            unfinished.rmdir()
             raise
         with suppress(OSError):  # a file system without locks
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if work.exists():
-            return work, lock
+        if unfinished.exists():
+            return unfinished, lock
         os.close(lock)
 
 

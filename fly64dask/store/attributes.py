@@ -1,8 +1,10 @@
-"""What each Zarr group of a run says of itself: typed attributes, checked on write and on read."""
+"""Attributes of each kind of Zarr group, as records that are checked on writing and on reading."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
+
+from pydantic import JsonValue
 
 from fly64dask.base import Frozen
 from fly64dask.scan import SelectionMetadata
@@ -10,7 +12,7 @@ from fly64dask.study import Seeds
 
 
 class GroupAttributes(Frozen):
-    """What every group of ours carries, besides `array_sha256` and `attributes_sha256`."""
+    """Attributes that every group carries, besides the digests of its arrays, their metadata and itself."""
 
     schema_version: Literal[1] = 1
     created_at: str
@@ -19,10 +21,10 @@ class GroupAttributes(Frozen):
 
 
 class ScanAttributes(GroupAttributes):
-    """Facts that all doses of a study share."""
+    """Attributes of the scan that all doses of a study share."""
 
     kind: Literal["scan"] = "scan"
-    source: dict[str, Any]
+    source: dict[str, JsonValue]
     n_exposures: int
     diffraction_shape_px: tuple[int, int]
     mean_total_intensity: float
@@ -31,16 +33,16 @@ class ScanAttributes(GroupAttributes):
 
 
 class TruthAttributes(GroupAttributes):
-    """The object and probe that a simulation looked at and with."""
+    """Attributes of the object and probe that a simulation looked at and with."""
 
     kind: Literal["truth"] = "truth"
 
 
 class ExposureAttributes(GroupAttributes):
-    """One scan, or one split of it, at one dose."""
+    """Attributes of one scan, or one split of it, at one dose."""
 
     kind: Literal["exposures"] = "exposures"
-    source: dict[str, Any]
+    source: dict[str, JsonValue]
     dose_photons: float
     mean_counts_photons: float
     brightest_count_photons: int
@@ -52,11 +54,11 @@ class ExposureAttributes(GroupAttributes):
     thinning_probability: float | None = None
     seeds: Seeds | None = None
     zero_frequency: Literal["centre"] = "centre"
-    legacy_metadata: dict[str, Any] | None = None
+    legacy_metadata: dict[str, JsonValue] | None = None
 
 
 class ViewAttributes(GroupAttributes):
-    """Which exposures of a split a view keeps, and how densely they lie."""
+    """Attributes of a view of a split: which exposures it keeps, and how densely they lie."""
 
     kind: Literal["view"] = "view"
     overlap_view: str
@@ -74,7 +76,7 @@ class ViewAttributes(GroupAttributes):
 
 
 class ReconstructionAttributes(GroupAttributes):
-    """One engine run; `object_origin_px` is the scan-frame (y, x) of the object's first pixel."""
+    """Attributes of one reconstruction; `object_origin_px` is the scan-frame (y, x) of the object's first pixel."""
 
     kind: Literal["reconstruction"] = "reconstruction"
     cell: str

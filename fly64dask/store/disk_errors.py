@@ -1,4 +1,4 @@
-"""An operating system's refusal to store something -> an error that says where, how much is free, and what to do."""
+"""Name an operating system's refusal to store something: where, how much is free, and what to do."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ def require_space(path: Path, n_bytes: int) -> None:
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError | None:
-    said = f"write {path}: {error.strerror}"
+    message = f"write {path}: {error.strerror}"
     if error.errno in NO_SPACE:
-        return StorageError(f"{said}; {_free(path)}", remedy="make space and run again: what is committed stays")
+        return StorageError(f"{message}; {_free(path)}", remedy="make space and run again: what is committed stays")
     if error.errno in NO_DESCRIPTORS:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return StorageError(f"{said}; a process may have {limit}", remedy="raise it with `ulimit -n` and run again")
+        return StorageError(f"{message}; a process may have {limit}", remedy="raise it with `ulimit -n` and run again")
     if error.errno in NO_RIGHT | NO_PLACE:
-        return StorageError(said, remedy="make it writable, or give another place")
+        return StorageError(message, remedy="make it writable, or give another place")
     if error.errno in BAD_DEVICE:
-        return StorageError(said, remedy="check the disk, then `fly64dask verify RUN --repair`")
+        return StorageError(message, remedy="check the disk, then `fly64dask verify RUN --repair`")
     return None
 
 
 def _free(path: Path) -> str:
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    usage = shutil.disk_usage(there)
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    usage = shutil.disk_usage(existing)
     return f"{usage.free / 1e6:.1f} of {usage.total / 1e6:.0f} MB are free"

@@ -1,4 +1,4 @@
-"""Records, tables and studies of a run <-> JSON files that carry a digest of themselves."""
+"""Write and read the records, tables and studies of a run as JSON files that carry a digest of themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happened to a cell, as it happened -> lines of one file that only ever grows, and back."""
+"""Journal of a cell: a file to which each start and end of an attempt adds a line, and which a run reads back."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def starts_in_vain(path: Path, *, run: str, checkpoint: str) -> int:
         lines = path.read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return 0
-    wanted = re.compile(rf" started attempt=\d+ run={re.escape(run)} checkpoint={re.escape(checkpoint or '-')}$")
+    same_start = re.compile(rf" started attempt=\d+ run={re.escape(run)} checkpoint={re.escape(checkpoint or '-')}$")
     in_vain = 0
     for line in reversed(lines):
-        if not wanted.search(line):
+        if not same_start.search(line):
             break
         in_vain += 1
     return in_vain

@@ -1,4 +1,4 @@
-"""A run directory -> the path of every file in it; the only place that knows their names."""
+"""Paths of every file of a run directory; the only place that knows their names."""
 
 from __future__ import annotations
 
@@ -17,179 +17,182 @@ SPACING_PREFIX = "spacing_"
 
 @dataclass(frozen=True, slots=True)
 class RunLayout:
-    """Paths of one run; building them touches nothing."""
+    """Paths of one run's files and directories; building them touches nothing."""
 
     root: Path
 
     @property
     def study_file(self) -> Path:
-        """The resolved study that ran last."""
+        """File of the resolved study that ran last."""
         return self.root / "study.json"
 
     @property
     def store(self) -> Path:
-        """Zarr store of exposures, views and truth."""
+        """Directory of the Zarr store of exposures, views and truth."""
         return self.root / "exposures.zarr"
 
     @property
     def scan_group(self) -> Path:
-        """What all doses share: positions, probe, brightness."""
+        """Group of what all doses share: positions, probe, brightness."""
         return self.store / "scan"
 
     @property
     def truth_group(self) -> Path:
-        """Object and probe that a simulation looked at and with."""
+        """Group of the object and probe that a simulation looked at and with."""
         return self.store / "truth"
 
     def exposure_group(self, dose: float | str, split: str, repeat: int = 0) -> Path:
-        """Exposures of one dose and split, with one draw of its photons."""
+        """Give the group of the exposures of one dose, split and noise realisation."""
         return self.store / photons_name(dose, repeat) / split
 
     def view_group(self, view: str, split: str) -> Path:
-        """Kept indices of one view and split, the same at every dose."""
+        """Give the group of the indices that one view keeps of one split, the same at every dose."""
         return self.store / "views" / view / split
 
     def respaced_group(self, view: str, split: str, threshold_px: float) -> Path:
-        """Kept indices of a view and split at another spacing than the study's, for cells with that remedy."""
+        """Give the group of the indices that a view keeps at another spacing than the study's."""
         return self.respaced_folder(view) / f"{SPACING_PREFIX}{float(threshold_px)!r}" / split
 
     def respaced_folder(self, view: str) -> Path:
-        """Those of one view."""
+        """Give the directory of all groups of one view at other spacings than the study's."""
         return self.store / "respaced" / view
 
     def kept_group(self, cell: Cell, remedy: Remedy | None) -> Path:
-        """Kept indices that a cell reads: its view's, or those of the spacing which its remedy states."""
+        """Give the group of the indices that a cell reads: its view's, or those of its remedy's spacing."""
         if remedy is None or remedy.spacing_threshold is None:
             return self.view_group(cell.view, cell.split)
         return self.respaced_group(cell.view, cell.split, remedy.spacing_threshold)
 
     def cell_directory(self, cell: Cell) -> Path:
-        """A cell's latest committed attempt."""
+        """Give the directory of a cell's latest committed attempt."""
         return self.root / cell.name
 
     def record_file(self, cell: Cell) -> Path:
-        """Its record; the cell is done when it exists."""
+        """Give the file of a cell's record; the cell is done when it exists."""
         return self.cell_directory(cell) / RECORD_NAME
 
     def reconstruction_group(self, cell: Cell) -> Path:
-        """Its object, probe and loss."""
+        """Give the Zarr group of a cell's object, probe and loss."""
         return self.cell_directory(cell) / RECONSTRUCTION_NAME
 
     def log_file(self, cell: Cell) -> Path:
-        """What the engine said."""
+        """Give the log that the engine wrote for a cell."""
         return self.cell_directory(cell) / LOG_NAME
 
     def history_directory(self, cell: Cell, attempt: int) -> Path:
-        """An attempt that a later one has replaced."""
+        """Give the directory of an attempt that a later one has replaced."""
         return self.root / "history" / cell.name / f"attempt_{attempt:03d}"
 
     def cell_scratch(self, cell: Cell) -> Path:
-        """Where its attempts are built."""
+        """Give the directory in which attempts at a cell are built."""
         return self.scratch / "cells" / cell.name
 
     @property
     def checkpoints(self) -> Path:
-        """Those of all cells."""
+        """Directory of the checkpoints of all cells."""
         return self.root / "checkpoints"
 
     def checkpoint_file(self, cell: Cell) -> Path:
-        """What a running or killed engine wrote down last; removed when the cell has ended for good."""
+        """Give the checkpoint that a running or killed engine wrote last; removed when the cell has ended for good."""
         return self.checkpoints / f"{cell.name}.state"
 
     @property
     def live(self) -> Path:
-        """How far running cells are; there while a run is under way."""
+        """Directory of files that say how far running cells are; there while a run is under way."""
         return self.root / "live"
 
     def live_file(self, cell: Cell) -> Path:
-        """How far it is while it runs; for people."""
+        """Give the file that says how far a cell is while it runs."""
         return self.live / f"{cell.name}.json"
 
     def journal_file(self, cell: Cell) -> Path:
-        """When it was started, where, and how each attempt ended; for people."""
+        """Give the journal of a cell: when and where it was started, how each attempt ended.
+
+        A run counts in it how often a cell was started in vain.
+        """
         return self.root / "journal" / f"{cell.name}.log"
 
     @property
     def manifest_file(self) -> Path:
-        """Table of committed cells."""
+        """File of the table of committed cells."""
         return self.root / "reconstruction_manifest.json"
 
     @property
     def skip_summary_file(self) -> Path:
-        """Cells that the last run left out, with reasons."""
+        """File of the cells that the last run left out, with reasons."""
         return self.root / "skip_summary.json"
 
     @property
     def comparison_file(self) -> Path:
-        """Reconstructions of others beside the run's own, as they were compared last."""
+        """File of the last comparison with reconstructions of other programs."""
         return self.root / "comparison.json"
 
     @property
     def dask_report_file(self) -> Path:
-        """Dask's performance report of the last run: a page for a browser."""
+        """File of Dask's performance report of the last run, a page for a browser."""
         return self.root / "dask-report.html"
 
     @property
     def report_file(self) -> Path:
-        """What the run gave, for people: a page for a browser."""
+        """File of the report of the run, a page for a browser."""
         return self.root / "report.html"
 
     @property
     def snapshots(self) -> Path:
-        """The manifest as each run left it."""
+        """Directory of the manifests as each run left them."""
         return self.root / "snapshots"
 
     def snapshot_file(self, timestamp: str) -> Path:
-        """The manifest as one run left it; `timestamp` is ISO 8601."""
+        """Give the file of the manifest as one run left it; `timestamp` is ISO 8601."""
         safe = timestamp.replace(":", "").replace("+0000", "Z")
         return self.snapshots / f"reconstruction_manifest-{safe}.json"
 
     @property
     def lock_file(self) -> Path:
-        """Held by the process that is running; says which."""
+        """File that the process of a run holds locked, and that names it."""
         return self.root / ".lock"
 
     @property
     def tls_directory(self) -> Path:
-        """Certificates of the running cluster, if it has temporary ones."""
+        """Directory of the temporary certificates of a running cluster."""
         return self.root / ".tls"
 
     @property
     def slurm(self) -> Path:
-        """What was submitted to Slurm: the controller's script and how to find it."""
+        """Directory of what was submitted to Slurm: the controller's script and how to find its job."""
         return self.root / "slurm"
 
     @property
     def submission_file(self) -> Path:
-        """The controller job that was submitted last."""
+        """File that names the controller job that was submitted last."""
         return self.slurm / "submission.json"
 
     @property
     def submitted_study(self) -> Path:
-        """What it runs."""
+        """File of the study that the controller job runs."""
         return self.slurm / "study.json"
 
     @property
     def submitted_cluster_file(self) -> Path:
-        """How it runs it."""
+        """File of the cluster settings with which the controller job runs the study."""
         return self.slurm / "cluster.toml"
 
     @property
     def controller_script(self) -> Path:
-        """Its batch script."""
+        """Batch script of the controller job."""
         return self.slurm / "controller.sbatch"
 
     @property
     def dashboard_file(self) -> Path:
-        """Where the dashboard of the run under way is."""
+        """File that says where the dashboard of the run under way is."""
         return self.root / "dashboard.json"
 
     @property
     def slurm_logs(self) -> Path:
-        """What Slurm's jobs said."""
+        """Directory of the logs of Slurm's jobs."""
         return self.slurm / "logs"
 
     @property
     def scratch(self) -> Path:
-        """Work in progress; anything here without a living run is rubbish."""
+        """Directory of work in progress; anything in it without a living run can be removed."""
         return self.root / ".scratch"

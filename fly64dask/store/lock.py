@@ -1,4 +1,4 @@
-"""A run directory -> held by one process at a time, or refused with who holds it."""
+"""Lock of a run directory: one process holds it at a time, and another is refused with the holder's name."""
 
 from __future__ import annotations
 

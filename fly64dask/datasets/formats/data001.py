@@ -1,8 +1,7 @@
-"""DATA-001 NPZ files of the original study <-> `RawScan` and object-probe pairs."""
+"""Read DATA-001 files, the format of the original study, in all its variants."""
 
 from __future__ import annotations
 
-import json
 import reprlib
 import sys
 from collections.abc import Mapping
@@ -12,28 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.npz import Member, listed, load_arrays, take
-from fly64dask.datasets.formats.scan_file import (
-    Layout,
+from fly64dask.datasets.formats.embedded_metadata import parse_metadata
+from fly64dask.datasets.formats.npz import Member, listed, take
+from fly64dask.datasets.formats.photon_counts import (
     Quantity,
-    RawScan,
-    ReadOptions,
-    as_complex64,
-    assemble,
     centre_zero_frequency,
-    known_keys,
     refuse_darkness,
     to_counts,
 )
-from fly64dask.simulation import Pair
-from fly64dask.store import publish_bytes
-from fly64dask.study import MAX_OBJECT_PIXELS
+from fly64dask.datasets.formats.scan_file import Layout, RawScan, ReadOptions, assemble
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydantic import JsonValue
 
 PATTERN_KEYS = ("diffraction", "diff3d")
-MAX_METADATA_DEPTH = 64  # pydantic and JSON readers give up at 200 and more
 
 
 def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> RawScan:
@@ -57,24 +49,17 @@ def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions)
     InputError
         If the file is damaged or ambiguous; the message names the flag that settles it.
     """
-    key = known_keys(arrays, *PATTERN_KEYS)
+    key = next((name for name in PATTERN_KEYS if name in arrays), None)
     if key is None:
         raise InputError(
             f"read {path}: no array named {' or '.join(PATTERN_KEYS)}, found {listed(arrays)}",
             remedy="rename the array that holds the patterns",
         )
-    x, y = (checked_coordinates(take(arrays, name, path), name, path) for name in ("xcoords", "ycoords"))
-    if len(x) != len(y):
-        raise InputError(f"read {path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure")
-    patterns = take(arrays, key, path)
-    if patterns.ndim != 3 or not (np.isrealobj(patterns) and patterns.dtype.kind in "uif"):
-        raise InputError(
-            f"read {path}: {key!r} has shape {patterns.shape} and dtype {patterns.dtype}, needed three axes of reals",
-            remedy="store (n, H, W) amplitudes or counts",
-        )
+    positions_px = _read_positions(arrays, path)
+    patterns = _read_patterns(arrays, key, path)
     metadata = parse_metadata(arrays, path)
     layout = options.layout or ("nhw" if metadata.get("layout") == "nhw" else None)
-    if find_layout(patterns.shape, len(x), layout, path) == "hwn":
+    if find_layout(patterns.shape, len(positions_px), layout, path) == "hwn":
         patterns = np.moveaxis(patterns, -1, 0)
     refuse_darkness(patterns, path)
     quantity = find_quantity(patterns, key, metadata, options.quantity, path)
@@ -88,7 +73,7 @@ def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions)
         path=path,
         file_format="DATA-001",
         counts=centre_zero_frequency(counts, zero_frequency, "centre", path),
-        positions_px=np.stack([y, x], axis=1),
+        positions_px=positions_px,
         probe=take(arrays, "probeGuess", path),
         object_guess=take(arrays, "objectGuess", path) if has_object else None,
         metadata=metadata,
@@ -96,14 +81,34 @@ def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions)
     )
 
 
-def checked_coordinates(stored: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
-    """Check that coordinates are real numbers, and give them one axis."""
+def _read_positions(arrays: Mapping[str, Member], path: Path) -> NDArray[Any]:
+    """Read the scan positions, (n, 2) real, order (y, x), px."""
+    x, y = (_read_coordinates(arrays, name, path) for name in ("xcoords", "ycoords"))
+    if len(x) != len(y):
+        raise InputError(f"read {path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure")
+    return np.stack([y, x], axis=1)
+
+
+def _read_coordinates(arrays: Mapping[str, Member], name: str, path: Path) -> NDArray[Any]:
+    """Read coordinates of one axis, (n,) real, px."""
+    stored = take(arrays, name, path)
     if stored.dtype.kind not in "uif":
         raise InputError(
             f"read {path}: {name!r} has dtype {stored.dtype}, needed real numbers",
             remedy="give one coordinate in px for each exposure",
         )
     return stored.reshape(-1)
+
+
+def _read_patterns(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[Any]:
+    """Read the patterns as they are stored: three axes of real numbers."""
+    patterns = take(arrays, key, path)
+    if patterns.ndim != 3 or not (np.isrealobj(patterns) and patterns.dtype.kind in "uif"):
+        raise InputError(
+            f"read {path}: {key!r} has shape {patterns.shape} and dtype {patterns.dtype}, needed three axes of reals",
+            remedy="store (n, H, W) amplitudes or counts",
+        )
+    return patterns
 
 
 def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, path: Path) -> Layout:
@@ -150,7 +155,7 @@ def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, 
 
 
 def find_quantity(
-    patterns: NDArray[Any], key: str, metadata: dict[str, Any], given: Quantity | None, path: Path
+    patterns: NDArray[Any], key: str, metadata: Mapping[str, JsonValue], given: Quantity | None, path: Path
 ) -> Quantity:
     """Tell amplitude from intensity.
 
@@ -200,157 +205,3 @@ def stored_scale(value: object, path: Path) -> float:
             remedy="give --photons-per-intensity",
         )
     return float(value)
-
-
-def parse_metadata(arrays: Mapping[str, Member], path: Path) -> dict[str, Any]:
-    """Read `_metadata` however it was stored.
-
-    Parameters
-    ----------
-    arrays : mapping
-        Content of the NPZ.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    dict
-        Empty only if the file has none.
-
-    Raises
-    ------
-    InputError
-        If it is pickled without leave, or not a JSON object.
-    """
-    if "_metadata" not in arrays:
-        return {}
-    stored = take(arrays, "_metadata", path)
-    value = stored.reshape(-1)[0] if stored.size == 1 else stored
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", errors="replace")
-    try:
-        if isinstance(value, str):
-            value = json.loads(value)
-        if not isinstance(value, dict):
-            raise InputError(
-                f"read {path}: _metadata holds {type(value).__name__}, needed a JSON object",
-                remedy="store a JSON object",
-            )
-        # A pickled dict may hold NumPy numbers, any text NaN; JSON knows neither, and what is stored is JSON.
-        plain: dict[str, Any] = json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
-        json.dumps(plain, ensure_ascii=False).encode()
-    # Besides damaged JSON: integers of more than 4300 digits, lone surrogates, pickled keys that are no text.
-    except (ValueError, TypeError, RecursionError) as error:
-        raise InputError(f"read {path}: _metadata is not JSON: {error}", remedy="store a JSON object") from error
-    if _depth(plain) > MAX_METADATA_DEPTH:
-        raise InputError(
-            f"read {path}: _metadata is nested more than {MAX_METADATA_DEPTH} deep",
-            remedy="store a flatter JSON object",
-        )
-    return plain
-
-
-def _depth(document: object) -> int:
-    """Number of lists and objects around the innermost value, counted level by level."""
-    depth = 0
-    level: list[Any] = [document]
-    while level := [part for part in level if isinstance(part, dict | list)]:
-        depth += 1
-        level = [inner for part in level for inner in (part.values() if isinstance(part, dict) else part)]
-    return depth
-
-
-def _plain(value: object) -> object:
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)
-
-
-def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
-    """Read the object and probe to simulate from.
-
-    Parameters
-    ----------
-    path : Path
-        NPZ with `objectGuess` (Y, X) and `probeGuess` (H, W), complex.
-    allow_pickle : bool
-        Whether object arrays may be unpickled.
-
-    Returns
-    -------
-    Pair
-
-    Raises
-    ------
-    InputError
-        If one is missing, not complex and finite, or the probe is larger than the object.
-    """
-    arrays = load_arrays(path, allow_pickle=allow_pickle)
-    stored = {key: np.squeeze(take(arrays, key, path)) for key in ("objectGuess", "probeGuess")}
-    parts = {key: as_complex64(part) for key, part in stored.items() if part.ndim == 2 and np.iscomplexobj(part)}
-    for key, part in stored.items():
-        if key not in parts or not np.isfinite(parts[key]).all() or not parts[key].any():
-            raise InputError(
-                f"read {path}: {key} of shape {part.shape} and dtype {part.dtype}, needed two axes of finite complex "
-                "numbers that are not all 0 in single precision",
-                remedy="store one complex image under that key",
-            )
-    if any(p > o for p, o in zip(parts["probeGuess"].shape, parts["objectGuess"].shape, strict=True)):
-        raise InputError(
-            f"read {path}: probe {parts['probeGuess'].shape} is larger than object {parts['objectGuess'].shape} px",
-            remedy="give an object that the probe can scan",
-        )
-    return Pair(object_truth=parts["objectGuess"], probe=parts["probeGuess"])
-
-
-def write_data001(path: Path, scan: RawScan) -> None:
-    """Write a scan as DATA-001 that `np.load(allow_pickle=False)` reads.
-
-    Parameters
-    ----------
-    path : Path
-        The `.npz` to make, in one step.
-    scan : RawScan
-        What to write; without an object a flat one takes its place.
-
-    Notes
-    -----
-    `diffraction` is sqrt(counts / photons_per_intensity) in float32, which gives back counts up to
-    2^20 exactly, in float64 for brighter ones; `_metadata` is a 0-d unicode array.
-    """
-    exact = np.float32 if scan.counts.max() <= 2**20 else np.float64
-    amplitude = np.sqrt(scan.counts / scan.photons_per_intensity).astype(exact)
-    y, x = scan.positions_px.T
-    object_guess = scan.object_guess if scan.object_guess is not None else _flat_object(scan, path)
-    metadata = scan.metadata | {
-        "layout": "nhw",
-        "quantity": "amplitude",
-        "zero_frequency": "centre",
-        "photons_per_intensity": scan.photons_per_intensity,
-        "source": scan.source,
-        "object_is_flat": scan.object_guess is None,
-    }
-    probe = scan.probe_guess
-    publish_bytes(
-        path,
-        lambda stream: np.savez_compressed(
-            stream,
-            allow_pickle=False,
-            diffraction=amplitude,
-            xcoords=x,
-            ycoords=y,
-            probeGuess=probe[0, 0] if probe.shape[:2] == (1, 1) else probe,
-            objectGuess=object_guess,
-            scan_index=np.arange(len(amplitude)),
-            _metadata=np.array(json.dumps(metadata)),
-        ),
-    )
-
-
-def _flat_object(scan: RawScan, path: Path) -> NDArray[np.complex64]:
-    height, width = np.ceil(np.ptp(scan.positions_px, axis=0)).astype(int) + scan.counts.shape[1:]
-    if height * width > MAX_OBJECT_PIXELS:
-        raise InputError(
-            f"export {path}: the scan spans {height} x {width} px, a flat object of it has more than "
-            f"{MAX_OBJECT_PIXELS} px",
-            remedy="drop the positions that lie far from the others",
-        )
-    return np.ones((height, width), dtype=np.complex64)

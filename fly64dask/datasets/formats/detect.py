@@ -1,4 +1,4 @@
-"""A scan file of any known format -> `RawScan`."""
+"""Read a scan file of any known format."""
 
 from __future__ import annotations
 

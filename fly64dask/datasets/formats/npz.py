@@ -1,4 +1,4 @@
-"""An NPZ file, plain or inside bzip2 -> its arrays, or why they cannot be read."""
+"""Read arrays of an NPZ file that may be damaged, hostile or too large; plain or inside bzip2."""
 
 from __future__ import annotations
 
@@ -23,25 +23,12 @@ from fly64dask.base import InputError, memory_left_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What NumPy, zipfile, zlib, bz2 and pickle raise on a damaged or foreign file.
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    IndexError,
-    KeyError,
-    MemoryError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# Zip and its codecs raise these on damaged bytes; NumPy on a header that is no Python literal or describes no array.
+DAMAGED_ARCHIVE = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
+DAMAGED_HEADER = (MemoryError, SyntaxError, TypeError, OverflowError, tokenize.TokenError)
+# Code that a pickle names may be missing or other than it was; an HDF5 file may lack a name.
+DAMAGED_PICKLE = (AttributeError, ImportError, LookupError, pickle.PickleError)
+UNREADABLE = DAMAGED_ARCHIVE + DAMAGED_HEADER + DAMAGED_PICKLE
 # What NumPy writes. Of zip's other two a few kB unpack to GB at once, however little is asked for.
 KNOWN_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # Beyond an array itself, for each of its values: at most 32 measured until counts are made, and 4 to store one.

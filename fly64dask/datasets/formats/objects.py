@@ -1,4 +1,4 @@
-"""A file with another program's object -> a complex array and where it lies, or why it cannot be used."""
+"""Read an object that another program has reconstructed: a complex image, and where it lies in the scan."""
 
 from __future__ import annotations
 

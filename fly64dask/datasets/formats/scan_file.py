@@ -1,10 +1,8 @@
-"""Arrays as some file holds them -> `RawScan`: checked counts, positions and probe."""
+"""The record that every scan file is read into: counts, positions and probe, checked to belong together."""
 
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,20 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from fly64dask.base import InputError
+from fly64dask.datasets.formats.photon_counts import Quantity, ZeroFrequency
 from fly64dask.scan import checked_positions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydantic import JsonValue
 
 Layout = Literal["nhw", "hwn"]
-Quantity = Literal["amplitude", "intensity"]
-ZeroFrequency = Literal["centre", "corner"]
-MAX_COUNT = np.iinfo(np.uint32).max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """What a person says about a file that the file does not say itself; None: find out."""
+    """Settings that a person gives for what a file does not say itself; what is None is found out from the data."""
 
     layout: Layout | None = None
     quantity: Quantity | None = None
@@ -47,87 +44,9 @@ class RawScan:
     positions_px: NDArray[np.float64]
     probe_guess: NDArray[np.complex64]
     object_guess: NDArray[np.complex64] | None
-    metadata: dict[str, Any]
+    metadata: dict[str, JsonValue]
     photons_per_intensity: float
-    source: dict[str, Any]
-
-
-def to_counts(
-    patterns: NDArray[Any], quantity: Quantity, scale: float | None, path: Path
-) -> tuple[NDArray[Any], float]:
-    """Turn amplitudes or intensities into photon counts.
-
-    Parameters
-    ----------
-    patterns : (n, H, W) array
-        Amplitude (the root of intensity) or intensity, in any common unit.
-    quantity : "amplitude" or "intensity"
-        Which of the two.
-    scale : float or None
-        Photons per unit of intensity; None finds it from the data, whose dimmest lit pixel is
-        then one photon.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    counts : (n, H, W) uint16 or uint32
-        Photons.
-    photons_per_intensity : float
-        The scale that was used.
-
-    Raises
-    ------
-    InputError
-        If a value is not finite or negative, nothing is lit, or values are not whole photons.
-    """
-    if not np.isfinite(patterns).all():
-        bad = tuple(map(int, np.argwhere(~np.isfinite(patterns))[0]))
-        raise InputError(
-            f"read {path}: pixel {bad} is {patterns[bad]}, needed finite values", remedy="mask or drop that exposure"
-        )
-    refuse_darkness(patterns, path)
-    if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise InputError(
-            f"read {path}: photons_per_intensity is {scale!r}, needed a finite number above 0",
-            remedy="give --photons-per-intensity",
-        )
-    if patterns.min() < 0:
-        raise InputError(
-            f"read {path}: dimmest pixel is {patterns.min()}, needed values >= 0",
-            remedy="clip the background subtraction at 0 and round to counts",
-        )
-    # Values near the ends of float64 overflow or vanish here; the checks refuse what becomes of them.
-    with np.errstate(all="ignore"):
-        intensity = patterns.astype(np.float64)
-        if quantity == "amplitude":
-            np.square(intensity, out=intensity)
-        if not 0 < intensity.max() < np.inf:
-            raise InputError(
-                f"read {path}: brightest {quantity} is {patterns.max()}, which as intensity is no number above 0",
-                remedy="store it in another unit",
-            )
-        if scale is None:
-            whole = quantity == "intensity" and not (intensity % 1).any()
-            scale = 1.0 if whole or np.issubdtype(patterns.dtype, np.integer) else _quantum_scale(intensity)
-        intensity *= scale
-        counts = np.rint(intensity)
-        off = np.abs(intensity - counts, out=intensity).max()
-    # float32 amplitudes hold a count c to 1.2e-7 c, 0.13 photons at 2^20; a fifth tells counts from reals.
-    if not (off <= 0.2 and 1 <= counts.max() <= MAX_COUNT):
-        raise InputError(
-            f"read {path}: at {scale:.9g} photons per unit of intensity values are up to {off:.2g} photons off a "
-            f"whole number, brightest {counts.max():.3g}; needed counts of 1 to {MAX_COUNT}",
-            remedy="give --photons-per-intensity, or store counts",
-        )
-    dtype = np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32
-    return counts.astype(dtype), scale
-
-
-def refuse_darkness(patterns: NDArray[Any], path: Path) -> None:
-    """Refuse patterns without any light, before anyone asks what their zeros mean."""
-    if patterns.size == 0 or not patterns.any():
-        raise InputError(f"read {path}: every pixel is 0 or there is none", remedy="check which array holds the scan")
+    source: dict[str, JsonValue]
 
 
 def checked_object(stored: NDArray[Any], path: Path) -> NDArray[np.complex64]:
@@ -145,57 +64,6 @@ def as_complex64(stored: NDArray[Any]) -> NDArray[np.complex64]:
     """Round numbers to complex64; what it cannot hold becomes infinite or 0, so check afterwards."""
     with np.errstate(all="ignore"):
         return stored.astype(np.complex64)
-
-
-def _quantum_scale(intensity: NDArray[np.float64]) -> float:
-    """Photons per intensity if the dimmest lit pixel holds one photon, refined on dim pixels."""
-    quantum = float(intensity[intensity > 0].min())
-    dim = intensity[(intensity > 0) & (intensity < 30.5 * quantum)]
-    photons = np.rint(dim / quantum)
-    return float((photons * photons).sum() / (photons * dim).sum())
-
-
-def centre_zero_frequency(
-    counts: NDArray[Any], claimed: ZeroFrequency | None, default: ZeroFrequency, path: Path
-) -> NDArray[Any]:
-    """Put the zero frequency at the centre, and refuse data whose light contradicts the claim.
-
-    Parameters
-    ----------
-    counts : (n, H, W) integer
-        Photons.
-    claimed : "centre", "corner" or None
-        What a person said; taken as it is.
-    default : "centre" or "corner"
-        What the format says, checked against where the light is.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    (n, H, W) integer
-        Zero frequency at index (H // 2, W // 2).
-
-    Raises
-    ------
-    InputError
-        If the format's convention and the light disagree: shifted data reconstruct to a bad
-        object without an error.
-    """
-    where = claimed or default
-    if claimed is None:
-        mean = counts.mean(axis=0, dtype=np.float64)
-        height, width = mean.shape
-        inner = np.s_[height // 4 : height - height // 4, width // 4 : width - width // 4]
-        at_centre, at_corner = mean[inner].sum(), np.fft.fftshift(mean)[inner].sum()
-        brighter: ZeroFrequency = "centre" if at_centre >= at_corner else "corner"
-        if brighter != where:
-            raise InputError(
-                f"read {path}: this format has the zero frequency at the {where}, but more light is at the {brighter} "
-                f"({at_centre:.3g} against {at_corner:.3g} photons in the middle half)",
-                remedy=f"give --zero-frequency {brighter} (or {where} if you are sure)",
-            )
-    return np.fft.fftshift(counts, axes=(-2, -1)) if where == "corner" else counts
 
 
 def checked_probe(probe: NDArray[Any], shape_px: tuple[int, ...], path: Path) -> NDArray[np.complex64]:
@@ -245,7 +113,7 @@ def assemble(
     positions_px: NDArray[Any],
     probe: NDArray[Any],
     object_guess: NDArray[Any] | None,
-    metadata: dict[str, Any],
+    metadata: dict[str, JsonValue],
     photons_per_intensity: float,
 ) -> RawScan:
     """Check that the parts of a scan belong together.
@@ -304,9 +172,3 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def known_keys(arrays: Iterable[str], *candidates: str) -> str | None:
-    """First of the candidate names that is among the arrays, or None."""
-    present = set(arrays)
-    return next((name for name in candidates if name in present), None)

@@ -1,4 +1,4 @@
-"""NPZ files with tike's names (`data`, `probe`, `scan`) -> `RawScan`."""
+"""Read NPZ files that hold a scan under the names that tike gives to its test data: `data`, `probe`, `scan`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.npz import Member, take
-from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions, assemble, centre_zero_frequency, to_counts
+from fly64dask.datasets.formats.photon_counts import centre_zero_frequency, to_counts
+from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions, assemble
 
 KEYS = frozenset({"data", "probe", "scan"})
 

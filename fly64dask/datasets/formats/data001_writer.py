@@ -1,0 +1,72 @@
+"""Write a scan as a DATA-001 file, the format of the original study."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.base import InputError
+from fly64dask.datasets.formats.scan_file import RawScan
+from fly64dask.store import publish_bytes
+from fly64dask.study import MAX_OBJECT_PIXELS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def write_data001(path: Path, scan: RawScan) -> None:
+    """Write a scan as DATA-001 that `np.load(allow_pickle=False)` reads.
+
+    Parameters
+    ----------
+    path : Path
+        The `.npz` to make, in one step.
+    scan : RawScan
+        What to write; without an object a flat one takes its place.
+
+    Notes
+    -----
+    `diffraction` is sqrt(counts / photons_per_intensity) in float32, which gives back counts up to
+    2^20 exactly, in float64 for brighter ones; `_metadata` is a 0-d unicode array.
+    """
+    exact = np.float32 if scan.counts.max() <= 2**20 else np.float64
+    amplitude = np.sqrt(scan.counts / scan.photons_per_intensity).astype(exact)
+    y, x = scan.positions_px.T
+    object_guess = scan.object_guess if scan.object_guess is not None else _flat_object(scan, path)
+    metadata = scan.metadata | {
+        "layout": "nhw",
+        "quantity": "amplitude",
+        "zero_frequency": "centre",
+        "photons_per_intensity": scan.photons_per_intensity,
+        "source": scan.source,
+        "object_is_flat": scan.object_guess is None,
+    }
+    probe = scan.probe_guess
+    publish_bytes(
+        path,
+        lambda stream: np.savez_compressed(
+            stream,
+            allow_pickle=False,
+            diffraction=amplitude,
+            xcoords=x,
+            ycoords=y,
+            probeGuess=probe[0, 0] if probe.shape[:2] == (1, 1) else probe,
+            objectGuess=object_guess,
+            scan_index=np.arange(len(amplitude)),
+            _metadata=np.array(json.dumps(metadata)),
+        ),
+    )
+
+
+def _flat_object(scan: RawScan, path: Path) -> NDArray[np.complex64]:
+    height, width = np.ceil(np.ptp(scan.positions_px, axis=0)).astype(int) + scan.counts.shape[1:]
+    if height * width > MAX_OBJECT_PIXELS:
+        raise InputError(
+            f"export {path}: the scan spans {height} x {width} px, a flat object of it has more than "
+            f"{MAX_OBJECT_PIXELS} px",
+            remedy="drop the positions that lie far from the others",
+        )
+    return np.ones((height, width), dtype=np.complex64)

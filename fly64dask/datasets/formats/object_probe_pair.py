@@ -1,0 +1,49 @@
+"""Read the object and probe that a study simulates from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fly64dask.base import InputError
+from fly64dask.datasets.formats.npz import load_arrays, take
+from fly64dask.datasets.formats.scan_file import as_complex64
+from fly64dask.simulation import Pair
+
+
+def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
+    """Read the object and probe to simulate from.
+
+    Parameters
+    ----------
+    path : Path
+        NPZ with `objectGuess` (Y, X) and `probeGuess` (H, W), complex.
+    allow_pickle : bool
+        Whether object arrays may be unpickled.
+
+    Returns
+    -------
+    Pair
+
+    Raises
+    ------
+    InputError
+        If one is missing, not complex and finite, or the probe is larger than the object.
+    """
+    arrays = load_arrays(path, allow_pickle=allow_pickle)
+    stored = {key: np.squeeze(take(arrays, key, path)) for key in ("objectGuess", "probeGuess")}
+    parts = {key: as_complex64(part) for key, part in stored.items() if part.ndim == 2 and np.iscomplexobj(part)}
+    for key, part in stored.items():
+        if key not in parts or not np.isfinite(parts[key]).all() or not parts[key].any():
+            raise InputError(
+                f"read {path}: {key} of shape {part.shape} and dtype {part.dtype}, needed two axes of finite complex "
+                "numbers that are not all 0 in single precision",
+                remedy="store one complex image under that key",
+            )
+    if any(p > o for p, o in zip(parts["probeGuess"].shape, parts["objectGuess"].shape, strict=True)):
+        raise InputError(
+            f"read {path}: probe {parts['probeGuess'].shape} is larger than object {parts['objectGuess'].shape} px",
+            remedy="give an object that the probe can scan",
+        )
+    return Pair(object_truth=parts["objectGuess"], probe=parts["probeGuess"])
