@@ -21,7 +21,7 @@ from pathlib import Path
 from measuring import as_worker
 
 from fly64dask.base import Failure
-from fly64dask.cells import CellRequest, EngineCall, new_run_id
+from fly64dask.cells import CellRequest, EngineCall, engine_modules, new_run_id
 from fly64dask.cli.options import load_study
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.isolation import Returned, Work, call_in_child
@@ -108,7 +108,7 @@ def in_child(work: Work[object], directory: Path) -> object:
         log_file=directory / LOG_NAME,
         limits=Limits(),
         on_report=report,
-        preload=(LSQML.partition(":")[0], EngineCall.__module__, *MAIN_IMPORTS),
+        preload=(*engine_modules(LSQML), *MAIN_IMPORTS),
     )
     if isinstance(outcome, Returned):
         return outcome.value

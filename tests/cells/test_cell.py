@@ -7,8 +7,10 @@ import contextlib
 import errno
 import functools
 import json
+import logging
 import re
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from one_cell import request_of, run_one
 from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind, IntegrityError, describe, failure_kind
-from fly64dask.cells import Caller, RunId, cell_key, commit_lost, new_run_id, stop_run
+from fly64dask.cells import Caller, EngineCall, RunId, cell_key, commit_lost, new_run_id, stop_run
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import next_attempt, read_record, read_rows, write_manifest
@@ -117,6 +119,23 @@ def test_cell_key_changes_with_each_setting_of_the_recipe_but_the_device():
     changes = [{"halves": "counts"}, {"halves": "exposures"}, {"threads": 2}, {"stop": "held_out"}, {"patience": 5}]
     assert len({key(recipe), *(key(recipe.model_copy(update=change)) for change in changes)}) == 6
     assert key(recipe.model_copy(update={"device": "cuda"})) == key(recipe)
+
+
+def test_engine_call_leaves_the_log_of_its_process_as_it_was(tmp_path):
+    def settings():
+        loggers = [logging.getLogger(name) for name in ("fly64dask", "ptychi", "py.warnings")]
+        return [(log.level, log.propagate, list(log.handlers)) for log in loggers], warnings.showwarning
+
+    logging.captureWarnings(True)
+    try:
+        before = settings()
+        request = request_of(tiny_study(), cell_of("few"), RunLayout(tmp_path / "empty"))
+        result = EngineCall(request=request, directory=tmp_path, cell_key="key")(silent)
+        assert settings() == before
+    finally:
+        logging.captureWarnings(False)
+    assert result.kind == "bad_input"
+    assert "state=failed kind=bad_input" in (tmp_path / "ptychi.log").read_text()
 
 
 def test_run_cell_writes_each_epoch_to_its_log(layout):

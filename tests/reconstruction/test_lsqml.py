@@ -275,7 +275,7 @@ def test_reconstruct_ignores_the_rank_variables_of_a_job_script(dense, monkeypat
 
 
 SIDE_EFFECTS = """
-import logging, os, pickle, random, warnings
+import logging, os, pickle, random, sys, warnings
 import numpy as np, torch
 from tqdm import tqdm
 
@@ -287,6 +287,7 @@ def settings():
         "numpy": pickle.dumps(np.random.get_state()), "lock": "_lock" in vars(tqdm),
         "loggers": [(log.level, list(log.handlers), log.propagate) for log in loggers],
         "warnings": warnings.showwarning,
+        "stand-ins": [name for name, module in sys.modules.items() if type(module).__module__.startswith("fly64dask")],
     }
 
 before = settings()
@@ -326,6 +327,7 @@ def test_gpu_missing_error_survives_a_process_boundary():
 def test_engine_loads_without_what_it_never_uses_and_gives_it_to_who_asks():
     code = """
 import sys
+import fly64dask.reconstruction.lsqml.lazy_imports
 import fly64dask.reconstruction.lsqml.engine
 unused = {"matplotlib.pyplot", "sklearn", "torchvision"}
 assert not unused & set(sys.modules), unused & set(sys.modules)
@@ -351,7 +353,7 @@ def test_engine_is_imported_as_usual_where_leaving_modules_out_is_not_tested_or_
     code = f"""
 import importlib.metadata as m, sys, torch
 {disturbance}
-import fly64dask.reconstruction.lsqml.engine, ptychi.io_handles
+import fly64dask.reconstruction.lsqml.lazy_imports, fly64dask.reconstruction.lsqml.engine, ptychi.io_handles
 assert "torchvision" in sys.modules
 assert type(sys.modules.get("torch._dynamo", sys)) is type(sys)
 assert ptychi.io_handles.sklearn is sys.modules["sklearn"]
@@ -361,8 +363,11 @@ assert ptychi.io_handles.sklearn is sys.modules["sklearn"]
 
 def test_first_cell_of_an_engine_that_is_loaded_imports_nothing_large():
     code = """
-import sys
-import fly64dask.cells.engine_call
+import importlib, sys
+from fly64dask.cells import engine_modules
+from fly64dask.reconstruction import LSQML
+for name in engine_modules(LSQML):
+    importlib.import_module(name)
 from fly64dask.reconstruction.lsqml import engine
 import numpy as np
 from fly64dask.reconstruction.interface import Exposures
@@ -384,6 +389,7 @@ assert "torch._dynamo.eval_frame" not in sys.modules
 def test_engine_leaves_out_the_compiler_and_gives_it_to_who_compiles():
     code = """
 import sys
+import fly64dask.reconstruction.lsqml.lazy_imports
 import fly64dask.reconstruction.lsqml.engine
 assert "torch._dynamo.eval_frame" not in sys.modules
 import torch

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-# First: it imports pty-chi without what no reconstruction needs.
-import fly64dask.reconstruction.lsqml.lazy_imports  # noqa: F401
-
-# isort: split
 import gc
 import os
 from typing import TYPE_CHECKING

@@ -3,6 +3,8 @@
 Loading the engine and running its first cell took 5.8 to 6.9 s of CPU time and 0.94 GB with all of them, 3.0 to 4.0 s
 and 0.68 GB without (four runs each on 2 vCPU; pty-chi 2.2.0, torch 2.15): 2.3 to 2.9 s and 0.25 GB less. Only
 versions that were tested are imported in this way, and only if a self-check passes; all others are imported as usual.
+
+Processes that run nothing but engines import this module before the engine (`cells.preload`); no other process does.
 """
 
 from __future__ import annotations
