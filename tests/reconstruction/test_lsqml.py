@@ -277,6 +277,7 @@ def test_reconstruct_ignores_the_rank_variables_of_a_job_script(dense, monkeypat
 SIDE_EFFECTS = """
 import logging, os, pickle, random, sys, warnings
 import numpy as np, torch
+import ptychi.api.task  # scikit-learn sets variables when it is imported, and something draws a random number
 from tqdm import tqdm
 
 def settings():
