@@ -80,5 +80,5 @@ def open_request(request: CellRequest) -> tuple[str, CellInputs | Failure]:
 
 
 def unremedied_key(request: CellRequest) -> str | None:
-    """Key that the cell would have without its remedy; None if it is not tried with one."""
+    """Compute the key that the cell would have without its remedy; None if it is not tried with one."""
     return open_request(replace(request, rerun=None))[0] if request.rerun else None

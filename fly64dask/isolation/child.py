@@ -110,7 +110,7 @@ def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequ
 
 
 def share_server(address: str) -> None:
-    """Let this process's children be forked by somebody else's server."""
+    """Let this process's children be forked by the server of another process, at its address."""
     _servers.shared = address
 
 

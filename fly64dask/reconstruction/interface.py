@@ -28,7 +28,7 @@ Progress = Callable[[int, float], None]
 
 
 class StoppingFacts(Frozen):
-    """Which epoch's object was kept, and by which rule; epochs count from 1.
+    """The epoch whose object was taken, and by which rule; epochs count from 1.
 
     `fallback` says why the rule could not be followed; the last epoch is kept then.
     """

@@ -61,7 +61,7 @@ class FastSteps:
         return min(rows) >= 0 and min(columns) >= 0 and max(rows) <= height and max(columns) <= width
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Expected intensities; the forward model's `forward`.
+        """Compute the expected intensities, in place of the forward model's `forward`.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class FastSteps:
         return power[:, 0] if len(probe) == 1 else power.sum(1)
 
     def update_fourier_error(self, y_pred: Tensor, y_true: Tensor) -> None:
-        """Add to the epoch's mean square error of the amplitude; the reconstructor's own.
+        """Add to the epoch's mean square error of the amplitude, in place of the reconstructor's method.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class FastSteps:
             reconstructor.accumulated_fourier_error = 0.0
 
     def loss(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
-        """Mean square error of a minibatch's amplitudes, a scalar; the loss tracker's `metric_function`.
+        """Compute the mean square error of a minibatch's amplitudes, in place of the loss tracker's `metric_function`.
 
         Parameters
         ----------
@@ -115,7 +115,7 @@ class FastSteps:
     def calculate_illumination_map(
         self, probe: Probe, probe_positions: ProbePositions, use_all_modes: bool = False
     ) -> Tensor:
-        """Light on the object; the object's own, as a convolution of the probe's illumination with the positions.
+        """Compute the illumination of the object, in place of its method: the probe's, convolved with the positions.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class FastSteps:
         return torch.fft.irfft2(spectrum, s=shape).clamp_min_(0)
 
     def compute_reconstruction_parameter_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
-        """Directions of object and probe as their gradients, and each exposure's steps; the reconstructor's own.
+        """Set the directions of object and probe as their gradients, and each exposure's steps, in place of the method.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class FastSteps:
         self.waves = {}
 
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
-        """Take the steps; the reconstructor's own.
+        """Take the steps of object and probe, in place of the reconstructor's method.
 
         Parameters
         ----------

@@ -47,7 +47,7 @@ class RunningReconstruction:
     fallback: str | None
 
     def run(self, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None = None) -> None:
-        """Run the epochs that are missing of a number, or as many of them as the rule wants."""
+        """Run epochs until there are `n_epochs`, or until the stopping rule is settled."""
         while self.tasks.n_epochs_run < n_epochs and not (self.rule and self.rule.is_settled()):
             loss = self.tasks.run_epoch()
             if problem := self.tasks.companion_problem():

@@ -70,7 +70,7 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Fram
 
 
 def _scaled_probe(exposures: Exposures, counts: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """Starting probe with the light of the counts, the same bits whatever the process has built before.
+    """Scale the starting probe to the counts, to the same bits whatever the process has built before.
 
     The first task of a process leaves behind how precisely pty-chi transforms: it is put back to
     what a new process has, for this one transform.
