@@ -46,7 +46,7 @@ def process_settings(n_threads: int) -> Iterator[None]:
         stack.callback(maths.set_use_double_precision_for_fft, maths.get_use_double_precision_for_fft())
         stack.callback(maths.set_allow_nondeterministic_algorithms, maths.get_allow_nondeterministic_algorithms())
         stack.callback(torch.set_rng_state, torch.get_rng_state())
-        if torch.cuda.is_available():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # asking a GPU for its state would start it
             stack.callback(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
         stack.callback(np.random.set_state, np.random.get_state())
         stack.callback(random.setstate, random.getstate())
