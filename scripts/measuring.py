@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, ask_driver, software_versions
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, installed_gpus, software_versions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,7 +89,7 @@ def machine() -> dict[str, Any]:
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gpus": ask_driver("name"),
+        "gpus": tuple(gpu.name for gpu in installed_gpus()),
         "system": platform.platform(terse=True),
         "load_average": round(os.getloadavg()[0], 2),
         "versions": software_versions(),

@@ -28,8 +28,8 @@ from .errors import (
 from .machine import (
     KEEP_MEMORY as KEEP_MEMORY,
     SINGLE_THREAD as SINGLE_THREAD,
-    ask_driver as ask_driver,
     gpu_memory_bytes as gpu_memory_bytes,
+    installed_gpus as installed_gpus,
     leave_quickly as leave_quickly,
     memory_left_bytes as memory_left_bytes,
     visible_gpus as visible_gpus,

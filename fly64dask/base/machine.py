@@ -1,4 +1,4 @@
-"""The machine -> its GPUs, and the environment that computes best on it."""
+"""The machine a process runs on: its GPUs and free memory, and the environment in which it computes fastest."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import functools
 import gc
 import os
 import resource
-import shutil
-import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import psutil
+
+from fly64dask.base.errors import GpuMissingError
 
 # One compute thread per process: two single-thread workers do 2.9 times the epochs of two
 # workers with two threads each on two cores.
@@ -22,16 +23,37 @@ SINGLE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "O
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """A GPU as NVIDIA's driver lists it."""
+
+    index: str
+    uuid: str
+    name: str
+    memory_bytes: int
+
+
 def visible_gpus() -> tuple[str, ...]:
-    """GPUs this process may use, as `CUDA_VISIBLE_DEVICES` names them, without importing torch."""
+    """List the GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them, without importing torch.
+
+    Returns
+    -------
+    tuple of str
+        Names as that variable has them; if it is not set, indices of all that the driver lists.
+
+    Raises
+    ------
+    GpuMissingError
+        If there is a driver, and it fails.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
-    return ask_driver("index")
+    return tuple(gpu.index for gpu in installed_gpus())
 
 
 def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
-    """Memory of GPUs.
+    """Look up the memory of GPUs.
 
     Parameters
     ----------
@@ -42,43 +64,58 @@ def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
     -------
     dict of str to int
         Bytes by the given name, of those that the driver lists: not of parts of a device.
+
+    Raises
+    ------
+    GpuMissingError
+        If there is a driver, and it fails.
     """
-    found: dict[str, int] = {}
-    for line in ask_driver("index,uuid,memory.total", "nounits"):
-        index, uuid, mebibytes = (word.strip() for word in line.split(","))
-        found |= {gpu: int(mebibytes) * 2**20 for gpu in gpus if gpu == index or uuid.startswith(gpu)}
-    return found
+    return {
+        name: gpu.memory_bytes
+        for gpu in installed_gpus()
+        for name in gpus
+        if name == gpu.index or gpu.uuid.startswith(name)
+    }
 
 
 @functools.cache
-def ask_driver(fields: str, *options: str) -> tuple[str, ...]:
-    """Ask NVIDIA's tool about this machine's GPUs, once in a process: all of it goes by one answer.
-
-    Parameters
-    ----------
-    fields : str
-        Of `nvidia-smi --query-gpu`, separated by commas.
-    *options : str
-        Of its format, beside `csv` and `noheader`.
+def installed_gpus() -> tuple[Gpu, ...]:
+    """Ask NVIDIA's driver about this machine's GPUs, once in a process: all of it goes by one answer.
 
     Returns
     -------
-    tuple of str
-        A line for each GPU; none where there is no such tool, or it fails.
+    tuple of Gpu
+        In the driver's order; none where there is no driver.
+
+    Raises
+    ------
+    GpuMissingError
+        If there is a driver, and it fails: cells would be computed on the CPU without a word.
     """
-    if shutil.which("nvidia-smi") is None:
-        return ()
+    import pynvml
+
     try:
-        listing = subprocess.run(
-            ["nvidia-smi", f"--query-gpu={fields}", f"--format={','.join(['csv', 'noheader', *options])}"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
+        pynvml.nvmlInit()
+        try:
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+            return tuple(
+                Gpu(
+                    index=str(index),
+                    uuid=pynvml.nvmlDeviceGetUUID(handle),
+                    name=pynvml.nvmlDeviceGetName(handle),
+                    memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                )
+                for index, handle in enumerate(handles)
+            )
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError_LibraryNotFound:
         return ()
-    return tuple(listing.stdout.splitlines())
+    except pynvml.NVMLError as error:
+        raise GpuMissingError(
+            f"gpu: NVIDIA's driver is installed and does not answer ({error})",
+            remedy="see what `nvidia-smi` says, or give --device cpu",
+        ) from error
 
 
 def leave_quickly() -> None:

@@ -11,7 +11,9 @@ from .doctor import (
 )
 from .local import (
     Placement as Placement,
-    check_workers as check_workers,
     connect as connect,
     n_local_cores as n_local_cores,
+)
+from .worker_checks import (
+    check_workers as check_workers,
 )

@@ -15,6 +15,7 @@ from distributed.security import Security
 
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
+from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
 from fly64dask.deploy.slurm.commands import cancel, jobs_named, refuse_without_slurm
 from fly64dask.deploy.slurm.jobscript import job_name, worker_script
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
@@ -71,6 +72,8 @@ def slurm_cluster(
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with (
+            quiet_dask(),
+            many_descriptors(),
             dask.config.set(SCHEDULER_SETTINGS),
             _certificates(site, layout) as security,
             _scheduler(site, security) as cluster,

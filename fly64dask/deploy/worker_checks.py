@@ -1,0 +1,81 @@
+"""Checks of a cluster's workers before a run: threads, versions, the run directory, GPUs."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fly64dask.base import ResourceError, software_versions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+# Versions that must agree between this process and the workers: they decide numbers and records.
+AGREEING = ("fly64dask", "ptychi", "torch", "zarr")
+
+
+def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
+    """Check that the workers of a cluster can run a study, before anything is submitted.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected.
+    device : "auto", "cpu" or "cuda"
+        The recipe's device.
+    run_directory : Path
+        Must be visible to every worker.
+
+    Returns
+    -------
+    bool
+        Whether cells go to workers that offer the resource `GPU`.
+
+    Raises
+    ------
+    ResourceError
+        If there is no worker, one has several threads or other versions or cannot see the run
+        directory, or cuda is wanted and none offers a GPU.
+    """
+    try:
+        client.wait_for_workers(1, timeout=60)
+    except TimeoutError as error:
+        raise ResourceError(
+            "cluster: no worker connected within 60 s", remedy="start workers: `dask worker ADDRESS --nthreads 1`"
+        ) from error
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    for address, worker in workers.items():
+        if worker["nthreads"] != 1:
+            raise ResourceError(
+                f"cluster: worker {address} has {worker['nthreads']} threads, needed 1: pty-chi's settings are global "
+                "to a process",
+                remedy="start it with `--nthreads 1` and more worker processes",
+            )
+    ours = software_versions()
+    for address, (theirs, sees, is_daemon) in client.run(_worker_facts, str(run_directory)).items():
+        if is_daemon:
+            raise ResourceError(
+                f"cluster: worker {address} is a daemonic process, which may not start the engine's",
+                remedy="set DASK_DISTRIBUTED__WORKER__DAEMON=False where you start workers",
+            )
+        other = [f"{p} {theirs.get(p)} (here {ours[p]})" for p in AGREEING if theirs.get(p) != ours[p]]
+        if other:
+            raise ResourceError(
+                f"cluster: worker {address} has {', '.join(other)}", remedy="install the same environment there"
+            )
+        if not sees:
+            raise ResourceError(
+                f"cluster: worker {address} does not see {run_directory}", remedy="put the run on a shared file system"
+            )
+    offers_gpu = any(worker["resources"].get("GPU", 0) >= 1 for worker in workers.values())
+    if device == "cuda" and not offers_gpu:
+        raise ResourceError(
+            f"cluster: device cuda is wanted and none of {len(workers)} workers offers the resource GPU",
+            remedy="run on a machine with an NVIDIA GPU, start workers with `--resources GPU=1`, or give --device cpu",
+        )
+    return device != "cpu" and offers_gpu
+
+
+def _worker_facts(run_directory: str) -> tuple[dict[str, str], bool, bool]:
+    return software_versions(), Path(run_directory).is_dir(), multiprocessing.current_process().daemon
