@@ -23,7 +23,7 @@ from fly64dask.scheduling import n_local_workers
 
 DASHBOARD_PORT = 8787
 # Worker deaths until Dask gives a task up, which may only have waited at the workers that died. Which cells kill
-# workers is found by other means (see batch.run_graph); this bounds the rest.
+# workers is found by other means (see scheduling.run_windows); this bounds the rest.
 ALLOWED_FAILURES = 10
 DASHBOARD_LOCAL = f"{LOOPBACK}:0"  # a dashboard knows no password: never beyond loopback, at any free port
 SCHEDULER_SETTINGS = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.progress import PrintedProgress, ignore_event, ignore_line
 from fly64dask.runs.results import Run
 from fly64dask.runs.workers import n_workers_of, run_workers
-from fly64dask.scheduling import answered, build_windows, cores_hint, expected_lengths, run_windows
+from fly64dask.scheduling import GraphBuilder, GraphOptions, answered, cores_hint, expected_lengths, run_windows
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Filters, Remedy, Study, absolute_source, cells, skip_reasons
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.datasets import ScanInputs
-    from fly64dask.scheduling import CellGraph, Supply
+    from fly64dask.scheduling import Supply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,22 +147,22 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
         run_workers(placement, study, layout, inputs, request.wanted, say=say, engine=request.engine) as found,
     ):
         client, supply = found
-        graphs = _prepare(request, client, inputs, is_local=is_local)
+        builder = _prepare(request, client, inputs, is_local=is_local)
         with (
             joinable(client, access, layout.tls_directory) as command,
             monitored(client, study, layout, request.wanted, timed, say) as watched,
         ):
             if command is not None:
                 say(f"a worker joins with: {command}")
-            outcomes = _compute(request, client, graphs, watched, supply)
+            outcomes = _compute(request, client, builder, watched, supply)
         occupancy = timekeeper.occupancy(n_workers_of(client)) if is_local else None
         if occupancy is not None:
             say(str(occupancy))
     return outcomes
 
 
-def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_local: bool) -> Iterable[CellGraph]:
-    """Check the workers, write what a run has before its first cell, and build the graphs."""
+def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_local: bool) -> GraphBuilder:
+    """Check the workers and write what a run has before its first cell; gives what builds its graphs."""
     study, layout = request.study, request.layout
     request.say(f"dashboard: {client.dashboard_link}")
     run_id = new_run_id(layout)
@@ -181,27 +181,18 @@ def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_loca
         hint = cores_hint(lengths, n_workers=n_workers, n_threads=n_threads, n_cores=n_local_cores())
         if hint:
             request.say(hint)
-    return build_windows(
-        _on_device(study, use_gpu),
-        request.wanted,
-        run_id,
-        use_gpu=use_gpu,
-        engine=request.engine,
-        remedies=request.remedies,
-        lengths=lengths,
-    )
+    options = GraphOptions(use_gpu=use_gpu, engine=request.engine, remedies=request.remedies, lengths=lengths)
+    return GraphBuilder(_on_device(study, use_gpu), request.wanted, run_id, options)
 
 
 def _compute(
-    request: RunRequest, client: Client, graphs: Iterable[CellGraph], notify: Notify, supply: Supply
+    request: RunRequest, client: Client, builder: GraphBuilder, notify: Notify, supply: Supply
 ) -> dict[Cell, CellOutcome]:
     """Run the graphs to the end, and write the manifest also if they are interrupted."""
     study, layout = request.study, request.layout
     spool = RowSpool(layout)
     try:
-        outcomes = run_windows(
-            client, graphs, study, layout, notify, spool.keep, supply=supply, n_cells=len(request.wanted)
-        )
+        outcomes = run_windows(client, builder, notify=notify, keep=spool.keep, supply=supply)
     except (KeyboardInterrupt, ResourceError):
         spool.keep_all(each_row(layout, cells(study)))
         write_manifest(study, layout, request.filters, request.left_out, spool, remedies=request.remedies)

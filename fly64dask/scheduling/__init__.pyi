@@ -1,6 +1,6 @@
 from .graph import (
-    CellGraph as CellGraph,
-    build_windows as build_windows,
+    GraphBuilder as GraphBuilder,
+    GraphOptions as GraphOptions,
 )
 from .packing import (
     CONTEXT_BYTES as CONTEXT_BYTES,

@@ -1,4 +1,4 @@
-"""One task of a run's graph -> its work, done on a worker."""
+"""The tasks of a run's graphs, each a function that a Dask worker calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fly64dask.base import Failure, host_name, result_or_failure
 from fly64dask.cells import Caller, CellRequest, Rerun, RunId, run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
-from fly64dask.records import ManifestRow, read_row
+from fly64dask.records import ManifestRow, read_rows
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Dose, Remedy, Split, Study, photons_name
 
@@ -27,6 +27,16 @@ class Prepared:
 
     study: Study
     failure: Failure | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOrder:
+    """Which cell a task reconstructs, for which run, with which engine and remedy."""
+
+    cell: Cell
+    run_id: RunId
+    engine: str
+    remedy: Remedy | None = None
 
 
 def prepare_task(study: Study, run_id: RunId) -> Prepared:
@@ -55,33 +65,42 @@ def select_task(
 
 
 def cell_task(
-    cell: Cell,
-    run_id: RunId,
-    engine: str,
-    remedy: Remedy | None,
+    order: CellOrder,
     prepared: Prepared,
     exposed: Failure | None,
     selected: Failure | None,
     respaced: Failure | None,
 ) -> CellOutcome:
-    """Worker task: reconstruct one cell and commit its record."""
+    """Worker task: reconstruct one cell and commit its record.
+
+    Parameters
+    ----------
+    order : CellOrder
+        What to do.
+    prepared : Prepared
+        Result of `prepare_task`.
+    exposed, selected : Failure or None
+        Results of `expose_task` and `select_task`: why the exposures or the view are not published.
+    respaced : Failure or None
+        Result of `select_task` at the spacing of a remedy; None without one.
+    """
     worker = get_worker()
     # Dask puts the worker's address under `worker`.
-    source = {"cell": asdict(cell), "worker_name": str(worker.name), "host": host_name()}
+    source = {"cell": asdict(order.cell), "worker_name": str(worker.name), "host": host_name()}
 
     def report(epoch: int, loss: float) -> None:
         worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
 
     worker.log_event(PROGRESS_TOPIC, source)
     rerun = None
-    if remedy is not None:
-        kept = selected if remedy.spacing_threshold is None else respaced
-        rerun = Rerun(remedy=remedy, blocked_by=exposed or kept)
+    if order.remedy is not None:
+        kept = selected if order.remedy.spacing_threshold is None else respaced
+        rerun = Rerun(remedy=order.remedy, blocked_by=exposed or kept)
     request = CellRequest(
         study=prepared.study,
-        cell=cell,
-        run_id=run_id,
-        engine=engine,
+        cell=order.cell,
+        run_id=order.run_id,
+        engine=order.engine,
         blocked_by=exposed or selected,
         rerun=rerun,
     )
@@ -89,10 +108,9 @@ def cell_task(
     return run_cell(request, caller)
 
 
-def collect_task(some: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:
+def collect_task(covered: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:
     """Worker task: read the committed records of some cells, once those that run have ended."""
-    layout = _layout(run_id)
-    return tuple(row for cell in some if (row := read_row(layout, cell)) is not None)
+    return read_rows(_layout(run_id), covered)
 
 
 def merge_task(*parts: tuple[ManifestRow, ...]) -> tuple[ManifestRow, ...]:

@@ -15,6 +15,8 @@ from fly64dask.cells import new_run_id
 from fly64dask.datasets import read_inputs
 from fly64dask.monitoring import CellOutcome, CellStarted, Timekeeper
 from fly64dask.scheduling import (
+    GraphBuilder,
+    GraphOptions,
     cores_hint,
     expected_lengths,
     find_misfit,
@@ -24,7 +26,6 @@ from fly64dask.scheduling import (
     refuse_crowded,
     refuse_idle_slots,
 )
-from fly64dask.scheduling.graph import build_graph
 from fly64dask.scheduling.packing import CONTEXT_BYTES
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, cells
@@ -145,12 +146,13 @@ def test_expected_lengths_of_a_baseline_are_its_exposures():
     assert lengths[Cell(dose=1e4, view="all", split="train")] == below
 
 
-def test_build_graph_puts_long_cells_first_and_what_short_ones_wait_for_last(tmp_path):
+def test_graph_puts_long_cells_first_and_what_short_ones_wait_for_last(tmp_path):
     wanted = cells(STUDY)
     lengths = {cell: {"all": 30, "few": 5, "one": 1}[cell.view] for cell in wanted}
-    graph = build_graph(STUDY, wanted, new_run_id(RunLayout(tmp_path)), use_gpu=False, lengths=lengths)
+    options = GraphOptions(use_gpu=False, lengths=lengths)
+    graph = next(GraphBuilder(STUDY, wanted, new_run_id(RunLayout(tmp_path)), options).windows())
     found = set()
-    for layer in graph.manifest_rows.__dask_graph__().layers.values():
+    for layer in graph.rows_task.__dask_graph__().layers.values():
         priority = (layer.annotations or {}).get("priority")
         for key in layer:
             what, view = str(key).split("-")[0], {"all", "few", "one"} & set(re.split("[-_]", str(key)))

@@ -17,9 +17,7 @@ from fly64dask.cells import new_run_id
 from fly64dask.deploy import check_workers, connect
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted
 from fly64dask.records import read_record, write_run_study
-from fly64dask.scheduling import attendance
-from fly64dask.scheduling.graph import build_graph
-from fly64dask.scheduling.submission import run_graph
+from fly64dask.scheduling import GraphBuilder, GraphOptions, attendance, run_windows
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, cells
 
@@ -28,31 +26,43 @@ pytestmark = pytest.mark.cluster
 STUDY = tiny_study()
 
 
+def builder_of(study, wanted, layout, *, use_gpu=False, lengths=None):
+    options = GraphOptions(use_gpu=use_gpu, lengths=lengths or {})
+    return GraphBuilder(study, wanted, new_run_id(layout), options)
+
+
+def run(client, builder, supply, notify=lambda event: None):
+    """Run the only window of a study; gives the outcomes and the rows of its cells."""
+    kept = {}
+    outcomes = run_windows(client, builder, notify=notify, keep=kept.__setitem__, supply=supply)
+    return outcomes, tuple(kept[0])
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """One whole run: its layout, outcomes, rows and events."""
-    layout = RunLayout(tmp_path_factory.mktemp("batch") / "run with a space")
+    layout = RunLayout(tmp_path_factory.mktemp("submission") / "run with a space")
     layout.root.mkdir()
     events = []
     with connect("local", device="cpu", n_workers=2, n_cells=12) as client:
         use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
         lengths = {cell: {"one": 1, "few": 5, "all": 30}[cell.view] for cell in cells(STUDY)}
-        graph = build_graph(STUDY, cells(STUDY), new_run_id(layout), use_gpu=use_gpu, lengths=lengths)
+        builder = builder_of(STUDY, cells(STUDY), layout, use_gpu=use_gpu, lengths=lengths)
         with attendance(client, 60) as supply:
-            outcomes, rows = run_graph(client, graph, STUDY, layout, events.append, supply=supply)
+            outcomes, rows = run(client, builder, supply, events.append)
         ports = client.scheduler_info()["services"], client.scheduler.address
-    return layout, outcomes, rows, events, ports, graph
+    return layout, outcomes, rows, events, ports
 
 
-def test_run_graph_returns_an_outcome_for_every_cell(finished):
+def test_run_windows_returns_an_outcome_for_every_cell(finished):
     assert set(finished[1]) == set(cells(STUDY))
 
 
-def test_run_graph_returns_rows_in_the_studys_order(finished):
+def test_run_windows_returns_rows_in_the_studys_order(finished):
     assert [row.cell for row in finished[2]] == list(cells(STUDY))
 
 
-def test_run_graph_fails_the_degenerate_cells_and_no_other(finished):
+def test_run_windows_fails_the_degenerate_cells_and_no_other(finished):
     states = {row.cell.view: set() for row in finished[2]}
     for row in finished[2]:
         states[row.cell.view].add((row.state, row.failure_kind))
@@ -63,21 +73,21 @@ def test_run_graph_fails_the_degenerate_cells_and_no_other(finished):
     }
 
 
-def test_run_graph_notifies_of_epochs_and_outcomes(finished):
+def test_run_windows_notifies_of_epochs_and_outcomes(finished):
     events = finished[3]
     seen = {event.epoch for event in events if isinstance(event, CellProgress)}
     assert seen == {1, 2, 3}
     assert sum(isinstance(event, CellOutcome) for event in events) == 12
 
 
-def test_run_graph_starts_long_cells_before_short_ones(finished):
+def test_run_windows_starts_long_cells_before_short_ones(finished):
     started = [event.cell.view for event in finished[3] if isinstance(event, CellStarted)]
     # A worker with nothing else to do takes a short one while the other still does the last of the longer ones.
     places = {view: [place for place, one in enumerate(started) if one == view] for view in ("all", "few", "one")}
     assert sum(places["all"]) < sum(places["few"]) < sum(places["one"]), started
 
 
-def test_run_graph_gives_views_the_same_exposures_at_every_dose(finished):
+def test_run_windows_gives_views_the_same_exposures_at_every_dose(finished):
     by_dose = [{(row.view, row.split): row.n_kept for row in finished[2] if row.dose == dose} for dose in (1e4, 1e5)]
     assert by_dose[0] == by_dose[1]
 
@@ -86,21 +96,27 @@ def test_connect_listens_on_loopback_alone(finished):
     assert finished[4][1].startswith("tcp://127.0.0.1:")
 
 
-def test_build_graph_exposes_and_selects_once(finished):
-    keys = [str(key) for key in dict(finished[5].manifest_rows.__dask_graph__())]
+@pytest.fixture
+def graph(tmp_path):
+    """The graph of the whole study, not computed."""
+    return next(builder_of(STUDY, cells(STUDY), RunLayout(tmp_path)).windows())
+
+
+def test_graph_exposes_and_selects_once(graph):
+    keys = [str(key) for key in dict(graph.rows_task.__dask_graph__())]
     kinds = {kind: sum(key.startswith(kind) for key in keys) for kind in ("prepare", "expose", "select", "reconstruct")}
     assert kinds == {"prepare": 1, "expose": 4, "select": 6, "reconstruct": 12}
 
 
-def test_build_graph_names_tasks_like_cells(finished):
-    task = finished[5].cell_tasks[Cell(dose=1e4, view="few", split="train")]
+def test_graph_names_tasks_like_cells(graph):
+    task = graph.cell_tasks[Cell(dose=1e4, view="few", split="train")]
     assert task.key.startswith("reconstruct-dose_10000-few-train-")
 
 
-def test_build_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
-    graph = build_graph(STUDY, cells(STUDY), new_run_id(RunLayout(tmp_path)), use_gpu=True)
+def test_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
+    graph = next(builder_of(STUDY, cells(STUDY), RunLayout(tmp_path), use_gpu=True).windows())
     needs = set()
-    for layer in graph.manifest_rows.__dask_graph__().layers.values():
+    for layer in graph.rows_task.__dask_graph__().layers.values():
         resources = (layer.annotations or {}).get("resources")
         for key in layer:
             # Dask joins the layers of delayed tasks and keeps annotations as a function of the key.
@@ -115,10 +131,10 @@ def test_build_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
     }
 
 
-def test_build_graph_is_linear_in_the_number_of_cells(tmp_path):
+def test_graph_is_linear_in_the_number_of_cells(tmp_path):
     many = tiny_study(doses_photons=tuple(float(d) for d in range(1, 401)))
-    graph = build_graph(many, cells(many), new_run_id(RunLayout(tmp_path)), use_gpu=False)
-    n_tasks = len(dict(graph.manifest_rows.__dask_graph__()))
+    graph = builder_of(many, cells(many), RunLayout(tmp_path)).build(cells(many), covered=cells(many))
+    n_tasks = len(dict(graph.rows_task.__dask_graph__()))
     n_leaves = 2400 // 32
     assert n_tasks == 2400 + 800 + 6 + 1 + n_leaves + 3 + 1
 
@@ -127,20 +143,20 @@ def test_fusing_of_delayed_tasks_is_off_by_default():
     assert not dask.config.get("optimization.fuse.delayed", False)
 
 
-def test_run_graph_gives_up_when_no_worker_is_left(tmp_path):
+def test_run_windows_gives_up_when_no_worker_is_left(tmp_path):
     layout = RunLayout(tmp_path)
     with connect("local", device="cpu", n_workers=1, n_cells=1) as client:
-        graph = build_graph(STUDY, cells(STUDY)[:1], new_run_id(layout), use_gpu=False)
+        builder = builder_of(STUDY, cells(STUDY)[:1], layout)
         client.retire_workers()
         with (
             attendance(client, 2.0) as supply,
             pytest.raises(ResourceError, match="no worker is left, and none came for 2 s"),
         ):
-            run_graph(client, graph, STUDY, layout, lambda event: None, supply=supply)
+            run(client, builder, supply)
 
 
 @pytest.mark.slow
-def test_run_graph_records_an_engine_that_was_killed_and_finishes_the_others(tmp_path):
+def test_run_windows_records_an_engine_that_was_killed_and_finishes_the_others(tmp_path):
     layout = RunLayout(tmp_path)
     study = tiny_study(n_epochs=800)
     victim = Cell(dose=1e4, view="all", split="train")
@@ -155,9 +171,8 @@ def test_run_graph_records_an_engine_that_was_killed_and_finishes_the_others(tmp
                     if process.ppid() != worker:
                         process.send_signal(signal.SIGSEGV)
 
-        graph = build_graph(study, wanted, new_run_id(layout), use_gpu=False)
         with attendance(client, 60) as supply:
-            outcomes, rows = run_graph(client, graph, study, layout, notify, supply=supply)
+            outcomes, rows = run(client, builder_of(study, wanted, layout), supply, notify)
         (same_worker,) = client.run(os.getpid).values()
     assert outcomes[victim].failure.kind == "crashed"
     assert "SIGSEGV" in read_record(layout, victim).error
@@ -207,7 +222,7 @@ def test_connect_refuses_an_address_where_nothing_listens():
         pass
 
 
-def test_run_graph_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
+def test_run_windows_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
     layout = RunLayout(tmp_path)
     write_run_study(layout, STUDY)
     study = tiny_study(device="cuda")
@@ -228,9 +243,8 @@ def test_run_graph_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
         Client(cluster) as client,
     ):
         use_gpu = check_workers(client, device="cuda", run_directory=layout.root)
-        graph = build_graph(study, [cell], new_run_id(layout), use_gpu=use_gpu)
         with attendance(client, 60) as supply:
-            run_graph(client, graph, study, layout, lambda event: None, supply=supply)
+            run(client, builder_of(study, [cell], layout, use_gpu=use_gpu), supply)
     assert use_gpu
     assert read_record(layout, cell).failure_kind == "gpu_missing"
 

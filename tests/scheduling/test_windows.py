@@ -11,7 +11,7 @@ from fly64dask.base import Frozen
 from fly64dask.cells import new_run_id
 from fly64dask.deploy import connect
 from fly64dask.records import ManifestRow, RowSpool, read_record, read_rows
-from fly64dask.scheduling import attendance, build_windows, run_windows
+from fly64dask.scheduling import GraphBuilder, GraphOptions, attendance, run_windows
 from fly64dask.store import RunLayout, read_document, write_document, write_streamed
 from fly64dask.study import cells
 
@@ -67,28 +67,29 @@ def test_row_spool_gives_rows_back_in_the_order_of_their_parts(tmp_path):
     assert list(spool) == [row(1.0), row(2.0), row(3.0)] == list(spool)
 
 
-def windows(layout, study=REFUSED, wanted=None):
-    wanted = cells(study) if wanted is None else wanted
-    return build_windows(study, wanted, new_run_id(layout), use_gpu=False, window_cells=WINDOW)
+def builder_of(layout, wanted=None):
+    wanted = cells(REFUSED) if wanted is None else wanted
+    options = GraphOptions(use_gpu=False)
+    return GraphBuilder(REFUSED, wanted, new_run_id(layout), options, window_cells=WINDOW)
 
 
-def test_build_windows_covers_each_cell_once_in_the_studys_order(tmp_path):
-    found = list(windows(RunLayout(tmp_path)))
+def test_windows_covers_each_cell_once_in_the_studys_order(tmp_path):
+    found = list(builder_of(RunLayout(tmp_path)).windows())
     assert [cell for graph in found for cell in graph.covered] == list(cells(REFUSED))
     assert [cell for graph in found for cell in graph.cell_tasks] == list(cells(REFUSED))
     assert max(len(graph.covered) for graph in found) == WINDOW
 
 
-def test_build_windows_reads_the_records_of_cells_that_do_not_run(tmp_path):
+def test_windows_reads_the_records_of_cells_that_do_not_run(tmp_path):
     wanted = cells(REFUSED)[:2]
-    found = list(windows(RunLayout(tmp_path), wanted=wanted))
+    found = list(builder_of(RunLayout(tmp_path), wanted).windows())
     assert [cell for graph in found for cell in graph.cell_tasks] == list(wanted)
     assert sum(len(graph.covered) for graph in found) == 24
 
 
-def test_build_windows_publishes_each_group_once(tmp_path):
-    keys = {str(task.key) for graph in windows(RunLayout(tmp_path)) for task in graph.groups.values()}
-    kinds = [key.split("-")[0] for key in keys]
+def test_windows_publishes_each_group_once(tmp_path):
+    found = list(builder_of(RunLayout(tmp_path)).windows())
+    kinds = [str(task.key).split("-")[0] for graph in found for task in graph.group_tasks.values()]
     assert {kind: kinds.count(kind) for kind in kinds} == {"prepare": 1, "expose": 24, "select": 2}
 
 
@@ -107,13 +108,10 @@ def run(tmp_path_factory):
 
         outcomes = run_windows(
             client,
-            windows(layout),
-            REFUSED,
-            layout,
-            count_tasks,
-            spool.keep,
+            builder_of(layout),
+            notify=count_tasks,
+            keep=spool.keep,
             supply=supply,
-            n_cells=24,
             refill_cells=WINDOW,
         )
     return layout, outcomes, tuple(spool), known
