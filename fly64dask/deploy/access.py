@@ -1,4 +1,4 @@
-"""Who may reach a run's cluster -> the certificates of its links, a refusal, or how a worker joins."""
+"""Decides who may reach a run's cluster: where it listens, which certificates its links need, how a worker joins."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """Who may reach the cluster of a run."""
+    """The way to a run's cluster: where it listens, and how its links are protected."""
 
     listen: str = LOOPBACK  # address of the embedded scheduler and its workers
     tls_directory: Path | None = None  # certificates of the cluster, or of the client of another
     insecure: bool = False  # links beyond loopback without TLS
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse options that contradict each other."""
         if self.insecure and self.tls_directory is not None:
             raise InputError(
                 f"cluster: --insecure asks for links without TLS, --tls {self.tls_directory} for links with it",
@@ -51,7 +51,7 @@ LOOPBACK_ONLY = Access()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine for certain: a loopback address or `localhost`; no other name is looked up."""
+    """Say whether a host is this machine for certain: a loopback address or `localhost`; no name is looked up."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -64,7 +64,7 @@ def cluster_security(access: Access) -> Security | None:
     Parameters
     ----------
     access : Access
-        Where it listens.
+        The address on which it listens, and its certificates if they are given.
 
     Returns
     -------
@@ -91,9 +91,9 @@ def client_security(address: str, access: Access) -> Security | None:
     Parameters
     ----------
     address : str
-        The scheduler's.
+        Address of the scheduler.
     access : Access
-        What was given for it.
+        Certificates that were given for it, or that it is joined without TLS.
 
     Returns
     -------
@@ -148,9 +148,9 @@ def joinable(client: Client, access: Access, tls_directory: Path) -> Iterator[st
     client : distributed.Client
         From `connect`.
     access : Access
-        What `connect` got.
+        The same as `connect` was given.
     tls_directory : Path
-        For temporary certificates.
+        Directory in which temporary certificates lie while the block lasts.
 
     Yields
     ------
@@ -160,20 +160,20 @@ def joinable(client: Client, access: Access, tls_directory: Path) -> Iterator[st
     if client.cluster is None or is_loopback(access.listen):
         yield None
     elif access.insecure or access.tls_directory is not None:
-        given = access.tls_directory
-        yield join_command(client.cluster.scheduler_address, given.absolute() if given else None)
+        certificates = access.tls_directory.absolute() if access.tls_directory else None
+        yield join_command(client.cluster.scheduler_address, certificates)
     else:
         with published_certificates(client.security, tls_directory):
             yield join_command(client.cluster.scheduler_address, tls_directory)
 
 
 def join_command(address: str, certificates: Path | None) -> str:
-    """Say how a worker of another machine joins.
+    """Write the command with which a worker of another machine joins a scheduler.
 
     Parameters
     ----------
     address : str
-        The scheduler's.
+        Address of the scheduler.
     certificates : Path or None
         Directory of the certificates; None without TLS.
 
@@ -192,8 +192,8 @@ def join_command(address: str, certificates: Path | None) -> str:
 def _check_listen(host: str) -> None:
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.bind(address)
+        with socket.socket(family, kind) as listener:
+            listener.bind(address)
     except (OSError, UnicodeError) as error:
         raise InputError(
             f"cluster: cannot listen on {host!r} ({error})",

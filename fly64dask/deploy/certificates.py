@@ -1,4 +1,4 @@
-"""Certificates on disk <-> distributed's `Security`."""
+"""Reads certificates from disk into distributed's `Security`, and keeps temporary ones on disk while a run lasts."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def read_certificates(directory: Path) -> Security:
         try:
             _ = load_pem_private_key(content, password=None) if path == key else load_pem_x509_certificates(content)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            wanted = "one private key without a password" if path == key else "certificates"
+            needed = "one private key without a password" if path == key else "certificates"
             raise InputError(
-                f"certificates: {path} is not what is needed, {wanted} in PEM ({error})", remedy="convert the file"
+                f"certificates: {path} is not what is needed, {needed} in PEM ({error})", remedy="convert the file"
             ) from error
     _check_private(key)
     security = Security(

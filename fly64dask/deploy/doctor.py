@@ -1,4 +1,4 @@
-"""A machine -> what works here and what does not, for a study to run."""
+"""Tries on this machine what a run needs, and says what works and what does not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fly64dask.store import TruthAttributes, open_group, whole_array, write_grou
 
 
 class Check(Frozen):
-    """One thing that was tried."""
+    """The result of one trial."""
 
     name: str
     state: Literal["ok", "failed"]

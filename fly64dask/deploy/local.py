@@ -41,18 +41,17 @@ SCHEDULER_SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where a run's cells are computed: here, in so many processes, or at a scheduler's address; and who may join."""
+    """The place where a run's cells are computed, and who may reach it."""
 
-    where: str = "local"
-    n_workers: int | None = None
-    slots_per_gpu: int = 1
+    where: str = "local"  # or a scheduler's address, or a Slurm site's cluster file
+    n_workers: int | None = None  # local worker processes; None for one a slot of a GPU, or a core
+    slots_per_gpu: int = 1  # local workers that share a GPU
     access: Access = LOOPBACK_ONLY
-    # Loads the engine for CPU workers of this machine; if None, one is started with them.
-    fork_server: ForkServer | None = None
+    fork_server: ForkServer | None = None  # loads the engine of local CPU workers; None: one is started with them
 
     @property
     def patience_s(self) -> float:
-        """How long a run may be without any worker: local ones are back in seconds, others when their owner sees it."""
+        """Seconds that a run may be without any worker: local ones are back soon, others when their owner sees it."""
         return 60.0 if self.where == "local" else 600.0
 
 
@@ -69,14 +68,14 @@ def connect(
     preload: tuple[str, ...] = (),
     fork_server: ForkServer | None = None,
 ) -> Iterator[Client]:
-    """Start or join a cluster for as long as the block lasts.
+    """Start a local cluster, or join a scheduler, for as long as the block lasts.
 
     Parameters
     ----------
     where : str
         `local` for worker processes of this machine, else a scheduler's address.
     device : "auto", "cpu" or "cuda"
-        A local cluster offers GPUs unless this is cpu.
+        The recipe's device; a local cluster offers its GPUs unless this is cpu.
     n_workers : int or None
         Local worker processes; None takes one for each slot of a GPU, or each core. Never more than cells.
     n_cells : int
@@ -86,16 +85,17 @@ def connect(
     slots_per_gpu : int
         Local workers that share a GPU.
     n_threads : int
-        What a cell computes on: a local worker is made for so many cores.
+        Threads on which a cell computes, each on a core of its own: fewer local workers if there are more.
     preload : tuple of str
-        Modules that the engines' processes need: loading begins at once, for all local CPU workers together, and in
-        each GPU worker for itself, once it has its device.
+        Modules that the engines' processes need. They are loaded once for all local CPU workers, and in each GPU
+        worker for itself, once it has its device.
     fork_server : ForkServer, optional
-        That has begun to load them for CPU workers.
+        A server that has begun to load them for CPU workers; if omitted, one is started.
 
     Yields
     ------
     distributed.Client
+        Connected to the scheduler; the settings of this process are put back when the block ends.
 
     Raises
     ------
@@ -109,13 +109,25 @@ def connect(
     Dashboards know no password, with TLS or without: they stay on loopback.
     """
     if where != "local":
-        with quiet_dask(), _join(where, client_security(where, access)) as client:
+        with quiet_dask(), _scheduler_at(where, client_security(where, access)) as client:
             yield client
         return
     gpus = () if device == "cpu" else visible_gpus()
-    security = cluster_security(access)
     n_cores = max(1, n_local_cores() // n_threads)
-    size = n_local_workers(n_workers, gpus=gpus, slots_per_gpu=slots_per_gpu, n_cores=n_cores, n_cells=n_cells)
+    n_processes = n_local_workers(n_workers, gpus=gpus, slots_per_gpu=slots_per_gpu, n_cores=n_cores, n_cells=n_cells)
+    with (
+        quiet_dask(),
+        many_descriptors(),
+        _engine_server(fork_server, preload, gpus=gpus) as server_address,
+        _local_cluster(n_processes, access, LocalWorker(gpus, preload, server_address)) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Iterator[LocalCluster]:
+    """Start a scheduler here and so many worker processes with one thread each."""
     settings = {
         **SCHEDULER_SETTINGS,
         "distributed.nanny.pre-spawn-environ": {
@@ -127,39 +139,35 @@ def connect(
         "distributed.worker.daemon": False,
     }
     with (
-        quiet_dask(),
-        many_descriptors(),
-        _engine_server(fork_server, preload, gpus=gpus) as server_address,
         dask.config.set(settings),
         LocalCluster(
-            n_workers=size,
+            n_workers=n_workers,
             threads_per_worker=1,
             host=unparse_host_port(access.listen),
-            security=security,
+            security=cluster_security(access),
             dashboard_address=f"{LOOPBACK}:{free_dashboard_port()}",
             # None, as LocalCluster has it: Dask's pages of a worker take it 0.7 to 1.1 s of CPU time to load, and those
             # of the scheduler show all workers. The HTTP server beneath them is on the worker's address then.
             worker_dashboard_address=None if is_loopback(access.listen) else DASHBOARD_LOCAL,
-            resources={"GPU": 1} if gpus else None,
+            resources={"GPU": 1} if plugin.gpus else None,
             # Not registered with the scheduler, which would give it to workers of other machines too.
-            plugins=(LocalWorker(gpus, preload, server_address),),
+            plugins=(plugin,),
             silence_logs=logging.ERROR,
         ) as cluster,
-        Client(cluster) as client,
     ):
-        yield client
+        yield cluster
 
 
 def n_local_cores() -> int:
-    """Cores this process may use, as its affinity and control group say."""
+    """Count the cores that this process may use, as its affinity and control group say."""
     return int(CPU_COUNT)
 
 
 def free_dashboard_port() -> int:
-    """Dask's usual dashboard port if it is free here, else 0: any."""
-    with socket.socket() as probe:
+    """Give Dask's usual dashboard port if it is free here, else 0, which stands for any."""
+    with socket.socket() as listener:
         try:
-            probe.bind((LOOPBACK, DASHBOARD_PORT))
+            listener.bind((LOOPBACK, DASHBOARD_PORT))
         except OSError:
             return 0
     return DASHBOARD_PORT
@@ -180,7 +188,7 @@ def _engine_server(
 
 
 @contextmanager
-def _join(address: str, security: Security | None) -> Iterator[Client]:
+def _scheduler_at(address: str, security: Security | None) -> Iterator[Client]:
     try:
         client = Client(address, security=security, timeout=20)
     except (OSError, ValueError) as error:

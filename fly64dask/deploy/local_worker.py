@@ -1,16 +1,19 @@
-"""A worker process of this machine -> its GPU and the engine that it computes with."""
+"""Prepares a worker process of this machine: its GPU, the engine that it computes with, its signals."""
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from fly64dask.base import leave_quickly
 from fly64dask.isolation import prepare_server, share_server
 from fly64dask.scheduling import gpu_of_worker
+
+if TYPE_CHECKING:
+    from distributed import Worker
 
 
 class LocalWorker(WorkerPlugin):
@@ -26,7 +29,7 @@ class LocalWorker(WorkerPlugin):
         self.preload = preload
         self.server_address = server_address
 
-    def setup(self, worker: Any) -> None:
+    def setup(self, worker: Worker) -> None:
         """Set `CUDA_VISIBLE_DEVICES` by the worker's number, then start what imports torch, or take the shared one."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         leave_quickly()

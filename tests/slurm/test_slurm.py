@@ -259,6 +259,13 @@ def test_run_replaces_a_busy_worker_that_was_cancelled(site):
     assert site.left() == []
 
 
+def test_run_takes_a_directory_with_a_space_and_a_percent_sign(site):
+    site.out = site.folder / "my run" / "dose%20a"
+    assert site.start().wait(timeout=300) == 1
+    assert_whole(site)
+    assert list(site.out.glob("slurm/logs/fly64-*-worker-*.log"))
+
+
 def test_run_replaces_a_job_that_was_cancelled_while_it_waited(site):
     # Two jobs that take the GPU of each node leave room for none of the run's.
     blockers = [

@@ -105,11 +105,11 @@ def cancel(job_ids: Sequence[str], *, signal: str | None = None) -> None:
 
 
 def wait_until_gone(names: Sequence[str], timeout_s: float) -> dict[str, SlurmJob]:
-    """Wait until no job of these names is left; gives those that are when the time is over."""
+    """Wait until no job of these names is left, and give those that are when the time is over."""
     deadline = time.monotonic() + timeout_s
-    while (left := jobs_named(*names)) and time.monotonic() < deadline:
+    while (remaining := jobs_named(*names)) and time.monotonic() < deadline:
         time.sleep(POLL_S)
-    return left
+    return remaining
 
 
 def how_it_ended(job_id: str) -> str | None:

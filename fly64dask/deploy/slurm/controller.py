@@ -23,7 +23,7 @@ ORDERLY_S, HARD_S = 60.0, 60.0
 
 
 class Submission(Frozen):
-    """What was submitted for a run, and from where."""
+    """The controller job of a run as it was submitted: its id, when and where from, its command."""
 
     job_id: str
     submitted_at: str
@@ -35,7 +35,7 @@ class Submission(Frozen):
 def submit_run(
     study: Study,
     inputs: ScanInputs,
-    wanted: Sequence[Cell],
+    cells_to_run: Sequence[Cell],
     layout: RunLayout,
     cluster_file: Path,
     options: Sequence[str],
@@ -48,7 +48,7 @@ def submit_run(
         The study, its paths resolved; a copy goes into the run directory.
     inputs : ScanInputs
         Of the study.
-    wanted : sequence of Cell
+    cells_to_run : sequence of Cell
         Cells that will run.
     layout : RunLayout
         The run directory; made if missing, continued if not.
@@ -71,7 +71,7 @@ def submit_run(
     site = read_slurm_file(cluster_file)
     refuse_without_slurm()
     _refuse_second(layout)
-    scripts = preview(study, inputs, wanted, layout, cluster_file, options)
+    scripts = preview(study, inputs, cells_to_run, layout, cluster_file, options)
     layout.slurm_logs.mkdir(parents=True, exist_ok=True)
     write_document(layout.submitted_study, study)
     _write(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
@@ -94,7 +94,7 @@ def submit_run(
 def preview(
     study: Study,
     inputs: ScanInputs,
-    wanted: Sequence[Cell],
+    cells_to_run: Sequence[Cell],
     layout: RunLayout,
     cluster_file: Path,
     options: Sequence[str],
@@ -103,7 +103,7 @@ def preview(
 
     Parameters
     ----------
-    study, inputs, wanted, layout, cluster_file, options
+    study, inputs, cells_to_run, layout, cluster_file, options
         As of `submit_run`.
 
     Returns
@@ -119,7 +119,7 @@ def preview(
         If a cell needs more memory than a job has.
     """
     site = read_slurm_file(cluster_file)
-    refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, wanted), study.recipe)
+    refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, cells_to_run), study.recipe)
     return {
         "controller": controller_script(site, cluster_file, layout, _command(site, layout, options)),
         "worker": worker_script(site, layout),
@@ -127,7 +127,7 @@ def preview(
 
 
 def find_controller(layout: RunLayout) -> SlurmJob | None:
-    """The run's controller job as Slurm knows it; None if it has none that waits or runs."""
+    """Find the run's controller job; None if it has none that waits or runs."""
     return next(iter(jobs_named(job_name(layout, "controller")).values()), None)
 
 
@@ -157,7 +157,7 @@ def read_submission(layout: RunLayout) -> Submission:
 
 
 def cancel_run(layout: RunLayout) -> int:
-    """End a run's controller and workers: in order first, then hard.
+    """Cancel a run's controller and workers: first so that they stop in order, then at once.
 
     Parameters
     ----------
@@ -176,21 +176,21 @@ def cancel_run(layout: RunLayout) -> int:
     """
     refuse_without_slurm()
     names = [job_name(layout, role) for role in ROLES]
-    found = jobs_named(*names)
-    controllers = [job_id for job_id, job in found.items() if job.name == names[0]]
-    running = [job_id for job_id in controllers if found[job_id].state == "RUNNING"]
+    jobs = jobs_named(*names)
+    controllers = [job_id for job_id, job in jobs.items() if job.name == names[0]]
+    running = [job_id for job_id in controllers if jobs[job_id].state == "RUNNING"]
     cancel([job_id for job_id in controllers if job_id not in running])
     cancel(running, signal="TERM")
     # The driver lets running cells write down that they were interrupted, and ends its workers.
-    left = wait_until_gone(names, ORDERLY_S if running else 0.0)
-    cancel(list(left))
-    left = wait_until_gone(names, HARD_S)
-    if left:
+    remaining = wait_until_gone(names, ORDERLY_S if running else 0.0)
+    cancel(list(remaining))
+    remaining = wait_until_gone(names, HARD_S)
+    if remaining:
         raise ResourceError(
-            f"slurm: jobs {', '.join(left)} of {layout.root} are still there {HARD_S:g} s after scancel",
+            f"slurm: jobs {', '.join(remaining)} of {layout.root} are still there {HARD_S:g} s after scancel",
             remedy="see `squeue --me`; a node may be down",
         )
-    return len(found)
+    return len(jobs)
 
 
 def _command(site: SlurmFile, layout: RunLayout, options: Sequence[str]) -> tuple[str, ...]:
