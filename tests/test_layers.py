@@ -48,7 +48,7 @@ OWNERS = {
     "skimage": {"metrics", "report"},
     "PIL": {"report"},
     "h5py": {"datasets"},
-    "matplotlib": {"report"},
+    "matplotlib": {"report", "runs"},
     "pyarrow": {"report"},
     "pandas": {"runs"},
     "torchmetrics": set(),

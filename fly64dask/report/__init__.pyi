@@ -1,3 +1,9 @@
+from .cell_figure import (
+    draw_cell as draw_cell,
+)
+from .cells import (
+    CellReader as CellReader,
+)
 from .columns import (
     Value as Value,
     flat_row as flat_row,

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fly64dask.base import Failure
+from fly64dask.base import Failure, InputError, IntegrityError, NoReconstructionError
 from fly64dask.monitoring import read_live
-from fly64dask.records import CellRecord, ManifestRow, read_record, read_row
+from fly64dask.records import CellRecord, ManifestRow, read_kept_group, read_record, read_row, read_rows
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Study
+from fly64dask.study import Cell, Study, cells
 
 if TYPE_CHECKING:
-    pass
+    import xarray
+    from matplotlib.figure import Figure
+
+REPAIR = "make it again with `run.repair()` or `fly64dask verify RUN --repair`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,108 @@ class CellView:
             return self.layout.log_file(self.cell).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
+
+    @property
+    def exposures(self) -> xarray.Dataset:
+        """The exposures that the cell's reconstruction was made from, or would be made from.
+
+        `counts` (exposure, detector_y, detector_x) photons, `positions_px` (exposure, yx) px, `probe_guess` (opr, mode,
+        probe_y, probe_x), `scan_index` (exposure). Values are read, and checked against their digests, when they are
+        computed.
+
+        Raises
+        ------
+        InputError
+            If they were not made yet.
+        IntegrityError
+            If what is there is damaged.
+
+        Examples
+        --------
+        >>> cell.exposures.counts.sum(("detector_y", "detector_x")).compute()  # doctest: +SKIP
+        """
+        from fly64dask.store import open_dataset
+
+        group = self.layout.exposure_group(self.cell.dose, self.cell.split, self.cell.repeat)
+        view_group = read_kept_group(self.layout, self.cell)
+        for path in (group, view_group):
+            if not path.exists():
+                raise InputError(
+                    f"open the exposures of {self.name}: there is no {path} yet",
+                    remedy="run the study, or wait until this run has made it",
+                )
+        kept = open_dataset(view_group)["kept_indices"].values
+        return open_dataset(group).isel(exposure=kept).assign_attrs(cell=self.name)
+
+    @property
+    def reconstruction(self) -> xarray.Dataset:
+        """The reconstructed object and probe with their curves.
+
+        `object_recon` (slice, y, x) with the pixels' places in the scan (px) as coordinates, `probe_recon` (opr, mode,
+        probe_y, probe_x), `loss` (epoch), and what the recipe and the source bring: ring correlations, `validation`,
+        `half_objects`. Values are read, and checked against their digests, when they are computed.
+
+        Raises
+        ------
+        NoReconstructionError
+            If the cell has none, with the kind and the message of its failure.
+        IntegrityError
+            If what is there is damaged.
+
+        Examples
+        --------
+        >>> abs(cell.reconstruction.object_recon.isel(slice=0)).plot()  # doctest: +SKIP
+        """
+        from fly64dask.store import open_dataset
+
+        self._completed_row("open the reconstruction of")
+        return open_dataset(self.layout.reconstruction_group(self.cell))
+
+    def plot(self) -> Figure:
+        """Draw what the report shows of the cell: its images, the truth and the differences beside them, its curves.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            The object is aligned to the truth, where there is one, as for the phase error.
+
+        Raises
+        ------
+        NoReconstructionError
+            If the cell has none, with the kind and the message of its failure.
+        IntegrityError
+            If what is there is damaged.
+
+        Examples
+        --------
+        >>> cell.plot().savefig("cell.png")  # doctest: +SKIP
+        """
+        from fly64dask.report import CellReader, draw_cell
+
+        row = self._completed_row("draw")
+        # Without a truth the cells together decide on the scale of phases.
+        rows = read_rows(self.layout, cells(self.study)) if self.study.source.kind == "measured" else (row,)
+        arrays = CellReader(self.study, self.layout, rows).read(row)
+        if arrays.problems:
+            raise IntegrityError(f"draw {self.name}: {arrays.problems[0]}", remedy=REPAIR)
+        return draw_cell(row, arrays)
+
+    def _completed_row(self, doing: str) -> ManifestRow:
+        """Return the row, or raise with the reason why there is no reconstruction."""
+        row = self.row
+        if row is not None and row.state == "completed":
+            return row
+        if row is None or row.failure_kind is None:
+            raise NoReconstructionError(
+                f"{doing} {self.name}: the cell has not ended yet", remedy="run the study, or wait for the cell"
+            )
+        if row.state == "damaged":
+            raise IntegrityError(f"{doing} {self.name}: {row.error}", remedy=REPAIR)
+        raise NoReconstructionError(
+            f"{doing} {self.name}: the cell is {row.state} with {row.failure_kind}: {row.error}",
+            remedy="",
+            kind=row.failure_kind,
+        )
 
     def __repr__(self) -> str:
         failure = self.failure

@@ -109,6 +109,28 @@ class Run:
         return read_document(self.layout.manifest_file, Manifest, remedy="run the study again")
 
     @property
+    def truth(self) -> xarray.Dataset:
+        """The true object and probe of a simulated study: `object_truth` (y, x), `probe_truth` (probe_y, probe_x).
+
+        Coordinates are pixels of the scan; values are read, and checked, when they are computed.
+
+        Raises
+        ------
+        InputError
+            If the study is measured, or the run has not begun.
+        IntegrityError
+            If what is there is damaged.
+        """
+        from fly64dask.store import open_dataset
+
+        if self.study.source.kind == "measured" or not self.layout.truth_group.exists():
+            raise InputError(
+                f"open the truth of {self.layout.root}: a {self.study.source.kind} study's run holds none",
+                remedy="use runs of simulated studies that have begun",
+            )
+        return open_dataset(self.layout.truth_group)
+
+    @property
     def metrics(self) -> xarray.Dataset:
         """The numbers of all cells over dose, view, split and repeat, with units and labels; NaN where there is none.
 

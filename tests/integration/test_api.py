@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import xarray
 from faulty_engine import ENGINE
 
 import fly64dask as fly
 from fly64dask.records import read_record
+from fly64dask.store import ReconstructionAttributes, open_group
 from fly64dask.study import cells
 
 pytestmark = pytest.mark.cluster
@@ -160,3 +162,67 @@ def test_study_from_toml_takes_the_source_from_beside_its_file(tmp_path):
 @pytest.mark.parametrize("name", fly.__all__)
 def test_every_public_name_says_what_it_is(name):
     assert len((getattr(fly, name).__doc__ or "").split()) > 3
+
+
+def test_reconstruction_is_lazy_and_lies_in_the_pixels_of_the_scan(run):
+    cell = run.sel(dose=1e5, view="all", split="test")
+    dataset = cell.reconstruction
+    assert {"object_recon", "probe_recon", "loss"} <= set(dataset.data_vars)
+    assert all(variable.chunks for variable in dataset.data_vars.values())
+    stored = open_group(run.layout.reconstruction_group(cell.cell), ReconstructionAttributes)
+    np.testing.assert_array_equal(dataset.object_recon, stored.read("object_recon"))
+    assert (dataset.y[0], dataset.x[0]) == stored.attributes.object_origin_px
+    # The frame of a cell is a few pixels larger than what its exposures reach.
+    truth, inside = xarray.align(run.truth.object_truth, dataset.object_recon, join="inner")
+    assert truth.shape == inside.shape[1:] == (41, 72)
+
+
+def test_exposures_are_those_that_the_view_keeps(run):
+    cell = run.sel(dose=1e5, view="few", split="test", repeat=1)
+    dataset = cell.exposures
+    assert dataset.sizes["exposure"] == cell.record.n_kept < cell.record.n_exposures
+    assert dataset.counts.chunks
+    positions = dataset.positions_px.values
+    apart = np.linalg.norm(positions[:, None] - positions[None], axis=-1) + 100 * np.eye(len(positions))
+    assert apart.min() >= 12
+    assert dataset.counts.sum(("detector_y", "detector_x")).mean() == pytest.approx(1e5, rel=0.3)
+
+
+def test_failed_cell_has_exposures_and_raises_its_reason_for_a_reconstruction(run):
+    cell = run.sel(dose=1e5, view="one", split="train")
+    assert cell.exposures.sizes["exposure"] == 1
+    for ask in (lambda: cell.reconstruction, cell.plot):
+        with pytest.raises(fly.NoReconstructionError, match="failed with degenerate_scan") as raised:
+            ask()
+        assert raised.value.kind is fly.FailureKind.DEGENERATE_SCAN
+
+
+def test_pending_cell_raises_that_it_has_not_ended(copied):
+    cell = copied.sel(dose=1e5, view="all", split="test")
+    shutil.rmtree(copied.layout.cell_directory(cell.cell))
+    with pytest.raises(fly.NoReconstructionError, match="has not ended yet"):
+        _ = cell.reconstruction
+    shutil.rmtree(copied.layout.store)
+    with pytest.raises(fly.InputError, match=r"there is no .*exposures\.zarr.* yet"):
+        _ = cell.exposures
+    with pytest.raises(fly.InputError, match="holds none"):
+        _ = copied.truth
+
+
+def test_damaged_array_raises_by_name_when_it_is_computed_and_when_it_is_drawn(copied):
+    cell = copied.sel(dose=1e5, view="all", split="test")
+    chunk = copied.layout.reconstruction_group(cell.cell) / "object_recon" / "c" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"?")
+    dataset = cell.reconstruction
+    assert np.isfinite(dataset.loss.values).all()
+    with pytest.raises(fly.IntegrityError, match="object_recon"):
+        dataset.object_recon.compute()
+    with pytest.raises(fly.IntegrityError, match="object_recon"):
+        cell.plot()
+
+
+def test_plot_draws_the_object_beside_the_truth(run):
+    figure = run.sel(dose=1e5, view="all", split="test").plot()
+    titles = [axis.get_title() for axis in figure.axes]
+    assert {"phase", "phase truth", "phase difference", "probe amplitude"} <= set(titles)
+    assert "matplotlib.pyplot" not in sys.modules

@@ -1,0 +1,75 @@
+"""One cell as a figure: the images and curves that the report shows of it, for a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fly64dask.report.figures import CURVE_NAMES, INKS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from fly64dask.records import ManifestRow
+    from fly64dask.report.cells import CellArrays
+    from fly64dask.report.images import Curve, Image
+
+N_COLUMNS = 3
+RINGS = ("frc_truth", "frc_flat", "frc_halves")
+
+
+def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
+    """Draw a cell's images, each with its scale, and its curves.
+
+    Parameters
+    ----------
+    row : ManifestRow
+        The cell's row.
+    arrays : CellArrays
+        Its images and curves.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Known to no window and no global state.
+    """
+    from matplotlib.figure import Figure
+
+    rings = [curve for curve in arrays.curves if curve.key in RINGS]
+    others = [curve for curve in arrays.curves if curve.key not in RINGS]
+    n_panels = len(arrays.images) + len(others) + bool(rings)
+    n_rows = -(-n_panels // N_COLUMNS)
+    figure = Figure(figsize=(3.6 * N_COLUMNS, 2.9 * n_rows), layout="constrained")
+    axes = iter(figure.subplots(n_rows, N_COLUMNS, squeeze=False).flat)
+    for image in arrays.images:
+        _draw_image(figure, next(axes), image)
+    for curve in others:
+        _draw_curves(next(axes), [curve], x_label="epoch", y_label=curve.key)
+    if rings:
+        _draw_curves(next(axes), rings, x_label="spatial frequency (cycles/px)", y_label="ring correlation")
+    for axis in axes:
+        axis.set_axis_off()
+    error = f", phase error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else ""
+    figure.suptitle(f"{row.cell.name}: {row.n_kept} exposures{error}", fontsize=10)
+    return figure
+
+
+def _draw_image(figure: Figure, axis: Any, image: Image) -> None:
+    """Draw an image in the pixels of the scan, y downwards."""
+    scale, (y, x), (height, width) = image.scale, image.origin_px, image.values.shape
+    extent = (x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5)
+    drawn = axis.imshow(image.values, cmap=scale.colours, vmin=scale.low, vmax=scale.high, extent=extent)
+    axis.set_title(image.key.replace("_", " "), fontsize=9)
+    axis.set_xlabel("x (px)", fontsize=7)
+    axis.set_ylabel("y (px)", fontsize=7)
+    axis.tick_params(labelsize=7)
+    figure.colorbar(drawn, ax=axis, shrink=0.8, label=scale.unit)
+
+
+def _draw_curves(axis: Any, curves: list[Curve], *, x_label: str, y_label: str) -> None:
+    for curve, ink in zip(curves, INKS, strict=False):
+        axis.plot(curve.x, curve.y, color=ink, linewidth=1, label=CURVE_NAMES.get(curve.key, curve.key))
+    axis.set_xlabel(x_label, fontsize=7)
+    axis.set_ylabel(y_label, fontsize=7)
+    axis.tick_params(labelsize=7)
+    if len(curves) > 1:
+        axis.legend(fontsize=7)
