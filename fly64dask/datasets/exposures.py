@@ -18,6 +18,7 @@ from fly64dask.simulation import expose, intensity_batches, photon_stream, thin
 from fly64dask.store import (
     CHUNK_EXPOSURES,
     ExposureAttributes,
+    Group,
     RunLayout,
     ScanAttributes,
     count_dtype,
@@ -56,15 +57,8 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
     rows = split_indices(positions, study.split, split)
     seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
     dose_photons = dose_in_photons(dose, scan.attributes.own_dose_photons)
-    drawn = _draw_counts(
-        study,
-        layout,
-        scan.attributes,
-        dose_photons,
-        rows,
-        positions[rows],
-        photon_stream(seed, dose_photons, split, repeat),
-    )
+    rng = photon_stream(seed, dose_photons, split, repeat)
+    drawn = _draw_counts(study, layout, scan, dose_photons, rows, rng)
     seed_path = [seed, repeat] if repeat else [seed]
     source_digest = digest([scan.attributes.source_digest, dose, split, study.split.model_dump(), *seed_path])
 
@@ -122,23 +116,23 @@ class _DrawnCounts:
 def _draw_counts(
     study: Study,
     layout: RunLayout,
-    scan: ScanAttributes,
+    scan: Group[ScanAttributes],
     dose_photons: float,
     rows: NDArray[np.int64],
-    positions_px: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> _DrawnCounts:
     """Thin the measured counts of some exposures, or simulate them; nothing is drawn before it is asked for."""
-    ratio = dose_photons / scan.mean_total_intensity
+    ratio = dose_photons / scan.attributes.mean_total_intensity
+    brightest = scan.attributes.brightest_pixel_intensity
     if isinstance(study.source, MeasuredSource):
         return _DrawnCounts(
             blocks=_thinned(Path(study.source.path), rows, ratio, rng),
-            dtype=count_dtype(scan.brightest_pixel_intensity),
+            dtype=count_dtype(brightest),
             thinning_probability=ratio,
         )
     return _DrawnCounts(
-        blocks=_simulated(layout, positions_px, ratio, rng),
-        dtype=count_dtype(ratio * scan.brightest_pixel_intensity),
+        blocks=_simulated(layout, scan.read("positions_px", rows), ratio, rng),
+        dtype=count_dtype(ratio * brightest),
         photons_per_intensity=ratio,
     )
 

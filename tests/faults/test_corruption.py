@@ -116,7 +116,7 @@ def test_every_random_corruption_is_detected_and_none_is_reconstructed(whole, tm
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(whole, tmp_path, fly64dask):
-    """Exposures are cut, one cell has failed on them, another has lost a chunk of its object."""
+    """Exposures are cut, one cell has failed on them, another lost a chunk of its object, the store its metadata."""
     layout = RunLayout(tmp_path / "run")
     shutil.copytree(whole.root, layout.root)
     named = {(cell.view, cell.split): cell for cell in cells(STUDY)}
@@ -127,6 +127,7 @@ def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(who
     run_one(STUDY, refused, layout, None, lambda epoch, loss: None, engine=ENGINE)
     assert read_record(layout, refused).failure_kind == "bad_input"
     (layout.reconstruction_group(victim) / "object_recon" / "c" / "0" / "0" / "0").unlink()
+    (layout.store / "zarr.json").unlink()
     records = {cell: layout.record_file(cell).read_bytes() for cell in cells(STUDY)}
     assert fly64dask("verify", layout.root).returncode == 1
     repaired = fly64dask("verify", layout.root, "--repair", "--json")

@@ -47,22 +47,7 @@ def to_counts(
     InputError
         If a value is not finite or negative, nothing is lit, or values are not whole photons.
     """
-    if not np.isfinite(patterns).all():
-        bad = tuple(map(int, np.argwhere(~np.isfinite(patterns))[0]))
-        raise InputError(
-            f"read {path}: pixel {bad} is {patterns[bad]}, needed finite values", remedy="mask or drop that exposure"
-        )
-    refuse_darkness(patterns, path)
-    if scale is not None and not (math.isfinite(scale) and scale > 0):
-        raise InputError(
-            f"read {path}: photons_per_intensity is {scale!r}, needed a finite number above 0",
-            remedy="give --photons-per-intensity",
-        )
-    if patterns.min() < 0:
-        raise InputError(
-            f"read {path}: dimmest pixel is {patterns.min()}, needed values >= 0",
-            remedy="clip the background subtraction at 0 and round to counts",
-        )
+    _refuse_unusable(patterns, scale, path)
     # Values near the ends of float64 overflow or vanish here; the checks refuse what becomes of them.
     with np.errstate(all="ignore"):
         intensity = patterns.astype(np.float64)
@@ -88,6 +73,26 @@ def to_counts(
         )
     dtype = np.uint16 if counts.max() <= np.iinfo(np.uint16).max else np.uint32
     return counts.astype(dtype), scale
+
+
+def _refuse_unusable(patterns: NDArray[Any], scale: float | None, path: Path) -> None:
+    """Refuse patterns that are not finite, not lit or negative, and a scale that is none."""
+    if not np.isfinite(patterns).all():
+        bad = tuple(map(int, np.argwhere(~np.isfinite(patterns))[0]))
+        raise InputError(
+            f"read {path}: pixel {bad} is {patterns[bad]}, needed finite values", remedy="mask or drop that exposure"
+        )
+    refuse_darkness(patterns, path)
+    if scale is not None and not (math.isfinite(scale) and scale > 0):
+        raise InputError(
+            f"read {path}: photons_per_intensity is {scale!r}, needed a finite number above 0",
+            remedy="give --photons-per-intensity",
+        )
+    if patterns.min() < 0:
+        raise InputError(
+            f"read {path}: dimmest pixel is {patterns.min()}, needed values >= 0",
+            remedy="clip the background subtraction at 0 and round to counts",
+        )
 
 
 def refuse_darkness(patterns: NDArray[Any], path: Path) -> None:
