@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from fly64dask.base import IntegrityError
 from fly64dask.store.attributes import GroupAttributes
-from fly64dask.store.zarr_format import METADATA_NAME, ArrayFacts, attributes_sha256, metadata_sha256
+from fly64dask.store.zarr_format import METADATA_NAME, attributes_sha256, metadata_sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,12 +27,14 @@ Attributes = TypeVar("Attributes", bound=GroupAttributes)
 class Group(Generic[Attributes]):
     """An open group: its attributes and the metadata of its arrays are those that were written.
 
-    `array_sha256` is the SHA-256 of each array, by name.
+    `array_sha256` is the SHA-256 of each array by name, `metadata_sha256` that of its Zarr
+    metadata, which hold the SHA-256 of each chunk.
     """
 
     path: Path
     attributes: Attributes
     array_sha256: Mapping[str, str]
+    metadata_sha256: Mapping[str, str]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ class Group(Generic[Attributes]):
         """
         if name not in self.array_sha256:
             raise _damaged(f"read {self.path / name}: the group holds {', '.join(self.names) or 'no array'}")
-        return open_array(self.path / name, sha256=self.array_sha256[name]).read(rows)
+        return StoredArray.open(self.path / name, metadata_sha256=self.metadata_sha256[name]).read(rows)
 
 
 def open_group(path: Path, model: type[Attributes]) -> Group[Attributes]:
@@ -86,7 +88,8 @@ def open_group(path: Path, model: type[Attributes]) -> Group[Attributes]:
         If there is no such group, or its attributes are not those that were written.
     """
     purpose = f"read {model.model_fields['kind'].default} {path}"
-    document, array_sha256 = read_checked_attributes(path, purpose)
+    document = read_checked_attributes(path, purpose)
+    array_sha256, stated_metadata = document.pop("array_sha256"), document.pop("metadata_sha256")
     try:
         attributes = model.model_validate(document)
     except ValidationError as error:
@@ -94,11 +97,11 @@ def open_group(path: Path, model: type[Attributes]) -> Group[Attributes]:
             f"{purpose}: attributes are not of schema version 1: {error.errors(include_url=False)[0]}",
             remedy="write the group again with this version",
         ) from error
-    return Group(path=path, attributes=attributes, array_sha256=array_sha256)
+    return Group(path=path, attributes=attributes, array_sha256=array_sha256, metadata_sha256=stated_metadata)
 
 
-def read_checked_attributes(path: Path, purpose: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read a group's attributes and the SHA-256 of its arrays, and check them and the arrays' metadata.
+def read_checked_attributes(path: Path, purpose: str) -> dict[str, Any]:
+    """Read a group's attributes, and check them and the Zarr metadata of its arrays.
 
     Parameters
     ----------
@@ -109,10 +112,9 @@ def read_checked_attributes(path: Path, purpose: str) -> tuple[dict[str, Any], d
 
     Returns
     -------
-    attributes : dict
-        As JSON holds them, without digests.
-    array_sha256 : dict of str to str
-        SHA-256 of each array.
+    dict
+        Attributes as JSON holds them. `array_sha256` and `metadata_sha256` among them are the
+        SHA-256 of each array and of its metadata.
 
     Raises
     ------
@@ -120,9 +122,9 @@ def read_checked_attributes(path: Path, purpose: str) -> tuple[dict[str, Any], d
         If there is no such group, or its attributes are not those that were written.
     """
     try:
-        document = json.loads((path / METADATA_NAME).read_bytes())["attributes"]
+        document: dict[str, Any] = json.loads((path / METADATA_NAME).read_bytes())["attributes"]
         stated, computed = document.pop("attributes_sha256", None), attributes_sha256(path)
-        array_sha256, stated_metadata = document.pop("array_sha256"), document.pop("metadata_sha256")
+        metadata = dict(document["metadata_sha256"])
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"{purpose}: no readable Zarr v3 group there ({type(error).__name__}: {error})",
@@ -130,84 +132,70 @@ def read_checked_attributes(path: Path, purpose: str) -> tuple[dict[str, Any], d
         ) from error
     if stated != computed:
         raise _damaged(f"{purpose}: attributes do not match their SHA-256 {stated}")
-    for name, sha256 in stated_metadata.items():
+    for name, sha256 in metadata.items():
         _check_metadata(path / name, sha256)
-    return document, array_sha256
+    return document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredArray:
-    """An open array of a group: what says how to read it is what was written; its values are checked when read."""
+    """An open array whose Zarr metadata are those that were written; its values are checked when they are read."""
 
     directory: Path
-    facts: ArrayFacts
-    block_sha256: tuple[str, ...]
+    array: zarr.Array[Any]
+
+    @classmethod
+    def open(cls, directory: Path, *, metadata_sha256: str) -> StoredArray:
+        """Open an array, unless its metadata were altered.
+
+        Parameters
+        ----------
+        directory : Path
+            Directory of the array.
+        metadata_sha256 : str
+            SHA-256 of its metadata, from the attributes of its group.
+
+        Returns
+        -------
+        StoredArray
+
+        Raises
+        ------
+        IntegrityError
+            If its metadata are not those that were written.
+        """
+        _check_metadata(directory, metadata_sha256)
+        return cls(directory=directory, array=zarr.open_array(store=str(directory), mode="r", zarr_format=3))
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """Names of the array's dimensions."""
+        return tuple(map(str, self.array.metadata.dimension_names))  # type: ignore[union-attr,arg-type]
 
     def read(self, rows: NDArray[np.int64] | None = None) -> NDArray[Any]:
-        """Read the array as `Group.read` does."""
-        rows = np.arange(self.facts.shape[0]) if rows is None else rows
-        result = np.empty((len(rows), *self.facts.shape[1:]), dtype=self.facts.dtype)
-        array = zarr.open_array(store=str(self.directory), mode="r", zarr_format=3)
-        length = self.facts.chunks[0]
+        """Read the array, or some of its rows, as `Group.read` does."""
+        rows = np.arange(self.array.shape[0]) if rows is None else rows
+        result = np.empty((len(rows), *self.array.shape[1:]), dtype=self.array.dtype)
+        length = self.array.chunks[0]
         block_of_row = rows // length
         for block in np.unique(block_of_row):
             places = np.flatnonzero(block_of_row == block)
-            values = self._read_block(array, int(block))
-            result[places] = values[rows[places] - block * length]
+            result[places] = self._read_block(int(block))[rows[places] - block * length]
         return result
 
-    def _read_block(self, array: zarr.Array[Any], block: int) -> NDArray[Any]:
-        purpose = f"read {self.directory}"
-        key = "/".join(["c", str(block), *["0"] * (array.ndim - 1)])
+    def _read_block(self, block: int) -> NDArray[Any]:
+        key = "/".join(["c", str(block), *["0"] * (self.array.ndim - 1)])
+        chunk = f"read {self.directory}: chunk {key}"
         if not _has_bytes(self.directory / key):  # Zarr itself reads such a chunk as fill values, in silence
-            raise _damaged(f"{purpose}: chunk {key} is missing or empty")
-        length = self.facts.chunks[0]
+            raise _damaged(f"{chunk} is missing or empty")
+        length = self.array.chunks[0]
         try:
-            values = np.ascontiguousarray(array[block * length : (block + 1) * length])
+            values = np.ascontiguousarray(self.array[block * length : (block + 1) * length])
         except (OSError, ValueError, RuntimeError) as error:
-            raise _damaged(f"{purpose}: chunk {key} cannot be decoded ({type(error).__name__}: {error})") from error
-        if hashlib.sha256(values.data).hexdigest() != self.block_sha256[block]:
-            raise _damaged(f"{purpose}: chunk {key} does not match its SHA-256")
+            raise _damaged(f"{chunk} cannot be decoded ({type(error).__name__}: {error})") from error
+        if hashlib.sha256(values.data).hexdigest() != self.array.attrs["block_sha256"][block]:  # type: ignore[index]
+            raise _damaged(f"{chunk} does not match its SHA-256")
         return values
-
-
-def open_array(directory: Path, *, sha256: str) -> StoredArray:
-    """Open an array and check what says how to read it.
-
-    Parameters
-    ----------
-    directory : Path
-        Directory of the array.
-    sha256 : str
-        SHA-256 of the array, from its group.
-
-    Returns
-    -------
-    StoredArray
-
-    Raises
-    ------
-    IntegrityError
-        If it is not the array that the digest is of.
-    """
-    try:
-        array = zarr.open_array(store=str(directory), mode="r", zarr_format=3)
-        blocks = tuple(str(block) for block in array.attrs["block_sha256"])  # type: ignore[union-attr]
-        facts = ArrayFacts(
-            shape=array.shape,
-            chunks=array.chunks,
-            dtype=array.dtype,
-            dims=tuple(array.metadata.dimension_names),  # type: ignore[union-attr,arg-type]
-            units=array.attrs["units"],  # type: ignore[arg-type]
-            long_name=array.attrs["long_name"],  # type: ignore[arg-type]
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(f"read {directory}: not a readable array ({type(error).__name__}: {error})") from error
-    if facts.sha256(blocks) != sha256:
-        raise _damaged(
-            f"read {directory}: shape, chunks, dtype, names, units or blocks are not those the group was written with"
-        )
-    return StoredArray(directory=directory, facts=facts, block_sha256=blocks)
 
 
 def _has_bytes(path: Path) -> bool:

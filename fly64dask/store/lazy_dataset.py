@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.store.group_reader import StoredArray, open_array, read_checked_attributes
+from fly64dask.store.group_reader import StoredArray, read_checked_attributes
 
 if TYPE_CHECKING:
     import dask.array
@@ -38,34 +38,36 @@ def open_dataset(path: Path) -> xarray.Dataset:
     """
     import xarray
 
-    attributes, array_sha256 = read_checked_attributes(path, f"open {path}")
+    attributes = read_checked_attributes(path, f"open {path}")
+    array_sha256, metadata_sha256 = attributes.pop("array_sha256"), attributes.pop("metadata_sha256")
     variables = {}
     for name, sha256 in array_sha256.items():
-        stored = open_array(path.absolute() / name, sha256=sha256)
-        is_coordinate = stored.facts.dims == (name,)
-        values = stored.read() if is_coordinate else _lazy(stored, sha256)
-        variables[name] = xarray.Variable(
-            stored.facts.dims, values, {"units": stored.facts.units, "long_name": stored.facts.long_name}
-        )
+        stored = StoredArray.open(path.absolute() / name, metadata_sha256=metadata_sha256[name])
+        is_coordinate = stored.dims == (name,)
+        values = stored.read() if is_coordinate else _lazy(stored, sha256, metadata_sha256[name])
+        about = {key: stored.array.attrs[key] for key in ("units", "long_name")}
+        variables[name] = xarray.Variable(stored.dims, values, about)
     return xarray.Dataset(variables, attrs=attributes)
 
 
-def _lazy(stored: StoredArray, sha256: str) -> dask.array.Array:
+def _lazy(stored: StoredArray, sha256: str, metadata_sha256: str) -> dask.array.Array:
     import dask.array
 
-    length, whole = stored.facts.chunks[0], stored.facts.shape
-    starts = range(0, max(whole[0], 1), length)
+    (n_rows, *rest), length = stored.array.shape, stored.array.chunks[0]
+    lengths = tuple(min(length, n_rows - start) for start in range(0, max(n_rows, 1), length))
     return dask.array.map_blocks(
         _read_block,
-        stored,
-        chunks=(tuple(min(length, whole[0] - start) for start in starts), *((size,) for size in whole[1:])),
-        dtype=stored.facts.dtype,
-        meta=np.empty((0,) * len(whole), dtype=stored.facts.dtype),
+        stored.directory,
+        metadata_sha256,
+        chunks=(lengths, *((size,) for size in rest)),
+        dtype=stored.array.dtype,
+        meta=np.empty((0,) * stored.array.ndim, dtype=stored.array.dtype),
         name=f"{stored.directory.name}-{sha256}",
     )
 
 
-def _read_block(stored: StoredArray, block_id: tuple[int, ...]) -> NDArray[Any]:
-    """Read one block along the first axis."""
-    start = block_id[0] * stored.facts.chunks[0]
-    return stored.read(np.arange(start, min(start + stored.facts.chunks[0], stored.facts.shape[0])))
+def _read_block(directory: Path, metadata_sha256: str, block_id: tuple[int, ...]) -> NDArray[Any]:
+    """Read one block along the first axis, on whichever worker computes it."""
+    stored = StoredArray.open(directory, metadata_sha256=metadata_sha256)
+    start, length = block_id[0] * stored.array.chunks[0], stored.array.chunks[0]
+    return stored.read(np.arange(start, min(start + length, stored.array.shape[0])))
