@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fly64dask.deploy.slurm.commands import SlurmJob
-from fly64dask.deploy.slurm.reconciler import (
+from fly64dask.deploy.slurm.decisions import (
     Cancel,
     Desired,
     GiveUp,

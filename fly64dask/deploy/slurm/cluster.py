@@ -13,13 +13,14 @@ from distributed import Client, Scheduler
 from distributed.deploy.spec import SpecCluster
 from distributed.security import Security
 
+from fly64dask.base import repeated
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
 from fly64dask.deploy.slurm.commands import cancel, jobs_named, refuse_without_slurm
 from fly64dask.deploy.slurm.jobscript import job_name, worker_script
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
-from fly64dask.deploy.slurm.reconciler import Reconciler, reconciling
+from fly64dask.deploy.slurm.reconciler import INTERVAL_S, Reconciler
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
 from fly64dask.scheduling import PlannedCell
 from fly64dask.store import RunLayout
@@ -93,7 +94,8 @@ def slurm_cluster(
                 say=say,
             )
             try:
-                with reconciling(reconciler):
+                reconciler.reconcile()
+                with repeated(reconciler.reconcile, every_s=INTERVAL_S, name="slurm-reconciler"):
                     while not client.scheduler_info(n_workers=1)["workers"]:
                         reconciler.check()
                         time.sleep(POLL_S)

@@ -1,0 +1,215 @@
+"""Decides what to do about a run's worker jobs from what is desired, observed and remembered: a pure function.
+
+Dask neither tries a failed `sbatch` again nor notices a job that ends before its worker has reached the scheduler, and
+replaces no worker whose job Slurm has ended, so one passing fault would stop a run for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fly64dask.deploy.slurm.commands import SlurmJob
+    from fly64dask.deploy.slurm.site_file import Patience
+
+# From a job's start to its worker's first word: shells, module loads and Python on a cold file system.
+CONNECT_S = 600.0
+MOST_RETRY_S = 300.0
+# At once: each takes Slurm some 10 ms, and in between, the run hears of what has ended.
+MOST_SUBMISSIONS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What a run wants of its worker jobs."""
+
+    n_jobs: int  # that wait, run or compute at once
+    patience: Patience
+    remedy: str  # what a person can do about jobs that fail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What Slurm and the scheduler say at one time; jobs are named by their ids, and so are their workers."""
+
+    clock_s: float
+    jobs: Mapping[str, SlurmJob] = field(default_factory=dict)  # those that wait or run
+    connected: frozenset[str] = frozenset()  # those whose worker the scheduler has
+    busy: frozenset[str] = frozenset()  # those whose worker computes
+    submitted: tuple[str, ...] = ()  # since the observation before
+    refusal: str = ""  # of `sbatch` since then; empty if there was none
+    endings: Mapping[str, str] = field(default_factory=dict)  # of expected jobs that have ended: how
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What has to be remembered from one decision to the next."""
+
+    started_s: float
+    expected: frozenset[str] = frozenset()  # jobs that were submitted, and neither ended nor were let go
+    let_go: frozenset[str] = frozenset()  # jobs that were cancelled because there were too many
+    has_connected: frozenset[str] = frozenset()  # jobs whose worker has reached the scheduler once
+    running_since_s: Mapping[str, float] = field(default_factory=dict)  # jobs whose worker has not
+    n_failures: int = 0  # in a row: jobs that were refused, or ended before their worker reached the scheduler
+    last_failure: str = ""
+    retry_at_s: float = 0.0
+    last_status: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Tell a person something."""
+
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Submit so many worker jobs."""
+
+    n_jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel jobs; workers that have reached the scheduler hand over their results first."""
+
+    job_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """End the run: no worker can be had."""
+
+    problem: str
+    remedy: str
+
+
+Action = Say | Submit | Cancel | GiveUp
+Decision = tuple[History, list[Action]]
+
+
+def decide(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Decide what to do about the worker jobs of a run.
+
+    Parameters
+    ----------
+    desired : Desired
+        What the run wants.
+    history : History
+        From the decision before; at first only with its start.
+    observed : Observation
+        What there is.
+
+    Returns
+    -------
+    history : History
+        For the next decision.
+    actions : list of Say, Submit, Cancel or GiveUp
+        To be done in this order.
+    """
+    actions: list[Action] = []
+    for step in (_take_note, _count_failures, _cancel_silent, _adjust, _judge):
+        history, more = step(desired, history, observed)
+        actions += more
+    return history, actions
+
+
+def _take_note(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Remember which jobs were submitted, and whose worker has reached the scheduler, which ends a row of failures."""
+    has_connected = history.has_connected | observed.connected
+    return replace(
+        history,
+        expected=history.expected | set(observed.submitted),
+        let_go=history.let_go & observed.jobs.keys(),
+        has_connected=has_connected,
+        n_failures=history.n_failures if has_connected == history.has_connected else 0,
+    ), []
+
+
+def _count_failures(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Forget jobs that have ended, so that others take their place; count what has failed."""
+    actions: list[Action] = []
+    failures = []
+    for job_id in sorted(history.expected & observed.endings.keys()):
+        how = observed.endings[job_id]
+        if job_id in history.has_connected:
+            actions.append(Say(f"worker job {job_id} ended ({how}); another takes its place"))
+        else:
+            failures.append(f"job {job_id} ended before its worker reached the run ({how})")
+    if observed.refusal:
+        failures.append(f"sbatch refused a worker job: {observed.refusal}")
+    history = replace(history, expected=history.expected - observed.endings.keys())
+    for problem in failures:
+        n_failures = history.n_failures + 1
+        wait_s = min(MOST_RETRY_S, desired.patience.retry_s * 2.0 ** (n_failures - 1))
+        if problem != history.last_failure or not observed.connected:
+            actions.append(Say(f"{problem}; failure {n_failures} in a row, next try in {wait_s:g} s"))
+        history = replace(history, n_failures=n_failures, last_failure=problem, retry_at_s=observed.clock_s + wait_s)
+    return history, actions
+
+
+def _cancel_silent(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Cancel jobs that have run for long and whose worker has not reached the scheduler."""
+    silent = {
+        job_id
+        for job_id in history.expected - history.has_connected
+        if job_id in observed.jobs and observed.jobs[job_id].state == "RUNNING"
+    }
+    since_s = {job_id: history.running_since_s.get(job_id, observed.clock_s) for job_id in silent}
+    overdue = sorted(job_id for job_id in silent if observed.clock_s - since_s[job_id] > CONNECT_S)
+    actions: list[Action] = [
+        Say(f"worker job {job_id} has run for {CONNECT_S:g} s without reaching the run; cancelled")
+        for job_id in overdue
+    ]
+    if overdue:
+        actions.append(Cancel(tuple(overdue)))
+    return replace(history, running_since_s=since_s), actions
+
+
+def _adjust(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Submit what is missing, or let go what is too much: jobs that wait first, then idle workers, no busy one."""
+    alive = (history.expected | observed.jobs.keys()) - history.let_go
+    missing = desired.n_jobs - len(alive)
+    if missing > 0 and observed.clock_s >= history.retry_at_s:
+        return history, [Submit(min(missing, MOST_SUBMISSIONS))]
+    running = {job_id for job_id, job in observed.jobs.items() if job.state == "RUNNING"}
+    dispensable = sorted(
+        alive - observed.busy, key=lambda job_id: (job_id in observed.connected, job_id in running, job_id)
+    )
+    surplus = tuple(dispensable[: max(0, -missing)])
+    if not surplus:
+        return history, []
+    return replace(history, expected=history.expected - set(surplus), let_go=history.let_go | set(surplus)), [
+        Cancel(surplus)
+    ]
+
+
+def _judge(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Give up if no worker is there and none can be expected; else say what the run waits for."""
+    if observed.connected:
+        return history, []
+    if history.n_failures >= desired.patience.failures_in_a_row:
+        problem = (
+            f"slurm: {history.n_failures} worker jobs in a row failed, and no worker is there; the last: "
+            f"{history.last_failure}"
+        )
+        return history, [GiveUp(problem, desired.remedy)]
+    status = describe(observed.jobs)
+    limit_s = desired.patience.first_worker_s
+    if limit_s is not None and not history.has_connected and observed.clock_s - history.started_s > limit_s:
+        problem = f"slurm: no worker came within {limit_s:g} s ({status})"
+        return history, [
+            GiveUp(problem, "wait longer (first_worker_s in [patience]) or use another queue; what is done stays")
+        ]
+    return replace(history, last_status=status), [Say(status)] if status != history.last_status else []
+
+
+def describe(jobs: Mapping[str, SlurmJob]) -> str:
+    """Say what a run without workers waits for: the states of its jobs and Slurm's reasons."""
+    if not jobs:
+        return "no worker job is queued yet"
+    states = sorted({f"{job.state.lower()}, {job.reason}" for job in jobs.values()})
+    return f"waiting for a worker: {len(jobs)} jobs ({'; '.join(states)})"
