@@ -27,11 +27,10 @@ from measuring import as_worker, processor
 from numpy.typing import NDArray
 
 from fly64dask.base import software_versions
-from fly64dask.cli.options import load_study
 from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
 from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.simulation import intensity_batches, synthetic_pair
-from fly64dask.study import Recipe
+from fly64dask.study import Recipe, Study
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "demo.toml"
 # Exposures and side of a pattern; 8, 42 and 322 are a sparse, a dense and a baseline cell of the demo.
@@ -101,7 +100,7 @@ def main() -> None:
 def plain_recipe() -> Recipe:
     """The demo's on the CPU, without half sets."""
     plain = {"device": "cpu", "stop": "epochs", "patience": None, "halves": "none"}
-    return load_study(DEMO).recipe.model_copy(update=plain)
+    return Study.from_toml(DEMO).recipe.model_copy(update=plain)
 
 
 def measure(n_exposures: int, side_px: int, recipe: Recipe, n_rounds: int) -> Timing:

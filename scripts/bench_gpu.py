@@ -34,9 +34,8 @@ from bench_matrix import FULL, QUICK, Bench, prepare, run_process
 from measuring import in_turns, machine, seconds_of, tell
 
 from fly64dask.cells import open_inputs
-from fly64dask.cli.options import load_study
 from fly64dask.store import RunLayout
-from fly64dask.study import cells
+from fly64dask.study import Study, cells
 
 # Of a minibatch: passes over its waves, transforms among them, and calls of torch.
 PASSES, OPERATIONS = 41, 207
@@ -115,7 +114,7 @@ def reconstruct_all(study_file: Path, root: Path) -> None:
     """Call the engine for every cell of a study, in this process."""
     from fly64dask.reconstruction.lsqml import reconstruct
 
-    study, layout = load_study(study_file), RunLayout(root)
+    study, layout = Study.from_toml(study_file), RunLayout(root)
     for cell in cells(study):
         inputs = open_inputs(layout, cell)
         reconstruct(inputs.read(), study.recipe, seed=study.seeds.grouping, progress=lambda epoch, loss: None)
@@ -125,7 +124,7 @@ def floor(study_file: Path, root: Path) -> Floor:
     """Work out the floors from the speed of a large copy and of an empty call on the study's device."""
     import torch
 
-    study, layout = load_study(study_file), RunLayout(root)
+    study, layout = Study.from_toml(study_file), RunLayout(root)
     device = study.recipe.device
     large = torch.empty(2**26, dtype=torch.float32, device=device)
     small = torch.empty(1, device=device)

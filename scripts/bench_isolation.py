@@ -22,7 +22,6 @@ from measuring import as_worker
 
 from fly64dask.base import Failure
 from fly64dask.cells import CellRequest, EngineCall, engine_modules, new_run_id
-from fly64dask.cli.options import load_study
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.isolation import Returned, Work, call_in_child
 from fly64dask.reconstruction import LSQML, Progress, load_engine
@@ -32,7 +31,7 @@ from fly64dask.study import Cell, Limits, Study, cells
 CELLS = 6
 WAYS = ("child", "direct")
 # A child imports the main module again: this script, where a worker's costs nothing. So its imports are made before.
-MAIN_IMPORTS = ("fly64dask.cli.options", "fly64dask.deploy.local", "fly64dask.datasets.exposures")
+MAIN_IMPORTS = ("fly64dask.deploy.local", "fly64dask.datasets.exposures")
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     as_worker()
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(load_study(arguments.study), Path(folder), arguments.rounds)
+        figures = measure(Study.from_toml(arguments.study), Path(folder), arguments.rounds)
     if arguments.json:
         print(json.dumps(figures, indent=2))
         return

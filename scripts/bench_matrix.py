@@ -37,7 +37,6 @@ from measuring import ROOT, Bar, in_turns, machine, median_ratio, tell
 from numpy.typing import NDArray
 
 from fly64dask.cells import open_inputs
-from fly64dask.cli.options import load_study
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction import ACCELERATED
 from fly64dask.records import CellRecord, read_record
@@ -187,7 +186,7 @@ def prepare(folder: Path, changes: Mapping[str, object], snakemake: Path | None)
     # The others reconstruct once, for a fixed number of epochs.
     text = re.sub(r"^stop = .*", 'stop = "epochs"', text, flags=re.MULTILINE)
     (folder / "study.toml").write_text(text)
-    bench = Bench(study=load_study(folder / "study.toml"), folder=folder, peers_snakemake=snakemake)
+    bench = Bench(study=Study.from_toml(folder / "study.toml"), folder=folder, peers_snakemake=snakemake)
     layout, study = bench.template, bench.study
     prepare_scan(study, layout)
     for dose, split in {(cell.dose, cell.split) for cell in cells(study)}:

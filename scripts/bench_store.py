@@ -30,7 +30,6 @@ from measuring import ROOT, Bar, in_turns, machine, median_ratio, seconds_of, te
 from numpy.typing import NDArray
 
 from fly64dask.base import utc_now
-from fly64dask.cli.options import load_study
 from fly64dask.datasets import expose_split, prepare_scan
 from fly64dask.simulation import expose, intensity_batches, synthetic_pair
 from fly64dask.store import (
@@ -41,6 +40,7 @@ from fly64dask.store import (
     open_group,
     write_group,
 )
+from fly64dask.study import Study
 
 SIDE_PX, SCAN_PX = 128, 336
 DOSES = (1e3, 1e4, 1e5)
@@ -164,7 +164,7 @@ def load(path: Path, name: str) -> NDArray[Any]:
 
 def simulate(root: Path) -> None:
     """Simulate one dose of the canonical study, both splits; print seconds and the peak of this process's memory."""
-    study = load_study(ROOT / "data" / "fly64.toml")
+    study = Study.from_toml(ROOT / "data" / "fly64.toml")
     layout = RunLayout(root)
 
     def work() -> None:

@@ -1,4 +1,4 @@
-"""`fly64dask compare`: a run and reconstructions of others -> the same metrics of all, side by side."""
+"""The command `compare`: a run and reconstructions by other methods, all with the same metrics, side by side."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class ArmType(click.ParamType[Any]):
     type=click.Choice(["ours", "original"]),
     default="ours",
     show_default=True,
-    help="Whose numbers: see docs/metrics.md.",
+    help="Metrics as of this project or as of the original study: see docs/metrics.md.",
 )
 @filter_options
 @json_option
 def compare(
-    run_directory: Path, arms: tuple[tuple[str, Path], ...], convention: str, as_json: bool, **filters: Any
+    run_directory: Path, arms: tuple[tuple[str, Path], ...], convention: str, filters: Filters, as_json: bool
 ) -> None:
     """Put others' reconstructions of a simulated run's cells beside its own, and write RUN/comparison.json.
 
@@ -78,20 +78,19 @@ def compare(
         raise click.BadParameter("two arms have one name", param_hint="--arm")
     layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
-    left_out = skip_reasons(study, Filters(**filters))
-    some = [cell for cell in cells(study) if cell not in left_out]
-    comparison = compare_run(study, layout, dict(arms), some, cast("Convention", convention))
+    left_out = skip_reasons(study, filters)
+    compared = [cell for cell in cells(study) if cell not in left_out]
+    comparison = compare_run(study, layout, dict(arms), compared, cast("Convention", convention))
     write_document(layout.comparison_file, comparison)
     if as_json:
         print_json(comparison.model_dump(mode="json", exclude_none=True))
     else:
-        from fly64dask.cli.tables import comparison_table, problem_lines
-        from fly64dask.cli.watch import make_console
+        from fly64dask.cli.terminal.comparison import comparison_table, problem_lines
+        from fly64dask.cli.terminal.console import make_console, print_lines
 
         console = make_console()
         console.print(comparison_table(comparison))
-        for line in problem_lines(comparison):
-            console.print(line, soft_wrap=True)
+        print_lines(console, problem_lines(comparison))
         click.echo(f"comparison: {layout.comparison_file}")
     if any(True for _ in comparison.problems):
         sys.exit(EXIT_FAILED_CELL)

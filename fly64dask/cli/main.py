@@ -1,4 +1,4 @@
-"""Command line -> one call into the package, text for people or JSON for scripts, an exit code."""
+"""The command line: its commands, logging and exit codes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import click
 from fly64dask import __version__
 from fly64dask.base import Fly64Error, leave_quickly
 from fly64dask.cli.compare import compare
-from fly64dask.cli.data import export, ingest, schema
-from fly64dask.cli.inspect import doctor, status, verify
+from fly64dask.cli.doctor import doctor
+from fly64dask.cli.files import export, ingest
 from fly64dask.cli.options import EXIT_BAD_INPUT
 from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
 from fly64dask.cli.run import run
+from fly64dask.cli.schema import schema
 from fly64dask.cli.signals import EXIT_INTERRUPTED
 from fly64dask.cli.slurm import attach, cancel, submit
+from fly64dask.cli.status import status
+from fly64dask.cli.verify import verify
 
 HELP = """Run the dose x view x split matrix of a ptychography study.
 

@@ -1,19 +1,24 @@
-"""What commands share: option types, groups of options, study files, JSON for scripts, exit codes."""
+"""Arguments and options that commands share, each group of options as one value, JSON for scripts, exit codes."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.study import Recipe, Study
+from fly64dask.study import Filters, Study
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from fly64dask.deploy import Placement
 
 EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
@@ -39,17 +44,38 @@ def example(text: str) -> str:
     return f"\b\nExample:\n  {text}"
 
 
-# A group of options: decorates a command as its options would, one after the other.
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Command = Callable[..., None]
+Decorator = Callable[[Command], Command]
 
 
-def options(*decorators: Decorator) -> Decorator:
-    """Join options into one decorator; they appear in the help in this order."""
+def options_as(keyword: str, make: Callable[..., object], *options: Decorator) -> Decorator:
+    """Join options to one decorator, whose command gets one value made of them.
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
+    Parameters
+    ----------
+    keyword : str
+        Name of the command's parameter.
+    make : callable
+        Makes the value; its parameters are named as the options.
+    *options : decorator
+        The options, in the order in which the help shows them.
+
+    Returns
+    -------
+    decorator
+    """
+    names = tuple(inspect.signature(make).parameters)
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_one_value(**values: Any) -> None:
+            value = make(**{name: values.pop(name) for name in names})
+            command(**values, **{keyword: value})
+
+        decorated: Command = with_one_value
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated
 
     return decorate
 
@@ -68,26 +94,81 @@ out_option = click.option(
     help="Run directory: made, or continued.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-# Instead of what the recipe says; the keywords are those of `with_recipe`.
-recipe_options = options(
-    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Instead of the recipe's."),
-    click.option("--threads", type=click.IntRange(1, 256), help="Of one cell, instead of the recipe's."),
-)
-# Which cells.
-filter_options = options(
+# Passes `filters`, of which none leaves all cells.
+filter_options = options_as(
+    "filters",
+    Filters,
     click.option("--dose", multiple=True, type=DoseType(), help="Only this dose; repeatable."),
     click.option("--view", multiple=True, help="Only this view; repeatable."),
     click.option("--split", multiple=True, type=click.Choice(["train", "test"]), help="Only this split; repeatable."),
-    click.option("--gridsize", multiple=True, type=int, help="1: baseline views, 2: spacing views; repeatable."),
-    click.option("--repeat", multiple=True, type=int, help="Only this repeat, from 0; may be given several times."),
+    click.option(
+        "--gridsize", multiple=True, type=int, help="Only views of this kind, 1: baseline, 2: spacing; repeatable."
+    ),
+    click.option("--repeat", multiple=True, type=int, help="Only this noise realisation, from 0; repeatable."),
 )
-# Where cells are computed; the keywords are those of `placement`.
-cluster_options = options(
+
+
+def filter_words(filters: Filters) -> list[str]:
+    """Write filters as the words of a command line that `filter_options` reads as the same."""
+    return [
+        word
+        for option in ("dose", "view", "split", "gridsize", "repeat")
+        for value in getattr(filters, option)
+        for word in (f"--{option}", str(value))
+    ]
+
+
+def _settings(device: str | None, threads: int | None) -> dict[str, object]:
+    return {name: value for name, value in (("device", device), ("threads", threads)) if value is not None}
+
+
+# Passes `settings`: those of the recipe that are given, for `Study.with_recipe`.
+recipe_options = options_as(
+    "settings",
+    _settings,
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Device, instead of the recipe's."),
+    click.option("--threads", type=click.IntRange(1, 256), help="Threads of one cell, instead of the recipe's."),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterOptions:
+    """Where a command's cells are computed, before Dask is loaded."""
+
+    where: str
+    n_workers: int | None
+    slots_per_gpu: int
+    listen: str
+    tls_directory: Path | None
+    insecure: bool
+
+    @contextmanager
+    def placement(self, study: Study) -> Iterator[Placement]:
+        """Give the placement, while the engine of local workers loads beside all that comes before the first cell."""
+        from fly64dask.runs import loading_engine
+
+        with loading_engine(study.recipe.device, where=self.where) as fork_server:
+            # Dask takes a second to load.
+            from fly64dask.deploy import Access, Placement
+
+            yield Placement(
+                where=self.where,
+                n_workers=self.n_workers,
+                slots_per_gpu=self.slots_per_gpu,
+                access=Access(listen=self.listen, tls_directory=self.tls_directory, insecure=self.insecure),
+                fork_server=fork_server,
+            )
+
+
+# Passes `cluster`.
+cluster_options = options_as(
+    "cluster",
+    ClusterOptions,
     click.option(
         "--workers",
         "n_workers",
         type=click.IntRange(min=1),
-        help="Local worker processes [default: one a slot of a GPU, or a core].",
+        help="Local worker processes [default: one for each slot of a GPU, or for each core].",
     ),
     click.option(
         "--slots-per-gpu",
@@ -102,14 +183,14 @@ cluster_options = options(
         default="local",
         show_default=True,
         metavar="local|ADDRESS|FILE",
-        help="Where cells run: here, at a Dask scheduler, or in Slurm jobs as a cluster file says.",
+        help="Where cells run: on this machine, at a Dask scheduler, or in Slurm jobs as a cluster file says.",
     ),
     click.option(
         "--listen",
         default="127.0.0.1",
         show_default=True,
         metavar="HOST",
-        help="Where the local cluster listens; beyond loopback with TLS, for workers of other machines.",
+        help="Address on which the local cluster listens; beyond loopback with TLS, for workers of other machines.",
     ),
     click.option(
         "--tls",
@@ -121,70 +202,9 @@ cluster_options = options(
     click.option(
         "--insecure",
         is_flag=True,
-        help="No TLS beyond loopback either: who reaches the cluster runs code as you and reads all of it.",
+        help="Use no TLS beyond loopback either: whoever reaches the cluster can run code as you and read all of it.",
     ),
 )
-
-
-@contextmanager
-def placement(
-    study: Study, *, where: str, n_workers: int | None, slots_per_gpu: int, **access: Any
-) -> Iterator[Placement]:
-    """Turn `cluster_options` into where a study's cells are computed.
-
-    The engine of local CPU workers loads from here on, beside all that has to be done before the first cell.
-    """
-    from fly64dask.base import visible_gpus
-    from fly64dask.cells import engine_modules
-    from fly64dask.isolation import ForkServer
-    from fly64dask.reconstruction import LSQML
-
-    uses_cpu = where == "local" and (study.recipe.device == "cpu" or not visible_gpus())
-    with ForkServer(engine_modules(LSQML)) if uses_cpu else nullcontext() as fork_server:
-        # Dask takes a second to load.
-        from fly64dask.deploy import Access, Placement
-
-        yield Placement(
-            where=where,
-            n_workers=n_workers,
-            slots_per_gpu=slots_per_gpu,
-            access=Access(**access),
-            fork_server=fork_server,
-        )
-
-
-def with_recipe(study: Study, **given: Any) -> Study:
-    """The study with other settings in its recipe: those that are given."""
-    settings = {name: value for name, value in given.items() if value is not None}
-    if not settings:
-        return study
-    recipe = Recipe.model_validate(study.recipe.model_dump() | settings)
-    return study.model_copy(update={"recipe": recipe})
-
-
-def load_study(path: Path) -> Study:
-    """Read a study file, with the source's path taken from the file's own directory.
-
-    Parameters
-    ----------
-    path : Path
-        TOML file; or the JSON file of a run directory.
-
-    Returns
-    -------
-    Study
-
-    Raises
-    ------
-    InputError
-        If it cannot be read or is not a study.
-    """
-    if path.suffix == ".json":
-        # As a run directory keeps it: checked, with its digest and absolute paths.
-        from fly64dask.store import read_document
-
-        return read_document(path, Study, remedy="give the study's TOML file")
-    return Study.from_toml(path)
 
 
 def without_links(path: Path) -> Path:
@@ -197,7 +217,7 @@ def from_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def rows_json(rows: Any) -> list[dict[str, Any]]:
+def rows_json(rows: Iterable[BaseModel]) -> list[dict[str, Any]]:
     """Records as JSON objects, without what they do not know."""
     return [row.model_dump(mode="json", exclude_none=True) for row in rows]
 

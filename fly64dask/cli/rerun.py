@@ -1,4 +1,4 @@
-"""`fly64dask rerun`: a run directory with failed cells -> these tried again, as they were or with a remedy."""
+"""The command `rerun`: tries failed cells again, as they were or with a remedy."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import click
 from fly64dask.base import FailureKind, InputError
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
+    ClusterOptions,
     cluster_options,
     example,
     filter_options,
-    placement,
     print_json,
     rows_json,
     run_argument,
     without_links,
 )
 from fly64dask.cli.signals import stoppable
-from fly64dask.study import REMEDY_KINDS, Cell, Filters, RemedyKind, Study, cells, skip_reasons
+from fly64dask.study import REMEDY_KINDS, Filters, RemedyKind, Study, cells
 
 if TYPE_CHECKING:
     from fly64dask.deploy import Placement
@@ -79,16 +79,12 @@ def rerun(
     run_directory: Path,
     failed: bool,
     kinds: tuple[tuple[FailureKind, ...], ...],
-    dose: tuple[Any, ...],
-    view: tuple[str, ...],
-    split: tuple[str, ...],
-    gridsize: tuple[int, ...],
-    repeat: tuple[int, ...],
+    filters: Filters,
     remedy: RemedyKind,
     min_exposures: int | None,
+    cluster: ClusterOptions,
     dry_run: bool,
     as_json: bool,
-    **cluster: Any,
 ) -> None:
     """Try the failed cells of RUN again; its study is the run's own.
 
@@ -96,6 +92,7 @@ def rerun(
     of the same study keeps what a remedy completed. Exit code 0 also if no failed cell matches.
     """
     from fly64dask.records import read_run_study
+    from fly64dask.runs import plan_failed
     from fly64dask.store import RunLayout
 
     if not failed and not kinds:
@@ -106,80 +103,41 @@ def rerun(
         raise InputError("rerun --min-exposures goes with --remedy respace", remedy="drop one of them")
     layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
-    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
-    chosen = frozenset(kind for several in kinds for kind in several)
-    plan = _plan(study, layout, filters, chosen or frozenset(FailureKind), remedy, min_exposures)
+    chosen = frozenset(kind for several in kinds for kind in several) or frozenset(FailureKind)
+    plan = plan_failed(study, layout, filters=filters, kinds=chosen, remedy=remedy, min_exposures=min_exposures)
     if dry_run:
         _show(study, plan, as_json=as_json)
     elif not plan:
         click.echo(f"{RESULT}no failed cell matches")
     else:
-        with placement(study, **cluster) as where:
-            _rerun(study, layout, filters, plan, where)
+        with cluster.placement(study) as placement:
+            _rerun(study, layout, filters, plan, placement)
 
 
-def _plan(
-    study: Study,
-    layout: RunLayout,
-    filters: Filters,
-    kinds: frozenset[FailureKind],
-    remedy: RemedyKind,
-    min_exposures: int | None,
-) -> tuple[PlannedRerun, ...]:
-    from fly64dask.datasets import read_inputs
-    from fly64dask.records import read_last_row
-    from fly64dask.runs import plan_rerun
-    from fly64dask.scan import MIN_EXPOSURES
-
-    left_out = skip_reasons(study, filters)
-    rows = [read_last_row(layout, cell) for cell in cells(study) if cell not in left_out]
-    failed = [row for row in rows if row is not None and row.failure_kind in kinds]
-    return plan_rerun(
-        study, failed, remedy, lambda: read_inputs(study).positions_px, n_min=min_exposures or MIN_EXPOSURES
-    )
-
-
-def _rerun(study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], where: Placement) -> None:
-    from fly64dask.cli.matrix import caveat_lines, failure_lines, matrix_table
-    from fly64dask.cli.tables import hopeless_lines
-    from fly64dask.cli.watch import RunDisplay, make_console
+def _rerun(
+    study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], placement: Placement
+) -> None:
+    from fly64dask.cli.terminal.console import make_console, print_lines
+    from fly64dask.cli.terminal.matrix import print_matrix
+    from fly64dask.cli.terminal.plans import hopeless_lines
+    from fly64dask.cli.terminal.progress import RunDisplay
     from fly64dask.records import read_rows
-    from fly64dask.runs import run_study
+    from fly64dask.runs import run_planned
 
     console = make_console(stderr=True)
-    for line in hopeless_lines(plan):
-        console.print(line, soft_wrap=True)
-    remedies = {planned.cell: planned.remedy for planned in plan if planned.remedy is not None}
-    if remedies:
-        left_out = skip_reasons(study, filters)
-        left_out |= {cell: _why_not(cell, plan) for cell in cells(study) if cell not in remedies | left_out}
-        with stoppable(), RunDisplay(console, len(remedies)) as display:
-            run_study(
-                study,
-                layout.root,
-                placement=where,
-                filters=filters,
-                left_out=left_out,
-                remedies=remedies,
-                notify=display.show,
-                say=display.say,
-            )
+    print_lines(console, hopeless_lines(plan))
+    n_cells = sum(planned.remedy is not None for planned in plan)
+    if n_cells:
+        with stoppable(), RunDisplay(console, n_cells) as display:
+            run_planned(study, layout, plan, filters=filters, placement=placement, notify=display.show, say=display.say)
     rows = read_rows(layout, cells(study))
-    console.print(matrix_table(study, rows))
-    for line in (*caveat_lines(rows), *failure_lines(rows)):
-        console.print(line, soft_wrap=True)
+    print_matrix(console, study, rows)
     completed = {row.cell for row in rows if row.state == "completed"}
     n_failed = sum(planned.cell not in completed for planned in plan)
     click.echo(f"manifest: {layout.manifest_file}")
     click.echo(f"{RESULT}{len(plan) - n_failed} of {len(plan)} failed cells completed, {n_failed} still failed")
     if n_failed:
         sys.exit(EXIT_FAILED_CELL)
-
-
-def _why_not(cell: Cell, plan: Sequence[PlannedRerun]) -> str:
-    """Why a cell that passes the filters does not run, for the skip summary."""
-    hopeless = {planned.cell: planned.hopeless for planned in plan}
-    return hopeless.get(cell) or "is no failed cell that this rerun was asked for"
 
 
 def _show(study: Study, plan: Sequence[PlannedRerun], *, as_json: bool) -> None:
@@ -189,10 +147,9 @@ def _show(study: Study, plan: Sequence[PlannedRerun], *, as_json: bool) -> None:
     if not plan:
         click.echo(f"{RESULT}no failed cell matches")
         return
-    from fly64dask.cli.tables import hopeless_lines, rerun_table
-    from fly64dask.cli.watch import make_console
+    from fly64dask.cli.terminal.console import make_console, print_lines
+    from fly64dask.cli.terminal.plans import hopeless_lines, rerun_table
 
     console = make_console()
     console.print(rerun_table(plan))
-    for line in hopeless_lines(plan):
-        console.print(line, soft_wrap=True)
+    print_lines(console, hopeless_lines(plan))

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM -> an orderly stop the first time, the end of every process the second; else a quick end."""
+"""Ctrl-C and SIGTERM: an orderly stop the first time, the end of every process of the run the second time."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""`fly64dask submit`, `attach` and `cancel`: a run as jobs of a Slurm cluster -> started, followed, ended."""
+"""The commands `submit`, `attach` and `cancel`: a run as jobs of a Slurm cluster."""
 
 from __future__ import annotations
 
 import socket
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,14 +15,13 @@ from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
     filter_options,
+    filter_words,
     json_option,
-    load_study,
     out_option,
     print_json,
     recipe_options,
     run_argument,
     study_argument,
-    with_recipe,
     without_links,
 )
 from fly64dask.study import Filters, cells, skip_reasons
@@ -45,20 +43,15 @@ if TYPE_CHECKING:
 )
 @filter_options
 @recipe_options
-@click.option("--allow-missing", is_flag=True, help="Cells that cannot be selected do not turn the exit code.")
+@click.option("--allow-missing", is_flag=True, help="Exit 0 although views cannot be selected.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the job scripts, submit nothing.")
 @json_option
 def submit(
     study_file: Path,
     out: Path,
     cluster_file: Path,
-    dose: tuple[Any, ...],
-    view: tuple[str, ...],
-    split: tuple[str, ...],
-    gridsize: tuple[int, ...],
-    repeat: tuple[int, ...],
-    device: str | None,
-    threads: int | None,
+    filters: Filters,
+    settings: dict[str, object],
     allow_missing: bool,
     dry_run: bool,
     as_json: bool,
@@ -69,15 +62,14 @@ def submit(
     """
     from fly64dask.datasets import read_inputs
     from fly64dask.deploy.slurm import preview, submit_run
+    from fly64dask.records import read_study
     from fly64dask.store import RunLayout
 
-    study = with_recipe(load_study(study_file), device=device, threads=threads)
-    filters = Filters(dose=dose, view=view, split=split, gridsize=gridsize, repeat=repeat)
+    study = read_study(study_file).with_recipe(**settings)
     left_out = skip_reasons(study, filters)
     wanted = [cell for cell in cells(study) if cell not in left_out]
     layout = RunLayout(without_links(out))
-    options = [word for key, values in asdict(filters).items() for v in values for word in (f"--{key}", str(v))]
-    options += ["--allow-missing"] if allow_missing else []
+    options = [*filter_words(filters), *(["--allow-missing"] if allow_missing else [])]
     inputs = read_inputs(study)
     if dry_run:
         for name, script in preview(study, inputs, wanted, layout, cluster_file, options).items():
@@ -113,15 +105,16 @@ def cancel(run_directory: Path) -> None:
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="Between two looks.",
+    help="Time between two reads of the run.",
 )
 def attach(run_directory: Path, interval_s: float) -> None:
     """Follow a submitted run from anywhere on the shared file system, until its controller ends.
 
     Ctrl-C stops following, not the run. Exit codes as of `run`.
     """
-    from fly64dask.cli.matrix import failure_lines, matrix_table
-    from fly64dask.cli.watch import make_console, watch_run
+    from fly64dask.cli.terminal.console import make_console
+    from fly64dask.cli.terminal.matrix import print_matrix
+    from fly64dask.cli.terminal.watch import watch_run
     from fly64dask.deploy.slurm import find_controller, read_submission
     from fly64dask.monitoring import RunReader
     from fly64dask.records import read_run_study
@@ -133,12 +126,10 @@ def attach(run_directory: Path, interval_s: float) -> None:
     _wait_for_start(layout, interval_s)
     if layout.study_file.exists():
         reader = RunReader(read_run_study(layout), layout)
-        found = watch_run(reader, console, interval_s=interval_s, goes_on=lambda: find_controller(layout) is not None)
-        console.print(matrix_table(found.study, found.rows))
-        for line in failure_lines(found.rows):
-            console.print(line, soft_wrap=True)
-        if layout.manifest_file.exists() and not {"pending", "running"} & found.counts.keys():
-            sys.exit(EXIT_FAILED_CELL if {"failed", "damaged", "skipped"} & found.counts.keys() else 0)
+        last = watch_run(reader, console, interval_s=interval_s, goes_on=lambda: find_controller(layout) is not None)
+        print_matrix(console, last.study, last.rows)
+        if layout.manifest_file.exists() and not {"pending", "running"} & last.counts.keys():
+            sys.exit(EXIT_FAILED_CELL if {"failed", "damaged", "skipped"} & last.counts.keys() else 0)
     log = layout.slurm_logs / f"controller-{submission.job_id}.log"
     raise ResourceError(
         f"run {layout.root}: controller job {submission.job_id} has ended, and cells are not done",

@@ -22,6 +22,30 @@ from fly64dask.store import RunLayout, publish_bytes, read_document, storing, wr
 from fly64dask.study import Cell, Filters, Remedy, Study, cells
 
 
+def read_study(path: Path) -> Study:
+    """Read a study from a TOML file, or from the JSON file in which a run directory keeps it.
+
+    Parameters
+    ----------
+    path : Path
+        The file. In a TOML file a relative path of the source starts at the file's own directory.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not a study.
+    IntegrityError
+        If the JSON file is damaged.
+    """
+    if path.suffix == ".json":
+        return read_document(path, Study, remedy="give the study's TOML file")
+    return Study.from_toml(path)
+
+
 def read_run_study(layout: RunLayout) -> Study:
     """Read the study that a run directory was last used with.
 

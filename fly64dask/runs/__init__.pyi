@@ -9,13 +9,18 @@ from .comparison import (
     Comparison as Comparison,
     Convention as Convention,
 )
+from .engine_start import (
+    loading_engine as loading_engine,
+)
 from .repair import (
     damaged_cells as damaged_cells,
     repair_run as repair_run,
 )
 from .rerun import (
     PlannedRerun as PlannedRerun,
+    plan_failed as plan_failed,
     plan_rerun as plan_rerun,
+    run_planned as run_planned,
 )
 from .results import (
     Run as Run,

@@ -1,29 +1,38 @@
-"""Rows of failed cells and a wanted remedy -> what each would be tried again with, and what that changes."""
+"""Tries failed cells of a run again: what each would be tried with, what that changes, and the run itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from fly64dask.base import FailureKind, NotSelectableError
+from fly64dask.datasets import read_inputs
+from fly64dask.records import read_last_row
 from fly64dask.scan import MIN_EXPOSURES, respace, split_indices
 from fly64dask.study import (
     MENDS,
     BaselineView,
     CellCoordinates,
+    Filters,
     Remedy,
     RemedyKind,
     SpacingView,
     Split,
     Study,
+    cells,
     remedied_recipe,
+    skip_reasons,
 )
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from fly64dask.deploy import Placement
+    from fly64dask.monitoring import Notify
     from fly64dask.records import ManifestRow
+    from fly64dask.runs.results import Run
+    from fly64dask.store import RunLayout
 
 
 class PlannedRerun(CellCoordinates):
@@ -88,6 +97,91 @@ def plan_rerun(
             found = {"remedy": row.remedy or Remedy(kind="as-is")}
         plan.append(_planned(study, row, found))
     return tuple(plan)
+
+
+def plan_failed(
+    study: Study,
+    layout: RunLayout,
+    *,
+    filters: Filters,
+    kinds: Collection[FailureKind] = tuple(FailureKind),
+    remedy: RemedyKind = "as-is",
+    min_exposures: int | None = None,
+) -> tuple[PlannedRerun, ...]:
+    """Plan a rerun of the failed cells that a run has on disk.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    layout : RunLayout
+        The run.
+    filters : Filters
+        Which cells; empty means all.
+    kinds : collection of FailureKind
+        Only cells that failed in one of these ways.
+    remedy : "as-is", "guarded" or "respace"
+        Remedy of the failures that it mends.
+    min_exposures : int, optional
+        Exposures that a respaced view keeps, at least.
+
+    Returns
+    -------
+    tuple of PlannedRerun
+    """
+    left_out = skip_reasons(study, filters)
+    rows = [read_last_row(layout, cell) for cell in cells(study) if cell not in left_out]
+    failed = [row for row in rows if row is not None and row.failure_kind in kinds]
+    n_min = min_exposures or MIN_EXPOSURES
+    return plan_rerun(study, failed, remedy, lambda: read_inputs(study).positions_px, n_min=n_min)
+
+
+def run_planned(
+    study: Study,
+    layout: RunLayout,
+    plan: Sequence[PlannedRerun],
+    *,
+    filters: Filters,
+    placement: Placement | None = None,
+    notify: Notify | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Run the planned cells that have a remedy.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    layout : RunLayout
+        The run.
+    plan : sequence of PlannedRerun
+        Failed cells; at least one has a remedy.
+    filters : Filters
+        As for the plan; cells that they leave out stand in the skip summary with that reason.
+    placement, notify, say
+        As of `run_study`.
+
+    Returns
+    -------
+    Run
+    """
+    # Dask takes a second to load, and a plan needs none of it.
+    from fly64dask.runs.run import run_study
+
+    remedies = {planned.cell: planned.remedy for planned in plan if planned.remedy is not None}
+    hopeless = {planned.cell: planned.hopeless for planned in plan if planned.hopeless}
+    left_out = dict.fromkeys(cells(study), "is no failed cell that this rerun was asked for") | hopeless
+    left_out |= skip_reasons(study, filters)
+    return run_study(
+        study,
+        layout.root,
+        placement=placement,
+        filters=filters,
+        left_out={cell: reason for cell, reason in left_out.items() if cell not in remedies},
+        remedies=remedies,
+        notify=notify,
+        say=say,
+    )
 
 
 def _respaced(

@@ -279,6 +279,30 @@ class Study(Frozen):
 
         return load_study(path)
 
+    def with_recipe(self, **settings: object) -> Study:
+        """Return the same study with other settings in its recipe.
+
+        Parameters
+        ----------
+        **settings : object
+            Fields of the recipe.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        ValidationError
+            If the recipe has no such field, or the field not such a value.
+
+        Examples
+        --------
+        >>> Study.from_toml("data/demo.toml").with_recipe(n_epochs=50)  # doctest: +SKIP
+        """
+        recipe = Recipe.model_validate(self.recipe.model_dump() | settings)
+        return self.model_copy(update={"recipe": recipe})
+
     @field_validator("doses_photons")
     @classmethod
     def _distinct_doses(cls, doses: tuple[Dose, ...]) -> tuple[Dose, ...]:

@@ -16,7 +16,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
-COMMANDS = ("run", "rerun", "status", "verify", "report", "table", "compare", "ingest", "export", "schema", "doctor")
+COMMANDS = (
+    "run",
+    "rerun",
+    "submit",
+    "attach",
+    "cancel",
+    "status",
+    "verify",
+    "report",
+    "table",
+    "compare",
+    "ingest",
+    "export",
+    "schema",
+    "doctor",
+)
 
 
 def edited(tmp_path: Path, source: Path, *changes: tuple[str, str]) -> Path:

@@ -19,7 +19,7 @@ from rich.console import Console
 from tiny import TEXT, tiny_study
 
 from fly64dask.base import Frozen, InputError
-from fly64dask.cli.matrix import matrix_table
+from fly64dask.cli.terminal.matrix import matrix_table
 from fly64dask.datasets import expose_split, prepare_scan, read_inputs
 from fly64dask.deploy import Placement
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics

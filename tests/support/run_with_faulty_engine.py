@@ -7,14 +7,14 @@ from pathlib import Path
 
 from faulty_engine import ENGINE
 
-from fly64dask.cli.options import load_study
 from fly64dask.deploy import Placement
 from fly64dask.runs import run_study
+from fly64dask.study import Study
 
 if __name__ == "__main__":
     study, out, where = sys.argv[1:]
     report = run_study(
-        load_study(Path(study)),
+        Study.from_toml(Path(study)),
         out,
         placement=Placement(where=where, n_workers=2),
         say=lambda line: print(line, file=sys.stderr, flush=True),

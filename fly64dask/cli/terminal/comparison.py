@@ -1,67 +1,17 @@
-"""Planned reruns and comparisons, drawn as tables for a terminal."""
+"""Comparisons of reconstructions by several methods, drawn as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from fly64dask.base import printable
+from fly64dask.cli.terminal.console import number_text
 
-if TYPE_CHECKING:
-    from fly64dask.runs import PlannedRerun
 if TYPE_CHECKING:
     from fly64dask.runs import ArmScore, Comparison
-
-PROBE = {None: "-", True: "frozen", False: "free"}
-
-
-def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
-    """One line for each failed cell that the wanted remedy cannot help."""
-    return [
-        Text.assemble((f"{planned.cell.name} ", "bold"), f"stays {planned.failure_kind}: {planned.hopeless}")
-        for planned in plan
-        if planned.hopeless
-    ]
-
-
-def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
-    """Draw what a rerun would change.
-
-    Parameters
-    ----------
-    plan : sequence of PlannedRerun
-        Planned cells.
-
-    Returns
-    -------
-    rich.table.Table
-        One row for each cell: before and after, one value where nothing changes.
-    """
-    table = Table(title=f"rerun: {len(plan)} cells", title_justify="left")
-    for heading in ("cell", "failed as", "remedy", "kept", "spacing px", "epochs", "probe"):
-        table.add_column(heading, justify="right" if heading in ("kept", "spacing px", "epochs") else "left")
-    for planned in plan:
-        probe = [PROBE[frozen] for frozen in (planned.probe_frozen, planned.probe_frozen_after)]
-        table.add_row(
-            planned.cell.name,
-            planned.failure_kind,
-            planned.remedy.kind if planned.remedy else Text("none", style="yellow"),
-            _change(planned.n_kept, planned.n_kept_after, "d"),
-            _change(planned.spacing_threshold, planned.spacing_threshold_after, "g"),
-            _change(planned.n_epochs, planned.n_epochs_after, "d"),
-            " -> ".join(dict.fromkeys(probe)),
-        )
-    return table
-
-
-def _change(before: float | None, after: float | None, form: str) -> str:
-    """Both numbers, or the one that stays; a dash for what is not known."""
-    said = ["-" if value is None else format(value, form) for value in (before, after)]
-    return said[0] if said[0] == said[1] else " -> ".join(said)
-
 
 HEADINGS = {
     "ours": "phase error rad | SSIM of phase | half-bit resolution px",
@@ -115,7 +65,7 @@ def _said(score: ArmScore, least: float) -> Text:
         return Text("✘ see below", style="bold red")
     if score.original:
         phase, amplitude = score.original.phase, score.original.amplitude
-        ratios = ", ".join(_number(each.psnr_peak_255_db, ".1f") for each in (phase, amplitude))
+        ratios = ", ".join(number_text(each.psnr_peak_255_db, ".1f") for each in (phase, amplitude))
         return Text(f"{ratios} | {phase.ms_ssim:.3f}, {amplitude.ms_ssim:.3f}")
     found = score.metrics
     if found is None:
@@ -123,10 +73,6 @@ def _said(score: ArmScore, least: float) -> Text:
     at = found.frc and found.frc.half_bit
     resolution = "-" if found.frc is None else f"{at.resolution_px:.1f}" if at else "≤ 1"
     notes = [" ≥ flat"] * found.no_better_than_flat + [" unregistered"] * found.alignment.shift_beyond_bound
-    text = f"{found.phase_rmse_rad:.3f} | {_number(found.phase.ssim, '.3f')} | {resolution}{''.join(notes)}"
+    text = f"{found.phase_rmse_rad:.3f} | {number_text(found.phase.ssim, '.3f')} | {resolution}{''.join(notes)}"
     style = "yellow" if notes else "bold" if found.phase_rmse_rad <= least else ""
     return Text(text, style=style)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

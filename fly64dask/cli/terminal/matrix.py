@@ -1,4 +1,4 @@
-"""Plans, progress and finished matrices -> what a person reads in a terminal."""
+"""The matrix of a run drawn as a table, with the cells that run, failed, or came out other than the study asks."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fly64dask.base import printable
+from fly64dask.cli.terminal.console import number_text, print_lines
 from fly64dask.monitoring import LiveCell, sparkline
 from fly64dask.records import ManifestRow, count_states, repeat_groups, summarise_repeats, unfollowed
 from fly64dask.study import SPLITS, Cell, Study, dose_name
 
 if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
-    from fly64dask.scan import Identifiability
-    from fly64dask.scheduling import PlannedCell
     from fly64dask.study import Remedy
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
 STYLES |= {"running": ("▶", "blue"), "silent": ("?", "bold yellow")}
-PREDICTION_STYLES = {"well_determined": "green", "marginal": "yellow", "underdetermined": "bold red"}
 SPARK_WIDTH = 16
 
 
@@ -75,6 +74,20 @@ def matrix_table(
     return table
 
 
+def print_matrix(
+    console: Console,
+    study: Study,
+    rows: Sequence[ManifestRow],
+    live: Mapping[Cell, LiveCell] | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Print the matrix, the cells that run, and a line for each cell with a caveat or without a reconstruction."""
+    console.print(matrix_table(study, rows, live, now))
+    if live and now:
+        console.print(live_table(live, now))
+    print_lines(console, (*caveat_lines(rows), *failure_lines(rows)))
+
+
 def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
     """Draw the cells that run.
 
@@ -101,7 +114,7 @@ def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
         table.add_row(
             Text(f"{mark} {cell.name}", style=style),
             f"{one.epoch} of {one.n_epochs}",
-            _number(one.loss, ".4g"),
+            number_text(one.loss, ".4g"),
             Text(sparkline(one.points, width=SPARK_WIDTH), style=style),
             Text(printable(f"{one.worker} on {one.host}")),
             f"{seconds:.0f} s" if silent_s is None else f"silent for {silent_s:.0f} s",
@@ -134,48 +147,6 @@ def _caveats(row: ManifestRow) -> list[str]:
     if row.underdetermined:
         said.append("underdetermined (?)")
     return [*said, *unfollowed(row)]
-
-
-def plan_table(plan: Sequence[PlannedCell]) -> Table:
-    """Draw what a run would do.
-
-    Parameters
-    ----------
-    plan : sequence of PlannedCell
-        Planned cells.
-
-    Returns
-    -------
-    rich.table.Table
-        Data are detector pixels expected to hold a photon, beside the unknowns that they have to determine.
-    """
-    table = Table(title=f"plan: {len(plan)} cells", title_justify="left")
-    for heading in ("cell", "kept", "strategy", "spacing\n(px)", "overlap", "data per\nunknown", "prediction"):
-        words = heading in ("cell", "strategy", "prediction")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
-    table.add_column("memory\n(MB)", justify="right", no_wrap=True)
-    for planned in plan:
-        found = planned.identifiability
-        table.add_row(
-            planned.cell.name,
-            "-" if planned.n_kept is None else f"{planned.n_kept} of {planned.n_exposures}",
-            planned.selection_strategy or "all",
-            _number(planned.spacing_threshold, "g"),
-            _number(planned.image_overlap, ".3f"),
-            _number(found.lit_intensities_per_unknown if found else None, ".3g"),
-            _prediction(found),
-            _number(planned.predicted_memory_bytes and planned.predicted_memory_bytes / 1e6, ".0f"),
-        )
-    return table
-
-
-def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
-    """One line for each planned cell that will not do what was asked."""
-    return [
-        Text.assemble((f"{planned.cell.name} ", "bold"), (planned.warning, "yellow"))
-        for planned in plan
-        if planned.warning
-    ]
 
 
 def _live_mark(one: LiveCell, now: datetime) -> Text:
@@ -231,17 +202,7 @@ def _quality_of_repeats(found: RepeatSummary, completed: Sequence[ManifestRow]) 
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
 
 
-def _prediction(found: Identifiability | None) -> Text:
-    if found is None:
-        return Text("-")
-    return Text(found.prediction.replace("_", " "), style=PREDICTION_STYLES[found.prediction])
-
-
 def _remedy(remedy: Remedy) -> str:
     if remedy.spacing_threshold is None:
         return remedy.kind
     return f"{remedy.kind} at {remedy.spacing_threshold:g} px instead of {remedy.study_spacing_threshold:g} px"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

@@ -1,4 +1,4 @@
-"""`fly64dask ingest`, `export` and `schema`: other programs' files <-> ours, and what ours hold."""
+"""The commands `ingest` and `export`: scan files of other programs become stores, and stores become NPZ files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from fly64dask.base import Frozen, InputError
-from fly64dask.cli.options import DoseType, example, print_json, without_links
-from fly64dask.study import Cell, Split, Study
+from fly64dask.base import InputError
+from fly64dask.cli.options import DoseType, example, without_links
+from fly64dask.study import Cell, Split
 
 if TYPE_CHECKING:
     from fly64dask.store import RunLayout
@@ -28,10 +28,10 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
     from fly64dask.datasets import ingest as read_into
     from fly64dask.datasets.formats import ReadOptions
 
-    found = read_into(file, without_links(out), ReadOptions(**options))
+    stored = read_into(file, without_links(out), ReadOptions(**options))
     click.echo(
-        f"{click.format_filename(out)}: {found.n_exposures} exposures, "
-        f"{found.mean_counts_photons:.6g} photons per exposure, brightest pixel {found.brightest_count_photons}"
+        f"{click.format_filename(out)}: {stored.n_exposures} exposures, "
+        f"{stored.mean_counts_photons:.6g} photons per exposure, brightest pixel {stored.brightest_count_photons}"
     )
 
 
@@ -44,7 +44,7 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
 @click.option("--split", type=click.Choice(["train", "test"]), help="Split of a run.")
 @click.option("--view", help="Keep this view's exposures only.")
 @click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0].")
-@click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not a flat one.")
+@click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not an empty one.")
 def export(
     store: Path, out: Path, dose: Any, split: str | None, view: str | None, repeat: int | None, with_truth: bool
 ) -> None:
@@ -71,34 +71,7 @@ def export(
 
 
 def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> Path:
-    """Exposures that the view keeps, as the cell's reconstruction had them if a remedy changed the spacing."""
+    """Find the exposures that the view keeps, as the cell's reconstruction had them if a remedy changed the spacing."""
     from fly64dask.records import read_kept_group
 
     return read_kept_group(layout, Cell(dose=dose, view=view, split=cast("Split", split), repeat=repeat))
-
-
-@click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
-@click.argument(
-    "document",
-    type=click.Choice(["study", "manifest", "skip-summary", "record", "comparison", "report"]),
-    default="study",
-)
-def schema(document: str) -> None:
-    """Print the JSON schema of a study file, of a file in a run directory, or of what a report's page carries."""
-    from fly64dask.records import CellRecord, Manifest, SkipSummary
-    from fly64dask.report import ReportContent
-    from fly64dask.runs import Comparison
-    from fly64dask.store import document_schema
-
-    written: dict[str, type[Frozen]] = {
-        "manifest": Manifest,
-        "skip-summary": SkipSummary,
-        "record": CellRecord,
-        "comparison": Comparison,
-    }
-    if document in written:
-        print_json(document_schema(written[document]))
-    elif document == "report":
-        print_json(ReportContent.model_json_schema(mode="serialization"))
-    else:
-        print_json(Study.model_json_schema())

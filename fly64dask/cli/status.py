@@ -1,0 +1,67 @@
+"""The command `status`: the matrix of a run from its records on disk, once or until the run ends."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fly64dask.base import InputError
+from fly64dask.cli.options import example, json_option, print_json, rows_json, run_argument, without_links
+
+if TYPE_CHECKING:
+    from fly64dask.monitoring import Standing
+
+
+@click.command(epilog=example("fly64dask status runs/demo --watch"))
+@run_argument
+@json_option
+@click.option("--watch", is_flag=True, help="Show the matrix again and again, until no cell is pending or running.")
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: time between two reads of the run.",
+)
+def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -> None:
+    """Show a run's matrix from its records on disk, and how far the cells are that run."""
+    from fly64dask.monitoring import RunReader
+    from fly64dask.records import read_run_study
+    from fly64dask.store import RunLayout
+
+    if as_json and watch:
+        raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
+    layout = RunLayout(without_links(run_directory))
+    reader = RunReader(read_run_study(layout), layout)
+    if as_json:
+        print_json(_document(reader.read()))
+        return
+    from fly64dask.cli.terminal.console import make_console
+    from fly64dask.cli.terminal.matrix import print_matrix
+    from fly64dask.cli.terminal.watch import watch_run
+
+    console = make_console()
+    if watch:
+        with suppress(KeyboardInterrupt):  # the way to end it
+            watch_run(reader, console, interval_s=interval_s)
+        return
+    standing = reader.read()
+    print_matrix(console, standing.study, standing.rows, standing.live, standing.now)
+
+
+def _document(standing: Standing) -> dict[str, Any]:
+    """What scripts get: rows of committed cells as in the manifest, and those that run."""
+    return {
+        "study": standing.study.name,
+        "states": standing.counts,
+        "cells": rows_json(standing.rows),
+        "running": [
+            live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(standing.now)}
+            for live in standing.live.values()
+        ],
+    }

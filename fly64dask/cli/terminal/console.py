@@ -1,0 +1,25 @@
+"""The console on which the commands draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Console of this terminal; 120 columns where there is none, so that tables stay whole."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=120)
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Print lines whole: what is longer than the console goes on in the next row."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def number_text(value: float | None, form: str) -> str:
+    """Format a number, or a dash for one that is not known."""
+    return "-" if value is None else format(value, form)

@@ -1,0 +1,112 @@
+"""Plans drawn as tables: what a run would do, and what a rerun would change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from fly64dask.cli.terminal.console import number_text
+
+if TYPE_CHECKING:
+    from fly64dask.runs import PlannedRerun
+    from fly64dask.scan import Identifiability
+    from fly64dask.scheduling import PlannedCell
+
+PREDICTION_STYLES = {"well_determined": "green", "marginal": "yellow", "underdetermined": "bold red"}
+PROBE = {None: "-", True: "frozen", False: "free"}
+
+
+def plan_table(plan: Sequence[PlannedCell]) -> Table:
+    """Draw what a run would do.
+
+    Parameters
+    ----------
+    plan : sequence of PlannedCell
+        Planned cells.
+
+    Returns
+    -------
+    rich.table.Table
+        Data are detector pixels expected to hold a photon, beside the unknowns that they have to determine.
+    """
+    table = Table(title=f"plan: {len(plan)} cells", title_justify="left")
+    for heading in ("cell", "kept", "strategy", "spacing\n(px)", "overlap", "data per\nunknown", "prediction"):
+        words = heading in ("cell", "strategy", "prediction")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+    table.add_column("memory\n(MB)", justify="right", no_wrap=True)
+    for planned in plan:
+        found = planned.identifiability
+        table.add_row(
+            planned.cell.name,
+            "-" if planned.n_kept is None else f"{planned.n_kept} of {planned.n_exposures}",
+            planned.selection_strategy or "all",
+            number_text(planned.spacing_threshold, "g"),
+            number_text(planned.image_overlap, ".3f"),
+            number_text(found.lit_intensities_per_unknown if found else None, ".3g"),
+            _prediction(found),
+            number_text(planned.predicted_memory_bytes and planned.predicted_memory_bytes / 1e6, ".0f"),
+        )
+    return table
+
+
+def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
+    """One line for each planned cell that will not do what was asked."""
+    return [
+        Text.assemble((f"{planned.cell.name} ", "bold"), (planned.warning, "yellow"))
+        for planned in plan
+        if planned.warning
+    ]
+
+
+def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
+    """One line for each failed cell that the wanted remedy cannot help."""
+    return [
+        Text.assemble((f"{planned.cell.name} ", "bold"), f"stays {planned.failure_kind}: {planned.hopeless}")
+        for planned in plan
+        if planned.hopeless
+    ]
+
+
+def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
+    """Draw what a rerun would change.
+
+    Parameters
+    ----------
+    plan : sequence of PlannedRerun
+        Planned cells.
+
+    Returns
+    -------
+    rich.table.Table
+        One row for each cell: before and after, one value where nothing changes.
+    """
+    table = Table(title=f"rerun: {len(plan)} cells", title_justify="left")
+    for heading in ("cell", "failed as", "remedy", "kept", "spacing px", "epochs", "probe"):
+        table.add_column(heading, justify="right" if heading in ("kept", "spacing px", "epochs") else "left")
+    for planned in plan:
+        probe = [PROBE[frozen] for frozen in (planned.probe_frozen, planned.probe_frozen_after)]
+        table.add_row(
+            planned.cell.name,
+            planned.failure_kind,
+            planned.remedy.kind if planned.remedy else Text("none", style="yellow"),
+            _change(planned.n_kept, planned.n_kept_after, "d"),
+            _change(planned.spacing_threshold, planned.spacing_threshold_after, "g"),
+            _change(planned.n_epochs, planned.n_epochs_after, "d"),
+            " -> ".join(dict.fromkeys(probe)),
+        )
+    return table
+
+
+def _change(before: float | None, after: float | None, form: str) -> str:
+    """Both numbers, or the one that stays; a dash for what is not known."""
+    said = ["-" if value is None else format(value, form) for value in (before, after)]
+    return said[0] if said[0] == said[1] else " -> ".join(said)
+
+
+def _prediction(found: Identifiability | None) -> Text:
+    if found is None:
+        return Text("-")
+    return Text(found.prediction.replace("_", " "), style=PREDICTION_STYLES[found.prediction])

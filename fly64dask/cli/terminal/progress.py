@@ -1,0 +1,89 @@
+"""Progress of a run that this process drives: bars on a terminal, one line for each finished cell elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from fly64dask.cli.terminal.matrix import STYLES
+from fly64dask.monitoring import CellEvent, CellOutcome, CellProgress
+from fly64dask.study import Cell
+
+
+class RunDisplay:
+    """Live bars on a terminal, one line per finished cell elsewhere.
+
+    Parameters
+    ----------
+    console : Console
+        Where to draw; standard error, so that standard output stays for results.
+    n_cells : int
+        Cells to run.
+    """
+
+    def __init__(self, console: Console, n_cells: int) -> None:
+        self._console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._all = self._bars.add_task("[bold]cells", total=n_cells, note="")
+        self._running: dict[Cell, TaskID] = {}
+        self._n_done = 0
+        self._n_cells = n_cells
+
+    def __enter__(self) -> RunDisplay:
+        """Start drawing."""
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing."""
+        self._bars.stop()
+
+    def show(self, event: CellEvent) -> None:
+        """Draw one event.
+
+        Parameters
+        ----------
+        event : CellStarted, CellProgress or CellOutcome
+            A cell's start, one of its epochs, or its end. A bar is drawn from the first epoch on:
+            most cells of a run that is continued end without any.
+        """
+        if isinstance(event, CellOutcome):
+            self._show_outcome(event)
+        elif isinstance(event, CellProgress):
+            self._show_epoch(event)
+
+    def say(self, line: str) -> None:
+        """Print a line above the bars, as it is."""
+        self._bars.console.print(line, soft_wrap=True, markup=False)
+
+    def _show_epoch(self, event: CellProgress) -> None:
+        if event.cell not in self._running:
+            self._running[event.cell] = self._bars.add_task(f"  {event.cell.name}", total=event.n_epochs, note="")
+        self._bars.update(self._running[event.cell], completed=event.epoch, note=f"loss {event.loss:.4g}")
+
+    def _show_outcome(self, event: CellOutcome) -> None:
+        self._n_done += 1
+        task = self._running.pop(event.cell, None)
+        if task is not None:
+            self._bars.remove_task(task)
+        self._bars.update(self._all, completed=self._n_done)
+        state = "failed" if event.failure else "completed"
+        mark, style = STYLES[state]
+        note = f"{event.failure.kind}: {event.failure.message}" if event.failure else f"{event.seconds:.1f} s"
+        if event.was_done:
+            note = f"done before ({note})"
+        line = Text.assemble((f"{mark} ", style), f"[{self._n_done}/{self._n_cells}] {event.cell.name}  ", note)
+        self._bars.console.print(line, soft_wrap=True)

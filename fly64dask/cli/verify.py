@@ -1,0 +1,59 @@
+"""The command `verify`: reads every byte of a run, and repairs what is damaged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_json, run_argument, without_links
+from fly64dask.cli.signals import stoppable
+from fly64dask.study import Study
+
+if TYPE_CHECKING:
+    from fly64dask.runs import Damage
+    from fly64dask.store import RunLayout
+
+
+@click.command(epilog=example("fly64dask verify runs/demo"))
+@run_argument
+@click.option("--repair", is_flag=True, help="Make again what is damaged, and nothing else.")
+@click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
+@json_option
+def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool) -> None:
+    """Read every stored array, record and table; exit 1 if anything is damaged and stays so."""
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import verify_run
+    from fly64dask.store import RunLayout
+
+    layout = RunLayout(without_links(run_directory))
+    study = read_run_study(layout)
+    damages = verify_run(study, layout)
+    if damages and repair:
+        damages = _repair(study, layout, damages, workers)
+    if as_json:
+        print_json({"damaged": [damage.model_dump() for damage in damages]})
+    else:
+        for damage in damages:
+            click.secho(f"damaged {damage.path}: {damage.problem}", fg="red")
+        click.echo(f"{len(damages)} damaged")
+    if damages:
+        sys.exit(EXIT_FAILED_CELL)
+
+
+def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
+    """Repair a run, and see what is damaged then."""
+    from fly64dask.cli.terminal.console import make_console
+    from fly64dask.cli.terminal.progress import RunDisplay
+    from fly64dask.deploy import Placement
+    from fly64dask.runs import damaged_cells, repair_run, verify_run
+
+    console = make_console(stderr=True)
+    for damage in damages:
+        console.print(f"damaged {damage.path}: {damage.problem}", style="yellow", soft_wrap=True, markup=False)
+    with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
+        repair_run(study, layout, damages, Placement(n_workers=workers), notify=display.show, say=display.say)
+    return verify_run(study, layout)
