@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import ValidationError
 
 from fly64dask.base import InputError, digest
 from fly64dask.study import Cell, Filters, Study, cells, dose_name, parse_study, skip_reasons
@@ -368,3 +369,15 @@ def test_digest_is_the_sha256_of_sorted_compact_json() -> None:
     # printf '{"a":[1,2.5],"b":"x"}' | sha256sum
     expected = "5cefae54a95b31dc660d6cbbb2198f0811fc70ee37b1cc85b1989870cd293ffb"
     assert digest({"b": "x", "a": [1, 2.5]}) == expected
+
+
+def test_with_recipe_changes_what_is_named_and_leaves_the_rest() -> None:
+    study = Study.from_toml(DATA / "demo.toml")
+    changed = study.with_recipe(n_epochs=50)
+    assert changed.recipe.n_epochs == 50
+    assert changed.with_recipe(n_epochs=study.recipe.n_epochs) == study
+
+
+def test_with_recipe_refuses_a_setting_that_no_recipe_has() -> None:
+    with pytest.raises(ValidationError, match="n_epoch"):
+        Study.from_toml(DATA / "demo.toml").with_recipe(n_epoch=50)
