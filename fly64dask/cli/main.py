@@ -58,7 +58,7 @@ for command in (
 
 
 def main() -> NoReturn:
-    """Run the command line; the only place that turns errors into exit codes."""
+    """Run the command line and end the process; the only place that turns errors into exit codes."""
     leave_quickly()
     try:
         cli(standalone_mode=False)

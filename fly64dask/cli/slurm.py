@@ -67,20 +67,20 @@ def submit(
 
     study = read_study(study_file).with_recipe(**settings)
     left_out = skip_reasons(study, filters)
-    wanted = [cell for cell in cells(study) if cell not in left_out]
+    selected = [cell for cell in cells(study) if cell not in left_out]
     layout = RunLayout(without_links(out))
     options = [*filter_words(filters), *(["--allow-missing"] if allow_missing else [])]
     inputs = read_inputs(study)
     if dry_run:
-        for name, script in preview(study, inputs, wanted, layout, cluster_file, options).items():
+        for name, script in preview(study, inputs, selected, layout, cluster_file, options).items():
             click.secho(f"# {name}", bold=True)
             click.echo(script)
         return
-    submission = submit_run(study, inputs, wanted, layout, cluster_file, options)
+    submission = submit_run(study, inputs, selected, layout, cluster_file, options)
     if as_json:
         print_json(submission.model_dump(mode="json"))
         return
-    click.echo(f"submitted: job {submission.job_id}, {len(wanted)} cells")
+    click.echo(f"submitted: job {submission.job_id}, {len(selected)} cells")
     click.echo(f"follow:    fly64dask attach {click.format_filename(out)}")
     click.echo(f"stop:      fly64dask cancel {click.format_filename(out)}")
 
@@ -142,7 +142,7 @@ def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
     from fly64dask.deploy.slurm import find_controller, tunnel_command
     from fly64dask.records import read_dashboard
 
-    told = ""
+    last_line = ""
     while (job := find_controller(layout)) is not None:
         where = read_dashboard(layout)
         if where is not None:
@@ -150,8 +150,8 @@ def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
             click.echo(f"  {tunnel_command(where.host, where.port, login=socket.getfqdn())}")
             click.echo("  http://127.0.0.1:8787/fly64 and http://127.0.0.1:8787/status")
             return
-        now = f"controller job {job.job_id} is {job.state.lower()}" + (f" ({job.reason})" if job.reason else "")
-        if now != told:
-            click.echo(now)
-            told = now
+        line = f"controller job {job.job_id} is {job.state.lower()}" + (f" ({job.reason})" if job.reason else "")
+        if line != last_line:
+            click.echo(line)
+            last_line = line
         time.sleep(interval_s)

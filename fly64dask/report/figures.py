@@ -1,4 +1,4 @@
-"""Rows and phases of a run -> PNG and SVG figures for papers: maps of what was measured, phases, ring correlations."""
+"""Figures of a run for papers, as PNG and SVG: maps of what was measured, phases, ring correlations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Of all phases that are kept for the gallery: 48 MB in float32 (our choice).
 GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
-CURVE_NAMES = {"frc_truth": "with the truth", "frc_flat": "flat object", "frc_halves": "half sets"}
+CURVE_NAMES = {"frc_truth": "with the truth", "frc_flat": "empty object", "frc_halves": "half sets"}
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
@@ -34,7 +34,7 @@ INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of 
 
 @dataclass(slots=True)
 class Gallery:
-    """Phases and ring correlations of the cells that went by, no larger than a figure shows them."""
+    """Keeps phases and ring correlations of cells, no larger than a figure shows them, and draws the figures."""
 
     n_cells: int
     _phases: dict[Cell, tuple[Image, np.ndarray[Any, Any]]] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Gallery:
             folder.mkdir(parents=True, exist_ok=True)
         _save(_draw_phases(study, rows, self._phases), folder / "phases")
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
-        for column in in_order(column for found in numbers.values() for column in found):
+        for column in in_order(column for of_cell in numbers.values() for column in of_cell):
             if _is_drawn(column):
                 _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
@@ -74,7 +74,7 @@ class Gallery:
 
 
 def _is_drawn(column: str) -> bool:
-    """Whether a paper may want a map of it: a measure of quality, once, or one not known here; the page has all."""
+    """Whether a paper may want a map of a column: it measures quality, once, or no field describes it."""
     if column.startswith("metrics.alignment."):
         return False
     if column.startswith("identifiability."):
@@ -104,23 +104,24 @@ def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Fig
 def _draw_phases(
     study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, np.ndarray[Any, Any]]]
 ) -> Figure:
-    """One column for each dose and split, one row for each view; all on one scale, in rad."""
+    """Draw the phases: one column for each dose and split, one row for each view; all on one scale, in rad."""
     columns = [(dose, split) for dose in study.doses_photons for split in SPLITS]
     figure, axes = _grid(len(study.views), len(columns), 2.3, 1.7)
-    by_cell: dict[Any, list[ManifestRow]] = {}
+    rows_at: dict[tuple[float | str, str, str], list[ManifestRow]] = {}
     for row in rows:
-        by_cell.setdefault((row.dose, row.view, row.split), []).append(row)
+        rows_at.setdefault((row.dose, row.view, row.split), []).append(row)
     shown = None
     for axis_row, view in zip(axes, study.views, strict=True):
         for axis, (dose, split) in zip(axis_row, columns, strict=True):
-            some = by_cell.get((dose, view.name, split), [])
+            repeats = rows_at.get((dose, view.name, split), [])
             axis.set(xticks=[], yticks=[])
             axis.set_title(f"{dose_name(dose)} {view.name} {split}", fontsize=7)
-            axis.set_xlabel(_caption(some[0] if some else None), fontsize=7)
-            found = next((phases[row.cell] for row in some if row.cell in phases), None)
-            if found is not None:
-                scale = found[0].scale
-                shown = axis.imshow(found[1], cmap=scale.colours, vmin=scale.low, vmax=scale.high)
+            axis.set_xlabel(_caption(repeats[0] if repeats else None), fontsize=7)
+            phase = next((phases[row.cell] for row in repeats if row.cell in phases), None)
+            if phase is not None:
+                image, values = phase
+                scale = image.scale
+                shown = axis.imshow(values, cmap=scale.colours, vmin=scale.low, vmax=scale.high)
     if shown is not None:
         figure.colorbar(shown, ax=axes, shrink=0.6, label="phase (rad)")
     return figure
@@ -136,7 +137,7 @@ def _caption(row: ManifestRow | None) -> str:
 
 
 def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:
-    """Dose against view, train beside test; repeats of a cell by their mean."""
+    """Draw a map of dose against view, train beside test; repeats of a cell by their mean."""
     from matplotlib.colors import LogNorm, Normalize
 
     quantity = quantity_of(column)
@@ -179,14 +180,14 @@ def _table(
 
 
 def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
-    """Ring correlations: one panel for each view and split, one colour for each dose."""
+    """Draw ring correlations: one panel for each view and split, one colour for each dose."""
     figure, axes = _grid(len(SPLITS), len(study.views), 3.2, 2.4)
     for axis_row, split in zip(axes, SPLITS, strict=True):
         for axis, view in zip(axis_row, study.views, strict=True):
             for i, dose in enumerate(study.doses_photons):
-                for cell, found in curves.items():
+                for cell, of_cell in curves.items():
                     if (cell.dose, cell.view, cell.split) == (dose, view.name, split):
-                        _draw_cell(axis, found, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
+                        _draw_cell(axis, of_cell, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
             axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=f"{view.name} {split}")
             axis.set_xlabel("spatial frequency (cycles/px)")
             axis.set_ylabel("ring correlation")

@@ -47,7 +47,7 @@ def comparison_table(comparison: Comparison) -> Table:
             row.cell.name,
             "-" if row.n_kept is None else str(row.n_kept),
             *(flat if comparison.convention == "ours" else []),
-            *[_said(score, min(errors, default=0.0)) for score in row.scores],
+            *[_score_text(score, min(errors, default=0.0)) for score in row.scores],
         )
     return table
 
@@ -60,19 +60,19 @@ def problem_lines(comparison: Comparison) -> list[Text]:
     ]
 
 
-def _said(score: ArmScore, least: float) -> Text:
+def _score_text(score: ArmScore, least: float) -> Text:
     if score.problem:
         return Text("✘ see below", style="bold red")
     if score.original:
         phase, amplitude = score.original.phase, score.original.amplitude
         ratios = ", ".join(number_text(each.psnr_peak_255_db, ".1f") for each in (phase, amplitude))
         return Text(f"{ratios} | {phase.ms_ssim:.3f}, {amplitude.ms_ssim:.3f}")
-    found = score.metrics
-    if found is None:
+    metrics = score.metrics
+    if metrics is None:
         return Text("-")
-    at = found.frc and found.frc.half_bit
-    resolution = "-" if found.frc is None else f"{at.resolution_px:.1f}" if at else "≤ 1"
-    notes = [" ≥ flat"] * found.no_better_than_flat + [" unregistered"] * found.alignment.shift_beyond_bound
-    text = f"{found.phase_rmse_rad:.3f} | {number_text(found.phase.ssim, '.3f')} | {resolution}{''.join(notes)}"
-    style = "yellow" if notes else "bold" if found.phase_rmse_rad <= least else ""
+    crossing = metrics.frc and metrics.frc.half_bit
+    resolution = "-" if metrics.frc is None else f"{crossing.resolution_px:.1f}" if crossing else "≤ 1"
+    notes = [" ≥ flat"] * metrics.no_better_than_flat + [" unregistered"] * metrics.alignment.shift_beyond_bound
+    text = f"{metrics.phase_rmse_rad:.3f} | {number_text(metrics.phase.ssim, '.3f')} | {resolution}{''.join(notes)}"
+    style = "yellow" if notes else "bold" if metrics.phase_rmse_rad <= least else ""
     return Text(text, style=style)

@@ -46,12 +46,12 @@ def matrix_table(
     -------
     rich.table.Table
         One row for each dose and split, one column for each view; state by mark and colour,
-        with the phase error if there is one, marked where a flat object's is not larger, or the
+        with the phase error if there is one, marked where that of an empty object is not larger, or the
         epoch of a running cell. Repeats share a place: mean, sample standard deviation and number
         of those that are completed, and what became of the others.
     """
     live = live or {}
-    running = [cell for cell, one in live.items() if now and one.silent_s(now) is None]
+    running = [cell for cell, live_cell in live.items() if now and live_cell.silent_s(now) is None]
     counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows, running).items())
     table = Table(title=f"{study.name}: {counts}", title_justify="left")
     table.add_column("dose")
@@ -64,11 +64,11 @@ def matrix_table(
         for split in SPLITS:
             marks = []
             for view in study.views:
-                some = groups[dose, view.name, split]
-                if len(some) > 1:
-                    marks.append(_repeats_mark(some, by_cell, running))
+                repeats = groups[dose, view.name, split]
+                if len(repeats) > 1:
+                    marks.append(_repeats_mark(repeats, by_cell, running))
                 else:
-                    (cell,) = some
+                    (cell,) = repeats
                     marks.append(_live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell)))
             table.add_row(dose_name(dose), split, *marks)
     return table
@@ -106,17 +106,17 @@ def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
     table = Table()
     for heading in ("running", "epoch", "loss", "course", "worker", "for"):
         table.add_column(heading, justify="right" if heading in ("epoch", "loss", "for") else "left")
-    for cell, one in live.items():
-        silent_s = one.silent_s(now)
+    for cell, live_cell in live.items():
+        silent_s = live_cell.silent_s(now)
         state = "running" if silent_s is None else "silent"
         mark, style = STYLES[state]
-        seconds = (now - one.started_at).total_seconds()
+        seconds = (now - live_cell.started_at).total_seconds()
         table.add_row(
             Text(f"{mark} {cell.name}", style=style),
-            f"{one.epoch} of {one.n_epochs}",
-            number_text(one.loss, ".4g"),
-            Text(sparkline(one.points, width=SPARK_WIDTH), style=style),
-            Text(printable(f"{one.worker} on {one.host}")),
+            f"{live_cell.epoch} of {live_cell.n_epochs}",
+            number_text(live_cell.loss, ".4g"),
+            Text(sparkline(live_cell.points, width=SPARK_WIDTH), style=style),
+            Text(printable(f"{live_cell.worker} on {live_cell.host}")),
             f"{seconds:.0f} s" if silent_s is None else f"silent for {silent_s:.0f} s",
         )
     return table
@@ -135,24 +135,24 @@ def caveat_lines(rows: Sequence[ManifestRow]) -> list[Text]:
     """One line for each completed cell that is not what its study asked for, with what was done instead and why."""
     lines = []
     for row in rows:
-        if row.state == "completed" and (said := _caveats(row)):
-            lines.append(Text.assemble((f"{row.cell.name} ", "bold"), "; ".join(said)))
+        if row.state == "completed" and (caveats := _caveats(row)):
+            lines.append(Text.assemble((f"{row.cell.name} ", "bold"), "; ".join(caveats)))
     return lines
 
 
 def _caveats(row: ManifestRow) -> list[str]:
-    said = [_remedy(row.remedy)] if row.remedy else []
+    caveats = [_remedy(row.remedy)] if row.remedy else []
     if row.attempts and (row.remedy or row.underdetermined):
-        said.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
+        caveats.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
     if row.underdetermined:
-        said.append("underdetermined (?)")
-    return [*said, *unfollowed(row)]
+        caveats.append("underdetermined (?)")
+    return [*caveats, *unfollowed(row)]
 
 
-def _live_mark(one: LiveCell, now: datetime) -> Text:
-    silent_s = one.silent_s(now)
+def _live_mark(live_cell: LiveCell, now: datetime) -> Text:
+    silent_s = live_cell.silent_s(now)
     mark, style = STYLES["running" if silent_s is None else "silent"]
-    note = f"epoch {one.epoch}/{one.n_epochs}" if one.epoch else "started"
+    note = f"epoch {live_cell.epoch}/{live_cell.n_epochs}" if live_cell.epoch else "started"
     if silent_s is not None:
         note = f"silent for {silent_s:.0f} s"
     return Text(f"{mark} {note}", style=style)
@@ -172,31 +172,31 @@ def _mark(row: ManifestRow | None) -> Text:
     return Text(f"{mark} n={row.n_kept} {quality}{flag}", style=style)
 
 
-def _repeats_mark(some: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
+def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
     """How the repeats of one cell are: the worst of their states first, and the spread of those that are completed."""
-    rows = [by_cell[cell] for cell in some if cell in by_cell and cell not in running]
-    found = summarise_repeats(some[0].dose, some[0].view, some[0].split, len(some), rows)
-    n_running = sum(cell in running for cell in some)
-    n_pending = len(some) - len(rows) - n_running
-    kinds = [f"{n} {kind}" for kind, n in found.failure_kinds.items()]
+    rows = [by_cell[cell] for cell in repeats if cell in by_cell and cell not in running]
+    summary = summarise_repeats(repeats[0].dose, repeats[0].view, repeats[0].split, len(repeats), rows)
+    n_running = sum(cell in running for cell in repeats)
+    n_pending = len(repeats) - len(rows) - n_running
+    kinds = [f"{n} {kind}" for kind, n in summary.failure_kinds.items()]
     waiting = [f"{n} {state}" for n, state in ((n_running, "running"), (n_pending, "pending")) if n]
     state = "failed" if kinds else "running" if n_running else "pending" if n_pending else "completed"
     mark, style = STYLES[state]
     completed = [row for row in rows if row.state == "completed"]
-    said = [_quality_of_repeats(found, completed)] if completed else []
-    return Text(f"{mark} {', '.join([*said, *kinds, *waiting])}", style=style)
+    quality = [_quality_of_repeats(summary, completed)] if completed else []
+    return Text(f"{mark} {', '.join([*quality, *kinds, *waiting])}", style=style)
 
 
-def _quality_of_repeats(found: RepeatSummary, completed: Sequence[ManifestRow]) -> str:
-    kept = sorted({row.n_kept for row in completed if row.n_kept is not None})
-    spread, form, unit = found.metrics.get("phase_rmse_rad"), ".3f", " rad"
-    before = f"n={'/'.join(map(str, kept))} "
+def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]) -> str:
+    n_kept = sorted({row.n_kept for row in completed if row.n_kept is not None})
+    spread, form, unit = summary.metrics.get("phase_rmse_rad"), ".3f", " rad"
+    before = f"n={'/'.join(map(str, n_kept))} "
     if spread is None:
-        spread, form, unit, before = found.final_loss, ".3g", "", f"{before}loss "
+        spread, form, unit, before = summary.final_loss, ".3g", "", f"{before}loss "
     if spread is None:
         return f"{before}({len(completed)})"
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
-    flat = found.metrics.get("flat_phase_rmse_rad")
+    flat = summary.metrics.get("flat_phase_rmse_rad")
     flag = " ≥ flat" if unit and flat and spread.mean >= flat.mean else ""
     flag += " ?" if any(row.underdetermined for row in completed) else ""
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"

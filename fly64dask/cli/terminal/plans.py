@@ -38,15 +38,15 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
         table.add_column(heading, justify="left" if words else "right", no_wrap=True)
     table.add_column("memory\n(MB)", justify="right", no_wrap=True)
     for planned in plan:
-        found = planned.identifiability
+        identifiability = planned.identifiability
         table.add_row(
             planned.cell.name,
             "-" if planned.n_kept is None else f"{planned.n_kept} of {planned.n_exposures}",
             planned.selection_strategy or "all",
             number_text(planned.spacing_threshold, "g"),
             number_text(planned.image_overlap, ".3f"),
-            number_text(found.lit_intensities_per_unknown if found else None, ".3g"),
-            _prediction(found),
+            number_text(identifiability.lit_intensities_per_unknown if identifiability else None, ".3g"),
+            _prediction(identifiability),
             number_text(planned.predicted_memory_bytes and planned.predicted_memory_bytes / 1e6, ".0f"),
         )
     return table
@@ -62,7 +62,7 @@ def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
 
 
 def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
-    """One line for each failed cell that the wanted remedy cannot help."""
+    """One line for each failed cell that the remedy of the plan cannot help."""
     return [
         Text.assemble((f"{planned.cell.name} ", "bold"), f"stays {planned.failure_kind}: {planned.hopeless}")
         for planned in plan
@@ -102,11 +102,11 @@ def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
 
 def _change(before: float | None, after: float | None, form: str) -> str:
     """Both numbers, or the one that stays; a dash for what is not known."""
-    said = ["-" if value is None else format(value, form) for value in (before, after)]
-    return said[0] if said[0] == said[1] else " -> ".join(said)
+    texts = ["-" if value is None else format(value, form) for value in (before, after)]
+    return texts[0] if texts[0] == texts[1] else " -> ".join(texts)
 
 
-def _prediction(found: Identifiability | None) -> Text:
-    if found is None:
+def _prediction(identifiability: Identifiability | None) -> Text:
+    if identifiability is None:
         return Text("-")
-    return Text(found.prediction.replace("_", " "), style=PREDICTION_STYLES[found.prediction])
+    return Text(identifiability.prediction.replace("_", " "), style=PREDICTION_STYLES[identifiability.prediction])

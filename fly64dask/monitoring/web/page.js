@@ -1,4 +1,4 @@
-// The answer of fly64/state.json, every second or two -> the page. What comes from a run is only ever set as text.
+// Draws the page of a run under way from fly64/state.json, every second or two. What comes from a run is only ever set as text.
 "use strict";
 
 const MARKS = {

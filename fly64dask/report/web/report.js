@@ -1,5 +1,5 @@
-// The numbers and pictures that the page carries -> maps, pictures, curves, tables. What comes from a run is only ever
-// set as text, and nothing is drawn before somebody can see it.
+// Draws maps, pictures, curves and tables from the content that the page carries (`fly64dask schema report`). What
+// comes from a run is only ever set as text, and nothing is drawn before somebody can see it.
 "use strict";
 
 const RUN = JSON.parse(document.getElementById("data").textContent);
