@@ -131,7 +131,7 @@ def test_decide_tries_again_after_a_refusal_and_waits_twice_as_long_each_time():
 
 
 def test_decide_waits_five_minutes_at_most():
-    _, decisions = follow(desired(1, failures_in_a_row=100), *(refused(n) for n in range(50)))
+    _, decisions = follow(desired(1, failures_in_a_row=10_000), *(refused(n) for n in range(2000)))
     assert words(decisions[-1]).endswith("next try in 300 s")
 
 
@@ -169,7 +169,15 @@ def test_decide_cancels_a_job_whose_worker_stays_silent():
     _, decisions = follow(desired(2), STARTED, running(603), running(603.1))
     assert without_words(decisions[1]) == []
     assert without_words(decisions[2]) == [Cancel(("j1",))]
-    assert "worker job j1 has run for 600 s without reaching the run" in words(decisions[2])
+    assert "worker job j1 has run for 600 s without a worker in the run" in words(decisions[2])
+
+
+def test_decide_cancels_a_job_whose_worker_has_lost_its_way():
+    def alone(clock_s: float) -> Observation:
+        return Observation(clock_s=clock_s, jobs=AT_WORK.jobs, connected=frozenset({"j2"}))
+
+    _, decisions = follow(desired(2), STARTED, AT_WORK, alone(700), alone(1300), alone(1301))
+    assert [without_words(actions) for actions in decisions[1:]] == [[], [], [], [Cancel(("j1",))]]
 
 
 def test_decide_lets_go_waiting_jobs_first_then_idle_ones_and_no_busy_one():

@@ -51,7 +51,7 @@ class History:
     expected: frozenset[str] = frozenset()  # jobs that were submitted, and neither ended nor were let go
     let_go: frozenset[str] = frozenset()  # jobs that were cancelled because there were too many
     has_connected: frozenset[str] = frozenset()  # jobs whose worker has reached the scheduler once
-    running_since_s: Mapping[str, float] = field(default_factory=dict)  # jobs whose worker has not
+    running_since_s: Mapping[str, float] = field(default_factory=dict)  # jobs without a worker at the scheduler
     n_failures: int = 0  # in a row: jobs that were refused, or ended before their worker reached the scheduler
     last_failure: str = ""
     retry_at_s: float = 0.0
@@ -144,7 +144,7 @@ def _count_failures(desired: Desired, history: History, observed: Observation) -
     history = replace(history, expected=history.expected - observed.endings.keys())
     for problem in failures:
         n_failures = history.n_failures + 1
-        wait_s = min(MOST_RETRY_S, desired.patience.retry_s * 2.0 ** (n_failures - 1))
+        wait_s = min(MOST_RETRY_S, desired.patience.retry_s * 2.0 ** min(n_failures - 1, 30))
         if problem != history.last_failure or not observed.connected:
             actions.append(Say(f"{problem}; failure {n_failures} in a row, next try in {wait_s:g} s"))
         history = replace(history, n_failures=n_failures, last_failure=problem, retry_at_s=observed.clock_s + wait_s)
@@ -152,16 +152,16 @@ def _count_failures(desired: Desired, history: History, observed: Observation) -
 
 
 def _cancel_silent(desired: Desired, history: History, observed: Observation) -> Decision:
-    """Cancel jobs that have run for long and whose worker has not reached the scheduler."""
+    """Cancel jobs that have run for long without a worker at the scheduler, as one that never came or lost its way."""
     silent = {
         job_id
-        for job_id in history.expected - history.has_connected
+        for job_id in history.expected - observed.connected
         if job_id in observed.jobs and observed.jobs[job_id].state == "RUNNING"
     }
     since_s = {job_id: history.running_since_s.get(job_id, observed.clock_s) for job_id in silent}
     overdue = sorted(job_id for job_id in silent if observed.clock_s - since_s[job_id] > CONNECT_S)
     actions: list[Action] = [
-        Say(f"worker job {job_id} has run for {CONNECT_S:g} s without reaching the run; cancelled")
+        Say(f"worker job {job_id} has run for {CONNECT_S:g} s without a worker in the run; cancelled")
         for job_id in overdue
     ]
     if overdue:
