@@ -2,7 +2,6 @@ from .manifest import (
     Manifest as Manifest,
     ManifestRow as ManifestRow,
     SkipSummary as SkipSummary,
-    brief_row as brief_row,
     count_states as count_states,
     unfollowed as unfollowed,
 )
@@ -28,7 +27,7 @@ from .repeats import (
     summarise_repeats as summarise_repeats,
 )
 from .tables import (
-    RowSpool as RowSpool,
+    RowFiles as RowFiles,
     each_row as each_row,
     read_dashboard as read_dashboard,
     read_kept_group as read_kept_group,

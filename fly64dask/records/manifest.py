@@ -15,10 +15,10 @@ from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.records.history import AttemptLine, State, damaged_line, fields_of
 from fly64dask.records.record import CellRecord
-from fly64dask.records.repeats import RepeatSummary, summarise
+from fly64dask.records.repeats import RepeatSummary
 from fly64dask.scan import Identifiability
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, CellCoordinates, Dose, Filters, Remedy, Seeds, Study, cells, remedied_recipe
+from fly64dask.study import Cell, CellCoordinates, Dose, Remedy, Seeds, Study, cells, remedied_recipe
 
 
 def _in_run(path: str) -> str:
@@ -101,8 +101,8 @@ class Roots(Frozen):
     exposures: str
 
 
-class Manifest(Frozen):
-    """`reconstruction_manifest.json`: the last run's filters and jobs, and every committed cell.
+class ManifestHead(Frozen):
+    """What the manifest says of the whole run.
 
     `summary` has mean and spread of repeats; a study without them has none.
     """
@@ -115,9 +115,14 @@ class Manifest(Frozen):
     filters: ManifestFilters
     total_jobs: int
     filtered_jobs: int
+    summary: tuple[RepeatSummary, ...] | None = None
+
+
+class Manifest(ManifestHead):
+    """`reconstruction_manifest.json`: the last run's filters and jobs, and every committed cell."""
+
     jobs: tuple[Job, ...]
     execution_results: tuple[ManifestRow, ...]
-    summary: tuple[RepeatSummary, ...] | None = None
 
 
 class SkippedJob(CellCoordinates):
@@ -171,11 +176,6 @@ def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[Attemp
     )
 
 
-def brief_row(row: ManifestRow) -> ManifestRow:
-    """Drop of a row what is only looked up: a matrix of 100 000 cells is kept in memory without it."""
-    return row.model_copy(update={"versions": None, "digests": None, "seeds": None, "cell_key": None})
-
-
 def unfollowed(row: ManifestRow) -> list[str]:
     """What a completed cell's recipe asked for that its data did not allow, in words; empty if nothing."""
     said = []
@@ -184,54 +184,6 @@ def unfollowed(row: ManifestRow) -> list[str]:
     elif row.half_sets and row.half_sets.missing:
         said.append(f"no half sets: {row.half_sets.missing}")
     return said
-
-
-def make_manifest(
-    study: Study,
-    layout: RunLayout,
-    filters: Filters,
-    n_wanted: int,
-    rows: Iterable[ManifestRow],
-    *,
-    timestamp: str,
-    study_digest: str,
-) -> Manifest:
-    """Make a manifest but for its two lists with an entry for each cell: these are `jobs` and the rows.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    layout : RunLayout
-        The run.
-    filters : Filters
-        What the run was asked for.
-    n_wanted : int
-        Cells that passed them.
-    rows : iterable of ManifestRow
-        Every committed cell, whichever run made it; for the summary of repeats.
-    timestamp : str
-        ISO 8601.
-    study_digest : str
-        Digest of the resolved study.
-
-    Returns
-    -------
-    Manifest
-        With empty `jobs` and `execution_results`.
-    """
-    return Manifest(
-        timestamp=timestamp,
-        study=study.name,
-        study_digest=study_digest,
-        roots=Roots(run=str(layout.root), exposures=str(layout.store)),
-        filters=ManifestFilters(**asdict(filters)),
-        total_jobs=len(cells(study)),
-        filtered_jobs=n_wanted,
-        jobs=(),
-        execution_results=(),
-        summary=summarise(study, rows) or None,
-    )
 
 
 def jobs(study: Study, layout: RunLayout, wanted: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:
@@ -262,14 +214,14 @@ def jobs(study: Study, layout: RunLayout, wanted: Iterable[Cell], remedies: Mapp
         )
 
 
-def make_skip_summary(reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], *, timestamp: str) -> SkipSummary:
+def make_skip_summary(reasons: Mapping[Cell, str], rows: Iterable[ManifestRow], *, timestamp: str) -> SkipSummary:
     """List the cells that this run left out and those that cannot be selected.
 
     Parameters
     ----------
     reasons : mapping of Cell to str
         Filtered-out cells.
-    rows : sequence of ManifestRow
+    rows : iterable of ManifestRow
         Committed cells; of these the skipped ones count.
     timestamp : str
         ISO 8601.
@@ -279,9 +231,8 @@ def make_skip_summary(reasons: Mapping[Cell, str], rows: Sequence[ManifestRow], 
     SkipSummary
     """
     unselectable = {row.cell: f"{row.failure_kind}: {row.error}" for row in rows if row.state == "skipped"}
-    everything = {**unselectable, **reasons}
-    jobs = tuple(SkippedJob(**asdict(cell), reason=reason) for cell, reason in everything.items())
-    return SkipSummary(timestamp=timestamp, skipped_count=len(jobs), skipped_jobs=jobs)
+    skipped = tuple(SkippedJob(**asdict(cell), reason=why) for cell, why in (unselectable | dict(reasons)).items())
+    return SkipSummary(timestamp=timestamp, skipped_count=len(skipped), skipped_jobs=skipped)
 
 
 def count_states(study: Study, rows: Sequence[ManifestRow], running: Collection[Cell] = ()) -> dict[str, int]:

@@ -1,24 +1,27 @@
-"""A run directory <-> its study, manifest rows, manifest and skip summary."""
+"""Reads and writes the tables of a run directory: its study, manifest rows, manifest and skip summary."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, IntegrityError, compact_json, digest, host_name, utc_now
 from fly64dask.records.history import read_past
 from fly64dask.records.manifest import (
+    ManifestFilters,
+    ManifestHead,
     ManifestRow,
-    brief_row,
+    Roots,
     damaged_row,
     jobs,
-    make_manifest,
     make_skip_summary,
     row_from_record,
 )
 from fly64dask.records.record import past_attempts, read_record
-from fly64dask.store import RunLayout, publish_bytes, read_document, storing, write_document, write_streamed
+from fly64dask.records.repeats import summarise
+from fly64dask.store import RunLayout, publish_bytes, read_document, storing, write_document
 from fly64dask.study import Cell, Filters, Remedy, Study, cells
 
 
@@ -138,8 +141,10 @@ def each_row(layout: RunLayout, some: Iterable[Cell]) -> Iterator[ManifestRow]:
     return (row for cell in some if (row := read_row(layout, cell)) is not None)
 
 
-class RowSpool:
-    """Rows of a run in files of its scratch, to be read one after the other as often as wanted.
+class RowFiles:
+    """Rows of a run in files of its scratch, a line each: a run may have more rows than fit in memory.
+
+    Iterating reads them one after the other, as often as wanted.
 
     Parameters
     ----------
@@ -150,14 +155,13 @@ class RowSpool:
     def __init__(self, layout: RunLayout) -> None:
         self._folder = layout.scratch / "rows"
 
-    def keep(self, number: int, rows: Iterable[ManifestRow]) -> None:
-        """Keep the rows of the number-th part of the cells."""
-        path = self._folder / f"{number:08d}.jsonl"
+    def keep(self, window: int, rows: Iterable[ManifestRow]) -> None:
+        """Keep the rows of one window of the cells."""
+        path = self._folder / f"{window:08d}.jsonl"
         with storing(path):
             self._folder.mkdir(parents=True, exist_ok=True)
             with path.open("w", encoding="utf-8") as file:
-                for row in rows:
-                    file.write(compact_json(row.model_dump(mode="json", exclude_none=True)) + "\n")
+                file.writelines(compact_json(row.model_dump(mode="json", exclude_none=True)) + "\n" for row in rows)
 
     def keep_all(self, rows: Iterable[ManifestRow]) -> None:
         """Keep the rows of all cells, instead of what there was."""
@@ -165,7 +169,7 @@ class RowSpool:
         self.keep(0, rows)
 
     def __iter__(self) -> Iterator[ManifestRow]:
-        """Read them, in the order of the parts."""
+        """Yield the rows in the order of the windows."""
         for path in sorted(self._folder.glob("*.jsonl")):
             with path.open(encoding="utf-8") as file:
                 yield from (ManifestRow.model_validate_json(line) for line in file)
@@ -179,7 +183,7 @@ def write_manifest(
     rows: Iterable[ManifestRow],
     *,
     remedies: Mapping[Cell, Remedy] | None = None,
-) -> tuple[ManifestRow, ...]:
+) -> None:
     """Write the manifest, this run's dated snapshot of it, and the skip summary.
 
     Parameters
@@ -193,27 +197,25 @@ def write_manifest(
     reasons : mapping of Cell to str
         Cells the filters left out.
     rows : iterable of ManifestRow
-        Every committed cell, in the study's order; gone through three times, and never kept whole.
+        Every committed cell, in the study's order; iterated three times, and never kept whole.
     remedies : mapping of Cell to Remedy, optional
         Of the cells that were tried again with one.
-
-    Returns
-    -------
-    tuple of ManifestRow
-        What the rows say of each cell, in brief.
     """
     timestamp = utc_now()
-    brief = tuple(brief_row(row) for row in rows)
     wanted = [cell for cell in cells(study) if cell not in reasons]
-    study_digest = digest(study.model_dump(mode="json"))
-    manifest = make_manifest(study, layout, filters, len(wanted), brief, timestamp=timestamp, study_digest=study_digest)
+    head = ManifestHead(
+        timestamp=timestamp,
+        study=study.name,
+        study_digest=digest(study.model_dump(mode="json")),
+        roots=Roots(run=str(layout.root), exposures=str(layout.store)),
+        filters=ManifestFilters(**asdict(filters)),
+        total_jobs=len(cells(study)),
+        filtered_jobs=len(wanted),
+        summary=summarise(study, rows) or None,
+    )
     snapshot = layout.snapshot_file(timestamp)
-    lists: dict[str, Callable[[], Iterable[Frozen]]] = {
-        "jobs": lambda: jobs(study, layout, wanted, remedies or {}),
-        "execution_results": lambda: rows,
-    }
-    write_streamed(snapshot, manifest, lists)
+    lists = {"jobs": jobs(study, layout, wanted, remedies or {}), "execution_results": rows}
+    write_document(snapshot, head, long_lists=lists)
     with snapshot.open("rb") as written:
         publish_bytes(layout.manifest_file, lambda file: shutil.copyfileobj(written, file))
-    write_document(layout.skip_summary_file, make_skip_summary(reasons, brief, timestamp=timestamp))
-    return brief
+    write_document(layout.skip_summary_file, make_skip_summary(reasons, rows, timestamp=timestamp))

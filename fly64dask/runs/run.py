@@ -14,7 +14,7 @@ from fly64dask.datasets import read_inputs
 from fly64dask.deploy import LOOPBACK_ONLY, Placement, check_workers, joinable, n_local_cores
 from fly64dask.monitoring import CellEvent, CellOutcome, Notify, Timekeeper, monitored
 from fly64dask.reconstruction import LSQML
-from fly64dask.records import RowSpool, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.progress import PrintedProgress, ignore_event, ignore_line
 from fly64dask.runs.results import Run
@@ -190,14 +190,14 @@ def _compute(
 ) -> dict[Cell, CellOutcome]:
     """Run the graphs to the end, and write the manifest also if they are interrupted."""
     study, layout = request.study, request.layout
-    spool = RowSpool(layout)
+    rows = RowFiles(layout)
     try:
-        outcomes = run_windows(client, builder, notify=notify, keep=spool.keep, supply=supply)
+        outcomes = run_windows(client, builder, notify=notify, keep=rows.keep, supply=supply)
     except (KeyboardInterrupt, ResourceError):
-        spool.keep_all(each_row(layout, cells(study)))
-        write_manifest(study, layout, request.filters, request.left_out, spool, remedies=request.remedies)
+        rows.keep_all(each_row(layout, cells(study)))
+        write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
         raise
-    write_manifest(study, layout, request.filters, request.left_out, spool, remedies=request.remedies)
+    write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
     return outcomes
 
 

@@ -34,7 +34,6 @@ from .documents import (
     document_text as document_text,
     read_document as read_document,
     write_document as write_document,
-    write_streamed as write_streamed,
 )
 from .group_reader import (
     Group as Group,

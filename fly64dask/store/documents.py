@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from fly64dask.base import Frozen, IntegrityError, compact_json, digest
-from fly64dask.store.atomic import publish_bytes, publish_text
+from fly64dask.base import Frozen, IntegrityError
+from fly64dask.store.atomic import publish_bytes
 
 DIGEST_KEY = "sha256"
 Document = TypeVar("Document", bound=Frozen)
 
 
-def write_document(path: Path, document: Frozen) -> None:
-    """Write a document in one step, indented, absent values left out, with a digest of the rest.
+def write_document(path: Path, document: Frozen, *, long_lists: Mapping[str, Iterable[Frozen]] | None = None) -> None:
+    """Write a document in one step, absent values left out, with a digest of its text as the last entry.
 
     Parameters
     ----------
@@ -26,77 +26,44 @@ def write_document(path: Path, document: Frozen) -> None:
         The file; replaced if it is there.
     document : Frozen
         What to write.
+    long_lists : mapping of str to iterable of Frozen, optional
+        Further entries of the document by name, written item by item, so that they need not be in memory.
     """
-    publish_text(path, document_text(document))
+    parts = _parts(document, long_lists or {})
+    publish_bytes(path, lambda file: file.writelines(part.encode() for part in parts))
 
 
 def document_text(document: Frozen) -> str:
     """Text of a document as `write_document` writes it."""
-    content: dict[str, Any] = document.model_dump(mode="json", exclude_none=True)
-    return _text(content | {DIGEST_KEY: digest(content)})
+    return "".join(_parts(document, {}))
 
 
-def write_streamed(path: Path, document: Frozen, lists: Mapping[str, Callable[[], Iterable[Frozen]]]) -> None:
-    """Write a document whose longest lists are not in memory; the same bytes as `write_document` writes.
-
-    Parameters
-    ----------
-    path : Path
-        The file; replaced if it is there.
-    document : Frozen
-        What to write, without the items of these lists.
-    lists : mapping of str to callable
-        For each such field what gives its items; called twice, as the digest is of sorted keys.
-    """
-    content: dict[str, Any] = document.model_dump(mode="json", exclude_none=True)
-
-    def items(name: str) -> Iterator[Any]:
-        return (item.model_dump(mode="json", exclude_none=True) for item in lists[name]())
-
+def _parts(document: Frozen, long_lists: Mapping[str, Iterable[Frozen]]) -> Iterator[str]:
+    """The text of a document piece by piece; the digest is of all that stands before it."""
     sha256 = hashlib.sha256()
-    for part in _compact_parts(content, lists, items):
+    for part in _entries(document, long_lists):
         sha256.update(part.encode())
-    ending = {DIGEST_KEY: sha256.hexdigest()}
-    publish_bytes(path, lambda file: _write_parts(file, _indented_parts(content | ending, lists, items)))
+        yield part
+    yield _ending(sha256.hexdigest())
 
 
-def _write_parts(file: BinaryIO, parts: Iterable[str]) -> None:
-    for part in parts:
-        file.write(part.encode())
+def _entries(document: Frozen, long_lists: Mapping[str, Iterable[Frozen]]) -> Iterator[str]:
+    """The opening brace and the entries: indented, but an item of a long list on one line."""
+    yield "{\n"
+    for name, value in document.model_dump(mode="json", exclude_none=True).items():
+        indented = json.dumps(value, indent=2, allow_nan=False).replace("\n", "\n  ")
+        yield f"  {json.dumps(name)}: {indented},\n"
+    for name, items in long_lists.items():
+        yield f"  {json.dumps(name)}: ["
+        separator = "\n    "
+        for item in items:
+            yield separator + json.dumps(item.model_dump(mode="json", exclude_none=True), allow_nan=False)
+            separator = ",\n    "
+        yield "\n  ],\n"
 
 
-def _compact_parts(
-    content: Mapping[str, Any], lists: Collection[str], items: Callable[[str], Iterable[Any]]
-) -> Iterator[str]:
-    """The text that `study.digest` is of, piece by piece."""
-    for number, name in enumerate(sorted(content)):
-        yield ("," if number else "{") + json.dumps(name) + ":"
-        if name in lists:
-            yield "["
-            for place, item in enumerate(items(name)):
-                yield ("," if place else "") + compact_json(item)
-            yield "]"
-        else:
-            yield compact_json(content[name])
-    yield "}"
-
-
-def _indented_parts(
-    content: Mapping[str, Any], lists: Collection[str], items: Callable[[str], Iterable[Any]]
-) -> Iterator[str]:
-    """The text that `_text` gives, piece by piece."""
-    for number, (name, value) in enumerate(content.items()):
-        yield ",\n" if number else "{\n"
-        if name in lists:
-            is_empty = True
-            for item in items(name):
-                yield f"  {json.dumps(name)}: [\n    " if is_empty else ",\n    "
-                yield json.dumps(item, indent=2, allow_nan=False).replace("\n", "\n    ")
-                is_empty = False
-            yield f"  {json.dumps(name)}: []" if is_empty else "\n  ]"
-        else:
-            yield json.dumps({name: value}, indent=2, allow_nan=False)[2:-2]
-    yield "\n}\n"
+def _ending(sha256: str) -> str:
+    return f'  "{DIGEST_KEY}": "{sha256}"\n}}\n'
 
 
 def read_document(path: Path, model: type[Document], *, remedy: str) -> Document:
@@ -133,8 +100,8 @@ def read_document(path: Path, model: type[Document], *, remedy: str) -> Document
         stated = content.pop(DIGEST_KEY)
     except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
         raise _damaged(path, f"is not a {model.__name__} ({type(error).__name__}: {error})", remedy) from error
-    # The digest is of values; spelt in another way they would have the same one.
-    if stated != digest(content) or text != _text(content | {DIGEST_KEY: stated}):
+    before = text.removesuffix(_ending(stated))
+    if before == text or stated != hashlib.sha256(before.encode()).hexdigest():
         raise _damaged(path, "does not match its SHA-256", remedy)
     try:
         return model.model_validate(content)
@@ -148,10 +115,6 @@ def document_schema(model: type[Frozen]) -> dict[str, Any]:
     schema = model.model_json_schema(mode="serialization")
     schema["properties"][DIGEST_KEY] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     return schema | {"required": [*schema.get("required", []), DIGEST_KEY]}
-
-
-def _text(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _damaged(path: Path, what: str, remedy: str) -> IntegrityError:

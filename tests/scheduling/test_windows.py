@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.strategies import composite
@@ -10,9 +13,9 @@ from tiny import tiny_study
 from fly64dask.base import Frozen
 from fly64dask.cells import new_run_id
 from fly64dask.deploy import connect
-from fly64dask.records import ManifestRow, RowSpool, read_record, read_rows
+from fly64dask.records import ManifestRow, RowFiles, read_record, read_rows
 from fly64dask.scheduling import GraphBuilder, GraphOptions, attendance, run_windows
-from fly64dask.store import RunLayout, read_document, write_document, write_streamed
+from fly64dask.store import RunLayout, read_document, write_document
 from fly64dask.study import cells
 
 # 24 cells that are refused before the engine, as each keeps one exposure.
@@ -28,13 +31,18 @@ class Item(Frozen):
     absent: int | None = None
 
 
-class Page(Frozen):
-    """A document with two lists between other fields, whose order is not that of the alphabet."""
+class PageHead(Frozen):
+    """A document but for its long lists."""
 
     title: str
+    ending: dict[str, int] | None = None
+
+
+class Page(PageHead):
+    """A document with two lists, whose order is not that of the alphabet."""
+
     second: tuple[Item, ...] = ()
     first: tuple[Item, ...] = ()
-    ending: dict[str, int] | None = None
 
 
 @composite
@@ -45,14 +53,24 @@ def items(draw):
 
 
 @given(items(), items(), st.text(), st.none() | st.dictionaries(st.text(), st.integers(), max_size=2))
-def test_write_streamed_writes_the_bytes_of_write_document(tmp_path_factory, first, second, title, ending):
-    folder = tmp_path_factory.mktemp("documents")
-    whole = Page(title=title, first=first, second=second, ending=ending)
-    write_document(folder / "whole", whole)
-    lists = {"first": lambda: iter(first), "second": lambda: iter(second)}
-    write_streamed(folder / "streamed", Page(title=title, ending=ending), lists)
-    assert (folder / "streamed").read_bytes() == (folder / "whole").read_bytes()
-    assert read_document(folder / "streamed", Page, remedy="") == whole
+def test_read_document_reads_lists_that_were_written_item_by_item(tmp_path_factory, first, second, title, ending):
+    path = tmp_path_factory.mktemp("documents") / "page"
+    write_document(
+        path, PageHead(title=title, ending=ending), long_lists={"second": iter(second), "first": iter(first)}
+    )
+    assert read_document(path, Page, remedy="") == Page(title=title, first=first, second=second, ending=ending)
+
+
+def test_write_document_ends_with_the_sha256_of_all_that_stands_before_it(tmp_path):
+    write_document(tmp_path / "page", PageHead(title="a"), long_lists={"first": [Item(name="b", number=1.0)]})
+    before, ending = (tmp_path / "page").read_bytes().split(b'  "sha256": ')
+    assert ending == b'"%s"\n}\n' % hashlib.sha256(before).hexdigest().encode()
+
+
+def test_write_document_refuses_a_number_that_is_not_finite_and_leaves_no_file(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_document(tmp_path / "page", PageHead(title="a"), long_lists={"first": [Item(name="b", number=math.nan)]})
+    assert list(tmp_path.iterdir()) == []
 
 
 def row(dose):
@@ -60,11 +78,11 @@ def row(dose):
     return ManifestRow.model_validate(made | {"final_loss": 0.1 + 0.2, "versions": {"zarr": "3"}})
 
 
-def test_row_spool_gives_rows_back_in_the_order_of_their_parts(tmp_path):
-    spool = RowSpool(RunLayout(tmp_path))
-    spool.keep(1, [row(3.0)])
-    spool.keep(0, [row(1.0), row(2.0)])
-    assert list(spool) == [row(1.0), row(2.0), row(3.0)] == list(spool)
+def test_row_files_gives_rows_back_in_the_order_of_their_parts(tmp_path):
+    row_files = RowFiles(RunLayout(tmp_path))
+    row_files.keep(1, [row(3.0)])
+    row_files.keep(0, [row(1.0), row(2.0)])
+    assert list(row_files) == [row(1.0), row(2.0), row(3.0)] == list(row_files)
 
 
 def builder_of(layout, wanted=None):
@@ -98,7 +116,7 @@ def run(tmp_path_factory):
     """All windows of the study, two at a time at most; how much the scheduler knew meanwhile, and afterwards."""
     layout = RunLayout(tmp_path_factory.mktemp("windows") / "run")
     layout.root.mkdir()
-    spool = RowSpool(layout)
+    row_files = RowFiles(layout)
     known = []
     with connect("local", device="cpu", n_workers=2, n_cells=24) as client, attendance(client, 60) as supply:
 
@@ -110,11 +128,11 @@ def run(tmp_path_factory):
             client,
             builder_of(layout),
             notify=count_tasks,
-            keep=spool.keep,
+            keep=row_files.keep,
             supply=supply,
             refill_cells=WINDOW,
         )
-    return layout, outcomes, tuple(spool), known
+    return layout, outcomes, tuple(row_files), known
 
 
 @pytest.mark.cluster
