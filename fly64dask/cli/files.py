@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import click
 
 from fly64dask.base import InputError
 from fly64dask.cli.options import DoseType, example, without_links
-from fly64dask.study import Cell, Split
-
-if TYPE_CHECKING:
-    from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Dose, Split
 
 
 @click.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
@@ -46,32 +43,37 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
 @click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0].")
 @click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not an empty one.")
 def export(
-    store: Path, out: Path, dose: Any, split: str | None, view: str | None, repeat: int | None, with_truth: bool
+    store: Path,
+    out: Path,
+    dose: Dose | None,
+    split: Split | None,
+    view: str | None,
+    repeat: int | None,
+    with_truth: bool,
 ) -> None:
     """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
     from fly64dask.datasets import export as write_npz
+    from fly64dask.records import read_kept_group
     from fly64dask.store import RunLayout
 
-    layout = RunLayout(without_links(store))
-    is_run = layout.store.is_dir()
-    if is_run and (dose is None or split is None):
+    layout, npz = RunLayout(without_links(store)), without_links(out)
+    if not layout.store.is_dir():
+        if dose is not None or split or view or repeat is not None or with_truth:
+            raise InputError(
+                f"export {store}: --dose, --split, --view, --repeat, --with-truth choose from a run; this is none",
+                remedy="give a run directory, or an ingested store without them",
+            )
+        n_exposures = write_npz(layout.root, npz)
+    elif dose is None or split is None:
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
-    if not is_run and (dose is not None or split or view or repeat is not None or with_truth):
-        raise InputError(
-            f"export {store}: --dose, --split, --view, --repeat and --with-truth choose from a run, and this is none",
-            remedy="give a run directory, or an ingested store without them",
+    else:
+        n_exposures = write_npz(
+            layout.exposure_group(dose, split, repeat or 0),
+            npz,
+            # As the cell's reconstruction had them, if a remedy changed the spacing.
+            view_group=read_kept_group(layout, Cell(dose=dose, view=view, split=split, repeat=repeat or 0))
+            if view
+            else None,
+            truth_group=layout.truth_group if with_truth else None,
         )
-    n_exposures = write_npz(
-        layout.exposure_group(dose, split, repeat or 0) if is_run and split else layout.root,
-        without_links(out),
-        view_group=_kept(layout, dose, view, split, repeat or 0) if view and split else None,
-        truth_group=layout.truth_group if with_truth else None,
-    )
     click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
-
-
-def _kept(layout: RunLayout, dose: Any, view: str, split: str, repeat: int) -> Path:
-    """Find the exposures that the view keeps, as the cell's reconstruction had them if a remedy changed the spacing."""
-    from fly64dask.records import read_kept_group
-
-    return read_kept_group(layout, Cell(dose=dose, view=view, split=cast("Split", split), repeat=repeat))

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
 
 
-class DoseType(click.ParamType[Any]):
+class DoseType(click.ParamType["float | str"]):
     """A number of photons, or `measured`."""
 
     name = "photons"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
         """Parse one --dose."""
         if value == "measured":
-            return value
+            return "measured"
         try:
-            return float(value)
+            return float(str(value))
         except ValueError:
             self.fail(f"{value!r} is neither a number of photons nor `measured`", param, ctx)
 

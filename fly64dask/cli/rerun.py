@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,18 +33,21 @@ if TYPE_CHECKING:
 RESULT = "rerun: "
 
 
-class KindsType(click.ParamType[Any]):
+class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
     """Names of failure kinds, with commas between them."""
 
     name = "kinds"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[FailureKind, ...]:
         """Parse one --kind."""
         kinds = [str(kind) for kind in FailureKind]
-        for name in value.split(","):
+        names = str(value).split(",")
+        for name in names:
             if name not in kinds:
                 self.fail(f"{name!r} is no failure kind; there are {', '.join(kinds)}", param, ctx)
-        return tuple(FailureKind(name) for name in value.split(","))
+        return tuple(FailureKind(name) for name in names)
 
 
 @click.command(epilog=example("fly64dask rerun runs/toy --failed --view sparse --remedy guarded --dry-run"))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from fly64dask.store import storing
 from fly64dask.study import SPLITS, Cell, Study, dose_name
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from fly64dask.records import ManifestRow
     from fly64dask.report.cells import CellArrays
@@ -37,7 +39,7 @@ class Gallery:
     """Keeps phases and ring correlations of cells, no larger than a figure shows them, and draws the figures."""
 
     n_cells: int
-    _phases: dict[Cell, tuple[Image, np.ndarray[Any, Any]]] = field(default_factory=dict)
+    _phases: dict[Cell, tuple[Image, NDArray[np.floating]]] = field(default_factory=dict)
     _curves: dict[Cell, tuple[Curve, ...]] = field(default_factory=dict)
 
     def add(self, row: ManifestRow, arrays: CellArrays) -> None:
@@ -93,7 +95,7 @@ def _save(figure: Figure, stem: Path) -> None:
         figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None})
 
 
-def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, Any]:
+def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, NDArray[np.object_]]:
     """A figure that no window or global state knows of."""
     from matplotlib.figure import Figure
 
@@ -102,7 +104,7 @@ def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Fig
 
 
 def _draw_phases(
-    study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, np.ndarray[Any, Any]]]
+    study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, NDArray[np.floating]]]
 ) -> Figure:
     """Draw the phases: one column for each dose and split, one row for each view; all on one scale, in rad."""
     columns = [(dose, split) for dose in study.doses_photons for split in SPLITS]
@@ -167,7 +169,7 @@ def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dic
 
 def _table(
     study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str, split: str
-) -> np.ndarray[Any, Any]:
+) -> NDArray[np.floating]:
     """(dose, view) float64, NaN where nothing is known."""
     table = np.full((len(study.doses_photons), len(study.views)), np.nan)
     for y, dose in enumerate(study.doses_photons):
@@ -196,6 +198,6 @@ def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
     return figure
 
 
-def _draw_cell(axis: Any, curves: Sequence[Curve], colour: str, dose: str) -> None:
+def _draw_cell(axis: Axes, curves: Sequence[Curve], colour: str, dose: str) -> None:
     for curve, style in zip(curves, ("-", "--", ":"), strict=False):
         axis.plot(curve.x, curve.y, style, color=colour, linewidth=1, label=f"{dose}, {CURVE_NAMES[curve.key]}")
