@@ -1,3 +1,7 @@
+from .fields import (
+    ExposureFields as ExposureFields,
+    SelectionFields as SelectionFields,
+)
 from .manifest import (
     Manifest as Manifest,
     ManifestRow as ManifestRow,

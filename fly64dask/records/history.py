@@ -1,30 +1,20 @@
-"""A cell's attempts, the replaced ones too -> lines of its manifest row."""
+"""Reads how the attempts at a cell ended, those too that a later one has replaced."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from fly64dask.base import FailureKind, Frozen, IntegrityError
+from fly64dask.records.fields import EndingFields, SelectionFields
 from fly64dask.records.record import CellRecord, past_attempts, read_record
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Remedy
-
-State = Literal["completed", "failed", "skipped", "damaged"]
+from fly64dask.study import Cell
 
 
-class AttemptLine(Frozen):
-    """How one attempt at a cell ended. The selection fields say what it kept; a baseline has none."""
+class AttemptLine(SelectionFields, EndingFields):
+    """How one attempt at a cell ended, and what it kept of the exposures."""
 
     attempt: int
-    state: State
-    failure_kind: FailureKind | None = None
-    error: str | None = None
-    remedy: Remedy | None = None
-    selection_strategy: Literal["direct", "greedy"] | None = None
-    acceptance_rate: float | None = None
-    spacing_threshold: float | None = None
-    n_accepted: int | None = None
-    n_rejected: int | None = None
     started_at: str | None = None
     finished_at: str | None = None
 

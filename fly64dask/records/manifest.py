@@ -1,4 +1,4 @@
-"""Records of cells -> the run's manifest and skip summary."""
+"""The manifest and the skip summary of a run: their models, and rows made from the records of cells."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
-from fly64dask.metrics import HalfSetMetrics, TruthMetrics
-from fly64dask.reconstruction import StoppingFacts
-from fly64dask.records.history import AttemptLine, State, damaged_line, fields_of
+from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields, SelectionFields
+from fly64dask.records.history import AttemptLine, damaged_line, fields_of
 from fly64dask.records.record import CellRecord
 from fly64dask.records.repeats import RepeatSummary
 from fly64dask.scan import Identifiability
@@ -40,43 +39,13 @@ class Job(CellCoordinates):
     num_epochs: int
 
 
-class ManifestRow(CellCoordinates):
-    """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several.
-
-    The selection fields are absent for a baseline.
-    """
+class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingFields, CellCoordinates):
+    """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several."""
 
     returncode: Literal[0, 1]
-    state: State
     log_path: InRun
-    selection_strategy: Literal["direct", "greedy"] | None = None
-    acceptance_rate: Annotated[float | None, Quantity("fraction of the split that the view keeps")] = None
-    spacing_threshold: Annotated[float | None, Quantity("spacing threshold", "px")] = None
-    n_accepted: int | None = None
-    n_rejected: int | None = None
-    geometry_acceptance_bound: float | None = None
-    effective_min_acceptance: float | None = None
-    dose_photons: Annotated[float | None, Quantity("dose: expected photons per exposure", "photons")] = None
-    n_exposures: Annotated[int | None, Quantity("exposures of the split")] = None
-    n_kept: Annotated[int | None, Quantity("kept exposures")] = None
-    image_overlap: Annotated[float | None, Quantity("overlap with the nearest neighbours", "", "higher")] = None
-    group_overlap: Annotated[float | None, Quantity("overlap with all neighbours", "", "higher")] = None
     identifiability: Annotated[Identifiability | None, Quantities("")] = None
-    failure_kind: FailureKind | None = None
-    error: str | None = None
-    attempt: int | None = None
-    remedy: Remedy | None = None
     seconds: Annotated[float | None, Quantity("time taken", "s")] = None
-    n_epochs: Annotated[int | None, Quantity("epochs")] = None
-    final_loss: Annotated[
-        float | None, Quantity("last loss (the engine's own; does not measure quality)", "engine")
-    ] = None
-    device: str | None = None
-    underdetermined: bool | None = None
-    stopping: Annotated[StoppingFacts | None, Quantities("")] = None
-    metrics: Annotated[TruthMetrics | None, Quantities("")] = None
-    metrics_seconds: Annotated[float | None, Quantity("time taken by the metrics", "s")] = None
-    half_sets: Annotated[HalfSetMetrics | None, Quantities("half sets:")] = None
     cell_key: str | None = None
     seeds: Seeds | None = None
     versions: dict[str, str] | None = None

@@ -9,9 +9,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from fly64dask.base import FailureKind, Frozen, IntegrityError
-from fly64dask.metrics import HalfSetMetrics, TruthMetrics
-from fly64dask.reconstruction import StoppingFacts
+from fly64dask.base import FailureKind, IntegrityError
+from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields
 from fly64dask.scan import Identifiability, SelectionMetadata
 from fly64dask.store import RECORD_NAME, RunLayout, document_text, published_directory, read_document, retire_directory
 from fly64dask.study import Cell, CellCoordinates, Recipe, Remedy, Seeds
@@ -27,41 +26,26 @@ LASTING_KINDS = frozenset(
 )
 
 
-class InputFacts(Frozen):
+class InputFacts(ExposureFields):
     """What a cell's record says of the exposures that the cell reads; empty if they could not be opened."""
 
-    dose_photons: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    n_exposures: int | None = None
-    n_kept: int | None = None
     selection: SelectionMetadata | None = None
-    image_overlap: float | None = Field(default=None, ge=0, le=1)
-    group_overlap: float | None = Field(default=None, ge=0, le=1)
 
 
-class ReconstructionFacts(Frozen):
+class ReconstructionFacts(ReconstructionFields):
     """What a cell's record says of its reconstruction; empty if there is none."""
 
-    n_epochs: int | None = None
     resumed_from_epoch: int | None = None
-    final_loss: float | None = Field(default=None, allow_inf_nan=False)
-    device: str | None = None
     acceleration: str | None = None
-    underdetermined: bool | None = None
-    stopping: StoppingFacts | None = None
-    metrics: TruthMetrics | None = None
-    metrics_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    half_sets: HalfSetMetrics | None = None
 
 
-class CellRecord(CellCoordinates, InputFacts, ReconstructionFacts):
+class CellRecord(ReconstructionFacts, InputFacts, EndingFields, CellCoordinates):
     """How one attempt at one cell ended. A value that was not computed is absent."""
 
     schema_version: Literal[1] = 1
     study: str
     state: Literal["completed", "failed", "skipped"]
     returncode: Literal[0, 1]
-    failure_kind: FailureKind | None = None
-    error: str | None = None
     attempt: int = Field(ge=1)
     run: str
     cell_key: str | None = None
@@ -75,7 +59,6 @@ class CellRecord(CellCoordinates, InputFacts, ReconstructionFacts):
     seeds: Seeds
     identifiability: Identifiability | None = None
     digests: dict[str, str] = Field(default_factory=dict)
-    remedy: Remedy | None = None
     unremedied_key: str | None = None
     log_sha256: str
 

@@ -1,4 +1,4 @@
-"""A study and its inputs -> what each cell would reconstruct, without a photon drawn."""
+"""Plans a run: what each cell would reconstruct and how much memory it needs, without a photon drawn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import NotSelectableError
 from fly64dask.datasets import describe_view, dose_in_photons
+from fly64dask.records import ExposureFields, SelectionFields
 from fly64dask.scan import (
     MIN_SPAN_PX,
     Coverage,
@@ -32,21 +33,9 @@ if TYPE_CHECKING:
     from fly64dask.store import ViewAttributes
 
 
-class PlannedCell(CellCoordinates):
-    """One cell before it runs; selection fields are absent for a baseline, all if not selectable."""
+class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
+    """One cell before it runs; what a view keeps is absent if it cannot be selected."""
 
-    dose_photons: float
-    n_exposures: int
-    n_kept: int | None = None
-    selection_strategy: str | None = None
-    acceptance_rate: float | None = None
-    spacing_threshold: float | None = None
-    n_accepted: int | None = None
-    n_rejected: int | None = None
-    geometry_acceptance_bound: float | None = None
-    effective_min_acceptance: float | None = None
-    image_overlap: float | None = None
-    group_overlap: float | None = None
     bounding_box_area_px2: float | None = None
     span_y_px: float | None = None
     span_x_px: float | None = None

@@ -1,0 +1,76 @@
+"""Groups of fields that several records of a cell share, so that each fact is declared once.
+
+A record lists its groups from right to left: pydantic puts the fields of the last base first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
+from fly64dask.metrics import HalfSetMetrics, TruthMetrics
+from fly64dask.reconstruction import StoppingFacts
+from fly64dask.study import Remedy
+
+State = Literal["completed", "failed", "skipped", "damaged"]
+
+
+class EndingFields(Frozen):
+    """How an attempt at a cell ended, and with which remedy it was made."""
+
+    state: State
+    attempt: int | None = Field(default=None, ge=1)
+    failure_kind: FailureKind | None = None
+    error: str | None = None
+    remedy: Remedy | None = None
+
+
+class SelectionFields(Frozen):
+    """How a spacing view selected its exposures, by the names of the original study. A baseline has none of them."""
+
+    selection_strategy: Literal["direct", "greedy"] | None = None
+    acceptance_rate: Annotated[float | None, Quantity("fraction of the split that the view keeps")] = None
+    spacing_threshold: Annotated[float | None, Quantity("spacing threshold", "px")] = None
+    n_accepted: int | None = None
+    n_rejected: int | None = None
+    geometry_acceptance_bound: float | None = None
+    effective_min_acceptance: float | None = None
+
+
+class ExposureFields(Frozen):
+    """Which exposures a cell keeps and how much they overlap. A value that is not known is absent."""
+
+    dose_photons: Annotated[
+        float | None,
+        Field(gt=0, allow_inf_nan=False),
+        Quantity("dose: expected photons per exposure", "photons"),
+    ] = None
+    n_exposures: Annotated[int | None, Quantity("exposures of the split")] = None
+    n_kept: Annotated[int | None, Quantity("kept exposures")] = None
+    image_overlap: Annotated[
+        float | None, Field(ge=0, le=1), Quantity("overlap with the nearest neighbours", "", "higher")
+    ] = None
+    group_overlap: Annotated[float | None, Field(ge=0, le=1), Quantity("overlap with all neighbours", "", "higher")] = (
+        None
+    )
+
+
+class ReconstructionFields(Frozen):
+    """What the engine did and what was measured of its reconstruction. A value that was not computed is absent."""
+
+    n_epochs: Annotated[int | None, Quantity("epochs")] = None
+    final_loss: Annotated[
+        float | None,
+        Field(allow_inf_nan=False),
+        Quantity("last loss (the engine's own; does not measure quality)", "engine"),
+    ] = None
+    device: str | None = None
+    underdetermined: bool | None = None
+    stopping: Annotated[StoppingFacts | None, Quantities("")] = None
+    metrics: Annotated[TruthMetrics | None, Quantities("")] = None
+    metrics_seconds: Annotated[
+        float | None, Field(ge=0, allow_inf_nan=False), Quantity("time taken by the metrics", "s")
+    ] = None
+    half_sets: Annotated[HalfSetMetrics | None, Quantities("half sets:")] = None
