@@ -12,7 +12,7 @@ from fly64dask.base import InputError
 from fly64dask.cli.options import example, json_option, print_json, rows_json, run_argument, without_links
 
 if TYPE_CHECKING:
-    from fly64dask.monitoring import Standing
+    from fly64dask.monitoring import RunStatus
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
@@ -50,18 +50,18 @@ def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -
         with suppress(KeyboardInterrupt):  # the way to end it
             watch_run(reader, console, interval_s=interval_s)
         return
-    standing = reader.read()
-    print_matrix(console, standing.study, standing.rows, standing.live, standing.now)
+    run_status = reader.read()
+    print_matrix(console, run_status.study, run_status.rows, run_status.live, run_status.now)
 
 
-def _document(standing: Standing) -> dict[str, Any]:
+def _document(run_status: RunStatus) -> dict[str, Any]:
     """What scripts get: rows of committed cells as in the manifest, and those that run."""
     return {
-        "study": standing.study.name,
-        "states": standing.counts,
-        "cells": rows_json(standing.rows),
+        "study": run_status.study.name,
+        "states": run_status.counts,
+        "cells": rows_json(run_status.rows),
         "running": [
-            live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(standing.now)}
-            for live in standing.live.values()
+            live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(run_status.now)}
+            for live in run_status.live.values()
         ],
     }

@@ -1,4 +1,4 @@
-"""A run under way: events of its cells, live files on disk, the board, the dashboard page and Prometheus metrics.
+"""A run under way: events and states of its cells, live files on disk, the dashboard page and Prometheus metrics.
 
 Monitoring decides nothing. Each part may be missing, late or wrong without any cell being lost or done twice.
 """

@@ -23,5 +23,5 @@ from .occupancy import (
 )
 from .status import (
     RunReader as RunReader,
-    Standing as Standing,
+    RunStatus as RunStatus,
 )

@@ -1,4 +1,4 @@
-"""How a cell is doing and how it ended, in words small enough to send through a scheduler."""
+"""Events of a cell, its start, its epochs and its outcome, small enough to send through a scheduler."""
 
 from __future__ import annotations
 

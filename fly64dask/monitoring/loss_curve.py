@@ -1,4 +1,4 @@
-"""The losses of a cell, epoch by epoch -> few points that keep their course, and a line of text that draws it."""
+"""Thins the losses of a cell to few points that keep their course, and draws them as a line of text."""
 
 from __future__ import annotations
 

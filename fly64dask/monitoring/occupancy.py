@@ -1,4 +1,4 @@
-"""Starts and ends of cells -> how busy the workers of a run were."""
+"""Measures how busy the workers of a run were, from the starts and ends of its cells."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class Occupancy:
     whole_s: float
 
     @property
-    def share(self) -> float:
-        """Part of the workers' time, from the first cell's start to the last one's end, that cells took."""
+    def fraction(self) -> float:
+        """Fraction of the workers' time, from the first cell's start to the last one's end, that cells took."""
         return self.cells_s / (self.n_workers * self.between_s)
 
     @property
-    def share_of_whole(self) -> float:
-        """Part of the workers' time, start and end of the cluster included, that cells took."""
+    def fraction_of_whole(self) -> float:
+        """Fraction of the workers' time, start and end of the cluster included, that cells took."""
         return self.cells_s / (self.n_workers * self.whole_s)
 
     def __str__(self) -> str:
         """One line for a person."""
         return (
-            f"{self.n_workers} workers, {100 * self.share:.0f} % busy from the first cell to the last "
-            f"({self.between_s:.1f} s), {100 * self.share_of_whole:.0f} % of the whole run ({self.whole_s:.1f} s)"
+            f"{self.n_workers} workers, {100 * self.fraction:.0f} % busy from the first cell to the last "
+            f"({self.between_s:.1f} s), {100 * self.fraction_of_whole:.0f} % of the whole run ({self.whole_s:.1f} s)"
         )
 
 
 class Timekeeper:
-    """Notes when cells start and end; told of events by any thread, asked at the end."""
+    """Notes when cells start and end. Any thread may tell it of events."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

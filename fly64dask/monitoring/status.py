@@ -1,4 +1,4 @@
-"""A run directory, looked at again and again -> a matrix that keeps itself up to date, or a line for each change."""
+"""Reads the status of a run from its directory, again and again, each record once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fly64dask.study import Cell, Study, cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class RunStatus:
     """How a run's cells are at one moment, from disk alone."""
 
     study: Study
@@ -48,14 +48,14 @@ class RunReader:
     layout: RunLayout
     _seen: dict[Cell, tuple[tuple[int, int], ManifestRow]] = field(default_factory=dict)
 
-    def read(self) -> Standing:
+    def read(self) -> RunStatus:
         """Look at the run."""
         everything = cells(self.study)
         # Before the records: a cell that ends in between is then seen as ended, never as pending.
         live = read_live(self.layout, everything)
         rows = tuple(row for cell in everything if (row := self._row(cell)) is not None)
         attempts = {row.cell: row.attempt or 0 for row in rows}
-        return Standing(
+        return RunStatus(
             study=self.study,
             rows=rows,
             live={cell: one for cell, one in live.items() if one.attempt > attempts.get(cell, 0)},

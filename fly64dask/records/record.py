@@ -1,4 +1,4 @@
-"""One cell's directory: its record, the atomic commit of an attempt, and "is it done?"."""
+"""The record that an attempt at a cell leaves in the cell's directory, and its atomic commit."""
 
 from __future__ import annotations
 

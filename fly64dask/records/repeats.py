@@ -1,4 +1,4 @@
-"""Cells that differ in their photons alone -> mean and spread of what was measured of them, and what failed."""
+"""Summarises cells that differ in their photons alone: mean and spread of what was measured, and what failed."""
 
 from __future__ import annotations
 

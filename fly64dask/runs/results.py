@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from fly64dask.monitoring import CellOutcome, Standing
+    from fly64dask.monitoring import CellOutcome, RunStatus
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -139,8 +139,8 @@ class Run:
         >>> open_run("runs/demo").metrics.phase_rmse_rad.attrs["units"]  # doctest: +SKIP
         'rad'
         """
-        standing = self._reader.read()
-        return metrics_dataset(self.study, standing.rows, _states(standing))
+        run_status = self._reader.read()
+        return metrics_dataset(self.study, run_status.rows, _states(run_status))
 
     def table(self) -> pandas.DataFrame:
         """Return one line for each cell of the study.
@@ -155,8 +155,8 @@ class Run:
         --------
         >>> open_run("runs/demo").table().query("state == 'failed'")["error"]  # doctest: +SKIP
         """
-        standing = self._reader.read()
-        return run_table(standing.rows, _states(standing))
+        run_status = self._reader.read()
+        return run_table(run_status.rows, _states(run_status))
 
     def write_table(self, path: str | os.PathLike[str]) -> None:
         """Write the table as a file, with labels and units as metadata of the fields where the format has a place.
@@ -175,13 +175,13 @@ class Run:
         --------
         >>> open_run("runs/demo").write_table("demo.parquet")  # doctest: +SKIP
         """
-        standing = self._reader.read()
-        write_table(Path(path), flat_cells(standing.rows, _states(standing)))
+        run_status = self._reader.read()
+        write_table(Path(path), flat_cells(run_status.rows, _states(run_status)))
 
     def _repr_html_(self) -> str:
         """The matrix, for a notebook."""
-        standing = self._reader.read()
-        return matrix_html(self.study, standing.rows, running=standing.running)
+        run_status = self._reader.read()
+        return matrix_html(self.study, run_status.rows, running=run_status.running)
 
     def sel(self, *, dose: float | str, view: str, split: str, repeat: int = 0) -> CellView:
         """Select one cell.
@@ -246,10 +246,10 @@ class Run:
         return f"<Run {self.study.name!r} in {_short(self.layout.root)}: {counts}>"
 
 
-def _states(standing: Standing) -> dict[Cell, str]:
-    states = dict.fromkeys(cells(standing.study), "pending")
-    states |= {row.cell: row.state for row in standing.rows}
-    return states | dict.fromkeys(standing.running, "running")
+def _states(run_status: RunStatus) -> dict[Cell, str]:
+    states = dict.fromkeys(cells(run_status.study), "pending")
+    states |= {row.cell: row.state for row in run_status.rows}
+    return states | dict.fromkeys(run_status.running, "running")
 
 
 def _short(path: Path) -> Path:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.datasets import ScanInputs
-    from fly64dask.scheduling import Supply
+    from fly64dask.scheduling import WorkerSupply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_loca
 
 
 def _compute(
-    request: RunRequest, client: Client, builder: GraphBuilder, notify: Notify, supply: Supply
+    request: RunRequest, client: Client, builder: GraphBuilder, notify: Notify, supply: WorkerSupply
 ) -> dict[Cell, CellOutcome]:
     """Run the graphs to the end, and write the manifest also if they are interrupted."""
     study, layout = request.study, request.layout

@@ -11,7 +11,7 @@ from fly64dask.base import gpu_memory_bytes, visible_gpus
 from fly64dask.cells import engine_modules
 from fly64dask.deploy import Placement, connect
 from fly64dask.deploy.slurm import is_cluster_file
-from fly64dask.scheduling import Supply, attendance, plan_cells, refuse_crowded, refuse_idle_slots
+from fly64dask.scheduling import WorkerSupply, external_workers, plan_cells, refuse_crowded, refuse_idle_slots
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -34,7 +34,7 @@ def run_workers(
     *,
     say: Callable[[str], None],
     engine: str,
-) -> Iterator[tuple[Client, Supply]]:
+) -> Iterator[tuple[Client, WorkerSupply]]:
     """Give a client, and the watch over its workers, for as long as the block lasts.
 
     Parameters
@@ -57,7 +57,7 @@ def run_workers(
     Yields
     ------
     client : distributed.Client
-    supply : Supply
+    supply : WorkerSupply
 
     Raises
     ------
@@ -65,7 +65,7 @@ def run_workers(
         If the cluster cannot be started or reached.
     """
     if not isinstance(placement, Placement):
-        with attendance(placement, PATIENCE_S) as supply:
+        with external_workers(placement, PATIENCE_S) as supply:
             yield placement, supply
         return
     _check_gpus(placement, study, inputs, cells_to_run, say)
@@ -89,7 +89,7 @@ def run_workers(
                 preload=engine_modules(engine),
                 fork_server=placement.fork_server,
             ) as client,
-            attendance(client, placement.patience_s) as supply,
+            external_workers(client, placement.patience_s) as supply,
         ):
             yield client, supply
 

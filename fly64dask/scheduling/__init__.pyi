@@ -22,6 +22,6 @@ from .submission import (
     run_windows as run_windows,
 )
 from .supply import (
-    Supply as Supply,
-    attendance as attendance,
+    WorkerSupply as WorkerSupply,
+    external_workers as external_workers,
 )

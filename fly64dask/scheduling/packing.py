@@ -1,4 +1,4 @@
-"""GPUs, slots and predicted memory -> how many workers, the device of each, and what does not fit."""
+"""Decides how many workers run, which device each of them gets, and what does not fit."""
 
 from __future__ import annotations
 

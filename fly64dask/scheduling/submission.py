@@ -27,7 +27,7 @@ from fly64dask.study import Cell, remedied_recipe
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-    from fly64dask.scheduling.supply import Supply
+    from fly64dask.scheduling.supply import WorkerSupply
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1  # between two looks at what has ended; its results are fetched at once
@@ -43,7 +43,7 @@ def run_windows(
     *,
     notify: Notify,
     keep: KeepRows,
-    supply: Supply,
+    supply: WorkerSupply,
     refill_cells: int = REFILL_CELLS,
 ) -> dict[Cell, CellOutcome]:
     """Run all cells of a builder to the end, whatever happens to them, few cells of them at a time.
@@ -58,7 +58,7 @@ def run_windows(
         Called with each start and epoch of a cell (from another thread) and each outcome.
     keep : callable
         Called once for each window, with its number and the rows of those of its cells that are committed.
-    supply : Supply
+    supply : WorkerSupply
         Who sees to it that there are workers.
     refill_cells : int
         The next window is submitted when fewer cells than these have not ended.
@@ -113,7 +113,7 @@ class _Results:
 
     notify: Notify
     keep: KeepRows
-    supply: Supply
+    supply: WorkerSupply
     n_cells: int
     outcomes: dict[Cell, CellOutcome] = field(default_factory=dict)
     given_up: dict[Cell, BaseException] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""A cluster's workers -> whether a run may still count on them."""
+"""Says whether a run may still count on workers of its cluster."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 ASK_S = 1.0  # between two questions to the scheduler
 
 
-class Supply(Protocol):
-    """Who sees to it that there are workers."""
+class WorkerSupply(Protocol):
+    """What provides the workers of a run, and says when there will be none."""
 
     def want(self, n_cells: int) -> None:
         """Say how many cells have not ended."""
@@ -25,8 +25,8 @@ class Supply(Protocol):
         """Raise ResourceError if there are no workers and none will come."""
 
 
-class Attendance:
-    """Workers that somebody else starts: how long there have been none.
+class ExternalWorkers:
+    """Workers that somebody else starts; a run gives up when there have been none for too long.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ class Attendance:
                 remedy="see why they ended (memory, environment), start others, and run the same command again",
             )
 
-    def look(self) -> None:
-        """See whether there are workers.
+    def update(self) -> None:
+        """Ask the scheduler whether there are workers.
 
         A scheduler that does not answer counts as one with workers: that ends the cells' tasks by itself.
         """
@@ -64,8 +64,8 @@ class Attendance:
 
 
 @contextlib.contextmanager
-def attendance(client: Client, patience_s: float) -> Iterator[Attendance]:
-    """Keep looking for workers as long as the block lasts.
+def external_workers(client: Client, patience_s: float) -> Iterator[ExternalWorkers]:
+    """Watch for workers for as long as the block lasts.
 
     In a thread: an interrupt that comes while the client waits for an answer would upset it.
 
@@ -78,8 +78,8 @@ def attendance(client: Client, patience_s: float) -> Iterator[Attendance]:
 
     Yields
     ------
-    Attendance
+    ExternalWorkers
     """
-    supply = Attendance(client, patience_s)
-    with repeated(supply.look, every_s=ASK_S, name="attendance", wait_s=ASK_S):
+    supply = ExternalWorkers(client, patience_s)
+    with repeated(supply.update, every_s=ASK_S, name="external-workers", wait_s=ASK_S):
         yield supply

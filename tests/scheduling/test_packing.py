@@ -178,7 +178,7 @@ def test_occupancy_counts_what_ran_and_nothing_that_was_done_before(monkeypatch)
         timekeeper.take(event)
     now[0] = 128
     found = timekeeper.occupancy(2)
-    assert (found.share, found.share_of_whole) == (14 / 20, 14 / 56)
+    assert (found.fraction, found.fraction_of_whole) == (14 / 20, 14 / 56)
 
 
 def test_occupancy_is_absent_when_no_cell_ran():

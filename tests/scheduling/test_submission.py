@@ -17,7 +17,7 @@ from fly64dask.cells import new_run_id
 from fly64dask.deploy import check_workers, connect
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted
 from fly64dask.records import read_record, write_run_study
-from fly64dask.scheduling import GraphBuilder, GraphOptions, attendance, run_windows
+from fly64dask.scheduling import GraphBuilder, GraphOptions, external_workers, run_windows
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, cells
 
@@ -48,7 +48,7 @@ def finished(tmp_path_factory):
         use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
         lengths = {cell: {"one": 1, "few": 5, "all": 30}[cell.view] for cell in cells(STUDY)}
         builder = builder_of(STUDY, cells(STUDY), layout, use_gpu=use_gpu, lengths=lengths)
-        with attendance(client, 60) as supply:
+        with external_workers(client, 60) as supply:
             outcomes, rows = run(client, builder, supply, events.append)
         ports = client.scheduler_info()["services"], client.scheduler.address
     return layout, outcomes, rows, events, ports
@@ -149,7 +149,7 @@ def test_run_windows_gives_up_when_no_worker_is_left(tmp_path):
         builder = builder_of(STUDY, cells(STUDY)[:1], layout)
         client.retire_workers()
         with (
-            attendance(client, 2.0) as supply,
+            external_workers(client, 2.0) as supply,
             pytest.raises(ResourceError, match="no worker is left, and none came for 2 s"),
         ):
             run(client, builder, supply)
@@ -171,7 +171,7 @@ def test_run_windows_records_an_engine_that_was_killed_and_finishes_the_others(t
                     if process.ppid() != worker:
                         process.send_signal(signal.SIGSEGV)
 
-        with attendance(client, 60) as supply:
+        with external_workers(client, 60) as supply:
             outcomes, rows = run(client, builder_of(study, wanted, layout), supply, notify)
         (same_worker,) = client.run(os.getpid).values()
     assert outcomes[victim].failure.kind == "crashed"
@@ -243,7 +243,7 @@ def test_run_windows_records_a_gpu_that_a_worker_offered_but_lacks(tmp_path):
         Client(cluster) as client,
     ):
         use_gpu = check_workers(client, device="cuda", run_directory=layout.root)
-        with attendance(client, 60) as supply:
+        with external_workers(client, 60) as supply:
             run(client, builder_of(study, [cell], layout, use_gpu=use_gpu), supply)
     assert use_gpu
     assert read_record(layout, cell).failure_kind == "gpu_missing"

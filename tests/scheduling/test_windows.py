@@ -14,7 +14,7 @@ from fly64dask.base import Frozen
 from fly64dask.cells import new_run_id
 from fly64dask.deploy import connect
 from fly64dask.records import ManifestRow, RowFiles, read_record, read_rows
-from fly64dask.scheduling import GraphBuilder, GraphOptions, attendance, run_windows
+from fly64dask.scheduling import GraphBuilder, GraphOptions, external_workers, run_windows
 from fly64dask.store import RunLayout, read_document, write_document
 from fly64dask.study import cells
 
@@ -118,7 +118,7 @@ def run(tmp_path_factory):
     layout.root.mkdir()
     row_files = RowFiles(layout)
     known = []
-    with connect("local", device="cpu", n_workers=2, n_cells=24) as client, attendance(client, 60) as supply:
+    with connect("local", device="cpu", n_workers=2, n_cells=24) as client, external_workers(client, 60) as supply:
 
         def count_tasks(event):
             tasks = client.cluster.scheduler.tasks

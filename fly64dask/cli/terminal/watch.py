@@ -11,13 +11,13 @@ from rich.live import Live
 from rich.text import Text
 
 from fly64dask.cli.terminal.matrix import failure_lines, live_table, matrix_table
-from fly64dask.monitoring import RunReader, Standing
+from fly64dask.monitoring import RunReader, RunStatus
 from fly64dask.study import Cell
 
 
 def watch_run(
     reader: RunReader, console: Console, *, interval_s: float, goes_on: Callable[[], bool] | None = None
-) -> Standing:
+) -> RunStatus:
     """Show a run until no cell is pending or running any more, or the process that ran it has ended in order.
 
     Parameters
@@ -33,7 +33,7 @@ def watch_run(
 
     Returns
     -------
-    Standing
+    RunStatus
         How it was at the end.
     """
     ended = _HasEnded(goes_on)
@@ -41,27 +41,27 @@ def watch_run(
     return show(reader, console, interval_s, ended)
 
 
-def _redraw(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> Standing:
-    standing = reader.read()
-    with Live(_picture(standing), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
-        while not ended(standing):
+def _redraw(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> RunStatus:
+    run_status = reader.read()
+    with Live(_picture(run_status), console=console, auto_refresh=False, vertical_overflow="ellipsis") as live:
+        while not ended(run_status):
             time.sleep(interval_s)
-            standing = reader.read()
-            live.update(_picture(standing), refresh=True)
-    return standing
+            run_status = reader.read()
+            live.update(_picture(run_status), refresh=True)
+    return run_status
 
 
-def _print_changes(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> Standing:
+def _print_changes(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> RunStatus:
     before: dict[Cell, str] = {}
     while True:
-        standing = reader.read()
-        for cell, words in standing.words.items():
+        run_status = reader.read()
+        for cell, words in run_status.words.items():
             if before.get(cell) != words:
-                console.print(Text(f"{standing.now:%H:%M:%S} {cell.name} {words}"), soft_wrap=True)
-        before = standing.words
-        if ended(standing):
-            console.print(Text(f"{standing.now:%H:%M:%S} {_counts(standing)}"), soft_wrap=True)
-            return standing
+                console.print(Text(f"{run_status.now:%H:%M:%S} {cell.name} {words}"), soft_wrap=True)
+        before = run_status.words
+        if ended(run_status):
+            console.print(Text(f"{run_status.now:%H:%M:%S} {_counts(run_status)}"), soft_wrap=True)
+            return run_status
         time.sleep(interval_s)
 
 
@@ -72,22 +72,22 @@ class _HasEnded:
     goes_on: Callable[[], bool] | None
     was_held: bool = False
 
-    def __call__(self, standing: Standing) -> bool:
+    def __call__(self, run_status: RunStatus) -> bool:
         """Nothing is left to do; or a run of some of the cells alone was under way, and is no longer."""
         if self.goes_on is not None:
             return not self.goes_on()
-        ended = self.was_held and standing.holder is None
-        self.was_held = self.was_held or standing.holder is not None
-        return ended or not {"pending", "running"} & standing.counts.keys()
+        ended = self.was_held and run_status.holder is None
+        self.was_held = self.was_held or run_status.holder is not None
+        return ended or not {"pending", "running"} & run_status.counts.keys()
 
 
-def _picture(standing: Standing) -> Group:
-    who = f"held by {standing.holder}" if standing.holder else "no run is under way on this directory"
+def _picture(run_status: RunStatus) -> Group:
+    who = f"held by {run_status.holder}" if run_status.holder else "no run is under way on this directory"
     # What runs comes first: a terminal that is too small cuts off the end.
-    parts = [live_table(standing.live, standing.now)] if standing.live else []
-    table = matrix_table(standing.study, standing.rows, standing.live, standing.now)
-    return Group(Text(who, style="dim"), *parts, table, *failure_lines(standing.rows))
+    parts = [live_table(run_status.live, run_status.now)] if run_status.live else []
+    table = matrix_table(run_status.study, run_status.rows, run_status.live, run_status.now)
+    return Group(Text(who, style="dim"), *parts, table, *failure_lines(run_status.rows))
 
 
-def _counts(standing: Standing) -> str:
-    return ", ".join(f"{number} {state}" for state, number in standing.counts.items())
+def _counts(run_status: RunStatus) -> str:
+    return ", ".join(f"{number} {state}" for state, number in run_status.counts.items())
