@@ -260,7 +260,7 @@ def dask_setup(worker: Any) -> None:
 
 
 def return_at_once(exposures: Any, recipe: Any, *, seed: int, progress: Any, checkpoint: Any = None) -> Any:
-    """An engine: the flat object that others begin with."""
+    """An engine: the empty object that others begin with."""
     import numpy as np
 
     from fly64dask.reconstruction import Reconstruction

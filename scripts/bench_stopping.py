@@ -183,7 +183,7 @@ def draw(cases: list[dict[str, Any]], path: Path) -> None:
         ax.semilogx(epochs, scores, color="C1", label="root of the rule's estimate")
         ax.plot(np.argmin(errors) + 1, errors.min(), "o", color="C0", label="best by the truth")
         ax.axvline(case["best_epoch"], color="C1", linestyle=":", label="chosen")
-        ax.axhline(case["flat_error_rad"], color="0.7", linewidth=0.8, label="flat object")
+        ax.axhline(case["flat_error_rad"], color="0.7", linewidth=0.8, label="empty object")
         ax.set_title(f"{case['n_exposures']} exposures of {case['dose_photons']:g} photons", fontsize=9)
         ax.set_ylim(0, min(1.05 * max(errors.max(), scores.max()), 1.2))
     for ax in axes[-1]:

@@ -40,7 +40,7 @@ class Quantities:
     """The words before the labels of a record's numbers, and the unit of those that leave it to their record.
 
     Belongs into the `Annotated` type of a field that holds a record. `rated` is False for numbers of which neither
-    way is better, such as those of a flat object.
+    way is better, such as those of an empty object.
     """
 
     label: str

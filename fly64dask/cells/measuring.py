@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CURVES = {
     "frc_n_pixels": "independent Fourier pixels of a ring",
     "frc_truth": "Fourier ring correlation with the truth",
-    "frc_flat": "Fourier ring correlation of a flat object with the truth",
+    "frc_empty": "Fourier ring correlation of an empty object with the truth",
     "frc_halves": "Fourier ring correlation of the halves",
 }
 
@@ -91,10 +91,10 @@ def _compare_halves(
 
 def _truth_curves(comparison: TruthComparison | None) -> list[ArraySource]:
     """Describe the Fourier ring correlations with the truth."""
-    if comparison is None or comparison.frc_truth is None or comparison.frc_flat is None:
+    if comparison is None or comparison.frc_truth is None or comparison.frc_empty is None:
         return []
-    truth, flat = comparison.frc_truth, comparison.frc_flat
-    curves = {"frc_n_pixels": truth.n_pixels, "frc_truth": truth.correlation, "frc_flat": flat.correlation}
+    truth, empty = comparison.frc_truth, comparison.frc_empty
+    curves = {"frc_n_pixels": truth.n_pixels, "frc_truth": truth.correlation, "frc_empty": empty.correlation}
     return _ring_curves("frc_frequency", truth, curves)
 
 

@@ -20,13 +20,13 @@ from fly64dask.cli.options import (
 from fly64dask.study import Filters, cells, skip_reasons
 
 
-class ArmType(click.ParamType[Any]):
+class MethodType(click.ParamType[Any]):
     """`NAME=PATH`."""
 
     name = "name=path"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Parse one --arm."""
+        """Parse one --method."""
         if isinstance(value, tuple):
             return value
         name, mark, path = str(value).partition("=")
@@ -35,13 +35,13 @@ class ArmType(click.ParamType[Any]):
         return name, without_links(Path(path))
 
 
-@click.command(epilog=example("fly64dask compare runs/demo --arm rpie=others/rpie --arm longer=runs/longer"))
+@click.command(epilog=example("fly64dask compare runs/demo --method rpie=others/rpie --method longer=runs/longer"))
 @run_argument
 @click.option(
-    "--arm",
-    "arms",
+    "--method",
+    "methods",
     multiple=True,
-    type=ArmType(),
+    type=MethodType(),
     metavar="NAME=PATH",
     help="Directory with an object for each cell, or another run; repeatable.",
 )
@@ -55,7 +55,7 @@ class ArmType(click.ParamType[Any]):
 @filter_options
 @json_option
 def compare(
-    run_directory: Path, arms: tuple[tuple[str, Path], ...], convention: str, filters: Filters, as_json: bool
+    run_directory: Path, methods: tuple[tuple[str, Path], ...], convention: str, filters: Filters, as_json: bool
 ) -> None:
     """Put others' reconstructions of a simulated run's cells beside its own, and write RUN/comparison.json.
 
@@ -66,21 +66,21 @@ def compare(
                    object, or in that of the whole truth
         origin_px  optional, (y, x) of its first pixel in the scan: any frame
 
-    All arms pass through one alignment inside one area. Exit 1 if a
+    All methods pass through one alignment inside one area. Exit 1 if a
     reconstruction is missing or cannot be compared; each is named.
     """  # noqa: D301
     from fly64dask.records import read_run_study
     from fly64dask.runs import Convention, compare_run
     from fly64dask.store import RunLayout, write_document
 
-    names = [name for name, _ in arms]
+    names = [name for name, _ in methods]
     if len(set(names)) < len(names):
-        raise click.BadParameter("two arms have one name", param_hint="--arm")
+        raise click.BadParameter("two methods have one name", param_hint="--method")
     layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     compared = [cell for cell in cells(study) if cell not in left_out]
-    comparison = compare_run(study, layout, dict(arms), compared, cast("Convention", convention))
+    comparison = compare_run(study, layout, dict(methods), compared, cast("Convention", convention))
     write_document(layout.comparison_file, comparison)
     if as_json:
         print_json(comparison.model_dump(mode="json", exclude_none=True))

@@ -97,7 +97,7 @@ def export(group: Path, path: Path, *, view_group: Path | None = None, truth_gro
         Keep this view's exposures only.
     truth_group : Path, optional
         Put the true object into `objectGuess`, as the original study's files have it; without
-        it a flat object is written.
+        it an empty object is written.
 
     Returns
     -------

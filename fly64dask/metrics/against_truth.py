@@ -41,7 +41,7 @@ class TruthComparison:
 
     metrics: TruthMetrics
     frc_truth: RingCorrelation | None
-    frc_flat: RingCorrelation | None
+    frc_empty: RingCorrelation | None
 
 
 def reference_in_frame(
@@ -80,7 +80,7 @@ def reference_in_frame(
 
 
 def measure_against(reference: Reference, object_recon: NDArray[Any]) -> TruthComparison:
-    """Align a reconstruction and a flat object with the truth and measure both.
+    """Align a reconstruction and an empty object with the truth and measure both.
 
     Parameters
     ----------
@@ -110,20 +110,20 @@ def measure_against(reference: Reference, object_recon: NDArray[Any]) -> TruthCo
             remedy="give one that is",
         )
     recon = align(object_recon, reference.image, inside)
-    flat = align(np.ones(reference.image.shape), reference.image, inside)
-    (of_recon, frc_truth), (of_flat, frc_flat) = _compared([recon, flat], reference)
+    empty = align(np.ones(reference.image.shape), reference.image, inside)
+    (of_recon, frc_truth), (of_empty, frc_empty) = _compared([recon, empty], reference)
     return TruthComparison(
         metrics=TruthMetrics(
             **dict(of_recon),
             phase_rmse_rad=of_recon.phase.rmse,
-            flat_phase_rmse_rad=of_flat.phase.rmse,
-            no_better_than_flat=of_recon.phase.rmse >= of_flat.phase.rmse,
+            empty_phase_rmse_rad=of_empty.phase.rmse,
+            no_better_than_empty=of_recon.phase.rmse >= of_empty.phase.rmse,
             n_pixels=int(inside.sum()),
-            flat=of_flat,
+            empty=of_empty,
             alignment=recon.alignment,
         ),
         frc_truth=frc_truth,
-        frc_flat=frc_flat,
+        frc_empty=frc_empty,
     )
 
 

@@ -70,30 +70,30 @@ class ObjectMetrics(Frozen):
 
 
 class TruthMetrics(ObjectMetrics):
-    """How a reconstruction differs from the truth inside the illuminated area, and how a flat object does.
+    """How a reconstruction differs from the truth inside the illuminated area, and how an empty object does.
 
-    The flat object was aligned in the same way. `no_better_than_flat` says that its phase error is
+    The empty object was aligned in the same way. `no_better_than_empty` says that its phase error is
     not larger: as far as the phase goes, nothing was reconstructed.
     """
 
     phase_rmse_rad: Annotated[float, Quantity("phase error against the truth", "rad", "lower")] = Field(
         ge=0, allow_inf_nan=False
     )
-    flat_phase_rmse_rad: Annotated[float, Quantity("phase error of an empty object", "rad")] = Field(
+    empty_phase_rmse_rad: Annotated[float, Quantity("phase error of an empty object", "rad")] = Field(
         ge=0, allow_inf_nan=False
     )
-    no_better_than_flat: bool
+    no_better_than_empty: bool
     n_pixels: Annotated[int, Quantity("compared pixels", "px")] = Field(ge=1)
-    flat: Annotated[ObjectMetrics, Quantities("empty object:", rated=False)]
+    empty: Annotated[ObjectMetrics, Quantities("empty object:", rated=False)]
     alignment: Annotated[Alignment, Quantities("alignment:")]
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         """The headline repeats what the parts say; it must not say anything else."""
-        if (self.phase_rmse_rad, self.flat_phase_rmse_rad) != (self.phase.rmse, self.flat.phase.rmse):
-            raise ValueError("phase_rmse_rad or flat_phase_rmse_rad is not the rmse of its phase")
-        if self.no_better_than_flat != (self.phase_rmse_rad >= self.flat_phase_rmse_rad):
-            raise ValueError("no_better_than_flat does not follow from the phase errors")
+        if (self.phase_rmse_rad, self.empty_phase_rmse_rad) != (self.phase.rmse, self.empty.phase.rmse):
+            raise ValueError("phase_rmse_rad or empty_phase_rmse_rad is not the rmse of its phase")
+        if self.no_better_than_empty != (self.phase_rmse_rad >= self.empty_phase_rmse_rad):
+            raise ValueError("no_better_than_empty does not follow from the phase errors")
         return self
 
 

@@ -65,7 +65,7 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
     -------
     RingCorrelation
         Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2) over each ring; 0 where an image has no
-        power, as in a flat one. The ring of the zero frequency is left out.
+        power, as in an empty one. The ring of the zero frequency is left out.
 
     Raises
     ------

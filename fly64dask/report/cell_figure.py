@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fly64dask.report.images import Curve, Image
 
 N_COLUMNS = 3
-RINGS = ("frc_truth", "frc_flat", "frc_halves")
+RINGS = ("frc_truth", "frc_empty", "frc_halves")
 
 
 def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:

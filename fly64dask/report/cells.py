@@ -35,7 +35,7 @@ CURVES: dict[CurveKey, tuple[str, ...]] = {
     "loss": (),
     "validation": (),
     "frc_truth": ("frc_frequency",),
-    "frc_flat": ("frc_frequency",),
+    "frc_empty": ("frc_frequency",),
     "frc_halves": ("frc_halves_frequency", "frc_frequency"),
 }
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Of all phases that are kept for the gallery: 48 MB in float32 (our choice).
 GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
-CURVE_NAMES = {"frc_truth": "with the truth", "frc_flat": "empty object", "frc_halves": "half sets"}
+CURVE_NAMES = {"frc_truth": "with the truth", "frc_empty": "empty object", "frc_halves": "half sets"}
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito

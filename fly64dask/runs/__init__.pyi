@@ -5,9 +5,9 @@ from .compare import (
     compare_run as compare_run,
 )
 from .comparison import (
-    ArmScore as ArmScore,
     Comparison as Comparison,
     Convention as Convention,
+    MethodScore as MethodScore,
 )
 from .engine_start import (
     loading_engine as loading_engine,

@@ -15,7 +15,7 @@ from fly64dask.datasets import read_truth
 from fly64dask.datasets.formats import find_object, read_object
 from fly64dask.metrics import Reference, align, measure_against, measure_as_original, reference_in_frame
 from fly64dask.records import read_record
-from fly64dask.runs.comparison import OURS, ArmScore, ComparedCell, Comparison, Convention
+from fly64dask.runs.comparison import OURS, ComparedCell, Comparison, Convention, MethodScore
 from fly64dask.scan import crop_to_frame, object_frame
 from fly64dask.store import ReconstructionAttributes, RunLayout, TruthAttributes, open_group
 from fly64dask.study import Cell, Study
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """What all arms of a cell share: the truth in the cell's frame, the area, the kept positions."""
+    """What all methods of a cell share: the truth in the cell's frame, the area, the kept positions."""
 
     reference: Reference
     positions_px: NDArray[np.float64]
@@ -36,18 +36,18 @@ class Scene:
     truth_shape_px: tuple[int, int]
 
 
-# An arm's object of a cell: the array, and the scan-frame (y, x) of its pixel [0, 0] if it is known.
+# A method's object of a cell: the array, and the scan-frame (y, x) of its pixel [0, 0] if it is known.
 Source = Callable[[Cell], "tuple[NDArray[Any], tuple[int, int] | None]"]
 
 
 def compare_run(
     study: Study,
     layout: RunLayout,
-    arms: Mapping[str, Path],
+    methods: Mapping[str, Path],
     some: Sequence[Cell],
     convention: Convention,
 ) -> Comparison:
-    """Align and measure every arm's cells beside the run's own.
+    """Align and measure every method's cells beside the run's own.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def compare_run(
         The run's.
     layout : RunLayout
         The run.
-    arms : mapping of str to Path
+    methods : mapping of str to Path
         By name: a directory with one file for each cell, or another run.
     some : sequence of Cell
         Which cells.
@@ -70,7 +70,7 @@ def compare_run(
     Raises
     ------
     InputError
-        If the study is measured, so that there is no truth, or an arm is no such directory, or a
+        If the study is measured, so that there is no truth, or a method is no such directory, or a
         run of another truth.
     """
     if study.source.kind == "measured" or not layout.truth_group.exists():
@@ -79,7 +79,7 @@ def compare_run(
             remedy="compare runs of simulated studies that have begun",
         )
     truth = read_truth(layout)
-    sources = {OURS: _of_run(layout)} | {name: _source(name, path, layout) for name, path in arms.items()}
+    sources = {OURS: _of_run(layout)} | {name: _source(name, path, layout) for name, path in methods.items()}
     rows = []
     for cell in some:
         scene = _scene(layout, cell, truth)
@@ -95,23 +95,25 @@ def compare_run(
         timestamp=utc_now(),
         study=study.name,
         convention=convention,
-        arms={OURS: str(layout.root)} | {name: str(path) for name, path in arms.items()},
+        methods={OURS: str(layout.root)} | {name: str(path) for name, path in methods.items()},
         cells=tuple(rows),
     )
 
 
 def _source(name: str, path: Path, layout: RunLayout) -> Source:
     if name == OURS:
-        raise InputError(f"compare: an arm named {OURS!r}, which is the run itself", remedy="choose another name")
+        raise InputError(f"compare: a method named {OURS!r}, which is the run itself", remedy="choose another name")
     if not path.is_dir():
-        raise InputError(f"compare: arm {name!r} at {path} is no directory", remedy="give one file a cell, in a folder")
+        raise InputError(
+            f"compare: method {name!r} at {path} is no directory", remedy="give one file a cell, in a folder"
+        )
     other = RunLayout(path)
     if not other.study_file.exists():
         return lambda cell: _of_file(path, cell)
     stated = [open_group(each.truth_group, TruthAttributes).array_sha256["object_truth"] for each in (layout, other)]
     if stated[0] != stated[1]:
         raise InputError(
-            f"compare: arm {name!r} at {path} is a run of another object than {layout.root}",
+            f"compare: method {name!r} at {path} is a run of another object than {layout.root}",
             remedy="compare runs whose studies have the same source",
         )
     return _of_run(other)
@@ -136,7 +138,7 @@ def _of_run(layout: RunLayout) -> Source:
 
 
 def _scene(layout: RunLayout, cell: Cell, truth: Pair) -> Scene | Fly64Error:
-    """What the arms of a cell are compared with, or why there is nothing."""
+    """What the methods of a cell are compared with, or why there is nothing."""
     try:
         record = read_record(layout, cell)
         inputs = open_inputs(layout, cell, record.remedy if record else None)
@@ -154,20 +156,20 @@ def _scene(layout: RunLayout, cell: Cell, truth: Pair) -> Scene | Fly64Error:
     )
 
 
-def _score(name: str, source: Source, cell: Cell, scene: Scene | Fly64Error, convention: Convention) -> ArmScore:
+def _score(name: str, source: Source, cell: Cell, scene: Scene | Fly64Error, convention: Convention) -> MethodScore:
     try:
         if isinstance(scene, Fly64Error):
             raise scene
         image = _in_frame(*source(cell), scene)
         if convention == "ours":
-            return ArmScore(arm=name, metrics=measure_against(scene.reference, image).metrics)
+            return MethodScore(method=name, metrics=measure_against(scene.reference, image).metrics)
         aligned = align(image, scene.reference.image, scene.reference.inside)
         truth = scene.reference.image
-        return ArmScore(
-            arm=name, original=measure_as_original(aligned.image, truth, scene.positions_px, scene.origin_px)
+        return MethodScore(
+            method=name, original=measure_as_original(aligned.image, truth, scene.positions_px, scene.origin_px)
         )
     except Fly64Error as error:
-        return ArmScore(arm=name, problem=str(error))
+        return MethodScore(method=name, problem=str(error))
 
 
 def _in_frame(image: NDArray[Any], origin_px: tuple[int, int] | None, scene: Scene) -> NDArray[Any]:

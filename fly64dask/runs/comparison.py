@@ -13,10 +13,10 @@ OURS = "ours"
 Convention = Literal["ours", "original"]
 
 
-class ArmScore(Frozen):
+class MethodScore(Frozen):
     """One reconstruction of one cell: its numbers in the comparison's convention, or why it has none."""
 
-    arm: str
+    method: str
     metrics: TruthMetrics | None = None
     original: OriginalMetrics | None = None
     problem: str | None = None
@@ -26,20 +26,20 @@ class ComparedCell(CellCoordinates):
     """One cell; `ours` comes first."""
 
     n_kept: int | None = None
-    scores: tuple[ArmScore, ...]
+    scores: tuple[MethodScore, ...]
 
 
 class Comparison(Frozen):
-    """`comparison.json`: every arm's cells, aligned and measured in one way; `arms` says where each was read."""
+    """`comparison.json`: every method's cells, aligned and measured in one way; `methods` says where each was read."""
 
     schema_version: Literal[1] = 1
     timestamp: str
     study: str
     convention: Convention
-    arms: dict[str, str]
+    methods: dict[str, str]
     cells: tuple[ComparedCell, ...]
 
     @property
-    def problems(self) -> Iterator[tuple[Cell, ArmScore]]:
+    def problems(self) -> Iterator[tuple[Cell, MethodScore]]:
         """What could not be compared."""
         return ((row.cell, score) for row in self.cells for score in row.scores if score.problem)

@@ -17,7 +17,7 @@ from ptychi.utils import rescale_probe
 
 
 def reconstruct(source: Path, target: Path) -> None:
-    """Reconstruct one cell with pty-chi's LSQML, from a flat object.
+    """Reconstruct one cell with pty-chi's LSQML, from an empty object.
 
     Parameters
     ----------

@@ -146,7 +146,7 @@ def test_run_cell_writes_each_epoch_to_its_log(layout):
 
 def test_run_cell_measures_the_truth_only_where_there_is_one(layout):
     run_one(tiny_study(), cell_of("few"), layout, None, silent)
-    assert read_record(layout, cell_of("few")).metrics.flat_phase_rmse_rad > 0
+    assert read_record(layout, cell_of("few")).metrics.empty_phase_rmse_rad > 0
     layout.truth_group.rename(layout.root / "elsewhere")
     run_one(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics is None

@@ -378,7 +378,7 @@ def test_run_of_an_npz_pair_simulates_from_it(tmp_path, fly64dask):
     out = tmp_path / "run"
     done = fly64dask("run", study, "--out", out, "--view", "baseline", "--split", "train")
     assert done.returncode == 0
-    assert rows_of(out)[1e5, "baseline", "train"]["metrics"]["flat_phase_rmse_rad"] == pytest.approx(0.3, abs=0.02)
+    assert rows_of(out)[1e5, "baseline", "train"]["metrics"]["empty_phase_rmse_rad"] == pytest.approx(0.3, abs=0.02)
 
 
 PAIR_LINES = 'kind = "pair"\npath = "pair.npz"'

@@ -368,7 +368,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "real_probe": ({"probeGuess": PROBE.real}, "give a complex probe"),
     "nan_probe": ({"probeGuess": PROBE * np.nan}, "give a complex probe"),
     "zero_probe": ({"probeGuess": PROBE * 0}, "give a complex probe"),
-    "text_object": ({"objectGuess": np.array("flat")}, "objectGuess"),
+    "text_object": ({"objectGuess": np.array("empty")}, "objectGuess"),
     "object_of_three_axes": ({"objectGuess": np.ones((2, 60, 62), np.complex64)}, "objectGuess"),
 }
 
@@ -673,7 +673,7 @@ def test_export_writes_a_flat_object_when_there_is_none(tmp_path: Path) -> None:
     export(tmp_path / "s.zarr", tmp_path / "e.npz")
     with np.load(tmp_path / "e.npz", allow_pickle=False) as arrays:
         assert np.unique(arrays["objectGuess"]) == [1]
-        assert json.loads(str(arrays["_metadata"]))["object_is_flat"] is True
+        assert json.loads(str(arrays["_metadata"]))["object_is_empty"] is True
 
 
 def test_ingest_takes_no_object_from_a_flat_export(tmp_path: Path) -> None:

@@ -363,7 +363,7 @@ json_values = st.recursive(
 metadata_texts = st.one_of(
     st.text(max_size=40),
     st.dictionaries(st.text(max_size=5), json_values, max_size=3).map(json.dumps),
-    st.sampled_from(["photons_per_intensity", "quantity", "layout", "zero_frequency", "object_is_flat"]).flatmap(
+    st.sampled_from(["photons_per_intensity", "quantity", "layout", "zero_frequency", "object_is_empty"]).flatmap(
         lambda key: json_values.map(lambda value: json.dumps({key: value}))
     ),
     st.sampled_from(

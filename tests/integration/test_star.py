@@ -56,7 +56,7 @@ def test_star_ends_with_18_completed_cells(rows):
 
 
 def test_star_baseline_at_the_measured_dose_fits_its_counts(rows):
-    # The loss starts at 11.2 with a flat object; photon noise alone leaves about 0.25.
+    # The loss starts at 11.2 with an empty object; photon noise alone leaves about 0.25.
     assert max(rows["measured", "baseline", split]["final_loss"] for split in ("train", "test")) < 0.7
 
 

@@ -15,7 +15,7 @@ from fly64dask.records import ManifestRow, quantity_of
         ("metrics.phase.rmse", "phase error, root mean square", "rad", "lower"),
         ("metrics.amplitude.rmse", "amplitude error, root mean square", "transmission", "lower"),
         ("metrics.phase.psnr_db", "phase PSNR", "dB", "higher"),
-        ("metrics.flat.phase.psnr_db", "empty object: phase PSNR", "dB", None),
+        ("metrics.empty.phase.psnr_db", "empty object: phase PSNR", "dB", None),
         ("metrics.alignment.ramp_x_rad_per_px", "alignment: phase ramp along x", "rad/px", None),
         (
             "half_sets.half_bit.resolution_px",

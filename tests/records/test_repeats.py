@@ -221,7 +221,7 @@ def test_chance_of_difference_is_not_known_of_a_single_repeat():
 
 def row(repeat, error=None, dose=1e4, state="completed"):
     """A committed cell of view `all`, train."""
-    metrics = error and TruthMetrics.model_construct(phase_rmse_rad=error, flat_phase_rmse_rad=0.25, n_pixels=9)
+    metrics = error and TruthMetrics.model_construct(phase_rmse_rad=error, empty_phase_rmse_rad=0.25, n_pixels=9)
     kind = None if state == "completed" else "timed_out"
     made = {"dose": dose, "view": "all", "split": "train", "repeat": repeat, "state": state, "failure_kind": kind}
     made |= {"returncode": int(kind is not None), "log_path": "x", "n_kept": 33, "final_loss": 0.5}

@@ -199,7 +199,7 @@ def test_page_of_a_run_with_a_missing_chunk_names_it_and_shows_the_rest(run):
     (problem,) = found["problems"]
     assert "object_recon: chunk c/0/0/0 is missing" in problem
     assert {picture["key"] for picture in found["pictures"]} == {"probe_amplitude", "probe_phase"}
-    assert set(found["curves"]) == {"loss", "frc_truth", "frc_flat"}
+    assert set(found["curves"]) == {"loss", "frc_truth", "frc_empty"}
     assert any(problem in notice["text"] and BEST.name in notice["text"] for notice in shown(page)["notices"])
 
 

@@ -50,9 +50,9 @@ def truth(run):
 
 
 @pytest.fixture
-def arm(tmp_path, truth):
-    """Directory of an arm that found the truth with a little noise; and what it saved."""
-    directory = tmp_path / "arm"
+def method(tmp_path, truth):
+    """Directory of a method that found the truth with a little noise; and what it saved."""
+    directory = tmp_path / "method"
     directory.mkdir()
     found = truth * np.exp(0.05j * np.random.default_rng(1).normal(size=truth.shape))
     for cell in CELLS:
@@ -65,16 +65,16 @@ def name_of(cell):
 
 
 def scores_of(run, directory, convention="ours"):
-    """Scores of the arm, by cell."""
+    """Scores of the method, by cell."""
     comparison = compare_run(STUDY, run, {"theirs": directory}, CELLS, convention)
-    assert [score.arm for score in comparison.cells[0].scores] == ["ours", "theirs"]
+    assert [score.method for score in comparison.cells[0].scores] == ["ours", "theirs"]
     return {row.cell: row.scores[1] for row in comparison.cells}
 
 
-def test_compare_run_scores_each_cell_of_an_arm(run, arm):
-    for score in scores_of(run, arm[0]).values():
+def test_compare_run_scores_each_cell_of_a_method(run, method):
+    for score in scores_of(run, method[0]).values():
         assert score.metrics.phase_rmse_rad == pytest.approx(0.05, rel=0.2)
-        assert not score.metrics.no_better_than_flat
+        assert not score.metrics.no_better_than_empty
 
 
 def test_compare_run_gives_our_cells_the_numbers_of_their_records(run):
@@ -83,8 +83,8 @@ def test_compare_run_gives_our_cells_the_numbers_of_their_records(run):
     assert [row.n_kept for row in comparison.cells] == [read_record(run, cell).n_kept for cell in CELLS]
 
 
-def test_compare_run_aligns_an_arm_that_is_shifted_and_turned(run, arm):
-    directory, found = arm
+def test_compare_run_aligns_a_method_that_is_shifted_and_turned(run, method):
+    directory, found = method
     expected = scores_of(run, directory)[CELLS[0]].metrics
     y, x = np.indices(found.shape)
     turned = np.roll(found, (2, -1), axis=(0, 1)) * 3 * np.exp(1j * (0.5 + 0.02 * y - 0.03 * x))
@@ -94,8 +94,8 @@ def test_compare_run_aligns_an_arm_that_is_shifted_and_turned(run, arm):
     assert (score.alignment.shift_y_px, score.alignment.shift_x_px) == pytest.approx((-2, 1), abs=0.02)
 
 
-def test_compare_run_takes_an_hdf5_object_of_any_frame_that_says_where_it_lies(run, arm):
-    directory, found = arm
+def test_compare_run_takes_an_hdf5_object_of_any_frame_that_says_where_it_lies(run, method):
+    directory, found = method
     expected = scores_of(run, directory)[CELLS[0]].metrics
     (directory / f"{name_of(CELLS[0])}.npz").unlink()
     with h5py.File(directory / f"{name_of(CELLS[0])}.h5", "w") as file:
@@ -104,7 +104,7 @@ def test_compare_run_takes_an_hdf5_object_of_any_frame_that_says_where_it_lies(r
     assert scores_of(run, directory)[CELLS[0]].metrics.phase.rmse == pytest.approx(expected.phase.rmse, rel=1e-3)
 
 
-def test_compare_run_takes_another_run_as_an_arm(run, tmp_path):
+def test_compare_run_takes_another_run_as_a_method(run, tmp_path):
     other = make_run(tmp_path / "other", STUDY)
     found = scores_of(run, other.root)
     assert {cell: score.metrics for cell, score in found.items()} == {
@@ -167,8 +167,8 @@ def half_a_pixel(found):
         (half_a_pixel, "needed two whole numbers"),
     ],
 )
-def test_compare_run_names_what_is_wrong_with_an_object_and_scores_the_others(run, arm, change, reason):
-    directory, found = arm
+def test_compare_run_names_what_is_wrong_with_an_object_and_scores_the_others(run, method, change, reason):
+    directory, found = method
     np.savez(directory / f"{name_of(CELLS[1])}.npz", **change(found))
     scores = scores_of(run, directory)
     bad = scores.pop(CELLS[1])
@@ -179,15 +179,15 @@ def test_compare_run_names_what_is_wrong_with_an_object_and_scores_the_others(ru
 
 @pytest.mark.parametrize("content", [b"", b"no file of any kind", b"\x89HDF\r\n\x1a\n" + bytes(100)])
 @pytest.mark.parametrize("suffix", [".npz", ".h5"])
-def test_compare_run_names_a_file_that_cannot_be_read(run, arm, suffix, content):
-    directory, _ = arm
+def test_compare_run_names_a_file_that_cannot_be_read(run, method, suffix, content):
+    directory, _ = method
     (directory / f"{name_of(CELLS[1])}.npz").unlink()
     (directory / f"{name_of(CELLS[1])}{suffix}").write_bytes(content)
     assert f"{name_of(CELLS[1])}{suffix}" in scores_of(run, directory)[CELLS[1]].problem
 
 
-def test_compare_run_names_a_missing_cell_and_one_given_twice(run, arm):
-    directory, _ = arm
+def test_compare_run_names_a_missing_cell_and_one_given_twice(run, method):
+    directory, _ = method
     (directory / f"{name_of(CELLS[0])}.npz").unlink()
     (directory / f"{name_of(CELLS[1])}.h5").write_bytes(b"")
     scores = scores_of(run, directory)
@@ -195,26 +195,26 @@ def test_compare_run_names_a_missing_cell_and_one_given_twice(run, arm):
     assert f"2 files {name_of(CELLS[1])}.npz" in scores[CELLS[1]].problem
 
 
-def test_compare_run_counts_by_the_original_conventions_on_request(run, arm):
-    score = scores_of(run, arm[0], "original")[CELLS[0]]
+def test_compare_run_counts_by_the_original_conventions_on_request(run, method):
+    score = scores_of(run, method[0], "original")[CELLS[0]]
     assert score.metrics is None
     # Phase noise of 0.05 rad, less the plane that noise holds.
     assert score.original.phase.psnr_peak_255_db == pytest.approx(20 * np.log10(255 / 0.05), abs=1.0)
 
 
-def test_compare_prints_a_table_and_writes_a_document_of_its_schema(run, arm, fly64dask):
-    (arm[0] / f"{name_of(CELLS[1])}.npz").unlink()
-    shown = fly64dask("compare", run.root, "--arm", f"theirs={arm[0]}")
+def test_compare_prints_a_table_and_writes_a_document_of_its_schema(run, method, fly64dask):
+    (method[0] / f"{name_of(CELLS[1])}.npz").unlink()
+    shown = fly64dask("compare", run.root, "--method", f"theirs={method[0]}")
     assert shown.returncode == 1
     assert f"{CELLS[1].name} theirs no file" in shown.stdout
     assert f"{CELLS[0].name} theirs" not in shown.stdout
     written = json.loads((run.root / "comparison.json").read_text())
     jsonschema.validate(written, json.loads(fly64dask("schema", "comparison").stdout))
-    assert written["arms"] == {"ours": str(run.root), "theirs": str(arm[0])}
+    assert written["methods"] == {"ours": str(run.root), "theirs": str(method[0])}
 
 
-def test_compare_prints_what_it_wrote_as_json(run, arm, fly64dask):
-    shown = fly64dask("compare", run.root, "--arm", f"theirs={arm[0]}", "--split", "train", "--json")
+def test_compare_prints_what_it_wrote_as_json(run, method, fly64dask):
+    shown = fly64dask("compare", run.root, "--method", f"theirs={method[0]}", "--split", "train", "--json")
     assert shown.returncode == 0
     written = json.loads((run.root / "comparison.json").read_text())
     written.pop("sha256")
@@ -222,9 +222,11 @@ def test_compare_prints_what_it_wrote_as_json(run, arm, fly64dask):
     assert [row["split"] for row in written["cells"]] == ["train", "train"]
 
 
-@pytest.mark.parametrize("arms", [["--arm", "nameless"], ["--arm", "a=.", "--arm", "a=."], ["--arm", "ours=."]])
-def test_compare_refuses_arms_it_cannot_tell_apart(run, fly64dask, arms):
-    assert fly64dask("compare", run.root, *arms).returncode == 2
+@pytest.mark.parametrize(
+    "methods", [["--method", "nameless"], ["--method", "a=.", "--method", "a=."], ["--method", "ours=."]]
+)
+def test_compare_refuses_methods_it_cannot_tell_apart(run, fly64dask, methods):
+    assert fly64dask("compare", run.root, *methods).returncode == 2
 
 
 def test_status_with_metrics_loads_no_library_of_images(run):

@@ -62,7 +62,7 @@ def _worse(metrics: TruthMetrics, factor: float) -> TruthMetrics:
     error = metrics.phase_rmse_rad * factor
     document = metrics.model_dump()
     document["phase"]["rmse"] = document["phase_rmse_rad"] = error
-    return TruthMetrics.model_validate(document | {"no_better_than_flat": error >= metrics.flat_phase_rmse_rad})
+    return TruthMetrics.model_validate(document | {"no_better_than_empty": error >= metrics.empty_phase_rmse_rad})
 
 
 def _link(path: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from fly64dask.base import printable
 from fly64dask.cli.terminal.console import number_text
 
 if TYPE_CHECKING:
-    from fly64dask.runs import ArmScore, Comparison
+    from fly64dask.runs import Comparison, MethodScore
 
 HEADINGS = {
     "ours": "phase error rad | SSIM of phase | half-bit resolution px",
@@ -33,20 +33,20 @@ def comparison_table(comparison: Comparison) -> Table:
         In our convention the least phase error of a cell is bold.
     """
     table = Table(title=f"{comparison.study}: {HEADINGS[comparison.convention]}", title_justify="left")
-    # Rich would cut names first where the arms are many.
+    # Rich would cut names first where the methods are many.
     table.add_column("cell", min_width=max((len(row.cell.name) for row in comparison.cells), default=0))
     table.add_column("n", justify="right")
     if comparison.convention == "ours":
-        table.add_column("flat", justify="right")
-    for arm in comparison.arms:
-        table.add_column(printable(arm))
+        table.add_column("empty", justify="right")
+    for method in comparison.methods:
+        table.add_column(printable(method))
     for row in comparison.cells:
         errors = [score.metrics.phase_rmse_rad for score in row.scores if score.metrics]
-        flat = [f"{score.metrics.flat_phase_rmse_rad:.3f}" for score in row.scores if score.metrics][:1] or ["-"]
+        empty = [f"{score.metrics.empty_phase_rmse_rad:.3f}" for score in row.scores if score.metrics][:1] or ["-"]
         table.add_row(
             row.cell.name,
             "-" if row.n_kept is None else str(row.n_kept),
-            *(flat if comparison.convention == "ours" else []),
+            *(empty if comparison.convention == "ours" else []),
             *[_score_text(score, min(errors, default=0.0)) for score in row.scores],
         )
     return table
@@ -55,12 +55,12 @@ def comparison_table(comparison: Comparison) -> Table:
 def problem_lines(comparison: Comparison) -> list[Text]:
     """One line for each reconstruction that could not be compared, with the reason."""
     return [
-        Text.assemble((f"{cell.name} {printable(score.arm)} ", "bold"), score.problem or "")
+        Text.assemble((f"{cell.name} {printable(score.method)} ", "bold"), score.problem or "")
         for cell, score in comparison.problems
     ]
 
 
-def _score_text(score: ArmScore, least: float) -> Text:
+def _score_text(score: MethodScore, least: float) -> Text:
     if score.problem:
         return Text("✘ see below", style="bold red")
     if score.original:
@@ -72,7 +72,7 @@ def _score_text(score: ArmScore, least: float) -> Text:
         return Text("-")
     crossing = metrics.frc and metrics.frc.half_bit
     resolution = "-" if metrics.frc is None else f"{crossing.resolution_px:.1f}" if crossing else "≤ 1"
-    notes = [" ≥ flat"] * metrics.no_better_than_flat + [" unregistered"] * metrics.alignment.shift_beyond_bound
+    notes = [" ≥ empty"] * metrics.no_better_than_empty + [" unregistered"] * metrics.alignment.shift_beyond_bound
     text = f"{metrics.phase_rmse_rad:.3f} | {number_text(metrics.phase.ssim, '.3f')} | {resolution}{''.join(notes)}"
     style = "yellow" if notes else "bold" if metrics.phase_rmse_rad <= least else ""
     return Text(text, style=style)

@@ -166,8 +166,8 @@ def _mark(row: ManifestRow | None) -> Text:
     if row.state != "completed":
         return Text(f"{mark} {row.failure_kind}", style=style)
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else f"loss {row.final_loss:.3g}"
-    if row.metrics and row.metrics.no_better_than_flat:
-        quality, style = f"{quality} ≥ flat", "yellow"
+    if row.metrics and row.metrics.no_better_than_empty:
+        quality, style = f"{quality} ≥ empty", "yellow"
     flag = " ?" if row.underdetermined else ""
     return Text(f"{mark} n={row.n_kept} {quality}{flag}", style=style)
 
@@ -196,8 +196,8 @@ def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]
     if spread is None:
         return f"{before}({len(completed)})"
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
-    flat = summary.metrics.get("flat_phase_rmse_rad")
-    flag = " ≥ flat" if unit and flat and spread.mean >= flat.mean else ""
+    empty = summary.metrics.get("empty_phase_rmse_rad")
+    flag = " ≥ empty" if unit and empty and spread.mean >= empty.mean else ""
     flag += " ?" if any(row.underdetermined for row in completed) else ""
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
 

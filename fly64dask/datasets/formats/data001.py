@@ -68,7 +68,7 @@ def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions)
         scale = stored_scale(metadata["photons_per_intensity"], path)
     counts, scale = to_counts(patterns, quantity, scale, path)
     zero_frequency = options.zero_frequency or ("centre" if metadata.get("zero_frequency") == "centre" else None)
-    has_object = "objectGuess" in arrays and metadata.get("object_is_flat") is not True
+    has_object = "objectGuess" in arrays and metadata.get("object_is_empty") is not True
     return assemble(
         path=path,
         file_format="DATA-001",

@@ -25,7 +25,7 @@ def write_data001(path: Path, scan: RawScan) -> None:
     path : Path
         The `.npz` to make, in one step.
     scan : RawScan
-        What to write; without an object a flat one takes its place.
+        What to write; without an object an empty one takes its place.
 
     Notes
     -----
@@ -35,14 +35,14 @@ def write_data001(path: Path, scan: RawScan) -> None:
     exact = np.float32 if scan.counts.max() <= 2**20 else np.float64
     amplitude = np.sqrt(scan.counts / scan.photons_per_intensity).astype(exact)
     y, x = scan.positions_px.T
-    object_guess = scan.object_guess if scan.object_guess is not None else _flat_object(scan, path)
+    object_guess = scan.object_guess if scan.object_guess is not None else _empty_object(scan, path)
     metadata = scan.metadata | {
         "layout": "nhw",
         "quantity": "amplitude",
         "zero_frequency": "centre",
         "photons_per_intensity": scan.photons_per_intensity,
         "source": scan.source,
-        "object_is_flat": scan.object_guess is None,
+        "object_is_empty": scan.object_guess is None,
     }
     probe = scan.probe_guess
     publish_bytes(
@@ -61,11 +61,11 @@ def write_data001(path: Path, scan: RawScan) -> None:
     )
 
 
-def _flat_object(scan: RawScan, path: Path) -> NDArray[np.complex64]:
+def _empty_object(scan: RawScan, path: Path) -> NDArray[np.complex64]:
     height, width = np.ceil(np.ptp(scan.positions_px, axis=0)).astype(int) + scan.counts.shape[1:]
     if height * width > MAX_OBJECT_PIXELS:
         raise InputError(
-            f"export {path}: the scan spans {height} x {width} px, a flat object of it has more than "
+            f"export {path}: the scan spans {height} x {width} px, an empty object of it has more than "
             f"{MAX_OBJECT_PIXELS} px",
             remedy="drop the positions that lie far from the others",
         )

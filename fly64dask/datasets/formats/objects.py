@@ -34,7 +34,7 @@ def find_object(directory: Path, stem: str) -> Path:
     Parameters
     ----------
     directory : Path
-        Of one arm.
+        Of one method.
     stem : str
         Name without its suffix: the cell's with - for /.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def reconstruct(
     exposures: Exposures, recipe: Recipe, *, seed: int, progress: Progress, checkpoint: CheckpointFile | None = None
 ) -> Reconstruction:
-    """Reconstruct object and probe from a flat object, or from where an earlier attempt was.
+    """Reconstruct object and probe from an empty object, or from where an earlier attempt was.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Fram
     Returns
     -------
     PtychographyTask
-        LSQML from a flat object, on pty-chi's own steps.
+        LSQML from an empty object, on pty-chi's own steps.
 
     Raises
     ------

@@ -19,11 +19,11 @@ const CHARTS = [
   { title: "Validation", keys: { validation: "validation" }, x: "epoch", y: "stopping criterion" },
   {
     title: "Fourier ring correlation", x: "spatial frequency (cycles/px)", y: "correlation", low: -0.2, high: 1.05,
-    keys: { frc_truth: "with the truth", frc_flat: "empty object with the truth", frc_halves: "between half sets" },
+    keys: { frc_truth: "with the truth", frc_empty: "empty object with the truth", frc_halves: "between half sets" },
   },
 ];
 const PREDICTIONS = ["well_determined", "marginal", "underdetermined"];
-const ERROR = "metrics.phase_rmse_rad", FLAT = "metrics.flat_phase_rmse_rad";
+const ERROR = "metrics.phase_rmse_rad", EMPTY = "metrics.empty_phase_rmse_rad";
 const DATA = "identifiability.lit_intensities_per_unknown";
 const MANY_CELLS = 150;
 
@@ -402,8 +402,8 @@ function showOutcome() {
 }
 
 function ratioOf(cell) {
-  const [error, flat] = [cell.numbers[ERROR], cell.numbers[FLAT]];
-  return error !== undefined && flat > 0 ? error / flat : undefined;
+  const [error, empty] = [cell.numbers[ERROR], cell.numbers[EMPTY]];
+  return error !== undefined && empty > 0 ? error / empty : undefined;
 }
 
 // ---- failures ----------------------------------------------------------------------------------------------------
