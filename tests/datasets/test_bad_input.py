@@ -339,11 +339,17 @@ def test_ingest_refuses_a_place_for_its_store(
 
 
 @pytest.mark.parametrize(
-    ("out", "named"),
-    [("scan.npz/e.npz", "File exists"), ("loop/e.npz", "File exists"), ("a" * 300, "File name too long")],
+    ("out", "named", "remedy"),
+    [
+        ("scan.npz/e.npz", "File exists", "give an --out that can be written"),
+        ("loop/e.npz", "File exists", "give an --out that can be written"),
+        ("a" * 300, "File name too long", "make it writable, or give another place"),
+    ],
     ids=lambda value: value[:20],
 )
-def test_export_refuses_a_place_for_its_file(tmp_path: Path, refused: Callable[..., str], out: str, named: str) -> None:
+def test_export_refuses_a_place_for_its_file(
+    tmp_path: Path, refused: Callable[..., str], out: str, named: str, remedy: str
+) -> None:
     from fly64dask.datasets import ingest
     from fly64dask.datasets.formats import ReadOptions
 
@@ -352,4 +358,4 @@ def test_export_refuses_a_place_for_its_file(tmp_path: Path, refused: Callable[.
     ingest(tmp_path / "scan.npz", tmp_path / "s.zarr", ReadOptions())
     message = refused("export", "s.zarr", "--out", out)
     assert named in message
-    assert "give an --out that can be written" in message
+    assert remedy in message
