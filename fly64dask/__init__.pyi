@@ -23,6 +23,7 @@ from .runs import (
     CellView as CellView,
     Run as Run,
     open_run as open_run,
+    reconstruct as reconstruct,
     run_study as run_study,
 )
 from .study import (

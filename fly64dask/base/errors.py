@@ -139,7 +139,7 @@ class NoReconstructionError(Fly64Error):
 
     kind = FailureKind.BAD_INPUT
 
-    def __init__(self, message: str, *, remedy: str, kind: FailureKind = FailureKind.BAD_INPUT) -> None:
+    def __init__(self, message: str, *, remedy: str = "", kind: FailureKind = FailureKind.BAD_INPUT) -> None:
         super().__init__(message, remedy=remedy)
         self.kind = kind
 

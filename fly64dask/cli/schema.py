@@ -19,14 +19,14 @@ def schema(document: str) -> None:
     """Print the JSON schema of a study file, of a file in a run directory, or of what a report's page carries."""
     from fly64dask.records import CellRecord, Manifest, SkipSummary
     from fly64dask.report import ReportContent
-    from fly64dask.runs import Comparison
+    from fly64dask.runs import RunComparison
     from fly64dask.store import document_schema
 
     written: dict[str, type[Frozen]] = {
         "manifest": Manifest,
         "skip-summary": SkipSummary,
         "record": CellRecord,
-        "comparison": Comparison,
+        "comparison": RunComparison,
     }
     if document in written:
         print_json(document_schema(written[document]))

@@ -41,7 +41,13 @@ SCHEDULER_SETTINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The place where a run's cells are computed, and who may reach it."""
+    """The place where a run's cells are computed, and who may reach it.
+
+    Examples
+    --------
+    >>> Placement(n_workers=4).where
+    'local'
+    """
 
     where: str = "local"  # or a scheduler's address, or a Slurm site's cluster file
     n_workers: int | None = None  # local worker processes; None for one a slot of a GPU, or a core

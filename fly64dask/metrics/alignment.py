@@ -46,6 +46,13 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
     In order: the ramp between both roughly (`neighbour_slopes`); the shift (`find_shift`); the
     phase plane that leaves the least squared phase (`PhasePlane`); the scale that leaves the
     least squared amplitude.
+
+    Examples
+    --------
+    >>> truth = np.exp(1j * np.random.default_rng(1).normal(size=(32, 32)))
+    >>> aligned = align(2 * truth * np.exp(0.5j), truth, np.ones((32, 32), dtype=bool))
+    >>> round(aligned.alignment.phase_offset_rad, 6), round(aligned.alignment.amplitude_scale, 6)
+    (0.5, 0.5)
     """
     image = np.where(np.isfinite(recon), recon, 1).astype(np.complex128)
     target = np.asarray(reference, dtype=np.complex128)

@@ -83,6 +83,13 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
     narrow and has 1.3 to 1.6 times as many (measured in a disc): half a bit is asked for strictly.
 
     Source: M. van Heel, M. Schatz, J. Struct. Biol. 151, 250 (2005), doi:10.1016/j.jsb.2005.05.009.
+
+    Examples
+    --------
+    >>> image = np.random.default_rng(1).normal(size=(32, 32))
+    >>> curve = frc(image, image, np.ones((32, 32), dtype=bool))
+    >>> float(curve.correlation.min().round(6))
+    1.0
     """
     rows, columns = _large_enough(bounding_box(inside))
     window = soft_window(inside[rows, columns])

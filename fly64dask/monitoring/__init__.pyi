@@ -21,6 +21,12 @@ from .monitor import (
 from .occupancy import (
     Timekeeper as Timekeeper,
 )
+from .printing import (
+    PrintedProgress as PrintedProgress,
+    ignore_epoch as ignore_epoch,
+    ignore_event as ignore_event,
+    ignore_line as ignore_line,
+)
 from .status import (
     RunReader as RunReader,
     RunStatus as RunStatus,

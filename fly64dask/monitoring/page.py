@@ -23,7 +23,7 @@ HEADERS = {
 
 
 def add_page(application: tornado.web.Application, state: Callable[[], dict[str, Any]]) -> None:
-    """Serve a run's page at `/fly64`.
+    """Serve a run's page at `/fly64`, instead of that of an earlier run.
 
     Parameters
     ----------
@@ -32,9 +32,14 @@ def add_page(application: tornado.web.Application, state: Callable[[], dict[str,
     state : callable
         Gives the state as JSON-like values; called in the scheduler's event loop, so it must be quick.
     """
+    is_there = PATH in application.settings
+    # A scheduler may see several runs, one after the other: the page is that of the last one.
+    application.settings[PATH] = state
+    if is_there:
+        return
     rules: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
         (PATH, _FileHandler, {"name": "page.html", "content_type": "text/html"}),
-        (f"{PATH}/state.json", _StateHandler, {"state": state}),
+        (f"{PATH}/state.json", _StateHandler, {}),
         # Relative, so that it works behind a proxy that adds a prefix.
         (f"{PATH}/", tornado.web.RedirectHandler, {"url": f"..{PATH}", "permanent": False}),
     ]
@@ -58,9 +63,6 @@ class _FileHandler(_Handler):
 
 
 class _StateHandler(_Handler):
-    def initialize(self, state: Callable[[], dict[str, Any]]) -> None:
-        self._state = state
-
     def get(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(json.dumps(self._state(), allow_nan=False, separators=(",", ":")))
+        self.finish(json.dumps(self.settings[PATH](), allow_nan=False, separators=(",", ":")))

@@ -45,6 +45,10 @@ class Exposures:
 
     `counts` (n, H, W) unsigned photons, zero frequency at the centre; `positions_px` (n, 2)
     float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64.
+
+    Examples
+    --------
+    >>> Exposures(counts=counts, positions_px=positions_px, probe_guess=probe[None, None])  # doctest: +SKIP
     """
 
     counts: NDArray[Any]

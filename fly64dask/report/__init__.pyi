@@ -14,6 +14,9 @@ from .columns import (
 from .content import (
     ReportContent as ReportContent,
 )
+from .figures import (
+    write_figures as write_figures,
+)
 from .notebook import (
     matrix_html as matrix_html,
 )

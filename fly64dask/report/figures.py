@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.records import described_columns, quantity_of
+from fly64dask.records import described_columns, quantity_of, read_rows
+from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
 from fly64dask.store import storing
-from fly64dask.study import SPLITS, Cell, Study, dose_name
+from fly64dask.study import SPLITS, Cell, Study, cells, dose_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fly64dask.records import ManifestRow
     from fly64dask.report.cells import CellArrays
     from fly64dask.report.images import Curve, Image
+    from fly64dask.store import RunLayout
 
 # Of all phases that are kept for the gallery: 48 MB in float32 (our choice).
 GALLERY_PIXELS = 12_000_000
@@ -73,6 +75,34 @@ class Gallery:
                 _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
             _save(_draw_curves(study, self._curves), folder / "frc")
+
+
+def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, ...]:
+    """Write the figures of a run as PNG and SVG, without its page.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    layout : RunLayout
+        The run; finished, under way or damaged: the figures show what is there.
+    folder : Path
+        Where; made if missing.
+
+    Returns
+    -------
+    tuple of str
+        What is damaged, and therefore not drawn.
+    """
+    rows = read_rows(layout, cells(study))
+    reader, gallery = CellReader(study, layout, rows), Gallery(n_cells=len(cells(study)))
+    problems: list[str] = []
+    for row in rows:
+        arrays = reader.read(row)
+        gallery.add(row, arrays)
+        problems += arrays.problems
+    gallery.write(study, rows, folder)
+    return (*reader.problems, *problems)
 
 
 def _is_drawn(column: str) -> bool:

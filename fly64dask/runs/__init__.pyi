@@ -1,3 +1,6 @@
+from .arrays import (
+    reconstruct as reconstruct,
+)
 from .cell_view import (
     CellView as CellView,
 )
@@ -5,9 +8,9 @@ from .compare import (
     compare_run as compare_run,
 )
 from .comparison import (
-    Comparison as Comparison,
     Convention as Convention,
     MethodScore as MethodScore,
+    RunComparison as RunComparison,
 )
 from .engine_start import (
     loading_engine as loading_engine,

@@ -1,4 +1,4 @@
-"""A run and other programs' reconstructions of its cells -> the same alignment and metrics for all, side by side."""
+"""Compares the reconstructions of other methods with a run's own: one alignment and the same metrics for all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 from fly64dask.base import Fly64Error, InputError, utc_now
 from fly64dask.cells import open_inputs
 from fly64dask.datasets import read_truth
-from fly64dask.datasets.formats import find_object, read_object
+from fly64dask.datasets.formats import ForeignObject, find_object, read_object
 from fly64dask.metrics import Reference, align, measure_against, measure_as_original, reference_in_frame
 from fly64dask.records import read_record
-from fly64dask.runs.comparison import OURS, ComparedCell, Comparison, Convention, MethodScore
+from fly64dask.runs.comparison import OURS, ComparedCell, Convention, MethodScore, RunComparison
 from fly64dask.scan import crop_to_frame, object_frame
 from fly64dask.store import ReconstructionAttributes, RunLayout, TruthAttributes, open_group
 from fly64dask.study import Cell, Study
@@ -27,8 +27,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What all methods of a cell share: the truth in the cell's frame, the area, the kept positions."""
+class ComparisonFrame:
+    """What the objects of all methods for one cell are compared in: the truth in the cell's frame, and the area.
+
+    Parameters
+    ----------
+    reference : Reference
+        The truth on the grid of the cell's own object, and the illuminated area.
+    positions_px : (k, 2) float64
+        Kept positions, order (y, x), px.
+    origin_px : (int, int)
+        Scan-frame (y, x) of the frame's first pixel.
+    truth_shape_px : (int, int)
+        Shape of the whole truth.
+    """
 
     reference: Reference
     positions_px: NDArray[np.float64]
@@ -36,42 +48,42 @@ class Scene:
     truth_shape_px: tuple[int, int]
 
 
-# A method's object of a cell: the array, and the scan-frame (y, x) of its pixel [0, 0] if it is known.
-Source = Callable[[Cell], "tuple[NDArray[Any], tuple[int, int] | None]"]
+# Reads the object that a method made of a cell.
+ObjectReader = Callable[[Cell], ForeignObject]
 
 
 def compare_run(
     study: Study,
     layout: RunLayout,
     methods: Mapping[str, Path],
-    some: Sequence[Cell],
-    convention: Convention,
-) -> Comparison:
-    """Align and measure every method's cells beside the run's own.
+    compared: Sequence[Cell],
+    convention: Convention = "ours",
+) -> RunComparison:
+    """Align and measure the cells of every method beside the run's own.
 
     Parameters
     ----------
     study : Study
-        The run's.
+        The run's study.
     layout : RunLayout
         The run.
     methods : mapping of str to Path
         By name: a directory with one file for each cell, or another run.
-    some : sequence of Cell
-        Which cells.
+    compared : sequence of Cell
+        Cells to compare.
     convention : "ours" or "original"
-        Which numbers.
+        Whose metrics: this package's, or the original study's.
 
     Returns
     -------
-    Comparison
-        What cannot be compared is in it with the reason.
+    RunComparison
+        The metrics of each method for each cell, or the reason why there are none.
 
     Raises
     ------
     InputError
-        If the study is measured, so that there is no truth, or a method is no such directory, or a
-        run of another truth.
+        If the study is measured, so that there is no truth, or the path of a method is no such directory, or a run of
+        another object.
     """
     if study.source.kind == "measured" or not layout.truth_group.exists():
         raise InputError(
@@ -79,19 +91,20 @@ def compare_run(
             remedy="compare runs of simulated studies that have begun",
         )
     truth = read_truth(layout)
-    sources = {OURS: _of_run(layout)} | {name: _source(name, path, layout) for name, path in methods.items()}
+    readers = {OURS: _reader_of_run(layout)}
+    readers |= {name: _reader_of_method(name, path, layout) for name, path in methods.items()}
     rows = []
-    for cell in some:
-        scene = _scene(layout, cell, truth)
-        scores = tuple(_score(name, source, cell, scene, convention) for name, source in sources.items())
+    for cell in compared:
+        frame = _frame_of(layout, cell, truth)
+        scores = tuple(_score(name, reader, cell, frame, convention) for name, reader in readers.items())
         rows.append(
             ComparedCell(
                 **asdict(cell),
-                n_kept=len(scene.positions_px) if isinstance(scene, Scene) else None,
+                n_kept=len(frame.positions_px) if isinstance(frame, ComparisonFrame) else None,
                 scores=scores,
             )
         )
-    return Comparison(
+    return RunComparison(
         timestamp=utc_now(),
         study=study.name,
         convention=convention,
@@ -100,7 +113,7 @@ def compare_run(
     )
 
 
-def _source(name: str, path: Path, layout: RunLayout) -> Source:
+def _reader_of_method(name: str, path: Path, layout: RunLayout) -> ObjectReader:
     if name == OURS:
         raise InputError(f"compare: a method named {OURS!r}, which is the run itself", remedy="choose another name")
     if not path.is_dir():
@@ -109,36 +122,30 @@ def _source(name: str, path: Path, layout: RunLayout) -> Source:
         )
     other = RunLayout(path)
     if not other.study_file.exists():
-        return lambda cell: _of_file(path, cell)
-    stated = [open_group(each.truth_group, TruthAttributes).array_sha256["object_truth"] for each in (layout, other)]
-    if stated[0] != stated[1]:
+        return lambda cell: read_object(find_object(path, cell.name.replace("/", "-")))
+    ours, theirs = (open_group(run.truth_group, TruthAttributes).array_sha256 for run in (layout, other))
+    if ours["object_truth"] != theirs["object_truth"]:
         raise InputError(
             f"compare: method {name!r} at {path} is a run of another object than {layout.root}",
             remedy="compare runs whose studies have the same source",
         )
-    return _of_run(other)
+    return _reader_of_run(other)
 
 
-def _of_file(directory: Path, cell: Cell) -> tuple[NDArray[Any], tuple[int, int] | None]:
-    found = read_object(find_object(directory, cell.name.replace("/", "-")))
-    return found.image, found.origin_px
-
-
-def _of_run(layout: RunLayout) -> Source:
-    def read(cell: Cell) -> tuple[NDArray[Any], tuple[int, int] | None]:
+def _reader_of_run(layout: RunLayout) -> ObjectReader:
+    def read(cell: Cell) -> ForeignObject:
         record = read_record(layout, cell)
         if record is None or record.state != "completed":
-            stands = "not committed" if record is None else f"{record.state}: {record.failure_kind}"
-            raise InputError(f"{cell.name} of {layout.root} is {stands}", remedy="run it, or leave the cell out")
-        group = layout.reconstruction_group(cell)
-        reconstruction = open_group(group, ReconstructionAttributes)
-        return reconstruction.read("object_recon")[0], reconstruction.attributes.object_origin_px
+            state = "not committed" if record is None else f"{record.state}: {record.failure_kind}"
+            raise InputError(f"{cell.name} of {layout.root} is {state}", remedy="run it, or leave the cell out")
+        group = open_group(layout.reconstruction_group(cell), ReconstructionAttributes)
+        return ForeignObject(image=group.read("object_recon")[0], origin_px=group.attributes.object_origin_px)
 
     return read
 
 
-def _scene(layout: RunLayout, cell: Cell, truth: Pair) -> Scene | Fly64Error:
-    """What the methods of a cell are compared with, or why there is nothing."""
+def _frame_of(layout: RunLayout, cell: Cell, truth: Pair) -> ComparisonFrame | Fly64Error:
+    """Put the truth into the frame of a cell; give the error if the cell's inputs cannot be read."""
     try:
         record = read_record(layout, cell)
         inputs = open_inputs(layout, cell, record.remedy if record else None)
@@ -146,7 +153,7 @@ def _scene(layout: RunLayout, cell: Cell, truth: Pair) -> Scene | Fly64Error:
     except Fly64Error as error:
         return error
     shape, origin = object_frame(positions, (truth.probe.shape[-2], truth.probe.shape[-1]))
-    return Scene(
+    return ComparisonFrame(
         reference=reference_in_frame(
             truth.object_truth, shape_px=shape, origin_px=origin, probe=truth.probe, positions_px=positions
         ),
@@ -156,37 +163,31 @@ def _scene(layout: RunLayout, cell: Cell, truth: Pair) -> Scene | Fly64Error:
     )
 
 
-def _score(name: str, source: Source, cell: Cell, scene: Scene | Fly64Error, convention: Convention) -> MethodScore:
+def _score(
+    method: str, read: ObjectReader, cell: Cell, frame: ComparisonFrame | Fly64Error, convention: Convention
+) -> MethodScore:
     try:
-        if isinstance(scene, Fly64Error):
-            raise scene
-        image = _in_frame(*source(cell), scene)
+        if isinstance(frame, Fly64Error):
+            raise frame
+        image = _in_frame(read(cell), frame)
         if convention == "ours":
-            return MethodScore(method=name, metrics=measure_against(scene.reference, image).metrics)
-        aligned = align(image, scene.reference.image, scene.reference.inside)
-        truth = scene.reference.image
+            return MethodScore(method=method, metrics=measure_against(frame.reference, image).metrics)
+        truth = frame.reference.image
+        aligned = align(image, truth, frame.reference.inside).image
         return MethodScore(
-            method=name, original=measure_as_original(aligned.image, truth, scene.positions_px, scene.origin_px)
+            method=method, original=measure_as_original(aligned, truth, frame.positions_px, frame.origin_px)
         )
     except Fly64Error as error:
-        return MethodScore(method=name, problem=str(error))
+        return MethodScore(method=method, problem=str(error))
 
 
-def _in_frame(image: NDArray[Any], origin_px: tuple[int, int] | None, scene: Scene) -> NDArray[Any]:
+def _in_frame(foreign: ForeignObject, frame: ComparisonFrame) -> NDArray[Any]:
     """Put an object where it belongs in the cell's frame; refuse one that does not say where, or is not there."""
-    frame, whole = scene.reference.image.shape, scene.truth_shape_px
-    if origin_px is None:
-        places = {frame: scene.origin_px, whole: (0, 0)}
-        if image.shape not in places:
-            raise InputError(
-                f"object of {image.shape} px, needed {frame} px, the frame of the cell's own object with its first "
-                f"pixel at (y, x) = {scene.origin_px} px of the scan, or {whole} px, that of the whole truth",
-                remedy="save it in one of these, or say where it lies with origin_px",
-            )
-        origin_px = places[image.shape]
-    offset = (scene.origin_px[0] - origin_px[0], scene.origin_px[1] - origin_px[1])
-    placed, covered = crop_to_frame(image, (frame[0], frame[1]), offset)
-    inside = scene.reference.inside
+    image, origin_px = foreign.image, foreign.origin_px or _origin_by_shape(foreign.image, frame)
+    offset = (frame.origin_px[0] - origin_px[0], frame.origin_px[1] - origin_px[1])
+    height, width = frame.reference.image.shape
+    placed, covered = crop_to_frame(image, (height, width), offset)
+    inside = frame.reference.inside
     if not covered[inside].all():
         raise InputError(
             f"object of {image.shape} px at (y, x) = {origin_px} px covers {covered[inside].sum()} of "
@@ -194,3 +195,17 @@ def _in_frame(image: NDArray[Any], origin_px: tuple[int, int] | None, scene: Sce
             remedy="give one that covers all of them, and check its origin_px",
         )
     return placed
+
+
+def _origin_by_shape(image: NDArray[Any], frame: ComparisonFrame) -> tuple[int, int]:
+    """Find where an object lies that does not say it: it has the shape of the frame, or of the whole truth."""
+    own_shape = frame.reference.image.shape
+    origins = {own_shape: frame.origin_px, frame.truth_shape_px: (0, 0)}
+    if image.shape not in origins:
+        raise InputError(
+            f"object of {image.shape} px, needed {own_shape} px, the frame of the cell's own object with its first "
+            f"pixel at (y, x) = {frame.origin_px} px of the scan, or {frame.truth_shape_px} px, that of the whole "
+            "truth",
+            remedy="save it in one of these, or say where it lies with origin_px",
+        )
+    return origins[image.shape]

@@ -1,4 +1,4 @@
-"""The words of a comparison: which reconstructions were put beside a run's own, and what was found of each."""
+"""Records of a comparison: which reconstructions were compared with a run's own, and the metrics of each."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ class MethodScore(Frozen):
 
 
 class ComparedCell(CellCoordinates):
-    """One cell; `ours` comes first."""
+    """One compared cell: the scores of all methods, the run's own (`ours`) first."""
 
     n_kept: int | None = None
     scores: tuple[MethodScore, ...]
 
 
-class Comparison(Frozen):
-    """`comparison.json`: every method's cells, aligned and measured in one way; `methods` says where each was read."""
+class RunComparison(Frozen):
+    """The document `comparison.json`: the cells of every method, aligned and measured in one way.
+
+    `methods` says where each was read.
+    """
 
     schema_version: Literal[1] = 1
     timestamp: str
@@ -41,5 +44,5 @@ class Comparison(Frozen):
 
     @property
     def problems(self) -> Iterator[tuple[Cell, MethodScore]]:
-        """What could not be compared."""
+        """The cells and scores that could not be compared."""
         return ((row.cell, score) for row in self.cells for score in row.scores if score.problem)

@@ -1,4 +1,4 @@
-"""What is damaged in a run -> the same thing made again, and nothing else."""
+"""Makes again what is damaged in a run, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import FailureKind, IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.deploy import Placement
+from fly64dask.reconstruction import LSQML
 from fly64dask.records import Manifest, next_attempt, read_rows, write_manifest
 from fly64dask.runs.run import run_study
 from fly64dask.runs.verify import Damage, groups_of, respaced_groups
@@ -19,6 +19,9 @@ from fly64dask.store import RunLayout, held_run, read_document, retire_directory
 from fly64dask.study import SPLITS, Cell, Filters, Remedy, Split, Study, cells, photons_of
 
 if TYPE_CHECKING:
+    from distributed import Client
+
+    from fly64dask.deploy import Placement
     from fly64dask.monitoring import Notify
 
 
@@ -26,10 +29,13 @@ def repair_run(
     study: Study,
     layout: RunLayout,
     damages: Sequence[Damage],
-    placement: Placement,
+    placement: Placement | None = None,
     *,
-    notify: Notify,
-    say: Callable[[str], None],
+    client: Client | None = None,
+    engine: str = LSQML,
+    progress: bool = False,
+    notify: Notify | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> None:
     """Simulate or thin again what was damaged of the store, run again the damaged cells, write the tables.
 
@@ -41,12 +47,8 @@ def repair_run(
         The run.
     damages : sequence of Damage
         From `verify_run`.
-    placement : Placement
-        Where the cells are computed.
-    notify : callable
-        Gets epochs and outcomes of the cells.
-    say : callable
-        Gets lines for a person.
+    placement, client, engine, progress, notify, say
+        As of `run_study`, for the cells that run again.
 
     Notes
     -----
@@ -74,7 +76,18 @@ def repair_run(
                 path.unlink()
     if redone or blocked:
         left_out = {cell: "is not damaged" for cell in cells(study) if cell not in (*redone, *blocked)}
-        run_study(study, layout.root, placement=placement, left_out=left_out, remedies=remedies, notify=notify, say=say)
+        run_study(
+            study,
+            layout.root,
+            placement=placement,
+            client=client,
+            engine=engine,
+            progress=progress,
+            left_out=left_out,
+            remedies=remedies,
+            notify=notify,
+            say=say,
+        )
     with held_run(layout):
         write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fly64dask.base import FailureKind, NotSelectableError
 from fly64dask.datasets import read_inputs
+from fly64dask.reconstruction import LSQML
 from fly64dask.records import read_last_row
 from fly64dask.scan import MIN_EXPOSURES, respace, split_indices
 from fly64dask.study import (
@@ -26,6 +27,7 @@ from fly64dask.study import (
 
 if TYPE_CHECKING:
     import numpy as np
+    from distributed import Client
     from numpy.typing import NDArray
 
     from fly64dask.deploy import Placement
@@ -143,6 +145,9 @@ def run_planned(
     *,
     filters: Filters,
     placement: Placement | None = None,
+    client: Client | None = None,
+    engine: str = LSQML,
+    progress: bool = False,
     notify: Notify | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Run:
@@ -158,7 +163,7 @@ def run_planned(
         Failed cells; at least one has a remedy.
     filters : Filters
         As for the plan; cells that they leave out stand in the skip summary with that reason.
-    placement, notify, say
+    placement, client, engine, progress, notify, say
         As of `run_study`.
 
     Returns
@@ -176,6 +181,9 @@ def run_planned(
         study,
         layout.root,
         placement=placement,
+        client=client,
+        engine=engine,
+        progress=progress,
         filters=filters,
         left_out={cell: reason for cell, reason in left_out.items() if cell not in remedies},
         remedies=remedies,

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import InputError
+from fly64dask.base import FailureKind, InputError, IntegrityError
 from fly64dask.monitoring import RunReader
+from fly64dask.reconstruction import LSQML
 from fly64dask.records import Manifest, ManifestRow, read_run_study
 from fly64dask.report import matrix_html, write_table
 from fly64dask.runs.cell_view import CellView
 from fly64dask.runs.labelled import flat_cells, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
-from fly64dask.study import Cell, Study, cells, dose_name
+from fly64dask.study import Cell, Filters, RemedyKind, Study, cells, dose_name
 
 if TYPE_CHECKING:
     import pandas
     import xarray
+    from distributed import Client
 
     from fly64dask.monitoring import CellOutcome, RunStatus
+    from fly64dask.runs.comparison import RunComparison
+    from fly64dask.runs.verify import Damage
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -66,7 +70,7 @@ class Run:
         The study as it ran.
     layout : RunLayout
         Paths of the run's files.
-    wanted : tuple of Cell
+    requested : tuple of Cell
         Cells that the call of `run_study` was asked for; empty if the run was opened.
     outcomes : mapping of Cell to CellOutcome
         How each of these ended.
@@ -80,7 +84,7 @@ class Run:
 
     study: Study
     layout: RunLayout
-    wanted: tuple[Cell, ...] = ()
+    requested: tuple[Cell, ...] = ()
     outcomes: Mapping[Cell, CellOutcome] = field(default_factory=dict)
     _reader: RunReader = field(init=False, repr=False, compare=False)
 
@@ -222,6 +226,187 @@ class Run:
             remedy="give one of each",
         )
 
+    def verify(self) -> tuple[Damage, ...]:
+        """Read every stored byte of the run and check it against its digest.
+
+        Returns
+        -------
+        tuple of Damage
+            What is damaged, each with its path and its problem; empty if all is well.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").verify()  # doctest: +SKIP
+        ()
+        """
+        from fly64dask.runs.verify import verify_run
+
+        return verify_run(self.study, self.layout)
+
+    def repair(
+        self, *, client: Client | None = None, progress: bool = False, engine: str = LSQML
+    ) -> tuple[Damage, ...]:
+        """Make again what is damaged, and nothing else.
+
+        Parameters
+        ----------
+        client : distributed.Client, optional
+            Where damaged cells run again; a local cluster if omitted.
+        progress : bool
+            Print a line for each cell that ends.
+        engine : str
+            `module:function` of the engine that made the run.
+
+        Returns
+        -------
+        tuple of Damage
+            What is damaged still.
+        """
+        from fly64dask.runs.repair import repair_run
+
+        repair_run(self.study, self.layout, self.verify(), client=client, progress=progress, engine=engine)
+        return self.verify()
+
+    def rerun(
+        self,
+        *,
+        failed: bool = False,
+        kinds: Collection[FailureKind] = (),
+        remedy: RemedyKind = "as-is",
+        min_exposures: int | None = None,
+        filters: Filters | None = None,
+        client: Client | None = None,
+        progress: bool = False,
+        engine: str = LSQML,
+    ) -> Run:
+        """Try failed cells again, as they were or with a remedy; every attempt is kept.
+
+        Parameters
+        ----------
+        failed : bool
+            Every failed cell; with `respace` also those that cannot be selected.
+        kinds : collection of FailureKind
+            Only cells that failed in one of these ways, instead of every failed cell.
+        remedy : "as-is", "guarded" or "respace"
+            Nothing is changed; a guard for degenerate scans with a frozen probe and few epochs; a lower spacing.
+        min_exposures : int, optional
+            With `respace`: exposures that a view keeps, at least.
+        filters : Filters, optional
+            Which doses, views, splits and repeats.
+        client : distributed.Client, optional
+            Where the cells run; a local cluster if omitted.
+        progress : bool
+            Print a line for each cell that ends.
+        engine : str
+            `module:function` of the engine that made the run.
+
+        Returns
+        -------
+        Run
+            The run with the outcomes of these cells; this one if no cell can be tried again.
+
+        Raises
+        ------
+        InputError
+            If neither `failed` nor `kinds` is given.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").rerun(failed=True, remedy="guarded")  # doctest: +SKIP
+        """
+        from fly64dask.runs.rerun import plan_failed, run_planned
+
+        if not failed and not kinds:
+            raise InputError("rerun: no cells are chosen", remedy="give failed=True, or kinds")
+        filters = filters or Filters()
+        plan = plan_failed(
+            self.study,
+            self.layout,
+            filters=filters,
+            kinds=kinds or tuple(FailureKind),
+            remedy=remedy,
+            min_exposures=min_exposures,
+        )
+        if all(planned.remedy is None for planned in plan):
+            return self
+        return run_planned(
+            self.study, self.layout, plan, filters=filters, client=client, engine=engine, progress=progress
+        )
+
+    def compare(self, others: Mapping[str, str | os.PathLike[str]]) -> RunComparison:
+        """Measure other reconstructions of the run's cells as its own are measured.
+
+        Parameters
+        ----------
+        others : mapping of str to path
+            By name of the method: a directory with one file for each cell, or another run.
+
+        Returns
+        -------
+        RunComparison
+            Metrics of each method for each cell, or why there are none.
+
+        Raises
+        ------
+        InputError
+            If the study is measured, or a directory cannot be used.
+        """
+        from fly64dask.runs.compare import compare_run
+
+        paths = {name: Path(os.path.realpath(path)) for name, path in others.items()}
+        return compare_run(self.study, self.layout, paths, cells(self.study), "ours")
+
+    def report(self, path: str | os.PathLike[str] | None = None) -> Path:
+        """Write one HTML page with all that the run gave.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            The page; `report.html` of the run directory if omitted.
+
+        Returns
+        -------
+        Path
+            The page.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").report("demo.html")  # doctest: +SKIP
+        """
+        from fly64dask.report import write_report
+
+        page = self.layout.report_file if path is None else Path(path)
+        write_report(self.study, self.layout, page)
+        return page
+
+    def figures(self, folder: str | os.PathLike[str]) -> Path:
+        """Draw the run's figures for papers as PNG and SVG: maps, phases and ring correlations.
+
+        Parameters
+        ----------
+        folder : str or path
+            Where; made if missing.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        IntegrityError
+            If something is damaged, after all that is whole was drawn.
+        """
+        from fly64dask.report import write_figures
+
+        problems = write_figures(self.study, self.layout, Path(folder))
+        if problems:
+            raise IntegrityError(
+                f"draw {self.layout.root}: figures lack {len(problems)} damaged arrays, first: {problems[0]}",
+                remedy="make them again with `run.repair()`",
+            )
+        return Path(folder)
+
     def n_failed(self, *, allow_missing: bool = False) -> int:
         """Count the cells without a reconstruction.
 
@@ -239,7 +424,7 @@ class Run:
         fine = {"completed", "skipped"} if allow_missing else {"completed"}
         # An attempt that could not be committed leaves the record of an older one in its place.
         lost = {cell for cell, outcome in self.outcomes.items() if not outcome.committed}
-        return sum(states[cell] not in fine or cell in lost for cell in self.wanted or cells(self.study))
+        return sum(states[cell] not in fine or cell in lost for cell in self.requested or cells(self.study))
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{number} {state}" for state, number in self._reader.read().counts.items())

@@ -1,4 +1,4 @@
-"""Runs a study: every wanted cell is committed to the run directory and the manifest is written."""
+"""Runs a study: every requested cell is committed to the run directory and the manifest is written."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ from fly64dask.base import InputError, ResourceError
 from fly64dask.cells import new_run_id, stop_earlier_runs
 from fly64dask.datasets import read_inputs
 from fly64dask.deploy import LOOPBACK_ONLY, Placement, check_workers, joinable, n_local_cores
-from fly64dask.monitoring import CellEvent, CellOutcome, Notify, Timekeeper, monitored
+from fly64dask.monitoring import (
+    CellEvent,
+    CellOutcome,
+    Notify,
+    PrintedProgress,
+    Timekeeper,
+    ignore_event,
+    ignore_line,
+    monitored,
+)
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.runs.directory import clear_leftovers, held_directory
-from fly64dask.runs.progress import PrintedProgress, ignore_event, ignore_line
 from fly64dask.runs.results import Run
 from fly64dask.runs.workers import n_workers_of, run_workers
 from fly64dask.scheduling import GraphBuilder, GraphOptions, answered, cores_hint, expected_lengths, run_windows
@@ -36,7 +44,7 @@ class RunRequest:
 
     study: Study
     layout: RunLayout
-    wanted: tuple[Cell, ...]
+    requested: tuple[Cell, ...]
     filters: Filters
     left_out: Mapping[Cell, str]
     remedies: Mapping[Cell, Remedy]
@@ -82,7 +90,7 @@ def run_study(
     engine : str
         `module:function` of an `Engine`.
     remedies : mapping of Cell to Remedy, optional
-        Of those wanted cells that have failed and are tried again with a remedy.
+        Of those requested cells that have failed and are tried again with a remedy.
     left_out : mapping of Cell to str, optional
         Cells that shall not run, each with the reason; what the filters leave out if omitted.
     notify : callable, optional
@@ -110,16 +118,16 @@ def run_study(
     """
     filters = filters or Filters()
     left_out = skip_reasons(study, filters) if left_out is None else left_out
-    wanted = tuple(cell for cell in cells(study) if cell not in left_out)
-    if not wanted:
+    requested = tuple(cell for cell in cells(study) if cell not in left_out)
+    if not requested:
         raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
     if client is not None and placement is not None:
         raise InputError("run: got a client and a placement", remedy="give one of them")
-    printed = PrintedProgress(len(wanted))
+    printed = PrintedProgress(len(requested))
     request = RunRequest(
         study=absolute_source(study, Path.cwd()),
         layout=RunLayout(Path(os.path.realpath(out))),
-        wanted=wanted,
+        requested=requested,
         filters=filters,
         left_out=left_out,
         remedies=remedies or {},
@@ -127,7 +135,7 @@ def run_study(
         say=say or (printed.say if progress else ignore_line),
     )
     outcomes = _run(request, client or placement or Placement(), notify or (printed.show if progress else ignore_event))
-    return Run(request.study, request.layout, wanted=wanted, outcomes=outcomes)
+    return Run(request.study, request.layout, requested=requested, outcomes=outcomes)
 
 
 def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> dict[Cell, CellOutcome]:
@@ -144,13 +152,15 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
 
     with (
         held_directory(layout),
-        run_workers(placement, study, layout, inputs, request.wanted, say=say, engine=request.engine) as found,
+        run_workers(placement, study, layout, inputs, request.requested, say=say, engine=request.engine) as (
+            client,
+            supply,
+        ),
     ):
-        client, supply = found
         builder = _prepare(request, client, inputs, is_local=is_local)
         with (
             joinable(client, access, layout.tls_directory) as command,
-            monitored(client, study, layout, request.wanted, timed, say) as watched,
+            monitored(client, study, layout, request.requested, timed, say) as watched,
         ):
             if command is not None:
                 say(f"a worker joins with: {command}")
@@ -175,14 +185,14 @@ def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_loca
     if port is not None:
         write_dashboard(layout, port)
     write_run_study(layout, study)
-    lengths = expected_lengths(study, inputs, request.wanted)
+    lengths = expected_lengths(study, inputs, request.requested)
     if is_local and not use_gpu:
         n_workers, n_threads = n_workers_of(client), study.recipe.threads
         hint = cores_hint(lengths, n_workers=n_workers, n_threads=n_threads, n_cores=n_local_cores())
         if hint:
             request.say(hint)
     options = GraphOptions(use_gpu=use_gpu, engine=request.engine, remedies=request.remedies, lengths=lengths)
-    return GraphBuilder(_on_device(study, use_gpu), request.wanted, run_id, options)
+    return GraphBuilder(_on_device(study, use_gpu), request.requested, run_id, options)
 
 
 def _compute(

@@ -1,4 +1,4 @@
-"""A run directory -> every stored byte checked, and a list of what is damaged."""
+"""Checks every stored byte of a run and lists what is damaged."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Sp
 
     Those in the store, and those that are missing there though a cell's latest attempt reads them.
     """
-    found: dict[Path, tuple[str, Split, float]] = {}
+    groups: dict[Path, tuple[str, Split, float]] = {}
     for view in study.views:
         for split in SPLITS:
             for path in layout.respaced_folder(view.name).glob(f"{SPACING_PREFIX}*/{split}"):
                 with suppress(ValueError):  # somebody else's directory
-                    found[path] = (view.name, split, float(path.parent.name.removeprefix(SPACING_PREFIX)))
+                    groups[path] = (view.name, split, float(path.parent.name.removeprefix(SPACING_PREFIX)))
     for row in read_rows(layout, cells(study)):
         if row.remedy is not None and row.remedy.spacing_threshold is not None:
-            found[layout.kept_group(row.cell, row.remedy)] = (row.view, row.split, row.remedy.spacing_threshold)
-    return found
+            groups[layout.kept_group(row.cell, row.remedy)] = (row.view, row.split, row.remedy.spacing_threshold)
+    return groups
 
 
 def _damaged_groups(study: Study, layout: RunLayout) -> Iterator[Damage]:
@@ -105,7 +105,7 @@ def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
 
 
 def _damaged_group(
-    group: Path, model: type[GroupAttributes], layout: RunLayout, wanted: dict[str, str] | None = None
+    group: Path, model: type[GroupAttributes], layout: RunLayout, stated_sha256: dict[str, str] | None = None
 ) -> Iterator[Damage]:
     where = _where(group, layout)
     try:
@@ -114,7 +114,7 @@ def _damaged_group(
         yield Damage(path=where, problem=str(error))
         return
     for name, sha256 in opened.array_sha256.items():
-        if wanted is not None and wanted.get(name) != sha256:
+        if stated_sha256 is not None and stated_sha256.get(name) != sha256:
             yield Damage(path=f"{where}/{name}", problem="is not the array that the cell's record names")
             continue
         try:
@@ -135,16 +135,16 @@ def _damaged_cells(study: Study, layout: RunLayout) -> Iterator[Damage]:
         if record is None:
             yield Damage(path=cell.name, problem="directory without a record")
             continue
-        yield from (Damage(path=cell.name, problem=problem) for problem in _foreign(study, layout, record))
+        yield from (Damage(path=cell.name, problem=problem) for problem in _foreign_record(study, layout, record))
         if _file_sha256(layout.log_file(cell)) != record.log_sha256:
             yield Damage(path=_where(layout.log_file(cell), layout), problem="does not match its SHA-256")
         if record.state == "completed":
             group = layout.reconstruction_group(cell)
-            yield from _damaged_group(group, ReconstructionAttributes, layout, wanted=record.digests)
+            yield from _damaged_group(group, ReconstructionAttributes, layout, stated_sha256=record.digests)
 
 
-def _foreign(study: Study, layout: RunLayout, record: CellRecord) -> Iterator[str]:
-    """Whether a record is whole and yet not of this run: copied from another, or its exposures replaced."""
+def _foreign_record(study: Study, layout: RunLayout, record: CellRecord) -> Iterator[str]:
+    """Say how a record that is whole does not belong to this run: copied from another, or its exposures replaced."""
     if record.study != study.name:
         yield f"record is of study {record.study!r}, this run's is {study.name!r}"
     if record.state != "completed":
@@ -180,7 +180,7 @@ def _damaged_document(path: Path, model: type[Frozen], layout: RunLayout) -> Ite
 
 
 def _damaged_manifest(study: Study, layout: RunLayout) -> Iterator[Damage]:
-    """A manifest must say what the records say; it is written when a run ends."""
+    """Compare the manifest, which is written when a run ends, with the records."""
     where = _where(layout.manifest_file, layout)
     try:
         manifest = read_document(layout.manifest_file, Manifest, remedy=REPAIR)
@@ -189,10 +189,10 @@ def _damaged_manifest(study: Study, layout: RunLayout) -> Iterator[Damage]:
         return
     if manifest.study_digest != digest(study.model_dump(mode="json")):
         yield Damage(path=where, problem="is of another study than study.json")
-    stated = {row.cell: row for row in manifest.execution_results}
-    found = {row.cell: row for row in read_rows(layout, cells(study))}
-    for cell in {**stated, **found}:
-        if stated.get(cell) != found.get(cell):
+    stated_rows = {row.cell: row for row in manifest.execution_results}
+    rows = {row.cell: row for row in read_rows(layout, cells(study))}
+    for cell in {**stated_rows, **rows}:
+        if stated_rows.get(cell) != rows.get(cell):
             yield Damage(path=where, problem=f"{cell.name} is not as its record has it")
 
 

@@ -42,7 +42,15 @@ class CellCoordinates(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which cells of a matrix to run; empty means all."""
+    """Which cells of a matrix to run; empty means all.
+
+    `gridsize` is how the original study told its views apart: 1 for a baseline, 2 for views with a spacing.
+
+    Examples
+    --------
+    >>> Filters(dose=(1e4,), view=("dense", "sparse")).split
+    ()
+    """
 
     dose: tuple[float | Literal["measured"], ...] = ()
     view: tuple[str, ...] = ()

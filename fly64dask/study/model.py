@@ -172,6 +172,11 @@ class Recipe(Frozen):
     after the best one; a rule brings one of 10. `halves` says what the two reconstructions are made
     from that a half-set resolution compares. `threads` is what a cell computes on: more than one
     is for a big cell alone, and its last digits then differ from run to run.
+
+    Examples
+    --------
+    >>> Recipe(n_epochs=50, stop="half_sets").halves
+    'counts'
     """
 
     algorithm: Literal["LSQML"] = "LSQML"
@@ -236,7 +241,13 @@ class Checkpoints(Frozen):
 
 
 class Study(Frozen):
-    """One study file: what is exposed, selected and reconstructed."""
+    """What is exposed, selected and reconstructed: the content of one study file.
+
+    Examples
+    --------
+    >>> study = Study.from_toml("data/demo.toml")  # doctest: +SKIP
+    >>> study.model_copy(update={"doses_photons": (1e4,), "repeats": 3})  # doctest: +SKIP
+    """
 
     schema_version: Literal[1]
     name: SafeName

@@ -166,6 +166,11 @@ class PageTest(tornado.testing.AsyncHTTPTestCase):
         assert answer.headers["Content-Type"].startswith("application/json")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
+    def test_page_is_that_of_the_last_run(self):
+        add_page(self.get_app(), dict)  # of another scheduler
+        add_page(self._app, lambda: {"study": "later"})
+        assert json.loads(self.fetch("/fly64/state.json").body) == {"study": "later"}
+
     def test_other_paths_are_not_found(self):
         assert {self.fetch(f"/fly64/{path}").code for path in ("page.html", "../cli.py", "%2e%2e/cli.py", "x")} == {404}
 

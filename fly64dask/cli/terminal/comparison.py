@@ -11,7 +11,7 @@ from fly64dask.base import printable
 from fly64dask.cli.terminal.console import number_text
 
 if TYPE_CHECKING:
-    from fly64dask.runs import Comparison, MethodScore
+    from fly64dask.runs import MethodScore, RunComparison
 
 HEADINGS = {
     "ours": "phase error rad | SSIM of phase | half-bit resolution px",
@@ -19,12 +19,12 @@ HEADINGS = {
 }
 
 
-def comparison_table(comparison: Comparison) -> Table:
+def comparison_table(comparison: RunComparison) -> Table:
     """Draw a comparison.
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : RunComparison
         What was compared.
 
     Returns
@@ -52,7 +52,7 @@ def comparison_table(comparison: Comparison) -> Table:
     return table
 
 
-def problem_lines(comparison: Comparison) -> list[Text]:
+def problem_lines(comparison: RunComparison) -> list[Text]:
     """One line for each reconstruction that could not be compared, with the reason."""
     return [
         Text.assemble((f"{cell.name} {printable(score.method)} ", "bold"), score.problem or "")

@@ -8,6 +8,7 @@ from .object_probe_pair import (
     read_pair as read_pair,
 )
 from .objects import (
+    ForeignObject as ForeignObject,
     find_object as find_object,
     read_object as read_object,
 )

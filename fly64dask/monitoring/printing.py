@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fly64dask.monitoring import CellEvent, CellOutcome
+from fly64dask.monitoring.events import CellEvent, CellOutcome
 
 
 class PrintedProgress:
@@ -34,6 +34,10 @@ class PrintedProgress:
 
 def ignore_event(event: CellEvent) -> None:
     """Take no notice of an event."""
+
+
+def ignore_epoch(epoch: int, loss: float) -> None:
+    """Take no notice of an epoch."""
 
 
 def ignore_line(line: str) -> None:

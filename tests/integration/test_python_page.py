@@ -1,0 +1,46 @@
+"""The code of docs/python.md runs as it stands there, one block after the other, on a small study."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+import fly64dask as fly
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+# The tiny study with the demo's names of views; `sparse` keeps one exposure of each split, which is degenerate.
+STUDY = tiny.TEXT.replace('"all"', '"baseline"').replace('"few"', '"dense"').replace('"one"', '"sparse"')
+
+
+def blocks():
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_python_page_runs_as_it_stands(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "demo.toml").write_text(STUDY.replace('name = "tiny"', 'name = "demo"'))
+    study = fly.Study.from_toml(tmp_path / "data" / "demo.toml")
+    fly.run_study(study, tmp_path / "runs" / "demo", placement=fly.Placement(n_workers=2))
+    # Worker processes import the main module: what starts them stands below this line.
+    lines = "\n".join(blocks()).replace("\n", "\n    ")
+    (tmp_path / "page.py").write_text(f'if __name__ == "__main__":\n    {lines}\n')
+    done = subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", "page.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "<Run 'demo' in runs/demo: 8 completed, 4 failed>" in done.stdout
+    assert "phase error against the truth rad" in done.stdout
+    assert "degenerate_scan kept 1 of" in done.stdout
+    assert "<Run 'demo' in runs/few: 2 completed" in done.stdout
+    assert (tmp_path / "cell.png").stat().st_size > 10_000
