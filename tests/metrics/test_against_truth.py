@@ -71,11 +71,11 @@ def test_compare_with_truth_is_zero_for_the_truth():
     assert (found.frc.half_bit, found.frc.half) == (None, None)
 
 
-def test_compare_with_truth_of_a_flat_object_is_the_flat_error():
+def test_compare_with_truth_of_an_empty_object_is_the_empty_error():
     found = measure(np.ones(RECON.shape))
     assert found.phase_rmse_rad == found.empty_phase_rmse_rad > 0.1
     assert found.no_better_than_empty
-    assert (found.phase, found.amplitude, found.frc) == (found.flat.phase, found.flat.amplitude, found.flat.frc)
+    assert (found.phase, found.amplitude, found.frc) == (found.empty.phase, found.empty.amplitude, found.empty.frc)
 
 
 def test_no_better_than_empty_says_so_of_noise_alone():
