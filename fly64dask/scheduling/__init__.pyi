@@ -19,9 +19,11 @@ from .plan import (
 )
 from .submission import (
     answered as answered,
-    run_windows as run_windows,
 )
 from .supply import (
     WorkerSupply as WorkerSupply,
     external_workers as external_workers,
+)
+from .windows import (
+    run_windows as run_windows,
 )

@@ -1,164 +1,26 @@
-"""Runs the graphs of a run to the end: each cell gets a committed record, whatever happens to workers."""
+"""What a scheduler was given of a run, which of its tasks have ended, and with what."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import logging
-import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dask
 from distributed import CancelledError, as_completed
 
-from fly64dask.base import Failure, ResourceError, describe, failure_kind, result_or_failure
-from fly64dask.cells import CellRequest, Rerun, commit_lost, is_killer, stop_run
-from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, Notify
-from fly64dask.records import ManifestRow, read_rows
+from fly64dask.base import ResourceError
+from fly64dask.cells import stop_run
+from fly64dask.monitoring import CellProgress, CellStarted, Notify
 from fly64dask.scheduling.graph import CellGraph, GraphBuilder
 from fly64dask.scheduling.tasks import PROGRESS_TOPIC
-from fly64dask.store import RunLayout
 from fly64dask.study import Cell, remedied_recipe
 
 if TYPE_CHECKING:
     from distributed import Client, Future
-
-    from fly64dask.scheduling.supply import WorkerSupply
-
-log = logging.getLogger(__name__)
-POLL_S = 0.1  # between two looks at what has ended; its results are fetched at once
-REFILL_CELLS = 1024  # how few cells are left when the next graph is submitted (our choice)
-
-# Gets the number of a window, from 0, and the rows of its committed cells in the study's order.
-KeepRows = Callable[[int, Sequence[ManifestRow]], None]
-
-
-def run_windows(
-    client: Client,
-    builder: GraphBuilder,
-    *,
-    notify: Notify,
-    keep: KeepRows,
-    supply: WorkerSupply,
-    refill_cells: int = REFILL_CELLS,
-) -> dict[Cell, CellOutcome]:
-    """Run all cells of a builder to the end, whatever happens to them, few cells of them at a time.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected, with workers.
-    builder : GraphBuilder
-        Its next window is built when most cells of those before have ended.
-    notify : callable
-        Called with each start and epoch of a cell (from another thread) and each outcome.
-    keep : callable
-        Called once for each window, with its number and the rows of those of its cells that are committed.
-    supply : WorkerSupply
-        Who sees to it that there are workers.
-    refill_cells : int
-        The next window is submitted when fewer cells than these have not ended.
-
-    Returns
-    -------
-    dict of Cell to CellOutcome
-        One for each cell that the builder was to run.
-
-    Raises
-    ------
-    ResourceError
-        If the scheduler is gone, or every worker and none will come.
-    KeyboardInterrupt
-        After running cells were told to stop and have committed that they did.
-
-    Notes
-    -----
-    A dying worker is held against every task that the scheduler had assigned to it, not only
-    against the one it ran. So a cell whose task Dask gave up is submitted again, unless workers
-    died while they ran that cell itself; which ones those are stands in the cells' journals.
-    """
-    results = _Results(notify=notify, keep=keep, supply=supply, n_cells=len(builder.wanted))
-    layout = RunLayout(Path(builder.run_id.root))
-    _run_graphs(Submission(client, builder, notify), builder.windows(), results, refill_cells)
-    n_ended = -1
-    while results.given_up:
-        # With nothing ended since the last turn, something that they all need kills the workers.
-        is_moving = len(results.outcomes) > n_ended
-        n_ended = len(results.outcomes)
-        given_up, results.given_up = results.given_up, {}
-        innocent = [cell for cell in given_up if is_moving and not is_killer(layout, cell, builder.run_id)]
-        for cell, error in given_up.items():
-            if cell not in innocent:
-                results.end_cell(_commit_lost(builder, cell, error))
-        if innocent:
-            log.warning("state=again cells=%d given up by Dask, though no worker died of them", len(innocent))
-            again = builder.rebuilt()
-            _run_graphs(Submission(client, again, notify), [again.build(innocent)], results, refill_cells)
-    for number, covered in results.unread.items():
-        # The reducer of this window waited in vain for what was given up.
-        keep(number, read_rows(layout, covered))
-    return results.outcomes
-
-
-@dataclass(slots=True, kw_only=True)
-class _Results:
-    """What has become of a run's cells so far.
-
-    `given_up` are the cells whose tasks Dask gave up, each with its error; `unread` the windows whose reducer failed.
-    """
-
-    notify: Notify
-    keep: KeepRows
-    supply: WorkerSupply
-    n_cells: int
-    outcomes: dict[Cell, CellOutcome] = field(default_factory=dict)
-    given_up: dict[Cell, BaseException] = field(default_factory=dict)
-    unread: dict[int, Sequence[Cell]] = field(default_factory=dict)
-
-    def take(self, ended: EndedTask) -> None:
-        """Keep the result of a task, or remember that it has none."""
-        if isinstance(ended.task, CellTask):
-            if ended.error is None:
-                self.end_cell(ended.result)
-            else:
-                self.given_up[ended.task.cell] = ended.error
-        elif ended.error is None:
-            self.keep(ended.task.window, ended.result)
-        else:
-            self.unread[ended.task.window] = ended.task.covered
-
-    def end_cell(self, outcome: CellOutcome) -> None:
-        """Note the outcome of a cell."""
-        self.outcomes[outcome.cell] = outcome
-        self.notify(outcome)
-
-    @property
-    def n_left(self) -> int:
-        """Cells that have not ended."""
-        return self.n_cells - len(self.outcomes) - len(self.given_up)
-
-
-def _run_graphs(submission: Submission, graphs: Iterable[CellGraph], results: _Results, refill_cells: int) -> None:
-    """Submit graphs, each when few cells are left of those before, and take the results of all of their tasks."""
-    waiting_graphs = enumerate(graphs)
-    with submission.listening():
-        while True:
-            while submission.is_low(refill_cells) and (numbered := next(waiting_graphs, None)) is not None:
-                submission.submit(*numbered)
-            if submission.has_ended:
-                return
-            ended = submission.take_ended()
-            for task in ended:
-                results.take(task)
-            if ended:
-                results.supply.want(max(submission.n_cells, results.n_left))
-            else:
-                time.sleep(POLL_S)
-                results.supply.check()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,23 +172,6 @@ def answered() -> Iterator[None]:
             f"cluster: the scheduler is gone, and with it what it knew of the running cells ({type(error).__name__})",
             remedy="run the same command again: committed cells are not run twice",
         ) from error
-
-
-def _commit_lost(builder: GraphBuilder, cell: Cell, error: BaseException) -> CellOutcome:
-    """Commit the record of a cell whose task Dask gave up."""
-    failure = Failure(kind=failure_kind(error), message=describe(error))
-    remedy = builder.options.remedies.get(cell)
-    request = CellRequest(
-        study=builder.study,
-        cell=cell,
-        run_id=builder.run_id,
-        engine=builder.options.engine,
-        rerun=Rerun(remedy=remedy) if remedy else None,
-    )
-    committed = result_or_failure(lambda: commit_lost(request, failure), what=f"cell={cell.name} commit")
-    if isinstance(committed, Failure):
-        return CellOutcome(cell=cell, failure=failure, seconds=0.0, committed=False)
-    return committed
 
 
 def _error_of(future: Future[Any]) -> BaseException:
