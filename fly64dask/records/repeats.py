@@ -195,32 +195,3 @@ def repeat_groups(study: Study) -> Mapping[tuple[float | str, str, Split], tuple
         for view in study.views
         for split in SPLITS
     }
-
-
-def chance_of_difference(first: Spread, second: Spread) -> float | None:
-    """Probability that noise alone makes two means differ as much as they do: Welch's t-test, two-sided.
-
-    Parameters
-    ----------
-    first, second : Spread
-        Of independent draws: two doses, or the splits of one. Views of one dose and repeat share
-        photons, so that the noise of their difference is overestimated.
-
-    Returns
-    -------
-    float or None
-        From 0 to 1; below 0.05 the usual measure calls the difference more than noise. None
-        where a spread is not known, or both are 0.
-
-    Notes
-    -----
-    Source: B. L. Welch, Biometrika 34 (1947) 28, as SciPy has it. It takes the repeats of each cell as normal.
-    """
-    if first.standard_deviation is None or second.standard_deviation is None:
-        return None
-    if first.standard_deviation == second.standard_deviation == 0.0:
-        return None
-    from scipy.stats import ttest_ind_from_stats  # 0.3 s, which `status` need not wait for
-
-    numbers = [(one.mean, one.standard_deviation, one.n) for one in (first, second)]
-    return float(ttest_ind_from_stats(*numbers[0], *numbers[1], equal_var=False).pvalue)

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scipy.stats
 import tiny
 from faulty_engine import ENGINE, FOLDER
 from hypothesis import given, strategies as st
@@ -25,7 +24,7 @@ from fly64dask.deploy import Placement
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.records import ManifestRow, read_record, spread_of
-from fly64dask.records.repeats import chance_of_difference, spreads_of, summarise
+from fly64dask.records.repeats import spreads_of, summarise
 from fly64dask.runs import run_study, verify_run
 from fly64dask.store import (
     ExposureAttributes,
@@ -205,18 +204,6 @@ def test_spreads_of_takes_every_number_of_a_record_by_name():
         "known": (1, 7.0),
         "ring.resolution_px": (1, 3.0),
     }
-
-
-@given(*[st.lists(values, min_size=2, max_size=12, unique=True)] * 2)
-def test_chance_of_difference_is_that_of_welchs_test_in_scipy(first, second):
-    if min(np.std(first), np.std(second)) < 1e-3:
-        return  # where rounding is all of the spread, two programs round differently
-    expected = scipy.stats.ttest_ind(first, second, equal_var=False).pvalue
-    assert chance_of_difference(spread_of(first), spread_of(second)) == pytest.approx(expected, rel=1e-6, abs=1e-12)
-
-
-def test_chance_of_difference_is_not_known_of_a_single_repeat():
-    assert chance_of_difference(spread_of([1.0]), spread_of([1.0, 2.0])) is None
 
 
 def row(repeat, error=None, dose=1e4, state="completed"):
