@@ -12,7 +12,6 @@ from fly64dask.base import FailureKind, InputError, IntegrityError
 from fly64dask.monitoring import RunReader
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import Manifest, ManifestRow, read_run_study
-from fly64dask.report import matrix_html, write_table
 from fly64dask.runs.cell_view import CellView
 from fly64dask.runs.labelled import flat_cells, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
@@ -179,11 +178,15 @@ class Run:
         --------
         >>> open_run("runs/demo").write_table("demo.parquet")  # doctest: +SKIP
         """
+        from fly64dask.report import write_table
+
         run_status = self._reader.read()
         write_table(Path(path), flat_cells(run_status.rows, _states(run_status)))
 
     def _repr_html_(self) -> str:
-        """The matrix, for a notebook."""
+        """Draw the matrix for a notebook."""
+        from fly64dask.report import matrix_html
+
         run_status = self._reader.read()
         return matrix_html(self.study, run_status.rows, running=run_status.running)
 
