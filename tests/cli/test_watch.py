@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import tiny
@@ -50,13 +51,12 @@ def wait_for_a_running_cell(run):
 def watched(tmp_path_factory):
     """One run from its first cells to its end: documents, the picture in the middle, and what --watch printed."""
     with running(tmp_path_factory.mktemp("watched"), study=FOUR) as run:
-        found = wait_for_a_running_cell(run)
+        found, looks = wait_for_a_running_cell(run), []
         # On a busy machine that cell may have ended by now, and the next only started.
-        looks = (status(run.layout.root).stdout for _ in range(5))
-        picture = next(look for look in looks if "▶ epoch" in look)
+        run.wait_for(lambda: "▶ epoch" in (looks.append(status(run.layout.root).stdout) or looks[-1]))
         lines = status(run.layout.root, "--watch", "--interval", "0.2")
         run.process.wait(timeout=60)
-        yield found, picture, lines, run.layout
+        yield found, looks[-1], lines, run.layout
 
 
 def test_status_json_lists_the_cells_that_run(watched):
@@ -121,7 +121,10 @@ def test_status_calls_what_a_killed_run_left_silent_and_the_next_run_removes_it(
     with running(tmp_path, study=FOUR) as run:
         wait_for_a_running_cell(run)
         run.kill()
-        time.sleep(SILENT_S + 2)
+        for path in run.layout.live.rglob("*.json"):
+            content = json.loads(path.read_text())
+            content["updated_at"] = (datetime.now(UTC) - timedelta(seconds=SILENT_S + 2)).isoformat()
+            path.write_text(json.dumps(content))
         found, picture = document(run.layout.root), status(run.layout.root).stdout
         left = set(run.layout.live.rglob("*.json"))
     assert found["running"]
@@ -146,7 +149,6 @@ def test_status_watch_ends_with_a_run_of_some_cells_alone(tmp_path):
         # It has begun to watch a run that is then stopped in order.
         assert watching.stdout is not None
         watching.stdout.readline()
-        time.sleep(1)
         run.process.send_signal(signal.SIGINT)
         run.process.wait(timeout=60)
         text = watching.stdout.read()

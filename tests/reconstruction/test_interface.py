@@ -32,8 +32,11 @@ def test_refuse_degenerate_refuses_a_span_below_one_pixel(positions):
     assert f"kept {len(positions)} of 8 exposures at >= 102.4 px" in str(caught.value)
 
 
-def test_refuse_degenerate_takes_a_span_of_one_pixel():
-    refuse_degenerate(np.array([[10.0, 10.0], [11.0, 11.0]]), n_exposures=2, rule="")
+def test_refuse_degenerate_takes_a_span_of_one_pixel_and_nothing_below():
+    positions = np.array([[10.0, 10.0], [11.0, 11.0]])
+    refuse_degenerate(positions, n_exposures=2, rule="")
+    with pytest.raises(DegenerateScanError):
+        refuse_degenerate(positions - [[0, 0], [0, 1e-9]], n_exposures=2, rule="")
 
 
 def test_refuse_degenerate_needs_no_engine():

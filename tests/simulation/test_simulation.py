@@ -138,5 +138,9 @@ def test_check_coverage_refuses_a_patch_outside_the_object(position):
         check_coverage(PAIR, np.array([[40.0, 40.0], position]))
 
 
-def test_check_coverage_takes_the_extreme_corners():
-    check_coverage(PAIR, np.array([[16.0, 16.0], [80.0, 96.0]]))
+def test_check_coverage_takes_the_extreme_corners_and_nothing_beyond():
+    corners = np.array([[16.0, 16.0], [80.0, 96.0]])
+    check_coverage(PAIR, corners)
+    for beyond in np.array([[[-0.1, 0], [0, 0]], [[0, 0], [0, 0.1]]]):
+        with pytest.raises(InputError):
+            check_coverage(PAIR, corners + beyond)

@@ -50,7 +50,7 @@ def test_held_run_takes_over_from_a_killed_process(tmp_path, holder):
 def test_held_run_can_be_taken_again_after_it_ends(tmp_path):
     for _ in range(2):
         with held_run(RunLayout(tmp_path)):
-            pass
+            assert str(os.getpid()) in (tmp_path / ".lock").read_text()
 
 
 def test_held_run_is_given_back_after_an_error(tmp_path):
