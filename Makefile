@@ -6,10 +6,10 @@ LOCK := cluster/requirements.lock
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test bench check lint format lock clean
+.PHONY: help install demo test-fast test test-numeric bench check lint format lock clean
 
 help:            ## list the targets
-	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:[^#]*##/\t/'
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:[^#]*##/\t/'
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"fly64dask needs Python 3.11 to 3.13, found {v[0]}.{v[1]}; choose one: make PYTHON=python3.12 ...")'
@@ -23,8 +23,15 @@ install: $(VENV)/.installed  ## make .venv with exactly the locked packages
 demo: install    ## run the demo study on this machine; results and a page of them in runs/demo
 	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo --report
 
+test-fast: install ## run the tests that start no process and no engine
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not (process or engine or cluster or browser or slurm or slow)"
+
 test: install    ## run every test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-numeric: install ## run the tests of numbers on the most common instructions alone
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem $(BIN)/python -m pytest \
+		--numprocesses 2 --dist loadfile tests/reconstruction tests/metrics tests/scan tests/simulation
 
 bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)
 	$(BIN)/python scripts/bench.py $(if $(QUICK),--quick)

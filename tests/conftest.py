@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from faulty_engine import FOLDER
+from finished_runs import made_once, make_record_case, make_six_cells
 from hypothesis import HealthCheck, settings
+from tiers import STARTS, Watch, marks_of
+
+from fly64dask.store import RunLayout
 
 # How long an example takes, or takes to make, says something about the machine, and nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -21,14 +26,30 @@ BESIDE = ROOT.parent / "shared" / "data" / "siemens-star-small.npz.bz2"
 STAR_FILE = Path(os.environ.get("FLY64DASK_STAR", BESIDE))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first: side by side, the last one to start would be the last one to end by far."""
+WATCH = Watch()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark each test by what it starts. Long files first: the last one to start would be the last one to end by far."""
     ranks: dict[Path, int] = {}
     for item in items:
+        for mark in marks_of(item):
+            item.add_marker(mark)
         marks = {mark.name for mark in item.iter_markers()}
         rank = 0 if "slurm" in marks else 1 if item.path.parent.name == "faults" else 2 if "slow" in marks else 3
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
     items.sort(key=lambda item: ranks[item.path])
+
+
+@pytest.fixture(autouse=True)
+def starts_nothing_unmarked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A fast test that starts a process or loads the engine fails: `make test-fast` promises that none does."""
+    WATCH.started = None if any(map(request.node.get_closest_marker, STARTS)) else []
+    yield
+    started, WATCH.started = WATCH.started, None
+    if started:
+        pytest.fail(f"{request.node.name} carries no mark of {', '.join(STARTS)}, but started: {started}")
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +70,18 @@ def engine_faults(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def six_cells(engine_faults: Path, tmp_path_factory: pytest.TempPathFactory) -> RunLayout:
+    """A finished run of `finished_runs.SIX_CELLS`, for reading."""
+    return RunLayout(made_once(tmp_path_factory, "six-cells", make_six_cells) / "run")
+
+
+@pytest.fixture(scope="session")
+def record_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The record case, run by the command line, for reading: a folder of `toy.toml`, `run` and what was printed."""
+    return made_once(tmp_path_factory, "record-case", make_record_case)
 
 
 @pytest.fixture

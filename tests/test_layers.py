@@ -133,3 +133,15 @@ def test_exceptions_are_all_caught_in_one_place():
         and (handler.type is None or getattr(handler.type, "id", "") in ("Exception", "BaseException"))
     ]
     assert places == [("base", "result_or_failure")]
+
+
+def test_no_test_module_imports_another():
+    tests = PACKAGE.parent / "tests"
+    modules = {path.stem: path for path in tests.rglob("test_*.py")}
+    imports = {
+        (path.name, name)
+        for path in tests.rglob("*.py")
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.split(".")[0] in modules
+    }
+    assert imports == set()

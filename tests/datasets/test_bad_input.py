@@ -291,6 +291,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     return run
 
 
+@pytest.mark.process  # some are refused once the run has its server of engines
 @pytest.mark.parametrize(("make", "named"), STUDIES.values(), ids=STUDIES)
 def test_run_refuses_a_study(tmp_path: Path, refused: Callable[..., str], make: Make, named: list[str]) -> None:
     make(tmp_path)

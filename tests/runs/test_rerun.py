@@ -8,13 +8,14 @@ import shutil
 import numpy as np
 import pytest
 from faulty_engine import ENGINE
+from finished_runs import SIX_CELLS
 from one_cell import request_of, run_one
 from pydantic import ValidationError
 from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind
 from fly64dask.cells import Rerun, commit_lost, open_inputs
-from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.datasets import expose_split, select_view
 from fly64dask.records import (
     read_kept_group,
     read_last_row,
@@ -22,13 +23,12 @@ from fly64dask.records import (
     read_row,
     read_rows,
     write_manifest,
-    write_run_study,
 )
 from fly64dask.runs import plan_rerun, verify_run
 from fly64dask.store import RunLayout, ScanAttributes, ViewAttributes, open_group
-from fly64dask.study import GUARDED_MAX_EPOCHS, SPLITS, Cell, Filters, Recipe, Remedy, cells, remedied_recipe
+from fly64dask.study import GUARDED_MAX_EPOCHS, Cell, Filters, Recipe, Remedy, cells, remedied_recipe
 
-STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2)
+STUDY = SIX_CELLS
 CELL = Cell(dose=1e5, view="one", split="train")  # keeps one exposure: degenerate
 GUARDED, AS_IS = Remedy(kind="guarded"), Remedy(kind="as-is")
 FIVE = ("selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected")
@@ -45,25 +45,10 @@ def fail_as(engine_faults):
     tell(None)
 
 
-@pytest.fixture(scope="module")
-def failed_once(tmp_path_factory):
-    layout = RunLayout(tmp_path_factory.mktemp("rerun") / "run")
-    prepare_scan(STUDY, layout)
-    for split in SPLITS:
-        expose_split(STUDY, 1e5, split, layout)
-        for view in STUDY.views:
-            select_view(STUDY, view.name, split, layout)
-    for cell in cells(STUDY):
-        run_one(STUDY, cell, layout, None, silent, engine=ENGINE)
-    write_run_study(layout, STUDY)
-    write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
-    return layout
-
-
 @pytest.fixture
-def layout(failed_once, tmp_path):
+def layout(six_cells, tmp_path):
     """A run with two degenerate cells of six."""
-    shutil.copytree(failed_once.root, tmp_path / "run")
+    shutil.copytree(six_cells.root, tmp_path / "run")
     return RunLayout(tmp_path / "run")
 
 

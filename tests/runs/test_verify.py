@@ -8,38 +8,20 @@ import shutil
 from pathlib import Path
 
 import pytest
-from faulty_engine import ENGINE
-from one_cell import run_one
+from finished_runs import SIX_CELLS
 from pydantic import ValidationError
-from tiny import tiny_study
 
-from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.records import Manifest, read_rows, write_manifest, write_run_study
+from fly64dask.records import Manifest
 from fly64dask.runs import verify_run
 from fly64dask.store import RunLayout
-from fly64dask.study import SPLITS, Filters, cells
+from fly64dask.study import SPLITS, cells
 
-STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    layout = RunLayout(tmp_path_factory.mktemp("verify") / "run")
-    prepare_scan(STUDY, layout)
-    for split in SPLITS:
-        expose_split(STUDY, 1e5, split, layout)
-        for view in STUDY.views:
-            select_view(STUDY, view.name, split, layout)
-    for cell in cells(STUDY):
-        run_one(STUDY, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
-    write_run_study(layout, STUDY)
-    write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
-    return layout
+STUDY = SIX_CELLS
 
 
 @pytest.fixture
-def run(whole, tmp_path):
-    shutil.copytree(whole.root, tmp_path / "run")
+def run(six_cells, tmp_path):
+    shutil.copytree(six_cells.root, tmp_path / "run")
     return RunLayout(tmp_path / "run")
 
 
@@ -47,8 +29,8 @@ def damaged_paths(layout):
     return [damage.path for damage in verify_run(STUDY, layout)]
 
 
-def test_verify_run_finds_nothing_wrong_with_a_whole_run(whole):
-    assert verify_run(STUDY, whole) == ()
+def test_verify_run_finds_nothing_wrong_with_a_whole_run(six_cells):
+    assert verify_run(STUDY, six_cells) == ()
 
 
 def stored_files(root: Path) -> list[Path]:
@@ -116,16 +98,16 @@ def test_verify_exits_1_and_names_the_damage(run, fly64dask):
     assert "chunk c/0/0/0 is missing or empty" in done.stdout
 
 
-def test_verify_exits_0_for_a_whole_run(whole, fly64dask):
-    done = fly64dask("verify", whole.root, "--json")
+def test_verify_exits_0_for_a_whole_run(six_cells, fly64dask):
+    done = fly64dask("verify", six_cells.root, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout) == {"damaged": []}
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../elsewhere", "dose_1000/../../x"])
 @pytest.mark.parametrize("key", ["log_path", "input", "output_dir"])
-def test_manifest_refuses_a_path_that_leads_out_of_the_run(whole, key, path):
-    document = json.loads(whole.manifest_file.read_text())
+def test_manifest_refuses_a_path_that_leads_out_of_the_run(six_cells, key, path):
+    document = json.loads(six_cells.manifest_file.read_text())
     document.pop("sha256")
     part = document["execution_results" if key == "log_path" else "jobs"][0]
     part[key] = path

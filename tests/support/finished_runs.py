@@ -1,0 +1,64 @@
+"""Finished runs that several test files read. Each is made once a session; who changes it copies it first."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from faulty_engine import ENGINE
+from one_cell import run_one
+from tiny import tiny_study
+
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.records import read_rows, write_manifest, write_run_study
+from fly64dask.store import RunLayout
+from fly64dask.study import SPLITS, Filters, cells
+
+TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
+SIX_CELLS = tiny_study(doses_photons=(1e5,), n_epochs=2)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Folder that holds what a function makes in it: of whichever process of the session asks first."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
+def make_six_cells(folder: Path) -> None:
+    """Run `SIX_CELLS` with the engine of the tests: four cells completed, the two of view `one` degenerate."""
+    layout = RunLayout(folder / "run")
+    prepare_scan(SIX_CELLS, layout)
+    for split in SPLITS:
+        expose_split(SIX_CELLS, 1e5, split, layout)
+        for view in SIX_CELLS.views:
+            select_view(SIX_CELLS, view.name, split, layout)
+    for cell in cells(SIX_CELLS):
+        run_one(SIX_CELLS, cell, layout, engine=ENGINE)
+    write_run_study(layout, SIX_CELLS)
+    write_manifest(SIX_CELLS, layout, Filters(), {}, read_rows(layout, cells(SIX_CELLS)))
+    shutil.rmtree(layout.scratch, ignore_errors=True)
+
+
+def make_record_case(folder: Path) -> None:
+    """Run the record case by the command line: its study, `run`, and what was printed; two of six cells degenerate."""
+    shutil.copy(TOY, folder / "toy.toml")
+    with (folder / "stdout").open("w") as stdout, (folder / "stderr").open("w") as stderr:
+        command = [sys.executable, "-m", "fly64dask", "run", str(folder / "toy.toml"), "--out", str(folder / "run")]
+        done = subprocess.run(command, stdout=stdout, stderr=stderr, check=False, timeout=600)
+    (folder / "exit_code").write_text(str(done.returncode))
