@@ -22,6 +22,7 @@ DIFFERS_BETWEEN_RUNS = (
     "seconds",
     "_at",
     "sha256",
+    "digests",
     "key",
     "host",
     "worker",
