@@ -1,4 +1,4 @@
-"""Operations on a whole run: run, rerun, verify, repair and compare."""
+"""Operations on a whole run (run, rerun, verify, repair, compare), and the `Run` and `CellView` of the Python API."""
 
 import lazy_loader
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class PlannedRerun(CellCoordinates):
-    """A failed cell before it is tried again: what ran and what would run. `hopeless` says why nothing would."""
+    """A failed cell before it is tried again: what ran and what would run; or `hopeless`, why nothing would."""
 
     state: Literal["failed", "skipped", "damaged"]
     failure_kind: FailureKind
@@ -57,7 +57,7 @@ class PlannedRerun(CellCoordinates):
 def plan_rerun(
     study: Study,
     rows: Sequence[ManifestRow],
-    wanted: RemedyKind,
+    remedy_kind: RemedyKind,
     read_positions: Callable[[], NDArray[np.float64]],
     *,
     n_min: int = MIN_EXPOSURES,
@@ -67,10 +67,10 @@ def plan_rerun(
     Parameters
     ----------
     study : Study
-        The run's.
+        The run's study.
     rows : sequence of ManifestRow
         Cells of the run, whatever their state.
-    wanted : "as-is", "guarded" or "respace"
+    remedy_kind : "as-is", "guarded" or "respace"
         Remedy of the failures that it mends. Others may pass with time and are tried as they were.
     read_positions : callable
         Gives the whole scan's positions, (n, 2) float64, order (y, x), px; asked for to respace only.
@@ -85,19 +85,19 @@ def plan_rerun(
     respaced: dict[tuple[str, Split], dict[str, object]] = {}
     plan = []
     for row in rows:
-        if row.state == "completed" or (row.state == "skipped" and wanted != "respace"):
+        if row.state == "completed" or (row.state == "skipped" and remedy_kind != "respace"):
             continue
         if row.state == "damaged":
-            found: dict[str, object] = {"hopeless": "its record is damaged; run `fly64dask verify RUN --repair`"}
-        elif wanted == "respace" and row.failure_kind in MENDS[wanted]:
+            outlook: dict[str, object] = {"hopeless": "its record is damaged; run `fly64dask verify RUN --repair`"}
+        elif remedy_kind == "respace" and row.failure_kind in MENDS[remedy_kind]:
             if (row.view, row.split) not in respaced:
                 respaced[row.view, row.split] = _respaced(study, row.view, row.split, read_positions, n_min)
-            found = respaced[row.view, row.split]
-        elif row.failure_kind in MENDS[wanted]:
-            found = {"remedy": Remedy(kind=wanted)}
+            outlook = respaced[row.view, row.split]
+        elif row.failure_kind in MENDS[remedy_kind]:
+            outlook = {"remedy": Remedy(kind=remedy_kind)}
         else:
-            found = {"remedy": row.remedy or Remedy(kind="as-is")}
-        plan.append(_planned(study, row, found))
+            outlook = {"remedy": row.remedy or Remedy(kind="as-is")}
+        plan.append(_planned(study, row, outlook))
     return tuple(plan)
 
 
@@ -213,8 +213,8 @@ def _respaced(
     return {"remedy": remedy, "n_kept_after": len(selection.kept)}
 
 
-def _planned(study: Study, row: ManifestRow, found: Mapping[str, object]) -> PlannedRerun:
-    remedy = found.get("remedy")
+def _planned(study: Study, row: ManifestRow, outlook: Mapping[str, object]) -> PlannedRerun:
+    remedy = outlook.get("remedy")
     assert remedy is None or isinstance(remedy, Remedy)
     before, after = remedied_recipe(study.recipe, row.remedy), remedied_recipe(study.recipe, remedy)
     view = _view(study, row.view)
@@ -237,7 +237,7 @@ def _planned(study: Study, row: ManifestRow, found: Mapping[str, object]) -> Pla
         facts["spacing_threshold_after"] = remedy.spacing_threshold or own_px
         facts["n_epochs_after"] = after.n_epochs
         facts["probe_frozen_after"] = not after.optimise_probe
-    return PlannedRerun.model_validate({**facts, **found})
+    return PlannedRerun.model_validate({**facts, **outlook})
 
 
 def _view(study: Study, name: str) -> BaselineView | SpacingView:
