@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from fly64dask.records import Spread
 
 # Shown where no column is asked for: the first of these that any cell has.
-USUAL_COLUMNS = ("metrics.phase_rmse_rad", "half_sets.half_bit.resolution_px", "final_loss")
+ERROR, ERROR_OF_EMPTY = "metrics.phase_rmse_rad", "metrics.empty_phase_rmse_rad"
+USUAL_COLUMNS = (ERROR, "half_sets.half_bit.resolution_px", "final_loss")
 MARKS = {"completed": "✔", "failed": "✘", "skipped": "–", "damaged": "!", "running": "▶", "pending": "·"}
 # Beyond this ratio of the largest to the least value a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
@@ -57,12 +58,13 @@ class _ColourScale:
 
 @dataclass(frozen=True, slots=True)
 class _Matrix:
-    """A run's cells, and one number of those that are completed."""
+    """A run's cells, one number of the completed ones, and where that is an error the error of an empty object."""
 
     column: str
     state_of: dict[Cell, str]
     reason_of: dict[Cell, str]
     value_of: dict[Cell, float]
+    empty_of: dict[Cell, float]
 
     def spread(self, repeats: Iterable[Cell]) -> Spread | None:
         """Mean and spread of the number over the repeats that have it."""
@@ -84,8 +86,13 @@ class _Matrix:
         lines.append(f"{quantity.label}: {number} {quantity.unit}".rstrip() + count)
         ground = scale.colour(spread.mean)
         n_missing = sum(cell not in self.value_of for cell in repeats)
-        text = number + (f" ({n_missing} missing)" if n_missing else "")
+        text = number + self._beside_empty(repeats, spread) + (f" ({n_missing} missing)" if n_missing else "")
         return _Place(text=text, words="\n".join(lines), ink=_ink_on(ground), ground=ground)
+
+    def _beside_empty(self, repeats: Sequence[Cell], spread: Spread) -> str:
+        """Mark an error that is not lower than that of an empty object."""
+        empty = [self.empty_of[cell] for cell in repeats if cell in self.empty_of]
+        return " ≥ empty" if empty and spread.mean >= sum(empty) / len(empty) else ""
 
     def _reason(self, cell: Cell) -> str:
         return f" ({self.reason_of[cell]})" if cell in self.reason_of else ""
@@ -111,8 +118,9 @@ def matrix_html(
     Returns
     -------
     str
-        One table for each split, doses by views. A number and a colour tell the value, a mark and a word why there is
-        none. Repeats show their mean and sample standard deviation.
+        One table for each split, doses by views. A number and a colour tell the value, `≥ empty` that the error is not
+        lower than that of an empty object, a mark and a word why there is no value. Repeats show their mean and sample
+        standard deviation.
     """
     matrix = _matrix(study, rows, column, running)
     groups = repeat_groups(study)
@@ -152,6 +160,9 @@ def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, runni
         state_of=states,
         reason_of={row.cell: str(row.failure_kind) for row in rows if row.failure_kind and row.cell not in running},
         value_of={cell: of_cell[column] for cell, of_cell in numbers.items() if column in of_cell},
+        empty_of={cell: of_cell[ERROR_OF_EMPTY] for cell, of_cell in numbers.items() if ERROR_OF_EMPTY in of_cell}
+        if column == ERROR
+        else {},
     )
 
 

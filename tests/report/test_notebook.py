@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from fly64dask.base import FailureKind
+from fly64dask.metrics import TruthMetrics
 from fly64dask.records import ManifestRow
 from fly64dask.report import matrix_html
 from fly64dask.study import Cell, cells, parse_study
@@ -76,6 +77,18 @@ def test_matrix_tells_mean_and_deviation_of_repeats():
     shown = Texts(matrix_html(study, [row(cell, loss=loss) for cell, loss in losses.items()]))
     assert shown.texts[0] == "3 ± 2.6"
     assert "mean of 3 of 3 repeats" in shown.words[0]
+
+
+def test_matrix_marks_an_error_that_is_not_lower_than_an_empty_objects():
+    lower, equal = cells(STUDY)[:2]
+    rows = [
+        row(cell, loss=1.0).model_copy(
+            update={"metrics": TruthMetrics.model_construct(phase_rmse_rad=error, empty_phase_rmse_rad=0.25)}
+        )
+        for cell, error in ((lower, 0.2), (equal, 0.25))
+    ]
+    texts = Texts(matrix_html(STUDY, rows)).texts
+    assert sorted(text for text in texts if "0." in text) == ["0.2", "0.25 ≥ empty"]
 
 
 def test_matrix_counts_repeats_that_have_no_number():
