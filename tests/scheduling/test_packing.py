@@ -111,15 +111,10 @@ def test_refuse_idle_slots_takes_those_of_local_gpus_and_one_anywhere():
     refuse_idle_slots(1, where="cluster.toml", gpus=())
 
 
-def test_refuse_crowded_takes_slots_that_fit_the_smallest_gpu():
+def test_refuse_crowded_names_cell_sizes_and_the_slots_that_fit_the_smallest_gpu():
     plan = plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
     needed = max(cell.predicted_memory_bytes or 0 for cell in plan) + CONTEXT_BYTES
     refuse_crowded(plan, {"0": 9 * needed, "1": 3 * needed}, slots_per_gpu=3)
-
-
-def test_refuse_crowded_names_cell_sizes_and_the_slots_that_fit():
-    plan = plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
-    needed = max(cell.predicted_memory_bytes or 0 for cell in plan) + CONTEXT_BYTES
     with pytest.raises(ResourceError, match=r"/all/\w+ with \d+ exposures.*GPU 1 has.*--slots-per-gpu 3"):
         refuse_crowded(plan, {"0": 9 * needed, "1": 3 * needed}, slots_per_gpu=4)
 

@@ -15,7 +15,7 @@ from tiny import tiny_study
 from fly64dask.base import ResourceError
 from fly64dask.cells import new_run_id
 from fly64dask.deploy import check_workers, connect
-from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted
+from fly64dask.monitoring import CellOutcome, CellProgress
 from fly64dask.records import read_record, write_run_study
 from fly64dask.scheduling import GraphBuilder, GraphOptions, external_workers, run_windows
 from fly64dask.store import RunLayout
@@ -80,13 +80,6 @@ def test_run_windows_notifies_of_epochs_and_outcomes(finished):
     assert sum(isinstance(event, CellOutcome) for event in events) == 12
 
 
-def test_run_windows_starts_long_cells_before_short_ones(finished):
-    started = [event.cell.view for event in finished[3] if isinstance(event, CellStarted)]
-    # A worker with nothing else to do takes a short one while the other still does the last of the longer ones.
-    places = {view: [place for place, one in enumerate(started) if one == view] for view in ("all", "few", "one")}
-    assert sum(places["all"]) < sum(places["few"]) < sum(places["one"]), started
-
-
 def test_run_windows_gives_views_the_same_exposures_at_every_dose(finished):
     by_dose = [{(row.view, row.split): row.n_kept for row in finished[2] if row.dose == dose} for dose in (1e4, 1e5)]
     assert by_dose[0] == by_dose[1]
@@ -132,11 +125,12 @@ def test_graph_sends_cells_to_gpus_and_nothing_else(tmp_path):
 
 
 def test_graph_is_linear_in_the_number_of_cells(tmp_path):
-    many = tiny_study(doses_photons=tuple(float(d) for d in range(1, 401)))
-    graph = builder_of(many, cells(many), RunLayout(tmp_path)).build(cells(many), covered=cells(many))
-    n_tasks = len(dict(graph.rows_task.__dask_graph__()))
-    n_leaves = 2400 // 32
-    assert n_tasks == 2400 + 800 + 6 + 1 + n_leaves + 3 + 1
+    def n_tasks(n_doses):
+        many = tiny_study(doses_photons=tuple(float(dose) for dose in range(1, n_doses + 1)))
+        graph = builder_of(many, cells(many), RunLayout(tmp_path)).build(cells(many), covered=cells(many))
+        return len(dict(graph.rows_task.__dask_graph__()))
+
+    assert 2400 < n_tasks(400) <= 2 * n_tasks(200)
 
 
 def test_fusing_of_delayed_tasks_is_off_by_default():
@@ -266,11 +260,16 @@ def test_nothing_listens_beyond_loopback():
 
 
 def _listening_addresses(pids: set[int]) -> set[str]:
-    """Addresses of listening TCP sockets of some processes, from psutil (a dependency of distributed)."""
-    time.sleep(0.1)
-    found = set()
-    for pid in pids:
-        for connection in psutil.Process(pid).net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN:
-                found.add(connection.laddr.ip)
-    return found
+    """Addresses of listening TCP sockets of some processes, once two looks in a row see the same sockets."""
+    before = None
+    while True:
+        sockets = {
+            connection.laddr
+            for pid in pids
+            for connection in psutil.Process(pid).net_connections(kind="tcp")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        if sockets == before:
+            return {socket.ip for socket in sockets}
+        before = sockets
+        time.sleep(0.2)
