@@ -9,39 +9,18 @@ from pathlib import Path
 
 import pytest
 from faulty_engine import ENGINE
+from finished_runs import SIX_CELLS
 from one_cell import run_one
-from tiny import tiny_study
 
 from fly64dask.base import Failure, Fly64Error
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.records import read_record, read_rows, read_run_study, write_manifest, write_run_study
+from fly64dask.records import read_record, read_run_study
 from fly64dask.runs import verify_run
 from fly64dask.store import RunLayout
-from fly64dask.study import SPLITS, Filters, cells
+from fly64dask.study import cells
 
-STUDY = tiny_study(doses_photons=(1e5,))
+STUDY = SIX_CELLS
 N_SEEDS = 200
-
-
-def run_all(layout: RunLayout, study=STUDY) -> None:
-    for cell in cells(study):
-        run_one(study, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """A finished run of six cells, two of them degenerate, with its tables."""
-    layout = RunLayout(tmp_path_factory.mktemp("corruption") / "run")
-    prepare_scan(STUDY, layout)
-    for split in SPLITS:
-        expose_split(STUDY, 1e5, split, layout)
-        for view in STUDY.views:
-            select_view(STUDY, view.name, split, layout)
-    run_all(layout)
-    write_run_study(layout, STUDY)
-    write_manifest(STUDY, layout, Filters(), {}, read_rows(layout, cells(STUDY)))
-    shutil.rmtree(layout.scratch)
-    return layout
 
 
 def stored_files(root: Path) -> list[Path]:
@@ -86,17 +65,17 @@ def found_wrong(layout: RunLayout) -> list[str]:
         return [str(error)]
 
 
-def test_verify_run_finds_nothing_wrong_with_the_whole_run(whole):
-    assert found_wrong(whole) == []
+def test_verify_run_finds_nothing_wrong_with_the_whole_run(six_cells):
+    assert found_wrong(six_cells) == []
 
 
-def test_every_random_corruption_is_detected_and_none_is_reconstructed(whole, tmp_path):
+def test_every_random_corruption_is_detected_and_none_is_reconstructed(six_cells, tmp_path):
     """One test for two hundred seeds: a copy, a corruption, a verification and a new reconstruction each."""
-    numbers = {cell: read_record(whole, cell).digests.get("object_recon") for cell in cells(STUDY)}
+    numbers = {cell: read_record(six_cells, cell).digests.get("object_recon") for cell in cells(STUDY)}
     silent, reconstructed = [], []
     for seed in range(N_SEEDS):
         layout = RunLayout(tmp_path / f"run-{seed}")
-        shutil.copytree(whole.root, layout.root)
+        shutil.copytree(six_cells.root, layout.root)
         path = corrupt(layout.root, random.Random(seed))
         if not found_wrong(layout):
             silent.append((seed, path.relative_to(layout.root)))
@@ -104,7 +83,7 @@ def test_every_random_corruption_is_detected_and_none_is_reconstructed(whole, tm
             reads = {layout.exposure_group(cell.dose, cell.split), layout.view_group(cell.view, cell.split)}
             if reads & set(path.parents):
                 # Another number of epochs makes the cell run again from what is stored now.
-                again = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 2})})
+                again = STUDY.model_copy(update={"recipe": STUDY.recipe.model_copy(update={"n_epochs": 3})})
                 run_one(again, cell, layout, None, lambda epoch, loss: None, engine=ENGINE)
                 record = read_record(layout, cell)
                 if record.state == "completed" and record.digests["object_recon"] != numbers[cell]:
@@ -115,10 +94,10 @@ def test_every_random_corruption_is_detected_and_none_is_reconstructed(whole, tm
 
 @pytest.mark.slow
 @pytest.mark.cluster
-def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(whole, tmp_path, fly64dask):
+def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(six_cells, tmp_path, fly64dask):
     """Exposures are cut, one cell has failed on them, another lost a chunk of its object, the store its metadata."""
     layout = RunLayout(tmp_path / "run")
-    shutil.copytree(whole.root, layout.root)
+    shutil.copytree(six_cells.root, layout.root)
     named = {(cell.view, cell.split): cell for cell in cells(STUDY)}
     refused, victim = named["all", "train"], named["few", "test"]
     chunk = layout.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0"
@@ -139,10 +118,10 @@ def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(who
         assert (read_record(layout, cell).state, read_record(layout, cell).attempt) == ("completed", 2)
 
 
-def test_a_record_of_another_study_is_detected(whole, tmp_path):
+def test_a_record_of_another_study_is_detected(six_cells, tmp_path):
     """Whole, of the same cell, and wrong: its exposures were drawn with another seed."""
     other, here = RunLayout(tmp_path / "other"), RunLayout(tmp_path / "here")
-    shutil.copytree(whole.root, here.root)
+    shutil.copytree(six_cells.root, here.root)
     seeds = STUDY.seeds.model_copy(update={"simulation": 43})
     study = STUDY.model_copy(update={"seeds": seeds})
     prepare_scan(study, other)
@@ -155,12 +134,12 @@ def test_a_record_of_another_study_is_detected(whole, tmp_path):
     assert any("other exposures or another view" in problem for problem in found_wrong(here))
     outcome = run_one(STUDY, cell, here, None, lambda epoch, loss: None, engine=ENGINE)
     assert not outcome.was_done
-    assert read_record(here, cell).digests["object_recon"] == read_record(whole, cell).digests["object_recon"]
+    assert read_record(here, cell).digests["object_recon"] == read_record(six_cells, cell).digests["object_recon"]
 
 
-def test_a_record_of_a_study_of_another_name_is_detected(whole, tmp_path):
+def test_a_record_of_a_study_of_another_name_is_detected(six_cells, tmp_path):
     here = RunLayout(tmp_path / "here")
-    shutil.copytree(whole.root, here.root)
+    shutil.copytree(six_cells.root, here.root)
     (cell, *_) = cells(STUDY)
     shutil.rmtree(here.cell_directory(cell))
     blocked = Failure(kind="bad_input", message="other")
@@ -169,8 +148,8 @@ def test_a_record_of_a_study_of_another_name_is_detected(whole, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["scan", "truth", "dose_100000/train", "views/few/test"])
-def test_a_missing_group_that_records_were_made_from_is_detected(whole, tmp_path, name):
+def test_a_missing_group_that_records_were_made_from_is_detected(six_cells, tmp_path, name):
     here = RunLayout(tmp_path / "here")
-    shutil.copytree(whole.root, here.root)
+    shutil.copytree(six_cells.root, here.root)
     shutil.rmtree(here.store / name)
     assert any(f"exposures.zarr/{name}: is missing" in problem for problem in found_wrong(here))
