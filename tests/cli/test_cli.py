@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
@@ -46,17 +48,10 @@ def edited(tmp_path: Path, source: Path, *changes: tuple[str, str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
+def toy(record_case):
     """The record case, run whole: directory, exit code and what was printed."""
-    out = tmp_path_factory.mktemp("toy") / "run"
-    done = subprocess.run(
-        [sys.executable, "-m", "fly64dask", "run", str(TOY), "--out", str(out)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    return out, done
+    code, stdout, stderr = ((record_case / name).read_text() for name in ("exit_code", "stdout", "stderr"))
+    return record_case / "run", SimpleNamespace(returncode=int(code), stdout=stdout, stderr=stderr)
 
 
 def manifest_of(out: Path) -> dict:
@@ -169,8 +164,8 @@ def test_table_as_csv_has_a_line_for_each_cell(toy, tmp_path, fly64dask):
     assert len(lines) == 6
 
 
-def test_run_again_runs_nothing_twice(toy, fly64dask):
-    out = toy[0]
+def test_run_again_runs_nothing_twice(toy, tmp_path, fly64dask):
+    out = Path(shutil.copytree(toy[0], tmp_path / "run"))
     before = {path: path.stat().st_mtime_ns for path in out.glob("dose_*/*/*/record.json")}
     again = fly64dask("run", TOY, "--out", out)
     assert again.returncode == 1

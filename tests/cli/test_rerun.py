@@ -19,7 +19,7 @@ import pytest
 import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY, SCRIPT = ROOT / "data" / "toy.toml", ROOT / "scripts" / "rerun_failed_sparse.sh"
+SCRIPT = ROOT / "scripts" / "rerun_failed_sparse.sh"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
 RECORDED = {
     "selection_strategy": "greedy",
@@ -31,20 +31,10 @@ RECORDED = {
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 
-@pytest.fixture(scope="module")
-def failed_run(tmp_path_factory):
-    """The record case after `run`: four cells completed, the two sparse ones degenerate; and its study file."""
-    folder = tmp_path_factory.mktemp("toy")
-    study = folder / "toy.toml"
-    study.write_text(TOY.read_text().replace("n_epochs = 20", "n_epochs = 3"))
-    done = fly("run", study, "--out", folder / "run")
-    assert done.returncode == 1, done.stderr
-    return folder
-
-
 @pytest.fixture
-def toy(failed_run, tmp_path):
-    shutil.copytree(failed_run, tmp_path, dirs_exist_ok=True)
+def toy(record_case, tmp_path):
+    """The record case after `run`: four cells completed, the two sparse ones degenerate; beside it its study file."""
+    shutil.copytree(record_case, tmp_path, dirs_exist_ok=True)
     return tmp_path / "run"
 
 
