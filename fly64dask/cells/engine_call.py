@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from fly64dask.base import Failure, result_or_failure
+import numpy as np
+
+from fly64dask.base import Failure, result_or_failure, software_versions, utc_now
 from fly64dask.cells.inputs import open_inputs
 from fly64dask.cells.measuring import measure
-from fly64dask.cells.storing import store_reconstruction
 from fly64dask.reconstruction import CheckpointFile, job_ends_at, load_engine, refuse_dark
 from fly64dask.records import ReconstructionFacts
 from fly64dask.scan import is_guarded
-from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME
+from fly64dask.store import (
+    LOG_NAME,
+    RECONSTRUCTION_NAME,
+    ArraySource,
+    ReconstructionAttributes,
+    object_arrays,
+    probe_array,
+    storing,
+    whole_array,
+    write_group,
+)
 
 if TYPE_CHECKING:
     from fly64dask.cells.request import CellRequest
     from fly64dask.reconstruction import Exposures, Progress, Reconstruction
+    from fly64dask.study import Cell
 
 log = logging.getLogger(__name__)
 
@@ -38,14 +50,8 @@ class Reconstructed:
 class EngineCall:
     """One attempt at one cell as the engine's process runs it; picklable.
 
-    Parameters
-    ----------
-    request : CellRequest
-        What is asked.
-    directory : Path
-        The attempt's directory: gets the log and the reconstruction.
-    cell_key : str
-        Digest of what determines the cell's numbers; a checkpoint of another key is not taken.
+    `directory` is the attempt's: it gets the log and the reconstruction. `cell_key` is the digest of what determines
+    the cell's numbers: a checkpoint of another key is not taken.
     """
 
     request: CellRequest
@@ -65,7 +71,7 @@ class EngineCall:
         result = self._run_engine(exposures, report)
         # Only now is the truth opened.
         measured = measure(request, exposures, result)
-        digests = store_reconstruction(self.directory / RECONSTRUCTION_NAME, request.cell, result, measured.curves)
+        digests = _store(self.directory / RECONSTRUCTION_NAME, request.cell, result, measured.curves)
         facts = ReconstructionFacts(
             n_epochs=len(result.loss),
             final_loss=float(result.loss[-1]),
@@ -99,6 +105,39 @@ class EngineCall:
                 ends_at=job_ends_at(),
             ),
         )
+
+
+def _store(directory: Path, cell: Cell, result: Reconstruction, curves: Iterable[ArraySource]) -> dict[str, str]:
+    """Write the Zarr group of what the engine returned and the curves; gives the digest of each array by name."""
+    n_epochs, origin_px = len(result.loss), result.object_origin_px
+    optional = (
+        ("validation", result.validation, ("epoch",), "score of the stopping rule"),
+        ("half_objects", result.half_objects, ("half", "y", "x"), "object of each half"),
+    )
+    arrays = [
+        *object_arrays("object_recon", result.object_recon, origin_px=origin_px, leading_dim="slice"),
+        probe_array(result.probe_recon, "probe_recon", units="sqrt(photons)"),
+        whole_array("loss", result.loss, dims=("epoch",), long_name="loss of the engine"),
+        whole_array("epoch", np.arange(1, n_epochs + 1), dims=("epoch",), long_name="epoch"),
+        *curves,
+        *(
+            whole_array(name, values, dims=dims, long_name=label)
+            for name, values, dims, label in optional
+            if values is not None
+        ),
+    ]
+    attributes = ReconstructionAttributes(
+        created_at=utc_now(),
+        software=software_versions(),
+        source_digest="",
+        cell=cell.name,
+        object_origin_px=origin_px,
+        n_epochs=n_epochs,
+        acceleration=result.acceleration,
+    )
+    with storing(directory):
+        directory.mkdir()
+        return write_group(directory, attributes, arrays)
 
 
 @contextmanager

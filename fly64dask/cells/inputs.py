@@ -73,24 +73,8 @@ class CellInputs:
 def open_inputs(layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> CellInputs:
     """Open the groups that a cell reads, and check their attributes; no pattern is read.
 
-    Parameters
-    ----------
-    layout : RunLayout
-        The run.
-    cell : Cell
-        The cell.
-    remedy : Remedy, optional
-        The remedy with which it is tried again; it may name another selection of exposures.
-
-    Returns
-    -------
-    CellInputs
-        Both groups.
-
-    Raises
-    ------
-    IntegrityError
-        If a group is missing or damaged.
+    A remedy with which the cell is tried again may name another selection of exposures. Raises IntegrityError if a
+    group is missing or damaged.
     """
     return CellInputs(
         exposures=open_group(layout.exposure_group(cell.dose, cell.split, cell.repeat), ExposureAttributes),
@@ -101,7 +85,8 @@ def open_inputs(layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> 
 def cell_key(
     input_sha256: Mapping[str, str], recipe: Recipe, *, seed: int, engine: str, versions: Mapping[str, str]
 ) -> str:
-    """Compute the digest of what determines a cell's numbers; the device is recorded, not part of it.
+    """Compute the digest of what determines a cell's numbers, 64 hexadecimal digits; the device is recorded, not part
+    of it.
 
     Parameters
     ----------
@@ -115,11 +100,6 @@ def cell_key(
         `module:function`.
     versions : mapping of str to str
         Versions of packages, those of the engine at least.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
     """
     settings = recipe.model_dump(mode="json", exclude={"device"})
     packages = {package: versions[package] for package in ENGINE_PACKAGES}
@@ -127,20 +107,5 @@ def cell_key(
 
 
 def failure_key(study: Study, cell: Cell, kind: FailureKind) -> str:
-    """Compute the digest of what determines that a cell's inputs cannot be used: any setting of the study.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    cell : Cell
-        The cell.
-    kind : FailureKind
-        Why they cannot be used.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
+    """Compute the digest of what determines that a cell's inputs cannot be used: any setting of the study."""
     return digest([cell.name, kind, study.model_dump(mode="json", exclude={"name", "doses_photons", "repeats"})])

@@ -31,9 +31,9 @@ CURVES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of a reconstruction, and the curves to store beside it.
+    """What was measured of a reconstruction, the curves to store beside it, and the seconds that it took.
 
-    `seconds` is how long it took; None if there was nothing to compare with.
+    `seconds` is None if there was nothing to compare with.
     """
 
     metrics: TruthMetrics | None

@@ -14,6 +14,8 @@ from fly64dask.scan import ILLUMINATED_FRACTION
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+N_FITS = 5  # of a phase plane, in sequence
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aligned:
@@ -35,17 +37,12 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
     inside : (y, x) bool
         The area: all steps look at its pixels alone, with equal weights.
 
-    Returns
-    -------
-    Aligned
-
     Notes
     -----
-    Positions are fixed, so an object may be shifted only together with its probe; a ramp on the
-    object is a shift of the probe's spectrum, and a global phase or scale goes to the probe.
-    In order: the ramp between both roughly (`neighbour_slopes`); the shift (`find_shift`); the
-    phase plane that leaves the least squared phase (`PhasePlane`); the scale that leaves the
-    least squared amplitude.
+    Positions are fixed, so an object may be shifted only together with its probe; a ramp on the object is a shift of
+    the probe's spectrum, and a global phase or scale goes to the probe. In order: the ramp between both roughly
+    (`neighbour_slopes`); the shift (`find_shift`); the phase plane that leaves the least squared phase (`PhasePlane`);
+    the scale that leaves the least squared amplitude.
 
     Examples
     --------
@@ -100,15 +97,9 @@ class Plane:
 
 
 class PhasePlane:
-    """Fits global phase and linear ramp of images of which one area counts.
+    """Fits global phase and linear ramp of images of which one area counts: (y, x) bool, three pixels or more, not in
+    line.
 
-    Parameters
-    ----------
-    inside : (y, x) bool
-        Pixels that count; at least three, not in one line.
-
-    Notes
-    -----
     The least squares depend on the area alone, so they are solved once for many images.
     """
 
@@ -119,30 +110,17 @@ class PhasePlane:
         self._terms = np.stack([np.ones(len(y)), y - self._centre[0], x - self._centre[1]])
         self._solve = np.linalg.pinv(self._terms.T)
 
-    def fit(self, ratio: NDArray[Any], *, n_rounds: int = 5) -> Plane:
-        """Fit one image.
+    def fit(self, ratio: NDArray[Any]) -> Plane:
+        """Fit one image: (y, x) complex, reconstruction times conjugate reference, finite inside.
 
-        Parameters
-        ----------
-        ratio : (y, x) complex
-            Reconstruction times conjugate reference; finite inside.
-        n_rounds : int
-            Fits in sequence, each on the wrapped rest of the last.
-
-        Returns
-        -------
-        Plane
-
-        Notes
-        -----
-        The first estimate of a ramp is the phase of neighbouring pixels' mean product, which does
-        not wrap for slopes below pi rad / px; least squares on wrapped phases refine it.
+        The first estimate of a ramp is the phase of neighbouring pixels' mean product, which does not wrap for slopes
+        below pi rad / px; least squares, each on the wrapped rest of the last, refine it.
         """
         slopes = np.array(neighbour_slopes(ratio, self._inside))
         unit = ratio[self._inside] * np.exp(-1j * (slopes @ self._terms[1:]))
         offset = float(np.angle(unit.sum()))
         rest = np.angle(unit * np.exp(-1j * offset)).astype(np.float64)
-        for _ in range(n_rounds):
+        for _ in range(N_FITS):
             step = self._solve @ rest
             offset, slopes = offset + float(step[0]), slopes + step[1:]
             rest -= step @ self._terms
@@ -156,18 +134,14 @@ class PhasePlane:
 
 
 def remove_phase_ramp(ratio: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Compute the phase of an image with its global phase and linear ramp removed; see `PhasePlane`.
+    """Compute the phase of an image with its global phase and linear ramp removed (`PhasePlane`); (y, x) float64,
+    wrapped, rad.
 
     Parameters
     ----------
     ratio : (y, x) complex
         Reconstruction times conjugate reference.
     inside : (y, x) bool
-        Pixels that count.
-
-    Returns
-    -------
-    (y, x) float64
-        Wrapped phase, rad, with mean and slope removed inside.
+        Pixels that count: mean and slope are removed there.
     """
     return np.angle(ratio * PhasePlane(inside).fit(ratio).wave(ratio.shape).conj())

@@ -30,28 +30,13 @@ FLAT = 1e-5  # relative deviations below this are float32's rounding
 
 
 def find_shift(image: Complex, reference: Complex, inside: NDArray[np.bool_]) -> tuple[NDArray[np.float64], bool]:
-    """Find the shift that brings an image onto a reference.
+    """Find the shift (y, x), px, that brings an image onto a reference of its grid, finite and with their ramp taken
+    off.
 
-    Parameters
-    ----------
-    image, reference : (y, x) complex128
-        On one grid, with the ramp between them removed roughly; finite.
-    inside : (y, x) bool
-        The area that counts.
-
-    Returns
-    -------
-    shift_px : (2,) float64
-        Order (y, x): apply it with `shifted`. Zero if it lies beyond the bound.
-    is_beyond : bool
-        Whether registration asked for more than `SHIFT_BOUND_PX` on an axis.
-
-    Notes
-    -----
-    Cross-correlation of both images under a soft window, upsampled (scikit-image, after
-    M. Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008)), then Gauss-Newton steps on the squared
-    difference inside. The correlation is of all shifts: where noise decides, its peak lies
-    anywhere, so almost always beyond the bound, and the image stays where it is.
+    Gives zero and True where it lies beyond `SHIFT_BOUND_PX` on an axis. Cross-correlation of both under a soft window,
+    upsampled (scikit-image, after M. Guizar-Sicairos et al., Opt. Lett. 33, 156 (2008)), then Gauss-Newton steps on the
+    squared difference inside. All shifts are correlated: where noise decides, the peak lies anywhere, almost always
+    beyond.
     """
     none = np.zeros(2)
     if is_flat(image, inside) or is_flat(reference, inside):
@@ -68,27 +53,10 @@ def find_shift(image: Complex, reference: Complex, inside: NDArray[np.bool_]) ->
 
 
 def shifted(image: Complex, shift_px: NDArray[np.float64], inside: NDArray[np.bool_]) -> Complex:
-    """Move an image by a fraction of a pixel.
+    """Move a finite image by a fraction of a pixel: (y, x), positive moves down and right; exact up to Nyquist.
 
-    Parameters
-    ----------
-    image : (y, x) complex128
-        Finite.
-    shift_px : (2,) float64
-        Order (y, x); positive moves down and right.
-    inside : (y, x) bool
-        Where the result counts.
-
-    Returns
-    -------
-    (y, x) complex128
-        Exact for images without frequencies beyond Nyquist. Beyond the area's bounding box, the
-        image as it was; for no shift, all of it.
-
-    Notes
-    -----
-    By the Fourier shift theorem, on the area's box with a margin in which the image fades to its
-    mean: what is periodic there has no edges that ring into the area.
+    By the Fourier shift theorem, on the area's bounding box with a margin in which the image fades to its mean: what is
+    periodic there has no edges that ring into the area. Beyond the box the image stays as it was.
     """
     if not shift_px.any():
         return image

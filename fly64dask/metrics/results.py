@@ -16,10 +16,8 @@ class Alignment(Frozen):
     """How a reconstruction was brought onto its reference, inside one area.
 
     aligned(y, x) = amplitude_scale exp(-i (phase_offset_rad + ramp_y y + ramp_x x)) recon(y - shift_y, x - shift_x)
-    with y, x counted from the frame's first pixel. `shift_beyond_bound` says that registration
-    asked for more than `shift_bound_px` on an axis, so that none was applied. The area are the
-    pixels with at least `illuminated_fraction` of the light that the brightest pixel gets from
-    the kept exposures.
+    with y, x from the frame's first pixel. `shift_beyond_bound`: registration asked for more than `shift_bound_px` on
+    an axis, so none was applied. The area has at least `illuminated_fraction` of the brightest pixel's light.
     """
 
     shift_y_px: Annotated[float, Quantity("shift along y", "px")] = Field(allow_inf_nan=False)

@@ -54,18 +54,15 @@ class Crossing(Frozen):
 def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) -> RingCorrelation:
     """Correlate two images ring by ring in Fourier space.
 
+    The curve is Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2) over each ring; 0 where an image has no power, as in an
+    empty one. The ring of the zero frequency is left out.
+
     Parameters
     ----------
     first, second : (y, x) complex or real
         Aligned images, any unit; only pixels inside count.
     inside : (y, x) bool
         The area; at least 4 px high and wide.
-
-    Returns
-    -------
-    RingCorrelation
-        Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2) over each ring; 0 where an image has no
-        power, as in an empty one. The ring of the zero frequency is left out.
 
     Raises
     ------
@@ -74,13 +71,13 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
 
     Notes
     -----
-    Each image is cut to the area's bounding box; its mean over the window is subtracted, so that
-    it is neutral outside, and it is multiplied by `soft_window`. So the shape of the area does
-    not correlate with itself: white noises have an expectation of 0 on every ring.
+    Each image is cut to the area's bounding box; its mean over the window is subtracted, so that it is neutral outside,
+    and it is multiplied by `soft_window`. So the shape of the area does not correlate with itself: white noises have an
+    expectation of 0 on every ring.
 
-    A window w ties Fourier pixels together: of white noise the mean over many of them varies as
-    if 1 in (sum w^4) (box pixels) / (sum w^2)^2 were independent, hence `n_pixels`. A ring is
-    narrow and has 1.3 to 1.6 times as many (measured in a disc): half a bit is asked for strictly.
+    A window w ties Fourier pixels together: of white noise the mean over many of them varies as if 1 in (sum w^4) (box
+    pixels) / (sum w^2)^2 were independent, hence `n_pixels`. A ring is narrow and has 1.3 to 1.6 times as many
+    (measured in a disc): half a bit is asked for strictly.
 
     Source: M. van Heel, M. Schatz, J. Struct. Biol. 151, 250 (2005), doi:10.1016/j.jsb.2005.05.009.
 
@@ -123,21 +120,10 @@ def soft_window(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def threshold(curve: RingCorrelation, criterion: Criterion) -> NDArray[np.float64]:
-    """Compute the correlation that a criterion asks of each ring.
+    """Compute the correlation that a criterion asks of each ring, (k,) float64: `half` 0.5; `half_bit` that which n
+    pixels have in expectation if each image carries S = `HALF_BIT_SNR`, so that both together carry half a bit a pixel.
 
-    Parameters
-    ----------
-    curve : RingCorrelation
-        The curve, for its `n_pixels`.
-    criterion : "half_bit" or "half"
-        `half`: 0.5. `half_bit`: what a ring of n independent pixels has in expectation if each
-        image carries `HALF_BIT_SNR`, so that both together carry half a bit a pixel.
-
-    Returns
-    -------
-    (k,) float64
-        For half a bit (S + (2 sqrt(S) + 1) / sqrt(n)) / (S + 1 + 2 sqrt(S) / sqrt(n)), which
-        with S = 0.2071 is van Heel and Schatz's (0.2071 + 1.9102 / sqrt(n)) / (1.2071 + 0.9102 / sqrt(n)).
+    (S + (2 sqrt(S) + 1) / sqrt(n)) / (S + 1 + 2 sqrt(S) / sqrt(n)), van Heel and Schatz's formula with S = 0.2071.
     """
     if criterion == "half":
         return np.full(len(curve.correlation), 0.5)
@@ -148,7 +134,10 @@ def threshold(curve: RingCorrelation, criterion: Criterion) -> NDArray[np.float6
 
 
 def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
-    """Find where a curve first falls below a criterion.
+    """Find where a curve first falls below a criterion; None if it stays above up to Nyquist.
+
+    The resolution is then better than these pixels can show, at most 1 px. A curve that lies below from its first ring
+    on crosses there: nothing is resolved.
 
     Parameters
     ----------
@@ -156,13 +145,6 @@ def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
         From `frc`.
     criterion : "half_bit" or "half"
         See `threshold`.
-
-    Returns
-    -------
-    Crossing or None
-        None if the curve stays above up to Nyquist: the resolution is then better than these
-        pixels can show, at most 1 px. A curve that lies below from its first ring on crosses
-        there: nothing is resolved.
     """
     # Rings of very few pixels would ask for a correlation of 1, which rounding denies equal images.
     above = curve.correlation - np.minimum(threshold(curve, criterion), 1 - ROUNDING)

@@ -37,19 +37,10 @@ class Similarity:
 
 
 def whole_windows(inside: Area) -> list[Area]:
-    """Find the windows that lie wholly inside an area, scale by scale.
+    """Find the centres of the windows that lie wholly inside an area, (y / 2^k, x / 2^k) bool for each scale k.
 
-    Parameters
-    ----------
-    inside : (y, x) bool
-        The area.
-
-    Returns
-    -------
-    list of (y / 2^k, x / 2^k) bool
-        Their centres. Each scale averages 2 x 2 px of the one before; a pixel of it is inside if
-        all four are. The finest scale is always there, of the coarser ones up to four with at
-        least `MIN_WINDOWS` windows.
+    Each scale averages 2 x 2 px of the one before; a pixel of it is inside if all four are. The finest scale is always
+    there, of the coarser ones up to four with at least `MIN_WINDOWS` windows.
     """
     levels: list[Area] = []
     for _ in SCALE_WEIGHTS:
@@ -62,32 +53,12 @@ def whole_windows(inside: Area) -> list[Area]:
 
 
 def similarities(images: Sequence[Image], reference: Image, levels: list[Area], *, peak: float) -> list[Similarity]:
-    """Structural similarity (SSIM) and multi-scale structural similarity (MS-SSIM) over whole windows.
+    """Compute SSIM and MS-SSIM of finite images over whole windows; `peak` > 0 is the range that SSIM's constants refer
+    to.
 
-    Parameters
-    ----------
-    images : sequence of (y, x) float64
-        What is compared; finite.
-    reference : (y, x) float64
-        With what; same unit.
-    levels : list of bool arrays
-        From `whole_windows` of the area.
-    peak : float
-        Range of values that the constants of SSIM refer to; > 0.
-
-    Returns
-    -------
-    list of Similarity
-        One for each image.
-
-    Notes
-    -----
-    MS-SSIM takes contrast times structure of each scale but the coarsest, there SSIM, to the
-    published exponents of the scales used, divided by their sum; a scale whose mean is negative
-    counts as 0. It needs two scales, the finest with `MIN_WINDOWS` windows too.
-
-    Libraries give one number for a rectangle. The map of scikit-image's SSIM is what they average,
-    and here it is averaged over an area; the tests hold it to torchmetrics' MS-SSIM on rectangles.
+    MS-SSIM takes contrast times structure of each scale but the coarsest, there SSIM, to the published exponents of the
+    scales used, divided by their sum; a scale whose mean is negative counts as 0. It needs two scales, the finest with
+    `MIN_WINDOWS` windows too. Libraries average scikit-image's map of SSIM over a rectangle, here it is over an area.
     """
     n_levels = len(levels)
     several = n_levels > 1 and levels[0].sum() >= MIN_WINDOWS
