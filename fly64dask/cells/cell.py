@@ -39,10 +39,16 @@ RECORD_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The one who runs a cell, and what it wants to be told and asked meanwhile.
+    """Who runs a cell, and what it wants to be told and asked meanwhile.
 
-    `progress` is called with (epochs done, loss) after each epoch; `worker` names the Dask worker, for those who watch;
-    `abandoned` is asked while the engine runs: once nobody waits for the cell any more, it ends without a record.
+    Parameters
+    ----------
+    progress : callable
+        Called with (epochs done, loss) after each epoch.
+    worker : str
+        Name of the Dask worker, for those who watch.
+    abandoned : callable
+        Asked while the engine runs; if nobody waits for the cell any more, it ends without a record.
     """
 
     progress: Progress = lambda epoch, loss: None
@@ -53,8 +59,17 @@ class Caller:
 def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
     """Reconstruct one cell and commit its record; never raises.
 
-    Exposures and view are published unless the request says why they are not. The outcome's `committed` is False only
-    if the cell was abandoned or stopped before it started, or if the record itself could not be written.
+    Parameters
+    ----------
+    request : CellRequest
+        What is asked; exposures and view are published unless it says why they are not.
+    caller : Caller
+        Who asks.
+
+    Returns
+    -------
+    CellOutcome
+        `committed` is False only if the cell was abandoned or the record itself could not be written.
     """
     began = time.monotonic()
 

@@ -72,9 +72,19 @@ def conclude(layout: RunLayout, record: CellRecord) -> None:
 
 
 def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:
-    """Commit the record of a cell whose task never came back, with what the scheduler said of the task as its failure.
+    """Commit the record of a cell whose task never came back.
 
-    Gives the outcome of the committed record, if the worker died after it had committed one.
+    Parameters
+    ----------
+    request : CellRequest
+        What was asked of the lost worker.
+    failure : Failure
+        What the scheduler said of the task.
+
+    Returns
+    -------
+    CellOutcome
+        That of the committed record, if a worker died after it had committed one.
     """
     layout, cell = request.layout, request.cell
     key, inputs = open_request(request)

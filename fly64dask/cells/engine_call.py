@@ -50,8 +50,14 @@ class Reconstructed:
 class EngineCall:
     """One attempt at one cell as the engine's process runs it; picklable.
 
-    `directory` is the attempt's: it gets the log and the reconstruction. `cell_key` is the digest of what determines
-    the cell's numbers: a checkpoint of another key is not taken.
+    Parameters
+    ----------
+    request : CellRequest
+        What is asked.
+    directory : Path
+        The attempt's directory: gets the log and the reconstruction.
+    cell_key : str
+        Digest of what determines the cell's numbers; a checkpoint of another key is not taken.
     """
 
     request: CellRequest

@@ -73,8 +73,19 @@ class CellInputs:
 def open_inputs(layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> CellInputs:
     """Open the groups that a cell reads, and check their attributes; no pattern is read.
 
-    A remedy with which the cell is tried again may name another selection of exposures. Raises IntegrityError if a
-    group is missing or damaged.
+    Parameters
+    ----------
+    layout : RunLayout
+        The run.
+    cell : Cell
+        The cell.
+    remedy : Remedy, optional
+        The remedy with which it is tried again; it may name another selection of exposures.
+
+    Raises
+    ------
+    IntegrityError
+        If a group is missing or damaged.
     """
     return CellInputs(
         exposures=open_group(layout.exposure_group(cell.dose, cell.split, cell.repeat), ExposureAttributes),

@@ -97,9 +97,15 @@ class Plane:
 
 
 class PhasePlane:
-    """Fits global phase and linear ramp of images of which one area counts: (y, x) bool, three pixels or more, not in
-    line.
+    """Fits global phase and linear ramp of images of which one area counts.
 
+    Parameters
+    ----------
+    inside : (y, x) bool
+        Pixels that count; at least three, not in one line.
+
+    Notes
+    -----
     The least squares depend on the area alone, so they are solved once for many images.
     """
 
@@ -111,10 +117,17 @@ class PhasePlane:
         self._solve = np.linalg.pinv(self._terms.T)
 
     def fit(self, ratio: NDArray[Any]) -> Plane:
-        """Fit one image: (y, x) complex, reconstruction times conjugate reference, finite inside.
+        """Fit one image.
 
-        The first estimate of a ramp is the phase of neighbouring pixels' mean product, which does not wrap for slopes
-        below pi rad / px; least squares, each on the wrapped rest of the last, refine it.
+        Parameters
+        ----------
+        ratio : (y, x) complex
+            Reconstruction times conjugate reference; finite inside.
+
+        Notes
+        -----
+        The first estimate of a ramp is the phase of neighbouring pixels' mean product, which does
+        not wrap for slopes below pi rad / px; least squares on wrapped phases refine it.
         """
         slopes = np.array(neighbour_slopes(ratio, self._inside))
         unit = ratio[self._inside] * np.exp(-1j * (slopes @ self._terms[1:]))

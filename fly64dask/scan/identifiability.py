@@ -73,10 +73,6 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
         Kept positions, patch centres at index N / 2, order (y, x), px; taken to the nearest pixel.
     probe : (..., H, W) complex64
         Leading axes are summed.
-
-    Returns
-    -------
-    Coverage
     """
     height, width = probe.shape[-2:]
     footprint = illuminated_area(_intensity(probe))
@@ -96,22 +92,9 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
 def lit_fraction(probe: NDArray[np.complex64], dose_photons: float) -> float:
     """Compute the fraction of a pattern's pixels expected to hold a photon, were the object empty.
 
-    Parameters
-    ----------
-    probe : (..., H, W) complex64
-        Its far fields are summed over the leading axes.
-    dose_photons : float
-        Expected photons per exposure.
-
-    Returns
-    -------
-    float
-        Mean of 1 - exp(-dose p) over the pixels, p the fraction of the photons that a pixel gets.
-
-    Notes
-    -----
-    Source: a Poisson count of mean m is 0 with probability exp(-m). An object scatters light away
-    from the probe's own far field, so that more pixels are lit: this is on the careful side.
+    It is the mean of 1 - exp(-dose p), a Poisson count of mean m being 0 with probability exp(-m), over the pixels of
+    the far field of a probe (..., H, W), each of which gets a fraction p of the photons. An object scatters light away
+    from that far field, so that more pixels are lit: this is on the careful side.
     """
     far_field = _intensity(np.fft.fft2(probe))
     return float(np.mean(-np.expm1(-dose_photons * far_field / far_field.sum())))
@@ -120,31 +103,11 @@ def lit_fraction(probe: NDArray[np.complex64], dose_photons: float) -> float:
 def judge(
     coverage: Coverage, *, probe_shape: tuple[int, ...], lit: float, dose_photons: float, probe_is_unknown: bool
 ) -> Identifiability:
-    """Set what is measured against what is unknown.
+    """Set what is measured against what is unknown; `lit` is from `lit_fraction`, `probe_shape` is (..., H, W).
 
-    Parameters
-    ----------
-    coverage : Coverage
-        Of the kept positions.
-    probe_shape : tuple of int
-        (..., H, W); the last two are the detector's as well.
-    lit : float
-        Fraction of detector pixels expected to hold a photon.
-    dose_photons : float
-        Expected photons per exposure.
-    probe_is_unknown : bool
-        Whether the engine may change the probe.
-
-    Returns
-    -------
-    Identifiability
-        `underdetermined` with less than 1 lit intensity per unknown or less than half of the
-        covered area covered twice; `well_determined` with at least 2 and 90 %; else `marginal`.
-
-    Notes
-    -----
-    Our choice, and a heuristic: it counts equations, and does not look at how much each of them
-    says. A well determined cell is noisy all the same where few photons fall on each unknown.
+    `underdetermined` is less than 1 lit intensity per unknown, or less than half of the covered area covered twice;
+    `well_determined` at least 2 and 90 %; else `marginal`. Our choice, and a heuristic: it does not look at how much
+    each equation says. A well determined cell is noisy all the same where few photons fall on each unknown.
     """
     once, twice, thrice = coverage.covered_px2
     n_intensities = coverage.n_exposures * probe_shape[-2] * probe_shape[-1]
@@ -194,10 +157,6 @@ def predict_identifiability(
         Expected photons per exposure.
     coverage : Coverage, optional
         Of these positions, if it is known: cells of other doses have the same.
-
-    Returns
-    -------
-    Identifiability
     """
     return judge(
         coverage or measure_coverage(positions_px, probe),

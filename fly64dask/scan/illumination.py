@@ -21,7 +21,7 @@ def illumination_map(
     shape_px: tuple[int, int],
     origin_px: tuple[int, int],
 ) -> NDArray[np.float64]:
-    """Sum the probe's intensity over the scan, to the nearest pixel.
+    """Sum the probe's intensity over the scan, to the nearest pixel; (Y, X) float64, in the probe's own units.
 
     Parameters
     ----------
@@ -29,15 +29,8 @@ def illumination_map(
         Leading axes are summed.
     positions_px : (n, 2) float64
         Patch centres at index N / 2, order (y, x), scan frame.
-    shape_px : (int, int)
-        (Y, X) of the object array.
-    origin_px : (int, int)
-        Scan-frame (y, x) of its pixel [0, 0].
-
-    Returns
-    -------
-    (Y, X) float64
-        Probe intensity units.
+    shape_px, origin_px : (int, int)
+        (Y, X) of the object array, and the scan-frame (y, x) of its pixel [0, 0].
     """
     height, width = probe.shape[-2:]
     intensity = (np.abs(probe) ** 2).reshape(-1, height, width).sum(axis=0, dtype=np.float64)
@@ -81,10 +74,8 @@ def crop_to_frame(
     ----------
     truth : (Y, X) complex64
         Truth in the scan frame.
-    shape_px : (int, int)
-        Shape of the reconstruction's array.
-    origin_px : (int, int)
-        Scan-frame (y, x) of its pixel [0, 0]; may be negative.
+    shape_px, origin_px : (int, int)
+        Shape of the reconstruction's array, and the scan-frame (y, x) of its pixel [0, 0], which may be negative.
 
     Returns
     -------

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
     from fly64dask.study import OverlapMeasure, Split, SplitRule
 
+# Rows and columns of an object array beyond what the probe touches: pty-chi's `extra=8`.
+MARGIN_PX = 8
+
 
 def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.float64]:
-    """Check and convert scan positions.
+    """Check scan positions and convert them to (n, 2) float64.
 
     Parameters
     ----------
@@ -24,10 +27,6 @@ def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.
         Order (y, x), px.
     origin : str
         Where they come from, for messages.
-
-    Returns
-    -------
-    (n, 2) float64
 
     Raises
     ------
@@ -106,23 +105,10 @@ def span_px(positions_px: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def disc_overlap(distance_px: NDArray[np.float64], diameter_px: float) -> NDArray[np.float64]:
-    """Compute the fraction of a disc's area that an equal disc at a distance covers.
+    """Compute the fraction of a disc's area that an equal disc at a distance between their centres covers.
 
-    Parameters
-    ----------
-    distance_px : array of float64
-        Distance between centres, px.
-    diameter_px : float
-        Diameter of both discs, px.
-
-    Returns
-    -------
-    array of float64
-        f(d) = A / (pi R^2), A = 2 R^2 acos(d / 2R) - (d / 2) sqrt(4 R^2 - d^2); 0 for d >= 2R.
-
-    Notes
-    -----
-    Source: area of the lens common to two circles of equal radius.
+    f(d) = A / (pi R^2), A = 2 R^2 acos(d / 2R) - (d / 2) sqrt(4 R^2 - d^2); 0 for d >= 2R: the area of the lens common
+    to two circles of equal radius.
     """
     ratio = np.clip(np.asarray(distance_px, dtype=np.float64) / diameter_px, 0.0, 1.0)
     fraction: NDArray[np.float64] = (2.0 / np.pi) * (np.arccos(ratio) - ratio * np.sqrt(1.0 - ratio**2))
@@ -130,7 +116,9 @@ def disc_overlap(distance_px: NDArray[np.float64], diameter_px: float) -> NDArra
 
 
 def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
-    """Compute the mean disc overlap of each distinct position with its K nearest neighbours.
+    """Compute the mean disc overlap of each distinct position with its K nearest neighbours, in [0, 1].
+
+    It is 0 for a single distinct position; with fewer than K neighbours, all of them count.
 
     Parameters
     ----------
@@ -138,11 +126,6 @@ def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
         Order (y, x), px.
     measure : OverlapMeasure
         K and the disc diameter.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 for a single distinct position. With fewer than K neighbours, all of them count.
     """
     distinct = np.unique(positions_px, axis=0)
     n_neighbours = min(measure.n_neighbours, len(distinct) - 1)
@@ -155,7 +138,10 @@ def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
 
 
 def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
-    """Compute the mean over positions of the mean disc overlap with all neighbours closer than the diameter.
+    """Compute the mean over positions of the mean disc overlap with all neighbours closer than the diameter, in [0, 1].
+
+    A position without such a neighbour counts as 0. Summed block by block: the pairs of a dense scan do not fit in
+    memory at once.
 
     Parameters
     ----------
@@ -163,15 +149,6 @@ def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
         Order (y, x), px.
     measure : OverlapMeasure
         The disc diameter.
-
-    Returns
-    -------
-    float
-        In [0, 1]; a position without such a neighbour counts as 0.
-
-    Notes
-    -----
-    Summed block by block: the pairs of a dense scan do not fit in memory at once.
     """
     from scipy.spatial import cKDTree  # 0.3 s, which `status` need not wait for
 
@@ -188,7 +165,7 @@ def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
 
 
 def object_frame(
-    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int], *, margin_px: int = 8
+    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Choose the object array of a reconstruction.
 
@@ -198,8 +175,6 @@ def object_frame(
         Kept positions, order (y, x), px.
     probe_shape_px : (int, int)
         (H, W).
-    margin_px : int
-        Rows and columns beyond what the probe touches (pty-chi's `extra=8`).
 
     Returns
     -------
@@ -210,7 +185,7 @@ def object_frame(
     """
     low, high = positions_px.min(axis=0), positions_px.max(axis=0)
     centre = np.rint((low + high) / 2).astype(int)
-    shape = np.ceil(high - low).astype(int) + np.asarray(probe_shape_px) + margin_px
+    shape = np.ceil(high - low).astype(int) + np.asarray(probe_shape_px) + MARGIN_PX
     shape += shape % 2
     origin = centre - shape // 2
     return (int(shape[0]), int(shape[1])), (int(origin[0]), int(origin[1]))
@@ -219,21 +194,9 @@ def object_frame(
 def patch_corners_px(
     positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int], origin_px: tuple[int, int]
 ) -> NDArray[np.int64]:
-    """Find the object pixel at which the patch of each position begins, to the nearest pixel.
+    """Find the object pixel at which the patch of each position begins, to the nearest; (n, 2) int64, order (y, x).
 
-    Parameters
-    ----------
-    positions_px : (n, 2) float64
-        Patch centres at index N / 2, order (y, x), px, scan frame.
-    probe_shape_px : (int, int)
-        (H, W).
-    origin_px : (int, int)
-        Scan-frame (y, x) of the object array's pixel [0, 0].
-
-    Returns
-    -------
-    (n, 2) int64
-        Order (y, x): rows and columns of the object array.
+    Patches are (H, W), centred at index N / 2; the array's pixel [0, 0] is the scan frame's `origin_px` (y, x).
     """
     height, width = probe_shape_px
     corners: NDArray[np.float64] = np.rint(positions_px - np.asarray(origin_px) - (height // 2, width // 2))

@@ -56,8 +56,7 @@ def respace(positions_px: NDArray[np.float64], view: SpacingView, *, n_min: int 
     exposures from one threshold down to the largest distance between an exposure that it rejects and
     the nearest one kept before it, where that exposure is kept for the first time; and direct keeps
     a part of what greedy keeps. So thresholds in between cannot suit if greedy's choice does not,
-    and the search goes from one change of it to the next. Measured: 5088 exposures, 4 wanted, 0.04 s;
-    42 wanted, 1.6 s.
+    and the search goes from one change of it to the next. Measured: of 5088 exposures, 4 asked for, 0.04 s; 42, 1.6 s.
     """
     own_px = view.spacing_threshold_px
     _refuse_hopeless_split(positions_px, view, n_min)

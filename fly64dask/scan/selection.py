@@ -68,19 +68,10 @@ def keep_isolated(positions_px: NDArray[np.float64], threshold_px: float) -> NDA
 
 
 def nearest_px(positions_px: NDArray[np.float64], *, exact_at_px: float | None = None) -> NDArray[np.float64]:
-    """Compute the distance from each position to its nearest neighbour, as `numpy.hypot` rounds it.
+    """Compute the distance from each position to its nearest neighbour, px, as `numpy.hypot` rounds it; (n,) float64.
 
-    Parameters
-    ----------
-    positions_px : (n, 2) float64
-        Order (y, x), px.
-    exact_at_px : float, optional
-        Distances that rounding cannot move across this one, px, stay as the tree rounds them.
-
-    Returns
-    -------
-    (n,) float64
-        Px; infinite for a lone position.
+    It is infinite for a lone position. With `exact_at_px`, distances that rounding cannot move across it stay as the
+    tree rounds them.
     """
     from scipy.spatial import cKDTree  # 0.3 s, which `status` need not wait for
 
@@ -140,34 +131,18 @@ def disc_area_px2(threshold_px: float) -> float:
 
 
 def acceptance_needed(n_exposures: int, area_px2: float, threshold_px: float) -> tuple[float, float]:
-    """Compute the fraction of a split that a spacing view must keep.
+    """Compute the fractions of a split that its geometry allows and that a spacing view must keep (the fly64 study
+    design).
 
-    Parameters
-    ----------
-    n_exposures : int
-        Exposures of the split.
-    area_px2 : float
-        Of the bounding box of their positions, px^2.
-    threshold_px : float
-        Minimum spacing, px.
-
-    Returns
-    -------
-    bound : float
-        What the geometry allows: min(0.10, area / (n pi (S/2)^2)).
-    needed : float
-        Effective minimum, max(0.0005, 0.8 bound); it never rises with the threshold.
-
-    Notes
-    -----
-    Source: the fly64 study design.
+    Allowed are min(0.10, area / (n pi (S/2)^2)), with the area of the positions' bounding box; needed max(0.0005, 0.8
+    allowed), which never rises with the threshold S.
     """
     bound = min(MAX_ACCEPTANCE_BOUND, area_px2 / (n_exposures * disc_area_px2(threshold_px)))
     return bound, max(MIN_ACCEPTANCE, BOUND_FRACTION * bound)
 
 
 def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) -> Selection:
-    """Keep a view's exposures: direct where that keeps enough, else greedy.
+    """Keep a view's exposures: direct where that keeps enough, as `acceptance_needed` says, else greedy.
 
     Parameters
     ----------
@@ -176,18 +151,10 @@ def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) 
     view : BaselineView or SpacingView
         The rule.
 
-    Returns
-    -------
-    Selection
-
     Raises
     ------
     NotSelectableError
         If neither strategy keeps the effective minimum; the message has both rates.
-
-    Notes
-    -----
-    Enough is what `acceptance_needed` says.
     """
     n_exposures = len(positions_px)
     if isinstance(view, BaselineView):

@@ -39,20 +39,11 @@ class Brightness:
 
 
 def exit_waves(pair: Pair, positions_px: NDArray[np.float64]) -> ComplexArray:
-    """Illuminate the object at each position.
+    """Illuminate the object at each position, (n, 2) px, order (y, x), sub-pixel; (n, H, W) complex64, probe times
+    patch.
 
-    Parameters
-    ----------
-    pair : Pair
-        Object and probe.
-    positions_px : (n, 2) float64
-        Patch centres at index N / 2, order (y, x), px, sub-pixel.
-
-    Returns
-    -------
-    (n, H, W) complex64
-        Probe times object patch. The fraction of a pixel is a shift of the patch by the
-        Fourier shift theorem, the interpolation that pty-chi uses as well.
+    Patch centres are at index N / 2. The fraction of a pixel is a shift of the patch by the Fourier shift theorem, the
+    interpolation that pty-chi uses as well.
     """
     import scipy.fft  # 0.2 s, which workers that simulate nothing need not wait for
 
@@ -74,18 +65,9 @@ def exit_waves(pair: Pair, positions_px: NDArray[np.float64]) -> ComplexArray:
 
 
 def diffraction_intensity(waves: ComplexArray) -> NDArray[np.float32]:
-    """Propagate exit waves to the far field.
+    """Propagate exit waves to the far field: |FFT2|^2 / (H W), (n, H, W) float32, zero frequency at (H // 2, W // 2).
 
-    Parameters
-    ----------
-    waves : (n, H, W) complex64
-        Exit waves.
-
-    Returns
-    -------
-    (n, H, W) float32
-        |FFT2|^2 / (H W), zero frequency at index (H // 2, W // 2). Each pattern has the
-        same sum as its exit wave's intensity (Parseval).
+    Each pattern has the same sum as its exit wave's intensity (Parseval).
     """
     import scipy.fft  # 0.2 s, which workers that simulate nothing need not wait for
 
@@ -97,7 +79,8 @@ def diffraction_intensity(waves: ComplexArray) -> NDArray[np.float32]:
 def intensity_batches(
     pair: Pair, positions_px: NDArray[np.float64], *, batch: int = BATCH_EXPOSURES
 ) -> Iterator[NDArray[np.float32]]:
-    """Compute the noise-free patterns of a scan, `batch` exposures at a time.
+    """Compute the noise-free patterns of a scan, (n, H, W) float32 of at most `batch` exposures at a time, in their
+    order.
 
     Parameters
     ----------
@@ -107,11 +90,6 @@ def intensity_batches(
         Patch centres, order (y, x), px.
     batch : int
         Exposures in memory at once.
-
-    Yields
-    ------
-    (<= batch, H, W) float32
-        In the order of the positions.
     """
     for start in range(0, len(positions_px), batch):
         yield diffraction_intensity(exit_waves(pair, positions_px[start : start + batch]))

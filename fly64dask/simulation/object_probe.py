@@ -22,16 +22,10 @@ def synthetic_pair(object_shape_px: tuple[int, int], probe_shape_px: tuple[int, 
 
     Parameters
     ----------
-    object_shape_px : (int, int)
-        (Y, X), px.
-    probe_shape_px : (int, int)
-        (H, W), px.
+    object_shape_px, probe_shape_px : (int, int)
+        (Y, X) and (H, W), px.
     seed : int
         Seed of the object; the probe has no random part.
-
-    Returns
-    -------
-    Pair
 
     Notes
     -----

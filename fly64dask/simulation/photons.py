@@ -12,23 +12,16 @@ if TYPE_CHECKING:
 
 
 def expose(intensity: NDArray[np.float32], scale: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw the photon counts of a batch of exposures.
+    """Draw the photon counts of a batch of exposures, (n, H, W) int64.
 
     Parameters
     ----------
     intensity : (n, H, W) float32
         Noise-free patterns.
     scale : float
-        Photons per unit of intensity; one scale serves a scan, so bright and dim exposures
-        keep their ratio.
+        Photons per unit of intensity; one scale serves a scan, so bright and dim exposures keep their ratio.
     rng : numpy.random.Generator
-        Source of the Poisson draws; advanced. Drawing in batches gives the same counts as
-        drawing at once.
-
-    Returns
-    -------
-    (n, H, W) int64
-        Photons.
+        Source of the Poisson draws; advanced. Drawing in batches gives the same counts as drawing at once.
 
     Notes
     -----
@@ -38,7 +31,8 @@ def expose(intensity: NDArray[np.float32], scale: float, *, rng: np.random.Gener
 
 
 def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Keep each photon with a probability.
+    """Keep each photon with a probability; (n, H, W) int64. Thinned Poisson counts are Poisson counts at the lower
+    dose.
 
     Parameters
     ----------
@@ -48,11 +42,6 @@ def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) 
         Dose asked for over dose measured, in (0, 1].
     rng : numpy.random.Generator
         Source of the binomial draws; advanced.
-
-    Returns
-    -------
-    (n, H, W) int64
-        Photons. Thinned Poisson counts are Poisson counts at the lower dose.
     """
     if probability == 1.0:
         return counts.astype(np.int64)
@@ -73,10 +62,6 @@ def photon_stream(seed: int, dose_photons: float, split: str, repeat: int = 0) -
         `train` or `test`.
     repeat : int
         Number of the realisation, from 0.
-
-    Returns
-    -------
-    numpy.random.Generator
 
     Notes
     -----

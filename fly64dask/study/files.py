@@ -11,22 +11,7 @@ from fly64dask.study.toml import parse_study
 
 
 def load_study(path: str | os.PathLike[str]) -> Study:
-    """Read a study from a TOML file; a relative path of its source starts at the file's own directory.
-
-    Parameters
-    ----------
-    path : str or path
-        The file, in UTF-8.
-
-    Returns
-    -------
-    Study
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or is not a study, with every wrong key.
-    """
+    """Read a study from a TOML file in UTF-8; a relative path of its source starts at the file's own directory."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from fly64dask.base import Frozen, InputError
-from fly64dask.study.model import BaselineView, SpacingView, Study
+from fly64dask.study.model import Study
 from fly64dask.study.names import SPLITS, Dose, Split, photons_name
 
 
@@ -87,37 +87,27 @@ def cells(study: Study) -> tuple[Cell, ...]:
     )
 
 
-def photons_of(wanted_cells: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
+def photons_of(matrix: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
     """List the noise realisations that cells need, each once, as (dose, split, repeat): views share them."""
-    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in wanted_cells))
-
-
-def gridsize(view: BaselineView | SpacingView) -> int:
-    """Tell the group size by which the original study filtered its views: 1 for a baseline, else 2."""
-    return 1 if view.rule == "baseline" else 2
+    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in matrix))
 
 
 def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
-    """Say for each filtered-out cell which filter left it out.
+    """Say for each filtered-out cell which filter left it out; empty when nothing is filtered.
 
     Parameters
     ----------
     study : Study
         The study.
     filters : Filters
-        Wanted values; a value the study does not have is an error.
-
-    Returns
-    -------
-    dict of Cell to str
-        Cells that do not run, each with its reason; empty when nothing is filtered.
+        Values that run.
 
     Raises
     ------
     InputError
         If a filter names a dose, view, split, gridsize or repeat that the study does not have.
     """
-    sizes = {view.name: gridsize(view) for view in study.views}
+    sizes = {view.name: 1 if view.rule == "baseline" else 2 for view in study.views}
     known: dict[str, Iterable[Any]] = {
         "dose": study.doses_photons,
         "view": sizes,
@@ -126,19 +116,19 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
         "repeat": range(study.repeats),
     }
     for key, values in known.items():
-        for wanted in getattr(filters, key):
-            if wanted not in values:
+        for value in getattr(filters, key):
+            if value not in values:
                 raise InputError(
-                    f"filter --{key} {_plain(wanted)}: study {study.name!r} has {', '.join(map(_plain, values))}",
+                    f"filter --{key} {_plain(value)}: study {study.name!r} has {', '.join(map(_plain, values))}",
                     remedy="give one of these",
                 )
     reasons: dict[Cell, str] = {}
     for cell in cells(study):
         values_of_cell = asdict(cell) | {"gridsize": sizes[cell.view]}
         for key, value in values_of_cell.items():
-            wanted = getattr(filters, key)
-            if wanted and value not in wanted:
-                reasons[cell] = f"{key} {_plain(value)} is not in --{key} {' '.join(map(_plain, wanted))}"
+            values_that_run = getattr(filters, key)
+            if values_that_run and value not in values_that_run:
+                reasons[cell] = f"{key} {_plain(value)} is not in --{key} {' '.join(map(_plain, values_that_run))}"
                 break
     return reasons
 

@@ -25,17 +25,10 @@ def parse_toml(text: str, record: type[Record], *, what: str, origin: str, keys:
         The file's content.
     record : type
         What it shall hold.
-    what : str
-        What such a file is called, for messages.
-    origin : str
-        The file's name, for messages.
+    what, origin : str
+        What such a file is called, and this file's name, for messages.
     keys : str
         Where a person reads which keys there are, for messages.
-
-    Returns
-    -------
-    Frozen
-        The checked record.
 
     Raises
     ------
