@@ -68,28 +68,11 @@ class Child:
 
 
 def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequence[str] = ()) -> Child:
-    """Call a function in a forked process, with its end of a pipe.
+    """Call a picklable function in a forked process, with its end of a pipe; the log file gets its output and errors.
 
-    Parameters
-    ----------
-    call : callable
-        Picklable.
-    log_file : Path
-        Gets everything that the child writes to standard output and standard error.
-    preload : sequence of str
-        Modules to load once, if this process has to start a server of its own for that: where `share_server` was not
-        called, or that server is gone.
-
-    Returns
-    -------
-    Child
-        It has this process's environment and import path, and ends itself when this end of its pipe
-        closes: it dies with this process.
-
-    Raises
-    ------
-    ChildProcessError
-        If none can be forked.
+    The process has this one's environment and import path, and ends itself when this end of its pipe closes: it dies
+    with this process. `preload` are modules to load once, where this process has to start a server of its own, as none
+    is shared or it is gone. Raises ChildProcessError if no process can be forked.
     """
     try:
         child = Child(_servers.address(preload))

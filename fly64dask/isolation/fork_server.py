@@ -88,14 +88,8 @@ class ForkServer:
 
 
 def serve(listener: socket.socket, lifeline: int) -> None:
-    """Fork a child for each connection and tell it how the child ended, until the lifeline closes.
-
-    Parameters
-    ----------
-    listener : socket
-        Listening.
-    lifeline : int
-        Descriptor of a pipe's reading end.
+    """Fork a child for each connection and tell it how the child ended, until the lifeline, a pipe's reading end,
+    closes.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     woken, wake = os.pipe()

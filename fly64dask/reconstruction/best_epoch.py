@@ -37,26 +37,11 @@ class EpochEstimate:
 
 
 def scores(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Estimate the error power of each epoch, as all epochs so far tell it.
+    """Estimate the error power of each epoch, (n_epochs,) float64, as all epochs so far tell it.
 
-    Parameters
-    ----------
-    signal : (n_epochs,) float64
-        P, at least 0.
-    noise : (n_epochs,) float64
-        N, the same unit.
-
-    Returns
-    -------
-    (n_epochs,) float64
-        N + (sqrt(2 P_max) - sqrt(P))^2: noise, and what is missing of a signal that is twice the
-        largest so far.
-
-    Notes
-    -----
-    An object c t + e, with the truth t and noise e, has the error <e^2> + (1 - c)^2 <t^2>, and the
-    signal c^2 <t^2>. <t^2> itself is unknown: halves do not see what neither has recovered, and at
-    half the dose they recover less than the full data.
+    N + (sqrt(2 P_max) - sqrt(P))^2: the noise N, and what is missing of a signal that is twice the largest P so far. An
+    object c t + e, with the truth t and noise e, has the error <e^2> + (1 - c)^2 <t^2>, and the signal c^2 <t^2>. <t^2>
+    is unknown: halves do not see what neither has recovered, and at half the dose they recover less than the full data.
     """
     root = np.sqrt(signal)
     estimate: NDArray[np.float64] = noise + (UNSEEN**0.5 * root.max() - root) ** 2
@@ -64,22 +49,11 @@ def scores(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[n
 
 
 def contenders(signal: NDArray[np.float64], noise: NDArray[np.float64]) -> list[int]:
-    """List the epochs that have the lowest score now or may have it later, when another shows more signal.
+    """List the epochs that have the lowest score now, or may have it later when another shows more signal, in that
+    order.
 
-    Parameters
-    ----------
-    signal, noise : (n_epochs,) float64
-        As in `scores`.
-
-    Returns
-    -------
-    list of int
-        Indices; the best one first, then those that take over as P_max grows, in that order.
-
-    Notes
-    -----
-    With s = sqrt(2 P_max) a score is s^2 plus a straight line in s, N + P - 2 s sqrt(P), and s never
-    falls: the lower envelope of these lines from today's s on is all that can win.
+    With s = sqrt(2 P_max) a score (`scores`) is s^2 plus a straight line in s, N + P - 2 s sqrt(P), and s never falls:
+    the lower envelope of these lines from today's s on is all that can win.
     """
     root, start = np.sqrt(signal), noise + signal
     best = int(np.argmin(start - 2 * UNSEEN**0.5 * root.max() * root))

@@ -32,34 +32,13 @@ class DataSubset:
 
 
 def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[DataSubset]:
-    """Split exposures into two halves of independent noise.
+    """Split exposures into two halves of independent noise; the first comes, then the second, so that one is in memory.
 
-    Parameters
-    ----------
-    exposures : Exposures
-        Of a cell.
-    split_by : "counts" or "exposures"
-        Each photon goes to a half by a fair coin, so that all positions are in both; or the
-        exposures go to the halves in turns.
-    seed : int
-        The study's grouping seed, of which coins and minibatches have streams of their own.
-
-    Yields
-    ------
-    DataSubset
-        The first half, then the second: only one is in memory unless both are kept.
-
-    Raises
-    ------
-    InputError
-        If a half holds no photon.
-    DegenerateScanError
-        If the positions of every other exposure span less than a pixel on an axis: a half must
-        stand alone. Halves of the counts are as degenerate as the cell, whose guard they share.
-
-    Notes
-    -----
-    Poisson counts split by a fair coin are two independent Poisson counts of half the mean.
+    Of "counts" each photon goes to a half by a fair coin: two independent Poisson counts of half the mean, with all
+    positions in both. "exposures" go to the halves in turns. Coins and minibatches have streams of their own of the
+    study's grouping seed. Raises InputError if a half holds no photon, DegenerateScanError if the positions of every
+    other exposure span less than a pixel on an axis: such a half must stand alone, one of the counts shares the cell's
+    guard.
     """
     seeds = np.random.SeedSequence(seed, spawn_key=(HALVES_KEY,)).generate_state(2)
     first = thinned(exposures.counts, 0.5, rng=_coins(seed, HALVES_KEY)) if split_by == "counts" else None
