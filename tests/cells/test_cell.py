@@ -166,7 +166,7 @@ def test_run_counts_an_attempt_that_was_not_committed(layout):
     n_failed = {}
     for committed in (True, False):
         outcome = CellOutcome(cell=cell, failure=None, seconds=1.0, committed=committed)
-        run = Run(tiny_study(), layout, wanted=(cell,), outcomes={cell: outcome})
+        run = Run(tiny_study(), layout, requested=(cell,), outcomes={cell: outcome})
         n_failed[committed] = run.n_failed(allow_missing=False)
     assert n_failed == {True: 0, False: 1}
 
