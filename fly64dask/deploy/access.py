@@ -59,23 +59,10 @@ def is_loopback(host: str) -> bool:
 
 
 def cluster_security(access: Access) -> Security | None:
-    """Check where an embedded cluster listens and choose its certificates.
+    """Check where an embedded cluster listens, and choose its certificates.
 
-    Parameters
-    ----------
-    access : Access
-        The address on which it listens, and its certificates if they are given.
-
-    Returns
-    -------
-    distributed.Security or None
-        The given certificates; temporary ones, in memory, for a cluster that listens beyond
-        loopback; None where links go without TLS.
-
-    Raises
-    ------
-    InputError
-        If this machine has no such address, or the given certificates cannot be used.
+    They are the given ones; temporary ones, in memory, beyond loopback; None without TLS. Raises InputError if this
+    machine has no such address, or the given certificates cannot be used.
     """
     _check_listen(access.listen)
     if access.tls_directory is not None:
@@ -86,26 +73,10 @@ def cluster_security(access: Access) -> Security | None:
 
 
 def client_security(address: str, access: Access) -> Security | None:
-    """Choose the certificates for joining a scheduler.
+    """Choose the certificates for joining a scheduler at an address; None where the link goes without TLS.
 
-    Parameters
-    ----------
-    address : str
-        Address of the scheduler.
-    access : Access
-        Certificates that were given for it, or that it is joined without TLS.
-
-    Returns
-    -------
-    distributed.Security or None
-        None where the link goes without TLS.
-
-    Raises
-    ------
-    InputError
-        If the address cannot be read, or certificates are missing, superfluous or unusable.
-    ResourceError
-        If the link would leave this machine without TLS and that was not accepted.
+    Raises InputError if the address cannot be read, or certificates are missing, superfluous or unusable, and
+    ResourceError if the link would leave this machine without TLS and that was not accepted.
     """
     if access.listen != LOOPBACK:
         raise InputError(
@@ -168,20 +139,7 @@ def joinable(client: Client, access: Access, tls_directory: Path) -> Iterator[st
 
 
 def join_command(address: str, certificates: Path | None) -> str:
-    """Write the command with which a worker of another machine joins a scheduler.
-
-    Parameters
-    ----------
-    address : str
-        Address of the scheduler.
-    certificates : Path or None
-        Directory of the certificates; None without TLS.
-
-    Returns
-    -------
-    str
-        A shell command.
-    """
+    """Write the shell command with which a worker of another machine joins a scheduler; None stands for no TLS."""
     words = ["dask", "worker", address]
     if certificates is not None:
         words += certificate_options(certificates)

@@ -21,23 +21,11 @@ CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 
 
 def read_certificates(directory: Path) -> Security:
-    """Read the certificates with which a cluster and its clients know each other.
+    """Read the certificates of a cluster and its clients, `ca.pem`, `cert.pem` and `key.pem`, for encrypted links
+    alone.
 
-    Parameters
-    ----------
-    directory : Path
-        Holds `ca.pem`, `cert.pem` and `key.pem`.
-
-    Returns
-    -------
-    distributed.Security
-        Names the files; every link must be encrypted.
-
-    Raises
-    ------
-    InputError
-        If a file is missing or not PEM, the key is readable by group or others, or two
-        processes with these certificates would refuse each other.
+    Raises InputError if a file is missing or not PEM, the key is readable by group or others, or two processes with
+    these certificates would refuse each other.
     """
     ca, certificate, key = (directory.absolute() / name for name in (CA_FILE, CERTIFICATE_FILE, KEY_FILE))
     for path in (ca, certificate, key):
@@ -74,23 +62,10 @@ def read_certificates(directory: Path) -> Security:
 
 @contextlib.contextmanager
 def published_certificates(security: Security, directory: Path) -> Iterator[None]:
-    """Keep temporary certificates on disk for as long as the block lasts, for their owner alone.
+    """Keep temporary certificates, which are in memory, on disk for as long as the block lasts, for their owner alone.
 
-    Parameters
-    ----------
-    security : distributed.Security
-        Temporary: with its certificates in memory.
-    directory : Path
-        Made in an existing one; removed at the end.
-
-    Raises
-    ------
-    InputError
-        If the file system does not keep a file private.
-
-    Notes
-    -----
-    Directory and files are created with their modes, 0700 and 0600: at no time can others read them.
+    The directory is made in an existing one. It and the files are created with their modes, 0700 and 0600: at no time
+    can others read them. Raises InputError if the file system does not keep a file private.
     """
     remove_certificates(directory)
     directory.mkdir(mode=0o700)

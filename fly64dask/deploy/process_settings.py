@@ -42,14 +42,9 @@ def quiet_dask() -> Iterator[None]:
 
 @contextmanager
 def many_descriptors() -> Iterator[None]:
-    """Let this process, and workers that it starts, open as many files and sockets as the system allows.
+    """Let this process, and workers that it starts, open as many files as the system allows while the block lasts.
 
-    Afterwards this process has its old limit again.
-
-    Raises
-    ------
-    ResourceError
-        If that is too few for a cluster.
+    Raises ResourceError if that is too few for a cluster.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = hard == resource.RLIM_INFINITY

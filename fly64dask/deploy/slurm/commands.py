@@ -30,76 +30,25 @@ class SlurmJob:
 
 
 def submit(script: Path) -> str:
-    """Submit a batch script.
-
-    Parameters
-    ----------
-    script : Path
-        With its `#SBATCH` lines.
-
-    Returns
-    -------
-    str
-        The job's id.
-
-    Raises
-    ------
-    ResourceError
-        If Slurm refuses it.
-    """
+    """Submit a batch script and give the job's id; raises ResourceError if Slurm refuses it."""
     return _slurm("sbatch", "--parsable", str(script)).strip().partition(";")[0]
 
 
 def refusal(script: Path) -> str | None:
-    """Ask Slurm whether it would take a script, without submitting it.
-
-    Parameters
-    ----------
-    script : Path
-        With its `#SBATCH` lines.
-
-    Returns
-    -------
-    str or None
-        What is wrong with it, in Slurm's words; None if it would be taken.
-    """
+    """Ask Slurm what is wrong with a batch script, without submitting it; None if it would be taken."""
     done = _call("sbatch", "--test-only", str(script))
     return None if done.returncode == 0 else _message(done)
 
 
 def jobs_named(*names: str) -> dict[str, SlurmJob]:
-    """List this user's waiting and running jobs of some names.
-
-    Parameters
-    ----------
-    *names : str
-        Job names.
-
-    Returns
-    -------
-    dict of str to SlurmJob
-        By job id; a job that has ended is not there.
-
-    Raises
-    ------
-    ResourceError
-        If Slurm does not answer.
-    """
+    """List this user's waiting and running jobs of some names, by id; raises ResourceError if Slurm is silent."""
     text = _slurm("squeue", "--noheader", "--me", f"--name={','.join(names)}", "--format=%i|%j|%T|%r")
     rows = [line.split("|", 3) for line in text.splitlines() if line.strip()]
     return {job_id: SlurmJob(job_id=job_id, name=name, state=state, reason=why) for job_id, name, state, why in rows}
 
 
 def cancel(job_ids: Sequence[str], *, signal: str | None = None) -> None:
-    """Cancel jobs; those that have ended do not matter.
-
-    Parameters
-    ----------
-    job_ids : sequence of str
-        Which.
-    signal : str, optional
-        Only send this to their batch shells and all they started, such as `TERM`.
-    """
+    """Cancel jobs, or only send their batch shells and all they started a signal such as `TERM`."""
     if job_ids:
         _call("scancel", "--quiet", *((f"--signal={signal}", "--full") if signal else ()), *job_ids)
 
@@ -113,22 +62,9 @@ def wait_until_gone(names: Sequence[str], timeout_s: float) -> dict[str, SlurmJo
 
 
 def how_it_ended(job_id: str) -> str | None:
-    """Say how a job ended: as accounting keeps it, or else as Slurm's controller remembers it for some minutes.
+    """Say how a job ended, such as `TIMEOUT, TimeLimit, exit code 0:15`; None if it has not.
 
-    Parameters
-    ----------
-    job_id : str
-        The job.
-
-    Returns
-    -------
-    str or None
-        Such as `TIMEOUT, TimeLimit, exit code 0:15`; None if the job has not ended.
-
-    Raises
-    ------
-    ResourceError
-        If Slurm does not answer.
+    Accounting knows, or else Slurm's controller for some minutes. Raises ResourceError if Slurm does not answer.
     """
     return _ending_from_accounting(job_id) or _ending_from_controller(job_id)
 
@@ -164,13 +100,7 @@ def _ending(state: str, reason: str, exit_code: str) -> str:
 
 
 def refuse_without_slurm() -> None:
-    """Refuse a machine that cannot submit jobs.
-
-    Raises
-    ------
-    ResourceError
-        If Slurm's commands are not on the path.
-    """
+    """Raise ResourceError where Slurm's commands are not on the path."""
     missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
     if missing:
         raise ResourceError(

@@ -15,10 +15,9 @@ from fly64dask.deploy.slurm.jobscript import controller_script, job_name, worker
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_jobs
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
 from fly64dask.scheduling import plan_cells
-from fly64dask.store import RunLayout, publish_bytes, read_document, write_document
+from fly64dask.store import RunLayout, publish_text, read_document, write_document
 from fly64dask.study import Cell, Study
 
-ROLES = ("controller", "worker")
 ORDERLY_S, HARD_S = 60.0, 60.0
 
 
@@ -74,10 +73,10 @@ def submit_run(
     scripts = preview(study, inputs, cells_to_run, layout, cluster_file, options)
     layout.slurm_logs.mkdir(parents=True, exist_ok=True)
     write_document(layout.submitted_study, study)
-    _write(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
-    _write(layout.controller_script, scripts["controller"])
+    publish_text(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
+    publish_text(layout.controller_script, scripts["controller"])
     worker_preview = layout.slurm_logs / "worker.sbatch"
-    _write(worker_preview, scripts["worker"])
+    publish_text(worker_preview, scripts["worker"])
     refuse_bad_script(cluster_file, worker_preview, section="workers")
     refuse_bad_script(cluster_file, layout.controller_script, section="controller")
     submission = Submission(
@@ -175,7 +174,7 @@ def cancel_run(layout: RunLayout) -> int:
         If jobs are left.
     """
     refuse_without_slurm()
-    names = [job_name(layout, role) for role in ROLES]
+    names = [job_name(layout, role) for role in ("controller", "worker")]
     jobs = jobs_named(*names)
     controllers = [job_id for job_id, job in jobs.items() if job.name == names[0]]
     running = [job_id for job_id in controllers if jobs[job_id].state == "RUNNING"]
@@ -197,10 +196,6 @@ def _command(site: SlurmFile, layout: RunLayout, options: Sequence[str]) -> tupl
     python = site.environment.python or sys.executable
     files = (str(layout.submitted_study), "--out", str(layout.root), "--cluster", str(layout.submitted_cluster_file))
     return (python, "-u", "-m", "fly64dask", "run", *files, *options)
-
-
-def _write(path: Path, text: str) -> None:
-    publish_bytes(path, lambda stream: stream.write(text.encode()))
 
 
 def _refuse_second(layout: RunLayout) -> None:

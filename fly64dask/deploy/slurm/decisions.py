@@ -92,23 +92,9 @@ Decision = tuple[History, list[Action]]
 
 
 def decide(desired: Desired, history: History, observed: Observation) -> Decision:
-    """Decide what to do about the worker jobs of a run.
+    """Decide what to do about the worker jobs of a run, in order, and what to remember for the next decision.
 
-    Parameters
-    ----------
-    desired : Desired
-        What the run wants.
-    history : History
-        From the decision before; at first only with its start.
-    observed : Observation
-        What there is.
-
-    Returns
-    -------
-    history : History
-        For the next decision.
-    actions : list of Say, Submit, Cancel or GiveUp
-        To be done in this order.
+    The first history holds the run's start alone.
     """
     actions: list[Action] = []
     for step in (_take_note, _count_failures, _cancel_silent, _adjust, _judge):

@@ -32,42 +32,13 @@ TEMPLATES = Templates(
 
 
 def job_name(layout: RunLayout, role: str) -> str:
-    """Name the jobs of a run: the same for the same directory, so that its leftovers are found.
-
-    Parameters
-    ----------
-    layout : RunLayout
-        The run.
-    role : str
-        `worker` or `controller`.
-
-    Returns
-    -------
-    str
-        Such as `fly64-3f9a2c1b-worker`.
-    """
+    """Name the jobs of a run, such as `fly64-3f9a2c1b-worker`: the same for one directory, so leftovers are found."""
     return f"fly64-{hashlib.sha256(str(layout.root).encode()).hexdigest()[:8]}-{role}"
 
 
 def worker_script(site: SlurmFile, layout: RunLayout, *, scheduler_address: str = "tls://SCHEDULER") -> str:
-    """Write the script of every worker job.
+    """Write the batch script of every worker job; a preview has no scheduler yet.
 
-    Parameters
-    ----------
-    site : SlurmFile
-        The cluster file.
-    layout : RunLayout
-        The run.
-    scheduler_address : str
-        Where the scheduler listens; what stands in its place in a preview.
-
-    Returns
-    -------
-    str
-        A batch script.
-
-    Notes
-    -----
     One job is one process with one thread; `cores` counts threads, `job_cpu` what Slurm reserves. The worker's name is
     the id of its job. A job does not come back by itself: a new one takes its place.
     """
@@ -96,18 +67,7 @@ def worker_script(site: SlurmFile, layout: RunLayout, *, scheduler_address: str 
 
 
 def prologue(environment: Environment) -> list[str]:
-    """List what a worker job's shell does before Python starts.
-
-    Parameters
-    ----------
-    environment : Environment
-        Of the cluster file.
-
-    Returns
-    -------
-    list of str
-        Lines of a script.
-    """
+    """List the lines that a worker job's shell runs before Python starts."""
     settings = {**SINGLE_THREAD, **KEEP_MEMORY, "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
     lines = [f"export {name}={value}" for name, value in settings.items()]
     lines += _site_lines(environment)
@@ -124,28 +84,9 @@ def prologue(environment: Environment) -> list[str]:
 
 
 def controller_script(site: SlurmFile, cluster_file: Path, layout: RunLayout, command: Sequence[str]) -> str:
-    """Fill in the template of the controller's job.
+    """Fill in the template of the controller's batch script, which lies beside the cluster file, with its command.
 
-    Parameters
-    ----------
-    site : SlurmFile
-        The cluster file.
-    cluster_file : Path
-        Where it is: the template is looked for beside it.
-    layout : RunLayout
-        The run.
-    command : sequence of str
-        What the job runs: program and arguments.
-
-    Returns
-    -------
-    str
-        A batch script.
-
-    Raises
-    ------
-    InputError
-        If there is no template, or it has places that cannot be filled.
+    Raises InputError if there is no template, or it has places that cannot be filled.
     """
     template = cluster_file.parent / site.controller.template
     try:

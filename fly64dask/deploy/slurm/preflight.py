@@ -31,25 +31,10 @@ COMPLAINTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], recipe: Recipe) -> None:
-    """Compare what cells need with what jobs have, before anything is queued.
+    """Compare what cells need with what jobs of a cluster file have, before anything is queued.
 
-    Parameters
-    ----------
-    site : SlurmFile
-        The cluster file.
-    path : Path
-        Where it is, for the message.
-    plan : sequence of PlannedCell
-        The cells that will run.
-    recipe : Recipe
-        Says on which device, and on how many threads a cell computes.
-
-    Raises
-    ------
-    InputError
-        If the recipe wants a GPU and jobs have none, or more threads than jobs have CPUs.
-    ResourceError
-        If a cell needs more memory than a job, or its GPU, has.
+    Raises InputError if the recipe wants a GPU and jobs have none, or more threads than jobs have CPUs, and
+    ResourceError if a cell needs more memory than a job, or its GPU, has.
     """
     workers = site.workers
     if recipe.device == "cuda" and not workers.gpus:
@@ -76,21 +61,9 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
 
 
 def refuse_bad_script(path: Path, script: Path, *, section: str) -> None:
-    """Ask Slurm whether it would take a job, before any is queued.
+    """Ask Slurm whether it would take a job script that was made from a section of the cluster file.
 
-    Parameters
-    ----------
-    path : Path
-        The cluster file, for the message.
-    script : Path
-        The job script.
-    section : str
-        Of the cluster file that it comes from.
-
-    Raises
-    ------
-    ResourceError
-        With Slurm's words and the key to change.
+    Raises ResourceError with Slurm's words and the key to change.
     """
     complaint = refusal(script)
     if complaint is None:
@@ -104,21 +77,9 @@ def refuse_bad_script(path: Path, script: Path, *, section: str) -> None:
 
 
 def refuse_bad_worker(client: Client, path: Path, *, needs_gpu: bool) -> None:
-    """Try on the first worker what a cell needs: imports, torch, GPU.
+    """Try on the first worker what a cell needs: imports, torch and, if cells shall use one, a GPU.
 
-    Parameters
-    ----------
-    client : distributed.Client
-        With a worker.
-    path : Path
-        The cluster file, for the message.
-    needs_gpu : bool
-        Whether its jobs asked for one and cells shall use it.
-
-    Raises
-    ------
-    ResourceError
-        If something fails there.
+    Raises ResourceError if something fails there; the path of the cluster file is for its message.
     """
     address = next(iter(client.scheduler_info(n_workers=1)["workers"]))
     (report,) = client.run(_doctor, workers=[address]).values()

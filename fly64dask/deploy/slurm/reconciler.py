@@ -23,28 +23,10 @@ INTERVAL_S = 3.0
 
 
 class Reconciler:
-    """Keep as many worker jobs as a run has use for.
+    """Keeps as many worker jobs as a run has use for, and never more than `max_jobs` at once.
 
-    Parameters
-    ----------
-    scheduler : distributed.Scheduler
-        Of this process.
-    client : distributed.Client
-        Of that scheduler.
-    script : Path
-        Of every worker job; the worker's name is the id of its job.
-    job_name : str
-        Of the worker jobs; of this run alone.
-    max_jobs : int
-        Never more at once.
-    n_cells : int
-        Cells that have not ended.
-    patience : Patience
-        When to give up.
-    remedy : str
-        What to do about jobs that fail.
-    say : callable
-        Gets lines for a person.
+    The script is that of every worker job, and the job name belongs to this run alone; a worker's name is the id of its
+    job. `n_cells` counts cells that have not ended, and `say` gets lines for a person.
     """
 
     def __init__(
@@ -103,13 +85,7 @@ class Reconciler:
             log.warning("reconciler=failed error=%s: %s", type(error).__name__, error)
 
     def observe(self) -> Observation:
-        """Ask Slurm and the scheduler about the worker jobs.
-
-        Raises
-        ------
-        ResourceError
-            If Slurm does not answer.
-        """
+        """Ask Slurm and the scheduler about the worker jobs; raises ResourceError if Slurm does not answer."""
         jobs = jobs_named(self._job_name)
         workers = list(self._scheduler.workers.values())
         connected = frozenset(str(worker.name) for worker in workers)

@@ -110,44 +110,12 @@ class SlurmFile(Frozen):
 
 
 def parse_slurm_file(text: str, *, origin: str) -> SlurmFile:
-    """Read the text of a cluster file.
-
-    Parameters
-    ----------
-    text : str
-        TOML.
-    origin : str
-        The file's name, for messages.
-
-    Returns
-    -------
-    SlurmFile
-
-    Raises
-    ------
-    InputError
-        Naming every wrong key with its value and a remedy.
-    """
+    """Read the TOML text of a cluster file; raises InputError, which names each wrong key, its value and a remedy."""
     return parse_toml(text, SlurmFile, what="cluster file", origin=origin, keys="cluster/slurm.toml")
 
 
 def read_slurm_file(path: Path) -> SlurmFile:
-    """Read a cluster file from disk.
-
-    Parameters
-    ----------
-    path : Path
-        TOML; see `cluster/slurm.toml`.
-
-    Returns
-    -------
-    SlurmFile
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, or a key is unknown or wrong.
-    """
+    """Read a cluster file from disk; raises InputError if it cannot be read, or a key is unknown or wrong."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
