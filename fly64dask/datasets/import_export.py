@@ -54,13 +54,14 @@ def ingest(path: Path, store: Path, options: ReadOptions) -> ExposureAttributes:
     if os.path.lexists(store):
         raise InputError(f"ingest into {store}: it exists", remedy="give another --out or delete it first")
     scan = read_scan(path, options)
+    mean_counts_photons = float(scan.counts.sum(dtype=np.float64) / len(scan.counts))
     attributes = ExposureAttributes(
         created_at=utc_now(),
         software=software_versions(),
         source_digest=str(scan.source["sha256"]),
         source=scan.source,
-        dose_photons=float(scan.counts.sum(dtype=np.float64) / len(scan.counts)),
-        mean_counts_photons=float(scan.counts.sum(dtype=np.float64) / len(scan.counts)),
+        dose_photons=mean_counts_photons,
+        mean_counts_photons=mean_counts_photons,
         brightest_count_photons=int(scan.counts.max()),
         n_exposures=len(scan.counts),
         photons_per_intensity=scan.photons_per_intensity,
@@ -113,12 +114,12 @@ def export(group: Path, path: Path, *, view_group: Path | None = None, truth_gro
     """
     exposures = open_group(group, ExposureAttributes)
     attributes = exposures.attributes
-    kept: NDArray[np.int64] | None = None
+    kept_indices: NDArray[np.int64] | None = None
     metadata = attributes.model_dump(mode="json", exclude={"source", "legacy_metadata", "photons_per_intensity"})
     metadata = (attributes.legacy_metadata or {}) | metadata
     if view_group is not None:
         view = open_group(view_group, ViewAttributes)
-        kept = view.read("kept_indices")
+        kept_indices = view.read("kept_indices")
         selection = view.attributes.selection
         metadata |= selection.model_dump(mode="json") if selection else {"overlap_view": view.attributes.overlap_view}
     object_guess = None
@@ -127,8 +128,8 @@ def export(group: Path, path: Path, *, view_group: Path | None = None, truth_gro
     elif "object_guess" in exposures.names:
         object_guess = exposures.read("object_guess")
     scan = RawScan(
-        counts=exposures.read("counts", kept),
-        positions_px=exposures.read("positions_px", kept),
+        counts=exposures.read("counts", kept_indices),
+        positions_px=exposures.read("positions_px", kept_indices),
         probe_guess=exposures.read("probe_guess"),
         object_guess=object_guess,
         metadata=metadata,

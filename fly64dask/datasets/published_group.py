@@ -35,20 +35,9 @@ def provenance(source_digest: str) -> Provenance:
 def publish_group(
     target: Path, model: type[GroupAttributes], source_digest: str, layout: RunLayout, build: Callable[[Path], None]
 ) -> None:
-    """Build a group aside and rename it into place; one that was made from other settings makes way.
+    """Build a group of a run's store aside and rename it into place; one that was made from other settings makes way.
 
-    Parameters
-    ----------
-    target : Path
-        Directory of the group in the run's store.
-    model : type of GroupAttributes
-        Kind of the group.
-    source_digest : str
-        Digest of all that determines the group's content. A group of this digest stays.
-    layout : RunLayout
-        The run.
-    build : callable
-        Writes the group into an empty directory.
+    A group stays if its digest of all that determines its content is the same. `build` writes into an empty directory.
     """
     if target.exists():
         if open_group(target, model).attributes.source_digest == source_digest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
 import sys
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.embedded_metadata import parse_metadata
 from fly64dask.datasets.formats.npz import Member, listed, take
 from fly64dask.datasets.formats.photon_counts import (
     Quantity,
@@ -26,28 +26,13 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 PATTERN_KEYS = ("diffraction", "diff3d")
+MAX_METADATA_DEPTH = 64  # pydantic and JSON readers give up at 200 and more
 
 
 def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> RawScan:
     """Read a DATA-001 scan in any of its variants.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    arrays : mapping
-        Its content, from `load_arrays`.
-    options : ReadOptions
-        What settles an ambiguous file.
-
-    Returns
-    -------
-    RawScan
-
-    Raises
-    ------
-    InputError
-        If the file is damaged or ambiguous; the message names the flag that settles it.
+    Raises InputError if the file is damaged or ambiguous; the message names the flag that settles it.
     """
     key = next((name for name in PATTERN_KEYS if name in arrays), None)
     if key is None:
@@ -57,7 +42,7 @@ def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions)
         )
     positions_px = _read_positions(arrays, path)
     patterns = _read_patterns(arrays, key, path)
-    metadata = parse_metadata(arrays, path)
+    metadata = _parse_metadata(arrays, path)
     layout = options.layout or ("nhw" if metadata.get("layout") == "nhw" else None)
     if find_layout(patterns.shape, len(positions_px), layout, path) == "hwn":
         patterns = np.moveaxis(patterns, -1, 0)
@@ -112,27 +97,9 @@ def _read_patterns(arrays: Mapping[str, Member], key: str, path: Path) -> NDArra
 
 
 def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, path: Path) -> Layout:
-    """Tell (n, H, W) from (H, W, n) by the number of positions.
+    """Tell patterns of (n, H, W) from (H, W, n) by the number of scan positions, unless a person gave the layout.
 
-    Parameters
-    ----------
-    shape : (int, int, int)
-        Shape of the patterns as stored.
-    n_positions : int
-        Number of scan positions.
-    given : "nhw", "hwn" or None
-        What a person said.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    "nhw" or "hwn"
-
-    Raises
-    ------
-    InputError
-        If neither axis, or both, could number the exposures.
+    Raises InputError if neither axis, or both, could number the exposures.
     """
     fits: dict[Layout, bool] = {"nhw": shape[0] == n_positions, "hwn": shape[-1] == n_positions}
     if given is not None:
@@ -157,30 +124,10 @@ def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, 
 def find_quantity(
     patterns: NDArray[Any], key: str, metadata: Mapping[str, JsonValue], given: Quantity | None, path: Path
 ) -> Quantity:
-    """Tell amplitude from intensity.
+    """Tell amplitude from intensity, unless a person or the file's own metadata say which it is.
 
-    Parameters
-    ----------
-    patterns : array
-        As stored.
-    key : str
-        Array name, for messages.
-    metadata : dict
-        The file's own; a `quantity` there counts.
-    given : "amplitude", "intensity" or None
-        What a person said.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    "amplitude" or "intensity"
-        Integers are intensities; reals with fractions are amplitudes, as DATA-001 defines.
-
-    Raises
-    ------
-    InputError
-        If reals are all whole numbers: counts and roots of square counts look alike.
+    Integers are intensities; reals with fractions are amplitudes, as DATA-001 defines. Raises InputError if reals are
+    all whole numbers: counts and roots of square counts look alike.
     """
     if given is not None:
         return given
@@ -205,3 +152,50 @@ def stored_scale(value: object, path: Path) -> float:
             remedy="give --photons-per-intensity",
         )
     return float(value)
+
+
+def _parse_metadata(arrays: Mapping[str, Member], path: Path) -> dict[str, JsonValue]:
+    """Read the array `_metadata` of a scan file; empty only if the file has none.
+
+    Raises InputError if it is pickled without leave, or not a JSON object.
+    """
+    if "_metadata" not in arrays:
+        return {}
+    stored = take(arrays, "_metadata", path)
+    value = stored.reshape(-1)[0] if stored.size == 1 else stored
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", errors="replace")
+    try:
+        if isinstance(value, str):
+            value = json.loads(value)
+        if not isinstance(value, dict):
+            raise InputError(
+                f"read {path}: _metadata holds {type(value).__name__}, needed a JSON object",
+                remedy="store a JSON object",
+            )
+        # A pickled dict may hold NumPy numbers, any text NaN; JSON knows neither, and what is stored is JSON.
+        plain: dict[str, JsonValue] = json.loads(json.dumps(value, default=_plain), parse_constant=lambda _: None)
+        json.dumps(plain, ensure_ascii=False).encode()
+    # Besides damaged JSON: integers of more than 4300 digits, lone surrogates, pickled keys that are no text.
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"read {path}: _metadata is not JSON: {error}", remedy="store a JSON object") from error
+    if _depth(plain) > MAX_METADATA_DEPTH:
+        raise InputError(
+            f"read {path}: _metadata is nested more than {MAX_METADATA_DEPTH} deep",
+            remedy="store a flatter JSON object",
+        )
+    return plain
+
+
+def _depth(document: object) -> int:
+    """Number of lists and objects around the innermost value, counted level by level."""
+    depth = 0
+    level: list[object] = [document]
+    while level := [part for part in level if isinstance(part, dict | list)]:
+        depth += 1
+        level = [inner for part in level for inner in (part.values() if isinstance(part, dict) else part)]
+    return depth
+
+
+def _plain(value: object) -> object:
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else str(value)

@@ -18,19 +18,10 @@ if TYPE_CHECKING:
 
 
 def write_data001(path: Path, scan: RawScan) -> None:
-    """Write a scan as DATA-001 that `np.load(allow_pickle=False)` reads.
+    """Write a scan, in one step, as DATA-001 that `np.load(allow_pickle=False)` reads; an empty object stands for none.
 
-    Parameters
-    ----------
-    path : Path
-        The `.npz` to make, in one step.
-    scan : RawScan
-        What to write; without an object an empty one takes its place.
-
-    Notes
-    -----
-    `diffraction` is sqrt(counts / photons_per_intensity) in float32, which gives back counts up to
-    2^20 exactly, in float64 for brighter ones; `_metadata` is a 0-d unicode array.
+    `diffraction` is sqrt(counts / photons_per_intensity) in float32, which gives back counts up to 2^20 exactly, in
+    float64 for brighter ones; `_metadata` is a 0-d unicode array.
     """
     exact = np.float32 if scan.counts.max() <= 2**20 else np.float64
     amplitude = np.sqrt(scan.counts / scan.photons_per_intensity).astype(exact)

@@ -1,34 +1,50 @@
-"""Read a scan file of any known format."""
+"""Read a scan file of any known format: DATA-001, or an NPZ with the names that tike gives to its test data."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from fly64dask.base import InputError
 from fly64dask.datasets.formats.data001 import read_data001
-from fly64dask.datasets.formats.npz import load_arrays
-from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions
-from fly64dask.datasets.formats.tike import KEYS as TIKE_KEYS, read_tike
+from fly64dask.datasets.formats.npz import Member, load_arrays, take
+from fly64dask.datasets.formats.photon_counts import centre_zero_frequency, to_counts
+from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions, assemble
+
+TIKE_KEYS = frozenset({"data", "probe", "scan"})
 
 
 def read_scan(path: Path, options: ReadOptions) -> RawScan:
-    """Read a scan, telling the format by the names of its arrays.
+    """Read a scan from `.npz` or `.npz.bz2`, telling the format by the names of its arrays.
 
-    Parameters
-    ----------
-    path : Path
-        `.npz` or `.npz.bz2`.
-    options : ReadOptions
-        What settles an ambiguous file.
-
-    Returns
-    -------
-    RawScan
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged, ambiguous or of no known format.
+    Raises InputError if the file is missing, damaged, ambiguous or of no known format.
     """
     arrays = load_arrays(path, allow_pickle=options.allow_pickle)
     reader = read_tike if set(arrays) >= TIKE_KEYS else read_data001
     return reader(path, arrays, options)
+
+
+def read_tike(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> RawScan:
+    """Read a scan stored as tike stores its test data; the options `quantity` and `zero_frequency` override the format.
+
+    `data` is (1, n, H, W) photon counts with the zero frequency at the corner, `probe` (..., H, W), `scan` (1, n, 2) in
+    px, order (y, x). Raises InputError if shapes or values do not fit.
+    """
+    data, scan = take(arrays, "data", path), take(arrays, "scan", path)
+    if data.ndim != 4 or len(data) != 1 or scan.ndim != 3 or len(scan) != 1 or data.dtype.kind not in "uif":
+        raise InputError(
+            f"read {path}: data {data.shape} {data.dtype} and scan {scan.shape}, needed (1, n, H, W) and (1, n, 2)",
+            remedy="ingest one angle at a time",
+        )
+    scale = 1.0 if options.photons_per_intensity is None else options.photons_per_intensity
+    counts, scale = to_counts(data[0], options.quantity or "intensity", scale, path)
+    return assemble(
+        path=path,
+        file_format="tike",
+        counts=centre_zero_frequency(counts, options.zero_frequency, "corner", path),
+        positions_px=scan[0],
+        probe=take(arrays, "probe", path),
+        object_guess=None,
+        metadata={},
+        photons_per_intensity=scale,
+    )

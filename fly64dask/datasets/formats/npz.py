@@ -47,24 +47,9 @@ class Member:
 
 
 def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Member]:
-    """Open an NPZ, plain or inside bzip2.
+    """Open an NPZ, plain or inside bzip2, whose arrays `take` reads; unpickling object arrays runs code from the file.
 
-    Parameters
-    ----------
-    path : Path
-        `.npz` or `.npz.bz2`.
-    allow_pickle : bool
-        Whether object arrays may be unpickled, which runs code from the file.
-
-    Returns
-    -------
-    mapping of str to Member
-        What `take` reads an array from.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be opened as an NPZ, or would not fit in memory.
+    Raises InputError if the file cannot be opened as an NPZ, or would not fit in memory.
     """
     try:
         content = _read_whole(path)
@@ -91,26 +76,7 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Member]:
 
 
 def take(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[Any]:
-    """Read one array of an NPZ.
-
-    Parameters
-    ----------
-    arrays : mapping
-        From `load_arrays`.
-    key : str
-        Its name.
-    path : Path
-        The file, for messages.
-
-    Returns
-    -------
-    array
-
-    Raises
-    ------
-    InputError
-        If it is missing, damaged, pickled or larger than memory.
-    """
+    """Read one array of an opened NPZ; raises InputError if it is missing, damaged, pickled or larger than memory."""
     if key not in arrays:
         raise InputError(f"read {path}: no array {key!r}, found {listed(arrays)}", remedy="add it, or check the format")
     what = f"read {path}: array {key!r}"
@@ -123,7 +89,7 @@ def take(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[Any]:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names of a foreign file for a message, in order, only the first of many and of each."""
+    """Write names of a foreign file for a message, sorted, only the first of many and the start of long ones."""
     known = sorted(names)
     shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in known[:SHOWN_NAMES]]
     more = f" and {len(known) - SHOWN_NAMES} more" if len(known) > SHOWN_NAMES else ""

@@ -12,26 +12,12 @@ from fly64dask.datasets.formats.scan_file import as_complex64
 from fly64dask.simulation import Pair
 
 
-def read_pair(path: Path, *, allow_pickle: bool = False) -> Pair:
-    """Read the object and probe to simulate from.
+def read_pair(path: Path) -> Pair:
+    """Read an object and a probe from an NPZ with `objectGuess` (Y, X) and `probeGuess` (H, W), complex.
 
-    Parameters
-    ----------
-    path : Path
-        NPZ with `objectGuess` (Y, X) and `probeGuess` (H, W), complex.
-    allow_pickle : bool
-        Whether object arrays may be unpickled.
-
-    Returns
-    -------
-    Pair
-
-    Raises
-    ------
-    InputError
-        If one is missing, not complex and finite, or the probe is larger than the object.
+    Raises InputError if one is missing, not complex and finite, or the probe is larger than the object.
     """
-    arrays = load_arrays(path, allow_pickle=allow_pickle)
+    arrays = load_arrays(path, allow_pickle=False)
     stored = {key: np.squeeze(take(arrays, key, path)) for key in ("objectGuess", "probeGuess")}
     parts = {key: as_complex64(part) for key, part in stored.items() if part.ndim == 2 and np.iscomplexobj(part)}
     for key, part in stored.items():

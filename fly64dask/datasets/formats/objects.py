@@ -47,14 +47,14 @@ def find_object(directory: Path, stem: str) -> Path:
     InputError
         If there is none, or more than one.
     """
-    found = [path for suffix in SUFFIXES if (path := directory / f"{stem}{suffix}").is_file()]
-    if len(found) != 1:
-        there = "no file" if not found else f"{len(found)} files"
+    paths = [path for suffix in SUFFIXES if (path := directory / f"{stem}{suffix}").is_file()]
+    if len(paths) != 1:
+        there = f"{len(paths)} files" if paths else "no file"
         raise InputError(
             f"{there} {stem}{' or '.join(SUFFIXES)} in {directory}",
             remedy=f"save its object as {stem}.npz with the key {OBJECT_KEY!r}",
         )
-    return found[0]
+    return paths[0]
 
 
 def read_object(path: Path) -> ForeignObject:

@@ -21,31 +21,10 @@ MAX_COUNT = np.iinfo(np.uint32).max
 def to_counts(
     patterns: NDArray[Any], quantity: Quantity, scale: float | None, path: Path
 ) -> tuple[NDArray[Any], float]:
-    """Turn amplitudes or intensities into photon counts.
+    """Turn amplitudes (roots of intensity) or intensities, (n, H, W) in any unit, into photons, uint16 or uint32.
 
-    Parameters
-    ----------
-    patterns : (n, H, W) array
-        Amplitude (the root of intensity) or intensity, in any common unit.
-    quantity : "amplitude" or "intensity"
-        Which of the two.
-    scale : float or None
-        Photons per unit of intensity; None finds it from the data, whose dimmest lit pixel is
-        then one photon.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    counts : (n, H, W) uint16 or uint32
-        Photons.
-    photons_per_intensity : float
-        The scale that was used.
-
-    Raises
-    ------
-    InputError
-        If a value is not finite or negative, nothing is lit, or values are not whole photons.
+    Gives the photons per unit of intensity as well; if that is None it is found from the data, whose dimmest lit pixel
+    is then one photon. Raises InputError if values are not finite, negative or not whole photons, or nothing is lit.
     """
     _refuse_unusable(patterns, scale, path)
     # Values near the ends of float64 overflow or vanish here; the checks refuse what becomes of them.
@@ -112,29 +91,10 @@ def _quantum_scale(intensity: NDArray[np.float64]) -> float:
 def centre_zero_frequency(
     counts: NDArray[Any], claimed: ZeroFrequency | None, default: ZeroFrequency, path: Path
 ) -> NDArray[Any]:
-    """Put the zero frequency at the centre, and refuse data whose light contradicts the claim.
+    """Put the zero frequency of counts (n, H, W) at index (H // 2, W // 2).
 
-    Parameters
-    ----------
-    counts : (n, H, W) integer
-        Photons.
-    claimed : "centre", "corner" or None
-        What a person said; taken as it is.
-    default : "centre" or "corner"
-        What the format says, checked against where the light is.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    (n, H, W) integer
-        Zero frequency at index (H // 2, W // 2).
-
-    Raises
-    ------
-    InputError
-        If the format's convention and the light disagree: shifted data reconstruct to a bad
-        object without an error.
+    A person's claim is taken as it is; the default of a format is checked against where the light is. Raises InputError
+    if those two disagree: shifted data reconstruct to a bad object without an error.
     """
     where = claimed or default
     if claimed is None:

@@ -67,25 +67,9 @@ def as_complex64(stored: NDArray[Any]) -> NDArray[np.complex64]:
 
 
 def checked_probe(probe: NDArray[Any], shape_px: tuple[int, ...], path: Path) -> NDArray[np.complex64]:
-    """Check a probe and give it four axes.
+    """Check a probe of (H, W), (modes, H, W), (opr, modes, H, W), or with more leading axes of length 1.
 
-    Parameters
-    ----------
-    probe : complex array
-        (H, W), (modes, H, W), (opr, modes, H, W), or with more leading axes of length 1.
-    shape_px : (int, int)
-        (H, W) of the patterns.
-    path : Path
-        For messages.
-
-    Returns
-    -------
-    (n_opr, n_modes, H, W) complex64
-
-    Raises
-    ------
-    InputError
-        If shape, kind or values do not fit.
+    Gives (n_opr, n_modes, H, W) complex64. Raises InputError if shape, kind or values do not fit the patterns.
     """
     squeezed = probe
     while squeezed.ndim > 4 and squeezed.shape[0] == 1:
@@ -116,35 +100,9 @@ def assemble(
     metadata: dict[str, JsonValue],
     photons_per_intensity: float,
 ) -> RawScan:
-    """Check that the parts of a scan belong together.
+    """Check that the parts of a scan, which are those of `RawScan`, belong together, and make them one record.
 
-    Parameters
-    ----------
-    path : Path
-        The file, for messages and provenance.
-    file_format : str
-        Name of its format.
-    counts : (n, H, W) integer
-        Photons, zero frequency at the centre.
-    positions_px : (n, 2) array
-        Order (y, x), px.
-    probe : complex array
-        Probe guess.
-    object_guess : complex array or None
-        Whatever object the file holds.
-    metadata : dict
-        The file's own metadata.
-    photons_per_intensity : float
-        Scale of the counts.
-
-    Returns
-    -------
-    RawScan
-
-    Raises
-    ------
-    InputError
-        If lengths or shapes disagree.
+    The file and its format are for messages and provenance. Raises InputError if lengths or shapes disagree.
     """
     positions = checked_positions(positions_px, origin=f"read {path}")
     if len(positions) != len(counts):
