@@ -38,25 +38,7 @@ class ArraySource:
 def whole_array(
     name: str, values: NDArray[Any], *, dims: Sequence[str], units: str = "1", long_name: str = ""
 ) -> ArraySource:
-    """Describe an array that is in memory and small enough for one chunk.
-
-    Parameters
-    ----------
-    name : str
-        Name of the array in the group.
-    values : array
-        The values.
-    dims : sequence of str
-        One name for each axis.
-    units : str
-        Unit of a value.
-    long_name : str
-        What the values are.
-
-    Returns
-    -------
-    ArraySource
-    """
+    """Describe an array that is in memory and small enough for one chunk; `dims` has one name for each axis."""
     # Zarr stores its own byte order; a digest of another one would never match.
     values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
     return ArraySource(
@@ -147,21 +129,10 @@ def object_arrays(
 
 
 def count_dtype(brightest: float) -> np.dtype[Any]:
-    """Smallest of uint16 and uint32 that holds a count.
+    """Choose the smaller of uint16 and uint32 that holds a largest count, or a largest expected one and its noise.
 
-    Parameters
-    ----------
-    brightest : float
-        Largest count, or largest expected count: then with room for its noise, see Notes.
-
-    Returns
-    -------
-    numpy.dtype
-
-    Notes
-    -----
-    A Poisson count exceeds mean + 12 sqrt(mean) + 40 with a probability below 1e-25. Writing
-    checks every block all the same.
+    A Poisson count exceeds mean + 12 sqrt(mean) + 40 with a probability below 1e-25; writing checks every block as
+    well.
     """
     return np.dtype(np.uint16 if brightest + 12 * brightest**0.5 + 40 <= np.iinfo(np.uint16).max else np.uint32)
 

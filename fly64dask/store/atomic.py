@@ -63,19 +63,10 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(target: Path, *, scratch: Path) -> None:
-    """Remove what killed writers of a target left in progress; what a living one is filling stays.
+    """Remove what killed writers of a target left in `scratch`, given both as to `published_directory`.
 
-    Parameters
-    ----------
-    target : Path
-        As given to `published_directory`.
-    scratch : Path
-        As given to `published_directory`.
-
-    Notes
-    -----
-    A writer holds a kernel lock on its directory, which ends with its process. Another host may
-    not see such a lock, so each looks after its own; where there are no locks, nothing is removed.
+    A writer holds a kernel lock on its directory, which ends with its process: what a living one is filling stays.
+    Another host may not see such a lock, so each looks after its own; where there are no locks, nothing is removed.
     """
     prefix = _work_prefix(target)
     for name in os.listdir(scratch) if scratch.is_dir() else ():
@@ -91,14 +82,9 @@ def remove_leftovers(target: Path, *, scratch: Path) -> None:
 
 
 def remove_leftover_files(folder: Path, *, below: bool = False) -> None:
-    """Remove what killed calls of `publish_bytes` left beside their targets.
+    """Remove what killed calls of `publish_bytes` left beside their targets in a directory, or in all below it too.
 
-    Parameters
-    ----------
-    folder : Path
-        A directory that nobody else is writing in, or that does not exist.
-    below : bool
-        In its directories too.
+    Nobody else is writing in the directory; it need not exist.
     """
     for path in folder.rglob(".*") if below else folder.glob(".*"):
         if re.fullmatch(r"\..+-[0-9a-f]{32}", path.name) and path.is_file():
@@ -138,17 +124,7 @@ def publish_bytes(target: Path, write: Callable[[BinaryIO], object], *, scratch:
 def replaced_file(target: Path, *, folder: Path | None = None) -> Iterator[Path]:
     """Replace a file in one step when the block ends well; whether it survives a power cut is left open.
 
-    Parameters
-    ----------
-    target : Path
-        The file; its directory exists.
-    folder : Path, optional
-        Directory on the same file system for the file in progress; that of the target if omitted.
-
-    Yields
-    ------
-    Path
-        Where to write the whole content to.
+    The block writes the whole content to the path it gets, beside the target or in a folder on the same file system.
     """
     unfinished = (folder or target.parent) / f".{target.name}-{uuid.uuid4().hex}"
     try:
@@ -165,15 +141,7 @@ def publish_text(target: Path, text: str) -> None:
 
 
 def retire_directory(target: Path, *, to: Path) -> None:
-    """Move a directory out of the way in one step.
-
-    Parameters
-    ----------
-    target : Path
-        Existing directory.
-    to : Path
-        Its new path on the same file system; must not exist.
-    """
+    """Move a directory out of the way in one step, to a path on the same file system that must not exist."""
     with storing(to):
         _make_folder(to.parent)
         target.rename(to)

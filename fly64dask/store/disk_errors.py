@@ -13,17 +13,9 @@ from fly64dask.base import BAD_DEVICE, NO_DESCRIPTORS, NO_PLACE, NO_RIGHT, NO_SP
 
 @contextmanager
 def storing(path: Path) -> Iterator[None]:
-    """Name the storage's own failures while something is written.
+    """Name the storage's own failures while a path is written.
 
-    Parameters
-    ----------
-    path : Path
-        What is being written, for the message.
-
-    Raises
-    ------
-    StorageError
-        If there is no space, no right, no descriptor or a failing device; any other error passes.
+    Raises StorageError if there is no space, no right, no descriptor or a failing device; any other error passes.
     """
     try:
         yield
@@ -35,20 +27,7 @@ def storing(path: Path) -> Iterator[None]:
 
 
 def require_space(path: Path, n_bytes: int) -> None:
-    """Refuse to start what could not be stored.
-
-    Parameters
-    ----------
-    path : Path
-        An existing directory of the file system that will hold it.
-    n_bytes : int
-        What it will take.
-
-    Raises
-    ------
-    StorageError
-        If less is free.
-    """
+    """Raise StorageError if the file system of an existing directory has fewer bytes free than will be stored."""
     if shutil.disk_usage(path).free < n_bytes:
         raise StorageError(
             f"write {path}: {_free(path)}, needed are {n_bytes / 1e6:.1f} MB", remedy="make space and run again"

@@ -101,25 +101,10 @@ def open_group(path: Path, model: type[Attributes]) -> Group[Attributes]:
 
 
 def read_checked_attributes(path: Path, purpose: str) -> dict[str, Any]:
-    """Read a group's attributes, and check them and the Zarr metadata of its arrays.
+    """Read a group's attributes as JSON holds them, and check them and the Zarr metadata of its arrays.
 
-    Parameters
-    ----------
-    path : Path
-        Directory of the group.
-    purpose : str
-        What it is read for, for messages.
-
-    Returns
-    -------
-    dict
-        Attributes as JSON holds them. `array_sha256` and `metadata_sha256` among them are the
-        SHA-256 of each array and of its metadata.
-
-    Raises
-    ------
-    IntegrityError
-        If there is no such group, or its attributes are not those that were written.
+    `array_sha256` and `metadata_sha256` among them are the SHA-256 of each array and of its metadata. Raises
+    IntegrityError, which names the purpose of reading, if there is no such group or it is not as it was written.
     """
     try:
         document: dict[str, Any] = json.loads((path / METADATA_NAME).read_bytes())["attributes"]
@@ -146,24 +131,7 @@ class StoredArray:
 
     @classmethod
     def open(cls, directory: Path, *, metadata_sha256: str) -> StoredArray:
-        """Open an array, unless its metadata were altered.
-
-        Parameters
-        ----------
-        directory : Path
-            Directory of the array.
-        metadata_sha256 : str
-            SHA-256 of its metadata, from the attributes of its group.
-
-        Returns
-        -------
-        StoredArray
-
-        Raises
-        ------
-        IntegrityError
-            If its metadata are not those that were written.
-        """
+        """Open an array; raises IntegrityError if its metadata are not those of the SHA-256 that its group states."""
         _check_metadata(directory, metadata_sha256)
         return cls(directory=directory, array=zarr.open_array(store=str(directory), mode="r", zarr_format=3))
 

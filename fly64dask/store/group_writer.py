@@ -81,17 +81,7 @@ def write_arrays(directory: Path, arrays: Sequence[ArraySource]) -> dict[str, st
 
 
 def write_attributes(directory: Path, attributes: GroupAttributes, array_sha256: Mapping[str, str]) -> None:
-    """Complete a group with its attributes and the digests of its arrays and of their metadata.
-
-    Parameters
-    ----------
-    directory : Path
-        A group that `write_arrays` has made.
-    attributes : GroupAttributes
-        Its attributes.
-    array_sha256 : mapping of str to str
-        SHA-256 of each array, from `write_arrays`.
-    """
+    """Complete a group of `write_arrays` with its attributes and the digests of its arrays and of their metadata."""
     group = zarr.open_group(store=str(directory), mode="r+", zarr_format=3)
     document = attributes.model_dump(mode="json") | {
         "array_sha256": dict(array_sha256),

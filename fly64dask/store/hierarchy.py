@@ -16,39 +16,15 @@ PARENT_METADATA = json.dumps({"zarr_format": 3, "node_type": "group", "attribute
 def write_parent_groups(group: Path, *, store: Path, scratch: Path) -> None:
     """Make each directory from a store down to a group's parent a Zarr group without attributes.
 
-    Parameters
-    ----------
-    group : Path
-        Directory of a group, there already or about to be published.
-    store : Path
-        The store that holds it.
-    scratch : Path
-        Directory on the same file system for files in progress; none appear in the store.
-
-    Raises
-    ------
-    StorageError
-        If the file system has no room or gives no right.
+    The group is there already or about to be published. Files in progress are made in `scratch`, on the same file
+    system: none appear in the store. Raises StorageError if the file system has no room or gives no right.
     """
     for path in damaged_parents(group, store=store):
         publish_bytes(path, lambda stream: stream.write(PARENT_METADATA), scratch=scratch)
 
 
 def damaged_parents(group: Path, *, store: Path) -> Iterator[Path]:
-    """Find the metadata files from a store down to a group's parent that are missing or altered.
-
-    Parameters
-    ----------
-    group : Path
-        Directory of a group.
-    store : Path
-        The store that holds it.
-
-    Yields
-    ------
-    Path
-        A `zarr.json`, the store's own first.
-    """
+    """Find the `zarr.json` files from a store down to a group's parent that are missing or altered, from the top."""
     for folder in reversed(group.parents):
         if folder.is_relative_to(store):
             path = folder / METADATA_NAME

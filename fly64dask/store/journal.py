@@ -10,15 +10,7 @@ from fly64dask.base import host_name, utc_now
 
 
 def note(path: Path, event: str) -> None:
-    """Append one line with the time, host and process; in one write, so that none is cut in two.
-
-    Parameters
-    ----------
-    path : Path
-        A cell's journal; made if missing.
-    event : str
-        What happened.
-    """
+    """Append an event to a cell's journal with time, host and process, in one write, so that none is cut in two."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
@@ -35,19 +27,7 @@ def started(attempt: int, *, run: str, checkpoint: str) -> str:
 def starts_in_vain(path: Path, *, run: str, checkpoint: str) -> int:
     """Count how often a run has started a cell of late that neither ended nor got any further.
 
-    Parameters
-    ----------
-    path : Path
-        The cell's journal.
-    run : str
-        Token of the run.
-    checkpoint : str
-        What the cell would go on from now.
-
-    Returns
-    -------
-    int
-        Lines at the end of the journal that say `started` by this run, from this checkpoint.
+    These are the last lines of its journal that say `started` by this run, from the checkpoint where the cell is now.
     """
     try:
         lines = path.read_text(errors="replace").splitlines()

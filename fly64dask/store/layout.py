@@ -15,31 +15,46 @@ RECONSTRUCTION_NAME = "reconstruction.zarr"
 SPACING_PREFIX = "spacing_"
 
 
+class _Below:
+    """A fixed path below a run's root, read as an attribute of its layout."""
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, layout: RunLayout, owner: type) -> Path:
+        return layout.root.joinpath(*self._parts)
+
+
 @dataclass(frozen=True, slots=True)
 class RunLayout:
     """Paths of one run's files and directories; building them touches nothing."""
 
     root: Path
 
-    @property
-    def study_file(self) -> Path:
-        """File of the resolved study that ran last."""
-        return self.root / "study.json"
+    study_file = _Below("study.json")  # the resolved study that ran last
+    manifest_file = _Below("reconstruction_manifest.json")  # the table of committed cells
+    skip_summary_file = _Below("skip_summary.json")  # the cells that the last run left out, with reasons
+    comparison_file = _Below("comparison.json")  # the last comparison with reconstructions of other programs
+    report_file = _Below("report.html")  # the report of the run, a page for a browser
+    dask_report_file = _Below("dask-report.html")  # Dask's performance report of the last run, a page for a browser
+    dashboard_file = _Below("dashboard.json")  # where the dashboard of the run under way is
+    snapshots = _Below("snapshots")  # directory of the manifests as each run left them
+    checkpoints = _Below("checkpoints")  # directory of the checkpoints of all cells
+    live = _Below("live")  # directory of files that say how far running cells are; there while a run is under way
+    lock_file = _Below(".lock")  # held locked by the process of a run, and names it
+    tls_directory = _Below(".tls")  # temporary certificates of a running cluster
+    scratch = _Below(".scratch")  # directory of work in progress; without a living run all in it can be removed
 
-    @property
-    def store(self) -> Path:
-        """Directory of the Zarr store of exposures, views and truth."""
-        return self.root / "exposures.zarr"
+    store = _Below("exposures.zarr")  # the Zarr store of exposures, views and truth
+    scan_group = _Below("exposures.zarr", "scan")  # what all doses share: positions, probe, brightness
+    truth_group = _Below("exposures.zarr", "truth")  # the object and probe that a simulation looked at and with
 
-    @property
-    def scan_group(self) -> Path:
-        """Group of what all doses share: positions, probe, brightness."""
-        return self.store / "scan"
-
-    @property
-    def truth_group(self) -> Path:
-        """Group of the object and probe that a simulation looked at and with."""
-        return self.store / "truth"
+    slurm = _Below("slurm")  # directory of what was submitted to Slurm
+    slurm_logs = _Below("slurm", "logs")  # directory of the logs of its jobs
+    submission_file = _Below("slurm", "submission.json")  # names the controller job that was submitted last
+    submitted_study = _Below("slurm", "study.json")  # the study that the controller job runs
+    submitted_cluster_file = _Below("slurm", "cluster.toml")  # the cluster settings with which it runs the study
+    controller_script = _Below("slurm", "controller.sbatch")  # batch script of the controller job
 
     def exposure_group(self, dose: float | str, split: str, repeat: int = 0) -> Path:
         """Give the group of the exposures of one dose, split and noise realisation."""
@@ -87,19 +102,9 @@ class RunLayout:
         """Give the directory in which attempts at a cell are built."""
         return self.scratch / "cells" / cell.name
 
-    @property
-    def checkpoints(self) -> Path:
-        """Directory of the checkpoints of all cells."""
-        return self.root / "checkpoints"
-
     def checkpoint_file(self, cell: Cell) -> Path:
         """Give the checkpoint that a running or killed engine wrote last; removed when the cell has ended for good."""
         return self.checkpoints / f"{cell.name}.state"
-
-    @property
-    def live(self) -> Path:
-        """Directory of files that say how far running cells are; there while a run is under way."""
-        return self.root / "live"
 
     def live_file(self, cell: Cell) -> Path:
         """Give the file that says how far a cell is while it runs."""
@@ -112,87 +117,7 @@ class RunLayout:
         """
         return self.root / "journal" / f"{cell.name}.log"
 
-    @property
-    def manifest_file(self) -> Path:
-        """File of the table of committed cells."""
-        return self.root / "reconstruction_manifest.json"
-
-    @property
-    def skip_summary_file(self) -> Path:
-        """File of the cells that the last run left out, with reasons."""
-        return self.root / "skip_summary.json"
-
-    @property
-    def comparison_file(self) -> Path:
-        """File of the last comparison with reconstructions of other programs."""
-        return self.root / "comparison.json"
-
-    @property
-    def dask_report_file(self) -> Path:
-        """File of Dask's performance report of the last run, a page for a browser."""
-        return self.root / "dask-report.html"
-
-    @property
-    def report_file(self) -> Path:
-        """File of the report of the run, a page for a browser."""
-        return self.root / "report.html"
-
-    @property
-    def snapshots(self) -> Path:
-        """Directory of the manifests as each run left them."""
-        return self.root / "snapshots"
-
     def snapshot_file(self, timestamp: str) -> Path:
         """Give the file of the manifest as one run left it; `timestamp` is ISO 8601."""
         safe = timestamp.replace(":", "").replace("+0000", "Z")
         return self.snapshots / f"reconstruction_manifest-{safe}.json"
-
-    @property
-    def lock_file(self) -> Path:
-        """File that the process of a run holds locked, and that names it."""
-        return self.root / ".lock"
-
-    @property
-    def tls_directory(self) -> Path:
-        """Directory of the temporary certificates of a running cluster."""
-        return self.root / ".tls"
-
-    @property
-    def slurm(self) -> Path:
-        """Directory of what was submitted to Slurm: the controller's script and how to find its job."""
-        return self.root / "slurm"
-
-    @property
-    def submission_file(self) -> Path:
-        """File that names the controller job that was submitted last."""
-        return self.slurm / "submission.json"
-
-    @property
-    def submitted_study(self) -> Path:
-        """File of the study that the controller job runs."""
-        return self.slurm / "study.json"
-
-    @property
-    def submitted_cluster_file(self) -> Path:
-        """File of the cluster settings with which the controller job runs the study."""
-        return self.slurm / "cluster.toml"
-
-    @property
-    def controller_script(self) -> Path:
-        """Batch script of the controller job."""
-        return self.slurm / "controller.sbatch"
-
-    @property
-    def dashboard_file(self) -> Path:
-        """File that says where the dashboard of the run under way is."""
-        return self.root / "dashboard.json"
-
-    @property
-    def slurm_logs(self) -> Path:
-        """Directory of the logs of Slurm's jobs."""
-        return self.slurm / "logs"
-
-    @property
-    def scratch(self) -> Path:
-        """Directory of work in progress; anything in it without a living run can be removed."""
-        return self.root / ".scratch"

@@ -48,18 +48,9 @@ def held_run(layout: RunLayout) -> Iterator[None]:
 
 
 def holder_of(layout: RunLayout) -> str | None:
-    """Say who holds a run directory; for people.
+    """Say, for people, who holds a run directory; None if nobody does, or a process of this machine that is gone.
 
-    Parameters
-    ----------
-    layout : RunLayout
-        The run.
-
-    Returns
-    -------
-    str or None
-        None if nobody does, or a process of this machine that is gone. Of another machine's
-        process it is not known here whether it lives.
+    Of another machine's process it is not known here whether it lives.
     """
     try:
         holder = json.loads(layout.lock_file.read_bytes())
