@@ -98,24 +98,9 @@ def preview(
     cluster_file: Path,
     options: Sequence[str],
 ) -> dict[str, str]:
-    """Check a submission as far as that goes without Slurm, and show its job scripts.
+    """Check a submission as far as that goes without Slurm, and give the scripts of its `controller` and of a `worker`.
 
-    Parameters
-    ----------
-    study, inputs, cells_to_run, layout, cluster_file, options
-        As of `submit_run`.
-
-    Returns
-    -------
-    dict of str to str
-        The scripts of the `controller` and of a `worker`.
-
-    Raises
-    ------
-    InputError
-        If the cluster file cannot be used for this study.
-    ResourceError
-        If a cell needs more memory than a job has.
+    It takes what `submit_run` takes, and raises the same errors about the cluster file and the memory of jobs.
     """
     site = read_slurm_file(cluster_file)
     refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, cells_to_run), study.recipe)
@@ -131,22 +116,7 @@ def find_controller(layout: RunLayout) -> SlurmJob | None:
 
 
 def read_submission(layout: RunLayout) -> Submission:
-    """Read what was submitted for a run.
-
-    Parameters
-    ----------
-    layout : RunLayout
-        The run.
-
-    Returns
-    -------
-    Submission
-
-    Raises
-    ------
-    InputError
-        If nothing was.
-    """
+    """Read what was submitted for a run; raises InputError if nothing was."""
     try:
         return read_document(layout.submission_file, Submission, remedy="submit the study again")
     except FileNotFoundError as error:
@@ -208,21 +178,9 @@ def _refuse_second(layout: RunLayout) -> None:
 
 
 def tunnel_command(node: str, port: int, *, login: str | None = None) -> str:
-    """Say how to bring a dashboard on a node's loopback to a browser elsewhere.
+    """Write the shell command that brings a dashboard on a node's loopback to a browser elsewhere.
 
-    Parameters
-    ----------
-    node : str
-        Where the scheduler runs.
-    port : int
-        Of its dashboard, on loopback.
-    login : str, optional
-        Host by which the node is reached.
-
-    Returns
-    -------
-    str
-        A shell command.
+    `port` is that of the dashboard on its node, and `login` the host by which the node is reached, if that is needed.
     """
     jump = ("-J", f"{getpass.getuser()}@{login}") if login and login != node else ()
     return shlex.join(["ssh", "-N", *jump, "-L", f"8787:127.0.0.1:{port}", f"{getpass.getuser()}@{node}"])
