@@ -38,22 +38,8 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
 
-for command in (
-    run,
-    rerun,
-    submit,
-    attach,
-    cancel,
-    status,
-    report,
-    table,
-    verify,
-    compare,
-    ingest,
-    export,
-    schema,
-    doctor,
-):
+COMMANDS = (run, rerun, submit, attach, cancel, status, report, table, verify, compare, ingest, export, schema, doctor)
+for command in COMMANDS:
     cli.add_command(command)
 
 

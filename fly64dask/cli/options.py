@@ -49,20 +49,9 @@ Decorator = Callable[[Command], Command]
 
 
 def options_as(keyword: str, make: Callable[..., object], *options: Decorator) -> Decorator:
-    """Join options to one decorator, whose command gets one value made of them.
+    """Join options, in the order of the help, to one decorator whose command gets one value made of them, as a keyword.
 
-    Parameters
-    ----------
-    keyword : str
-        Name of the command's parameter.
-    make : callable
-        Makes the value; its parameters are named as the options.
-    *options : decorator
-        The options, in the order in which the help shows them.
-
-    Returns
-    -------
-    decorator
+    The parameters of `make` are named as the options.
     """
     names = tuple(inspect.signature(make).parameters)
 

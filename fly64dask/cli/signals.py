@@ -19,13 +19,9 @@ SECOND = b"\nstopped at once: committed cells stay; run the same command again t
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Let signals stop what the block does.
+    """Let signals stop what the block does: the first raises KeyboardInterrupt in it.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        In the block, at the first signal. At the second this process ends all it has started,
-        then itself, with exit code 130.
+    At the second this process ends all it has started, then itself, with exit code 130.
     """
     n_signals = 0
 

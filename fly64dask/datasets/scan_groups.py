@@ -64,10 +64,7 @@ def _write_truth(directory: Path, pair: Pair, source_digest: str) -> None:
     write_group(
         directory,
         TruthAttributes(**provenance(source_digest)),
-        [
-            *object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)),
-            probe_array(pair.probe, "probe_truth"),
-        ],
+        [*object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)), probe_array(pair.probe, "probe_truth")],
     )
 
 

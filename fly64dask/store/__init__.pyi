@@ -25,34 +25,17 @@ from .attributes import (
     TruthAttributes as TruthAttributes,
     ViewAttributes as ViewAttributes,
 )
-from .disk_errors import (
-    require_space as require_space,
-    storing as storing,
-)
+from .disk_errors import require_space as require_space, storing as storing
 from .documents import (
     document_schema as document_schema,
     document_text as document_text,
     read_document as read_document,
     write_document as write_document,
 )
-from .group_reader import (
-    Group as Group,
-    open_group as open_group,
-)
-from .group_writer import (
-    write_arrays as write_arrays,
-    write_attributes as write_attributes,
-    write_group as write_group,
-)
-from .hierarchy import (
-    damaged_parents as damaged_parents,
-    write_parent_groups as write_parent_groups,
-)
-from .journal import (
-    note as note,
-    started as started,
-    starts_in_vain as starts_in_vain,
-)
+from .group_reader import Group as Group, open_group as open_group
+from .group_writer import write_arrays as write_arrays, write_attributes as write_attributes, write_group as write_group
+from .hierarchy import damaged_parents as damaged_parents, write_parent_groups as write_parent_groups
+from .journal import note as note, started as started, starts_in_vain as starts_in_vain
 from .layout import (
     LOG_NAME as LOG_NAME,
     RECONSTRUCTION_NAME as RECONSTRUCTION_NAME,
@@ -61,7 +44,4 @@ from .layout import (
     RunLayout as RunLayout,
 )
 from .lazy_dataset import open_dataset as open_dataset
-from .lock import (
-    held_run as held_run,
-    holder_of as holder_of,
-)
+from .lock import held_run as held_run, holder_of as holder_of

@@ -72,8 +72,7 @@ def _locked(layout: RunLayout) -> int:
             holder = _holder(descriptor)
             os.close(descriptor)
             raise InputError(
-                f"run {layout.root}: another run is using it ({holder})",
-                remedy="wait for it, or stop that process",
+                f"run {layout.root}: another run is using it ({holder})", remedy="wait for it, or stop that process"
             ) from error
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), layout.lock_file.stat()):

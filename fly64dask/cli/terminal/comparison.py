@@ -20,18 +20,7 @@ HEADINGS = {
 
 
 def comparison_table(comparison: RunComparison) -> Table:
-    """Draw a comparison.
-
-    Parameters
-    ----------
-    comparison : RunComparison
-        What was compared.
-
-    Returns
-    -------
-    rich.table.Table
-        In our convention the least phase error of a cell is bold.
-    """
+    """Draw a comparison; in our convention the least phase error of a cell is bold."""
     table = Table(title=f"{comparison.study}: {HEADINGS[comparison.convention]}", title_justify="left")
     # Rich would cut names first where the methods are many.
     table.add_column("cell", min_width=max((len(row.cell.name) for row in comparison.cells), default=0))

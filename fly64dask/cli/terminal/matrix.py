@@ -29,26 +29,12 @@ SPARK_WIDTH = 16
 def matrix_table(
     study: Study, rows: Sequence[ManifestRow], live: Mapping[Cell, LiveCell] | None = None, now: datetime | None = None
 ) -> Table:
-    """Draw the dose x view x split matrix.
+    """Draw the dose x view x split matrix: one row for each dose and split, one column for each view.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    rows : sequence of ManifestRow
-        Committed cells.
-    live : mapping of Cell to LiveCell, optional
-        Cells that run, or ran when their worker died.
-    now : datetime, optional
-        With `live`: by which it is told whether they do.
-
-    Returns
-    -------
-    rich.table.Table
-        One row for each dose and split, one column for each view; state by mark and colour,
-        with the phase error if there is one, marked where that of an empty object is not larger, or the
-        epoch of a running cell. Repeats share a place: mean, sample standard deviation and number
-        of those that are completed, and what became of the others.
+    A mark and a colour show the state of a cell, with the phase error if there is one, marked where that of an empty
+    object is not larger, or the epoch of a running cell: `live` holds cells that run, or ran when their worker died,
+    and `now` tells which. Repeats share a place: mean, sample standard deviation and number of those that are
+    completed, and what became of the others.
     """
     live = live or {}
     running = [cell for cell, live_cell in live.items() if now and live_cell.silent_s(now) is None]
@@ -89,19 +75,9 @@ def print_matrix(
 
 
 def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
-    """Draw the cells that run.
+    """Draw the cells that run, or ran when their worker died, as `now` tells: a row for each.
 
-    Parameters
-    ----------
-    live : mapping of Cell to LiveCell
-        Cells that run, or ran when their worker died.
-    now : datetime
-        By which it is told whether they do.
-
-    Returns
-    -------
-    rich.table.Table
-        One row for each: epoch, loss and its course, where it runs and for how long.
+    It has the epoch, the loss and its course, where the cell runs and for how long.
     """
     table = Table()
     for heading in ("running", "epoch", "loss", "course", "worker", "for"):

@@ -20,17 +20,8 @@ PROBE = {None: "-", True: "frozen", False: "free"}
 
 
 def plan_table(plan: Sequence[PlannedCell]) -> Table:
-    """Draw what a run would do.
-
-    Parameters
-    ----------
-    plan : sequence of PlannedCell
-        Planned cells.
-
-    Returns
-    -------
-    rich.table.Table
-        Data are detector pixels expected to hold a photon, beside the unknowns that they have to determine.
+    """Draw what a run would do; data are detector pixels expected to hold a photon, beside the unknowns that they
+    determine.
     """
     table = Table(title=f"plan: {len(plan)} cells", title_justify="left")
     for heading in ("cell", "kept", "strategy", "spacing\n(px)", "overlap", "data per\nunknown", "prediction"):
@@ -71,18 +62,7 @@ def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
 
 
 def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
-    """Draw what a rerun would change.
-
-    Parameters
-    ----------
-    plan : sequence of PlannedRerun
-        Planned cells.
-
-    Returns
-    -------
-    rich.table.Table
-        One row for each cell: before and after, one value where nothing changes.
-    """
+    """Draw what a rerun would change, a row for each cell: before and after, one value where nothing changes."""
     table = Table(title=f"rerun: {len(plan)} cells", title_justify="left")
     for heading in ("cell", "failed as", "remedy", "kept", "spacing px", "epochs", "probe"):
         table.add_column(heading, justify="right" if heading in ("kept", "spacing px", "epochs") else "left")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -14,14 +12,8 @@ from fly64dask.study import Cell
 
 
 class RunDisplay:
-    """Live bars on a terminal, one line per finished cell elsewhere.
-
-    Parameters
-    ----------
-    console : Console
-        Where to draw; standard error, so that standard output stays for results.
-    n_cells : int
-        Cells to run.
+    """Bars on a terminal, one line for each finished cell elsewhere; on standard error, so that output stays for
+    results.
     """
 
     def __init__(self, console: Console, n_cells: int) -> None:
@@ -45,20 +37,14 @@ class RunDisplay:
         self._bars.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Stop drawing."""
         self._bars.stop()
 
     def show(self, event: CellEvent) -> None:
-        """Draw one event.
+        """Draw a cell's epoch or its end; a bar is drawn from the first epoch on.
 
-        Parameters
-        ----------
-        event : CellStarted, CellProgress or CellOutcome
-            A cell's start, one of its epochs, or its end. A bar is drawn from the first epoch on:
-            most cells of a run that is continued end without any.
+        Most cells of a run that is continued end without any.
         """
         if isinstance(event, CellOutcome):
             self._show_outcome(event)

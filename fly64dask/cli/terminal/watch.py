@@ -20,25 +20,11 @@ def watch_run(
 ) -> RunStatus:
     """Show a run until no cell is pending or running any more, or the process that ran it has ended in order.
 
-    Parameters
-    ----------
-    reader : RunReader
-        The run.
-    console : rich.console.Console
-        Where to show it: a terminal is redrawn, anything else gets a line for each change.
-    interval_s : float
-        Between two looks.
-    goes_on : callable, optional
-        Asked instead whether somebody still runs it, where that is known better than from its lock.
-
-    Returns
-    -------
-    RunStatus
-        How it was at the end.
+    A terminal is redrawn, anything else gets a line for each change. `goes_on` is asked instead whether somebody still
+    runs it, where that is known better than from its lock. Gives how the run was at the end.
     """
-    ended = _HasEnded(goes_on)
     show = _redraw if console.is_terminal else _print_changes
-    return show(reader, console, interval_s, ended)
+    return show(reader, console, interval_s, _HasEnded(goes_on))
 
 
 def _redraw(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> RunStatus:
@@ -60,7 +46,8 @@ def _print_changes(reader: RunReader, console: Console, interval_s: float, ended
                 console.print(Text(f"{run_status.now:%H:%M:%S} {cell.name} {words}"), soft_wrap=True)
         before = run_status.words
         if ended(run_status):
-            console.print(Text(f"{run_status.now:%H:%M:%S} {_counts(run_status)}"), soft_wrap=True)
+            counts = ", ".join(f"{number} {state}" for state, number in run_status.counts.items())
+            console.print(Text(f"{run_status.now:%H:%M:%S} {counts}"), soft_wrap=True)
             return run_status
         time.sleep(interval_s)
 
@@ -87,7 +74,3 @@ def _picture(run_status: RunStatus) -> Group:
     parts = [live_table(run_status.live, run_status.now)] if run_status.live else []
     table = matrix_table(run_status.study, run_status.rows, run_status.live, run_status.now)
     return Group(Text(who, style="dim"), *parts, table, *failure_lines(run_status.rows))
-
-
-def _counts(run_status: RunStatus) -> str:
-    return ", ".join(f"{number} {state}" for state, number in run_status.counts.items())

@@ -13,12 +13,7 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.npz import Member, listed, take
-from fly64dask.datasets.formats.photon_counts import (
-    Quantity,
-    centre_zero_frequency,
-    refuse_darkness,
-    to_counts,
-)
+from fly64dask.datasets.formats.photon_counts import Quantity, centre_zero_frequency, refuse_darkness, to_counts
 from fly64dask.datasets.formats.scan_file import Layout, RawScan, ReadOptions, assemble
 
 if TYPE_CHECKING:

@@ -57,8 +57,7 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Member]:
         archive = None if is_one_array else zipfile.ZipFile(content)
     except UNREADABLE as error:
         raise InputError(
-            f"read {path}: not an NPZ file ({type(error).__name__}: {error})",
-            remedy="give an .npz or .npz.bz2 file",
+            f"read {path}: not an NPZ file ({type(error).__name__}: {error})", remedy="give an .npz or .npz.bz2 file"
         ) from error
     if archive is None:
         raise InputError(

@@ -1,6 +1,4 @@
-from .cluster import (
-    slurm_cluster as slurm_cluster,
-)
+from .cluster import slurm_cluster as slurm_cluster
 from .controller import (
     cancel_run as cancel_run,
     find_controller as find_controller,
@@ -9,6 +7,4 @@ from .controller import (
     submit_run as submit_run,
     tunnel_command as tunnel_command,
 )
-from .site_file import (
-    is_cluster_file as is_cluster_file,
-)
+from .site_file import is_cluster_file as is_cluster_file
