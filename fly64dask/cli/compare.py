@@ -17,6 +17,7 @@ from fly64dask.cli.options import (
     run_argument,
     without_links,
 )
+from fly64dask.store import RunLayout
 from fly64dask.study import Filters, cells, skip_reasons
 
 
@@ -55,7 +56,7 @@ class MethodType(click.ParamType[Any]):
 @filter_options
 @json_option
 def compare(
-    run_directory: Path, methods: tuple[tuple[str, Path], ...], convention: str, filters: Filters, as_json: bool
+    layout: RunLayout, methods: tuple[tuple[str, Path], ...], convention: str, filters: Filters, as_json: bool
 ) -> None:
     """Put others' reconstructions of a simulated run's cells beside its own, and write RUN/comparison.json.
 
@@ -71,12 +72,11 @@ def compare(
     """  # noqa: D301
     from fly64dask.records import read_run_study
     from fly64dask.runs import Convention, compare_run
-    from fly64dask.store import RunLayout, write_document
+    from fly64dask.store import write_document
 
     names = [name for name, _ in methods]
     if len(set(names)) < len(names):
         raise click.BadParameter("two methods have one name", param_hint="--method")
-    layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     compared = [cell for cell in cells(study) if cell not in left_out]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fly64dask.store import RunLayout
 from fly64dask.study import Filters, Study
 
 if TYPE_CHECKING:
@@ -72,8 +73,11 @@ def options_as(keyword: str, make: Callable[..., object], *options: Decorator) -
 study_argument = click.argument(
     "study_file", metavar="STUDY", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-run_argument = click.argument(
-    "run_directory", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)
+# Passes `layout`, with an absolute root.
+run_argument = options_as(
+    "layout",
+    lambda run_directory: RunLayout(without_links(run_directory)),
+    click.argument("run_directory", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)),
 )
 out_option = click.option(
     "--out",

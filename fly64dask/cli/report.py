@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import example, from_here, run_argument, without_links
+from fly64dask.cli.options import example, from_here, run_argument
+from fly64dask.store import RunLayout
 
 
 @click.command(epilog=example("fly64dask report runs/demo --figures runs/demo/figures"))
@@ -23,7 +24,7 @@ from fly64dask.cli.options import example, from_here, run_argument, without_link
     type=click.Path(file_okay=False, path_type=Path),
     help="Draw PNG and SVG figures there as well.",
 )
-def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
+def report(layout: RunLayout, out: Path | None, figures: Path | None) -> None:
     """Write one HTML page with all that a run gave: maps, pictures, curves, failures, provenance, tables.
 
     It opens from disk and loads nothing. A run under way, with failed or with damaged cells gives a page of what is
@@ -31,9 +32,7 @@ def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
     """
     from fly64dask.records import read_run_study
     from fly64dask.report import write_report
-    from fly64dask.store import RunLayout
 
-    layout = RunLayout(without_links(run_directory))
     page = out or layout.report_file
     write_report(read_run_study(layout), layout, page, figures=figures)
     click.echo(f"report: {from_here(page)}")
@@ -50,13 +49,13 @@ def report(run_directory: Path, out: Path | None, figures: Path | None) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The table: a name that ends in .parquet or .csv.",
 )
-def table(run_directory: Path, out: Path) -> None:
+def table(layout: RunLayout, out: Path) -> None:
     """Write one row for each cell of RUN, one column for each field of its record.
 
     Columns of a Parquet file carry labels and units as metadata of their fields; a CSV file has names alone.
     """
     from fly64dask.runs import open_run
 
-    run = open_run(run_directory)
+    run = open_run(layout.root)
     run.write_table(out)
     click.echo(f"table: {from_here(out)}, {len(run.cells)} cells")

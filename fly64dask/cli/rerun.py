@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -19,15 +18,14 @@ from fly64dask.cli.options import (
     print_json,
     rows_json,
     run_argument,
-    without_links,
 )
 from fly64dask.cli.signals import stoppable
+from fly64dask.store import RunLayout
 from fly64dask.study import REMEDY_KINDS, Filters, RemedyKind, Study, cells
 
 if TYPE_CHECKING:
     from fly64dask.deploy import Placement
     from fly64dask.runs import PlannedRerun
-    from fly64dask.store import RunLayout
 
 # What scripts read: the last line of standard output begins with it.
 RESULT = "rerun: "
@@ -79,7 +77,7 @@ class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
 @cluster_options
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
 def rerun(
-    run_directory: Path,
+    layout: RunLayout,
     failed: bool,
     kinds: tuple[tuple[FailureKind, ...], ...],
     filters: Filters,
@@ -96,7 +94,6 @@ def rerun(
     """
     from fly64dask.records import read_run_study
     from fly64dask.runs import plan_failed
-    from fly64dask.store import RunLayout
 
     if not failed and not kinds:
         raise InputError("rerun: no cells are chosen", remedy="give --failed, or --kind with failure kinds")
@@ -104,7 +101,6 @@ def rerun(
         raise InputError("rerun --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
     if min_exposures is not None and remedy != "respace":
         raise InputError("rerun --min-exposures goes with --remedy respace", remedy="drop one of them")
-    layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
     chosen = frozenset(kind for several in kinds for kind in several) or frozenset(FailureKind)
     plan = plan_failed(study, layout, filters=filters, kinds=chosen, remedy=remedy, min_exposures=min_exposures)

@@ -6,7 +6,6 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -24,10 +23,8 @@ from fly64dask.cli.options import (
     study_argument,
     without_links,
 )
+from fly64dask.store import RunLayout
 from fly64dask.study import Filters, cells, skip_reasons
-
-if TYPE_CHECKING:
-    from fly64dask.store import RunLayout
 
 
 @click.command(epilog=example("fly64dask submit data/demo.toml --out runs/demo --cluster cluster/slurm.toml"))
@@ -63,7 +60,6 @@ def submit(
     from fly64dask.datasets import read_inputs
     from fly64dask.deploy.slurm import preview, submit_run
     from fly64dask.records import read_study
-    from fly64dask.store import RunLayout
 
     study = read_study(study_file).with_recipe(**settings)
     left_out = skip_reasons(study, filters)
@@ -87,12 +83,11 @@ def submit(
 
 @click.command(epilog=example("fly64dask cancel runs/demo"))
 @run_argument
-def cancel(run_directory: Path) -> None:
+def cancel(layout: RunLayout) -> None:
     """End a submitted run: controller and workers. What is committed stays; submit again to continue."""
     from fly64dask.deploy.slurm import cancel_run
-    from fly64dask.store import RunLayout
 
-    n_jobs = cancel_run(RunLayout(without_links(run_directory)))
+    n_jobs = cancel_run(layout)
     click.echo(f"{n_jobs} jobs cancelled, none is left" if n_jobs else "no job of this run waits or runs")
 
 
@@ -107,7 +102,7 @@ def cancel(run_directory: Path) -> None:
     metavar="SECONDS",
     help="Time between two reads of the run.",
 )
-def attach(run_directory: Path, interval_s: float) -> None:
+def attach(layout: RunLayout, interval_s: float) -> None:
     """Follow a submitted run from anywhere on the shared file system, until its controller ends.
 
     Ctrl-C stops following, not the run. Exit codes as of `run`.
@@ -118,9 +113,7 @@ def attach(run_directory: Path, interval_s: float) -> None:
     from fly64dask.deploy.slurm import find_controller, read_submission
     from fly64dask.monitoring import RunReader
     from fly64dask.records import read_run_study
-    from fly64dask.store import RunLayout
 
-    layout = RunLayout(without_links(run_directory))
     console = make_console()
     submission = read_submission(layout)
     _wait_for_start(layout, interval_s)

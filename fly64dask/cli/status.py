@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fly64dask.base import InputError
-from fly64dask.cli.options import example, json_option, print_json, rows_json, run_argument, without_links
+from fly64dask.cli.options import example, json_option, print_json, rows_json, run_argument
+from fly64dask.store import RunLayout
 
 if TYPE_CHECKING:
     from fly64dask.monitoring import RunStatus
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="With --watch: time between two reads of the run.",
 )
-def status(run_directory: Path, as_json: bool, watch: bool, interval_s: float) -> None:
+def status(layout: RunLayout, as_json: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run."""
     from fly64dask.monitoring import RunReader
     from fly64dask.records import read_run_study
-    from fly64dask.store import RunLayout
 
     if as_json and watch:
         raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
-    layout = RunLayout(without_links(run_directory))
     reader = RunReader(read_run_study(layout), layout)
     if as_json:
         print_json(_document(reader.read()))

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_json, run_argument, without_links
+from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_json, run_argument
 from fly64dask.cli.signals import stoppable
+from fly64dask.store import RunLayout
 from fly64dask.study import Study
 
 if TYPE_CHECKING:
     from fly64dask.runs import Damage
-    from fly64dask.store import RunLayout
 
 
 @click.command(epilog=example("fly64dask verify runs/demo"))
@@ -23,13 +22,11 @@ if TYPE_CHECKING:
 @click.option("--repair", is_flag=True, help="Make again what is damaged, and nothing else.")
 @click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
 @json_option
-def verify(run_directory: Path, repair: bool, workers: int | None, as_json: bool) -> None:
+def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) -> None:
     """Read every stored array, record and table; exit 1 if anything is damaged and stays so."""
     from fly64dask.records import read_run_study
     from fly64dask.runs import verify_run
-    from fly64dask.store import RunLayout
 
-    layout = RunLayout(without_links(run_directory))
     study = read_run_study(layout)
     damages = verify_run(study, layout)
     if damages and repair:
