@@ -22,7 +22,7 @@ from fly64dask.study import Filters, cells, skip_reasons
 
 
 class MethodType(click.ParamType[Any]):
-    """`NAME=PATH`."""
+    """The type of a compared method: `NAME=PATH`."""
 
     name = "name=path"
 

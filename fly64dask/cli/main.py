@@ -23,18 +23,16 @@ from fly64dask.cli.slurm import attach, cancel, submit
 from fly64dask.cli.status import status
 from fly64dask.cli.verify import verify
 
-HELP = """Run the dose x view x split matrix of a ptychography study.
 
-\b
-Exit codes: 0 all cells done, 1 a cell failed, 2 bad input, disk or cluster, 130 interrupted.
-"""
-
-
-@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="fly64dask")
 @click.option("-v", "--verbose", is_flag=True, help="Log each change of state to standard error.")
 def cli(verbose: bool) -> None:
-    """Run the dose x view x split matrix of a ptychography study."""
+    """Run the dose x view x split matrix of a ptychography study.
+
+    \b
+    Exit codes: 0 all cells done, 1 a cell failed, 2 bad input, disk or cluster, 130 interrupted.
+    """  # noqa: D301
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
 

@@ -26,7 +26,7 @@ EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
 
 
 class DoseType(click.ParamType["float | str"]):
-    """A number of photons, or `measured`."""
+    """The type of a dose: a number of photons, or `measured`."""
 
     name = "photons"
 
@@ -41,7 +41,7 @@ class DoseType(click.ParamType["float | str"]):
 
 
 def example(text: str) -> str:
-    """Epilog of a help page; the mark keeps click from joining its lines."""
+    """Write the epilog of a help page; the mark keeps click from joining its lines."""
     return f"\b\nExample:\n  {text}"
 
 
@@ -201,17 +201,17 @@ cluster_options = options_as(
 
 
 def without_links(path: Path) -> Path:
-    """Absolute path; unlike Path.resolve, one of a loop of links too, for its opener to refuse."""
+    """Give the absolute path; unlike Path.resolve, one of a loop of links too, for its opener to refuse."""
     return Path(os.path.realpath(path))
 
 
 def from_here(path: Path) -> Path:
-    """A path as people like to read it: relative where it lies below the directory that they are in."""
+    """Give a path as people like to read it: relative where it lies below the directory that they are in."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def rows_json(rows: Iterable[BaseModel]) -> list[dict[str, Any]]:
-    """Records as JSON objects, without what they do not know."""
+    """Turn records into JSON objects, without what they do not know."""
     return [row.model_dump(mode="json", exclude_none=True) for row in rows]
 
 

@@ -32,7 +32,7 @@ RESULT = "rerun: "
 
 
 class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
-    """Names of failure kinds, with commas between them."""
+    """The type of failure kinds: their names, with commas between them."""
 
     name = "kinds"
 

@@ -34,12 +34,12 @@ def write_document(path: Path, document: Frozen, *, long_lists: Mapping[str, Ite
 
 
 def document_text(document: Frozen) -> str:
-    """Text of a document as `write_document` writes it."""
+    """Write the text of a document as `write_document` writes it."""
     return "".join(_parts(document, {}))
 
 
 def _parts(document: Frozen, long_lists: Mapping[str, Iterable[Frozen]]) -> Iterator[str]:
-    """The text of a document piece by piece; the digest is of all that stands before it."""
+    """Give the text of a document piece by piece; the digest is of all that stands before it."""
     sha256 = hashlib.sha256()
     for part in _entries(document, long_lists):
         sha256.update(part.encode())
@@ -48,7 +48,7 @@ def _parts(document: Frozen, long_lists: Mapping[str, Iterable[Frozen]]) -> Iter
 
 
 def _entries(document: Frozen, long_lists: Mapping[str, Iterable[Frozen]]) -> Iterator[str]:
-    """The opening brace and the entries: indented, but an item of a long list on one line."""
+    """Give the opening brace and the entries: indented, but an item of a long list on one line."""
     yield "{\n"
     for name, value in document.model_dump(mode="json", exclude_none=True).items():
         indented = json.dumps(value, indent=2, allow_nan=False).replace("\n", "\n  ")
@@ -111,7 +111,7 @@ def read_document(path: Path, model: type[Document], *, remedy: str) -> Document
 
 
 def document_schema(model: type[Frozen]) -> dict[str, Any]:
-    """JSON schema of a written document, its digest included."""
+    """Give the JSON schema of a written document, its digest included."""
     schema = model.model_json_schema(mode="serialization")
     schema["properties"][DIGEST_KEY] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
     return schema | {"required": [*schema.get("required", []), DIGEST_KEY]}

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fly64dask.base import printable
-from fly64dask.cli.terminal.console import number_text
+from fly64dask.cli.terminal.console import line_about, number_text
 
 if TYPE_CHECKING:
     from fly64dask.runs import MethodScore, RunComparison
@@ -42,10 +42,9 @@ def comparison_table(comparison: RunComparison) -> Table:
 
 
 def problem_lines(comparison: RunComparison) -> list[Text]:
-    """One line for each reconstruction that could not be compared, with the reason."""
+    """Write one line for each reconstruction that could not be compared, with the reason."""
     return [
-        Text.assemble((f"{cell.name} {printable(score.method)} ", "bold"), score.problem or "")
-        for cell, score in comparison.problems
+        line_about(f"{cell.name} {printable(score.method)}", score.problem or "") for cell, score in comparison.problems
     ]
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Console of this terminal; 120 columns where there is none, so that tables stay whole."""
+    """Make the console of this terminal; 120 columns where there is none, so that tables stay whole."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=120)
 
@@ -18,6 +18,11 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
     """Print lines whole: what is longer than the console goes on in the next row."""
     for line in lines:
         console.print(line, soft_wrap=True)
+
+
+def line_about(name: str, *parts: str | tuple[str, str]) -> Text:
+    """Make a line about what has a name, which is bold; a part is text, or text and its style."""
+    return Text.assemble((f"{name} ", "bold"), *parts)
 
 
 def number_text(value: float | None, form: str) -> str:

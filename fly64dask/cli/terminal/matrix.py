@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fly64dask.base import printable
-from fly64dask.cli.terminal.console import number_text, print_lines
+from fly64dask.cli.terminal.console import line_about, number_text, print_lines
 from fly64dask.monitoring import LiveCell, sparkline
 from fly64dask.records import ManifestRow, count_states, repeat_groups, summarise_repeats, unfollowed
 from fly64dask.study import SPLITS, Cell, Study, dose_name
@@ -99,21 +99,15 @@ def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
 
 
 def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:
-    """One line for each cell that has no reconstruction, with its reason."""
-    return [
-        Text.assemble((f"{row.cell.name} ", "bold"), f"{row.failure_kind}: {row.error} (log: {row.log_path})")
-        for row in rows
-        if row.state != "completed"
-    ]
+    """Write one line for each cell that has no reconstruction, with its reason."""
+    without = [row for row in rows if row.state != "completed"]
+    return [line_about(row.cell.name, f"{row.failure_kind}: {row.error} (log: {row.log_path})") for row in without]
 
 
 def caveat_lines(rows: Sequence[ManifestRow]) -> list[Text]:
-    """One line for each completed cell that is not what its study asked for, with what was done instead and why."""
-    lines = []
-    for row in rows:
-        if row.state == "completed" and (caveats := _caveats(row)):
-            lines.append(Text.assemble((f"{row.cell.name} ", "bold"), "; ".join(caveats)))
-    return lines
+    """Write one line for each completed cell that is not what its study asked for: what was done instead, and why."""
+    completed = [row for row in rows if row.state == "completed"]
+    return [line_about(row.cell.name, "; ".join(caveats)) for row in completed if (caveats := _caveats(row))]
 
 
 def _caveats(row: ManifestRow) -> list[str]:
@@ -149,7 +143,7 @@ def _mark(row: ManifestRow | None) -> Text:
 
 
 def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
-    """How the repeats of one cell are: the worst of their states first, and the spread of those that are completed."""
+    """Mark the repeats of one cell: the worst of their states, and the spread of those that are completed."""
     rows = [by_cell[cell] for cell in repeats if cell in by_cell and cell not in running]
     summary = summarise_repeats(repeats[0].dose, repeats[0].view, repeats[0].split, len(repeats), rows)
     n_running = sum(cell in running for cell in repeats)

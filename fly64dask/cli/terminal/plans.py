@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.cli.terminal.console import number_text
+from fly64dask.cli.terminal.console import line_about, number_text
 
 if TYPE_CHECKING:
     from fly64dask.runs import PlannedRerun
@@ -20,9 +20,7 @@ PROBE = {None: "-", True: "frozen", False: "free"}
 
 
 def plan_table(plan: Sequence[PlannedCell]) -> Table:
-    """Draw what a run would do; data are detector pixels expected to hold a photon, beside the unknowns that they
-    determine.
-    """
+    """Draw what a run would do; data are pixels expected to hold a photon, beside the unknowns they determine."""
     table = Table(title=f"plan: {len(plan)} cells", title_justify="left")
     for heading in ("cell", "kept", "strategy", "spacing\n(px)", "overlap", "data per\nunknown", "prediction"):
         words = heading in ("cell", "strategy", "prediction")
@@ -44,21 +42,14 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
 
 
 def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
-    """One line for each planned cell that will not do what was asked."""
-    return [
-        Text.assemble((f"{planned.cell.name} ", "bold"), (planned.warning, "yellow"))
-        for planned in plan
-        if planned.warning
-    ]
+    """Write one line for each planned cell that will not do what was asked."""
+    return [line_about(planned.cell.name, (planned.warning, "yellow")) for planned in plan if planned.warning]
 
 
 def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
-    """One line for each failed cell that the remedy of the plan cannot help."""
-    return [
-        Text.assemble((f"{planned.cell.name} ", "bold"), f"stays {planned.failure_kind}: {planned.hopeless}")
-        for planned in plan
-        if planned.hopeless
-    ]
+    """Write one line for each failed cell that the remedy of the plan cannot help."""
+    hopeless = [planned for planned in plan if planned.hopeless]
+    return [line_about(planned.cell.name, f"stays {planned.failure_kind}: {planned.hopeless}") for planned in hopeless]
 
 
 def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
@@ -81,7 +72,7 @@ def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
 
 
 def _change(before: float | None, after: float | None, form: str) -> str:
-    """Both numbers, or the one that stays; a dash for what is not known."""
+    """Write both numbers, or the one that stays; a dash for what is not known."""
     texts = ["-" if value is None else format(value, form) for value in (before, after)]
     return texts[0] if texts[0] == texts[1] else " -> ".join(texts)
 

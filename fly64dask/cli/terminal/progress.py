@@ -12,9 +12,7 @@ from fly64dask.study import Cell
 
 
 class RunDisplay:
-    """Bars on a terminal, one line for each finished cell elsewhere; on standard error, so that output stays for
-    results.
-    """
+    """Draws bars on a terminal, one line for each finished cell elsewhere; on standard error, away from results."""
 
     def __init__(self, console: Console, n_cells: int) -> None:
         self._console = console

@@ -96,7 +96,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _read_whole(path: Path) -> io.BytesIO:
-    """Content of a file, unpacked; it and its copy while it grows must fit in memory."""
+    """Read the content of a file, unpacked; it and its copy while it grows must fit in memory."""
     if not path.is_file():
         raise FileNotFoundError("no such file, or not a plain one")
     limit = memory_left_bytes() // 2

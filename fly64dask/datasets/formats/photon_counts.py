@@ -81,7 +81,7 @@ def refuse_darkness(patterns: NDArray[Any], path: Path) -> None:
 
 
 def _quantum_scale(intensity: NDArray[np.float64]) -> float:
-    """Photons per intensity if the dimmest lit pixel holds one photon, refined on dim pixels."""
+    """Find the photons per intensity if the dimmest lit pixel holds one photon, refined on dim pixels."""
     quantum = float(intensity[intensity > 0].min())
     dim = intensity[(intensity > 0) & (intensity < 30.5 * quantum)]
     photons = np.rint(dim / quantum)

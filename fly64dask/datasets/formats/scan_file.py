@@ -122,11 +122,11 @@ def assemble(
 
 
 def _file_name(path: Path) -> str:
-    """Name of a file as text that JSON can hold: bytes that are not UTF-8 as escapes."""
+    """Give the name of a file as text that JSON can hold: bytes that are not UTF-8 as escapes."""
     return path.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    """Compute the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

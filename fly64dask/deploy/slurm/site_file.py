@@ -129,5 +129,5 @@ def in_bytes(size: str) -> int:
 
 
 def is_cluster_file(where: str) -> bool:
-    """Whether `--cluster` names a file; an address has a scheme, and `local` no suffix."""
+    """Say whether `--cluster` names a file; an address has a scheme, and `local` no suffix."""
     return PurePath(where).suffix == ".toml" and "://" not in where
