@@ -14,21 +14,10 @@ Points = tuple[tuple[int, float], ...]
 
 
 def with_loss(points: Points, epoch: int, loss: float | None) -> Points:
-    """Add the loss of one epoch, thinning what came before where there is too much of it.
+    """Add the loss of one epoch, >= 1, thinning what came before where there is too much of it.
 
-    Parameters
-    ----------
-    points : tuple of (int, float)
-        From earlier calls.
-    epoch : int
-        Epochs done, >= 1. Points of this and later epochs are dropped: another attempt began anew.
-    loss : float or None
-        Left out unless finite.
-
-    Returns
-    -------
-    tuple of (int, float)
-        At most `MAX_POINTS` + 1: epochs that are multiples of one power of two, and the last one.
+    A loss that is not finite is left out. Points of this and later epochs are dropped: another attempt began anew. At
+    most `MAX_POINTS` + 1 remain: epochs that are multiples of one power of two, and the last one.
     """
     stride = 1
     while epoch > stride * MAX_POINTS:
@@ -40,17 +29,9 @@ def with_loss(points: Points, epoch: int, loss: float | None) -> Points:
 
 
 def relative_heights(losses: Sequence[float]) -> list[float]:
-    """Place losses between the lowest (0) and the highest (1): by their logarithms, if all are positive.
+    """Place finite losses between the lowest (0) and the highest (1): by their logarithms, if all are positive.
 
-    Parameters
-    ----------
-    losses : sequence of float
-        Finite.
-
-    Returns
-    -------
-    list of float
-        All 0.5 where there is no difference.
+    All are 0.5 where there is no difference.
     """
     values = [math.log(loss) for loss in losses] if losses and min(losses) > 0 else list(losses)
     low, high = (min(values), max(values)) if values else (0.0, 0.0)

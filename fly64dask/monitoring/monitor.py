@@ -82,14 +82,7 @@ def monitored(
 def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
     """Write Dask's performance report of what happens in the block; what prevents that is said, not raised.
 
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected.
-    path : Path
-        The page; what is there is replaced.
-    say : callable
-        Gets a line if there is no report.
+    A page that is there is replaced.
     """
     stack = AsyncExitStack()
 

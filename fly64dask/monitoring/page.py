@@ -23,14 +23,9 @@ HEADERS = {
 
 
 def add_page(application: tornado.web.Application, state: Callable[[], dict[str, Any]]) -> None:
-    """Serve a run's page at `/fly64`, instead of that of an earlier run.
+    """Serve a run's page at `/fly64` of a scheduler in this process, instead of that of an earlier run.
 
-    Parameters
-    ----------
-    application : tornado.web.Application
-        The HTTP application of a scheduler that runs in this process.
-    state : callable
-        Gives the state as JSON-like values; called in the scheduler's event loop, so it must be quick.
+    `state` gives JSON-like values; it is called in the scheduler's event loop, so it must be quick.
     """
     is_there = PATH in application.settings
     # A scheduler may see several runs, one after the other: the page is that of the last one.

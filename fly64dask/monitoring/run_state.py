@@ -40,18 +40,9 @@ class CellState:
 
 
 class RunState:
-    """States of all cells of a run. Several threads tell it of events while the scheduler's thread reads.
+    """The states of all cells of a run. Several threads tell it of events while the scheduler's thread reads.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    wanted : collection of Cell
-        Cells of this run.
-    rows : iterable of ManifestRow
-        Rows of the cells that earlier runs have committed.
-    now_s : float
-        Seconds since 1970.
+    `rows` are of the cells that earlier runs have committed; times are seconds since 1970.
     """
 
     def __init__(self, study: Study, wanted: Collection[Cell], rows: Iterable[ManifestRow], *, now_s: float) -> None:
@@ -66,16 +57,9 @@ class RunState:
         self._states |= {row.cell: _from_row(row) for row in rows}
 
     def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:
-        """Update the state of the cell that an event is about.
+        """Update the state of the cell that an event is about; with an outcome comes the cell's committed row.
 
-        Parameters
-        ----------
-        event : CellStarted, CellProgress or CellOutcome
-            What happened. An epoch of a cell that has ended was late on its way and is ignored.
-        row : ManifestRow, optional
-            With an outcome: the cell's committed row.
-        now_s : float
-            Seconds since 1970.
+        An epoch of a cell that has ended was late on its way and is ignored.
         """
         with self._lock:
             before = self._states.get(event.cell)
@@ -97,18 +81,7 @@ class RunState:
         return {state: counts[state] for state in STATES}
 
     def as_json(self, *, now_s: float) -> dict[str, Any]:
-        """Describe the run to a page.
-
-        Parameters
-        ----------
-        now_s : float
-            Seconds since 1970.
-
-        Returns
-        -------
-        dict
-            Finite numbers, strings, lists and dicts. Values that are not known are absent.
-        """
+        """Describe the run to a page in finite numbers, strings, lists and dicts. What is not known is absent."""
         with self._lock:
             states = dict(self._states)
         counts = Counter(one.state for one in states.values())

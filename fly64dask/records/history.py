@@ -21,39 +21,28 @@ class AttemptLine(SelectionFields, EndingFields):
 
 def fields_of(record: CellRecord, model: type[Frozen]) -> dict[str, Any]:
     """Values of a record and of its selection for those fields of another model that have the same names."""
-    found = {name: getattr(record, name) for name in model.model_fields if name in CellRecord.model_fields}
+    values = {name: getattr(record, name) for name in model.model_fields if name in CellRecord.model_fields}
     if record.selection is not None:
-        found |= {name: value for name, value in record.selection if name in model.model_fields}
-    return found
+        values |= {name: value for name, value in record.selection if name in model.model_fields}
+    return values
 
 
 def read_past(layout: RunLayout, cell: Cell) -> tuple[AttemptLine, ...]:
-    """Read how the attempts at a cell ended that a later one has replaced.
+    """Read how the attempts at a cell ended that a later one has replaced, oldest first.
 
-    Parameters
-    ----------
-    layout : RunLayout
-        The run.
-    cell : Cell
-        The cell.
-
-    Returns
-    -------
-    tuple of AttemptLine
-        Oldest first. A record that cannot be trusted is named as such. A cell without history
-        costs one look for its directory.
+    A record that cannot be trusted is named as such. A cell without history costs one look for its directory.
     """
     lines = []
     for number, directory in past_attempts(layout, cell).items():
         try:
-            found = read_record(layout, cell, directory=directory)
+            record = read_record(layout, cell, directory=directory)
         except IntegrityError as error:
             lines.append(damaged_line(number, str(error)))
             continue
-        if found is None:
+        if record is None:
             lines.append(damaged_line(number, f"{directory} holds no record"))
         else:
-            lines.append(AttemptLine(**fields_of(found, AttemptLine)))
+            lines.append(AttemptLine(**fields_of(record, AttemptLine)))
     return tuple(lines)
 
 

@@ -110,21 +110,7 @@ class SkipSummary(Frozen):
 
 
 def row_from_record(record: CellRecord, layout: RunLayout, past: Sequence[AttemptLine] = ()) -> ManifestRow:
-    """Turn a committed record into its manifest row.
-
-    Parameters
-    ----------
-    record : CellRecord
-        The record.
-    layout : RunLayout
-        For the log's path, relative to the run.
-    past : sequence of AttemptLine
-        Attempts that it has replaced.
-
-    Returns
-    -------
-    ManifestRow
-    """
+    """Turn a committed record, and the attempts that it has replaced, into its manifest row."""
     return ManifestRow(
         **fields_of(record, ManifestRow),
         log_path=_log_path(record.cell, layout),
@@ -147,32 +133,15 @@ def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[Attemp
 
 def unfollowed(row: ManifestRow) -> list[str]:
     """What a completed cell's recipe asked for that its data did not allow, in words; empty if nothing."""
-    said = []
     if row.stopping and row.stopping.fallback:
-        said.append(f"stop = {row.stopping.rule!r} not followed, last epoch kept: {row.stopping.fallback}")
-    elif row.half_sets and row.half_sets.missing:
-        said.append(f"no half sets: {row.half_sets.missing}")
-    return said
+        return [f"stop = {row.stopping.rule!r} not followed, last epoch kept: {row.stopping.fallback}"]
+    if row.half_sets and row.half_sets.missing:
+        return [f"no half sets: {row.half_sets.missing}"]
+    return []
 
 
 def jobs(study: Study, layout: RunLayout, wanted: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:
-    """Describe cells as the original study's runner did, one after the other.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    layout : RunLayout
-        The run.
-    wanted : iterable of Cell
-        The cells.
-    remedies : mapping of Cell to Remedy
-        Of those that are tried again with one.
-
-    Yields
-    ------
-    Job
-    """
+    """Describe cells as the original study's runner did, one after the other; some are tried again with a remedy."""
     for cell in wanted:
         yield Job(
             **asdict(cell),
@@ -184,21 +153,7 @@ def jobs(study: Study, layout: RunLayout, wanted: Iterable[Cell], remedies: Mapp
 
 
 def make_skip_summary(reasons: Mapping[Cell, str], rows: Iterable[ManifestRow], *, timestamp: str) -> SkipSummary:
-    """List the cells that this run left out and those that cannot be selected.
-
-    Parameters
-    ----------
-    reasons : mapping of Cell to str
-        Filtered-out cells.
-    rows : iterable of ManifestRow
-        Committed cells; of these the skipped ones count.
-    timestamp : str
-        ISO 8601.
-
-    Returns
-    -------
-    SkipSummary
-    """
+    """List the cells that this run left out, with their filters, and the committed ones that cannot be selected."""
     unselectable = {row.cell: f"{row.failure_kind}: {row.error}" for row in rows if row.state == "skipped"}
     skipped = tuple(SkippedJob(**asdict(cell), reason=why) for cell, why in (unselectable | dict(reasons)).items())
     return SkipSummary(timestamp=timestamp, skipped_count=len(skipped), skipped_jobs=skipped)

@@ -89,24 +89,16 @@ def spread_of(values: Sequence[float]) -> Spread:
 
 
 def spreads_of(records: Iterable[BaseModel]) -> dict[str, Spread]:
-    """Mean and spread of every number that some records hold.
+    """Compute mean and spread of every number that some records hold, one record of one kind for each repeat.
 
-    Parameters
-    ----------
-    records : iterable of pydantic model
-        One for each repeat, of one kind.
-
-    Returns
-    -------
-    dict of str to Spread
-        By field; of a record within a record by `field.inner`. A number that only some records
-        hold has their count as its n.
+    They come by field; of a record within a record by `field.inner`. A number that only some hold has their count as
+    its n.
     """
     values: dict[str, list[float]] = {}
     for record in records:
         for name, value in _numbers(record):
             values.setdefault(name, []).append(value)
-    return {name: spread_of(some) for name, some in values.items()}
+    return {name: spread_of(numbers) for name, numbers in values.items()}
 
 
 def _numbers(record: BaseModel) -> Iterator[tuple[str, float]]:
@@ -160,29 +152,22 @@ def summarise_repeats(
 
 
 def summarise(study: Study, rows: Iterable[Ended]) -> tuple[RepeatSummary, ...]:
-    """Summarise all repeats of a study.
+    """Summarise all repeats of a study: one for each dose, view and split, in its order; none for a study without
+    repeats.
 
-    Parameters
-    ----------
-    study : Study
-        The study.
-    rows : iterable of Ended
-        Committed cells, in the study's order, which keeps repeats together; read one after the other.
-
-    Returns
-    -------
-    tuple of RepeatSummary
-        One for each dose, view and split, in the study's order; none for a study without repeats.
+    Committed cells come in the study's order, which keeps repeats together; they are read one after the other.
     """
     if study.repeats == 1:
         return ()
     groups = repeat_groups(study)
-    found = {
+    summaries = {
         group: summarise_repeats(*group, len(groups[group]), [row for row in members if row.cell in groups[group]])
         for group, members in groupby(rows, key=lambda row: (row.cell.dose, row.cell.view, row.cell.split))
         if group in groups
     }
-    return tuple(found.get(group) or summarise_repeats(*group, len(some), []) for group, some in groups.items())
+    return tuple(
+        summaries.get(group) or summarise_repeats(*group, len(repeats), []) for group, repeats in groups.items()
+    )
 
 
 def repeat_groups(study: Study) -> Mapping[tuple[float | str, str, Split], tuple[Cell, ...]]:

@@ -55,17 +55,7 @@ class Gallery:
             self._curves[row.cell] = curves
 
     def write(self, study: Study, rows: Sequence[ManifestRow], folder: Path) -> None:
-        """Write every figure as PNG and SVG.
-
-        Parameters
-        ----------
-        study : Study
-            The study.
-        rows : sequence of ManifestRow
-            Its committed cells.
-        folder : Path
-            Where; made if missing.
-        """
+        """Write every figure of a study and its committed cells as PNG and SVG into a folder, made if missing."""
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         _save(_draw_phases(study, rows, self._phases), folder / "phases")

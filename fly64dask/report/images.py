@@ -70,26 +70,10 @@ def object_images(
 ) -> list[Image]:
     """Make the images of a cell's object, inside the illuminated area.
 
-    Parameters
-    ----------
-    arrays : mapping of str to array
-        Of the reconstruction: `object_recon` (slice, Y, X) complex64, of which the first slice is shown, and
-        `half_objects` (2, Y, X) if there are any.
-    origin_px : (int, int)
-        Scan-frame (y, x) of the first pixel of these.
-    positions_px : (n, 2) float64
-        Kept positions, (y, x), px.
-    probe_guess : (..., H, W) complex64
-        The starting probe.
-    object_truth : (Y', X') complex64, optional
-        The truth, in the scan frame.
-    phase_limit_rad : float
-        Phases are shown from minus to plus this.
-
-    Returns
-    -------
-    list of Image
-        Phase and amplitude, with a truth also its own and the differences; illumination; difference of the halves.
+    These are phase, from minus to plus a limit, and amplitude, with a truth (scan frame) also its own and the
+    differences; illumination; difference of the halves. `arrays` has `object_recon` (slice, Y, X), of which the first
+    slice is shown, and `half_objects` (2, Y, X) if there are any; `origin_px` is the scan-frame (y, x) of their first
+    pixel.
     """
     recon = arrays["object_recon"][0]
     illumination = illumination_map(probe_guess, positions_px, recon.shape, origin_px)

@@ -15,20 +15,10 @@ JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False
 
 
 def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
-    """Join content, table, style and script to one page.
+    """Join content, the rows of the table that can be downloaded, style and script to one page of HTML.
 
-    Parameters
-    ----------
-    content : ReportContent
-        What the page's script draws.
-    flat_rows : sequence of mapping
-        Rows of the table that can be downloaded.
-
-    Returns
-    -------
-    str
-        HTML. Its policy lets nothing be loaded and no script run but its own, whatever a run's names
-        and messages hold; these come as JSON, and are only ever set as text.
+    Its policy lets nothing be loaded and no script run but its own, whatever a run's names and messages hold; these
+    come as JSON, and are only ever set as text.
     """
     style, script = _file("monitoring", "page.css") + _file("report", "report.css"), _file("report", "report.js")
     policy = (
@@ -48,18 +38,8 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
 
 
 def render_template(name: str, **values: object) -> str:
-    """Fill a template of this package; values are escaped unless the template says `safe`.
-
-    Parameters
-    ----------
-    name : str
-        File in the folder `web`.
-    **values : object
-        What the template names; one that is missing is an error.
-
-    Returns
-    -------
-    str
+    """Fill a template of the folder `web`; values are escaped unless it says `safe`, and one that is missing is an
+    error.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 

@@ -34,19 +34,7 @@ POSITIONS_FRACTION = 1 / 4
 
 
 def palette_png(values: NDArray[Any], scale: Scale) -> bytes:
-    """Draw an array as a PNG file with a palette of 256 colours.
-
-    Parameters
-    ----------
-    values : (y, x) real
-        Row 0 on top; NaN is transparent.
-    scale : Scale
-        Colours and range.
-
-    Returns
-    -------
-    bytes
-    """
+    """Draw an array, (y, x) real with row 0 on top, as a PNG file with a palette of 256 colours; NaN is transparent."""
     from PIL import Image as PillowImage
 
     known = np.isfinite(values)
@@ -62,38 +50,15 @@ def palette_png(values: NDArray[Any], scale: Scale) -> bytes:
 
 
 def hex_colours(name: ColourMap, n_colours: int) -> tuple[str, ...]:
-    """Return colours of a map from its low to its high end, as `#rrggbb`.
-
-    Parameters
-    ----------
-    name : str
-        The map.
-    n_colours : int
-        How many, >= 2.
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Return colours of a map, two or more, from its low to its high end, as `#rrggbb`."""
     return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (_colours(name, n_colours) * 255).round().astype(int))
 
 
 def shrink(values: NDArray[Any], max_side_px: int, *, cyclic: bool = False) -> NDArray[np.float64]:
-    """Average square blocks of pixels until no side is longer than a limit.
+    """Average square blocks of pixels, (y, x) real, until no side is longer than a limit; (y', x') float64.
 
-    Parameters
-    ----------
-    values : (y, x) real
-        NaN where there is no value: left out of the averages.
-    max_side_px : int
-        Most rows and columns of the result.
-    cyclic : bool
-        Values are angles in rad: averaged on the circle.
-
-    Returns
-    -------
-    (y', x') float64
-        Sides divided by the smallest whole number that will do, rounded up.
+    NaN is left out of the averages; `cyclic` values are angles in rad, averaged on the circle. Sides are divided by the
+    smallest whole number that will do, rounded up.
     """
     block = _block_px(values.shape, max_side_px)
     if block == 1:
@@ -136,17 +101,7 @@ class PictureStore:
     _index: dict[str, int] = field(default_factory=dict)
 
     def add_cell(self, arrays: CellArrays) -> CellPictures:
-        """Take in what one cell shows, made smaller or left out where there is no room for it.
-
-        Parameters
-        ----------
-        arrays : CellArrays
-            The cell.
-
-        Returns
-        -------
-        CellPictures
-        """
+        """Take in what one cell shows, made smaller or left out where there is no room for it."""
         allowance_bytes = self.budget_bytes // max(1, self.n_cells)
         self.n_cells -= 1
         scan, cost_bytes = self._add_scan(arrays.positions_px, allowance_bytes)

@@ -30,16 +30,8 @@ if TYPE_CHECKING:
 class ComparisonFrame:
     """What the objects of all methods for one cell are compared in: the truth in the cell's frame, and the area.
 
-    Parameters
-    ----------
-    reference : Reference
-        The truth on the grid of the cell's own object, and the illuminated area.
-    positions_px : (k, 2) float64
-        Kept positions, order (y, x), px.
-    origin_px : (int, int)
-        Scan-frame (y, x) of the frame's first pixel.
-    truth_shape_px : (int, int)
-        Shape of the whole truth.
+    `reference` is on the grid of the cell's own object, whose first pixel is the scan frame's `origin_px` (y, x);
+    `positions_px` (k, 2), order (y, x), are the kept ones; `truth_shape_px` is that of the whole truth.
     """
 
     reference: Reference

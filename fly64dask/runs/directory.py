@@ -14,16 +14,8 @@ from fly64dask.store import RunLayout, held_run, remove_leftover_files, storing
 def held_directory(layout: RunLayout) -> Iterator[None]:
     """Make a run directory and hold it for as long as the block lasts.
 
-    Parameters
-    ----------
-    layout : RunLayout
-        The run. Files that only a run under way needs are removed at the end; a directory that was made here and holds
-        nothing is removed as well.
-
-    Raises
-    ------
-    InputError
-        If another living process holds the directory.
+    Files that only a run under way needs are removed at the end; a directory that was made here and holds nothing is
+    removed as well. Raises InputError if another living process holds the directory.
     """
     is_new = not layout.root.exists()
     with storing(layout.root):

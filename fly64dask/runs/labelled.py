@@ -23,21 +23,11 @@ LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
 
 
 def flat_cells(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> list[dict[str, Value | None]]:
-    """Spread the cells of a run over columns.
+    """Spread the cells of a run over columns, with None where a cell has none: dose, view, split and repeat, state,
+    failure, numbers, other fields.
 
-    Parameters
-    ----------
-    rows : iterable of ManifestRow
-        The committed cells of the run.
-    states : mapping of Cell to str
-        State of every cell of the study.
-
-    Returns
-    -------
-    list of dict
-        One for each cell of the study, all with the same columns in the same order: dose, view, split and repeat,
-        state and failure, numbers, and the other fields. Fields of nested records have dotted names, such as
-        `metrics.phase_rmse_rad`. What a cell does not have is None.
+    There is one dict for each cell of the study, all with the same columns in the same order. Fields of nested records
+    have dotted names, such as `metrics.phase_rmse_rad`.
     """
     flat: dict[Cell, dict[str, Value]] = {
         cell: dict(zip(DIMENSIONS, _coordinates(cell), strict=True)) for cell in states
@@ -53,20 +43,9 @@ def flat_cells(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> list[
 
 
 def run_table(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
-    """Lay out the rows of a run's cells as a table.
+    """Lay out a run's cells as a table with the columns of `flat_cells`, indexed by dose, view, split and repeat.
 
-    Parameters
-    ----------
-    rows : iterable of ManifestRow
-        The committed cells of the run.
-    states : mapping of Cell to str
-        State of every cell of the study.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One line for each cell of the study, indexed by dose, view, split and repeat; columns as of `flat_cells`. What a
-        cell does not have is missing.
+    It has one line for each cell of the study. What a cell does not have is missing.
     """
     import pandas
 
@@ -74,23 +53,11 @@ def run_table(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas
 
 
 def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> xarray.Dataset:
-    """Lay out the numbers of a run's cells over dose, view, split and repeat.
+    """Lay out the numbers of a run's cells over dose, view, split and repeat: float64 variables, NaN where a cell has
+    none.
 
-    Parameters
-    ----------
-    study : Study
-        The run's study.
-    rows : iterable of ManifestRow
-        Its committed cells.
-    states : mapping of Cell to str
-        State of every cell of the study.
-
-    Returns
-    -------
-    xarray.Dataset
-        One float64 variable for each number, NaN where a cell has none. Names are those of the table without
-        `metrics.`, joined by `_`. `units` and `long_name` are attributes, `column` is the name in the table. The
-        coordinate `state` has the state of each cell.
+    Names are those of the table without `metrics.`, joined by `_`. `units` and `long_name` are attributes, `column` is
+    the name in the table. The coordinate `state` has the state of each cell.
     """
     import xarray
 

@@ -37,32 +37,9 @@ def run_workers(
 ) -> Iterator[tuple[Client, WorkerSupply]]:
     """Give a client, and the watch over its workers, for as long as the block lasts.
 
-    Parameters
-    ----------
-    placement : Placement or distributed.Client
-        Where cells are computed. A client is used as it is, and neither changed nor closed.
-    study : Study
-        The study.
-    layout : RunLayout
-        The run.
-    inputs : ScanInputs
-        Positions and probe, which decide how much memory a cell needs.
-    cells_to_run : sequence of Cell
-        Cells of this run.
-    say : callable
-        Gets lines for a person.
-    engine : str
-        `module:function` of the engine, whose modules local workers load in advance.
-
-    Yields
-    ------
-    client : distributed.Client
-    supply : WorkerSupply
-
-    Raises
-    ------
-    Fly64Error
-        If the cluster cannot be started or reached.
+    A given client is used as it is, and neither changed nor closed. `inputs` decide how much memory a cell needs; the
+    engine's modules, `module:function`, are loaded by local workers in advance. Raises Fly64Error if the cluster cannot
+    be started or reached.
     """
     if not isinstance(placement, Placement):
         with external_workers(placement, PATIENCE_S) as supply:

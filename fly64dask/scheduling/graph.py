@@ -58,18 +58,11 @@ class GraphOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellGraph:
-    """Tasks of some cells.
+    """The tasks of some cells.
 
-    Parameters
-    ----------
-    cell_tasks : mapping of Cell to Delayed
-        The task of each cell that is to run.
-    group_tasks : mapping of Hashable to Delayed
-        Tasks that publish what these cells read and that no earlier graph of the run has.
-    covered : sequence of Cell
-        Cells whose manifest rows the reducer gives, those that run among them.
-    rows_task : Delayed or None
-        The root of the reducer; None if no cell is covered.
+    `cell_tasks` has the task of each cell that is to run; `group_tasks` publish what these cells read and no earlier
+    graph of the run has; `covered` are the cells whose manifest rows the reducer gives, those that run among them;
+    `rows_task` is the reducer's root, None if no cell is covered.
     """
 
     cell_tasks: Mapping[Cell, Delayed]

@@ -113,32 +113,11 @@ def predicted_memory_bytes(
     batch_size: int,
     n_reconstructions: int = 1,
 ) -> int:
-    """Predict what a cell takes beyond the `ENGINE_BYTES` of an idle engine.
+    """Predict what a cell takes beyond the `ENGINE_BYTES` of an idle engine, bytes; patterns (H, W), an object (Y, X).
 
-    Parameters
-    ----------
-    n_exposures : int
-        Kept exposures.
-    diffraction_shape_px : (int, int)
-        (H, W).
-    object_shape_px : (int, int)
-        (Y, X) of the object array.
-    batch_size : int
-        Exposures in a minibatch.
-    n_reconstructions : int
-        That run side by side: `Recipe.n_reconstructions`.
-
-    Returns
-    -------
-    int
-        Bytes.
-
-    Notes
-    -----
-    The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000
-    exposures of 64 x 64 and 128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three
-    reconstructions side by side, which take turns with their minibatches, by 18 to 50 % (42 to
-    1000 exposures). Nothing was measured on a GPU.
+    The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000 exposures of 64 x 64 and
+    128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three reconstructions side by side, which take turns
+    with their minibatches, by 18 to 50 % (42 to 1000 exposures). Nothing was measured on a GPU.
     """
     pixels = diffraction_shape_px[0] * diffraction_shape_px[1]
     batch = min(n_exposures, batch_size) * pixels * 8 * BATCH_ARRAYS

@@ -50,16 +50,9 @@ class EndedTask:
 
 
 class Submission:
-    """Graphs that a scheduler was given, and those of their tasks that have not ended.
+    """The graphs of a builder that a scheduler was given, and those of their tasks that have not ended.
 
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected.
-    builder : GraphBuilder
-        Whose graphs are submitted.
-    notify : callable
-        Gets starts and epochs of cells.
+    `notify` gets starts and epochs of cells.
     """
 
     def __init__(self, client: Client, builder: GraphBuilder, notify: Notify) -> None:
@@ -110,15 +103,7 @@ class Submission:
         return all(task.window in windows for task in self._rows.values() if task.runs_cells)
 
     def submit(self, window: int, graph: CellGraph) -> None:
-        """Give a graph to the scheduler.
-
-        Parameters
-        ----------
-        window : int
-            Number of the graph, from 0.
-        graph : CellGraph
-            From the builder.
-        """
+        """Give a graph of the builder, the window with a number from 0, to the scheduler."""
         for cell in graph.cell_tasks:
             remedy = self._builder.options.remedies.get(cell)
             self._n_epochs[cell] = remedied_recipe(self._builder.study.recipe, remedy).n_epochs

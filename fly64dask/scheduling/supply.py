@@ -26,15 +26,7 @@ class WorkerSupply(Protocol):
 
 
 class ExternalWorkers:
-    """Workers that somebody else starts; a run gives up when there have been none for too long.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Connected.
-    patience_s : float
-        How long a run may be without any worker.
-    """
+    """Workers that somebody else starts; a run gives up when there have been none for `patience_s`."""
 
     def __init__(self, client: Client, patience_s: float) -> None:
         self._client = client

@@ -71,18 +71,10 @@ def cell_task(
     selected: Failure | None,
     respaced: Failure | None,
 ) -> CellOutcome:
-    """Worker task: reconstruct one cell and commit its record.
+    """Reconstruct one cell and commit its record, as a worker's task.
 
-    Parameters
-    ----------
-    order : CellOrder
-        What to do.
-    prepared : Prepared
-        Result of `prepare_task`.
-    exposed, selected : Failure or None
-        Results of `expose_task` and `select_task`: why the exposures or the view are not published.
-    respaced : Failure or None
-        Result of `select_task` at the spacing of a remedy; None without one.
+    `exposed` and `selected` say why the exposures or the view are not published, `respaced` the same of the view at the
+    spacing of a remedy.
     """
     worker = get_worker()
     # Dask puts the worker's address under `worker`.

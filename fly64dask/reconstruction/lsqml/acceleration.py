@@ -37,20 +37,10 @@ Replacement = tuple[Any, str, Any]
 
 @contextmanager
 def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
-    """Let a task run on the faster steps while the block lasts.
+    """Let a task run on the faster steps while the block lasts; yields `accelerated`, or `unmodified: ` and why.
 
-    Parameters
-    ----------
-    task : PtychographyTask
-        An LSQML task of one slice and one OPR mode whose positions are not refined, as `lsqml`
-        builds it. Its state stays what it is.
-    enabled : bool
-        Whether the recipe asks for them.
-
-    Yields
-    ------
-    str
-        `accelerated`, or `unmodified: ` and why; a reason other than the recipe's is logged as well.
+    It is an LSQML task of one slice and one OPR mode whose positions are not refined, as `lsqml` builds it; its state
+    stays what it is. `enabled` is what the recipe says; any other reason is logged as well.
     """
     with ExitStack() as stack:
         reason = untested() if enabled else "the recipe says so"
@@ -81,19 +71,8 @@ def untested() -> str | None:
 
 
 def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
-    """List what takes the place of a task's own: owner, name and value of each.
-
-    Parameters
-    ----------
-    task : PtychographyTask
-        The task.
-    steps : FastSteps
-        Its faster steps.
-
-    Returns
-    -------
-    list of (object, str, object)
-        Attributes of this task's own objects, none of a class or a module.
+    """List what takes the place of a task's own, (owner, name, value): of its own objects, never of a class or a
+    module.
     """
     reconstructor, dataset = task.reconstructor, task.dataset
     weights = reconstructor.parameter_group.opr_mode_weights
@@ -155,17 +134,8 @@ def plain_loss_table(tracker: LossTracker) -> Iterator[None]:
 def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
     """Compare the faster steps with the task's own: a few of its exposures, its probe, a random object.
 
-    Parameters
-    ----------
-    task : PtychographyTask
-        The task, between two epochs; its state, generators included, is what it was afterwards.
-    steps : FastSteps
-        Its faster steps.
-
-    Returns
-    -------
-    str or None
-        What differs by more than rounding, and by how much; None if nothing does.
+    Gives what differs by more than rounding, and by how much; None if nothing does. The task, between two epochs, is
+    afterwards as it was, generators included.
     """
     if not steps.fits():
         return "a patch reaches beyond the object"

@@ -33,12 +33,11 @@ DARK = 1e-30
 
 
 class FastSteps:
-    """The steps of a task with one slice, one OPR mode and positions that stay where they are.
+    """The steps of a built task with one slice, one OPR mode and positions that stay where they are.
 
-    Parameters
-    ----------
-    reconstructor : ptychi LSQMLReconstructor
-        Of a built task; the steps read and write its object, probe and step sizes.
+    They read and write the object, probe and step sizes of its reconstructor. Their methods stand in for pty-chi's and
+    have its signatures: `indices` (n,) int64 are exposures, `y_pred` and `y_true` (n, H, W) float32 their expected and
+    measured intensities.
     """
 
     def __init__(self, reconstructor: LSQMLReconstructor) -> None:
@@ -61,18 +60,7 @@ class FastSteps:
         return min(rows) >= 0 and min(columns) >= 0 and max(rows) <= height and max(columns) <= width
 
     def forward(self, indices: Tensor) -> Tensor:
-        """Compute the expected intensities, in place of the forward model's `forward`.
-
-        Parameters
-        ----------
-        indices : (n,) int64 tensor
-            Exposures.
-
-        Returns
-        -------
-        (n, H, W) float32 tensor
-            Sum over the probe's modes.
-        """
+        """Compute expected intensities, summed over the probe's modes, in place of the forward model's `forward`."""
         probe, indices = as_complex(self.probe)[0], indices.to(self.corners_px.device)
         shifted = torch.fft.fft2(probe[0], norm="forward") * self.ramp_y[indices]
         probes = torch.fft.ifft2(shifted.mul_(self.ramp_x[indices]), norm="forward")[:, None]
@@ -86,13 +74,7 @@ class FastSteps:
         return power[:, 0] if len(probe) == 1 else power.sum(1)
 
     def update_fourier_error(self, y_pred: Tensor, y_true: Tensor) -> None:
-        """Add to the epoch's mean square error of the amplitude, in place of the reconstructor's method.
-
-        Parameters
-        ----------
-        y_pred, y_true : (n, H, W) float32 tensors
-            Expected and measured intensities.
-        """
+        """Add to the epoch's mean square error of the amplitude, in place of the reconstructor's method."""
         reconstructor = self.reconstructor
         expected, measured = y_pred.sqrt(), y_true.clamp_min(DARK).sqrt_()
         self.waves |= {"expected": expected, "measured": measured}
@@ -105,31 +87,17 @@ class FastSteps:
     def loss(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
         """Compute the mean square error of a minibatch's amplitudes, in place of the loss tracker's `metric_function`.
 
-        Parameters
-        ----------
-        y_pred, y_true : (n, H, W) float32 tensors
-            Expected and measured intensities; the first is overwritten, as nothing reads it after this.
+        The expected intensities are overwritten, as nothing reads them after this.
         """
         return y_pred.add_(self.loss_eps).sqrt_().sub_((y_true + self.loss_eps).sqrt_()).square_().mean()
 
     def calculate_illumination_map(
         self, probe: Probe, probe_positions: ProbePositions, use_all_modes: bool = False
     ) -> Tensor:
-        """Compute the illumination of the object, in place of its method: the probe's, convolved with the positions.
+        """Compute the illumination of the object, in place of its method; (Y, X) float32, >= 0.
 
-        Parameters
-        ----------
-        probe : ptychi Probe
-            Of one OPR mode.
-        probe_positions : ptychi ProbePositions
-            Where it was.
-        use_all_modes : bool
-            Else the first alone.
-
-        Returns
-        -------
-        (Y, X) float32 tensor
-            Sum of the probe's intensities at all positions, >= 0.
+        It is the intensity of a probe of one OPR mode, of all its modes or the first alone, convolved with the
+        positions.
         """
         shape = tuple(self.object.lateral_shape)
         waves = as_complex(probe)[0] if use_all_modes else as_complex(probe)[0, :1]
@@ -142,15 +110,7 @@ class FastSteps:
         return torch.fft.irfft2(spectrum, s=shape).clamp_min_(0)
 
     def compute_reconstruction_parameter_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
-        """Set the directions of object and probe as their gradients, and each exposure's steps, in place of the method.
-
-        Parameters
-        ----------
-        y_pred, y_true : (n, H, W) float32 tensors
-            Expected and measured intensities.
-        indices : (n,) int64 tensor
-            Exposures.
-        """
+        """Set directions of object and probe as gradients, and each exposure's steps, in place of the method."""
         reconstructor, waves = self.reconstructor, self.waves
         reconstructor.alpha_psi_far = reconstructor.get_psi_far_step_size(y_pred, y_true, indices)
         correction = self._correction(y_pred, y_true, reconstructor.alpha_psi_far.reshape(-1, 1, 1))
@@ -175,13 +135,7 @@ class FastSteps:
         self.waves = {}
 
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
-        """Take the steps of object and probe, in place of the reconstructor's method.
-
-        Parameters
-        ----------
-        indices : (n,) int64 tensor
-            Exposures.
-        """
+        """Take the steps of object and probe, in place of the reconstructor's method."""
         epoch, buffers = self.reconstructor.current_epoch, self.reconstructor.reconstructor_buffers
         if self.object.optimization_enabled(epoch):
             mean = maths.trim_mean(buffers.alpha_object_all_pos_all_slices[indices], TRIMMED, dim=0)

@@ -38,15 +38,9 @@ class SeededTask:
 
 
 class InterleavedTasks:
-    """A task with the full data and its companions, which run in turns, one epoch each.
+    """A task with the full data and its companions, which run in turns, one epoch each: `FULL_DATA` first, all on one
+    device.
 
-    Parameters
-    ----------
-    seeded : dict of str to SeededTask
-        By what they reconstruct, `FULL_DATA` first; all built for one device.
-
-    Notes
-    -----
     pty-chi shares dtype, default device and the random streams of torch, NumPy and Python among all tasks of a process.
     The first two are the same for tasks of one recipe; each task gets its place in the streams back before its turn.
     """
@@ -83,18 +77,10 @@ class InterleavedTasks:
             yield ways[FULL_DATA]
 
     def run_epoch(self) -> float:
-        """Run one epoch of each task.
+        """Run one epoch of each task; gives the full data's loss.
 
-        Returns
-        -------
-        float
-            The full data's loss.
-
-        Raises
-        ------
-        NotFiniteError
-            If the full data's loss, object or probe is NaN or infinite. `companion_problem` finds the same in a
-            companion.
+        Raises NotFiniteError if the full data's loss, object or probe is NaN or infinite. `companion_problem` finds the
+        same in a companion.
         """
         for name, task in self.tasks.items():
             self._give_streams(name)

@@ -73,16 +73,9 @@ class _Later(ModuleType):
 
 @contextmanager
 def put_off(modules: tuple[str, ...] = UNUSED) -> Iterator[None]:
-    """Let the imports of this block have stand-ins of some modules, which import them when used.
+    """Let the imports of this block have stand-ins of some modules, as `package.module`, which import them when used.
 
-    Parameters
-    ----------
-    modules : tuple of str
-        As `package.module`. What is loaded already stays as it is.
-
-    Notes
-    -----
-    After the block the same imports give the modules themselves, to anyone.
+    What is loaded already stays as it is. After the block the same imports give the modules themselves, to anyone.
     """
     placed: dict[str, ModuleType] = {}
     for name in modules:
@@ -114,12 +107,8 @@ def _called_later(module: str, name: str) -> Callable[..., Any]:
 def leave_out_compiler() -> None:
     """Give torch's optimizers, where nothing is compiled, what they ask its compiler for; nothing if it is loaded.
 
-    They import it only to tell it what it shall not compile.
-
-    Notes
-    -----
-    It is loaded, into the same module, as soon as anything else is asked for. If that is one of its own modules,
-    Python runs that one twice.
+    They import it only to tell it what it shall not compile. It is loaded, into the same module, as soon as anything
+    else is asked for. If that is one of its own modules, Python runs that one twice.
     """
     if COMPILER in sys.modules:
         return

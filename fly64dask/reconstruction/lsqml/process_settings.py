@@ -24,13 +24,6 @@ RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 def process_settings(n_threads: int) -> Iterator[None]:
     """Let this process run one reconstruction while the block lasts; afterwards all settings are as before.
 
-    Parameters
-    ----------
-    n_threads : int
-        Threads of torch.
-
-    Notes
-    -----
     pty-chi keeps dtype, default device and the precision of transforms for the whole process, and draws from the random
     streams that torch, NumPy and Python have once. Its progress bar, shown or not, makes a lock between processes that
     a killed process never gives back to the system; bars of one process need none.

@@ -24,32 +24,16 @@ OF_RECONSTRUCTOR = ("current_epoch", "alpha_psi_far", "alpha_psi_far_all_pos", "
 
 
 def capture(task: PtychographyTask) -> TaskState:
-    """Gather the state of a task between two epochs, its losses included; tensors are the task's own, not copies.
+    """Gather the state of an LSQML task between two epochs, its losses included, as numbers, strings and tensors alone.
 
-    Parameters
-    ----------
-    task : PtychographyTask
-        An LSQML task.
-
-    Returns
-    -------
-    dict
-        Numbers, strings and tensors alone, for `to_bytes`.
+    The tensors are the task's own, not copies.
     """
     table = task.reconstructor.loss_tracker.table
     return _state(task) | {"loss": {name: list(column) for name, column in table.items()}}
 
 
 def restore(task: PtychographyTask, state: TaskState) -> None:
-    """Put a newly built task of the same exposures and recipe where a captured one was.
-
-    Parameters
-    ----------
-    task : PtychographyTask
-        Built, not run yet.
-    state : dict
-        From `capture`.
-    """
+    """Put a newly built task, of the same exposures and recipe, where a task was whose state `capture` gathered."""
     put_back(task, copied(state, task.object.data.device))
     tracker = task.reconstructor.loss_tracker
     tracker.table = type(tracker.table)(state["loss"]).astype(tracker.table.dtypes)
@@ -75,15 +59,7 @@ def copy_state(task: PtychographyTask) -> TaskState:
 
 
 def put_back(task: PtychographyTask, state: TaskState) -> None:
-    """Give a task a state; a state that is used again must be copied before.
-
-    Parameters
-    ----------
-    task : PtychographyTask
-        Of the same exposures and recipe.
-    state : dict
-        From `copy_state` or `capture`.
-    """
+    """Give a task a state of the same exposures and recipe; a state that is used again must be copied before."""
     reconstructor = task.reconstructor
     for name in PARAMETERS:
         parameter = getattr(reconstructor.parameter_group, name)

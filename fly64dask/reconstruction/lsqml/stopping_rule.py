@@ -33,14 +33,7 @@ class Snapshot:
 class StoppingRule:
     """An early-stopping rule: estimates the error of each epoch, keeps the best and says when enough have run.
 
-    Parameters
-    ----------
-    tasks : InterleavedTasks
-        The tasks.
-    estimate : callable
-        Estimates the epoch that has just been run.
-    patience : int or None
-        Number of epochs after the best one after which no more are run.
+    `estimate` judges the epoch that has just been run; no more are run `patience` epochs after the best one.
     """
 
     tasks: InterleavedTasks
@@ -83,16 +76,8 @@ def take_snapshot(tasks: InterleavedTasks) -> Snapshot:
 def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> EpochEstimate:
     """Measure how badly a companion predicts the photons that it was not shown.
 
-    Parameters
-    ----------
-    full, companion : PtychographyTask
-        Tasks of all counts, and of those without the held-out ones.
-
-    Returns
-    -------
-    EpochEstimate
-        `noise` is the Poisson deviance 2 mean(h log(h / m) - h + m) of held-out counts h, with m
-        the companion's expectation of them; `signal` is 0, so that they decide alone.
+    `noise` is the Poisson deviance 2 mean(h log(h / m) - h + m) of held-out counts h, with m the companion's
+    expectation of them; `signal` is 0, so that the held-out counts decide alone.
     """
     odds = HELD_OUT_FRACTION / (1 - HELD_OUT_FRACTION)
     shown, device = companion.dataset.patterns, companion.object.tensor.data.device

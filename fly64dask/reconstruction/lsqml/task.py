@@ -24,28 +24,10 @@ Frame = tuple[tuple[int, int], tuple[int, int]]
 
 
 def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Frame | None = None) -> PtychographyTask:
-    """Build pty-chi's task for some exposures; it has not run yet.
+    """Build pty-chi's LSQML task for some exposures, from an empty object, on its own steps; it has not run yet.
 
-    Parameters
-    ----------
-    exposures : Exposures
-        Counts, positions and starting probe.
-    recipe : Recipe
-        Engine settings; a degenerate scan, or one that it says is guarded, gets the guarded ones.
-    device : "cpu" or "cuda"
-        Where it is to run.
-    frame : ((int, int), (int, int)), optional
-        Shape and origin of its object, if not those of `object_frame`.
-
-    Returns
-    -------
-    PtychographyTask
-        LSQML from an empty object, on pty-chi's own steps.
-
-    Raises
-    ------
-    GpuMissingError
-        If pty-chi takes another device.
+    A degenerate scan, or one that the recipe says is guarded, gets the guarded settings. `frame` is shape and origin of
+    the object, if not those of `object_frame`. Raises GpuMissingError if pty-chi takes another device.
     """
     guarded = is_guarded(exposures.positions_px, recipe)
     shape_px, origin_px = frame or object_frame(exposures.positions_px, exposures.counts.shape[1:])
