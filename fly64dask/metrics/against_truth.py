@@ -64,6 +64,10 @@ def reference_in_frame(
         The probe that lit the scan.
     positions_px : (n, 2) float64
         Kept positions, order (y, x), px.
+
+    Returns
+    -------
+    Reference
     """
     image, known = crop_to_frame(object_truth, shape_px, origin_px)
     phase, amplitude = np.angle(object_truth), np.abs(object_truth)
@@ -84,6 +88,10 @@ def measure_against(reference: Reference, object_recon: NDArray[Any]) -> TruthCo
         The truth in the reconstruction's frame.
     object_recon : (Y, X) complex
         The reconstruction, on the same grid to within a few pixels.
+
+    Returns
+    -------
+    TruthComparison
 
     Raises
     ------
@@ -127,21 +135,24 @@ def compare_with_truth(
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
 ) -> TruthComparison:
-    """Measure a reconstruction in a frame of its own against the truth.
+    """Measure a reconstruction in a frame of its own; see `reference_in_frame` and `measure_against`.
 
     Parameters
     ----------
     object_recon : (Y, X) complex64
         The reconstruction.
-    object_truth, probe, positions_px
-        As in `reference_in_frame`.
+    object_truth : (Y', X') complex64
+        The truth, in the scan frame.
     origin_px : (int, int)
         Scan-frame (y, x) of the reconstruction's pixel [0, 0].
+    probe : (..., H, W) complex64
+        The probe that lit the scan.
+    positions_px : (n, 2) float64
+        Kept positions, order (y, x), px.
 
-    Raises
-    ------
-    InputError
-        As in `measure_against`.
+    Returns
+    -------
+    TruthComparison
     """
     shape = (object_recon.shape[0], object_recon.shape[1])
     reference = reference_in_frame(

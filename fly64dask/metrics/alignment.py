@@ -37,12 +37,17 @@ def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_
     inside : (y, x) bool
         The area: all steps look at its pixels alone, with equal weights.
 
+    Returns
+    -------
+    Aligned
+
     Notes
     -----
-    Positions are fixed, so an object may be shifted only together with its probe; a ramp on the object is a shift of
-    the probe's spectrum, and a global phase or scale goes to the probe. In order: the ramp between both roughly
-    (`neighbour_slopes`); the shift (`find_shift`); the phase plane that leaves the least squared phase (`PhasePlane`);
-    the scale that leaves the least squared amplitude.
+    Positions are fixed, so an object may be shifted only together with its probe; a ramp on the
+    object is a shift of the probe's spectrum, and a global phase or scale goes to the probe.
+    In order: the ramp between both roughly (`neighbour_slopes`); the shift (`find_shift`); the
+    phase plane that leaves the least squared phase (`PhasePlane`); the scale that leaves the
+    least squared amplitude.
 
     Examples
     --------
@@ -147,14 +152,18 @@ class PhasePlane:
 
 
 def remove_phase_ramp(ratio: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Compute the phase of an image with its global phase and linear ramp removed (`PhasePlane`); (y, x) float64,
-    wrapped, rad.
+    """Compute the phase of an image with its global phase and linear ramp removed; see `PhasePlane`.
 
     Parameters
     ----------
     ratio : (y, x) complex
         Reconstruction times conjugate reference.
     inside : (y, x) bool
-        Pixels that count: mean and slope are removed there.
+        Pixels that count.
+
+    Returns
+    -------
+    (y, x) float64
+        Wrapped phase, rad, with mean and slope removed inside.
     """
     return np.angle(ratio * PhasePlane(inside).fit(ratio).wave(ratio.shape).conj())

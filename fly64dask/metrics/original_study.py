@@ -39,6 +39,10 @@ def measure_as_original(
     origin_px : (int, int)
         Scan-frame (y, x) of pixel [0, 0].
 
+    Returns
+    -------
+    OriginalMetrics
+
     Raises
     ------
     InputError

@@ -54,15 +54,18 @@ class Crossing(Frozen):
 def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) -> RingCorrelation:
     """Correlate two images ring by ring in Fourier space.
 
-    The curve is Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2) over each ring; 0 where an image has no power, as in an
-    empty one. The ring of the zero frequency is left out.
-
     Parameters
     ----------
     first, second : (y, x) complex or real
         Aligned images, any unit; only pixels inside count.
     inside : (y, x) bool
         The area; at least 4 px high and wide.
+
+    Returns
+    -------
+    RingCorrelation
+        Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2) over each ring; 0 where an image has no
+        power, as in an empty one. The ring of the zero frequency is left out.
 
     Raises
     ------
@@ -71,13 +74,13 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
 
     Notes
     -----
-    Each image is cut to the area's bounding box; its mean over the window is subtracted, so that it is neutral outside,
-    and it is multiplied by `soft_window`. So the shape of the area does not correlate with itself: white noises have an
-    expectation of 0 on every ring.
+    Each image is cut to the area's bounding box; its mean over the window is subtracted, so that
+    it is neutral outside, and it is multiplied by `soft_window`. So the shape of the area does
+    not correlate with itself: white noises have an expectation of 0 on every ring.
 
-    A window w ties Fourier pixels together: of white noise the mean over many of them varies as if 1 in (sum w^4) (box
-    pixels) / (sum w^2)^2 were independent, hence `n_pixels`. A ring is narrow and has 1.3 to 1.6 times as many
-    (measured in a disc): half a bit is asked for strictly.
+    A window w ties Fourier pixels together: of white noise the mean over many of them varies as
+    if 1 in (sum w^4) (box pixels) / (sum w^2)^2 were independent, hence `n_pixels`. A ring is
+    narrow and has 1.3 to 1.6 times as many (measured in a disc): half a bit is asked for strictly.
 
     Source: M. van Heel, M. Schatz, J. Struct. Biol. 151, 250 (2005), doi:10.1016/j.jsb.2005.05.009.
 
@@ -134,10 +137,7 @@ def threshold(curve: RingCorrelation, criterion: Criterion) -> NDArray[np.float6
 
 
 def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
-    """Find where a curve first falls below a criterion; None if it stays above up to Nyquist.
-
-    The resolution is then better than these pixels can show, at most 1 px. A curve that lies below from its first ring
-    on crosses there: nothing is resolved.
+    """Find where a curve first falls below a criterion.
 
     Parameters
     ----------
@@ -145,6 +145,13 @@ def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
         From `frc`.
     criterion : "half_bit" or "half"
         See `threshold`.
+
+    Returns
+    -------
+    Crossing or None
+        None if the curve stays above up to Nyquist: the resolution is then better than these
+        pixels can show, at most 1 px. A curve that lies below from its first ring on crosses
+        there: nothing is resolved.
     """
     # Rings of very few pixels would ask for a correlation of 1, which rounding denies equal images.
     above = curve.correlation - np.minimum(threshold(curve, criterion), 1 - ROUNDING)

@@ -33,10 +33,6 @@ def read_study(path: Path) -> Study:
     path : Path
         The file. In a TOML file a relative path of the source starts at the file's own directory.
 
-    Returns
-    -------
-    Study
-
     Raises
     ------
     InputError
@@ -56,10 +52,6 @@ def read_run_study(layout: RunLayout) -> Study:
     ----------
     layout : RunLayout
         The run.
-
-    Returns
-    -------
-    Study
 
     Raises
     ------

@@ -22,7 +22,6 @@ from .repair import (
 from .rerun import (
     PlannedRerun as PlannedRerun,
     plan_failed as plan_failed,
-    plan_rerun as plan_rerun,
     run_planned as run_planned,
 )
 from .results import (

@@ -12,8 +12,8 @@ from fly64dask.reconstruction import LSQML
 
 
 @contextmanager
-def loading_engine(device: str, *, where: str = "local", engine: str = LSQML) -> Iterator[ForkServer | None]:
-    """Start to load an engine where local CPU workers will need it.
+def loading_engine(device: str, *, where: str = "local") -> Iterator[ForkServer | None]:
+    """Start to load the project's engine where local CPU workers will need it.
 
     Parameters
     ----------
@@ -21,8 +21,6 @@ def loading_engine(device: str, *, where: str = "local", engine: str = LSQML) ->
         Device of the recipe.
     where : str
         `local`, or where else cells are computed.
-    engine : str
-        `module:function` of the engine.
 
     Yields
     ------
@@ -30,7 +28,7 @@ def loading_engine(device: str, *, where: str = "local", engine: str = LSQML) ->
         For `Placement`; None where no local CPU worker will run.
     """
     if where == "local" and (device == "cpu" or not visible_gpus()):
-        with ForkServer(engine_modules(engine)) as fork_server:
+        with ForkServer(engine_modules(LSQML)) as fork_server:
             yield fork_server
     else:
         yield None

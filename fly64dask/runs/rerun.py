@@ -62,25 +62,10 @@ def plan_rerun(
     *,
     n_min: int = MIN_EXPOSURES,
 ) -> tuple[PlannedRerun, ...]:
-    """Decide for every failed cell what it is tried again with.
+    """Decide for every failed cell among rows of any state what it is tried again with, in the order of the rows.
 
-    Parameters
-    ----------
-    study : Study
-        The run's study.
-    rows : sequence of ManifestRow
-        Cells of the run, whatever their state.
-    remedy_kind : "as-is", "guarded" or "respace"
-        Remedy of the failures that it mends. Others may pass with time and are tried as they were.
-    read_positions : callable
-        Gives the whole scan's positions, (n, 2) float64, order (y, x), px; asked for to respace only.
-    n_min : int
-        Exposures that a respaced view keeps, at least.
-
-    Returns
-    -------
-    tuple of PlannedRerun
-        In the order of the rows. The search for a spacing runs once for each view and split.
+    The remedy is that of the failures that it mends. Others may pass with time and are tried as they were. Positions of
+    the whole scan are asked for to respace only; the search for a spacing runs once for each view and split.
     """
     respaced: dict[tuple[str, Split], dict[str, object]] = {}
     plan = []
@@ -165,10 +150,6 @@ def run_planned(
         As for the plan; cells that they leave out stand in the skip summary with that reason.
     placement, client, engine, progress, notify, say
         As of `run_study`.
-
-    Returns
-    -------
-    Run
     """
     # Dask takes a second to load, and a plan needs none of it.
     from fly64dask.runs.run import run_study

@@ -83,10 +83,6 @@ def gpu_of_worker(number: int, gpus: Sequence[str]) -> str:
         Of the worker, from 0.
     gpus : sequence of str
         Names as `CUDA_VISIBLE_DEVICES` has them; not empty.
-
-    Returns
-    -------
-    str
     """
     return gpus[number % len(gpus)]
 

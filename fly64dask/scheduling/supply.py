@@ -67,10 +67,6 @@ def external_workers(client: Client, patience_s: float) -> Iterator[ExternalWork
         Connected.
     patience_s : float
         How long a run may be without any worker.
-
-    Yields
-    ------
-    ExternalWorkers
     """
     supply = ExternalWorkers(client, patience_s)
     with repeated(supply.update, every_s=ASK_S, name="external-workers", wait_s=ASK_S):

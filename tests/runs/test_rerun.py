@@ -24,7 +24,8 @@ from fly64dask.records import (
     read_rows,
     write_manifest,
 )
-from fly64dask.runs import plan_rerun, verify_run
+from fly64dask.runs import verify_run
+from fly64dask.runs.rerun import plan_rerun
 from fly64dask.store import RunLayout, ScanAttributes, ViewAttributes, open_group
 from fly64dask.study import GUARDED_MAX_EPOCHS, Cell, Filters, Recipe, Remedy, cells, remedied_recipe
 
