@@ -140,9 +140,9 @@ def unfollowed(row: ManifestRow) -> list[str]:
     return []
 
 
-def jobs(study: Study, layout: RunLayout, wanted: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:
+def jobs(study: Study, layout: RunLayout, filtered: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:
     """Describe cells as the original study's runner did, one after the other; some are tried again with a remedy."""
-    for cell in wanted:
+    for cell in filtered:
         yield Job(
             **asdict(cell),
             input=str(layout.exposure_group(cell.dose, cell.split, cell.repeat).relative_to(layout.root)),

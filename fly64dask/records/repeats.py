@@ -7,12 +7,15 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from fly64dask.base import Frozen
 from fly64dask.study import SPLITS, Cell, Dose, Split, Study, repeats_of
+
+if TYPE_CHECKING:
+    from fly64dask.records.manifest import ManifestRow
 
 
 class Spread(Frozen):
@@ -38,34 +41,6 @@ class RepeatSummary(Frozen):
     final_loss: Spread | None = None
     metrics: dict[str, Spread]
     half_sets: dict[str, Spread] | None = None
-
-
-class Ended(Protocol):
-    """What is read of a committed cell."""
-
-    @property
-    def cell(self) -> Cell:
-        """Which one."""
-
-    @property
-    def state(self) -> str:
-        """How it ended."""
-
-    @property
-    def failure_kind(self) -> str | None:
-        """Why it has no reconstruction."""
-
-    @property
-    def final_loss(self) -> float | None:
-        """Loss of its last epoch."""
-
-    @property
-    def metrics(self) -> BaseModel | None:
-        """What was measured of its reconstruction, against the truth."""
-
-    @property
-    def half_sets(self) -> BaseModel | None:
-        """What was measured of it without the truth."""
 
 
 def spread_of(values: Sequence[float]) -> Spread:
@@ -110,7 +85,7 @@ def _numbers(record: BaseModel) -> Iterator[tuple[str, float]]:
 
 
 def summarise_repeats(
-    dose: float | str, view: str, split: Split, n_repeats: int, rows: Sequence[Ended]
+    dose: float | str, view: str, split: Split, n_repeats: int, rows: Sequence[ManifestRow]
 ) -> RepeatSummary:
     """Summarise the repeats of one dose, view and split.
 
@@ -124,7 +99,7 @@ def summarise_repeats(
         Half of the field of view.
     n_repeats : int
         How many the study asks for.
-    rows : sequence of Ended
+    rows : sequence of ManifestRow
         Those of them that are committed.
 
     Returns
@@ -151,7 +126,7 @@ def summarise_repeats(
     )
 
 
-def summarise(study: Study, rows: Iterable[Ended]) -> tuple[RepeatSummary, ...]:
+def summarise(study: Study, rows: Iterable[ManifestRow]) -> tuple[RepeatSummary, ...]:
     """Summarise all repeats of a study: one for each dose, view and split, in its order; none for a study without
     repeats.
 

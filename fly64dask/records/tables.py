@@ -123,14 +123,14 @@ def read_kept_group(layout: RunLayout, cell: Cell) -> Path:
     return layout.kept_group(cell, None if record is None else record.remedy)
 
 
-def read_rows(layout: RunLayout, some: Sequence[Cell]) -> tuple[ManifestRow, ...]:
+def read_rows(layout: RunLayout, chosen_cells: Sequence[Cell]) -> tuple[ManifestRow, ...]:
     """Read the rows of those cells that are committed, in the given order."""
-    return tuple(each_row(layout, some))
+    return tuple(each_row(layout, chosen_cells))
 
 
-def each_row(layout: RunLayout, some: Iterable[Cell]) -> Iterator[ManifestRow]:
+def each_row(layout: RunLayout, chosen_cells: Iterable[Cell]) -> Iterator[ManifestRow]:
     """Read the rows of those cells that are committed, one after the other."""
-    return (row for cell in some if (row := read_row(layout, cell)) is not None)
+    return (row for cell in chosen_cells if (row := read_row(layout, cell)) is not None)
 
 
 class RowFiles:
@@ -194,7 +194,7 @@ def write_manifest(
         Of the cells that were tried again with one.
     """
     timestamp = utc_now()
-    wanted = [cell for cell in cells(study) if cell not in reasons]
+    filtered = [cell for cell in cells(study) if cell not in reasons]
     head = ManifestHead(
         timestamp=timestamp,
         study=study.name,
@@ -202,11 +202,11 @@ def write_manifest(
         roots=Roots(run=str(layout.root), exposures=str(layout.store)),
         filters=ManifestFilters(**asdict(filters)),
         total_jobs=len(cells(study)),
-        filtered_jobs=len(wanted),
+        filtered_jobs=len(filtered),
         summary=summarise(study, rows) or None,
     )
     snapshot = layout.snapshot_file(timestamp)
-    lists = {"jobs": jobs(study, layout, wanted, remedies or {}), "execution_results": rows}
+    lists = {"jobs": jobs(study, layout, filtered, remedies or {}), "execution_results": rows}
     write_document(snapshot, head, long_lists=lists)
     with snapshot.open("rb") as written:
         publish_bytes(layout.manifest_file, lambda file: shutil.copyfileobj(written, file))
