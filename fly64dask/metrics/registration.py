@@ -137,18 +137,18 @@ def _refined(
     # Single precision takes half the time and is good to 1e-6 px.
     fade = _fade(inside)
     move, derive = (_shifter(each.astype(np.complex64), inside, fade) for each in (image, reference))
-    area, wanted = inside[bounding_box(inside)], reference[inside].astype(np.complex64)
+    area, target = inside[bounding_box(inside)], reference[inside].astype(np.complex64)
     y, x = ((axis / max(area.shape)).astype(np.float32) for axis in np.nonzero(area))
     changes = np.stack(
         [-derive(np.zeros(2), along=axis)[area] for axis in (0, 1)]
-        + [1j * wanted, 1j * y * wanted, 1j * x * wanted, wanted]
+        + [1j * target, 1j * y * target, 1j * x * target, target]
     )
     weights = changes.conj()
     solve = np.linalg.pinv((weights @ changes.T).real.astype(np.float64), rcond=1e-6, hermitian=True)
     values = move(shift)[area]
-    factor: Any = np.vdot(values, wanted) / np.vdot(values, values)
+    factor: Any = np.vdot(values, target) / np.vdot(values, values)
     for _ in range(N_REFINEMENTS):
-        step_y, step_x, offset, ramp_y, ramp_x, growth = solve @ (weights @ (values * factor - wanted)).real
+        step_y, step_x, offset, ramp_y, ramp_x, growth = solve @ (weights @ (values * factor - target)).real
         turns = np.float32(offset) + np.float32(ramp_y) * y + np.float32(ramp_x) * x
         factor = factor * np.exp(np.complex64(-growth) - np.complex64(1j) * turns)
         shift = shift - np.clip([step_y, step_x], -1, 1)

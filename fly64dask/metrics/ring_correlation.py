@@ -93,7 +93,7 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
     """
     rows, columns = _large_enough(bounding_box(inside))
     window = soft_window(inside[rows, columns])
-    one, other = (_spectrum(np.asarray(image)[rows, columns], window) for image in (first, second))
+    first_spectrum, second_spectrum = (_spectrum(np.asarray(image)[rows, columns], window) for image in (first, second))
     height, width = window.shape
     n_rings = min(height, width) // 2
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]) * min(height, width)
@@ -103,8 +103,8 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
         sums: Any = np.bincount(ring, weights=values.ravel(), minlength=n_rings + 2)
         return np.asarray(sums[1 : n_rings + 1], dtype=np.float64)
 
-    shared = over_rings((one * other.conj()).real)
-    power = np.sqrt(over_rings(np.abs(one) ** 2)) * np.sqrt(over_rings(np.abs(other) ** 2))
+    shared = over_rings((first_spectrum * second_spectrum.conj()).real)
+    power = np.sqrt(over_rings(np.abs(first_spectrum) ** 2)) * np.sqrt(over_rings(np.abs(second_spectrum) ** 2))
     independent = (window**2).sum() ** 2 / (window**4).sum() / window.size
     return RingCorrelation(
         frequency_per_px=np.arange(1, n_rings + 1) / min(height, width),

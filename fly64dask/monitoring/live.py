@@ -184,14 +184,14 @@ def forget_live(layout: RunLayout, cell: Cell) -> None:
         layout.live_file(cell).unlink(missing_ok=True)
 
 
-def read_live(layout: RunLayout, some: Sequence[Cell]) -> dict[Cell, LiveCell]:
+def read_live(layout: RunLayout, chosen_cells: Sequence[Cell]) -> dict[Cell, LiveCell]:
     """Read how far cells are that run, or ran when their worker died.
 
     Parameters
     ----------
     layout : RunLayout
         The run.
-    some : sequence of Cell
+    chosen_cells : sequence of Cell
         Cells to look for.
 
     Returns
@@ -202,8 +202,8 @@ def read_live(layout: RunLayout, some: Sequence[Cell]) -> dict[Cell, LiveCell]:
     """
     if not layout.live.is_dir():
         return {}
-    found = {cell: _read(layout.live_file(cell)) for cell in some}
-    return {cell: live for cell, live in found.items() if live is not None and live.cell == cell}
+    live_cells = {cell: _read(layout.live_file(cell)) for cell in chosen_cells}
+    return {cell: live for cell, live in live_cells.items() if live is not None and live.cell == cell}
 
 
 def _read(path: Path) -> LiveCell | None:

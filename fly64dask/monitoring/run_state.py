@@ -77,14 +77,14 @@ class RunState:
     def counts(self) -> dict[str, int]:
         """Count the cells in each state, zeros included, in the order of `STATES`."""
         with self._lock:
-            counts = Counter(one.state for one in self._states.values())
+            counts = Counter(cell_state.state for cell_state in self._states.values())
         return {state: counts[state] for state in STATES}
 
     def as_json(self, *, now_s: float) -> dict[str, Any]:
         """Describe the run to a page in finite numbers, strings, lists and dicts. What is not known is absent."""
         with self._lock:
             states = dict(self._states)
-        counts = Counter(one.state for one in states.values())
+        counts = Counter(cell_state.state for cell_state in states.values())
         return {
             "study": self.study.name,
             "n_epochs": self.study.recipe.n_epochs,
@@ -96,7 +96,7 @@ class RunState:
             "n_repeats": [len(repeats_of(self.study, dose)) for dose in self.study.doses_photons],
             "views": [view.name for view in self.study.views],
             "splits": list(SPLITS),
-            "cells": [_cell_json(cell, one, now_s) for cell, one in states.items()],
+            "cells": [_cell_json(cell, cell_state, now_s) for cell, cell_state in states.items()],
         }
 
 
@@ -160,27 +160,27 @@ def _course(points: Points) -> tuple[tuple[int, float], ...]:
     return tuple((epoch, round(height, 2)) for (epoch, _), height in zip(points, heights, strict=True))
 
 
-def _cell_json(cell: Cell, one: CellState, now_s: float) -> dict[str, Any]:
+def _cell_json(cell: Cell, cell_state: CellState, now_s: float) -> dict[str, Any]:
     known = {
         "dose": dose_name(cell.dose),
         "view": cell.view,
         "split": cell.split,
         "repeat": cell.repeat,
         "name": cell.name,
-        "state": one.state,
-        "ended": one.ended,
-        "epoch": one.epoch,
-        "loss": one.loss,
-        "course": one.course,
-        "worker": one.worker or None,
-        "host": one.host or None,
-        "failure": one.failure,
-        "running_s": _since(one.started_s, now_s) if one.state == "running" else None,
-        "heard_s": _since(one.heard_s, now_s) if one.state == "running" else None,
-        "seconds": one.seconds,
-        "n_kept": one.n_kept,
-        "phase_rmse_rad": one.phase_rmse_rad,
-        "log": one.log_path,
+        "state": cell_state.state,
+        "ended": cell_state.ended,
+        "epoch": cell_state.epoch,
+        "loss": cell_state.loss,
+        "course": cell_state.course,
+        "worker": cell_state.worker or None,
+        "host": cell_state.host or None,
+        "failure": cell_state.failure,
+        "running_s": _since(cell_state.started_s, now_s) if cell_state.state == "running" else None,
+        "heard_s": _since(cell_state.heard_s, now_s) if cell_state.state == "running" else None,
+        "seconds": cell_state.seconds,
+        "n_kept": cell_state.n_kept,
+        "phase_rmse_rad": cell_state.phase_rmse_rad,
+        "log": cell_state.log_path,
     }
     return {key: value for key, value in known.items() if value is not None}
 

@@ -26,7 +26,7 @@ class RunStatus:
     @property
     def running(self) -> list[Cell]:
         """Cells whose workers have written lately."""
-        return [cell for cell, one in self.live.items() if one.silent_s(self.now) is None]
+        return [cell for cell, live_cell in self.live.items() if live_cell.silent_s(self.now) is None]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -36,8 +36,8 @@ class RunStatus:
     @property
     def words(self) -> dict[Cell, str]:
         """How each cell is, in a few words."""
-        said = {row.cell: _words_of_row(row) for row in self.rows}
-        return said | {cell: _words_of_live(one, self.now) for cell, one in self.live.items()}
+        words = {row.cell: _words_of_row(row) for row in self.rows}
+        return words | {cell: _words_of_live(live_cell, self.now) for cell, live_cell in self.live.items()}
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class RunReader:
         return RunStatus(
             study=self.study,
             rows=rows,
-            live={cell: one for cell, one in live.items() if one.attempt > attempts.get(cell, 0)},
+            live={cell: live_cell for cell, live_cell in live.items() if live_cell.attempt > attempts.get(cell, 0)},
             now=datetime.now(UTC),
             holder=holder_of(self.layout),
         )
@@ -81,12 +81,12 @@ def _words_of_row(row: ManifestRow) -> str:
     return row.state if row.failure_kind is None else f"{row.state} {row.failure_kind}: {row.error}"
 
 
-def _words_of_live(one: LiveCell, now: datetime) -> str:
-    silent_s = one.silent_s(now)
+def _words_of_live(live_cell: LiveCell, now: datetime) -> str:
+    silent_s = live_cell.silent_s(now)
     if silent_s is not None:
         # Without the number, which would be a change each time.
-        return f"silent after epoch {one.epoch} of {one.n_epochs}"
-    if not one.epoch:
-        return f"started on worker {printable(f'{one.worker} on {one.host}')}"
-    loss = "" if one.loss is None else f" loss {one.loss:.4g}"
-    return f"running epoch {one.epoch} of {one.n_epochs}{loss}"
+        return f"silent after epoch {live_cell.epoch} of {live_cell.n_epochs}"
+    if not live_cell.epoch:
+        return f"started on worker {printable(f'{live_cell.worker} on {live_cell.host}')}"
+    loss = "" if live_cell.loss is None else f" loss {live_cell.loss:.4g}"
+    return f"running epoch {live_cell.epoch} of {live_cell.n_epochs}{loss}"
