@@ -12,6 +12,7 @@ import torch
 
 from fly64dask.base import NotFiniteError
 from fly64dask.reconstruction.lsqml.acceleration import accelerated
+from fly64dask.reconstruction.lsqml.random_draws import order_generator
 from fly64dask.reconstruction.lsqml.state import (
     TaskState,
     capture,
@@ -50,7 +51,7 @@ class InterleavedTasks:
         self._streams: dict[str, TaskState] = {}
         for name, task in self.tasks.items():
             # `random_seed` does not reach the loader that draws the minibatches.
-            task.reconstructor.dataloader.generator.manual_seed(seeded[name].seed)
+            order_generator(task).manual_seed(seeded[name].seed)
             torch.manual_seed(seeded[name].seed)  # the Poisson noise model draws from torch's own stream
             self._streams[name] = random_state(task)
 

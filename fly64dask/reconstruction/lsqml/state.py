@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from fly64dask.reconstruction.lsqml.random_draws import order_generator
+
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
 
@@ -111,7 +113,7 @@ def random_state(task: PtychographyTask) -> TaskState:
     """Say where the random streams are that a task draws from: its loader's own, and those that a process has once."""
     name, keys, *rest = np.random.get_state()
     return {
-        "loader": task.reconstructor.dataloader.generator.get_state(),
+        "loader": order_generator(task).get_state(),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if task.object.data.is_cuda else [],
         "numpy": (name, np.asarray(keys).tolist(), *rest),
@@ -121,7 +123,7 @@ def random_state(task: PtychographyTask) -> TaskState:
 
 def set_random_state(task: PtychographyTask, state: TaskState) -> None:
     """Put all random streams that a task draws from where they were."""
-    task.reconstructor.dataloader.generator.set_state(state["loader"].cpu())
+    order_generator(task).set_state(state["loader"].cpu())
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"]:
         torch.cuda.set_rng_state_all([stream.cpu() for stream in state["cuda"]])

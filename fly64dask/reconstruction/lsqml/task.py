@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from ptychi.api.enums import BatchingModes, Devices, NoiseModels
 from ptychi.api.options.lsqml import LSQMLOptions
 from ptychi.api.task import PtychographyTask
@@ -13,6 +14,7 @@ from ptychi.utils import rescale_probe
 
 from fly64dask.base import GpuMissingError
 from fly64dask.reconstruction.interface import Exposures
+from fly64dask.reconstruction.lsqml.random_draws import draw_on_cpu
 from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded, object_frame
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Fram
     """Build pty-chi's LSQML task for some exposures, from an empty object, on its own steps; it has not run yet.
 
     A degenerate scan, or one that the recipe says is guarded, gets the guarded settings. `frame` is shape and origin of
-    the object, if not those of `object_frame`. Raises GpuMissingError if pty-chi takes another device.
+    the object, if not those of `object_frame`. Random numbers are the same on every device. Raises GpuMissingError if
+    pty-chi takes another device.
     """
     guarded = is_guarded(exposures.positions_px, recipe)
     shape_px, origin_px = frame or object_frame(exposures.positions_px, exposures.counts.shape[1:])
@@ -48,19 +51,22 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Fram
         raise GpuMissingError(
             f"engine was asked for {device} and took {taken}", remedy="check the driver with `fly64dask doctor`"
         )
+    if taken != "cpu":
+        draw_on_cpu(task)
     return task
 
 
 def _scaled_probe(exposures: Exposures, counts: NDArray[np.float32]) -> NDArray[np.complex64]:
     """Scale the starting probe to the counts, to the same bits whatever the process has built before.
 
-    The first task of a process leaves behind how precisely pty-chi transforms: it is put back to
-    what a new process has, for this one transform.
+    The first task of a process leaves behind how precisely pty-chi transforms, and on which device: both are
+    put back to what a new process has, for this one transform.
     """
     before = get_use_double_precision_for_fft()
     set_use_double_precision_for_fft(True)
     try:
-        return np.asarray(rescale_probe(exposures.probe_guess, counts))
+        with torch.device("cpu"):
+            return np.asarray(rescale_probe(exposures.probe_guess, counts))
     finally:
         set_use_double_precision_for_fft(before)
 
