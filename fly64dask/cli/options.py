@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.store import RunLayout
-from fly64dask.study import Filters, Study
+from fly64dask.study import Filters
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -136,11 +136,11 @@ class ClusterOptions:
     insecure: bool
 
     @contextmanager
-    def placement(self, study: Study) -> Iterator[Placement]:
+    def placement(self) -> Iterator[Placement]:
         """Give the placement, while the engine of local workers loads beside all that comes before the first cell."""
         from fly64dask.runs import loading_engine
 
-        with loading_engine(study.recipe.device, where=self.where) as fork_server:
+        with loading_engine(self.where) as fork_server:
             # Dask takes a second to load.
             from fly64dask.deploy import Access, Placement
 

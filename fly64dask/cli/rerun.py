@@ -109,7 +109,7 @@ def rerun(
     elif not plan:
         click.echo(f"{RESULT}no failed cell matches")
     else:
-        with cluster.placement(study) as placement:
+        with cluster.placement() as placement:
             _rerun(study, layout, filters, plan, placement)
 
 

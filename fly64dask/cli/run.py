@@ -66,7 +66,7 @@ def run(
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
-    with cluster.placement(study) as placement:
+    with cluster.placement() as placement:
         _run(study, filters, without_links(out), placement, allow_missing=allow_missing, with_report=with_report)
 
 

@@ -53,7 +53,7 @@ class Placement:
     n_workers: int | None = None  # local worker processes; None for one a slot of a GPU, or a core
     slots_per_gpu: int = 1  # local workers that share a GPU
     access: Access = LOOPBACK_ONLY
-    fork_server: ForkServer | None = None  # loads the engine of local CPU workers; None: one is started with them
+    fork_server: ForkServer | None = None  # loads the engine of local workers; None: one is started with them
 
     @property
     def patience_s(self) -> float:
@@ -93,10 +93,9 @@ def connect(
     n_threads : int
         Threads on which a cell computes, each on a core of its own: fewer local workers if there are more.
     preload : tuple of str
-        Modules that the engines' processes need. They are loaded once for all local CPU workers, and in each GPU
-        worker for itself, once it has its device.
+        Modules that the engines' processes need; they are loaded once for all local workers.
     fork_server : ForkServer, optional
-        A server that has begun to load them for CPU workers; if omitted, one is started.
+        A server that has begun to load them; if omitted, one is started.
 
     Yields
     ------
@@ -124,8 +123,8 @@ def connect(
     with (
         quiet_dask(),
         many_descriptors(),
-        _engine_server(fork_server, preload, gpus=gpus) as server_address,
-        _local_cluster(n_processes, access, LocalWorker(gpus, preload, server_address)) as cluster,
+        _engine_server(fork_server, preload) as server_address,
+        _local_cluster(n_processes, access, LocalWorker(gpus, server_address)) as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -180,11 +179,9 @@ def free_dashboard_port() -> int:
 
 
 @contextmanager
-def _engine_server(
-    running: ForkServer | None, preload: tuple[str, ...], *, gpus: tuple[str, ...]
-) -> Iterator[str | None]:
-    """Give the address of the server that forks the engines of all local workers; None where each has its own."""
-    if gpus or not preload:
+def _engine_server(running: ForkServer | None, preload: tuple[str, ...]) -> Iterator[str | None]:
+    """Give the address of the server that forks the engines of all local workers; None if there is nothing to load."""
+    if not preload:
         yield None
     elif running is not None:
         yield running.address

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from fly64dask.base import leave_quickly
-from fly64dask.isolation import prepare_server, share_server
+from fly64dask.isolation import share_server
 from fly64dask.scheduling import gpu_of_worker
 
 if TYPE_CHECKING:
@@ -24,19 +24,18 @@ class LocalWorker(WorkerPlugin):
 
     name = "fly64dask-local-worker"
 
-    def __init__(self, gpus: tuple[str, ...], preload: tuple[str, ...], server_address: str | None) -> None:
+    def __init__(self, gpus: tuple[str, ...], server_address: str | None) -> None:
         self.gpus = gpus
-        self.preload = preload
         self.server_address = server_address
 
     def setup(self, worker: Worker) -> None:
-        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, then start what imports torch, or take the shared one."""
+        """Set `CUDA_VISIBLE_DEVICES` by the worker's number, and take the server that forks this machine's engines.
+
+        A forked engine gets its worker's environment. CUDA reads it when it starts, which happens in no server.
+        """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         leave_quickly()
         if self.gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu_of_worker(int(worker.name), self.gpus)
         if self.server_address is not None:
             share_server(self.server_address)
-        elif self.preload:
-            # It takes seconds, during which the run's first cells wait for their exposures anyway.
-            prepare_server(self.preload)

@@ -7,8 +7,8 @@ environment and runs the function, which sends a `Reported` for each epoch and a
 `call_in_child` passes the reports on, watches time, memory and the wish to stop, and gives `Returned`, `Failed` or
 `Cancelled`.
 
-`call_in_child` is all that a caller needs. `ForkServer`, `share_server` and `prepare_server` let many workers of one
-machine use one server. Nothing here knows what a cell is.
+`call_in_child` is all that a caller needs. `ForkServer` and `share_server` let many workers of one machine use one
+server. Nothing here knows what a cell is.
 """
 
 import lazy_loader

@@ -1,5 +1,4 @@
 from .child import (
-    prepare_server as prepare_server,
     share_server as share_server,
 )
 from .fork_server import (

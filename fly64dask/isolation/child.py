@@ -102,11 +102,6 @@ def forget_server() -> None:
     _servers.forget()
 
 
-def prepare_server(preload: Sequence[str]) -> None:
-    """Start this process's own server, which loads modules while this process goes on."""
-    _servers.address(preload)
-
-
 class _Servers:
     """The server that this process asks: one that was named to it, else its own."""
 

@@ -362,6 +362,24 @@ assert ptychi.io_handles.sklearn is sys.modules["sklearn"]
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
+def test_engine_loads_without_asking_for_a_gpu():
+    # A process that has asked cannot fork another which uses one, nor has that one a device of its own.
+    code = """
+import importlib
+import torch
+from fly64dask.cells import engine_modules
+from fly64dask.reconstruction import LSQML
+
+def refuse(*_):
+    raise AssertionError("the engine asked for a GPU while it was loaded")
+
+torch.cuda.is_available = torch.cuda.device_count = torch.cuda._lazy_init = torch._C._cuda_getDeviceCount = refuse
+for module in engine_modules(LSQML):
+    importlib.import_module(module)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
 def test_first_cell_of_an_engine_that_is_loaded_imports_nothing_large():
     code = """
 import importlib, sys
