@@ -83,7 +83,7 @@ def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
         (reconstructor, "apply_reconstruction_parameter_updates", steps.apply_reconstruction_parameter_updates),
         (task.object, "calculate_illumination_map", steps.calculate_illumination_map),
         # A minibatch in one read, not exposure by exposure; which ones is still drawn by pty-chi's loader.
-        (dataset, "__getitems__", lambda indices: dataset[torch.tensor(indices, device=dataset.patterns.device)]),
+        (dataset, "__getitems__", steps.read),
         (reconstructor.dataloader, "collate_fn", list),
     ]
     if type(reconstructor.loss_tracker.metric_function) is MSELossOfSqrt:

@@ -5,12 +5,15 @@ saved on one thread, largest first: the ramp of a sub-pixel shift is a product o
 out once for positions that do not move; with one probe mode the object's direction is not worked
 out twice; the root of a pixel without photons, ten times as slow as another's, is not taken; the
 exit wave's change is one transform, not a difference of two waves, and is kept conjugate, as each
-product with it wants it; and what is not read again is overwritten.
+product with it wants it; and what is not read again is overwritten. A GPU spends its time waiting for the
+next call, so calls name their device, and nothing is read back or copied there twice.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from ptychi import image_proc, maths
@@ -31,6 +34,23 @@ TRIMMED = 0.1
 # The root of exactly 0 takes MKL ten times as long (measured: 393 216 values, a fifth of them 0: 1.5 ms and 0.14 ms).
 DARK = 1e-30
 
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def naming_devices(method: Method) -> Method:
+    """Let a method's calls of torch pass by the default device, for which Python is asked first: 4 us for each.
+
+    The method names the device of each tensor that it makes. No other mode that looks at torch's calls sees its calls
+    either.
+    """
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            return method(*arguments, **keywords)
+
+    return call  # type: ignore[return-value]
+
 
 class FastSteps:
     """The steps of a built task with one slice, one OPR mode and positions that stay where they are.
@@ -46,12 +66,16 @@ class FastSteps:
         self.object, self.probe, self.noise = group.object, group.probe, reconstructor.noise_model
         self.shape_px = tuple(group.probe.shape[-2:])
         positions = group.probe_positions.tensor.detach()
+        self.device = positions.device
+        self.patterns = reconstructor.dataset.patterns.to(self.device)
         self.corners_px = self._corners_px(positions)
         self.ramp_y, self.ramp_x = ramps(positions - positions.round(), self.shape_px)
         self.loss_eps = getattr(reconstructor.loss_tracker.metric_function, "eps", 0.0)
         # Of the minibatch at hand, (n, H, W) or (n, n_modes, H, W): complex64 waves, float32 amplitudes.
         self.waves: dict[str, Tensor] = {}
         self.damping: tuple[Tensor | None, Tensor | None] = (None, None)
+        # As pty-chi hands them over, and the same on the device.
+        self.indices: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def fits(self) -> bool:
         """Whether every patch lies on the object: pty-chi pads it otherwise, here nothing does."""
@@ -59,9 +83,20 @@ class FastSteps:
         height, width = (size - part for size, part in zip(self.object.lateral_shape, self.shape_px, strict=True))
         return min(rows) >= 0 and min(columns) >= 0 and max(rows) <= height and max(columns) <= width
 
+    @naming_devices
+    def read(self, numbers: list[int]) -> list[Tensor]:
+        """Read a minibatch at once, in place of the dataset's `__getitems__`.
+
+        `numbers` are exposures, as pty-chi's loader has drawn them. Gives them as (n,) int64 on the CPU, and their
+        intensities as (n, H, W) float32 on the device.
+        """
+        indices = torch.tensor(numbers, device="cpu")
+        return [indices, self.patterns[self._on_device(indices)]]
+
+    @naming_devices
     def forward(self, indices: Tensor) -> Tensor:
         """Compute expected intensities, summed over the probe's modes, in place of the forward model's `forward`."""
-        probe, indices = as_complex(self.probe)[0], indices.to(self.corners_px.device)
+        probe, indices = as_complex(self.probe)[0], self._on_device(indices)
         shifted = torch.fft.fft2(probe[0], norm="forward") * self.ramp_y[indices]
         probes = torch.fft.ifft2(shifted.mul_(self.ramp_x[indices]), norm="forward")[:, None]
         if len(probe) > 1:  # pty-chi shifts the first mode alone
@@ -73,6 +108,7 @@ class FastSteps:
         self.waves = {"patches": patches, "probes": probes, "far": far}
         return power[:, 0] if len(probe) == 1 else power.sum(1)
 
+    @naming_devices
     def update_fourier_error(self, y_pred: Tensor, y_true: Tensor) -> None:
         """Add to the epoch's mean square error of the amplitude, in place of the reconstructor's method."""
         reconstructor = self.reconstructor
@@ -84,6 +120,7 @@ class FastSteps:
             reconstructor.reconstructor_buffers.fourier_errors.append(error.item())
             reconstructor.accumulated_fourier_error = 0.0
 
+    @naming_devices
     def loss(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
         """Compute the mean square error of a minibatch's amplitudes, in place of the loss tracker's `metric_function`.
 
@@ -91,6 +128,7 @@ class FastSteps:
         """
         return y_pred.add_(self.loss_eps).sqrt_().sub_((y_true + self.loss_eps).sqrt_()).square_().mean()
 
+    @naming_devices
     def calculate_illumination_map(
         self, probe: Probe, probe_positions: ProbePositions, use_all_modes: bool = False
     ) -> Tensor:
@@ -111,8 +149,14 @@ class FastSteps:
 
     def compute_reconstruction_parameter_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
         """Set directions of object and probe as gradients, and each exposure's steps, in place of the method."""
-        reconstructor, waves = self.reconstructor, self.waves
+        reconstructor = self.reconstructor
+        # It may draw random numbers, and where these are drawn is for a mode to say.
         reconstructor.alpha_psi_far = reconstructor.get_psi_far_step_size(y_pred, y_true, indices)
+        self._compute(y_pred, y_true, self._on_device(indices))
+
+    @naming_devices
+    def _compute(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
+        reconstructor, waves = self.reconstructor, self.waves
         correction = self._correction(y_pred, y_true, reconstructor.alpha_psi_far.reshape(-1, 1, 1))
         # Eq. 19 without a difference: the change of the far wave, transformed. Conjugate from here on.
         chi = torch.fft.ifft2(waves["far"].mul_(correction[:, None])).conj_physical_()
@@ -134,9 +178,11 @@ class FastSteps:
         buffers.alpha_object_all_pos_all_slices[indices, 0], buffers.alpha_probe_all_pos[indices] = steps
         self.waves = {}
 
+    @naming_devices
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
         """Take the steps of object and probe, in place of the reconstructor's method."""
         epoch, buffers = self.reconstructor.current_epoch, self.reconstructor.reconstructor_buffers
+        indices = self._on_device(indices)
         if self.object.optimization_enabled(epoch):
             mean = maths.trim_mean(buffers.alpha_object_all_pos_all_slices[indices], TRIMMED, dim=0)
             self.object.tensor.data.grad.mul_(mean[:, None, None, None])
@@ -203,8 +249,18 @@ class FastSteps:
         return (positions_px.round() + self.object.pos_origin_coords - half).round().long()
 
     def _extract(self, image: Tensor, indices: Tensor) -> Tensor:
+        """Patches (n, H, W) of an image; pty-chi's own `batch_slice` waits for the GPU each time."""
         rows, columns = self.corners_px[indices].T
-        return image_proc.batch_slice(image, rows, columns, self.shape_px, check_bounds=False)
+        height, width = self.shape_px
+        return image.unfold(0, height, 1).unfold(1, width, 1)[rows, columns]
+
+    def _on_device(self, indices: Tensor) -> Tensor:
+        """A minibatch's indices where the task computes, copied there once."""
+        known, on_device = self.indices
+        if on_device is None or known is not indices:
+            on_device = indices.to(self.device)
+            self.indices = indices, on_device
+        return on_device
 
 
 def solve_jointly(a_object: Tensor, a_probe: Tensor, mixed: Tensor, b_object: Tensor, b_probe: Tensor) -> Tensor:
