@@ -69,7 +69,7 @@ def main() -> None:
         return
     facts = machine()
     if not facts["gpus"] and not arguments.smoke:
-        raise SystemExit("no GPU here (nvidia-smi lists none): nothing was measured; --smoke shows that this runs")
+        raise SystemExit("no GPU here (NVIDIA's driver lists none): nothing was measured; --smoke shows that this runs")
     slots, n_rounds = ([1], 1) if arguments.smoke else (arguments.slots, arguments.rounds)
     found = measure(slots, n_rounds, smoke=arguments.smoke)
     tell(facts, found, report(found), [], arguments.json)
@@ -122,23 +122,8 @@ def reconstruct_all(study_file: Path, root: Path) -> None:
 
 def floor(study_file: Path, root: Path) -> Floor:
     """Work out the floors from the speed of a large copy and of an empty call on the study's device."""
-    import torch
-
     study, layout = Study.from_toml(study_file), RunLayout(root)
-    device = study.recipe.device
-    large = torch.empty(2**26, dtype=torch.float32, device=device)
-    small = torch.empty(1, device=device)
-
-    def least(work: Callable[[], object]) -> float:
-        def waited() -> None:
-            work()
-            if device == "cuda":
-                torch.cuda.synchronize()
-
-        return min(seconds_of(waited) for _ in range(10))
-
-    bytes_per_s = 2 * large.nbytes / least(lambda: large.clone())
-    launch_s = least(lambda: [small.add_(1) for _ in range(1000)]) / 1000
+    bytes_per_s, launch_s = speeds(study.recipe.device)
     n_minibatches, n_waves = 0, 0
     for cell in cells(study):
         inputs = open_inputs(layout, cell)
@@ -151,6 +136,24 @@ def floor(study_file: Path, root: Path) -> Floor:
         bytes_s=epochs * n_waves * pixels * PASSES * BYTES_PER_PIXEL / bytes_per_s,
         launches_s=epochs * n_minibatches * OPERATIONS * launch_s,
     )
+
+
+def speeds(device: str) -> tuple[float, float]:
+    """Measure bytes that a large copy moves in a second on a device, and seconds of a call that does nothing."""
+    import torch
+
+    large = torch.empty(2**26, dtype=torch.float32, device=device)
+    small = torch.empty(1, device=device)
+
+    def least(work: Callable[[], object]) -> float:
+        def waited() -> None:
+            work()
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        return min(seconds_of(waited) for _ in range(10))
+
+    return 2 * large.nbytes / least(large.clone), least(lambda: [small.add_(1) for _ in range(1000)]) / 1000
 
 
 def report(found: dict[str, Any]) -> str:

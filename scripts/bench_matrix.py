@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -179,24 +179,34 @@ def report(found: Mapping[str, Any]) -> str:
 
 def prepare(folder: Path, changes: Mapping[str, object], snakemake: Path | None) -> Bench:
     """Make the study, its exposures, and the same for the others."""
-    text = (ROOT / "data" / "demo.toml").read_text()
-    for key, value in changes.items():
-        text, n_found = re.subn(rf"^{key} = .*", f"{key} = {value}", text, flags=re.MULTILINE)
-        assert n_found == 1, key
     # The others reconstruct once, for a fixed number of epochs.
-    text = re.sub(r"^stop = .*", 'stop = "epochs"', text, flags=re.MULTILINE)
-    (folder / "study.toml").write_text(text)
-    bench = Bench(study=Study.from_toml(folder / "study.toml"), folder=folder, peers_snakemake=snakemake)
-    layout, study = bench.template, bench.study
-    prepare_scan(study, layout)
-    for dose, split in {(cell.dose, cell.split) for cell in cells(study)}:
-        expose_split(study, dose, split, layout)
-    for view, split in {(cell.view, cell.split) for cell in cells(study)}:
-        select_view(study, view, split, layout)
+    study = write_demo(folder / "study.toml", {**changes, "stop": '"epochs"'})
+    bench = Bench(study=study, folder=folder, peers_snakemake=snakemake)
+    publish(study, bench.template, cells(study))
     bench.peer_cells.mkdir()
     for cell in cells(study):
         write_peer_cell(bench, cell)
     return bench
+
+
+def write_demo(path: Path, changes: Mapping[str, object]) -> Study:
+    """Write the demo with other values of some of its keys, as TOML has them."""
+    text = (ROOT / "data" / "demo.toml").read_text()
+    for key, value in changes.items():
+        text, n_found = re.subn(rf"^{key} = .*", f"{key} = {value}", text, flags=re.MULTILINE)
+        assert n_found == 1, key
+    path.write_text(text)
+    return Study.from_toml(path)
+
+
+def publish(study: Study, layout: RunLayout, some_cells: Iterable[Cell]) -> None:
+    """Make the exposures and the selections that some cells of a study read."""
+    some_cells = tuple(some_cells)
+    prepare_scan(study, layout)
+    for dose, split in {(cell.dose, cell.split) for cell in some_cells}:
+        expose_split(study, dose, split, layout)
+    for view, split in {(cell.view, cell.split) for cell in some_cells}:
+        select_view(study, view, split, layout)
 
 
 def write_peer_cell(bench: Bench, cell: Cell) -> None:

@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,46 @@ class Bar:
     def is_met(self) -> bool:
         """Whether the figure is on the right side."""
         return self.value >= self.needed if self.at_least else self.value <= self.needed
+
+
+@dataclass(slots=True)
+class Notes:
+    """The figures and bars that a part of a benchmark has found so far, written down as they come.
+
+    Parameters
+    ----------
+    path : Path
+        Where they are written.
+    device : "cpu" or "cuda"
+        What is measured.
+    smoke : bool
+        Whether sizes are tiny.
+    """
+
+    path: Path
+    device: str
+    smoke: bool
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+
+    def row(self, **figures: Any) -> None:
+        """Add a row of figures."""
+        self.rows.append(figures)
+        self.write()
+
+    def most(self, name: str, value: float, needed: float, unit: str = "") -> None:
+        """Expect a figure to be at most so much."""
+        self.bars.append(Bar(name=name, value=float(value), needed=needed, unit=unit, at_least=False))
+        self.write()
+
+    def holds(self, name: str, holds: bool) -> None:
+        """Expect something to be true."""
+        self.bars.append(Bar(name=name, value=float(holds), needed=1, unit="(1: yes)"))
+        self.write()
+
+    def write(self, **more: Any) -> None:
+        """Write all of it down, as JSON."""
+        self.path.write_text(json.dumps({"rows": self.rows, "bars": bars_json(self.bars), **more}))
 
 
 def in_turns(ways: Mapping[str, Callable[[], float]], n_rounds: int) -> dict[str, list[float]]:
@@ -121,6 +161,19 @@ def bars_table(bars: Sequence[Bar]) -> str:
         sign, unit = (">=" if bar.at_least else "<="), f" {bar.unit}" if bar.unit != "x" else "x"
         verdict = "met" if bar.is_met else "**missed**"
         lines.append(f"| {bar.name} | {bar.value:.3g}{unit} | {sign} {bar.needed:g}{unit} | {verdict} |")
+    return "\n".join(lines)
+
+
+def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Draw rows of figures as tables in Markdown, a new one wherever the names of the columns change."""
+    lines: list[str] = []
+    columns: list[str] = []
+    for row in rows:
+        if columns != list(row):
+            columns = list(row)
+            lines += ["", f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+        cells = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row.values()]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

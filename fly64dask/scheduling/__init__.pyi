@@ -16,6 +16,7 @@ from .plan import (
     PlannedCell as PlannedCell,
     expected_lengths as expected_lengths,
     plan_cells as plan_cells,
+    predicted_memory_bytes as predicted_memory_bytes,
 )
 from .submission import (
     answered as answered,

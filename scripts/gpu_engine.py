@@ -1,0 +1,225 @@
+"""The engine on a GPU: sections of `gpu_proof.py` that call it in their own process, and engines that fail."""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from bench_engine import CASES, expose, plain_recipe
+from bench_gpu import BYTES_PER_PIXEL, OPERATIONS, PASSES, speeds
+from bench_matrix import apart
+from measuring import Notes, seconds_of
+
+from fly64dask.reconstruction import ACCELERATED, CheckpointFile, Exposures, Reconstruction
+from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.scan import illuminated_area, illumination_map, object_frame
+from fly64dask.scheduling import CONTEXT_BYTES, predicted_memory_bytes
+from fly64dask.study import Checkpoints, Recipe, Remedy, remedied_recipe
+
+# After 20 epochs of single precision, as bench_engine.py has it; the second for one exposure alone.
+TOLERANCE, ONE_EXPOSURE = 1e-4, 1e-3
+WAYS: dict[str, dict[str, Any]] = {
+    "gaussian": {},
+    "poisson": {"noise_model": "poisson"},
+    "probe fixed": {"optimise_probe": False},
+    "two probe modes": {},
+    "one exposure": {"on_degenerate": "guarded"},
+    "guarded remedy": {},
+    "half sets": {"stop": "half_sets"},
+    "held-out photons": {"stop": "held_out"},
+    "halves of exposures": {"halves": "exposures"},
+}
+# Exposures, side of a pattern, minibatch.
+MEMORY_CASES = ((8, 64, 96), (322, 64, 96), (1000, 64, 96), (322, 128, 96), (1000, 128, 500))
+
+
+class Stopped(Exception):
+    """Ends an engine between two epochs, as a lost worker does."""
+
+
+def agreement(notes: Notes, folder: Path) -> None:
+    """Expect the CPU and the device to agree on objects, probes and losses, on every path of the engine."""
+    dense = expose(*((12, 32) if notes.smoke else (42, 64)))
+    for way, changes in WAYS.items():
+        for accelerated in (True, False):
+            settings = {"n_epochs": 3 if notes.smoke else 20, "batch_size": 16, "accelerated": accelerated}
+            recipe = Recipe.model_validate(settings | changes)
+            if way == "guarded remedy":
+                recipe = remedied_recipe(recipe, Remedy(kind="guarded"))
+            compare_devices(notes, way, exposures_of(way, dense), recipe)
+    recipe = Recipe(n_epochs=12, batch_size=16)
+    settings_of_file = Checkpoints(every_n_epochs=4, min_seconds=0)
+    checkpoint = CheckpointFile(path=folder / "state", cell_key="", settings=settings_of_file)
+    with suppress(Stopped):
+        engine(dense, recipe, notes.device, checkpoint, stop_at=10)
+    resumed = engine(dense, recipe, notes.device, checkpoint)
+    straight = engine(dense, recipe, notes.device)
+    notes.holds("goes on from epoch 8 of a checkpoint", resumed.resumed_from_epoch == 8)
+    notes.most("from a checkpoint against without a break", difference(dense, straight, resumed), TOLERANCE)
+
+
+def compare_devices(notes: Notes, way: str, exposures: Exposures, recipe: Recipe) -> None:
+    """Reconstruct on the CPU and twice on the device."""
+    on_cpu = engine(exposures, recipe, "cpu")
+    began = time.perf_counter()
+    result = engine(exposures, recipe, notes.device)
+    seconds = time.perf_counter() - began
+    again = result if notes.smoke else engine(exposures, recipe, notes.device)
+    name = f"{way}, {'accelerated' if recipe.accelerated else 'unmodified'}"
+    apart_by, twice = difference(exposures, on_cpu, result), difference(exposures, again, result)
+    notes.row(way=name, ran=result.acceleration, apart=apart_by, twice=twice, seconds=seconds)
+    notes.most(f"{name}: device against CPU", apart_by, ONE_EXPOSURE if way == "one exposure" else TOLERANCE)
+    expected = ACCELERATED if recipe.accelerated else "unmodified: the recipe says so"
+    notes.holds(f"{name}: ran so", result.acceleration == expected and notes.device in result.device)
+
+
+def engine(
+    exposures: Exposures, recipe: Recipe, device: str, checkpoint: CheckpointFile | None = None, *, stop_at: int = 0
+) -> Reconstruction:
+    """Reconstruct on a device, in this process; raises `Stopped` after an epoch if one is given."""
+
+    def progress(epoch: int, loss: float) -> None:
+        if epoch == stop_at:
+            raise Stopped
+
+    recipe = recipe.model_copy(update={"device": device})
+    return reconstruct(exposures, recipe, seed=7, progress=progress, checkpoint=checkpoint)
+
+
+def exposures_of(way: str, dense: Exposures) -> Exposures:
+    """Give the exposures that a way of `WAYS` reconstructs."""
+    if way == "two probe modes":
+        second = np.roll(dense.probe_guess, 3, axis=-1) * np.float32(0.2)
+        return replace(dense, probe_guess=np.concatenate([dense.probe_guess, second], axis=1))
+    if way == "one exposure":
+        return replace(dense, counts=dense.counts[:1], positions_px=dense.positions_px[:1])
+    return dense
+
+
+def difference(exposures: Exposures, one: Reconstruction, other: Reconstruction) -> float:
+    """Find the largest relative difference of illuminated objects, of probes, losses and halves' objects."""
+    shape = (one.object_recon.shape[1], one.object_recon.shape[2])
+    area = illuminated_area(
+        illumination_map(exposures.probe_guess, exposures.positions_px, shape, one.object_origin_px)
+    )
+    differences = [
+        apart(one.object_recon[:, area], other.object_recon[:, area], 1.0),
+        apart(one.probe_recon, other.probe_recon, float(np.abs(one.probe_recon).max())),
+        apart(one.loss, other.loss, float(one.loss.min())),
+    ]
+    if one.half_objects is not None and other.half_objects is not None:
+        differences.append(apart(one.half_objects[:, area], other.half_objects[:, area], 1.0))
+    return max(differences)
+
+
+def unguarded(exposures: Exposures, recipe: Recipe, **keywords: Any) -> Reconstruction:
+    """Reconstruct without the guard of a degenerate scan: pty-chi gets it as it is."""
+    with mock.patch("fly64dask.reconstruction.lsqml.task.is_guarded", return_value=False):
+        return reconstruct(exposures, recipe, **keywords)
+
+
+def blinded(exposures: Exposures, recipe: Recipe, **keywords: Any) -> Reconstruction:
+    """Reconstruct from a starting probe of NaN."""
+    return reconstruct(replace(exposures, probe_guess=exposures.probe_guess * np.nan), recipe, **keywords)
+
+
+def memory(notes: Notes, folder: Path) -> None:
+    """Expect a cell to take no more of the card than the plan predicts, with CUDA's context."""
+    for n, side_px, batch_size in [(8, 32, 8)] if notes.smoke else MEMORY_CASES:
+        exposures = expose(n, side_px)
+        shape, _ = object_frame(exposures.positions_px, (side_px, side_px))
+        for stop in ("epochs", "half_sets"):
+            recipe = Recipe.model_validate({"n_epochs": 3, "batch_size": batch_size, "stop": stop})
+            planned = predicted_memory_bytes(n, (side_px, side_px), shape, batch_size, recipe.n_reconstructions)
+            taken = card_bytes(exposures, recipe, notes.device)
+            figures = {f"{name}_mb": value / 1e6 for name, value in ({"planned": planned} | taken).items()}
+            notes.row(exposures=n, side_px=side_px, batch=batch_size, stop=stop, **figures)
+            if taken:
+                name = f"{n} of {side_px} px, batch {batch_size}, {stop}"
+                notes.most(f"{name}: card over plan", taken["card"] / (planned + CONTEXT_BYTES), 1.0)
+                notes.most(f"{name}: context", taken["context"] / 1e6, CONTEXT_BYTES / 1e6, "MB")
+
+
+def card_bytes(exposures: Exposures, recipe: Recipe, device: str) -> dict[str, int]:
+    """Measure what a reconstruction takes of the card, by torch's count and by the driver's; nothing on the CPU."""
+    if device == "cpu":
+        engine(exposures, recipe, device)
+        return {}
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    engine(exposures, recipe, device)
+    free_bytes, total_bytes = torch.cuda.mem_get_info()
+    card = total_bytes - free_bytes
+    peaks = {"peak": torch.cuda.max_memory_allocated(), "reserved": torch.cuda.max_memory_reserved()}
+    return peaks | {"card": card, "context": card - torch.cuda.memory_reserved()}
+
+
+def epochs(notes: Notes, folder: Path) -> None:
+    """Time an epoch on the device, accelerated and unmodified, and on one thread of the CPU, beside the floors."""
+    bytes_per_s, launch_s = speeds(notes.device)
+    notes.row(copy_gb_per_s=bytes_per_s / 1e9, launch_us=launch_s * 1e6)
+    for n, side_px in [(8, 32)] if notes.smoke else [case for case in CASES if case[0] != 700]:
+        exposures, recipe = expose(n, side_px), plain_recipe()
+        n_batches, n_pixels = math.ceil(n / recipe.batch_size), n * side_px**2
+        ways = {"accelerated": (notes.device, True, "1"), "without_triton": (notes.device, True, "0")}
+        ways |= {"unmodified": (notes.device, False, "1"), "cpu_thread": ("cpu", True, "1")}
+        results: dict[str, Reconstruction] = {}
+        figures: dict[str, float] = {}
+        for name, (device, accelerated, triton) in ways.items():
+            settings = {"device": device, "accelerated": accelerated, "n_epochs": 8 if device == "cpu" else 25}
+            with mock.patch.dict(os.environ, {"PTYCHI_USE_TRITON": triton}):
+                results[name], call_s, epoch_s = timed(exposures, recipe.model_copy(update=settings))
+            figures |= {f"{name}_ms": epoch_s * 1e3}
+            if name == "accelerated":
+                again_s = seconds_of(partial(timed, exposures, recipe.model_copy(update=settings)))
+                figures |= {"call_s": call_s, "again_s": again_s}
+        figures |= {"ratio": figures["unmodified_ms"] / figures["accelerated_ms"]}
+        figures |= {"bytes_ms": n_pixels * PASSES * BYTES_PER_PIXEL / bytes_per_s * 1e3}
+        figures |= {"launches_ms": n_batches * OPERATIONS * launch_s * 1e3}
+        notes.row(exposures=n, side_px=side_px, **figures)
+        for name in ("without_triton", "unmodified"):
+            apart_by = difference(exposures, results["accelerated"], results[name])
+            notes.most(f"{n} of {side_px} px: accelerated against {name}", apart_by, TOLERANCE)
+        if notes.device == "cuda" and n == 322:
+            notes.row(of=f"{n} of {side_px} px", **profiled(exposures, recipe), triton=triton_state())
+
+
+def timed(exposures: Exposures, recipe: Recipe) -> tuple[Reconstruction, float, float]:
+    """Reconstruct; gives the result, seconds of the call, and the median of an epoch's after the third."""
+    stamps = [time.perf_counter()]
+    result = reconstruct(exposures, recipe, seed=7, progress=lambda epoch, loss: stamps.append(time.perf_counter()))
+    return result, time.perf_counter() - stamps[0], statistics.median(np.diff(stamps[3:]))
+
+
+def profiled(exposures: Exposures, recipe: Recipe) -> dict[str, float]:
+    """Count kernels and copies of an epoch on the GPU, and the time that they take there: 16 epochs against 6."""
+    from torch.profiler import ProfilerActivity, profile
+
+    totals = []
+    for n_epochs in (6, 16):
+        with profile(activities=[ProfilerActivity.CUDA]) as seen:
+            engine(exposures, recipe.model_copy(update={"n_epochs": n_epochs}), "cuda")
+            torch.cuda.synchronize()
+        events = [event for event in seen.events() or [] if event.device_type.name == "CUDA"]
+        totals.append((len(events), sum(event.time_range.elapsed_us() for event in events)))
+    (few, few_us), (many, many_us) = totals
+    return {"kernels_and_copies": (many - few) / 10, "busy_ms": (many_us - few_us) / 1e4}
+
+
+def triton_state() -> str:
+    """Say whether pty-chi places patches by its Triton kernels in this process."""
+    from ptychi.triton import patches
+
+    if patches._disabled:
+        return "failed"
+    return "used" if patches._accumulate is not None else "not tried"
