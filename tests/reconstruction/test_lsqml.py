@@ -362,10 +362,14 @@ assert ptychi.io_handles.sklearn is sys.modules["sklearn"]
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
-def test_engine_loads_without_asking_for_a_gpu():
+@pytest.mark.parametrize(
+    "version", ["", "installed = m.version; m.version = lambda name: '9.9' if name == 'torch' else installed(name)"]
+)
+def test_engine_loads_without_asking_for_a_gpu(version):
     # A process that has asked cannot fork another which uses one, nor has that one a device of its own.
-    code = """
-import importlib
+    code = f"""
+import importlib, importlib.metadata as m
+{version}
 import torch
 from fly64dask.cells import engine_modules
 from fly64dask.reconstruction import LSQML
