@@ -117,7 +117,8 @@ def predicted_memory_bytes(
 
     The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000 exposures of 64 x 64 and
     128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three reconstructions side by side, which take turns
-    with their minibatches, by 18 to 50 % (42 to 1000 exposures). Nothing was measured on a GPU.
+    with their minibatches, by 18 to 50 % (42 to 1000 exposures). On a GPU, 8 to 1000
+    exposures took 41 to 96 % of it (docs/gpu.md).
     """
     pixels = diffraction_shape_px[0] * diffraction_shape_px[1]
     batch = min(n_exposures, batch_size) * pixels * 8 * BATCH_ARRAYS
