@@ -16,6 +16,7 @@ CPU (docs/performance.md). Where no GPU is, everything that was not measured is 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import math
 import shutil
@@ -110,8 +111,14 @@ def run_slots(bench: Bench, k: int) -> float:
     return run_process([*command, "--slots-per-gpu", str(k), "--workers", str(k)], bench.folder / "run.log")
 
 
+def load_engine() -> None:
+    """Load pty-chi as the children of workers do: without what no reconstruction uses."""
+    importlib.import_module("fly64dask.reconstruction.lsqml.lazy_imports")
+
+
 def reconstruct_all(study_file: Path, root: Path) -> None:
     """Call the engine for every cell of a study, in this process."""
+    load_engine()
     from fly64dask.reconstruction.lsqml import reconstruct
 
     study, layout = Study.from_toml(study_file), RunLayout(root)
@@ -142,7 +149,7 @@ def speeds(device: str) -> tuple[float, float]:
     """Measure bytes that a large copy moves in a second on a device, and seconds of a call that does nothing."""
     import torch
 
-    large = torch.empty(2**26, dtype=torch.float32, device=device)
+    large = torch.empty(2 ** (26 if device == "cuda" else 22), dtype=torch.float32, device=device)
     small = torch.empty(1, device=device)
 
     def least(work: Callable[[], object]) -> float:

@@ -51,7 +51,7 @@ def agreement(notes: Notes, folder: Path) -> None:
     """Expect the CPU and the device to agree on objects, probes and losses, on every path of the engine."""
     dense = expose(*((12, 32) if notes.smoke else (42, 64)))
     for way, changes in WAYS.items():
-        for accelerated in (True, False):
+        for accelerated in (True,) if notes.smoke and way != "gaussian" else (True, False):
             settings = {"n_epochs": 3 if notes.smoke else 20, "batch_size": 16, "accelerated": accelerated}
             recipe = Recipe.model_validate(settings | changes)
             if way == "guarded remedy":

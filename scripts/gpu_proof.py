@@ -127,7 +127,7 @@ def run_section(name: str, notes: Notes) -> int:
     began = time.perf_counter()
     error = None
     if module == "gpu_engine":
-        load_engine()
+        bench_gpu.load_engine()
     try:
         with tempfile.TemporaryDirectory() as folder:
             getattr(importlib.import_module(module), function)(notes, Path(folder))
@@ -136,11 +136,6 @@ def run_section(name: str, notes: Notes) -> int:
         error = f"{type(caught).__name__}: {caught}"
     notes.write(seconds=time.perf_counter() - began, error=error)
     return 0 if error is None else 1
-
-
-def load_engine() -> None:
-    """Load pty-chi as the children of workers do: without what no reconstruction uses."""
-    importlib.import_module("fly64dask.reconstruction.lsqml.lazy_imports")
 
 
 def failures(notes: Notes, folder: Path) -> None:
@@ -300,7 +295,7 @@ def illuminated(object_recon: Any, origin_px: tuple[int, int], exposures: Exposu
 
 def killed(notes: Notes, folder: Path) -> None:
     """Kill a worker that computes: expect the run to end well, with the objects that each cell has by itself."""
-    load_engine()
+    bench_gpu.load_engine()
     from fly64dask.reconstruction.lsqml import reconstruct
 
     n_epochs = 40 if notes.smoke else 200
