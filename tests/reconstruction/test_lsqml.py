@@ -363,7 +363,9 @@ assert ptychi.io_handles.sklearn is sys.modules["sklearn"]
 
 
 @pytest.mark.parametrize(
-    "version", ["", "installed = m.version; m.version = lambda name: '9.9' if name == 'torch' else installed(name)"]
+    "version",
+    ["", "installed = m.version; m.version = lambda name: '9.9' if name == 'torch' else installed(name)"],
+    ids=["installed version", "untested version"],
 )
 def test_engine_loads_without_asking_for_a_gpu(version):
     # A process that has asked cannot fork another which uses one, nor has that one a device of its own.
