@@ -22,8 +22,8 @@ from measuring import as_worker
 
 from fly64dask.base import Failure
 from fly64dask.cells import CellRequest, EngineCall, engine_modules, new_run_id
+from fly64dask.cells.isolation import Returned, Work, call_in_child
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.isolation import Returned, Work, call_in_child
 from fly64dask.reconstruction import LSQML, Progress, load_engine
 from fly64dask.store import LOG_NAME, RunLayout
 from fly64dask.study import Cell, Limits, Study, cells

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fly64dask"
 # A package imports only from those before it.
 ORDER = [
     *("base", "study", "scan", "simulation", "metrics", "store", "datasets", "reconstruction", "records"),
-    *("isolation", "monitoring", "cells", "scheduling", "deploy", "report", "runs", "cli"),
+    *("monitoring", "cells", "scheduling", "deploy", "report", "runs", "cli"),
 ]
 PURE = {"study", "scan", "simulation", "metrics"}
 READS_STUDY_FILES = PACKAGE / "study" / "files.py"  # the one module of a pure package that looks at a disk

@@ -21,9 +21,9 @@ from fly64dask.cells.commit import (
 )
 from fly64dask.cells.engine_call import EngineCall, Reconstructed
 from fly64dask.cells.inputs import CellInputs
+from fly64dask.cells.isolation import Failed, Returned, call_in_child
 from fly64dask.cells.preload import engine_modules
 from fly64dask.cells.request import CellRequest, open_request, unremedied_key
-from fly64dask.isolation import Failed, Returned, call_in_child
 from fly64dask.monitoring import CellOutcome, LiveFile, live_file
 from fly64dask.reconstruction import Progress
 from fly64dask.records import committed_attempt, next_attempt

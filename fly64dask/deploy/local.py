@@ -15,10 +15,10 @@ from distributed.comm.addressing import unparse_host_port
 from distributed.security import Security
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, ResourceError, visible_gpus
+from fly64dask.cells.isolation import ForkServer
 from fly64dask.deploy.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security, is_loopback
 from fly64dask.deploy.local_worker import LocalWorker
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
-from fly64dask.isolation import ForkServer
 from fly64dask.scheduling import n_local_workers
 
 DASHBOARD_PORT = 8787

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from fly64dask.base import leave_quickly
-from fly64dask.isolation import share_server
+from fly64dask.cells.isolation import share_server
 from fly64dask.scheduling import gpu_of_worker
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base import Failure, InputError, NoReconstructionError, result_or_failure
 from fly64dask.cells import engine_modules
-from fly64dask.isolation import Failed, Returned, call_in_child
+from fly64dask.cells.isolation import Failed, Returned, call_in_child
 from fly64dask.monitoring import ignore_epoch
 from fly64dask.reconstruction import LSQML, Exposures, Reconstruction, load_engine, refuse_dark
 from fly64dask.scan import refuse_degenerate, refuses_degenerate

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fly64dask.cells import engine_modules
-from fly64dask.isolation import ForkServer
+from fly64dask.cells.isolation import ForkServer
 from fly64dask.reconstruction import LSQML
 
 

@@ -15,8 +15,8 @@ import faulty
 import psutil
 import pytest
 
-from fly64dask.isolation import Cancelled, Failed, ForkServer, Returned, call_in_child, share_server
-from fly64dask.isolation.child import forget_server
+from fly64dask.cells.isolation import Cancelled, Failed, ForkServer, Returned, call_in_child, share_server
+from fly64dask.cells.isolation.child import forget_server
 from fly64dask.study import Limits
 
 
@@ -89,7 +89,7 @@ SUPERVISE = """
 import functools, sys
 from pathlib import Path
 import faulty
-from fly64dask.isolation.supervise import call_in_child
+from fly64dask.cells.isolation.supervise import call_in_child
 from fly64dask.study.model import Limits
 
 if __name__ == "__main__":
@@ -115,7 +115,7 @@ def test_child_dies_with_its_supervisor(tmp_path, name):
 
 OWN_SERVER = """
 import sys, time
-from fly64dask.isolation.fork_server import ForkServer
+from fly64dask.cells.isolation.fork_server import ForkServer
 
 server = ForkServer([])
 print(server.address, flush=True)

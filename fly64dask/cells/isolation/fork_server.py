@@ -29,7 +29,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD
-from fly64dask.isolation.protocol import ChildOrders
+from fly64dask.cells.isolation.protocol import ChildOrders
 
 NUMBER = struct.Struct("q")  # a process's number, or its exit code, on its way from the server
 MAX_PATH = 80  # of the folder for temporary files; a socket's name has 107 bytes

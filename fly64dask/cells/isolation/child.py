@@ -16,8 +16,8 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fly64dask.isolation.fork_server import NUMBER, ForkServer
-from fly64dask.isolation.protocol import ChildOrders
+from fly64dask.cells.isolation.fork_server import NUMBER, ForkServer
+from fly64dask.cells.isolation.protocol import ChildOrders
 
 log = logging.getLogger(__name__)
 

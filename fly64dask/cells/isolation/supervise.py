@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 
 from fly64dask.base import Failure, FailureKind
-from fly64dask.isolation.child import fork_child
-from fly64dask.isolation.protocol import Reported, Returned
+from fly64dask.cells.isolation.child import fork_child
+from fly64dask.cells.isolation.protocol import Reported, Returned
 
 if TYPE_CHECKING:
     from fly64dask.study import Limits
