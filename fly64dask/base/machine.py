@@ -124,7 +124,7 @@ def leave_quickly() -> None:
 
 
 def memory_left_bytes() -> int:
-    """Memory that is free on this machine, or within this process's own limit (`ulimit -v`) if that is less."""
+    """Tell the memory that is free on this machine, or within this process's limit (`ulimit -v`) if that is less."""
     left = int(psutil.virtual_memory().available)
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:

@@ -47,7 +47,7 @@ def running_cell(run_id: RunId) -> Iterator[None]:
 
 
 def is_stopped(run_id: RunId) -> bool:
-    """Whether this run's cells shall end."""
+    """Tell whether this run's cells shall end."""
     return run_id in _stopped
 
 

@@ -110,7 +110,7 @@ def decide(request: CellRequest) -> Attempt | CellOutcome:
 
 
 def is_killer(layout: RunLayout, cell: Cell, run_id: RunId) -> bool:
-    """Whether workers of this run have died of a cell: started as often as allowed, it never got anywhere."""
+    """Tell whether workers of this run have died of a cell: started as often as allowed, it never got anywhere."""
     checkpoint = _checkpoint_of(layout, cell)
     in_vain = starts_in_vain(layout.journal_file(cell), run=run_id.token, checkpoint=checkpoint)
     return in_vain >= MAX_STARTS

@@ -86,7 +86,7 @@ ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it
 
 
 def job_ends_at() -> float | None:
-    """Unix time at which this process will be ended from outside, as its job says; None if no job says so."""
+    """Tell the Unix time at which this process will be ended from outside, as its job says; None if no job does."""
     try:
         return datetime.fromisoformat(os.environ[ENDS_AT]).timestamp()
     except (KeyError, ValueError):

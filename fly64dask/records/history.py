@@ -20,7 +20,7 @@ class AttemptLine(SelectionFields, EndingFields):
 
 
 def fields_of(record: CellRecord, model: type[Frozen]) -> dict[str, Any]:
-    """Values of a record and of its selection for those fields of another model that have the same names."""
+    """Take the values of a record and of its selection for those fields of another model that have the same names."""
     values = {name: getattr(record, name) for name in model.model_fields if name in CellRecord.model_fields}
     if record.selection is not None:
         values |= {name: value for name, value in record.selection if name in model.model_fields}
@@ -47,5 +47,5 @@ def read_past(layout: RunLayout, cell: Cell) -> tuple[AttemptLine, ...]:
 
 
 def damaged_line(attempt: int, error: str) -> AttemptLine:
-    """Line of an attempt whose record cannot be trusted."""
+    """Make the line of an attempt whose record cannot be trusted."""
     return AttemptLine(attempt=attempt, state="damaged", failure_kind=FailureKind.BAD_INPUT, error=error)

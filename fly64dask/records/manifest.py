@@ -119,7 +119,7 @@ def row_from_record(record: CellRecord, layout: RunLayout, past: Sequence[Attemp
 
 
 def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[AttemptLine] = ()) -> ManifestRow:
-    """Row of a cell whose record cannot be trusted, with the attempts that it has replaced."""
+    """Make the row of a cell whose record cannot be trusted, with the attempts that it has replaced."""
     return ManifestRow(
         **asdict(cell),
         returncode=1,
@@ -132,7 +132,7 @@ def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[Attemp
 
 
 def unfollowed(row: ManifestRow) -> list[str]:
-    """What a completed cell's recipe asked for that its data did not allow, in words; empty if nothing."""
+    """Say what a completed cell's recipe asked for that its data did not allow, in words; empty if nothing."""
     if row.stopping and row.stopping.fallback:
         return [f"stop = {row.stopping.rule!r} not followed, last epoch kept: {row.stopping.fallback}"]
     if row.half_sets and row.half_sets.missing:

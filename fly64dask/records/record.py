@@ -147,7 +147,7 @@ def next_attempt(layout: RunLayout, cell: Cell) -> int:
 
 
 def past_attempts(layout: RunLayout, cell: Cell) -> dict[int, Path]:
-    """Directories of the attempts that a later one has replaced, by number, in order."""
+    """List the directories of the attempts that a later one has replaced, by number, in order."""
     history = layout.history_directory(cell, 1).parent
     return dict(sorted((int(path.name.removeprefix("attempt_")), path) for path in history.glob("attempt_*")))
 

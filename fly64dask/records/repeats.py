@@ -44,7 +44,7 @@ class RepeatSummary(Frozen):
 
 
 def spread_of(values: Sequence[float]) -> Spread:
-    """Mean, sample standard deviation (n - 1 in the denominator) and standard error of the mean.
+    """Compute mean, sample standard deviation (n - 1 in the denominator) and standard error of the mean.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def summarise(study: Study, rows: Iterable[ManifestRow]) -> tuple[RepeatSummary,
 
 
 def repeat_groups(study: Study) -> Mapping[tuple[float | str, str, Split], tuple[Cell, ...]]:
-    """Cells of a study by dose, view and split: those of one group are repeats of each other."""
+    """Group the cells of a study by dose, view and split: those of one group are repeats of each other."""
     return {
         (dose, view.name, split): tuple(
             Cell(dose=dose, view=view.name, split=split, repeat=repeat) for repeat in repeats_of(study, dose)

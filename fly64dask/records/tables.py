@@ -88,7 +88,7 @@ def write_dashboard(layout: RunLayout, port: int) -> None:
 
 
 def read_dashboard(layout: RunLayout) -> Dashboard | None:
-    """Where the dashboard of the run under way is; None if there is none, or the file is damaged."""
+    """Tell where the dashboard of the run under way is; None if there is none, or the file is damaged."""
     try:
         return read_document(layout.dashboard_file, Dashboard, remedy="")
     except (FileNotFoundError, IntegrityError):

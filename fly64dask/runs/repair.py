@@ -142,6 +142,6 @@ def _rebuild(
 
 
 def damaged_cells(study: Study, layout: RunLayout, damages: Sequence[Damage]) -> list[Cell]:
-    """Cells that a repair would run again, in the study's order."""
+    """List the cells that a repair would run again, in the study's order."""
     paths = [Path(damage.path) for damage in damages]
     return [cell for cell in cells(study) if _touches(paths, layout.cell_directory(cell), layout)]

@@ -55,7 +55,7 @@ def verify_run(study: Study, layout: RunLayout) -> tuple[Damage, ...]:
 
 
 def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttributes]]:
-    """Every group that a run's store may hold, with the kind of its attributes."""
+    """List every group that a run's store may hold, with the kind of its attributes."""
     groups: dict[Path, type[GroupAttributes]] = {layout.scan_group: ScanAttributes}
     if study.source.kind != "measured":
         groups[layout.truth_group] = TruthAttributes
@@ -66,7 +66,7 @@ def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttribute
 
 
 def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Split, float]]:
-    """Groups of views that cells keep at another spacing, with view, split and spacing (px).
+    """List the groups of views that cells keep at another spacing, with view, split and spacing (px).
 
     Those in the store, and those that are missing there though a cell's latest attempt reads them.
     """

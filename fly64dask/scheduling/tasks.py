@@ -40,14 +40,14 @@ class CellOrder:
 
 
 def prepare_task(study: Study, run_id: RunId) -> Prepared:
-    """Worker task: publish the scan group."""
+    """Publish the scan group, on a worker."""
     return Prepared(
         study=study, failure=result_or_failure(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
     )
 
 
 def expose_task(dose: Dose, split: Split, repeat: int, run_id: RunId, prepared: Prepared) -> Failure | None:
-    """Worker task: publish one dose, split and repeat."""
+    """Publish the exposures of one dose, split and repeat, on a worker."""
     return prepared.failure or result_or_failure(
         lambda: expose_split(prepared.study, dose, split, _layout(run_id), repeat=repeat),
         what=f"stage=expose {photons_name(dose, repeat)}/{split}",
@@ -57,7 +57,7 @@ def expose_task(dose: Dose, split: Split, repeat: int, run_id: RunId, prepared: 
 def select_task(
     view: str, split: Split, threshold_px: float | None, run_id: RunId, prepared: Prepared
 ) -> Failure | None:
-    """Worker task: publish one view and split, at another spacing than the study's if one is given."""
+    """Publish one view and split on a worker, at another spacing than the study's if one is given."""
     return prepared.failure or result_or_failure(
         lambda: select_view(prepared.study, view, split, _layout(run_id), threshold_px=threshold_px),
         what=f"stage=select {view}/{split}",
@@ -101,12 +101,12 @@ def cell_task(
 
 
 def collect_task(covered: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:
-    """Worker task: read the committed records of some cells, once those that run have ended."""
+    """Read the committed records of cells, once those that run have ended; on a worker or in the driver."""
     return read_rows(_layout(run_id), covered)
 
 
 def merge_task(*parts: tuple[ManifestRow, ...]) -> tuple[ManifestRow, ...]:
-    """Worker task: join rows, keeping their order."""
+    """Join rows on a worker, keeping their order."""
     return tuple(row for part in parts for row in part)
 
 

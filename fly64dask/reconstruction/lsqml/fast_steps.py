@@ -264,7 +264,7 @@ class FastSteps:
 
 
 def solve_jointly(a_object: Tensor, a_probe: Tensor, mixed: Tensor, b_object: Tensor, b_probe: Tensor) -> Tensor:
-    """Eq. 22, damped: real parts of the solution of two equations in two unknowns, (2, n); each argument (n,)."""
+    """Solve Eq. 22, damped: real parts of the solution of two equations in two unknowns, (2, n); each argument (n,)."""
     a_object, a_probe = (a + SQUARE_FLOOR for a in (a_object, a_probe))
     a_object, a_probe = (a + DAMPING * a.mean() for a in (a_object, a_probe))
     # Each over its diagonal, so that no product leaves the range of a float.
@@ -274,7 +274,7 @@ def solve_jointly(a_object: Tensor, a_probe: Tensor, mixed: Tensor, b_object: Te
 
 
 def ramps(shifts_px: Tensor, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """exp(-2 pi i f s) along y, (n, H, 1), and along x, (n, 1, W), complex64: their product shifts an image."""
+    """Compute exp(-2 pi i f s) along y, (n, H, 1), and along x, (n, 1, W), complex64: their product shifts an image."""
     y, x = (
         torch.exp(-2j * torch.pi * torch.fft.fftfreq(size, device=shifts_px.device) * shift[:, None])
         for size, shift in zip(shape_px, shifts_px.T, strict=True)
@@ -283,12 +283,12 @@ def ramps(shifts_px: Tensor, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor]
 
 
 def as_complex(parameter: ReconstructParameter) -> Tensor:
-    """A parameter's own memory as a complex tensor, where pty-chi makes a copy."""
+    """View a parameter's own memory as a complex tensor, where pty-chi makes a copy."""
     return torch.view_as_complex(parameter.tensor.data.detach())
 
 
 def as_rows(waves: Tensor) -> Tensor:
-    """(n, H, W) complex -> (n, 2 H W) real."""
+    """View (n, H, W) complex as (n, 2 H W) real."""
     return torch.view_as_real(waves).reshape(len(waves), -1)
 
 
