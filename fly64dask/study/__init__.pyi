@@ -14,14 +14,10 @@ from .model import (
     MAX_LENGTH_PX as MAX_LENGTH_PX,
     MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
     MIN_LENGTH_PX as MIN_LENGTH_PX,
-    PATIENCE as PATIENCE,
     BaselineView as BaselineView,
-    Checkpoints as Checkpoints,
-    Limits as Limits,
     MeasuredSource as MeasuredSource,
     OverlapMeasure as OverlapMeasure,
     PairSource as PairSource,
-    Recipe as Recipe,
     Scan as Scan,
     Seeds as Seeds,
     SpacingView as SpacingView,
@@ -34,6 +30,12 @@ from .names import (
     Split as Split,
     dose_name as dose_name,
     photons_name as photons_name,
+)
+from .recipe import (
+    PATIENCE as PATIENCE,
+    Checkpoints as Checkpoints,
+    Limits as Limits,
+    Recipe as Recipe,
 )
 from .remedy import (
     GUARDED_MAX_EPOCHS as GUARDED_MAX_EPOCHS,
