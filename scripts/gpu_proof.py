@@ -298,8 +298,8 @@ def killed(notes: Notes, folder: Path) -> None:
     bench_gpu.load_engine()
     from fly64dask.reconstruction.lsqml import reconstruct
 
-    n_epochs = 40 if notes.smoke else 200
-    changes = TINY | {"n_exposures": 60 if notes.smoke else 640, "n_epochs": n_epochs, "device": f'"{notes.device}"'}
+    # Cells write once a second how far they are: shorter ones would end before anybody sees them run.
+    changes = TINY | {"n_exposures": 60 if notes.smoke else 640, "n_epochs": 200, "device": f'"{notes.device}"'}
     study, layout = write_demo(folder / "study.toml", changes), RunLayout(folder / "run")
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(run_command(folder, layout, notes.device, 2), stdout=said, stderr=said)
