@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fly64dask.base import ResourceError
 from fly64dask.deploy.slurm.commands import SlurmJob
 from fly64dask.deploy.slurm.decisions import (
     Cancel,
@@ -15,6 +16,7 @@ from fly64dask.deploy.slurm.decisions import (
     Submit,
     decide,
 )
+from fly64dask.deploy.slurm.reconciler import Reconciler
 from fly64dask.deploy.slurm.site_file import Patience
 
 NEW = History(started_s=0.0)
@@ -216,3 +218,27 @@ def test_decide_waits_for_as_long_as_it_takes_without_a_limit():
     waiting = jobs(j1="PENDING", j2="PENDING")
     _, decisions = follow(desired(2), Observation(clock_s=3, submitted=("j1", "j2"), jobs=waiting), late)
     assert not any(isinstance(action, GiveUp) for actions in decisions for action in actions)
+
+
+@pytest.mark.process
+def test_reconcile_gives_the_run_up_when_something_unforeseen_fails(tmp_path, monkeypatch):
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\n")  # no jobs
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    no_scheduler = object()  # it has no workers to ask for
+    reconciler = Reconciler(
+        no_scheduler,
+        None,
+        tmp_path / "script",
+        job_name="name",
+        max_jobs=1,
+        n_cells=1,
+        patience=Patience(),
+        remedy="",
+        say=print,
+    )
+    reconciler.check()
+    reconciler.reconcile()
+    with pytest.raises(ResourceError, match="can no longer be replaced: AttributeError"):
+        reconciler.check()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import ResourceError
+from fly64dask.base import Failure, ResourceError, result_or_failure
 from fly64dask.deploy.slurm.commands import cancel, how_it_ended, jobs_named, submit
 from fly64dask.deploy.slurm.decisions import Action, Cancel, Desired, GiveUp, History, Observation, Say, Submit, decide
 
@@ -66,7 +66,16 @@ class Reconciler:
             raise self._given_up
 
     def reconcile(self) -> None:
-        """Observe, decide and act once; called every `INTERVAL_S` seconds, and raises nothing that may pass."""
+        """Observe, decide and act once; called every `INTERVAL_S` seconds. What was not foreseen gives the run up."""
+        outcome = result_or_failure(self._reconcile, what="reconciler")
+        if isinstance(outcome, Failure) and self._given_up is None:
+            self._given_up = ResourceError(
+                f"slurm: worker jobs can no longer be replaced: {outcome.message}",
+                remedy="run the same command again to continue",
+            )
+
+    def _reconcile(self) -> None:
+        """Do so, and leave to the next time what may pass."""
         try:
             observed = self.observe()
             desired = Desired(
