@@ -34,6 +34,10 @@ from .positions import (
     split_boundary_px as split_boundary_px,
     split_indices as split_indices,
 )
+from .probe_size import (
+    ProbeDiameters as ProbeDiameters,
+    probe_diameters as probe_diameters,
+)
 from .respacing import (
     MIN_EXPOSURES as MIN_EXPOSURES,
     respace as respace,

@@ -1,0 +1,72 @@
+"""The diameter of a probe: full width at half maximum, and the disc that holds 90 % of its power."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+POWER_FRACTION = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeDiameters:
+    """How wide a probe's intensity is, px."""
+
+    fwhm_px: float
+    d90_px: float
+
+
+def probe_diameters(probe: NDArray[Any]) -> ProbeDiameters:
+    """Measure how wide a probe's intensity is.
+
+    Parameters
+    ----------
+    probe : (..., H, W) complex
+        Illumination; the intensities of leading axes (modes) are summed.
+
+    Returns
+    -------
+    ProbeDiameters
+        `fwhm_px` is the diameter of the disc that is as large as all pixels of at least half of the brightest
+        pixel's intensity. `d90_px` is the diameter of the disc around the centre of mass that holds 90 % of
+        the power (the encircled power of ISO 11146-3).
+
+    Raises
+    ------
+    ValueError
+        If the probe holds no light, or a value that is not finite.
+
+    Notes
+    -----
+    Both areas are counted in whole pixels, so that a probe of a few pixels is measured to about one. Of a
+    round Gaussian beam of standard deviation s the two are 2.355 s and 4.292 s; of an evenly lit disc 2 R
+    and 1.897 R. The disc of 90 % is the one to judge overlap by: a bright spot inside a defocused beam
+    makes the half maximum narrow, and moves few photons.
+    """
+    waves = np.asarray(probe)
+    intensity = (np.abs(waves).astype(np.float64) ** 2).reshape(-1, *waves.shape[-2:]).sum(axis=0)
+    power = float(intensity.sum())
+    if not (np.isfinite(power) and power > 0):
+        raise ValueError(f"the probe's power is {power}, needed a finite number above 0; check it for zeros and NaN")
+    half_maximum_px2 = int((intensity >= intensity.max() / 2).sum())
+    return ProbeDiameters(fwhm_px=_disc_diameter(half_maximum_px2), d90_px=_encircling_diameter(intensity, power))
+
+
+def _encircling_diameter(intensity: NDArray[np.float64], power: float) -> float:
+    """Diameter of the disc around the centre of mass that holds 90 % of the power, px."""
+    rows, columns = np.indices(intensity.shape)
+    y, x = (float((axis * intensity).sum()) / power for axis in (rows, columns))
+    distance = np.hypot(rows - y, columns - x).ravel()
+    order = np.argsort(distance, kind="stable")
+    encircled = np.cumsum(intensity.ravel()[order]) / power
+    # As many pixels as are nearest to the centre have the area of the disc that they fill.
+    return _disc_diameter(np.interp(POWER_FRACTION, encircled, np.arange(1, len(order) + 1)))
+
+
+def _disc_diameter(area_px2: float) -> float:
+    return float(2 * np.sqrt(area_px2 / np.pi))
