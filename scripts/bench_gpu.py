@@ -123,7 +123,7 @@ def reconstruct_all(study_file: Path, root: Path) -> None:
 
     study, layout = Study.from_toml(study_file), RunLayout(root)
     for cell in cells(study):
-        inputs = open_inputs(layout, cell)
+        inputs = open_inputs(study, layout, cell)
         reconstruct(inputs.read(), study.recipe, seed=study.seeds.grouping, progress=lambda epoch, loss: None)
 
 
@@ -133,7 +133,7 @@ def floor(study_file: Path, root: Path) -> Floor:
     bytes_per_s, launch_s = speeds(study.recipe.device)
     n_minibatches, n_waves = 0, 0
     for cell in cells(study):
-        inputs = open_inputs(layout, cell)
+        inputs = open_inputs(study, layout, cell)
         n = len(inputs.read_kept())
         n_waves += n
         n_minibatches += math.ceil(n / study.recipe.batch_size)

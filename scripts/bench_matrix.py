@@ -211,7 +211,7 @@ def publish(study: Study, layout: RunLayout, some_cells: Iterable[Cell]) -> None
 
 def write_peer_cell(bench: Bench, cell: Cell) -> None:
     """Write what a cell's reconstruction needs as an NPZ."""
-    inputs = open_inputs(bench.template, cell)
+    inputs = open_inputs(bench.study, bench.template, cell)
     exposures = inputs.read()
     shape, origin = object_frame(exposures.positions_px, bench.study.source.probe_shape_px)  # type: ignore[union-attr]
     np.savez_compressed(

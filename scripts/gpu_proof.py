@@ -234,7 +234,7 @@ def slots(notes: Notes, folder: Path) -> None:
         notes.row(way=way, **rate(seconds, len(wanted)), cell_s=float(np.mean([r.seconds for r in records])), **parts)
         on_device = all(notes.device in (record.device or "") for record in records)
         notes.holds(f"{way}: all cells on {notes.device}", on_device)
-        apart_by = max(apart(stored(first, cell), stored(layout, cell), 1.0) for cell in wanted)
+        apart_by = max(apart(stored(study, first, cell), stored(study, layout, cell), 1.0) for cell in wanted)
         notes.most(f"{way}: objects against those of 1 slot", apart_by, TOLERANCE)
     loop = [sys.executable, bench_gpu.__file__, "--loop", str(folder / "study.toml"), str(first.root)]
     seconds = run_process(loop, folder / "loop.log")
@@ -278,10 +278,10 @@ def run_command(folder: Path, layout: RunLayout, device: str, k: int) -> list[st
     return [*command, "--slots-per-gpu" if device == "cuda" else "--workers", str(k)]
 
 
-def stored(layout: RunLayout, cell: Cell) -> Any:
+def stored(study: Study, layout: RunLayout, cell: Cell) -> Any:
     """The object that a cell has stored, (1, n): its illuminated pixels."""
     group = open_group(layout.reconstruction_group(cell), ReconstructionAttributes)
-    exposures = open_inputs(layout, cell).read()
+    exposures = open_inputs(study, layout, cell).read()
     return illuminated(group.read("object_recon"), group.attributes.object_origin_px, exposures)
 
 
@@ -314,9 +314,11 @@ def killed(notes: Notes, folder: Path) -> None:
     notes.holds("the run ends with exit code 0", code == 0)
     notes.holds("a running cell was started again", any(n > 1 for n in starts.values()))
     for cell, n_starts in starts.items():
-        exposures, device = open_inputs(layout, cell).read(), our_record(layout, cell).device
+        exposures, device = open_inputs(study, layout, cell).read(), our_record(layout, cell).device
         alone = reconstruct(exposures, study.recipe, seed=study.seeds.grouping, progress=lambda epoch, loss: None)
-        apart_by = apart(stored(layout, cell), illuminated(alone.object_recon, alone.object_origin_px, exposures), 1.0)
+        apart_by = apart(
+            stored(study, layout, cell), illuminated(alone.object_recon, alone.object_origin_px, exposures), 1.0
+        )
         notes.row(cell=cell.name, starts=n_starts, device=device, apart=apart_by)
         notes.most(f"{cell.name} against the engine alone", apart_by, TOLERANCE)
 

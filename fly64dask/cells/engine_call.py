@@ -71,7 +71,7 @@ class EngineCall:
 
     def _reconstruct(self, report: Progress) -> Reconstructed:
         request = self.request
-        inputs = open_inputs(request.layout, request.cell, request.remedy)
+        inputs = open_inputs(request.study, request.layout, request.cell, request.remedy)
         exposures = inputs.read()
         refuse_dark(exposures.counts)
         result = self._run_engine(exposures, report)

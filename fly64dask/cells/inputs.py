@@ -10,6 +10,7 @@ from fly64dask.base import digest
 from fly64dask.reconstruction import Exposures
 from fly64dask.records import InputFacts
 from fly64dask.store import ExposureAttributes, Group, ViewAttributes, open_group
+from fly64dask.study import realisation_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,11 +71,13 @@ class CellInputs:
         )
 
 
-def open_inputs(layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> CellInputs:
+def open_inputs(study: Study, layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> CellInputs:
     """Open the groups that a cell reads, and check their attributes; no pattern is read.
 
     Parameters
     ----------
+    study : Study
+        The run's study.
     layout : RunLayout
         The run.
     cell : Cell
@@ -88,7 +91,7 @@ def open_inputs(layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> 
         If a group is missing or damaged.
     """
     return CellInputs(
-        exposures=open_group(layout.exposure_group(cell.dose, cell.split, cell.repeat), ExposureAttributes),
+        exposures=open_group(layout.exposure_group(*realisation_of(study, cell)), ExposureAttributes),
         view=open_group(layout.kept_group(cell, remedy), ViewAttributes),
     )
 

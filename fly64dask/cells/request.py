@@ -70,7 +70,7 @@ def open_request(request: CellRequest) -> tuple[str, CellInputs | Failure]:
     blocked_by = request.rerun.blocked_by if request.rerun else request.blocked_by
 
     def open_groups() -> CellInputs:
-        return open_inputs(request.layout, cell, request.remedy)
+        return open_inputs(study, request.layout, cell, request.remedy)
 
     inputs = blocked_by if blocked_by is not None else result_or_failure(open_groups, what=f"cell={cell.name} inputs")
     if isinstance(inputs, Failure):

@@ -17,7 +17,7 @@ from fly64dask.records.record import CellRecord
 from fly64dask.records.repeats import RepeatSummary
 from fly64dask.scan import Identifiability
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, CellCoordinates, Dose, Remedy, Seeds, Study, cells, remedied_recipe
+from fly64dask.study import Cell, CellCoordinates, Dose, Remedy, Seeds, Study, cells, realisation_of, remedied_recipe
 
 
 def _in_run(path: str) -> str:
@@ -145,7 +145,7 @@ def jobs(study: Study, layout: RunLayout, filtered: Iterable[Cell], remedies: Ma
     for cell in filtered:
         yield Job(
             **asdict(cell),
-            input=str(layout.exposure_group(cell.dose, cell.split, cell.repeat).relative_to(layout.root)),
+            input=str(layout.exposure_group(*realisation_of(study, cell)).relative_to(layout.root)),
             output_dir=cell.name,
             algorithm=study.recipe.algorithm,
             num_epochs=remedied_recipe(study.recipe, remedies.get(cell)).n_epochs,

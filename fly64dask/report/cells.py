@@ -20,6 +20,7 @@ from fly64dask.store import (
     ViewAttributes,
     open_group,
 )
+from fly64dask.study import realisation_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +131,7 @@ class CellReader:
         """Read the kept positions and the starting probe; never the counts."""
         view = self.layout.kept_group(row.cell, row.remedy)
         _, view_arrays = _read_group(view, ViewAttributes, problems, digests=row.digests)
-        exposures = self.layout.exposure_group(row.cell.dose, row.cell.split, row.cell.repeat)
+        exposures = self.layout.exposure_group(*realisation_of(self.study, row.cell))
         names = ("positions_px", "probe_guess")
         _, arrays = _read_group(exposures, ExposureAttributes, problems, digests=row.digests, only=names)
         kept, positions_px = view_arrays.get("kept_indices"), arrays.get("positions_px")

@@ -10,7 +10,7 @@ from fly64dask.base import Failure, InputError, IntegrityError, NoReconstruction
 from fly64dask.monitoring import read_live
 from fly64dask.records import CellRecord, ManifestRow, read_kept_group, read_record, read_row, read_rows
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Study, cells
+from fly64dask.study import Cell, Study, cells, realisation_of
 
 if TYPE_CHECKING:
     import xarray
@@ -114,7 +114,7 @@ class CellView:
         """
         from fly64dask.store import open_dataset
 
-        group = self.layout.exposure_group(self.cell.dose, self.cell.split, self.cell.repeat)
+        group = self.layout.exposure_group(*realisation_of(self.study, self.cell))
         view_group = read_kept_group(self.layout, self.cell)
         for path in (group, view_group):
             if not path.exists():

@@ -87,7 +87,7 @@ def compare_run(
     readers |= {name: _reader_of_method(name, path, layout) for name, path in methods.items()}
     rows = []
     for cell in compared:
-        frame = _frame_of(layout, cell, truth)
+        frame = _frame_of(study, layout, cell, truth)
         scores = tuple(_score(name, reader, cell, frame, convention) for name, reader in readers.items())
         rows.append(
             ComparedCell(
@@ -136,11 +136,11 @@ def _reader_of_run(layout: RunLayout) -> ObjectReader:
     return read
 
 
-def _frame_of(layout: RunLayout, cell: Cell, truth: Pair) -> ComparisonFrame | Fly64Error:
+def _frame_of(study: Study, layout: RunLayout, cell: Cell, truth: Pair) -> ComparisonFrame | Fly64Error:
     """Put the truth into the frame of a cell; give the error if the cell's inputs cannot be read."""
     try:
         record = read_record(layout, cell)
-        inputs = open_inputs(layout, cell, record.remedy if record else None)
+        inputs = open_inputs(study, layout, cell, record.remedy if record else None)
         positions = inputs.read_positions()
     except Fly64Error as error:
         return error

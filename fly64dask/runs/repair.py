@@ -16,7 +16,7 @@ from fly64dask.records import Manifest, next_attempt, read_rows, write_manifest
 from fly64dask.runs.run import run_study
 from fly64dask.runs.verify import Damage, groups_of, respaced_groups
 from fly64dask.store import RunLayout, held_run, read_document, retire_directory, write_parent_groups
-from fly64dask.study import SPLITS, Cell, Filters, Remedy, Split, Study, cells, photons_of
+from fly64dask.study import SPLITS, Cell, Filters, Remedy, Split, Study, cells, realisation_of, realisations
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -98,7 +98,7 @@ def _cells_of(study: Study, layout: RunLayout, broken: Sequence[Path]) -> list[C
         row.cell
         for row in read_rows(layout, cells(study))
         if row.failure_kind is FailureKind.BAD_INPUT
-        and {layout.exposure_group(row.dose, row.split, row.repeat), layout.kept_group(row.cell, row.remedy)}
+        and {layout.exposure_group(*realisation_of(study, row.cell)), layout.kept_group(row.cell, row.remedy)}
         & set(broken)
     ]
 
@@ -129,9 +129,9 @@ def _rebuild(
 ) -> None:
     if broken:
         prepare_scan(study, layout)
-    for dose, split, repeat in photons_of(cells(study)):
-        if layout.exposure_group(dose, split, repeat) in broken:
-            expose_split(study, dose, split, layout, repeat=repeat)
+    for drawn in realisations(study, cells(study)):
+        if layout.exposure_group(*drawn) in broken:
+            expose_split(study, drawn.dose, drawn.split, layout, repeat=drawn.repeat)
     for split in SPLITS:
         for view in study.views:
             if layout.view_group(view.name, split) in broken:

@@ -23,7 +23,7 @@ from fly64dask.store import (
     open_group,
     read_document,
 )
-from fly64dask.study import SPLITS, Split, Study, cells, photons_of
+from fly64dask.study import SPLITS, Split, Study, cells, realisation_of, realisations
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 
@@ -59,7 +59,7 @@ def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttribute
     groups: dict[Path, type[GroupAttributes]] = {layout.scan_group: ScanAttributes}
     if study.source.kind != "measured":
         groups[layout.truth_group] = TruthAttributes
-    groups |= {layout.exposure_group(*photons): ExposureAttributes for photons in photons_of(cells(study))}
+    groups |= {layout.exposure_group(*drawn): ExposureAttributes for drawn in realisations(study, cells(study))}
     for split in SPLITS:
         groups |= {layout.view_group(view.name, split): ViewAttributes for view in study.views}
     return groups | dict.fromkeys(respaced_groups(study, layout), ViewAttributes)
@@ -100,7 +100,8 @@ def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
     needed: set[Path] = set()
     for row in read_rows(layout, cells(study)):
         if row.state == "completed":
-            needed |= {layout.exposure_group(row.dose, row.split, row.repeat), layout.kept_group(row.cell, row.remedy)}
+            needed.add(layout.exposure_group(*realisation_of(study, row.cell)))
+            needed.add(layout.kept_group(row.cell, row.remedy))
     return needed | ({layout.scan_group, layout.truth_group} if needed else set())
 
 
@@ -150,7 +151,7 @@ def _foreign_record(study: Study, layout: RunLayout, record: CellRecord) -> Iter
     if record.state != "completed":
         return
     try:
-        inputs = open_inputs(layout, record.cell, record.remedy)
+        inputs = open_inputs(study, layout, record.cell, record.remedy)
     except IntegrityError:
         return  # named where the groups are checked
     if any(record.digests.get(name) != sha256 for name, sha256 in inputs.sha256.items()):

@@ -5,8 +5,10 @@ from .matrix import (
     Cell as Cell,
     CellCoordinates as CellCoordinates,
     Filters as Filters,
+    Realisation as Realisation,
     cells as cells,
-    photons_of as photons_of,
+    realisation_of as realisation_of,
+    realisations as realisations,
     repeats_of as repeats_of,
     skip_reasons as skip_reasons,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
@@ -87,9 +87,22 @@ def cells(study: Study) -> tuple[Cell, ...]:
     )
 
 
-def photons_of(matrix: Iterable[Cell]) -> tuple[tuple[float | Literal["measured"], Split, int], ...]:
-    """List the noise realisations that cells need, each once, as (dose, split, repeat): views share them."""
-    return tuple(dict.fromkeys((cell.dose, cell.split, cell.repeat) for cell in matrix))
+class Realisation(NamedTuple):
+    """One noise realisation of the exposures of a split, which the cells of all views share."""
+
+    dose: float | Literal["measured"]
+    split: Split
+    repeat: int = 0
+
+
+def realisation_of(study: Study, cell: Cell) -> Realisation:
+    """Say which noise realisation a cell reads."""
+    return Realisation(cell.dose, cell.split, cell.repeat)
+
+
+def realisations(study: Study, matrix: Iterable[Cell]) -> tuple[Realisation, ...]:
+    """List the noise realisations that cells of a study read, each once."""
+    return tuple(dict.fromkeys(realisation_of(study, cell) for cell in matrix))
 
 
 def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:

@@ -67,7 +67,7 @@ def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, t
     from fly64dask.study import Cell
 
     cell = Cell(dose=1e5, view="baseline", split="train")
-    inputs = open_inputs(prepared.template, cell)
+    inputs = open_inputs(prepared.study, prepared.template, cell)
     found = ours(inputs.read(), prepared.study.recipe, seed=123, progress=lambda epoch, loss: None)
     reconstruct(prepared.peer_cells / bench_matrix.npz_name(cell), tmp_path / "theirs.npz")
     with np.load(tmp_path / "theirs.npz") as theirs:
