@@ -27,7 +27,7 @@ from fly64dask.cells.request import CellRequest, open_request, unremedied_key
 from fly64dask.monitoring import CellOutcome, LiveFile, live_file
 from fly64dask.reconstruction import Progress
 from fly64dask.records import committed_attempt, next_attempt
-from fly64dask.scan import object_frame, predict_identifiability, refuse_degenerate, refuses_degenerate
+from fly64dask.scan import object_frame, predict_identifiability, refuse_degenerate, refuses_degenerate, rule_and_advice
 from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME, RunLayout, require_space, started, starts_in_vain
 from fly64dask.study import Cell
 
@@ -162,8 +162,8 @@ def _refuse_in_vain(request: CellRequest, inputs: CellInputs) -> None:
     """Refuse a degenerate scan, unless it is guarded, and a full disk."""
     view, positions, probe = inputs.view.attributes, inputs.read_positions(), inputs.read_probe()
     if refuses_degenerate(request.recipe):
-        rule = f"at >= {view.selection.spacing_threshold:g} px" if view.selection else "of the baseline"
-        refuse_degenerate(positions, n_exposures=view.n_exposures, rule=rule, is_baseline=view.selection is None)
+        rule, advice = rule_and_advice(view.selection)
+        refuse_degenerate(positions, n_exposures=view.n_exposures, rule=rule, advice=advice)
     shape, _ = object_frame(positions, (probe.shape[-2], probe.shape[-1]))
     require_space(request.layout.root, shape[0] * shape[1] * probe.itemsize + probe.nbytes + RECORD_BYTES)
 

@@ -121,7 +121,11 @@ def export(group: Path, path: Path, *, view_group: Path | None = None, truth_gro
         view = open_group(view_group, ViewAttributes)
         kept_indices = view.read("kept_indices")
         selection = view.attributes.selection
-        metadata |= selection.model_dump(mode="json") if selection else {"overlap_view": view.attributes.overlap_view}
+        metadata |= (
+            selection.model_dump(mode="json", exclude_none=True)
+            if selection
+            else {"overlap_view": view.attributes.overlap_view}
+        )
     object_guess = None
     if truth_group is not None:
         object_guess = open_group(truth_group, TruthAttributes).read("object_truth")

@@ -1,6 +1,5 @@
 from .fields import (
     ExposureFields as ExposureFields,
-    SelectionFields as SelectionFields,
 )
 from .manifest import (
     Manifest as Manifest,

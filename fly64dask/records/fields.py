@@ -27,18 +27,6 @@ class EndingFields(Frozen):
     remedy: Remedy | None = None
 
 
-class SelectionFields(Frozen):
-    """How a spacing view selected its exposures, by the names of the original study. A baseline has none of them."""
-
-    selection_strategy: Literal["direct", "greedy"] | None = None
-    acceptance_rate: Annotated[float | None, Quantity("fraction of the split that the view keeps")] = None
-    spacing_threshold: Annotated[float | None, Quantity("spacing threshold", "px")] = None
-    n_accepted: int | None = None
-    n_rejected: int | None = None
-    geometry_acceptance_bound: float | None = None
-    effective_min_acceptance: float | None = None
-
-
 class ExposureFields(Frozen):
     """Which exposures a cell keeps and how much they overlap. A value that is not known is absent."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fly64dask.base import FailureKind, Frozen, IntegrityError
-from fly64dask.records.fields import EndingFields, SelectionFields
+from fly64dask.records.fields import EndingFields
 from fly64dask.records.record import CellRecord, past_attempts, read_record
+from fly64dask.scan import SelectionFields
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell
 

@@ -11,11 +11,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
-from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields, SelectionFields
+from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields
 from fly64dask.records.history import AttemptLine, damaged_line, fields_of
 from fly64dask.records.record import CellRecord
 from fly64dask.records.repeats import RepeatSummary
-from fly64dask.scan import Identifiability
+from fly64dask.scan import Identifiability, SelectionFields
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, CellCoordinates, Dose, Remedy, Seeds, Study, cells, realisation_of, remedied_recipe
 

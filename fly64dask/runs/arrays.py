@@ -74,7 +74,7 @@ def reconstruct(
     recipe = recipe or Recipe()
     _check(exposures)
     if refuses_degenerate(recipe):
-        refuse_degenerate(exposures.positions_px, n_exposures=len(exposures.counts), rule="given", is_baseline=True)
+        refuse_degenerate(exposures.positions_px, n_exposures=len(exposures.counts), rule="given", advice="scan more")
     call = EngineOnArrays(exposures, recipe, Seeds().grouping if seed is None else seed, engine)
     with tempfile.TemporaryDirectory(prefix="fly64dask-") as folder:
         outcome = call_in_child(

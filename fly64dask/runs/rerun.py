@@ -12,7 +12,6 @@ from fly64dask.records import read_last_row
 from fly64dask.scan import MIN_EXPOSURES, respace, split_indices
 from fly64dask.study import (
     MENDS,
-    BaselineView,
     CellCoordinates,
     Filters,
     Remedy,
@@ -20,6 +19,7 @@ from fly64dask.study import (
     SpacingView,
     Split,
     Study,
+    View,
     cells,
     remedied_recipe,
     skip_reasons,
@@ -178,7 +178,10 @@ def _respaced(
 ) -> dict[str, object]:
     view = _view(study, view_name)
     if not isinstance(view, SpacingView):
-        return {"hopeless": "a baseline view has no spacing; use --remedy guarded"}
+        return {
+            "hopeless": f"respace lowers the spacing of a view, and {view.name!r} of rule {view.rule} has none; use "
+            "--remedy guarded, or change the view in the study file"
+        }
     positions = read_positions()
     try:
         selection = respace(positions[split_indices(positions, study.split, split)], view, n_min=n_min)
@@ -221,5 +224,5 @@ def _planned(study: Study, row: ManifestRow, outlook: Mapping[str, object]) -> P
     return PlannedRerun.model_validate({**facts, **outlook})
 
 
-def _view(study: Study, name: str) -> BaselineView | SpacingView:
+def _view(study: Study, name: str) -> View:
     return next(view for view in study.views if view.name == name)

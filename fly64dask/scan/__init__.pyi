@@ -45,9 +45,13 @@ from .respacing import (
 )
 from .selection import (
     Selection as Selection,
+    SelectionFields as SelectionFields,
     SelectionMetadata as SelectionMetadata,
-    disc_area_px2 as disc_area_px2,
+    expected_exposures as expected_exposures,
+    rule_and_advice as rule_and_advice,
+    select as select,
+)
+from .spacing import (
     keep_isolated as keep_isolated,
     keep_spaced as keep_spaced,
-    select as select,
 )

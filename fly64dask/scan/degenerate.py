@@ -44,7 +44,7 @@ def refuses_degenerate(recipe: Recipe) -> bool:
 
 
 def refuse_degenerate(
-    positions_px: NDArray[np.float64], *, n_exposures: int, rule: str, is_baseline: bool = False
+    positions_px: NDArray[np.float64], *, n_exposures: int, rule: str, advice: str = "lower the spacing threshold"
 ) -> None:
     """Refuse a scan that the engine would turn into NaN in silence; takes microseconds.
 
@@ -56,8 +56,8 @@ def refuse_degenerate(
         Exposures before selection, for the message.
     rule : str
         What kept them, for the message: `at >= 102.4 px`.
-    is_baseline : bool
-        Nothing was selected, so that no threshold can help.
+    advice : str
+        What keeps more of them, for the message.
 
     Raises
     ------
@@ -69,6 +69,5 @@ def refuse_degenerate(
         raise DegenerateScanError(
             f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
             f"{width:.3g} px in x; LSQML needs {MIN_SPAN_PX:g} px on both axes",
-            remedy=f"{'scan more' if is_baseline else 'lower the spacing threshold'} or use "
-            "`fly64dask rerun --remedy guarded`",
+            remedy=f"{advice} or use `fly64dask rerun --remedy guarded`",
         )

@@ -10,7 +10,8 @@ import numpy as np
 from fly64dask.base import NotSelectableError
 from fly64dask.scan.degenerate import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate
 from fly64dask.scan.positions import bounding_box_area_px2, span_px
-from fly64dask.scan.selection import BOUND_FRACTION, acceptance_needed, nearest_px, select
+from fly64dask.scan.selection import select
+from fly64dask.scan.spacing import BOUND_FRACTION, acceptance_needed, nearest_px
 from fly64dask.study import MIN_LENGTH_PX, SpacingView
 
 if TYPE_CHECKING:

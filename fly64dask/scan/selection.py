@@ -1,40 +1,52 @@
-"""The exposures that a view keeps of a split, by its spacing rule, and the metadata of that selection."""
+"""The exposures that a view keeps of a split, by its rule, and the metadata of that selection."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from fly64dask.base import Frozen, NotSelectableError
+from fly64dask.base import Frozen, NotSelectableError, Quantity
 from fly64dask.scan.positions import bounding_box_area_px2
-from fly64dask.study import BaselineView, SpacingView
+from fly64dask.scan.spacing import acceptance_needed, disc_area_px2, keep_isolated, keep_spaced
+from fly64dask.study import BaselineView, FirstView, FractionView, SpacingView, StrideView
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-# The fly64 study design: a view must keep 80 % of what its geometry allows, never more than
-# 10 % and never fewer than 5 in 10 000.
-MAX_ACCEPTANCE_BOUND = 0.10
-BOUND_FRACTION = 0.8
-MIN_ACCEPTANCE = 0.0005
-# The tree rounds distances its own way: what lies within this of a threshold is decided by hypot.
-ROUNDING = 1e-9
+    from fly64dask.study import View
+
+    Keep = Callable[[NDArray[np.float64], float], NDArray[np.int64]]
+
+Strategy = Literal["direct", "greedy", "stride", "fraction", "first"]
 
 
-class SelectionMetadata(Frozen):
-    """How a spacing view was selected; lengths in px, rates as fractions of the split."""
+class SelectionFields(Frozen):
+    """How a view selected its exposures, by the names of the original study. A baseline has none of these fields.
+
+    Rates are fractions of the split. Only a view with a spacing has a threshold, a bound and a minimum.
+    """
+
+    selection_strategy: Strategy | None = None
+    acceptance_rate: Annotated[float | None, Quantity("fraction of the split that the view keeps")] = None
+    spacing_threshold: Annotated[float | None, Quantity("spacing threshold", "px")] = None
+    n_accepted: int | None = None
+    n_rejected: int | None = None
+    geometry_acceptance_bound: float | None = None
+    effective_min_acceptance: float | None = None
+
+
+class SelectionMetadata(SelectionFields):
+    """How a view other than a baseline selected its exposures."""
 
     overlap_view: str
-    spacing_threshold: float
+    selection_strategy: Strategy
+    acceptance_rate: float
     n_accepted: int
     n_rejected: int
-    acceptance_rate: float
-    selection_strategy: Literal["direct", "greedy"]
-    geometry_acceptance_bound: float
-    effective_min_acceptance: float
     source: Literal["scan_positions"] = "scan_positions"
 
 
@@ -49,120 +61,88 @@ class Selection:
     metadata: SelectionMetadata | None
 
 
-def keep_isolated(positions_px: NDArray[np.float64], threshold_px: float) -> NDArray[np.int64]:
-    """Keep every position whose nearest neighbour is at least a threshold away ("direct").
+def select(positions_px: NDArray[np.float64], view: View) -> Selection:
+    """Keep a view's exposures.
 
     Parameters
     ----------
     positions_px : (n, 2) float64
-        Order (y, x), px.
-    threshold_px : float
-        Minimum spacing, px.
-
-    Returns
-    -------
-    (k,) int64
-        Indices, ascending; a lone position has no neighbour and is kept.
-    """
-    return np.flatnonzero(nearest_px(positions_px, exact_at_px=threshold_px) >= threshold_px)
-
-
-def nearest_px(positions_px: NDArray[np.float64], *, exact_at_px: float | None = None) -> NDArray[np.float64]:
-    """Compute the distance from each position to its nearest neighbour, px, as `numpy.hypot` rounds it; (n,) float64.
-
-    It is infinite for a lone position. With `exact_at_px`, distances that rounding cannot move across it stay as the
-    tree rounds them.
-    """
-    from scipy.spatial import cKDTree  # 0.3 s, which `status` need not wait for
-
-    tree = cKDTree(positions_px)
-    distances, _ = tree.query(positions_px, k=2)
-    nearest: NDArray[np.float64] = distances[:, 1]
-    close = np.ones(len(nearest), dtype=np.bool_)
-    if exact_at_px is not None:
-        close = np.isclose(nearest, exact_at_px, rtol=ROUNDING, atol=0.0)
-    rows = np.flatnonzero(close)
-    if len(rows):
-        balls = tree.query_ball_point(positions_px[rows], nearest[rows] * (1 + ROUNDING))
-        sizes = [len(ball) for ball in balls]
-        row, other = np.repeat(rows, sizes), np.concatenate(balls).astype(np.int64)
-        offsets = positions_px[other] - positions_px[row]
-        lengths = np.where(other == row, np.inf, np.hypot(offsets[:, 0], offsets[:, 1]))
-        nearest[rows] = np.minimum.reduceat(lengths, np.cumsum([0, *sizes[:-1]]))
-    return nearest
-
-
-def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArray[np.int64]:
-    """Keep positions in order of (y, x), each at least a threshold from all kept before ("greedy").
-
-    Parameters
-    ----------
-    positions_px : (n, 2) float64
-        Order (y, x), px.
-    threshold_px : float
-        Minimum spacing, px.
-
-    Returns
-    -------
-    (k,) int64
-        Indices, ascending.
-
-    Notes
-    -----
-    The definition itself, O(n k) for k kept positions, but for one thing: only positions less than a
-    threshold away in y are looked at. 5000 exposures at a spacing that keeps 80 take some milliseconds.
-    """
-    order = np.lexsort((positions_px[:, 1], positions_px[:, 0]))
-    y, x = positions_px[order].T
-    ends = np.searchsorted(y, y + threshold_px * (1 + ROUNDING), side="right")
-    is_free = np.ones(len(order), dtype=np.bool_)
-    kept = []
-    for rank, end in enumerate(ends):
-        if is_free[rank]:
-            kept.append(rank)
-            near = slice(rank + 1, end)
-            is_free[near] &= np.hypot(y[near] - y[rank], x[near] - x[rank]) >= threshold_px
-    return np.sort(order[kept])
-
-
-def disc_area_px2(threshold_px: float) -> float:
-    """Compute the area of a disc as wide as the threshold, which each position has to itself, px^2."""
-    return math.pi * (threshold_px / 2) ** 2
-
-
-def acceptance_needed(n_exposures: int, area_px2: float, threshold_px: float) -> tuple[float, float]:
-    """Compute the fractions of a split that its geometry allows and that a spacing view must keep (the fly64 study
-    design).
-
-    Allowed are min(0.10, area / (n pi (S/2)^2)), with the area of the positions' bounding box; needed max(0.0005, 0.8
-    allowed), which never rises with the threshold S.
-    """
-    bound = min(MAX_ACCEPTANCE_BOUND, area_px2 / (n_exposures * disc_area_px2(threshold_px)))
-    return bound, max(MIN_ACCEPTANCE, BOUND_FRACTION * bound)
-
-
-def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) -> Selection:
-    """Keep a view's exposures: direct where that keeps enough, as `acceptance_needed` says, else greedy.
-
-    Parameters
-    ----------
-    positions_px : (n, 2) float64
-        Positions of one split, order (y, x), px.
-    view : BaselineView or SpacingView
-        The rule.
+        Positions of one split, order (y, x), px, in the order they were taken.
+    view : View
+        The rule. A view with a spacing keeps exposures directly where that keeps enough, as `acceptance_needed`
+        says, else greedily.
 
     Raises
     ------
     NotSelectableError
-        If neither strategy keeps the effective minimum; the message has both rates.
+        If the rule keeps nothing, or not what it asks for; of a spacing, if neither strategy keeps the
+        effective minimum: the message has both rates.
     """
     n_exposures = len(positions_px)
-    if isinstance(view, BaselineView):
-        return Selection(kept=np.arange(n_exposures, dtype=np.int64), metadata=None)
-    threshold = view.spacing_threshold_px
+    match view:
+        case BaselineView():
+            return Selection(kept=np.arange(n_exposures, dtype=np.int64), metadata=None)
+        case SpacingView():
+            return _select_spaced(positions_px, view)
+        case StrideView():
+            return _selected(view, np.arange(view.offset, n_exposures, view.every), n_exposures)
+        case FractionView():
+            return _selected(view, _draw_share(n_exposures, view), n_exposures)
+        case FirstView():
+            if view.n_exposures > n_exposures:
+                raise NotSelectableError(
+                    f"select view {view.name!r}: needed the first {view.n_exposures} exposures, the split has "
+                    f"{n_exposures}",
+                    remedy="lower the view's n_exposures, or scan more",
+                )
+            return _selected(view, np.arange(view.n_exposures), n_exposures)
+
+
+def rule_and_advice(selection: SelectionMetadata | None) -> tuple[str, str]:
+    """Say for messages by what rule a view keeps exposures, and what would keep more of them."""
+    if selection is None:
+        return "of the baseline", "scan more"
+    if selection.spacing_threshold is None:
+        return f"by rule {selection.selection_strategy}", "change the view so that it keeps more"
+    return f"at >= {selection.spacing_threshold:g} px", "lower the spacing threshold"
+
+
+def expected_exposures(view: View, n_exposures: int, area_px2: float) -> int:
+    """Say how many exposures a view is expected to keep, before anything is selected.
+
+    Parameters
+    ----------
+    view : View
+        The rule.
+    n_exposures : int
+        Exposures of the split.
+    area_px2 : float
+        Area of the bounding box of their positions, px^2.
+
+    Returns
+    -------
+    int
+        For a spacing as many discs of its width as have that area, which greedy selection stays below.
+    """
+    match view:
+        case BaselineView():
+            return n_exposures
+        case SpacingView():
+            return int(min(n_exposures, area_px2 / disc_area_px2(view.spacing_threshold_px)))
+        case StrideView():
+            return len(range(view.offset, n_exposures, view.every))
+        case FractionView():
+            return _size_of_share(n_exposures, view)
+        case FirstView():
+            return min(n_exposures, view.n_exposures)
+
+
+def _select_spaced(positions_px: NDArray[np.float64], view: SpacingView) -> Selection:
+    n_exposures, threshold = len(positions_px), view.spacing_threshold_px
     bound, needed = acceptance_needed(n_exposures, bounding_box_area_px2(positions_px), threshold)
     rates = {}
-    for strategy, keep in (("direct", keep_isolated), ("greedy", keep_spaced)):
+    strategies: tuple[tuple[Strategy, Keep], ...] = (("direct", keep_isolated), ("greedy", keep_spaced))
+    for strategy, keep in strategies:
         kept = keep(positions_px, threshold)
         rates[strategy] = len(kept) / n_exposures
         if rates[strategy] >= needed:
@@ -183,3 +163,30 @@ def select(positions_px: NDArray[np.float64], view: BaselineView | SpacingView) 
         f"(geometry bound {bound:.6f})",
         remedy="lower the view's spacing threshold or use `fly64dask rerun --remedy respace`",
     )
+
+
+def _size_of_share(n_exposures: int, view: FractionView) -> int:
+    """The whole number nearest to the share; halves are rounded to even, as Python does."""
+    return round(view.fraction * n_exposures)
+
+
+def _draw_share(n_exposures: int, view: FractionView) -> NDArray[np.int64]:
+    """The beginning of one random order of the exposures, so that a larger share holds a smaller one of its seed."""
+    order = np.random.default_rng(view.seed).permutation(n_exposures)
+    return np.sort(order[: _size_of_share(n_exposures, view)])
+
+
+def _selected(view: StrideView | FractionView | FirstView, kept: NDArray[np.int64], n_exposures: int) -> Selection:
+    if not len(kept):
+        raise NotSelectableError(
+            f"select view {view.name!r}: rule {view.rule} keeps none of {n_exposures} exposures",
+            remedy="change the view in the study file so that it keeps some",
+        )
+    metadata = SelectionMetadata(
+        overlap_view=view.name,
+        selection_strategy=view.rule,
+        n_accepted=len(kept),
+        n_rejected=n_exposures - len(kept),
+        acceptance_rate=len(kept) / n_exposures,
+    )
+    return Selection(kept=kept.astype(np.int64), metadata=metadata)

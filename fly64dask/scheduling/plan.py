@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.base import NotSelectableError
 from fly64dask.datasets import describe_view, dose_in_photons
-from fly64dask.records import ExposureFields, SelectionFields
+from fly64dask.records import ExposureFields
 from fly64dask.scan import (
     MIN_SPAN_PX,
     Coverage,
     Identifiability,
+    SelectionFields,
     bounding_box_area_px2,
-    disc_area_px2,
+    expected_exposures,
     measure_coverage,
     object_frame,
     predict_identifiability,
@@ -23,7 +23,7 @@ from fly64dask.scan import (
     select,
     split_indices,
 )
-from fly64dask.study import Cell, CellCoordinates, SpacingView, Split, Study
+from fly64dask.study import Cell, CellCoordinates, Split, Study
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,16 +93,14 @@ def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -
     -------
     dict of Cell to int
         Exposures that each is expected to keep: an epoch takes as long as it has exposures, and cells
-        of a study have one detector and one recipe. For a spacing view that is as many discs of its
-        spacing as have the area of the scan's bounding box, which greedy selection stays below.
+        of a study have one detector and one recipe.
     """
     found: dict[tuple[str, Split], int] = {}
     for split in {cell.split for cell in wanted}:
         positions = inputs.positions_px[split_indices(inputs.positions_px, study.split, split)]
         area_px2 = bounding_box_area_px2(positions)
         for view in study.views:
-            discs = area_px2 / disc_area_px2(view.spacing_threshold_px) if isinstance(view, SpacingView) else math.inf
-            found[view.name, split] = int(min(len(positions), discs))
+            found[view.name, split] = expected_exposures(view, len(positions), area_px2)
     return {cell: found[cell.view, cell.split] for cell in wanted}
 
 

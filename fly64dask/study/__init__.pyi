@@ -13,16 +13,12 @@ from .matrix import (
     skip_reasons as skip_reasons,
 )
 from .model import (
-    MAX_LENGTH_PX as MAX_LENGTH_PX,
     MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
-    MIN_LENGTH_PX as MIN_LENGTH_PX,
-    BaselineView as BaselineView,
     MeasuredSource as MeasuredSource,
     OverlapMeasure as OverlapMeasure,
     PairSource as PairSource,
     Scan as Scan,
     Seeds as Seeds,
-    SpacingView as SpacingView,
     SplitRule as SplitRule,
     Study as Study,
 )
@@ -32,6 +28,10 @@ from .names import (
     Split as Split,
     dose_name as dose_name,
     photons_name as photons_name,
+)
+from .quantities import (
+    MAX_LENGTH_PX as MAX_LENGTH_PX,
+    MIN_LENGTH_PX as MIN_LENGTH_PX,
 )
 from .recipe import (
     PATIENCE as PATIENCE,
@@ -50,4 +50,12 @@ from .remedy import (
 from .toml import (
     parse_study as parse_study,
     parse_toml as parse_toml,
+)
+from .views import (
+    BaselineView as BaselineView,
+    FirstView as FirstView,
+    FractionView as FractionView,
+    SpacingView as SpacingView,
+    StrideView as StrideView,
+    View as View,
 )

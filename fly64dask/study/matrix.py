@@ -44,7 +44,7 @@ class CellCoordinates(Frozen):
 class Filters:
     """Which cells of a matrix to run; empty means all.
 
-    `gridsize` is how the original study told its views apart: 1 for a baseline, 2 for views with a spacing.
+    `gridsize` is how the original study told its views apart: 1 for a baseline, 2 for views of any other rule.
 
     Examples
     --------

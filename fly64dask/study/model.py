@@ -1,4 +1,4 @@
-"""The models of a study file: source, scan, views and the study itself, each checked as it is read."""
+"""The models of a study file: source, scan, split, seeds and the study itself, each checked as it is read."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from pydantic import Field, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, dose_name
+from fly64dask.study.quantities import MAX_EXPOSURES, LengthPx, PathText, Pixels, SafeName
 from fly64dask.study.recipe import Checkpoints, Limits, Recipe
+from fly64dask.study.views import View
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
-# Our choice: far beyond any stage and far below its step, and no square of either leaves a float.
-MAX_LENGTH_PX, MIN_LENGTH_PX = 1e9, 1e-6
-Pixels = Annotated[float, Field(ge=-MAX_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
-LengthPx = Annotated[float, Field(ge=MIN_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
 # 2 GB of complex64: beyond any detector's field (our choice).
 MAX_OBJECT_PIXELS = 2**28
-# What the kernel takes for one path; a NUL would end it.
-PathText = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00]*$")]
-SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
 
 
@@ -30,7 +25,7 @@ class UniformScan(Frozen):
     """Positions drawn uniformly from a square, x before y, from NumPy's legacy generator."""
 
     kind: Literal["uniform"]
-    n_exposures: int = Field(ge=1, le=10_000_000)
+    n_exposures: int = Field(ge=1, le=MAX_EXPOSURES)
     low_px: Pixels
     high_px: Pixels
 
@@ -86,48 +81,6 @@ class MeasuredSource(Frozen):
 Source = Annotated[SyntheticSource | PairSource | MeasuredSource, Field(discriminator="kind")]
 
 
-class BaselineView(Frozen):
-    """Keeps every exposure."""
-
-    name: SafeName
-    rule: Literal["baseline"]
-
-
-class SpacingView(Frozen):
-    """Keeps exposures that lie at least a threshold apart."""
-
-    name: SafeName
-    rule: Literal["min_spacing"]
-    threshold_px: LengthPx | None = None
-    overlap_fraction: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
-    patch_size_px: Annotated[int, Field(ge=1, le=65536)] | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> SpacingView:
-        by_overlap = self.overlap_fraction is not None and self.patch_size_px is not None
-        partial = (self.overlap_fraction is None) != (self.patch_size_px is None)
-        if partial or by_overlap == (self.threshold_px is not None):
-            raise ValueError("give either threshold_px, or both overlap_fraction and patch_size_px")
-        if self.spacing_threshold_px < MIN_LENGTH_PX:
-            raise ValueError(
-                f"overlap_fraction {self.overlap_fraction!r} leaves a spacing of {self.spacing_threshold_px:g} px, "
-                f"needed at least {MIN_LENGTH_PX:g} px; lower it"
-            )
-        return self
-
-    @property
-    def spacing_threshold_px(self) -> float:
-        """Minimum spacing in px: S = (1 - f) N (the fly64 study design)."""
-        if self.threshold_px is not None:
-            return self.threshold_px
-        assert self.overlap_fraction is not None and self.patch_size_px is not None
-        # (1 - 0.7) 128 is 38.400000000000006 in binary; 1e-9 px is far below any stage.
-        return round((1.0 - self.overlap_fraction) * self.patch_size_px, 9)
-
-
-View = Annotated[BaselineView | SpacingView, Field(discriminator="rule")]
-
-
 class SplitRule(Frozen):
     """Where the field of view is cut: train below min + fraction (max - min), test at or above."""
 
@@ -139,8 +92,8 @@ class Seeds(Frozen):
     """Every random stream of a study.
 
     `simulation` draws positions and photons, `subsampling` thins measured counts, `grouping` orders
-    exposures into minibatches and, on streams of its own, parts counts into halves. Defaults: the
-    fly64 study design.
+    exposures into minibatches and, on streams of its own, parts counts into halves. A `fraction` view
+    has a seed of its own. Defaults: the fly64 study design.
     """
 
     simulation: int = Field(default=42, ge=0, le=2**32 - 1)

@@ -332,7 +332,7 @@ def test_plan_rerun_says_which_cells_no_remedy_helps(layout, fail_as):
     run(layout, study=tiny_study(doses_photons=(1e5,), n_epochs=3), cell=baseline)
     layout.record_file(CELL).write_text("{")
     hopeless = {one.cell: one.hopeless for one in plan(layout, "respace") if one.remedy is None}
-    assert "a baseline view has no spacing" in hopeless[baseline]
+    assert "'all' of rule baseline has none" in hopeless[baseline]
     assert "verify RUN --repair" in hopeless[CELL]
 
 

@@ -1,0 +1,16 @@
+"""What the values in a study file may be: lengths in px, names and paths, each with its bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+# Our choice: far beyond any stage and far below its step, and no square of either leaves a float.
+MAX_LENGTH_PX, MIN_LENGTH_PX = 1e9, 1e-6
+Pixels = Annotated[float, Field(ge=-MAX_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
+LengthPx = Annotated[float, Field(ge=MIN_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
+# What the kernel takes for one path; a NUL would end it.
+PathText = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00]*$")]
+SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+MAX_EXPOSURES = 10_000_000

@@ -1,0 +1,90 @@
+"""The views of a study: rules by which exposures of a split are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fly64dask.base import Frozen
+from fly64dask.study.quantities import MAX_EXPOSURES, MIN_LENGTH_PX, LengthPx, SafeName
+
+
+class BaselineView(Frozen):
+    """Keeps every exposure."""
+
+    name: SafeName
+    rule: Literal["baseline"]
+
+
+class SpacingView(Frozen):
+    """Keeps exposures that lie at least a threshold apart."""
+
+    name: SafeName
+    rule: Literal["min_spacing"]
+    threshold_px: LengthPx | None = None
+    overlap_fraction: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
+    patch_size_px: Annotated[int, Field(ge=1, le=65536)] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> SpacingView:
+        by_overlap = self.overlap_fraction is not None and self.patch_size_px is not None
+        partial = (self.overlap_fraction is None) != (self.patch_size_px is None)
+        if partial or by_overlap == (self.threshold_px is not None):
+            raise ValueError("give either threshold_px, or both overlap_fraction and patch_size_px")
+        if self.spacing_threshold_px < MIN_LENGTH_PX:
+            raise ValueError(
+                f"overlap_fraction {self.overlap_fraction!r} leaves a spacing of {self.spacing_threshold_px:g} px, "
+                f"needed at least {MIN_LENGTH_PX:g} px; lower it"
+            )
+        return self
+
+    @property
+    def spacing_threshold_px(self) -> float:
+        """Minimum spacing in px: S = (1 - f) N (the fly64 study design)."""
+        if self.threshold_px is not None:
+            return self.threshold_px
+        assert self.overlap_fraction is not None and self.patch_size_px is not None
+        # (1 - 0.7) 128 is 38.400000000000006 in binary; 1e-9 px is far below any stage.
+        return round((1.0 - self.overlap_fraction) * self.patch_size_px, 9)
+
+
+class StrideView(Frozen):
+    """Keeps every n-th exposure of the split, in the order they were taken, beginning with number `offset`, from 0."""
+
+    name: SafeName
+    rule: Literal["stride"]
+    every: int = Field(ge=2, le=MAX_EXPOSURES)
+    offset: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _offset_within_a_stride(self) -> StrideView:
+        if self.offset >= self.every:
+            raise ValueError(f"offset {self.offset} is not below every = {self.every}; give 0 to {self.every - 1}")
+        return self
+
+
+class FractionView(Frozen):
+    """Keeps a random share of the split's exposures; of two views with one seed, the smaller is a part of the larger.
+
+    The seed is the view's own, so that two views may be two draws of one share.
+    """
+
+    name: SafeName
+    rule: Literal["fraction"]
+    fraction: float = Field(gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+
+
+class FirstView(Frozen):
+    """Keeps the exposures of the split that were taken first."""
+
+    name: SafeName
+    rule: Literal["first"]
+    n_exposures: int = Field(ge=1, le=MAX_EXPOSURES)
+
+
+View = Annotated[
+    BaselineView | SpacingView | StrideView | FractionView | FirstView,
+    Field(discriminator="rule"),
+]
