@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import InputError, digest
-from fly64dask.datasets.formats import file_sha256, read_pair
+from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
 from fly64dask.simulation import Pair, check_coverage, draw_positions, synthetic_pair
 from fly64dask.store import ExposureAttributes, open_group
-from fly64dask.study import SPLITS, Dose, MeasuredSource, PairSource, Study
+from fly64dask.study import SPLITS, Dose, FileScan, MeasuredSource, PairSource, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,7 +112,8 @@ def dose_in_photons(dose: Dose, own_dose_photons: float | None) -> float:
 def _make_simulated(study: Study) -> ScanInputs:
     source = study.source
     assert not isinstance(source, MeasuredSource)
-    identity = source.model_dump(mode="json", exclude={"path"})
+    # Of files the content counts, wherever they are.
+    identity = source.model_dump(mode="json", exclude={"path": True, "scan": {"path"}})
     if isinstance(source, PairSource):
         pair = read_pair(Path(source.path))
         identity["sha256"] = file_sha256(Path(source.path))
@@ -123,7 +124,12 @@ def _make_simulated(study: Study) -> ScanInputs:
                 remedy="enlarge the object or shrink the probe",
             )
         pair = synthetic_pair(source.object_shape_px, source.probe_shape_px, seed=source.seed_pair)
-    positions = checked_positions(draw_positions(source.scan, seed=study.seeds.simulation), origin="source.scan")
+    if isinstance(source.scan, FileScan):
+        positions_px = read_positions(Path(source.scan.path), source.scan.columns)
+        identity["scan"]["sha256"] = file_sha256(Path(source.scan.path))
+    else:
+        positions_px = draw_positions(source.scan, seed=study.seeds.simulation)
+    positions = checked_positions(positions_px, origin="source.scan")
     check_coverage(pair, positions)
     return ScanInputs(
         positions_px=positions,

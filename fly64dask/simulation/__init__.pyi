@@ -5,11 +5,13 @@ from .forward import (
 )
 from .object_probe import (
     check_coverage as check_coverage,
-    draw_positions as draw_positions,
     synthetic_pair as synthetic_pair,
 )
 from .photons import (
     expose as expose,
     photon_stream as photon_stream,
     thin as thin,
+)
+from .scans import (
+    draw_positions as draw_positions,
 )

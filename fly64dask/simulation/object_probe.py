@@ -1,4 +1,4 @@
-"""The built-in object and probe, and scan positions over them, each from a seed."""
+"""The built-in object and probe, and the check that scan positions lie on the object."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from fly64dask.simulation.forward import Pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from fly64dask.study import Scan
 
     ComplexArray = NDArray[np.complex64]
 
@@ -68,29 +66,6 @@ def _soft_disc(shape_px: tuple[int, int]) -> ComplexArray:
     amplitude = np.exp(-np.log(2) * radius**4)  # half amplitude at the rim
     cycles_at_rim = 0.5 * rim_px / 2  # cycles * radius^2 turns by 2 cycles / rim_px per px at the rim
     return np.asarray(amplitude * np.exp(2j * np.pi * cycles_at_rim * radius**2), dtype=np.complex64)
-
-
-def draw_positions(scan: Scan, *, seed: int) -> NDArray[np.float64]:
-    """Draw or list the scan positions.
-
-    Parameters
-    ----------
-    scan : UniformScan or ListedScan
-        The rule.
-    seed : int
-        Seed of NumPy's legacy generator.
-
-    Returns
-    -------
-    (n, 2) float64
-        Order (y, x), px. A uniform scan draws every x before any y: the fly64 study's order.
-    """
-    if scan.kind == "listed":
-        return np.asarray(scan.positions_px, dtype=np.float64)
-    legacy = np.random.RandomState(seed)
-    x = legacy.uniform(scan.low_px, scan.high_px, scan.n_exposures)
-    y = legacy.uniform(scan.low_px, scan.high_px, scan.n_exposures)
-    return np.stack([y, x], axis=1)
 
 
 def check_coverage(pair: Pair, positions_px: NDArray[np.float64]) -> None:

@@ -17,7 +17,6 @@ from .model import (
     MeasuredSource as MeasuredSource,
     OverlapMeasure as OverlapMeasure,
     PairSource as PairSource,
-    Scan as Scan,
     Seeds as Seeds,
     SplitRule as SplitRule,
     Study as Study,
@@ -30,6 +29,7 @@ from .names import (
     photons_name as photons_name,
 )
 from .quantities import (
+    MAX_EXPOSURES as MAX_EXPOSURES,
     MAX_LENGTH_PX as MAX_LENGTH_PX,
     MIN_LENGTH_PX as MIN_LENGTH_PX,
 )
@@ -46,6 +46,15 @@ from .remedy import (
     Remedy as Remedy,
     RemedyKind as RemedyKind,
     remedied_recipe as remedied_recipe,
+)
+from .scans import (
+    ConcentricScan as ConcentricScan,
+    FermatSpiralScan as FermatSpiralScan,
+    FileScan as FileScan,
+    ListedScan as ListedScan,
+    RasterScan as RasterScan,
+    Scan as Scan,
+    UniformScan as UniformScan,
 )
 from .toml import (
     parse_study as parse_study,

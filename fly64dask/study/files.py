@@ -21,7 +21,7 @@ def load_study(path: str | os.PathLike[str]) -> Study:
 
 
 def absolute_source(study: Study, directory: Path) -> Study:
-    """Make the path of a study's source absolute, as workers have other working directories.
+    """Make the paths in a study's source absolute, as workers have other working directories.
 
     Parameters
     ----------
@@ -33,9 +33,13 @@ def absolute_source(study: Study, directory: Path) -> Study:
     Returns
     -------
     Study
-        The same study if its source is no file.
+        The same study if its source names no file.
     """
-    if study.source.kind == "synthetic":
-        return study
-    path = os.path.realpath(directory / study.source.path)
-    return study.model_copy(update={"source": study.source.model_copy(update={"path": path})})
+    source = study.source
+    changes: dict[str, object] = {}
+    if source.kind != "synthetic":
+        changes["path"] = os.path.realpath(directory / source.path)
+    if source.kind != "measured" and source.scan.kind == "file":
+        path = os.path.realpath(directory / source.scan.path)
+        changes["scan"] = source.scan.model_copy(update={"path": path})
+    return study.model_copy(update={"source": source.model_copy(update=changes)})

@@ -1,4 +1,4 @@
-"""The models of a study file: source, scan, split, seeds and the study itself, each checked as it is read."""
+"""The models of a study file: source, split, seeds and the study itself, each checked as it is read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pydantic import Field, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, dose_name
-from fly64dask.study.quantities import MAX_EXPOSURES, LengthPx, PathText, Pixels, SafeName
+from fly64dask.study.quantities import LengthPx, PathText, SafeName
 from fly64dask.study.recipe import Checkpoints, Limits, Recipe
+from fly64dask.study.scans import Scan
 from fly64dask.study.views import View
 
 if TYPE_CHECKING:
@@ -19,31 +20,6 @@ if TYPE_CHECKING:
 # 2 GB of complex64: beyond any detector's field (our choice).
 MAX_OBJECT_PIXELS = 2**28
 ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
-
-
-class UniformScan(Frozen):
-    """Positions drawn uniformly from a square, x before y, from NumPy's legacy generator."""
-
-    kind: Literal["uniform"]
-    n_exposures: int = Field(ge=1, le=MAX_EXPOSURES)
-    low_px: Pixels
-    high_px: Pixels
-
-    @model_validator(mode="after")
-    def _ordered(self) -> UniformScan:
-        if not self.low_px < self.high_px:
-            raise ValueError(f"low_px {self.low_px:g} is not below high_px {self.high_px:g}; swap or widen them")
-        return self
-
-
-class ListedScan(Frozen):
-    """Positions written out in the study file, order (y, x), px."""
-
-    kind: Literal["listed"]
-    positions_px: tuple[tuple[Pixels, Pixels], ...] = Field(min_length=2)
-
-
-Scan = Annotated[UniformScan | ListedScan, Field(discriminator="kind")]
 
 
 class SyntheticSource(Frozen):

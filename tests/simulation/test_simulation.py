@@ -10,7 +10,6 @@ from fly64dask.base import InputError
 from fly64dask.simulation import (
     Pair,
     check_coverage,
-    draw_positions,
     expose,
     intensity_batches,
     photon_stream,
@@ -19,20 +18,9 @@ from fly64dask.simulation import (
     thin,
 )
 from fly64dask.simulation.forward import diffraction_intensity, exit_waves
-from fly64dask.study.model import ListedScan, UniformScan
 
 PAIR = synthetic_pair((96, 112), (32, 32), seed=3)
 POSITIONS = np.array([[16.0, 16.0], [40.25, 50.5], [80.0, 96.0], [33.75, 20.125]])
-
-
-def test_draw_positions_of_canonical_scan(canonical_positions_px):
-    scan = UniformScan(kind="uniform", n_exposures=10304, low_px=64, high_px=400)
-    assert np.array_equal(draw_positions(scan, seed=42), canonical_positions_px)
-
-
-def test_draw_positions_keeps_a_listed_order():
-    scan = ListedScan(kind="listed", positions_px=((3.0, 1.0), (2.0, 5.0)))
-    assert draw_positions(scan, seed=42).tolist() == [[3.0, 1.0], [2.0, 5.0]]
 
 
 def test_synthetic_pair_depends_on_its_seed_alone():

@@ -2,4 +2,5 @@ from .data001_writer import write_data001 as write_data001
 from .detect import read_scan as read_scan
 from .object_probe_pair import read_pair as read_pair
 from .objects import ForeignObject as ForeignObject, find_object as find_object, read_object as read_object
+from .position_file import read_positions as read_positions
 from .scan_file import RawScan as RawScan, ReadOptions as ReadOptions, file_sha256 as file_sha256

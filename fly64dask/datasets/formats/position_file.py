@@ -1,0 +1,124 @@
+"""Read the scan positions of a simulation from a table: text with a header, `.npy` or `.npz`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.base import InputError
+from fly64dask.datasets.formats.npz import UNREADABLE, listed, load_arrays, take
+from fly64dask.study import MAX_EXPOSURES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SUFFIXES = (".csv", ".txt", ".npy", ".npz")
+# Ten million lines of 100 characters.
+MAX_TEXT_BYTES = 10**9
+EXAMPLE = "a table whose first line names its columns, such as y_px,x_px"
+
+
+def read_positions(path: Path, columns: tuple[str, str]) -> NDArray[Any]:
+    """Read positions in px from two named columns.
+
+    Parameters
+    ----------
+    path : Path
+        `.csv` or `.txt`: a first line of names, then numbers, separated by commas or by blanks; lines that begin
+        with `#` are comments, but for a first one that names the columns. `.npy`: a structured array, or
+        (n, 2) numbers in order (y, x), which need no names. `.npz`: two arrays (n,).
+    columns : (str, str)
+        Names of y, then x.
+
+    Returns
+    -------
+    (n, 2) array
+        Order (y, x), px, not checked yet.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or has no such columns.
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(
+            f"read positions {path}: suffix {path.suffix!r}, needed {', '.join(SUFFIXES)}", remedy=f"give {EXAMPLE}"
+        )
+    if path.suffix == ".npz":
+        arrays = load_arrays(path, allow_pickle=False)
+        y, x = (take(arrays, name, path) for name in columns)
+        return _stacked(y, x, path)
+    try:
+        if not path.is_file():
+            raise FileNotFoundError("no such file, or not a plain one")
+        return _read_npy(path, columns) if path.suffix == ".npy" else _read_text(path, columns)
+    except UNREADABLE as error:
+        raise InputError(
+            f"read positions {path}: {type(error).__name__}: {error}", remedy=f"check the file; give {EXAMPLE}"
+        ) from error
+
+
+def _read_npy(path: Path, columns: tuple[str, str]) -> NDArray[Any]:
+    # A map compares the header with the file's size before any memory is taken, and refuses pickled objects.
+    table = np.load(path, mmap_mode="r", allow_pickle=False)
+    if table.dtype.names is None:
+        return np.array(table)
+    missing = set(columns) - set(table.dtype.names)
+    if missing:
+        raise _no_column(path, sorted(missing)[0], listed(table.dtype.names))
+    return _stacked(table[columns[0]], table[columns[1]], path)
+
+
+def _read_text(path: Path, columns: tuple[str, str]) -> NDArray[np.float64]:
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        raise InputError(
+            f"read positions {path}: {size} bytes, needed at most {MAX_TEXT_BYTES}", remedy="save them as .npy"
+        )
+    rows: list[tuple[float, float]] = []
+    names: list[str] | None = None
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            text = line.strip()
+            if names is None:
+                names, separator = _header(text.lstrip("# "), path, columns) if text else (None, None)
+                continue
+            if not text or text.startswith("#"):
+                continue
+            cells = text.split(separator)
+            if len(cells) != len(names):
+                raise ValueError(f"line {number} has {len(cells)} values, the first line names {len(names)}")
+            y, x = (float(cells[names.index(name)]) for name in columns)
+            rows.append((y, x))
+            if len(rows) > MAX_EXPOSURES:
+                raise ValueError(f"more than {MAX_EXPOSURES} positions")
+    return np.asarray(rows, dtype=np.float64).reshape(-1, 2)
+
+
+def _header(text: str, path: Path, columns: tuple[str, str]) -> tuple[list[str], str | None]:
+    """Names of the columns, and what separates them; None is any blanks."""
+    separator = "," if "," in text else None
+    names = [name.strip().strip('"') for name in text.split(separator)]
+    for column in columns:
+        if names.count(column) != 1:
+            raise _no_column(path, column, listed(names))
+    return names, separator
+
+
+def _no_column(path: Path, column: str, found: str) -> InputError:
+    return InputError(
+        f"read positions {path}: needed one column {column!r}, found {found}",
+        remedy="name y, then x, with the scan's key columns; the first line of a text names its columns",
+    )
+
+
+def _stacked(y: NDArray[Any], x: NDArray[Any], path: Path) -> NDArray[Any]:
+    if y.shape != x.shape or y.ndim != 1 or y.dtype.kind not in "uif" or x.dtype.kind not in "uif":
+        raise InputError(
+            f"read positions {path}: y is {y.dtype} of {y.shape} and x {x.dtype} of {x.shape}, needed two (n,) of "
+            "real numbers",
+            remedy="give one y and one x in px for each exposure",
+        )
+    return np.stack([y, x], axis=1)
