@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.base import digest
+from fly64dask.base import IntegrityError, digest
 from fly64dask.reconstruction import Exposures
 from fly64dask.records import InputFacts
+from fly64dask.scan import BeamFields, describe_light
 from fly64dask.store import ExposureAttributes, Group, ViewAttributes, open_group
 from fly64dask.study import realisation_of
 
@@ -34,7 +36,8 @@ class CellInputs:
     def sha256(self) -> dict[str, str]:
         """Digest of each array of both groups that determines a cell's numbers, by name."""
         digests = {**self.exposures.array_sha256, **self.view.array_sha256}
-        digests.pop("scan_index", None)  # does not change a cell's numbers
+        for name in ("scan_index", "exposure_photons"):
+            digests.pop(name, None)  # changes none of a cell's numbers, or says again what the counts say
         return digests
 
     def read_kept(self) -> NDArray[np.int64]:
@@ -61,14 +64,31 @@ class CellInputs:
     def facts(self) -> InputFacts:
         """Gather what the cell's record says of its inputs."""
         view = self.view.attributes
+        attributes = self.exposures.attributes
+        light = describe_light(
+            BeamFields(**{name: getattr(view, name) for name in BeamFields.model_fields}),
+            n_kept=view.n_kept,
+            dose_photons=attributes.dose_photons,
+            mean_counts_photons=self._mean_counts_photons(),
+            incident_photons=attributes.incident_photons,
+            pixel_size_nm=attributes.pixel_size_nm,
+        )
         return InputFacts(
-            dose_photons=self.exposures.attributes.dose_photons,
+            **dict(light),
             n_exposures=view.n_exposures,
             n_kept=view.n_kept,
             selection=view.selection,
             image_overlap=view.image_overlap,
             group_overlap=view.group_overlap,
         )
+
+    def _mean_counts_photons(self) -> float | None:
+        """Compute the mean photons of the kept exposures; None for a group of an older version, or a damaged one."""
+        if "exposure_photons" not in self.exposures.names:
+            return None
+        with suppress(IntegrityError):
+            return float(self.exposures.read("exposure_photons", self.read_kept()).mean())
+        return None
 
 
 def open_inputs(study: Study, layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> CellInputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from fly64dask.store import (
     count_dtype,
     counts_array,
     open_group,
+    photons_array,
     positions_array,
     probe_array,
     whole_array,
@@ -59,6 +60,7 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
     dose_photons = dose_in_photons(dose, scan.attributes.own_dose_photons)
     rng = photon_stream(seed, dose_photons, split, repeat)
     drawn = _draw_counts(study, layout, scan, dose_photons, rows, rng)
+    share = scan.attributes.detected_share
     seed_path = [seed, repeat] if repeat else [seed]
     source_digest = digest([scan.attributes.source_digest, dose, split, study.split.model_dump(), *seed_path])
 
@@ -70,6 +72,7 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
                 positions_array(positions[rows]),
                 probe_array(scan.read("probe_guess")),
                 whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
+                photons_array(len(rows), drawn.photons_that_passed()),
             ],
         )
         attributes = ExposureAttributes(
@@ -84,6 +87,8 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
             split_boundary_px=split_boundary_px(positions, study.split),
             photons_per_intensity=drawn.photons_per_intensity,
             thinning_probability=drawn.thinning_probability,
+            incident_photons=share and dose_photons / share,
+            pixel_size_nm=scan.attributes.pixel_size_nm,
             seeds=study.seeds,
         )
         write_attributes(directory, attributes, array_sha256)
@@ -102,15 +107,24 @@ class _DrawnCounts:
     dtype: np.dtype[Any]
     photons_per_intensity: float | None = None
     thinning_probability: float | None = None
-    total_photons: int = 0
     brightest_photons: int = 0
+    _exposure_photons: list[NDArray[np.int64]] = field(default_factory=list)
 
     def pass_by(self) -> Iterator[NDArray[np.int64]]:
         """Hand on the blocks, and count their photons."""
         for block in self.blocks:
-            self.total_photons += int(block.sum(dtype=np.int64))
+            self._exposure_photons.append(block.sum(axis=(1, 2), dtype=np.int64))
             self.brightest_photons = max(self.brightest_photons, int(block.max()))
             yield block
+
+    def photons_that_passed(self) -> Iterator[NDArray[np.int64]]:
+        """Give the photons of each exposure, (n,) int64, once all blocks have passed by."""
+        yield np.concatenate(self._exposure_photons)
+
+    @property
+    def total_photons(self) -> int:
+        """Photons of all exposures that have passed by."""
+        return sum(int(photons.sum()) for photons in self._exposure_photons)
 
 
 def _draw_counts(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fly64dask.datasets.published_group import provenance, publish_group
 from fly64dask.datasets.sources import ScanInputs, read_inputs
-from fly64dask.simulation import Pair, survey_brightness
+from fly64dask.simulation import Pair, detected_share, survey_brightness
 from fly64dask.store import (
     RunLayout,
     ScanAttributes,
@@ -69,9 +69,11 @@ def _write_truth(directory: Path, pair: Pair, source_digest: str) -> None:
 
 
 def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:
+    share = None
     if inputs.pair is not None:
         brightness = survey_brightness(inputs.pair, inputs.positions_px)
         mean_total, brightest = brightness.mean_total, brightness.brightest_pixel
+        share = detected_share(mean_total, inputs.pair.probe)
     else:
         assert inputs.own_dose_photons is not None and inputs.brightest_count_photons is not None
         mean_total, brightest = inputs.own_dose_photons, float(inputs.brightest_count_photons)
@@ -85,6 +87,8 @@ def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:
             mean_total_intensity=mean_total,
             brightest_pixel_intensity=brightest,
             own_dose_photons=inputs.own_dose_photons,
+            detected_share=share,
+            pixel_size_nm=study.source.pixel_size_nm,
         ),
         [positions_array(inputs.positions_px), probe_array(inputs.probe_guess)],
     )

@@ -154,5 +154,7 @@ def _read_measured(source: MeasuredSource) -> ScanInputs:
         pair=None,
         own_dose_photons=measured.attributes.mean_counts_photons,
         brightest_count_photons=measured.attributes.brightest_count_photons,
-        source_digest=digest(["measured", measured.array_sha256]),
+        source_digest=digest(
+            ["measured", measured.array_sha256, *([source.pixel_size_nm] if source.pixel_size_nm else [])]
+        ),
     )

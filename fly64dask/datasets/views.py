@@ -12,6 +12,7 @@ from fly64dask.scan import (
     bounding_box_area_px2,
     group_overlap,
     image_overlap,
+    measure_beams,
     respaced_view,
     select,
     span_px,
@@ -64,7 +65,9 @@ def select_view(
         selection = select(positions, view)
         write_group(
             directory,
-            describe_view(study, view_name, split, positions, selection, source_digest=source_digest),
+            describe_view(
+                study, view_name, split, positions, selection, scan.read("probe_guess"), source_digest=source_digest
+            ),
             [whole_array("kept_indices", selection.kept, dims=("kept_exposure",), long_name="index in the split")],
         )
 
@@ -77,10 +80,11 @@ def describe_view(
     split: Split,
     positions_px: NDArray[np.float64],
     selection: Selection,
+    probe: NDArray[np.complex64],
     *,
     source_digest: str = "",
 ) -> ViewAttributes:
-    """Measure a selection: how many it keeps and how densely they lie.
+    """Measure a selection: how many it keeps, and how densely they and their beams lie.
 
     Parameters
     ----------
@@ -94,6 +98,8 @@ def describe_view(
         Positions of the whole split, order (y, x), px.
     selection : Selection
         What the view keeps of them.
+    probe : (n_opr, n_modes, H, W) complex64
+        Starting probe.
     source_digest : str
         Digest of what determines it; empty for a plan.
 
@@ -117,4 +123,5 @@ def describe_view(
         bounding_box_area_px2=bounding_box_area_px2(kept_px),
         span_y_px=span_y,
         span_x_px=span_x,
+        **dict(measure_beams(kept_px, probe)),
     )

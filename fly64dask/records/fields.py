@@ -12,6 +12,7 @@ from pydantic import Field
 from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
+from fly64dask.scan import FluenceFields
 from fly64dask.study import Remedy
 
 State = Literal["completed", "failed", "skipped", "damaged"]
@@ -27,14 +28,9 @@ class EndingFields(Frozen):
     remedy: Remedy | None = None
 
 
-class ExposureFields(Frozen):
-    """Which exposures a cell keeps and how much they overlap. A value that is not known is absent."""
+class ExposureFields(FluenceFields):
+    """Which exposures a cell keeps, how much they overlap and what light they have. A value not known is absent."""
 
-    dose_photons: Annotated[
-        float | None,
-        Field(gt=0, allow_inf_nan=False),
-        Quantity("dose: expected photons per exposure", "photons"),
-    ] = None
     n_exposures: Annotated[int | None, Quantity("exposures of the split")] = None
     n_kept: Annotated[int | None, Quantity("kept exposures")] = None
     image_overlap: Annotated[

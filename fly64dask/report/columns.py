@@ -21,7 +21,21 @@ FlatRow = Mapping[str, Value | None]
 # Records of a row whose numbers the report maps; all that they hold, also what is added to them later.
 MAPPED_RECORDS = ("metrics", "half_sets", "stopping", "identifiability")
 # Numbers of the row itself that are worth a map.
-MAPPED_FIELDS = ("n_kept", "image_overlap", "group_overlap", "n_epochs", "final_loss", "seconds")
+MAPPED_FIELDS = (
+    "n_kept",
+    "mean_counts_photons",
+    "total_photons",
+    "fluence_photons_per_px2",
+    "fluence_photons_per_nm2",
+    "step_px",
+    "linear_overlap",
+    "areal_oversampling",
+    "image_overlap",
+    "group_overlap",
+    "n_epochs",
+    "final_loss",
+    "seconds",
+)
 
 
 def in_order(columns: Iterable[str]) -> list[str]:

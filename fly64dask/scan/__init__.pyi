@@ -6,6 +6,15 @@ from .degenerate import (
     refuse_degenerate as refuse_degenerate,
     refuses_degenerate as refuses_degenerate,
 )
+from .fluence import (
+    BeamFields as BeamFields,
+    FluenceFields as FluenceFields,
+    describe_light as describe_light,
+    dose_deviation as dose_deviation,
+    fluence_per_px2 as fluence_per_px2,
+    measure_beams as measure_beams,
+    photons_per_exposure as photons_per_exposure,
+)
 from .identifiability import (
     GOOD_COVERED_TWICE as GOOD_COVERED_TWICE,
     GOOD_LIT_PER_UNKNOWN as GOOD_LIT_PER_UNKNOWN,

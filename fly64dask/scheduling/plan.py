@@ -11,10 +11,12 @@ from fly64dask.datasets import describe_view, dose_in_photons
 from fly64dask.records import ExposureFields
 from fly64dask.scan import (
     MIN_SPAN_PX,
+    BeamFields,
     Coverage,
     Identifiability,
     SelectionFields,
     bounding_box_area_px2,
+    describe_light,
     expected_exposures,
     measure_coverage,
     object_frame,
@@ -23,6 +25,7 @@ from fly64dask.scan import (
     select,
     split_indices,
 )
+from fly64dask.simulation import transmitted_share
 from fly64dask.study import Cell, CellCoordinates, Split, Study
 
 if TYPE_CHECKING:
@@ -74,7 +77,8 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
     for cell in wanted:
         if (cell.view, cell.split) not in planned:
             planned[cell.view, cell.split] = _plan_view(study, inputs, cell.view, cell.split)
-    return tuple(_plan_cell(study, inputs, cell, planned[cell.view, cell.split]) for cell in wanted)
+    share = transmitted_share(inputs.pair, inputs.positions_px) if inputs.pair else None
+    return tuple(_plan_cell(study, inputs, share, cell, planned[cell.view, cell.split]) for cell in wanted)
 
 
 def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> dict[Cell, int]:
@@ -131,9 +135,10 @@ class _PlannedView:
     facts: dict[str, object]
     positions_px: NDArray[np.float64] | None = None
     coverage: Coverage | None = None
+    beams: BeamFields | None = None
 
 
-def _plan_cell(study: Study, inputs: ScanInputs, cell: Cell, view: _PlannedView) -> PlannedCell:
+def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell, view: _PlannedView) -> PlannedCell:
     dose_photons = dose_in_photons(cell.dose, inputs.own_dose_photons)
     identifiability = None
     if view.positions_px is not None:
@@ -141,6 +146,16 @@ def _plan_cell(study: Study, inputs: ScanInputs, cell: Cell, view: _PlannedView)
             view.positions_px, inputs.probe_guess, study.recipe, dose_photons=dose_photons, coverage=view.coverage
         )
     facts = {"dose_photons": dose_photons, "identifiability": identifiability} | view.facts
+    if view.positions_px is not None and view.beams is not None:
+        facts |= dict(
+            describe_light(
+                view.beams,
+                n_kept=len(view.positions_px),
+                dose_photons=dose_photons,
+                incident_photons=share and dose_photons / share,
+                pixel_size_nm=study.source.pixel_size_nm,
+            )
+        )
     return PlannedCell.model_validate(asdict(cell) | facts)
 
 
@@ -151,7 +166,7 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
         selection = select(positions, view)
     except NotSelectableError as error:
         return _PlannedView(facts={"n_exposures": len(positions), "warning": f"not_selectable: {error}"})
-    found = describe_view(study, view_name, split, positions, selection)
+    found = describe_view(study, view_name, split, positions, selection, inputs.probe_guess)
     kept = positions[selection.kept]
     shape, _ = object_frame(kept, inputs.diffraction_shape_px)
     planned: dict[str, object] = {
@@ -169,7 +184,12 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
     for part in (found, found.selection):
         if part is not None:
             planned |= {name: value for name, value in part if name in PlannedCell.model_fields and name != "split"}
-    return _PlannedView(facts=planned, positions_px=kept, coverage=measure_coverage(kept, inputs.probe_guess))
+    return _PlannedView(
+        facts=planned,
+        positions_px=kept,
+        coverage=measure_coverage(kept, inputs.probe_guess),
+        beams=BeamFields(**{name: getattr(found, name) for name in BeamFields.model_fields}),
+    )
 
 
 def _warning(found: ViewAttributes, study: Study) -> str | None:

@@ -15,3 +15,7 @@ from .photons import (
 from .scans import (
     draw_positions as draw_positions,
 )
+from .transmission import (
+    detected_share as detected_share,
+    transmitted_share as transmitted_share,
+)

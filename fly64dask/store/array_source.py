@@ -88,6 +88,20 @@ def positions_array(positions_px: NDArray[np.float64]) -> ArraySource:
     )
 
 
+def photons_array(n_exposures: int, blocks: Iterable[NDArray[np.int64]]) -> ArraySource:
+    """Describe the photons of each exposure, (n,) int64, as one block that is asked for when it is written."""
+    return ArraySource(
+        name="exposure_photons",
+        shape=(n_exposures,),
+        dtype=np.dtype(np.int64),
+        dims=("exposure",),
+        units="photons",
+        long_name="photons of the exposure",
+        blocks=blocks,
+        block_length=n_exposures,
+    )
+
+
 def probe_array(
     probe: NDArray[np.complex64], name: str = "probe_guess", *, units: str = "sqrt(intensity)"
 ) -> ArraySource:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from fly64dask.base import Frozen
-from fly64dask.scan import SelectionMetadata
+from fly64dask.scan import BeamFields, SelectionMetadata
 from fly64dask.study import Seeds
 
 
@@ -21,7 +21,11 @@ class GroupAttributes(Frozen):
 
 
 class ScanAttributes(GroupAttributes):
-    """Attributes of the scan that all doses of a study share."""
+    """Attributes of the scan that all doses of a study share.
+
+    `detected_share` is the mean share of a simulation's incident light that is detected; `pixel_size_nm` the side of a
+    pixel of the object, if the source states it.
+    """
 
     kind: Literal["scan"] = "scan"
     source: dict[str, JsonValue]
@@ -30,6 +34,8 @@ class ScanAttributes(GroupAttributes):
     mean_total_intensity: float
     brightest_pixel_intensity: float
     own_dose_photons: float | None = None
+    detected_share: float | None = None
+    pixel_size_nm: float | None = None
 
 
 class TruthAttributes(GroupAttributes):
@@ -39,13 +45,18 @@ class TruthAttributes(GroupAttributes):
 
 
 class ExposureAttributes(GroupAttributes):
-    """Attributes of one scan, or one split of it, at one dose."""
+    """Attributes of one scan, or one split of it, at one dose.
+
+    `incident_photons` of an exposure are known of a simulation, `pixel_size_nm` if the source states it.
+    """
 
     kind: Literal["exposures"] = "exposures"
     source: dict[str, JsonValue]
     dose_photons: float
     mean_counts_photons: float
     brightest_count_photons: int
+    incident_photons: float | None = None
+    pixel_size_nm: float | None = None
     n_exposures: int
     split: Literal["train", "test"] | None = None
     repeat: int = 0
@@ -57,7 +68,7 @@ class ExposureAttributes(GroupAttributes):
     legacy_metadata: dict[str, JsonValue] | None = None
 
 
-class ViewAttributes(GroupAttributes):
+class ViewAttributes(BeamFields, GroupAttributes):
     """Attributes of a view of a split: which exposures it keeps, and how densely they lie."""
 
     kind: Literal["view"] = "view"

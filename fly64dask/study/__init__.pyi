@@ -24,6 +24,7 @@ from .model import (
 from .names import (
     SPLITS as SPLITS,
     Dose as Dose,
+    DoseBy as DoseBy,
     Split as Split,
     dose_name as dose_name,
     photons_name as photons_name,

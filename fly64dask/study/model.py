@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, dose_name
-from fly64dask.study.quantities import LengthPx, PathText, SafeName
+from fly64dask.study.quantities import LengthPx, PathText, PixelSizeNm, SafeName
 from fly64dask.study.recipe import Checkpoints, Limits, Recipe
 from fly64dask.study.scans import Scan
 from fly64dask.study.views import View
@@ -30,6 +30,7 @@ class SyntheticSource(Frozen):
     probe_shape_px: ShapePx
     seed_pair: int = Field(ge=0)
     scan: Scan
+    pixel_size_nm: PixelSizeNm | None = None
 
     @field_validator("object_shape_px")
     @classmethod
@@ -45,6 +46,7 @@ class PairSource(Frozen):
     kind: Literal["pair"]
     path: PathText
     scan: Scan
+    pixel_size_nm: PixelSizeNm | None = None
 
 
 class MeasuredSource(Frozen):
@@ -52,6 +54,7 @@ class MeasuredSource(Frozen):
 
     kind: Literal["measured"]
     path: PathText
+    pixel_size_nm: PixelSizeNm | None = None
 
 
 Source = Annotated[SyntheticSource | PairSource | MeasuredSource, Field(discriminator="kind")]

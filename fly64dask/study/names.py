@@ -10,6 +10,9 @@ Split = Literal["train", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 
+# What a study's doses count: detected photons per exposure, per px^2 of the lit area, or of a cell in total.
+DoseBy = Literal["exposure", "fluence", "total"]
+
 # 1e9 photons in one pixel still fit the 32 bits that a count is stored in.
 Photons = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 

@@ -10,6 +10,8 @@ from pydantic import Field
 MAX_LENGTH_PX, MIN_LENGTH_PX = 1e9, 1e-6
 Pixels = Annotated[float, Field(ge=-MAX_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
 LengthPx = Annotated[float, Field(ge=MIN_LENGTH_PX, le=MAX_LENGTH_PX, allow_inf_nan=False)]
+# Side of a pixel of the object: from far below an atom to a millimetre (our choice).
+PixelSizeNm = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 # What the kernel takes for one path; a NUL would end it.
 PathText = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]

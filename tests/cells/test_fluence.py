@@ -1,0 +1,88 @@
+"""The light of a cell's exposures in its record: what was asked, what came, and what the sample was lit with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import zarr
+from one_cell import run_one
+from tiny import tiny_study
+
+from fly64dask.cells import open_inputs
+from fly64dask.datasets import expose_split, prepare_scan, read_truth, select_view
+from fly64dask.records import read_record
+from fly64dask.store import RunLayout, ScanAttributes, open_group
+from fly64dask.study import Cell
+
+CELL = Cell(dose=1e5, view="few", split="train")
+STUDY = tiny_study(source=tiny_study().source.model_copy(update={"pixel_size_nm": 4.0}))
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory):
+    found = RunLayout(tmp_path_factory.mktemp("light") / "run")
+    prepare_scan(STUDY, found)
+    expose_split(STUDY, 1e5, "train", found)
+    select_view(STUDY, "few", "train", found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def facts(layout):
+    return open_inputs(STUDY, layout, CELL).facts()
+
+
+def kept_counts(layout):
+    group, view = (zarr.open_group(str(path), mode="r") for path in groups(layout))
+    return group["counts"][:][view["kept_indices"][:]].astype(np.float64)
+
+
+def groups(layout):
+    return layout.exposure_group(1e5, "train"), layout.view_group("few", "train")
+
+
+def test_facts_count_the_photons_of_the_kept_exposures(layout, facts):
+    counts = kept_counts(layout)
+    assert facts.mean_counts_photons == pytest.approx(counts.sum() / len(counts), rel=1e-12)
+    assert facts.total_photons == pytest.approx(counts.sum(), rel=1e-12)
+    assert facts.dose_photons == 1e5
+
+
+def test_facts_say_nothing_of_a_mean_that_is_as_asked(facts):
+    assert facts.dose_deviation is None
+
+
+def test_facts_give_the_fluence_where_a_pixel_has_a_size(facts):
+    assert facts.fluence_photons_per_nm2 == pytest.approx(facts.fluence_photons_per_px2 / 16)
+
+
+def test_incident_photons_follow_from_the_stored_probe_and_scale(layout, facts):
+    # A pattern has the sum of its exit wave: what the probe brings is scaled as the patterns are.
+    scale = open_inputs(STUDY, layout, CELL).exposures.attributes.photons_per_intensity
+    power = float((np.abs(read_truth(layout).probe).astype(np.float64) ** 2).sum())
+    assert facts.incident_photons == pytest.approx(scale * power, rel=1e-12)
+
+
+def test_detected_share_is_that_of_an_object_that_absorbs(layout):
+    pair = read_truth(layout)
+    share = open_group(layout.scan_group, ScanAttributes).attributes.detected_share
+    transmitted = np.abs(pair.object_truth) ** 2
+    assert transmitted.min() < share < transmitted.max()
+    assert share == pytest.approx(transmitted.mean(), abs=0.02)
+
+
+def test_exposures_keep_the_photons_of_each_exposure(layout):
+    group = zarr.open_group(str(groups(layout)[0]), mode="r")
+    assert (group["exposure_photons"][:] == group["counts"][:].sum(axis=(1, 2))).all()
+
+
+def test_photons_of_exposures_are_no_part_of_a_cells_key(layout):
+    assert set(open_inputs(STUDY, layout, CELL).sha256) == {"counts", "positions_px", "probe_guess", "kept_indices"}
+
+
+def test_record_has_the_light_of_its_cell(layout, facts):
+    run_one(STUDY, CELL, layout, None, lambda epoch, loss: None)
+    record = read_record(layout, CELL)
+    assert record.total_photons == facts.total_photons
+    assert record.linear_overlap == facts.linear_overlap
+    assert record.fluence_photons_per_nm2 == facts.fluence_photons_per_nm2
