@@ -140,6 +140,10 @@ def cell_key(
     return digest([dict(input_sha256), settings, seed, engine, packages])
 
 
-def failure_key(study: Study, cell: Cell, kind: FailureKind) -> str:
-    """Compute the digest of what determines that a cell's inputs cannot be used: any setting of the study."""
-    return digest([cell.name, kind, study.model_dump(mode="json", exclude={"name", "doses_photons", "repeats"})])
+def failure_key(study: Study, cell: Cell, recipe: Recipe, kind: FailureKind) -> str:
+    """Compute the digest of what determines that a cell's inputs cannot be used: any setting of the study but those of
+    other cells alone.
+    """
+    alone = study.of_object(cell.object_seed).model_copy(update={"recipe": recipe})
+    others = {"name", "doses_photons", "repeats", "recipes"}
+    return digest([cell.name, kind, alone.model_dump(mode="json", exclude=others)])

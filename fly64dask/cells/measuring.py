@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.datasets import read_truth
 from fly64dask.metrics import HalfSetMetrics
-from fly64dask.store import ArraySource, RunLayout, whole_array
+from fly64dask.store import ArraySource, whole_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def measure(request: CellRequest, exposures: Exposures, result: Reconstruction) 
     """Compare a reconstruction with the truth, and two half sets with each other, where there are any."""
     started = time.perf_counter()
     is_measured_scan = request.study.source.kind == "measured"
-    truth = None if is_measured_scan else _compare_with_truth(request.layout, exposures, result)
+    truth = None if is_measured_scan else _compare_with_truth(request, exposures, result)
     half_sets, half_curves = _compare_halves(request, exposures, result)
     seconds = time.perf_counter() - started
     return Measured(
@@ -57,11 +57,12 @@ def measure(request: CellRequest, exposures: Exposures, result: Reconstruction) 
     )
 
 
-def _compare_with_truth(layout: RunLayout, exposures: Exposures, result: Reconstruction) -> TruthComparison | None:
+def _compare_with_truth(request: CellRequest, exposures: Exposures, result: Reconstruction) -> TruthComparison | None:
     """Open the truth and compare; None if there is no truth."""
-    if not layout.truth_group.exists():
+    layout, object_seed = request.layout, request.cell.object_seed
+    if not layout.truth_group(object_seed).exists():
         return None
-    truth = read_truth(layout)
+    truth = read_truth(layout, object_seed)
     from fly64dask.metrics import compare_with_truth
 
     return compare_with_truth(

@@ -60,8 +60,8 @@ class CellRequest:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that the cell is reconstructed with: the study's, changed by the remedy."""
-        return remedied_recipe(self.study.recipe, self.remedy)
+        """The recipe that the cell is reconstructed with: its own of the study, changed by the remedy."""
+        return remedied_recipe(self.study.recipe_of(self.cell), self.remedy)
 
 
 def open_request(request: CellRequest) -> tuple[str, CellInputs | Failure]:
@@ -74,7 +74,7 @@ def open_request(request: CellRequest) -> tuple[str, CellInputs | Failure]:
 
     inputs = blocked_by if blocked_by is not None else result_or_failure(open_groups, what=f"cell={cell.name} inputs")
     if isinstance(inputs, Failure):
-        return failure_key(study.model_copy(update={"recipe": recipe}), cell, inputs.kind), inputs
+        return failure_key(study, cell, recipe, inputs.kind), inputs
     versions, seed = software_versions(), study.seeds.grouping
     return cell_key(inputs.sha256, recipe, seed=seed, engine=request.engine, versions=versions), inputs
 

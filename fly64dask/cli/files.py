@@ -74,6 +74,6 @@ def export(
             view_group=read_kept_group(layout, Cell(dose=dose, view=view, split=split, repeat=repeat or 0))
             if view
             else None,
-            truth_group=layout.truth_group if with_truth else None,
+            truth_group=layout.truth_group() if with_truth else None,
         )
     click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")

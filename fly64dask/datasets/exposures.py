@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from fly64dask.datasets.published_group import provenance, publish_group
 from fly64dask.datasets.scan_groups import read_truth
 from fly64dask.datasets.sources import dose_in_photons
 from fly64dask.scan import split_boundary_px, split_indices
-from fly64dask.simulation import expose, intensity_batches, photon_stream, thin
+from fly64dask.simulation import Pair, expose, intensity_batches, photon_stream, thin
 from fly64dask.store import (
     CHUNK_EXPOSURES,
     ExposureAttributes,
@@ -37,8 +38,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, repeat: int = 0) -> None:
-    """Publish the counts of one dose, split and repeat, simulated or thinned, in bounded memory.
+def expose_split(
+    study: Study, dose: Dose, split: Split, layout: RunLayout, *, repeat: int = 0, object_seed: int | None = None
+) -> None:
+    """Publish the counts of one dose, split, repeat and object, simulated or thinned, in bounded memory.
 
     Parameters
     ----------
@@ -52,16 +55,18 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
         The run; its scan group is published.
     repeat : int
         Which noise realisation, from 0; all else is the same.
+    object_seed : int, optional
+        Seed of the object, where the study has several; each has photons of its own.
     """
-    scan = open_group(layout.scan_group, ScanAttributes)
+    scan = open_group(layout.scan_group(object_seed), ScanAttributes)
     positions = scan.read("positions_px")
     rows = split_indices(positions, study.split, split)
     seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
     dose_photons = dose_in_photons(dose, scan.attributes.own_dose_photons)
-    rng = photon_stream(seed, dose_photons, split, repeat)
-    drawn = _draw_counts(study, layout, scan, dose_photons, rows, rng)
+    rng = photon_stream(seed, dose_photons, split, repeat, object_seed)
+    drawn = _draw_counts(study, functools.partial(read_truth, layout, object_seed), scan, dose_photons, rows, rng)
     share = scan.attributes.detected_share
-    seed_path = [seed, repeat] if repeat else [seed]
+    seed_path = [seed, *([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
     source_digest = digest([scan.attributes.source_digest, dose, split, study.split.model_dump(), *seed_path])
 
     def build(directory: Path) -> None:
@@ -93,7 +98,9 @@ def expose_split(study: Study, dose: Dose, split: Split, layout: RunLayout, *, r
         )
         write_attributes(directory, attributes, array_sha256)
 
-    publish_group(layout.exposure_group(dose, split, repeat), ExposureAttributes, source_digest, layout, build)
+    publish_group(
+        layout.exposure_group(dose, split, repeat, object_seed), ExposureAttributes, source_digest, layout, build
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,7 +136,7 @@ class _DrawnCounts:
 
 def _draw_counts(
     study: Study,
-    layout: RunLayout,
+    truth: Callable[[], Pair],
     scan: Group[ScanAttributes],
     dose_photons: float,
     rows: NDArray[np.int64],
@@ -145,16 +152,16 @@ def _draw_counts(
             thinning_probability=ratio,
         )
     return _DrawnCounts(
-        blocks=_simulated(layout, scan.read("positions_px", rows), ratio, rng),
+        blocks=_simulated(truth, scan.read("positions_px", rows), ratio, rng),
         dtype=count_dtype(ratio * brightest),
         photons_per_intensity=ratio,
     )
 
 
 def _simulated(
-    layout: RunLayout, positions_px: NDArray[np.float64], scale: float, rng: np.random.Generator
+    truth: Callable[[], Pair], positions_px: NDArray[np.float64], scale: float, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    for intensity in intensity_batches(read_truth(layout), positions_px):
+    for intensity in intensity_batches(truth(), positions_px):
         yield expose(intensity, scale, rng=rng)
 
 

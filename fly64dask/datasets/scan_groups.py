@@ -1,4 +1,4 @@
-"""Publish what all doses of a study share: the scan and, if it is simulated, the truth."""
+"""Publish what all doses of an object share: the scan and, if it is simulated, the truth."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from fly64dask.store import (
 from fly64dask.study import Study
 
 
-def prepare_scan(study: Study, layout: RunLayout) -> None:
-    """Publish positions, starting probe and brightness of a study's scan and, if it is simulated, the truth.
+def prepare_scan(study: Study, layout: RunLayout, *, object_seed: int | None = None) -> None:
+    """Publish positions, starting probe and brightness of an object's scan and, if it is simulated, the truth.
 
     Parameters
     ----------
@@ -29,23 +29,29 @@ def prepare_scan(study: Study, layout: RunLayout) -> None:
         The study.
     layout : RunLayout
         The run.
+    object_seed : int, optional
+        Seed of the object, where the study has several.
     """
+    study = study.of_object(object_seed)
     inputs = read_inputs(study)
     pair, source_digest = inputs.pair, inputs.source_digest
+    scan_group, truth_group = layout.scan_group(object_seed), layout.truth_group(object_seed)
     if pair is not None:
         publish_group(
-            layout.truth_group, TruthAttributes, source_digest, layout, lambda to: _write_truth(to, pair, source_digest)
+            truth_group, TruthAttributes, source_digest, layout, lambda to: _write_truth(to, pair, source_digest)
         )
-    publish_group(layout.scan_group, ScanAttributes, source_digest, layout, lambda to: _write_scan(to, study, inputs))
+    publish_group(scan_group, ScanAttributes, source_digest, layout, lambda to: _write_scan(to, study, inputs))
 
 
-def read_truth(layout: RunLayout) -> Pair:
+def read_truth(layout: RunLayout, object_seed: int | None = None) -> Pair:
     """Read the object and probe that a simulation looked at and with; never before an engine has returned.
 
     Parameters
     ----------
     layout : RunLayout
         A run of a simulated study.
+    object_seed : int, optional
+        Seed of the object, where the study has several.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def read_truth(layout: RunLayout) -> Pair:
     IntegrityError
         If the truth is missing or damaged.
     """
-    truth = open_group(layout.truth_group, TruthAttributes)
+    truth = open_group(layout.truth_group(object_seed), TruthAttributes)
     return Pair(object_truth=truth.read("object_truth"), probe=truth.read("probe_truth"))
 
 

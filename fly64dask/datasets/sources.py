@@ -42,7 +42,7 @@ class ScanInputs:
 
 
 def read_inputs(study: Study) -> ScanInputs:
-    """Read or draw what all cells share, and refuse what cannot be run.
+    """Read or draw what all cells share, and refuse what cannot be run; of several objects, the first is drawn.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def dose_in_photons(dose: Dose, own_dose_photons: float | None) -> float:
 
 
 def _make_simulated(study: Study) -> ScanInputs:
-    source = study.source
+    source = study.of_object(None).source
     assert not isinstance(source, MeasuredSource)
     # Of files the content counts, wherever they are.
     identity = source.model_dump(mode="json", exclude={"path": True, "scan": {"path"}})
@@ -123,6 +123,7 @@ def _make_simulated(study: Study) -> ScanInputs:
                 f"source.probe_shape_px = {source.probe_shape_px}: over object {source.object_shape_px}",
                 remedy="enlarge the object or shrink the probe",
             )
+        assert isinstance(source.seed_pair, int), "of one object"
         pair = synthetic_pair(source.object_shape_px, source.probe_shape_px, seed=source.seed_pair)
     if isinstance(source.scan, FileScan):
         positions_px = read_positions(Path(source.scan.path), source.scan.columns)

@@ -27,9 +27,15 @@ if TYPE_CHECKING:
 
 
 def select_view(
-    study: Study, view_name: str, split: Split, layout: RunLayout, *, threshold_px: float | None = None
+    study: Study,
+    view_name: str,
+    split: Split,
+    layout: RunLayout,
+    *,
+    threshold_px: float | None = None,
+    object_seed: int | None = None,
 ) -> None:
-    """Publish the exposures that one view keeps of one split; they are the same at every dose.
+    """Publish the exposures that one view keeps of one split; they are the same at every dose and of every object.
 
     Parameters
     ----------
@@ -43,13 +49,15 @@ def select_view(
         The run; its scan group is published.
     threshold_px : float, optional
         Another spacing than the study's; the group is then one of its own.
+    object_seed : int, optional
+        Seed of an object whose scan is published, where the study has several; their scans have the same positions.
 
     Raises
     ------
     NotSelectableError
         If no strategy keeps enough.
     """
-    scan = open_group(layout.scan_group, ScanAttributes)
+    scan = open_group(layout.scan_group(object_seed), ScanAttributes)
     view = next(view for view in study.views if view.name == view_name)
     target = layout.view_group(view_name, split)
     if threshold_px is not None:
@@ -57,7 +65,9 @@ def select_view(
         view = respaced_view(view, threshold_px)
         target = layout.respaced_group(view_name, split, threshold_px)
     parameters = [study.split.model_dump(), view.model_dump(), study.overlap.model_dump()]
-    source_digest = digest([scan.attributes.source_digest, split, *parameters])
+    # Of the arrays: all objects have the same, and other digests of their sources.
+    arrays = [scan.array_sha256[name] for name in ("positions_px", "probe_guess")]
+    source_digest = digest([arrays, split, *parameters])
     positions = scan.read("positions_px")
     positions = positions[split_indices(positions, study.split, split)]
 

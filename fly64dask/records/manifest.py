@@ -61,6 +61,9 @@ class ManifestFilters(Frozen):
     split: tuple[str, ...]
     gridsize: tuple[int, ...]
     repeat: tuple[int, ...] = ()
+    # None, and so left out, where no filter was given: most studies have one recipe and one object.
+    recipe: tuple[str, ...] | None = None
+    object: tuple[int, ...] | None = None
 
 
 class Roots(Frozen):
@@ -147,8 +150,8 @@ def jobs(study: Study, layout: RunLayout, filtered: Iterable[Cell], remedies: Ma
             **asdict(cell),
             input=str(layout.exposure_group(*realisation_of(study, cell)).relative_to(layout.root)),
             output_dir=cell.name,
-            algorithm=study.recipe.algorithm,
-            num_epochs=remedied_recipe(study.recipe, remedies.get(cell)).n_epochs,
+            algorithm=study.recipe_of(cell).algorithm,
+            num_epochs=remedied_recipe(study.recipe_of(cell), remedies.get(cell)).n_epochs,
         )
 
 

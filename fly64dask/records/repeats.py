@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from fly64dask.base import Frozen
-from fly64dask.study import SPLITS, Cell, Dose, Split, Study, repeats_of
+from fly64dask.study import Cell, Dose, Split, Study, cells
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
@@ -28,11 +28,13 @@ class Spread(Frozen):
 
 
 class RepeatSummary(Frozen):
-    """How the repeats of one dose, view and split ended: all are counted, the completed ones measured."""
+    """How the repeats of a dose, view, split, recipe and object ended: all are counted, the completed ones measured."""
 
     dose: Dose
     view: str
     split: Split
+    recipe_name: str | None = None
+    object_seed: int | None = None
     n_repeats: int
     n_completed: int
     n_failed: int
@@ -84,21 +86,13 @@ def _numbers(record: BaseModel) -> Iterator[tuple[str, float]]:
             yield name, float(value)
 
 
-def summarise_repeats(
-    dose: float | str, view: str, split: Split, n_repeats: int, rows: Sequence[ManifestRow]
-) -> RepeatSummary:
-    """Summarise the repeats of one dose, view and split.
+def summarise_repeats(repeats: Sequence[Cell], rows: Sequence[ManifestRow]) -> RepeatSummary:
+    """Summarise the repeats of one dose, view, split, recipe and object.
 
     Parameters
     ----------
-    dose : float or "measured"
-        Photons per exposure.
-    view : str
-        The view.
-    split : "train" or "test"
-        Half of the field of view.
-    n_repeats : int
-        How many the study asks for.
+    repeats : sequence of Cell
+        All that the study asks for.
     rows : sequence of ManifestRow
         Those of them that are committed.
 
@@ -107,13 +101,16 @@ def summarise_repeats(
     RepeatSummary
         Numbers are of the completed ones; whoever is not among them is counted beside them.
     """
+    first, n_repeats = repeats[0], len(repeats)
     completed = [row for row in rows if row.state == "completed"]
     losses = [row.final_loss for row in completed if row.final_loss is not None]
     return RepeatSummary.model_validate(
         {
-            "dose": dose,
-            "view": view,
-            "split": split,
+            "dose": first.dose,
+            "view": first.view,
+            "split": first.split,
+            "recipe_name": first.recipe_name,
+            "object_seed": first.object_seed,
             "n_repeats": n_repeats,
             "n_completed": len(completed),
             "n_failed": len(rows) - len(completed),
@@ -127,8 +124,8 @@ def summarise_repeats(
 
 
 def summarise(study: Study, rows: Iterable[ManifestRow]) -> tuple[RepeatSummary, ...]:
-    """Summarise all repeats of a study: one for each dose, view and split, in its order; none for a study without
-    repeats.
+    """Summarise all repeats of a study: one for each dose, view, split, recipe and object, in its order; none for a
+    study without repeats.
 
     Committed cells come in the study's order, which keeps repeats together; they are read one after the other.
     """
@@ -136,22 +133,13 @@ def summarise(study: Study, rows: Iterable[ManifestRow]) -> tuple[RepeatSummary,
         return ()
     groups = repeat_groups(study)
     summaries = {
-        group: summarise_repeats(*group, len(groups[group]), [row for row in members if row.cell in groups[group]])
-        for group, members in groupby(rows, key=lambda row: (row.cell.dose, row.cell.view, row.cell.split))
-        if group in groups
+        first: summarise_repeats(groups[first], [row for row in members if row.cell in groups[first]])
+        for first, members in groupby(rows, key=lambda row: row.cell.first_repeat)
+        if first in groups
     }
-    return tuple(
-        summaries.get(group) or summarise_repeats(*group, len(repeats), []) for group, repeats in groups.items()
-    )
+    return tuple(summaries.get(first) or summarise_repeats(repeats, []) for first, repeats in groups.items())
 
 
-def repeat_groups(study: Study) -> Mapping[tuple[float | str, str, Split], tuple[Cell, ...]]:
-    """Group the cells of a study by dose, view and split: those of one group are repeats of each other."""
-    return {
-        (dose, view.name, split): tuple(
-            Cell(dose=dose, view=view.name, split=split, repeat=repeat) for repeat in repeats_of(study, dose)
-        )
-        for dose in study.doses_photons
-        for view in study.views
-        for split in SPLITS
-    }
+def repeat_groups(study: Study) -> Mapping[Cell, tuple[Cell, ...]]:
+    """Group the cells of a study by all but their repeat: those of one group are repeats of its first cell."""
+    return {first: tuple(repeats) for first, repeats in groupby(cells(study), key=lambda cell: cell.first_repeat)}

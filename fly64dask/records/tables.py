@@ -167,6 +167,12 @@ class RowFiles:
                 yield from (ManifestRow.model_validate_json(line) for line in file)
 
 
+def _stated(filters: Filters) -> ManifestFilters:
+    """Filters as the manifest states them."""
+    given = asdict(filters)
+    return ManifestFilters(**given | {axis: given[axis] or None for axis in ("recipe", "object")})
+
+
 def write_manifest(
     study: Study,
     layout: RunLayout,
@@ -200,7 +206,7 @@ def write_manifest(
         study=study.name,
         study_digest=digest(study.model_dump(mode="json")),
         roots=Roots(run=str(layout.root), exposures=str(layout.store)),
-        filters=ManifestFilters(**asdict(filters)),
+        filters=_stated(filters),
         total_jobs=len(cells(study)),
         filtered_jobs=len(filtered),
         summary=summarise(study, rows) or None,

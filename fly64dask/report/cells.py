@@ -53,7 +53,7 @@ class CellArrays:
 
 @dataclass(slots=True)
 class CellReader:
-    """Reads the cells of a run one after the other; keeps the truth and the scale of phases that all of them share.
+    """Reads the cells of a run one after the other; keeps the truths and the scale of phases that all of them share.
 
     Parameters
     ----------
@@ -69,17 +69,19 @@ class CellReader:
     layout: RunLayout
     rows: Sequence[ManifestRow]
     problems: list[str] = field(default_factory=list)
-    _object_truth: NDArray[np.complex64] | None = None
+    _object_truths: dict[int | None, NDArray[np.complex64]] = field(default_factory=dict)
     _phase_limit_rad: float = math.pi
 
     def __post_init__(self) -> None:
-        """Read the truth, if there is one, and choose the scale of phases."""
-        if self.study.source.kind != "measured" and self.layout.truth_group.exists():
-            _, arrays = _read_group(self.layout.truth_group, TruthAttributes, self.problems)
-            self._object_truth = arrays.get("object_truth")
-        if self._object_truth is not None:
-            phase_rad = np.angle(self._object_truth)
-            self._phase_limit_rad = phase_limit(phase_rad - np.angle(np.exp(1j * phase_rad).mean()))
+        """Read the truth of each object, if there is one, and choose the scale of phases."""
+        for object_seed in self.study.object_seeds:
+            group = self.layout.truth_group(object_seed)
+            if self.study.source.kind != "measured" and group.exists():
+                _, arrays = _read_group(group, TruthAttributes, self.problems)
+                if "object_truth" in arrays:
+                    self._object_truths[object_seed] = arrays["object_truth"]
+        if self._object_truths:
+            self._phase_limit_rad = max(map(_phase_limit_of, self._object_truths.values()))
             return
         for row in sorted(self.rows, key=lambda row: (row.dose_photons or 0, row.n_kept or 0), reverse=True):
             phases = [image.values for image in self.read(row).images if image.key == "phase"]
@@ -114,7 +116,7 @@ class CellReader:
                     attributes.object_origin_px,
                     positions_px,
                     probe_guess,
-                    object_truth=self._object_truth,
+                    object_truth=self._object_truths.get(row.object_seed),
                     phase_limit_rad=self._phase_limit_rad,
                 )
             except (ValueError, IndexError, np.linalg.LinAlgError) as error:
@@ -138,6 +140,11 @@ class CellReader:
         if kept is None or positions_px is None or (len(kept) and kept.max() >= len(positions_px)):
             return None, arrays.get("probe_guess")
         return positions_px[kept], arrays.get("probe_guess")
+
+
+def _phase_limit_of(object_truth: NDArray[np.complex64]) -> float:
+    phase_rad = np.angle(object_truth)
+    return phase_limit(phase_rad - np.angle(np.exp(1j * phase_rad).mean()))
 
 
 def _curves(arrays: Mapping[str, NDArray[Any]]) -> tuple[Curve, ...]:

@@ -11,7 +11,7 @@ from fly64dask.records import ManifestRow, count_states, quantity_of, repeat_gro
 from fly64dask.report.columns import flat_row, mapped_numbers
 from fly64dask.report.page import render_template
 from fly64dask.report.pictures import hex_colours
-from fly64dask.study import SPLITS, Cell, Study, dose_name
+from fly64dask.study import SPLITS, Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import Spread
@@ -118,22 +118,23 @@ def matrix_html(
     Returns
     -------
     str
-        One table for each split, doses by views. A number and a colour tell the value, `≥ empty` that the error is not
-        lower than that of an empty object, a mark and a word why there is no value. Repeats show their mean and sample
-        standard deviation.
+        One table for each split, recipe and object, doses by views. A number and a colour tell the value, `≥ empty`
+        that the error is not lower than that of an empty object, a mark and a word why there is no value. Repeats show
+        their mean and sample standard deviation.
     """
     matrix = _matrix(study, rows, column, running)
     groups = repeat_groups(study)
     spreads = (matrix.spread(repeats) for repeats in groups.values())
     scale = _ColourScale([spread.mean for spread in spreads if spread is not None])
     tables = {
-        split: {
+        ", ".join(filter(None, (split, section.label))): {
             dose_name(dose).removeprefix("dose_"): [
-                matrix.place(groups[dose, view.name, split], scale) for view in study.views
+                matrix.place(groups[section.cell(dose, view.name, split)], scale) for view in study.views
             ]
             for dose in study.doses_photons
         }
         for split in SPLITS
+        for section in sections(study)
     }
     counts = count_states(study, rows, running)
     return render_template(

@@ -182,14 +182,17 @@ def _places(study: Study, contents: Iterable[CellContent]) -> tuple[PlaceContent
     """Put repeats together, with mean and spread of every number that several of them have."""
     content_of = {content.name: content for content in contents}
     places = []
-    for (dose, view, split), repeats in repeat_groups(study).items():
+    for first, repeats in repeat_groups(study).items():
         values: dict[str, list[float]] = {}
         for cell in repeats:
             for column, value in content_of[cell.name].numbers.items():
                 values.setdefault(column, []).append(value)
         spreads = {column: spread_of(several) for column, several in values.items() if len(several) > 1}
         names = tuple(cell.name for cell in repeats)
-        places.append(PlaceContent(dose=dose_name(dose), view=view, split=split, cells=names, numbers=spreads))
+        place = PlaceContent(
+            dose=dose_name(first.dose), view=first.view, split=first.split, cells=names, numbers=spreads
+        )
+        places.append(place)
     return tuple(places)
 
 

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 REPAIR = "make it again with `run.repair()` or `fly64dask verify RUN --repair`"
 
 
+def open_truth(study: Study, layout: RunLayout, object_seed: int | None) -> xarray.Dataset:
+    """Open the truth of one object of a run; raises InputError if there is none."""
+    from fly64dask.store import open_dataset
+
+    group = layout.truth_group(object_seed)
+    if study.source.kind == "measured" or not group.exists():
+        raise InputError(
+            f"open the truth of {layout.root}: a {study.source.kind} study's run holds none",
+            remedy="use runs of simulated studies that have begun",
+        )
+    return open_dataset(group)
+
+
 @dataclass(frozen=True, slots=True)
 class CellView:
     """One cell of a run as it is on disk now.
@@ -33,7 +46,7 @@ class CellView:
     layout : RunLayout
         Paths of the run's files.
     cell : Cell
-        Dose, view, split and repeat.
+        Dose, view, split, repeat, recipe and object.
 
     Examples
     --------
@@ -124,6 +137,21 @@ class CellView:
                 )
         kept = open_dataset(view_group)["kept_indices"].values
         return open_dataset(group).isel(exposure=kept).assign_attrs(cell=self.name)
+
+    @property
+    def truth(self) -> xarray.Dataset:
+        """The true object and probe of a simulated cell: `object_truth` (y, x), `probe_truth` (probe_y, probe_x).
+
+        Coordinates are pixels of the scan; values are read, and checked, when they are computed.
+
+        Raises
+        ------
+        InputError
+            If the study is measured, or the run has not begun.
+        IntegrityError
+            If what is there is damaged.
+        """
+        return open_truth(self.study, self.layout, self.cell.object_seed)
 
     @property
     def reconstruction(self) -> xarray.Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from fly64dask.cells import open_inputs
 from fly64dask.datasets import read_truth
 from fly64dask.datasets.formats import ForeignObject, find_object, read_object
 from fly64dask.metrics import Reference, align, measure_against, measure_as_original, reference_in_frame
-from fly64dask.records import read_record
+from fly64dask.records import read_record, read_run_study
 from fly64dask.runs.comparison import OURS, ComparedCell, Convention, MethodScore, RunComparison
 from fly64dask.scan import crop_to_frame, object_frame
 from fly64dask.store import ReconstructionAttributes, RunLayout, TruthAttributes, open_group
@@ -77,17 +77,18 @@ def compare_run(
         If the study is measured, so that there is no truth, or the path of a method is no such directory, or a run of
         another object.
     """
-    if study.source.kind == "measured" or not layout.truth_group.exists():
+    there_is_a_truth = any(layout.truth_group(seed).exists() for seed in study.object_seeds)
+    if study.source.kind == "measured" or not there_is_a_truth:
         raise InputError(
             f"compare {layout.root}: metrics are against the truth, and a {study.source.kind} study's run holds none",
             remedy="compare runs of simulated studies that have begun",
         )
-    truth = read_truth(layout)
+    truths = {seed: _truth_of(layout, seed) for seed in dict.fromkeys(cell.object_seed for cell in compared)}
     readers = {OURS: _reader_of_run(layout)}
-    readers |= {name: _reader_of_method(name, path, layout) for name, path in methods.items()}
+    readers |= {name: _reader_of_method(name, path, layout, tuple(truths)) for name, path in methods.items()}
     rows = []
     for cell in compared:
-        frame = _frame_of(study, layout, cell, truth)
+        frame = _frame_of(study, layout, cell, truths[cell.object_seed])
         scores = tuple(_score(name, reader, cell, frame, convention) for name, reader in readers.items())
         rows.append(
             ComparedCell(
@@ -105,7 +106,7 @@ def compare_run(
     )
 
 
-def _reader_of_method(name: str, path: Path, layout: RunLayout) -> ObjectReader:
+def _reader_of_method(name: str, path: Path, layout: RunLayout, object_seeds: Sequence[int | None]) -> ObjectReader:
     if name == OURS:
         raise InputError(f"compare: a method named {OURS!r}, which is the run itself", remedy="choose another name")
     if not path.is_dir():
@@ -115,13 +116,40 @@ def _reader_of_method(name: str, path: Path, layout: RunLayout) -> ObjectReader:
     other = RunLayout(path)
     if not other.study_file.exists():
         return lambda cell: read_object(find_object(path, cell.name.replace("/", "-")))
-    ours, theirs = (open_group(run.truth_group, TruthAttributes).array_sha256 for run in (layout, other))
-    if ours["object_truth"] != theirs["object_truth"]:
+    return _reader_of_other_run(name, other, layout, object_seeds)
+
+
+def _reader_of_other_run(
+    name: str, other: RunLayout, layout: RunLayout, object_seeds: Sequence[int | None]
+) -> ObjectReader:
+    """Read the cells of another run of the same objects: of the recipe of the same name, or of its only one."""
+    study, read = read_run_study(other), _reader_of_run(other)
+    theirs = {sha256: seed for seed in study.object_seeds for sha256 in _truth_sha256(other, seed)}
+    ours = {seed: sha256 for seed in object_seeds for sha256 in _truth_sha256(layout, seed)}
+    if not set(ours.values()) <= theirs.keys():
         raise InputError(
-            f"compare: method {name!r} at {path} is a run of another object than {layout.root}",
+            f"compare: method {name!r} at {other.root} is a run of another object than {layout.root}",
             remedy="compare runs whose studies have the same source",
         )
-    return _reader_of_run(other)
+
+    def read_counterpart(cell: Cell) -> ForeignObject:
+        names = study.recipe_names
+        recipe_name = cell.recipe_name if cell.recipe_name in names else names[0]
+        if recipe_name != cell.recipe_name and len(names) > 1:
+            raise InputError(
+                f"{cell.name} of {layout.root}: {other.root} has recipes {', '.join(map(str, names))}",
+                remedy="compare with a run of one recipe, or of one with the same name",
+            )
+        object_seed = theirs[ours[cell.object_seed]]
+        return read(replace(cell, recipe_name=recipe_name, object_seed=object_seed))
+
+    return read_counterpart
+
+
+def _truth_sha256(layout: RunLayout, object_seed: int | None) -> list[str]:
+    """The digest of the true object of a run; none if it is not made yet."""
+    group = layout.truth_group(object_seed)
+    return [open_group(group, TruthAttributes).array_sha256["object_truth"]] if group.exists() else []
 
 
 def _reader_of_run(layout: RunLayout) -> ObjectReader:
@@ -136,8 +164,18 @@ def _reader_of_run(layout: RunLayout) -> ObjectReader:
     return read
 
 
-def _frame_of(study: Study, layout: RunLayout, cell: Cell, truth: Pair) -> ComparisonFrame | Fly64Error:
-    """Put the truth into the frame of a cell; give the error if the cell's inputs cannot be read."""
+def _truth_of(layout: RunLayout, object_seed: int | None) -> Pair | Fly64Error:
+    """Read the truth of an object; give the error if it cannot be read."""
+    try:
+        return read_truth(layout, object_seed)
+    except Fly64Error as error:
+        return error
+
+
+def _frame_of(study: Study, layout: RunLayout, cell: Cell, truth: Pair | Fly64Error) -> ComparisonFrame | Fly64Error:
+    """Put the truth into the frame of a cell; give the error if it or the cell's inputs cannot be read."""
+    if isinstance(truth, Fly64Error):
+        return truth
     try:
         record = read_record(layout, cell)
         inputs = open_inputs(study, layout, cell, record.remedy if record else None)

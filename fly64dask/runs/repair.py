@@ -127,18 +127,22 @@ def _drop(group: Path, layout: RunLayout) -> None:
 def _rebuild(
     study: Study, layout: RunLayout, broken: Sequence[Path], respaced: Mapping[Path, tuple[str, Split, float]]
 ) -> None:
-    if broken:
-        prepare_scan(study, layout)
+    if not broken:
+        return
+    for object_seed in study.object_seeds:
+        prepare_scan(study, layout, object_seed=object_seed)
     for drawn in realisations(study, cells(study)):
         if layout.exposure_group(*drawn) in broken:
-            expose_split(study, drawn.dose, drawn.split, layout, repeat=drawn.repeat)
+            dose, split, repeat, object_seed = drawn
+            expose_split(study, dose, split, layout, repeat=repeat, object_seed=object_seed)
+    of_any_object = study.object_seeds[0]
     for split in SPLITS:
         for view in study.views:
             if layout.view_group(view.name, split) in broken:
-                select_view(study, view.name, split, layout)
+                select_view(study, view.name, split, layout, object_seed=of_any_object)
     for group, (view_name, split, threshold_px) in respaced.items():
         if group in broken:
-            select_view(study, view_name, split, layout, threshold_px=threshold_px)
+            select_view(study, view_name, split, layout, threshold_px=threshold_px, object_seed=of_any_object)
 
 
 def damaged_cells(study: Study, layout: RunLayout, damages: Sequence[Damage]) -> list[Cell]:

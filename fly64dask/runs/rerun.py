@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
 from fly64dask.base import FailureKind, NotSelectableError
@@ -200,14 +201,12 @@ def _respaced(
 def _planned(study: Study, row: ManifestRow, outlook: Mapping[str, object]) -> PlannedRerun:
     remedy = outlook.get("remedy")
     assert remedy is None or isinstance(remedy, Remedy)
-    before, after = remedied_recipe(study.recipe, row.remedy), remedied_recipe(study.recipe, remedy)
+    recipe = study.recipe_of(row.cell)
+    before, after = remedied_recipe(recipe, row.remedy), remedied_recipe(recipe, remedy)
     view = _view(study, row.view)
     own_px = view.spacing_threshold_px if isinstance(view, SpacingView) else None
     facts: dict[str, object] = {
-        "dose": row.dose,
-        "view": row.view,
-        "split": row.split,
-        "repeat": row.repeat,
+        **asdict(row.cell),
         "state": row.state,
         "failure_kind": row.failure_kind,
         "n_kept": row.n_kept,

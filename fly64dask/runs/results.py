@@ -12,7 +12,7 @@ from fly64dask.base import FailureKind, InputError, IntegrityError
 from fly64dask.monitoring import RunReader
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import Manifest, ManifestRow, read_run_study
-from fly64dask.runs.cell_view import CellView
+from fly64dask.runs.cell_view import CellView, open_truth
 from fly64dask.runs.labelled import flat_cells, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
 from fly64dask.study import Cell, Filters, RemedyKind, Study, cells, dose_name
@@ -115,23 +115,22 @@ class Run:
     def truth(self) -> xarray.Dataset:
         """The true object and probe of a simulated study: `object_truth` (y, x), `probe_truth` (probe_y, probe_x).
 
-        Coordinates are pixels of the scan; values are read, and checked, when they are computed.
+        Coordinates are pixels of the scan; values are read, and checked, when they are computed. Where a study has
+        several objects, each of its cells has its own: see `CellView.truth`.
 
         Raises
         ------
         InputError
-            If the study is measured, or the run has not begun.
+            If the study is measured or has several objects, or the run has not begun.
         IntegrityError
             If what is there is damaged.
         """
-        from fly64dask.store import open_dataset
-
-        if self.study.source.kind == "measured" or not self.layout.truth_group.exists():
+        if len(self.study.object_seeds) > 1:
             raise InputError(
-                f"open the truth of {self.layout.root}: a {self.study.source.kind} study's run holds none",
-                remedy="use runs of simulated studies that have begun",
+                f"open the truth of {self.layout.root}: the study has {len(self.study.object_seeds)} objects",
+                remedy="use that of a cell, `run.sel(...).truth`",
             )
-        return open_dataset(self.layout.truth_group)
+        return open_truth(self.study, self.layout, self.study.object_seeds[0])
 
     @property
     def metrics(self) -> xarray.Dataset:
@@ -190,7 +189,16 @@ class Run:
         run_status = self._reader.read()
         return matrix_html(self.study, run_status.rows, running=run_status.running)
 
-    def sel(self, *, dose: float | str, view: str, split: str, repeat: int = 0) -> CellView:
+    def sel(
+        self,
+        *,
+        dose: float | str,
+        view: str,
+        split: str,
+        repeat: int = 0,
+        recipe_name: str | None = None,
+        object_seed: int | None = None,
+    ) -> CellView:
         """Select one cell.
 
         Parameters
@@ -203,6 +211,10 @@ class Run:
             Half of the field of view.
         repeat : int
             Noise realisation, from 0.
+        recipe_name : str, optional
+            Name of the recipe; needed where the study has several.
+        object_seed : int, optional
+            Seed of the object; needed where the study has several.
 
         Returns
         -------
@@ -211,21 +223,35 @@ class Run:
         Raises
         ------
         InputError
-            If the study has no such cell.
+            If the study has no such cell, or several.
 
         Examples
         --------
         >>> open_run("runs/demo").sel(dose=1e4, view="dense", split="train").state  # doctest: +SKIP
         'completed'
         """
-        for cell in cells(self.study):
-            if (cell.dose, cell.view, cell.split, cell.repeat) == (dose, view, split, repeat):
-                return CellView(self.study, self.layout, cell)
-        doses = ", ".join(dose_name(each).removeprefix("dose_") for each in self.study.doses_photons)
-        views = ", ".join(each.name for each in self.study.views)
+        study = self.study
+        wanted = {"recipe_name": recipe_name, "object_seed": object_seed}
+        found = [
+            cell
+            for cell in cells(study)
+            if (cell.dose, cell.view, cell.split, cell.repeat) == (dose, view, split, repeat)
+            and all(value in (None, getattr(cell, name)) for name, value in wanted.items())
+        ]
+        if len(found) == 1:
+            return CellView(study, self.layout, found[0])
+        doses = ", ".join(dose_name(each).removeprefix("dose_") for each in study.doses_photons)
+        views = ", ".join(each.name for each in study.views)
+        asked = [f"{name} {value!r}" for name, value in wanted.items() if value is not None]
+        recipes, objects = (
+            ", ".join(str(each) for each in several if each is not None)
+            for several in (study.recipe_names, study.object_seeds)
+        )
         raise InputError(
-            f"select dose {dose}, view {view!r}, split {split!r}, repeat {repeat}: study {self.study.name!r} has doses "
-            f"{doses}, views {views}, splits train, test and {self.study.repeats} repeats",
+            ", ".join([f"select dose {dose}, view {view!r}, split {split!r}, repeat {repeat}", *asked])
+            + f": study {study.name!r} has doses {doses}, views {views}, splits train, test and {study.repeats} repeats"
+            + (f", recipes {recipes}" if recipes else "")
+            + (f", objects {objects}" if objects else ""),
             remedy="give one of each",
         )
 

@@ -27,7 +27,15 @@ from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifes
 from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.results import Run
 from fly64dask.runs.workers import n_workers_of, run_workers
-from fly64dask.scheduling import GraphBuilder, GraphOptions, answered, cores_hint, expected_lengths, run_windows
+from fly64dask.scheduling import (
+    GraphBuilder,
+    GraphOptions,
+    answered,
+    cores_hint,
+    expected_lengths,
+    expected_work,
+    run_windows,
+)
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Filters, Remedy, Study, absolute_source, cells, skip_reasons
 
@@ -191,7 +199,8 @@ def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_loca
         hint = cores_hint(lengths, n_workers=n_workers, n_threads=n_threads, n_cores=n_local_cores())
         if hint:
             request.say(hint)
-    options = GraphOptions(use_gpu=use_gpu, engine=request.engine, remedies=request.remedies, lengths=lengths)
+    work = expected_work(study, lengths)
+    options = GraphOptions(use_gpu=use_gpu, engine=request.engine, remedies=request.remedies, lengths=work)
     return GraphBuilder(_on_device(study, use_gpu), request.requested, run_id, options)
 
 
@@ -215,4 +224,4 @@ def _on_device(study: Study, use_gpu: bool) -> Study:
     """On GPU workers `auto` means cuda: a worker that lost its GPU fails instead of going slow."""
     if not use_gpu:
         return study
-    return study.model_copy(update={"recipe": study.recipe.model_copy(update={"device": "cuda"})})
+    return study.with_recipe(device="cuda")

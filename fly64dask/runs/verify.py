@@ -56,9 +56,11 @@ def verify_run(study: Study, layout: RunLayout) -> tuple[Damage, ...]:
 
 def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttributes]]:
     """List every group that a run's store may hold, with the kind of its attributes."""
-    groups: dict[Path, type[GroupAttributes]] = {layout.scan_group: ScanAttributes}
-    if study.source.kind != "measured":
-        groups[layout.truth_group] = TruthAttributes
+    groups: dict[Path, type[GroupAttributes]] = {}
+    for object_seed in study.object_seeds:
+        groups[layout.scan_group(object_seed)] = ScanAttributes
+        if study.source.kind != "measured":
+            groups[layout.truth_group(object_seed)] = TruthAttributes
     groups |= {layout.exposure_group(*drawn): ExposureAttributes for drawn in realisations(study, cells(study))}
     for split in SPLITS:
         groups |= {layout.view_group(view.name, split): ViewAttributes for view in study.views}
@@ -102,7 +104,8 @@ def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
         if row.state == "completed":
             needed.add(layout.exposure_group(*realisation_of(study, row.cell)))
             needed.add(layout.kept_group(row.cell, row.remedy))
-    return needed | ({layout.scan_group, layout.truth_group} if needed else set())
+            needed |= {layout.scan_group(row.object_seed), layout.truth_group(row.object_seed)}
+    return needed
 
 
 def _damaged_group(

@@ -15,6 +15,7 @@ from .plan import (
     ENGINE_BYTES as ENGINE_BYTES,
     PlannedCell as PlannedCell,
     expected_lengths as expected_lengths,
+    expected_work as expected_work,
     plan_cells as plan_cells,
     predicted_memory_bytes as predicted_memory_bytes,
 )

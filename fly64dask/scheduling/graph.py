@@ -23,7 +23,7 @@ from fly64dask.scheduling.tasks import (
     prepare_task,
     select_task,
 )
-from fly64dask.study import Cell, Remedy, Split, Study, cells, photons_name
+from fly64dask.study import Cell, Remedy, Split, Study, cells, photons_name, realisation_of
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -152,7 +152,7 @@ class GraphBuilder:
             threshold_px = order.remedy.spacing_threshold if order.remedy else None
             # Made outside of the annotation, which is for cells alone.
             needed = (
-                groups.prepared(),
+                groups.prepared(cell.object_seed),
                 groups.exposed(cell),
                 groups.selected(cell),
                 None if threshold_px is None else groups.selected(cell, threshold_px),
@@ -202,22 +202,28 @@ class _GroupTasks:
     token: str
     longest: Mapping[tuple[str, Split], int]
 
-    def prepared(self) -> Any:
-        work = functools.partial(prepare_task, self.builder.study, self.builder.run_id)
-        return self._task("prepare", f"prepare-scan-{self.token}", work)
+    def prepared(self, object_seed: int | None) -> Any:
+        of_object = "" if object_seed is None else f"-object_{object_seed}"
+        work = functools.partial(prepare_task, self.builder.study, object_seed, self.builder.run_id)
+        return self._task(("prepare", object_seed), f"prepare-scan{of_object}-{self.token}", work)
 
     def exposed(self, cell: Cell) -> Any:
-        dose, split, repeat = cell.dose, cell.split, cell.repeat
-        key = f"expose-{photons_name(dose, repeat)}-{split}-{self.token}"
-        work = functools.partial(expose_task, dose, split, repeat, self.builder.run_id)
-        return self._task(("expose", dose, split, repeat), key, work, self.prepared())
+        drawn = realisation_of(self.builder.study, cell)
+        photons = photons_name(drawn.dose, drawn.repeat, drawn.object_seed)
+        key = f"expose-{photons}-{drawn.split}-{self.token}"
+        work = functools.partial(expose_task, drawn, self.builder.run_id)
+        return self._task(("expose", drawn), key, work, self.prepared(cell.object_seed))
 
     def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
         spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"
         key = f"select-view_{cell.view}{spacing}-{cell.split}-{self.token}"
         kind = ("select", cell.view, cell.split, threshold_px)
-        work = functools.partial(select_task, cell.view, cell.split, threshold_px, self.builder.run_id)
-        return self._task(kind, key, work, self.prepared(), priority=self.longest[cell.view, cell.split])
+        work = functools.partial(
+            select_task, cell.view, cell.split, threshold_px, cell.object_seed, self.builder.run_id
+        )
+        # Any object's scan has the positions: that of the cell which asks first.
+        scan = self.prepared(cell.object_seed)
+        return self._task(kind, key, work, scan, priority=self.longest[cell.view, cell.split])
 
     def _task(
         self, kind: Hashable, key: str, work: Callable[..., Any], *after: Any, priority: int | None = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.base import NotSelectableError
-from fly64dask.datasets import describe_view, dose_in_photons
+from fly64dask.datasets import describe_view, dose_in_photons, read_inputs
 from fly64dask.records import ExposureFields
 from fly64dask.scan import (
     MIN_SPAN_PX,
@@ -23,17 +23,17 @@ from fly64dask.scan import (
     predict_identifiability,
     refuses_degenerate,
     select,
+    span_px,
     split_indices,
 )
 from fly64dask.simulation import transmitted_share
-from fly64dask.study import Cell, CellCoordinates, Split, Study
+from fly64dask.study import Cell, CellCoordinates, Recipe, Split, Study
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from fly64dask.datasets import ScanInputs
-    from fly64dask.store import ViewAttributes
 
 
 class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
@@ -77,8 +77,12 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
     for cell in wanted:
         if (cell.view, cell.split) not in planned:
             planned[cell.view, cell.split] = _plan_view(study, inputs, cell.view, cell.split)
-    share = transmitted_share(inputs.pair, inputs.positions_px) if inputs.pair else None
-    return tuple(_plan_cell(study, inputs, share, cell, planned[cell.view, cell.split]) for cell in wanted)
+    shares = {
+        seed: _transmitted_share(study, inputs, seed) for seed in dict.fromkeys(cell.object_seed for cell in wanted)
+    }
+    return tuple(
+        _plan_cell(study, inputs, shares[cell.object_seed], cell, planned[cell.view, cell.split]) for cell in wanted
+    )
 
 
 def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> dict[Cell, int]:
@@ -96,8 +100,8 @@ def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -
     Returns
     -------
     dict of Cell to int
-        Exposures that each is expected to keep: an epoch takes as long as it has exposures, and cells
-        of a study have one detector and one recipe.
+        Exposures that each is expected to keep: an epoch takes as long as it has exposures, as cells
+        of a study have one detector.
     """
     found: dict[tuple[str, Split], int] = {}
     for split in {cell.split for cell in wanted}:
@@ -106,6 +110,23 @@ def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -
         for view in study.views:
             found[view.name, split] = expected_exposures(view, len(positions), area_px2)
     return {cell: found[cell.view, cell.split] for cell in wanted}
+
+
+def expected_work(study: Study, lengths: Mapping[Cell, int]) -> dict[Cell, int]:
+    """Say which cells take long when their recipes differ: exposures times epochs times reconstructions.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    lengths : mapping of Cell to int
+        From `expected_lengths`.
+    """
+    recipes = {cell.recipe_name: study.recipe_of(cell) for cell in lengths}
+    return {
+        cell: length * recipes[cell.recipe_name].n_epochs * recipes[cell.recipe_name].n_reconstructions
+        for cell, length in lengths.items()
+    }
 
 
 def predicted_memory_bytes(
@@ -136,16 +157,32 @@ class _PlannedView:
     positions_px: NDArray[np.float64] | None = None
     coverage: Coverage | None = None
     beams: BeamFields | None = None
+    object_shape_px: tuple[int, int] = (0, 0)
+
+
+def _transmitted_share(study: Study, inputs: ScanInputs, object_seed: int | None) -> float | None:
+    """Mean share of the incident light that an object lets through; None of a measured one."""
+    if object_seed != study.object_seeds[0]:
+        inputs = read_inputs(study.of_object(object_seed))
+    return transmitted_share(inputs.pair, inputs.positions_px) if inputs.pair else None
 
 
 def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell, view: _PlannedView) -> PlannedCell:
     dose_photons = dose_in_photons(cell.dose, inputs.own_dose_photons)
-    identifiability = None
+    facts = {"dose_photons": dose_photons} | view.facts
     if view.positions_px is not None:
-        identifiability = predict_identifiability(
-            view.positions_px, inputs.probe_guess, study.recipe, dose_photons=dose_photons, coverage=view.coverage
+        recipe = study.recipe_of(cell)
+        facts["identifiability"] = predict_identifiability(
+            view.positions_px, inputs.probe_guess, recipe, dose_photons=dose_photons, coverage=view.coverage
         )
-    facts = {"dose_photons": dose_photons, "identifiability": identifiability} | view.facts
+        facts["predicted_memory_bytes"] = predicted_memory_bytes(
+            len(view.positions_px),
+            inputs.diffraction_shape_px,
+            view.object_shape_px,
+            recipe.batch_size,
+            recipe.n_reconstructions,
+        )
+        facts["warning"] = _warning(view.positions_px, recipe)
     if view.positions_px is not None and view.beams is not None:
         facts |= dict(
             describe_light(
@@ -172,14 +209,6 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
     planned: dict[str, object] = {
         "n_exposures": len(positions),
         "n_kept": len(selection.kept),
-        "predicted_memory_bytes": predicted_memory_bytes(
-            len(selection.kept),
-            inputs.diffraction_shape_px,
-            shape,
-            study.recipe.batch_size,
-            study.recipe.n_reconstructions,
-        ),
-        "warning": _warning(found, study),
     }
     for part in (found, found.selection):
         if part is not None:
@@ -189,11 +218,13 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
         positions_px=kept,
         coverage=measure_coverage(kept, inputs.probe_guess),
         beams=BeamFields(**{name: getattr(found, name) for name in BeamFields.model_fields}),
+        object_shape_px=shape,
     )
 
 
-def _warning(found: ViewAttributes, study: Study) -> str | None:
-    if min(found.span_y_px, found.span_x_px) >= MIN_SPAN_PX:
+def _warning(positions_px: NDArray[np.float64], recipe: Recipe) -> str | None:
+    span_y, span_x = span_px(positions_px)
+    if min(span_y, span_x) >= MIN_SPAN_PX:
         return None
-    verb = "will fail" if refuses_degenerate(study.recipe) else "runs guarded"
-    return f"degenerate_scan: spans {found.span_y_px:.3g} x {found.span_x_px:.3g} px, {verb}"
+    verb = "will fail" if refuses_degenerate(recipe) else "runs guarded"
+    return f"degenerate_scan: spans {span_y:.3g} x {span_x:.3g} px, {verb}"

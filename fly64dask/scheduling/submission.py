@@ -106,7 +106,7 @@ class Submission:
         """Give a graph of the builder, the window with a number from 0, to the scheduler."""
         for cell in graph.cell_tasks:
             remedy = self._builder.options.remedies.get(cell)
-            self._n_epochs[cell] = remedied_recipe(self._builder.study.recipe, remedy).n_epochs
+            self._n_epochs[cell] = remedied_recipe(self._builder.study.recipe_of(cell), remedy).n_epochs
         rows_tasks = [] if graph.rows_task is None else [graph.rows_task]
         # With fusing on, the annotations that send cells to GPUs would be dropped.
         with answered(), dask.config.set({"optimization.fuse.delayed": False}):

@@ -15,7 +15,7 @@ from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import ManifestRow, read_rows
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Dose, Remedy, Split, Study, photons_name
+from fly64dask.study import Cell, Realisation, Remedy, Split, Study, object_name, photons_name
 
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
@@ -23,7 +23,7 @@ GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What every later task reads: the study, and why its scan group is not published, if it is not."""
+    """What every later task reads: the study, and why the scan of an object is not published, if it is not."""
 
     study: Study
     failure: Failure | None
@@ -39,27 +39,35 @@ class CellOrder:
     remedy: Remedy | None = None
 
 
-def prepare_task(study: Study, run_id: RunId) -> Prepared:
-    """Publish the scan group, on a worker."""
-    return Prepared(
-        study=study, failure=result_or_failure(lambda: prepare_scan(study, _layout(run_id)), what="stage=prepare")
+def prepare_task(study: Study, object_seed: int | None, run_id: RunId) -> Prepared:
+    """Publish the scan and the truth of an object, on a worker."""
+    failure = result_or_failure(
+        lambda: prepare_scan(study, _layout(run_id), object_seed=object_seed),
+        what=f"stage={object_name('prepare', object_seed)}",
     )
+    return Prepared(study=study, failure=failure)
 
 
-def expose_task(dose: Dose, split: Split, repeat: int, run_id: RunId, prepared: Prepared) -> Failure | None:
-    """Publish the exposures of one dose, split and repeat, on a worker."""
+def expose_task(drawn: Realisation, run_id: RunId, prepared: Prepared) -> Failure | None:
+    """Publish the exposures of one dose, split, repeat and object, on a worker."""
+    dose, split, repeat, object_seed = drawn
     return prepared.failure or result_or_failure(
-        lambda: expose_split(prepared.study, dose, split, _layout(run_id), repeat=repeat),
-        what=f"stage=expose {photons_name(dose, repeat)}/{split}",
+        lambda: expose_split(prepared.study, dose, split, _layout(run_id), repeat=repeat, object_seed=object_seed),
+        what=f"stage=expose {photons_name(dose, repeat, object_seed)}/{split}",
     )
 
 
 def select_task(
-    view: str, split: Split, threshold_px: float | None, run_id: RunId, prepared: Prepared
+    view: str, split: Split, threshold_px: float | None, object_seed: int | None, run_id: RunId, prepared: Prepared
 ) -> Failure | None:
-    """Publish one view and split on a worker, at another spacing than the study's if one is given."""
+    """Publish one view and split on a worker, at another spacing than the study's if one is given.
+
+    The positions are those of the scan of one object, whichever it is.
+    """
     return prepared.failure or result_or_failure(
-        lambda: select_view(prepared.study, view, split, _layout(run_id), threshold_px=threshold_px),
+        lambda: select_view(
+            prepared.study, view, split, _layout(run_id), threshold_px=threshold_px, object_seed=object_seed
+        ),
         what=f"stage=select {view}/{split}",
     )
 

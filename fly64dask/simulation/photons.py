@@ -48,8 +48,10 @@ def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) 
     return rng.binomial(counts.astype(np.int64), probability)
 
 
-def photon_stream(seed: int, dose_photons: float, split: str, repeat: int = 0) -> np.random.Generator:
-    """Make the random generator of one noise realisation: a dose, split and repeat.
+def photon_stream(
+    seed: int, dose_photons: float, split: str, repeat: int = 0, object_seed: int | None = None
+) -> np.random.Generator:
+    """Make the random generator of one noise realisation: a dose, split, repeat and object.
 
     Parameters
     ----------
@@ -62,13 +64,16 @@ def photon_stream(seed: int, dose_photons: float, split: str, repeat: int = 0) -
         `train` or `test`.
     repeat : int
         Number of the realisation, from 0.
+    object_seed : int or None
+        Seed of the object, where a study has several.
 
     Notes
     -----
     A repeat is one more number at the end of the stream's key, and none for the first draw, whose
-    photons thus do not depend on how many there are. `SeedSequence` mixes keys so that streams of
-    different keys are independent.
+    photons thus do not depend on how many there are. An object stands before it, behind a word that no split ends
+    in. `SeedSequence` mixes keys so that streams of different keys are independent.
     """
     (bits,) = struct.unpack("<Q", struct.pack("<d", dose_photons))
-    key = (bits & 0xFFFFFFFF, bits >> 32, *split.encode(), *([repeat] if repeat else []))
+    of_object = () if object_seed is None else (*b".object_", object_seed)
+    key = (bits & 0xFFFFFFFF, bits >> 32, *split.encode(), *of_object, *([repeat] if repeat else []))
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

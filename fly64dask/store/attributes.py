@@ -21,7 +21,7 @@ class GroupAttributes(Frozen):
 
 
 class ScanAttributes(GroupAttributes):
-    """Attributes of the scan that all doses of a study share.
+    """Attributes of the scan that all doses of an object share.
 
     `detected_share` is the mean share of a simulation's incident light that is detected; `pixel_size_nm` the side of a
     pixel of the object, if the source states it.

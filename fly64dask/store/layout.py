@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly64dask.study import Cell, Remedy, photons_name
+from fly64dask.study import Cell, Remedy, object_name, photons_name
 
 # Files of a cell's directory, also while it is built aside.
 LOG_NAME = "ptychi.log"
@@ -46,8 +46,6 @@ class RunLayout:
     scratch = _Below(".scratch")  # directory of work in progress; without a living run all in it can be removed
 
     store = _Below("exposures.zarr")  # the Zarr store of exposures, views and truth
-    scan_group = _Below("exposures.zarr", "scan")  # what all doses share: positions, probe, brightness
-    truth_group = _Below("exposures.zarr", "truth")  # the object and probe that a simulation looked at and with
 
     slurm = _Below("slurm")  # directory of what was submitted to Slurm
     slurm_logs = _Below("slurm", "logs")  # directory of the logs of its jobs
@@ -56,12 +54,20 @@ class RunLayout:
     submitted_cluster_file = _Below("slurm", "cluster.toml")  # the cluster settings with which it runs the study
     controller_script = _Below("slurm", "controller.sbatch")  # batch script of the controller job
 
-    def exposure_group(self, dose: float | str, split: str, repeat: int = 0) -> Path:
-        """Give the group of the exposures of one dose, split and noise realisation."""
-        return self.store / photons_name(dose, repeat) / split
+    def scan_group(self, object_seed: int | None = None) -> Path:
+        """Give the group of what all doses of an object share: positions, probe, brightness."""
+        return self.store / object_name("scan", object_seed)
+
+    def truth_group(self, object_seed: int | None = None) -> Path:
+        """Give the group of the object and probe that a simulation looked at and with."""
+        return self.store / object_name("truth", object_seed)
+
+    def exposure_group(self, dose: float | str, split: str, repeat: int = 0, object_seed: int | None = None) -> Path:
+        """Give the group of the exposures of one dose, split, noise realisation and object."""
+        return self.store / photons_name(dose, repeat, object_seed) / split
 
     def view_group(self, view: str, split: str) -> Path:
-        """Give the group of the indices that one view keeps of one split, the same at every dose."""
+        """Give the group of the indices that a view keeps of a split, the same at every dose and for every object."""
         return self.store / "views" / view / split
 
     def respaced_group(self, view: str, split: str, threshold_px: float) -> Path:

@@ -6,10 +6,12 @@ from .matrix import (
     CellCoordinates as CellCoordinates,
     Filters as Filters,
     Realisation as Realisation,
+    Section as Section,
     cells as cells,
     realisation_of as realisation_of,
     realisations as realisations,
     repeats_of as repeats_of,
+    sections as sections,
     skip_reasons as skip_reasons,
 )
 from .model import (
@@ -27,6 +29,7 @@ from .names import (
     DoseBy as DoseBy,
     Split as Split,
     dose_name as dose_name,
+    object_name as object_name,
     photons_name as photons_name,
 )
 from .quantities import (
@@ -39,6 +42,9 @@ from .recipe import (
     Checkpoints as Checkpoints,
     Limits as Limits,
     Recipe as Recipe,
+)
+from .recipes import (
+    NamedRecipe as NamedRecipe,
 )
 from .remedy import (
     GUARDED_MAX_EPOCHS as GUARDED_MAX_EPOCHS,

@@ -1,9 +1,9 @@
-"""The dose x view x split matrix of a study: its cells in order, and filters over them."""
+"""The dose x view x split x recipe x object matrix of a study: its cells in order, and filters over them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from fly64dask.base import Frozen, InputError
@@ -13,31 +13,54 @@ from fly64dask.study.names import SPLITS, Dose, Split, photons_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One (dose, view, split) of a study, or a repeat of it: the same exposures with other photons."""
+    """One (dose, view, split) of a study, or a repeat of it: the same exposures with other photons.
+
+    `recipe_name` is None where the study has one recipe without a name, `object_seed` where it has one object.
+    """
 
     dose: float | Literal["measured"]
     view: str
     split: Split
     repeat: int = 0
+    recipe_name: str | None = None
+    object_seed: int | None = None
 
     @property
     def name(self) -> str:
-        """The cell as its directory under the run: `dose_1000/sparse/train`, `dose_1000.repeat_1/sparse/train`."""
-        return f"{photons_name(self.dose, self.repeat)}/{self.view}/{self.split}"
+        """The cell as its directory under the run.
+
+        `dose_1000/sparse/train`, `dose_1000.object_8.repeat_1/sparse/train.poisson`.
+        """
+        recipe = "" if self.recipe_name is None else f".{self.recipe_name}"
+        return f"{photons_name(self.dose, self.repeat, self.object_seed)}/{self.view}/{self.split}{recipe}"
+
+    @property
+    def first_repeat(self) -> Cell:
+        """The first of the cell's repeats, which stands for all that differ from it in their photons alone."""
+        return replace(self, repeat=0)
 
 
 class CellCoordinates(Frozen):
-    """Which cell a record is about. Every record of one cell begins with these fields."""
+    """Which cell a record is about. Every record of one cell begins with these fields, without those that are None."""
 
     dose: Dose
     view: str
     split: Split
     repeat: int = 0
+    recipe_name: str | None = None
+    object_seed: int | None = None
 
     @property
     def cell(self) -> Cell:
         """The cell that the record is about."""
-        return Cell(dose=self.dose, view=self.view, split=self.split, repeat=self.repeat)
+        return Cell(
+            dose=self.dose,
+            view=self.view,
+            split=self.split,
+            repeat=self.repeat,
+            recipe_name=self.recipe_name,
+            object_seed=self.object_seed,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +80,8 @@ class Filters:
     split: tuple[str, ...] = ()
     gridsize: tuple[int, ...] = ()
     repeat: tuple[int, ...] = ()
+    recipe: tuple[str, ...] = ()
+    object: tuple[int, ...] = ()
 
 
 def repeats_of(study: Study, dose: float | str) -> range:
@@ -65,7 +90,7 @@ def repeats_of(study: Study, dose: float | str) -> range:
 
 
 def cells(study: Study) -> tuple[Cell, ...]:
-    """List the matrix: dose outermost, then view, then split, then repeat.
+    """List the matrix: dose outermost, then view, split, recipe, object, and repeat innermost.
 
     Parameters
     ----------
@@ -75,29 +100,54 @@ def cells(study: Study) -> tuple[Cell, ...]:
     Returns
     -------
     tuple of Cell
-        `len(doses) * len(views) * 2 * repeats` cells in the order every table of the project uses;
-        those of dose "measured" once each.
+        `len(doses) * len(views) * 2 * n_recipes * n_objects * repeats` cells in the order every table of the project
+        uses; those of dose "measured" without repeats.
     """
     return tuple(
-        Cell(dose=dose, view=view.name, split=split, repeat=repeat)
+        Cell(dose=dose, view=view.name, split=split, repeat=repeat, recipe_name=recipe_name, object_seed=object_seed)
         for dose in study.doses_photons
         for view in study.views
         for split in SPLITS
+        for recipe_name in study.recipe_names
+        for object_seed in study.object_seeds
         for repeat in repeats_of(study, dose)
     )
 
 
+class Section(NamedTuple):
+    """One recipe and one object of a study: their cells make one dose x view x split table."""
+
+    recipe_name: str | None = None
+    object_seed: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Recipe and object in words, such as `poisson, object 8`; empty where a study has one of each."""
+        of_object = None if self.object_seed is None else f"object {self.object_seed}"
+        return ", ".join(part for part in (self.recipe_name, of_object) if part is not None)
+
+    def cell(self, dose: float | Literal["measured"], view: str, split: Split) -> Cell:
+        """The first repeat of a dose, view and split in this section."""
+        return Cell(dose=dose, view=view, split=split, recipe_name=self.recipe_name, object_seed=self.object_seed)
+
+
+def sections(study: Study) -> tuple[Section, ...]:
+    """List the recipes of a study, each with all of its objects."""
+    return tuple(Section(name, seed) for name in study.recipe_names for seed in study.object_seeds)
+
+
 class Realisation(NamedTuple):
-    """One noise realisation of the exposures of a split, which the cells of all views share."""
+    """One noise realisation of the exposures of a split, which the cells of all views and recipes share."""
 
     dose: float | Literal["measured"]
     split: Split
     repeat: int = 0
+    object_seed: int | None = None
 
 
 def realisation_of(study: Study, cell: Cell) -> Realisation:
     """Say which noise realisation a cell reads."""
-    return Realisation(cell.dose, cell.split, cell.repeat)
+    return Realisation(cell.dose, cell.split, cell.repeat, cell.object_seed)
 
 
 def realisations(study: Study, matrix: Iterable[Cell]) -> tuple[Realisation, ...]:
@@ -118,7 +168,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
     Raises
     ------
     InputError
-        If a filter names a dose, view, split, gridsize or repeat that the study does not have.
+        If a filter names a dose, view, split, gridsize, repeat, recipe or object that the study does not have.
     """
     sizes = {view.name: 1 if view.rule == "baseline" else 2 for view in study.views}
     known: dict[str, Iterable[Any]] = {
@@ -127,23 +177,38 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
         "split": SPLITS,
         "gridsize": sorted(set(sizes.values())),
         "repeat": range(study.repeats),
+        "recipe": [name for name in study.recipe_names if name is not None],
+        "object": [seed for seed in study.object_seeds if seed is not None],
     }
     for key, values in known.items():
         for value in getattr(filters, key):
             if value not in values:
+                there = ", ".join(map(_plain, values))
                 raise InputError(
-                    f"filter --{key} {_plain(value)}: study {study.name!r} has {', '.join(map(_plain, values))}",
-                    remedy="give one of these",
+                    f"filter --{key} {_plain(value)}: study {study.name!r} has {there or f'one {key} alone'}",
+                    remedy="give one of these" if there else f"leave --{key} out",
                 )
     reasons: dict[Cell, str] = {}
     for cell in cells(study):
-        values_of_cell = asdict(cell) | {"gridsize": sizes[cell.view]}
-        for key, value in values_of_cell.items():
+        for key, value in _filtered_values(cell, sizes[cell.view]).items():
             values_that_run = getattr(filters, key)
             if values_that_run and value not in values_that_run:
                 reasons[cell] = f"{key} {_plain(value)} is not in --{key} {' '.join(map(_plain, values_that_run))}"
                 break
     return reasons
+
+
+def _filtered_values(cell: Cell, gridsize: int) -> dict[str, object]:
+    """The values of a cell by the names of the filters."""
+    return {
+        "dose": cell.dose,
+        "view": cell.view,
+        "split": cell.split,
+        "repeat": cell.repeat,
+        "recipe": cell.recipe_name,
+        "object": cell.object_seed,
+        "gridsize": gridsize,
+    }
 
 
 def _plain(value: object) -> str:

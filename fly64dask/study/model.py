@@ -5,30 +5,39 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, dose_name
 from fly64dask.study.quantities import LengthPx, PathText, PixelSizeNm, SafeName
 from fly64dask.study.recipe import Checkpoints, Limits, Recipe
+from fly64dask.study.recipes import NamedRecipe, check_recipes
 from fly64dask.study.scans import Scan
 from fly64dask.study.views import View
 
 if TYPE_CHECKING:
     from _typeshed import StrPath
 
+    from fly64dask.study.matrix import Cell
+
 # 2 GB of complex64: beyond any detector's field (our choice).
 MAX_OBJECT_PIXELS = 2**28
+# One seed, or several of as many objects; told apart by type, so that a wrong seed is one fault and not two.
+Seed = Annotated[int, Field(ge=0)]
+SeedOrSeeds = Annotated[
+    Annotated[Seed, Tag("one")] | Annotated[tuple[Seed, ...], Field(min_length=1), Tag("several")],
+    Discriminator(lambda seeds: "several" if isinstance(seeds, list | tuple) else "one"),
+]
 ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
 
 
 class SyntheticSource(Frozen):
-    """Exposures simulated from the built-in object and probe."""
+    """Exposures simulated from the built-in object and probe; of several objects if `seed_pair` lists their seeds."""
 
     kind: Literal["synthetic"]
     object_shape_px: ShapePx
     probe_shape_px: ShapePx
-    seed_pair: int = Field(ge=0)
+    seed_pair: SeedOrSeeds
     scan: Scan
     pixel_size_nm: PixelSizeNm | None = None
 
@@ -38,6 +47,13 @@ class SyntheticSource(Frozen):
         if shape_px[0] * shape_px[1] > MAX_OBJECT_PIXELS:
             raise ValueError(f"{shape_px[0]} x {shape_px[1]} is more than {MAX_OBJECT_PIXELS} px; give a smaller one")
         return shape_px
+
+    @field_validator("seed_pair")
+    @classmethod
+    def _distinct_seeds(cls, seeds: SeedOrSeeds) -> SeedOrSeeds:
+        if isinstance(seeds, tuple):
+            _refuse_repeats("seed", list(map(str, seeds)))
+        return seeds
 
 
 class PairSource(Frozen):
@@ -105,6 +121,8 @@ class Study(Frozen):
     seeds: Seeds = Seeds()
     overlap: OverlapMeasure
     recipe: Recipe = Recipe()
+    # None: the study has one recipe, without a name.
+    recipes: tuple[NamedRecipe, ...] = ()
     limits: Limits = Limits()
     checkpoints: Checkpoints = Checkpoints()
     # Cells of one dose, view and split that differ in their photons alone. The most is our choice.
@@ -137,8 +155,38 @@ class Study(Frozen):
 
         return load_study(path)
 
+    @property
+    def recipe_names(self) -> tuple[str | None, ...]:
+        """Names of the recipes; None is that of the only one where the study names none."""
+        return tuple(recipe.name for recipe in self.recipes) or (None,)
+
+    @property
+    def object_seeds(self) -> tuple[int | None, ...]:
+        """Seeds of the objects; None is that of the only one where the study lists none."""
+        seeds = self.source.seed_pair if self.source.kind == "synthetic" else None
+        return seeds if isinstance(seeds, tuple) else (None,)
+
+    def recipe_of(self, cell: Cell) -> Recipe:
+        """Return the recipe of one of the study's cells.
+
+        Parameters
+        ----------
+        cell : Cell
+            One of the study's cells.
+        """
+        if cell.recipe_name is None:
+            return self.recipe
+        return next(recipe.settings for recipe in self.recipes if recipe.name == cell.recipe_name)
+
+    def of_object(self, object_seed: int | None) -> Study:
+        """Return the study of one of its objects alone; of the first where None is given."""
+        seed = self.object_seeds[0] if object_seed is None else object_seed
+        if seed is None:
+            return self
+        return self.model_copy(update={"source": self.source.model_copy(update={"seed_pair": seed})})
+
     def with_recipe(self, **settings: object) -> Study:
-        """Return the same study with other settings in its recipe.
+        """Return the same study with other settings in its recipe; in each of them, if it has several.
 
         Parameters
         ----------
@@ -159,7 +207,8 @@ class Study(Frozen):
         >>> Study.from_toml("data/demo.toml").with_recipe(n_epochs=50)  # doctest: +SKIP
         """
         recipe = Recipe.model_validate(self.recipe.model_dump() | settings)
-        return self.model_copy(update={"recipe": recipe})
+        recipes = tuple(NamedRecipe.model_validate(each.model_dump() | settings) for each in self.recipes)
+        return self.model_copy(update={"recipe": recipe, "recipes": recipes})
 
     @field_validator("doses_photons")
     @classmethod
@@ -172,6 +221,17 @@ class Study(Frozen):
     def _distinct_views(cls, views: tuple[View, ...]) -> tuple[View, ...]:
         _refuse_repeats("view", [view.name for view in views])
         return views
+
+    @field_validator("recipes")
+    @classmethod
+    def _distinct_recipes(cls, recipes: tuple[NamedRecipe, ...]) -> tuple[NamedRecipe, ...]:
+        _refuse_repeats("recipe", [recipe.name for recipe in recipes])
+        return recipes
+
+    @model_validator(mode="after")
+    def _recipes_fit_together(self) -> Study:
+        check_recipes(self.recipe, self.recipes)
+        return self
 
     @model_validator(mode="after")
     def _measured_dose_has_a_measurement(self) -> Study:

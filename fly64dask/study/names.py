@@ -40,8 +40,8 @@ def dose_name(dose: float | str) -> str:
     return f"dose_{dose}" if isinstance(dose, str) else f"dose_{repr(float(dose)).removesuffix('.0')}"
 
 
-def photons_name(dose: float | str, repeat: int) -> str:
-    """Name the directory of one noise realisation of a dose.
+def photons_name(dose: float | str, repeat: int, object_seed: int | None = None) -> str:
+    """Name the directory of one noise realisation of a dose, of one object where a study has several.
 
     Parameters
     ----------
@@ -49,10 +49,19 @@ def photons_name(dose: float | str, repeat: int) -> str:
         Photons per exposure.
     repeat : int
         Number of the realisation, from 0.
+    object_seed : int or None
+        Seed of the object; None for the only one of a study.
 
     Returns
     -------
     str
-        `dose_1000` for repeat 0, `dose_1000.repeat_2`: no number has these letters, so no dose is named so.
+        `dose_1000` for repeat 0, `dose_1000.repeat_2`, `dose_1000.object_8.repeat_2`: no number has these letters, so
+        no dose is named so.
     """
-    return f"{dose_name(dose)}.repeat_{repeat}" if repeat else dose_name(dose)
+    repeated = f".repeat_{repeat}" if repeat else ""
+    return f"{object_name(dose_name(dose), object_seed)}{repeated}"
+
+
+def object_name(name: str, object_seed: int | None) -> str:
+    """Add the object to the name of something that each object of a study has: `scan`, `scan.object_8`."""
+    return name if object_seed is None else f"{name}.object_{object_seed}"

@@ -6,17 +6,27 @@ import difflib
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
+from fly64dask.study.recipes import with_shared_settings
 
 Record = TypeVar("Record", bound=Frozen)
 
 
-def parse_toml(text: str, record: type[Record], *, what: str, origin: str, keys: str) -> Record:
+def parse_toml(
+    text: str,
+    record: type[Record],
+    *,
+    what: str,
+    origin: str,
+    keys: str,
+    complete: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> Record:
     """Read a record from TOML text.
 
     Parameters
@@ -29,6 +39,8 @@ def parse_toml(text: str, record: type[Record], *, what: str, origin: str, keys:
         What such a file is called, and this file's name, for messages.
     keys : str
         Where a person reads which keys there are, for messages.
+    complete : callable
+        Adds to the file's content what it says once for several tables of a list.
 
     Raises
     ------
@@ -36,7 +48,8 @@ def parse_toml(text: str, record: type[Record], *, what: str, origin: str, keys:
         Naming every wrong key with its value and a remedy.
     """
     try:
-        document = tomllib.loads(text)
+        written = tomllib.loads(text)
+        document = complete(written)
         # Through JSON: strict there still makes tuples of lists, but no number of true or of "5".
         as_json = json.dumps(document, default=str)
     # Integers of more than 4300 digits are a plain ValueError, in decimal above and in hexadecimal below.
@@ -52,6 +65,7 @@ def parse_toml(text: str, record: type[Record], *, what: str, origin: str, keys:
             f"  {_describe_fault(fault, document, record, what, keys)}"
             for fault in all_faults
             if not (fault["type"] == "too_short" and fault["loc"] in outer)
+            and not _is_taken_over(fault["loc"], written, document)
         )
         raise InputError(f"read {what} {origin}:\n{faults}", remedy="") from error
 
@@ -70,6 +84,30 @@ def _key_of(place: tuple[int | str, ...], document: Any) -> str:
     return key.lstrip(".")
 
 
+def _is_taken_over(place: tuple[int | str, ...], written: Any, document: Any) -> bool:
+    """Whether a fault is of a value that a table of a list has from another place of the file, where it is named."""
+    for part in place:
+        if isinstance(part, int) and isinstance(document, list) and part < len(document):
+            written, document = written[part], document[part]
+        elif isinstance(document, dict) and part in document:
+            if part not in written:
+                return True
+            written, document = written[part], document[part]
+    return False
+
+
+def _owner(place: tuple[int | str, ...], document: Any) -> str:
+    """The name of the table of a list that a fault is in, if it has one and that is not what is wrong."""
+    name = None
+    for part in place:
+        if isinstance(part, int) and isinstance(document, list):
+            document = document[part] if part < len(document) else None
+            name = document.get("name") if isinstance(document, dict) else name
+        elif isinstance(document, dict):
+            document = document.get(part, document)
+    return f", of {_shorten(name)}" if isinstance(name, str) and place[-1] != "name" else ""
+
+
 def _quoted(part: int | str) -> str:
     """A key as it is where TOML needs no quotes around it, else quoted: a newline in it starts no line of ours."""
     text = str(part)
@@ -82,16 +120,16 @@ def _tags(document: dict[str, Any]) -> tuple[Any, Any]:
 
 def _describe_fault(fault: dict[str, Any], document: dict[str, Any], record: type[Frozen], what: str, keys: str) -> str:
     """One line for one wrong key: where, what was found, what is needed, what to do."""
-    key = _key_of(fault["loc"], document)
+    key, owner = _key_of(fault["loc"], document), _owner(fault["loc"], document)
     found = _shorten(fault["input"])
     if fault["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys(record)), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{key} = {found}: unknown key{hint}; remove it or see {keys}"
+        return f"{key} = {found}{owner}: unknown key{hint}; remove it or see {keys}"
     if fault["type"] == "missing":
-        return f"{key}: missing; add it (see {keys})"
+        return f"{key}{owner}: missing; add it (see {keys})"
     message = fault["msg"].removeprefix("Value error, ")
-    place = f"{key} = {found}" if key else what
+    place = f"{key} = {found}{owner}" if key else what
     return f"{place}: {message[0].lower()}{message[1:]}; correct it (see {keys})"
 
 
@@ -125,4 +163,5 @@ def parse_study(text: str, *, origin: str) -> Study:
     InputError
         Naming every wrong key with its value and a remedy.
     """
-    return parse_toml(text, Study, what="study", origin=origin, keys="`fly64dask schema`")
+    keys = "`fly64dask schema`"
+    return parse_toml(text, Study, what="study", origin=origin, keys=keys, complete=with_shared_settings)

@@ -95,7 +95,7 @@ def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
 
 
 def test_run_cell_times_the_comparison_of_half_sets_where_there_is_no_truth(layout):
-    shutil.rmtree(layout.truth_group)
+    shutil.rmtree(layout.truth_group())
     run_one(tiny_study(halves="counts", n_epochs=2), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert record.metrics is None
@@ -147,7 +147,7 @@ def test_run_cell_writes_each_epoch_to_its_log(layout):
 def test_run_cell_measures_the_truth_only_where_there_is_one(layout):
     run_one(tiny_study(), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics.empty_phase_rmse_rad > 0
-    layout.truth_group.rename(layout.root / "elsewhere")
+    layout.truth_group().rename(layout.root / "elsewhere")
     run_one(tiny_study(n_epochs=2), cell_of("few"), layout, None, silent)
     assert read_record(layout, cell_of("few")).metrics is None
 
@@ -174,7 +174,7 @@ def test_run_counts_an_attempt_that_was_not_committed(layout):
 def test_run_cell_gives_the_engine_no_way_to_the_truth(layout):
     run_one(tiny_study(), cell_of("all"), layout, None, silent)
     with_truth = read_record(layout, cell_of("all")).digests["object_recon"]
-    layout.truth_group.rename(layout.root / "elsewhere")
+    layout.truth_group().rename(layout.root / "elsewhere")
     layout.cell_directory(cell_of("all")).rename(layout.root / "first")
     run_one(tiny_study(), cell_of("all"), layout, None, silent)
     assert read_record(layout, cell_of("all")).digests["object_recon"] == with_truth

@@ -65,7 +65,7 @@ def test_incident_photons_follow_from_the_stored_probe_and_scale(layout, facts):
 
 def test_detected_share_is_that_of_an_object_that_absorbs(layout):
     pair = read_truth(layout)
-    share = open_group(layout.scan_group, ScanAttributes).attributes.detected_share
+    share = open_group(layout.scan_group(), ScanAttributes).attributes.detected_share
     transmitted = np.abs(pair.object_truth) ** 2
     assert transmitted.min() < share < transmitted.max()
     assert share == pytest.approx(transmitted.mean(), abs=0.02)

@@ -18,6 +18,8 @@ FILTERS = st.builds(
     split=st.lists(st.sampled_from(["train", "test"]), max_size=2).map(tuple),
     gridsize=st.lists(st.integers(1, 2), max_size=2).map(tuple),
     repeat=st.lists(st.integers(0, 9), max_size=3).map(tuple),
+    recipe=st.lists(words, max_size=3).map(tuple),
+    object=st.lists(st.integers(0, 2**40), max_size=3).map(tuple),
 )
 
 

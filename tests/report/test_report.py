@@ -206,8 +206,7 @@ def test_page_of_a_run_with_a_missing_chunk_names_it_and_shows_the_rest(run):
 @pytest.mark.parametrize("group", ["truth_group", "view_group", "exposure_group", "reconstruction_group"])
 def test_page_of_a_run_with_a_damaged_group_names_it(run, group):
     arguments = {"view_group": ("all", "train"), "exposure_group": (1e5, "train"), "reconstruction_group": (BEST,)}
-    path = getattr(run, group)
-    path = path(*arguments[group]) if group in arguments else path
+    path = getattr(run, group)(*arguments.get(group, ()))
     (path / "zarr.json").write_text("{}")
     notices = [notice["text"] for notice in shown(written(run))["notices"] if notice["kind"] == "damaged"]
     assert notices

@@ -46,7 +46,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def truth(run):
-    return open_group(run.truth_group, TruthAttributes).read("object_truth")
+    return open_group(run.truth_group(), TruthAttributes).read("object_truth")
 
 
 @pytest.fixture

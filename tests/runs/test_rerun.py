@@ -68,7 +68,7 @@ def try_again(layout, remedy, study=STUDY, cell=CELL):
 
 
 def positions_of(layout):
-    return open_group(layout.scan_group, ScanAttributes).read("positions_px")
+    return open_group(layout.scan_group(), ScanAttributes).read("positions_px")
 
 
 def plan(layout, wanted, **options):

@@ -90,7 +90,7 @@ def test_a_store_opens_as_one_tree_in_xarray(run: RunLayout) -> None:
 
 @pytest.mark.parametrize("opener", [open_dataset, lambda path: xr.open_zarr(path, consolidated=False)])
 def test_an_object_has_scan_frame_coordinates_that_align_it_with_the_truth(run: RunLayout, opener) -> None:
-    truth = opener(run.truth_group).object_truth
+    truth = opener(run.truth_group()).object_truth
     recon = opener(run.reconstruction_group(CELL)).object_recon.isel(slice=0)
     (y, x), shape = recon.y.values[[0, -1]], recon.shape
     assert (x - y, recon.y.attrs["units"]) == (shape[0] - 1, "px")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import product
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -14,7 +15,7 @@ from fly64dask.base import printable
 from fly64dask.cli.terminal.console import line_about, number_text, print_lines
 from fly64dask.monitoring import LiveCell, sparkline
 from fly64dask.records import ManifestRow, count_states, repeat_groups, summarise_repeats, unfollowed
-from fly64dask.study import SPLITS, Cell, Study, dose_name
+from fly64dask.study import SPLITS, Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
@@ -29,7 +30,7 @@ SPARK_WIDTH = 16
 def matrix_table(
     study: Study, rows: Sequence[ManifestRow], live: Mapping[Cell, LiveCell] | None = None, now: datetime | None = None
 ) -> Table:
-    """Draw the dose x view x split matrix: one row for each dose and split, one column for each view.
+    """Draw the matrix: one row for each dose, split, recipe and object, one column for each view.
 
     A mark and a colour show the state of a cell, with the phase error if there is one, marked where that of an empty
     object is not larger, or the epoch of a running cell: `live` holds cells that run, or ran when their worker died,
@@ -40,23 +41,23 @@ def matrix_table(
     running = [cell for cell, live_cell in live.items() if now and live_cell.silent_s(now) is None]
     counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows, running).items())
     table = Table(title=f"{study.name}: {counts}", title_justify="left")
-    table.add_column("dose")
-    table.add_column("split")
+    axes = {"recipe": study.recipe_names != (None,), "object": study.object_seeds != (None,)}
+    for heading in ("dose", "split", *(name for name, is_axis in axes.items() if is_axis)):
+        table.add_column(heading)
     for view in study.views:
         table.add_column(view.name)
     by_cell = {row.cell: row for row in rows}
     groups = repeat_groups(study)
-    for dose in study.doses_photons:
-        for split in SPLITS:
-            marks = []
-            for view in study.views:
-                repeats = groups[dose, view.name, split]
-                if len(repeats) > 1:
-                    marks.append(_repeats_mark(repeats, by_cell, running))
-                else:
-                    (cell,) = repeats
-                    marks.append(_live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell)))
-            table.add_row(dose_name(dose), split, *marks)
+    for dose, split, section in product(study.doses_photons, SPLITS, sections(study)):
+        marks = []
+        for view in study.views:
+            repeats = groups[section.cell(dose, view.name, split)]
+            if len(repeats) > 1:
+                marks.append(_repeats_mark(repeats, by_cell, running))
+            else:
+                (cell,) = repeats
+                marks.append(_live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell)))
+        table.add_row(dose_name(dose), split, *(str(part) for part in section if part is not None), *marks)
     return table
 
 
@@ -145,7 +146,7 @@ def _mark(row: ManifestRow | None) -> Text:
 def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
     """Mark the repeats of one cell: the worst of their states, and the spread of those that are completed."""
     rows = [by_cell[cell] for cell in repeats if cell in by_cell and cell not in running]
-    summary = summarise_repeats(repeats[0].dose, repeats[0].view, repeats[0].split, len(repeats), rows)
+    summary = summarise_repeats(repeats, rows)
     n_running = sum(cell in running for cell in repeats)
     n_pending = len(repeats) - len(rows) - n_running
     kinds = [f"{n} {kind}" for kind, n in summary.failure_kinds.items()]

@@ -1,0 +1,63 @@
+"""Several recipes of one study: each has a name, and the settings in which it differs from those that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+from fly64dask.study.quantities import SafeName
+from fly64dask.study.recipe import Recipe
+
+# Settings of the workers of a run rather than of one cell.
+OF_ALL_WORKERS = ("device", "threads")
+
+
+class NamedRecipe(Recipe):
+    """A recipe of a study that has several, with the name by which its cells are told apart.
+
+    A study file gives the settings in which it differs from `[recipe]`; here it is whole.
+    """
+
+    name: SafeName
+
+    @property
+    def settings(self) -> Recipe:
+        """The recipe without its name: what a cell is reconstructed with, and what its key is computed of."""
+        return Recipe.model_validate(self.model_dump(exclude={"name"}))
+
+
+def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the recipes of a study file's content with the settings of its `[recipe]` that they do not give.
+
+    A recipe that keeps the last epoch takes over no patience, which goes with the stopping rules.
+    """
+    shared, recipes = document.get("recipe", {}), document.get("recipes")
+    if not (isinstance(shared, dict) and isinstance(recipes, list)):
+        return dict(document)
+
+    def complete(recipe: Any) -> Any:
+        if not isinstance(recipe, dict):
+            return recipe
+        left_out = {"patience"} if recipe.get("stop") == "epochs" else set()
+        return {key: value for key, value in shared.items() if key not in left_out} | recipe
+
+    return {**document, "recipes": [complete(recipe) for recipe in recipes]}
+
+
+def check_recipes(shared: Recipe, recipes: Sequence[NamedRecipe]) -> None:
+    """Refuse recipes that one run cannot have side by side, or that would give the same numbers twice.
+
+    Raises ValueError, which names the recipes.
+    """
+    for recipe in recipes:
+        for setting in OF_ALL_WORKERS:
+            own, of_all = getattr(recipe, setting), getattr(shared, setting)
+            if own != of_all:
+                raise ValueError(
+                    f"recipe {recipe.name!r} has {setting} {own!r}, [recipe] has {of_all!r}, and the workers of a run "
+                    f"have one; set {setting} in [recipe] alone"
+                )
+    for one, other in combinations(recipes, 2):
+        if one.settings == other.settings:
+            raise ValueError(f"recipes {one.name!r} and {other.name!r} have the same settings; keep one of them")
