@@ -59,6 +59,7 @@ class CellInputs:
             counts=self.exposures.read("counts", kept_indices),
             positions_px=self.exposures.read("positions_px", kept_indices),
             probe_guess=self.read_probe(),
+            noise_free=self.exposures.attributes.noise_free,
         )
 
     def facts(self) -> InputFacts:

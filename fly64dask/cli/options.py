@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.store import RunLayout
-from fly64dask.study import Filters
+from fly64dask.study import DOSE_WORDS, Filters
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -26,18 +26,18 @@ EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
 
 
 class DoseType(click.ParamType["float | str"]):
-    """The type of a dose: a number of photons, or `measured`."""
+    """The type of a dose: a number of photons, `measured` or `noise_free`."""
 
     name = "photons"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
         """Parse one --dose."""
-        if value == "measured":
-            return "measured"
+        if value in DOSE_WORDS:
+            return str(value)
         try:
             return float(str(value))
         except ValueError:
-            self.fail(f"{value!r} is neither a number of photons nor `measured`", param, ctx)
+            self.fail(f"{value!r} is no number of photons, nor {' or '.join(DOSE_WORDS)}", param, ctx)
 
 
 def example(text: str) -> str:

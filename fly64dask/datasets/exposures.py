@@ -1,4 +1,4 @@
-"""Draw the photon counts of one dose, split and repeat, and publish them as a group of the run's store."""
+"""Draw the photon counts of one dose, split and repeat, or compute the expected ones, and publish them as a group."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from fly64dask.store import (
     ScanAttributes,
     count_dtype,
     counts_array,
+    expected_counts_array,
     open_group,
     photons_array,
     positions_array,
@@ -37,17 +38,23 @@ from fly64dask.study import Dose, MeasuredSource, Split, Study
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fly64dask.store import ArraySource
+
+# Expected intensities are stored at this scale (our choice): detected photons per exposure, mean over the scan. It is
+# a unit and no dose.
+NOISE_FREE_SCALE_PHOTONS = 1e6
+
 
 def expose_split(
     study: Study, dose: Dose, split: Split, layout: RunLayout, *, repeat: int = 0, object_seed: int | None = None
 ) -> None:
-    """Publish the counts of one dose, split, repeat and object, simulated or thinned, in bounded memory.
+    """Publish the counts of one dose, split, repeat and object: simulated, expected or thinned, in bounded memory.
 
     Parameters
     ----------
     study : Study
         The study.
-    dose : float or "measured"
+    dose : float, "measured" or "noise_free"
         Photons per exposure.
     split : "train" or "test"
         Half of the field of view.
@@ -61,38 +68,44 @@ def expose_split(
     scan = open_group(layout.scan_group(object_seed), ScanAttributes)
     positions = scan.read("positions_px")
     rows = split_indices(positions, study.split, split)
-    seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
     dose_photons = dose_in_photons(dose, scan.attributes.own_dose_photons)
-    rng = photon_stream(seed, dose_photons, split, repeat, object_seed)
-    drawn = _draw_counts(study, functools.partial(read_truth, layout, object_seed), scan, dose_photons, rows, rng)
+    drawn_from: list[object]
+    truth = functools.partial(read_truth, layout, object_seed)
+    if dose_photons is None:
+        patterns, drawn_from = _expected_patterns(truth, scan, rows), [NOISE_FREE_SCALE_PHOTONS]
+    else:
+        seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
+        rng = photon_stream(seed, dose_photons, split, repeat, object_seed)
+        patterns = _drawn_patterns(study, truth, scan, dose_photons, rows, rng)
+        drawn_from = [seed, *([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
     share = scan.attributes.detected_share
-    seed_path = [seed, *([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
-    source_digest = digest([scan.attributes.source_digest, dose, split, study.split.model_dump(), *seed_path])
+    source_digest = digest([scan.attributes.source_digest, dose, split, study.split.model_dump(), *drawn_from])
 
     def build(directory: Path) -> None:
         array_sha256 = write_arrays(
             directory,
             [
-                counts_array((len(rows), *scan.attributes.diffraction_shape_px), drawn.dtype, drawn.pass_by()),
+                patterns.array((len(rows), *scan.attributes.diffraction_shape_px)),
                 positions_array(positions[rows]),
                 probe_array(scan.read("probe_guess")),
                 whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
-                photons_array(len(rows), drawn.photons_that_passed()),
+                patterns.photons_array(len(rows)),
             ],
         )
         attributes = ExposureAttributes(
             **provenance(source_digest),
             source=scan.attributes.source,
             dose_photons=dose_photons,
-            mean_counts_photons=drawn.total_photons / len(rows),
-            brightest_count_photons=drawn.brightest_photons,
+            noise_free=dose_photons is None,
+            mean_counts_photons=patterns.total_photons / len(rows),
+            brightest_count_photons=patterns.brightest_photons,
             n_exposures=len(rows),
             split=split,
             repeat=repeat,
             split_boundary_px=split_boundary_px(positions, study.split),
-            photons_per_intensity=drawn.photons_per_intensity,
-            thinning_probability=drawn.thinning_probability,
-            incident_photons=share and dose_photons / share,
+            photons_per_intensity=patterns.photons_per_intensity,
+            thinning_probability=patterns.thinning_probability,
+            incident_photons=None if share is None or dose_photons is None else dose_photons / share,
             pixel_size_nm=scan.attributes.pixel_size_nm,
             seeds=study.seeds,
         )
@@ -104,54 +117,75 @@ def expose_split(
 
 
 @dataclass(slots=True, kw_only=True)
-class _DrawnCounts:
-    """Photon counts that are drawn batch by batch, and what is known of those that have passed by.
+class _Patterns:
+    """Patterns that are made batch by batch, and what is known of those that have passed by.
 
-    `blocks` give (k, H, W) integer photons, once; `dtype` holds the brightest that is expected.
+    `blocks` give (k, H, W) photons, once: integers that are drawn, of which `dtype` holds the brightest that is
+    expected, or float32 expectations.
     """
 
-    blocks: Iterator[NDArray[np.int64]]
+    blocks: Iterator[NDArray[Any]]
     dtype: np.dtype[Any]
     photons_per_intensity: float | None = None
     thinning_probability: float | None = None
-    brightest_photons: int = 0
-    _exposure_photons: list[NDArray[np.int64]] = field(default_factory=list)
+    brightest_photons: int | float = 0
+    _exposure_photons: list[NDArray[Any]] = field(default_factory=list)
 
-    def pass_by(self) -> Iterator[NDArray[np.int64]]:
+    def array(self, shape: tuple[int, int, int]) -> ArraySource:
+        """Describe the patterns, (n, H, W), as an array to write."""
+        if self.dtype.kind == "f":
+            return expected_counts_array(shape, self._pass_by())
+        return counts_array(shape, self.dtype, self._pass_by())
+
+    def _pass_by(self) -> Iterator[NDArray[Any]]:
         """Hand on the blocks, and count their photons."""
         for block in self.blocks:
-            self._exposure_photons.append(block.sum(axis=(1, 2), dtype=np.int64))
-            self.brightest_photons = max(self.brightest_photons, int(block.max()))
+            wide = np.float64 if self.dtype.kind == "f" else np.int64
+            self._exposure_photons.append(block.sum(axis=(1, 2), dtype=wide))
+            self.brightest_photons = max(self.brightest_photons, block.max().item())
             yield block
 
-    def photons_that_passed(self) -> Iterator[NDArray[np.int64]]:
-        """Give the photons of each exposure, (n,) int64, once all blocks have passed by."""
-        yield np.concatenate(self._exposure_photons)
+    def photons_array(self, n_exposures: int) -> ArraySource:
+        """Describe the photons of each exposure, (n,) as `dtype` has them, for when all blocks have passed by."""
+        dtype = np.dtype(np.float64 if self.dtype.kind == "f" else np.int64)
+        return photons_array(n_exposures, (np.concatenate(self._exposure_photons) for _ in range(1)), dtype=dtype)
 
     @property
-    def total_photons(self) -> int:
+    def total_photons(self) -> int | float:
         """Photons of all exposures that have passed by."""
-        return sum(int(photons.sum()) for photons in self._exposure_photons)
+        total: int | float = sum(photons.sum().item() for photons in self._exposure_photons)
+        return total
 
 
-def _draw_counts(
+def _expected_patterns(truth: Callable[[], Pair], scan: Group[ScanAttributes], rows: NDArray[np.int64]) -> _Patterns:
+    """Compute the expected patterns of some exposures, which have no noise."""
+    scale = NOISE_FREE_SCALE_PHOTONS / scan.attributes.mean_total_intensity
+    positions_px = scan.read("positions_px", rows)
+    return _Patterns(
+        blocks=(np.asarray(each * scale, dtype=np.float32) for each in intensity_batches(truth(), positions_px)),
+        dtype=np.dtype(np.float32),
+        photons_per_intensity=scale,
+    )
+
+
+def _drawn_patterns(
     study: Study,
     truth: Callable[[], Pair],
     scan: Group[ScanAttributes],
     dose_photons: float,
     rows: NDArray[np.int64],
     rng: np.random.Generator,
-) -> _DrawnCounts:
+) -> _Patterns:
     """Thin the measured counts of some exposures, or simulate them; nothing is drawn before it is asked for."""
     ratio = dose_photons / scan.attributes.mean_total_intensity
     brightest = scan.attributes.brightest_pixel_intensity
     if isinstance(study.source, MeasuredSource):
-        return _DrawnCounts(
+        return _Patterns(
             blocks=_thinned(Path(study.source.path), rows, ratio, rng),
             dtype=count_dtype(brightest),
             thinning_probability=ratio,
         )
-    return _DrawnCounts(
+    return _Patterns(
         blocks=_simulated(truth, scan.read("positions_px", rows), ratio, rng),
         dtype=count_dtype(ratio * brightest),
         photons_per_intensity=ratio,

@@ -32,7 +32,7 @@ class ScanInputs:
     probe_guess: NDArray[np.complex64]
     pair: Pair | None
     own_dose_photons: float | None
-    brightest_count_photons: int | None
+    brightest_count_photons: float | None
     source_digest: str
 
     @property
@@ -62,7 +62,7 @@ def read_inputs(study: Study) -> ScanInputs:
     inputs = _read_measured(study.source) if study.source.kind == "measured" else _make_simulated(study)
     for dose in study.doses_photons:
         photons = dose_in_photons(dose, inputs.own_dose_photons)
-        if dose != "measured" and study.repeats > 1 and photons == inputs.own_dose_photons:
+        if not isinstance(dose, str) and study.repeats > 1 and photons == inputs.own_dose_photons:
             raise InputError(
                 f"doses_photons = {dose:g} with repeats = {study.repeats}: that is the measured dose, of which "
                 "thinning leaves the same photons each time",
@@ -78,26 +78,28 @@ def read_inputs(study: Study) -> ScanInputs:
     return inputs
 
 
-def dose_in_photons(dose: Dose, own_dose_photons: float | None) -> float:
+def dose_in_photons(dose: Dose, own_dose_photons: float | None) -> float | None:
     """Resolve a study's dose to photons per exposure.
 
     Parameters
     ----------
-    dose : float or "measured"
+    dose : float, "measured" or "noise_free"
         As the study gives it.
     own_dose_photons : float or None
         Mean count of the measured exposures; None if simulated.
 
     Returns
     -------
-    float
-        Photons per exposure.
+    float or None
+        Photons per exposure; None for "noise_free", which is no number of photons.
 
     Raises
     ------
     InputError
         If the dose is above the measured one: photons cannot be added.
     """
+    if dose == "noise_free":
+        return None
     if dose == "measured":
         assert own_dose_photons is not None, "the study model allows it for measured sources only"
         return own_dose_photons

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fly64dask.base import InputError
 from fly64dask.metrics import HalfSetMetrics, PhasePlane, RingCorrelation, SplitBy, crossing, frc, remove_phase_ramp
 from fly64dask.reconstruction.best_epoch import EpochEstimate
 from fly64dask.reconstruction.interface import Exposures, refuse_dark
@@ -36,11 +37,13 @@ def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Dat
 
     Of "counts" each photon goes to a half by a fair coin: two independent Poisson counts of half the mean, with all
     positions in both. "exposures" go to the halves in turns. Coins and minibatches have streams of their own of the
-    study's grouping seed. Raises InputError if a half holds no photon, DegenerateScanError if the positions of every
-    other exposure span less than a pixel on an axis: such a half must stand alone, one of the counts shares the cell's
-    guard.
+    study's grouping seed. Raises InputError if a half holds no photon or counts are expected ones, DegenerateScanError
+    if the positions of every other exposure span less than a pixel on an axis: such a half must stand alone, one of the
+    counts shares the cell's guard.
     """
     seeds = np.random.SeedSequence(seed, spawn_key=(HALVES_KEY,)).generate_state(2)
+    if split_by == "counts":
+        _refuse_expectations(exposures)
     first = thinned(exposures.counts, 0.5, rng=_coins(seed, HALVES_KEY)) if split_by == "counts" else None
     for which in range(2):
         if first is None:
@@ -54,10 +57,20 @@ def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Dat
 
 def hold_out(exposures: Exposures, *, seed: int) -> DataSubset:
     """Leave out a tenth of the photons, drawn one by one; `seed` as in `halve`."""
+    _refuse_expectations(exposures)
     shown = thinned(exposures.counts, 1 - HELD_OUT_FRACTION, rng=_coins(seed, HELD_OUT_KEY))
     refuse_dark(shown)
     seeds = np.random.SeedSequence(seed, spawn_key=(HELD_OUT_KEY,)).generate_state(1)
     return DataSubset(exposures=replace(exposures, counts=shown), seed=int(seeds[0]))
+
+
+def _refuse_expectations(exposures: Exposures) -> None:
+    if exposures.noise_free:
+        raise InputError(
+            "divide the photons of noise-free exposures: they are expected counts, of which no two parts differ in "
+            "their noise",
+            remedy="use stop = 'epochs', with halves = 'none' or 'exposures'",
+        )
 
 
 def thinned(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) -> NDArray[Any]:

@@ -44,7 +44,8 @@ class Exposures:
     """What an engine may see: never the truth.
 
     `counts` (n, H, W) unsigned photons, zero frequency at the centre; `positions_px` (n, 2)
-    float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64.
+    float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64. `noise_free` says that
+    `counts` are float32 photons that a simulation expects: nobody can divide them, or hold some out.
 
     Examples
     --------
@@ -54,6 +55,7 @@ class Exposures:
     counts: NDArray[Any]
     positions_px: NDArray[np.float64]
     probe_guess: NDArray[np.complex64]
+    noise_free: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -146,12 +146,13 @@ def unfollowed(row: ManifestRow) -> list[str]:
 def jobs(study: Study, layout: RunLayout, filtered: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:
     """Describe cells as the original study's runner did, one after the other; some are tried again with a remedy."""
     for cell in filtered:
+        recipe = remedied_recipe(study.recipe_of(cell), remedies.get(cell))
         yield Job(
             **asdict(cell),
             input=str(layout.exposure_group(*realisation_of(study, cell)).relative_to(layout.root)),
             output_dir=cell.name,
-            algorithm=study.recipe_of(cell).algorithm,
-            num_epochs=remedied_recipe(study.recipe_of(cell), remedies.get(cell)).n_epochs,
+            algorithm=recipe.algorithm,
+            num_epochs=recipe.n_epochs,
         )
 
 

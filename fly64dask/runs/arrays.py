@@ -39,7 +39,8 @@ def reconstruct(
     Parameters
     ----------
     exposures : Exposures
-        Photon counts (n, H, W), positions (n, 2) in px, order (y, x), and the starting probe.
+        Photon counts (n, H, W), positions (n, 2) in px, order (y, x), and the starting probe; expected counts, as
+        float32, only if it says `noise_free`.
     recipe : Recipe, optional
         Engine settings; the defaults of a study if omitted.
     seed : int, optional
@@ -119,10 +120,20 @@ def _check(exposures: Exposures) -> None:
             "needed (n, H, W), (n, 2) and (n_opr, n_modes, H, W)",
             remedy="reshape them",
         )
-    if counts.dtype.kind != "u" or probe.dtype.kind != "c" or not np.isfinite(positions).all():
+    if (
+        counts.dtype.kind != ("f" if exposures.noise_free else "u")
+        or probe.dtype.kind != "c"
+        or not np.isfinite(positions).all()
+    ):
         raise InputError(
             f"reconstruct: got counts {counts.dtype}, probe_guess {probe.dtype}; needed photon counts as unsigned "
-            "integers, a complex probe and finite positions",
+            "integers (or floats with noise_free=True), a complex probe and finite positions",
             remedy="convert them: amplitudes are the root of counts",
+        )
+    if exposures.noise_free and not (np.isfinite(counts).all() and (counts >= 0).all()):
+        raise InputError(
+            f"reconstruct: expected counts go from {counts.min():g} to {counts.max():g}, needed finite ones of at "
+            "least 0",
+            remedy="give intensities, not amplitudes or differences",
         )
     refuse_dark(counts)

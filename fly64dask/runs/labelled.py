@@ -101,8 +101,8 @@ def _axes(study: Study) -> dict[str, list[float | str | int]]:
 
 
 def _dose_values(study: Study) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    """Doses as numbers, or as Python objects where one of them is the word `measured`."""
-    dtype = object if "measured" in study.doses_photons else np.float64
+    """Doses as numbers, or as Python objects where one of them is a word: `measured` or `noise_free`."""
+    dtype = object if any(isinstance(dose, str) for dose in study.doses_photons) else np.float64
     return np.array(study.doses_photons, dtype=dtype)
 
 

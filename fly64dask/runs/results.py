@@ -203,7 +203,7 @@ class Run:
 
         Parameters
         ----------
-        dose : float or "measured"
+        dose : float, "measured" or "noise_free"
             Photons per exposure, as the study has it.
         view : str
             Name of the view.

@@ -33,7 +33,7 @@ class Identifiability(Frozen):
     are the pixels with at least a tenth of the probe's brightest. `n_intensities` are detector pixels of
     all kept exposures; the lit ones are those expected to hold a photon, were the object empty.
     `n_unknowns` are the real and imaginary parts of the covered object and, if the engine may change
-    it, of the probe.
+    it, of the probe. Without noise every pixel counts as lit, and there is no number of photons.
     """
 
     prediction: Prediction
@@ -42,7 +42,7 @@ class Identifiability(Frozen):
     n_unknowns: Annotated[int, Quantity("unknowns")]
     intensities_per_unknown: Annotated[float, Quantity("intensities per unknown", "", "higher")]
     lit_intensities_per_unknown: Annotated[float, Quantity("lit intensities per unknown", "", "higher")]
-    photons_per_unknown: Annotated[float, Quantity("photons per unknown", "photons", "higher")]
+    photons_per_unknown: Annotated[float | None, Quantity("photons per unknown", "photons", "higher")] = None
     footprint_px2: Annotated[int, Quantity("footprint of the probe", "px²")]
     covered_once_px2: Annotated[int, Quantity("area covered at least once", "px²")]
     covered_twice_px2: Annotated[int, Quantity("area covered at least twice", "px²")]
@@ -89,19 +89,22 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
     )
 
 
-def lit_fraction(probe: NDArray[np.complex64], dose_photons: float) -> float:
+def lit_fraction(probe: NDArray[np.complex64], dose_photons: float | None) -> float:
     """Compute the fraction of a pattern's pixels expected to hold a photon, were the object empty.
 
     It is the mean of 1 - exp(-dose p), a Poisson count of mean m being 0 with probability exp(-m), over the pixels of
     the far field of a probe (..., H, W), each of which gets a fraction p of the photons. An object scatters light away
-    from that far field, so that more pixels are lit: this is on the careful side.
+    from that far field, so that more pixels are lit: this is on the careful side. Without a dose there is no noise, and
+    each pixel tells its intensity: the fraction is 1.
     """
+    if dose_photons is None:
+        return 1.0
     far_field = _intensity(np.fft.fft2(probe))
     return float(np.mean(-np.expm1(-dose_photons * far_field / far_field.sum())))
 
 
 def judge(
-    coverage: Coverage, *, probe_shape: tuple[int, ...], lit: float, dose_photons: float, probe_is_unknown: bool
+    coverage: Coverage, *, probe_shape: tuple[int, ...], lit: float, dose_photons: float | None, probe_is_unknown: bool
 ) -> Identifiability:
     """Set what is measured against what is unknown; `lit` is from `lit_fraction`, `probe_shape` is (..., H, W).
 
@@ -125,7 +128,7 @@ def judge(
         n_unknowns=n_unknowns,
         intensities_per_unknown=n_intensities / n_unknowns,
         lit_intensities_per_unknown=lit_ratio,
-        photons_per_unknown=dose_photons * coverage.n_exposures / n_unknowns,
+        photons_per_unknown=None if dose_photons is None else dose_photons * coverage.n_exposures / n_unknowns,
         footprint_px2=coverage.footprint_px2,
         covered_once_px2=once,
         covered_twice_px2=twice,
@@ -140,7 +143,7 @@ def predict_identifiability(
     probe: NDArray[np.complex64],
     recipe: Recipe,
     *,
-    dose_photons: float,
+    dose_photons: float | None,
     coverage: Coverage | None = None,
 ) -> Identifiability:
     """Predict for one cell whether its exposures can determine what it asks for.
@@ -153,8 +156,8 @@ def predict_identifiability(
         Starting probe.
     recipe : Recipe
         Says whether the probe is an unknown.
-    dose_photons : float
-        Expected photons per exposure.
+    dose_photons : float or None
+        Expected photons per exposure; None without noise.
     coverage : Coverage, optional
         Of these positions, if it is known: cells of other doses have the same.
     """

@@ -189,7 +189,7 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
                 view.beams,
                 n_kept=len(view.positions_px),
                 dose_photons=dose_photons,
-                incident_photons=share and dose_photons / share,
+                incident_photons=None if share is None or dose_photons is None else dose_photons / share,
                 pixel_size_nm=study.source.pixel_size_nm,
             )
         )

@@ -3,6 +3,7 @@ from .array_source import (
     ArraySource as ArraySource,
     count_dtype as count_dtype,
     counts_array as counts_array,
+    expected_counts_array as expected_counts_array,
     object_arrays as object_arrays,
     photons_array as photons_array,
     positions_array as positions_array,

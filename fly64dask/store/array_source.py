@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,14 +69,38 @@ def counts_array(shape: tuple[int, int, int], dtype: np.dtype[Any], blocks: Iter
     -------
     ArraySource
     """
+    return _patterns_array(shape, dtype, "photon counts", _checked_counts(blocks, dtype))
+
+
+def expected_counts_array(shape: tuple[int, int, int], blocks: Iterable[NDArray[np.float32]]) -> ArraySource:
+    """Describe the expected photon counts of a simulation, which have no noise; they stand where counts would.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        (n, H, W).
+    blocks : iterable of (k, H, W) float32
+        Photons, in the order of the exposures; lengths add up to n. One that is negative or not finite is an error.
+
+    Returns
+    -------
+    ArraySource
+    """
+    long_name = "expected photon counts, without noise"
+    return _patterns_array(shape, np.dtype(np.float32), long_name, _checked_expectations(blocks))
+
+
+def _patterns_array(
+    shape: tuple[int, int, int], dtype: np.dtype[Any], long_name: str, blocks: Iterable[NDArray[Any]]
+) -> ArraySource:
     return ArraySource(
         name="counts",
         shape=shape,
         dtype=dtype,
         dims=("exposure", "detector_y", "detector_x"),
         units="photons",
-        long_name="photon counts",
-        blocks=_regroup(blocks, CHUNK_EXPOSURES, dtype),
+        long_name=long_name,
+        blocks=_regroup(blocks, CHUNK_EXPOSURES),
         block_length=min(CHUNK_EXPOSURES, shape[0]),
     )
 
@@ -88,12 +112,12 @@ def positions_array(positions_px: NDArray[np.float64]) -> ArraySource:
     )
 
 
-def photons_array(n_exposures: int, blocks: Iterable[NDArray[np.int64]]) -> ArraySource:
-    """Describe the photons of each exposure, (n,) int64, as one block that is asked for when it is written."""
+def photons_array(n_exposures: int, blocks: Iterable[NDArray[Any]], *, dtype: np.dtype[Any]) -> ArraySource:
+    """Describe the photons of each exposure, (n,), as one block that is asked for when it is written."""
     return ArraySource(
         name="exposure_photons",
         shape=(n_exposures,),
-        dtype=np.dtype(np.int64),
+        dtype=dtype,
         dims=("exposure",),
         units="photons",
         long_name="photons of the exposure",
@@ -151,11 +175,9 @@ def count_dtype(brightest: float) -> np.dtype[Any]:
     return np.dtype(np.uint16 if brightest + 12 * brightest**0.5 + 40 <= np.iinfo(np.uint16).max else np.uint32)
 
 
-def _regroup(blocks: Iterable[NDArray[Any]], length: int, dtype: np.dtype[Any]) -> Iterable[NDArray[Any]]:
-    """Join batches of any length into blocks of one length, checked against a narrower dtype."""
+def _checked_counts(blocks: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+    """Bring counts to a narrower dtype; one that does not fit is an error."""
     limit = np.iinfo(dtype).max
-    waiting: list[NDArray[Any]] = []
-    n_waiting = 0
     for block in blocks:
         if block.dtype.kind not in "ui":
             raise IntegrityError(f"write counts: got {block.dtype}, needed integers", remedy="report this as a defect")
@@ -164,7 +186,26 @@ def _regroup(blocks: Iterable[NDArray[Any]], length: int, dtype: np.dtype[Any]) 
                 f"write counts: found {block.min()} to {block.max()} photons, {dtype} holds 0 to {limit}",
                 remedy="report this as a defect",
             )
-        waiting.append(block.astype(dtype))
+        yield block.astype(dtype)
+
+
+def _checked_expectations(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    for block in blocks:
+        if block.dtype != np.float32 or not np.isfinite(block).all() or (block < 0).any():
+            raise IntegrityError(
+                f"write expected counts: got {block.dtype} from {block.min()} to {block.max()} photons, needed finite "
+                "float32 of at least 0",
+                remedy="report this as a defect",
+            )
+        yield block
+
+
+def _regroup(blocks: Iterable[NDArray[Any]], length: int) -> Iterator[NDArray[Any]]:
+    """Join batches of any length into blocks of one length."""
+    waiting: list[NDArray[Any]] = []
+    n_waiting = 0
+    for block in blocks:
+        waiting.append(block)
         n_waiting += len(block)
         while n_waiting >= length:
             joined = np.concatenate(waiting)

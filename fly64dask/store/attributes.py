@@ -47,14 +47,17 @@ class TruthAttributes(GroupAttributes):
 class ExposureAttributes(GroupAttributes):
     """Attributes of one scan, or one split of it, at one dose.
 
-    `incident_photons` of an exposure are known of a simulation, `pixel_size_nm` if the source states it.
+    `incident_photons` of an exposure are known of a simulation, `pixel_size_nm` if the source states it. `noise_free`
+    says that `counts` are expected ones, float32, of a simulation: then there is no dose, and
+    `photons_per_intensity` is the scale on which they are stored.
     """
 
     kind: Literal["exposures"] = "exposures"
     source: dict[str, JsonValue]
-    dose_photons: float
+    dose_photons: float | None = None
+    noise_free: bool = False
     mean_counts_photons: float
-    brightest_count_photons: int
+    brightest_count_photons: int | float
     incident_photons: float | None = None
     pixel_size_nm: float | None = None
     n_exposures: int

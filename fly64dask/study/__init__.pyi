@@ -24,9 +24,11 @@ from .model import (
     Study as Study,
 )
 from .names import (
+    DOSE_WORDS as DOSE_WORDS,
     SPLITS as SPLITS,
     Dose as Dose,
     DoseBy as DoseBy,
+    DoseWord as DoseWord,
     Split as Split,
     dose_name as dose_name,
     object_name as object_name,

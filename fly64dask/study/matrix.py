@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, Dose, Split, photons_name
+from fly64dask.study.names import SPLITS, Dose, DoseWord, Split, photons_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class Cell:
     `recipe_name` is None where the study has one recipe without a name, `object_seed` where it has one object.
     """
 
-    dose: float | Literal["measured"]
+    dose: float | DoseWord
     view: str
     split: Split
     repeat: int = 0
@@ -75,7 +75,7 @@ class Filters:
     ()
     """
 
-    dose: tuple[float | Literal["measured"], ...] = ()
+    dose: tuple[float | DoseWord, ...] = ()
     view: tuple[str, ...] = ()
     split: tuple[str, ...] = ()
     gridsize: tuple[int, ...] = ()
@@ -85,8 +85,8 @@ class Filters:
 
 
 def repeats_of(study: Study, dose: float | str) -> range:
-    """Number the repeats of a dose's cells; a measured dose has only one."""
-    return range(1 if dose == "measured" else study.repeats)
+    """Number the repeats of a dose's cells; one whose photons are not drawn has only one."""
+    return range(1 if isinstance(dose, str) else study.repeats)
 
 
 def cells(study: Study) -> tuple[Cell, ...]:
@@ -101,7 +101,7 @@ def cells(study: Study) -> tuple[Cell, ...]:
     -------
     tuple of Cell
         `len(doses) * len(views) * 2 * n_recipes * n_objects * repeats` cells in the order every table of the project
-        uses; those of dose "measured" without repeats.
+        uses; those of doses "measured" and "noise_free" without repeats.
     """
     return tuple(
         Cell(dose=dose, view=view.name, split=split, repeat=repeat, recipe_name=recipe_name, object_seed=object_seed)
@@ -126,7 +126,7 @@ class Section(NamedTuple):
         of_object = None if self.object_seed is None else f"object {self.object_seed}"
         return ", ".join(part for part in (self.recipe_name, of_object) if part is not None)
 
-    def cell(self, dose: float | Literal["measured"], view: str, split: Split) -> Cell:
+    def cell(self, dose: float | DoseWord, view: str, split: Split) -> Cell:
         """The first repeat of a dose, view and split in this section."""
         return Cell(dose=dose, view=view, split=split, recipe_name=self.recipe_name, object_seed=self.object_seed)
 
@@ -139,7 +139,7 @@ def sections(study: Study) -> tuple[Section, ...]:
 class Realisation(NamedTuple):
     """One noise realisation of the exposures of a split, which the cells of all views and recipes share."""
 
-    dose: float | Literal["measured"]
+    dose: float | DoseWord
     split: Split
     repeat: int = 0
     object_seed: int | None = None

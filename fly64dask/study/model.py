@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, dose_name
 from fly64dask.study.quantities import LengthPx, PathText, PixelSizeNm, SafeName
-from fly64dask.study.recipe import Checkpoints, Limits, Recipe
+from fly64dask.study.recipe import Checkpoints, Limits, Recipe, without_counts
 from fly64dask.study.recipes import NamedRecipe, check_recipes
 from fly64dask.study.scans import Scan
 from fly64dask.study.views import View
@@ -167,16 +167,17 @@ class Study(Frozen):
         return seeds if isinstance(seeds, tuple) else (None,)
 
     def recipe_of(self, cell: Cell) -> Recipe:
-        """Return the recipe of one of the study's cells.
+        """Return the recipe of one of the study's cells; one without noise keeps the last epoch (`without_counts`).
 
         Parameters
         ----------
         cell : Cell
             One of the study's cells.
         """
-        if cell.recipe_name is None:
-            return self.recipe
-        return next(recipe.settings for recipe in self.recipes if recipe.name == cell.recipe_name)
+        recipe = self.recipe
+        if cell.recipe_name is not None:
+            recipe = next(each.settings for each in self.recipes if each.name == cell.recipe_name)
+        return without_counts(recipe) if cell.dose == "noise_free" else recipe
 
     def of_object(self, object_seed: int | None) -> Study:
         """Return the study of one of its objects alone; of the first where None is given."""
@@ -243,11 +244,21 @@ class Study(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _repeats_have_photons_to_draw(self) -> Study:
-        if self.repeats > 1 and set(self.doses_photons) == {"measured"}:
+    def _noise_free_dose_is_simulated(self) -> Study:
+        if "noise_free" in self.doses_photons and self.source.kind == "measured":
             raise ValueError(
-                f"repeats = {self.repeats} draws the photons of a dose again, and those of dose 'measured' are not "
-                "drawn; leave repeats out, or add lower doses"
+                "doses_photons holds 'noise_free', which needs a simulated source, found source.kind = 'measured'; "
+                "leave it out: what was measured has noise"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _repeats_have_photons_to_draw(self) -> Study:
+        words = [dose for dose in self.doses_photons if isinstance(dose, str)]
+        if self.repeats > 1 and len(words) == len(self.doses_photons):
+            raise ValueError(
+                f"repeats = {self.repeats} draws the photons of a dose again, and those of dose {words[0]!r} are not "
+                "drawn; leave repeats out, or add doses in photons"
             )
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
@@ -12,13 +12,16 @@ SPLITS: tuple[Split, ...] = ("train", "test")
 
 # What a study's doses count: detected photons per exposure, per px^2 of the lit area, or of a cell in total.
 DoseBy = Literal["exposure", "fluence", "total"]
+# Doses that are no number of photons: all that a measurement has, and expected intensities, which have no noise.
+DoseWord = Literal["measured", "noise_free"]
+DOSE_WORDS: tuple[DoseWord, ...] = get_args(DoseWord)
 
 # 1e9 photons in one pixel still fit the 32 bits that a count is stored in.
 Photons = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 # Told apart by type, so that a wrong dose is one fault and not one for each alternative.
 Dose = Annotated[
-    Annotated[Photons, Tag("photons")] | Annotated[Literal["measured"], Tag("word")],
+    Annotated[Photons, Tag("photons")] | Annotated[DoseWord, Tag("word")],
     Discriminator(lambda dose: "word" if isinstance(dose, str) else "photons"),
 ]
 
@@ -28,13 +31,13 @@ def dose_name(dose: float | str) -> str:
 
     Parameters
     ----------
-    dose : float or "measured"
+    dose : float, "measured" or "noise_free"
         Photons per exposure.
 
     Returns
     -------
     str
-        `dose_1000`, `dose_1500.5`, `dose_1e+22`, `dose_measured`: Python's shortest decimal
+        `dose_1000`, `dose_1500.5`, `dose_1e+22`, `dose_measured`, `dose_noise_free`: Python's shortest decimal
         that reads back as the same float, without a trailing `.0`.
     """
     return f"dose_{dose}" if isinstance(dose, str) else f"dose_{repr(float(dose)).removesuffix('.0')}"
@@ -45,7 +48,7 @@ def photons_name(dose: float | str, repeat: int, object_seed: int | None = None)
 
     Parameters
     ----------
-    dose : float or "measured"
+    dose : float, "measured" or "noise_free"
         Photons per exposure.
     repeat : int
         Number of the realisation, from 0.

@@ -72,6 +72,15 @@ class Recipe(Frozen):
         return self
 
 
+def without_counts(recipe: Recipe) -> Recipe:
+    """Give the recipe with which expected intensities are reconstructed: they hold no photons to divide or hold out.
+
+    So the last epoch is kept, and there are no halves of the counts. All else is the same.
+    """
+    halves = "none" if recipe.halves == "counts" else recipe.halves
+    return recipe.model_copy(update={"stop": "epochs", "patience": None, "halves": halves})
+
+
 class Limits(Frozen):
     """What a cell's engine may take; no limit where none is given. Limits change no number."""
 

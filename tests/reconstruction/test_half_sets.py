@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -85,6 +87,20 @@ def test_halve_by_exposures_refuses_a_half_that_spans_no_pixel():
 def test_hold_out_leaves_out_a_tenth_of_the_photons():
     kept = hold_out(scan(poisson(3.0)), seed=4).exposures.counts
     assert kept.sum() / poisson(3.0).sum() == pytest.approx(0.9, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    "divide", [lambda given: next(halve(given, "counts", seed=1)), lambda given: hold_out(given, seed=1)]
+)
+def test_expected_counts_are_not_divided(divide):
+    expected = dataclasses.replace(scan(np.full((4, 24, 24), 0.7, np.float32)), noise_free=True)
+    with pytest.raises(InputError, match="noise-free exposures"):
+        divide(expected)
+
+
+def test_halve_by_exposures_divides_expected_counts_too():
+    whole = dataclasses.replace(scan(np.full((4, 24, 24), 0.7, np.float32)), noise_free=True)
+    assert [part.exposures.noise_free for part in halve(whole, "exposures", seed=1)] == [True, True]
 
 
 def test_scores_equal_a_case_worked_by_hand():

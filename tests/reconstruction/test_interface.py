@@ -53,6 +53,10 @@ def test_refuse_degenerate_needs_no_engine():
     assert found.stdout.split() == ["False", "False"]
 
 
+def test_refuse_dark_takes_expected_counts_below_one_photon():
+    refuse_dark(np.full((2, 8, 8), 1e-3, np.float32))
+
+
 def test_refuse_dark_refuses_exposures_without_a_photon():
     with pytest.raises(InputError, match="0 photons"):
         refuse_dark(np.zeros((3, 8, 8), dtype=np.uint16))

@@ -125,7 +125,7 @@ def measured_study(folder, doses, repeats):
 
 
 def test_parse_study_refuses_to_repeat_what_was_measured(tmp_path):
-    with pytest.raises(InputError, match="leave repeats out, or add lower doses"):
+    with pytest.raises(InputError, match="leave repeats out, or add doses in photons"):
         measured_study(tmp_path, '["measured"]', repeats=2)
 
 

@@ -96,6 +96,13 @@ BAD_STUDIES = {
     "dose_twice": (DOSES, "[1e3, 1e4, 1e3]", "doses_photons", "'dose_1000'", "keep it once"),
     "dose_twice_as_integer_and_float": (DOSES, "[1000, 1e3]", "doses_photons", "'dose_1000'", "keep it once"),
     "doses_empty": (DOSES, "[]", "doses_photons", "[]", "at least 1"),
+    "dose_noise_free_twice": (
+        DOSES,
+        '["noise_free", "noise_free"]',
+        "doses_photons",
+        "'dose_noise_free'",
+        "keep it once",
+    ),
     "dose_measured_but_synthetic": (DOSES, '["measured"]', "doses_photons", "'measured'", "write the dose in photons"),
     "overlap_fraction_one": (SPACING, "overlap_fraction = 1.0\npatch_size_px = 9", "overlap_fraction", "1.0", "less"),
     "overlap_fraction_negative": (
@@ -381,3 +388,38 @@ def test_with_recipe_changes_what_is_named_and_leaves_the_rest() -> None:
 def test_with_recipe_refuses_a_setting_that_no_recipe_has() -> None:
     with pytest.raises(ValidationError, match="n_epoch"):
         Study.from_toml(DATA / "demo.toml").with_recipe(n_epoch=50)
+
+
+MEASURED_SOURCE = '[source]\nkind = "measured"\npath = "scan.zarr"\n\n'
+
+
+def test_noise_free_dose_is_refused_for_a_measured_source() -> None:
+    told = message_of(study_with(SOURCE, MEASURED_SOURCE).replace(DOSES, '["measured", "noise_free"]'))
+    assert "'noise_free', which needs a simulated source" in told
+
+
+def test_noise_free_dose_has_one_cell_a_view_and_split_whatever_the_repeats() -> None:
+    study = parse_study(study_with(DOSES, '[1e3, "noise_free"]\nrepeats = 5'), origin="study.toml")
+    names = [cell.name for cell in cells(study) if cell.dose == "noise_free"]
+    assert names == [f"dose_noise_free/{view.name}/{split}" for view in study.views for split in ("train", "test")]
+
+
+def test_repeats_of_doses_whose_photons_are_not_drawn_are_refused() -> None:
+    assert "leave repeats out" in message_of(study_with(DOSES, '["noise_free"]\nrepeats = 5'))
+
+
+@pytest.mark.parametrize("stop", ["half_sets", "held_out"])
+def test_recipe_of_a_noise_free_cell_keeps_the_last_epoch_without_halves_of_counts(study: Study, stop: str) -> None:
+    ruled = study.with_recipe(stop=stop, halves="counts")
+    found = ruled.recipe_of(Cell(dose="noise_free", view="dense", split="train"))
+    assert found == ruled.recipe.model_copy(update={"stop": "epochs", "patience": None, "halves": "none"})
+
+
+def test_recipe_of_a_noise_free_cell_keeps_halves_of_the_exposures(study: Study) -> None:
+    noise_free = Cell(dose="noise_free", view="dense", split="train")
+    assert study.with_recipe(halves="exposures").recipe_of(noise_free).halves == "exposures"
+
+
+def test_recipe_of_a_cell_with_photons_is_that_of_the_study(study: Study) -> None:
+    ruled = study.with_recipe(stop="half_sets", halves="counts")
+    assert ruled.recipe_of(Cell(dose=1e3, view="dense", split="train")) == ruled.recipe

@@ -36,7 +36,7 @@ function significant(value) {
 }
 
 function short(photons) {
-  return photons === "measured" ? photons : Number(photons).toPrecision(4);
+  return Number.isNaN(Number(photons)) ? photons : Number(photons).toPrecision(4);
 }
 
 function place(dose, view, split, repeat) {
@@ -83,7 +83,7 @@ function makeMatrix(state) {
         th.title = photons;
         th.scope = "rowgroup";
         th.rowSpan = lines.length;
-        if (photons !== "measured") th.append(element("small", " photons"));
+        if (!Number.isNaN(Number(photons))) th.append(element("small", " photons"));
         row.append(th);
       }
       const th = element("th", split);
