@@ -109,7 +109,7 @@ def describe_view(
     selection : Selection
         What the view keeps of them.
     probe : (n_opr, n_modes, H, W) complex64
-        Starting probe.
+        Starting probe. Its diameter is that of the discs whose overlap is reported, unless the study has another.
     source_digest : str
         Digest of what determines it; empty for a plan.
 
@@ -119,6 +119,9 @@ def describe_view(
     """
     kept_px = positions_px[selection.kept]
     span_y, span_x = span_px(kept_px)
+    beams = measure_beams(kept_px, probe)
+    n_neighbours, diameter_px = study.overlap.n_neighbours, study.overlap.diameter_px or beams.probe_d90_px
+    assert diameter_px is not None, "every probe has a diameter"
     return ViewAttributes(
         **provenance(source_digest),
         overlap_view=view_name,
@@ -126,12 +129,12 @@ def describe_view(
         n_exposures=len(positions_px),
         n_kept=len(kept_px),
         selection=selection.metadata,
-        image_overlap=image_overlap(kept_px, study.overlap),
-        group_overlap=group_overlap(kept_px, study.overlap),
-        overlap_diameter_px=study.overlap.diameter_px,
-        overlap_n_neighbours=study.overlap.n_neighbours,
+        image_overlap=image_overlap(kept_px, n_neighbours=n_neighbours, diameter_px=diameter_px),
+        group_overlap=group_overlap(kept_px, diameter_px=diameter_px),
+        overlap_diameter_px=diameter_px,
+        overlap_n_neighbours=n_neighbours,
         bounding_box_area_px2=bounding_box_area_px2(kept_px),
         span_y_px=span_y,
         span_x_px=span_x,
-        **dict(measure_beams(kept_px, probe)),
+        **dict(beams),
     )

@@ -29,16 +29,20 @@ class EndingFields(Frozen):
 
 
 class ExposureFields(FluenceFields):
-    """Which exposures a cell keeps, how much they overlap and what light they have. A value not known is absent."""
+    """Which exposures a cell keeps, how much they overlap and what light they have. A value not known is absent.
+
+    `image_overlap` and `group_overlap` are of discs around the positions, of the study's or the probe's diameter: the
+    mean share of a disc's area that another covers, over its nearest neighbours, or over all closer than the diameter.
+    """
 
     n_exposures: Annotated[int | None, Quantity("exposures of the split")] = None
     n_kept: Annotated[int | None, Quantity("kept exposures")] = None
     image_overlap: Annotated[
-        float | None, Field(ge=0, le=1), Quantity("overlap with the nearest neighbours", "", "higher")
+        float | None, Field(ge=0, le=1), Quantity("disc overlap with the nearest neighbours", "", "higher")
     ] = None
-    group_overlap: Annotated[float | None, Field(ge=0, le=1), Quantity("overlap with all neighbours", "", "higher")] = (
-        None
-    )
+    group_overlap: Annotated[
+        float | None, Field(ge=0, le=1), Quantity("disc overlap with all neighbours", "", "higher")
+    ] = None
 
 
 class ReconstructionFields(Frozen):

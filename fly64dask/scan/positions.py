@@ -12,7 +12,7 @@ from fly64dask.study import MAX_LENGTH_PX
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study import OverlapMeasure, Split, SplitRule
+    from fly64dask.study import Split, SplitRule
 
 # Rows and columns of an object array beyond what the probe touches: pty-chi's `extra=8`.
 MARGIN_PX = 8
@@ -115,7 +115,7 @@ def disc_overlap(distance_px: NDArray[np.float64], diameter_px: float) -> NDArra
     return fraction
 
 
-def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
+def image_overlap(positions_px: NDArray[np.float64], *, n_neighbours: int, diameter_px: float) -> float:
     """Compute the mean disc overlap of each distinct position with its K nearest neighbours, in [0, 1].
 
     It is 0 for a single distinct position; with fewer than K neighbours, all of them count.
@@ -124,20 +124,22 @@ def image_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
     ----------
     positions_px : (n, 2) float64
         Order (y, x), px.
-    measure : OverlapMeasure
-        K and the disc diameter.
+    n_neighbours : int
+        K.
+    diameter_px : float
+        Of the discs, px.
     """
     distinct = np.unique(positions_px, axis=0)
-    n_neighbours = min(measure.n_neighbours, len(distinct) - 1)
-    if n_neighbours == 0:
+    n_found = min(n_neighbours, len(distinct) - 1)
+    if n_found == 0:
         return 0.0
     from scipy.spatial import cKDTree  # 0.3 s, which `status` need not wait for
 
-    distances, _ = cKDTree(distinct).query(distinct, k=n_neighbours + 1)
-    return float(disc_overlap(distances[:, 1:], measure.diameter_px).mean())
+    distances, _ = cKDTree(distinct).query(distinct, k=n_found + 1)
+    return float(disc_overlap(distances[:, 1:], diameter_px).mean())
 
 
-def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) -> float:
+def group_overlap(positions_px: NDArray[np.float64], *, diameter_px: float) -> float:
     """Compute the mean over positions of the mean disc overlap with all neighbours closer than the diameter, in [0, 1].
 
     A position without such a neighbour counts as 0. Summed block by block: the pairs of a dense scan do not fit in
@@ -147,8 +149,8 @@ def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
     ----------
     positions_px : (n, 2) float64
         Order (y, x), px.
-    measure : OverlapMeasure
-        The disc diameter.
+    diameter_px : float
+        Of the discs, px.
     """
     from scipy.spatial import cKDTree  # 0.3 s, which `status` need not wait for
 
@@ -156,9 +158,9 @@ def group_overlap(positions_px: NDArray[np.float64], measure: OverlapMeasure) ->
     total = 0.0
     for start in range(0, len(positions_px), 512):
         block = positions_px[start : start + 512]
-        pairs = cKDTree(block).sparse_distance_matrix(tree, measure.diameter_px, output_type="ndarray")
-        pairs = pairs[(pairs["i"] + start != pairs["j"]) & (pairs["v"] < measure.diameter_px)]
-        overlaps = np.bincount(pairs["i"], disc_overlap(pairs["v"], measure.diameter_px), minlength=len(block))
+        pairs = cKDTree(block).sparse_distance_matrix(tree, diameter_px, output_type="ndarray")
+        pairs = pairs[(pairs["i"] + start != pairs["j"]) & (pairs["v"] < diameter_px)]
+        overlaps = np.bincount(pairs["i"], disc_overlap(pairs["v"], diameter_px), minlength=len(block))
         n_neighbours = np.bincount(pairs["i"], minlength=len(block))
         total += float((overlaps / np.maximum(n_neighbours, 1)).sum())
     return total / len(positions_px)

@@ -97,10 +97,13 @@ class Seeds(Frozen):
 
 
 class OverlapMeasure(Frozen):
-    """How measured overlap is reported: K nearest neighbours, discs of one diameter."""
+    """How the overlap of discs around positions is reported: K nearest neighbours, discs of one diameter.
+
+    Without a diameter it is the probe's: that of the disc which holds 90 % of its power.
+    """
 
     n_neighbours: int = Field(default=6, ge=1, le=64)
-    diameter_px: LengthPx
+    diameter_px: LengthPx | None = None
 
 
 class Study(Frozen):
@@ -119,7 +122,7 @@ class Study(Frozen):
     views: tuple[View, ...] = Field(min_length=1)
     split: SplitRule = SplitRule()
     seeds: Seeds = Seeds()
-    overlap: OverlapMeasure
+    overlap: OverlapMeasure = OverlapMeasure()
     recipe: Recipe = Recipe()
     # None: the study has one recipe, without a name.
     recipes: tuple[NamedRecipe, ...] = ()

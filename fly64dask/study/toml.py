@@ -17,6 +17,9 @@ from fly64dask.study.recipes import with_shared_settings
 
 Record = TypeVar("Record", bound=Frozen)
 
+# Keys that study files had, and what they are called now.
+RENAMED = {"overlap_fraction": "array_overlap"}
+
 
 def parse_toml(
     text: str,
@@ -123,7 +126,10 @@ def _describe_fault(fault: dict[str, Any], document: dict[str, Any], record: typ
     key, owner = _key_of(fault["loc"], document), _owner(fault["loc"], document)
     found = _shorten(fault["input"])
     if fault["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(str(fault["loc"][-1]), sorted(_known_keys(record)), n=1)
+        unknown = str(fault["loc"][-1])
+        if unknown in RENAMED:
+            return f"{key} = {found}: this key is now called {RENAMED[unknown]!r}; rename it (see {keys})"
+        close = difflib.get_close_matches(unknown, sorted(_known_keys(record)), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"{key} = {found}{owner}: unknown key{hint}; remove it or see {keys}"
     if fault["type"] == "missing":

@@ -18,35 +18,40 @@ class BaselineView(Frozen):
 
 
 class SpacingView(Frozen):
-    """Keeps exposures that lie at least a threshold apart."""
+    """Keeps exposures that lie at least a threshold apart.
+
+    `threshold_px` is that spacing S. Or S = (1 - f) N, from `array_overlap` f, the share of the array's side that two
+    arrays at that spacing have in common, and `patch_size_px` N, the side of the array (the fly64 study's definition).
+    The probe is narrower than its array, so that the beams of two neighbours overlap by less than f.
+    """
 
     name: SafeName
     rule: Literal["min_spacing"]
     threshold_px: LengthPx | None = None
-    overlap_fraction: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
+    array_overlap: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
     patch_size_px: Annotated[int, Field(ge=1, le=65536)] | None = None
 
     @model_validator(mode="after")
     def _one_way(self) -> SpacingView:
-        by_overlap = self.overlap_fraction is not None and self.patch_size_px is not None
-        partial = (self.overlap_fraction is None) != (self.patch_size_px is None)
+        by_overlap = self.array_overlap is not None and self.patch_size_px is not None
+        partial = (self.array_overlap is None) != (self.patch_size_px is None)
         if partial or by_overlap == (self.threshold_px is not None):
-            raise ValueError("give either threshold_px, or both overlap_fraction and patch_size_px")
+            raise ValueError("give either threshold_px, or both array_overlap and patch_size_px")
         if self.spacing_threshold_px < MIN_LENGTH_PX:
             raise ValueError(
-                f"overlap_fraction {self.overlap_fraction!r} leaves a spacing of {self.spacing_threshold_px:g} px, "
+                f"array_overlap {self.array_overlap!r} leaves a spacing of {self.spacing_threshold_px:g} px, "
                 f"needed at least {MIN_LENGTH_PX:g} px; lower it"
             )
         return self
 
     @property
     def spacing_threshold_px(self) -> float:
-        """Minimum spacing in px: S = (1 - f) N (the fly64 study design)."""
+        """Minimum spacing in px."""
         if self.threshold_px is not None:
             return self.threshold_px
-        assert self.overlap_fraction is not None and self.patch_size_px is not None
+        assert self.array_overlap is not None and self.patch_size_px is not None
         # (1 - 0.7) 128 is 38.400000000000006 in binary; 1e-9 px is far below any stage.
-        return round((1.0 - self.overlap_fraction) * self.patch_size_px, 9)
+        return round((1.0 - self.array_overlap) * self.patch_size_px, 9)
 
 
 class StrideView(Frozen):

@@ -106,8 +106,8 @@ STUDIES: dict[str, tuple[Make, list[str]]] = {
     "key_of_many_letters": (study_with("n_epochs", "n" * 9999), ["... = 3", "remove it"]),
     "threshold_in_um": (study_with("threshold_px = 12.0", "threshold_um = 1"), ["threshold_um = 1", "'threshold_px'"]),
     "overlap_in_percent": (
-        study_with("threshold_px = 12.0", "overlap_fraction = 70, patch_size_px = 24"),
-        ["views[1].overlap_fraction = 70", "less than 1", "correct it"],
+        study_with("threshold_px = 12.0", "array_overlap = 70, patch_size_px = 24"),
+        ["views[1].array_overlap = 70", "less than 1", "correct it"],
     ),
     "dose_with_a_unit": (
         study_with("[1e4, 1e5]", '["1e4 photons"]'),
@@ -138,11 +138,11 @@ STUDIES: dict[str, tuple[Make, list[str]]] = {
     ),
     "threshold_of_everything": (study_with("threshold_px = 12.0", "threshold_px = 1e308"), ["threshold_px = 1e+308"]),
     "overlap_of_everything": (
-        study_with("threshold_px = 12.0", "overlap_fraction = 0.9999999999999999, patch_size_px = 1"),
-        ["views[1]", "overlap_fraction 0.9999999999999999", "lower it"],
+        study_with("threshold_px = 12.0", "array_overlap = 0.9999999999999999, patch_size_px = 1"),
+        ["views[1]", "array_overlap 0.9999999999999999", "lower it"],
     ),
     "patch_beyond_a_float": (
-        study_with("threshold_px = 12.0", f"overlap_fraction = 0.5, patch_size_px = {'9' * 400}"),
+        study_with("threshold_px = 12.0", f"array_overlap = 0.5, patch_size_px = {'9' * 400}"),
         ["views[1].patch_size_px = 999", "correct it"],
     ),
     "number_of_5000_digits": (

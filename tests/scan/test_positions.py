@@ -18,10 +18,10 @@ from fly64dask.scan import (
     split_indices,
 )
 from fly64dask.scan.positions import disc_overlap, patch_corners_px
-from fly64dask.study import OverlapMeasure, SplitRule
+from fly64dask.study import SplitRule
 
 RULE = SplitRule()
-MEASURE = OverlapMeasure(n_neighbours=6, diameter_px=38.4)
+MEASURE = {"n_neighbours": 6, "diameter_px": 38.4}
 POSITIONS = arrays(np.float64, st.tuples(st.integers(2, 40), st.just(2)), elements=st.floats(-50, 50, width=32))
 
 
@@ -49,11 +49,11 @@ def test_bounding_box_area_px2_of_canonical_train(train):
 
 
 def test_image_overlap_of_canonical_train(train):
-    assert image_overlap(train, MEASURE) == pytest.approx(0.89076, abs=5e-6)
+    assert image_overlap(train, **MEASURE) == pytest.approx(0.89076, abs=5e-6)
 
 
 def test_group_overlap_of_canonical_train(train):
-    assert group_overlap(train, MEASURE) == pytest.approx(0.26618, abs=5e-6)
+    assert group_overlap(train, diameter_px=38.4) == pytest.approx(0.26618, abs=5e-6)
 
 
 @given(POSITIONS, st.sampled_from("yx"), st.floats(0.05, 0.95))
@@ -81,23 +81,22 @@ def test_disc_overlap_of_unit_discs(distance, expected):
 
 @given(POSITIONS)
 def test_group_overlap_equals_its_definition(positions):
-    measure = OverlapMeasure(diameter_px=20.0)
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     means = []
     for i, row in enumerate(distances):
         near = [d for j, d in enumerate(row) if j != i and d < 20.0]
         means.append(np.mean([disc_overlap(np.array(d), 20.0) for d in near]) if near else 0.0)
-    assert group_overlap(positions, measure) == pytest.approx(np.mean(means), abs=1e-9)
+    assert group_overlap(positions, diameter_px=20.0) == pytest.approx(np.mean(means), abs=1e-9)
 
 
 def test_image_overlap_counts_a_repeated_position_once():
     positions = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 100.0]])
-    assert image_overlap(positions, MEASURE) == 0.0
+    assert image_overlap(positions, **MEASURE) == 0.0
 
 
 @pytest.mark.parametrize("positions", [np.array([[3.0, 4.0]]), np.array([[3.0, 4.0], [3.0, 4.0]])])
 def test_image_overlap_is_zero_for_one_distinct_position(positions):
-    assert image_overlap(positions, MEASURE) == 0.0
+    assert image_overlap(positions, **MEASURE) == 0.0
 
 
 @pytest.mark.parametrize(

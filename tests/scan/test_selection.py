@@ -71,7 +71,7 @@ def test_keep_spaced_leaves_every_position_within_reach_of_a_kept_one(positions,
 @pytest.mark.parametrize(("fraction", "n_kept", "threshold"), [(0.7, 42, 38.4), (0.2, 9, 102.4)])
 def test_select_of_canonical_train(canonical_positions_px, fraction, n_kept, threshold):
     train = canonical_positions_px[split_indices(canonical_positions_px, SplitRule(), "train")]
-    view = SpacingView(name="v", rule="min_spacing", overlap_fraction=fraction, patch_size_px=128)
+    view = SpacingView(name="v", rule="min_spacing", array_overlap=fraction, patch_size_px=128)
     found = select(train, view).metadata
     assert (found.n_accepted, found.spacing_threshold, found.selection_strategy) == (n_kept, threshold, "greedy")
 

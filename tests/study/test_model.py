@@ -39,7 +39,7 @@ rule = "baseline"
 [[views]]
 name = "dense"
 rule = "min_spacing"
-overlap_fraction = 0.7
+array_overlap = 0.7
 patch_size_px = 128
 
 [[views]]
@@ -56,7 +56,7 @@ diameter_px = 8.0
 [recipe]
 n_epochs = 5
 """
-SPACING = "overlap_fraction = 0.7\npatch_size_px = 128"
+SPACING = "array_overlap = 0.7\npatch_size_px = 128"
 SOURCE = STUDY[STUDY.index("[source]") : STUDY.index("[[views]]")]
 DOSES = "[1e3, 1e4, 1e5]"
 positive_doses = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
@@ -104,24 +104,31 @@ BAD_STUDIES = {
         "keep it once",
     ),
     "dose_measured_but_synthetic": (DOSES, '["measured"]', "doses_photons", "'measured'", "write the dose in photons"),
-    "overlap_fraction_one": (SPACING, "overlap_fraction = 1.0\npatch_size_px = 9", "overlap_fraction", "1.0", "less"),
-    "overlap_fraction_negative": (
+    "array_overlap_one": (SPACING, "array_overlap = 1.0\npatch_size_px = 9", "array_overlap", "1.0", "less"),
+    "array_overlap_negative": (
         SPACING,
-        "overlap_fraction = -0.1\npatch_size_px = 9",
-        "overlap_fraction",
+        "array_overlap = -0.1\npatch_size_px = 9",
+        "array_overlap",
         "-0.1",
         "greater than or equal to 0",
+    ),
+    "array_overlap_by_its_former_name": (
+        "array_overlap",
+        "overlap_fraction",
+        "views[1].overlap_fraction",
+        "0.7",
+        "now called 'array_overlap'; rename it",
     ),
     "view_name_twice": ('name = "dense"', 'name = "baseline"', "views", "'baseline'", "keep it once"),
     "view_threshold_and_overlap": (
         SPACING,
-        "threshold_px = 38.4\noverlap_fraction = 0.7\npatch_size_px = 128",
+        "threshold_px = 38.4\narray_overlap = 0.7\npatch_size_px = 128",
         "views[1]",
         "'dense'",
-        "give either threshold_px, or both overlap_fraction and patch_size_px",
+        "give either threshold_px, or both array_overlap and patch_size_px",
     ),
     "view_neither": (SPACING, "", "views[1]", "'dense'", "give either threshold_px"),
-    "view_overlap_without_patch": (SPACING, "overlap_fraction = 0.7", "views[1]", "'dense'", "patch_size_px"),
+    "view_overlap_without_patch": (SPACING, "array_overlap = 0.7", "views[1]", "'dense'", "patch_size_px"),
     "view_threshold_zero": (SPACING, "threshold_px = 0", "threshold_px", "0", "greater than or equal to 0.000001"),
     "view_name_climbs": ('name = "dense"', 'name = "../x"', "name", "'../x'", "match"),
     "view_name_with_space": ('name = "dense"', 'name = "A B"', "name", "'A B'", "match"),
