@@ -118,8 +118,10 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
         print_json({"study": study.name, "cells": rows_json(plan)})
         return
     from fly64dask.cli.terminal.console import make_console, print_lines
+    from fly64dask.cli.terminal.light import light_table
     from fly64dask.cli.terminal.plans import plan_table, warning_lines
 
     console = make_console()
     console.print(plan_table(plan))
+    console.print(light_table(plan))
     print_lines(console, warning_lines(plan))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
 @run_argument
 @json_option
+@click.option("--light", is_flag=True, help="Show photons, fluence and overlap of the committed cells instead.")
 @click.option("--watch", is_flag=True, help="Show the matrix again and again, until no cell is pending or running.")
 @click.option(
     "--interval",
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="With --watch: time between two reads of the run.",
 )
-def status(layout: RunLayout, as_json: bool, watch: bool, interval_s: float) -> None:
+def status(layout: RunLayout, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run."""
     from fly64dask.monitoring import RunReader
     from fly64dask.records import read_run_study
@@ -49,6 +50,11 @@ def status(layout: RunLayout, as_json: bool, watch: bool, interval_s: float) -> 
             watch_run(reader, console, interval_s=interval_s)
         return
     run_status = reader.read()
+    if light:
+        from fly64dask.cli.terminal.light import light_table
+
+        console.print(light_table(run_status.rows))
+        return
     print_matrix(console, run_status.study, run_status.rows, run_status.live, run_status.now)
 
 

@@ -5,6 +5,7 @@ from .manifest import (
     Manifest as Manifest,
     ManifestRow as ManifestRow,
     SkipSummary as SkipSummary,
+    caveats_of as caveats_of,
     count_states as count_states,
     unfollowed as unfollowed,
 )

@@ -143,6 +143,11 @@ def unfollowed(row: ManifestRow) -> list[str]:
     return []
 
 
+def caveats_of(row: ManifestRow) -> list[str]:
+    """Say in words how a cell is not what its study asked for: by its recipe, or by its photons; empty if it is."""
+    return [*unfollowed(row), *([row.dose_deviation] if row.dose_deviation else [])]
+
+
 def jobs(study: Study, layout: RunLayout, filtered: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:
     """Describe cells as the original study's runner did, one after the other; some are tried again with a remedy."""
     for cell in filtered:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, get_args
 
 from fly64dask.base import software_versions, utc_now
 from fly64dask.monitoring import read_live
-from fly64dask.records import ManifestRow, count_states, quantity_of, read_rows, repeat_groups, spread_of, unfollowed
+from fly64dask.records import (
+    ManifestRow,
+    caveats_of,
+    count_states,
+    quantity_of,
+    read_rows,
+    repeat_groups,
+    spread_of,
+    unfollowed,
+)
 from fly64dask.report.cells import CellArrays, CellReader
 from fly64dask.report.columns import flat_row, in_order, mapped_numbers
 from fly64dask.report.content import (
@@ -104,7 +113,7 @@ def _cell_content(
         facts={name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)},
         curves={curve.key: _curve_points(curve) for curve in arrays.curves},
         problems=arrays.problems,
-        caveats=tuple(unfollowed(row)) if row else (),
+        caveats=tuple(caveats_of(row)) if row else (),
         kind=row.failure_kind if row and has_failed else None,
         error=row.error if row and has_failed else None,
         log=row.log_path if row and has_failed else None,
@@ -203,6 +212,7 @@ def _state_notices(
     n_cells = len(cells(study))
     n_absent = n_cells - len(rows)
     n_failed = sum(row.state != "completed" for row in rows)
+    n_other_dose = sum(row.dose_deviation is not None for row in rows)
     n_unfollowed = sum(bool(unfollowed(row)) for row in rows)
     holder = holder_of(layout)
     if holder is not None:
@@ -215,6 +225,10 @@ def _state_notices(
         yield Notice(kind="failed", text=text)
     if n_failed:
         yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
+    if n_other_dose:
+        yield Notice(
+            kind="pending", text=f"{n_other_dose} of {n_cells} cells hold other photons than asked; each says so."
+        )
     if n_unfollowed:
         text = (
             f"{n_unfollowed} of {n_cells} cells lack the half sets or the stopping rule of their recipe; each says why."

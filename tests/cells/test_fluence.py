@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import zarr
+from measured import measured_study, write_scan
 from one_cell import run_one
 from tiny import tiny_study
 
@@ -86,3 +87,31 @@ def test_record_has_the_light_of_its_cell(layout, facts):
     assert record.total_photons == facts.total_photons
     assert record.linear_overlap == facts.linear_overlap
     assert record.fluence_photons_per_nm2 == facts.fluence_photons_per_nm2
+
+
+@pytest.fixture(scope="module")
+def mad_frame(tmp_path_factory):
+    """A scan whose first exposure holds nearly all photons, thinned to 10 per exposure; facts of both halves."""
+    folder = tmp_path_factory.mktemp("mad")
+    counts = np.ones((60, 8, 8), np.uint32)
+    counts[0] = 2**20
+    write_scan(folder / "scan.zarr", counts)
+    study, layout = measured_study(folder / "scan.zarr", "[1000.0]"), RunLayout(folder / "run")
+    prepare_scan(study, layout)
+    facts = {}
+    for split in ("train", "test"):
+        expose_split(study, 1000.0, split, layout)
+        select_view(study, "all", split, layout)
+        facts[split] = open_inputs(study, layout, Cell(dose=1000.0, view="all", split=split)).facts()
+    return facts
+
+
+def test_facts_say_that_one_frame_holds_the_photons_that_others_lack(mad_frame):
+    assert mad_frame.keys() == {"train", "test"}
+    for found in mad_frame.values():
+        assert found.dose_photons == 1000.0
+        assert f"real mean of {found.mean_counts_photons:.4g} photons per exposure" in found.dose_deviation
+
+
+def test_facts_of_a_measured_scan_know_no_incident_photons(mad_frame):
+    assert {found.incident_photons for found in mad_frame.values()} == {None}

@@ -14,7 +14,7 @@ from rich.text import Text
 from fly64dask.base import printable
 from fly64dask.cli.terminal.console import line_about, number_text, print_lines
 from fly64dask.monitoring import LiveCell, sparkline
-from fly64dask.records import ManifestRow, count_states, repeat_groups, summarise_repeats, unfollowed
+from fly64dask.records import ManifestRow, caveats_of, count_states, repeat_groups, summarise_repeats
 from fly64dask.study import SPLITS, Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
 STYLES |= {"running": ("▶", "blue"), "silent": ("?", "bold yellow")}
 SPARK_WIDTH = 16
+# Marks a cell whose real photons are not those that were asked.
+OTHER_DOSE = " ≠ dose"
 
 
 def matrix_table(
@@ -117,7 +119,7 @@ def _caveats(row: ManifestRow) -> list[str]:
         caveats.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
     if row.underdetermined:
         caveats.append("underdetermined (?)")
-    return [*caveats, *unfollowed(row)]
+    return [*caveats, *caveats_of(row)]
 
 
 def _live_mark(live_cell: LiveCell, now: datetime) -> Text:
@@ -139,7 +141,7 @@ def _mark(row: ManifestRow | None) -> Text:
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else f"loss {row.final_loss:.3g}"
     if row.metrics and row.metrics.no_better_than_empty:
         quality, style = f"{quality} ≥ empty", "yellow"
-    flag = " ?" if row.underdetermined else ""
+    flag = f"{' ?' if row.underdetermined else ''}{OTHER_DOSE if row.dose_deviation else ''}"
     return Text(f"{mark} n={row.n_kept} {quality}{flag}", style=style)
 
 
@@ -170,6 +172,7 @@ def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]
     empty = summary.metrics.get("empty_phase_rmse_rad")
     flag = " ≥ empty" if unit and empty and spread.mean >= empty.mean else ""
     flag += " ?" if any(row.underdetermined for row in completed) else ""
+    flag += OTHER_DOSE if any(row.dose_deviation for row in completed) else ""
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
 
 

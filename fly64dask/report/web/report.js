@@ -167,6 +167,7 @@ function wordsOf(place, quantity) {
   for (const cell of cells) {
     if (cell.state !== "completed") lines.push(`${cells.length > 1 ? `${cell.name} ` : ""}${cell.state}${cell.kind ? `, ${cell.kind}` : ""}`);
   }
+  for (const cell of cells) lines.push(...cell.caveats.map((caveat) => `${cells.length > 1 ? `${cell.name}: ` : ""}${caveat}`));
   if (cells[0].prediction) lines.push(`predicted ${cells[0].prediction.replace("_", " ")}`);
   if (cells[0].numbers.n_kept !== undefined) lines.push(`${cells[0].numbers.n_kept} exposures kept`);
   return lines.join("\n");

@@ -1,0 +1,68 @@
+"""What the terminal shows of a cell's photons: the table of light and overlap, and marks of another dose than asked."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+from tiny import tiny_study
+
+from fly64dask.cli.terminal.light import light_table
+from fly64dask.cli.terminal.matrix import caveat_lines, matrix_table
+from fly64dask.datasets import read_inputs
+from fly64dask.records import ManifestRow
+from fly64dask.scheduling import plan_cells
+from fly64dask.study import cells
+
+STUDY = tiny_study()
+ROW = ManifestRow(
+    dose=1e4,
+    view="all",
+    split="train",
+    state="completed",
+    returncode=0,
+    log_path="log",
+    n_kept=30,
+    final_loss=0.5,
+    dose_photons=1e4,
+    mean_counts_photons=62.5,
+    dose_deviation="real mean of 62.5 photons",
+)
+
+
+def printed(table):
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
+
+
+def test_light_table_has_a_row_for_each_cell_with_its_numbers(plan):
+    shown = printed(light_table(plan))
+    row = next(line for line in shown.splitlines() if plan[0].cell.name in line)
+    assert f"{plan[0].total_photons:.6g}" in row
+    assert f"{plan[0].linear_overlap:.2f}" in row
+
+
+def test_light_table_leaves_out_what_no_cell_knows(plan):
+    assert "nm²" not in printed(light_table(plan))
+    assert "mean" not in printed(light_table(plan))
+    assert "mean" in printed(light_table([ROW]))
+
+
+def test_plan_knows_incident_photons_of_a_simulation(plan):
+    # The object absorbs a few per cent (an empty one nothing).
+    assert all(1.0 < planned.incident_photons / planned.dose_photons < 1.1 for planned in plan)
+
+
+def test_matrix_marks_a_cell_whose_photons_are_not_those_that_were_asked():
+    assert "≠ dose" in printed(matrix_table(STUDY, [ROW]))
+    assert "≠ dose" not in printed(matrix_table(STUDY, [ROW.model_copy(update={"dose_deviation": None})]))
+
+
+def test_caveats_say_what_was_found_and_asked():
+    assert [str(line) for line in caveat_lines([ROW])] == ["dose_10000/all/train real mean of 62.5 photons"]
