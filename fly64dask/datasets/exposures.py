@@ -18,6 +18,7 @@ from fly64dask.scan import split_boundary_px, split_indices
 from fly64dask.simulation import Pair, expose, intensity_batches, photon_stream, thin
 from fly64dask.store import (
     CHUNK_EXPOSURES,
+    ArraySource,
     ExposureAttributes,
     Group,
     RunLayout,
@@ -87,7 +88,7 @@ def expose_split(
             [
                 patterns.array((len(rows), *scan.attributes.diffraction_shape_px)),
                 positions_array(positions[rows]),
-                probe_array(scan.read("probe_guess")),
+                _lit_probe(scan, patterns.photons_per_intensity),
                 whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
                 patterns.photons_array(len(rows)),
             ],
@@ -114,6 +115,15 @@ def expose_split(
     publish_group(
         layout.exposure_group(dose, split, repeat, object_seed), ExposureAttributes, source_digest, layout, build
     )
+
+
+def _lit_probe(scan: Group[ScanAttributes], photons_per_intensity: float | None) -> ArraySource:
+    """Describe the starting probe: in sqrt(photons) of an exposure if it is simulated, else as it was measured."""
+    probe = scan.read("probe_guess")
+    if photons_per_intensity is None:
+        return probe_array(probe)
+    in_photons = np.asarray(probe * np.sqrt(photons_per_intensity), dtype=np.complex64)
+    return probe_array(in_photons, units="sqrt(photons)")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fly64dask.datasets.published_group import provenance, publish_group
 from fly64dask.datasets.sources import ScanInputs, read_inputs
-from fly64dask.simulation import Pair, detected_share, survey_brightness
+from fly64dask.simulation import Pair, detected_share, measure_probe_light, survey_brightness
 from fly64dask.store import (
     RunLayout,
     ScanAttributes,
@@ -15,6 +15,7 @@ from fly64dask.store import (
     open_group,
     positions_array,
     probe_array,
+    whole_array,
     write_group,
 )
 from fly64dask.study import Study
@@ -63,15 +64,25 @@ def read_truth(layout: RunLayout, object_seed: int | None = None) -> Pair:
         If the truth is missing or damaged.
     """
     truth = open_group(layout.truth_group(object_seed), TruthAttributes)
-    return Pair(object_truth=truth.read("object_truth"), probe=truth.read("probe_truth"))
+    return Pair(
+        object_truth=truth.read("object_truth"),
+        probe=truth.read("probe_truth"),
+        object_fine=truth.read("object_fine") if "object_fine" in truth.names else None,
+    )
 
 
 def _write_truth(directory: Path, pair: Pair, source_digest: str) -> None:
-    write_group(
-        directory,
-        TruthAttributes(**provenance(source_digest)),
-        [*object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)), probe_array(pair.probe, "probe_truth")],
+    arrays = [
+        *object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)),
+        probe_array(pair.probe, "probe_truth"),
+    ]
+    if pair.object_fine is not None:
+        long_name = "complex transmission that is illuminated, on a finer grid"
+        arrays.append(whole_array("object_fine", pair.object_fine, dims=("y_fine", "x_fine"), long_name=long_name))
+    attributes = TruthAttributes(
+        **provenance(source_digest), oversampling=pair.oversampling, probe_light=measure_probe_light(pair.probe)
     )
+    write_group(directory, attributes, arrays)
 
 
 def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:

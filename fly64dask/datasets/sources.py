@@ -12,7 +12,7 @@ import numpy as np
 from fly64dask.base import InputError, digest
 from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
-from fly64dask.simulation import Pair, check_coverage, draw_positions, synthetic_pair
+from fly64dask.simulation import Pair, check_coverage, draw_positions, make_pair, resample, synthetic_pair
 from fly64dask.store import ExposureAttributes, open_group
 from fly64dask.study import SPLITS, Dose, FileScan, MeasuredSource, PairSource, Study
 
@@ -117,7 +117,7 @@ def _make_simulated(study: Study) -> ScanInputs:
     # Of files the content counts, wherever they are.
     identity = source.model_dump(mode="json", exclude={"path": True, "scan": {"path"}})
     if isinstance(source, PairSource):
-        pair = read_pair(Path(source.path))
+        pair = _finer(read_pair(Path(source.path)), source.oversampling)
         identity["sha256"] = file_sha256(Path(source.path))
     else:
         if any(p > o for p, o in zip(source.probe_shape_px, source.object_shape_px, strict=True)):
@@ -126,7 +126,9 @@ def _make_simulated(study: Study) -> ScanInputs:
                 remedy="enlarge the object or shrink the probe",
             )
         assert isinstance(source.seed_pair, int), "of one object"
-        pair = synthetic_pair(source.object_shape_px, source.probe_shape_px, seed=source.seed_pair)
+        pair = synthetic_pair(
+            source.object_shape_px, source.probe_shape_px, seed=source.seed_pair, oversampling=source.oversampling
+        )
     if isinstance(source.scan, FileScan):
         positions_px = read_positions(Path(source.scan.path), source.scan.columns)
         identity["scan"]["sha256"] = file_sha256(Path(source.scan.path))
@@ -142,6 +144,14 @@ def _make_simulated(study: Study) -> ScanInputs:
         brightest_count_photons=None,
         source_digest=digest([identity, study.seeds.simulation]),
     )
+
+
+def _finer(pair: Pair, oversampling: int) -> Pair:
+    """Resample an object that a file gives on the detector's grid, for the fine model."""
+    if oversampling == 1:
+        return pair
+    height, width = (oversampling * size for size in pair.object_truth.shape)
+    return make_pair(resample(pair.object_truth, (height, width)), pair.probe, oversampling=oversampling)
 
 
 def _read_measured(source: MeasuredSource) -> ScanInputs:

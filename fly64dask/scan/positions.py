@@ -184,22 +184,41 @@ def object_frame(
         (Y, X), both even: pty-chi rounds half an odd shape to an even number.
     origin_px : (int, int)
         Scan-frame (y, x) of pixel [0, 0]: whole numbers, so that object and truth share a grid.
+
+    Notes
+    -----
+    The array's centre, from which the engine counts positions, is at even pixels of the scan frame: halves are rounded
+    to the even pixel, and then to the same one wherever one counts from.
     """
     low, high = positions_px.min(axis=0), positions_px.max(axis=0)
-    centre = np.rint((low + high) / 2).astype(int)
+    centre = 2 * np.rint((low + high) / 4).astype(int)
     shape = np.ceil(high - low).astype(int) + np.asarray(probe_shape_px) + MARGIN_PX
     shape += shape % 2
     origin = centre - shape // 2
     return (int(shape[0]), int(shape[1])), (int(origin[0]), int(origin[1]))
 
 
+def nearest_pixels(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Round positions to the nearest pixel, a half to the even one, as pty-chi does; (n, 2) int64, order (y, x).
+
+    This is the package's only rounding of positions: the simulation, the engine, the illuminated area and the
+    prediction all cut patches where it says, and what it leaves is moved by shifting the probe.
+    """
+    return np.rint(positions_px).astype(np.int64)
+
+
 def patch_corners_px(
-    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int], origin_px: tuple[int, int]
+    positions_px: NDArray[np.float64],
+    probe_shape_px: tuple[int, ...],
+    origin_px: tuple[int, int] = (0, 0),
+    *,
+    oversampling: int = 1,
 ) -> NDArray[np.int64]:
     """Find the object pixel at which the patch of each position begins, to the nearest; (n, 2) int64, order (y, x).
 
-    Patches are (H, W), centred at index N / 2; the array's pixel [0, 0] is the scan frame's `origin_px` (y, x).
+    Patches are (H, W), centred at index (H // 2, W // 2), odd sides too; the array's pixel [0, 0] is the scan frame's
+    `origin_px` (y, x). With `oversampling` k, positions are in px of a grid k times as fine, and so are the corners.
     """
-    height, width = probe_shape_px
-    corners: NDArray[np.float64] = np.rint(positions_px - np.asarray(origin_px) - (height // 2, width // 2))
-    return corners.astype(np.int64)
+    centre = oversampling * np.floor_divide(probe_shape_px, 2)
+    corners: NDArray[np.int64] = nearest_pixels(positions_px) - np.asarray(origin_px) - centre
+    return corners

@@ -1,16 +1,22 @@
 from .forward import (
     Pair as Pair,
     intensity_batches as intensity_batches,
+    resample as resample,
     survey_brightness as survey_brightness,
 )
 from .object_probe import (
     check_coverage as check_coverage,
+    make_pair as make_pair,
     synthetic_pair as synthetic_pair,
 )
 from .photons import (
     expose as expose,
     photon_stream as photon_stream,
     thin as thin,
+)
+from .probe_light import (
+    ProbeLight as ProbeLight,
+    measure_probe_light as measure_probe_light,
 )
 from .scans import (
     draw_positions as draw_positions,

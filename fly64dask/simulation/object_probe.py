@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.simulation.forward import Pair
+from fly64dask.simulation.forward import Pair, resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     ComplexArray = NDArray[np.complex64]
 
 
-def synthetic_pair(object_shape_px: tuple[int, int], probe_shape_px: tuple[int, int], *, seed: int) -> Pair:
+def synthetic_pair(
+    object_shape_px: tuple[int, int], probe_shape_px: tuple[int, int], *, seed: int, oversampling: int = 1
+) -> Pair:
     """Make an object and a probe from a seed.
 
     Parameters
@@ -24,25 +26,50 @@ def synthetic_pair(object_shape_px: tuple[int, int], probe_shape_px: tuple[int, 
         (Y, X) and (H, W), px.
     seed : int
         Seed of the object; the probe has no random part.
+    oversampling : int
+        The object is made on a grid so many times as fine, for the fine model.
 
     Notes
     -----
     The object has smooth phase, sharp-edged discs and weak absorption: about 0.3 rad rms, with
-    content at all spatial frequencies. The probe is a soft disc of 0.45 N diameter, dark at the
-    array's edge, defocused so that its phase turns by 0.5 cycles per px at the rim: that fills
+    content at all spatial frequencies. The probe has a sum |P|^2 of 1 and is a soft disc of 0.45 N
+    diameter, dark at the array's edge, defocused so that its phase turns by 0.5 cycles per px at the rim: that fills
     the detector without aliasing, and LSQML converges several times faster than in focus. Our
     choice: the measured fly64 pair is not public.
     """
+    fine_shape = (oversampling * object_shape_px[0], oversampling * object_shape_px[1])
+    transmission = _speckle(fine_shape, oversampling * min(probe_shape_px), seed=seed)
+    return make_pair(transmission, _soft_disc(probe_shape_px), oversampling=oversampling)
+
+
+def make_pair(transmission: ComplexArray, probe: ComplexArray, *, oversampling: int = 1) -> Pair:
+    """Bring an object, given as finely as it is illuminated, and a probe together.
+
+    Parameters
+    ----------
+    transmission : (k Y, k X) complex64
+        The object on a grid k times as fine as the detector's.
+    probe : (H, W) complex64
+        The probe on the detector's grid.
+    oversampling : int
+        k: 1 for the grid model.
+    """
+    if oversampling == 1:
+        return Pair(object_truth=transmission, probe=probe)
+    height, width = (size // oversampling for size in transmission.shape)
+    return Pair(object_truth=resample(transmission, (height, width)), probe=probe, object_fine=transmission)
+
+
+def _speckle(shape_px: tuple[int, int], probe_size: int, *, seed: int) -> ComplexArray:
     from scipy import ndimage  # 0.2 s, which workers that simulate nothing need not wait for
 
     rng = np.random.default_rng(seed)
-    height, width = object_shape_px
-    probe_size = min(probe_shape_px)
-    phase = np.zeros(object_shape_px)
+    height, width = shape_px
+    phase = np.zeros(shape_px)
     for scale_px, weight in ((probe_size / 6, 0.22), (probe_size / 24, 0.14)):
-        field = ndimage.gaussian_filter(rng.standard_normal(object_shape_px), scale_px, mode="wrap")
+        field = ndimage.gaussian_filter(rng.standard_normal(shape_px), scale_px, mode="wrap")
         phase += weight * field / field.std()
-    absorption = np.zeros(object_shape_px)
+    absorption = np.zeros(shape_px)
     y, x = np.ogrid[:height, :width]
     n_discs = max(4, int(height * width / probe_size**2 * 6))
     for _ in range(n_discs):
@@ -55,7 +82,7 @@ def synthetic_pair(object_shape_px: tuple[int, int], probe_shape_px: tuple[int, 
         phase[rows, columns][inside] += rng.uniform(-0.5, 0.5)
         absorption[rows, columns][inside] += rng.uniform(0.0, 0.1)
     transmission = np.exp(-np.minimum(absorption, 0.5)) * np.exp(1j * (phase - phase.mean()))
-    return Pair(object_truth=transmission.astype(np.complex64), probe=_soft_disc(probe_shape_px))
+    return np.asarray(transmission, dtype=np.complex64)
 
 
 def _soft_disc(shape_px: tuple[int, int]) -> ComplexArray:
@@ -65,7 +92,8 @@ def _soft_disc(shape_px: tuple[int, int]) -> ComplexArray:
     radius = np.hypot(y - height // 2, x - width // 2) / rim_px
     amplitude = np.exp(-np.log(2) * radius**4)  # half amplitude at the rim
     cycles_at_rim = 0.5 * rim_px / 2  # cycles * radius^2 turns by 2 cycles / rim_px per px at the rim
-    return np.asarray(amplitude * np.exp(2j * np.pi * cycles_at_rim * radius**2), dtype=np.complex64)
+    probe = amplitude * np.exp(2j * np.pi * cycles_at_rim * radius**2)
+    return np.asarray(probe / np.linalg.norm(probe), dtype=np.complex64)
 
 
 def check_coverage(pair: Pair, positions_px: NDArray[np.float64]) -> None:

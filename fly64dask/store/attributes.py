@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from fly64dask.base import Frozen
 from fly64dask.scan import BeamFields, SelectionMetadata
+from fly64dask.simulation import ProbeLight
 from fly64dask.study import Seeds
 
 
@@ -42,6 +43,8 @@ class TruthAttributes(GroupAttributes):
     """Attributes of the object and probe that a simulation looked at and with."""
 
     kind: Literal["truth"] = "truth"
+    oversampling: int = 1
+    probe_light: ProbeLight | None = None
 
 
 class ExposureAttributes(GroupAttributes):

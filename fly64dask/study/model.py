@@ -31,6 +31,10 @@ SeedOrSeeds = Annotated[
 ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
 
 
+# The forward model of a simulation: the object is illuminated on a grid so many times as fine as the detector's.
+Oversampling = Literal[1, 2, 4]
+
+
 class SyntheticSource(Frozen):
     """Exposures simulated from the built-in object and probe; of several objects if `seed_pair` lists their seeds."""
 
@@ -38,6 +42,7 @@ class SyntheticSource(Frozen):
     object_shape_px: ShapePx
     probe_shape_px: ShapePx
     seed_pair: SeedOrSeeds
+    oversampling: Oversampling = 1
     scan: Scan
     pixel_size_nm: PixelSizeNm | None = None
 
@@ -61,6 +66,7 @@ class PairSource(Frozen):
 
     kind: Literal["pair"]
     path: PathText
+    oversampling: Oversampling = 1
     scan: Scan
     pixel_size_nm: PixelSizeNm | None = None
 

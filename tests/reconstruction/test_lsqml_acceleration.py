@@ -237,11 +237,12 @@ def test_reconstruct_is_as_near_the_exact_result_as_pty_chi_after_20_epochs(dens
 
 
 def run(task, recipe, seed):
-    """The loop of pty-chi's own examples."""
+    """The loop of pty-chi's own examples, and its probe in sqrt(photons): its transform is not normalised."""
     task.reconstructor.dataloader.generator.manual_seed(seed)
     torch.manual_seed(seed)
     task.run(recipe.n_epochs)
-    return task.get_data_to_cpu("object", as_numpy=True), task.get_data_to_cpu("probe", as_numpy=True)
+    probe = task.get_data_to_cpu("probe", as_numpy=True)
+    return task.get_data_to_cpu("object", as_numpy=True), probe * np.float32(np.sqrt(probe[0, 0].size))
 
 
 def run_pty_chi(exposures, recipe, seed):

@@ -134,8 +134,18 @@ class InterleavedTasks:
 
 
 def as_array(task: PtychographyTask, name: str) -> NDArray[np.complex64]:
-    """Copy a task's `object` (n_slices, Y, X) or `probe` (n_opr, n_modes, H, W) as complex64."""
+    """Copy a task's `object` (n_slices, Y, X) or `probe` (n_opr, n_modes, H, W), in pty-chi's units, as complex64."""
     return np.asarray(task.get_data_to_cpu(name, as_numpy=True)).astype(np.complex64)
+
+
+def probe_in_photons(task: PtychographyTask) -> NDArray[np.complex64]:
+    """Copy a task's probe in sqrt(photons), (n_opr, n_modes, H, W) complex64: the sum of its squares is what an
+    exposure is lit with.
+
+    pty-chi's transform is not normalised, so its own probe is smaller by the root of the number of pixels.
+    """
+    probe = as_array(task, "probe")
+    return probe * np.float32(np.sqrt(probe.shape[-2] * probe.shape[-1]))
 
 
 def _not_finite(task: PtychographyTask) -> str:

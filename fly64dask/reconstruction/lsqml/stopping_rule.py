@@ -10,7 +10,7 @@ import torch
 
 from fly64dask.reconstruction.best_epoch import BestEpoch, EpochEstimate
 from fly64dask.reconstruction.half_sets import HELD_OUT_FRACTION
-from fly64dask.reconstruction.lsqml.interleaved import InterleavedTasks, as_array
+from fly64dask.reconstruction.lsqml.interleaved import InterleavedTasks, as_array, probe_in_photons
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def take_snapshot(tasks: InterleavedTasks) -> Snapshot:
     """Copy what an epoch has made."""
     return Snapshot(
         object_recon=as_array(tasks.full, "object"),
-        probe_recon=as_array(tasks.full, "probe"),
+        probe_recon=probe_in_photons(tasks.full),
         half_objects=tasks.half_objects() if tasks.has_halves else None,
     )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from ptychi.api.enums import BatchingModes, Devices, NoiseModels
+from ptychi.api.enums import BatchingModes, Devices, NoiseModels, ObjectPosOriginCoordsMethods
 from ptychi.api.options.lsqml import LSQMLOptions
 from ptychi.api.task import PtychographyTask
 from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precision_for_fft
@@ -34,12 +34,13 @@ def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Fram
     """
     guarded = is_guarded(exposures.positions_px, recipe)
     shape_px, origin_px = frame or object_frame(exposures.positions_px, exposures.counts.shape[1:])
-    counts = exposures.counts.astype(np.float32)
+    # pty-chi's own shift goes the wrong way round for an odd number of pixels.
+    counts = np.fft.ifftshift(exposures.counts, axes=(-2, -1)).astype(np.float32)
     # The object's centre is the origin of positions; with an even shape and a whole-pixel origin
     # object pixel [i, j] is scan-frame pixel (i, j) + origin.
     y, x = (exposures.positions_px - np.add(origin_px, np.floor_divide(shape_px, 2))).astype(np.float32).T
     task = PtychographyTask(
-        _options(recipe, exposures, guarded=guarded, device=device),
+        _options(recipe, exposures, (shape_px, origin_px), guarded=guarded, device=device),
         diffraction_data=counts,
         object_data=np.ones((1, *shape_px), dtype=np.complex64),
         probe_data=_scaled_probe(exposures, counts),
@@ -71,7 +72,7 @@ def _scaled_probe(exposures: Exposures, counts: NDArray[np.float32]) -> NDArray[
         set_use_double_precision_for_fft(before)
 
 
-def _options(recipe: Recipe, exposures: Exposures, *, guarded: bool, device: str) -> LSQMLOptions:
+def _options(recipe: Recipe, exposures: Exposures, frame: Frame, *, guarded: bool, device: str) -> LSQMLOptions:
     degenerate = is_degenerate(exposures.positions_px)
     options = LSQMLOptions()
     reconstructor = options.reconstructor_options
@@ -84,8 +85,21 @@ def _options(recipe: Recipe, exposures: Exposures, *, guarded: bool, device: str
     reconstructor.batching_mode = BatchingModes.RANDOM
     reconstructor.noise_model = NoiseModels(recipe.noise_model)
     reconstructor.default_device = Devices.GPU if device == "cuda" else Devices.CPU
-    options.data_options.fft_shift = True
+    options.data_options.fft_shift = False
     options.object_options.remove_object_probe_ambiguity.enabled = not guarded
+    options.object_options.determine_position_origin_coords_by = ObjectPosOriginCoordsMethods.SPECIFIED
+    options.object_options.position_origin_coords = _origin_of_positions(frame, exposures.counts.shape[1:])
     frozen = guarded and len(exposures.counts) < GUARDED_MIN_EXPOSURES_FOR_PROBE
     options.probe_options.optimizable = recipe.optimise_probe and not frozen
     return options
+
+
+def _origin_of_positions(frame: Frame, probe_shape_px: tuple[int, ...]) -> tuple[float, float]:
+    """Find the (y, x) in the object's array from which pty-chi counts positions, so that it cuts patches where
+    `patch_corners_px` says.
+
+    pty-chi takes a patch's centre at (H - 1) / 2. The array's centre is therefore half a pixel off along an axis on
+    which the patch is even; on an odd one pty-chi's own choice would round halves, each patch by its parity.
+    """
+    y, x = (size // 2 - (0.5 if side % 2 == 0 else 0.0) for size, side in zip(frame[0], probe_shape_px, strict=True))
+    return y, x
