@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from fly64dask.base import InputError
 from fly64dask.cli.options import DoseType, example, without_links
-from fly64dask.study import Cell, Dose, Split
+from fly64dask.study import Cell, Dose, Split, realisation_of
+
+Axis = TypeVar("Axis", str | None, int | None)
 
 
 @click.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
@@ -41,6 +44,8 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
 @click.option("--split", type=click.Choice(["train", "test"]), help="Split of a run.")
 @click.option("--view", help="Keep this view's exposures only.")
 @click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0].")
+@click.option("--recipe", metavar="NAME", help="Recipe of a run that has several, with --view.")
+@click.option("--object", "object_seed", type=int, metavar="SEED", help="Object of a run that has several.")
 @click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not an empty one.")
 def export(
     store: Path,
@@ -49,31 +54,54 @@ def export(
     split: Split | None,
     view: str | None,
     repeat: int | None,
+    recipe: str | None,
+    object_seed: int | None,
     with_truth: bool,
 ) -> None:
     """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
     from fly64dask.datasets import export as write_npz
-    from fly64dask.records import read_kept_group
+    from fly64dask.records import read_kept_group, read_run_study
     from fly64dask.store import RunLayout
 
     layout, npz = RunLayout(without_links(store)), without_links(out)
     if not layout.store.is_dir():
-        if dose is not None or split or view or repeat is not None or with_truth:
+        if with_truth or any(value is not None for value in (dose, split, view, repeat, recipe, object_seed)):
             raise InputError(
-                f"export {store}: --dose, --split, --view, --repeat, --with-truth choose from a run; this is none",
+                f"export {store}: --dose, --split, --view, --repeat, --recipe, --object, --with-truth choose from a "
+                "run; this is none",
                 remedy="give a run directory, or an ingested store without them",
             )
         n_exposures = write_npz(layout.root, npz)
     elif dose is None or split is None:
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
     else:
+        study = read_run_study(layout)
+        cell = Cell(
+            dose=dose,
+            view=view or study.views[0].name,
+            split=split,
+            repeat=repeat or 0,
+            recipe_name=_one_of(study.recipe_names, recipe, "recipe", is_needed=view is not None),
+            object_seed=_one_of(study.object_seeds, object_seed, "object", is_needed=True),
+        )
         n_exposures = write_npz(
-            layout.exposure_group(dose, split, repeat or 0),
+            layout.exposure_group(*realisation_of(study, cell)),
             npz,
             # As the cell's reconstruction had them, if a remedy changed the spacing.
-            view_group=read_kept_group(layout, Cell(dose=dose, view=view, split=split, repeat=repeat or 0))
-            if view
-            else None,
-            truth_group=layout.truth_group() if with_truth else None,
+            view_group=read_kept_group(layout, cell) if view else None,
+            truth_group=layout.truth_group(cell.object_seed) if with_truth else None,
         )
     click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
+
+
+def _one_of(several: Sequence[Axis], chosen: Axis | None, axis: str, *, is_needed: bool) -> Axis:
+    """Take the chosen recipe or object of a run, or its only one; the first where it does not matter."""
+    if chosen in several:
+        return chosen
+    if chosen is None and (len(several) == 1 or not is_needed):
+        return several[0]
+    there = ", ".join(str(each) for each in several if each is not None) or f"one {axis} alone"
+    raise InputError(
+        f"export: the run has {there}, found {'no ' if chosen is None else ''}--{axis} {chosen or ''}".rstrip(),
+        remedy=f"give --{axis} with one of them" if several[0] is not None else f"leave --{axis} out",
+    )

@@ -12,7 +12,7 @@ from typing import Any
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
 from fly64dask.records import ManifestRow
-from fly64dask.study import SPLITS, Cell, Study, cells, dose_name, repeats_of
+from fly64dask.study import SPLITS, Cell, Study, cells, dose_name, repeats_of, section_of, sections
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
@@ -30,6 +30,7 @@ class CellState:
     phase_rmse_rad: float | None = None
     ended: bool = False  # in this run
     epoch: int = 0
+    n_epochs: int = 0  # that it runs, known from its first epoch on
     loss: float | None = None
     points: Points = ()
     course: tuple[tuple[int, float], ...] = ()  # of the loss in a sparkline: epoch, and height from 0 to 1
@@ -87,7 +88,6 @@ class RunState:
         counts = Counter(cell_state.state for cell_state in states.values())
         return {
             "study": self.study.name,
-            "n_epochs": self.study.recipe.n_epochs,
             "elapsed_s": round(now_s - self._started_s, 1),
             "n_wanted": len(self._wanted),
             "n_ended": sum(states[cell].ended for cell in self._wanted),
@@ -96,6 +96,7 @@ class RunState:
             "n_repeats": [len(repeats_of(self.study, dose)) for dose in self.study.doses_photons],
             "views": [view.name for view in self.study.views],
             "splits": list(SPLITS),
+            "sections": [section.label for section in sections(self.study)],
             "cells": [_cell_json(cell, cell_state, now_s) for cell, cell_state in states.items()],
         }
 
@@ -122,6 +123,7 @@ def _continued(before: CellState, event: CellProgress, now_s: float) -> CellStat
     return CellState(
         state="running",
         epoch=event.epoch,
+        n_epochs=event.n_epochs,
         loss=_finite(event.loss),
         points=points,
         course=_course(points),
@@ -166,10 +168,12 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float) -> dict[str, Any
         "view": cell.view,
         "split": cell.split,
         "repeat": cell.repeat,
+        "section": section_of(cell).label or None,
         "name": cell.name,
         "state": cell_state.state,
         "ended": cell_state.ended,
         "epoch": cell_state.epoch,
+        "n_epochs": cell_state.n_epochs or None,
         "loss": cell_state.loss,
         "course": cell_state.course,
         "worker": cell_state.worker or None,

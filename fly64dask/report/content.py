@@ -82,14 +82,16 @@ class CellPictures(Frozen):
 class CellContent(CellPictures):
     """One cell of the study.
 
-    `numbers` are the columns that the page maps, `facts` the other columns of the cell's row. A cell without a
-    reconstruction has the kind and the message of its failure, its log's path in the run and commands to try next.
+    `section` names its recipe and its object where the study has several, and is empty elsewhere. `numbers` are the
+    columns that the page maps, `facts` the other columns of the cell's row. A cell without a reconstruction has the
+    kind and the message of its failure, its log's path in the run and commands to try next.
     """
 
     name: str
     dose: str
     view: str
     split: Split
+    section: str
     state: CellState
     prediction: Prediction | None = None
     numbers: dict[str, int | float]
@@ -109,6 +111,7 @@ class PlaceContent(Frozen):
     dose: str
     view: str
     split: Split
+    section: str
     cells: tuple[str, ...]
     numbers: dict[str, Spread]
 
@@ -170,6 +173,7 @@ class ReportContent(Frozen):
     doses: tuple[str, ...]
     views: tuple[str, ...]
     splits: tuple[Split, ...]
+    sections: tuple[str, ...]
     quantities: tuple[QuantityContent, ...]
     thresholds: Thresholds
     cells: tuple[CellContent, ...]

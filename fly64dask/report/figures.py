@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
 from fly64dask.store import storing
-from fly64dask.study import SPLITS, Cell, Study, cells, dose_name
+from fly64dask.study import SPLITS, Cell, Section, Split, Study, cells, dose_name, sections
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,18 +127,19 @@ def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Fig
 def _draw_phases(
     study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, NDArray[np.floating]]]
 ) -> Figure:
-    """Draw the phases: one column for each dose and split, one row for each view; all on one scale, in rad."""
-    columns = [(dose, split) for dose in study.doses_photons for split in SPLITS]
-    figure, axes = _grid(len(study.views), len(columns), 2.3, 1.7)
-    rows_at: dict[tuple[float | str, str, str], list[ManifestRow]] = {}
+    """Draw the phases: a column for each dose and split, a row for each view of each section; on one scale, in rad."""
+    columns = list(product(study.doses_photons, SPLITS))
+    lines = list(product(study.views, sections(study)))
+    figure, axes = _grid(len(lines), len(columns), 2.3, 1.7)
+    rows_at: dict[Cell, list[ManifestRow]] = {}
     for row in rows:
-        rows_at.setdefault((row.dose, row.view, row.split), []).append(row)
+        rows_at.setdefault(row.cell.first_repeat, []).append(row)
     shown = None
-    for axis_row, view in zip(axes, study.views, strict=True):
+    for axis_row, (view, section) in zip(axes, lines, strict=True):
         for axis, (dose, split) in zip(axis_row, columns, strict=True):
-            repeats = rows_at.get((dose, view.name, split), [])
+            repeats = rows_at.get(section.cell(dose, view.name, split), [])
             axis.set(xticks=[], yticks=[])
-            axis.set_title(f"{dose_name(dose)} {view.name} {split}", fontsize=7)
+            axis.set_title(_titled(f"{dose_name(dose)} {view.name} {split}", section), fontsize=7)
             axis.set_xlabel(_caption(repeats[0] if repeats else None), fontsize=7)
             phase = next((phases[row.cell] for row in repeats if row.cell in phases), None)
             if phase is not None:
@@ -147,6 +149,11 @@ def _draw_phases(
     if shown is not None:
         figure.colorbar(shown, ax=axes, shrink=0.6, label="phase (rad)")
     return figure
+
+
+def _titled(title: str, section: Section) -> str:
+    """A title with the recipe and the object, where a study has several."""
+    return f"{title}\n{section.label}" if section.label else title
 
 
 def _caption(row: ManifestRow | None) -> str:
@@ -159,19 +166,22 @@ def _caption(row: ManifestRow | None) -> str:
 
 
 def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:
-    """Draw a map of dose against view, train beside test; repeats of a cell by their mean."""
+    """Draw a map of dose against view, train beside test, a row for each section; repeats of a cell by their mean."""
     from matplotlib.colors import LogNorm, Normalize
 
     quantity = quantity_of(column)
-    figure, axes = _grid(1, len(SPLITS), 1.6 + 0.9 * len(study.views), 1.2 + 0.45 * len(study.doses_photons))
-    tables = [_table(study, rows, numbers, column, split) for split in SPLITS]
+    panels = list(product(sections(study), SPLITS))
+    height = 1.2 + 0.45 * len(study.doses_photons)
+    figure, axes = _grid(len(sections(study)), len(SPLITS), 1.6 + 0.9 * len(study.views), height)
+    tables = [_table(study, rows, numbers, column, section, split) for section, split in panels]
     known = np.concatenate([table[np.isfinite(table)] for table in tables])
     low, high = float(known.min()), float(known.max())
     norm = LogNorm(low, high) if low > 0 and high / low > LOG_RATIO else Normalize(low, high)
     shown = None
-    for axis, split, table in zip(axes[0], SPLITS, tables, strict=True):
+    flat_axes = [axis for axis_row in axes for axis in axis_row]
+    for axis, (section, split), table in zip(flat_axes, panels, tables, strict=True):
         shown = axis.imshow(table, cmap="viridis", norm=norm, aspect="auto")
-        axis.set_title(split, fontsize=9)
+        axis.set_title(_titled(split, section), fontsize=9)
         axis.set_xticks(range(len(study.views)), [view.name for view in study.views], fontsize=8)
         doses = [dose_name(dose).removeprefix("dose_") for dose in study.doses_photons]
         axis.set_yticks(range(len(doses)), doses, fontsize=8)
@@ -188,13 +198,19 @@ def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dic
 
 
 def _table(
-    study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str, split: str
+    study: Study,
+    rows: Sequence[ManifestRow],
+    numbers: dict[Cell, dict[str, float]],
+    column: str,
+    section: Section,
+    split: Split,
 ) -> NDArray[np.floating]:
     """(dose, view) float64, NaN where nothing is known."""
     table = np.full((len(study.doses_photons), len(study.views)), np.nan)
     for y, dose in enumerate(study.doses_photons):
         for x, view in enumerate(study.views):
-            same = [row.cell for row in rows if (row.dose, row.view, row.split) == (dose, view.name, split)]
+            first = section.cell(dose, view.name, split)
+            same = [row.cell for row in rows if row.cell.first_repeat == first]
             values = [numbers[cell][column] for cell in same if column in numbers[cell]]
             if values:
                 table[y, x] = np.mean(values)
@@ -202,15 +218,17 @@ def _table(
 
 
 def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
-    """Draw ring correlations: one panel for each view and split, one colour for each dose."""
-    figure, axes = _grid(len(SPLITS), len(study.views), 3.2, 2.4)
-    for axis_row, split in zip(axes, SPLITS, strict=True):
+    """Draw ring correlations: one panel for each view, split and section, one colour for each dose."""
+    lines = list(product(SPLITS, sections(study)))
+    figure, axes = _grid(len(lines), len(study.views), 3.2, 2.4)
+    for axis_row, (split, section) in zip(axes, lines, strict=True):
         for axis, view in zip(axis_row, study.views, strict=True):
             for i, dose in enumerate(study.doses_photons):
+                first = section.cell(dose, view.name, split)
                 for cell, of_cell in curves.items():
-                    if (cell.dose, cell.view, cell.split) == (dose, view.name, split):
+                    if cell.first_repeat == first:
                         _draw_cell(axis, of_cell, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
-            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=f"{view.name} {split}")
+            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=_titled(f"{view.name} {split}", section))
             axis.set_xlabel("spatial frequency (cycles/px)")
             axis.set_ylabel("ring correlation")
             if axis.lines:

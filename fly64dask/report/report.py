@@ -39,7 +39,7 @@ from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_COVERED_TWICE, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import holder_of, publish_text
-from fly64dask.study import MENDS, SPLITS, Cell, Study, cells, dose_name
+from fly64dask.study import MENDS, SPLITS, Cell, Study, cells, dose_name, section_of, sections
 
 if TYPE_CHECKING:
     from fly64dask.report.images import Curve
@@ -107,6 +107,7 @@ def _cell_content(
         dose=dose_name(cell.dose),
         view=cell.view,
         split=cell.split,
+        section=section_of(cell).label,
         state="running" if is_running and not is_completed else row.state if row else "pending",
         prediction=row.identifiability.prediction if row and row.identifiability else None,
         numbers=numbers,
@@ -138,6 +139,8 @@ def _commands(row: ManifestRow, root: Path) -> tuple[str, ...]:
         return (f"fly64dask verify {run} --repair",)
     options = f"--dose {dose_name(row.dose).removeprefix('dose_')} --view {row.view} --split {row.split}"
     options += f" --repeat {row.repeat}" if row.repeat else ""
+    options += f" --recipe {row.recipe_name}" if row.recipe_name is not None else ""
+    options += f" --object {row.object_seed}" if row.object_seed is not None else ""
     kinds = [kind for kind, mended in MENDS.items() if row.failure_kind in mended]
     remedies = [kind for kind in kinds if kind != "as-is"] or kinds
     return tuple(f"fly64dask rerun {run} --failed {options} --remedy {kind}" for kind in remedies)
@@ -163,6 +166,7 @@ def _content(
         doses=tuple(dose_name(dose) for dose in study.doses_photons),
         views=tuple(view.name for view in study.views),
         splits=SPLITS,
+        sections=tuple(section.label for section in sections(study)),
         quantities=_quantities(contents),
         thresholds=Thresholds(
             good_lit=GOOD_LIT_PER_UNKNOWN,
@@ -199,7 +203,12 @@ def _places(study: Study, contents: Iterable[CellContent]) -> tuple[PlaceContent
         spreads = {column: spread_of(several) for column, several in values.items() if len(several) > 1}
         names = tuple(cell.name for cell in repeats)
         place = PlaceContent(
-            dose=dose_name(first.dose), view=first.view, split=first.split, cells=names, numbers=spreads
+            dose=dose_name(first.dose),
+            view=first.view,
+            split=first.split,
+            section=section_of(first).label,
+            cells=names,
+            numbers=spreads,
         )
         places.append(place)
     return tuple(places)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,19 +18,29 @@ if TYPE_CHECKING:
     from fly64dask.records import ManifestRow
 
 DIMENSIONS = ("dose", "view", "split", "repeat")
+# These as well where a study names recipes, or lists objects.
+FURTHER_DIMENSIONS = ("recipe_name", "object_seed")
+LABELS = {
+    "dose": {"long_name": "dose", "units": "photons per exposure"},
+    "view": {"long_name": "view"},
+    "split": {"long_name": "split"},
+    "repeat": {"long_name": "noise realisation"},
+    "recipe_name": {"long_name": "recipe"},
+    "object_seed": {"long_name": "seed of the object"},
+}
 # What a reader of the table looks for first.
 LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
 
 
 def flat_cells(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> list[dict[str, Value | None]]:
-    """Spread the cells of a run over columns, with None where a cell has none: dose, view, split and repeat, state,
-    failure, numbers, other fields.
+    """Spread the cells of a run over columns: coordinates, state, failure, numbers, other fields; None where a cell has
+    none.
 
     There is one dict for each cell of the study, all with the same columns in the same order. Fields of nested records
     have dotted names, such as `metrics.phase_rmse_rad`.
     """
     flat: dict[Cell, dict[str, Value]] = {
-        cell: dict(zip(DIMENSIONS, _coordinates(cell), strict=True)) for cell in states
+        cell: {name: getattr(cell, name) for name in dimensions_of(states)} for cell in states
     }
     for row in rows:
         flat[row.cell] |= flat_row(row)
@@ -38,35 +48,40 @@ def flat_cells(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> list[
         flat[cell]["state"] = state
     names = dict.fromkeys(name for columns in flat.values() for name in columns)
     numbers = in_order(name for columns in flat.values() for name in mapped_numbers(columns))
-    columns = dict.fromkeys(name for name in (*DIMENSIONS, *LEADING_COLUMNS, *numbers, *names) if name in names)
+    columns = dict.fromkeys(
+        name for name in (*dimensions_of(states), *LEADING_COLUMNS, *numbers, *names) if name in names
+    )
     return [{name: of_cell.get(name) for name in columns} for of_cell in flat.values()]
 
 
+def dimensions_of(some_cells: Collection[Cell]) -> tuple[str, ...]:
+    """Name the coordinates that tell a study's cells apart: recipe and object only where the study has several."""
+    further = (name for name in FURTHER_DIMENSIONS if any(getattr(cell, name) is not None for cell in some_cells))
+    return (*DIMENSIONS, *further)
+
+
 def run_table(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
-    """Lay out a run's cells as a table with the columns of `flat_cells`, indexed by dose, view, split and repeat.
+    """Lay out a run's cells as a table with the columns of `flat_cells`, indexed by their coordinates.
 
     It has one line for each cell of the study. What a cell does not have is missing.
     """
     import pandas
 
-    return pandas.DataFrame(flat_cells(rows, states)).set_index(list(DIMENSIONS))
+    return pandas.DataFrame(flat_cells(rows, states)).set_index(list(dimensions_of(states)))
 
 
 def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> xarray.Dataset:
-    """Lay out the numbers of a run's cells over dose, view, split and repeat: float64 variables, NaN where a cell has
-    none.
+    """Lay out the numbers of a run's cells over their coordinates: float64 variables, NaN where a cell has none.
 
     Names are those of the table without `metrics.`, joined by `_`. `units` and `long_name` are attributes, `column` is
     the name in the table. The coordinate `state` has the state of each cell.
     """
     import xarray
 
-    axes = _axes(study)
-    shape = tuple(len(values) for values in axes.values())
-    position = {
-        cell: tuple(axes[name].index(value) for name, value in zip(DIMENSIONS, _coordinates(cell), strict=True))
-        for cell in cells(study)
-    }
+    matrix = cells(study)
+    dimensions, axes = dimensions_of(matrix), _axes(study)
+    shape = tuple(len(axes[name]) for name in dimensions)
+    position = {cell: tuple(axes[name].index(getattr(cell, name)) for name in dimensions) for cell in matrix}
     arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
     for row in rows:
         for column, value in mapped_numbers(flat_row(row)).items():
@@ -74,29 +89,23 @@ def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[C
     state = np.full(shape, "", dtype=object)
     for cell, word in states.items():
         state[position[cell]] = word
+    values = axes | {"dose": _dose_values(study)}
     return xarray.Dataset(
-        {_variable(column): (DIMENSIONS, arrays[column], _attributes(column)) for column in in_order(arrays)},
-        coords={
-            "dose": ("dose", _dose_values(study), {"long_name": "dose", "units": "photons per exposure"}),
-            "view": ("view", axes["view"], {"long_name": "view"}),
-            "split": ("split", axes["split"], {"long_name": "split"}),
-            "repeat": ("repeat", axes["repeat"], {"long_name": "noise realisation"}),
-            "state": (DIMENSIONS, state.astype(str), {"long_name": "state of the cell"}),
-        },
+        {_variable(column): (dimensions, arrays[column], _attributes(column)) for column in in_order(arrays)},
+        coords={name: (name, values[name], LABELS[name]) for name in dimensions}
+        | {"state": (dimensions, state.astype(str), {"long_name": "state of the cell"})},
         attrs={"study": study.name},
     )
 
 
-def _coordinates(cell: Cell) -> tuple[float | str, str, str, int]:
-    return cell.dose, cell.view, cell.split, cell.repeat
-
-
-def _axes(study: Study) -> dict[str, list[float | str | int]]:
+def _axes(study: Study) -> dict[str, list[Any]]:
     return {
         "dose": list(study.doses_photons),
         "view": [view.name for view in study.views],
         "split": list(SPLITS),
         "repeat": list(range(study.repeats)),
+        "recipe_name": list(study.recipe_names),
+        "object_seed": list(study.object_seeds),
     }
 
 

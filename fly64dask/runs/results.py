@@ -136,6 +136,8 @@ class Run:
     def metrics(self) -> xarray.Dataset:
         """The numbers of all cells over dose, view, split and repeat, with units and labels; NaN where there is none.
 
+        Where the study names recipes or lists objects, also over `recipe_name` and `object_seed`.
+
         Examples
         --------
         >>> open_run("runs/demo").metrics.phase_rmse_rad.attrs["units"]  # doctest: +SKIP
@@ -150,7 +152,8 @@ class Run:
         Returns
         -------
         pandas.DataFrame
-            Indexed by dose, view, split and repeat; columns as in the CSV file of the report, fields of nested records
+            Indexed by dose, view, split and repeat, and by `recipe_name` and `object_seed` where the study names
+            recipes or lists objects; columns as in the CSV file of the report, fields of nested records
             with dotted names. Cells that have not run have a state and nothing else.
 
         Examples
@@ -321,7 +324,7 @@ class Run:
         min_exposures : int, optional
             With `respace`: exposures that a view keeps, at least.
         filters : Filters, optional
-            Which doses, views, splits and repeats.
+            Which doses, views, splits, repeats, recipes and objects.
         client : distributed.Client, optional
             Where the cells run; a local cluster if omitted.
         progress : bool

@@ -89,7 +89,7 @@ def run_study(
         Connected to workers with one thread each that see the run directory; it is not closed. If omitted, a local
         cluster is started, or what `placement` says, and closed at the end.
     filters : Filters, optional
-        Doses, views, splits and repeats to run; all if omitted.
+        Doses, views, splits, repeats, recipes and objects to run; all if omitted.
     progress : bool
         Print the address of the dashboard and a line for each cell that ends.
     placement : Placement, optional

@@ -11,6 +11,7 @@ from .matrix import (
     realisation_of as realisation_of,
     realisations as realisations,
     repeats_of as repeats_of,
+    section_of as section_of,
     sections as sections,
     skip_reasons as skip_reasons,
 )

@@ -131,6 +131,11 @@ class Section(NamedTuple):
         return Cell(dose=dose, view=view, split=split, recipe_name=self.recipe_name, object_seed=self.object_seed)
 
 
+def section_of(cell: Cell) -> Section:
+    """Say which recipe and object a cell is of."""
+    return Section(cell.recipe_name, cell.object_seed)
+
+
 def sections(study: Study) -> tuple[Section, ...]:
     """List the recipes of a study, each with all of its objects."""
     return tuple(Section(name, seed) for name in study.recipe_names for seed in study.object_seeds)

@@ -74,7 +74,7 @@ def test_page_state_tells_epoch_worker_and_host_of_a_running_cell(asked):
     cell = next(cell for cell in asked["state"]["cells"] if cell["state"] == "running" and cell["epoch"] >= 2)
     assert cell["worker"] in ("0", "1")
     assert cell["host"] == os.uname().nodename
-    assert asked["state"]["n_epochs"] == 8
+    assert cell["n_epochs"] == 8
 
 
 def test_page_state_counts_cells_by_state(asked):

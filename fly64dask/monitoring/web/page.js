@@ -39,8 +39,8 @@ function short(photons) {
   return Number.isNaN(Number(photons)) ? photons : Number(photons).toPrecision(4);
 }
 
-function place(dose, view, split, repeat) {
-  return JSON.stringify([dose, view, split, repeat]);
+function place(dose, view, split, section, repeat) {
+  return JSON.stringify([dose, view, split, section, repeat]);
 }
 
 function makeCard() {
@@ -74,8 +74,9 @@ function makeMatrix(state) {
   const rows = [];
   cards = new Map();
   state.doses.forEach((dose, d) => {
-    const lines = state.splits.flatMap((split) => Array.from({ length: state.n_repeats[d] }, (_, k) => [split, k]));
-    lines.forEach(([split, repeat], i) => {
+    const lines = state.splits.flatMap((split) => state.sections.flatMap((section) =>
+      Array.from({ length: state.n_repeats[d] }, (_, k) => [split, section, k])));
+    lines.forEach(([split, section, repeat], i) => {
       const row = element("tr");
       if (i === 0) {
         const photons = dose.replace(/^dose_/, "");
@@ -88,11 +89,12 @@ function makeMatrix(state) {
       }
       const th = element("th", split);
       th.scope = "row";
+      if (section) th.append(element("small", ` ${section}`));
       if (state.n_repeats[d] > 1) th.append(element("small", ` repeat ${repeat}`));
       row.append(th);
       for (const view of state.views) {
         const card = makeCard();
-        cards.set(place(dose, view, split, repeat), card);
+        cards.set(place(dose, view, split, section, repeat), card);
         row.append(card.td);
       }
       rows.push(row);
@@ -106,10 +108,10 @@ function makeMatrix(state) {
   byId("matrix").style.minWidth = `${160 + state.views.length * (many ? 130 : 230)}px`;
 }
 
-function wordOf(cell, nEpochs) {
-  if (many && cell.state === "running") return `${cell.epoch}/${nEpochs}`;
+function wordOf(cell) {
+  if (many && cell.state === "running") return (cell.epoch ? `${cell.epoch}/${cell.n_epochs}` : "starting");
   if (many && cell.state === "completed") return "done";
-  if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${nEpochs}` : "starting";
+  if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${cell.n_epochs}` : "starting";
   return WORDS[cell.state] || cell.state;
 }
 
@@ -132,9 +134,9 @@ function noteOf(cell) {
   return parts.join(" · ");
 }
 
-function showCell(cell, nEpochs) {
-  const card = cards.get(place(cell.dose, cell.view, cell.split, cell.repeat));
-  const word = wordOf(cell, nEpochs);
+function showCell(cell) {
+  const card = cards.get(place(cell.dose, cell.view, cell.split, cell.section || "", cell.repeat));
+  const word = wordOf(cell);
   const note = noteOf(cell);
   const shown = JSON.stringify([cell.state, word, note, cell.course]);
   if (!card || card.shown === shown) return;
@@ -151,7 +153,7 @@ function showCell(cell, nEpochs) {
     return `${x.toFixed(1)},${(19 - 18 * height).toFixed(1)}`;
   });
   card.line.setAttribute("points", points.length > 1 ? points.join(" ") : "");
-  card.bar.style.width = cell.state === "running" ? `${(100 * cell.epoch) / nEpochs}%` : "0";
+  card.bar.style.width = cell.state === "running" && cell.epoch ? `${(100 * cell.epoch) / cell.n_epochs}%` : "0";
 }
 
 function showFailures(cells) {
@@ -171,7 +173,7 @@ function showFailures(cells) {
 }
 
 function show(state) {
-  const now = JSON.stringify([state.doses, state.n_repeats, state.views, state.splits]);
+  const now = JSON.stringify([state.doses, state.n_repeats, state.views, state.splits, state.sections]);
   if (now !== shape) makeMatrix(state);
   shape = now;
   document.title = `${state.n_ended}/${state.n_wanted} ${state.study} · fly64dask`;
@@ -184,7 +186,7 @@ function show(state) {
     item.append(element("span", MARKS[name], "mark"), document.createTextNode(` ${number} ${WORDS[name] || name}`));
     return item;
   }));
-  for (const cell of state.cells) showCell(cell, state.n_epochs);
+  for (const cell of state.cells) showCell(cell);
   showFailures(state.cells);
 }
 

@@ -126,9 +126,12 @@ function colourKey({ low, high, colours, unit, log }) {
 }
 
 // ---- matrix ------------------------------------------------------------------------------------------------------
-// A study may repeat a cell with other photons: its repeats share one place in the matrix.
-const placeByKey = new Map(RUN.places.map((place) => [JSON.stringify([place.dose, place.view, place.split]), place]));
-const placeOf = (dose, view, split) => placeByKey.get(JSON.stringify([dose, view, split]));
+// A study may repeat a cell with other photons: its repeats share one place in the matrix. A recipe and an object of
+// several are a section of their own.
+const keyOf = (...parts) => JSON.stringify(parts);
+const placeByKey = new Map(RUN.places.map((place) => [keyOf(place.dose, place.view, place.split, place.section), place]));
+const placeOf = (dose, view, split, section) => placeByKey.get(keyOf(dose, view, split, section));
+const titled = (title, section) => (section ? `${title}, ${section}` : title);
 const cellsOf = (place) => place.cells.map((name) => cellByName.get(name));
 
 function spreadOf(place, key) {
@@ -153,7 +156,7 @@ const shareOf = (value, { low, high, log }) =>
 function wordsOf(place, quantity) {
   const cells = cellsOf(place);
   const found = spreadOf(place, quantity.key);
-  const lines = [`${place.dose}/${place.view}/${place.split}`];
+  const lines = [titled(`${place.dose}/${place.view}/${place.split}`, place.section)];
   if (!found) {
     lines.push(`${quantity.label}: not computed`);
   } else {
@@ -195,9 +198,9 @@ function heatButton(place, quantity, range, small) {
   return button;
 }
 
-function heatMap(quantity, split, range, small) {
+function heatMap(quantity, split, section, range, small) {
   const box = element("div", undefined, "map");
-  box.append(element("h3", split));
+  box.append(element("h3", titled(split, section)));
   const table = element("table", undefined, small ? "heat small" : "heat");
   const head = element("tr");
   for (const title of [withUnit("dose", "photons"), ...RUN.views]) {
@@ -214,7 +217,7 @@ function heatMap(quantity, split, range, small) {
     row.append(th);
     for (const view of RUN.views) {
       const td = element("td");
-      td.append(heatButton(placeOf(dose, view, split), quantity, range, small));
+      td.append(heatButton(placeOf(dose, view, split, section), quantity, range, small));
       row.append(td);
     }
     body.append(row);
@@ -227,9 +230,12 @@ function heatMap(quantity, split, range, small) {
 
 function showMaps(target, quantity, small) {
   const range = rangeOf(quantity.key);
-  const maps = element("div", undefined, "maps");
-  maps.append(...RUN.splits.map((split) => heatMap(quantity, split, range, small)));
-  target.replaceChildren(maps);
+  // One row of maps for each section, so that recipes and objects stand below each other.
+  target.replaceChildren(...RUN.sections.map((section) => {
+    const maps = element("div", undefined, "maps");
+    maps.append(...RUN.splits.map((split) => heatMap(quantity, split, section, range, small)));
+    return maps;
+  }));
   if (range) target.append(colourKey({ ...range, colours: "viridis", unit: withUnit(quantity.label, quantity.unit) }));
 }
 
@@ -486,9 +492,11 @@ function showGallery() {
   thumbs.append(element("span"));
   for (const view of RUN.views) for (const split of RUN.splits) thumbs.append(element("span", `${view} ${split}`, "head top"));
   for (const dose of RUN.doses) {
-    thumbs.append(element("span", shortDose(dose), "head"));
-    for (const view of RUN.views) {
-      for (const split of RUN.splits) thumbs.append(thumbOf(cellsOf(placeOf(dose, view, split))));
+    for (const section of RUN.sections) {
+      thumbs.append(element("span", titled(shortDose(dose), section), "head"));
+      for (const view of RUN.views) {
+        for (const split of RUN.splits) thumbs.append(thumbOf(cellsOf(placeOf(dose, view, split, section))));
+      }
     }
   }
 }
