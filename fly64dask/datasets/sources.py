@@ -14,7 +14,7 @@ from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
 from fly64dask.simulation import Pair, check_coverage, draw_positions, make_pair, resample, synthetic_pair
 from fly64dask.store import ExposureAttributes, open_group
-from fly64dask.study import SPLITS, Dose, FileScan, MeasuredSource, PairSource, Study
+from fly64dask.study import Dose, FileScan, MeasuredSource, PairSource, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def read_inputs(study: Study) -> ScanInputs:
                 "thinning leaves the same photons each time",
                 remedy='write it as "measured", of which there is one cell, or lower it',
             )
-    for split in SPLITS:
+    for split in study.splits:
         if len(split_indices(inputs.positions_px, study.split, split)) == 0:
             raise InputError(
                 f"split {split} of study {study.name!r} at {study.split.axis} = "

@@ -12,7 +12,7 @@ from typing import Any
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
 from fly64dask.records import ManifestRow
-from fly64dask.study import SPLITS, Cell, Study, cells, dose_name, repeats_of, section_of, sections
+from fly64dask.study import Cell, Study, cells, dose_name, repeats_of, section_of, sections
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
@@ -95,7 +95,7 @@ class RunState:
             "doses": [dose_name(dose) for dose in self.study.doses_photons],
             "n_repeats": [len(repeats_of(self.study, dose)) for dose in self.study.doses_photons],
             "views": [view.name for view in self.study.views],
-            "splits": list(SPLITS),
+            "splits": list(self.study.splits),
             "sections": [section.label for section in sections(self.study)],
             "cells": [_cell_json(cell, cell_state, now_s) for cell, cell_state in states.items()],
         }

@@ -16,7 +16,7 @@ from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
 from fly64dask.store import storing
-from fly64dask.study import SPLITS, Cell, Section, Split, Study, cells, dose_name, sections
+from fly64dask.study import Cell, Section, Split, Study, cells, dose_name, sections
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,7 +128,7 @@ def _draw_phases(
     study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, NDArray[np.floating]]]
 ) -> Figure:
     """Draw the phases: a column for each dose and split, a row for each view of each section; on one scale, in rad."""
-    columns = list(product(study.doses_photons, SPLITS))
+    columns = list(product(study.doses_photons, study.splits))
     lines = list(product(study.views, sections(study)))
     figure, axes = _grid(len(lines), len(columns), 2.3, 1.7)
     rows_at: dict[Cell, list[ManifestRow]] = {}
@@ -170,9 +170,9 @@ def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dic
     from matplotlib.colors import LogNorm, Normalize
 
     quantity = quantity_of(column)
-    panels = list(product(sections(study), SPLITS))
+    panels = list(product(sections(study), study.splits))
     height = 1.2 + 0.45 * len(study.doses_photons)
-    figure, axes = _grid(len(sections(study)), len(SPLITS), 1.6 + 0.9 * len(study.views), height)
+    figure, axes = _grid(len(sections(study)), len(study.splits), 1.6 + 0.9 * len(study.views), height)
     tables = [_table(study, rows, numbers, column, section, split) for section, split in panels]
     known = np.concatenate([table[np.isfinite(table)] for table in tables])
     low, high = float(known.min()), float(known.max())
@@ -219,7 +219,7 @@ def _table(
 
 def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
     """Draw ring correlations: one panel for each view, split and section, one colour for each dose."""
-    lines = list(product(SPLITS, sections(study)))
+    lines = list(product(study.splits, sections(study)))
     figure, axes = _grid(len(lines), len(study.views), 3.2, 2.4)
     for axis_row, (split, section) in zip(axes, lines, strict=True):
         for axis, view in zip(axis_row, study.views, strict=True):

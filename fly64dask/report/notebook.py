@@ -11,7 +11,7 @@ from fly64dask.records import ManifestRow, count_states, quantity_of, repeat_gro
 from fly64dask.report.columns import flat_row, mapped_numbers
 from fly64dask.report.page import render_template
 from fly64dask.report.pictures import hex_colours
-from fly64dask.study import SPLITS, Cell, Study, dose_name, sections
+from fly64dask.study import Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import Spread
@@ -133,7 +133,7 @@ def matrix_html(
             ]
             for dose in study.doses_photons
         }
-        for split in SPLITS
+        for split in study.splits
         for section in sections(study)
     }
     counts = count_states(study, rows, running)

@@ -39,7 +39,7 @@ from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_COVERED_TWICE, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import holder_of, publish_text
-from fly64dask.study import MENDS, SPLITS, Cell, Study, cells, dose_name, section_of, sections
+from fly64dask.study import MENDS, Cell, Study, cells, dose_name, section_of, sections
 
 if TYPE_CHECKING:
     from fly64dask.report.images import Curve
@@ -165,7 +165,7 @@ def _content(
         notices=tuple(notices),
         doses=tuple(dose_name(dose) for dose in study.doses_photons),
         views=tuple(view.name for view in study.views),
-        splits=SPLITS,
+        splits=study.splits,
         sections=tuple(section.label for section in sections(study)),
         quantities=_quantities(contents),
         thresholds=Thresholds(

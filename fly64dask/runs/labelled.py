@@ -9,7 +9,7 @@ import numpy as np
 
 from fly64dask.records import quantity_of
 from fly64dask.report import Value, flat_row, in_order, mapped_numbers
-from fly64dask.study import SPLITS, Cell, Study, cells
+from fly64dask.study import Cell, Study, cells
 
 if TYPE_CHECKING:
     import pandas
@@ -102,7 +102,7 @@ def _axes(study: Study) -> dict[str, list[Any]]:
     return {
         "dose": list(study.doses_photons),
         "view": [view.name for view in study.views],
-        "split": list(SPLITS),
+        "split": list(study.splits),
         "repeat": list(range(study.repeats)),
         "recipe_name": list(study.recipe_names),
         "object_seed": list(study.object_seeds),

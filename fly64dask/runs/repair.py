@@ -16,7 +16,7 @@ from fly64dask.records import Manifest, next_attempt, read_rows, write_manifest
 from fly64dask.runs.run import run_study
 from fly64dask.runs.verify import Damage, groups_of, respaced_groups
 from fly64dask.store import RunLayout, held_run, read_document, retire_directory, write_parent_groups
-from fly64dask.study import SPLITS, Cell, Filters, Remedy, Split, Study, cells, realisation_of, realisations
+from fly64dask.study import Cell, Filters, Remedy, Split, Study, cells, realisation_of, realisations
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -136,7 +136,7 @@ def _rebuild(
             dose, split, repeat, object_seed = drawn
             expose_split(study, dose, split, layout, repeat=repeat, object_seed=object_seed)
     of_any_object = study.object_seeds[0]
-    for split in SPLITS:
+    for split in study.splits:
         for view in study.views:
             if layout.view_group(view.name, split) in broken:
                 select_view(study, view.name, split, layout, object_seed=of_any_object)

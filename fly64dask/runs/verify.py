@@ -23,7 +23,7 @@ from fly64dask.store import (
     open_group,
     read_document,
 )
-from fly64dask.study import SPLITS, Split, Study, cells, realisation_of, realisations
+from fly64dask.study import Split, Study, cells, realisation_of, realisations
 
 REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 
@@ -62,7 +62,7 @@ def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttribute
         if study.source.kind != "measured":
             groups[layout.truth_group(object_seed)] = TruthAttributes
     groups |= {layout.exposure_group(*drawn): ExposureAttributes for drawn in realisations(study, cells(study))}
-    for split in SPLITS:
+    for split in study.splits:
         groups |= {layout.view_group(view.name, split): ViewAttributes for view in study.views}
     return groups | dict.fromkeys(respaced_groups(study, layout), ViewAttributes)
 
@@ -74,7 +74,7 @@ def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Sp
     """
     groups: dict[Path, tuple[str, Split, float]] = {}
     for view in study.views:
-        for split in SPLITS:
+        for split in study.splits:
             for path in layout.respaced_folder(view.name).glob(f"{SPACING_PREFIX}*/{split}"):
                 with suppress(ValueError):  # somebody else's directory
                     groups[path] = (view.name, split, float(path.parent.name.removeprefix(SPACING_PREFIX)))

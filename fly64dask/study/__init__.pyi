@@ -26,7 +26,6 @@ from .model import (
 )
 from .names import (
     DOSE_WORDS as DOSE_WORDS,
-    SPLITS as SPLITS,
     Dose as Dose,
     DoseBy as DoseBy,
     DoseWord as DoseWord,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
-from fly64dask.study.names import SPLITS, Dose, DoseWord, Split, photons_name
+from fly64dask.study.names import Dose, DoseWord, Split, photons_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def cells(study: Study) -> tuple[Cell, ...]:
         Cell(dose=dose, view=view.name, split=split, repeat=repeat, recipe_name=recipe_name, object_seed=object_seed)
         for dose in study.doses_photons
         for view in study.views
-        for split in SPLITS
+        for split in study.splits
         for recipe_name in study.recipe_names
         for object_seed in study.object_seeds
         for repeat in repeats_of(study, dose)
@@ -179,7 +179,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
     known: dict[str, Iterable[Any]] = {
         "dose": study.doses_photons,
         "view": sizes,
-        "split": SPLITS,
+        "split": study.splits,
         "gridsize": sorted(set(sizes.values())),
         "repeat": range(study.repeats),
         "recipe": [name for name in study.recipe_names if name is not None],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from _typeshed import StrPath
 
     from fly64dask.study.matrix import Cell
+    from fly64dask.study.names import Split
 
 # 2 GB of complex64: beyond any detector's field (our choice).
 MAX_OBJECT_PIXELS = 2**28
@@ -168,6 +169,11 @@ class Study(Frozen):
     def recipe_names(self) -> tuple[str | None, ...]:
         """Names of the recipes; None is that of the only one where the study names none."""
         return tuple(recipe.name for recipe in self.recipes) or (None,)
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Parts of the field of view, in the order every table of the project uses."""
+        return ("train", "test")
 
     @property
     def object_seeds(self) -> tuple[int | None, ...]:

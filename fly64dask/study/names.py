@@ -8,8 +8,6 @@ from pydantic import Discriminator, Field, Tag
 
 Split = Literal["train", "test"]
 
-SPLITS: tuple[Split, ...] = ("train", "test")
-
 # What a study's doses count: detected photons per exposure, per px^2 of the lit area, or of a cell in total.
 DoseBy = Literal["exposure", "fluence", "total"]
 # Doses that are no number of photons: all that a measurement has, and expected intensities, which have no noise.

@@ -20,7 +20,6 @@ from fly64dask.store import (
     open_group,
     write_arrays,
 )
-from fly64dask.study import SPLITS
 
 STUDY = tiny_study(doses_photons=(1e3, "noise_free"))
 SCALE_PHOTONS = 1e6  # as the documentation states it
@@ -30,7 +29,7 @@ SCALE_PHOTONS = 1e6  # as the documentation states it
 def layout(tmp_path_factory: pytest.TempPathFactory) -> RunLayout:
     made = RunLayout(tmp_path_factory.mktemp("noise_free") / "run")
     prepare_scan(STUDY, made)
-    for split in SPLITS:
+    for split in STUDY.splits:
         expose_split(STUDY, "noise_free", split, made)
     expose_split(STUDY, 1e3, "train", made)
     return made
@@ -59,7 +58,7 @@ def test_expose_split_without_noise_stores_the_expected_intensity(tmp_path: Path
 
 
 def test_noise_free_counts_have_the_stated_scale(layout: RunLayout) -> None:
-    groups = [open_group(group_of(layout, split), ExposureAttributes) for split in SPLITS]
+    groups = [open_group(group_of(layout, split), ExposureAttributes) for split in STUDY.splits]
     totals = np.concatenate([group.read("counts").sum(axis=(1, 2), dtype=float) for group in groups])
     assert totals.mean() == pytest.approx(SCALE_PHOTONS, rel=1e-5)
 

@@ -17,7 +17,7 @@ from fly64dask.deploy import Placement
 from fly64dask.records import read_record
 from fly64dask.runs import run_study
 from fly64dask.store import RunLayout
-from fly64dask.study import SPLITS, Limits, cells
+from fly64dask.study import Limits, cells
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -34,7 +34,7 @@ def exposed(tmp_path_factory):
     """A run directory with its exposures and views published, and no cell."""
     layout = RunLayout(tmp_path_factory.mktemp("exposed") / "run")
     prepare_scan(STUDY, layout)
-    for split in SPLITS:
+    for split in STUDY.splits:
         for dose in STUDY.doses_photons:
             expose_split(STUDY, dose, split, layout)
         for view in VIEWS:

@@ -20,7 +20,7 @@ from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_record, write_run_study
 from fly64dask.runs import compare_run
 from fly64dask.store import RunLayout, TruthAttributes, open_group
-from fly64dask.study import SPLITS, MeasuredSource, cells
+from fly64dask.study import MeasuredSource, cells
 
 STUDY = tiny_study(doses_photons=(1e5,), n_epochs=2, views=tiny_study().views[:2])
 CELLS = cells(STUDY)
@@ -29,7 +29,7 @@ CELLS = cells(STUDY)
 def make_run(root, study):
     layout = RunLayout(root)
     prepare_scan(study, layout)
-    for split in SPLITS:
+    for split in study.splits:
         expose_split(study, 1e5, split, layout)
         for view in study.views:
             select_view(study, view.name, split, layout)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from fly64dask.records import Manifest
 from fly64dask.runs import verify_run
 from fly64dask.store import RunLayout
-from fly64dask.study import SPLITS, cells
+from fly64dask.study import cells
 
 STUDY = SIX_CELLS
 
@@ -66,13 +66,13 @@ def test_verify_run_finds_a_lost_chunk(run, damage, seed):
 
 
 def test_verify_run_finds_a_record_of_another_cell(run):
-    train, test = (run.root / "dose_100000" / "all" / split / "record.json" for split in SPLITS)
+    train, test = (run.root / "dose_100000" / "all" / split / "record.json" for split in ("train", "test"))
     shutil.copy(train, test)
     assert "dose_100000/all/test" in damaged_paths(run)
 
 
 def test_verify_run_finds_a_reconstruction_of_another_cell(run):
-    train, test = (run.root / "dose_100000" / "all" / split / "reconstruction.zarr" for split in SPLITS)
+    train, test = (run.root / "dose_100000" / "all" / split / "reconstruction.zarr" for split in ("train", "test"))
     shutil.rmtree(test)
     shutil.copytree(train, test)
     assert "dose_100000/all/test/reconstruction.zarr/object_recon" in damaged_paths(run)

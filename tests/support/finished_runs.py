@@ -18,7 +18,7 @@ from tiny import tiny_study
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_rows, write_manifest, write_run_study
 from fly64dask.store import RunLayout
-from fly64dask.study import SPLITS, Filters, cells
+from fly64dask.study import Filters, cells
 
 TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
 SIX_CELLS = tiny_study(doses_photons=(1e5,), n_epochs=2)
@@ -44,7 +44,7 @@ def make_six_cells(folder: Path) -> None:
     """Run `SIX_CELLS` with the engine of the tests: four cells completed, the two of view `one` degenerate."""
     layout = RunLayout(folder / "run")
     prepare_scan(SIX_CELLS, layout)
-    for split in SPLITS:
+    for split in SIX_CELLS.splits:
         expose_split(SIX_CELLS, 1e5, split, layout)
         for view in SIX_CELLS.views:
             select_view(SIX_CELLS, view.name, split, layout)

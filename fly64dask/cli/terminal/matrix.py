@@ -15,7 +15,7 @@ from fly64dask.base import printable
 from fly64dask.cli.terminal.console import line_about, number_text, print_lines
 from fly64dask.monitoring import LiveCell, sparkline
 from fly64dask.records import ManifestRow, caveats_of, count_states, repeat_groups, summarise_repeats
-from fly64dask.study import SPLITS, Cell, Study, dose_name, sections
+from fly64dask.study import Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
@@ -50,7 +50,7 @@ def matrix_table(
         table.add_column(view.name)
     by_cell = {row.cell: row for row in rows}
     groups = repeat_groups(study)
-    for dose, split, section in product(study.doses_photons, SPLITS, sections(study)):
+    for dose, split, section in product(study.doses_photons, study.splits, sections(study)):
         marks = []
         for view in study.views:
             repeats = groups[section.cell(dose, view.name, split)]
