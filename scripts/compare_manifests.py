@@ -14,10 +14,11 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+# What tells the rows of a manifest apart; the last two are absent where a study has one recipe, or one object.
+PLACE = ("dose", "view", "split", "repeat", "recipe_name", "object_seed")
 DIFFERS_BETWEEN_RUNS = (
     "seconds",
     "_at",
@@ -62,8 +63,9 @@ def main() -> None:
 def rows_by_cell(path: Path) -> dict[str, dict[str, Any]]:
     """Read the values of each cell's row, by the cell's place in the matrix and the value's dotted name."""
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    place = itemgetter("dose", "view", "split", "repeat")
-    return {"/".join(map(str, place(row))): dict(leaves(row)) for row in manifest["execution_results"]}
+    return {
+        "/".join(str(row.get(name, "")) for name in PLACE): dict(leaves(row)) for row in manifest["execution_results"]
+    }
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

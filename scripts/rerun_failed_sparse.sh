@@ -11,7 +11,7 @@ Writes one line for each RUN with such cells, and nothing where there are none.
 
   --view NAME      another view than sparse (or FLY64DASK_VIEW)
   --remedy REMEDY  guarded, respace or as-is; guarded if not given (or FLY64DASK_REMEDY)
-  -- OPTION ...    further options of `fly64dask rerun`, such as --workers 4 or --kind degenerate_scan
+  -- OPTION ...    further options of `fly64dask rerun`, such as --workers 4, --kind degenerate_scan or --recipe NAME
   -h, --help       this text
 
 FLY64DASK names the fly64dask to use; without it .venv/bin/fly64dask of this checkout, then the PATH.

@@ -13,6 +13,7 @@ from fly64dask.base import InputError
 from fly64dask.study import Cell, Filters, Recipe, Study, cells, parse_study, sections, skip_reasons
 from tests.support.tiny import TEXT, tiny_study
 
+DATA = Path(__file__).resolve().parents[2] / "data"
 SHARED = 'recipe = {n_epochs = 3, batch_size = 16, device = "cpu"}'
 RECIPES = """
 recipes = [
@@ -234,3 +235,15 @@ def test_study_refuses_recipes_from_python_by_name() -> None:
             study.model_dump()
             | {"recipes": [Recipe().model_dump() | {"name": name, "device": "cpu"} for name in ("gauss", "poisson")]}
         )
+
+
+def test_the_shipped_study_of_recipes_has_each_noise_model_with_small_and_full_batches() -> None:
+    study = Study.from_toml(DATA / "recipes.toml")
+    pairs = {(recipe.noise_model, recipe.batch_size) for recipe in study.recipes}
+    assert pairs == {(noise, batch) for noise in ("gaussian", "poisson") for batch in (96, 640)}
+
+
+def test_the_shipped_study_of_recipes_has_the_demos_scan_at_three_doses() -> None:
+    study, demo = Study.from_toml(DATA / "recipes.toml"), Study.from_toml(DATA / "demo.toml")
+    assert study.source == demo.source
+    assert study.doses_photons == (1e3, 1e4, 1e5)

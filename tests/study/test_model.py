@@ -201,8 +201,8 @@ def test_parse_study_reads_each_shipped_study(path: Path) -> None:
     assert parse_study(path.read_text(encoding="utf-8"), origin=str(path)).name == path.stem
 
 
-def test_shipped_studies_are_the_known_four() -> None:
-    assert {path.stem for path in DATA.glob("*.toml")} >= {"demo", "fly64", "star", "toy"}
+def test_shipped_studies_are_the_known_ones() -> None:
+    assert {path.stem for path in DATA.glob("*.toml")} >= {"demo", "fly64", "recipes", "star", "toy"}
 
 
 @pytest.fixture(scope="module")
