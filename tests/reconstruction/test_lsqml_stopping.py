@@ -11,7 +11,7 @@ from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import CheckpointFile, Exposures, HalfSetEstimator, shared_area
 from fly64dask.reconstruction.half_sets import halve, hold_out
 from fly64dask.reconstruction.lsqml import begin, reconstruct
-from fly64dask.reconstruction.lsqml.process_settings import process_settings
+from fly64dask.reconstruction.lsqml.process_settings import settings_put_back
 from fly64dask.simulation import intensity_batches, synthetic_pair
 from fly64dask.study import Checkpoints, Recipe
 
@@ -186,7 +186,7 @@ def test_halves_of_too_few_exposures_are_missing_with_the_reason():
 
 def run_with_damage(exposures, recipe, *, companion, after, progress=quiet, checkpoint=None):
     """Run a reconstruction whose companion has a pixel that is not a number after so many epochs."""
-    with process_settings(recipe.threads):
+    with settings_put_back(recipe.threads):
         running = begin(exposures, recipe, seed=7, device="cpu")
 
         def damage(epoch, loss):

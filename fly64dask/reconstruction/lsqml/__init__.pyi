@@ -5,6 +5,9 @@ from .engine import (
 from .interleaved import (
     as_array as as_array,
 )
+from .process_settings import (
+    settings_put_back as settings_put_back,
+)
 from .running import (
     begin as begin,
 )

@@ -11,7 +11,7 @@ import torch
 
 from fly64dask.base import GpuMissingError
 from fly64dask.reconstruction.interface import Exposures, Progress, Reconstruction
-from fly64dask.reconstruction.lsqml.process_settings import process_settings
+from fly64dask.reconstruction.lsqml.process_settings import settings_put_back
 from fly64dask.reconstruction.lsqml.running import RunningReconstruction, begin
 from fly64dask.reconstruction.lsqml.state import losses
 from fly64dask.scan import is_guarded, object_frame
@@ -60,7 +60,7 @@ def reconstruct(
     guarded = is_guarded(exposures.positions_px, recipe)
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs
     _, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
-    with process_settings(recipe.threads):
+    with settings_put_back(recipe.threads):
         device = take_device(recipe.device)
         running = begin(exposures, recipe, seed=seed, device=device)
         try:

@@ -21,7 +21,7 @@ RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 
 @contextmanager
-def process_settings(n_threads: int) -> Iterator[None]:
+def settings_put_back(n_threads: int) -> Iterator[None]:
     """Let this process run one reconstruction while the block lasts; afterwards all settings are as before.
 
     pty-chi keeps dtype, default device and the precision of transforms for the whole process, and draws from the random

@@ -1,0 +1,195 @@
+"""The closed loop: simulated exposures are reconstructed, and the error against the truth is shown for each dose.
+
+Run it from the repository:
+
+    python scripts/bench_closed_loop.py [--device cuda] [--epochs 400] [--json FILE] [--draw FILE]
+
+A simulation is right when what is reconstructed from it converges to its truth: the phase error falls as dose^-0.5 until
+a floor, which is what the forward model and the number of epochs leave. One thing at a time differs from the first case:
+the detector's shape, the object, the forward model, the noise model. For each dose the script prints the lowest error of
+all looks (every 20 epochs, and at 5, 10, 25), with its epoch, and the slope of log error over log dose from 1e4 to 1e6;
+the floor is the error without noise after the last epoch.
+
+A cell of 484 exposures of 64 x 64 and 400 epochs takes 40 s of one CPU thread, or 5 s of an NVIDIA H200.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fly64dask.base import software_versions
+from fly64dask.metrics import compare_with_truth
+from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.lsqml import as_array, begin, settings_put_back, take_device
+from fly64dask.scan import object_frame
+from fly64dask.simulation import Pair, expose, intensity_batches, survey_brightness, synthetic_pair
+from fly64dask.study import Recipe
+
+N_EXPOSURES, FIELD_PX, OBJECT_PX = 484, (84, 168), (160, 244)
+DOSES_PHOTONS = (1e4, 1e5, 1e6, 1e7)
+EARLY_LOOKS = (5, 10, 25)
+LOOK_EVERY = 20
+SLOPE_BETWEEN = (1e4, 1e6)
+NOISE_FREE_PHOTONS = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What is simulated and how it is reconstructed."""
+
+    shape_px: tuple[int, int] = (64, 64)
+    object_kind: str = "speckle"
+    oversampling: int = 1
+    noise_model: str = "gaussian"
+
+    def name(self) -> str:
+        """Say in words what the case is."""
+        model = "grid" if self.oversampling == 1 else f"fine {self.oversampling}x"
+        shape = " x ".join(map(str, self.shape_px))
+        return f"{shape}, {self.object_kind}, {model} model, {self.noise_model} noise"
+
+
+FIRST = Case()
+CASES = (
+    FIRST,
+    *(replace(FIRST, shape_px=shape) for shape in ((62, 62), (63, 63), (64, 63))),
+    *(replace(FIRST, object_kind=kind) for kind in ("siemens_star", "photographs", "white_noise")),
+    replace(FIRST, oversampling=2),
+    replace(FIRST, noise_model="poisson"),
+)
+
+
+def main() -> None:
+    """Do every case at every dose and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--epochs", type=int, default=400, help="of each reconstruction (default: %(default)s)")
+    parser.add_argument("--cases", type=int, nargs="+", default=range(len(CASES)), help="numbers of cases, from 0")
+    parser.add_argument("--json", type=Path, help="file for all errors, and what they were measured with")
+    parser.add_argument("--draw", type=Path, help="picture of error against dose")
+    arguments = parser.parse_args()
+    device = take_device(arguments.device)
+    results = []
+    for number in arguments.cases:
+        results.append(measure(CASES[number], arguments.epochs, device))
+        print(as_row(results[-1]), flush=True)
+        if arguments.json:
+            found = {"software": software_versions(), "device": device, "n_epochs": arguments.epochs, "cases": results}
+            arguments.json.write_text(json.dumps(found, indent=1))
+    print(table(results))
+    if arguments.draw:
+        draw(results, arguments.draw)
+
+
+def simulate(case: Case) -> tuple[Pair, np.ndarray]:
+    """Make object and probe, and positions over the field of one split of the demo."""
+    pair = synthetic_pair(OBJECT_PX, case.shape_px, seed=7, oversampling=case.oversampling)
+    low = np.floor_divide(case.shape_px, 2) + 4
+    positions = np.random.default_rng(1).uniform(low, low + np.asarray(FIELD_PX), (N_EXPOSURES, 2))
+    return pair, positions
+
+
+def measure(case: Case, n_epochs: int, device: str) -> dict[str, Any]:
+    """Reconstruct a case at every dose and without noise; errors in rad by epoch."""
+    pair, positions = simulate(case)
+    begun = time.perf_counter()
+    patterns = np.concatenate(list(intensity_batches(pair, positions)))
+    patterns /= survey_brightness(pair, positions).mean_total
+    doses = {}
+    for dose in DOSES_PHOTONS:
+        counts = expose(patterns, dose, rng=np.random.default_rng([4, int(dose)])).astype(np.uint32)
+        doses[f"{dose:g}"] = errors(case, pair, positions, counts, n_epochs, device)
+    floor = errors(case, pair, positions, patterns * np.float32(NOISE_FREE_PHOTONS), n_epochs, device)
+    return {
+        "case": asdict(case),
+        "name": case.name(),
+        "doses": doses,
+        "noise_free": floor,
+        "slope": slope(doses),
+        "seconds": time.perf_counter() - begun,
+    }
+
+
+def errors(
+    case: Case, pair: Pair, positions: np.ndarray, counts: np.ndarray, n_epochs: int, device: str
+) -> dict[int, float]:
+    """Reconstruct exposures and look at the truth now and then: phase error in rad by epoch; 0 is an empty object."""
+    exposures = Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
+    recipe = Recipe(n_epochs=n_epochs, device=device, noise_model=case.noise_model)
+    _, origin_px = object_frame(positions, case.shape_px)
+    by_epoch: dict[int, float] = {}
+
+    def look(epoch: int, _: float) -> None:
+        if epoch in EARLY_LOOKS or epoch % LOOK_EVERY == 0 or epoch == n_epochs:
+            image = as_array(running.tasks.full, "object")[0]
+            found = compare_with_truth(
+                image, pair.object_truth, origin_px=origin_px, probe=pair.probe, positions_px=positions
+            ).metrics
+            by_epoch[0] = found.empty_phase_rmse_rad
+            by_epoch[epoch] = found.phase_rmse_rad
+
+    with settings_put_back(1):
+        running = begin(exposures, recipe, seed=123, device=device)
+        with running.tasks.accelerated(enabled=True):
+            running.run(n_epochs, look, None)
+    return by_epoch
+
+
+def best(by_epoch: dict[int, float]) -> tuple[int, float]:
+    """Find the epoch with the lowest error, and the error."""
+    return min(((epoch, error) for epoch, error in by_epoch.items() if epoch), key=lambda pair: pair[1])
+
+
+def slope(doses: dict[str, dict[int, float]]) -> float:
+    """Fit the slope of log error over log dose between 1e4 and 1e6 photons."""
+    inside = [dose for dose in DOSES_PHOTONS if SLOPE_BETWEEN[0] <= dose <= SLOPE_BETWEEN[1]]
+    values = [best(doses[f"{dose:g}"])[1] for dose in inside]
+    return float(np.polyfit(np.log(inside), np.log(values), 1)[0])
+
+
+def as_row(result: dict[str, Any]) -> str:
+    """Write a case as a row of the table: for each dose the lowest error and its epoch."""
+    cells = [f"{error:.4f} ({epoch})" for epoch, error in map(best, result["doses"].values())]
+    last = max(result["noise_free"])
+    floor = f"{result['noise_free'][last]:.4f}"
+    empty = f"{result['noise_free'][0]:.3f}"
+    return "| " + " | ".join([result["name"], *cells, floor, f"{result['slope']:.2f}", empty]) + " |"
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Write all cases as a table in Markdown."""
+    head = ["rad, lowest (its epoch)", *(f"{dose:g}" for dose in DOSES_PHOTONS), "floor", "slope", "empty"]
+    lines: Iterator[str] = map(as_row, results)
+    return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *lines])
+
+
+def draw(results: list[dict[str, Any]], path: Path) -> None:
+    """Draw error against dose, one line for each case, beside a line of dose^-0.5."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for result in results:
+        errors_rad = [best(by_epoch)[1] for by_epoch in result["doses"].values()]
+        axes.loglog(DOSES_PHOTONS, errors_rad, "o-", markersize=4, label=result["name"])
+    first = best(results[0]["doses"][f"{DOSES_PHOTONS[0]:g}"])[1]
+    guide = [first * math.sqrt(DOSES_PHOTONS[0] / dose) for dose in DOSES_PHOTONS]
+    axes.loglog(DOSES_PHOTONS, guide, "k--", linewidth=1, label="dose^-0.5")
+    axes.set(xlabel="photons per exposure", ylabel="phase error, rad (rms)")
+    axes.legend(fontsize=7)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
