@@ -4,11 +4,11 @@ Run it from the repository:
 
     python scripts/bench_closed_loop.py [--device cuda] [--epochs 400] [--json FILE] [--draw FILE]
 
-A simulation is right when what is reconstructed from it converges to its truth: the phase error falls as dose^-0.5 until
-a floor, which is what the forward model and the number of epochs leave. One thing at a time differs from the first case:
-the detector's shape, the object, the forward model, the noise model. For each dose the script prints the lowest error of
-all looks (every 20 epochs, and at 5, 10, 25), with its epoch, and the slope of log error over log dose from 1e4 to 1e6;
-the floor is the error without noise after the last epoch.
+A simulation is right when what is reconstructed from it converges to its truth: the phase error falls as dose^-0.5
+until a floor, which is what the forward model and the number of epochs leave. One thing at a time differs from the
+first case: the detector's shape, the object, the forward model, the noise model. For each dose the script prints the
+lowest error of all looks (every 20 epochs, and at 5, 10, 25), with its epoch, and the slope of log error over log
+dose from 1e4 to 1e6; the floor is the error without noise after the last epoch.
 
 A cell of 484 exposures of 64 x 64 and 400 epochs takes 40 s of one CPU thread, or 5 s of an NVIDIA H200.
 """
