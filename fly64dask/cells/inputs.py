@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fly64dask.base import IntegrityError, digest
 from fly64dask.reconstruction import Exposures
 from fly64dask.records import InputFacts
-from fly64dask.scan import BeamFields, describe_light
+from fly64dask.scan import describe_light
 from fly64dask.store import ExposureAttributes, Group, ViewAttributes, open_group
 from fly64dask.study import realisation_of
 
@@ -67,7 +67,7 @@ class CellInputs:
         view = self.view.attributes
         attributes = self.exposures.attributes
         light = describe_light(
-            BeamFields(**{name: getattr(view, name) for name in BeamFields.model_fields}),
+            view.beams,
             n_kept=view.n_kept,
             dose_photons=attributes.dose_photons,
             mean_counts_photons=self._mean_counts_photons(),

@@ -76,6 +76,11 @@ def export(
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
     else:
         study = read_run_study(layout)
+        if study.dose_by != "exposure" and not view:
+            raise InputError(
+                f"export {store}: doses count by {study.dose_by}, so that exposures are for one view",
+                remedy="give --view",
+            )
         cell = Cell(
             dose=dose,
             view=view or study.views[0].name,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import digest
+from fly64dask.datasets.doses import KeptExposures, dose_in_photons
 from fly64dask.datasets.published_group import provenance, publish_group
 from fly64dask.datasets.scan_groups import read_truth
-from fly64dask.datasets.sources import dose_in_photons
 from fly64dask.scan import split_boundary_px, split_indices
 from fly64dask.simulation import Pair, expose, intensity_batches, photon_stream, thin
 from fly64dask.store import (
@@ -23,6 +23,7 @@ from fly64dask.store import (
     Group,
     RunLayout,
     ScanAttributes,
+    ViewAttributes,
     count_dtype,
     counts_array,
     expected_counts_array,
@@ -47,16 +48,23 @@ NOISE_FREE_SCALE_PHOTONS = 1e6
 
 
 def expose_split(
-    study: Study, dose: Dose, split: Split, layout: RunLayout, *, repeat: int = 0, object_seed: int | None = None
+    study: Study,
+    dose: Dose,
+    split: Split,
+    layout: RunLayout,
+    *,
+    repeat: int = 0,
+    object_seed: int | None = None,
+    view: str | None = None,
 ) -> None:
-    """Publish the counts of one dose, split, repeat and object: simulated, expected or thinned, in bounded memory.
+    """Publish the counts of one noise realisation: simulated, expected or thinned, in bounded memory.
 
     Parameters
     ----------
     study : Study
         The study.
     dose : float, "measured" or "noise_free"
-        Photons per exposure.
+        One of the study's, which says by `dose_by` what it counts.
     split : "train" or "test"
         Half of the field of view.
     layout : RunLayout
@@ -65,11 +73,13 @@ def expose_split(
         Which noise realisation, from 0; all else is the same.
     object_seed : int, optional
         Seed of the object, where the study has several; each has photons of its own.
+    view : str, optional
+        The view that the exposures are for, if the dose is other photons per exposure in each; it is published.
     """
     scan = open_group(layout.scan_group(object_seed), ScanAttributes)
     positions = scan.read("positions_px")
     rows = split_indices(positions, study.split, split)
-    dose_photons = dose_in_photons(dose, scan.attributes.own_dose_photons)
+    dose_photons = dose_in_photons(study, dose, scan.attributes.own_dose_photons, _read_kept(layout, view, split))
     drawn_from: list[object]
     truth = functools.partial(read_truth, layout, object_seed)
     if dose_photons is None:
@@ -79,6 +89,7 @@ def expose_split(
         rng = photon_stream(seed, dose_photons, split, repeat, object_seed)
         patterns = _drawn_patterns(study, truth, scan, dose_photons, rows, rng)
         drawn_from = [seed, *([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
+        drawn_from += [] if view is None else ["view", view, dose_photons]
     share = scan.attributes.detected_share
     source_digest = digest([scan.attributes.source_digest, dose, split, study.split.model_dump(), *drawn_from])
 
@@ -112,9 +123,16 @@ def expose_split(
         )
         write_attributes(directory, attributes, array_sha256)
 
-    publish_group(
-        layout.exposure_group(dose, split, repeat, object_seed), ExposureAttributes, source_digest, layout, build
-    )
+    target = layout.exposure_group(dose, split, repeat, object_seed, view)
+    publish_group(target, ExposureAttributes, source_digest, layout, build)
+
+
+def _read_kept(layout: RunLayout, view: str | None, split: Split) -> KeptExposures | None:
+    """Read what a view keeps of a split, as far as a dose depends on it."""
+    if view is None:
+        return None
+    attributes = open_group(layout.view_group(view, split), ViewAttributes).attributes
+    return KeptExposures(view=view, split=split, n_kept=attributes.n_kept, beams=attributes.beams)
 
 
 def _lit_probe(scan: Group[ScanAttributes], photons_per_intensity: float | None) -> ArraySource:

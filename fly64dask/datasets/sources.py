@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import InputError, digest
+from fly64dask.datasets.doses import refuse_doses
 from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
 from fly64dask.simulation import Pair, check_coverage, draw_positions, make_pair, resample, synthetic_pair
 from fly64dask.store import ExposureAttributes, open_group
-from fly64dask.study import Dose, FileScan, MeasuredSource, PairSource, Study
+from fly64dask.study import FileScan, MeasuredSource, PairSource, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,14 +61,6 @@ def read_inputs(study: Study) -> ScanInputs:
         measured one or shall be thinned to itself again and again, or a split is empty.
     """
     inputs = _read_measured(study.source) if study.source.kind == "measured" else _make_simulated(study)
-    for dose in study.doses_photons:
-        photons = dose_in_photons(dose, inputs.own_dose_photons)
-        if not isinstance(dose, str) and study.repeats > 1 and photons == inputs.own_dose_photons:
-            raise InputError(
-                f"doses_photons = {dose:g} with repeats = {study.repeats}: that is the measured dose, of which "
-                "thinning leaves the same photons each time",
-                remedy='write it as "measured", of which there is one cell, or lower it',
-            )
     for split in study.splits:
         if len(split_indices(inputs.positions_px, study.split, split)) == 0:
             raise InputError(
@@ -75,40 +68,8 @@ def read_inputs(study: Study) -> ScanInputs:
                 f"{split_boundary_px(inputs.positions_px, study.split):g} px holds no exposure",
                 remedy="change split.axis or split.fraction",
             )
+    refuse_doses(study, inputs.positions_px, inputs.probe_guess, inputs.own_dose_photons)
     return inputs
-
-
-def dose_in_photons(dose: Dose, own_dose_photons: float | None) -> float | None:
-    """Resolve a study's dose to photons per exposure.
-
-    Parameters
-    ----------
-    dose : float, "measured" or "noise_free"
-        As the study gives it.
-    own_dose_photons : float or None
-        Mean count of the measured exposures; None if simulated.
-
-    Returns
-    -------
-    float or None
-        Photons per exposure; None for "noise_free", which is no number of photons.
-
-    Raises
-    ------
-    InputError
-        If the dose is above the measured one: photons cannot be added.
-    """
-    if dose == "noise_free":
-        return None
-    if dose == "measured":
-        assert own_dose_photons is not None, "the study model allows it for measured sources only"
-        return own_dose_photons
-    if own_dose_photons is not None and dose > own_dose_photons:
-        raise InputError(
-            f"doses_photons = {dose:g}: above the measured dose of {own_dose_photons:.6g} photons per exposure",
-            remedy='thinning only lowers a dose: give at most that, or "measured" for all of it',
-        )
-    return float(dose)
 
 
 def _make_simulated(study: Study) -> ScanInputs:

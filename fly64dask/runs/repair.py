@@ -131,10 +131,6 @@ def _rebuild(
         return
     for object_seed in study.object_seeds:
         prepare_scan(study, layout, object_seed=object_seed)
-    for drawn in realisations(study, cells(study)):
-        if layout.exposure_group(*drawn) in broken:
-            dose, split, repeat, object_seed = drawn
-            expose_split(study, dose, split, layout, repeat=repeat, object_seed=object_seed)
     of_any_object = study.object_seeds[0]
     for split in study.splits:
         for view in study.views:
@@ -143,6 +139,10 @@ def _rebuild(
     for group, (view_name, split, threshold_px) in respaced.items():
         if group in broken:
             select_view(study, view_name, split, layout, threshold_px=threshold_px, object_seed=of_any_object)
+    # After the views: exposures of a view depend on what it keeps.
+    for drawn in realisations(study, cells(study)):
+        if layout.exposure_group(*drawn) in broken:
+            expose_split(study, layout=layout, **drawn._asdict())
 
 
 def damaged_cells(study: Study, layout: RunLayout, damages: Sequence[Damage]) -> list[Cell]:

@@ -183,6 +183,11 @@ def _respaced(
             "hopeless": f"respace lowers the spacing of a view, and {view.name!r} of rule {view.rule} has none; use "
             "--remedy guarded, or change the view in the study file"
         }
+    if study.dose_by != "exposure":
+        return {
+            "hopeless": f"respace changes how many exposures share a dose, which this study counts by {study.dose_by}; "
+            "use --remedy guarded, or lower the spacing in the study file"
+        }
     positions = read_positions()
     try:
         selection = respace(positions[split_indices(positions, study.split, split)], view, n_min=n_min)

@@ -23,7 +23,7 @@ from fly64dask.scheduling.tasks import (
     prepare_task,
     select_task,
 )
-from fly64dask.study import Cell, Remedy, Split, Study, cells, photons_name, realisation_of
+from fly64dask.study import Cell, Remedy, Split, Study, cells, realisation_of
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -209,10 +209,11 @@ class _GroupTasks:
 
     def exposed(self, cell: Cell) -> Any:
         drawn = realisation_of(self.builder.study, cell)
-        photons = photons_name(drawn.dose, drawn.repeat, drawn.object_seed)
-        key = f"expose-{photons}-{drawn.split}-{self.token}"
+        key = f"expose-{drawn.name.replace('/', '-')}-{self.token}"
         work = functools.partial(expose_task, drawn, self.builder.run_id)
-        return self._task(("expose", drawn), key, work, self.prepared(cell.object_seed))
+        # The photons of an exposure that is for one view depend on what that view keeps.
+        after = () if drawn.view is None else (self.selected(cell),)
+        return self._task(("expose", drawn), key, work, self.prepared(cell.object_seed), *after)
 
     def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
         spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"

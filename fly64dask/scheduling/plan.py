@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.base import NotSelectableError
-from fly64dask.datasets import describe_view, dose_in_photons, read_inputs
+from fly64dask.datasets import KeptExposures, describe_view, dose_in_photons, read_inputs
 from fly64dask.records import ExposureFields
 from fly64dask.scan import (
     MIN_SPAN_PX,
-    BeamFields,
     Coverage,
     Identifiability,
     SelectionFields,
@@ -156,7 +155,7 @@ class _PlannedView:
     facts: dict[str, object]
     positions_px: NDArray[np.float64] | None = None
     coverage: Coverage | None = None
-    beams: BeamFields | None = None
+    kept: KeptExposures | None = None
     object_shape_px: tuple[int, int] = (0, 0)
 
 
@@ -168,32 +167,32 @@ def _transmitted_share(study: Study, inputs: ScanInputs, object_seed: int | None
 
 
 def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell, view: _PlannedView) -> PlannedCell:
-    dose_photons = dose_in_photons(cell.dose, inputs.own_dose_photons)
-    facts = {"dose_photons": dose_photons} | view.facts
-    if view.positions_px is not None:
-        recipe = study.recipe_of(cell)
-        facts["identifiability"] = predict_identifiability(
+    if view.kept is None or view.positions_px is None:
+        is_known = study.dose_by == "exposure" or isinstance(cell.dose, str)
+        known = {"dose_photons": dose_in_photons(study, cell.dose, inputs.own_dose_photons)} if is_known else {}
+        return PlannedCell.model_validate(asdict(cell) | known | view.facts)
+    recipe, dose_photons = study.recipe_of(cell), dose_in_photons(study, cell.dose, inputs.own_dose_photons, view.kept)
+    light = describe_light(
+        view.kept.beams,
+        n_kept=view.kept.n_kept,
+        dose_photons=dose_photons,
+        incident_photons=None if share is None or dose_photons is None else dose_photons / share,
+        pixel_size_nm=study.source.pixel_size_nm,
+    )
+    facts: dict[str, object] = {
+        "identifiability": predict_identifiability(
             view.positions_px, inputs.probe_guess, recipe, dose_photons=dose_photons, coverage=view.coverage
-        )
-        facts["predicted_memory_bytes"] = predicted_memory_bytes(
-            len(view.positions_px),
+        ),
+        "predicted_memory_bytes": predicted_memory_bytes(
+            view.kept.n_kept,
             inputs.diffraction_shape_px,
             view.object_shape_px,
             recipe.batch_size,
             recipe.n_reconstructions,
-        )
-        facts["warning"] = _warning(view.positions_px, recipe)
-    if view.positions_px is not None and view.beams is not None:
-        facts |= dict(
-            describe_light(
-                view.beams,
-                n_kept=len(view.positions_px),
-                dose_photons=dose_photons,
-                incident_photons=None if share is None or dose_photons is None else dose_photons / share,
-                pixel_size_nm=study.source.pixel_size_nm,
-            )
-        )
-    return PlannedCell.model_validate(asdict(cell) | facts)
+        ),
+        "warning": _warning(view.positions_px, recipe),
+    }
+    return PlannedCell.model_validate(asdict(cell) | view.facts | dict(light) | facts)
 
 
 def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -> _PlannedView:
@@ -217,7 +216,7 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
         facts=planned,
         positions_px=kept,
         coverage=measure_coverage(kept, inputs.probe_guess),
-        beams=BeamFields(**{name: getattr(found, name) for name in BeamFields.model_fields}),
+        kept=KeptExposures(view=view_name, split=split, n_kept=len(kept), beams=found.beams),
         object_shape_px=shape,
     )
 

@@ -15,7 +15,7 @@ from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import ManifestRow, read_rows
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Realisation, Remedy, Split, Study, object_name, photons_name
+from fly64dask.study import Cell, Realisation, Remedy, Split, Study, object_name
 
 PROGRESS_TOPIC = "fly64dask-progress"
 GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its scheduler
@@ -48,12 +48,17 @@ def prepare_task(study: Study, object_seed: int | None, run_id: RunId) -> Prepar
     return Prepared(study=study, failure=failure)
 
 
-def expose_task(drawn: Realisation, run_id: RunId, prepared: Prepared) -> Failure | None:
-    """Publish the exposures of one dose, split, repeat and object, on a worker."""
-    dose, split, repeat, object_seed = drawn
-    return prepared.failure or result_or_failure(
-        lambda: expose_split(prepared.study, dose, split, _layout(run_id), repeat=repeat, object_seed=object_seed),
-        what=f"stage=expose {photons_name(dose, repeat, object_seed)}/{split}",
+def expose_task(
+    drawn: Realisation, run_id: RunId, prepared: Prepared, selected: Failure | None = None
+) -> Failure | None:
+    """Publish the exposures of one noise realisation, on a worker; of one that is for a view, once that is selected."""
+    return (
+        prepared.failure
+        or selected
+        or result_or_failure(
+            lambda: expose_split(prepared.study, layout=_layout(run_id), **drawn._asdict()),
+            what=f"stage=expose {drawn.name}",
+        )
     )
 
 

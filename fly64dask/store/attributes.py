@@ -91,6 +91,11 @@ class ViewAttributes(BeamFields, GroupAttributes):
     span_y_px: float
     span_x_px: float
 
+    @property
+    def beams(self) -> BeamFields:
+        """How densely the beams of the kept exposures lie."""
+        return BeamFields(**{name: getattr(self, name) for name in BeamFields.model_fields})
+
 
 class ReconstructionAttributes(GroupAttributes):
     """Attributes of one reconstruction; `object_origin_px` is the scan-frame (y, x) of the object's first pixel."""

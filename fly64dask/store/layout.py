@@ -62,9 +62,16 @@ class RunLayout:
         """Give the group of the object and probe that a simulation looked at and with."""
         return self.store / object_name("truth", object_seed)
 
-    def exposure_group(self, dose: float | str, split: str, repeat: int = 0, object_seed: int | None = None) -> Path:
-        """Give the group of the exposures of one dose, split, noise realisation and object."""
-        return self.store / photons_name(dose, repeat, object_seed) / split
+    def exposure_group(
+        self,
+        dose: float | str,
+        split: str,
+        repeat: int = 0,
+        object_seed: int | None = None,
+        view: str | None = None,
+    ) -> Path:
+        """Give the group of the exposures of one noise realisation, whose fields these are."""
+        return self.store / photons_name(dose, repeat, object_seed, view) / split
 
     def view_group(self, view: str, split: str) -> Path:
         """Give the group of the indices that a view keeps of a split, the same at every dose and for every object."""

@@ -25,7 +25,9 @@ from .model import (
     Study as Study,
 )
 from .names import (
+    DOSE_UNITS as DOSE_UNITS,
     DOSE_WORDS as DOSE_WORDS,
+    MAX_DOSE_PHOTONS as MAX_DOSE_PHOTONS,
     Dose as Dose,
     DoseBy as DoseBy,
     DoseWord as DoseWord,

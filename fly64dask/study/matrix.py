@@ -142,17 +142,27 @@ def sections(study: Study) -> tuple[Section, ...]:
 
 
 class Realisation(NamedTuple):
-    """One noise realisation of the exposures of a split, which the cells of all views and recipes share."""
+    """One noise realisation of the exposures of a split, which the cells of all recipes share.
+
+    Cells of all views share it too, unless a dose is other photons per exposure in each view: it is then for one view.
+    """
 
     dose: float | DoseWord
     split: Split
     repeat: int = 0
     object_seed: int | None = None
+    view: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The realisation as its directory in a run's store: `dose_1000/train`, `dose_1000.view_sparse/train`."""
+        return f"{photons_name(self.dose, self.repeat, self.object_seed, self.view)}/{self.split}"
 
 
 def realisation_of(study: Study, cell: Cell) -> Realisation:
     """Say which noise realisation a cell reads."""
-    return Realisation(cell.dose, cell.split, cell.repeat, cell.object_seed)
+    differs = study.dose_by != "exposure" and not isinstance(cell.dose, str)
+    return Realisation(cell.dose, cell.split, cell.repeat, cell.object_seed, cell.view if differs else None)
 
 
 def realisations(study: Study, matrix: Iterable[Cell]) -> tuple[Realisation, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fly64dask.base import Frozen
-from fly64dask.study.names import Dose, dose_name
+from fly64dask.study.names import Dose, DoseBy, dose_name
 from fly64dask.study.quantities import LengthPx, PathText, PixelSizeNm, SafeName
 from fly64dask.study.recipe import Checkpoints, Limits, Recipe, without_counts
 from fly64dask.study.recipes import NamedRecipe, check_recipes
@@ -125,6 +125,8 @@ class Study(Frozen):
     schema_version: Literal[1]
     name: SafeName
     doses_photons: tuple[Dose, ...] = Field(min_length=1)
+    # What these count; "measured" and "noise_free" are the same whatever it says.
+    dose_by: DoseBy = "exposure"
     source: Source
     views: tuple[View, ...] = Field(min_length=1)
     split: SplitRule = SplitRule()

@@ -10,12 +10,18 @@ Split = Literal["train", "test"]
 
 # What a study's doses count: detected photons per exposure, per px^2 of the lit area, or of a cell in total.
 DoseBy = Literal["exposure", "fluence", "total"]
+DOSE_UNITS: dict[DoseBy, str] = {
+    "exposure": "photons",
+    "fluence": "photons/px²",
+    "total": "photons in total",
+}
 # Doses that are no number of photons: all that a measurement has, and expected intensities, which have no noise.
 DoseWord = Literal["measured", "noise_free"]
 DOSE_WORDS: tuple[DoseWord, ...] = get_args(DoseWord)
 
 # 1e9 photons in one pixel still fit the 32 bits that a count is stored in.
-Photons = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+MAX_DOSE_PHOTONS = 1e9
+Photons = Annotated[float, Field(gt=0, le=MAX_DOSE_PHOTONS, allow_inf_nan=False)]
 
 # Told apart by type, so that a wrong dose is one fault and not one for each alternative.
 Dose = Annotated[
@@ -41,7 +47,7 @@ def dose_name(dose: float | str) -> str:
     return f"dose_{dose}" if isinstance(dose, str) else f"dose_{repr(float(dose)).removesuffix('.0')}"
 
 
-def photons_name(dose: float | str, repeat: int, object_seed: int | None = None) -> str:
+def photons_name(dose: float | str, repeat: int, object_seed: int | None = None, view: str | None = None) -> str:
     """Name the directory of one noise realisation of a dose, of one object where a study has several.
 
     Parameters
@@ -52,15 +58,18 @@ def photons_name(dose: float | str, repeat: int, object_seed: int | None = None)
         Number of the realisation, from 0.
     object_seed : int or None
         Seed of the object; None for the only one of a study.
+    view : str or None
+        The view that it is for; None if all views share it.
 
     Returns
     -------
     str
-        `dose_1000` for repeat 0, `dose_1000.repeat_2`, `dose_1000.object_8.repeat_2`: no number has these letters, so
-        no dose is named so.
+        `dose_1000` for repeat 0, `dose_1000.repeat_2`, `dose_1000.object_8.repeat_2`, `dose_1000.view_sparse`: no
+        number has these letters, so no dose is named so, and no view has a point in its name.
     """
     repeated = f".repeat_{repeat}" if repeat else ""
-    return f"{object_name(dose_name(dose), object_seed)}{repeated}"
+    of_view = "" if view is None else f".view_{view}"
+    return f"{object_name(dose_name(dose), object_seed)}{repeated}{of_view}"
 
 
 def object_name(name: str, object_seed: int | None) -> str:
