@@ -76,6 +76,7 @@ class CellInputs:
         )
         return InputFacts(
             **dict(light),
+            forward_model=attributes.forward_model,
             n_exposures=view.n_exposures,
             n_kept=view.n_kept,
             selection=view.selection,

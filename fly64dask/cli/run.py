@@ -113,15 +113,19 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     from fly64dask.scheduling import plan_cells
 
     left_out = skip_reasons(study, filters)
-    plan = plan_cells(study, read_inputs(study), [cell for cell in cells(study) if cell not in left_out])
+    inputs = read_inputs(study)
+    plan = plan_cells(study, inputs, [cell for cell in cells(study) if cell not in left_out])
+    light = inputs.probe_light
     if as_json:
-        print_json({"study": study.name, "cells": rows_json(plan)})
+        print_json({"study": study.name, "probe_light": light and light.model_dump(), "cells": rows_json(plan)})
         return
     from fly64dask.cli.terminal.console import make_console, print_lines
     from fly64dask.cli.terminal.light import light_table
-    from fly64dask.cli.terminal.plans import plan_table, warning_lines
+    from fly64dask.cli.terminal.plans import plan_table, simulation_lines, warning_lines
 
     console = make_console()
     console.print(plan_table(plan))
     console.print(light_table(plan))
+    if light is not None and study.source.forward_model is not None:
+        print_lines(console, simulation_lines(study.source.forward_model, light))
     print_lines(console, warning_lines(plan))

@@ -109,6 +109,7 @@ def expose_split(
             source=scan.attributes.source,
             dose_photons=dose_photons,
             noise_free=dose_photons is None,
+            forward_model=study.source.forward_model,
             mean_counts_photons=patterns.total_photons / len(rows),
             brightest_count_photons=patterns.brightest_photons,
             n_exposures=len(rows),

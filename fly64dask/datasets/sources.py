@@ -13,7 +13,16 @@ from fly64dask.base import InputError, digest
 from fly64dask.datasets.doses import refuse_doses
 from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
-from fly64dask.simulation import Pair, check_coverage, draw_positions, make_pair, resample, synthetic_pair
+from fly64dask.simulation import (
+    Pair,
+    ProbeLight,
+    check_coverage,
+    draw_positions,
+    make_pair,
+    measure_probe_light,
+    resample,
+    synthetic_pair,
+)
 from fly64dask.store import ExposureAttributes, open_group
 from fly64dask.study import FileScan, MeasuredSource, PairSource, Study
 
@@ -35,6 +44,11 @@ class ScanInputs:
     own_dose_photons: float | None
     brightest_count_photons: float | None
     source_digest: str
+
+    @property
+    def probe_light(self) -> ProbeLight | None:
+        """Where the light of a simulation's probe lies; None if measured."""
+        return measure_probe_light(self.pair.probe) if self.pair else None
 
     @property
     def diffraction_shape_px(self) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.scan import FluenceFields
-from fly64dask.study import Remedy
+from fly64dask.study import ForwardModel, Remedy
 
 State = Literal["completed", "failed", "skipped", "damaged"]
 
@@ -31,10 +31,13 @@ class EndingFields(Frozen):
 class ExposureFields(FluenceFields):
     """Which exposures a cell keeps, how much they overlap and what light they have. A value not known is absent.
 
+    `forward_model` is that of a simulation: `grid`, or `fine_2` and `fine_4` on a finer grid than the detector's.
+
     `image_overlap` and `group_overlap` are of discs around the positions, of the study's or the probe's diameter: the
     mean share of a disc's area that another covers, over its nearest neighbours, or over all closer than the diameter.
     """
 
+    forward_model: ForwardModel | None = None
     n_exposures: Annotated[int | None, Quantity("exposures of the split")] = None
     n_kept: Annotated[int | None, Quantity("kept exposures")] = None
     image_overlap: Annotated[

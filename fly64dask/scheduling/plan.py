@@ -180,6 +180,7 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
         pixel_size_nm=study.source.pixel_size_nm,
     )
     facts: dict[str, object] = {
+        "forward_model": study.source.forward_model,
         "identifiability": predict_identifiability(
             view.positions_px, inputs.probe_guess, recipe, dose_photons=dose_photons, coverage=view.coverage
         ),

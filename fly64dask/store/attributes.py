@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from fly64dask.base import Frozen
 from fly64dask.scan import BeamFields, SelectionMetadata
 from fly64dask.simulation import ProbeLight
-from fly64dask.study import Seeds
+from fly64dask.study import ForwardModel, Seeds
 
 
 class GroupAttributes(Frozen):
@@ -59,6 +59,7 @@ class ExposureAttributes(GroupAttributes):
     source: dict[str, JsonValue]
     dose_photons: float | None = None
     noise_free: bool = False
+    forward_model: ForwardModel | None = None
     mean_counts_photons: float
     brightest_count_photons: int | float
     incident_photons: float | None = None

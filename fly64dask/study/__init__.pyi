@@ -17,6 +17,7 @@ from .matrix import (
 )
 from .model import (
     MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
+    ForwardModel as ForwardModel,
     MeasuredSource as MeasuredSource,
     OverlapMeasure as OverlapMeasure,
     PairSource as PairSource,

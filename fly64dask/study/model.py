@@ -34,6 +34,8 @@ ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8
 
 # The forward model of a simulation: the object is illuminated on a grid so many times as fine as the detector's.
 Oversampling = Literal[1, 2, 4]
+ForwardModel = Literal["grid", "fine_2", "fine_4"]
+FORWARD_MODELS: dict[Oversampling, ForwardModel] = {1: "grid", 2: "fine_2", 4: "fine_4"}
 
 
 class SyntheticSource(Frozen):
@@ -61,6 +63,11 @@ class SyntheticSource(Frozen):
             _refuse_repeats("seed", list(map(str, seeds)))
         return seeds
 
+    @property
+    def forward_model(self) -> ForwardModel:
+        """The forward model that makes the exposures."""
+        return FORWARD_MODELS[self.oversampling]
+
 
 class PairSource(Frozen):
     """Exposures simulated from an NPZ that holds `objectGuess` and `probeGuess`."""
@@ -71,6 +78,11 @@ class PairSource(Frozen):
     scan: Scan
     pixel_size_nm: PixelSizeNm | None = None
 
+    @property
+    def forward_model(self) -> ForwardModel:
+        """The forward model that makes the exposures."""
+        return FORWARD_MODELS[self.oversampling]
+
 
 class MeasuredSource(Frozen):
     """Measured exposures, as `fly64dask ingest` stored them."""
@@ -78,6 +90,11 @@ class MeasuredSource(Frozen):
     kind: Literal["measured"]
     path: PathText
     pixel_size_nm: PixelSizeNm | None = None
+
+    @property
+    def forward_model(self) -> None:
+        """None: nothing is simulated."""
+        return
 
 
 Source = Annotated[SyntheticSource | PairSource | MeasuredSource, Field(discriminator="kind")]

@@ -38,3 +38,9 @@ def test_the_object_that_is_illuminated_is_stored_as_finely_as_it_is(layout):
     illuminated = truth.read("object_fine" if fineness > 1 else "object_truth")
     assert illuminated.shape == (fineness * 72, fineness * 72)
     assert truth.read("object_truth").shape == (72, 72)
+
+
+def test_exposures_say_which_forward_model_made_them(layout):
+    fineness = open_group(layout.truth_group(), TruthAttributes).attributes.oversampling
+    attributes = open_group(layout.exposure_group(1e5, "train"), ExposureAttributes).attributes
+    assert attributes.forward_model == {1: "grid", 2: "fine_2"}[fineness]
