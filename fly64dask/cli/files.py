@@ -10,9 +10,9 @@ import click
 
 from fly64dask.base import InputError
 from fly64dask.cli.options import DoseType, example, without_links
-from fly64dask.study import Cell, Dose, Split, realisation_of
+from fly64dask.study import SPLIT_NAMES, Cell, Dose, Split, realisation_of
 
-Axis = TypeVar("Axis", str | None, int | None)
+Axis = TypeVar("Axis", bound=str | int | None)
 
 
 @click.command(epilog=example("fly64dask ingest scan.npz --out runs/scan.zarr --quantity amplitude"))
@@ -41,7 +41,7 @@ def ingest(file: Path, out: Path, **options: Any) -> None:
     "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="NPZ to make."
 )
 @click.option("--dose", type=DoseType(), help="Dose of a run.")
-@click.option("--split", type=click.Choice(["train", "test"]), help="Split of a run.")
+@click.option("--split", type=click.Choice(SPLIT_NAMES), help="Split of a run that has several.")
 @click.option("--view", help="Keep this view's exposures only.")
 @click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0].")
 @click.option("--recipe", metavar="NAME", help="Recipe of a run that has several, with --view.")
@@ -72,7 +72,7 @@ def export(
                 remedy="give a run directory, or an ingested store without them",
             )
         n_exposures = write_npz(layout.root, npz)
-    elif dose is None or split is None:
+    elif dose is None:
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
     else:
         study = read_run_study(layout)
@@ -84,7 +84,7 @@ def export(
         cell = Cell(
             dose=dose,
             view=view or study.views[0].name,
-            split=split,
+            split=_one_of(study.splits, split, "split", is_needed=True),
             repeat=repeat or 0,
             recipe_name=_one_of(study.recipe_names, recipe, "recipe", is_needed=view is not None),
             object_seed=_one_of(study.object_seeds, object_seed, "object", is_needed=True),
@@ -99,10 +99,11 @@ def export(
     click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
 
 
-def _one_of(several: Sequence[Axis], chosen: Axis | None, axis: str, *, is_needed: bool) -> Axis:
-    """Take the chosen recipe or object of a run, or its only one; the first where it does not matter."""
-    if chosen in several:
-        return chosen
+def _one_of(several: Sequence[Axis], chosen: str | int | None, axis: str, *, is_needed: bool) -> Axis:
+    """Take the chosen split, recipe or object of a run, or its only one; the first where it does not matter."""
+    wanted = [each for each in several if each == chosen]
+    if wanted:
+        return wanted[0]
     if chosen is None and (len(several) == 1 or not is_needed):
         return several[0]
     there = ", ".join(str(each) for each in several if each is not None) or f"one {axis} alone"

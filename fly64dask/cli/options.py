@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.store import RunLayout
-from fly64dask.study import DOSE_WORDS, Filters
+from fly64dask.study import DOSE_WORDS, SPLIT_NAMES, Filters
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -93,9 +93,9 @@ filter_options = options_as(
     Filters,
     click.option("--dose", multiple=True, type=DoseType(), help="Only this dose; repeatable."),
     click.option("--view", multiple=True, help="Only this view; repeatable."),
-    click.option("--split", multiple=True, type=click.Choice(["train", "test"]), help="Only this split; repeatable."),
+    click.option("--split", multiple=True, type=click.Choice(SPLIT_NAMES), help="Only this split; repeatable."),
     click.option(
-        "--gridsize", multiple=True, type=int, help="Only views of this kind, 1: baseline, 2: spacing; repeatable."
+        "--gridsize", multiple=True, type=int, help="Only views of this kind, 1: baseline, 2: any other; repeatable."
     ),
     click.option("--repeat", multiple=True, type=int, help="Only this noise realisation, from 0; repeatable."),
     click.option("--recipe", multiple=True, metavar="NAME", help="Only this recipe of several; repeatable."),

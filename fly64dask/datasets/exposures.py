@@ -65,8 +65,8 @@ def expose_split(
         The study.
     dose : float, "measured" or "noise_free"
         One of the study's, which says by `dose_by` what it counts.
-    split : "train" or "test"
-        Half of the field of view.
+    split : "train", "test" or "whole"
+        Part of the field of view.
     layout : RunLayout
         The run; its scan group is published.
     repeat : int
@@ -91,7 +91,8 @@ def expose_split(
         drawn_from = [seed, *([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
         drawn_from += [] if view is None else ["view", view, dose_photons]
     share = scan.attributes.detected_share
-    source_digest = digest([scan.attributes.source_digest, dose, split, study.split.model_dump(), *drawn_from])
+    settings = study.model_dump(mode="json", include={"split"})
+    source_digest = digest([scan.attributes.source_digest, dose, split, settings, *drawn_from])
 
     def build(directory: Path) -> None:
         array_sha256 = write_arrays(
@@ -115,7 +116,7 @@ def expose_split(
             n_exposures=len(rows),
             split=split,
             repeat=repeat,
-            split_boundary_px=split_boundary_px(positions, study.split),
+            split_boundary_px=None if study.split == "none" else split_boundary_px(positions, study.split),
             photons_per_intensity=patterns.photons_per_intensity,
             thinning_probability=patterns.thinning_probability,
             incident_photons=None if share is None or dose_photons is None else dose_photons / share,

@@ -76,7 +76,7 @@ def read_inputs(study: Study) -> ScanInputs:
     """
     inputs = _read_measured(study.source) if study.source.kind == "measured" else _make_simulated(study)
     for split in study.splits:
-        if len(split_indices(inputs.positions_px, study.split, split)) == 0:
+        if study.split != "none" and len(split_indices(inputs.positions_px, study.split, split)) == 0:
             raise InputError(
                 f"split {split} of study {study.name!r} at {study.split.axis} = "
                 f"{split_boundary_px(inputs.positions_px, study.split):g} px holds no exposure",

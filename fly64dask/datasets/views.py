@@ -43,8 +43,8 @@ def select_view(
         The study.
     view_name : str
         One of its views.
-    split : "train" or "test"
-        Half of the field of view.
+    split : "train", "test" or "whole"
+        Part of the field of view.
     layout : RunLayout
         The run; its scan group is published.
     threshold_px : float, optional
@@ -64,10 +64,10 @@ def select_view(
         assert isinstance(view, SpacingView)
         view = respaced_view(view, threshold_px)
         target = layout.respaced_group(view_name, split, threshold_px)
-    parameters = [study.split.model_dump(), view.model_dump(), study.overlap.model_dump()]
     # Of the arrays: all objects have the same, and other digests of their sources.
     arrays = [scan.array_sha256[name] for name in ("positions_px", "probe_guess")]
-    source_digest = digest([arrays, split, *parameters])
+    settings = study.model_dump(mode="json", include={"split", "overlap"})
+    source_digest = digest([arrays, split, view.model_dump(), settings])
     positions = scan.read("positions_px")
     positions = positions[split_indices(positions, study.split, split)]
 
@@ -102,8 +102,8 @@ def describe_view(
         For the overlap measure.
     view_name : str
         The view.
-    split : "train" or "test"
-        Half of the field of view.
+    split : "train", "test" or "whole"
+        Part of the field of view.
     positions_px : (n, 2) float64
         Positions of the whole split, order (y, x), px.
     selection : Selection

@@ -197,7 +197,7 @@ class Run:
         *,
         dose: float | str,
         view: str,
-        split: str,
+        split: str | None = None,
         repeat: int = 0,
         recipe_name: str | None = None,
         object_seed: int | None = None,
@@ -210,8 +210,8 @@ class Run:
             Photons per exposure, as the study has it.
         view : str
             Name of the view.
-        split : "train" or "test"
-            Half of the field of view.
+        split : "train", "test" or "whole", optional
+            Part of the field of view; needed where the study has several.
         repeat : int
             Noise realisation, from 0.
         recipe_name : str, optional
@@ -234,11 +234,11 @@ class Run:
         'completed'
         """
         study = self.study
-        wanted = {"recipe_name": recipe_name, "object_seed": object_seed}
+        wanted = {"split": split, "recipe_name": recipe_name, "object_seed": object_seed}
         found = [
             cell
             for cell in cells(study)
-            if (cell.dose, cell.view, cell.split, cell.repeat) == (dose, view, split, repeat)
+            if (cell.dose, cell.view, cell.repeat) == (dose, view, repeat)
             and all(value in (None, getattr(cell, name)) for name, value in wanted.items())
         ]
         if len(found) == 1:
@@ -251,8 +251,9 @@ class Run:
             for several in (study.recipe_names, study.object_seeds)
         )
         raise InputError(
-            ", ".join([f"select dose {dose}, view {view!r}, split {split!r}, repeat {repeat}", *asked])
-            + f": study {study.name!r} has doses {doses}, views {views}, splits train, test and {study.repeats} repeats"
+            ", ".join([f"select dose {dose}, view {view!r}, repeat {repeat}", *asked])
+            + f": study {study.name!r} has doses {doses}, views {views}, splits {', '.join(study.splits)} "
+            f"and {study.repeats} repeats"
             + (f", recipes {recipes}" if recipes else "")
             + (f", objects {objects}" if objects else ""),
             remedy="give one of each",

@@ -12,7 +12,7 @@ from fly64dask.study import MAX_LENGTH_PX
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study import Split, SplitRule
+    from fly64dask.study import Split, SplitRule, Splitting
 
 # Rows and columns of an object array beyond what the probe touches: pty-chi's `extra=8`.
 MARGIN_PX = 8
@@ -70,23 +70,25 @@ def split_boundary_px(positions_px: NDArray[np.float64], rule: SplitRule) -> flo
     return float(along.min() + rule.fraction * (along.max() - along.min()))
 
 
-def split_indices(positions_px: NDArray[np.float64], rule: SplitRule, split: Split) -> NDArray[np.int64]:
-    """Find the exposures of one half of the field of view.
+def split_indices(positions_px: NDArray[np.float64], rule: Splitting, split: Split) -> NDArray[np.int64]:
+    """Find the exposures of one part of the field of view.
 
     Parameters
     ----------
     positions_px : (n, 2) float64
         Whole scan, order (y, x), px.
-    rule : SplitRule
+    rule : SplitRule or "none"
         Axis and fraction.
-    split : "train" or "test"
-        Train lies below the boundary, test at or above it.
+    split : "train", "test" or "whole"
+        Train lies below the boundary, test at or above it; the whole is all where there is no boundary.
 
     Returns
     -------
     (k,) int64
         Indices into the scan, ascending: exposures keep the order they were taken in.
     """
+    if rule == "none":
+        return np.arange(len(positions_px), dtype=np.int64)
     along = positions_px[:, 0 if rule.axis == "y" else 1]
     below = along < split_boundary_px(positions_px, rule)
     return np.flatnonzero(below if split == "train" else ~below)

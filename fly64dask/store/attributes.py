@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from fly64dask.base import Frozen
 from fly64dask.scan import BeamFields, SelectionMetadata
 from fly64dask.simulation import ProbeLight
-from fly64dask.study import ForwardModel, Seeds
+from fly64dask.study import ForwardModel, Seeds, Split
 
 
 class GroupAttributes(Frozen):
@@ -65,7 +65,7 @@ class ExposureAttributes(GroupAttributes):
     incident_photons: float | None = None
     pixel_size_nm: float | None = None
     n_exposures: int
-    split: Literal["train", "test"] | None = None
+    split: Split | None = None
     repeat: int = 0
     split_boundary_px: float | None = None
     photons_per_intensity: float | None = None
@@ -80,7 +80,7 @@ class ViewAttributes(BeamFields, GroupAttributes):
 
     kind: Literal["view"] = "view"
     overlap_view: str
-    split: Literal["train", "test"]
+    split: Split
     n_exposures: int
     n_kept: int
     selection: SelectionMetadata | None

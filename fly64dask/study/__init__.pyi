@@ -23,12 +23,14 @@ from .model import (
     PairSource as PairSource,
     Seeds as Seeds,
     SplitRule as SplitRule,
+    Splitting as Splitting,
     Study as Study,
 )
 from .names import (
     DOSE_UNITS as DOSE_UNITS,
     DOSE_WORDS as DOSE_WORDS,
     MAX_DOSE_PHOTONS as MAX_DOSE_PHOTONS,
+    SPLIT_NAMES as SPLIT_NAMES,
     Dose as Dose,
     DoseBy as DoseBy,
     DoseWord as DoseWord,

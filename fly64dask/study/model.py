@@ -107,6 +107,13 @@ class SplitRule(Frozen):
     fraction: float = Field(default=0.5, gt=0, lt=1)
 
 
+# How the field of view is parted, or "none": it stays whole. Told apart by type, as doses are.
+Splitting = Annotated[
+    Annotated[SplitRule, Tag("cut")] | Annotated[Literal["none"], Tag("word")],
+    Discriminator(lambda split: "word" if isinstance(split, str) else "cut"),
+]
+
+
 class Seeds(Frozen):
     """Every random stream of a study.
 
@@ -146,7 +153,7 @@ class Study(Frozen):
     dose_by: DoseBy = "exposure"
     source: Source
     views: tuple[View, ...] = Field(min_length=1)
-    split: SplitRule = SplitRule()
+    split: Splitting = SplitRule()
     seeds: Seeds = Seeds()
     overlap: OverlapMeasure = OverlapMeasure()
     recipe: Recipe = Recipe()
@@ -191,8 +198,8 @@ class Study(Frozen):
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """Parts of the field of view, in the order every table of the project uses."""
-        return ("train", "test")
+        """Parts of the field of view, in the order of every table; the whole where it is not parted."""
+        return ("whole",) if self.split == "none" else ("train", "test")
 
     @property
     def object_seeds(self) -> tuple[int | None, ...]:

@@ -6,7 +6,9 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
 
-Split = Literal["train", "test"]
+# Parts of the field of view; the whole where a study parts it not.
+Split = Literal["train", "test", "whole"]
+SPLIT_NAMES: tuple[Split, ...] = get_args(Split)
 
 # What a study's doses count: detected photons per exposure, per px^2 of the lit area, or of a cell in total.
 DoseBy = Literal["exposure", "fluence", "total"]

@@ -68,6 +68,10 @@ def test_split_indices_puts_the_boundary_itself_into_test():
     assert split_indices(positions, RULE, "test").tolist() == [1, 2]
 
 
+def test_split_indices_of_the_whole_field_are_all_exposures():
+    assert split_indices(np.zeros((4, 2)), "none", "whole").tolist() == [0, 1, 2, 3]
+
+
 def test_split_indices_cuts_along_x_when_asked():
     positions = np.array([[0.0, 9.0], [5.0, 0.0], [10.0, 1.0]])
     assert split_indices(positions, SplitRule(axis="x"), "train").tolist() == [1, 2]

@@ -385,6 +385,31 @@ def test_digest_is_the_sha256_of_sorted_compact_json() -> None:
     assert digest({"b": "x", "a": [1, 2.5]}) == expected
 
 
+def whole_field(word: str = "none") -> str:
+    """Text of the study with a word for its split."""
+    return study_with("[split]\nfraction = 0.5\n", "").replace("[source]", f"split = {word!r}\n\n[source]", 1)
+
+
+def test_study_without_a_split_has_one_cell_a_dose_and_view() -> None:
+    study = parse_study(whole_field(), origin="study.toml")
+    names = [cell.name for cell in cells(study)]
+    assert names == [
+        f"dose_{dose}/{view}/whole" for dose in (1000, 10000, 100000) for view in ("baseline", "dense", "sparse")
+    ]
+    assert Study.model_validate_json(study.model_dump_json()) == study
+
+
+def test_study_without_a_split_refuses_to_filter_by_one() -> None:
+    study = parse_study(whole_field(), origin="study.toml")
+    with pytest.raises(InputError, match=r"filter --split train: .* has whole"):
+        skip_reasons(study, Filters(split=("train",)))
+
+
+def test_split_that_is_another_word_is_one_fault() -> None:
+    (_, fault) = message_of(whole_field("all")).splitlines()
+    assert "split = 'all': input should be 'none'" in fault
+
+
 def test_with_recipe_changes_what_is_named_and_leaves_the_rest() -> None:
     study = Study.from_toml(DATA / "demo.toml")
     changed = study.with_recipe(n_epochs=50)

@@ -18,7 +18,7 @@ from tiny import tiny_study
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_rows, write_manifest, write_run_study
 from fly64dask.store import RunLayout
-from fly64dask.study import Filters, cells
+from fly64dask.study import Filters, Study, cells
 
 TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
 SIX_CELLS = tiny_study(doses_photons=(1e5,), n_epochs=2)
@@ -42,16 +42,21 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 def make_six_cells(folder: Path) -> None:
     """Run `SIX_CELLS` with the engine of the tests: four cells completed, the two of view `one` degenerate."""
-    layout = RunLayout(folder / "run")
-    prepare_scan(SIX_CELLS, layout)
-    for split in SIX_CELLS.splits:
-        expose_split(SIX_CELLS, 1e5, split, layout)
-        for view in SIX_CELLS.views:
-            select_view(SIX_CELLS, view.name, split, layout)
-    for cell in cells(SIX_CELLS):
-        run_one(SIX_CELLS, cell, layout, engine=ENGINE)
-    write_run_study(layout, SIX_CELLS)
-    write_manifest(SIX_CELLS, layout, Filters(), {}, read_rows(layout, cells(SIX_CELLS)))
+    make_run(SIX_CELLS, RunLayout(folder / "run"))
+
+
+def make_run(study: Study, layout: RunLayout) -> None:
+    """Run a study of one recipe and object with the engine of the tests, in this process."""
+    prepare_scan(study, layout)
+    for split in study.splits:
+        for dose in study.doses_photons:
+            expose_split(study, dose, split, layout)
+        for view in study.views:
+            select_view(study, view.name, split, layout)
+    for cell in cells(study):
+        run_one(study, cell, layout, engine=ENGINE)
+    write_run_study(layout, study)
+    write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
     shutil.rmtree(layout.scratch, ignore_errors=True)
 
 
