@@ -117,7 +117,7 @@ def measure(n_exposures: int, side_px: int, recipe: Recipe, n_rounds: int) -> Ti
             calls[fast].append(time.thread_time() - clock.stamps[0])
             # From the end of the first epoch on: before it lie building and checking.
             epochs[fast].append(np.diff(clock.stamps[1:]))
-    transforms, product = floor(n_exposures, side_px, recipe.batch_size)
+    transforms, product = floor(n_exposures, side_px, recipe.exposures_in_batch(n_exposures))
     unmodified, ours = (np.array(epochs[fast]) for fast in (False, True))
     return Timing(
         n_exposures=n_exposures,

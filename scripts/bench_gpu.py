@@ -136,7 +136,7 @@ def floor(study_file: Path, root: Path) -> Floor:
         inputs = open_inputs(study, layout, cell)
         n = len(inputs.read_kept())
         n_waves += n
-        n_minibatches += math.ceil(n / study.recipe.batch_size)
+        n_minibatches += math.ceil(n / study.recipe.exposures_in_batch(n))
     pixels = int(np.prod(study.source.probe_shape_px))  # type: ignore[union-attr]
     epochs = study.recipe.n_epochs
     return Floor(

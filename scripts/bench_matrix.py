@@ -221,7 +221,7 @@ def write_peer_cell(bench: Bench, cell: Cell) -> None:
         probe=exposures.probe_guess,
         object_shape_px=shape,
         n_epochs=bench.study.recipe.n_epochs,
-        batch_size=bench.study.recipe.batch_size,
+        batch_size=bench.study.recipe.exposures_in_batch(len(exposures.counts)),
         seed=bench.study.seeds.grouping,
     )
 

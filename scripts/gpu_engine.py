@@ -140,7 +140,7 @@ def memory(notes: Notes, folder: Path) -> None:
         shape, _ = object_frame(exposures.positions_px, (side_px, side_px))
         for stop in ("epochs", "half_sets"):
             recipe = Recipe.model_validate({"n_epochs": 3, "batch_size": batch_size, "stop": stop})
-            planned = predicted_memory_bytes(n, (side_px, side_px), shape, batch_size, recipe.n_reconstructions)
+            planned = predicted_memory_bytes(n, (side_px, side_px), shape, recipe)
             taken = card_bytes(exposures, recipe, notes.device)
             figures = {f"{name}_mb": value / 1e6 for name, value in ({"planned": planned} | taken).items()}
             notes.row(exposures=n, side_px=side_px, batch=batch_size, stop=stop, **figures)
@@ -170,7 +170,7 @@ def epochs(notes: Notes, folder: Path) -> None:
     notes.row(copy_gb_per_s=bytes_per_s / 1e9, launch_us=launch_s * 1e6)
     for n, side_px in [(8, 32)] if notes.smoke else [case for case in CASES if case[0] != 700]:
         exposures, recipe = expose(n, side_px), plain_recipe()
-        n_batches, n_pixels = math.ceil(n / recipe.batch_size), n * side_px**2
+        n_batches, n_pixels = math.ceil(n / recipe.exposures_in_batch(n)), n * side_px**2
         ways = {"accelerated": (notes.device, True, "1"), "without_triton": (notes.device, True, "0")}
         ways |= {"unmodified": (notes.device, False, "1"), "cpu_thread": ("cpu", True, "1")}
         results: dict[str, Reconstruction] = {}

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Recipe, Remedy, Study
 
 ENGINE_PACKAGES = ("ptychi", "torch")
+# Keys that recipes have had from the start: another one counts only where it is not at its default, so that it changes
+# no cell of a study that does not name it.
+FIRST_KEYS = frozenset(
+    {"algorithm", "n_epochs", "batch_size", "noise_model", "optimise_probe", "on_degenerate", "guarded", "accelerated"}
+    | {"stop", "patience", "halves", "threads"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +143,11 @@ def cell_key(
     versions : mapping of str to str
         Versions of packages, those of the engine at least.
     """
-    settings = recipe.model_dump(mode="json", exclude={"device"})
+    settings = {
+        key: value
+        for key, value in recipe.model_dump(mode="json", exclude={"device"}).items()
+        if key in FIRST_KEYS or value != type(recipe).model_fields[key].default
+    }
     packages = {package: versions[package] for package in ENGINE_PACKAGES}
     return digest([dict(input_sha256), settings, seed, engine, packages])
 

@@ -68,6 +68,6 @@ def refuse_degenerate(
         height, width = span_px(positions_px)
         raise DegenerateScanError(
             f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
-            f"{width:.3g} px in x; LSQML needs {MIN_SPAN_PX:g} px on both axes",
+            f"{width:.3g} px in x; a reconstruction needs {MIN_SPAN_PX:g} px on both axes",
             remedy=f"{advice} or use `fly64dask rerun --remedy guarded`",
         )

@@ -155,7 +155,7 @@ def predict_identifiability(
     probe : (n_opr, n_modes, H, W) complex64
         Starting probe.
     recipe : Recipe
-        Says whether the probe is an unknown.
+        Says whether the probe is an unknown, and how many modes it has.
     dose_photons : float or None
         Expected photons per exposure; None without noise.
     coverage : Coverage, optional
@@ -163,7 +163,7 @@ def predict_identifiability(
     """
     return judge(
         coverage or measure_coverage(positions_px, probe),
-        probe_shape=probe.shape,
+        probe_shape=(len(probe), recipe.probe_modes or probe.shape[1], *probe.shape[2:]),
         lit=lit_fraction(probe, dose_photons),
         dose_photons=dose_photons,
         probe_is_unknown=optimises_probe(positions_px, recipe),

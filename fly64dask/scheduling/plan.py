@@ -50,6 +50,7 @@ class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
 # arrays of a minibatch; complex64 arrays of the object's shape; what the first call adds.
 BYTES_PER_PIXEL = 16
 BATCH_ARRAYS = 24
+ARRAYS_OF_MODE = 8  # of each further mode of the probe
 OBJECT_ARRAYS = 24
 FIXED_BYTES = 25_000_000
 ENGINE_BYTES = 900_000_000  # an idle engine: torch and pty-chi, loaded
@@ -132,20 +133,25 @@ def predicted_memory_bytes(
     n_exposures: int,
     diffraction_shape_px: tuple[int, int],
     object_shape_px: tuple[int, int],
-    batch_size: int,
-    n_reconstructions: int = 1,
+    recipe: Recipe,
+    n_modes: int = 1,
 ) -> int:
     """Predict what a cell takes beyond the `ENGINE_BYTES` of an idle engine, bytes; patterns (H, W), an object (Y, X).
 
+    `n_modes` are those of the starting probe, used where the recipe says nothing of modes.
     The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000 exposures of 64 x 64 and
     128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three reconstructions side by side, which take turns
     with their minibatches, by 18 to 50 % (42 to 1000 exposures). On a GPU, 8 to 1000
-    exposures took 41 to 96 % of it (docs/gpu.md).
+    exposures took 41 to 96 % of it (docs/gpu.md). A further mode of the probe took 60 to 89 % of its
+    `ARRAYS_OF_MODE` (96 of 128 x 128, LSQML on either steps and rPIE). DM also keeps the waves behind the object.
     """
+    modes = recipe.probe_modes or n_modes
     pixels = diffraction_shape_px[0] * diffraction_shape_px[1]
-    batch = min(n_exposures, batch_size) * pixels * 8 * BATCH_ARRAYS
+    arrays = BATCH_ARRAYS + ARRAYS_OF_MODE * (modes - 1)
+    batch = recipe.exposures_in_batch(n_exposures) * pixels * 8 * arrays
+    waves = n_exposures * pixels * 8 * modes if recipe.algorithm == "DM" else 0
     grid = object_shape_px[0] * object_shape_px[1] * 8 * OBJECT_ARRAYS
-    return FIXED_BYTES + batch + n_reconstructions * (n_exposures * pixels * BYTES_PER_PIXEL + grid)
+    return FIXED_BYTES + batch + recipe.n_reconstructions * (n_exposures * pixels * BYTES_PER_PIXEL + waves + grid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +194,8 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
             view.kept.n_kept,
             inputs.diffraction_shape_px,
             view.object_shape_px,
-            recipe.batch_size,
-            recipe.n_reconstructions,
+            recipe,
+            inputs.probe_guess.shape[1],
         ),
         "warning": _warning(view.positions_px, recipe),
     }
@@ -225,6 +231,7 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
 def _warning(positions_px: NDArray[np.float64], recipe: Recipe) -> str | None:
     span_y, span_x = span_px(positions_px)
     if min(span_y, span_x) >= MIN_SPAN_PX:
-        return None
+        problem = None if recipe.guarded else recipe.batching_problem(len(positions_px))
+        return f"bad_input: {problem}, will fail" if problem else None
     verb = "will fail" if refuses_degenerate(recipe) else "runs guarded"
     return f"degenerate_scan: spans {span_y:.3g} x {span_x:.3g} px, {verb}"

@@ -46,6 +46,7 @@ from .quantities import (
 )
 from .recipe import (
     PATIENCE as PATIENCE,
+    Algorithm as Algorithm,
     Checkpoints as Checkpoints,
     Limits as Limits,
     Recipe as Recipe,

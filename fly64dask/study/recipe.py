@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from fly64dask.base import Frozen
 
 # Measured, docs/stopping.md: from 3 to 20 choose as well as all 100 epochs, and take a third of them.
 PATIENCE = 10
 
+Algorithm = Literal["LSQML", "rPIE", "ePIE", "DM"]
+# Told apart by type, so that a wrong size is one fault and not one for each alternative.
+BatchSize = Annotated[
+    Annotated[Annotated[int, Field(ge=1, le=1_000_000)], Tag("number")] | Annotated[Literal["all"], Tag("word")],
+    Discriminator(lambda size: "word" if isinstance(size, str) else "number"),
+]
+Epoch = Annotated[int, Field(ge=1, le=1_000_000)]
+StepSize = Annotated[float, Field(ge=1e-6, le=100, allow_inf_nan=False)]
+
 
 class Recipe(Frozen):
-    """Every engine setting that can change a number. Defaults: the fly64 study design.
+    """Every engine setting that can change a number. Defaults: the fly64 study design; docs/recipes.md explains each.
 
-    `on_degenerate` decides on degenerate scans alone; `guarded` puts every scan under their guard.
-    `accelerated` lets the engine take faster steps than its library's own; they change last digits.
+    `algorithm` is pty-chi's LSQML, rPIE, ePIE or DM (difference map). `noise_model` is what LSQML maximises the
+    likelihood of; the others replace amplitudes. `batch_size` is exposures a minibatch, or "all"; DM updates once an
+    epoch, and computes so many exposures at once. `batching` says which: "random", "compact" (neighbours; LSQML then
+    updates the object once an epoch), or "uniform" (random and spread out). `object_step_size` and `probe_step_size`
+    multiply each update. `momentum_gain` is LSQML's: of the probe, and of the object with compact batches.
+    `object_update_start` and `probe_update_start` are the first epochs, from 1, that change them. `probe_modes` is how
+    many mutually incoherent modes the probe has, made from the starting probe's first if it has another number.
+
+    `on_degenerate` decides on degenerate scans alone; `guarded` puts every scan under their guard, under which
+    minibatches are random and updates start at once.
+    `accelerated` lets LSQML take faster steps than its library's own; they change last digits.
     `stop` says which epoch's object is kept: the last, the one at which two halves of the counts
     agree best, or the one that predicts held-out photons best. `patience` ends a cell that many epochs
     after the best one; a rule brings one of 10. `halves` says what the two reconstructions are made
@@ -29,10 +48,17 @@ class Recipe(Frozen):
     'counts'
     """
 
-    algorithm: Literal["LSQML"] = "LSQML"
-    n_epochs: int = Field(default=100, ge=1, le=1_000_000)
-    batch_size: int = Field(default=96, ge=1, le=1_000_000)
+    algorithm: Algorithm = "LSQML"
+    n_epochs: Epoch = 100
+    batch_size: BatchSize = 96
+    batching: Literal["random", "compact", "uniform"] = "random"
     noise_model: Literal["gaussian", "poisson"] = "gaussian"
+    object_step_size: StepSize = 1.0
+    probe_step_size: StepSize = 1.0
+    momentum_gain: float = Field(default=0.0, ge=0, le=10, allow_inf_nan=False)
+    object_update_start: Epoch = 1
+    probe_update_start: Epoch = 1
+    probe_modes: int | None = Field(default=None, ge=1, le=16)
     optimise_probe: bool = True
     on_degenerate: Literal["fail", "guarded"] = "fail"
     guarded: bool = False
@@ -47,6 +73,16 @@ class Recipe(Frozen):
     def n_reconstructions(self) -> int:
         """Reconstructions that run side by side: that of the full data, and what it is compared with."""
         return 1 + 2 * (self.halves != "none") + (self.stop == "held_out")
+
+    def exposures_in_batch(self, n_exposures: int) -> int:
+        """Give how many exposures a minibatch of a scan of so many has at most."""
+        return n_exposures if self.batch_size == "all" else min(self.batch_size, n_exposures)
+
+    def batching_problem(self, n_exposures: int) -> str | None:
+        """Say why a scan of so many exposures cannot be divided as `batching` wants; None if it can."""
+        if self.batching != "compact" or self.exposures_in_batch(n_exposures) < n_exposures:
+            return None
+        return f"compact minibatches of {self.batch_size} exposures need a scan of more, found {n_exposures}"
 
     @model_validator(mode="before")
     @classmethod
@@ -70,6 +106,54 @@ class Recipe(Frozen):
                 "stop = 'half_sets' or 'held_out'"
             )
         return self
+
+    @model_validator(mode="after")
+    def _keys_go_together(self) -> Recipe:
+        problems = [*_of_other_algorithms(self), *_of_batches(self), *_of_starts(self)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+def _of_other_algorithms(recipe: Recipe) -> Iterator[str]:
+    """Name keys that the recipe's algorithm does not have."""
+    name = recipe.algorithm
+    if name != "LSQML" and recipe.noise_model != "gaussian":
+        yield f"{name} replaces amplitudes and has no noise model, found {recipe.noise_model!r}; leave noise_model out"
+    if name != "LSQML" and recipe.momentum_gain:
+        yield f"{name} has no momentum, found momentum_gain {recipe.momentum_gain:g}; leave it out or take LSQML"
+    if name == "DM" and (recipe.object_step_size, recipe.probe_step_size) != (1.0, 1.0):
+        yield "DM solves for object and probe and has no step sizes; leave object_step_size and probe_step_size out"
+    if name == "DM" and recipe.batching != "random":
+        yield f"DM updates once an epoch, from all exposures, found batching {recipe.batching!r}; leave batching out"
+
+
+def _of_batches(recipe: Recipe) -> Iterator[str]:
+    """Name keys that the recipe's minibatches leave without effect."""
+    if recipe.batching != "random" and recipe.batch_size == "all" and recipe.algorithm != "DM":
+        yield f"batching {recipe.batching!r} divides a scan, and batch_size 'all' does not; give a number or 'random'"
+    if recipe.momentum_gain and not recipe.optimise_probe and recipe.batching != "compact":
+        yield (
+            f"momentum_gain {recipe.momentum_gain:g} acts on the probe alone unless batching is 'compact', and "
+            "optimise_probe is false; leave momentum_gain out"
+        )
+    if recipe.probe_modes is not None and recipe.probe_modes > 1 and not recipe.optimise_probe:
+        yield f"probe_modes {recipe.probe_modes} are made to be optimised, and optimise_probe is false; leave one out"
+
+
+def _of_starts(recipe: Recipe) -> Iterator[str]:
+    """Name updates that would never start, or after the stopping rule has ended the cell."""
+    for of in ("object", "probe"):
+        start = getattr(recipe, f"{of}_update_start")
+        if start > recipe.n_epochs:
+            yield f"{of}_update_start {start} is after the last of {recipe.n_epochs} epochs; lower it"
+    if recipe.probe_update_start > 1 and not recipe.optimise_probe:
+        yield f"probe_update_start {recipe.probe_update_start}, and optimise_probe is false; leave one of them out"
+    if recipe.patience is not None and recipe.object_update_start > recipe.patience:
+        yield (
+            f"object_update_start {recipe.object_update_start} is beyond a patience of {recipe.patience} epochs, which "
+            "would end the cell before its object changes; raise patience"
+        )
 
 
 def without_counts(recipe: Recipe) -> Recipe:

@@ -14,11 +14,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
+from ptychi.api.enums import BatchingModes
 from ptychi.metrics import MSELossOfSqrt
 
 from fly64dask.reconstruction.interface import ACCELERATED
 from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
-from fly64dask.reconstruction.lsqml.state import copied, copy_state, put_back
+from fly64dask.reconstruction.lsqml.state import algorithm_of, copied, copy_state, put_back
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
@@ -39,10 +40,14 @@ Replacement = tuple[Any, str, Any]
 def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
     """Let a task run on the faster steps while the block lasts; yields `accelerated`, or `unmodified: ` and why.
 
-    It is an LSQML task of one slice and one OPR mode whose positions are not refined, as `lsqml` builds it; its state
-    stays what it is. `enabled` is what the recipe says; any other reason is logged as well.
+    It is a task of one slice and one OPR mode whose positions are not refined, as `lsqml` builds it; its state
+    stays what it is. `enabled` is what the recipe says; any other reason is logged as well, unless it is that the
+    task's algorithm has no faster steps.
     """
     with ExitStack() as stack:
+        if algorithm_of(task) != "LSQML":
+            yield f"unmodified: {algorithm_of(task)} has no faster steps"
+            return
         reason = untested() if enabled else "the recipe says so"
         if reason is None:
             if task.object.tensor.data.device.type == "cpu":
@@ -156,7 +161,7 @@ def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
 
 @torch.no_grad()
 def _one_minibatch(task: PtychographyTask) -> dict[str, Tensor]:
-    """Compute what a task makes of its first exposures, by name."""
+    """Compute what a task makes of its first exposures, by name; twice if minibatches add to each other."""
     reconstructor, object_, device = task.reconstructor, task.object, task.object.tensor.data.device
     indices = torch.arange(min(CHECKED_EXPOSURES, len(task.dataset)), device="cpu")
     generator = torch.Generator("cpu").manual_seed(0)
@@ -164,19 +169,29 @@ def _one_minibatch(task: PtychographyTask) -> dict[str, Tensor]:
     object_.set_data(torch.polar(1 + noise[0], noise[1]))
     positions = SimpleNamespace(tensor=task.probe_positions.tensor[indices.to(device)])
     object_.preconditioner = object_.calculate_illumination_map(task.probe, positions)
-    reconstructor.current_minibatch, reconstructor.accumulated_fourier_error = -1, 0.0
     measured = task.dataset.patterns[indices].to(device)
-    expected = reconstructor.forward_model(indices)
-    results = {"illumination": object_.preconditioner, "intensity": expected.clone()}
-    reconstructor.update_fourier_error(expected, measured)
-    reconstructor.compute_reconstruction_parameter_updates(expected, measured, indices)
-    reconstructor.apply_reconstruction_parameter_updates(indices)
-    buffers = reconstructor.reconstructor_buffers
+    reconstructor.accumulated_fourier_error = 0.0
+    # Number -1 is neither the first of an epoch nor the last.
+    for reconstructor.current_minibatch in (0, 1) if _adds_up(task) else (-1,):
+        expected = reconstructor.forward_model(indices)
+        results = {"illumination": object_.preconditioner, "intensity": expected.clone()}
+        reconstructor.update_fourier_error(expected, measured)
+        reconstructor.compute_reconstruction_parameter_updates(expected, measured, indices)
+        results |= {"object direction": object_.get_grad(), "probe direction": task.probe.get_grad()}
+        reconstructor.apply_reconstruction_parameter_updates(indices)
+    buffers, momentum = reconstructor.reconstructor_buffers, reconstructor.probe_momentum_params
+    if reconstructor.options.momentum_acceleration_gain > 0:
+        results["probe momentum"] = momentum.accumulated_update_direction
     return results | {
-        "fourier error": reconstructor.accumulated_fourier_error,
+        "fourier error": torch.as_tensor(reconstructor.accumulated_fourier_error),
         "object": object_.data,
         "probe": task.probe.data,
         "object step": buffers.alpha_object_all_pos_all_slices[indices],
         "probe step": buffers.alpha_probe_all_pos[indices],
         "loss": reconstructor.loss_tracker.metric_function(expected, measured),
     }
+
+
+def _adds_up(task: PtychographyTask) -> bool:
+    """Whether a task's minibatches add to what those before them in the epoch have left."""
+    return task.reconstructor_options.batching_mode == BatchingModes.COMPACT

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from ptychi import image_proc, maths
+from ptychi.api.enums import BatchingModes
 
 if TYPE_CHECKING:
     from ptychi.data_structures.base import ReconstructParameter
@@ -70,6 +71,8 @@ class FastSteps:
         self.patterns = reconstructor.dataset.patterns.to(self.device)
         self.corners_px = self._corners_px(positions)
         self.ramp_y, self.ramp_x = ramps(positions - positions.round(), self.shape_px)
+        # Compact minibatches add up the object's direction, which moves it once an epoch.
+        self.compact = reconstructor.options.batching_mode == BatchingModes.COMPACT
         self.loss_eps = getattr(reconstructor.loss_tracker.metric_function, "eps", 0.0)
         # Of the minibatch at hand, (n, H, W) or (n, n_modes, H, W): complex64 waves, float32 amplitudes.
         self.waves: dict[str, Tensor] = {}
@@ -84,13 +87,13 @@ class FastSteps:
         return min(rows) >= 0 and min(columns) >= 0 and max(rows) <= height and max(columns) <= width
 
     @naming_devices
-    def read(self, numbers: list[int]) -> list[Tensor]:
+    def read(self, numbers: list[int] | Tensor) -> list[Tensor]:
         """Read a minibatch at once, in place of the dataset's `__getitems__`.
 
-        `numbers` are exposures, as pty-chi's loader has drawn them. Gives them as (n,) int64 on the CPU, and their
-        intensities as (n, H, W) float32 on the device.
+        `numbers` are exposures, as pty-chi's loader has drawn them, in a list or a tensor. Gives them as (n,) int64 on
+        the CPU, and their intensities as (n, H, W) float32 on the device.
         """
-        indices = torch.tensor(numbers, device="cpu")
+        indices = torch.as_tensor(numbers, device="cpu")
         return [indices, self.patterns[self._on_device(indices)]]
 
     @naming_devices
@@ -162,14 +165,17 @@ class FastSteps:
         chi = torch.fft.ifft2(waves["far"].mul_(correction[:, None])).conj_physical_()
 
         of_object = chi * waves["probes"]  # Eq. 24b, mode by mode
-        first = of_object[:, 0]
-        step_object = step_first = self._object_direction(first, indices)
+        first, before = of_object[:, 0], self._added_up()
+        direction, step_first = self._object_direction(first, indices, before)
         if self.probe.n_modes > 1:
-            step_object = self._object_direction(of_object.sum(1), indices)
-        set_gradient(self.object, -step_object)
+            direction, _ = self._object_direction(of_object.sum(1), indices, before)
+        set_gradient(self.object, -direction)
         of_probe = chi.mul_(waves["patches"][:, None])  # Eq. 24a
         step_probe = self._probe_direction(of_probe, indices)
         set_gradient(self.probe, -step_probe)
+        if reconstructor.options.momentum_acceleration_gain > 0:
+            reconstructor._initialize_momentum_buffers()
+            reconstructor._update_momentum_buffers(step_probe)
 
         reconstructor._initialize_object_step_size_buffer()
         reconstructor._initialize_probe_step_size_buffer()
@@ -180,15 +186,20 @@ class FastSteps:
 
     @naming_devices
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
-        """Take the steps of object and probe, in place of the reconstructor's method."""
+        """Take the steps of object and probe, in place of the reconstructor's method; of the probe alone if minibatches
+        are compact.
+        """
         epoch, buffers = self.reconstructor.current_epoch, self.reconstructor.reconstructor_buffers
         indices = self._on_device(indices)
-        if self.object.optimization_enabled(epoch):
+        if self.object.optimization_enabled(epoch) and not self.compact:
             mean = maths.trim_mean(buffers.alpha_object_all_pos_all_slices[indices], TRIMMED, dim=0)
             self.object.tensor.data.grad.mul_(mean[:, None, None, None])
             self.object.optimizer.step()
         if self.probe.optimization_enabled(epoch):
-            self.probe.tensor.data.grad.mul_(buffers.alpha_probe_all_pos[indices].mean())
+            steps = buffers.alpha_probe_all_pos[indices]
+            if self.compact:
+                steps = steps / len(self.reconstructor.dataloader)
+            self.probe.tensor.data.grad.mul_(steps.mean())
             self.probe.optimizer.step()
 
     def _correction(self, y_pred: Tensor, y_true: Tensor, step: Tensor) -> Tensor:
@@ -198,12 +209,26 @@ class FastSteps:
             return self.waves["measured"].div_(self.waves["expected"].add_(self.noise.eps)).sub_(1).mul_(step)
         return (y_true / (y_pred + self.noise.eps)).sub_(1).mul_(step)
 
-    def _object_direction(self, conjugate: Tensor, indices: Tensor) -> Tensor:
-        """Eq. 25b: the patches' directions (n, H, W) on the object's grid, over the illumination it gets; (Y, X)."""
+    def _added_up(self) -> Tensor | None:
+        """The object's direction of this epoch's compact minibatches so far, (Y, X); None if there is none yet."""
+        if not self.compact or self.reconstructor.current_minibatch == 0:
+            return None
+        return torch.view_as_complex(self.object.tensor.data.grad)[0].neg()
+
+    def _object_direction(self, conjugate: Tensor, indices: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Eq. 25b: the patches' directions (n, H, W) on the object's grid, and over the illumination it gets; (Y, X).
+
+        Minibatches that do not add up have no use for the first, and get the second twice.
+        """
         image = torch.zeros(self.object.lateral_shape, dtype=conjugate.dtype, device=conjugate.device)
         rows, columns = self.corners_px[indices].T
         image = image_proc.batch_put(image, conjugate, rows, columns, op="add", check_bounds=False)
-        return image.conj_physical_().mul_(self._damping())
+        image.conj_physical_()
+        if not self.compact:
+            return image.mul_(self._damping()), image
+        if before is not None:
+            image.add_(before)
+        return image, image * self._damping()
 
     def _damping(self) -> Tensor:
         """One over the damped illumination on the object, (Y, X): it changes once an epoch at most."""

@@ -1,4 +1,4 @@
-"""LSQML tasks of one process run in turns, epoch by epoch, each to the bits that it has alone."""
+"""Tasks of one process run in turns, epoch by epoch, each to the bits that it has alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from fly64dask.base import NotFiniteError
 from fly64dask.reconstruction.lsqml.acceleration import accelerated
-from fly64dask.reconstruction.lsqml.random_draws import order_generator
+from fly64dask.reconstruction.lsqml.random_draws import order_generator, seed_streams
 from fly64dask.reconstruction.lsqml.state import (
     TaskState,
     capture,
@@ -52,7 +51,8 @@ class InterleavedTasks:
         for name, task in self.tasks.items():
             # `random_seed` does not reach the loader that draws the minibatches.
             order_generator(task).manual_seed(seeded[name].seed)
-            torch.manual_seed(seeded[name].seed)  # the Poisson noise model draws from torch's own stream
+            # The Poisson noise model draws from torch's own stream, the order of uniform minibatches from NumPy's.
+            seed_streams(seeded[name].seed)
             self._streams[name] = random_state(task)
 
     @property

@@ -1,31 +1,60 @@
-"""A task that computes on a GPU draws the random numbers that it draws on the CPU.
+"""A task draws the same random numbers from the same seed, in any process and on a GPU as on the CPU.
 
 pty-chi draws on the device that it computes on, and a GPU's generators give other numbers for the same
-seed: other minibatches, and another perturbation of the Poisson model's steps.
+seed: other minibatches, and another perturbation of the Poisson model's steps. Compact and uniform minibatches
+are drawn once, when a task is built, from the streams of NumPy and torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from ptychi.io_handles import PtychographyCompactBatchSampler, PtychographyUniformBatchSampler
 from torch.overrides import TorchFunctionMode
+from torch.utils.data import RandomSampler
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
-    from torch.utils.data import RandomSampler
 
 
-def draw_on_cpu(task: PtychographyTask) -> None:
-    """Let a task with minibatches in random order, not run yet, draw its random numbers on the CPU."""
+@contextmanager
+def drawing_batches(seed: int) -> Iterator[None]:
+    """Let a task that is built in this block draw its compact or uniform minibatches to the same bits.
+
+    Compact ones are clusters of scikit-learn's k-means, which on several threads sums in any order.
+    """
+    from threadpoolctl import threadpool_limits
+
+    seed_streams(seed)
+    with threadpool_limits(limits=1):
+        yield
+
+
+def seed_streams(seed: int) -> None:
+    """Seed the streams of torch and NumPy that all tasks of a process draw from."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def draw_on_cpu(task: PtychographyTask, seed: int = 0) -> None:
+    """Let a task, not run yet, draw its random numbers on the CPU; `seed` as it was built with."""
     reconstructor = task.reconstructor
     loader = reconstructor.dataloader
-    # The loader keeps its own, on the device: for a seed of worker processes, of which there are none.
-    loader.sampler.generator = torch.Generator("cpu")
-    loader.batch_sampler.sampler = _CpuOrder(loader.sampler)
-    if reconstructor.noise_model.noise_statistics == "poisson":
+    if isinstance(loader.sampler, RandomSampler):
+        # The loader keeps its own, on the device: for a seed of worker processes, of which there are none.
+        loader.sampler.generator = torch.Generator("cpu")
+        loader.batch_sampler.sampler = _CpuOrder(loader.sampler)
+    if isinstance(loader.batch_sampler, PtychographyUniformBatchSampler):
+        with torch.device("cpu"):
+            seed_streams(seed)
+            loader.batch_sampler.build_or_sync_indices()
+    noise_model = getattr(reconstructor, "noise_model", None)  # LSQML's alone
+    if noise_model is not None and noise_model.noise_statistics == "poisson":
         step_size = reconstructor.get_psi_far_step_size
 
         def get_psi_far_step_size(*arguments: Any, **keywords: Any) -> torch.Tensor:
@@ -36,8 +65,19 @@ def draw_on_cpu(task: PtychographyTask) -> None:
 
 
 def order_generator(task: PtychographyTask) -> torch.Generator:
-    """Give the generator of a task that draws which exposures are in which minibatch."""
-    return task.reconstructor.dataloader.batch_sampler.sampler.generator
+    """Give the generator of a task that draws which exposures are in which minibatch, if these are random ones."""
+    loader = task.reconstructor.dataloader
+    return getattr(getattr(loader.batch_sampler, "sampler", None), "generator", None) or loader.generator
+
+
+def batches_name(task: PtychographyTask) -> str | None:
+    """Name what a task's loader keeps its minibatches in, if they are the same in all epochs."""
+    sampler = task.reconstructor.dataloader.batch_sampler
+    kept = {
+        PtychographyCompactBatchSampler: "clusters_of_indices",
+        PtychographyUniformBatchSampler: "batches_of_indices",
+    }
+    return kept.get(type(sampler))
 
 
 @dataclass(frozen=True, slots=True)

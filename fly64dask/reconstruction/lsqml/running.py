@@ -117,7 +117,7 @@ def begin(exposures: Exposures, recipe: Recipe, *, seed: int, device: str) -> Ru
     frame = object_frame(exposures.positions_px, exposures.counts.shape[1:])
 
     def build(subset: DataSubset) -> SeededTask:
-        task = build_task(subset.exposures, recipe, device=device, frame=frame)
+        task = build_task(subset.exposures, recipe, device=device, frame=frame, seed=subset.seed)
         return SeededTask(task=task, seed=subset.seed)
 
     seeded = {FULL_DATA: build(DataSubset(exposures=exposures, seed=seed))}

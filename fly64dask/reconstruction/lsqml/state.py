@@ -1,4 +1,4 @@
-"""The state of a running LSQML task is written down so that another process goes on from it to the same bits."""
+"""The state of a running task is written down so that another process goes on from it to the same bits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from ptychi.api.enums import Reconstructors
 
-from fly64dask.reconstruction.lsqml.random_draws import order_generator
+from fly64dask.reconstruction.lsqml.random_draws import batches_name, order_generator
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
+
+    from fly64dask.study import Algorithm
+
+ALGORITHMS: dict[Reconstructors, Algorithm] = {
+    Reconstructors.LSQML: "LSQML",
+    Reconstructors.RPIE: "rPIE",
+    Reconstructors.EPIE: "ePIE",
+    Reconstructors.DM: "DM",
+}
 
 # Numbers, strings and tensors by name, nested as pty-chi nests them.
 TaskState = dict[str, Any]
@@ -22,11 +32,17 @@ TaskState = dict[str, Any]
 PARAMETERS = ("object", "probe", "probe_positions", "opr_mode_weights")
 NON_PERSISTENT = ("preconditioner", "update_buffer")
 MOMENTA = ("object_momentum_params", "probe_momentum_params", "probe_position_momentum_params")
-OF_RECONSTRUCTOR = ("current_epoch", "alpha_psi_far", "alpha_psi_far_all_pos", "accumulated_fourier_error")
+OF_LSQML = ("alpha_psi_far", "alpha_psi_far_all_pos", "accumulated_fourier_error")
+OF_DM = ("psi",)  # the exit waves, from its first epoch on
+
+
+def algorithm_of(task: PtychographyTask) -> Algorithm:
+    """Name a task's algorithm as a recipe does."""
+    return ALGORITHMS[task.reconstructor_options.get_reconstructor_type()]
 
 
 def capture(task: PtychographyTask) -> TaskState:
-    """Gather the state of an LSQML task between two epochs, its losses included, as numbers, strings and tensors alone.
+    """Gather the state of a task between two epochs, its losses included, as numbers, strings and tensors alone.
 
     The tensors are the task's own, not copies.
     """
@@ -76,6 +92,8 @@ def put_back(task: PtychographyTask, state: TaskState) -> None:
         setattr(reconstructor.reconstructor_buffers, name, value)
     for name, values in state["momenta"].items():
         vars(getattr(reconstructor, name)).update(values)
+    if (batches := batches_name(task)) is not None:
+        setattr(reconstructor.dataloader.batch_sampler, batches, [batch.cpu() for batch in state["batches"]])
     set_random_state(task, state["random"])
 
 
@@ -97,16 +115,31 @@ def n_epochs_run(task: PtychographyTask) -> int:
 def _state(task: PtychographyTask) -> TaskState:
     reconstructor = task.reconstructor
     parameters = {name: getattr(reconstructor.parameter_group, name) for name in PARAMETERS}
-    buffers = reconstructor.reconstructor_buffers
+    # By what this task has: pty-chi lists the buffers of all tasks that the process has built.
+    buffers = vars(reconstructor.reconstructor_buffers)
+    batches = batches_name(task)
     return {
         "tensors": {name: parameter.state_dict() for name, parameter in parameters.items()},
         "non_persistent": {name: {b: getattr(p, b) for b in NON_PERSISTENT} for name, p in parameters.items()},
         "optimizers": {name: p.optimizer.state_dict() if p.optimizer else None for name, p in parameters.items()},
-        "reconstructor": {name: getattr(reconstructor, name) for name in OF_RECONSTRUCTOR},
-        "buffers": {name: getattr(buffers, name) for name in buffers.get_all_names()},
-        "momenta": {name: vars(getattr(reconstructor, name)) for name in MOMENTA},
+        "reconstructor": {n: getattr(reconstructor, n) for n in _carried_by(task)},
+        "buffers": {
+            name: buffers[name] for name in reconstructor.reconstructor_buffers.get_all_names() if name in buffers
+        },
+        "momenta": {name: vars(getattr(reconstructor, name)) for name in MOMENTA if hasattr(reconstructor, name)},
+        "batches": list(getattr(reconstructor.dataloader.batch_sampler, batches)) if batches else [],
         "random": random_state(task),
     }
+
+
+def _carried_by(task: PtychographyTask) -> tuple[str, ...]:
+    """Name the attributes of a task's reconstructor that go from one epoch to the next."""
+    algorithm = algorithm_of(task)
+    if algorithm == "LSQML":
+        return ("current_epoch", *OF_LSQML)
+    if algorithm == "DM" and task.reconstructor.current_epoch > 0:
+        return ("current_epoch", *OF_DM)
+    return ("current_epoch",)
 
 
 def random_state(task: PtychographyTask) -> TaskState:

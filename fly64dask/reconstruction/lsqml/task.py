@@ -1,63 +1,87 @@
-"""pty-chi's LSQML task is built from exposures and a recipe; it has not run yet."""
+"""pty-chi's task is built from exposures and a recipe; it has not run yet."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from ptychi.api.enums import BatchingModes, Devices, NoiseModels, ObjectPosOriginCoordsMethods
+from ptychi.api.options.dm import DMOptions
 from ptychi.api.options.lsqml import LSQMLOptions
+from ptychi.api.options.pie import EPIEOptions, RPIEOptions
+from ptychi.api.options.task import PtychographyTaskOptions
 from ptychi.api.task import PtychographyTask
 from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precision_for_fft
-from ptychi.utils import rescale_probe
+from ptychi.utils import orthogonalize_initial_probe, rescale_probe
 
-from fly64dask.base import GpuMissingError
+from fly64dask.base import GpuMissingError, InputError
 from fly64dask.reconstruction.interface import Exposures
-from fly64dask.reconstruction.lsqml.random_draws import draw_on_cpu
+from fly64dask.reconstruction.lsqml.random_draws import draw_on_cpu, drawing_batches
 from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded, object_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.study import Recipe
+    from fly64dask.study import Algorithm, Recipe
+
+OPTIONS: dict[Algorithm, type[PtychographyTaskOptions]] = {
+    "LSQML": LSQMLOptions,
+    "rPIE": RPIEOptions,
+    "ePIE": EPIEOptions,
+    "DM": DMOptions,
+}
 
 Frame = tuple[tuple[int, int], tuple[int, int]]
 
 
-def build_task(exposures: Exposures, recipe: Recipe, *, device: str, frame: Frame | None = None) -> PtychographyTask:
-    """Build pty-chi's LSQML task for some exposures, from an empty object, on its own steps; it has not run yet.
+def build_task(
+    exposures: Exposures, recipe: Recipe, *, device: str, frame: Frame | None = None, seed: int = 0
+) -> PtychographyTask:
+    """Build pty-chi's task of a recipe's algorithm for some exposures, from an empty object, on its own steps; it has
+    not run yet.
 
     A degenerate scan, or one that the recipe says is guarded, gets the guarded settings. `frame` is shape and origin of
-    the object, if not those of `object_frame`. Random numbers are the same on every device. Raises GpuMissingError if
-    pty-chi takes another device.
+    the object, if not those of `object_frame`; `seed` that of minibatches which are drawn once for all epochs. Random
+    numbers are the same on every device. Raises GpuMissingError if pty-chi takes another device, InputError if the
+    exposures cannot be divided into minibatches as the recipe wants.
     """
     guarded = is_guarded(exposures.positions_px, recipe)
+    problem = None if guarded else recipe.batching_problem(len(exposures.counts))
+    if problem is not None:
+        raise InputError(problem, remedy="lower the recipe's batch_size, or write batching = 'random'")
     shape_px, origin_px = frame or object_frame(exposures.positions_px, exposures.counts.shape[1:])
     # pty-chi's own shift goes the wrong way round for an odd number of pixels.
     counts = np.fft.ifftshift(exposures.counts, axes=(-2, -1)).astype(np.float32)
     # The object's centre is the origin of positions; with an even shape and a whole-pixel origin
     # object pixel [i, j] is scan-frame pixel (i, j) + origin.
     y, x = (exposures.positions_px - np.add(origin_px, np.floor_divide(shape_px, 2))).astype(np.float32).T
-    task = PtychographyTask(
-        _options(recipe, exposures, (shape_px, origin_px), guarded=guarded, device=device),
-        diffraction_data=counts,
-        object_data=np.ones((1, *shape_px), dtype=np.complex64),
-        probe_data=_scaled_probe(exposures, counts),
-        probe_position_x_px=x,
-        probe_position_y_px=y,
-    )
+    options = _options(recipe, exposures, (shape_px, origin_px), guarded=guarded, device=device)
+    with ExitStack() as stack:
+        if options.reconstructor_options.batching_mode != BatchingModes.RANDOM:
+            stack.enter_context(drawing_batches(seed))
+        task = PtychographyTask(
+            options,
+            diffraction_data=counts,
+            object_data=np.ones((1, *shape_px), dtype=np.complex64),
+            probe_data=_scaled_probe(exposures, counts, recipe.probe_modes),
+            probe_position_x_px=x,
+            probe_position_y_px=y,
+        )
     taken = task.object.data.device.type
     if taken != device:
         raise GpuMissingError(
             f"engine was asked for {device} and took {taken}", remedy="check the driver with `fly64dask doctor`"
         )
     if taken != "cpu":
-        draw_on_cpu(task)
+        draw_on_cpu(task, seed)
     return task
 
 
-def _scaled_probe(exposures: Exposures, counts: NDArray[np.float32]) -> NDArray[np.complex64]:
+def _scaled_probe(
+    exposures: Exposures, counts: NDArray[np.float32], n_modes: int | None = None
+) -> NDArray[np.complex64]:
     """Scale the starting probe to the counts, to the same bits whatever the process has built before.
 
     The first task of a process leaves behind how precisely pty-chi transforms, and on which device: both are
@@ -67,30 +91,51 @@ def _scaled_probe(exposures: Exposures, counts: NDArray[np.float32]) -> NDArray[
     set_use_double_precision_for_fft(True)
     try:
         with torch.device("cpu"):
-            return np.asarray(rescale_probe(exposures.probe_guess, counts))
+            return np.asarray(rescale_probe(_with_modes(exposures.probe_guess, n_modes), counts))
     finally:
         set_use_double_precision_for_fft(before)
 
 
-def _options(recipe: Recipe, exposures: Exposures, frame: Frame, *, guarded: bool, device: str) -> LSQMLOptions:
-    degenerate = is_degenerate(exposures.positions_px)
-    options = LSQMLOptions()
+def _with_modes(probe: NDArray[np.complex64], n_modes: int | None) -> NDArray[np.complex64]:
+    """Give a probe (n_opr, n_modes, H, W) so many mutually incoherent modes.
+
+    If it has another number they are made of its first: orthogonal ones of Hermite polynomials, with 2 % of its power
+    each (pty-chi's `orthogonalize_initial_probe`).
+    """
+    if n_modes is None or n_modes == probe.shape[1]:
+        return probe
+    modes = torch.zeros((len(probe), n_modes, *probe.shape[2:]), dtype=torch.complex64)
+    modes[:, 0] = torch.from_numpy(probe[:, 0])
+    return np.asarray(orthogonalize_initial_probe(modes))
+
+
+def _options(
+    recipe: Recipe, exposures: Exposures, frame: Frame, *, guarded: bool, device: str
+) -> PtychographyTaskOptions:
+    options = OPTIONS[recipe.algorithm]()
     reconstructor = options.reconstructor_options
     reconstructor.num_epochs = recipe.n_epochs
-    reconstructor.batch_size = recipe.batch_size
-    # A scan that is guarded without being degenerate has failed in this linear system (pty-chi's
-    # only one), which a frozen probe does not need. On degenerate scans the common step is the
-    # better one: phase error 0.115 against 0.133 rad (one exposure of 1e5 photons).
-    reconstructor.single_slice_solve_obj_prb_step_size_jointly = degenerate or not guarded
-    reconstructor.batching_mode = BatchingModes.RANDOM
-    reconstructor.noise_model = NoiseModels(recipe.noise_model)
+    reconstructor.batching_mode = BatchingModes.RANDOM if guarded else BatchingModes(recipe.batching)
     reconstructor.default_device = Devices.GPU if device == "cuda" else Devices.CPU
+    batch_size = recipe.exposures_in_batch(len(exposures.counts))
+    if isinstance(options, DMOptions):
+        options.reconstructor_options.chunk_length = batch_size  # it updates once an epoch whatever the batch size
+        reconstructor.displayed_loss_function = None  # it has an error of its own
+    else:
+        reconstructor.batch_size = batch_size
+    if isinstance(options, LSQMLOptions):
+        _set_lsqml(options, recipe, solve_jointly=not guarded or is_degenerate(exposures.positions_px))
     options.data_options.fft_shift = False
     options.object_options.remove_object_probe_ambiguity.enabled = not guarded
     options.object_options.determine_position_origin_coords_by = ObjectPosOriginCoordsMethods.SPECIFIED
     options.object_options.position_origin_coords = _origin_of_positions(frame, exposures.counts.shape[1:])
     frozen = guarded and len(exposures.counts) < GUARDED_MIN_EXPOSURES_FOR_PROBE
     options.probe_options.optimizable = recipe.optimise_probe and not frozen
+    options.object_options.step_size = recipe.object_step_size
+    options.probe_options.step_size = recipe.probe_step_size
+    if not guarded:  # few epochs run under the guard
+        options.object_options.optimization_plan.start = recipe.object_update_start - 1
+        options.probe_options.optimization_plan.start = recipe.probe_update_start - 1
     return options
 
 
@@ -103,3 +148,16 @@ def _origin_of_positions(frame: Frame, probe_shape_px: tuple[int, ...]) -> tuple
     """
     y, x = (size // 2 - (0.5 if side % 2 == 0 else 0.0) for size, side in zip(frame[0], probe_shape_px, strict=True))
     return y, x
+
+
+def _set_lsqml(options: LSQMLOptions, recipe: Recipe, *, solve_jointly: bool) -> None:
+    """Set what LSQML alone has.
+
+    A scan that is guarded without being degenerate has failed in the linear system of the joint step (pty-chi's only
+    one), which a frozen probe does not need. On degenerate scans the common step is the better one: phase error 0.115
+    against 0.133 rad (one exposure of 1e5 photons).
+    """
+    reconstructor = options.reconstructor_options
+    reconstructor.single_slice_solve_obj_prb_step_size_jointly = solve_jointly
+    reconstructor.noise_model = NoiseModels(recipe.noise_model)
+    reconstructor.momentum_acceleration_gain = recipe.momentum_gain
