@@ -18,6 +18,8 @@ BatchSize = Annotated[
     Annotated[Annotated[int, Field(ge=1, le=1_000_000)], Tag("number")] | Annotated[Literal["all"], Tag("word")],
     Discriminator(lambda size: "word" if isinstance(size, str) else "number"),
 ]
+OF_LSQML_ALONE = frozenset({"noise_model", "momentum_gain"})
+NOT_OF_DM = frozenset({"object_step_size", "probe_step_size", "batching"})
 Epoch = Annotated[int, Field(ge=1, le=1_000_000)]
 StepSize = Annotated[float, Field(ge=1e-6, le=100, allow_inf_nan=False)]
 
@@ -113,6 +115,11 @@ class Recipe(Frozen):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+
+def keys_not_of(algorithm: str) -> frozenset[str]:
+    """Name the keys of a recipe that an algorithm does not have."""
+    return frozenset() if algorithm == "LSQML" else OF_LSQML_ALONE | (NOT_OF_DM if algorithm == "DM" else frozenset())
 
 
 def _of_other_algorithms(recipe: Recipe) -> Iterator[str]:

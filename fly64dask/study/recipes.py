@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from fly64dask.study.quantities import SafeName
-from fly64dask.study.recipe import Recipe
+from fly64dask.study.recipe import Recipe, keys_not_of
 
 # Settings of the workers of a run rather than of one cell.
 OF_ALL_WORKERS = ("device", "threads")
@@ -30,7 +30,8 @@ class NamedRecipe(Recipe):
 def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the recipes of a study file's content with the settings of its `[recipe]` that they do not give.
 
-    A recipe that keeps the last epoch takes over no patience, which goes with the stopping rules.
+    A recipe that keeps the last epoch takes over no patience, which goes with the stopping rules, and one of another
+    algorithm none of the settings that it does not have.
     """
     shared, recipes = document.get("recipe", {}), document.get("recipes")
     if not (isinstance(shared, dict) and isinstance(recipes, list)):
@@ -39,7 +40,9 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     def complete(recipe: Any) -> Any:
         if not isinstance(recipe, dict):
             return recipe
-        left_out = {"patience"} if recipe.get("stop") == "epochs" else set()
+        left_out = set(keys_not_of(str(recipe.get("algorithm", shared.get("algorithm", "LSQML")))))
+        if recipe.get("stop") == "epochs":
+            left_out.add("patience")
         return {key: value for key, value in shared.items() if key not in left_out} | recipe
 
     return {**document, "recipes": [complete(recipe) for recipe in recipes]}

@@ -18,7 +18,7 @@ import zarr
 from one_cell import request_of, run_one
 from tiny import tiny_study
 
-from fly64dask.base import Failure, FailureKind, IntegrityError, describe, failure_kind
+from fly64dask.base import Failure, FailureKind, IntegrityError, describe, digest, failure_kind
 from fly64dask.cells import Caller, EngineCall, RunId, cell_key, commit_lost, new_run_id, stop_run
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
@@ -36,7 +36,7 @@ from fly64dask.store import (
     started,
     write_group,
 )
-from fly64dask.study import Cell, Checkpoints, Filters, Limits, MeasuredSource
+from fly64dask.study import Cell, Checkpoints, Filters, Limits, MeasuredSource, Recipe
 
 
 def cell_of(view, split="train"):
@@ -119,6 +119,21 @@ def test_cell_key_changes_with_each_setting_of_the_recipe_but_the_device():
     changes = [{"halves": "counts"}, {"halves": "exposures"}, {"threads": 2}, {"stop": "held_out"}, {"patience": 5}]
     assert len({key(recipe), *(key(recipe.model_copy(update=change)) for change in changes)}) == 6
     assert key(recipe.model_copy(update={"device": "cuda"})) == key(recipe)
+
+
+def test_cell_key_is_what_it_was_before_a_recipe_had_a_key_that_is_at_its_default():
+    before = {
+        **{"algorithm": "LSQML", "n_epochs": 7, "batch_size": 96, "noise_model": "poisson", "optimise_probe": True},
+        **{"on_degenerate": "fail", "guarded": False, "accelerated": True, "stop": "epochs", "patience": None},
+        **{"halves": "none", "threads": 1},
+    }
+    versions = {"ptychi": "2.2.0", "torch": "2.5"}
+    key = functools.partial(cell_key, {"counts": "c"}, seed=1, engine="engine", versions=versions)
+    recipe = Recipe(n_epochs=7, noise_model="poisson")
+    assert key(recipe) == digest([{"counts": "c"}, before, 1, "engine", versions])
+    later = [{"batching": "uniform"}, {"object_step_size": 0.5}, {"probe_step_size": 0.5}, {"momentum_gain": 0.5}]
+    later += [{"object_update_start": 2}, {"probe_update_start": 2}, {"probe_modes": 2}]
+    assert len({key(recipe), *(key(recipe.model_copy(update=change)) for change in later)}) == 8
 
 
 def test_engine_call_leaves_the_log_of_its_process_as_it_was(tmp_path):

@@ -136,6 +136,15 @@ WAYS = {
     "probe_fixed": ({"optimise_probe": False}, 80),
     "guarded": ({"noise_model": "poisson"}, 1),
     "pty_chis_own_steps": ({"noise_model": "poisson", "accelerated": False}, 80),
+    "compact_momentum": ({"batching": "compact", "batch_size": 12, "momentum_gain": 0.5}, 24),
+    "momentum": ({"momentum_gain": 0.5, "accelerated": False}, 24),
+    "uniform": ({"batching": "uniform", "batch_size": 12}, 24),
+    "two_modes_and_late_starts": ({"probe_modes": 2, "object_update_start": 3, "probe_update_start": 15}, 24),
+    "rPIE": ({"algorithm": "rPIE", "batching": "uniform", "batch_size": 12, "probe_modes": 2}, 24),
+    "ePIE_with_halves": ({"algorithm": "ePIE", "object_step_size": 2.0, "halves": "counts"}, 24),
+    "DM": ({"algorithm": "DM", "probe_modes": 2}, 24),
+    "DM_guarded": ({"algorithm": "DM"}, 1),
+    "DM_half_sets": ({"algorithm": "DM", "stop": "half_sets", "halves": "counts", "patience": 25}, 24),
 }
 
 

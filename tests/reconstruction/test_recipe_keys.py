@@ -1,4 +1,4 @@
-"""What each key of a recipe changes, tried with real pty-chi: minibatches, steps, starts, modes, momentum, algorithms."""
+"""What each key of a recipe changes, with real pty-chi: minibatches, steps, starts, modes, momentum, algorithms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ptychi.utils import rescale_probe
 from fly64dask.base import InputError, NotFiniteError
 from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.reconstruction.lsqml import begin, reconstruct
-from fly64dask.reconstruction.lsqml.process_settings import process_settings
+from fly64dask.reconstruction.lsqml.process_settings import settings_put_back
 from fly64dask.reconstruction.lsqml.task import _with_modes, build_task
 from fly64dask.scan import object_frame
 from fly64dask.study import Recipe
@@ -49,7 +49,7 @@ def run(scan, seed=7, **keys):
 
 
 def batches_of(scan, **keys):
-    with process_settings(1):
+    with settings_put_back(1):
         task = build_task(scan, Recipe(device="cpu", **keys), device="cpu", seed=3)
         return [batch.tolist() for batch in task.reconstructor.dataloader.batch_sampler]
 
@@ -79,7 +79,7 @@ def test_minibatches_hold_each_exposure_once_and_are_those_of_the_seed(scan, bat
     np.random.seed(1)
     torch.manual_seed(1)
     second = batches_of(scan, batching=batching, batch_size=10)
-    assert sorted(sum(first, [])) == list(range(N))
+    assert sorted(number for batch in first for number in batch) == list(range(N))
     assert sorted(map(sorted, first)) == sorted(map(sorted, second))
 
 
@@ -125,7 +125,7 @@ def test_step_size_multiplies_the_first_update(scan, key):
 def test_update_start_is_the_first_epoch_that_changes_it(scan, algorithm, of):
     recipe = Recipe(n_epochs=6, batch_size=10, device="cpu", algorithm=algorithm, **{f"{of}_update_start": 4})
     phases = []
-    with process_settings(1):
+    with settings_put_back(1):
         running = begin(scan, recipe, seed=7, device="cpu")
         for _ in range(4):
             running.tasks.run_epoch()
@@ -187,7 +187,7 @@ def test_other_algorithms_are_pty_chis_own(scan, algorithm):
     options = {"rPIE": RPIEOptions, "ePIE": EPIEOptions, "DM": DMOptions}[algorithm]()
     if algorithm != "DM":
         options.reconstructor_options.batch_size = 10
-    with process_settings(1):
+    with settings_put_back(1):
         expected = own(options, scan, 5)
     assert np.allclose(result.object_recon, expected, atol=1e-5)
     assert result.acceleration == f"unmodified: {algorithm} has no faster steps"

@@ -65,6 +65,14 @@ def test_a_recipe_that_keeps_the_last_epoch_takes_over_no_patience() -> None:
     assert [(recipe.stop, recipe.patience) for recipe in study.recipes] == [("half_sets", 4), ("epochs", None)]
 
 
+def test_a_recipe_of_another_algorithm_takes_over_no_setting_that_it_does_not_have() -> None:
+    shared = 'recipe = {n_epochs = 3, noise_model = "poisson", object_step_size = 0.5, device = "cpu"}'
+    text = '{name = "lsqml"}, {name = "rpie", algorithm = "rPIE"}, {name = "dm", algorithm = "DM"}'
+    _, rpie, dm = study_with(text, shared).recipes
+    assert (rpie.noise_model, rpie.object_step_size) == ("gaussian", 0.5)
+    assert (dm.noise_model, dm.object_step_size) == ("gaussian", 1.0)
+
+
 def test_a_rule_of_a_recipe_brings_its_half_sets_and_its_patience() -> None:
     study = study_with('{name = "last"}, {name = "rule", stop = "half_sets"}')
     assert [(recipe.halves, recipe.patience) for recipe in study.recipes] == [("none", None), ("counts", 10)]

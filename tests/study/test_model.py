@@ -12,7 +12,7 @@ from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from fly64dask.base import InputError, digest
-from fly64dask.study import Cell, Filters, Study, cells, dose_name, parse_study, skip_reasons
+from fly64dask.study import Cell, Filters, Recipe, Study, cells, dose_name, parse_study, skip_reasons
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 STUDY = """
@@ -139,7 +139,23 @@ BAD_STUDIES = {
     "n_epochs_zero": ("n_epochs = 5", "n_epochs = 0", "recipe.n_epochs", "0", "greater than or equal to 1"),
     "n_epochs_boolean": ("n_epochs = 5", "n_epochs = true", "recipe.n_epochs", "True", "correct it"),
     "n_epochs_quoted": ("n_epochs = 5", 'n_epochs = "5"', "recipe.n_epochs", "'5'", "correct it"),
-    "algorithm_unknown": ("n_epochs = 5", 'algorithm = "rPIE"', "recipe.algorithm", "'rPIE'", "'LSQML'"),
+    "algorithm_unknown": ("n_epochs = 5", 'algorithm = "RAAR"', "recipe.algorithm", "'RAAR'", "'LSQML', 'rPIE'"),
+    "batch_size_zero": ("n_epochs = 5", "batch_size = 0", "recipe.batch_size", "0", "greater than or equal to 1"),
+    "batch_size_unknown_word": ("n_epochs = 5", 'batch_size = "full"', "recipe.batch_size", "'full'", "'all'"),
+    "batch_size_boolean": ("n_epochs = 5", "batch_size = true", "recipe.batch_size", "True", "correct it"),
+    "batching_unknown": (
+        "n_epochs = 5",
+        'batching = "sparse"',
+        "recipe.batching",
+        "'sparse'",
+        "'compact' or 'uniform'",
+    ),
+    "step_size_zero": ("n_epochs = 5", "object_step_size = 0", "recipe.object_step_size", "0", "greater than or equal"),
+    "step_size_nan": ("n_epochs = 5", "probe_step_size = nan", "recipe.probe_step_size", "nan", "finite"),
+    "momentum_negative": ("n_epochs = 5", "momentum_gain = -0.5", "recipe.momentum_gain", "-0.5", "equal to 0"),
+    "start_zero": ("n_epochs = 5", "probe_update_start = 0", "recipe.probe_update_start", "0", "equal to 1"),
+    "modes_zero": ("n_epochs = 5", "probe_modes = 0", "recipe.probe_modes", "0", "greater than or equal to 1"),
+    "modes_many": ("n_epochs = 5", "probe_modes = 17", "recipe.probe_modes", "17", "less than or equal to 16"),
     "device_unknown": ("n_epochs = 5", 'device = "tpu"', "recipe.device", "'tpu'", "'auto', 'cpu' or 'cuda'"),
     "shape_of_no_axis": (
         "object_shape_px = [64, 48]",
@@ -194,6 +210,33 @@ def test_parse_study_names_every_fault_when_there_are_two() -> None:
 
 def test_parse_study_refuses_deep_nesting() -> None:
     assert "not valid TOML" in message_of("a = " + "[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"algorithm": "rPIE", "noise_model": "poisson"}, "rPIE replaces amplitudes and has no noise model"),
+        ({"algorithm": "ePIE", "momentum_gain": 0.5}, "ePIE has no momentum"),
+        ({"algorithm": "DM", "probe_step_size": 0.5}, "DM solves for object and probe and has no step sizes"),
+        ({"algorithm": "DM", "batching": "compact"}, "DM updates once an epoch"),
+        ({"batching": "uniform", "batch_size": "all"}, "batch_size 'all' does not"),
+        ({"momentum_gain": 0.5, "optimise_probe": False}, "acts on the probe alone unless batching is 'compact'"),
+        ({"probe_modes": 2, "optimise_probe": False}, "are made to be optimised"),
+        ({"n_epochs": 5, "object_update_start": 6}, "object_update_start 6 is after the last of 5 epochs"),
+        ({"n_epochs": 5, "probe_update_start": 6}, "probe_update_start 6 is after the last of 5 epochs"),
+        ({"probe_update_start": 2, "optimise_probe": False}, "and optimise_probe is false"),
+        ({"stop": "half_sets", "object_update_start": 11}, "beyond a patience of 10 epochs"),
+    ],
+    ids=str,
+)
+def test_recipe_refuses_keys_that_cannot_go_together(keys: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        Recipe.model_validate(keys)
+
+
+def test_recipe_names_every_key_that_cannot_go_together() -> None:
+    with pytest.raises(ValueError, match=r"no momentum.*; DM solves.*; DM updates once"):
+        Recipe(algorithm="DM", momentum_gain=0.5, object_step_size=0.1, batching="uniform")
 
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("*.toml")), ids=lambda path: path.stem)

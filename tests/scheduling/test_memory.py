@@ -1,0 +1,42 @@
+"""The predicted memory of a cell: what of its recipe takes more, held against peaks that were measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from fly64dask.scheduling import predicted_memory_bytes
+from fly64dask.study import Recipe
+
+# Exposures of 128 x 128, side of the object, what the recipe says, and the peak of resident memory beyond the loaded
+# engine's in MB: one run each on one thread of the CPU, batches of 96.
+MEASURED = [
+    (100, 236, {}, 186),
+    (100, 236, {"probe_modes": 2}, 274),
+    (100, 236, {"probe_modes": 4}, 366),
+    (100, 236, {"accelerated": False}, 356),
+    (100, 236, {"accelerated": False, "probe_modes": 4}, 622),
+    (100, 236, {"algorithm": "rPIE"}, 359),
+    (100, 236, {"algorithm": "rPIE", "probe_modes": 4}, 627),
+    (400, 336, {"algorithm": "DM"}, 390),
+    (400, 336, {"algorithm": "DM", "probe_modes": 4}, 743),
+]
+
+
+def predicted(n_exposures, side_px, **keys):
+    recipe = Recipe(**keys)
+    return predicted_memory_bytes(n_exposures, (128, 128), (side_px, side_px), recipe)
+
+
+@pytest.mark.parametrize(("n_exposures", "side_px", "keys", "peak_mb"), MEASURED)
+def test_predicted_memory_bounds_what_was_measured(n_exposures, side_px, keys, peak_mb):
+    assert peak_mb * 1e6 < predicted(n_exposures, side_px, **keys) < 2.1 * peak_mb * 1e6
+
+
+def test_predicted_memory_counts_the_modes_of_the_starting_probe_where_the_recipe_says_nothing():
+    of_probe = predicted_memory_bytes(100, (128, 128), (236, 236), Recipe(), 3)
+    assert of_probe == predicted(100, 236, probe_modes=3) > predicted(100, 236)
+    assert predicted_memory_bytes(100, (128, 128), (236, 236), Recipe(probe_modes=1), 3) == predicted(100, 236)
+
+
+def test_predicted_memory_of_all_exposures_at_once_is_that_of_a_batch_of_as_many():
+    assert predicted(400, 336, batch_size="all") == predicted(400, 336, batch_size=400) > predicted(400, 336)
