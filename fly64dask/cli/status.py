@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fly64dask.base import InputError
-from fly64dask.cli.options import example, json_option, print_json, rows_json, run_argument
+from fly64dask.cli.options import (
+    example,
+    filter_options,
+    from_here,
+    json_option,
+    print_json,
+    rows_json,
+    run_argument,
+)
 from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Filters, cells, skip_reasons
 
 if TYPE_CHECKING:
     from fly64dask.monitoring import RunStatus
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
 @run_argument
+@filter_options
 @json_option
 @click.option("--light", is_flag=True, help="Show photons, fluence and overlap of the committed cells instead.")
 @click.option("--watch", is_flag=True, help="Show the matrix again and again, until no cell is pending or running.")
@@ -29,16 +40,25 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="With --watch: time between two reads of the run.",
 )
-def status(layout: RunLayout, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
-    """Show a run's matrix from its records on disk, and how far the cells are that run."""
+def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
+    """Show a run's matrix from its records on disk, and how far the cells are that run.
+
+    Filters show a part of the matrix, on one look; --watch shows all of it.
+    """
     from fly64dask.monitoring import RunReader
-    from fly64dask.records import read_run_study
+    from fly64dask.records import read_run_study, unlisted_cells
 
     if as_json and watch:
         raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
-    reader = RunReader(read_run_study(layout), layout)
+    if watch and filters != Filters():
+        raise InputError("status --watch shows the whole matrix, and a filter was given", remedy="give one of them")
+    study = read_run_study(layout)
+    left_out = skip_reasons(study, filters)
+    shown = frozenset(cell for cell in cells(study) if cell not in left_out)
+    reader = RunReader(study, layout)
+    others = unlisted_cells(study, layout)
     if as_json:
-        print_json(_document(reader.read()))
+        print_json(_document(reader.read(), shown, others))
         return
     from fly64dask.cli.terminal.console import make_console
     from fly64dask.cli.terminal.matrix import print_matrix
@@ -53,19 +73,29 @@ def status(layout: RunLayout, as_json: bool, light: bool, watch: bool, interval_
     if light:
         from fly64dask.cli.terminal.light import light_table
 
-        console.print(light_table(run_status.rows))
+        console.print(light_table([row for row in run_status.rows if row.cell in shown]))
         return
-    print_matrix(console, run_status.study, run_status.rows, run_status.live, run_status.now)
+    print_matrix(console, study, run_status.rows, run_status.live, run_status.now, shown=shown)
+    if others:
+        click.echo(
+            f"{len(others)} committed cells of {from_here(layout.root)} are not of the study as it is now, such as "
+            f"{others[0]}; they stay on disk"
+        )
 
 
-def _document(run_status: RunStatus) -> dict[str, Any]:
-    """What scripts get: rows of committed cells as in the manifest, and those that run."""
+def _document(run_status: RunStatus, shown: Collection[Cell], others: Sequence[str]) -> dict[str, Any]:
+    """What scripts get: rows of committed cells as in the manifest, those that run, and names of cells of no study."""
+    from fly64dask.records import count_states
+
+    rows = [row for row in run_status.rows if row.cell in shown]
+    running = {cell: live for cell, live in run_status.live.items() if cell in shown}
     return {
         "study": run_status.study.name,
-        "states": run_status.counts,
-        "cells": rows_json(run_status.rows),
+        "states": count_states(run_status.study, rows, [c for c in run_status.running if c in shown], of=shown),
+        "cells": rows_json(rows),
+        "not_of_the_study": list(others),
         "running": [
             live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(run_status.now)}
-            for live in run_status.live.values()
+            for live in running.values()
         ],
     }

@@ -21,6 +21,7 @@ from .record import (
     committed_attempt as committed_attempt,
     next_attempt as next_attempt,
     read_record as read_record,
+    unlisted_cells as unlisted_cells,
     write_record as write_record,
 )
 from .repeats import (

@@ -168,7 +168,13 @@ def make_skip_summary(reasons: Mapping[Cell, str], rows: Iterable[ManifestRow], 
     return SkipSummary(timestamp=timestamp, skipped_count=len(skipped), skipped_jobs=skipped)
 
 
-def count_states(study: Study, rows: Sequence[ManifestRow], running: Collection[Cell] = ()) -> dict[str, int]:
+def count_states(
+    study: Study,
+    rows: Sequence[ManifestRow],
+    running: Collection[Cell] = (),
+    *,
+    of: Collection[Cell] | None = None,
+) -> dict[str, int]:
     """Count the cells of a study by state.
 
     Parameters
@@ -179,6 +185,8 @@ def count_states(study: Study, rows: Sequence[ManifestRow], running: Collection[
         Committed cells.
     running : collection of Cell
         Cells that run now; one that has a row of an earlier attempt counts as running.
+    of : collection of Cell, optional
+        The cells to count, to which rows and running ones belong; all of the study if omitted.
 
     Returns
     -------
@@ -187,7 +195,7 @@ def count_states(study: Study, rows: Sequence[ManifestRow], running: Collection[
     """
     counts = Counter(str(row.state) for row in rows if row.cell not in running)
     ended = {row.cell for row in rows}
-    pending = sum(cell not in ended and cell not in running for cell in cells(study))
+    pending = sum(cell not in ended and cell not in running for cell in (cells(study) if of is None else of))
     return dict(counts) | {name: n for name, n in (("running", len(running)), ("pending", pending)) if n}
 
 

@@ -12,8 +12,16 @@ from pydantic import Field
 from fly64dask.base import FailureKind, IntegrityError
 from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields
 from fly64dask.scan import Identifiability, SelectionMetadata
-from fly64dask.store import RECORD_NAME, RunLayout, document_text, published_directory, read_document, retire_directory
-from fly64dask.study import Cell, CellCoordinates, Recipe, Remedy, Seeds
+from fly64dask.store import (
+    RECORD_NAME,
+    RECORDS_PATTERN,
+    RunLayout,
+    document_text,
+    published_directory,
+    read_document,
+    retire_directory,
+)
+from fly64dask.study import Cell, CellCoordinates, Recipe, Remedy, Seeds, Study, cells
 
 # Kinds that the same input gives again; a later `run` keeps them. The others may pass with time.
 LASTING_KINDS = frozenset(
@@ -139,6 +147,17 @@ def read_record(layout: RunLayout, cell: Cell, *, directory: Path | None = None)
     if record.cell != cell:
         raise IntegrityError(f"{path} is the record of {record.cell.name}", remedy=remedy)
     return record
+
+
+def unlisted_cells(study: Study, layout: RunLayout) -> tuple[str, ...]:
+    """Name the committed cells of a run directory that are none of the study's, in order of their names.
+
+    They are there where a study has changed: a dose or a view was left out, or it got its first named recipe. No record
+    is read.
+    """
+    listed = {cell.name for cell in cells(study)}
+    names = (path.parent.relative_to(layout.root).as_posix() for path in layout.root.glob(RECORDS_PATTERN))
+    return tuple(sorted(name for name in names if name not in listed))
 
 
 def next_attempt(layout: RunLayout, cell: Cell) -> int:

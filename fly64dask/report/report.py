@@ -20,6 +20,7 @@ from fly64dask.records import (
     repeat_groups,
     spread_of,
     unfollowed,
+    unlisted_cells,
 )
 from fly64dask.report.cells import CellArrays, CellReader
 from fly64dask.report.columns import flat_row, in_order, mapped_numbers
@@ -227,6 +228,12 @@ def _state_notices(
     if holder is not None:
         text = f"This run is held by {holder}; the page shows what was committed when it was made."
         yield Notice(kind="running", text=text)
+    others = unlisted_cells(study, layout)
+    if others:
+        text = (
+            f"{len(others)} committed cells of the directory are not of this study as it is now, such as {others[0]}."
+        )
+        yield Notice(kind="pending", text=text)
     if n_absent:
         yield Notice(kind="pending", text=f"{n_absent} of {n_cells} cells have no result yet.")
     if running and holder is None:

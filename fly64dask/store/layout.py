@@ -10,6 +10,8 @@ from fly64dask.study import Cell, Remedy, object_name, photons_name
 # Files of a cell's directory, also while it is built aside.
 LOG_NAME = "ptychi.log"
 RECORD_NAME = "record.json"
+# Of every committed cell, below a run's root.
+RECORDS_PATTERN = f"dose_*/*/*/{RECORD_NAME}"
 RECONSTRUCTION_NAME = "reconstruction.zarr"
 # A respaced group's directory is named after its spacing.
 SPACING_PREFIX = "spacing_"

@@ -30,37 +30,48 @@ OTHER_DOSE = " ≠ dose"
 
 
 def matrix_table(
-    study: Study, rows: Sequence[ManifestRow], live: Mapping[Cell, LiveCell] | None = None, now: datetime | None = None
+    study: Study,
+    rows: Sequence[ManifestRow],
+    live: Mapping[Cell, LiveCell] | None = None,
+    now: datetime | None = None,
+    *,
+    shown: Collection[Cell] | None = None,
 ) -> Table:
     """Draw the matrix: one row for each dose, split, recipe and object, one column for each view.
 
     A mark and a colour show the state of a cell, with the phase error if there is one, marked where that of an empty
     object is not larger, or the epoch of a running cell: `live` holds cells that run, or ran when their worker died,
     and `now` tells which. Repeats share a place: mean, sample standard deviation and number of those that are
-    completed, and what became of the others.
+    completed, and what became of the others. With `shown`, rows and columns without any of these cells are left out.
     """
     live = live or {}
     running = [cell for cell, live_cell in live.items() if now and live_cell.silent_s(now) is None]
-    counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows, running).items())
+    counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows, running, of=shown).items())
     table = Table(title=f"{study.name}: {counts}", title_justify="left")
     axes = {"recipe": study.recipe_names != (None,), "object": study.object_seeds != (None,)}
     for heading in ("dose", "split", *(name for name, is_axis in axes.items() if is_axis)):
         table.add_column(heading)
-    for view in study.views:
-        table.add_column(view.name)
+    groups = _shown_groups(study, shown)
+    views = [view.name for view in study.views if any(first.view == view.name for first in groups)]
+    for view in views:
+        table.add_column(view)
     by_cell = {row.cell: row for row in rows}
-    groups = repeat_groups(study)
     for dose, split, section in product(study.doses_photons, study.splits, sections(study)):
-        marks = []
-        for view in study.views:
-            repeats = groups[section.cell(dose, view.name, split)]
-            if len(repeats) > 1:
-                marks.append(_repeats_mark(repeats, by_cell, running))
-            else:
-                (cell,) = repeats
-                marks.append(_live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell)))
+        places = [groups.get(section.cell(dose, view, split), ()) for view in views]
+        if not any(places):
+            continue
+        marks = [_place_mark(repeats, by_cell, live, running, now) for repeats in places]
         table.add_row(dose_name(dose), split, *(str(part) for part in section if part is not None), *marks)
     return table
+
+
+def _shown_groups(study: Study, shown: Collection[Cell] | None) -> dict[Cell, tuple[Cell, ...]]:
+    """The repeats of each place of the matrix that are to be shown, if there are any."""
+    groups = repeat_groups(study).items()
+    if shown is None:
+        return dict(groups)
+    chosen = {first: tuple(cell for cell in repeats if cell in shown) for first, repeats in groups}
+    return {first: repeats for first, repeats in chosen.items() if repeats}
 
 
 def print_matrix(
@@ -69,9 +80,17 @@ def print_matrix(
     rows: Sequence[ManifestRow],
     live: Mapping[Cell, LiveCell] | None = None,
     now: datetime | None = None,
+    *,
+    shown: Collection[Cell] | None = None,
 ) -> None:
-    """Print the matrix, the cells that run, and a line for each cell with a caveat or without a reconstruction."""
-    console.print(matrix_table(study, rows, live, now))
+    """Print the matrix, the cells that run, and a line for each cell with a caveat or without a reconstruction.
+
+    With `shown` these are the cells that matter.
+    """
+    if shown is not None:
+        rows = [row for row in rows if row.cell in shown]
+        live = {cell: live_cell for cell, live_cell in (live or {}).items() if cell in shown}
+    console.print(matrix_table(study, rows, live, now, shown=shown))
     if live and now:
         console.print(live_table(live, now))
     print_lines(console, (*caveat_lines(rows), *failure_lines(rows)))
@@ -120,6 +139,22 @@ def _caveats(row: ManifestRow) -> list[str]:
     if row.underdetermined:
         caveats.append("underdetermined (?)")
     return [*caveats, *caveats_of(row)]
+
+
+def _place_mark(
+    repeats: Sequence[Cell],
+    by_cell: Mapping[Cell, ManifestRow],
+    live: Mapping[Cell, LiveCell],
+    running: Collection[Cell],
+    now: datetime | None,
+) -> Text:
+    """Mark the cells that share a place of the matrix."""
+    if len(repeats) > 1:
+        return _repeats_mark(repeats, by_cell, running)
+    cell = next(iter(repeats), None)
+    if cell is None:
+        return Text()
+    return _live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell))
 
 
 def _live_mark(live_cell: LiveCell, now: datetime) -> Text:
