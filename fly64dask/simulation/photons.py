@@ -70,10 +70,11 @@ def photon_stream(
     Notes
     -----
     A repeat is one more number at the end of the stream's key, and none for the first draw, whose
-    photons thus do not depend on how many there are. An object stands before it, behind a word that no split ends
-    in. `SeedSequence` mixes keys so that streams of different keys are independent.
+    photons thus do not depend on how many there are. An object stands before it, in letters that no split has, and
+    then the first draw has a number too. `SeedSequence` mixes keys so that streams of different keys are independent.
     """
     (bits,) = struct.unpack("<Q", struct.pack("<d", dose_photons))
-    of_object = () if object_seed is None else (*b".object_", object_seed)
-    key = (bits & 0xFFFFFFFF, bits >> 32, *split.encode(), *of_object, *([repeat] if repeat else []))
+    of_object = b"" if object_seed is None else f".object_{object_seed}.".encode()
+    numbers = [repeat] if repeat or of_object else []
+    key = (bits & 0xFFFFFFFF, bits >> 32, *split.encode(), *of_object, *numbers)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -7,6 +7,7 @@ import math
 
 import pytest
 from hypothesis import given, strategies as st
+from several import several_study
 from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind
@@ -51,6 +52,19 @@ def shown(run, now_s=110.0):
 
 def test_run_state_has_every_cell_of_the_study_in_its_order():
     assert [cell["name"] for cell in after().as_json(now_s=110.0)["cells"]] == [cell.name for cell in cells(STUDY)]
+
+
+def test_run_state_names_recipe_and_object_of_a_cell_where_a_study_has_several():
+    study = several_study()
+    document = RunState(study, cells(study), [], now_s=0.0).as_json(now_s=1.0)
+    assert document["sections"] == ["gauss, object 7", "gauss, object 8", "poisson, object 7", "poisson, object 8"]
+    places = {(cell["view"], cell["split"], cell["section"]) for cell in document["cells"]}
+    assert len(places) == len(document["cells"]) == 24
+
+
+def test_run_state_tells_the_epochs_that_a_cell_runs_from_its_first_epoch_on():
+    assert "n_epochs" not in shown(after(started()))
+    assert shown(after(started(), epoch(1)))["n_epochs"] == 3
 
 
 def test_run_state_tells_pending_from_not_wanted():

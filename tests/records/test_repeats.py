@@ -15,6 +15,7 @@ import tiny
 from faulty_engine import ENGINE, FOLDER
 from hypothesis import given, strategies as st
 from rich.console import Console
+from several import several_study
 from tiny import TEXT, tiny_study
 
 from fly64dask.base import Frozen, InputError
@@ -26,6 +27,7 @@ from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.records import ManifestRow, read_record, spread_of
 from fly64dask.records.repeats import spreads_of, summarise
 from fly64dask.runs import run_study, verify_run
+from fly64dask.simulation import photon_stream
 from fly64dask.store import (
     ExposureAttributes,
     RunLayout,
@@ -122,6 +124,12 @@ def measured_study(folder, doses, repeats):
     )
     text = TEXT[: TEXT.index("[source]")].replace("[1e4, 1e5]", f"{doses}\nrepeats = {repeats}")
     return parse_study(f'{text}\n[source]\nkind = "measured"\npath = "{store}"', origin="measured.toml")
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**70) | st.none(), st.integers(0, 60)), min_size=2, max_size=20, unique=True))
+def test_photon_stream_is_another_one_for_each_object_and_repeat(keys):
+    drawn = {photon_stream(42, 1e3, "train", repeat, seed).integers(2**63) for seed, repeat in keys}
+    assert len(drawn) == len(keys)
 
 
 def test_parse_study_refuses_to_repeat_what_was_measured(tmp_path):
@@ -237,6 +245,17 @@ def test_summarise_counts_repeats_that_are_not_committed_as_pending():
 def test_summarise_has_one_entry_for_each_dose_view_and_split():
     found = [(one.dose, one.view, one.split) for one in summarise(STUDY, [])]
     assert found == [(cell.dose, cell.view, cell.split) for cell in cells(tiny_study())]
+
+
+def test_summarise_has_one_entry_for_each_recipe_and_object():
+    study = several_study(repeats=2)
+    rows = [row(k, 0.1, dose=1e5) for k in (0, 1)]
+    rows = [one.model_copy(update={"recipe_name": "poisson", "object_seed": 8}) for one in rows]
+    found = summarise(study, rows)
+    assert [(one.view, one.split, one.recipe_name, one.object_seed) for one in found] == [
+        (cell.view, cell.split, cell.recipe_name, cell.object_seed) for cell in cells(several_study())
+    ]
+    assert [(one.recipe_name, one.object_seed) for one in found if one.n_completed == 2] == [("poisson", 8)]
 
 
 def test_summarise_is_empty_without_repeats():

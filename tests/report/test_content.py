@@ -8,12 +8,14 @@ import re
 import jsonschema
 import tiny
 from faulty_engine import MARKUP
+from several import several_study
 
 from fly64dask.records import write_run_study
 from fly64dask.report import ReportContent, write_report
 from fly64dask.store import RunLayout
 from fly64dask.study import parse_study
 
+TINY = parse_study(tiny.TEXT, origin="tiny.toml")
 SCHEMA = ReportContent.model_json_schema(mode="serialization")
 
 
@@ -23,9 +25,9 @@ def carried(page: str) -> dict:
     return json.loads(text)
 
 
-def page_of(tmp_path, **changes) -> str:
+def page_of(tmp_path, study=TINY, **changes) -> str:
     """The page of a run that has not begun."""
-    layout, study = RunLayout(tmp_path), parse_study(tiny.TEXT, origin="tiny.toml").model_copy(update=changes)
+    layout, study = RunLayout(tmp_path), study.model_copy(update=changes)
     write_run_study(layout, study)
     write_report(study, layout, layout.report_file)
     return layout.report_file.read_text()
@@ -35,6 +37,17 @@ def test_page_of_a_run_that_has_not_begun_is_of_the_published_schema(tmp_path):
     content = carried(page_of(tmp_path))
     jsonschema.validate(content, SCHEMA)
     assert {cell["state"] for cell in content["cells"]} == {"pending"}
+
+
+def test_page_puts_each_recipe_and_object_into_a_section_of_its_own(tmp_path):
+    content = carried(page_of(tmp_path, several_study()))
+    jsonschema.validate(content, SCHEMA)
+    assert content["sections"] == ["gauss, object 7", "gauss, object 8", "poisson, object 7", "poisson, object 8"]
+    section_of = {cell["name"]: cell["section"] for cell in content["cells"]}
+    assert section_of["dose_100000.object_8/few/test.poisson"] == "poisson, object 8"
+    places = [(place["dose"], place["view"], place["split"], place["section"]) for place in content["places"]]
+    assert len(set(places)) == len(places) == len(content["cells"]) == 24
+    assert all(section_of[name] == place["section"] for place in content["places"] for name in place["cells"])
 
 
 def test_schema_names_every_key(tmp_path):

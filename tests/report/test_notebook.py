@@ -10,6 +10,7 @@ import tiny
 from faulty_engine import MARKUP
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+from several import several_study
 
 from fly64dask.base import FailureKind
 from fly64dask.metrics import TruthMetrics
@@ -17,6 +18,7 @@ from fly64dask.records import ManifestRow
 from fly64dask.report import matrix_html
 from fly64dask.study import Cell, cells, parse_study
 
+RECIPES = ("gauss", "poisson")
 STUDY = parse_study(tiny.TEXT, origin="tiny.toml")
 
 
@@ -54,6 +56,8 @@ def row(cell: Cell, *, loss: float | None) -> ManifestRow:
         view=cell.view,
         split=cell.split,
         repeat=cell.repeat,
+        recipe_name=cell.recipe_name,
+        object_seed=cell.object_seed,
         state="failed" if failure else "completed",
         returncode=1 if failure else 0,
         log_path="log",
@@ -77,6 +81,18 @@ def test_matrix_tells_mean_and_deviation_of_repeats():
     shown = Texts(matrix_html(study, [row(cell, loss=loss) for cell, loss in losses.items()]))
     assert shown.texts[0] == "3 ± 2.6"
     assert "mean of 3 of 3 repeats" in shown.words[0]
+
+
+def test_matrix_has_a_table_for_each_split_recipe_and_object():
+    study = several_study()
+    chosen = next(cell for cell in cells(study) if (cell.recipe_name, cell.object_seed) == ("poisson", 8))
+    document = matrix_html(study, [row(chosen, loss=0.5)])
+    titles = re.findall(r'px 6px">(\w+, \w+, object \d)<span', document)
+    assert titles == [f"{split}, {name}, object {n}" for split in ("train", "test") for name in RECIPES for n in (7, 8)]
+    shown = Texts(document)
+    assert len(shown.texts) == 24
+    (words,) = (words for text, words in zip(shown.texts, shown.words, strict=True) if text == "0.5")
+    assert words.startswith(f"{chosen.name}: completed")
 
 
 def test_matrix_marks_an_error_that_is_not_lower_than_an_empty_objects():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from several import several_study
 from tiny import tiny_study
 
 from fly64dask.base import InputError, ResourceError
@@ -19,6 +21,7 @@ from fly64dask.scheduling import (
     GraphOptions,
     cores_hint,
     expected_lengths,
+    expected_work,
     find_misfit,
     gpu_of_worker,
     n_local_workers,
@@ -31,6 +34,7 @@ from fly64dask.store import RunLayout
 from fly64dask.study import Cell, cells
 
 STUDY = tiny_study()
+TWO = several_study().recipes
 
 
 @pytest.mark.parametrize(
@@ -178,3 +182,26 @@ def test_occupancy_counts_what_ran_and_nothing_that_was_done_before(monkeypatch)
 
 def test_occupancy_is_absent_when_no_cell_ran():
     assert Timekeeper().occupancy(2) is None
+
+
+def test_plan_predicts_memory_and_failure_of_each_recipe_apart():
+    recipes = [one.model_copy(update={"on_degenerate": "guarded"} if one.name == "poisson" else {}) for one in TWO]
+    study = several_study(recipes=tuple(recipes))
+    plan = {planned.cell: planned for planned in plan_cells(study, read_inputs(study), cells(study))}
+    pairs = [(cell, replace(cell, recipe_name="poisson")) for cell in plan if cell.recipe_name == "gauss"]
+    # The other recipe has all exposures in one batch.
+    assert all(plan[one].predicted_memory_bytes < plan[other].predicted_memory_bytes for one, other in pairs[:2])
+    (one, other) = next((one, other) for one, other in pairs if one.view == "one")
+    assert (plan[one].warning[-9:], plan[other].warning[-12:]) == ("will fail", "runs guarded")
+
+
+def test_plan_tells_the_light_of_each_object_apart():
+    study = several_study()
+    plan = plan_cells(study, read_inputs(study), cells(study))
+    assert len({planned.incident_photons for planned in plan if planned.view == "all"}) == 2
+
+
+def test_expected_work_puts_the_recipe_of_more_epochs_first():
+    study = several_study()
+    work = expected_work(study, dict.fromkeys(cells(study), 10))
+    assert {cell.recipe_name: n for cell, n in work.items()} == {"gauss": 30, "poisson": 20}

@@ -10,6 +10,7 @@ import dask
 import psutil
 import pytest
 from distributed import Client, LocalCluster
+from several import several_study
 from tiny import tiny_study
 
 from fly64dask.base import ResourceError
@@ -99,6 +100,15 @@ def test_graph_exposes_and_selects_once(graph):
     keys = [str(key) for key in dict(graph.rows_task.__dask_graph__())]
     kinds = {kind: sum(key.startswith(kind) for key in keys) for kind in ("prepare", "expose", "select", "reconstruct")}
     assert kinds == {"prepare": 1, "expose": 4, "select": 6, "reconstruct": 12}
+
+
+def test_graph_of_several_recipes_and_objects_publishes_each_group_once(tmp_path):
+    study = several_study()
+    graph = next(builder_of(study, cells(study), RunLayout(tmp_path)).windows())
+    keys = [str(task.key) for task in (*graph.group_tasks.values(), *graph.cell_tasks.values())]
+    kinds = {kind: sum(key.startswith(kind) for key in keys) for kind in ("prepare", "expose", "select", "reconstruct")}
+    # Of 2 objects: 2 scans, each with 2 splits of exposures. 3 views of 2 splits; and 24 cells.
+    assert kinds == {"prepare": 2, "expose": 4, "select": 6, "reconstruct": 24}
 
 
 def test_graph_names_tasks_like_cells(graph):

@@ -6,23 +6,18 @@ import itertools
 from pathlib import Path
 
 import pytest
+import several
 from hypothesis import given, strategies as st
 from pydantic import ValidationError
+from several import RECIPES, SHARED
+from tiny import TEXT, tiny_study
 
 from fly64dask.base import InputError
 from fly64dask.study import Cell, Filters, Recipe, Study, cells, parse_study, sections, skip_reasons
-from tests.support.tiny import TEXT, tiny_study
 
 DATA = Path(__file__).resolve().parents[2] / "data"
-SHARED = 'recipe = {n_epochs = 3, batch_size = 16, device = "cpu"}'
-RECIPES = """
-recipes = [
-    {name = "gauss"},
-    {name = "poisson", noise_model = "poisson", batch_size = 60},
-]
-"""
-SEVERAL = TEXT.replace(SHARED, SHARED + RECIPES)
-TWO_OBJECTS = SEVERAL.replace("seed_pair = 1", "seed_pair = [7, 8]")
+SEVERAL = several.TEXT.replace("seed_pair = [7, 8]", "seed_pair = 1")
+TWO_OBJECTS = several.TEXT
 
 
 def parsed(text: str) -> Study:
@@ -47,11 +42,13 @@ def test_recipe_of_has_the_settings_that_a_recipe_gives() -> None:
 
 def test_recipe_of_has_the_shared_settings_that_a_recipe_leaves_out() -> None:
     recipe = parsed(SEVERAL).recipe_of(Cell(dose=1e4, view="all", split="train", recipe_name="poisson"))
-    assert (recipe.n_epochs, recipe.device) == (3, "cpu")
+    assert (recipe.accelerated, recipe.device) == (True, "cpu")
 
 
 def test_recipe_of_is_the_recipe_of_a_study_that_says_the_same_without_a_name() -> None:
-    alone = parsed(TEXT.replace("batch_size = 16", 'batch_size = 60, noise_model = "poisson"'))
+    alone = parsed(
+        TEXT.replace("n_epochs = 3, batch_size = 16", 'n_epochs = 2, batch_size = 60, noise_model = "poisson"')
+    )
     assert parsed(SEVERAL).recipe_of(Cell(dose=1e4, view="all", split="train", recipe_name="poisson")) == alone.recipe
 
 
@@ -94,7 +91,7 @@ def test_with_recipe_changes_every_recipe_of_a_study() -> None:
 
 def test_with_recipe_leaves_the_other_settings_of_every_recipe() -> None:
     study = parsed(SEVERAL)
-    assert study.with_recipe(n_epochs=7).with_recipe(n_epochs=3) == study
+    assert study.with_recipe(accelerated=False).with_recipe(accelerated=True) == study
 
 
 @pytest.mark.parametrize(
