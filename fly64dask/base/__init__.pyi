@@ -36,6 +36,7 @@ from .machine import (
 )
 from .provenance import (
     host_name as host_name,
+    installed_version as installed_version,
     software_versions as software_versions,
     utc_now as utc_now,
 )

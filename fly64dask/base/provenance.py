@@ -14,14 +14,20 @@ PACKAGES = ("fly64dask", "ptychi", "torch", "zarr", "dask", "distributed", "nump
 
 
 @functools.cache
+def installed_version(package: str) -> str | None:
+    """Read the version of a package from its installed metadata, without importing it; None if it is not there."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+@functools.cache
 def software_versions() -> dict[str, str]:
     """Read the versions of what can change a number from installed metadata, without importing it."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
+        versions[package] = installed_version(package) or "not installed"
     commit = source_commit()
     return versions | ({"commit": commit} if commit else {})
 

@@ -16,7 +16,6 @@ from .engine_call import (
     EngineCall as EngineCall,
 )
 from .inputs import (
-    cell_key as cell_key,
     open_inputs as open_inputs,
 )
 from .preload import (

@@ -15,7 +15,7 @@ import numpy as np
 from fly64dask.base import Failure, result_or_failure, software_versions, utc_now
 from fly64dask.cells.inputs import open_inputs
 from fly64dask.cells.measuring import measure
-from fly64dask.reconstruction import CheckpointFile, job_ends_at, load_engine, refuse_dark
+from fly64dask.reconstruction import CheckpointFile, job_ends_at, late_loss_fall, load_engine, refuse_dark
 from fly64dask.records import ReconstructionFacts
 from fly64dask.scan import is_guarded
 from fly64dask.store import (
@@ -81,6 +81,7 @@ class EngineCall:
         facts = ReconstructionFacts(
             n_epochs=len(result.loss),
             final_loss=float(result.loss[-1]),
+            late_loss_fall=late_loss_fall(result.loss),
             device=result.device,
             acceleration=result.acceleration,
             resumed_from_epoch=result.resumed_from_epoch or None,

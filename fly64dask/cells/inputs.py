@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.base import IntegrityError, digest
+from fly64dask.base import IntegrityError
 from fly64dask.reconstruction import Exposures
-from fly64dask.records import InputFacts
+from fly64dask.records import NOT_IN_KEY, InputFacts
 from fly64dask.scan import describe_light
 from fly64dask.store import ExposureAttributes, Group, ViewAttributes, open_group
 from fly64dask.study import realisation_of
@@ -18,17 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from fly64dask.base import FailureKind
     from fly64dask.store import RunLayout
-    from fly64dask.study import Cell, Recipe, Remedy, Study
-
-ENGINE_PACKAGES = ("ptychi", "torch")
-# Keys that recipes have had from the start: another one counts only where it is not at its default, so that it changes
-# no cell of a study that does not name it.
-FIRST_KEYS = frozenset(
-    {"algorithm", "n_epochs", "batch_size", "noise_model", "optimise_probe", "on_degenerate", "guarded", "accelerated"}
-    | {"stop", "patience", "halves", "threads"}
-)
+    from fly64dask.study import Cell, Remedy, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +32,7 @@ class CellInputs:
     def sha256(self) -> dict[str, str]:
         """Digest of each array of both groups that determines a cell's numbers, by name."""
         digests = {**self.exposures.array_sha256, **self.view.array_sha256}
-        for name in ("scan_index", "exposure_photons"):
-            digests.pop(name, None)  # changes none of a cell's numbers, or says again what the counts say
-        return digests
+        return {name: sha256 for name, sha256 in digests.items() if name not in NOT_IN_KEY}
 
     def read_kept(self) -> NDArray[np.int64]:
         """Read the indices of the kept exposures, (k,) int64, ascending."""
@@ -122,40 +110,3 @@ def open_inputs(study: Study, layout: RunLayout, cell: Cell, remedy: Remedy | No
         exposures=open_group(layout.exposure_group(*realisation_of(study, cell)), ExposureAttributes),
         view=open_group(layout.kept_group(cell, remedy), ViewAttributes),
     )
-
-
-def cell_key(
-    input_sha256: Mapping[str, str], recipe: Recipe, *, seed: int, engine: str, versions: Mapping[str, str]
-) -> str:
-    """Compute the digest of what determines a cell's numbers, 64 hexadecimal digits; the device is recorded, not part
-    of it.
-
-    Parameters
-    ----------
-    input_sha256 : mapping of str to str
-        Digest of each array the cell reads.
-    recipe : Recipe
-        How the cell is reconstructed.
-    seed : int
-        Seed of the order of exposures in minibatches.
-    engine : str
-        `module:function`.
-    versions : mapping of str to str
-        Versions of packages, those of the engine at least.
-    """
-    settings = {
-        key: value
-        for key, value in recipe.model_dump(mode="json", exclude={"device"}).items()
-        if key in FIRST_KEYS or value != type(recipe).model_fields[key].default
-    }
-    packages = {package: versions[package] for package in ENGINE_PACKAGES}
-    return digest([dict(input_sha256), settings, seed, engine, packages])
-
-
-def failure_key(study: Study, cell: Cell, recipe: Recipe, kind: FailureKind) -> str:
-    """Compute the digest of what determines that a cell's inputs cannot be used: any setting of the study but those of
-    other cells alone.
-    """
-    alone = study.of_object(cell.object_seed).model_copy(update={"recipe": recipe})
-    others = {"name", "doses_photons", "repeats", "recipes"}
-    return digest([cell.name, kind, alone.model_dump(mode="json", exclude=others)])

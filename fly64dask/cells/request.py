@@ -7,8 +7,9 @@ from pathlib import Path
 
 from fly64dask.base import Failure, result_or_failure, software_versions
 from fly64dask.cells.cancellation import RunId
-from fly64dask.cells.inputs import CellInputs, cell_key, failure_key, open_inputs
+from fly64dask.cells.inputs import CellInputs, open_inputs
 from fly64dask.reconstruction import LSQML
+from fly64dask.records import cell_key, failure_key
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Recipe, Remedy, Study, remedied_recipe
 

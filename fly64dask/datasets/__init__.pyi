@@ -1,3 +1,4 @@
+from .digests import exposures_digest as exposures_digest, selection_digest as selection_digest
 from .doses import KeptExposures as KeptExposures, dose_in_photons as dose_in_photons
 from .exposures import expose_split as expose_split
 from .import_export import export as export, ingest as ingest

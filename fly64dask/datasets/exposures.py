@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base import digest
+from fly64dask.datasets.digests import NOISE_FREE_SCALE_PHOTONS, exposures_digest
 from fly64dask.datasets.doses import KeptExposures, dose_in_photons
 from fly64dask.datasets.published_group import provenance, publish_group
 from fly64dask.datasets.scan_groups import read_truth
@@ -35,16 +35,12 @@ from fly64dask.store import (
     write_arrays,
     write_attributes,
 )
-from fly64dask.study import Dose, MeasuredSource, Split, Study
+from fly64dask.study import Dose, MeasuredSource, Realisation, Split, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.store import ArraySource
-
-# Expected intensities are stored at this scale (our choice): detected photons per exposure, mean over the scan. It is
-# a unit and no dose.
-NOISE_FREE_SCALE_PHOTONS = 1e6
 
 
 def expose_split(
@@ -80,19 +76,16 @@ def expose_split(
     positions = scan.read("positions_px")
     rows = split_indices(positions, study.split, split)
     dose_photons = dose_in_photons(study, dose, scan.attributes.own_dose_photons, _read_kept(layout, view, split))
-    drawn_from: list[object]
     truth = functools.partial(read_truth, layout, object_seed)
     if dose_photons is None:
-        patterns, drawn_from = _expected_patterns(truth, scan, rows), [NOISE_FREE_SCALE_PHOTONS]
+        patterns = _expected_patterns(truth, scan, rows)
     else:
         seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
         rng = photon_stream(seed, dose_photons, split, repeat, object_seed)
         patterns = _drawn_patterns(study, truth, scan, dose_photons, rows, rng)
-        drawn_from = [seed, *([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
-        drawn_from += [] if view is None else ["view", view, dose_photons]
     share = scan.attributes.detected_share
-    settings = study.model_dump(mode="json", include={"split"})
-    source_digest = digest([scan.attributes.source_digest, dose, split, settings, *drawn_from])
+    realisation = Realisation(dose, split, repeat, object_seed, view)
+    source_digest = exposures_digest(study, scan.attributes.source_digest, realisation, dose_photons)
 
     def build(directory: Path) -> None:
         array_sha256 = write_arrays(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import digest
+from fly64dask.datasets.digests import selection_digest
 from fly64dask.datasets.published_group import provenance, publish_group
 from fly64dask.scan import (
     Selection,
@@ -64,6 +65,7 @@ def select_view(
         assert isinstance(view, SpacingView)
         view = respaced_view(view, threshold_px)
         target = layout.respaced_group(view_name, split, threshold_px)
+    selected_from = selection_digest(study, scan.array_sha256["positions_px"], view, split)
     # Of the arrays: all objects have the same, and other digests of their sources.
     arrays = [scan.array_sha256[name] for name in ("positions_px", "probe_guess")]
     settings = study.model_dump(mode="json", include={"split", "overlap"})
@@ -73,11 +75,12 @@ def select_view(
 
     def build(directory: Path) -> None:
         selection = select(positions, view)
+        attributes = describe_view(
+            study, view_name, split, positions, selection, scan.read("probe_guess"), source_digest=source_digest
+        )
         write_group(
             directory,
-            describe_view(
-                study, view_name, split, positions, selection, scan.read("probe_guess"), source_digest=source_digest
-            ),
+            attributes.model_copy(update={"selection_digest": selected_from}),
             [whole_array("kept_indices", selection.kept, dims=("kept_exposure",), long_name="index in the split")],
         )
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from fly64dask.base import printable
 from fly64dask.monitoring.live import LiveCell, read_live
-from fly64dask.records import ManifestRow, count_states, read_row
+from fly64dask.records import ManifestRow, RowContext, count_states, read_row
 from fly64dask.store import RunLayout, holder_of
 from fly64dask.study import Cell, Study, cells
 
@@ -53,7 +53,8 @@ class RunReader:
         everything = cells(self.study)
         # Before the records: a cell that ends in between is then seen as ended, never as pending.
         live = read_live(self.layout, everything)
-        rows = tuple(row for cell in everything if (row := self._row(cell)) is not None)
+        known = {cell: row for cell in everything if (row := self._row(cell)) is not None}
+        rows = tuple(RowContext(self.study, self.layout, known.get).complete_all(known.values()))
         attempts = {row.cell: row.attempt or 0 for row in rows}
         return RunStatus(
             study=self.study,
@@ -78,7 +79,8 @@ class RunReader:
 
 
 def _words_of_row(row: ManifestRow) -> str:
-    return row.state if row.failure_kind is None else f"{row.state} {row.failure_kind}: {row.error}"
+    words = row.state if row.failure_kind is None else f"{row.state} {row.failure_kind}: {row.error}"
+    return f"{words} ({row.outdated})" if row.outdated else words
 
 
 def _words_of_live(live_cell: LiveCell, now: datetime) -> str:

@@ -7,6 +7,9 @@ from .checkpoint import (
     CheckpointFile as CheckpointFile,
     job_ends_at as job_ends_at,
 )
+from .convergence import (
+    late_loss_fall as late_loss_fall,
+)
 from .half_sets import (
     HalfSetEstimator as HalfSetEstimator,
     compare_halves as compare_halves,

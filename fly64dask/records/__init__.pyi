@@ -1,12 +1,33 @@
+from .context import (
+    DERIVED_FIELDS as DERIVED_FIELDS,
+    RowContext as RowContext,
+)
 from .fields import (
     ExposureFields as ExposureFields,
+)
+from .floors import (
+    PHOTON_LIMITED_RATIO as PHOTON_LIMITED_RATIO,
+    STILL_FALLING as STILL_FALLING,
+    RelativeError as RelativeError,
+)
+from .keys import (
+    ENGINE_PACKAGES as ENGINE_PACKAGES,
+    NOT_IN_KEY as NOT_IN_KEY,
+    cell_key as cell_key,
+    failure_key as failure_key,
 )
 from .manifest import (
     Manifest as Manifest,
     ManifestRow as ManifestRow,
     SkipSummary as SkipSummary,
-    caveats_of as caveats_of,
     count_states as count_states,
+)
+from .marks import (
+    ALL_MARKS as ALL_MARKS,
+    Mark as Mark,
+    caveats_of as caveats_of,
+    marks_of as marks_of,
+    signs_of as signs_of,
     unfollowed as unfollowed,
 )
 from .quantities import (
@@ -34,6 +55,7 @@ from .repeats import (
 from .tables import (
     RowFiles as RowFiles,
     each_row as each_row,
+    read_completed_rows as read_completed_rows,
     read_dashboard as read_dashboard,
     read_kept_group as read_kept_group,
     read_last_row as read_last_row,

@@ -57,6 +57,11 @@ class ReconstructionFields(Frozen):
         Field(allow_inf_nan=False),
         Quantity("last loss (the engine's own; does not measure quality)", "engine"),
     ] = None
+    late_loss_fall: Annotated[
+        float | None,
+        Field(le=1, allow_inf_nan=False),
+        Quantity("fall of the loss from the third to the last quarter of the epochs"),
+    ] = None
     device: str | None = None
     underdetermined: bool | None = None
     stopping: Annotated[StoppingFacts | None, Quantities("")] = None

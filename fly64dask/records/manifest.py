@@ -12,7 +12,9 @@ from pydantic import AfterValidator
 
 from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
 from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields
+from fly64dask.records.floors import RelativeError
 from fly64dask.records.history import AttemptLine, damaged_line, fields_of
+from fly64dask.records.keys import recipe_key
 from fly64dask.records.record import CellRecord
 from fly64dask.records.repeats import RepeatSummary
 from fly64dask.scan import Identifiability, SelectionFields
@@ -40,13 +42,20 @@ class Job(CellCoordinates):
 
 
 class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingFields, CellCoordinates):
-    """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several."""
+    """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several.
+
+    `outdated` says in what the cell is not of the study as it is now, `relative` compares its error with those of other
+    cells: both are worked out when rows are read, and no record holds them.
+    """
 
     returncode: Literal[0, 1]
     log_path: InRun
     identifiability: Annotated[Identifiability | None, Quantities("")] = None
     seconds: Annotated[float | None, Quantity("time taken", "s")] = None
+    outdated: str | None = None
+    relative: Annotated[RelativeError | None, Quantities("")] = None
     cell_key: str | None = None
+    recipe_key: str | None = None
     seeds: Seeds | None = None
     versions: dict[str, str] | None = None
     digests: dict[str, str] | None = None
@@ -117,6 +126,7 @@ def row_from_record(record: CellRecord, layout: RunLayout, past: Sequence[Attemp
     return ManifestRow(
         **fields_of(record, ManifestRow),
         log_path=_log_path(record.cell, layout),
+        recipe_key=recipe_key(record.recipe, seed=record.seeds.grouping),
         attempts=(*past, AttemptLine(**fields_of(record, AttemptLine))) if past else None,
     )
 
@@ -132,20 +142,6 @@ def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[Attemp
         error=error,
         attempts=(*past, damaged_line(past[-1].attempt + 1, error)) if past else None,
     )
-
-
-def unfollowed(row: ManifestRow) -> list[str]:
-    """Say what a completed cell's recipe asked for that its data did not allow, in words; empty if nothing."""
-    if row.stopping and row.stopping.fallback:
-        return [f"stop = {row.stopping.rule!r} not followed, last epoch kept: {row.stopping.fallback}"]
-    if row.half_sets and row.half_sets.missing:
-        return [f"no half sets: {row.half_sets.missing}"]
-    return []
-
-
-def caveats_of(row: ManifestRow) -> list[str]:
-    """Say in words how a cell is not what its study asked for: by its recipe, or by its photons; empty if it is."""
-    return [*unfollowed(row), *([row.dose_deviation] if row.dose_deviation else [])]
 
 
 def jobs(study: Study, layout: RunLayout, filtered: Iterable[Cell], remedies: Mapping[Cell, Remedy]) -> Iterator[Job]:

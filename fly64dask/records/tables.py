@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, IntegrityError, compact_json, digest, host_name, utc_now
+from fly64dask.records.context import RowContext
 from fly64dask.records.history import read_past
 from fly64dask.records.manifest import (
     ManifestFilters,
@@ -133,6 +135,12 @@ def each_row(layout: RunLayout, chosen_cells: Iterable[Cell]) -> Iterator[Manife
     return (row for cell in chosen_cells if (row := read_row(layout, cell)) is not None)
 
 
+def read_completed_rows(study: Study, layout: RunLayout) -> tuple[ManifestRow, ...]:
+    """Read the rows of a study's committed cells in its order, each completed by its context."""
+    known = {row.cell: row for row in each_row(layout, cells(study))}
+    return tuple(RowContext(study, layout, known.get).complete_all(known.values()))
+
+
 class RowFiles:
     """Rows of a run in files of its scratch, a line each: a run may have more rows than fit in memory.
 
@@ -195,7 +203,8 @@ def write_manifest(
     reasons : mapping of Cell to str
         Cells the filters left out.
     rows : iterable of ManifestRow
-        Every committed cell, in the study's order; iterated three times, and never kept whole.
+        Every committed cell, in the study's order; iterated three times, and never kept whole. The manifest has them
+        completed by their context.
     remedies : mapping of Cell to Remedy, optional
         Of the cells that were tried again with one.
     """
@@ -212,7 +221,8 @@ def write_manifest(
         summary=summarise(study, rows) or None,
     )
     snapshot = layout.snapshot_file(timestamp)
-    lists = {"jobs": jobs(study, layout, filtered, remedies or {}), "execution_results": rows}
+    results = RowContext(study, layout, functools.partial(read_row, layout)).complete_all(rows)
+    lists = {"jobs": jobs(study, layout, filtered, remedies or {}), "execution_results": results}
     write_document(snapshot, head, long_lists=lists)
     with snapshot.open("rb") as written:
         publish_bytes(layout.manifest_file, lambda file: shutil.copyfileobj(written, file))

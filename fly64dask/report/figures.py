@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.records import described_columns, quantity_of, read_rows
+from fly64dask.records import described_columns, quantity_of, read_completed_rows
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
@@ -85,7 +85,7 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
     tuple of str
         What is damaged, and therefore not drawn.
     """
-    rows = read_rows(layout, cells(study))
+    rows = read_completed_rows(study, layout)
     reader, gallery = CellReader(study, layout, rows), Gallery(n_cells=len(cells(study)))
     problems: list[str] = []
     for row in rows:

@@ -16,7 +16,7 @@ from fly64dask.records import (
     caveats_of,
     count_states,
     quantity_of,
-    read_rows,
+    read_completed_rows,
     repeat_groups,
     spread_of,
     unfollowed,
@@ -72,7 +72,7 @@ def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | 
     """
     # Before the rows: a cell that ends in between is then counted as running, never as pending.
     running = set(read_live(layout, cells(study)))
-    rows = read_rows(layout, cells(study))
+    rows = read_completed_rows(study, layout)
     row_of = {row.cell: row for row in rows}
     reader = CellReader(study, layout, rows)
     store = PictureStore(n_cells=sum(row.state == "completed" for row in rows))

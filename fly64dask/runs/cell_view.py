@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, InputError, IntegrityError, NoReconstructionError
 from fly64dask.monitoring import read_live
-from fly64dask.records import CellRecord, ManifestRow, read_kept_group, read_record, read_row, read_rows
+from fly64dask.records import CellRecord, ManifestRow, RowContext, read_kept_group, read_record, read_row, read_rows
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Study, cells, realisation_of
 
@@ -76,8 +77,17 @@ class CellView:
 
     @property
     def row(self) -> ManifestRow | None:
-        """The cell's row of the manifest, read from its record; None if nothing is committed."""
-        return read_row(self.layout, self.cell)
+        """The cell's row of the manifest, read from its record; None if nothing is committed.
+
+        `outdated` says if it is of an older recipe, other data or other software than the study as it is now,
+        `relative` sets its error beside that of an empty object and beside its floor.
+        """
+        row = read_row(self.layout, self.cell)
+        return (
+            None
+            if row is None
+            else RowContext(self.study, self.layout, functools.partial(read_row, self.layout)).complete(row)
+        )
 
     @property
     def record(self) -> CellRecord | None:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from fly64dask.base import Frozen, IntegrityError, digest
-from fly64dask.cells import cell_key, open_inputs
-from fly64dask.records import CellRecord, Manifest, SkipSummary, read_record, read_rows
+from fly64dask.cells import open_inputs
+from fly64dask.records import DERIVED_FIELDS, CellRecord, Manifest, SkipSummary, cell_key, read_record, read_rows
 from fly64dask.store import (
     SPACING_PREFIX,
     ExposureAttributes,
@@ -193,7 +193,9 @@ def _damaged_manifest(study: Study, layout: RunLayout) -> Iterator[Damage]:
         return
     if manifest.study_digest != digest(study.model_dump(mode="json")):
         yield Damage(path=where, problem="is of another study than study.json")
-    stated_rows = {row.cell: row for row in manifest.execution_results}
+    # What follows from other cells, the groups and the software may have changed since.
+    underived = dict.fromkeys(DERIVED_FIELDS)
+    stated_rows = {row.cell: row.model_copy(update=underived) for row in manifest.execution_results}
     rows = {row.cell: row for row in read_rows(layout, cells(study))}
     for cell in {**stated_rows, **rows}:
         if stated_rows.get(cell) != rows.get(cell):

@@ -48,3 +48,4 @@ from .layout import (
 )
 from .lazy_dataset import open_dataset as open_dataset
 from .lock import held_run as held_run, holder_of as holder_of
+from .zarr_format import read_attributes as read_attributes

@@ -76,9 +76,13 @@ class ExposureAttributes(GroupAttributes):
 
 
 class ViewAttributes(BeamFields, GroupAttributes):
-    """Attributes of a view of a split: which exposures it keeps, and how densely they lie."""
+    """Attributes of a view of a split: which exposures it keeps, and how densely they lie.
+
+    `selection_digest` is that of what determines which are kept, `source_digest` of the measures of overlap too.
+    """
 
     kind: Literal["view"] = "view"
+    selection_digest: str = ""
     overlap_view: str
     split: Split
     n_exposures: int

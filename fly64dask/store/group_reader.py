@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,18 @@ from pydantic import ValidationError
 
 from fly64dask.base import IntegrityError
 from fly64dask.store.attributes import GroupAttributes
-from fly64dask.store.zarr_format import METADATA_NAME, attributes_sha256, metadata_sha256
+from fly64dask.store.zarr_format import (
+    METADATA_NAME,
+    damaged,
+    lock_blosc_between_threads,
+    metadata_sha256,
+    read_attributes,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+lock_blosc_between_threads()
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
 
 
@@ -63,7 +69,7 @@ class Group(Generic[Attributes]):
             Naming the array and block that is missing, empty, truncated or altered.
         """
         if name not in self.array_sha256:
-            raise _damaged(f"read {self.path / name}: the group holds {', '.join(self.names) or 'no array'}")
+            raise damaged(f"read {self.path / name}: the group holds {', '.join(self.names) or 'no array'}")
         return StoredArray.open(self.path / name, metadata_sha256=self.metadata_sha256[name]).read(rows)
 
 
@@ -106,18 +112,8 @@ def read_checked_attributes(path: Path, purpose: str) -> dict[str, Any]:
     `array_sha256` and `metadata_sha256` among them are the SHA-256 of each array and of its metadata. Raises
     IntegrityError, which names the purpose of reading, if there is no such group or it is not as it was written.
     """
-    try:
-        document: dict[str, Any] = json.loads((path / METADATA_NAME).read_bytes())["attributes"]
-        stated, computed = document.pop("attributes_sha256", None), attributes_sha256(path)
-        metadata = dict(document["metadata_sha256"])
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{purpose}: no readable Zarr v3 group there ({type(error).__name__}: {error})",
-            remedy="give the path of a group that fly64dask wrote, or write it again",
-        ) from error
-    if stated != computed:
-        raise _damaged(f"{purpose}: attributes do not match their SHA-256 {stated}")
-    for name, sha256 in metadata.items():
+    document = read_attributes(path, purpose)
+    for name, sha256 in document["metadata_sha256"].items():
         _check_metadata(path / name, sha256)
     return document
 
@@ -155,14 +151,14 @@ class StoredArray:
         key = "/".join(["c", str(block), *["0"] * (self.array.ndim - 1)])
         chunk = f"read {self.directory}: chunk {key}"
         if not _has_bytes(self.directory / key):  # Zarr itself reads such a chunk as fill values, in silence
-            raise _damaged(f"{chunk} is missing or empty")
+            raise damaged(f"{chunk} is missing or empty")
         length = self.array.chunks[0]
         try:
             values = np.ascontiguousarray(self.array[block * length : (block + 1) * length])
         except (OSError, ValueError, RuntimeError) as error:
-            raise _damaged(f"{chunk} cannot be decoded ({type(error).__name__}: {error})") from error
+            raise damaged(f"{chunk} cannot be decoded ({type(error).__name__}: {error})") from error
         if hashlib.sha256(values.data).hexdigest() != self.array.attrs["block_sha256"][block]:  # type: ignore[index]
-            raise _damaged(f"{chunk} does not match its SHA-256")
+            raise damaged(f"{chunk} does not match its SHA-256")
         return values
 
 
@@ -178,12 +174,6 @@ def _check_metadata(directory: Path, sha256: str) -> None:
     try:
         computed = metadata_sha256(directory)
     except OSError as error:
-        raise _damaged(f"read {directory}: no readable {METADATA_NAME} ({error})") from error
+        raise damaged(f"read {directory}: no readable {METADATA_NAME} ({error})") from error
     if computed != sha256:
-        raise _damaged(f"read {directory}: {METADATA_NAME} does not match its SHA-256")
-
-
-def _damaged(message: str) -> IntegrityError:
-    return IntegrityError(
-        message, remedy="rebuild it with `fly64dask verify RUN --repair`, or ingest again if it is an ingested store"
-    )
+        raise damaged(f"read {directory}: {METADATA_NAME} does not match its SHA-256")

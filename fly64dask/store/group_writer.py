@@ -15,11 +15,12 @@ from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 from fly64dask.base import IntegrityError, digest
 from fly64dask.store.array_source import ArraySource
 from fly64dask.store.attributes import GroupAttributes
-from fly64dask.store.zarr_format import attributes_sha256, metadata_sha256
+from fly64dask.store.zarr_format import attributes_sha256, lock_blosc_between_threads, metadata_sha256
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+lock_blosc_between_threads()
 # Measured on the counts of scripts/bench_store.py, 128 x 128: with the bits of uint16 sorted, zstd at level 1 takes
 # 0.53, 0.60 and 0.75 of the bytes of plain zstd at 1e3, 1e4 and 1e5 photons, and less of its time. Larger blocks than
 # blosc's own choice save another 2 to 10 %. zstd alone missed 25 of 40 flipped bits, blosc 39, with crc32c none.

@@ -1,4 +1,4 @@
-"""What the writer and the reader of a Zarr group share: the name and the digests of its metadata, and blosc's lock."""
+"""What all who handle a Zarr group share: its metadata file with the attributes and their digests, and blosc's lock."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import hashlib
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
-from numcodecs import blosc
-
-from fly64dask.base import digest
+from fly64dask.base import IntegrityError, digest
 
 METADATA_NAME = "zarr.json"  # of a group or array in Zarr's format 3
 
 
-def _lock_blosc_between_threads() -> None:
+def lock_blosc_between_threads() -> None:
     """Spare each process the lock between processes that numcodecs makes when it first compresses or decompresses.
 
     Notes
@@ -23,11 +22,10 @@ def _lock_blosc_between_threads() -> None:
     no threads, so nothing is locked. The lock holds a semaphore which a process that is killed never gives back to
     the system. Of a release that keeps its lock elsewhere nothing is changed, and killed processes leave semaphores.
     """
+    from numcodecs import blosc  # not for those who read attributes alone
+
     if getattr(blosc, "_MUTEX", lambda: None) is None and getattr(blosc, "_MUTEX_IS_INIT", None) is False:
         blosc._MUTEX, blosc._MUTEX_IS_INIT = threading.Lock(), True
-
-
-_lock_blosc_between_threads()
 
 
 def attributes_sha256(directory: Path) -> str:
@@ -40,3 +38,30 @@ def attributes_sha256(directory: Path) -> str:
 def metadata_sha256(directory: Path) -> str:
     """Compute the SHA-256 of the metadata file of an array or group."""
     return hashlib.sha256((directory / METADATA_NAME).read_bytes()).hexdigest()
+
+
+def read_attributes(path: Path, purpose: str) -> dict[str, Any]:
+    """Read a group's attributes as JSON holds them, and check them; nothing of its arrays is looked at.
+
+    `array_sha256` and `metadata_sha256` among them are the SHA-256 of each array and of its metadata. Raises
+    IntegrityError, which names the purpose of reading, if there is no such group or they are not as they were written.
+    """
+    try:
+        document: dict[str, Any] = json.loads((path / METADATA_NAME).read_bytes())["attributes"]
+        stated, computed = document.pop("attributes_sha256", None), attributes_sha256(path)
+        dict(document["array_sha256"]), dict(document["metadata_sha256"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(
+            f"{purpose}: no readable Zarr v3 group there ({type(error).__name__}: {error})",
+            remedy="give the path of a group that fly64dask wrote, or write it again",
+        ) from error
+    if stated != computed:
+        raise damaged(f"{purpose}: attributes do not match their SHA-256 {stated}")
+    return document
+
+
+def damaged(message: str) -> IntegrityError:
+    """Make the error of a group that is not as it was written."""
+    return IntegrityError(
+        message, remedy="rebuild it with `fly64dask verify RUN --repair`, or ingest again if it is an ingested store"
+    )

@@ -19,10 +19,10 @@ from one_cell import request_of, run_one
 from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind, IntegrityError, describe, digest, failure_kind
-from fly64dask.cells import Caller, EngineCall, RunId, cell_key, commit_lost, new_run_id, stop_run
+from fly64dask.cells import Caller, EngineCall, RunId, commit_lost, new_run_id, stop_run
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
-from fly64dask.records import next_attempt, read_record, read_rows, write_manifest
+from fly64dask.records import cell_key, next_attempt, read_record, read_rows, write_manifest
 from fly64dask.runs import Run
 from fly64dask.store import (
     ExposureAttributes,

@@ -1,0 +1,60 @@
+"""Completes rows by what their own records do not say: whether they are of the study as it is now, and their floors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fly64dask.records.currency import StudyNow
+from fly64dask.records.floors import relative_error
+
+if TYPE_CHECKING:
+    from fly64dask.records.manifest import ManifestRow
+    from fly64dask.store import RunLayout
+    from fly64dask.study import Cell, Study
+
+# Fields of a row that follow from other cells, groups and the study, and are worked out whenever rows are read.
+DERIVED_FIELDS = ("outdated", "relative")
+
+
+class RowContext:
+    """What rows are completed from: the study as it is now, the run's groups, and its noise-free cells.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    layout : RunLayout
+        The run.
+    row_of : callable
+        Gives the row of a cell, or None: asked for the noise-free cells, once each.
+    """
+
+    def __init__(self, study: Study, layout: RunLayout, row_of: Callable[[Cell], ManifestRow | None]) -> None:
+        self._has_floors = "noise_free" in study.doses_photons
+        self._now = StudyNow(study, layout)
+        self._row_of = row_of
+        self._floors: dict[Cell, ManifestRow | None] = {}
+
+    def complete(self, row: ManifestRow) -> ManifestRow:
+        """Return the row with `outdated` and `relative` as they are now."""
+        outdated = self._now.outdated(row)
+        relative = relative_error(row, None if outdated else self._floor_of(row))
+        return row.model_copy(update={"outdated": outdated, "relative": relative})
+
+    def complete_all(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
+        """Return rows one after the other, each completed."""
+        return map(self.complete, rows)
+
+    def _floor_of(self, row: ManifestRow) -> ManifestRow | None:
+        """The row of the noise-free cell, if there is one of the study as it is now that was made as this one."""
+        if row.metrics is None or not self._has_floors:
+            return None
+        cell = replace(row.cell, dose="noise_free", repeat=0)
+        if cell not in self._floors:
+            found = self._row_of(cell)
+            is_fine = found is not None and found.state == "completed" and self._now.outdated(found) is None
+            self._floors[cell] = found if is_fine else None
+        floor = self._floors[cell]
+        return floor if floor is not None and floor.remedy == row.remedy else None

@@ -1,0 +1,137 @@
+"""Tells which committed cells are not of the study as it is now: an older recipe, other data or other software."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fly64dask.base import IntegrityError, installed_version
+from fly64dask.datasets import KeptExposures, dose_in_photons, exposures_digest, selection_digest
+from fly64dask.records.keys import ENGINE_PACKAGES, NOT_IN_KEY, failure_key, recipe_key
+from fly64dask.scan import BeamFields, respaced_view
+from fly64dask.store import read_attributes
+from fly64dask.study import Cell, Realisation, SpacingView, realisation_of, remedied_recipe
+
+if TYPE_CHECKING:
+    from fly64dask.records.manifest import ManifestRow
+    from fly64dask.store import RunLayout
+    from fly64dask.study import Dose, Remedy, Split, Study
+
+OLDER_RECIPE, OTHER_DATA, OTHER_SOFTWARE = "of an older recipe", "of other data", "of other software"
+
+
+class StudyNow:
+    """A run's study as it is now, and the groups that its cells read: what committed cells are compared with.
+
+    No pattern is read: of each group its attributes, once.
+
+    Parameters
+    ----------
+    study : Study
+        The run's study.
+    layout : RunLayout
+        The run.
+    """
+
+    def __init__(self, study: Study, layout: RunLayout) -> None:
+        self._study, self._layout = study, layout
+        # Many cells share each of these.
+        self._attributes = functools.cache(_read)
+        self._recipe_key = functools.cache(self._compute_recipe_key)
+        self._exposures_digest = functools.cache(self._compute_exposures_digest)
+        self._selection_digest = functools.cache(self._compute_selection_digest)
+
+    def outdated(self, row: ManifestRow) -> str | None:
+        """Say in words in what a cell's key differs from the one that a run of the study would give it now.
+
+        Parameters
+        ----------
+        row : ManifestRow
+            The cell's row.
+
+        Returns
+        -------
+        str or None
+            Such as `of an older recipe, of other data`; None if nothing differs, or nothing can be told: of a damaged
+            record, of an attempt that never had a key, or where a group is missing (`verify` names those).
+        """
+        if row.cell_key is None or row.state == "damaged":
+            return None
+        return ", ".join(self._differences(row)) or None
+
+    def _differences(self, row: ManifestRow) -> Iterator[str]:
+        is_older = row.recipe_key != self._recipe_key(row.recipe_name, row.dose == "noise_free", row.remedy)
+        if is_older:
+            yield OLDER_RECIPE
+        if not row.digests:
+            if not is_older and row.cell_key != self._failure_key(row):
+                yield OTHER_DATA
+            return
+        if self._has_other_data(row, row.digests):
+            yield OTHER_DATA
+        versions = row.versions or {}
+        if any(installed_version(package) not in (None, versions.get(package)) for package in ENGINE_PACKAGES):
+            yield OTHER_SOFTWARE
+
+    def _failure_key(self, row: ManifestRow) -> str:
+        """The key of a cell whose inputs cannot be used: it is of the whole study."""
+        assert row.failure_kind is not None, "a completed cell has inputs"
+        recipe = remedied_recipe(self._study.recipe_of(row.cell), row.remedy)
+        return failure_key(self._study, row.cell, recipe, row.failure_kind)
+
+    def _has_other_data(self, row: ManifestRow, digests: Mapping[str, str]) -> bool:
+        """Whether the cell was made from other arrays than its groups hold, or these are not the study's any more."""
+        realisation, cell = realisation_of(self._study, row.cell), row.cell
+        exposures = self._attributes(self._layout.exposure_group(*realisation))
+        view = self._attributes(self._layout.kept_group(cell, row.remedy))
+        for stored in (exposures.get("array_sha256", {}), view.get("array_sha256", {})):
+            if any(digests.get(name) != sha256 for name, sha256 in stored.items() if name not in NOT_IN_KEY):
+                return True
+        spacing_px = row.remedy.spacing_threshold if row.remedy else None
+        exposed = self._exposures_digest(realisation)
+        selected = self._selection_digest(cell.view, cell.split, spacing_px, cell.object_seed)
+        return (exposed is not None and exposures.get("source_digest", exposed) != exposed) or (
+            selected is not None and view.get("selection_digest", selected) != selected
+        )
+
+    def _compute_recipe_key(self, recipe_name: str | None, is_noise_free: bool, remedy: Remedy | None) -> str:
+        dose: Dose = "noise_free" if is_noise_free else 1.0
+        cell = Cell(dose=dose, view="", split="train", recipe_name=recipe_name)
+        return recipe_key(remedied_recipe(self._study.recipe_of(cell), remedy), seed=self._study.seeds.grouping)
+
+    def _compute_exposures_digest(self, realisation: Realisation) -> str | None:
+        """What the group of exposures would state if it were made now; None without a scan."""
+        scan = self._attributes(self._layout.scan_group(realisation.object_seed))
+        if not scan:
+            return None
+        kept = None
+        if realisation.view is not None:
+            view = self._attributes(self._layout.view_group(realisation.view, realisation.split))
+            if not view:
+                return None
+            beams = BeamFields(**{name: view.get(name) for name in BeamFields.model_fields})
+            kept = KeptExposures(view=realisation.view, split=realisation.split, n_kept=view["n_kept"], beams=beams)
+        dose_photons = dose_in_photons(self._study, realisation.dose, scan["own_dose_photons"], kept)
+        return exposures_digest(self._study, scan["source_digest"], realisation, dose_photons)
+
+    def _compute_selection_digest(
+        self, view_name: str, split: Split, spacing_px: float | None, object_seed: int | None
+    ) -> str | None:
+        """What the group of a view would state if it were made now; None without a scan."""
+        scan = self._attributes(self._layout.scan_group(object_seed))
+        if not scan:
+            return None
+        view = next(each for each in self._study.views if each.name == view_name)
+        if spacing_px is not None and isinstance(view, SpacingView):
+            view = respaced_view(view, spacing_px)
+        return selection_digest(self._study, scan["array_sha256"]["positions_px"], view, split)
+
+
+def _read(group: Path) -> dict[str, Any]:
+    """Attributes of a group; empty if it is missing or damaged."""
+    try:
+        return read_attributes(group, f"compare {group}")
+    except IntegrityError:
+        return {}
