@@ -23,20 +23,26 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
 @json_option
 def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) -> None:
-    """Read every stored array, record and table; exit 1 if anything is damaged and stays so."""
-    from fly64dask.records import read_run_study
+    """Read every stored array, record and table; exit 1 if anything is damaged and stays so.
+
+    Cells that are not of the study as it is now are named, and no damage: run the study to renew them.
+    """
+    from fly64dask.records import read_completed_rows, read_run_study
     from fly64dask.runs import verify_run
 
     study = read_run_study(layout)
     damages = verify_run(study, layout)
     if damages and repair:
         damages = _repair(study, layout, damages, workers)
+    outdated = {row.cell.name: row.outdated for row in read_completed_rows(study, layout) if row.outdated}
     if as_json:
-        print_json({"damaged": [damage.model_dump() for damage in damages]})
+        print_json({"damaged": [damage.model_dump() for damage in damages], "outdated": outdated})
     else:
         for damage in damages:
             click.secho(f"damaged {damage.path}: {damage.problem}", fg="red")
-        click.echo(f"{len(damages)} damaged")
+        for name, words in outdated.items():
+            click.secho(f"not of the study as it is now, {name}: {words}", fg="yellow")
+        click.echo(f"{len(damages)} damaged" + (f", {len(outdated)} not of the study as it is now" if outdated else ""))
     if damages:
         sys.exit(EXIT_FAILED_CELL)
 

@@ -24,8 +24,12 @@ from .manifest import (
 )
 from .marks import (
     ALL_MARKS as ALL_MARKS,
+    EMPTY as EMPTY,
+    OUTDATED as OUTDATED,
     Mark as Mark,
     caveats_of as caveats_of,
+    floor_note as floor_note,
+    legend_of as legend_of,
     marks_of as marks_of,
     signs_of as signs_of,
     unfollowed as unfollowed,

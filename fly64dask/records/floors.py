@@ -31,7 +31,7 @@ class RelativeError(Frozen):
     error_over_empty: Annotated[float, Quantity("phase error over that of an empty object", "", "lower")] = Field(
         ge=0, allow_inf_nan=False
     )
-    floor_rad: Annotated[float | None, Quantity("floor: phase error without noise", "rad", "lower")] = None
+    floor_rad: Annotated[float | None, Quantity("floor: phase error without noise", "rad")] = None
     error_over_floor: Annotated[float | None, Quantity("phase error over its floor", "", "lower")] = None
     limited_by: Limit
 

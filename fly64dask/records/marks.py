@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from fly64dask.base import Frozen
 from fly64dask.records.floors import PHOTON_LIMITED_RATIO
+from fly64dask.records.repeats import repeat_groups
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
-    from fly64dask.study import Remedy
+    from fly64dask.study import Remedy, Study
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Frozen):
     """A mark beside a number: its sign, and a phrase that says what it means."""
 
     sign: str
     words: str
 
 
-EMPTY = Mark("≥ empty", "its phase error is not below that of an empty object")
-UNDERDETERMINED = Mark("?", "underdetermined: it ran under the guard for degenerate scans")
-OTHER_DOSE = Mark("≠ dose", "it holds other photons than asked")
-OUTDATED = Mark("≠ study", "it is not of the study as it is now")
-NO_HALVES = Mark("†", "it lacks the half sets or the stopping rule of its recipe")
-REMEDIED = Mark("*", "it was made with a remedy")
-LIMITED_BY_MODEL = Mark("⌊model", "neither more photons nor more epochs lower its error: the forward model limits it")
-LIMITED_BY_EPOCHS = Mark("⌊epochs", "more photons do not lower its error, more epochs do: it has not converged")
+EMPTY = Mark(sign="≥ empty", words="its phase error is not below that of an empty object")
+UNDERDETERMINED = Mark(sign="?", words="underdetermined: it ran under the guard for degenerate scans")
+OTHER_DOSE = Mark(sign="≠ dose", words="it holds other photons than asked")
+OUTDATED = Mark(sign="≠ study", words="it is not of the study as it is now")
+NO_HALVES = Mark(sign="†", words="it lacks the half sets or the stopping rule of its recipe")
+REMEDIED = Mark(sign="*", words="it was made with a remedy")
+LIMITED_BY_MODEL = Mark(
+    sign="⌊model", words="its forward model limits its error: neither more photons nor more epochs lower it"
+)
+LIMITED_BY_EPOCHS = Mark(
+    sign="⌊epochs", words="more photons do not lower its error, more epochs do: it has not converged"
+)
 ALL_MARKS = (
     *(EMPTY, UNDERDETERMINED, REMEDIED, NO_HALVES, OTHER_DOSE, OUTDATED),
     *(LIMITED_BY_EPOCHS, LIMITED_BY_MODEL),
@@ -43,6 +47,24 @@ def marks_of(rows: Sequence[ManifestRow]) -> tuple[Mark, ...]:
     """
     completed = [row for row in rows if row.state == "completed"]
     return tuple(_marks(completed)) if completed else ()
+
+
+def legend_of(study: Study, rows: Iterable[ManifestRow]) -> tuple[Mark, ...]:
+    """List the marks in a study's matrix, each once, in the order of `ALL_MARKS`."""
+    row_of = {row.cell: row for row in rows}
+    places = ([row_of[cell] for cell in repeats if cell in row_of] for repeats in repeat_groups(study).values())
+    found = {mark.sign for place in places for mark in marks_of(place)}
+    return tuple(mark for mark in ALL_MARKS if mark.sign in found)
+
+
+def floor_note(study: Study) -> str | None:
+    """Say that a simulated study has no cells from which a floor is known; None if it has, or is measured."""
+    if study.source.kind == "measured" or "noise_free" in study.doses_photons:
+        return None
+    return (
+        'floor unknown: without "noise_free" among doses_photons nobody can tell whether photons, convergence or the '
+        "model limit an error"
+    )
 
 
 def signs_of(rows: Sequence[ManifestRow]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,17 @@ from fly64dask.store import publish_bytes
 
 if TYPE_CHECKING:
     from fly64dask.base import Frozen
+    from fly64dask.records import ManifestRow
 
 Value = str | int | float | bool
 FlatRow = Mapping[str, Value | None]
 # Records of a row whose numbers the report maps; all that they hold, also what is added to them later.
-MAPPED_RECORDS = ("metrics", "half_sets", "stopping", "identifiability")
+MAPPED_RECORDS = ("metrics", "relative", "half_sets", "stopping", "identifiability")
+# Shown first, the first of these that any cell has.
+ERROR, OVER_EMPTY = "metrics.phase_rmse_rad", "relative.error_over_empty"
+USUAL_COLUMNS = (ERROR, "half_sets.half_bit.resolution_px", "final_loss")
+# The largest area over the smallest from which errors in rad are not compared (our choice).
+AREAS_DIFFER = 1.1
 # Numbers of the row itself that are worth a map.
 MAPPED_FIELDS = (
     "n_kept",
@@ -48,6 +54,18 @@ def in_order(columns: Iterable[str]) -> list[str]:
         return record, known.get(column, len(known))
 
     return sorted(dict.fromkeys(columns), key=place)
+
+
+def lead_column(rows: Iterable[ManifestRow], columns: Collection[str]) -> str:
+    """Choose the number to show first among the columns that cells have.
+
+    The phase error, but over that of an empty object where cells are compared over areas of different sizes; without a
+    truth the resolution by half sets, else the last loss.
+    """
+    pixels = [row.metrics.n_pixels for row in rows if row.metrics]
+    areas_differ = bool(pixels) and max(pixels) > AREAS_DIFFER * min(pixels)
+    usual = (OVER_EMPTY, *USUAL_COLUMNS) if areas_differ else USUAL_COLUMNS
+    return next((column for column in usual if column in columns), ERROR)
 
 
 def flat_row(row: Frozen) -> dict[str, Value]:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from fly64dask.base import Better, FailureKind, Frozen
-from fly64dask.records import Spread
+from fly64dask.records import Mark, Spread
 from fly64dask.scan import Prediction
 from fly64dask.study import Split, Study
 
@@ -106,13 +106,17 @@ class CellContent(CellPictures):
 
 
 class PlaceContent(Frozen):
-    """One place of the matrix: the cells that repeat it, and mean and spread of numbers that several of them have."""
+    """One place of the matrix: the cells that repeat it, and mean and spread of numbers that several of them have.
+
+    `marks` are the signs of what must be known of its numbers; the report's own `marks` say what they mean.
+    """
 
     dose: str
     view: str
     split: Split
     section: str
     cells: tuple[str, ...]
+    marks: tuple[str, ...]
     numbers: dict[str, Spread]
 
 
@@ -162,7 +166,7 @@ class ReportContent(Frozen):
     """All that a report's page shows, but for the table that it offers to download.
 
     `images` are PNG files in base64, `scans` the positions by the key that cells refer to, `colours` each colour map
-    from its low to its high end as `#rrggbb`.
+    from its low to its high end as `#rrggbb`. The first of `quantities` is shown first.
     """
 
     study: str
@@ -178,6 +182,7 @@ class ReportContent(Frozen):
     thresholds: Thresholds
     cells: tuple[CellContent, ...]
     places: tuple[PlaceContent, ...]
+    marks: tuple[Mark, ...]
     provenance: Provenance
     images: tuple[str, ...]
     scans: dict[str, PositionSample]

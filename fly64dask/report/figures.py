@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.records import described_columns, quantity_of, read_completed_rows
+from fly64dask.records import described_columns, quantity_of, read_completed_rows, signs_of
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
@@ -162,7 +162,9 @@ def _caption(row: ManifestRow | None) -> str:
         return "pending"
     if row.state != "completed":
         return str(row.failure_kind)
-    return f"n = {row.n_kept}" + (f", error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else "")
+    return (
+        f"n = {row.n_kept}" + (f", error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else "") + signs_of([row])
+    )
 
 
 def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:

@@ -7,8 +7,19 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fly64dask.records import ManifestRow, count_states, quantity_of, repeat_groups, spread_of
-from fly64dask.report.columns import flat_row, mapped_numbers
+from fly64dask.records import (
+    ManifestRow,
+    caveats_of,
+    count_states,
+    floor_note,
+    legend_of,
+    marks_of,
+    quantity_of,
+    repeat_groups,
+    signs_of,
+    spread_of,
+)
+from fly64dask.report.columns import flat_row, lead_column, mapped_numbers
 from fly64dask.report.page import render_template
 from fly64dask.report.pictures import hex_colours
 from fly64dask.study import Cell, Study, dose_name, sections
@@ -16,9 +27,6 @@ from fly64dask.study import Cell, Study, dose_name, sections
 if TYPE_CHECKING:
     from fly64dask.records import Spread
 
-# Shown where no column is asked for: the first of these that any cell has.
-ERROR, ERROR_OF_EMPTY = "metrics.phase_rmse_rad", "metrics.empty_phase_rmse_rad"
-USUAL_COLUMNS = (ERROR, "half_sets.half_bit.resolution_px", "final_loss")
 MARKS = {"completed": "✔", "failed": "✘", "skipped": "–", "damaged": "!", "running": "▶", "pending": "·"}
 # Beyond this ratio of the largest to the least value a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
@@ -58,13 +66,13 @@ class _ColourScale:
 
 @dataclass(frozen=True, slots=True)
 class _Matrix:
-    """A run's cells, one number of the completed ones, and where that is an error the error of an empty object."""
+    """A run's cells, the rows of those that are committed and do not run, and one number of the completed ones."""
 
     column: str
     state_of: dict[Cell, str]
     reason_of: dict[Cell, str]
     value_of: dict[Cell, float]
-    empty_of: dict[Cell, float]
+    row_of: dict[Cell, ManifestRow]
 
     def spread(self, repeats: Iterable[Cell]) -> Spread | None:
         """Mean and spread of the number over the repeats that have it."""
@@ -86,13 +94,11 @@ class _Matrix:
         lines.append(f"{quantity.label}: {number} {quantity.unit}".rstrip() + count)
         ground = scale.colour(spread.mean)
         n_missing = sum(cell not in self.value_of for cell in repeats)
-        text = number + self._beside_empty(repeats, spread) + (f" ({n_missing} missing)" if n_missing else "")
+        rows = [self.row_of[cell] for cell in repeats if cell in self.row_of]
+        lines += [mark.words for mark in marks_of(rows)]
+        lines += [f"{row.cell.name}: {caveat}" for row in rows for caveat in caveats_of(row)]
+        text = number + signs_of(rows) + (f" ({n_missing} missing)" if n_missing else "")
         return _Place(text=text, words="\n".join(lines), ink=_ink_on(ground), ground=ground)
-
-    def _beside_empty(self, repeats: Sequence[Cell], spread: Spread) -> str:
-        """Mark an error that is not lower than that of an empty object."""
-        empty = [self.empty_of[cell] for cell in repeats if cell in self.empty_of]
-        return " ≥ empty" if empty and spread.mean >= sum(empty) / len(empty) else ""
 
     def _reason(self, cell: Cell) -> str:
         return f" ({self.reason_of[cell]})" if cell in self.reason_of else ""
@@ -110,17 +116,16 @@ def matrix_html(
     rows : sequence of ManifestRow
         Its committed cells.
     column : str, optional
-        The number to show, such as `metrics.phase.ssim`; by default the phase error, without a truth the resolution by
-        half sets, else the last loss.
+        The number to show, such as `metrics.phase.ssim`; by default that of `lead_column`.
     running : collection of Cell
         Cells that run now.
 
     Returns
     -------
     str
-        One table for each split, recipe and object, doses by views. A number and a colour tell the value, `≥ empty`
-        that the error is not lower than that of an empty object, a mark and a word why there is no value. Repeats show
-        their mean and sample standard deviation.
+        One table for each split, recipe and object, doses by views. A number and a colour tell the value, marks
+        (`records.marks`) and a legend what to know of it, a sign and a word why there is no value. Repeats show their
+        mean and sample standard deviation.
     """
     matrix = _matrix(study, rows, column, running)
     groups = repeat_groups(study)
@@ -145,6 +150,8 @@ def matrix_html(
         tables=tables,
         quantity=quantity_of(matrix.column),
         ends=scale.ends,
+        legend=legend_of(study, matrix.row_of.values()),
+        note=floor_note(study) if any(row.metrics for row in rows) else None,
         gradient=", ".join(scale.colours[::9]),
     )
 
@@ -153,7 +160,7 @@ def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, runni
     numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows if row.state == "completed"}
     if column is None:
         present = {name for of_cell in numbers.values() for name in of_cell}
-        column = next((name for name in USUAL_COLUMNS if name in present), USUAL_COLUMNS[0])
+        column = lead_column(rows, present)
     states = {cell: "pending" for group in repeat_groups(study).values() for cell in group}
     states |= {row.cell: str(row.state) for row in rows} | dict.fromkeys(running, "running")
     return _Matrix(
@@ -161,9 +168,7 @@ def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, runni
         state_of=states,
         reason_of={row.cell: str(row.failure_kind) for row in rows if row.failure_kind and row.cell not in running},
         value_of={cell: of_cell[column] for cell, of_cell in numbers.items() if column in of_cell},
-        empty_of={cell: of_cell[ERROR_OF_EMPTY] for cell, of_cell in numbers.items() if ERROR_OF_EMPTY in of_cell}
-        if column == ERROR
-        else {},
+        row_of={row.cell: row for row in rows if row.cell not in running},
     )
 
 

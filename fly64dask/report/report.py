@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -15,6 +15,9 @@ from fly64dask.records import (
     ManifestRow,
     caveats_of,
     count_states,
+    floor_note,
+    legend_of,
+    marks_of,
     quantity_of,
     read_completed_rows,
     repeat_groups,
@@ -23,7 +26,7 @@ from fly64dask.records import (
     unlisted_cells,
 )
 from fly64dask.report.cells import CellArrays, CellReader
-from fly64dask.report.columns import flat_row, in_order, mapped_numbers
+from fly64dask.report.columns import flat_row, in_order, lead_column, mapped_numbers
 from fly64dask.report.content import (
     CellContent,
     ColourMap,
@@ -168,7 +171,7 @@ def _content(
         views=tuple(view.name for view in study.views),
         splits=study.splits,
         sections=tuple(section.label for section in sections(study)),
-        quantities=_quantities(contents),
+        quantities=_quantities(contents, rows),
         thresholds=Thresholds(
             good_lit=GOOD_LIT_PER_UNKNOWN,
             min_lit=MIN_LIT_PER_UNKNOWN,
@@ -176,7 +179,8 @@ def _content(
             min_twice=MIN_COVERED_TWICE,
         ),
         cells=tuple(contents),
-        places=_places(study, contents),
+        places=_places(study, contents, {row.cell: row for row in rows if row.cell not in running}),
+        marks=legend_of(study, [row for row in rows if row.cell not in running]),
         provenance=_provenance(study, rows),
         images=tuple(store.images),
         scans=store.scans,
@@ -184,16 +188,20 @@ def _content(
     )
 
 
-def _quantities(contents: Iterable[CellContent]) -> tuple[QuantityContent, ...]:
-    described = [(column, quantity_of(column)) for column in in_order(key for cell in contents for key in cell.numbers)]
+def _quantities(contents: Iterable[CellContent], rows: Sequence[ManifestRow]) -> tuple[QuantityContent, ...]:
+    columns = in_order(key for cell in contents for key in cell.numbers)
+    lead = lead_column(rows, columns)
+    described = [(column, quantity_of(column)) for column in sorted(columns, key=lambda column: column != lead)]
     return tuple(
         QuantityContent(key=column, label=quantity.label, unit=quantity.unit, better=quantity.better)
         for column, quantity in described
     )
 
 
-def _places(study: Study, contents: Iterable[CellContent]) -> tuple[PlaceContent, ...]:
-    """Put repeats together, with mean and spread of every number that several of them have."""
+def _places(
+    study: Study, contents: Iterable[CellContent], row_of: Mapping[Cell, ManifestRow]
+) -> tuple[PlaceContent, ...]:
+    """Put repeats together, with their marks, and mean and spread of every number that several of them have."""
     content_of = {content.name: content for content in contents}
     places = []
     for first, repeats in repeat_groups(study).items():
@@ -209,6 +217,7 @@ def _places(study: Study, contents: Iterable[CellContent]) -> tuple[PlaceContent
             split=first.split,
             section=section_of(first).label,
             cells=names,
+            marks=tuple(mark.sign for mark in marks_of([row_of[cell] for cell in repeats if cell in row_of])),
             numbers=spreads,
         )
         places.append(place)
@@ -222,6 +231,7 @@ def _state_notices(
     n_cells = len(cells(study))
     n_absent = n_cells - len(rows)
     n_failed = sum(row.state != "completed" for row in rows)
+    n_outdated = sum(row.outdated is not None for row in rows)
     n_other_dose = sum(row.dose_deviation is not None for row in rows)
     n_unfollowed = sum(bool(unfollowed(row)) for row in rows)
     holder = holder_of(layout)
@@ -241,6 +251,12 @@ def _state_notices(
         yield Notice(kind="failed", text=text)
     if n_failed:
         yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
+    if n_outdated:
+        text = f"{n_outdated} of {n_cells} cells are not of the study as it is now; run it to renew them."
+        yield Notice(kind="pending", text=text)
+    note = floor_note(study) if any(row.metrics for row in rows) else None
+    if note is not None:
+        yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
     if n_other_dose:
         yield Notice(
             kind="pending", text=f"{n_other_dose} of {n_cells} cells hold other photons than asked; each says so."

@@ -234,5 +234,7 @@ class CellView:
         )
 
     def __repr__(self) -> str:
-        failure = self.failure
-        return f"<CellView {self.name}: {self.state}{f' {failure.kind}' if failure else ''}>"
+        row = self.row
+        kind = f" {row.failure_kind}" if row and row.failure_kind else ""
+        outdated = f", {row.outdated}" if row and row.outdated else ""
+        return f"<CellView {self.name}: {self.state}{kind}{outdated}>"

@@ -99,7 +99,9 @@ def test_matrix_marks_an_error_that_is_not_lower_than_an_empty_objects():
     lower, equal = cells(STUDY)[:2]
     rows = [
         row(cell, loss=1.0).model_copy(
-            update={"metrics": TruthMetrics.model_construct(phase_rmse_rad=error, empty_phase_rmse_rad=0.25)}
+            update={
+                "metrics": TruthMetrics.model_construct(phase_rmse_rad=error, empty_phase_rmse_rad=0.25, n_pixels=9)
+            }
         )
         for cell, error in ((lower, 0.2), (equal, 0.25))
     ]

@@ -101,7 +101,7 @@ def test_verify_exits_1_and_names_the_damage(run, fly64dask):
 def test_verify_exits_0_for_a_whole_run(six_cells, fly64dask):
     done = fly64dask("verify", six_cells.root, "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"damaged": []}
+    assert json.loads(done.stdout) == {"damaged": [], "outdated": {}}
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../elsewhere", "dose_1000/../../x"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import product
@@ -14,19 +15,30 @@ from rich.text import Text
 from fly64dask.base import printable
 from fly64dask.cli.terminal.console import line_about, number_text, print_lines
 from fly64dask.monitoring import LiveCell, sparkline
-from fly64dask.records import ManifestRow, caveats_of, count_states, repeat_groups, summarise_repeats
+from fly64dask.records import (
+    EMPTY,
+    OUTDATED,
+    ManifestRow,
+    caveats_of,
+    count_states,
+    floor_note,
+    legend_of,
+    marks_of,
+    repeat_groups,
+    signs_of,
+    summarise_repeats,
+)
 from fly64dask.study import Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
-    from fly64dask.study import Remedy
 
 STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
 STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
 STYLES |= {"running": ("▶", "blue"), "silent": ("?", "bold yellow")}
 SPARK_WIDTH = 16
-# Marks a cell whose real photons are not those that were asked.
-OTHER_DOSE = " ≠ dose"
+# Marks of a number that does not say what its place says.
+DOUBTS = (EMPTY, OUTDATED)
 
 
 def matrix_table(
@@ -39,10 +51,11 @@ def matrix_table(
 ) -> Table:
     """Draw the matrix: one row for each dose, split, recipe and object, one column for each view.
 
-    A mark and a colour show the state of a cell, with the phase error if there is one, marked where that of an empty
-    object is not larger, or the epoch of a running cell: `live` holds cells that run, or ran when their worker died,
-    and `now` tells which. Repeats share a place: mean, sample standard deviation and number of those that are
-    completed, and what became of the others. With `shown`, rows and columns without any of these cells are left out.
+    A sign and a colour show the state of a cell, with the phase error if there is one, its marks (`records.marks`), and
+    that error over the one of an empty object and over its floor; or the epoch of a running cell: `live` holds cells
+    that run, or ran when their worker died, and `now` tells which. Repeats share a place: mean, sample standard
+    deviation and number of those that are completed, and what became of the others. With `shown`, rows and columns
+    without any of these cells are left out.
     """
     live = live or {}
     running = [cell for cell, live_cell in live.items() if now and live_cell.silent_s(now) is None]
@@ -93,7 +106,14 @@ def print_matrix(
     console.print(matrix_table(study, rows, live, now, shown=shown))
     if live and now:
         console.print(live_table(live, now))
-    print_lines(console, (*caveat_lines(rows), *failure_lines(rows)))
+    print_lines(console, (*legend_lines(study, rows), *caveat_lines(rows), *failure_lines(rows)))
+
+
+def legend_lines(study: Study, rows: Sequence[ManifestRow]) -> list[Text]:
+    """Write one line for each mark in the matrix, and one if the floors of a simulated study are unknown."""
+    lines = [Text(f"{mark.sign}  {mark.words}", style="dim") for mark in legend_of(study, rows)]
+    note = floor_note(study) if any(row.metrics for row in rows) else None
+    return [*lines, *([Text(note, style="dim")] if note else [])]
 
 
 def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
@@ -129,16 +149,7 @@ def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:
 def caveat_lines(rows: Sequence[ManifestRow]) -> list[Text]:
     """Write one line for each completed cell that is not what its study asked for: what was done instead, and why."""
     completed = [row for row in rows if row.state == "completed"]
-    return [line_about(row.cell.name, "; ".join(caveats)) for row in completed if (caveats := _caveats(row))]
-
-
-def _caveats(row: ManifestRow) -> list[str]:
-    caveats = [_remedy(row.remedy)] if row.remedy else []
-    if row.attempts and (row.remedy or row.underdetermined):
-        caveats.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
-    if row.underdetermined:
-        caveats.append("underdetermined (?)")
-    return [*caveats, *caveats_of(row)]
+    return [line_about(row.cell.name, "; ".join(caveats)) for row in completed if (caveats := caveats_of(row))]
 
 
 def _place_mark(
@@ -174,10 +185,8 @@ def _mark(row: ManifestRow | None) -> Text:
     if row.state != "completed":
         return Text(f"{mark} {row.failure_kind}", style=style)
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else f"loss {row.final_loss:.3g}"
-    if row.metrics and row.metrics.no_better_than_empty:
-        quality, style = f"{quality} ≥ empty", "yellow"
-    flag = f"{' ?' if row.underdetermined else ''}{OTHER_DOSE if row.dose_deviation else ''}"
-    return Text(f"{mark} n={row.n_kept} {quality}{flag}", style=style)
+    style = "yellow" if any(found in DOUBTS for found in marks_of([row])) else style
+    return Text(f"{mark} n={row.n_kept} {quality}{signs_of([row])}{_relative_line([row])}", style=style)
 
 
 def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
@@ -192,7 +201,7 @@ def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], 
     mark, style = STYLES[state]
     completed = [row for row in rows if row.state == "completed"]
     quality = [_quality_of_repeats(summary, completed)] if completed else []
-    return Text(f"{mark} {', '.join([*quality, *kinds, *waiting])}", style=style)
+    return Text(f"{mark} {', '.join([*quality, *kinds, *waiting])}{_relative_line(completed)}", style=style)
 
 
 def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]) -> str:
@@ -204,14 +213,14 @@ def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]
     if spread is None:
         return f"{before}({len(completed)})"
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
-    empty = summary.metrics.get("empty_phase_rmse_rad")
-    flag = " ≥ empty" if unit and empty and spread.mean >= empty.mean else ""
-    flag += " ?" if any(row.underdetermined for row in completed) else ""
-    flag += OTHER_DOSE if any(row.dose_deviation for row in completed) else ""
-    return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){flag}"
+    return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){signs_of(completed)}"
 
 
-def _remedy(remedy: Remedy) -> str:
-    if remedy.spacing_threshold is None:
-        return remedy.kind
-    return f"{remedy.kind} at {remedy.spacing_threshold:g} px instead of {remedy.study_spacing_threshold:g} px"
+def _relative_line(completed: Sequence[ManifestRow]) -> str:
+    """Write a second line: the mean error over that of an empty object, and over the floor where there is one."""
+    known = [row.relative for row in completed if row.relative]
+    if not known:
+        return ""
+    floors = [each.error_over_floor for each in known if each.error_over_floor is not None]
+    of_floor = f", {statistics.fmean(floors):.2g} x floor" if floors else ""
+    return f"\n  {statistics.fmean(each.error_over_empty for each in known):.2f} x empty{of_floor}"

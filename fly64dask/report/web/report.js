@@ -170,6 +170,7 @@ function wordsOf(place, quantity) {
   for (const cell of cells) {
     if (cell.state !== "completed") lines.push(`${cells.length > 1 ? `${cell.name} ` : ""}${cell.state}${cell.kind ? `, ${cell.kind}` : ""}`);
   }
+  for (const mark of RUN.marks) if (place.marks.includes(mark.sign)) lines.push(`${mark.sign}: ${mark.words}`);
   for (const cell of cells) lines.push(...cell.caveats.map((caveat) => `${cells.length > 1 ? `${cell.name}: ` : ""}${caveat}`));
   if (cells[0].prediction) lines.push(`predicted ${cells[0].prediction.replace("_", " ")}`);
   if (cells[0].numbers.n_kept !== undefined) lines.push(`${cells[0].numbers.n_kept} exposures kept`);
@@ -186,7 +187,7 @@ function heatButton(place, quantity, range, small) {
     button.style.backgroundColor = colour;
     button.style.color = inkOn(colour);
     const spread = found.standard_deviation === undefined || small ? "" : ` ± ${significant(found.standard_deviation, 2)}`;
-    button.textContent = significant(found.mean) + spread;
+    button.textContent = [significant(found.mean) + spread, ...place.marks].join(" ");
   } else {
     button.className = `none ${first.state}`;
     button.textContent = `${MARKS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`;
@@ -228,6 +229,12 @@ function heatMap(quantity, split, section, range, small) {
   return box;
 }
 
+function legendOfMarks() {
+  const box = element("ul", undefined, "marks faint");
+  box.append(...RUN.marks.map((mark) => element("li", `${mark.sign}  ${mark.words}`)));
+  return box;
+}
+
 function showMaps(target, quantity, small) {
   const range = rangeOf(quantity.key);
   // One row of maps for each section, so that recipes and objects stand below each other.
@@ -237,6 +244,7 @@ function showMaps(target, quantity, small) {
     return maps;
   }));
   if (range) target.append(colourKey({ ...range, colours: "viridis", unit: withUnit(quantity.label, quantity.unit) }));
+  if (!small || target === byId("heat")) target.append(legendOfMarks());
 }
 
 function showMatrix() {
@@ -495,7 +503,7 @@ function showGallery() {
     for (const section of RUN.sections) {
       thumbs.append(element("span", titled(shortDose(dose), section), "head"));
       for (const view of RUN.views) {
-        for (const split of RUN.splits) thumbs.append(thumbOf(cellsOf(placeOf(dose, view, split, section))));
+        for (const split of RUN.splits) thumbs.append(thumbOf(placeOf(dose, view, split, section)));
       }
     }
   }
@@ -503,14 +511,15 @@ function showGallery() {
 
 const pictureOf = (cell, key) => cell.pictures.find((picture) => picture.key === key);
 
-function thumbOf(cells) {
+function thumbOf(place) {
+  const cells = cellsOf(place);
   const cell = cells.find((one) => pictureOf(one, "phase")) || cells[0];
   const picture = pictureOf(cell, "phase");
   const button = element("button", undefined, `thumb ${cell.state}`);
   button.type = "button";
   const gap = element("span", picture ? "" : cell.state === "completed" ? "no picture" : `${MARKS[cell.state]} ${cell.kind || cell.state}`, "gap");
   const error = cell.numbers[ERROR];
-  const words = [cell.numbers.n_kept === undefined ? "" : `n = ${cell.numbers.n_kept}`, error === undefined ? "" : `${significant(error)} rad`];
+  const words = [cell.numbers.n_kept === undefined ? "" : `n = ${cell.numbers.n_kept}`, error === undefined ? "" : `${significant(error)} rad`, place.marks.join(" ")];
   button.append(gap, element("small", words.filter(Boolean).join(", ") || cell.state));
   if (picture) {
     whenSeen(gap, () => {
