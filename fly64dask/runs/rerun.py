@@ -180,8 +180,8 @@ def _respaced(
     view = _view(study, view_name)
     if not isinstance(view, SpacingView):
         return {
-            "hopeless": f"respace lowers the spacing of a view, and {view.name!r} of rule {view.rule} has none; use "
-            "--remedy guarded, or change the view in the study file"
+            "hopeless": f"respace lowers the spacing of a view, and {view.name!r} of rule {view.rule} has none; "
+            "change the view in the study file, or use --remedy guarded for a degenerate scan"
         }
     if study.dose_by != "exposure":
         return {

@@ -17,6 +17,7 @@ from fly64dask.base import Failure, FailureKind
 from fly64dask.cells import Rerun, commit_lost, open_inputs
 from fly64dask.datasets import expose_split, select_view
 from fly64dask.records import (
+    ManifestRow,
     read_kept_group,
     read_last_row,
     read_record,
@@ -27,7 +28,7 @@ from fly64dask.records import (
 from fly64dask.runs import verify_run
 from fly64dask.runs.rerun import plan_rerun
 from fly64dask.store import RunLayout, ScanAttributes, ViewAttributes, open_group
-from fly64dask.study import GUARDED_MAX_EPOCHS, Cell, Filters, Recipe, Remedy, cells, remedied_recipe
+from fly64dask.study import GUARDED_MAX_EPOCHS, Cell, Filters, Recipe, Remedy, StrideView, cells, remedied_recipe
 
 STUDY = SIX_CELLS
 CELL = Cell(dose=1e5, view="one", split="train")  # keeps one exposure: degenerate
@@ -324,6 +325,22 @@ def test_plan_rerun_respaces_skipped_cells_and_no_other_remedy_does(layout):
         "guarded": False,
         "respace": True,
     }
+
+
+def test_plan_rerun_respaces_no_view_that_has_no_spacing():
+    study = tiny_study(views=(StrideView(name="third", rule="stride", every=3),))
+    row = ManifestRow(
+        dose=1e5,
+        view="third",
+        split="train",
+        state="failed",
+        failure_kind=FailureKind.DEGENERATE_SCAN,
+        returncode=1,
+        log_path="x",
+    )
+    (planned,) = plan_rerun(study, [row], "respace", lambda: pytest.fail("no position is needed"))
+    assert planned.remedy is None
+    assert "'third' of rule stride has none; change the view" in planned.hopeless
 
 
 def test_plan_rerun_says_which_cells_no_remedy_helps(layout, fail_as):

@@ -32,7 +32,7 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
         table.add_row(
             planned.cell.name,
             "-" if planned.n_kept is None else f"{planned.n_kept} of {planned.n_exposures}",
-            planned.selection_strategy or "all",
+            planned.selection_strategy or ("-" if planned.n_kept is None else "all"),
             number_text(planned.spacing_threshold, "g"),
             number_text(planned.image_overlap, ".3f"),
             number_text(identifiability.lit_intensities_per_unknown if identifiability else None, ".3g"),
