@@ -1,4 +1,4 @@
-"""pty-chi's LSQML engine: tasks are built from exposures and run in turns, on faster steps where these are equal."""
+"""pty-chi's algorithms, LSQML first: tasks are built from exposures and run in turns, on faster steps where equal."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The engine: exposures and a recipe become a reconstruction, through pty-chi's LSQML."""
+"""The engine: exposures and a recipe become a reconstruction, through pty-chi's algorithms."""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""The predicted memory of a cell: what of its recipe takes more, held against peaks that were measured."""
+"""What a plan says of a cell's recipe: predicted memory, held against measured peaks, and minibatches too large."""
 
 from __future__ import annotations
 
 import pytest
+from tiny import tiny_study
 
-from fly64dask.scheduling import predicted_memory_bytes
-from fly64dask.study import Recipe
+from fly64dask.datasets import read_inputs
+from fly64dask.scheduling import plan_cells, predicted_memory_bytes
+from fly64dask.study import Recipe, cells
 
 # Exposures of 128 x 128, side of the object, what the recipe says, and the peak of resident memory beyond the loaded
 # engine's in MB: one run each on one thread of the CPU, batches of 96.
@@ -40,3 +42,10 @@ def test_predicted_memory_counts_the_modes_of_the_starting_probe_where_the_recip
 
 def test_predicted_memory_of_all_exposures_at_once_is_that_of_a_batch_of_as_many():
     assert predicted(400, 336, batch_size="all") == predicted(400, 336, batch_size=400) > predicted(400, 336)
+
+
+def test_plan_names_cells_that_are_too_small_for_their_compact_minibatches():
+    study = tiny_study(batching="compact", batch_size=16, on_degenerate="guarded")
+    plan = plan_cells(study, read_inputs(study), list(cells(study)))
+    refused = {cell.view for cell in plan if "bad_input: compact minibatches of 16" in (cell.warning or "")}
+    assert {cell.view for cell in plan if 1 < cell.n_kept <= 16} == refused == {"few"}
