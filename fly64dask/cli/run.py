@@ -120,12 +120,12 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
         print_json({"study": study.name, "probe_light": light and light.model_dump(), "cells": rows_json(plan)})
         return
     from fly64dask.cli.terminal.console import make_console, print_lines
-    from fly64dask.cli.terminal.light import light_table
+    from fly64dask.cli.terminal.light import light_tables
     from fly64dask.cli.terminal.plans import plan_table, simulation_lines, warning_lines
 
     console = make_console()
     console.print(plan_table(plan))
-    console.print(light_table(plan))
+    console.print(*light_tables(plan), sep="\n")
     if light is not None and study.source.forward_model is not None:
         print_lines(console, simulation_lines(study.source.forward_model, light))
     print_lines(console, warning_lines(plan))

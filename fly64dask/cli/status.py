@@ -71,9 +71,9 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
         return
     run_status = reader.read()
     if light:
-        from fly64dask.cli.terminal.light import light_table
+        from fly64dask.cli.terminal.light import light_tables
 
-        console.print(light_table([row for row in run_status.rows if row.cell in shown]))
+        console.print(*light_tables([row for row in run_status.rows if row.cell in shown]), sep="\n")
         return
     print_matrix(console, study, run_status.rows, run_status.live, run_status.now, shown=shown)
     if others:

@@ -175,6 +175,7 @@ class ReportContent(Frozen):
     counts: dict[CellState, int]
     notices: tuple[Notice, ...]
     doses: tuple[str, ...]
+    dose_unit: str
     views: tuple[str, ...]
     splits: tuple[Split, ...]
     sections: tuple[str, ...]

@@ -16,7 +16,7 @@ from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
 from fly64dask.store import storing
-from fly64dask.study import Cell, Section, Split, Study, cells, dose_name, sections
+from fly64dask.study import DOSE_UNITS, Cell, Section, Split, Study, cells, dose_name, sections
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,7 +187,7 @@ def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dic
         axis.set_xticks(range(len(study.views)), [view.name for view in study.views], fontsize=8)
         doses = [dose_name(dose).removeprefix("dose_") for dose in study.doses_photons]
         axis.set_yticks(range(len(doses)), doses, fontsize=8)
-        axis.set_ylabel("dose (photons)", fontsize=8)
+        axis.set_ylabel(f"dose ({DOSE_UNITS[study.dose_by]})", fontsize=8)
         for (y, x), value in np.ndenumerate(table):
             bright = np.isfinite(value) and norm(value) > 0.6
             text = f"{value:.3g}" if np.isfinite(value) else "–"

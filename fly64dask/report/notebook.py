@@ -22,7 +22,7 @@ from fly64dask.records import (
 from fly64dask.report.columns import flat_row, lead_column, mapped_numbers
 from fly64dask.report.page import render_template
 from fly64dask.report.pictures import hex_colours
-from fly64dask.study import Cell, Study, dose_name, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import Spread
@@ -145,6 +145,7 @@ def matrix_html(
     return render_template(
         "matrix.html",
         study=study.name,
+        dose_unit=DOSE_UNITS[study.dose_by],
         counts=[(MARKS[state], n_cells, state) for state, n_cells in counts.items()],
         views=[view.name for view in study.views],
         tables=tables,

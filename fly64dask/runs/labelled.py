@@ -9,7 +9,7 @@ import numpy as np
 
 from fly64dask.records import quantity_of
 from fly64dask.report import Value, flat_row, in_order, mapped_numbers
-from fly64dask.study import Cell, Study, cells
+from fly64dask.study import DOSE_UNITS, Cell, Study, cells
 
 if TYPE_CHECKING:
     import pandas
@@ -21,7 +21,7 @@ DIMENSIONS = ("dose", "view", "split", "repeat")
 # These as well where a study names recipes, or lists objects.
 FURTHER_DIMENSIONS = ("recipe_name", "object_seed")
 LABELS = {
-    "dose": {"long_name": "dose", "units": "photons per exposure"},
+    "dose": {"long_name": "dose"},
     "view": {"long_name": "view"},
     "split": {"long_name": "split"},
     "repeat": {"long_name": "noise realisation"},
@@ -90,9 +90,10 @@ def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[C
     for cell, word in states.items():
         state[position[cell]] = word
     values = axes | {"dose": _dose_values(study)}
+    labels = LABELS | {"dose": LABELS["dose"] | {"units": DOSE_UNITS[study.dose_by]}}
     return xarray.Dataset(
         {_variable(column): (dimensions, arrays[column], _attributes(column)) for column in in_order(arrays)},
-        coords={name: (name, values[name], LABELS[name]) for name in dimensions}
+        coords={name: (name, values[name], labels[name]) for name in dimensions}
         | {"state": (dimensions, state.astype(str), {"long_name": "state of the cell"})},
         attrs={"study": study.name},
     )

@@ -13,7 +13,7 @@ SPLIT_NAMES: tuple[Split, ...] = get_args(Split)
 # What a study's doses count: detected photons per exposure, per px^2 of the lit area, or of a cell in total.
 DoseBy = Literal["exposure", "fluence", "total"]
 DOSE_UNITS: dict[DoseBy, str] = {
-    "exposure": "photons",
+    "exposure": "photons per exposure",
     "fluence": "photons/px²",
     "total": "photons in total",
 }

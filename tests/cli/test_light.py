@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from tiny import tiny_study
 
-from fly64dask.cli.terminal.light import light_table
+from fly64dask.cli.terminal.light import light_tables
 from fly64dask.cli.terminal.matrix import caveat_lines, matrix_table
 from fly64dask.datasets import read_inputs
 from fly64dask.records import ManifestRow
@@ -29,10 +29,10 @@ ROW = ManifestRow(
 )
 
 
-def printed(table):
-    console = Console(width=160)
+def printed(*tables):
+    console = Console(width=120)
     with console.capture() as capture:
-        console.print(table)
+        console.print(*tables, sep="\n")
     return capture.get()
 
 
@@ -41,17 +41,18 @@ def plan():
     return plan_cells(STUDY, read_inputs(STUDY), cells(STUDY))
 
 
-def test_light_table_has_a_row_for_each_cell_with_its_numbers(plan):
-    shown = printed(light_table(plan))
-    row = next(line for line in shown.splitlines() if plan[0].cell.name in line)
-    assert f"{plan[0].total_photons:.6g}" in row
-    assert f"{plan[0].linear_overlap:.2f}" in row
+def test_light_tables_have_the_photons_of_each_cell_and_the_overlap_of_each_view(plan):
+    shown = printed(*light_tables(plan)).splitlines()
+    (photons,) = [line for line in shown if plan[0].cell.name in line]
+    (beams,) = [line for line in shown if " all/train " in line]
+    assert f"{plan[0].total_photons:.6g}" in photons
+    assert f"{plan[0].linear_overlap:.2f}" in beams
 
 
-def test_light_table_leaves_out_what_no_cell_knows(plan):
-    assert "nm²" not in printed(light_table(plan))
-    assert "mean" not in printed(light_table(plan))
-    assert "mean" in printed(light_table([ROW]))
+def test_light_tables_leave_out_what_no_cell_knows(plan):
+    assert "nm²" not in printed(*light_tables(plan))
+    assert "mean" not in printed(*light_tables(plan))
+    assert "mean" in printed(*light_tables([ROW]))
 
 
 def test_plan_knows_incident_photons_of_a_simulation(plan):
@@ -66,3 +67,8 @@ def test_matrix_marks_a_cell_whose_photons_are_not_those_that_were_asked():
 
 def test_caveats_say_what_was_found_and_asked():
     assert [str(line) for line in caveat_lines([ROW])] == ["dose_10000/all/train real mean of 62.5 photons"]
+
+
+def test_matrix_says_what_its_doses_count_if_not_photons_per_exposure():
+    assert "photons in total" in printed(matrix_table(tiny_study(dose_by="total"), [ROW]))
+    assert "photons" not in printed(matrix_table(STUDY, [ROW]))

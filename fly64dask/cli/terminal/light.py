@@ -1,4 +1,4 @@
-"""The light of cells and the overlap of their beams, drawn as a table."""
+"""The light of cells and the overlap of their beams, drawn as tables."""
 
 from __future__ import annotations
 
@@ -14,32 +14,47 @@ if TYPE_CHECKING:
     from fly64dask.scheduling import PlannedCell
 
 # Heading of a column, the field that it shows and its format.
-COLUMNS = (
-    ("asked per\nexposure", "dose_photons", ".5g"),
-    ("real\nmean", "mean_counts_photons", ".5g"),
-    ("incident", "incident_photons", ".5g"),
+Column = tuple[str, str, str]
+PHOTONS: tuple[Column, ...] = (
+    ("asked per\nexposure", "dose_photons", ".6g"),
+    ("real mean", "mean_counts_photons", ".6g"),
+    ("incident", "incident_photons", ".6g"),
     ("total", "total_photons", ".6g"),
-    ("per px²", "fluence_photons_per_px2", ".3g"),
-    ("per nm²", "fluence_photons_per_nm2", ".3g"),
+    ("fluence\nper px²", "fluence_photons_per_px2", ".4g"),
+    ("fluence\nper nm²", "fluence_photons_per_nm2", ".4g"),
+)
+BEAMS: tuple[Column, ...] = (
+    ("kept", "n_kept", "d"),
     ("step\n(px)", "step_px", ".3g"),
-    ("FWHM\n(px)", "probe_fwhm_px", ".3g"),
-    ("D90\n(px)", "probe_d90_px", ".3g"),
+    ("probe FWHM\n(px)", "probe_fwhm_px", ".3g"),
+    ("probe D90\n(px)", "probe_d90_px", ".3g"),
     ("linear\noverlap", "linear_overlap", ".2f"),
     ("areal\noversampling", "areal_oversampling", ".3g"),
+    ("lit area\n(px²)", "lit_area_px2", "d"),
 )
 
 
-def light_table(rows: Sequence[PlannedCell | ManifestRow]) -> Table:
-    """Draw photons, fluence and overlap of cells, a row for each; what no cell knows has no column.
+def light_tables(rows: Sequence[PlannedCell | ManifestRow]) -> tuple[Table, Table]:
+    """Draw the photons of cells, a row for each, and the overlap of beams, which all doses of a view share.
 
     Photons are detected ones, but for the incident ones. A plan has the photons that are expected; a cell that has run,
-    those that were counted.
+    those that were counted. What no cell knows has no column.
     """
-    table = Table(title="light and overlap of beams", title_justify="left")
-    table.add_column("cell", no_wrap=True)
-    shown = [column for column in COLUMNS if any(getattr(row, column[1]) is not None for row in rows)]
+    photons = _table("photons", "cell", [(row.cell.name, row) for row in rows], PHOTONS)
+    # A remedy may have changed what a cell of a view keeps.
+    beams = {(f"{row.view}/{row.split}", row.n_kept, row.step_px): row for row in rows}
+    overlap = _table("overlap of beams", "view", [(name, row) for (name, *_), row in beams.items()], BEAMS)
+    return photons, overlap
+
+
+def _table(
+    title: str, first: str, rows: Sequence[tuple[str, PlannedCell | ManifestRow]], columns: Sequence[Column]
+) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column(first, no_wrap=True)
+    shown = [column for column in columns if any(getattr(row, column[1]) is not None for _, row in rows)]
     for heading, _, _ in shown:
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(row.cell.name, *(number_text(getattr(row, field), form) for _, field, form in shown))
+    for name, row in rows:
+        table.add_row(name, *(number_text(getattr(row, field), form) for _, field, form in shown))
     return table

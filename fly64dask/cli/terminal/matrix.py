@@ -28,7 +28,7 @@ from fly64dask.records import (
     signs_of,
     summarise_repeats,
 )
-from fly64dask.study import Cell, Study, dose_name, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
@@ -62,7 +62,8 @@ def matrix_table(
     counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows, running, of=shown).items())
     table = Table(title=f"{study.name}: {counts}", title_justify="left")
     axes = {"recipe": study.recipe_names != (None,), "object": study.object_seeds != (None,)}
-    for heading in ("dose", "split", *(name for name, is_axis in axes.items() if is_axis)):
+    dose_heading = "dose" if study.dose_by == "exposure" else f"dose\n({DOSE_UNITS[study.dose_by]})"
+    for heading in (dose_heading, "split", *(name for name, is_axis in axes.items() if is_axis)):
         table.add_column(heading)
     groups = _shown_groups(study, shown)
     views = [view.name for view in study.views if any(first.view == view.name for first in groups)]

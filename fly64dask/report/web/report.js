@@ -204,7 +204,7 @@ function heatMap(quantity, split, section, range, small) {
   box.append(element("h3", titled(split, section)));
   const table = element("table", undefined, small ? "heat small" : "heat");
   const head = element("tr");
-  for (const title of [withUnit("dose", "photons"), ...RUN.views]) {
+  for (const title of [withUnit("dose", RUN.dose_unit), ...RUN.views]) {
     const th = element("th", title);
     th.scope = "col";
     head.append(th);
