@@ -157,7 +157,7 @@ class Study(Frozen):
     seeds: Seeds = Seeds()
     overlap: OverlapMeasure = OverlapMeasure()
     recipe: Recipe = Recipe()
-    # None: the study has one recipe, without a name.
+    # Empty: the study has one recipe, without a name.
     recipes: tuple[NamedRecipe, ...] = ()
     limits: Limits = Limits()
     checkpoints: Checkpoints = Checkpoints()

@@ -300,10 +300,13 @@ def test_run_allows_missing_views_when_asked(tmp_path, fly64dask, unselectable):
     assert done.returncode == 0
 
 
-def test_export_of_a_run_asks_for_dose_and_split(toy, tmp_path, fly64dask):
-    done = fly64dask("export", toy[0], "--dose", "1e5", "--out", tmp_path / "x.npz")
+@pytest.mark.parametrize(
+    ("given", "asked"), [(("--dose", "1e5"), "give --split"), (("--split", "train"), "give --dose and --split")]
+)
+def test_export_of_a_run_asks_for_dose_and_split(toy, tmp_path, fly64dask, given, asked):
+    done = fly64dask("export", toy[0], *given, "--out", tmp_path / "x.npz")
     assert done.returncode == 2
-    assert "give --dose and --split" in done.stderr
+    assert asked in done.stderr
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])

@@ -18,10 +18,11 @@ from fly64dask.base import InputError
 from fly64dask.cells.request import open_request
 from fly64dask.cli.terminal.matrix import matrix_table
 from fly64dask.datasets import select_view
+from fly64dask.deploy import Placement
 from fly64dask.records import read_record, read_rows, unlisted_cells
-from fly64dask.runs import compare_run, open_run, repair_run, verify_run
+from fly64dask.runs import compare_run, open_run, plan_failed, repair_run, run_study, verify_run
 from fly64dask.store import ExposureAttributes, RunLayout, ScanAttributes, TruthAttributes, ViewAttributes, open_group
-from fly64dask.study import Cell, cells
+from fly64dask.study import Cell, Filters, cells
 
 STUDY = several_study()
 ALONE = tiny_study(doses_photons=(1e5,))
@@ -269,3 +270,61 @@ def test_a_study_of_one_recipe_and_one_object_has_the_paths_and_keys_that_it_alw
 
 def test_the_study_file_of_one_recipe_is_kept_without_recipes(six_cells):
     assert not json.loads(six_cells.study_file.read_text()).get("recipes")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "asked"),
+    [
+        ((), "the run has 7, 8, found no --object; give --object with one of them"),
+        (("--object", "9"), "the run has 7, 8, found --object 9"),
+        (("--object", "8", "--view", "few"), "the run has gauss, poisson, found no --recipe"),
+    ],
+)
+def test_export_asks_for_the_object_and_where_a_view_is_given_for_the_recipe(
+    layout, tmp_path, fly64dask, chosen, asked
+):
+    done = fly64dask("export", layout.root, "--dose", "1e5", "--split", "train", *chosen, "--out", tmp_path / "x.npz")
+    assert done.returncode == 2
+    assert asked in done.stderr
+
+
+def test_export_writes_the_exposures_and_the_truth_of_an_object(layout, tmp_path, fly64dask):
+    chosen = ("--dose", "1e5", "--split", "train", "--object", "8", "--with-truth")
+    fly64dask("export", layout.root, *chosen, "--out", tmp_path / "x.npz")
+    written = np.load(tmp_path / "x.npz")["objectGuess"]
+    assert np.array_equal(written, open_group(layout.truth_group(8), TruthAttributes).read("object_truth"))
+
+
+def test_status_gives_the_rows_of_a_recipe_and_an_object(layout, fly64dask):
+    done = fly64dask("status", layout.root, "--recipe", "poisson", "--object", "8", "--json")
+    document = json.loads(done.stdout)
+    assert {(row["recipe_name"], row["object_seed"]) for row in document["cells"]} == {("poisson", 8)}
+    assert document["states"] == {"completed": 4, "failed": 2}
+    assert document["not_of_the_study"] == []
+
+
+def test_status_says_that_cells_are_not_of_the_study(copied, fly64dask):
+    publish_groups(ALONE, copied)
+    run_one(ALONE, Cell(dose=1e5, view="all", split="train"), copied, engine=ENGINE)
+    said = fly64dask("status", copied.root).stdout
+    assert "1 committed cells of" in said
+    assert "not of the study as it is now, such as dose_100000/all/train" in said
+
+
+def test_run_study_runs_one_recipe_of_one_object_and_makes_nothing_of_the_other(tmp_path):
+    chosen = Filters(recipe=("poisson",), object=(8,), view=("all",))
+    run = run_study(STUDY, tmp_path / "run", filters=chosen, placement=Placement(n_workers=1), engine=ENGINE)
+    assert {row.cell.name for row in run.rows} == {
+        f"dose_100000.object_8/all/{half}.poisson" for half in ("train", "test")
+    }
+    assert {path.name for path in run.layout.store.iterdir() if path.is_dir()} == {
+        *("scan.object_8", "truth.object_8", "dose_100000.object_8", "views"),
+    }
+    skipped = json.loads(run.layout.skip_summary_file.read_text())["skipped_jobs"]
+    assert len(skipped) == 22
+    assert {job["recipe_name"] for job in skipped if job["reason"].startswith("recipe")} == {"gauss"}
+
+
+def test_rerun_plans_the_epochs_of_each_recipe(layout):
+    plan = plan_failed(STUDY, layout, filters=Filters(split=("train",), object=(7,)), remedy="guarded")
+    assert {(one.recipe_name, one.n_epochs) for one in plan} == {("gauss", 3), ("poisson", 2)}

@@ -34,11 +34,11 @@ def publish_groups(study: Study, layout: RunLayout) -> None:
     """Publish all that the cells of a study read."""
     for object_seed in study.object_seeds:
         prepare_scan(study, layout, object_seed=object_seed)
-    for dose, split, repeat, object_seed in realisations(study, cells(study)):
-        expose_split(study, dose, split, layout, repeat=repeat, object_seed=object_seed)
     for split in study.splits:
         for view in study.views:
             select_view(study, view.name, split, layout, object_seed=study.object_seeds[0])
+    for drawn in realisations(study, cells(study)):
+        expose_split(study, layout=layout, **drawn._asdict())
 
 
 def make_run(study: Study, root: Path, wanted: Sequence[Cell] | None = None) -> RunLayout:

@@ -51,7 +51,8 @@ def _table(
     title: str, first: str, rows: Sequence[tuple[str, PlannedCell | ManifestRow]], columns: Sequence[Column]
 ) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column(first, no_wrap=True)
+    # Rich would cut names first where the columns are many.
+    table.add_column(first, no_wrap=True, min_width=max((len(name) for name, _ in rows), default=0))
     shown = [column for column in columns if any(getattr(row, column[1]) is not None for _, row in rows)]
     for heading, _, _ in shown:
         table.add_column(heading, justify="right", no_wrap=True)
