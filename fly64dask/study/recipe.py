@@ -111,7 +111,9 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Recipe:
-        problems = [*_of_other_algorithms(self), *_of_batches(self), *_of_starts(self)]
+        problems = [*_of_other_algorithms(self), *_of_batches(self)]
+        if not self.guarded:  # a guard fixes the probe, shortens the cell and starts updates at once, whatever they say
+            problems += [*_of_fixed_probe(self), *_of_starts(self)]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -139,13 +141,21 @@ def _of_batches(recipe: Recipe) -> Iterator[str]:
     """Name keys that the recipe's minibatches leave without effect."""
     if recipe.batching != "random" and recipe.batch_size == "all" and recipe.algorithm != "DM":
         yield f"batching {recipe.batching!r} divides a scan, and batch_size 'all' does not; give a number or 'random'"
-    if recipe.momentum_gain and not recipe.optimise_probe and recipe.batching != "compact":
+
+
+def _of_fixed_probe(recipe: Recipe) -> Iterator[str]:
+    """Name keys that a probe which does not change leaves without effect."""
+    if recipe.optimise_probe:
+        return
+    if recipe.momentum_gain and recipe.batching != "compact":
         yield (
             f"momentum_gain {recipe.momentum_gain:g} acts on the probe alone unless batching is 'compact', and "
             "optimise_probe is false; leave momentum_gain out"
         )
-    if recipe.probe_modes is not None and recipe.probe_modes > 1 and not recipe.optimise_probe:
+    if recipe.probe_modes is not None and recipe.probe_modes > 1:
         yield f"probe_modes {recipe.probe_modes} are made to be optimised, and optimise_probe is false; leave one out"
+    if recipe.probe_update_start > 1:
+        yield f"probe_update_start {recipe.probe_update_start}, and optimise_probe is false; leave one of them out"
 
 
 def _of_starts(recipe: Recipe) -> Iterator[str]:
@@ -154,8 +164,6 @@ def _of_starts(recipe: Recipe) -> Iterator[str]:
         start = getattr(recipe, f"{of}_update_start")
         if start > recipe.n_epochs:
             yield f"{of}_update_start {start} is after the last of {recipe.n_epochs} epochs; lower it"
-    if recipe.probe_update_start > 1 and not recipe.optimise_probe:
-        yield f"probe_update_start {recipe.probe_update_start}, and optimise_probe is false; leave one of them out"
     if recipe.patience is not None and recipe.object_update_start > recipe.patience:
         yield (
             f"object_update_start {recipe.object_update_start} is beyond a patience of {recipe.patience} epochs, which "

@@ -12,7 +12,18 @@ from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from fly64dask.base import InputError, digest
-from fly64dask.study import Cell, Filters, Recipe, Study, cells, dose_name, parse_study, skip_reasons
+from fly64dask.study import (
+    Cell,
+    Filters,
+    Recipe,
+    Remedy,
+    Study,
+    cells,
+    dose_name,
+    parse_study,
+    remedied_recipe,
+    skip_reasons,
+)
 
 DATA = Path(__file__).resolve().parents[2] / "data"
 STUDY = """
@@ -232,6 +243,12 @@ def test_parse_study_refuses_deep_nesting() -> None:
 def test_recipe_refuses_keys_that_cannot_go_together(keys: dict[str, object], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Recipe.model_validate(keys)
+
+
+def test_guarded_remedy_of_any_recipe_is_a_recipe_that_a_record_may_hold() -> None:
+    recipe = Recipe(probe_modes=2, momentum_gain=0.5, object_update_start=40, probe_update_start=60)
+    remedied = remedied_recipe(recipe, Remedy(kind="guarded"))
+    assert Recipe.model_validate_json(remedied.model_dump_json()) == remedied
 
 
 def test_recipe_names_every_key_that_cannot_go_together() -> None:
