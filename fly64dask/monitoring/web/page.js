@@ -89,7 +89,8 @@ function makeMatrix(state) {
       }
       const th = element("th", split);
       th.scope = "row";
-      if (section) th.append(element("small", ` ${section}`));
+      if (section) th.append(element("small", ` ${section}`, "section"));
+      if (section) th.title = `${split}, ${section}`;
       if (state.n_repeats[d] > 1) th.append(element("small", ` repeat ${repeat}`));
       row.append(th);
       for (const view of state.views) {
@@ -104,8 +105,10 @@ function makeMatrix(state) {
   byId("matrix").tBodies[0].replaceChildren(...rows);
   many = cards.size > MANY_CELLS;
   document.body.classList.toggle("many", many);
+  const several = state.sections.length > 1;
+  document.body.classList.toggle("sections", several);
   // Cells keep a readable width; a matrix of many views is scrolled sideways.
-  byId("matrix").style.minWidth = `${160 + state.views.length * (many ? 130 : 230)}px`;
+  byId("matrix").style.minWidth = `${(several ? 260 : 160) + state.views.length * (many ? 130 : 230)}px`;
 }
 
 function wordOf(cell) {
