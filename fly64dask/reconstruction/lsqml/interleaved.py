@@ -93,7 +93,7 @@ class InterleavedTasks:
             raise NotFiniteError(
                 f"after epoch {self.n_epochs_run} of {self.full.reconstructor_options.num_epochs}: {bad} not finite "
                 f"(loss {loss})",
-                remedy="check the exposures for outliers, or lower the batch size",
+                remedy="check the exposures for outliers, or lower the batch size or the step sizes",
             )
         return loss
 
