@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # The angle by which neighbours on the spiral turn, 137.508 degrees: no two arms ever line up.
 GOLDEN_ANGLE_RAD = math.pi * (3 - math.sqrt(5))
-# The first ring of a concentric scan; ptypy and ptychodus take 5 as well.
+# Positions on the first ring of a concentric scan: the default of ptypy (`nth` of its round_scan).
 FIRST_RING = 5
 # A length that rounding alone took out of a field still lies in it.
 ROUNDING = 1e-9

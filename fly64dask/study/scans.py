@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fly64dask.base import Frozen
-from fly64dask.study.quantities import MAX_EXPOSURES, LengthPx, PathText, Pixels
+from fly64dask.study.quantities import MAX_EXPOSURES, MAX_LENGTH_PX, LengthPx, PathText, Pixels
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -90,7 +90,7 @@ class RasterScan(PatternScan):
     """
 
     kind: Literal["raster"]
-    jitter_px: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] = 0.0
+    jitter_px: Annotated[float, Field(ge=0, le=MAX_LENGTH_PX, allow_inf_nan=False)] = 0.0
 
 
 class FermatSpiralScan(PatternScan):
