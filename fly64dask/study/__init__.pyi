@@ -16,11 +16,7 @@ from .matrix import (
     skip_reasons as skip_reasons,
 )
 from .model import (
-    MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
-    ForwardModel as ForwardModel,
-    MeasuredSource as MeasuredSource,
     OverlapMeasure as OverlapMeasure,
-    PairSource as PairSource,
     Seeds as Seeds,
     SplitRule as SplitRule,
     Splitting as Splitting,
@@ -70,6 +66,12 @@ from .scans import (
     RasterScan as RasterScan,
     Scan as Scan,
     UniformScan as UniformScan,
+)
+from .sources import (
+    MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
+    ForwardModel as ForwardModel,
+    MeasuredSource as MeasuredSource,
+    PairSource as PairSource,
 )
 from .toml import (
     parse_study as parse_study,

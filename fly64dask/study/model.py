@@ -1,18 +1,17 @@
-"""The models of a study file: source, split, seeds and the study itself, each checked as it is read."""
+"""The model of a study file, and those of its split, seeds and overlap, each checked as it is read."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, DoseBy, dose_name
-from fly64dask.study.quantities import LengthPx, PathText, PixelSizeNm, SafeName
+from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
 from fly64dask.study.recipe import Checkpoints, Limits, Recipe, without_counts
 from fly64dask.study.recipes import NamedRecipe, check_recipes
-from fly64dask.study.scans import Scan
+from fly64dask.study.sources import Source
 from fly64dask.study.views import View
 
 if TYPE_CHECKING:
@@ -20,84 +19,6 @@ if TYPE_CHECKING:
 
     from fly64dask.study.matrix import Cell
     from fly64dask.study.names import Split
-
-# 2 GB of complex64: beyond any detector's field (our choice).
-MAX_OBJECT_PIXELS = 2**28
-# One seed, or several of as many objects; told apart by type, so that a wrong seed is one fault and not two.
-Seed = Annotated[int, Field(ge=0)]
-SeedOrSeeds = Annotated[
-    Annotated[Seed, Tag("one")] | Annotated[tuple[Seed, ...], Field(min_length=1), Tag("several")],
-    Discriminator(lambda seeds: "several" if isinstance(seeds, list | tuple) else "one"),
-]
-ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
-
-
-# The forward model of a simulation: the object is illuminated on a grid so many times as fine as the detector's.
-Oversampling = Literal[1, 2, 4]
-ForwardModel = Literal["grid", "fine_2", "fine_4"]
-FORWARD_MODELS: dict[Oversampling, ForwardModel] = {1: "grid", 2: "fine_2", 4: "fine_4"}
-
-
-class SyntheticSource(Frozen):
-    """Exposures simulated from the built-in object and probe; of several objects if `seed_pair` lists their seeds."""
-
-    kind: Literal["synthetic"]
-    object_shape_px: ShapePx
-    probe_shape_px: ShapePx
-    seed_pair: SeedOrSeeds
-    oversampling: Oversampling = 1
-    scan: Scan
-    pixel_size_nm: PixelSizeNm | None = None
-
-    @field_validator("object_shape_px")
-    @classmethod
-    def _object_fits_in_memory(cls, shape_px: tuple[int, int]) -> tuple[int, int]:
-        if shape_px[0] * shape_px[1] > MAX_OBJECT_PIXELS:
-            raise ValueError(f"{shape_px[0]} x {shape_px[1]} is more than {MAX_OBJECT_PIXELS} px; give a smaller one")
-        return shape_px
-
-    @field_validator("seed_pair")
-    @classmethod
-    def _distinct_seeds(cls, seeds: SeedOrSeeds) -> SeedOrSeeds:
-        if isinstance(seeds, tuple):
-            _refuse_repeats("seed", list(map(str, seeds)))
-        return seeds
-
-    @property
-    def forward_model(self) -> ForwardModel:
-        """The forward model that makes the exposures."""
-        return FORWARD_MODELS[self.oversampling]
-
-
-class PairSource(Frozen):
-    """Exposures simulated from an NPZ that holds `objectGuess` and `probeGuess`."""
-
-    kind: Literal["pair"]
-    path: PathText
-    oversampling: Oversampling = 1
-    scan: Scan
-    pixel_size_nm: PixelSizeNm | None = None
-
-    @property
-    def forward_model(self) -> ForwardModel:
-        """The forward model that makes the exposures."""
-        return FORWARD_MODELS[self.oversampling]
-
-
-class MeasuredSource(Frozen):
-    """Measured exposures, as `fly64dask ingest` stored them."""
-
-    kind: Literal["measured"]
-    path: PathText
-    pixel_size_nm: PixelSizeNm | None = None
-
-    @property
-    def forward_model(self) -> None:
-        """None: nothing is simulated."""
-        return
-
-
-Source = Annotated[SyntheticSource | PairSource | MeasuredSource, Field(discriminator="kind")]
 
 
 class SplitRule(Frozen):
@@ -255,19 +176,19 @@ class Study(Frozen):
     @field_validator("doses_photons")
     @classmethod
     def _distinct_doses(cls, doses: tuple[Dose, ...]) -> tuple[Dose, ...]:
-        _refuse_repeats("dose", [dose_name(dose) for dose in doses])
+        refuse_repeats("dose", [dose_name(dose) for dose in doses])
         return doses
 
     @field_validator("views")
     @classmethod
     def _distinct_views(cls, views: tuple[View, ...]) -> tuple[View, ...]:
-        _refuse_repeats("view", [view.name for view in views])
+        refuse_repeats("view", [view.name for view in views])
         return views
 
     @field_validator("recipes")
     @classmethod
     def _distinct_recipes(cls, recipes: tuple[NamedRecipe, ...]) -> tuple[NamedRecipe, ...]:
-        _refuse_repeats("recipe", [recipe.name for recipe in recipes])
+        refuse_repeats("recipe", [recipe.name for recipe in recipes])
         return recipes
 
     @model_validator(mode="after")
@@ -302,9 +223,3 @@ class Study(Frozen):
                 "drawn; leave repeats out, or add doses in photons"
             )
         return self
-
-
-def _refuse_repeats(what: str, names: list[str]) -> None:
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise ValueError(f"{what} {repeated[0]!r} is given {names.count(repeated[0])} times; keep it once")

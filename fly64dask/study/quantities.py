@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -16,3 +18,10 @@ PixelSizeNm = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 PathText = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00]*$")]
 SafeName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 MAX_EXPOSURES = 10_000_000
+
+
+def refuse_repeats(what: str, names: Sequence[str]) -> None:
+    """Refuse a list in which a name stands twice; `what` is named so, for the message."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{what} {repeated[0]!r} is given {names.count(repeated[0])} times; keep it once")

@@ -1,0 +1,89 @@
+"""The sources of a study: where its exposures come from, and for a simulation with which object, probe and model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator
+
+from fly64dask.base import Frozen
+from fly64dask.study.quantities import PathText, PixelSizeNm, refuse_repeats
+from fly64dask.study.scans import Scan
+
+# 2 GB of complex64: beyond any detector's field (our choice).
+MAX_OBJECT_PIXELS = 2**28
+# One seed, or several of as many objects; told apart by type, so that a wrong seed is one fault and not two.
+Seed = Annotated[int, Field(ge=0)]
+SeedOrSeeds = Annotated[
+    Annotated[Seed, Tag("one")] | Annotated[tuple[Seed, ...], Field(min_length=1), Tag("several")],
+    Discriminator(lambda seeds: "several" if isinstance(seeds, list | tuple) else "one"),
+]
+ShapePx = tuple[Annotated[int, Field(ge=8, le=65536)], Annotated[int, Field(ge=8, le=65536)]]
+
+
+# The forward model of a simulation: the object is illuminated on a grid so many times as fine as the detector's.
+Oversampling = Literal[1, 2, 4]
+ForwardModel = Literal["grid", "fine_2", "fine_4"]
+FORWARD_MODELS: dict[Oversampling, ForwardModel] = {1: "grid", 2: "fine_2", 4: "fine_4"}
+
+
+class SyntheticSource(Frozen):
+    """Exposures simulated from the built-in object and probe; of several objects if `seed_pair` lists their seeds."""
+
+    kind: Literal["synthetic"]
+    object_shape_px: ShapePx
+    probe_shape_px: ShapePx
+    seed_pair: SeedOrSeeds
+    oversampling: Oversampling = 1
+    scan: Scan
+    pixel_size_nm: PixelSizeNm | None = None
+
+    @field_validator("object_shape_px")
+    @classmethod
+    def _object_fits_in_memory(cls, shape_px: tuple[int, int]) -> tuple[int, int]:
+        if shape_px[0] * shape_px[1] > MAX_OBJECT_PIXELS:
+            raise ValueError(f"{shape_px[0]} x {shape_px[1]} is more than {MAX_OBJECT_PIXELS} px; give a smaller one")
+        return shape_px
+
+    @field_validator("seed_pair")
+    @classmethod
+    def _distinct_seeds(cls, seeds: SeedOrSeeds) -> SeedOrSeeds:
+        if isinstance(seeds, tuple):
+            refuse_repeats("seed", list(map(str, seeds)))
+        return seeds
+
+    @property
+    def forward_model(self) -> ForwardModel:
+        """The forward model that makes the exposures."""
+        return FORWARD_MODELS[self.oversampling]
+
+
+class PairSource(Frozen):
+    """Exposures simulated from an NPZ that holds `objectGuess` and `probeGuess`."""
+
+    kind: Literal["pair"]
+    path: PathText
+    oversampling: Oversampling = 1
+    scan: Scan
+    pixel_size_nm: PixelSizeNm | None = None
+
+    @property
+    def forward_model(self) -> ForwardModel:
+        """The forward model that makes the exposures."""
+        return FORWARD_MODELS[self.oversampling]
+
+
+class MeasuredSource(Frozen):
+    """Measured exposures, as `fly64dask ingest` stored them."""
+
+    kind: Literal["measured"]
+    path: PathText
+    pixel_size_nm: PixelSizeNm | None = None
+
+    @property
+    def forward_model(self) -> None:
+        """None: nothing is simulated."""
+        return
+
+
+Source = Annotated[SyntheticSource | PairSource | MeasuredSource, Field(discriminator="kind")]
