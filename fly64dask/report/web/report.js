@@ -145,7 +145,8 @@ function rangeOf(key) {
   if (!found.length) return undefined;
   const [low, high] = [Math.min(...found), Math.max(...found)];
   const log = low > 0 && high / low > 50;
-  if (high > low) return { low, high, log };
+  // What differs in the last digits alone has no scale of its own.
+  if (high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high))) return { low, high, log };
   const room = Math.abs(low) * 0.5 || 1;
   return { low: low - room, high: high + room, log: false };
 }
