@@ -78,13 +78,13 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
     print_matrix(console, study, run_status.rows, run_status.live, run_status.now, shown=shown)
     if others:
         click.echo(
-            f"{len(others)} committed cells of {from_here(layout.root)} are not of the study as it is now, such as "
-            f"{others[0]}; they stay on disk"
+            f"{len(others)} committed cells of {from_here(layout.root)} have no place in the study's matrix as it is "
+            f"now, such as {others[0]}; they stay on disk"
         )
 
 
 def _document(run_status: RunStatus, shown: Collection[Cell], others: Sequence[str]) -> dict[str, Any]:
-    """What scripts get: rows of committed cells as in the manifest, those that run, and names of cells of no study."""
+    """What scripts get: rows of committed cells as in the manifest, those that run, and cells without a place."""
     from fly64dask.records import count_states
 
     rows = [row for row in run_status.rows if row.cell in shown]
@@ -93,7 +93,7 @@ def _document(run_status: RunStatus, shown: Collection[Cell], others: Sequence[s
         "study": run_status.study.name,
         "states": count_states(run_status.study, rows, [c for c in run_status.running if c in shown], of=shown),
         "cells": rows_json(rows),
-        "not_of_the_study": list(others),
+        "not_in_the_matrix": list(others),
         "running": [
             live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(run_status.now)}
             for live in running.values()

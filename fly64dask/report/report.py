@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -15,15 +15,12 @@ from fly64dask.records import (
     ManifestRow,
     caveats_of,
     count_states,
-    floor_note,
     legend_of,
     marks_of,
     quantity_of,
     read_completed_rows,
     repeat_groups,
     spread_of,
-    unfollowed,
-    unlisted_cells,
 )
 from fly64dask.report.cells import CellArrays, CellReader
 from fly64dask.report.columns import flat_row, in_order, lead_column, mapped_numbers
@@ -31,7 +28,6 @@ from fly64dask.report.content import (
     CellContent,
     ColourMap,
     CurvePoints,
-    Notice,
     PlaceContent,
     Provenance,
     QuantityContent,
@@ -39,10 +35,11 @@ from fly64dask.report.content import (
     Thresholds,
     VersionCount,
 )
+from fly64dask.report.notices import cell_notices, state_notices
 from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_COVERED_TWICE, MIN_LIT_PER_UNKNOWN
-from fly64dask.store import holder_of, publish_text
+from fly64dask.store import publish_text
 from fly64dask.study import DOSE_UNITS, MENDS, Cell, Study, cells, dose_name, section_of, sections
 
 if TYPE_CHECKING:
@@ -160,7 +157,7 @@ def _content(
     problems: Iterable[str],
     running: Collection[Cell],
 ) -> ReportContent:
-    notices = [*_state_notices(study, layout, rows, running), *_cell_notices(contents, problems)]
+    notices = [*state_notices(study, layout, rows, running), *cell_notices(contents, problems)]
     return ReportContent(
         study=study.name,
         run=str(layout.root),
@@ -223,62 +220,6 @@ def _places(
         )
         places.append(place)
     return tuple(places)
-
-
-def _state_notices(
-    study: Study, layout: RunLayout, rows: Sequence[ManifestRow], running: Collection[Cell]
-) -> Iterator[Notice]:
-    """Say which cells are missing or not finished."""
-    n_cells = len(cells(study))
-    n_absent = n_cells - len(rows)
-    n_failed = sum(row.state != "completed" for row in rows)
-    n_outdated = sum(row.outdated is not None for row in rows)
-    n_other_dose = sum(row.dose_deviation is not None for row in rows)
-    n_unfollowed = sum(bool(unfollowed(row)) for row in rows)
-    holder = holder_of(layout)
-    if holder is not None:
-        text = f"This run is held by {holder}; the page shows what was committed when it was made."
-        yield Notice(kind="running", text=text)
-    others = unlisted_cells(study, layout)
-    if others:
-        text = (
-            f"{len(others)} committed cells of the directory are not of this study as it is now, such as {others[0]}."
-        )
-        yield Notice(kind="pending", text=text)
-    if n_absent:
-        yield Notice(kind="pending", text=f"{n_absent} of {n_cells} cells have no result yet.")
-    if running and holder is None:
-        text = f"{len(running)} cells were running when their process ended; run again to continue."
-        yield Notice(kind="failed", text=text)
-    if n_failed:
-        yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
-    if n_outdated:
-        text = f"{n_outdated} of {n_cells} cells are not of the study as it is now; run it to renew them."
-        yield Notice(kind="pending", text=text)
-    note = floor_note(study) if any(row.metrics for row in rows) else None
-    if note is not None:
-        yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
-    if n_other_dose:
-        yield Notice(
-            kind="pending", text=f"{n_other_dose} of {n_cells} cells hold other photons than asked; each says so."
-        )
-    if n_unfollowed:
-        text = (
-            f"{n_unfollowed} of {n_cells} cells lack the half sets or the stopping rule of their recipe; each says why."
-        )
-        yield Notice(kind="pending", text=text)
-
-
-def _cell_notices(contents: Sequence[CellContent], problems: Iterable[str]) -> Iterator[Notice]:
-    """Say what is damaged or left out."""
-    for problem in problems:
-        yield Notice(kind="damaged", text=f"Damaged: {problem}")
-    for cell in contents:
-        for problem in cell.problems:
-            yield Notice(kind="damaged", text=f"Damaged, {cell.name}: {problem}")
-    if any(cell.left_out for cell in contents):
-        text = "Some pictures are left out to keep this page small; `report --figures` draws them."
-        yield Notice(kind="pending", text=text)
 
 
 def _provenance(study: Study, rows: Sequence[ManifestRow]) -> Provenance:

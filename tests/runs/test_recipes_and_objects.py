@@ -300,15 +300,15 @@ def test_status_gives_the_rows_of_a_recipe_and_an_object(layout, fly64dask):
     document = json.loads(done.stdout)
     assert {(row["recipe_name"], row["object_seed"]) for row in document["cells"]} == {("poisson", 8)}
     assert document["states"] == {"completed": 4, "failed": 2}
-    assert document["not_of_the_study"] == []
+    assert document["not_in_the_matrix"] == []
 
 
-def test_status_says_that_cells_are_not_of_the_study(copied, fly64dask):
+def test_status_says_that_cells_have_no_place_in_the_matrix(copied, fly64dask):
     publish_groups(ALONE, copied)
     run_one(ALONE, Cell(dose=1e5, view="all", split="train"), copied, engine=ENGINE)
     said = fly64dask("status", copied.root).stdout
     assert "1 committed cells of" in said
-    assert "not of the study as it is now, such as dose_100000/all/train" in said
+    assert "no place in the study's matrix as it is now, such as dose_100000/all/train" in said
 
 
 def test_run_study_runs_one_recipe_of_one_object_and_makes_nothing_of_the_other(tmp_path):

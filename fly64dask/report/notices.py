@@ -1,0 +1,71 @@
+"""Sentences that a reader of a report must know before any number: what is missing, unfinished, damaged or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from fly64dask.records import floor_note, unfollowed, unlisted_cells
+from fly64dask.report.content import Notice
+from fly64dask.store import holder_of
+from fly64dask.study import cells
+
+if TYPE_CHECKING:
+    from fly64dask.records import ManifestRow
+    from fly64dask.report.content import CellContent
+    from fly64dask.store import RunLayout
+    from fly64dask.study import Cell, Study
+
+
+def state_notices(
+    study: Study, layout: RunLayout, rows: Sequence[ManifestRow], running: Collection[Cell]
+) -> Iterator[Notice]:
+    """Say which cells are missing or not finished."""
+    n_cells = len(cells(study))
+    n_absent = n_cells - len(rows)
+    n_failed = sum(row.state != "completed" for row in rows)
+    n_outdated = sum(row.outdated is not None for row in rows)
+    n_other_dose = sum(row.dose_deviation is not None for row in rows)
+    n_unfollowed = sum(bool(unfollowed(row)) for row in rows)
+    holder = holder_of(layout)
+    if holder is not None:
+        text = f"This run is held by {holder}; the page shows what was committed when it was made."
+        yield Notice(kind="running", text=text)
+    others = unlisted_cells(study, layout)
+    if others:
+        text = f"{len(others)} committed cells have no place in the study's matrix as it is now, such as {others[0]}."
+        yield Notice(kind="pending", text=text)
+    if n_absent:
+        yield Notice(kind="pending", text=f"{n_absent} of {n_cells} cells have no result yet.")
+    if running and holder is None:
+        text = f"{len(running)} cells were running when their process ended; run again to continue."
+        yield Notice(kind="failed", text=text)
+    if n_failed:
+        yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
+    if n_outdated:
+        text = f"{n_outdated} of {n_cells} cells are not of the study as it is now; run it to renew them."
+        yield Notice(kind="pending", text=text)
+    note = floor_note(study) if any(row.metrics for row in rows) else None
+    if note is not None:
+        yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
+    if n_other_dose:
+        yield Notice(
+            kind="pending", text=f"{n_other_dose} of {n_cells} cells hold other photons than asked; each says so."
+        )
+    if n_unfollowed:
+        text = (
+            f"{n_unfollowed} of {n_cells} cells lack the half sets or the stopping rule of their recipe; each says why."
+        )
+        yield Notice(kind="pending", text=text)
+
+
+def cell_notices(contents: Sequence[CellContent], problems: Iterable[str]) -> Iterator[Notice]:
+    """Say what is damaged or left out."""
+    for problem in problems:
+        yield Notice(kind="damaged", text=f"Damaged: {problem}")
+    for cell in contents:
+        for problem in cell.problems:
+            yield Notice(kind="damaged", text=f"Damaged, {cell.name}: {problem}")
+    if any(cell.left_out for cell in contents):
+        text = "Some pictures are left out to keep this page small; `report --figures` draws them."
+        yield Notice(kind="pending", text=text)
