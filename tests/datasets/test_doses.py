@@ -7,10 +7,13 @@ import pytest
 from measured import measured_study, write_scan
 from tiny import tiny_study
 
-from fly64dask.base import InputError
-from fly64dask.cells import open_inputs
+from fly64dask.base import FailureKind, InputError
+from fly64dask.cells import new_run_id, open_inputs
 from fly64dask.datasets import expose_split, prepare_scan, read_inputs, select_view
-from fly64dask.scheduling import plan_cells
+from fly64dask.records import ManifestRow
+from fly64dask.runs.rerun import plan_rerun
+from fly64dask.runs.verify import groups_of
+from fly64dask.scheduling import GraphBuilder, GraphOptions, plan_cells
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, cells, realisation_of, realisations
 
@@ -98,3 +101,34 @@ def test_read_inputs_refuses_to_thin_a_view_above_what_was_measured(tmp_path):
 def test_read_inputs_takes_a_total_that_every_view_can_be_thinned_to(tmp_path):
     write_scan(tmp_path / "scan.zarr", np.ones((30, 8, 8), np.uint16))
     read_inputs(measured_study(tmp_path / "scan.zarr", '[50.0, "measured"]', 'dose_by = "total"'))
+
+
+def test_graph_exposes_a_view_once_it_is_selected(tmp_path):
+    study = study_by("total", 1e6)
+    cell = Cell(dose=1e6, view="few", split="train")
+    builder = GraphBuilder(study, [cell], new_run_id(RunLayout(tmp_path)), GraphOptions(use_gpu=False))
+    graph = builder.build([cell])
+    exposed = graph.group_tasks["expose", realisation_of(study, cell)]
+    assert [key for key in exposed.dask if str(key).startswith("select-view_few-train")]
+
+
+def test_groups_of_a_run_hold_the_exposures_of_each_view(tmp_path):
+    study, layout = study_by("total", 1e6), RunLayout(tmp_path)
+    exposures = {path.relative_to(layout.store).as_posix() for path in groups_of(study, layout) if "dose_" in str(path)}
+    assert exposures == {f"dose_1000000.view_{view}/{split}" for view in VIEWS for split in ("train", "test")}
+
+
+def test_respace_is_refused_where_it_changes_how_many_exposures_share_a_dose():
+    row = ManifestRow(
+        dose=1e6,
+        view="few",
+        split="train",
+        state="failed",
+        returncode=1,
+        failure_kind=FailureKind.DEGENERATE_SCAN,
+        error="spans 0 px",
+        log_path="log",
+    )
+    (planned,) = plan_rerun(study_by("total", 1e6), [row], "respace", lambda: np.zeros((4, 2)))
+    assert planned.remedy is None
+    assert "which this study counts by total" in planned.hopeless
