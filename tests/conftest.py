@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run_command
 from faulty_engine import FOLDER
 from finished_runs import made_once, make_record_case, make_six_cells
 from hypothesis import HealthCheck, settings
@@ -86,18 +85,10 @@ def record_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fly64dask(tmp_path):
-    """Run `python -m fly64dask ...` in a process of its own, as a user does."""
+    """Run `python -m fly64dask ...` in a process of its own, in the test's folder."""
 
     def run(*arguments: object, cwd: Path = tmp_path, timeout: float = 600, **environment: str):
-        return subprocess.run(
-            [sys.executable, "-m", "fly64dask", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            timeout=timeout,
-            env={**os.environ, **environment},
-            check=False,
-        )
+        return run_command(*arguments, cwd=cwd, timeout=timeout, environment=environment)
 
     return run
 

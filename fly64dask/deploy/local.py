@@ -193,7 +193,7 @@ def _engine_server(running: ForkServer | None, preload: tuple[str, ...]) -> Iter
 @contextmanager
 def _scheduler_at(address: str, security: Security | None) -> Iterator[Client]:
     try:
-        client = Client(address, security=security, timeout=20)
+        client = Client(address, security=security)
     except (OSError, ValueError) as error:
         raise ResourceError(
             f"cluster: no Dask scheduler answers at {address!r} ({type(error).__name__}: {error})",

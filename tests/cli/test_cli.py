@@ -237,7 +237,7 @@ def test_dry_run_filters_by_gridsize(tmp_path, fly64dask, gridsize, views):
         (["run", "absent.toml", "--out", "o"], "absent.toml"),
         (["run", str(DEMO)], "--out"),
         (["run", str(ROOT / "data" / "star.toml"), "--out", "o", "--dose", "7"], "7"),
-        (["run", str(DEMO), "--out", "o", "--cluster", "tcp://127.0.0.1:1"], "127.0.0.1:1"),
+        (["run", str(DEMO), "--out", "o", "--cluster", "tpc://127.0.0.1:1"], "127.0.0.1:1"),
         (["status", "."], "study.json"),
         (["status", "absent"], "absent"),
         (["export", ".", "--out", "x.npz", "--dose", "1"], "--split"),

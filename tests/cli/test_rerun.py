@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import tiny
+from command_line import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "rerun_failed_sparse.sh"
@@ -39,8 +40,7 @@ def toy(record_case, tmp_path):
 
 
 def fly(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fly64dask", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    return run_command(*arguments, cwd=Path.cwd())
 
 
 @pytest.fixture

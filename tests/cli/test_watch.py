@@ -12,9 +12,11 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import tiny
+from command_line import run_command
 from running import MATRIX, running
 
 from fly64dask.monitoring.live import SILENT_S
@@ -28,8 +30,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def status(out, *options):
-    command = [sys.executable, "-m", "fly64dask", "status", str(out), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return run_command("status", out, *options, cwd=Path.cwd(), timeout=120)
 
 
 def document(out):

@@ -14,6 +14,7 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import dask
 import psutil
 import pytest
 import tiny
@@ -401,6 +402,7 @@ def test_client_with_certificates_of_another_ca_is_refused(opened, temporary):
 def test_client_without_tls_is_refused(opened):
     address = opened[0].scheduler.address.replace("tls://", "tcp://")
     with (
+        dask.config.set({"distributed.comm.timeouts.connect": "3s"}),
         pytest.raises(ResourceError, match="no Dask scheduler answers"),
         connect(address, device="cpu", n_workers=None, n_cells=1, access=Access(insecure=True)),
     ):

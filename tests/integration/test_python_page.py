@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 import tiny
+from finished_runs import make_run
 
 import fly64dask as fly
+from fly64dask.store import RunLayout
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
@@ -26,7 +28,7 @@ def test_python_page_runs_as_it_stands(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "demo.toml").write_text(STUDY.replace('name = "tiny"', 'name = "demo"'))
     study = fly.Study.from_toml(tmp_path / "data" / "demo.toml")
-    fly.run_study(study, tmp_path / "runs" / "demo", placement=fly.Placement(n_workers=2))
+    make_run(study, RunLayout(tmp_path / "runs" / "demo"))
     # Worker processes import the main module: what starts them stands below this line.
     lines = "\n".join(blocks()).replace("\n", "\n    ")
     (tmp_path / "page.py").write_text(f'if __name__ == "__main__":\n    {lines}\n')

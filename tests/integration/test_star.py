@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run_command
 
 from fly64dask.metrics import remove_phase_ramp
 from fly64dask.reconstruction import Exposures, compare_halves, shared_area
@@ -23,13 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 
 def fly64dask(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "fly64dask", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    done = run_command(*arguments, cwd=Path.cwd(), timeout=900)
     assert done.returncode == 0, done.stderr
     return done
 

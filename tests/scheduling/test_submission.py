@@ -220,6 +220,7 @@ def test_check_workers_refuses_a_run_directory_that_workers_cannot_see(tmp_path)
 
 def test_connect_refuses_an_address_where_nothing_listens():
     with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
         pytest.raises(ResourceError, match="no Dask scheduler answers"),
         connect("tcp://127.0.0.1:1", device="cpu", n_workers=None, n_cells=1),
     ):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import run_command
 from faulty_engine import ENGINE
 from one_cell import run_one
 from tiny import tiny_study
@@ -63,7 +62,6 @@ def make_run(study: Study, layout: RunLayout) -> None:
 def make_record_case(folder: Path) -> None:
     """Run the record case by the command line: its study, `run`, and what was printed; two of six cells degenerate."""
     shutil.copy(TOY, folder / "toy.toml")
-    with (folder / "stdout").open("w") as stdout, (folder / "stderr").open("w") as stderr:
-        command = [sys.executable, "-m", "fly64dask", "run", str(folder / "toy.toml"), "--out", str(folder / "run")]
-        done = subprocess.run(command, stdout=stdout, stderr=stderr, check=False, timeout=600)
-    (folder / "exit_code").write_text(str(done.returncode))
+    done = run_command("run", folder / "toy.toml", "--out", folder / "run", cwd=Path.cwd())
+    for name, text in (("stdout", done.stdout), ("stderr", done.stderr), ("exit_code", str(done.returncode))):
+        (folder / name).write_text(text)

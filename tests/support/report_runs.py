@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import tiny
+from command_line import run_command
 
 from fly64dask.metrics import TruthMetrics
 from fly64dask.records import read_record, read_run_study, write_record, write_run_study
@@ -19,15 +19,7 @@ FEW = '    {name = "few", rule = "min_spacing", threshold_px = 12.0},\n'
 def real_run(folder: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """Run the tiny study with pty-chi, with its report: 8 cells, the four of view `one` degenerate."""
     (folder / "tiny.toml").write_text(tiny.TEXT.replace(FEW, ""))
-    done = subprocess.run(
-        [sys.executable, "-m", "fly64dask", "run", "tiny.toml", "--out", "run", "--report"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    return folder / "run", done
+    return folder / "run", run_command("run", "tiny.toml", "--out", "run", "--report", cwd=folder)
 
 
 def copied_run(real: Path, root: Path, **changes: object) -> RunLayout:
