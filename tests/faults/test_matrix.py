@@ -42,7 +42,7 @@ def exposed(tmp_path_factory):
     return layout
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_run_study_names_each_faulty_cell_and_loses_no_other(exposed, tmp_path, monkeypatch, seed):
     layout = RunLayout(tmp_path / "run")
     shutil.copytree(exposed.root, layout.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import replace
@@ -109,10 +110,20 @@ def test_refuse_idle_slots_names_where_cells_go_instead(where):
         refuse_idle_slots(2, where=where, gpus=())
 
 
-def test_refuse_idle_slots_takes_those_of_local_gpus_and_one_anywhere():
-    refuse_idle_slots(2, where="local", gpus=("0",))
-    refuse_idle_slots(1, where="local", gpus=())
-    refuse_idle_slots(1, where="cluster.toml", gpus=())
+def test_refuse_idle_slots_refuses_shared_ones_wherever_no_local_gpu_is():
+    def is_refused(slots, where, gpus):
+        try:
+            refuse_idle_slots(slots, where=where, gpus=gpus)
+        except (InputError, ResourceError):
+            return True
+        return False
+
+    ways = itertools.product((1, 2), ("local", "cluster.toml"), ((), ("0",)))
+    assert {way for way in ways if is_refused(*way)} == {
+        (2, "local", ()),
+        (2, "cluster.toml", ()),
+        (2, "cluster.toml", ("0",)),
+    }
 
 
 def test_refuse_crowded_names_cell_sizes_and_the_slots_that_fit_the_smallest_gpu():

@@ -10,6 +10,8 @@ import dask
 import psutil
 import pytest
 from distributed import Client, LocalCluster
+from faulty_engine import ENGINE, EPOCH_S
+from running import PATHS
 from several import several_study
 from tiny import tiny_study
 
@@ -17,6 +19,7 @@ from fly64dask.base import ResourceError
 from fly64dask.cells import new_run_id
 from fly64dask.deploy import check_workers, connect
 from fly64dask.monitoring import CellOutcome, CellProgress
+from fly64dask.reconstruction import LSQML
 from fly64dask.records import read_record, write_run_study
 from fly64dask.scheduling import GraphBuilder, GraphOptions, external_workers, run_windows
 from fly64dask.store import RunLayout
@@ -27,8 +30,8 @@ pytestmark = pytest.mark.cluster
 STUDY = tiny_study()
 
 
-def builder_of(study, wanted, layout, *, use_gpu=False, lengths=None):
-    options = GraphOptions(use_gpu=use_gpu, lengths=lengths or {})
+def builder_of(study, wanted, layout, *, use_gpu=False, lengths=None, engine=LSQML):
+    options = GraphOptions(use_gpu=use_gpu, lengths=lengths or {}, engine=engine)
     return GraphBuilder(study, wanted, new_run_id(layout), options)
 
 
@@ -40,7 +43,15 @@ def run(client, builder, supply, notify=lambda event: None):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def workers_find_the_engine(engine_faults):
+    """Workers inherit the way to the engine of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", PATHS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, workers_find_the_engine):
     """One whole run: its layout, outcomes, rows and events."""
     layout = RunLayout(tmp_path_factory.mktemp("submission") / "run with a space")
     layout.root.mkdir()
@@ -48,7 +59,7 @@ def finished(tmp_path_factory):
     with connect("local", device="cpu", n_workers=2, n_cells=12) as client:
         use_gpu = check_workers(client, device="cpu", run_directory=layout.root)
         lengths = {cell: {"one": 1, "few": 5, "all": 30}[cell.view] for cell in cells(STUDY)}
-        builder = builder_of(STUDY, cells(STUDY), layout, use_gpu=use_gpu, lengths=lengths)
+        builder = builder_of(STUDY, cells(STUDY), layout, use_gpu=use_gpu, lengths=lengths, engine=ENGINE)
         with external_workers(client, 60) as supply:
             outcomes, rows = run(client, builder, supply, events.append)
         ports = client.scheduler_info()["services"], client.scheduler.address
@@ -159,13 +170,15 @@ def test_run_windows_gives_up_when_no_worker_is_left(tmp_path):
             run(client, builder, supply)
 
 
-@pytest.mark.slow
-def test_run_windows_records_an_engine_that_was_killed_and_finishes_the_others(tmp_path):
+def test_run_windows_records_an_engine_that_was_killed_and_finishes_the_others(
+    tmp_path, monkeypatch, workers_find_the_engine
+):
     layout = RunLayout(tmp_path)
-    study = tiny_study(n_epochs=800)
+    study = tiny_study(n_epochs=40)
+    monkeypatch.setenv(EPOCH_S, "0.1")
     victim = Cell(dose=1e4, view="all", split="train")
-    wanted = [cell for cell in cells(study) if cell.view == "all"]
-    with connect("local", device="cpu", n_workers=1, n_cells=4) as client:
+    wanted = [cell for cell in cells(study) if (cell.dose, cell.view) == (1e4, "all")]
+    with connect("local", device="cpu", n_workers=1, n_cells=2) as client:
         (worker,) = client.run(os.getpid).values()
 
         def notify(event):
@@ -176,7 +189,7 @@ def test_run_windows_records_an_engine_that_was_killed_and_finishes_the_others(t
                         process.send_signal(signal.SIGSEGV)
 
         with external_workers(client, 60) as supply:
-            outcomes, rows = run(client, builder_of(study, wanted, layout), supply, notify)
+            outcomes, rows = run(client, builder_of(study, wanted, layout, engine=ENGINE), supply, notify)
         (same_worker,) = client.run(os.getpid).values()
     assert outcomes[victim].failure.kind == "crashed"
     assert "SIGSEGV" in read_record(layout, victim).error
