@@ -54,7 +54,7 @@ def seen(tmp_path_factory, artifacts):
     folder = tmp_path_factory.mktemp("pages")
     with (
         opened_browser(tmp_path_factory.mktemp("profile")) as page,
-        running(folder, study=MATRIX, faults=FAULTS, epoch_s=1.0) as run,
+        running(folder, study=MATRIX, faults=FAULTS, epoch_s=0.7) as run,
     ):
         page.open(run.address("fly64"), width=1280, height=860)
         page.wait_for("document.querySelectorAll('#matrix td').length > 0")

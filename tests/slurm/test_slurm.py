@@ -20,6 +20,7 @@ import psutil
 import pytest
 import tiny
 from browser import chromium, opened_browser
+from command_line import run_command
 from faulty_engine import EPOCH_S, FOLDER
 from slurm_lab import missing_daemons, slurm_lab
 
@@ -97,14 +98,7 @@ class Site:
         return done.stdout
 
     def fly64dask(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "fly64dask", *map(str, arguments)],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
+        return run_command(*arguments, cwd=Path.cwd(), environment=self.environment)
 
     def start(self) -> subprocess.Popen[bytes]:
         """Run it with the engine of the tests, with the driver here and workers in Slurm jobs."""
