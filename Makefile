@@ -23,6 +23,9 @@ install: $(VENV)/.installed  ## make .venv with exactly the locked packages
 demo: install    ## run the demo study on this machine; results and a page of them in runs/demo
 	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo --report
 
+# Hundreds of processes import the package: they find it compiled, whatever the shell says of bytecode.
+test-fast test test-numeric: export PYTHONDONTWRITEBYTECODE :=
+
 test-fast: install ## run the tests that start no process and no engine
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not (process or engine or cluster or browser or slurm or slow)"
 
