@@ -17,6 +17,7 @@ from fly64dask.cells.commit import (
     conclude,
     note_event,
     outcome_of,
+    remove_settled_checkpoint,
     settled_record,
 )
 from fly64dask.cells.engine_call import EngineCall, Reconstructed
@@ -90,6 +91,7 @@ def decide(request: CellRequest) -> Attempt | CellOutcome:
     key, inputs = open_request(request)
     done = settled_record(request, key)
     if done is not None:
+        remove_settled_checkpoint(layout, done)
         return outcome_of(done)
     if is_stopped(request.run_id):
         return CellOutcome(cell=cell, failure=_interrupted("before it started"), seconds=0.0, committed=False)

@@ -66,9 +66,14 @@ def commit_record(attempt: Attempt, ending: Ending, directory: Path, *, seconds:
 
 def conclude(layout: RunLayout, record: CellRecord) -> None:
     """Remove the checkpoint of a cell that will not go on from it, and note in its journal how the attempt ended."""
+    remove_settled_checkpoint(layout, record)
+    note_event(layout, record.cell, f"ended state={record.state} kind={record.failure_kind}")
+
+
+def remove_settled_checkpoint(layout: RunLayout, record: CellRecord) -> None:
+    """Remove the checkpoint of a cell that will not go on from it, as when its worker died right after its record."""
     if record.failure_kind is None or record.failure_kind in LASTING_KINDS:
         layout.checkpoint_file(record.cell).unlink(missing_ok=True)
-    note_event(layout, record.cell, f"ended state={record.state} kind={record.failure_kind}")
 
 
 def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:

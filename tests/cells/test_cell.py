@@ -434,6 +434,16 @@ def test_run_cell_commits_that_it_was_interrupted_and_goes_on_from_its_checkpoin
     assert not layout.checkpoint_file(cell_of("few")).exists()
 
 
+def test_run_cell_removes_the_checkpoint_of_a_worker_that_died_right_after_its_record(layout):
+    cell = cell_of("one")  # degenerate, which no later run changes
+    run_one(tiny_study(), cell, layout, None, silent)
+    left = layout.checkpoint_file(cell)
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.touch()
+    assert run_one(tiny_study(), cell, layout, None, silent).was_done
+    assert not left.exists()
+
+
 async def stop_run_now(run_id):
     """Ask without waiting: the cell that shall stop is the caller."""
     with contextlib.suppress(TimeoutError):
