@@ -18,6 +18,9 @@ from .probe_light import (
     ProbeLight as ProbeLight,
     measure_probe_light as measure_probe_light,
 )
+from .probes import (
+    diffuser_probe as diffuser_probe,
+)
 from .scans import (
     draw_positions as draw_positions,
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.simulation.forward import Pair, resample
+from fly64dask.simulation.probes import diffuser_probe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,14 +33,12 @@ def synthetic_pair(
     Notes
     -----
     The object has smooth phase, sharp-edged discs and weak absorption: about 0.3 rad rms, with
-    content at all spatial frequencies. The probe has a sum |P|^2 of 1 and is a soft disc of 0.45 N
-    diameter, dark at the array's edge, defocused so that its phase turns by 0.5 cycles per px at the rim: that fills
-    the detector without aliasing, and LSQML converges several times faster than in focus. Our
-    choice: the measured fly64 pair is not public.
+    content at all spatial frequencies. The probe is `diffuser_probe`. Our choice: the measured fly64 pair is not
+    public.
     """
     fine_shape = (oversampling * object_shape_px[0], oversampling * object_shape_px[1])
     transmission = _speckle(fine_shape, oversampling * min(probe_shape_px), seed=seed)
-    return make_pair(transmission, _soft_disc(probe_shape_px), oversampling=oversampling)
+    return make_pair(transmission, diffuser_probe(probe_shape_px), oversampling=oversampling)
 
 
 def make_pair(transmission: ComplexArray, probe: ComplexArray, *, oversampling: int = 1) -> Pair:
@@ -83,17 +82,6 @@ def _speckle(shape_px: tuple[int, int], probe_size: int, *, seed: int) -> Comple
         absorption[rows, columns][inside] += rng.uniform(0.0, 0.1)
     transmission = np.exp(-np.minimum(absorption, 0.5)) * np.exp(1j * (phase - phase.mean()))
     return np.asarray(transmission, dtype=np.complex64)
-
-
-def _soft_disc(shape_px: tuple[int, int]) -> ComplexArray:
-    height, width = shape_px
-    y, x = np.ogrid[:height, :width]
-    rim_px = min(shape_px) * 0.225
-    radius = np.hypot(y - height // 2, x - width // 2) / rim_px
-    amplitude = np.exp(-np.log(2) * radius**4)  # half amplitude at the rim
-    cycles_at_rim = 0.5 * rim_px / 2  # cycles * radius^2 turns by 2 cycles / rim_px per px at the rim
-    probe = amplitude * np.exp(2j * np.pi * cycles_at_rim * radius**2)
-    return np.asarray(probe / np.linalg.norm(probe), dtype=np.complex64)
 
 
 def check_coverage(pair: Pair, positions_px: NDArray[np.float64]) -> None:
