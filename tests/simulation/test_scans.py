@@ -15,7 +15,8 @@ from fly64dask.study import ConcentricScan, FermatSpiralScan, ListedScan, Raster
 
 STEPS, SIDES = st.floats(1.0, 20.0), st.floats(1.0, 200.0)
 RECTANGLES = st.fixed_dictionaries({"height_px": SIDES, "width_px": SIDES})
-FIELDS = st.one_of(RECTANGLES, st.fixed_dictionaries({"radius_px": SIDES}))
+# A disc narrower than a step may hold no point of a raster.
+FIELDS = st.one_of(RECTANGLES, st.fixed_dictionaries({"radius_px": st.floats(20.0, 200.0)}))
 CENTRE = (70.0, -30.0)
 
 
