@@ -45,7 +45,7 @@ OWNERS = {
     "cryptography": {"deploy"},
     "click": {"cli"},
     "rich": {"cli"},
-    "skimage": {"metrics", "report"},
+    "skimage": {"simulation", "metrics", "report"},
     "PIL": {"report"},
     "h5py": {"datasets"},
     "matplotlib": {"report", "runs"},

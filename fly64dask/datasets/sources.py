@@ -102,7 +102,11 @@ def _make_simulated(study: Study) -> ScanInputs:
             )
         assert isinstance(source.seed_pair, int), "of one object"
         pair = synthetic_pair(
-            source.object_shape_px, source.probe_shape_px, seed=source.seed_pair, oversampling=source.oversampling
+            source.object_shape_px,
+            source.probe_shape_px,
+            seed=source.seed_pair,
+            kind=source.object,
+            oversampling=source.oversampling,
         )
     if isinstance(source.scan, FileScan):
         positions_px = read_positions(Path(source.scan.path), source.scan.columns)

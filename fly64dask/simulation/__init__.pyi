@@ -9,6 +9,9 @@ from .object_probe import (
     make_pair as make_pair,
     synthetic_pair as synthetic_pair,
 )
+from .objects import (
+    make_object as make_object,
+)
 from .photons import (
     expose as expose,
     photon_stream as photon_stream,

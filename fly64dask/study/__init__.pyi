@@ -71,6 +71,7 @@ from .sources import (
     MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
     ForwardModel as ForwardModel,
     MeasuredSource as MeasuredSource,
+    ObjectKind as ObjectKind,
     PairSource as PairSource,
 )
 from .toml import (

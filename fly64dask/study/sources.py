@@ -27,13 +27,18 @@ ForwardModel = Literal["grid", "fine_2", "fine_4"]
 FORWARD_MODELS: dict[Oversampling, ForwardModel] = {1: "grid", 2: "fine_2", 4: "fine_4"}
 
 
+# What a built-in object shows (`fly64dask.simulation.make_object`).
+ObjectKind = Literal["speckle", "siemens_star", "photographs", "white_noise"]
+
+
 class SyntheticSource(Frozen):
-    """Exposures simulated from the built-in object and probe; of several objects if `seed_pair` lists their seeds."""
+    """Exposures simulated from a built-in object and probe; of several objects if `seed_pair` lists their seeds."""
 
     kind: Literal["synthetic"]
     object_shape_px: ShapePx
     probe_shape_px: ShapePx
     seed_pair: SeedOrSeeds
+    object: ObjectKind = "speckle"
     oversampling: Oversampling = 1
     scan: Scan
     pixel_size_nm: PixelSizeNm | None = None
