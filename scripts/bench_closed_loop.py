@@ -75,11 +75,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=400, help="of each reconstruction (default: %(default)s)")
     parser.add_argument("--cases", type=int, nargs="+", default=range(len(CASES)), help="numbers of cases, from 0")
     parser.add_argument("--json", type=Path, help="file for all errors, and what they were measured with")
+    parser.add_argument("--read", type=Path, nargs="+", help="print and draw what --json wrote, and measure nothing")
     parser.add_argument("--draw", type=Path, help="picture of error against dose")
     arguments = parser.parse_args()
-    device = take_device(arguments.device)
-    results = []
-    for number in arguments.cases:
+    results = [case for path in arguments.read or [] for case in json.loads(path.read_text())["cases"]]
+    for number in [] if arguments.read else arguments.cases:
+        device = take_device(arguments.device)
         results.append(measure(CASES[number], arguments.epochs, device))
         print(as_row(results[-1]), flush=True)
         if arguments.json:
@@ -121,12 +122,12 @@ def measure(case: Case, n_epochs: int, device: str) -> dict[str, Any]:
 
 def errors(
     case: Case, pair: Pair, positions: np.ndarray, counts: np.ndarray, n_epochs: int, device: str
-) -> dict[int, float]:
+) -> dict[str, float]:
     """Reconstruct exposures and look at the truth now and then: phase error in rad by epoch; 0 is an empty object."""
     exposures = Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
     recipe = Recipe(n_epochs=n_epochs, device=device, noise_model=case.noise_model)
     _, origin_px = object_frame(positions, case.shape_px)
-    by_epoch: dict[int, float] = {}
+    by_epoch: dict[str, float] = {}
 
     def look(epoch: int, _: float) -> None:
         if epoch in EARLY_LOOKS or epoch % LOOK_EVERY == 0 or epoch == n_epochs:
@@ -134,8 +135,8 @@ def errors(
             found = compare_with_truth(
                 image, pair.object_truth, origin_px=origin_px, probe=pair.probe, positions_px=positions
             ).metrics
-            by_epoch[0] = found.empty_phase_rmse_rad
-            by_epoch[epoch] = found.phase_rmse_rad
+            by_epoch["0"] = found.empty_phase_rmse_rad
+            by_epoch[str(epoch)] = found.phase_rmse_rad
 
     with settings_put_back(1):
         running = begin(exposures, recipe, seed=123, device=device)
@@ -144,12 +145,12 @@ def errors(
     return by_epoch
 
 
-def best(by_epoch: dict[int, float]) -> tuple[int, float]:
+def best(by_epoch: dict[str, float]) -> tuple[int, float]:
     """Find the epoch with the lowest error, and the error."""
-    return min(((epoch, error) for epoch, error in by_epoch.items() if epoch), key=lambda pair: pair[1])
+    return min(((int(epoch), error) for epoch, error in by_epoch.items() if epoch != "0"), key=lambda pair: pair[1])
 
 
-def slope(doses: dict[str, dict[int, float]]) -> float:
+def slope(doses: dict[str, dict[str, float]]) -> float:
     """Fit the slope of log error over log dose between 1e4 and 1e6 photons."""
     inside = [dose for dose in DOSES_PHOTONS if SLOPE_BETWEEN[0] <= dose <= SLOPE_BETWEEN[1]]
     values = [best(doses[f"{dose:g}"])[1] for dose in inside]
@@ -159,9 +160,9 @@ def slope(doses: dict[str, dict[int, float]]) -> float:
 def as_row(result: dict[str, Any]) -> str:
     """Write a case as a row of the table: for each dose the lowest error and its epoch."""
     cells = [f"{error:.4f} ({epoch})" for epoch, error in map(best, result["doses"].values())]
-    last = max(result["noise_free"])
+    last = max(result["noise_free"], key=int)
     floor = f"{result['noise_free'][last]:.4f}"
-    empty = f"{result['noise_free'][0]:.3f}"
+    empty = f"{result['noise_free']['0']:.3f}"
     return "| " + " | ".join([result["name"], *cells, floor, f"{result['slope']:.2f}", empty]) + " |"
 
 

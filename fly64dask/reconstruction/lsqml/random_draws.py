@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import ptychi.api  # noqa: F401  # its modules import each other: the others can only be loaded after this one
 import torch
 from ptychi.io_handles import PtychographyCompactBatchSampler, PtychographyUniformBatchSampler
 from torch.overrides import TorchFunctionMode
