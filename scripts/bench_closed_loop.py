@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from fly64dask.reconstruction import Exposures
 from fly64dask.reconstruction.lsqml import as_array, begin, settings_put_back, take_device
 from fly64dask.scan import object_frame
 from fly64dask.simulation import Pair, expose, intensity_batches, survey_brightness, synthetic_pair
-from fly64dask.study import Recipe
+from fly64dask.study import ObjectKind, Recipe
 
 N_EXPOSURES, FIELD_PX, OBJECT_PX = 484, (84, 168), (160, 244)
 DOSES_PHOTONS = (1e4, 1e5, 1e6, 1e7)
@@ -47,7 +47,8 @@ class Case:
     """What is simulated and how it is reconstructed."""
 
     shape_px: tuple[int, int] = (64, 64)
-    object_kind: str = "speckle"
+    object_kind: ObjectKind = "speckle"
+    probe_kind: str = "diffuser"
     oversampling: int = 1
     noise_model: str = "gaussian"
 
@@ -55,14 +56,15 @@ class Case:
         """Say in words what the case is."""
         model = "grid" if self.oversampling == 1 else f"fine {self.oversampling}x"
         shape = " x ".join(map(str, self.shape_px))
-        return f"{shape}, {self.object_kind}, {model} model, {self.noise_model} noise"
+        return f"{shape}, {self.object_kind}, {self.probe_kind}, {model} model, {self.noise_model} noise"
 
 
 FIRST = Case()
 CASES = (
     FIRST,
     *(replace(FIRST, shape_px=shape) for shape in ((62, 62), (63, 63), (64, 63))),
-    *(replace(FIRST, object_kind=kind) for kind in ("siemens_star", "photographs", "white_noise")),
+    *(replace(FIRST, object_kind=kind) for kind in get_args(ObjectKind) if kind != FIRST.object_kind),
+    replace(FIRST, probe_kind="lens"),
     replace(FIRST, oversampling=2),
     replace(FIRST, noise_model="poisson"),
 )
@@ -93,10 +95,21 @@ def main() -> None:
 
 def simulate(case: Case) -> tuple[Pair, np.ndarray]:
     """Make object and probe, and positions over the field of one split of the demo."""
-    pair = synthetic_pair(OBJECT_PX, case.shape_px, seed=7, oversampling=case.oversampling)
+    pair = synthetic_pair(OBJECT_PX, case.shape_px, seed=7, kind=case.object_kind, oversampling=case.oversampling)
+    if case.probe_kind == "lens":
+        pair = replace(pair, probe=lens_probe(case.shape_px))
     low = np.floor_divide(case.shape_px, 2) + 4
     positions = np.random.default_rng(1).uniform(low, low + np.asarray(FIELD_PX), (N_EXPOSURES, 2))
     return pair, positions
+
+
+def lens_probe(shape_px: tuple[int, int]) -> np.ndarray:
+    """Make the defocused spot of a lens: half the detector's radius, soft rim, six half waves of defocus at the rim."""
+    f_y, f_x = (np.fft.fftfreq(size) for size in shape_px)
+    radius = np.hypot(f_y[:, None], f_x) / 0.25
+    spectrum = np.clip((1 - radius) / 0.1 + 0.5, 0, 1) * np.exp(1j * np.pi * 6 * radius**2)
+    spot = np.fft.fftshift(np.fft.ifft2(spectrum))
+    return (spot / np.linalg.norm(spot)).astype(np.complex64)
 
 
 def measure(case: Case, n_epochs: int, device: str) -> dict[str, Any]:
