@@ -29,8 +29,9 @@ test-fast test test-numeric: export PYTHONDONTWRITEBYTECODE :=
 test-fast: install ## run the tests that start no process and no engine
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not (process or engine or cluster or browser or slurm or slow)"
 
+# Three files at once on two cores: a quarter of their time is waiting, for Slurm and for processes that end.
 test: install    ## run every test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-numeric: install ## run the tests of numbers on the most common instructions alone
 	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem $(BIN)/python -m pytest \
