@@ -64,7 +64,7 @@ def rows_of(out: Path) -> dict:
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_run_of_toy_gives_the_recorded_sparse_cell(toy, split):
-    row = rows_of(toy[0])[1e5, "sparse", split]
+    row = rows_of(toy[0])[1e3, "sparse", split]
     assert {key: row[key] for key in FIVE} == {
         "selection_strategy": "greedy",
         "acceptance_rate": 0.125,
@@ -91,7 +91,7 @@ def test_run_prints_the_dashboard_and_last_the_manifest(toy):
 
 
 def test_run_leaves_selection_fields_out_of_a_baseline(toy):
-    assert not FIVE & set(rows_of(toy[0])[1e5, "baseline", "train"])
+    assert not FIVE & set(rows_of(toy[0])[1e3, "baseline", "train"])
 
 
 def test_run_writes_log_paths_that_exist(toy):
@@ -183,7 +183,7 @@ def test_run_of_one_cell_after_another_ends_with_both(tmp_path, fly64dask):
 
 def test_run_of_one_filtered_cell_counts_17_skipped(tmp_path, fly64dask):
     out = tmp_path / "run"
-    study = edited(tmp_path, DEMO, ("n_epochs = 25", "n_epochs = 2"))
+    study = edited(tmp_path, DEMO, ("n_epochs = 40", "n_epochs = 2"))
     done = fly64dask("run", study, "--out", out, "--dose", "1000", "--view", "dense", "--split", "train")
     manifest, skipped = manifest_of(out), json.loads((out / "skip_summary.json").read_text())
     assert done.returncode == 0
