@@ -48,7 +48,7 @@ class Case:
 
     shape_px: tuple[int, int] = (64, 64)
     object_kind: ObjectKind = "speckle"
-    probe_kind: str = "diffuser"
+    probe_kind: str = "phase plate"
     oversampling: int = 1
     noise_model: str = "gaussian"
 

@@ -22,7 +22,7 @@ from .probe_light import (
     measure_probe_light as measure_probe_light,
 )
 from .probes import (
-    diffuser_probe as diffuser_probe,
+    phase_plate_probe as phase_plate_probe,
 )
 from .scans import (
     draw_positions as draw_positions,

@@ -9,7 +9,7 @@ import numpy as np
 from fly64dask.base import InputError
 from fly64dask.simulation.forward import Pair, resample
 from fly64dask.simulation.objects import make_object
-from fly64dask.simulation.probes import diffuser_probe
+from fly64dask.simulation.probes import phase_plate_probe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def synthetic_pair(
     kind: ObjectKind = "speckle",
     oversampling: int = 1,
 ) -> Pair:
-    """Make a built-in object (`make_object`) and the built-in probe (`diffuser_probe`).
+    """Make a built-in object (`make_object`) and the built-in probe (`phase_plate_probe`).
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def synthetic_pair(
     transmission = make_object(
         kind, object_shape_px, seed=seed, probe_size_px=min(probe_shape_px), oversampling=oversampling
     )
-    return make_pair(transmission, diffuser_probe(probe_shape_px), oversampling=oversampling)
+    return make_pair(transmission, phase_plate_probe(probe_shape_px), oversampling=oversampling)
 
 
 def make_pair(transmission: ComplexArray, probe: ComplexArray, *, oversampling: int = 1) -> Pair:
