@@ -193,7 +193,7 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9.5, 4.5), layout="constrained")
     for result in results:
         errors_rad = [best(by_epoch)[1] for by_epoch in result["doses"].values()]
         axes.loglog(DOSES_PHOTONS, errors_rad, "o-", markersize=4, label=result["name"])
@@ -201,8 +201,8 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     guide = [first * math.sqrt(DOSES_PHOTONS[0] / dose) for dose in DOSES_PHOTONS]
     axes.loglog(DOSES_PHOTONS, guide, "k--", linewidth=1, label="dose^-0.5")
     axes.set(xlabel="photons per exposure", ylabel="phase error, rad (rms)")
-    axes.legend(fontsize=7)
-    figure.savefig(path, dpi=150)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":

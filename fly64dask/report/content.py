@@ -142,7 +142,6 @@ class Thresholds(Frozen):
     good_lit: float
     min_lit: float
     good_twice: float
-    min_twice: float
 
 
 class VersionCount(Frozen):

@@ -38,7 +38,7 @@ from fly64dask.report.content import (
 from fly64dask.report.notices import cell_notices, state_notices
 from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
-from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_COVERED_TWICE, MIN_LIT_PER_UNKNOWN
+from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import publish_text
 from fly64dask.study import DOSE_UNITS, MENDS, Cell, Study, cells, dose_name, section_of, sections
 
@@ -174,7 +174,6 @@ def _content(
             good_lit=GOOD_LIT_PER_UNKNOWN,
             min_lit=MIN_LIT_PER_UNKNOWN,
             good_twice=GOOD_COVERED_TWICE,
-            min_twice=MIN_COVERED_TWICE,
         ),
         cells=tuple(contents),
         places=_places(study, contents, {row.cell: row for row in rows if row.cell not in running}),

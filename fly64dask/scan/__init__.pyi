@@ -18,7 +18,6 @@ from .fluence import (
 from .identifiability import (
     GOOD_COVERED_TWICE as GOOD_COVERED_TWICE,
     GOOD_LIT_PER_UNKNOWN as GOOD_LIT_PER_UNKNOWN,
-    MIN_COVERED_TWICE as MIN_COVERED_TWICE,
     MIN_LIT_PER_UNKNOWN as MIN_LIT_PER_UNKNOWN,
     Coverage as Coverage,
     Identifiability as Identifiability,

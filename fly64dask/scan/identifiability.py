@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Prediction = Literal["well_determined", "marginal", "underdetermined"]
 
-# Our choice, and a heuristic. Fewer equations than unknowns determine nothing; twice as many are what a
-# single pattern of a known support needs as well. Where the probe has been only once, nothing ties a
-# pattern to its neighbours: half of the area is the least that makes one scan of many patterns.
+# Our choice, and a heuristic, held against 84 cells (docs/identifiability.md). Fewer equations than unknowns determine
+# nothing; twice as many are what a single pattern of a known support needs as well. Where the probe has been only once,
+# nothing ties a pattern to its neighbours: half of the area is the least that makes one scan of many patterns.
 MIN_LIT_PER_UNKNOWN, GOOD_LIT_PER_UNKNOWN = 1.0, 2.0
-MIN_COVERED_TWICE, GOOD_COVERED_TWICE = 0.5, 0.9
+GOOD_COVERED_TWICE = 0.5
 
 
 class Identifiability(Frozen):
@@ -108,16 +108,16 @@ def judge(
 ) -> Identifiability:
     """Set what is measured against what is unknown; `lit` is from `lit_fraction`, `probe_shape` is (..., H, W).
 
-    `underdetermined` is less than 1 lit intensity per unknown, or less than half of the covered area covered twice;
-    `well_determined` at least 2 and 90 %; else `marginal`. Our choice, and a heuristic: it does not look at how much
-    each equation says. A well determined cell is noisy all the same where few photons fall on each unknown.
+    `underdetermined` is less than 1 lit intensity per unknown, or nothing covered twice; `well_determined` at least 2,
+    and half of the covered area covered twice; else `marginal`. Our choice, and a heuristic: it does not look at how
+    much each equation says. A well determined cell is noisy all the same where few photons fall on each unknown.
     """
     once, twice, thrice = coverage.covered_px2
     n_intensities = coverage.n_exposures * probe_shape[-2] * probe_shape[-1]
     n_unknowns = 2 * once + (2 * int(np.prod(probe_shape)) if probe_is_unknown else 0)
     lit_ratio, twice_fraction = lit * n_intensities / n_unknowns, twice / once
     prediction: Prediction = "marginal"
-    if lit_ratio < MIN_LIT_PER_UNKNOWN or twice_fraction < MIN_COVERED_TWICE:
+    if lit_ratio < MIN_LIT_PER_UNKNOWN or not twice:
         prediction = "underdetermined"
     elif lit_ratio >= GOOD_LIT_PER_UNKNOWN and twice_fraction >= GOOD_COVERED_TWICE:
         prediction = "well_determined"

@@ -65,7 +65,14 @@ def cell_of(page: str, cell: Cell) -> dict:
 
 
 def manifest_rows(layout: RunLayout) -> list[dict]:
-    return json.loads(layout.manifest_file.read_text())["execution_results"]
+    """The rows of the manifest; a record in which nothing could be computed has no columns in a table."""
+    rows = json.loads(layout.manifest_file.read_text())["execution_results"]
+    return [without_empty_records(row) for row in rows]
+
+
+def without_empty_records(record: dict) -> dict:
+    inner = {k: without_empty_records(v) if isinstance(v, dict) else v for k, v in record.items()}
+    return {name: value for name, value in inner.items() if value != {}}
 
 
 def nested(columns: dict) -> dict:

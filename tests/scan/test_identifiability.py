@@ -106,9 +106,9 @@ def test_predict_identifiability_asks_for_no_probe_that_the_guard_freezes():
         (3, 0, 1e9, "well_determined"),  # 3 x 25 lit intensities for 32 unknowns, all of the area twice
         (2, 0, 1e9, "marginal"),  # 50 for 32
         (3, 0, 10.0, "underdetermined"),  # at most 30 for 32
-        (6, 1, 1e9, "marginal"),  # 150 for 72, and 28 of 36 px twice
+        (6, 1, 1e9, "well_determined"),  # 150 for 72, and 28 of 36 px twice
         (4, 2, 1e9, "marginal"),  # 100 for 80, and 24 of 40 px twice
-        (2, 2, 1e9, "underdetermined"),  # 50 for 48, and 8 of 24 px twice
+        (4, 4, 1e9, "underdetermined"),  # 100 for 128, and nothing twice
     ],
 )
 def test_predict_identifiability_goes_by_its_stated_thresholds(n_visits, apart_px, dose_photons, prediction):

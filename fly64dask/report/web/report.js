@@ -370,10 +370,10 @@ function figureOf(title, ...parts) {
 
 // ---- prediction and outcome --------------------------------------------------------------------------------------
 function showOutcome() {
-  const { good_lit, min_lit, good_twice, min_twice } = RUN.thresholds;
+  const { good_lit, min_lit, good_twice } = RUN.thresholds;
   byId("rule").textContent = `Predicted before anything ran, from counts of equations alone; a heuristic. Well determined: at least ${good_lit} `
     + `intensities that are expected to hold a photon for each unknown, and ${100 * good_twice} % of the area covered at least twice. `
-    + `Underdetermined: less than ${min_lit}, or less than ${100 * min_twice} %. Marginal: in between.`;
+    + `Underdetermined: less than ${min_lit}, or nothing covered twice. Marginal: in between.`;
   const predicted = RUN.cells.filter((cell) => cell.prediction);
   const target = byId("outcome");
   if (!predicted.length) {
