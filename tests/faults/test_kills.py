@@ -86,7 +86,14 @@ def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], object]) -
 def commits(out: Path, n: int) -> Callable[[], bool]:
     """The event that so many more cells are committed, of which one is in flight by then."""
     before = n_records(out)
-    return lambda: n_records(out) >= before + n and any(RunLayout(out).live.rglob("*.json"))
+    return lambda: n_records(out) >= before + n and live_files(out) != []
+
+
+def live_files(out: Path) -> list[Path]:
+    """One for each cell in flight; a command that starts removes those of a killed one, folders and all."""
+    with contextlib.suppress(FileNotFoundError):
+        return sorted(RunLayout(out).live.rglob("*.json"))
+    return []
 
 
 def n_records(out: Path) -> int:
@@ -108,7 +115,7 @@ def kill_workers(study: Path, out: Path, rng: random.Random) -> bool:
 
     def killed_one() -> bool:
         family = {child.pid: child for child in psutil.Process(process.pid).children(recursive=True)}
-        for path in sorted(RunLayout(out).live.rglob("*.json")):
+        for path in live_files(out):
             with contextlib.suppress(OSError, ValueError, KeyError, psutil.NoSuchProcess):  # its cell has just ended
                 worker = family[json.loads(path.read_text())["pid"]]
                 worker.kill()
