@@ -49,7 +49,7 @@ def phase_plate_probe(shape_px: tuple[int, int]) -> ComplexArray:
     size have nearly the same probe.
 
     Structure in the detector's plane is what LSQML converges by: with 1e7 photons and 25 epochs the phase error is
-    0.005 rad, and 0.06 rad or more with lenses and annuli of the same size (docs/simulation.md). Diffusers are used for
+    0.005 rad, and 0.05 to 0.13 rad with lenses and annuli of the same size (docs/simulation.md). Diffusers are used for
     that with X-rays: Maiden et al., Nature Communications 4, 1669 (2013); Odstrcil et al., Optics Express 27, 14981
     (2019) structure a zone plate.
     """
