@@ -98,8 +98,9 @@ def main() -> None:
 
 
 def plain_recipe() -> Recipe:
-    """The demo's on the CPU, without half sets."""
-    plain = {"device": "cpu", "stop": "epochs", "patience": None, "halves": "none"}
+    """The demo's on the CPU, without half sets, with the noise model and the epochs that `TOLERANCE` is for."""
+    plain = {"device": "cpu", "stop": "epochs", "patience": None, "halves": "none", "n_epochs": 25}
+    plain["noise_model"] = "gaussian"
     return Study.from_toml(DEMO).recipe.model_copy(update=plain)
 
 

@@ -108,8 +108,8 @@ def test_run_leaves_no_work_in_progress(toy):
     [
         ("manifest", "reconstruction_manifest.json"),
         ("skip-summary", "skip_summary.json"),
-        ("record", "dose_100000/sparse/train/record.json"),
-        ("record", "dose_100000/baseline/train/record.json"),
+        ("record", "dose_1000/sparse/train/record.json"),
+        ("record", "dose_1000/baseline/train/record.json"),
     ],
 )
 def test_run_writes_files_of_the_published_schema(toy, fly64dask, document, path):
@@ -128,7 +128,7 @@ def test_status_shows_the_matrix_and_the_reasons(toy, fly64dask):
     shown = fly64dask("status", toy[0])
     assert shown.returncode == 0
     assert "toy: 4 completed, 2 failed" in shown.stdout
-    assert "dose_100000/sparse/test degenerate_scan: kept 1 of 8 exposures" in shown.stdout
+    assert "dose_1000/sparse/test degenerate_scan: kept 1 of 8 exposures" in shown.stdout
 
 
 def test_status_json_is_one_document(toy, fly64dask):

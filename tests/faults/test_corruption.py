@@ -119,7 +119,7 @@ def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(six
     assert fly64dask("verify", layout.root).returncode == 1
     repaired = fly64dask("verify", layout.root, "--repair", "--json")
     assert repaired.returncode == 0, repaired.stderr
-    assert json.loads(repaired.stdout) == {"damaged": []}
+    assert json.loads(repaired.stdout) == {"damaged": [], "outdated": {}}
     changed = {cell for cell in cells(STUDY) if layout.record_file(cell).read_bytes() != records[cell]}
     assert changed == {refused, victim}
     for cell in changed:

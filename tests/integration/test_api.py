@@ -349,6 +349,6 @@ def test_rerun_completes_degenerate_cells_with_a_remedy_and_keeps_the_failure(co
 def test_run_draws_its_matrix_in_a_notebook(run):
     drawn = run._repr_html_()
     error = run.metrics.phase_rmse_rad.sel(dose=1e5, view="all", split="test").mean("repeat")
-    assert f"{float(error):.3g}" in drawn
+    assert f"{float(error):.3f}" in drawn
     assert "degenerate_scan" in drawn
     assert "<script" not in drawn

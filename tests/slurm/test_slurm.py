@@ -362,7 +362,7 @@ def test_cells_go_on_after_the_wall_time(site):
     site.running_worker()
     assert within(60, lambda: len(site.jobs("running")) == 2) == []
     for line in site.jobs("running"):
-        site.call("scontrol", "update", f"jobid={line.split()[0]}", "endtime=now")
+        site.call("scontrol", "update", f"jobid={line.split()[0]}", "endtime=now+2")
     assert process.wait(timeout=800) == 0
     assert [row["state"] for row in site.rows().values()] == ["completed"] * 2
     assert "TIMEOUT" in site.call("squeue", "--noheader", "--me", "--states=all", "--format=%T")
