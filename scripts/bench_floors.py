@@ -51,8 +51,10 @@ def closed_loop(error_px: float, n_epochs: int, noise_model: str) -> tuple[float
 def main() -> None:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--errors", type=float, nargs="+", default=[0.0, 0.1, 0.2, 0.3, 0.5], help="px")
-    parser.add_argument("--epochs", type=int, nargs="+", default=[20, 40, 80, 160], help="each twice the one before")
+    parser.add_argument("--errors", type=float, nargs="+", default=[0.0, 0.5, 1.0, 2.0, 3.0], help="px")
+    parser.add_argument(
+        "--epochs", type=int, nargs="+", default=[20, 40, 80, 160, 320], help="each twice the one before"
+    )
     parser.add_argument("--noise-models", nargs="+", default=["gaussian"])
     options = parser.parse_args()
     print(

@@ -177,7 +177,7 @@ def test_run_of_one_cell_after_another_ends_with_both(tmp_path, fly64dask):
     study = edited(tmp_path, TOY, ("n_epochs = 20", "n_epochs = 2"))
     for split in ("train", "test"):
         fly64dask("run", study, "--out", out, "--view", "sparse", "--split", split)
-    assert set(rows_of(out)) == {(1e5, "sparse", "train"), (1e5, "sparse", "test")}
+    assert set(rows_of(out)) == {(1e3, "sparse", "train"), (1e3, "sparse", "test")}
     assert len(list((out / "snapshots").iterdir())) == 2
 
 
@@ -287,7 +287,7 @@ def test_run_records_a_view_that_cannot_be_selected(tmp_path, fly64dask, unselec
     out = tmp_path / "run"
     wanted = ("--view", "dense", "--split", "train")
     done = fly64dask("run", unselectable, "--out", out, *wanted)
-    row = rows_of(out)[1e5, "dense", "train"]
+    row = rows_of(out)[1e3, "dense", "train"]
     skipped = json.loads((out / "skip_summary.json").read_text())["skipped_jobs"]
     assert done.returncode == 1
     assert (row["state"], row["failure_kind"]) == ("skipped", "not_selectable")
@@ -340,7 +340,7 @@ def test_schema_of_a_study_accepts_the_demo(fly64dask):
 
 def test_export_of_a_run_writes_what_numpy_reads_without_pickle(toy, tmp_path, fly64dask):
     path = tmp_path / "dense.npz"
-    done = fly64dask("export", toy[0], "--dose", "1e5", "--split", "train", "--view", "dense", "--out", path)
+    done = fly64dask("export", toy[0], "--dose", "1e3", "--split", "train", "--view", "dense", "--out", path)
     with np.load(path, allow_pickle=False) as arrays:
         metadata = json.loads(str(arrays["_metadata"]))
         n_patterns = len(arrays["diffraction"])
@@ -352,7 +352,7 @@ def test_export_of_a_run_writes_what_numpy_reads_without_pickle(toy, tmp_path, f
 
 def test_export_gives_the_truth_only_when_asked(toy, tmp_path, fly64dask):
     path = tmp_path / "truth.npz"
-    fly64dask("export", toy[0], "--dose", "1e5", "--split", "train", "--with-truth", "--out", path)
+    fly64dask("export", toy[0], "--dose", "1e3", "--split", "train", "--with-truth", "--out", path)
     with np.load(path, allow_pickle=False) as arrays:
         assert arrays["objectGuess"].shape == (244, 160)
         assert len(np.unique(arrays["objectGuess"])) > 1
@@ -376,7 +376,7 @@ def test_run_of_an_npz_pair_simulates_from_it(tmp_path, fly64dask):
     out = tmp_path / "run"
     done = fly64dask("run", study, "--out", out, "--view", "baseline", "--split", "train")
     assert done.returncode == 0
-    assert rows_of(out)[1e5, "baseline", "train"]["metrics"]["empty_phase_rmse_rad"] == pytest.approx(0.3, abs=0.02)
+    assert rows_of(out)[1e3, "baseline", "train"]["metrics"]["empty_phase_rmse_rad"] == pytest.approx(0.3, abs=0.02)
 
 
 PAIR_LINES = 'kind = "pair"\npath = "pair.npz"'

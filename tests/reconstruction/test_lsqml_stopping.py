@@ -44,7 +44,7 @@ def expose(positions, dose):
 @pytest.fixture(scope="module")
 def noisy():
     """A scan so noisy that its best epoch is neither the first nor the last."""
-    return expose(np.random.default_rng(0).uniform(20, 76, (60, 2)), dose=300)
+    return expose(np.random.default_rng(0).uniform(20, 76, (60, 2)), dose=150)
 
 
 @pytest.fixture(scope="module")
