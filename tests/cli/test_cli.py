@@ -301,7 +301,7 @@ def test_run_allows_missing_views_when_asked(tmp_path, fly64dask, unselectable):
 
 
 @pytest.mark.parametrize(
-    ("given", "asked"), [(("--dose", "1e5"), "give --split"), (("--split", "train"), "give --dose and --split")]
+    ("given", "asked"), [(("--dose", "1e3"), "give --split"), (("--split", "train"), "give --dose and --split")]
 )
 def test_export_of_a_run_asks_for_dose_and_split(toy, tmp_path, fly64dask, given, asked):
     done = fly64dask("export", toy[0], *given, "--out", tmp_path / "x.npz")
