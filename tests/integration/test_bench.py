@@ -58,6 +58,8 @@ def prepared(tmp_path):
     return bench_matrix.prepare(tmp_path, bench_matrix.QUICK | {"n_exposures": 120, "n_epochs": 2}, None)
 
 
+@pytest.mark.process
+@pytest.mark.engine
 def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, tmp_path):
     import bench_matrix
     from reconstruct_cell import reconstruct
