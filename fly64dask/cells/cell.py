@@ -161,7 +161,8 @@ def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
 
 
 def _refuse_in_vain(request: CellRequest, inputs: CellInputs) -> None:
-    """Refuse a degenerate scan, unless it is guarded, and a full disk."""
+    """Refuse damaged numbers of photons, a degenerate scan, unless it is guarded, and a full disk."""
+    inputs.read_exposure_photons()  # the record says their mean
     view, positions, probe = inputs.view.attributes, inputs.read_positions(), inputs.read_probe()
     if refuses_degenerate(request.recipe):
         rule, advice = rule_and_advice(view.selection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fly64dask.base import IntegrityError
 from fly64dask.reconstruction import Exposures
@@ -41,6 +41,10 @@ class CellInputs:
     def read_positions(self) -> NDArray[np.float64]:
         """Read the positions of the kept exposures, (k, 2) float64, order (y, x), px."""
         return self.exposures.read("positions_px", self.read_kept())
+
+    def read_exposure_photons(self) -> NDArray[Any]:
+        """Read the photons of each kept exposure, (k,) int64, or float64 where they are expected ones."""
+        return self.exposures.read("exposure_photons", self.read_kept())
 
     def read_probe(self) -> NDArray[np.complex64]:
         """Read the starting probe, (n_opr, n_modes, H, W) complex64."""
@@ -79,11 +83,9 @@ class CellInputs:
         )
 
     def _mean_counts_photons(self) -> float | None:
-        """Compute the mean photons of the kept exposures; None for a group of an older version, or a damaged one."""
-        if "exposure_photons" not in self.exposures.names:
-            return None
+        """Compute the mean photons of the kept exposures; None of a damaged group, whose cell fails by name."""
         with suppress(IntegrityError):
-            return float(self.exposures.read("exposure_photons", self.read_kept()).mean())
+            return float(self.read_exposure_photons().mean())
         return None
 
 

@@ -40,8 +40,6 @@ from fly64dask.study import Dose, MeasuredSource, Realisation, Split, Study
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fly64dask.store import ArraySource
-
 
 def expose_split(
     study: Study,

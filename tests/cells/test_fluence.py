@@ -115,3 +115,17 @@ def test_facts_say_that_one_frame_holds_the_photons_that_others_lack(mad_frame):
 
 def test_facts_of_a_measured_scan_know_no_incident_photons(mad_frame):
     assert {found.incident_photons for found in mad_frame.values()} == {None}
+
+
+def test_a_cell_whose_numbers_of_photons_are_damaged_fails_by_name(tmp_path):
+    layout = RunLayout(tmp_path / "run")
+    prepare_scan(STUDY, layout)
+    expose_split(STUDY, 1e5, "train", layout)
+    select_view(STUDY, "few", "train", layout)
+    (chunk,) = (layout.exposure_group(1e5, "train") / "exposure_photons" / "c").iterdir()
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    run_one(STUDY, CELL, layout)
+    record = read_record(layout, CELL)
+    assert (record.state, record.failure_kind) == ("failed", "bad_input")
+    assert "exposure_photons" in record.error
+    assert record.mean_counts_photons is None
