@@ -24,10 +24,15 @@ from fly64dask.simulation import (
     synthetic_pair,
 )
 from fly64dask.store import ExposureAttributes, open_group
-from fly64dask.study import FileScan, MeasuredSource, PairSource, Study
+from fly64dask.study import MAX_OBJECT_PIXELS, FileScan, MeasuredSource, PairSource, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# Counts up when the built-in objects, the probe or a forward model give other numbers: exposures of another simulation
+# are made anew, together with their truth, and cells that read the former ones are named.
+SIMULATION_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,7 @@ def _make_simulated(study: Study) -> ScanInputs:
         pair=pair,
         own_dose_photons=None,
         brightest_count_photons=None,
-        source_digest=digest([identity, study.seeds.simulation]),
+        source_digest=digest([identity, study.seeds.simulation, SIMULATION_VERSION]),
     )
 
 
@@ -130,6 +135,12 @@ def _finer(pair: Pair, oversampling: int) -> Pair:
     if oversampling == 1:
         return pair
     height, width = (oversampling * size for size in pair.object_truth.shape)
+    if height * width > MAX_OBJECT_PIXELS:
+        raise InputError(
+            f"source.oversampling = {oversampling}: the object would have {height} x {width} px, more than "
+            f"{MAX_OBJECT_PIXELS}",
+            remedy="lower it, or give a smaller object",
+        )
     return make_pair(resample(pair.object_truth, (height, width)), pair.probe, oversampling=oversampling)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.quantities import PathText, PixelSizeNm, refuse_repeats
@@ -31,7 +31,20 @@ FORWARD_MODELS: dict[Oversampling, ForwardModel] = {1: "grid", 2: "fine_2", 4: "
 ObjectKind = Literal["speckle", "siemens_star", "photographs", "white_noise"]
 
 
-class SyntheticSource(Frozen):
+class SimulatedSource(Frozen):
+    """What all sources of simulated exposures say: the forward model and the scan."""
+
+    oversampling: Oversampling = 1
+    scan: Scan
+    pixel_size_nm: PixelSizeNm | None = None
+
+    @property
+    def forward_model(self) -> ForwardModel:
+        """The forward model that makes the exposures."""
+        return FORWARD_MODELS[self.oversampling]
+
+
+class SyntheticSource(SimulatedSource):
     """Exposures simulated from a built-in object and probe; of several objects if `seed_pair` lists their seeds."""
 
     kind: Literal["synthetic"]
@@ -39,16 +52,16 @@ class SyntheticSource(Frozen):
     probe_shape_px: ShapePx
     seed_pair: SeedOrSeeds
     object: ObjectKind = "speckle"
-    oversampling: Oversampling = 1
-    scan: Scan
-    pixel_size_nm: PixelSizeNm | None = None
 
-    @field_validator("object_shape_px")
-    @classmethod
-    def _object_fits_in_memory(cls, shape_px: tuple[int, int]) -> tuple[int, int]:
-        if shape_px[0] * shape_px[1] > MAX_OBJECT_PIXELS:
-            raise ValueError(f"{shape_px[0]} x {shape_px[1]} is more than {MAX_OBJECT_PIXELS} px; give a smaller one")
-        return shape_px
+    @model_validator(mode="after")
+    def _object_fits_in_memory(self) -> SyntheticSource:
+        height, width = (self.oversampling * size for size in self.object_shape_px)
+        if height * width > MAX_OBJECT_PIXELS:
+            raise ValueError(
+                f"object_shape_px with oversampling {self.oversampling} is {height} x {width}, more than "
+                f"{MAX_OBJECT_PIXELS} px; give a smaller object or oversampling"
+            )
+        return self
 
     @field_validator("seed_pair")
     @classmethod
@@ -57,25 +70,12 @@ class SyntheticSource(Frozen):
             refuse_repeats("seed", list(map(str, seeds)))
         return seeds
 
-    @property
-    def forward_model(self) -> ForwardModel:
-        """The forward model that makes the exposures."""
-        return FORWARD_MODELS[self.oversampling]
 
-
-class PairSource(Frozen):
+class PairSource(SimulatedSource):
     """Exposures simulated from an NPZ that holds `objectGuess` and `probeGuess`."""
 
     kind: Literal["pair"]
     path: PathText
-    oversampling: Oversampling = 1
-    scan: Scan
-    pixel_size_nm: PixelSizeNm | None = None
-
-    @property
-    def forward_model(self) -> ForwardModel:
-        """The forward model that makes the exposures."""
-        return FORWARD_MODELS[self.oversampling]
 
 
 class MeasuredSource(Frozen):

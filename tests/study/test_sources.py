@@ -1,0 +1,20 @@
+"""Sources of simulated exposures: what is refused before anything is made."""
+
+from __future__ import annotations
+
+import pytest
+from tiny import TEXT
+
+from fly64dask.base import InputError
+from fly64dask.study import parse_study
+
+
+def test_an_object_that_is_too_fine_for_memory_is_refused_with_its_size():
+    text = TEXT.replace("object_shape_px = [72, 72]", "object_shape_px = [16384, 8192]\noversampling = 4")
+    with pytest.raises(InputError, match="65536 x 32768, more than 268435456 px"):
+        parse_study(text, origin="tiny.toml")
+
+
+def test_the_same_object_is_taken_on_the_detectors_own_grid():
+    text = TEXT.replace("object_shape_px = [72, 72]", "object_shape_px = [16384, 8192]")
+    assert parse_study(text, origin="tiny.toml").source.object_shape_px == (16384, 8192)
