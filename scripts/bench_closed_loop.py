@@ -25,12 +25,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from closed_loop import EMPTY, errors_by_epoch
 
 from fly64dask.base import software_versions
-from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import Exposures
-from fly64dask.reconstruction.lsqml import as_array, begin, settings_put_back, take_device
-from fly64dask.scan import object_frame
+from fly64dask.reconstruction.lsqml import take_device
 from fly64dask.simulation import Pair, expose, intensity_batches, survey_brightness, synthetic_pair
 from fly64dask.study import ObjectKind, Recipe
 
@@ -136,31 +135,21 @@ def measure(case: Case, n_epochs: int, device: str) -> dict[str, Any]:
 def errors(
     case: Case, pair: Pair, positions: np.ndarray, counts: np.ndarray, n_epochs: int, device: str
 ) -> dict[str, float]:
-    """Reconstruct exposures and look at the truth now and then: phase error in rad by epoch; 0 is an empty object."""
-    exposures = Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
+    """Reconstruct exposures and look at the truth now and then: phase error in rad by epoch."""
+    exposures = Exposures(
+        counts=counts,
+        positions_px=positions,
+        probe_guess=pair.probe[None, None],
+        noise_free=counts.dtype.kind == "f",
+    )
     recipe = Recipe(n_epochs=n_epochs, device=device, noise_model=case.noise_model)
-    _, origin_px = object_frame(positions, case.shape_px)
-    by_epoch: dict[str, float] = {}
-
-    def look(epoch: int, _: float) -> None:
-        if epoch in EARLY_LOOKS or epoch % LOOK_EVERY == 0 or epoch == n_epochs:
-            image = as_array(running.tasks.full, "object")[0]
-            found = compare_with_truth(
-                image, pair.object_truth, origin_px=origin_px, probe=pair.probe, positions_px=positions
-            ).metrics
-            by_epoch["0"] = found.empty_phase_rmse_rad
-            by_epoch[str(epoch)] = found.phase_rmse_rad
-
-    with settings_put_back(1):
-        running = begin(exposures, recipe, seed=123, device=device)
-        with running.tasks.accelerated(enabled=True):
-            running.run(n_epochs, look, None)
-    return by_epoch
+    looks = {*EARLY_LOOKS, *range(LOOK_EVERY, n_epochs, LOOK_EVERY), n_epochs}
+    return errors_by_epoch(pair, exposures, recipe, looks, device=device)
 
 
 def best(by_epoch: dict[str, float]) -> tuple[int, float]:
     """Find the epoch with the lowest error, and the error."""
-    return min(((int(epoch), error) for epoch, error in by_epoch.items() if epoch != "0"), key=lambda pair: pair[1])
+    return min(((int(epoch), error) for epoch, error in by_epoch.items() if epoch != EMPTY), key=lambda pair: pair[1])
 
 
 def slope(doses: dict[str, dict[str, float]]) -> float:
@@ -175,7 +164,7 @@ def as_row(result: dict[str, Any]) -> str:
     cells = [f"{error:.4f} ({epoch})" for epoch, error in map(best, result["doses"].values())]
     last = max(result["noise_free"], key=int)
     floor = f"{result['noise_free'][last]:.4f}"
-    empty = f"{result['noise_free']['0']:.3f}"
+    empty = f"{result['noise_free'][EMPTY]:.3f}"
     return "| " + " | ".join([result["name"], *cells, floor, f"{result['slope']:.2f}", empty]) + " |"
 
 

@@ -19,22 +19,28 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from closed_loop import EMPTY, errors_by_epoch
 from measuring import rows_table
 from scipy.special import ndtr
 
-from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import Exposures
-from fly64dask.reconstruction.lsqml import as_array, begin, settings_put_back, take_device
-from fly64dask.scan import object_frame, probe_diameters
-from fly64dask.simulation import Pair, expose, intensity_batches, make_object, measure_probe_light, phase_plate_probe
-from fly64dask.simulation.forward import survey_brightness
+from fly64dask.reconstruction.lsqml import take_device
+from fly64dask.scan import probe_diameters
+from fly64dask.simulation import (
+    Pair,
+    expose,
+    intensity_batches,
+    make_object,
+    measure_probe_light,
+    phase_plate_probe,
+    survey_brightness,
+)
 from fly64dask.study import Recipe
 
 SIDE_PX, OBJECT_PX, FIELD_PX = 64, (160, 244), (84, 168)
 N_EXPOSURES, LOOKS = 322, (25, 60)
 CONVERGED_PHOTONS, DEMO_DOSES, DEMO_EPOCHS = 1e7, (1e3, 1e4, 1e5), 25
 NO_OVERLAP_PX = np.array([(y, x) for y in (40.0, 110.0) for x in (40.0, 120.0, 200.0)])
-EMPTY = "empty"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,26 +179,7 @@ def errors(pair: Pair, positions: np.ndarray, dose: float, recipe: Recipe, looks
     rng = np.random.default_rng(42)
     counts = np.concatenate([expose(part, scale, rng=rng) for part in intensity_batches(pair, positions)])
     exposures = Exposures(counts=counts.astype(np.uint32), positions_px=positions, probe_guess=pair.probe[None, None])
-    _, origin_px = object_frame(positions, (SIDE_PX, SIDE_PX))
-    found: dict[str, float] = {}
-    with settings_put_back(1):
-        running = begin(exposures, recipe, seed=123, device="cpu")
-
-        def look(epoch: int, _: float) -> None:
-            if epoch in looks:
-                metrics = compare_with_truth(
-                    as_array(running.tasks.full, "object")[0],
-                    pair.object_truth,
-                    origin_px=origin_px,
-                    probe=pair.probe,
-                    positions_px=positions,
-                ).metrics
-                found[str(epoch)] = round(metrics.phase_rmse_rad, 4)
-                found[EMPTY] = round(metrics.empty_phase_rmse_rad, 3)
-
-        with running.tasks.accelerated(enabled=True):
-            running.run(recipe.n_epochs, look, None)
-    return found
+    return {epoch: round(error, 4) for epoch, error in errors_by_epoch(pair, exposures, recipe, looks).items()}
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from .illumination import (
     crop_to_frame as crop_to_frame,
     illuminated_area as illuminated_area,
     illumination_map as illumination_map,
+    total_intensity as total_intensity,
 )
 from .positions import (
     bounding_box_area_px2 as bounding_box_area_px2,

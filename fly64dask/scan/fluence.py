@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen, Quantity
-from fly64dask.scan.illumination import illuminated_area, illumination_map
+from fly64dask.scan.illumination import illuminated_area, illumination_map, total_intensity
 from fly64dask.scan.positions import object_frame
 from fly64dask.scan.probe_size import probe_diameters
+from fly64dask.scan.spacing import nearest_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +91,7 @@ def measure_beams(positions_px: NDArray[np.float64], probe: NDArray[np.complex64
     shape, origin = object_frame(positions_px, (probe.shape[-2], probe.shape[-1]))
     light = illumination_map(probe, positions_px, shape, origin)
     lit = illuminated_area(light)
-    footprint_px2 = illuminated_area((np.abs(probe) ** 2).reshape(-1, *probe.shape[-2:]).sum(axis=0)).sum()
+    footprint_px2 = illuminated_area(total_intensity(probe)).sum()
     diameters, step_px = probe_diameters(probe), median_step_px(positions_px)
     return BeamFields(
         step_px=step_px,
@@ -108,10 +109,7 @@ def median_step_px(positions_px: NDArray[np.float64]) -> float | None:
     distinct = np.unique(positions_px, axis=0)
     if len(distinct) < 2:
         return None
-    from scipy.spatial import cKDTree  # 0.3 s, which `status` need not wait for
-
-    distances, _ = cKDTree(distinct).query(distinct, k=2)
-    return float(np.median(distances[:, 1]))
+    return float(np.median(nearest_px(distinct)))
 
 
 def fluence_per_px2(total_photons: float, beams: BeamFields) -> float | None:

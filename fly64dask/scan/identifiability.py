@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
 from fly64dask.base import Frozen, Quantity
 from fly64dask.scan.degenerate import optimises_probe
-from fly64dask.scan.illumination import illuminated_area
+from fly64dask.scan.illumination import illuminated_area, total_intensity
 from fly64dask.scan.positions import object_frame, patch_corners_px
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
         Leading axes are summed.
     """
     height, width = probe.shape[-2:]
-    footprint = illuminated_area(_intensity(probe))
+    footprint = illuminated_area(total_intensity(probe))
     shape, origin = object_frame(positions_px, (height, width))
     visits = np.zeros(shape, dtype=np.int32)
     for y, x in patch_corners_px(positions_px, (height, width), origin):
@@ -99,7 +99,7 @@ def lit_fraction(probe: NDArray[np.complex64], dose_photons: float | None) -> fl
     """
     if dose_photons is None:
         return 1.0
-    far_field = _intensity(np.fft.fft2(probe))
+    far_field = total_intensity(np.fft.fft2(probe))
     return float(np.mean(-np.expm1(-dose_photons * far_field / far_field.sum())))
 
 
@@ -168,9 +168,3 @@ def predict_identifiability(
         dose_photons=dose_photons,
         probe_is_unknown=optimises_probe(positions_px, recipe),
     )
-
-
-def _intensity(waves: NDArray[Any]) -> NDArray[np.float64]:
-    """Sum |wave|^2 over all axes but the last two."""
-    intensity = np.abs(waves).astype(np.float64) ** 2
-    return np.asarray(intensity.reshape(-1, *waves.shape[-2:]).sum(axis=0))

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 ILLUMINATED_FRACTION = 0.1
 
 
+def total_intensity(waves: NDArray[np.complexfloating]) -> NDArray[np.float64]:
+    """Sum |wave|^2 over all axes but the last two, as of a probe's modes; (H, W) float64."""
+    intensity = np.abs(waves).astype(np.float64) ** 2
+    return np.asarray(intensity.reshape(-1, *waves.shape[-2:]).sum(axis=0))
+
+
 def illumination_map(
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
@@ -33,7 +39,7 @@ def illumination_map(
         (Y, X) of the object array, and the scan-frame (y, x) of its pixel [0, 0].
     """
     height, width = probe.shape[-2:]
-    intensity = (np.abs(probe) ** 2).reshape(-1, height, width).sum(axis=0, dtype=np.float64)
+    intensity = total_intensity(probe)
     total = np.zeros(shape_px)
     for y, x in patch_corners_px(positions_px, (height, width), origin_px):
         total[y : y + height, x : x + width] += intensity

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fly64dask.scan.illumination import total_intensity
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -48,8 +50,7 @@ def probe_diameters(probe: NDArray[Any]) -> ProbeDiameters:
     and 1.897 R. The disc of 90 % is the one to judge overlap by: a bright spot inside a defocused beam
     makes the half maximum narrow, and moves few photons.
     """
-    waves = np.asarray(probe)
-    intensity = (np.abs(waves).astype(np.float64) ** 2).reshape(-1, *waves.shape[-2:]).sum(axis=0)
+    intensity = total_intensity(np.asarray(probe))
     power = float(intensity.sum())
     if not (np.isfinite(power) and power > 0):
         raise ValueError(f"the probe's power is {power}, needed a finite number above 0; check it for zeros and NaN")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.scan import illumination_map
+from fly64dask.scan import illumination_map, total_intensity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,4 +54,4 @@ def transmitted_share(pair: Pair, positions_px: NDArray[np.float64]) -> float:
 
 
 def _power(probe: NDArray[np.complex64]) -> float:
-    return float((np.abs(probe).astype(np.float64) ** 2).sum())
+    return float(total_intensity(probe).sum())
