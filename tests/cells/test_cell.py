@@ -31,6 +31,7 @@ from fly64dask.store import (
     counts_array,
     note,
     open_group,
+    photons_array,
     positions_array,
     probe_array,
     started,
@@ -287,7 +288,13 @@ def test_run_cell_records_exposures_without_light(layout):
     dark = np.zeros((len(positions), 24, 24), np.uint16)
     group.rename(layout.root / "lit")
     group.mkdir()
-    arrays = [counts_array(dark.shape, dark.dtype, [dark]), positions_array(positions), probe_array(probe)]
+    photons = dark.sum(axis=(1, 2))
+    arrays = [
+        counts_array(dark.shape, dark.dtype, [dark]),
+        photons_array(len(photons), [photons], dtype=photons.dtype),
+        positions_array(positions),
+        probe_array(probe),
+    ]
     write_group(group, exposures.attributes, arrays)
     run_one(tiny_study(), cell_of("all"), layout, None, silent)
     assert "0 photons" in read_record(layout, cell_of("all")).error

@@ -125,7 +125,7 @@ STUDIES: dict[str, tuple[Make, list[str]]] = {
     ),
     "positions_below_the_object": (study_with("low_px = 12", "low_px = -5"), ["move the scan or enlarge the object"]),
     "probe_larger_than_object": (study_with("[24, 24]", "[24, 73]"), ["probe_shape_px = (24, 73)", "shrink the probe"]),
-    "object_beyond_memory": (study_with("[72, 72]", "[65536, 65536]"), ["object_shape_px", "give a smaller one"]),
+    "object_beyond_memory": (study_with("[72, 72]", "[65536, 65536]"), ["object_shape_px", "give a smaller object"]),
     "object_of_no_axis": (study_with("[72, 72]", "[]"), ["source.object_shape_px[0]: missing", "add it"]),
     "scan_of_no_exposure": (study_with("n_exposures = 60", "n_exposures = 0"), ["scan.n_exposures = 0", "correct it"]),
     "scan_of_one_exposure": (
