@@ -12,11 +12,12 @@ from fly64dask import __version__
 from fly64dask.base import Fly64Error, leave_quickly
 from fly64dask.cli.compare import compare
 from fly64dask.cli.doctor import doctor
-from fly64dask.cli.files import export, ingest
 from fly64dask.cli.options import EXIT_BAD_INPUT
 from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
 from fly64dask.cli.run import run
+from fly64dask.cli.scans.export import export
+from fly64dask.cli.scans.ingest import ingest
 from fly64dask.cli.schema import schema
 from fly64dask.cli.signals import EXIT_INTERRUPTED
 from fly64dask.cli.slurm import attach, cancel, submit
