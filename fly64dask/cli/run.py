@@ -115,9 +115,10 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     left_out = skip_reasons(study, filters)
     inputs = read_inputs(study)
     plan = plan_cells(study, inputs, [cell for cell in cells(study) if cell not in left_out])
-    light = inputs.probe_light
+    light, band = inputs.probe_light, inputs.object_band
     if as_json:
-        print_json({"study": study.name, "probe_light": light and light.model_dump(), "cells": rows_json(plan)})
+        light_and_band = {"probe_light": light and light.model_dump(), "object_band": band and band.model_dump()}
+        print_json({"study": study.name, **light_and_band, "cells": rows_json(plan)})
         return
     from fly64dask.cli.terminal.console import make_console, print_lines
     from fly64dask.cli.terminal.light import light_tables
@@ -127,5 +128,5 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     console.print(plan_table(plan))
     console.print(*light_tables(plan), sep="\n")
     if light is not None and study.source.forward_model is not None:
-        print_lines(console, simulation_lines(study.source.forward_model, light))
+        print_lines(console, simulation_lines(study.source.forward_model, light, band))
     print_lines(console, warning_lines(plan))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fly64dask.datasets.published_group import provenance, publish_group
 from fly64dask.datasets.sources import ScanInputs, read_inputs
-from fly64dask.simulation import Pair, detected_share, measure_probe_light, survey_brightness
+from fly64dask.simulation import Pair, detected_share, survey_brightness
 from fly64dask.store import (
     RunLayout,
     ScanAttributes,
@@ -38,9 +38,7 @@ def prepare_scan(study: Study, layout: RunLayout, *, object_seed: int | None = N
     pair, source_digest = inputs.pair, inputs.source_digest
     scan_group, truth_group = layout.scan_group(object_seed), layout.truth_group(object_seed)
     if pair is not None:
-        publish_group(
-            truth_group, TruthAttributes, source_digest, layout, lambda to: _write_truth(to, pair, source_digest)
-        )
+        publish_group(truth_group, TruthAttributes, source_digest, layout, lambda to: _write_truth(to, pair, inputs))
     publish_group(scan_group, ScanAttributes, source_digest, layout, lambda to: _write_scan(to, study, inputs))
 
 
@@ -71,7 +69,7 @@ def read_truth(layout: RunLayout, object_seed: int | None = None) -> Pair:
     )
 
 
-def _write_truth(directory: Path, pair: Pair, source_digest: str) -> None:
+def _write_truth(directory: Path, pair: Pair, inputs: ScanInputs) -> None:
     arrays = [
         *object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)),
         probe_array(pair.probe, "probe_truth"),
@@ -80,7 +78,10 @@ def _write_truth(directory: Path, pair: Pair, source_digest: str) -> None:
         long_name = "complex transmission that is illuminated, on a finer grid"
         arrays.append(whole_array("object_fine", pair.object_fine, dims=("y_fine", "x_fine"), long_name=long_name))
     attributes = TruthAttributes(
-        **provenance(source_digest), oversampling=pair.oversampling, probe_light=measure_probe_light(pair.probe)
+        **provenance(inputs.source_digest),
+        oversampling=pair.oversampling,
+        probe_light=inputs.probe_light,
+        object_band=inputs.object_band,
     )
     write_group(directory, attributes, arrays)
 

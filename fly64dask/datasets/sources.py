@@ -14,11 +14,13 @@ from fly64dask.datasets.doses import refuse_doses
 from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
 from fly64dask.simulation import (
+    ObjectBand,
     Pair,
     ProbeLight,
     check_coverage,
     draw_positions,
     make_pair,
+    measure_object_band,
     measure_probe_light,
     resample,
     synthetic_pair,
@@ -54,6 +56,11 @@ class ScanInputs:
     def probe_light(self) -> ProbeLight | None:
         """Where the light of a simulation's probe lies; None if measured."""
         return measure_probe_light(self.pair.probe) if self.pair else None
+
+    @property
+    def object_band(self) -> ObjectBand | None:
+        """How a finely given object fits the detector's grid; None in the grid model and if measured."""
+        return measure_object_band(self.pair, self.positions_px) if self.pair else None
 
     @property
     def diffraction_shape_px(self) -> tuple[int, int]:

@@ -4,6 +4,10 @@ from .forward import (
     resample as resample,
     survey_brightness as survey_brightness,
 )
+from .object_band import (
+    ObjectBand as ObjectBand,
+    measure_object_band as measure_object_band,
+)
 from .object_probe import (
     check_coverage as check_coverage,
     make_pair as make_pair,

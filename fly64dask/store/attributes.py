@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from fly64dask.base import Frozen
 from fly64dask.scan import BeamFields, SelectionMetadata
-from fly64dask.simulation import ProbeLight
+from fly64dask.simulation import ObjectBand, ProbeLight
 from fly64dask.study import ForwardModel, Seeds, Split
 
 
@@ -45,6 +45,7 @@ class TruthAttributes(GroupAttributes):
     kind: Literal["truth"] = "truth"
     oversampling: int = 1
     probe_light: ProbeLight | None = None
+    object_band: ObjectBand | None = None
 
 
 class ExposureAttributes(GroupAttributes):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fly64dask.runs import PlannedRerun
     from fly64dask.scan import Identifiability
     from fly64dask.scheduling import PlannedCell
-    from fly64dask.simulation import ProbeLight
+    from fly64dask.simulation import ObjectBand, ProbeLight
 
 PREDICTION_STYLES = {"well_determined": "green", "marginal": "yellow", "underdetermined": "bold red"}
 PROBE = {None: "-", True: "frozen", False: "free"}
@@ -42,11 +42,14 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
     return table
 
 
-def simulation_lines(forward_model: str, light: ProbeLight) -> list[Text]:
-    """Say which forward model makes the exposures, and whether the probe is what it assumes."""
+def simulation_lines(forward_model: str, light: ProbeLight, band: ObjectBand | None) -> list[Text]:
+    """Say which forward model makes the exposures, and whether probe and object are what it assumes."""
     shares = f"{light.beyond_band:.1e} beyond 0.8 of the Nyquist frequency, {light.at_rim:.1e} at the array's rim"
     lines = [Text(f"forward model {forward_model}; light of the probe: {shares}")]
-    return lines + [Text(warning, style="yellow") for warning in light.warnings()]
+    if band is not None:
+        lines.append(Text(f"of the object's structure {band.beyond_grid:.1e} is finer than the detector's grid"))
+    warnings = light.warnings() + (band.warnings() if band else [])
+    return lines + [Text(warning, style="yellow") for warning in warnings]
 
 
 def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
