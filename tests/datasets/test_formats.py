@@ -36,8 +36,9 @@ from scan_files import (
 )
 
 from fly64dask.base import InputError
-from fly64dask.datasets import export, ingest
-from fly64dask.datasets.formats import RawScan, ReadOptions, read_pair, read_scan, write_data001
+from fly64dask.datasets import ingest
+from fly64dask.datasets.export import ScanToWrite, export_scan, write_data001
+from fly64dask.datasets.formats import ReadOptions, read_pair, read_scan
 from fly64dask.scan import SelectionMetadata
 from fly64dask.store import (
     ExposureAttributes,
@@ -597,7 +598,7 @@ def ingested_again(folder: Path, source: Path, options: ReadOptions = ASK_NOTHIN
     """Ingest, export, ingest: the first store, the exported file and the second store."""
     one, exported, two = folder / "one.zarr", folder / "exported.npz", folder / "two.zarr"
     ingest(source, one, options)
-    export(one, exported)
+    export_scan(one, exported)
     ingest(exported, two, ASK_NOTHING)
     return one, exported, two
 
@@ -670,7 +671,7 @@ def test_export_is_ingested_again_without_flags_when_light_is_not_at_the_centre(
 
 def test_export_writes_a_flat_object_when_there_is_none(tmp_path: Path) -> None:
     ingest(save(tmp_path, objectGuess=None), tmp_path / "s.zarr", ASK_NOTHING)
-    export(tmp_path / "s.zarr", tmp_path / "e.npz")
+    export_scan(tmp_path / "s.zarr", tmp_path / "e.npz")
     with np.load(tmp_path / "e.npz", allow_pickle=False) as arrays:
         assert np.unique(arrays["objectGuess"]) == [1]
         assert json.loads(str(arrays["_metadata"]))["object_is_empty"] is True
@@ -729,7 +730,7 @@ def write_view(directory: Path, kept: list[int]) -> SelectionMetadata:
 def test_export_writes_only_the_exposures_of_a_view(tmp_path: Path) -> None:
     ingest(save(tmp_path, diffraction=COUNTS), tmp_path / "s.zarr", ASK_NOTHING)
     write_view(tmp_path / "view", [1, 2, 5])
-    assert export(tmp_path / "s.zarr", tmp_path / "e.npz", view_group=tmp_path / "view") == 3
+    assert export_scan(tmp_path / "s.zarr", tmp_path / "e.npz", view_group=tmp_path / "view") == 3
     scan = read_scan(tmp_path / "e.npz", ASK_NOTHING)
     np.testing.assert_array_equal(scan.counts, COUNTS[[1, 2, 5]])
     np.testing.assert_array_equal(scan.positions_px, POSITIONS_PX[[1, 2, 5]])
@@ -738,7 +739,7 @@ def test_export_writes_only_the_exposures_of_a_view(tmp_path: Path) -> None:
 def test_export_writes_the_selection_of_a_view(tmp_path: Path) -> None:
     ingest(save(tmp_path), tmp_path / "s.zarr", ASK_NOTHING)
     selection = write_view(tmp_path / "view", [1, 2, 5])
-    export(tmp_path / "s.zarr", tmp_path / "e.npz", view_group=tmp_path / "view")
+    export_scan(tmp_path / "s.zarr", tmp_path / "e.npz", view_group=tmp_path / "view")
     metadata = read_scan(tmp_path / "e.npz", ASK_NOTHING).metadata
     assert {key: metadata[key] for key in ("overlap_view", "n_accepted", "spacing_threshold")} == {
         "overlap_view": "sparse",
@@ -756,15 +757,15 @@ def test_export_has_no_truth_unless_asked(tmp_path: Path) -> None:
         TruthAttributes(**PROVENANCE),
         [whole_array("object_truth", truth, dims=("y", "x"))],
     )
-    export(tmp_path / "s.zarr", tmp_path / "without.npz")
-    export(tmp_path / "s.zarr", tmp_path / "with.npz", truth_group=tmp_path / "truth")
+    export_scan(tmp_path / "s.zarr", tmp_path / "without.npz")
+    export_scan(tmp_path / "s.zarr", tmp_path / "with.npz", truth_group=tmp_path / "truth")
     with np.load(tmp_path / "without.npz") as without, np.load(tmp_path / "with.npz") as asked:
         assert np.unique(without["objectGuess"]) == [1]
         np.testing.assert_array_equal(asked["objectGuess"], truth)
 
 
-def scaled_scan(counts: np.ndarray, scale: float) -> RawScan:
-    return RawScan(
+def scaled_scan(counts: np.ndarray, scale: float) -> ScanToWrite:
+    return ScanToWrite(
         counts=counts.astype(np.uint32),
         positions_px=POSITIONS_PX,
         probe_guess=PROBE[None, None],

@@ -9,7 +9,8 @@ import pytest
 from tiny import tiny_study
 
 from fly64dask.base import InputError, IntegrityError
-from fly64dask.datasets import export, expose_split, ingest, prepare_scan
+from fly64dask.datasets import expose_split, ingest, prepare_scan
+from fly64dask.datasets.export import export_scan
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.store import (
     ExposureAttributes,
@@ -96,7 +97,7 @@ def test_noise_free_exposures_do_not_depend_on_the_seed_of_the_photons(layout: R
 
 
 def test_export_writes_the_root_of_expected_intensities(layout: RunLayout, tmp_path: Path) -> None:
-    export(group_of(layout), tmp_path / "scan.npz")
+    export_scan(group_of(layout), tmp_path / "scan.npz")
     group = open_group(group_of(layout), ExposureAttributes)
     with np.load(tmp_path / "scan.npz") as npz:
         counts = npz["diffraction"].astype(float) ** 2 * group.attributes.photons_per_intensity
@@ -104,7 +105,7 @@ def test_export_writes_the_root_of_expected_intensities(layout: RunLayout, tmp_p
 
 
 def test_ingest_refuses_expected_intensities_as_photon_counts(layout: RunLayout, tmp_path: Path) -> None:
-    export(group_of(layout), tmp_path / "scan.npz")
+    export_scan(group_of(layout), tmp_path / "scan.npz")
     with pytest.raises(InputError, match="photons"):
         ingest(tmp_path / "scan.npz", tmp_path / "scan.zarr", ReadOptions())
 

@@ -39,7 +39,7 @@ def export(
     with_truth: bool,
 ) -> None:
     """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
-    from fly64dask.datasets import export as write_npz
+    from fly64dask.datasets.export import export_scan
     from fly64dask.records import read_kept_group, read_run_study
     from fly64dask.store import RunLayout
 
@@ -51,7 +51,7 @@ def export(
                 "run; this is none",
                 remedy="give a run directory, or an ingested store without them",
             )
-        n_exposures = write_npz(layout.root, npz)
+        n_exposures = export_scan(layout.root, npz)
     elif dose is None:
         raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
     else:
@@ -69,7 +69,7 @@ def export(
             recipe_name=_one_of(study.recipe_names, recipe, "recipe", is_needed=view is not None),
             object_seed=_one_of(study.object_seeds, object_seed, "object", is_needed=True),
         )
-        n_exposures = write_npz(
+        n_exposures = export_scan(
             layout.exposure_group(*realisation_of(study, cell)),
             npz,
             # As the cell's reconstruction had them, if a remedy changed the spacing.

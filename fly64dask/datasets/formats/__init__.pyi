@@ -1,4 +1,3 @@
-from .data001_writer import write_data001 as write_data001
 from .detect import read_scan as read_scan
 from .object_probe_pair import read_pair as read_pair
 from .objects import ForeignObject as ForeignObject, find_object as find_object, read_object as read_object

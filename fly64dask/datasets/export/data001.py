@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.scan_file import RawScan
 from fly64dask.store import publish_bytes
 from fly64dask.study import MAX_OBJECT_PIXELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydantic import JsonValue
 
 
-def write_data001(path: Path, scan: RawScan) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanToWrite:
+    """A scan as a file of the original study holds it.
+
+    `counts` (n, H, W) unsigned photons, zero frequency at the centre; `positions_px` (n, 2) float64, order (y, x);
+    `probe_guess` (n_opr, n_modes, H, W) complex64; `object_guess` (Y, X) complex64 or None; `source` says where the
+    scan is from.
+    """
+
+    counts: NDArray[Any]
+    positions_px: NDArray[np.float64]
+    probe_guess: NDArray[np.complex64]
+    object_guess: NDArray[np.complex64] | None
+    metadata: dict[str, JsonValue]
+    photons_per_intensity: float
+    source: dict[str, JsonValue]
+
+
+def write_data001(path: Path, scan: ScanToWrite) -> None:
     """Write a scan, in one step, as DATA-001 that `np.load(allow_pickle=False)` reads; an empty object stands for none.
 
     `diffraction` is sqrt(counts / photons_per_intensity) in float32, which gives back counts up to 2^20 exactly, in
@@ -52,7 +71,7 @@ def write_data001(path: Path, scan: RawScan) -> None:
     )
 
 
-def _empty_object(scan: RawScan, path: Path) -> NDArray[np.complex64]:
+def _empty_object(scan: ScanToWrite, path: Path) -> NDArray[np.complex64]:
     height, width = np.ceil(np.ptp(scan.positions_px, axis=0)).astype(int) + scan.counts.shape[1:]
     if height * width > MAX_OBJECT_PIXELS:
         raise InputError(
