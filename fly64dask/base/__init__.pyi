@@ -25,6 +25,10 @@ from .errors import (
     printable as printable,
     result_or_failure as result_or_failure,
 )
+from .geometry import (
+    Geometry as Geometry,
+    Particle as Particle,
+)
 from .machine import (
     KEEP_MEMORY as KEEP_MEMORY,
     SINGLE_THREAD as SINGLE_THREAD,

@@ -13,8 +13,14 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.npz import Member, listed, take
-from fly64dask.datasets.formats.photon_counts import Quantity, centre_zero_frequency, refuse_darkness, to_counts
-from fly64dask.datasets.formats.scan_file import Layout, RawScan, ReadOptions, assemble
+from fly64dask.datasets.formats.scan_file import (
+    ArrayPatterns,
+    Layout,
+    Quantity,
+    ReadOptions,
+    ScanFile,
+    checked_coordinates,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +30,7 @@ PATTERN_KEYS = ("diffraction", "diff3d")
 MAX_METADATA_DEPTH = 64  # pydantic and JSON readers give up at 200 and more
 
 
-def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> RawScan:
+def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> ScanFile:
     """Read a DATA-001 scan in any of its variants.
 
     Raises InputError if the file is damaged or ambiguous; the message names the flag that settles it.
@@ -41,43 +47,29 @@ def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions)
     layout = options.layout or ("nhw" if metadata.get("layout") == "nhw" else None)
     if find_layout(patterns.shape, len(positions_px), layout, path) == "hwn":
         patterns = np.moveaxis(patterns, -1, 0)
-    refuse_darkness(patterns, path)
-    quantity = find_quantity(patterns, key, metadata, options.quantity, path)
-    scale = options.photons_per_intensity
-    if scale is None and "photons_per_intensity" in metadata:
-        scale = stored_scale(metadata["photons_per_intensity"], path)
-    counts, scale = to_counts(patterns, quantity, scale, path)
-    zero_frequency = options.zero_frequency or ("centre" if metadata.get("zero_frequency") == "centre" else None)
     has_object = "objectGuess" in arrays and metadata.get("object_is_empty") is not True
-    return assemble(
-        path=path,
+    return ScanFile(
         file_format="DATA-001",
-        counts=centre_zero_frequency(counts, zero_frequency, "centre", path),
-        positions_px=positions_px,
+        paths=(path,),
+        patterns=ArrayPatterns(array=patterns),
+        positions=positions_px,
+        positions_unit="px",
+        quantity=_stored_quantity(metadata.get("quantity")),
+        zero_frequency="centre",
+        zero_frequency_is_stated=metadata.get("zero_frequency") == "centre",
+        photons_per_intensity=_stored_scale(metadata, path) if options.photons_per_intensity is None else None,
         probe=take(arrays, "probeGuess", path),
         object_guess=take(arrays, "objectGuess", path) if has_object else None,
         metadata=metadata,
-        photons_per_intensity=scale,
     )
 
 
-def _read_positions(arrays: Mapping[str, Member], path: Path) -> NDArray[Any]:
-    """Read the scan positions, (n, 2) real, order (y, x), px."""
-    x, y = (_read_coordinates(arrays, name, path) for name in ("xcoords", "ycoords"))
+def _read_positions(arrays: Mapping[str, Member], path: Path) -> NDArray[np.float64]:
+    """Read the scan positions, (n, 2), order (y, x), px."""
+    x, y = (checked_coordinates(take(arrays, name, path), name, path).reshape(-1) for name in ("xcoords", "ycoords"))
     if len(x) != len(y):
         raise InputError(f"read {path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure")
     return np.stack([y, x], axis=1)
-
-
-def _read_coordinates(arrays: Mapping[str, Member], name: str, path: Path) -> NDArray[Any]:
-    """Read coordinates of one axis, (n,) real, px."""
-    stored = take(arrays, name, path)
-    if stored.dtype.kind not in "uif":
-        raise InputError(
-            f"read {path}: {name!r} has dtype {stored.dtype}, needed real numbers",
-            remedy="give one coordinate in px for each exposure",
-        )
-    return stored.reshape(-1)
 
 
 def _read_patterns(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[Any]:
@@ -116,30 +108,16 @@ def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, 
     return "nhw" if fits["nhw"] else "hwn"
 
 
-def find_quantity(
-    patterns: NDArray[Any], key: str, metadata: Mapping[str, JsonValue], given: Quantity | None, path: Path
-) -> Quantity:
-    """Tell amplitude from intensity, unless a person or the file's own metadata say which it is.
-
-    Integers are intensities; reals with fractions are amplitudes, as DATA-001 defines. Raises InputError if reals are
-    all whole numbers: counts and roots of square counts look alike.
-    """
-    if given is not None:
-        return given
-    if metadata.get("quantity") in ("amplitude", "intensity"):
-        return "amplitude" if metadata["quantity"] == "amplitude" else "intensity"
-    if np.issubdtype(patterns.dtype, np.integer):
-        return "intensity"
-    if bool((np.nan_to_num(patterns) % 1 != 0).any()):
-        return "amplitude"
-    raise InputError(
-        f"read {path}: {key!r} is {patterns.dtype} with whole numbers only: counts, or amplitudes?",
-        remedy="give --quantity intensity or --quantity amplitude",
-    )
+def _stored_quantity(value: object) -> Quantity | None:
+    """Read what a file says of itself that a pixel holds."""
+    return "amplitude" if value == "amplitude" else "intensity" if value == "intensity" else None
 
 
-def stored_scale(value: object, path: Path) -> float:
-    """Read the photons per unit of intensity that a file states of itself."""
+def _stored_scale(metadata: Mapping[str, JsonValue], path: Path) -> float | None:
+    """Read the photons per unit of intensity that a file states of itself, if it does."""
+    if "photons_per_intensity" not in metadata:
+        return None
+    value = metadata["photons_per_intensity"]
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
         raise InputError(
             f"read {path}: photons_per_intensity of its metadata is {reprlib.repr(value)}, "

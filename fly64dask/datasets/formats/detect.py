@@ -8,13 +8,12 @@ from pathlib import Path
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.data001 import read_data001
 from fly64dask.datasets.formats.npz import Member, load_arrays, take
-from fly64dask.datasets.formats.photon_counts import centre_zero_frequency, to_counts
-from fly64dask.datasets.formats.scan_file import RawScan, ReadOptions, assemble
+from fly64dask.datasets.formats.scan_file import ArrayPatterns, ReadOptions, ScanFile, checked_coordinates
 
 TIKE_KEYS = frozenset({"data", "probe", "scan"})
 
 
-def read_scan(path: Path, options: ReadOptions) -> RawScan:
+def read_scan_file(path: Path, options: ReadOptions) -> ScanFile:
     """Read a scan from `.npz` or `.npz.bz2`, telling the format by the names of its arrays.
 
     Raises InputError if the file is missing, damaged, ambiguous or of no known format.
@@ -24,8 +23,8 @@ def read_scan(path: Path, options: ReadOptions) -> RawScan:
     return reader(path, arrays, options)
 
 
-def read_tike(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> RawScan:
-    """Read a scan stored as tike stores its test data; the options `quantity` and `zero_frequency` override the format.
+def read_tike(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> ScanFile:
+    """Read a scan stored as tike stores its test data.
 
     `data` is (1, n, H, W) photon counts with the zero frequency at the corner, `probe` (..., H, W), `scan` (1, n, 2) in
     px, order (y, x). Raises InputError if shapes or values do not fit.
@@ -36,15 +35,14 @@ def read_tike(path: Path, arrays: Mapping[str, Member], options: ReadOptions) ->
             f"read {path}: data {data.shape} {data.dtype} and scan {scan.shape}, needed (1, n, H, W) and (1, n, 2)",
             remedy="ingest one angle at a time",
         )
-    scale = 1.0 if options.photons_per_intensity is None else options.photons_per_intensity
-    counts, scale = to_counts(data[0], options.quantity or "intensity", scale, path)
-    return assemble(
-        path=path,
+    return ScanFile(
         file_format="tike",
-        counts=centre_zero_frequency(counts, options.zero_frequency, "corner", path),
-        positions_px=scan[0],
+        paths=(path,),
+        patterns=ArrayPatterns(array=data[0]),
+        positions=checked_coordinates(scan[0], "scan", path),
+        positions_unit="px",
+        quantity="intensity",
+        zero_frequency="corner",
+        photons_per_intensity=1.0,
         probe=take(arrays, "probe", path),
-        object_guess=None,
-        metadata={},
-        photons_per_intensity=scale,
     )

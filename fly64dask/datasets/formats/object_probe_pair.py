@@ -8,7 +8,7 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.npz import load_arrays, take
-from fly64dask.datasets.formats.scan_file import as_complex64
+from fly64dask.datasets.formats.raw_scan import as_complex64
 from fly64dask.simulation import Pair
 
 

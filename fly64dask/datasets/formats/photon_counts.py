@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fly64dask.base import InputError
+from fly64dask.datasets.formats.scan_file import Quantity, ZeroFrequency
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Quantity = Literal["amplitude", "intensity"]
-ZeroFrequency = Literal["centre", "corner"]
 MAX_COUNT = np.iinfo(np.uint32).max
 
 

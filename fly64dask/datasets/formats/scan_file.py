@@ -1,23 +1,24 @@
-"""The record that every scan file is read into: counts, positions and probe, checked to belong together."""
+"""The record that every reader makes of a scan: what its files say, with patterns that are read in blocks."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from fly64dask.base import InputError
-from fly64dask.datasets.formats.photon_counts import Quantity, ZeroFrequency
-from fly64dask.scan import checked_positions
+from fly64dask.base import Geometry, InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import JsonValue
 
 Layout = Literal["nhw", "hwn"]
+Quantity = Literal["amplitude", "intensity"]
+ZeroFrequency = Literal["centre", "corner"]
+PositionsUnit = Literal["px", "m"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,102 +32,124 @@ class ReadOptions:
     allow_pickle: bool = False
 
 
+class Patterns(Protocol):
+    """Diffraction patterns of a file, (n, H, W), of which nothing is read before `read` is called."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of exposures, which are in the order of the positions, rows and columns."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values as they are stored."""
+        ...
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Read exposures [start, stop) with the values that are stored; raises InputError if they are damaged."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RawScan:
-    """One scan in this project's units.
+class ArrayPatterns:
+    """Patterns that are in memory already, (n, H, W)."""
 
-    `counts` (n, H, W) uint16 or uint32 photons with the zero frequency at the centre,
-    `positions_px` (n, 2) float64 in order (y, x), `probe_guess` (n_opr, n_modes, H, W)
-    complex64, `object_guess` (Y, X) complex64 or None, `metadata` the file's own.
+    array: NDArray[Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of exposures, rows and columns."""
+        n, height, width = self.array.shape
+        return n, height, width
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        return self.array.dtype
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Give exposures [start, stop)."""
+        return self.array[start:stop]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanFile:
+    """A scan as its files describe it, in their own units and orientation.
+
+    Parameters
+    ----------
+    file_format : str
+        Name of the format, for messages and provenance.
+    paths : tuple of Path
+        The files, that of the patterns first.
+    patterns : Patterns
+        One for each position, in the same order.
+    positions : (n, 2) float64
+        Order (y, x), of the beam on the object: row = +y, column = +x; not checked for sense.
+    positions_unit : {'px', 'm'}
+        Unit of the positions; px are those of the object.
+    quantity : {'amplitude', 'intensity'}, optional
+        What a pixel holds; None: neither the file nor its format says.
+    zero_frequency : {'centre', 'corner'}
+        Where the format has the direct beam.
+    zero_frequency_is_stated : bool
+        Whether the file itself says where the direct beam is, so that nothing is to be checked.
+    photons_per_intensity : float, optional
+        Photons per unit of intensity; None: not said.
+    mask : (H, W) bool, optional
+        True where a pixel is valid, as the patterns lie; None: the file has none.
+    probe : (..., H, W) array, optional
+        As the file has it, (H, W), (modes, H, W) or (opr, modes, H, W); not checked.
+    opr_weights : array, optional
+        Weight of each OPR mode in each exposure, (n, opr), as the file has it; not checked.
+    object_guess : array, optional
+        Object as the file has it; not checked.
+    geometry : Geometry
+        What the file says of it.
+    metadata : dict
+        The file's own, for the store.
+    assumed : tuple of str
+        What neither the file nor a person says and its format does not define, such as 'far field'.
     """
 
-    counts: NDArray[Any]
-    positions_px: NDArray[np.float64]
-    probe_guess: NDArray[np.complex64]
-    object_guess: NDArray[np.complex64] | None
-    metadata: dict[str, JsonValue]
-    photons_per_intensity: float
-    source: dict[str, JsonValue]
+    file_format: str
+    paths: tuple[Path, ...]
+    patterns: Patterns
+    positions: NDArray[np.float64]
+    positions_unit: PositionsUnit
+    quantity: Quantity | None = None
+    zero_frequency: ZeroFrequency = "centre"
+    zero_frequency_is_stated: bool = False
+    photons_per_intensity: float | None = None
+    mask: NDArray[np.bool_] | None = None
+    probe: NDArray[Any] | None = None
+    opr_weights: NDArray[Any] | None = None
+    object_guess: NDArray[Any] | None = None
+    geometry: Geometry = field(default_factory=Geometry)
+    metadata: dict[str, JsonValue] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
 
-
-def checked_object(stored: NDArray[Any], path: Path) -> NDArray[np.complex64]:
-    """Check an object guess of (Y, X), or with more axes of length 1."""
-    squeezed = np.squeeze(stored)
-    if squeezed.ndim != 2 or squeezed.dtype.kind not in "uifc":
-        raise InputError(
-            f"read {path}: objectGuess of shape {stored.shape} and dtype {stored.dtype}, needed two axes of numbers",
-            remedy="store one image under that key, or none",
-        )
-    return as_complex64(squeezed)
-
-
-def as_complex64(stored: NDArray[Any]) -> NDArray[np.complex64]:
-    """Round numbers to complex64; what it cannot hold becomes infinite or 0, so check afterwards."""
-    with np.errstate(all="ignore"):
-        return stored.astype(np.complex64)
-
-
-def checked_probe(probe: NDArray[Any], shape_px: tuple[int, ...], path: Path) -> NDArray[np.complex64]:
-    """Check a probe of (H, W), (modes, H, W), (opr, modes, H, W), or with more leading axes of length 1.
-
-    Gives (n_opr, n_modes, H, W) complex64. Raises InputError if shape, kind or values do not fit the patterns.
-    """
-    squeezed = probe
-    while squeezed.ndim > 4 and squeezed.shape[0] == 1:
-        squeezed = squeezed[0]
-    if squeezed.ndim not in (2, 3, 4) or squeezed.shape[-2:] != tuple(shape_px):
-        raise InputError(
-            f"read {path}: probe of shape {probe.shape} beside patterns of {tuple(shape_px)} px",
-            remedy="give a probe of the patterns' size, (H, W) or (modes, H, W)",
-        )
-    shape = (1,) * (4 - squeezed.ndim) + squeezed.shape
-    four = as_complex64(squeezed.reshape(shape)) if np.iscomplexobj(squeezed) else None
-    if four is None or not np.isfinite(four).all() or not four.any():
-        raise InputError(
-            f"read {path}: probe of dtype {probe.dtype} that in single precision is real, zero or not finite",
-            remedy="give a complex probe",
-        )
-    return four
-
-
-def assemble(
-    *,
-    path: Path,
-    file_format: str,
-    counts: NDArray[Any],
-    positions_px: NDArray[Any],
-    probe: NDArray[Any],
-    object_guess: NDArray[Any] | None,
-    metadata: dict[str, JsonValue],
-    photons_per_intensity: float,
-) -> RawScan:
-    """Check that the parts of a scan, which are those of `RawScan`, belong together, and make them one record.
-
-    The file and its format are for messages and provenance. Raises InputError if lengths or shapes disagree.
-    """
-    positions = checked_positions(positions_px, origin=f"read {path}")
-    if len(positions) != len(counts):
-        raise InputError(
-            f"read {path}: {len(counts)} patterns but {len(positions)} scan positions",
-            remedy="give one position for each pattern",
-        )
-    return RawScan(
-        counts=counts,
-        positions_px=positions,
-        probe_guess=checked_probe(probe, counts.shape[1:], path),
-        object_guess=None if object_guess is None else checked_object(object_guess, path),
-        metadata=metadata,
-        photons_per_intensity=photons_per_intensity,
-        source={"kind": "ingested", "format": file_format, "file": _file_name(path), "sha256": file_sha256(path)},
-    )
-
-
-def _file_name(path: Path) -> str:
-    """Give the name of a file as text that JSON can hold: bytes that are not UTF-8 as escapes."""
-    return path.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    def __post_init__(self) -> None:
+        """Refuse patterns and positions that do not belong together."""
+        n = self.patterns.shape[0]
+        if len(self.positions) != n:
+            raise InputError(
+                f"read {self.paths[0]}: {n} patterns but {len(self.positions)} scan positions",
+                remedy="give one position for each pattern",
+            )
 
 
 def file_sha256(path: Path) -> str:
     """Compute the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def checked_coordinates(stored: NDArray[Any], name: str, path: Path, unit: PositionsUnit = "px") -> NDArray[np.float64]:
+    """Check that positions are real numbers, of any shape, and convert them to float64."""
+    if stored.dtype.kind not in "uif":
+        raise InputError(
+            f"read {path}: {name!r} has dtype {stored.dtype}, needed real numbers",
+            remedy=f"give one coordinate in {unit} for each exposure",
+        )
+    return stored.astype(np.float64)
