@@ -48,6 +48,7 @@ OWNERS = {
     "skimage": {"simulation", "metrics", "report"},
     "PIL": {"report"},
     "h5py": {"datasets"},
+    "tifffile": {"datasets"},
     "matplotlib": {"report", "runs"},
     "pyarrow": {"report"},
     "pandas": {"runs"},

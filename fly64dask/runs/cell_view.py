@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, InputError, IntegrityError, NoReconstructionError
@@ -16,6 +18,8 @@ from fly64dask.study import Cell, Study, cells, realisation_of
 if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
+
+    from fly64dask.datasets.export import FileFormat
 
 REPAIR = "make it again with `run.repair()` or `fly64dask verify RUN --repair`"
 
@@ -215,6 +219,57 @@ class CellView:
         if arrays.problems:
             raise IntegrityError(f"draw {self.name}: {arrays.problems[0]}", remedy=REPAIR)
         return draw_cell(row, arrays)
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        file_format: FileFormat | None = None,
+        pixel_size_nm: tuple[float, float] | None = None,
+        force: bool = False,
+    ) -> FileFormat:
+        """Write object and probe, with positions and pixel size, as a file that other programs read.
+
+        Parameters
+        ----------
+        path : str or path
+            The file: `.h5` for a Ptychodus product, `.cxi`, `.ptyr` as PtyPy has its results, `.tif` for amplitude and
+            phase.
+        file_format : "product", "cxi", "ptypy" or "tiff", optional
+            Whatever the file is called.
+        pixel_size_nm : (float, float), optional
+            Sides (y, x) of a pixel of the object, where the run does not know them.
+        force : bool
+            Replace a file that is there.
+
+        Returns
+        -------
+        str
+            The format that was written.
+
+        Raises
+        ------
+        InputError
+            If there is such a file, its format is not known, or it has lengths in metres and no pixel size is known.
+        NoReconstructionError
+            If the cell has none, with the kind and the message of its failure.
+
+        Examples
+        --------
+        >>> cell.export("cell.cxi", pixel_size_nm=(8.4, 8.4))  # doctest: +SKIP
+        'cxi'
+        """
+        from fly64dask.datasets.export import CellGroups, export_reconstruction
+
+        row = self._completed_row("export")
+        groups = CellGroups(
+            reconstruction=self.layout.reconstruction_group(self.cell),
+            exposures=self.layout.exposure_group(*realisation_of(self.study, self.cell)),
+            view=self.layout.kept_group(self.cell, row.remedy),
+        )
+        return export_reconstruction(
+            groups, Path(path), file_format=file_format, pixel_size_nm=pixel_size_nm, force=force
+        )
 
     def _completed_row(self, doing: str) -> ManifestRow:
         """Return the row, or raise with the reason why there is no reconstruction."""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import jsonschema
 import numpy as np
 import pyarrow.parquet
@@ -348,6 +349,29 @@ def test_export_of_a_run_writes_what_numpy_reads_without_pickle(toy, tmp_path, f
     assert done.returncode == 0
     assert (n_patterns, metadata["n_accepted"], metadata["selection_strategy"]) == (4, 4, "greedy")
     assert flat.tolist() == [1.0]
+
+
+def test_export_names_the_doses_of_a_run(toy, tmp_path, fly64dask):
+    done = fly64dask("export", toy[0], "--dose", "999", "--split", "train", "--out", tmp_path / "x.npz")
+    assert done.returncode == 2
+    assert "the run has 1000, found --dose 999" in done.stderr.replace(".0", "")
+
+
+def test_export_leaves_a_file_as_it_is_without_force(toy, tmp_path, fly64dask):
+    path = tmp_path / "x.npz"
+    path.write_text("mine")
+    done = fly64dask("export", toy[0], "--dose", "1e3", "--split", "train", "--out", path)
+    assert (done.returncode, path.read_text()) == (2, "mine")
+    assert fly64dask("export", toy[0], "--dose", "1e3", "--split", "train", "--out", path, "--force").returncode == 0
+
+
+def test_export_of_a_reconstruction_writes_what_its_suffix_says(toy, tmp_path, fly64dask):
+    path, chosen = tmp_path / "x.cxi", ("--dose", "1e3", "--split", "train", "--view", "dense")
+    done = fly64dask("export", toy[0], "--reconstruction", *chosen, "--pixel-size-nm", "8,9", "--out", path)
+    assert done.returncode == 0, done.stderr
+    with h5py.File(path) as file:
+        assert file["entry_1/image_1/data"].ndim == 2
+        assert file["entry_1/image_1/y_pixel_size"][()] == pytest.approx(8e-9)
 
 
 def test_export_gives_the_truth_only_when_asked(toy, tmp_path, fly64dask):

@@ -1,93 +1,199 @@
-"""The command `export`: an ingested store, or exposures of a run, become an NPZ file."""
+"""The command `export`: an ingested store, exposures of a run, or a reconstruction become a file of another program."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from fly64dask.base import InputError
-from fly64dask.cli.options import DoseType, example, without_links
-from fly64dask.study import SPLIT_NAMES, Cell, Dose, Split, realisation_of
+from fly64dask.cli.options import DoseType, example, options_as, without_links
+from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, realisation_of
 
-Axis = TypeVar("Axis", bound=str | int | None)
+if TYPE_CHECKING:
+    from fly64dask.store import RunLayout
+
+Axis = TypeVar("Axis", bound=str | float | None)
+# Of a run alone: names of the options that choose from it.
+CHOOSING = "--dose, --split, --view, --repeat, --recipe, --object, --with-truth, --reconstruction"
+
+
+class PixelSizeType(click.ParamType[Any]):
+    """The type of a pixel's size: `8.4`, or `8.4,8.6` for sides along y and x."""
+
+    name = "nm[,nm]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse one --pixel-size-nm."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            sides = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            sides = []
+        if len(sides) not in (1, 2) or not all(0 < side < 1e9 for side in sides):
+            self.fail(f"{value!r} is not a length in nm, nor two of them, y and x, with a comma", param, ctx)
+        return sides[0], sides[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a person chooses of a run; None where nothing is chosen."""
+
+    dose: Dose | None
+    split: str | None
+    view: str | None
+    repeat: int | None
+    recipe: str | None
+    object_seed: int | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is chosen."""
+        return all(getattr(self, name) is None for name in self.__slots__)
+
+    def cell(self, study: Study, *, of_view: bool) -> Cell:
+        """Find the chosen cell of a study; where no view matters, its exposures are those of any."""
+        if self.dose is None:
+            there = ", ".join(dose_name(dose).removeprefix("dose_") for dose in study.doses_photons)
+            raise InputError(f"export: a run holds several scans, of doses {there}", remedy="give --dose and --split")
+        doses = {dose: dose_name(dose).removeprefix("dose_") for dose in study.doses_photons}
+        return Cell(
+            dose=_one_of(tuple(doses), self.dose, "dose", is_needed=True, names=doses),
+            view=_one_of([view.name for view in study.views], self.view, "view", is_needed=of_view),
+            split=_one_of(study.splits, self.split, "split", is_needed=True),
+            repeat=self.repeat or 0,
+            recipe_name=_one_of(study.recipe_names, self.recipe, "recipe", is_needed=of_view),
+            object_seed=_one_of(study.object_seeds, self.object_seed, "object", is_needed=True),
+        )
+
+
+# Passes `choice`.
+choice_options = options_as(
+    "choice",
+    Choice,
+    click.option("--dose", type=DoseType(), help="Dose of a run."),
+    click.option("--split", type=click.Choice(SPLIT_NAMES), help="Split of a run that has several."),
+    click.option("--view", help="Keep this view's exposures only."),
+    click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0]."),
+    click.option("--recipe", metavar="NAME", help="Recipe of a run that has several, with --view."),
+    click.option("--object", "object_seed", type=int, metavar="SEED", help="Object of a run that has several."),
+)
 
 
 @click.command(epilog=example("fly64dask export runs/demo --dose 1000 --split train --view dense --out dense.npz"))
 @click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="NPZ to make."
+    "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="The file to make."
 )
-@click.option("--dose", type=DoseType(), help="Dose of a run.")
-@click.option("--split", type=click.Choice(SPLIT_NAMES), help="Split of a run that has several.")
-@click.option("--view", help="Keep this view's exposures only.")
-@click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0].")
-@click.option("--recipe", metavar="NAME", help="Recipe of a run that has several, with --view.")
-@click.option("--object", "object_seed", type=int, metavar="SEED", help="Object of a run that has several.")
+@choice_options
 @click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not an empty one.")
-def export(
-    store: Path,
-    out: Path,
-    dose: Dose | None,
-    split: Split | None,
-    view: str | None,
-    repeat: int | None,
-    recipe: str | None,
-    object_seed: int | None,
-    with_truth: bool,
-) -> None:
-    """Write a DATA-001 NPZ from an ingested STORE, or from one dose and split of a run."""
-    from fly64dask.datasets.export import export_scan
-    from fly64dask.records import read_kept_group, read_run_study
+@click.option("--reconstruction", is_flag=True, help="Write the object and probe of a cell instead of its exposures.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["product", "cxi", "ptypy", "tiff"]),
+    help="Of a reconstruction: Ptychodus product (.h5), CXI (.cxi), PtyPy's result (.ptyr), TIFF (.tif) "
+    "[default: by the suffix].",
+)
+@click.option("--pixel-size-nm", type=PixelSizeType(), help="Of the object, where the run does not know it.")
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+def export(store: Path, out: Path, choice: Choice, with_truth: bool, reconstruction: bool, **options: Any) -> None:
+    """Write exposures, or a reconstruction, as a file that other programs read.
+
+    Exposures of an ingested STORE, or of one dose and split of a run, become a DATA-001 NPZ. With --reconstruction the
+    object and probe of a cell are written, with positions and pixel size.
+    """
+    from fly64dask.records import read_run_study
     from fly64dask.store import RunLayout
 
-    layout, npz = RunLayout(without_links(store)), without_links(out)
+    layout, path = RunLayout(without_links(store)), without_links(out)
     if not layout.store.is_dir():
-        if with_truth or any(value is not None for value in (dose, split, view, repeat, recipe, object_seed)):
+        if with_truth or reconstruction or not choice.is_empty:
             raise InputError(
-                f"export {store}: --dose, --split, --view, --repeat, --recipe, --object, --with-truth choose from a "
-                "run; this is none",
+                f"export {store}: {CHOOSING} choose from a run; this is none",
                 remedy="give a run directory, or an ingested store without them",
             )
-        n_exposures = export_scan(layout.root, npz)
-    elif dose is None:
-        raise InputError(f"export {store}: a run holds several scans", remedy="give --dose and --split")
+        from fly64dask.datasets.export import export_scan
+
+        n_exposures = export_scan(layout.root, path, force=options["force"])
+        click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
+    elif reconstruction:
+        study = read_run_study(layout)
+        cell = choice.cell(study, of_view=True)
+        written = _export_reconstruction(study, layout, cell, path, with_truth=with_truth, **options)
+        click.echo(f"{click.format_filename(out)}: object and probe of {cell.name}, {written}")
     else:
         study = read_run_study(layout)
-        if study.dose_by != "exposure" and not view:
-            raise InputError(
-                f"export {store}: doses count by {study.dose_by}, so that exposures are for one view",
-                remedy="give --view",
-            )
-        cell = Cell(
-            dose=dose,
-            view=view or study.views[0].name,
-            split=_one_of(study.splits, split, "split", is_needed=True),
-            repeat=repeat or 0,
-            recipe_name=_one_of(study.recipe_names, recipe, "recipe", is_needed=view is not None),
-            object_seed=_one_of(study.object_seeds, object_seed, "object", is_needed=True),
-        )
-        n_exposures = export_scan(
-            layout.exposure_group(*realisation_of(study, cell)),
-            npz,
-            # As the cell's reconstruction had them, if a remedy changed the spacing.
-            view_group=read_kept_group(layout, cell) if view else None,
-            truth_group=layout.truth_group(cell.object_seed) if with_truth else None,
-        )
-    click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
+        n_exposures = _export_exposures(study, layout, choice, path, with_truth=with_truth, **options)
+        click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
 
 
-def _one_of(several: Sequence[Axis], chosen: str | int | None, axis: str, *, is_needed: bool) -> Axis:
-    """Take the chosen split, recipe or object of a run, or its only one; the first where it does not matter."""
+def _export_reconstruction(
+    study: Study, layout: RunLayout, cell: Cell, path: Path, *, with_truth: bool, **options: Any
+) -> str:
+    from fly64dask.runs import CellView
+
+    if with_truth:
+        raise InputError("export: --with-truth goes with exposures", remedy="leave it or --reconstruction out")
+    return CellView(study, layout, cell).export(path, **options)
+
+
+def _export_exposures(
+    study: Study,
+    layout: RunLayout,
+    choice: Choice,
+    path: Path,
+    *,
+    with_truth: bool,
+    file_format: str | None,
+    pixel_size_nm: object,
+    force: bool,
+) -> int:
+    from fly64dask.datasets.export import export_scan
+    from fly64dask.records import read_kept_group
+
+    if file_format is not None or pixel_size_nm is not None:
+        raise InputError(
+            "export: --format and --pixel-size-nm go with --reconstruction; exposures become an NPZ in px",
+            remedy="leave them out, or give --reconstruction",
+        )
+    cell = choice.cell(study, of_view=choice.view is not None)
+    if study.dose_by != "exposure" and choice.view is None:
+        raise InputError(
+            f"export {layout.root}: doses count by {study.dose_by}, so that exposures are for one view",
+            remedy="give --view",
+        )
+    return export_scan(
+        layout.exposure_group(*realisation_of(study, cell)),
+        path,
+        # As the cell's reconstruction had them, if a remedy changed the spacing.
+        view_group=read_kept_group(layout, cell) if choice.view is not None else None,
+        truth_group=layout.truth_group(cell.object_seed) if with_truth else None,
+        force=force,
+    )
+
+
+def _one_of(
+    several: Sequence[Axis],
+    chosen: object,
+    axis: str,
+    *,
+    is_needed: bool,
+    names: dict[Axis, str] | None = None,
+) -> Axis:
+    """Take the chosen dose, view, split, recipe or object of a run, or its only one; the first where none matters."""
     wanted = [each for each in several if each == chosen]
     if wanted:
         return wanted[0]
     if chosen is None and (len(several) == 1 or not is_needed):
         return several[0]
-    there = ", ".join(str(each) for each in several if each is not None) or f"one {axis} alone"
+    there = ", ".join((names or {}).get(each, str(each)) for each in several if each is not None)
     raise InputError(
-        f"export: the run has {there}, found {'no ' if chosen is None else ''}--{axis} {chosen or ''}".rstrip(),
+        f"export: the run has {there or f'one {axis} alone'}, "
+        + f"found {'no ' if chosen is None else ''}--{axis} {'' if chosen is None else chosen}".rstrip(),
         remedy=f"give --{axis} with one of them" if several[0] is not None else f"leave --{axis} out",
     )

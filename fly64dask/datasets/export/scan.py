@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
 from fly64dask.datasets.export.data001 import ScanToWrite, write_data001
+from fly64dask.datasets.export.reconstruction import refuse_existing
 from fly64dask.store import ExposureAttributes, TruthAttributes, ViewAttributes, open_group
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def export_scan(group: Path, path: Path, *, view_group: Path | None = None, truth_group: Path | None = None) -> int:
+def export_scan(
+    group: Path, path: Path, *, view_group: Path | None = None, truth_group: Path | None = None, force: bool = False
+) -> int:
     """Write an exposure group as a DATA-001 NPZ.
 
     Parameters
@@ -28,6 +31,8 @@ def export_scan(group: Path, path: Path, *, view_group: Path | None = None, trut
     truth_group : Path, optional
         Put the true object into `objectGuess`, as the original study's files have it; without
         it an empty object is written.
+    force : bool
+        Replace a file that is there.
 
     Returns
     -------
@@ -37,10 +42,11 @@ def export_scan(group: Path, path: Path, *, view_group: Path | None = None, trut
     Raises
     ------
     InputError
-        If the file cannot be written.
+        If there is such a file, or it cannot be written.
     IntegrityError
         If a group is missing or damaged.
     """
+    refuse_existing(path, force=force)
     exposures = open_group(group, ExposureAttributes)
     attributes = exposures.attributes
     kept_indices: NDArray[np.int64] | None = None

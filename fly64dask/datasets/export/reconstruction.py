@@ -1,0 +1,176 @@
+"""Write a reconstruction of a run as a file that another program reads: which formats there are, and what each gets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from fly64dask.base import InputError
+from fly64dask.store import (
+    ExposureAttributes,
+    ReconstructionAttributes,
+    ViewAttributes,
+    open_group,
+    replaced_file,
+    storing,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydantic import JsonValue
+
+FileFormat = Literal["product", "cxi", "ptypy", "tiff"]
+SUFFIXES: dict[str, FileFormat] = {
+    **{".h5": "product", ".hdf5": "product", ".cxi": "cxi", ".ptyr": "ptypy"},
+    **{".tif": "tiff", ".tiff": "tiff"},
+}
+NM = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconstructionToWrite:
+    """A cell's object and probe with all that places them in space; lengths of other programs are in metres.
+
+    `object_recon` (n_slices, Y, X) complex64, of whose pixel [0, 0] the scan frame's (y, x) is `origin_px`; `probe`
+    (n_opr, n_modes, H, W) complex64; `positions_px` (n, 2) float64, order (y, x), of the kept exposures; `scan_index`
+    (n,) int64, which exposures of the whole scan these are; `loss` (n_epochs,) float64. `pixel_size_m` (y, x) is None
+    if nobody knows it, and so are `energy_ev` and `distance_m`. `facts` say where all of it is from.
+    """
+
+    name: str
+    object_recon: NDArray[np.complex64]
+    origin_px: tuple[int, int]
+    probe: NDArray[np.complex64]
+    positions_px: NDArray[np.float64]
+    scan_index: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    pixel_size_m: tuple[float, float] | None
+    energy_ev: float | None = None
+    distance_m: float | None = None
+    mean_photons: float | None = None
+    facts: dict[str, JsonValue]
+
+    @property
+    def positions_m(self) -> NDArray[np.float64]:
+        """Positions of the kept exposures in the scan frame, (n, 2) float64, order (y, x), metres."""
+        assert self.pixel_size_m is not None, "checked for formats in metres"
+        return np.asarray(self.positions_px * np.asarray(self.pixel_size_m), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellGroups:
+    """Where a cell's reconstruction, its exposures and the indices of those that it keeps are stored."""
+
+    reconstruction: Path
+    exposures: Path
+    view: Path
+
+
+def export_reconstruction(
+    groups: CellGroups,
+    path: Path,
+    *,
+    file_format: FileFormat | None = None,
+    pixel_size_nm: tuple[float, float] | None = None,
+    force: bool = False,
+) -> FileFormat:
+    """Write a cell's object and probe as a file of another program.
+
+    Parameters
+    ----------
+    groups : CellGroups
+        The cell's.
+    path : Path
+        The file to make.
+    file_format : "product", "cxi", "ptypy" or "tiff", optional
+        A Ptychodus product in HDF5, CXI, a result as PtyPy lays one out, or amplitude and phase as TIFF; told by the
+        file's suffix if omitted.
+    pixel_size_nm : (float, float), optional
+        Sides (y, x) of a pixel of the object, where the run does not know them.
+    force : bool
+        Replace a file that is there.
+
+    Returns
+    -------
+    str
+        The format that was written.
+
+    Raises
+    ------
+    InputError
+        If there is such a file, its format is not known, or the format is in metres and no pixel size is known.
+    IntegrityError
+        If a group is missing or damaged.
+    """
+    refuse_existing(path, force=force)
+    chosen = file_format or SUFFIXES.get(path.suffix.lower())
+    if chosen is None:
+        raise InputError(
+            f"export {path}: its name ends in {path.suffix or 'no suffix'!r}, needed {', '.join(SUFFIXES)}",
+            remedy=f"give it one of these, or --format {', '.join(get_args(FileFormat))}",
+        )
+    found = read_reconstruction(groups, pixel_size_nm)
+    if found.pixel_size_m is None and chosen != "tiff":
+        raise InputError(
+            f"export {path}: the format {chosen} has lengths in metres, and no pixel size of {found.name} is known",
+            remedy="give --pixel-size-nm",
+        )
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced_file(path) as unfinished:
+            _writer(chosen)(unfinished, found)
+    return chosen
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Refuse to write over a file unless that is asked for."""
+    if os.path.lexists(path) and not force:
+        raise InputError(f"export {path}: it exists", remedy="give another --out, or --force to replace it")
+
+
+def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] | None = None) -> ReconstructionToWrite:
+    """Read what is written of a cell; a given size of a pixel, (y, x), goes before the one that the run knows."""
+    reconstruction = open_group(groups.reconstruction, ReconstructionAttributes)
+    exposures = open_group(groups.exposures, ExposureAttributes)
+    kept = open_group(groups.view, ViewAttributes).read("kept_indices")
+    about, light = reconstruction.attributes, exposures.attributes
+    known_nm = pixel_size_nm or _two(light.pixel_size_nm)
+    return ReconstructionToWrite(
+        name=about.cell,
+        object_recon=reconstruction.read("object_recon"),
+        origin_px=about.object_origin_px,
+        probe=reconstruction.read("probe_recon"),
+        positions_px=exposures.read("positions_px", kept),
+        scan_index=exposures.read("scan_index", kept),
+        loss=reconstruction.read("loss"),
+        pixel_size_m=None if known_nm is None else (known_nm[0] * NM, known_nm[1] * NM),
+        mean_photons=light.mean_counts_photons,
+        facts={
+            "program": "fly64dask",
+            "version": about.software.get("fly64dask"),
+            "cell": about.cell,
+            "object_sha256": reconstruction.array_sha256["object_recon"],
+            "dose_photons": light.dose_photons,
+            "n_epochs": about.n_epochs,
+            "object_origin_px": list(about.object_origin_px),
+        },
+    )
+
+
+def _two(pixel_size_nm: float | None) -> tuple[float, float] | None:
+    return None if pixel_size_nm is None else (pixel_size_nm, pixel_size_nm)
+
+
+def _writer(file_format: FileFormat) -> Callable[[Path, ReconstructionToWrite], None]:
+    if file_format == "tiff":
+        from fly64dask.datasets.export.tiff import write_tiff
+
+        return write_tiff
+    from fly64dask.datasets.export.hdf5 import write_cxi, write_product, write_ptypy
+
+    return {"product": write_product, "cxi": write_cxi, "ptypy": write_ptypy}[file_format]
