@@ -146,6 +146,7 @@ def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
             inputs.read_probe(),
             request.recipe,
             dose_photons=inputs.exposures.attributes.dose_photons,
+            valid_pixels=inputs.read_valid_pixels(),
         ),
         what=what,
     )

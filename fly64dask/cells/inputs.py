@@ -50,6 +50,10 @@ class CellInputs:
         """Read the starting probe, (n_opr, n_modes, H, W) complex64."""
         return self.exposures.read("probe_guess")
 
+    def read_valid_pixels(self) -> NDArray[np.bool_] | None:
+        """Read which pixels of the detector are valid, (H, W) bool; None if all are."""
+        return self.exposures.read("valid_pixels") if "valid_pixels" in self.exposures.names else None
+
     def read(self) -> Exposures:
         """Read all that an engine may see, every byte checked."""
         kept_indices = self.read_kept()
@@ -58,6 +62,7 @@ class CellInputs:
             positions_px=self.exposures.read("positions_px", kept_indices),
             probe_guess=self.read_probe(),
             noise_free=self.exposures.attributes.noise_free,
+            valid_pixels=self.read_valid_pixels(),
         )
 
     def facts(self) -> InputFacts:

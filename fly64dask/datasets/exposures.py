@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fly64dask.base import IntegrityError
 from fly64dask.datasets.digests import NOISE_FREE_SCALE_PHOTONS, exposures_digest
 from fly64dask.datasets.doses import KeptExposures, dose_in_photons
 from fly64dask.datasets.published_group import provenance, publish_group
@@ -27,6 +28,7 @@ from fly64dask.store import (
     count_dtype,
     counts_array,
     expected_counts_array,
+    mask_array,
     open_group,
     photons_array,
     positions_array,
@@ -75,6 +77,7 @@ def expose_split(
     rows = split_indices(positions, study.split, split)
     dose_photons = dose_in_photons(study, dose, scan.attributes.own_dose_photons, _read_kept(layout, view, split))
     truth = functools.partial(read_truth, layout, object_seed)
+    valid_pixels = scan.read("valid_pixels") if "valid_pixels" in scan.names else None
     if dose_photons is None:
         patterns = _expected_patterns(truth, scan, rows)
     else:
@@ -94,6 +97,7 @@ def expose_split(
                 _lit_probe(scan, patterns.photons_per_intensity),
                 whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
                 patterns.photons_array(len(rows)),
+                *([] if valid_pixels is None else [mask_array(valid_pixels)]),
             ],
         )
         attributes = ExposureAttributes(
@@ -223,6 +227,15 @@ def _simulated(
 def _thinned(
     store: Path, rows: NDArray[np.int64], probability: float, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
+    """Thin measured counts; a pixel that measures nothing holds 0 counts, of which thinning makes no others."""
     measured = open_group(store, ExposureAttributes)
+    gaps = ~measured.read("valid_pixels") if "valid_pixels" in measured.names else None
     for start in range(0, len(rows), CHUNK_EXPOSURES):
-        yield thin(measured.read("counts", rows[start : start + CHUNK_EXPOSURES]), probability, rng=rng)
+        counts = measured.read("counts", rows[start : start + CHUNK_EXPOSURES])
+        if gaps is not None and counts[:, gaps].any():
+            raise IntegrityError(
+                f"read {store / 'counts'}: found {int(counts[:, gaps].sum())} photons in pixels that valid_pixels "
+                "says measure nothing, needed 0",
+                remedy="ingest the scan again",
+            )
+        yield thin(counts, probability, rng=rng)

@@ -11,6 +11,7 @@ from fly64dask.store import (
     RunLayout,
     ScanAttributes,
     TruthAttributes,
+    mask_array,
     object_arrays,
     open_group,
     positions_array,
@@ -108,5 +109,9 @@ def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:
             detected_share=share,
             pixel_size_nm=study.source.pixel_size_nm,
         ),
-        [positions_array(inputs.positions_px), probe_array(inputs.probe_guess)],
+        [
+            positions_array(inputs.positions_px),
+            probe_array(inputs.probe_guess),
+            *([] if inputs.valid_pixels is None else [mask_array(inputs.valid_pixels)]),
+        ],
     )

@@ -42,7 +42,8 @@ class ScanInputs:
     """Scan positions, probe and dose that a study's source gives.
 
     `positions_px` (n, 2) float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64;
-    `pair` only if simulated, `own_dose_photons` only if measured.
+    `pair` only if simulated, `own_dose_photons` only if measured; `valid_pixels` (H, W) bool only if the detector has
+    pixels that measure nothing.
     """
 
     positions_px: NDArray[np.float64]
@@ -51,6 +52,7 @@ class ScanInputs:
     own_dose_photons: float | None
     brightest_count_photons: float | None
     source_digest: str
+    valid_pixels: NDArray[np.bool_] | None = None
 
     @property
     def probe_light(self) -> ProbeLight | None:
@@ -167,4 +169,5 @@ def _read_measured(source: MeasuredSource) -> ScanInputs:
         source_digest=digest(
             ["measured", measured.array_sha256, *([source.pixel_size_nm] if source.pixel_size_nm else [])]
         ),
+        valid_pixels=measured.read("valid_pixels") if "valid_pixels" in measured.names else None,
     )

@@ -46,6 +46,8 @@ class Exposures:
     `counts` (n, H, W) unsigned photons, zero frequency at the centre; `positions_px` (n, 2)
     float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64. `noise_free` says that
     `counts` are float32 photons that a simulation expects: nobody can divide them, or hold some out.
+    `valid_pixels` (H, W) bool is True where the detector measures, None if it does everywhere: the other pixels hold 0
+    counts and count nowhere.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Exposures:
     positions_px: NDArray[np.float64]
     probe_guess: NDArray[np.complex64]
     noise_free: bool = False
+    valid_pixels: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

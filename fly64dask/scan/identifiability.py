@@ -30,7 +30,7 @@ class Identifiability(Frozen):
     """The numbers of knowns and unknowns of a cell, and a heuristic prediction of whether the knowns suffice.
 
     Areas are of object pixels inside the probe's footprint at one kept position or more; the footprint
-    are the pixels with at least a tenth of the probe's brightest. `n_intensities` are detector pixels of
+    are the pixels with at least a tenth of the probe's brightest. `n_intensities` are valid detector pixels of
     all kept exposures; the lit ones are those expected to hold a photon, were the object empty.
     `n_unknowns` are the real and imaginary parts of the covered object and, if the engine may change
     it, of the probe. Without noise every pixel counts as lit, and there is no number of photons.
@@ -89,22 +89,33 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
     )
 
 
-def lit_fraction(probe: NDArray[np.complex64], dose_photons: float | None) -> float:
-    """Compute the fraction of a pattern's pixels expected to hold a photon, were the object empty.
+def lit_fraction(
+    probe: NDArray[np.complex64], dose_photons: float | None, valid_pixels: NDArray[np.bool_] | None = None
+) -> float:
+    """Compute the fraction of a pattern's valid pixels expected to hold a photon, were the object empty.
 
     It is the mean of 1 - exp(-dose p), a Poisson count of mean m being 0 with probability exp(-m), over the pixels of
     the far field of a probe (..., H, W), each of which gets a fraction p of the photons. An object scatters light away
     from that far field, so that more pixels are lit: this is on the careful side. Without a dose there is no noise, and
-    each pixel tells its intensity: the fraction is 1.
+    each pixel tells its intensity: the fraction is 1. `valid_pixels` (H, W) bool has the zero frequency at the centre,
+    and the dose are the photons that fall on them; None is all pixels.
     """
     if dose_photons is None:
         return 1.0
     far_field = total_intensity(np.fft.fft2(probe))
+    if valid_pixels is not None:
+        far_field = far_field[np.fft.ifftshift(valid_pixels)]
     return float(np.mean(-np.expm1(-dose_photons * far_field / far_field.sum())))
 
 
 def judge(
-    coverage: Coverage, *, probe_shape: tuple[int, ...], lit: float, dose_photons: float | None, probe_is_unknown: bool
+    coverage: Coverage,
+    *,
+    probe_shape: tuple[int, ...],
+    n_valid_pixels: int,
+    lit: float,
+    dose_photons: float | None,
+    probe_is_unknown: bool,
 ) -> Identifiability:
     """Set what is measured against what is unknown; `lit` is from `lit_fraction`, `probe_shape` is (..., H, W).
 
@@ -113,7 +124,7 @@ def judge(
     much each equation says. A well determined cell is noisy all the same where few photons fall on each unknown.
     """
     once, twice, thrice = coverage.covered_px2
-    n_intensities = coverage.n_exposures * probe_shape[-2] * probe_shape[-1]
+    n_intensities = coverage.n_exposures * n_valid_pixels
     n_unknowns = 2 * once + (2 * int(np.prod(probe_shape)) if probe_is_unknown else 0)
     lit_ratio, twice_fraction = lit * n_intensities / n_unknowns, twice / once
     prediction: Prediction = "marginal"
@@ -145,6 +156,7 @@ def predict_identifiability(
     *,
     dose_photons: float | None,
     coverage: Coverage | None = None,
+    valid_pixels: NDArray[np.bool_] | None = None,
 ) -> Identifiability:
     """Predict for one cell whether its exposures can determine what it asks for.
 
@@ -160,11 +172,14 @@ def predict_identifiability(
         Expected photons per exposure; None without noise.
     coverage : Coverage, optional
         Of these positions, if it is known: cells of other doses have the same.
+    valid_pixels : (H, W) bool, optional
+        Where the detector measures, zero frequency at the centre; everywhere if omitted.
     """
     return judge(
         coverage or measure_coverage(positions_px, probe),
         probe_shape=(len(probe), recipe.probe_modes or probe.shape[1], *probe.shape[2:]),
-        lit=lit_fraction(probe, dose_photons),
+        n_valid_pixels=probe.shape[-2] * probe.shape[-1] if valid_pixels is None else int(valid_pixels.sum()),
+        lit=lit_fraction(probe, dose_photons, valid_pixels),
         dose_photons=dose_photons,
         probe_is_unknown=optimises_probe(positions_px, recipe),
     )

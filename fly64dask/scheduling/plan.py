@@ -188,7 +188,12 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
     facts: dict[str, object] = {
         "forward_model": study.source.forward_model,
         "identifiability": predict_identifiability(
-            view.positions_px, inputs.probe_guess, recipe, dose_photons=dose_photons, coverage=view.coverage
+            view.positions_px,
+            inputs.probe_guess,
+            recipe,
+            dose_photons=dose_photons,
+            coverage=view.coverage,
+            valid_pixels=inputs.valid_pixels,
         ),
         "predicted_memory_bytes": predicted_memory_bytes(
             view.kept.n_kept,

@@ -4,6 +4,7 @@ from .array_source import (
     count_dtype as count_dtype,
     counts_array as counts_array,
     expected_counts_array as expected_counts_array,
+    mask_array as mask_array,
     object_arrays as object_arrays,
     photons_array as photons_array,
     positions_array as positions_array,

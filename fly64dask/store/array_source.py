@@ -112,6 +112,13 @@ def positions_array(positions_px: NDArray[np.float64]) -> ArraySource:
     )
 
 
+def mask_array(valid_pixels: NDArray[np.bool_]) -> ArraySource:
+    """Describe which pixels of a detector are valid, (H, W) bool, True = valid; the others hold 0 counts."""
+    return whole_array(
+        "valid_pixels", valid_pixels, dims=("detector_y", "detector_x"), long_name="whether the detector pixel is valid"
+    )
+
+
 def photons_array(n_exposures: int, blocks: Iterable[NDArray[Any]], *, dtype: np.dtype[Any]) -> ArraySource:
     """Describe the photons of each exposure, (n,), as one block that is asked for when it is written."""
     return ArraySource(

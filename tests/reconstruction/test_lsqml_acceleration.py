@@ -29,6 +29,7 @@ from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.reconstruction.lsqml.acceleration import accelerated, disagreement, replaced, replacements
 from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.task import build_task
+from fly64dask.reconstruction.lsqml.valid_pixels import count_valid_alone
 from fly64dask.simulation import intensity_batches, synthetic_pair
 from fly64dask.study import Recipe
 
@@ -47,13 +48,19 @@ def quiet(*_):
     """Take no notice of an epoch."""
 
 
-def random_exposures(*, n, shape_px, n_modes=1, dose=1e4, seed=0):
+def random_exposures(*, n, shape_px, n_modes=1, dose=1e4, seed=0, masked=False):
     """Photons of nothing in particular: equality of two ways to compute needs no physics."""
     rng = np.random.default_rng(seed)
     counts = rng.poisson(rng.exponential(dose / np.prod(shape_px), (n, *shape_px)))
     probe = rng.normal(size=(1, n_modes, *shape_px)) + 1j * rng.normal(size=(1, n_modes, *shape_px))
     positions = rng.uniform(0, 25, (n, 2))
-    return Exposures(counts=counts.astype(np.uint16), positions_px=positions, probe_guess=probe.astype(np.complex64))
+    valid = rng.random(shape_px) > 0.2 if masked else None
+    return Exposures(
+        counts=(counts if valid is None else counts * valid).astype(np.uint32),
+        positions_px=positions,
+        probe_guess=probe.astype(np.complex64),
+        valid_pixels=valid,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +83,10 @@ def in_double_precision(task):
     options, given = copy.deepcopy(task.options), vars(task._task_data)
     options.reconstructor_options.default_dtype = Dtypes.FLOAT64
     try:
-        yield PtychographyTask(options, **{n: as_double(v) for n, v in given.items()})
+        double = PtychographyTask(options, **{n: as_double(v) for n, v in given.items()})
+        if not double.dataset.valid_pixel_mask.all():
+            count_valid_alone(double)  # tested by itself
+        yield double
     finally:
         task.build_default_dtype()
 
@@ -126,6 +136,7 @@ scans = st.fixed_dictionaries(
         "n_modes": st.integers(1, 3),
         "dose": st.sampled_from([10.0, 1e3, 1e6]),
         "seed": st.integers(0, 2**16),
+        "masked": st.booleans(),
     }
 )
 
@@ -143,7 +154,7 @@ settings_of_recipe = st.fixed_dictionaries(
 @given(scan=scans, of_recipe=settings_of_recipe)
 @settings(max_examples=60, deadline=None)
 @example(  # the first and last pixel of a wide range of amplitudes: one pixel's rounding makes the steps
-    scan={"n": 6, "shape_px": (8, 20), "n_modes": 1, "dose": 1e6, "seed": 65536},
+    scan={"n": 6, "shape_px": (8, 20), "n_modes": 1, "dose": 1e6, "seed": 65536, "masked": False},
     of_recipe={"noise_model": "poisson", "batch_size": 6, "optimise_probe": True, "guarded": False},
 )
 def test_minibatch_is_as_near_the_exact_one_as_rounding_allows_on_random_scans(scan, of_recipe):
@@ -188,6 +199,7 @@ WAYS = {
     "guarded": {},
     "guarded_by_remedy": {"guarded": True, "optimise_probe": False},
     "odd_and_not_square": {},
+    "masked": {},
 }
 
 
@@ -197,6 +209,10 @@ def exposures_of(way, dense):
         return replace(dense, probe_guess=np.concatenate([dense.probe_guess, second], axis=1))
     if way == "guarded":
         return replace(dense, counts=dense.counts[:1], positions_px=dense.positions_px[:1])
+    if way == "masked":
+        valid = np.ones(dense.counts.shape[1:], bool)
+        valid[14:17] = valid[:, 14:17] = False
+        return replace(dense, counts=dense.counts * valid, valid_pixels=valid)
     if way == "odd_and_not_square":
         return replace(dense, counts=dense.counts[:, :27, 1:], probe_guess=dense.probe_guess[..., :27, 1:])
     return dense

@@ -20,6 +20,7 @@ from ptychi.metrics import MSELossOfSqrt
 from fly64dask.reconstruction.interface import ACCELERATED
 from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.state import algorithm_of, copied, copy_state, put_back
+from fly64dask.reconstruction.lsqml.valid_pixels import LossOfValid
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
@@ -91,7 +92,8 @@ def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
         (dataset, "__getitems__", steps.read),
         (reconstructor.dataloader, "collate_fn", list),
     ]
-    if type(reconstructor.loss_tracker.metric_function) is MSELossOfSqrt:
+    metric = reconstructor.loss_tracker.metric_function
+    if type(metric.own if isinstance(metric, LossOfValid) else metric) is MSELossOfSqrt:
         changes.append((reconstructor.loss_tracker, "metric_function", steps.loss))
     if not weights.optimizable and bool((weights.tensor == 1).all()):
         changes.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none

@@ -25,6 +25,7 @@ from fly64dask.reconstruction.lsqml.step_arithmetic import (
     set_gradient,
     solve_jointly,
 )
+from fly64dask.reconstruction.lsqml.valid_pixels import pixel_weights
 
 if TYPE_CHECKING:
     from ptychi.data_structures.probe import Probe
@@ -58,7 +59,10 @@ class FastSteps:
         self.ramp_y, self.ramp_x = ramps(positions - positions.round(), self.shape_px)
         # Compact minibatches add up the object's direction, which moves it once an epoch.
         self.compact = reconstructor.options.batching_mode == BatchingModes.COMPACT
-        self.loss_eps = getattr(reconstructor.loss_tracker.metric_function, "eps", 0.0)
+        metric = reconstructor.loss_tracker.metric_function
+        self.loss_eps = getattr(getattr(metric, "own", metric), "eps", 0.0)
+        # (H, W) float32, and 0 at masked pixels; None if all pixels are valid.
+        self.pixel_weights = pixel_weights(reconstructor.dataset, self.device)
         # Of the minibatch at hand, (n, H, W) or (n, n_modes, H, W): complex64 waves, float32 amplitudes.
         self.waves: dict[str, Tensor] = {}
         self.damping: tuple[Tensor | None, Tensor | None] = (None, None)
@@ -102,7 +106,8 @@ class FastSteps:
         reconstructor = self.reconstructor
         expected, measured = y_pred.sqrt(), y_true.clamp_min(DARK).sqrt_()
         self.waves |= {"expected": expected, "measured": measured}
-        reconstructor.accumulated_fourier_error += (expected - measured).square_().mean(dim=(-2, -1)).sum()
+        squares = self._weighted((expected - measured).square_())
+        reconstructor.accumulated_fourier_error += squares.mean(dim=(-2, -1)).sum()
         if reconstructor.current_minibatch == len(reconstructor.dataloader) - 1:
             error = reconstructor.accumulated_fourier_error / len(self.corners_px)
             reconstructor.reconstructor_buffers.fourier_errors.append(error.item())
@@ -114,7 +119,8 @@ class FastSteps:
 
         The expected intensities are overwritten, as nothing reads them after this.
         """
-        return y_pred.add_(self.loss_eps).sqrt_().sub_((y_true + self.loss_eps).sqrt_()).square_().mean()
+        squares = y_pred.add_(self.loss_eps).sqrt_().sub_((y_true + self.loss_eps).sqrt_()).square_()
+        return self._weighted(squares).mean()
 
     @naming_devices
     def calculate_illumination_map(
@@ -191,8 +197,14 @@ class FastSteps:
         """What the far wave is multiplied with to get its change: Eq. 12 and 14."""
         if self.noise.noise_statistics == "gaussian":
             step = step * (2 / (2 * self.noise.sigma) ** 2)
-            return self.waves["measured"].div_(self.waves["expected"].add_(self.noise.eps)).sub_(1).mul_(step)
-        return (y_true / (y_pred + self.noise.eps)).sub_(1).mul_(step)
+            correction = self.waves["measured"].div_(self.waves["expected"].add_(self.noise.eps)).sub_(1).mul_(step)
+        else:
+            correction = (y_true / (y_pred + self.noise.eps)).sub_(1).mul_(step)
+        return correction if self.pixel_weights is None else correction.mul_(self.pixel_weights > 0)
+
+    def _weighted(self, of_pixels: Tensor) -> Tensor:
+        """Weight numbers of pixels, (n, H, W), so that their mean is that of the valid ones; they are overwritten."""
+        return of_pixels if self.pixel_weights is None else of_pixels.mul_(self.pixel_weights)
 
     def _added_up(self) -> Tensor | None:
         """The object's direction of this epoch's compact minibatches so far, (Y, X); None if there is none yet."""

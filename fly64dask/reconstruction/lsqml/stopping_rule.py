@@ -81,6 +81,7 @@ def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> Ep
     """
     odds = HELD_OUT_FRACTION / (1 - HELD_OUT_FRACTION)
     shown, device = companion.dataset.patterns, companion.object.tensor.data.device
+    valid = companion.dataset.valid_pixel_mask.to(device)
     total = 0.0
     batch_size = companion.reconstructor_options.batch_size
     for start in range(0, len(shown), batch_size):
@@ -89,8 +90,8 @@ def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> Ep
         indices = torch.arange(batch.start, batch.stop, device="cpu")
         expected = (companion.reconstructor.forward_model(indices) * odds).clamp_min(DARK_PHOTONS)
         surprise = torch.special.xlogy(held_out, held_out / expected) - held_out + expected
-        total += 2 * float(surprise.sum(dtype=torch.float64))
-    return EpochEstimate(signal=0.0, noise=total / shown.numel())
+        total += 2 * float((surprise * valid).sum(dtype=torch.float64))
+    return EpochEstimate(signal=0.0, noise=total / (len(shown) * int(valid.sum())))
 
 
 def _as_tensors(snapshot: Snapshot) -> dict[str, torch.Tensor]:

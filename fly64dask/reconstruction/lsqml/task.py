@@ -19,7 +19,8 @@ from ptychi.utils import orthogonalize_initial_probe, rescale_probe
 from fly64dask.base import GpuMissingError, InputError
 from fly64dask.reconstruction.interface import Exposures
 from fly64dask.reconstruction.lsqml.random_draws import draw_on_cpu, drawing_batches
-from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded, object_frame
+from fly64dask.reconstruction.lsqml.valid_pixels import count_valid_alone
+from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded, object_frame, total_intensity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,6 +55,7 @@ def build_task(
     shape_px, origin_px = frame or object_frame(exposures.positions_px, exposures.counts.shape[1:])
     # pty-chi's own shift goes the wrong way round for an odd number of pixels.
     counts = np.fft.ifftshift(exposures.counts, axes=(-2, -1)).astype(np.float32)
+    valid_pixels = _masked(exposures)
     # The object's centre is the origin of positions; with an even shape and a whole-pixel origin
     # object pixel [i, j] is scan-frame pixel (i, j) + origin.
     y, x = (exposures.positions_px - np.add(origin_px, np.floor_divide(shape_px, 2))).astype(np.float32).T
@@ -66,6 +68,7 @@ def build_task(
             diffraction_data=counts,
             object_data=np.ones((1, *shape_px), dtype=np.complex64),
             probe_data=_scaled_probe(exposures, counts, recipe.probe_modes),
+            valid_pixel_mask=valid_pixels,
             probe_position_x_px=x,
             probe_position_y_px=y,
         )
@@ -76,7 +79,22 @@ def build_task(
         )
     if taken != "cpu":
         draw_on_cpu(task, seed)
+    if valid_pixels is not None:
+        count_valid_alone(task)
     return task
+
+
+def _masked(exposures: Exposures) -> NDArray[np.bool_] | None:
+    """Give the valid pixels with the zero frequency at the corner, as pty-chi wants them; None if all are valid."""
+    valid = exposures.valid_pixels
+    if valid is None or valid.all():
+        return None
+    if valid.shape != exposures.counts.shape[1:]:
+        raise InputError(
+            f"valid_pixels of shape {valid.shape} beside patterns of {exposures.counts.shape[1:]} px",
+            remedy="give a mask of the patterns' size",
+        )
+    return np.fft.ifftshift(valid)
 
 
 def _scaled_probe(
@@ -91,9 +109,23 @@ def _scaled_probe(
     set_use_double_precision_for_fft(True)
     try:
         with torch.device("cpu"):
-            return np.asarray(rescale_probe(_with_modes(exposures.probe_guess, n_modes), counts))
+            scaled = np.asarray(rescale_probe(_with_modes(exposures.probe_guess, n_modes), counts))
+            valid_pixels = _masked(exposures)
+            return scaled if valid_pixels is None else scaled / np.sqrt(_share_on(valid_pixels, scaled))
     finally:
         set_use_double_precision_for_fft(before)
+
+
+def _share_on(valid_pixels: NDArray[np.bool_], probe: NDArray[np.complex64]) -> np.float32:
+    """Compute the share of a probe's far field that falls on valid pixels: pty-chi scales it as if all of it did."""
+    far_field = total_intensity(np.fft.fft2(probe[0]))
+    share = np.float32(far_field[valid_pixels].sum() / far_field.sum())
+    if not share > 0:
+        raise InputError(
+            f"the starting probe has no light on the {int(valid_pixels.sum())} valid pixels of the detector",
+            remedy="check which value of the mask is good, and the starting probe",
+        )
+    return share
 
 
 def _with_modes(probe: NDArray[np.complex64], n_modes: int | None) -> NDArray[np.complex64]:
