@@ -28,6 +28,9 @@ from .errors import (
 from .geometry import (
     Geometry as Geometry,
     Particle as Particle,
+    PixelSizeNm as PixelSizeNm,
+    in_nm as in_nm,
+    mean_side_nm as mean_side_nm,
 )
 from .machine import (
     KEEP_MEMORY as KEEP_MEMORY,

@@ -1,15 +1,24 @@
-"""What is known of a measurement's geometry: wavelength, distance, pixel sizes."""
+"""What is known of a measurement's geometry: wavelength, distance, pixel sizes, and lengths in px as nanometres."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import PositiveFloat
+from pydantic import BeforeValidator, PositiveFloat
 
 from fly64dask.base.schema import Frozen
 
 Particle = Literal["photon", "electron"]
 Pair = tuple[PositiveFloat, PositiveFloat]
+
+
+def _of_two_sides(size: Any) -> Any:
+    """Take one number as the side of a square pixel."""
+    return (size, size) if isinstance(size, int | float) else size
+
+
+# Sides (y, x) of a pixel of the object; where one number is given, it is square.
+PixelSizeNm = Annotated[Pair, BeforeValidator(_of_two_sides)]
 
 
 class Geometry(Frozen):
@@ -31,3 +40,17 @@ class Geometry(Frozen):
     reciprocal_pixel_per_nm: Pair | None = None
     semi_angle_mrad: PositiveFloat | None = None
     bright_disk_radius_px: PositiveFloat | None = None
+
+
+def mean_side_nm(pixel_size_nm: tuple[float, float] | None) -> float | None:
+    """Compute the side of a square pixel of the same area, nm, by which lengths of any direction are converted.
+
+    Lengths along an axis have the side of that axis. None where the size is not known.
+    """
+    return None if pixel_size_nm is None else (pixel_size_nm[0] * pixel_size_nm[1]) ** 0.5
+
+
+def in_nm(length_px: float | None, pixel_size_nm: tuple[float, float] | None) -> float | None:
+    """Convert a length of no particular direction from px to nm; None if it or the pixel's size is not known."""
+    side_nm = mean_side_nm(pixel_size_nm)
+    return None if length_px is None or side_nm is None else length_px * side_nm

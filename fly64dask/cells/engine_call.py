@@ -76,8 +76,10 @@ class EngineCall:
         refuse_dark(exposures.counts)
         result = self._run_engine(exposures, report)
         # Only now is the truth opened.
-        measured = measure(request, exposures, result)
-        digests = _store(self.directory / RECONSTRUCTION_NAME, request.cell, result, measured.curves)
+        pixel_size_nm = inputs.exposures.attributes.pixel_size_nm
+        measured = measure(request, exposures, result, pixel_size_nm=pixel_size_nm)
+        target = self.directory / RECONSTRUCTION_NAME
+        digests = _store(target, request.cell, result, measured.curves, pixel_size_nm)
         facts = ReconstructionFacts(
             n_epochs=len(result.loss),
             final_loss=float(result.loss[-1]),
@@ -114,7 +116,13 @@ class EngineCall:
         )
 
 
-def _store(directory: Path, cell: Cell, result: Reconstruction, curves: Iterable[ArraySource]) -> dict[str, str]:
+def _store(
+    directory: Path,
+    cell: Cell,
+    result: Reconstruction,
+    curves: Iterable[ArraySource],
+    pixel_size_nm: tuple[float, float] | None,
+) -> dict[str, str]:
     """Write the Zarr group of what the engine returned and the curves; gives the digest of each array by name."""
     n_epochs, origin_px = len(result.loss), result.object_origin_px
     optional = (
@@ -139,6 +147,7 @@ def _store(directory: Path, cell: Cell, result: Reconstruction, curves: Iterable
         source_digest="",
         cell=cell.name,
         object_origin_px=origin_px,
+        pixel_size_nm=pixel_size_nm,
         n_epochs=n_epochs,
         acceleration=result.acceleration,
     )

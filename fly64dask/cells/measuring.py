@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.base import mean_side_nm
 from fly64dask.datasets import read_truth
 from fly64dask.metrics import HalfSetMetrics
 from fly64dask.store import ArraySource, whole_array
@@ -42,12 +43,31 @@ class Measured:
     seconds: float | None
 
 
-def measure(request: CellRequest, exposures: Exposures, result: Reconstruction) -> Measured:
-    """Compare a reconstruction with the truth, and two half sets with each other, where there are any."""
+def measure(
+    request: CellRequest,
+    exposures: Exposures,
+    result: Reconstruction,
+    *,
+    pixel_size_nm: tuple[float, float] | None = None,
+) -> Measured:
+    """Compare a reconstruction with the truth, and two half sets with each other, where there are any.
+
+    Parameters
+    ----------
+    request : CellRequest
+        What was asked.
+    exposures : Exposures
+        What the engine saw.
+    result : Reconstruction
+        What it returned.
+    pixel_size_nm : (float, float), optional
+        Sides (y, x) of a pixel of the object.
+    """
     started = time.perf_counter()
     is_measured_scan = request.study.source.kind == "measured"
-    truth = None if is_measured_scan else _compare_with_truth(request, exposures, result)
-    half_sets, half_curves = _compare_halves(request, exposures, result)
+    side_nm = mean_side_nm(pixel_size_nm)
+    truth = None if is_measured_scan else _compare_with_truth(request, exposures, result, side_nm)
+    half_sets, half_curves = _compare_halves(request, exposures, result, side_nm)
     seconds = time.perf_counter() - started
     return Measured(
         metrics=truth.metrics if truth else None,
@@ -57,7 +77,9 @@ def measure(request: CellRequest, exposures: Exposures, result: Reconstruction) 
     )
 
 
-def _compare_with_truth(request: CellRequest, exposures: Exposures, result: Reconstruction) -> TruthComparison | None:
+def _compare_with_truth(
+    request: CellRequest, exposures: Exposures, result: Reconstruction, side_nm: float | None
+) -> TruthComparison | None:
     """Open the truth and compare; None if there is no truth."""
     layout, object_seed = request.layout, request.cell.object_seed
     if not layout.truth_group(object_seed).exists():
@@ -71,11 +93,12 @@ def _compare_with_truth(request: CellRequest, exposures: Exposures, result: Reco
         origin_px=result.object_origin_px,
         probe=truth.probe,
         positions_px=exposures.positions_px,
+        side_nm=side_nm,
     )
 
 
 def _compare_halves(
-    request: CellRequest, exposures: Exposures, result: Reconstruction
+    request: CellRequest, exposures: Exposures, result: Reconstruction, side_nm: float | None
 ) -> tuple[HalfSetMetrics | None, list[ArraySource]]:
     split_by = request.recipe.halves
     if split_by == "none":
@@ -86,7 +109,7 @@ def _compare_halves(
 
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, split_by, shape, result.object_origin_px)
-    metrics, curve = compare_halves(result.half_objects, area, split_by)
+    metrics, curve = compare_halves(result.half_objects, area, split_by, side_nm=side_nm)
     return metrics, _ring_curves("frc_halves_frequency", curve, {"frc_halves": curve.correlation})
 
 

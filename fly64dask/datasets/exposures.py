@@ -116,6 +116,7 @@ def expose_split(
             thinning_probability=patterns.thinning_probability,
             incident_photons=None if share is None or dose_photons is None else dose_photons / share,
             pixel_size_nm=scan.attributes.pixel_size_nm,
+            geometry=scan.attributes.geometry,
             seeds=study.seeds,
         )
         write_attributes(directory, attributes, array_sha256)

@@ -83,6 +83,7 @@ def _write_truth(directory: Path, pair: Pair, inputs: ScanInputs) -> None:
         oversampling=pair.oversampling,
         probe_light=inputs.probe_light,
         object_band=inputs.object_band,
+        pixel_size_nm=inputs.pixel_size_nm,
     )
     write_group(directory, attributes, arrays)
 
@@ -107,7 +108,8 @@ def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:
             brightest_pixel_intensity=brightest,
             own_dose_photons=inputs.own_dose_photons,
             detected_share=share,
-            pixel_size_nm=study.source.pixel_size_nm,
+            pixel_size_nm=inputs.pixel_size_nm,
+            geometry=inputs.geometry,
         ),
         [
             positions_array(inputs.positions_px),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import InputError, digest
+from fly64dask.base import Geometry, InputError, digest
 from fly64dask.datasets.doses import refuse_doses
 from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
@@ -26,7 +26,7 @@ from fly64dask.simulation import (
     synthetic_pair,
 )
 from fly64dask.store import ExposureAttributes, open_group
-from fly64dask.study import MAX_OBJECT_PIXELS, FileScan, MeasuredSource, PairSource, Study
+from fly64dask.study import MAX_OBJECT_PIXELS, FileScan, MeasuredSource, PairSource, Study, two_sides_nm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class ScanInputs:
 
     `positions_px` (n, 2) float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64;
     `pair` only if simulated, `own_dose_photons` only if measured; `valid_pixels` (H, W) bool only if the detector has
-    pixels that measure nothing.
+    pixels that measure nothing. `pixel_size_nm` are the sides (y, x) of a pixel of the object, as the study has them or
+    else the measured store; that has the rest of the `geometry` too.
     """
 
     positions_px: NDArray[np.float64]
@@ -53,6 +54,8 @@ class ScanInputs:
     brightest_count_photons: float | None
     source_digest: str
     valid_pixels: NDArray[np.bool_] | None = None
+    pixel_size_nm: tuple[float, float] | None = None
+    geometry: Geometry | None = None
 
     @property
     def probe_light(self) -> ProbeLight | None:
@@ -136,6 +139,7 @@ def _make_simulated(study: Study) -> ScanInputs:
         own_dose_photons=None,
         brightest_count_photons=None,
         source_digest=digest([identity, study.seeds.simulation, SIMULATION_VERSION]),
+        pixel_size_nm=two_sides_nm(source.pixel_size_nm),
     )
 
 
@@ -160,14 +164,15 @@ def _read_measured(source: MeasuredSource) -> ScanInputs:
             f"source.path = {str(store)!r}: no such store", remedy="make it with `fly64dask ingest FILE --out STORE`"
         )
     measured = open_group(store, ExposureAttributes)
+    pixel_size_nm = source.pixel_size_nm or measured.attributes.pixel_size_nm
     return ScanInputs(
         positions_px=measured.read("positions_px"),
         probe_guess=measured.read("probe_guess"),
         pair=None,
         own_dose_photons=measured.attributes.mean_counts_photons,
         brightest_count_photons=measured.attributes.brightest_count_photons,
-        source_digest=digest(
-            ["measured", measured.array_sha256, *([source.pixel_size_nm] if source.pixel_size_nm else [])]
-        ),
+        source_digest=digest(["measured", measured.array_sha256, *([pixel_size_nm] if pixel_size_nm else [])]),
+        pixel_size_nm=two_sides_nm(pixel_size_nm),
+        geometry=measured.attributes.geometry,
         valid_pixels=measured.read("valid_pixels") if "valid_pixels" in measured.names else None,
     )

@@ -26,13 +26,14 @@ class Reference:
     """The truth in a reconstruction's frame, and the area in which they are compared.
 
     `image` (y, x) complex64; `inside` (y, x) bool, illuminated and known; `phase_range_rad` and
-    `amplitude_range` of the whole truth, so that all cells of a study share them.
+    `amplitude_range` of the whole truth, so that all cells of a study share them; `side_nm` that of a pixel.
     """
 
     image: NDArray[np.complex64]
     inside: NDArray[np.bool_]
     phase_range_rad: float
     amplitude_range: float
+    side_nm: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,7 @@ def reference_in_frame(
     origin_px: tuple[int, int],
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
+    side_nm: float | None = None,
 ) -> Reference:
     """Cut the truth to a frame and find the illuminated area.
 
@@ -64,6 +66,8 @@ def reference_in_frame(
         The probe that lit the scan.
     positions_px : (n, 2) float64
         Kept positions, order (y, x), px.
+    side_nm : float, optional
+        Side of a pixel.
 
     Returns
     -------
@@ -76,6 +80,7 @@ def reference_in_frame(
         inside=illuminated_area(illumination_map(probe, positions_px, shape_px, origin_px)) & known,
         phase_range_rad=float(np.ptp(phase)),
         amplitude_range=float(np.ptp(amplitude)),
+        side_nm=side_nm,
     )
 
 
@@ -134,6 +139,7 @@ def compare_with_truth(
     origin_px: tuple[int, int],
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
+    side_nm: float | None = None,
 ) -> TruthComparison:
     """Measure a reconstruction in a frame of its own; see `reference_in_frame` and `measure_against`.
 
@@ -149,6 +155,8 @@ def compare_with_truth(
         The probe that lit the scan.
     positions_px : (n, 2) float64
         Kept positions, order (y, x), px.
+    side_nm : float, optional
+        Side of a pixel.
 
     Returns
     -------
@@ -156,7 +164,12 @@ def compare_with_truth(
     """
     shape = (object_recon.shape[0], object_recon.shape[1])
     reference = reference_in_frame(
-        object_truth, shape_px=shape, origin_px=origin_px, probe=probe, positions_px=positions_px
+        object_truth,
+        shape_px=shape,
+        origin_px=origin_px,
+        probe=probe,
+        positions_px=positions_px,
+        side_nm=side_nm,
     )
     return measure_against(reference, object_recon)
 
@@ -166,7 +179,8 @@ def _compared(objects: Sequence[Aligned], reference: Reference) -> list[tuple[Ob
     box = bounding_box(reference.inside)
     inside, truth = reference.inside[box], reference.image[box].astype(np.complex128)
     images = [np.where(inside, aligned.image[box], truth) for aligned in objects]
-    curves = [frc(image, truth, inside) if min(inside.shape) >= MIN_SIDE_PX else None for image in images]
+    is_large = min(inside.shape) >= MIN_SIDE_PX
+    curves = [frc(image, truth, inside, side_nm=reference.side_nm) if is_large else None for image in images]
     true_phase = np.angle(truth)
     # The difference is wrapped, not the phase: a truth beyond pi wraps in both images at once.
     phases = [true_phase + np.angle(image * truth.conj()) for image in images]

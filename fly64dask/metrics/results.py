@@ -120,7 +120,8 @@ class OriginalMetrics(Frozen):
 class HalfSetMetrics(Frozen):
     """How far two reconstructions of independent halves agree; absent numbers were not computed.
 
-    `half_bit` is where the halves' correlation falls below half a bit a pixel, `half` where that
+    `resolution_px` is that at half a bit a pixel, or 1 where the halves agree up to Nyquist: pixels show nothing finer.
+    `half_bit` and `one_bit` are where the halves' correlation falls below half a bit a pixel or one, `half` where that
     of two full data sets would fall below 0.5, `against_truth` where that of the full data's
     object with the truth would; absent too if they stay above up to Nyquist. `missing` says why
     there are no halves.
@@ -128,7 +129,10 @@ class HalfSetMetrics(Frozen):
 
     split_by: SplitBy
     n_pixels: Annotated[int | None, Quantity("compared pixels", "px")] = None
+    resolution_px: Annotated[float | None, Quantity("resolution (half a bit)", "px", "lower")] = None
+    resolution_nm: Annotated[float | None, Quantity("resolution (half a bit)", "nm", "lower")] = None
     half_bit: Annotated[Crossing | None, Quantities("correlation at half a bit,")] = None
+    one_bit: Annotated[Crossing | None, Quantities("correlation at one bit,")] = None
     half: Annotated[Crossing | None, Quantities("correlation of full sets at 0.5,")] = None
     against_truth: Annotated[Crossing | None, Quantities("expected correlation with the truth at 0.5,")] = None
     missing: str | None = None

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 # Width of the window's soft edge, as a fraction of the area's greatest depth (our choice). A wider one uses less of the
 # area; a narrower one lets strong slow structure leak into fast rings, where it passes for agreement.
 EDGE_FRACTION = 0.5
-# Signal over noise in each of two half-data images whose sum has 2 ** 0.5 - 1: log2(1 + that) is half a bit a pixel.
-HALF_BIT_SNR = (2**0.5 - 1) / 2
+# Signal over noise in each of two half-data images whose sum has 2 ** 0.5 - 1, or 1: log2(1 + that) is half a bit a
+# pixel, or a bit.
+HALF_BIT_SNR, ONE_BIT_SNR = (2**0.5 - 1) / 2, 0.5
 MIN_SIDE_PX = 4  # of the area's bounding box: two rings
 ROUNDING = 1e-6  # within this two equal images correlate to 1, and an empty one has no structure
 
-Criterion = Literal["half_bit", "half"]
+Criterion = Literal["half_bit", "one_bit", "half"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +31,20 @@ class RingCorrelation:
     """A correlation curve; ring k, from 1, holds the frequencies nearest to k / (shorter side of the area's box).
 
     `frequency_per_px` (k,) float64, cycles / px, up to Nyquist's 0.5; `correlation` (k,)
-    float64, -1 to 1; `n_pixels` (k,) float64, independent Fourier pixels of each ring.
+    float64, -1 to 1; `n_pixels` (k,) float64, independent Fourier pixels of each ring; `side_nm` that of a pixel.
     """
 
     frequency_per_px: NDArray[np.float64]
     correlation: NDArray[np.float64]
     n_pixels: NDArray[np.float64]
+    side_nm: float | None = None
 
 
 class Crossing(Frozen):
     """The point where a curve first falls below a criterion, on a straight line between two rings.
 
-    `shell` counts rings, from 1; `resolution_px` is half a period there, 1 / (2 f).
+    `shell` counts rings, from 1; `resolution_px` is half a period there, 1 / (2 f), and `resolution_nm` the same where
+    a pixel's size is known; of pixels that are not square, by the side of a square one of the same area.
     """
 
     shell: Annotated[float, Quantity("ring", "", "higher")] = Field(ge=1, allow_inf_nan=False)
@@ -49,9 +52,14 @@ class Crossing(Frozen):
     resolution_px: Annotated[float, Quantity("resolution (half a period)", "px", "lower")] = Field(
         gt=0, allow_inf_nan=False
     )
+    resolution_nm: Annotated[float | None, Quantity("resolution (half a period)", "nm", "lower")] = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )
 
 
-def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) -> RingCorrelation:
+def frc(
+    first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_], *, side_nm: float | None = None
+) -> RingCorrelation:
     """Correlate two images ring by ring in Fourier space.
 
     Parameters
@@ -60,6 +68,8 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
         Aligned images, any unit; only pixels inside count.
     inside : (y, x) bool
         The area; at least 4 px high and wide.
+    side_nm : float, optional
+        Side of a pixel.
 
     Returns
     -------
@@ -110,6 +120,7 @@ def frc(first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_]) ->
         frequency_per_px=np.arange(1, n_rings + 1) / min(height, width),
         correlation=np.divide(shared, power, out=np.zeros(n_rings), where=power > 0),
         n_pixels=np.maximum(1.0, over_rings(np.ones(window.shape)) * independent),
+        side_nm=side_nm,
     )
 
 
@@ -123,17 +134,18 @@ def soft_window(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 def threshold(curve: RingCorrelation, criterion: Criterion) -> NDArray[np.float64]:
-    """Compute the correlation that a criterion asks of each ring, (k,) float64: `half` 0.5; `half_bit` that which n
-    pixels have in expectation if each image carries S = `HALF_BIT_SNR`, so that both together carry half a bit a pixel.
+    """Compute the correlation that a criterion asks of each ring, (k,) float64: `half` 0.5; `half_bit` and `one_bit`
+    that which n pixels have in expectation if each image carries S, so that both together carry half a bit a pixel, or
+    a bit.
 
-    (S + (2 sqrt(S) + 1) / sqrt(n)) / (S + 1 + 2 sqrt(S) / sqrt(n)), van Heel and Schatz's formula with S = 0.2071.
+    (S + (2 sqrt(S) + 1) / sqrt(n)) / (S + 1 + 2 sqrt(S) / sqrt(n)), van Heel and Schatz's formula with S = 0.2071, or
+    0.5.
     """
     if criterion == "half":
         return np.full(len(curve.correlation), 0.5)
-    cross = 2 * HALF_BIT_SNR**0.5 / np.sqrt(curve.n_pixels)
-    return np.asarray(
-        (HALF_BIT_SNR + cross + 1 / np.sqrt(curve.n_pixels)) / (HALF_BIT_SNR + 1 + cross), dtype=np.float64
-    )
+    snr = HALF_BIT_SNR if criterion == "half_bit" else ONE_BIT_SNR
+    cross = 2 * snr**0.5 / np.sqrt(curve.n_pixels)
+    return np.asarray((snr + cross + 1 / np.sqrt(curve.n_pixels)) / (snr + 1 + cross), dtype=np.float64)
 
 
 def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
@@ -143,7 +155,7 @@ def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
     ----------
     curve : RingCorrelation
         From `frc`.
-    criterion : "half_bit" or "half"
+    criterion : "half_bit", "one_bit" or "half"
         See `threshold`.
 
     Returns
@@ -162,7 +174,13 @@ def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
     step = 0.0 if at == 0 else float(above[at - 1] / (above[at - 1] - above[at]))
     shell = 1.0 if at == 0 else at + step
     frequency = float(np.interp(shell, np.arange(1, len(above) + 1), curve.frequency_per_px))
-    return Crossing(shell=shell, frequency_per_px=frequency, resolution_px=1 / (2 * frequency))
+    resolution_px = 1 / (2 * frequency)
+    return Crossing(
+        shell=shell,
+        frequency_per_px=frequency,
+        resolution_px=resolution_px,
+        resolution_nm=None if curve.side_nm is None else resolution_px * curve.side_nm,
+    )
 
 
 def _large_enough(box: tuple[slice, slice]) -> tuple[slice, slice]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The streams that a study's grouping seed has beside that of the minibatches.
 HALVES_KEY, HELD_OUT_KEY = 1, 2
+FINEST_PX = 1.0  # half a period at Nyquist
 HELD_OUT_FRACTION = 0.1  # of the photons; our choice
 BATCH_EXPOSURES = 256  # drawn at once: 64 MB of 128 x 128 in 64-bit numbers, in and out
 
@@ -146,7 +147,7 @@ class HalfSetEstimator:
 
 
 def compare_halves(
-    half_objects: NDArray[np.complex64], area: NDArray[np.bool_], split_by: SplitBy
+    half_objects: NDArray[np.complex64], area: NDArray[np.bool_], split_by: SplitBy, *, side_nm: float | None = None
 ) -> tuple[HalfSetMetrics, RingCorrelation]:
     """Correlate two half-set objects ring by ring.
 
@@ -158,6 +159,8 @@ def compare_halves(
         From `shared_area`.
     split_by : "counts" or "exposures"
         How they were split, for the record.
+    side_nm : float, optional
+        Side of a pixel.
 
     Returns
     -------
@@ -173,13 +176,19 @@ def compare_halves(
     doi:10.1016/j.jmb.2003.07.013. The half-bit criterion is made for halves as they are.
     """
     aligned = [np.abs(image) * np.exp(1j * remove_phase_ramp(image, area)) for image in half_objects]
-    curve = frc(aligned[0], aligned[1], area)
+    curve = frc(aligned[0], aligned[1], area, side_nm=side_nm)
     halves = np.maximum(curve.correlation, 0)
     of_full = 2 * halves / (1 + halves)
+    half_bit = crossing(curve, "half_bit")
+    # A curve that stays above up to Nyquist resolves a pixel, and what is finer cannot be seen.
+    resolution_px = half_bit.resolution_px if half_bit else FINEST_PX
     metrics = HalfSetMetrics(
         split_by=split_by,
         n_pixels=int(area.sum()),
-        half_bit=crossing(curve, "half_bit"),
+        resolution_px=resolution_px,
+        resolution_nm=None if side_nm is None else resolution_px * side_nm,
+        half_bit=half_bit,
+        one_bit=crossing(curve, "one_bit"),
         half=crossing(replace(curve, correlation=of_full), "half"),
         against_truth=crossing(replace(curve, correlation=np.sqrt(of_full)), "half"),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
-from fly64dask.base import Frozen, Quantity
+from fly64dask.base import Frozen, Quantity, in_nm
 from fly64dask.scan.illumination import illuminated_area, illumination_map, total_intensity
 from fly64dask.scan.positions import object_frame
 from fly64dask.scan.probe_size import probe_diameters
@@ -46,7 +46,21 @@ class BeamFields(Frozen):
     lit_share: Annotated[float | None, Quantity("share of the light that falls on the lit area")] = None
 
 
-class FluenceFields(BeamFields):
+class LengthFields(Frozen):
+    """Sizes of a scan in nm and µm, where a pixel of its object has a size, of which `pixel_size_nm` are the sides
+    (y, x).
+
+    Lengths of no particular direction are converted by the side of a square pixel of the same area.
+    """
+
+    pixel_size_nm: tuple[float, float] | None = None
+    step_nm: Annotated[float | None, Quantity("scan step: median distance to the nearest neighbour", "nm")] = None
+    probe_fwhm_nm: Annotated[float | None, Quantity("probe diameter at half of its maximum", "nm")] = None
+    probe_d90_nm: Annotated[float | None, Quantity("probe diameter that holds 90 % of its power", "nm")] = None
+    lit_area_um2: Annotated[float | None, Quantity("lit area", "µm²")] = None
+
+
+class FluenceFields(LengthFields, BeamFields):
     """Photons of a cell's exposures and the fluence on its lit area, in detected photons but for the incident ones.
 
     `dose_photons` is what was asked, `mean_counts_photons` the real mean of the kept exposures, and `dose_deviation`
@@ -139,7 +153,7 @@ def describe_light(
     dose_photons: float | None,
     mean_counts_photons: float | None = None,
     incident_photons: float | None = None,
-    pixel_size_nm: float | None = None,
+    pixel_size_nm: tuple[float, float] | None = None,
 ) -> FluenceFields:
     """Gather what is known of the photons of a cell's kept exposures.
 
@@ -155,22 +169,39 @@ def describe_light(
         Real mean of the kept exposures; total and fluence are those of the dose without it.
     incident_photons : float, optional
         Photons that an exposure of that dose is lit with.
-    pixel_size_nm : float, optional
-        Side of a pixel of the object.
+    pixel_size_nm : (float, float), optional
+        Sides (y, x) of a pixel of the object.
     """
+    lengths = _lengths(beams, pixel_size_nm)
     mean_photons = dose_photons if mean_counts_photons is None else mean_counts_photons
     if dose_photons is None or mean_photons is None:
-        return FluenceFields(**dict(beams))
+        return FluenceFields(**dict(beams), **dict(lengths))
     per_px2 = fluence_per_px2(n_kept * mean_photons, beams)
     return FluenceFields(
         **dict(beams),
+        **dict(lengths),
         dose_photons=dose_photons,
         mean_counts_photons=mean_counts_photons,
         dose_deviation=dose_deviation(dose_photons, mean_photons, n_kept),
         incident_photons=incident_photons,
         total_photons=n_kept * mean_photons,
         fluence_photons_per_px2=per_px2,
-        fluence_photons_per_nm2=None if per_px2 is None or pixel_size_nm is None else per_px2 / pixel_size_nm**2,
+        fluence_photons_per_nm2=None
+        if per_px2 is None or pixel_size_nm is None
+        else per_px2 / math.prod(pixel_size_nm),
+    )
+
+
+def _lengths(beams: BeamFields, pixel_size_nm: tuple[float, float] | None) -> LengthFields:
+    if pixel_size_nm is None:
+        return LengthFields()
+    area_px2 = beams.lit_area_px2
+    return LengthFields(
+        pixel_size_nm=pixel_size_nm,
+        step_nm=in_nm(beams.step_px, pixel_size_nm),
+        probe_fwhm_nm=in_nm(beams.probe_fwhm_px, pixel_size_nm),
+        probe_d90_nm=in_nm(beams.probe_d90_px, pixel_size_nm),
+        lit_area_um2=None if area_px2 is None else area_px2 * math.prod(pixel_size_nm) * 1e-6,
     )
 
 

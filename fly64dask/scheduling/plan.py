@@ -183,7 +183,7 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
         n_kept=view.kept.n_kept,
         dose_photons=dose_photons,
         incident_photons=None if share is None or dose_photons is None else dose_photons / share,
-        pixel_size_nm=study.source.pixel_size_nm,
+        pixel_size_nm=inputs.pixel_size_nm,
     )
     facts: dict[str, object] = {
         "forward_model": study.source.forward_model,

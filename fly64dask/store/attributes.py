@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from fly64dask.base import Frozen
+from fly64dask.base import Frozen, Geometry, PixelSizeNm
 from fly64dask.scan import BeamFields, SelectionMetadata
 from fly64dask.simulation import ObjectBand, ProbeLight
 from fly64dask.study import ForwardModel, Seeds, Split
@@ -24,8 +24,8 @@ class GroupAttributes(Frozen):
 class ScanAttributes(GroupAttributes):
     """Attributes of the scan that all doses of an object share.
 
-    `detected_share` is the mean share of a simulation's incident light that is detected; `pixel_size_nm` the side of a
-    pixel of the object, if the source states it.
+    `detected_share` is the mean share of a simulation's incident light that is detected; `pixel_size_nm` the sides
+    (y, x) of a pixel of the object, and `geometry` what else is known, if the source states it.
     """
 
     kind: Literal["scan"] = "scan"
@@ -36,7 +36,8 @@ class ScanAttributes(GroupAttributes):
     brightest_pixel_intensity: float
     own_dose_photons: float | None = None
     detected_share: float | None = None
-    pixel_size_nm: float | None = None
+    pixel_size_nm: PixelSizeNm | None = None
+    geometry: Geometry | None = None
 
 
 class TruthAttributes(GroupAttributes):
@@ -45,13 +46,15 @@ class TruthAttributes(GroupAttributes):
     kind: Literal["truth"] = "truth"
     oversampling: int = 1
     probe_light: ProbeLight | None = None
+    pixel_size_nm: PixelSizeNm | None = None
     object_band: ObjectBand | None = None
 
 
 class ExposureAttributes(GroupAttributes):
     """Attributes of one scan, or one split of it, at one dose.
 
-    `incident_photons` of an exposure are known of a simulation, `pixel_size_nm` if the source states it. `noise_free`
+    `incident_photons` of an exposure are known of a simulation, `pixel_size_nm` (y, x) and `geometry` if the source
+    states them. `noise_free`
     says that `counts` are expected ones, float32, of a simulation: then there is no dose, and
     `photons_per_intensity` is the scale on which they are stored.
     """
@@ -64,7 +67,8 @@ class ExposureAttributes(GroupAttributes):
     mean_counts_photons: float
     brightest_count_photons: int | float
     incident_photons: float | None = None
-    pixel_size_nm: float | None = None
+    pixel_size_nm: PixelSizeNm | None = None
+    geometry: Geometry | None = None
     n_exposures: int
     split: Split | None = None
     repeat: int = 0
@@ -104,10 +108,14 @@ class ViewAttributes(BeamFields, GroupAttributes):
 
 
 class ReconstructionAttributes(GroupAttributes):
-    """Attributes of one reconstruction; `object_origin_px` is the scan-frame (y, x) of the object's first pixel."""
+    """Attributes of one reconstruction; `object_origin_px` is the scan-frame (y, x) of the object's first pixel.
+
+    `pixel_size_nm` are the sides (y, x) of a pixel of object and probe, if they are known.
+    """
 
     kind: Literal["reconstruction"] = "reconstruction"
     cell: str
     object_origin_px: tuple[int, int]
+    pixel_size_nm: PixelSizeNm | None = None
     n_epochs: int
     acceleration: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ def open_dataset(path: Path) -> xarray.Dataset:
     xarray.Dataset
         One variable for each array, as Dask arrays in the chunks of the store: a block that is
         missing or altered raises `IntegrityError` when it is computed. Coordinates of dimensions
-        are in memory. `attrs` are the group's attributes, and `units` and `long_name` of each array.
+        are in memory. `attrs` are the group's attributes, and `units` and `long_name` of each array. Where the group
+        says the size of a pixel, lengths in px have a second coordinate in nm: `y_nm`, `x_nm`, `positions_nm`.
 
     Raises
     ------
@@ -47,7 +49,26 @@ def open_dataset(path: Path) -> xarray.Dataset:
         values = stored.read() if is_coordinate else _lazy(stored, sha256, metadata_sha256[name])
         about = {key: stored.array.attrs[key] for key in ("units", "long_name")}
         variables[name] = xarray.Variable(stored.dims, values, about)
-    return xarray.Dataset(variables, attrs=attributes)
+    sides_nm = attributes.get("pixel_size_nm")
+    if isinstance(sides_nm, float):  # as stores had it that know of square pixels alone
+        sides_nm = [sides_nm, sides_nm]
+    return xarray.Dataset(variables, coords=_in_nm(variables, sides_nm) if sides_nm else {}, attrs=attributes)
+
+
+def _in_nm(variables: Mapping[str, xarray.Variable], sides_nm: Sequence[float]) -> dict[str, xarray.Variable]:
+    """Give coordinates in nm beside those of an object's pixels and of the positions, which are in px."""
+    import xarray
+
+    found = {}
+    for axis, side_nm in zip(("y", "x"), sides_nm, strict=True):
+        if axis in variables and variables[axis].attrs["units"] == "px":
+            about = {"units": "nm", "long_name": variables[axis].attrs["long_name"]}
+            found[f"{axis}_nm"] = xarray.Variable((axis,), variables[axis].values * side_nm, about)
+    if "positions_px" in variables:
+        positions = variables["positions_px"]
+        about = {"units": "nm", "long_name": positions.attrs["long_name"]}
+        found["positions_nm"] = xarray.Variable(positions.dims, positions.data * np.asarray(sides_nm), about)
+    return found
 
 
 def _lazy(stored: StoredArray, sha256: str, metadata_sha256: str) -> dask.array.Array:

@@ -39,6 +39,7 @@ from .quantities import (
     MAX_EXPOSURES as MAX_EXPOSURES,
     MAX_LENGTH_PX as MAX_LENGTH_PX,
     MIN_LENGTH_PX as MIN_LENGTH_PX,
+    two_sides_nm as two_sides_nm,
 )
 from .recipe import (
     PATIENCE as PATIENCE,

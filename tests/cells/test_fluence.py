@@ -57,6 +57,12 @@ def test_facts_give_the_fluence_where_a_pixel_has_a_size(facts):
     assert facts.fluence_photons_per_nm2 == pytest.approx(facts.fluence_photons_per_px2 / 16)
 
 
+def test_facts_are_in_nm_where_a_pixel_has_a_size(facts):
+    assert facts.pixel_size_nm == (4.0, 4.0)
+    assert facts.step_nm == pytest.approx(4 * facts.step_px)
+    assert facts.lit_area_um2 == pytest.approx(16e-6 * facts.lit_area_px2)
+
+
 def test_incident_photons_follow_from_the_stored_probe_and_scale(layout, facts):
     # A pattern has the sum of its exit wave: what the probe brings is scaled as the patterns are.
     scale = open_inputs(STUDY, layout, CELL).exposures.attributes.photons_per_intensity

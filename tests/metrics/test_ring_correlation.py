@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -124,6 +126,17 @@ def test_crossing_lies_on_the_line_between_two_rings():
 
 def test_crossing_is_at_the_first_ring_when_nothing_agrees():
     assert crossing(curve_of([0.1, 0.9, 0.9]), "half").shell == 1.0
+
+
+def test_crossing_is_in_nm_too_where_a_pixel_has_a_side():
+    curve = replace(curve_of([1.0, 0.9, 0.6, 0.2, 0.9]), side_nm=8.0)
+    assert crossing(curve, "half").resolution_nm == pytest.approx(8 * 10 / 3.25 / 2)
+
+
+# (0.5 + 2.4142 / sqrt(n)) / (1.5 + 1.4142 / sqrt(n)), as van Heel and Schatz write one bit.
+@pytest.mark.parametrize(("n_pixels", "expected"), [(1, 1.0), (100, 0.45171), (1e12, 1 / 3)])
+def test_threshold_of_one_bit_is_the_published_one(n_pixels, expected):
+    assert threshold(curve_of([1.0], n_pixels), "one_bit")[0] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize(("n_pixels", "expected"), [(1, 1.0), (100, 0.3067), (1e12, 0.17157)])

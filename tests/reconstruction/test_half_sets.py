@@ -185,6 +185,19 @@ def test_compare_halves_resolves_equal_objects_up_to_nyquist():
     assert (found.half_bit, found.half, found.against_truth, found.n_pixels) == (None, None, None, area.sum())
 
 
+def test_compare_halves_that_agree_up_to_nyquist_leads_with_a_pixel():
+    images, area, _ = phase_objects(noise_rad=0.0)
+    found, _ = compare_halves(images, area, "counts", side_nm=8.0)
+    assert (found.resolution_px, found.resolution_nm) == (1.0, 8.0)
+
+
+def test_compare_halves_leads_with_the_resolution_at_half_a_bit():
+    images, area, _ = phase_objects(noise_rad=0.8)
+    found, _ = compare_halves(images, area, "counts", side_nm=8.0)
+    assert found.resolution_px == found.half_bit.resolution_px
+    assert found.resolution_nm == pytest.approx(8 * found.resolution_px)
+
+
 def test_compare_halves_resolves_less_the_noisier_they_are():
     found = [compare_halves(*phase_objects(noise_rad=r)[:2], "counts")[0] for r in (0.2, 0.8)]
     assert found[0].half.resolution_px < found[1].half.resolution_px

@@ -118,7 +118,12 @@ def test_photons_per_exposure_counts_a_dose_as_the_study_says(dose_by, photons):
 
 def test_describe_light_counts_the_photons_that_there_are_where_they_are_known():
     light = describe_light(
-        BEAMS, n_kept=10, dose_photons=100.0, mean_counts_photons=110.0, incident_photons=125.0, pixel_size_nm=2.0
+        BEAMS,
+        n_kept=10,
+        dose_photons=100.0,
+        mean_counts_photons=110.0,
+        incident_photons=125.0,
+        pixel_size_nm=(2.0, 2.0),
     )
     assert light.total_photons == 1100.0
     assert light.fluence_photons_per_px2 == pytest.approx(1100 * 0.8 / 500)

@@ -112,6 +112,16 @@ def test_open_dataset_is_what_xarray_opens_but_checked(run: RunLayout) -> None:
             assert checked.attrs == {name: value for name, value in plain.attrs.items() if name not in digests}
 
 
+def test_open_dataset_has_coordinates_in_nm_where_a_pixel_has_a_size(tmp_path: Path) -> None:
+    source = STUDY.source.model_copy(update={"pixel_size_nm": (4.0, 5.0)})
+    study, layout = STUDY.model_copy(update={"source": source}), RunLayout(tmp_path / "run")
+    prepare_scan(study, layout)
+    scan, truth = open_dataset(layout.scan_group()), open_dataset(layout.truth_group())
+    np.testing.assert_allclose(scan.positions_nm, scan.positions_px * [4.0, 5.0])
+    np.testing.assert_allclose(truth.y_nm, 4.0 * truth.y)
+    assert (truth.x_nm.units, float(truth.x_nm[7])) == ("nm", 35.0)
+
+
 def test_open_dataset_finds_damage_when_the_block_is_computed(damaged: RunLayout) -> None:
     group = damaged.exposure_group(1e4, "train")
     chunk = group / "counts/c/0/0/0"

@@ -6,7 +6,7 @@ import pytest
 from tiny import TEXT
 
 from fly64dask.base import InputError
-from fly64dask.study import parse_study
+from fly64dask.study import parse_study, two_sides_nm
 
 
 def test_an_object_that_is_too_fine_for_memory_is_refused_with_its_size():
@@ -18,3 +18,9 @@ def test_an_object_that_is_too_fine_for_memory_is_refused_with_its_size():
 def test_the_same_object_is_taken_on_the_detectors_own_grid():
     text = TEXT.replace("object_shape_px = [72, 72]", "object_shape_px = [16384, 8192]")
     assert parse_study(text, origin="tiny.toml").source.object_shape_px == (16384, 8192)
+
+
+@pytest.mark.parametrize(("written", "sides"), [("8.4", (8.4, 8.4)), ("[8.4, 9.0]", (8.4, 9.0))])
+def test_a_pixel_has_one_side_or_two(written, sides):
+    text = TEXT.replace('kind = "synthetic"', f'kind = "synthetic"\npixel_size_nm = {written}')
+    assert two_sides_nm(parse_study(text, origin="x.toml").source.pixel_size_nm) == sides

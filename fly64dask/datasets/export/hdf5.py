@@ -10,12 +10,12 @@ import h5py
 import numpy as np
 
 from fly64dask.base import utc_now
+from fly64dask.datasets.export.reconstruction import HC_EV_NM, NM
 
 if TYPE_CHECKING:
     from fly64dask.datasets.export.reconstruction import ReconstructionToWrite
 
-# hc of CODATA 2018, exact: photon energy in eV times wavelength in metres; and joules of an eV.
-HC_EV_M, JOULES_PER_EV = 1.2398419843320026e-06, 1.602176634e-19
+JOULES_PER_EV = 1.602176634e-19  # CODATA 2018, exact
 # PtyPy's name of the first scan's storage.
 PTYPY_STORAGE = "SscanG00"
 
@@ -78,7 +78,7 @@ def write_cxi(path: Path, found: ReconstructionToWrite) -> None:
         source["illumination"] = found.probe[0, 0] if found.probe.shape[:2] == (1, 1) else found.probe
         if found.energy_ev is not None:
             source["energy"] = found.energy_ev * JOULES_PER_EV
-            source["wavelength"] = HC_EV_M / found.energy_ev
+            source["wavelength"] = HC_EV_NM * NM / found.energy_ev
         if found.distance_m is not None:
             entry["instrument_1/detector_1/distance"] = found.distance_m
         entry["data_1/translation"] = h5py.SoftLink("/entry_1/sample_1/geometry_1/translation")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from fly64dask.base import InputError
+from fly64dask.base import Geometry, InputError
 from fly64dask.store import (
     ExposureAttributes,
     ReconstructionAttributes,
@@ -30,6 +30,7 @@ SUFFIXES: dict[str, FileFormat] = {
     **{".tif": "tiff", ".tiff": "tiff"},
 }
 NM = 1e-9
+HC_EV_NM = 1239.8419843320026  # hc of CODATA 2018, exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
     exposures = open_group(groups.exposures, ExposureAttributes)
     kept = open_group(groups.view, ViewAttributes).read("kept_indices")
     about, light = reconstruction.attributes, exposures.attributes
-    known_nm = pixel_size_nm or _two(light.pixel_size_nm)
+    known_nm = pixel_size_nm or light.pixel_size_nm
     return ReconstructionToWrite(
         name=about.cell,
         object_recon=reconstruction.read("object_recon"),
@@ -149,6 +150,8 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
         scan_index=exposures.read("scan_index", kept),
         loss=reconstruction.read("loss"),
         pixel_size_m=None if known_nm is None else (known_nm[0] * NM, known_nm[1] * NM),
+        energy_ev=_energy_ev(light.geometry),
+        distance_m=light.geometry.distance_m if light.geometry else None,
         mean_photons=light.mean_counts_photons,
         facts={
             "program": "fly64dask",
@@ -162,8 +165,12 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
     )
 
 
-def _two(pixel_size_nm: float | None) -> tuple[float, float] | None:
-    return None if pixel_size_nm is None else (pixel_size_nm, pixel_size_nm)
+def _energy_ev(geometry: Geometry | None) -> float | None:
+    """Give the energy of a photon, from its wavelength if need be; that of electrons needs no such formula."""
+    if geometry is None or geometry.energy_kev is not None:
+        return None if geometry is None or geometry.energy_kev is None else geometry.energy_kev * 1000
+    known = geometry.particle == "photon" and geometry.wavelength_nm is not None
+    return HC_EV_NM / geometry.wavelength_nm if known and geometry.wavelength_nm else None
 
 
 def _writer(file_format: FileFormat) -> Callable[[Path, ReconstructionToWrite], None]:
