@@ -65,4 +65,5 @@ from .selection import (
 from .spacing import (
     keep_isolated as keep_isolated,
     keep_spaced as keep_spaced,
+    nearest_px as nearest_px,
 )

@@ -23,6 +23,7 @@ from .atomic import (
 from .attributes import (
     ExposureAttributes as ExposureAttributes,
     GroupAttributes as GroupAttributes,
+    IngestedScan as IngestedScan,
     ReconstructionAttributes as ReconstructionAttributes,
     ScanAttributes as ScanAttributes,
     TruthAttributes as TruthAttributes,

@@ -50,13 +50,39 @@ class TruthAttributes(GroupAttributes):
     object_band: ObjectBand | None = None
 
 
+class IngestedScan(Frozen):
+    """How a scan was ingested: what its file is, what was done to it, and what was found.
+
+    `frame_px` is (H, W) of a pattern. `step_px` is the median distance to the nearest neighbour, None of a single
+    position; `photons_...` are of an exposure. `dropped` are numbers in the file; `changes` the options of the command
+    line that changed patterns or positions; `assumed` what neither the file nor a person says.
+    `largest_rounding_photons` is how far a value was off whole photons, `n_negative_pixels` how many values were
+    negative and are 0.
+    """
+
+    file_format: str
+    n_exposures_in_file: int
+    frame_px: tuple[int, int]
+    step_px: float | None = None
+    span_px: tuple[float, float]
+    photons_min: int
+    photons_median: float
+    photons_max: int
+    masked_share: float = 0.0
+    quantity: Literal["amplitude", "intensity"]
+    largest_rounding_photons: float = 0.0
+    n_negative_pixels: int = 0
+    dropped: tuple[int, ...] = ()
+    changes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+
 class ExposureAttributes(GroupAttributes):
     """Attributes of one scan, or one split of it, at one dose.
 
     `incident_photons` of an exposure are known of a simulation, `pixel_size_nm` (y, x) and `geometry` if the source
-    states them. `noise_free`
-    says that `counts` are expected ones, float32, of a simulation: then there is no dose, and
-    `photons_per_intensity` is the scale on which they are stored.
+    states them; `ingested` is known of an ingested scan. `noise_free` says that `counts` are expected ones, float32,
+    of a simulation: then there is no dose, and `photons_per_intensity` is the scale on which they are stored.
     """
 
     kind: Literal["exposures"] = "exposures"
@@ -78,6 +104,7 @@ class ExposureAttributes(GroupAttributes):
     seeds: Seeds | None = None
     zero_frequency: Literal["centre"] = "centre"
     legacy_metadata: dict[str, JsonValue] | None = None
+    ingested: IngestedScan | None = None
 
 
 class ViewAttributes(BeamFields, GroupAttributes):

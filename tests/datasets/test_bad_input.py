@@ -183,8 +183,14 @@ STUDIES: dict[str, tuple[Make, list[str]]] = {
     "store_that_is_a_file": (measured_study("bad.toml"), ["bad.toml", "no readable Zarr v3 group"]),
 }
 SCANS: dict[str, tuple[Make, list[str]]] = {
-    "nan_counts": (scan_with(diffraction=np.where(BRIGHTEST, np.nan, AMPLITUDE)), ["is nan", "mask or drop"]),
-    "negative_counts": (scan_with(diffraction=COUNTS - 1), ["dimmest pixel is -1", "clip the background"]),
+    "nan_counts": (
+        scan_with(diffraction=np.where(BRIGHTEST, np.nan, AMPLITUDE)),
+        ["1 of 80 pixels hold values that are not finite", "--mask marks"],
+    ),
+    "negative_counts": (
+        scan_with(diffraction=COUNTS - 1),
+        ["are negative in some exposures, down to -1", "give --round"],
+    ),
     "no_counts": (scan_with(diffraction=COUNTS * 0), ["every pixel is 0", "check which array"]),
     "complex_counts": (scan_with(diffraction=AMPLITUDE * 1j), ["'diffraction'", "complex64", "store (n, H, W)"]),
     "text_counts": (scan_with(diffraction=COUNTS.astype(str)), ["'diffraction'", "<U", "store (n, H, W)"]),
@@ -351,8 +357,8 @@ def test_ingest_refuses_a_place_for_its_store(
 def test_export_refuses_a_place_for_its_file(
     tmp_path: Path, refused: Callable[..., str], out: str, named: str, remedy: str
 ) -> None:
-    from fly64dask.datasets import ingest
     from fly64dask.datasets.formats import ReadOptions
+    from fly64dask.datasets.ingest import ingest
 
     (tmp_path / "scan.npz").write_bytes(sound())
     (tmp_path / "loop").symlink_to("loop")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings, strategies as st
+from ingesting import read_scan
 from scan_files import (
     AMPLITUDE,
     BRIGHTEST,
@@ -36,9 +37,9 @@ from scan_files import (
 )
 
 from fly64dask.base import InputError
-from fly64dask.datasets import ingest
 from fly64dask.datasets.export import ScanToWrite, export_scan, write_data001
-from fly64dask.datasets.formats import ReadOptions, read_pair, read_scan
+from fly64dask.datasets.formats import ReadOptions, read_pair
+from fly64dask.datasets.ingest import IngestOptions, ingest
 from fly64dask.scan import SelectionMetadata
 from fly64dask.store import (
     ExposureAttributes,
@@ -50,6 +51,7 @@ from fly64dask.store import (
 )
 
 ASK_NOTHING = ReadOptions()
+KEEP_ALL = IngestOptions(keep_outliers=True, no_overlap=True)
 PROVENANCE: dict[str, Any] = {"created_at": "2026-01-02T03:04:05+00:00", "software": {}, "source_digest": "d"}
 moderate = settings(max_examples=40, deadline=None)
 few = settings(max_examples=8, deadline=None)  # each of these writes two stores: 0.2 s
@@ -94,7 +96,9 @@ def test_read_scan_takes_integers_for_counts(tmp_path: Path, dtype: str) -> None
 
 
 def test_read_scan_takes_integers_for_counts_when_the_dimmest_is_not_one(tmp_path: Path) -> None:
-    scan = read_scan(save(tmp_path, diffraction=(2 * COUNTS).astype(np.uint16)), ASK_NOTHING)
+    path = save(tmp_path, diffraction=(2 * COUNTS).astype(np.uint16))
+    assert "every count is a multiple of 2" in message_of(path)
+    scan = read_scan(path, ReadOptions(photons_per_intensity=1))
     np.testing.assert_array_equal(scan.counts, 2 * COUNTS)
 
 
@@ -112,13 +116,13 @@ def test_read_scan_takes_big_endian_files(tmp_path: Path) -> None:
 def test_read_scan_stores_counts_above_65535_as_uint32(tmp_path: Path) -> None:
     bright = COUNTS.copy()
     bright[0, H // 2, W // 2] = 65536
-    assert read_scan(save(tmp_path, diffraction=bright), ASK_NOTHING).counts.dtype == np.uint32
+    assert read_scan(save(tmp_path, diffraction=bright), wishes=KEEP_ALL).counts.dtype == np.uint32
 
 
 def test_read_scan_stores_counts_up_to_65535_as_uint16(tmp_path: Path) -> None:
     bright = COUNTS.copy()
     bright[0, H // 2, W // 2] = 65535
-    assert read_scan(save(tmp_path, diffraction=bright), ASK_NOTHING).counts.dtype == np.uint16
+    assert read_scan(save(tmp_path, diffraction=bright), wishes=KEEP_ALL).counts.dtype == np.uint16
 
 
 @pytest.mark.parametrize("number", [COUNTS.astype(np.float32), np.sqrt(COUNTS**2.0)], ids=["float32", "float64"])
@@ -129,7 +133,8 @@ def test_read_scan_refuses_whole_floats_naming_the_flag(tmp_path: Path, number: 
 @pytest.mark.parametrize("factor", [1, 2, 3])
 def test_read_scan_takes_whole_floats_for_counts_when_told(tmp_path: Path, factor: int) -> None:
     path = save(tmp_path, diffraction=(factor * COUNTS).astype(np.float32))
-    np.testing.assert_array_equal(read_scan(path, ReadOptions(quantity="intensity")).counts, factor * COUNTS)
+    told = ReadOptions(quantity="intensity", photons_per_intensity=1)
+    np.testing.assert_array_equal(read_scan(path, told).counts, factor * COUNTS)
 
 
 def test_read_scan_squares_whole_floats_when_told(tmp_path: Path) -> None:
@@ -334,10 +339,10 @@ def test_ingest_stores_metadata_that_is_readable_when_a_number_is_not_finite(tmp
 # What is refused, whatever is said.
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "nan_pixel": ({"diffraction": np.where(BRIGHTEST, np.nan, AMPLITUDE)}, "mask or drop that exposure"),
-    "infinite_pixel": ({"diffraction": np.where(COUNTS == 1, np.inf, AMPLITUDE)}, "mask or drop that exposure"),
-    "negative_pixel": ({"diffraction": AMPLITUDE - np.float32(0.25)}, "clip the background subtraction at 0"),
-    "negative_count": ({"diffraction": COUNTS - 1}, "clip the background subtraction at 0"),
+    "nan_pixel": ({"diffraction": np.where(BRIGHTEST, np.nan, AMPLITUDE)}, "--mask marks"),
+    "infinite_pixel": ({"diffraction": np.where(COUNTS == 1, np.inf, AMPLITUDE)}, "--mask marks"),
+    "negative_pixel": ({"diffraction": AMPLITUDE - np.float32(0.25)}, "give --round"),
+    "negative_count": ({"diffraction": COUNTS - 1}, "give --round"),
     "no_light": ({"diffraction": np.zeros((N, H, W), np.uint16)}, "check which array holds the scan"),
     "no_light_in_floats": ({"diffraction": np.zeros((N, H, W), np.float32)}, "check which array holds the scan"),
     "no_exposures": (
@@ -615,15 +620,22 @@ def assert_same_scan(one: Path, two: Path) -> None:
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(2, 12), st.integers(13, 18), st.integers(13, 18)),
     peak=st.floats(20, 1e6),
-    positions=st.lists(st.tuples(st.floats(-200, 200), st.floats(-200, 200)), min_size=12, max_size=12),
+    origin=st.tuples(st.floats(-200, 200), st.floats(-200, 200)),
+    jitter=st.lists(st.tuples(st.floats(0, 2), st.floats(0, 2)), min_size=12, max_size=12),
     n_modes=st.integers(1, 3),
 )
 @few
 def test_export_is_ingested_again_without_loss(
-    seed: int, shape: tuple[int, int, int], peak: float, positions: list[tuple[float, float]], n_modes: int
+    seed: int,
+    shape: tuple[int, int, int],
+    peak: float,
+    origin: tuple[float, float],
+    jitter: list[tuple[float, float]],
+    n_modes: int,
 ) -> None:
     counts = np.minimum(draw_counts(seed, peak=peak, shape=shape), 2**20)
-    yx = np.array(positions[: shape[0]])
+    raster = 5.0 * np.stack(np.divmod(np.arange(12), 4), axis=1)
+    yx = (np.array(origin) + raster + np.array(jitter))[: shape[0]]
     probe = draw_probe(seed, (1, n_modes, *shape[1:]))
     with tempfile.TemporaryDirectory() as name:
         source = save(Path(name), diffraction=counts, ycoords=yx[:, 0], xcoords=yx[:, 1], probeGuess=probe)

@@ -29,8 +29,9 @@ from scan_files import DATA001, METADATA, TIKE, H, N, W
 from tiny import TEXT
 
 from fly64dask.base import Fly64Error, InputError
-from fly64dask.datasets import ingest, read_inputs
+from fly64dask.datasets import read_inputs
 from fly64dask.datasets.formats import ReadOptions
+from fly64dask.datasets.ingest import ingest
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import ExposureAttributes, RunLayout, open_group
 from fly64dask.study import Study, cells, parse_study

@@ -9,9 +9,10 @@ import pytest
 from tiny import tiny_study
 
 from fly64dask.base import InputError, IntegrityError
-from fly64dask.datasets import expose_split, ingest, prepare_scan
+from fly64dask.datasets import expose_split, prepare_scan
 from fly64dask.datasets.export import export_scan
 from fly64dask.datasets.formats import ReadOptions
+from fly64dask.datasets.ingest import ingest
 from fly64dask.store import (
     ExposureAttributes,
     RunLayout,

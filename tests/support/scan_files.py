@@ -27,7 +27,7 @@ def draw_probe(seed: int, shape: tuple[int, ...] = (H, W)) -> np.ndarray:
 
 COUNTS = draw_counts(1)
 BRIGHTEST = np.equal(COUNTS, COUNTS.max())
-POSITIONS_PX = np.random.default_rng(2).uniform(0, 50, (N, 2))  # order (y, x)
+POSITIONS_PX = np.random.default_rng(2).uniform(0, 12, (N, 2))  # order (y, x)
 PROBE = draw_probe(3)
 AMPLITUDE = (np.sqrt(COUNTS) / math.pi).astype(np.float32)
 DATA001: dict[str, Any] = {

@@ -20,8 +20,8 @@ from fly64dask.cli.options import example, without_links
 @click.option("--allow-pickle", is_flag=True, help="Read pickled arrays, which runs code from the file.")
 def ingest(file: Path, out: Path, **options: Any) -> None:
     """Read a scan file (DATA-001 or tike NPZ, also inside bzip2) into a Zarr store."""
-    from fly64dask.datasets import ingest as read_into
     from fly64dask.datasets.formats import ReadOptions
+    from fly64dask.datasets.ingest import ingest as read_into
 
     stored = read_into(file, without_links(out), ReadOptions(**options))
     click.echo(

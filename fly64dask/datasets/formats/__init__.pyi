@@ -2,7 +2,6 @@ from .detect import read_scan_file as read_scan_file
 from .object_probe_pair import read_pair as read_pair
 from .objects import ForeignObject as ForeignObject, find_object as find_object, read_object as read_object
 from .position_file import read_positions as read_positions
-from .raw_scan import RawScan as RawScan, convert as convert, read_scan as read_scan
 from .scan_file import (
     ArrayPatterns as ArrayPatterns,
     Patterns as Patterns,

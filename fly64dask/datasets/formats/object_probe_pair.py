@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.npz import load_arrays, take
-from fly64dask.datasets.formats.raw_scan import as_complex64
 from fly64dask.simulation import Pair
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def read_pair(path: Path) -> Pair:
@@ -33,3 +36,9 @@ def read_pair(path: Path) -> Pair:
             remedy="give an object that the probe can scan",
         )
     return Pair(object_truth=parts["objectGuess"], probe=parts["probeGuess"])
+
+
+def as_complex64(stored: NDArray[Any]) -> NDArray[np.complex64]:
+    """Round numbers to complex64; what it cannot hold becomes infinite or 0, so check afterwards."""
+    with np.errstate(all="ignore"):
+        return stored.astype(np.complex64)

@@ -1,0 +1,49 @@
+"""What is against a scan: found by many checks, and said all at once with what to do about each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.base import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SHOWN_EXPOSURES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Complaint:
+    """One thing that is against a scan: what was found and needed, and what a person can do about it."""
+
+    found: str
+    remedy: str
+
+
+def refuse(origin: str, complaints: Sequence[Complaint]) -> None:
+    """Raise one InputError that lists all complaints, if there are any.
+
+    Parameters
+    ----------
+    origin : str
+        What was being done, with the file's name.
+    complaints : sequence of Complaint
+        In the order in which they are listed.
+    """
+    if not complaints:
+        return
+    if len(complaints) == 1:
+        raise InputError(f"{origin}: {complaints[0].found}", remedy=complaints[0].remedy)
+    lines = [f"  {number}. {each.found}; {each.remedy}" for number, each in enumerate(complaints, start=1)]
+    raise InputError("\n".join([f"{origin}: {len(complaints)} things are against it", *lines]), remedy="")
+
+
+def listed_exposures(exposures: NDArray[np.int64] | Iterable[int]) -> str:
+    """Write numbers of exposures for a message or for --drop, only the first of many."""
+    numbers = [str(int(each)) for each in exposures]
+    more = f" and {len(numbers) - SHOWN_EXPOSURES} more" if len(numbers) > SHOWN_EXPOSURES else ""
+    return ",".join(numbers[:SHOWN_EXPOSURES]) + more

@@ -1,0 +1,114 @@
+"""Checks of whole exposures: dark, far too bright, given twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.datasets.ingest.checks.complaints import Complaint, listed_exposures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Our choice. Objects absorb and beams drift by some factors; a shutter that stays closed or a detector that is not
+# ready changes more. Six deviations of photon noise keep low doses, where an exposure without photons is no wonder.
+DARK_FRACTION, BRIGHT_FACTOR, N_DEVIATIONS = 0.01, 10.0, 6.0
+
+
+def find_dark(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Find exposures that hold less than 1 % of the photons of the median lit one, and less than photon noise allows.
+
+    Parameters
+    ----------
+    exposure_photons : (n,) int64
+        Photons of each exposure.
+
+    Returns
+    -------
+    (n,) bool
+    """
+    middle = _median_lit(exposure_photons)
+    lowest = min(DARK_FRACTION * middle, middle - N_DEVIATIONS * np.sqrt(middle))
+    return np.asarray(exposure_photons <= lowest)
+
+
+def find_bright(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Find exposures that hold 10 times the photons of the median lit one, and more than photon noise allows."""
+    middle = _median_lit(exposure_photons)
+    highest = max(BRIGHT_FACTOR * middle, middle + N_DEVIATIONS * np.sqrt(middle) + N_DEVIATIONS**2)
+    return np.asarray(exposure_photons > highest)
+
+
+def complain_of_exposures(exposure_photons: NDArray[np.int64], numbers: NDArray[np.int64]) -> Iterator[Complaint]:
+    """Name exposures that are dark or far too bright.
+
+    Parameters
+    ----------
+    exposure_photons : (n,) int64
+        Photons of each exposure.
+    numbers : (n,) int64
+        Their numbers in the file, from 0.
+    """
+    middle = _median_lit(exposure_photons)
+    dark, bright = numbers[find_dark(exposure_photons)], numbers[find_bright(exposure_photons)]
+    if len(dark):
+        yield Complaint(
+            found=f"{len(dark)} of {len(numbers)} exposures are dark, with at most {DARK_FRACTION:.0%} of the median "
+            f"of {middle:g} photons: {listed_exposures(dark)}",
+            remedy="give --drop-dark to leave them out, or --keep-outliers if they belong to the scan",
+        )
+    if len(bright):
+        brightest = int(np.argmax(exposure_photons))
+        yield Complaint(
+            found=f"{len(bright)} of {len(numbers)} exposures hold more than {BRIGHT_FACTOR:g} times the median of "
+            f"{middle:g} photons: {listed_exposures(bright)} (exposure {numbers[brightest]} holds "
+            f"{exposure_photons[brightest]})",
+            remedy=f"give --drop {','.join(str(each) for each in bright)} to leave them out, or --keep-outliers if "
+            "they belong to the scan",
+        )
+
+
+def complain_of_repeats(
+    fingerprints: NDArray[np.uint64],
+    exposure_photons: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    read: Callable[[int], NDArray[Any]],
+) -> Iterator[Complaint]:
+    """Name exposures whose patterns are those of an earlier one, to the last photon.
+
+    Parameters
+    ----------
+    fingerprints : (n,) uint64
+        Equal for equal patterns.
+    exposure_photons : (n,) int64
+        Photons of each.
+    numbers : (n,) int64
+        Their numbers in the file.
+    read : callable
+        Gives the pattern of a number in the file, to compare what has equal fingerprints.
+    """
+    # Few photons fall on the same pixels by chance.
+    lit = np.flatnonzero(exposure_photons > 100)
+    keys = np.stack([fingerprints[lit], exposure_photons[lit].astype(np.uint64)], axis=1)
+    _, first, inverse, n_equal = np.unique(keys, axis=0, return_index=True, return_inverse=True, return_counts=True)
+    inverse = inverse.ravel()
+    repeats: list[tuple[int, int]] = []
+    for row in np.flatnonzero(n_equal[inverse] > 1):
+        earlier, later = int(numbers[lit[first[inverse[row]]]]), int(numbers[lit[row]])
+        if earlier != later and np.array_equal(read(earlier), read(later)):
+            repeats.append((earlier, later))
+    if repeats:
+        earlier, later = repeats[0]
+        again = [each for _, each in repeats]
+        yield Complaint(
+            found=f"{len(repeats)} of {len(numbers)} exposures repeat the pattern of another to the last photon "
+            f"({later} that of {earlier}): {listed_exposures(again)}",
+            remedy=f"give --drop {','.join(str(each) for each in again)} to leave them out, or --keep-outliers",
+        )
+
+
+def _median_lit(exposure_photons: NDArray[np.int64]) -> float:
+    lit = exposure_photons[exposure_photons > 0]
+    return float(np.median(lit)) if lit.size else 0.0

@@ -1,0 +1,144 @@
+"""Values that mark that nothing was measured: the largest of a detector's type, negative, not finite, or stuck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.datasets.ingest.checks.complaints import Complaint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+# A pixel with one value in so many exposures is stuck, if its neighbours are so much darker (our choice: photons do
+# that with a chance below 1e-8).
+MIN_EXPOSURES_STUCK, FAR_ABOVE = 8, 10.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Extremes:
+    """The lowest and the highest value of each pixel over the exposures that have passed by, (H, W) each.
+
+    Values that are not finite count for neither, and `not_finite` says where they were; `largest` says where the
+    largest value was that the file's type of integers can hold, which is the `ceiling`.
+    """
+
+    low: NDArray[Any]
+    high: NDArray[Any]
+    largest: NDArray[np.bool_]
+    not_finite: NDArray[np.bool_]
+    n_exposures: int = 0
+    ceiling: int | None = None
+
+    @classmethod
+    def of(cls, shape_px: tuple[int, int], dtype: np.dtype[Any]) -> Extremes:
+        """Begin with no exposure."""
+        kept = dtype.newbyteorder("=") if dtype.kind in "ui" else np.dtype(np.float64)
+        limits = np.iinfo(kept) if kept.kind in "ui" else None
+        return cls(
+            low=np.full(shape_px, limits.max if limits else np.inf, dtype=kept),
+            high=np.full(shape_px, limits.min if limits else -np.inf, dtype=kept),
+            largest=np.zeros(shape_px, dtype=np.bool_),
+            not_finite=np.zeros(shape_px, dtype=np.bool_),
+            ceiling=limits.max if limits else None,
+        )
+
+    def add(self, block: NDArray[Any]) -> None:
+        """Take values (k, H, W) of k exposures into account."""
+        if self.ceiling is None:
+            with np.errstate(invalid="ignore"):
+                finite = np.isfinite(block)
+            if not finite.all():
+                self.not_finite |= ~finite.all(axis=0)
+                block = np.where(finite, block, np.nan)
+            self.low = np.fmin(self.low, np.fmin.reduce(block, axis=0))
+            self.high = np.fmax(self.high, np.fmax.reduce(block, axis=0))
+        else:
+            np.minimum(self.low, np.minimum.reduce(block, axis=0), out=self.low)
+            np.maximum(self.high, np.maximum.reduce(block, axis=0), out=self.high)
+            self.largest = np.asarray(self.high == self.ceiling)
+        self.n_exposures += len(block)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marks:
+    """Pixels (H, W) that did not measure, by how they are known; those that a mask names already are in none."""
+
+    largest: NDArray[np.bool_]
+    not_finite: NDArray[np.bool_]
+    negative: NDArray[np.bool_]
+    stuck: NDArray[np.bool_]
+
+    @property
+    def all(self) -> NDArray[np.bool_]:
+        """(H, W): whether a pixel has any mark."""
+        return self.largest | self.not_finite | self.negative | self.stuck
+
+
+def find_marks(extremes: Extremes, valid: NDArray[np.bool_] | None) -> Marks:
+    """Find the pixels that did not measure, among those that a mask calls valid."""
+    seen = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
+    return Marks(
+        largest=extremes.largest & seen,
+        not_finite=extremes.not_finite & seen,
+        negative=(extremes.high < 0) & ~extremes.not_finite & seen,
+        stuck=_stuck(extremes, seen),
+    )
+
+
+def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
+    """Name pixels with marks that no mask leaves out, each kind with its number of pixels and a place."""
+    kinds = (
+        (marks.largest, f"hold {extremes.ceiling}, the largest value of {extremes.low.dtype}"),
+        (marks.not_finite, "hold values that are not finite"),
+        (marks.negative, "are negative in every exposure"),
+        (marks.stuck, f"hold one value in all {extremes.n_exposures} exposures, far above their neighbours"),
+    )
+    for where, what in kinds:
+        n_pixels = int(where.sum())
+        if n_pixels:
+            row, column = (int(each) for each in np.argwhere(where)[0])
+            value = extremes.high[row, column]
+            yield Complaint(
+                found=f"{n_pixels} of {where.size} pixels {what}: no photons, but marks that nothing was measured "
+                f"(first at row {row}, column {column}, value {value:g})",
+                remedy="give --mask marks to leave these pixels out, or --mask FILE[:PATH] with the detector's mask",
+            )
+
+
+def complain_of_negatives(extremes: Extremes, valid: NDArray[np.bool_] | None, *, rounds: bool) -> Iterator[Complaint]:
+    """Name pixels that are negative now and then: a background was subtracted."""
+    seen = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
+    sometimes = (extremes.low < 0) & (extremes.high >= 0) & seen
+    if sometimes.any() and not rounds:
+        lowest = extremes.low[sometimes].min()
+        yield Complaint(
+            found=f"{int(sometimes.sum())} of {sometimes.size} pixels are negative in some exposures, down to "
+            f"{lowest:g}, needed photons: a background was subtracted",
+            remedy="give --round, which takes whole photons and 0 for negative ones and says how far they were off",
+        )
+
+
+def without_marks(block: NDArray[Any], ceiling: int | None) -> NDArray[Any]:
+    """Give values (k, H, W) with 0 in place of those that are not finite or the largest of an integer type."""
+    if ceiling is not None:
+        return np.where(block == ceiling, 0, block) if block.max(initial=0) == ceiling else block
+    with np.errstate(invalid="ignore"):
+        finite = np.isfinite(block)
+    return block if finite.all() else np.where(finite, block, 0)
+
+
+def _stuck(extremes: Extremes, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find lit pixels that never change and are far above the brightest changing pixel beside them."""
+    constant = (extremes.low == extremes.high) & (extremes.high > 0) & ~extremes.largest & seen
+    if extremes.n_exposures < MIN_EXPOSURES_STUCK or not constant.any():
+        return np.zeros_like(constant)
+    others = np.where(constant | ~seen | extremes.not_finite, 0, extremes.high)
+    padded = np.pad(others, 1)
+    height, width = constant.shape
+    around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    return np.asarray(constant & (extremes.high >= FAR_ABOVE * np.maximum.reduce(around)))

@@ -1,0 +1,105 @@
+"""What a store says of the scan that it was made from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.base import Geometry, software_versions, utc_now
+from fly64dask.datasets.formats.scan_file import file_sha256
+from fly64dask.datasets.ingest.checks.positions import median_step_px
+from fly64dask.datasets.ingest.passes import Pass
+from fly64dask.datasets.ingest.prepared import Prepared
+from fly64dask.scan import span_px
+from fly64dask.store import ExposureAttributes, IngestedScan
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+# The digest of a file's bytes is another pass over it, at half the speed of ingesting; of larger files the store has
+# the digests of what was read (our choice).
+MAX_DIGEST_BYTES = 10**9
+
+
+def attributes_of(under_way: Pass, prepared: Prepared) -> ExposureAttributes:
+    """Describe a scan whose patterns have all passed by."""
+    photons, plan = under_way.survey.exposure_photons, under_way.plan
+    mean = float(photons.sum(dtype=np.float64) / len(photons))
+    source = _source(prepared)
+    return ExposureAttributes(
+        created_at=utc_now(),
+        software=software_versions(),
+        source_digest=str(source.get("sha256", "")),
+        source=source,
+        dose_photons=mean,
+        mean_counts_photons=mean,
+        brightest_count_photons=under_way.survey.brightest,
+        pixel_size_nm=prepared.pixel_nm,
+        geometry=_geometry(prepared),
+        n_exposures=len(photons),
+        photons_per_intensity=plan.conversion.photons_per_intensity,
+        legacy_metadata=prepared.scan.metadata or None,
+        ingested=_ingested(under_way, prepared),
+    )
+
+
+def _ingested(under_way: Pass, prepared: Prepared) -> IngestedScan:
+    photons, rounding = under_way.survey.exposure_photons, under_way.rounding
+    n, dropped = prepared.scan.patterns.shape[0], np.ones(prepared.scan.patterns.shape[0], dtype=np.bool_)
+    dropped[under_way.plan.rows] = False
+    return IngestedScan(
+        file_format=prepared.scan.file_format,
+        n_exposures_in_file=n,
+        frame_px=under_way.plan.frame.shape_px,
+        step_px=median_step_px(prepared.positions_px),
+        span_px=span_px(prepared.positions_px),
+        photons_min=int(photons.min()),
+        photons_median=float(np.median(photons)),
+        photons_max=int(photons.max()),
+        masked_share=float(1 - under_way.valid_pixels.mean()),
+        quantity=under_way.plan.conversion.quantity,
+        largest_rounding_photons=rounding.largest_off_photons,
+        n_negative_pixels=rounding.n_negative,
+        dropped=tuple(int(each) for each in np.flatnonzero(dropped)),
+        changes=prepared.options.changes,
+        assumed=prepared.notes,
+    )
+
+
+def _geometry(prepared: Prepared) -> Geometry | None:
+    """Give what is known of the geometry, of the patterns as they are cut and binned."""
+    stated, side = prepared.scan.geometry, prepared.plan.frame.bin
+    if stated == Geometry():
+        return None
+    changes: dict[str, object] = {"pixel_size_nm": prepared.pixel_nm}
+    for name in ("pitch_um", "reciprocal_pixel_per_nm"):
+        pair = getattr(stated, name)
+        if pair is not None:
+            y, x = pair[::-1] if prepared.options.transpose else pair
+            changes[name] = (side * y, side * x)
+    if stated.bright_disk_radius_px is not None:
+        changes["bright_disk_radius_px"] = stated.bright_disk_radius_px / side
+    return stated.model_copy(update=changes)
+
+
+def _source(prepared: Prepared) -> dict[str, JsonValue]:
+    """Name the files, with digests of those that are not large."""
+    paths = prepared.scan.paths
+    source: dict[str, JsonValue] = {
+        "kind": "ingested",
+        "format": prepared.scan.file_format,
+        "file": _file_name(paths[0]),
+        "files": [_file_name(path) for path in paths],
+        "bytes": [path.stat().st_size for path in paths],
+    }
+    if paths[0].stat().st_size <= MAX_DIGEST_BYTES:
+        source["sha256"] = file_sha256(paths[0])
+    return source
+
+
+def _file_name(path: Path) -> str:
+    """Give the name of a file as text that JSON can hold: bytes that are not UTF-8 as escapes."""
+    return os.fsencode(path.name).decode(errors="backslashreplace")

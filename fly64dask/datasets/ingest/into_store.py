@@ -1,0 +1,252 @@
+"""A scan as its file describes it becomes a store: checked, converted and written in one pass, or refused with all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.base import InputError
+from fly64dask.datasets.formats import read_scan_file
+from fly64dask.datasets.formats.scan_file import ReadOptions, ScanFile
+from fly64dask.datasets.ingest.checks.complaints import Complaint, refuse
+from fly64dask.datasets.ingest.checks.exposures import complain_of_exposures, complain_of_repeats, find_dark
+from fly64dask.datasets.ingest.checks.marks import complain_of_marks, complain_of_negatives, find_marks
+from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe, complain_of_zero_frequency
+from fly64dask.datasets.ingest.facts import attributes_of
+from fly64dask.datasets.ingest.options import IngestOptions
+from fly64dask.datasets.ingest.passes import OnProgress, Pass, PassPlan, StartAgainError
+from fly64dask.datasets.ingest.photon_counts import complain_of_darkness, complain_of_rounding
+from fly64dask.datasets.ingest.prepare import prepare
+from fly64dask.datasets.ingest.prepared import Prepared
+from fly64dask.datasets.ingest.survey import complain_of_units
+from fly64dask.store import (
+    ArraySource,
+    ExposureAttributes,
+    counts_array,
+    mask_array,
+    object_arrays,
+    photons_array,
+    positions_array,
+    probe_array,
+    published_directory,
+    remove_leftovers,
+    whole_array,
+    write_arrays,
+    write_attributes,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def ingest(
+    path: Path,
+    store: Path,
+    read: ReadOptions,
+    options: IngestOptions | None = None,
+    *,
+    on_progress: OnProgress = lambda *_: None,
+) -> ExposureAttributes:
+    """Read a scan file into a new Zarr store, in the options of `ingest_scan`.
+
+    Parameters
+    ----------
+    path : Path
+        A file of any known format.
+    store : Path
+        The store to make; must not exist.
+    read : ReadOptions
+        What settles an ambiguous file.
+    options : IngestOptions, optional
+        What is wanted of the scan.
+    on_progress : callable
+        Called with exposures done, exposures in all, and bytes read, after each block.
+
+    Returns
+    -------
+    ExposureAttributes
+        What the store says of itself.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be used, or the store exists or cannot be made; nothing is written then.
+    """
+    _refuse_existing(store)
+    scan = read_scan_file(path, read)
+    return ingest_scan(scan, store, read, options or IngestOptions(), on_progress=on_progress)
+
+
+def ingest_scan(
+    scan: ScanFile,
+    store: Path,
+    read: ReadOptions,
+    options: IngestOptions,
+    *,
+    on_progress: OnProgress = lambda *_: None,
+) -> ExposureAttributes:
+    """Write a scan into a new Zarr store.
+
+    Parameters
+    ----------
+    scan : ScanFile
+        What a reader says of the files.
+    store : Path
+        The store to make; must not exist.
+    read : ReadOptions
+        What a person says of the values.
+    options : IngestOptions
+        What is wanted of the scan.
+    on_progress : callable
+        Called with exposures done, exposures in all, and bytes read, after each block.
+
+    Returns
+    -------
+    ExposureAttributes
+        What the store says of itself.
+
+    Raises
+    ------
+    InputError
+        If anything is against the scan, all of it at once, or the store exists or cannot be made; nothing is written
+        then.
+    """
+    origin = f"read {scan.paths[0]}"
+    _refuse_existing(store)
+    prepared = prepare(scan, read, options, origin=origin)
+    plan = prepared.plan
+    if options.drop_dark:
+        found = _survey(plan, on_progress)
+        dark = find_dark(found.survey.exposure_photons)
+        prepared = prepared.without(plan.rows[dark])
+        plan = found.plan.changed(rows=prepared.plan.rows)
+    while True:
+        try:
+            return _write(store, replace(prepared, plan=plan), on_progress, origin)
+        except StartAgainError as again:
+            plan = again.plan
+
+
+def _refuse_existing(store: Path) -> None:
+    if os.path.lexists(store):
+        raise InputError(f"ingest into {store}: it exists", remedy="give another --out or delete it first")
+
+
+def _write(store: Path, prepared: Prepared, on_progress: OnProgress, origin: str) -> ExposureAttributes:
+    """Make the store in one pass; raises StartAgainError if it must be made otherwise."""
+    if prepared.complaints:  # nothing will come of it: what else is against the scan is all that is wanted
+        under_way = _survey(prepared.plan, on_progress)
+        refuse(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
+    under_way = Pass(prepared.plan, on_progress)
+    with _published(store) as directory:
+        array_sha256 = write_arrays(directory, _arrays(under_way, prepared, origin))
+        attributes = attributes_of(under_way, prepared)
+        write_attributes(directory, attributes, array_sha256)
+    return attributes
+
+
+def _survey(plan: PassPlan, on_progress: OnProgress) -> Pass:
+    """Look at all exposures without writing."""
+    while True:
+        under_way = Pass(plan, on_progress)
+        try:
+            for _ in under_way.blocks():
+                pass
+        except StartAgainError as again:
+            plan = again.plan
+        else:
+            return under_way
+
+
+@contextmanager
+def _published(store: Path) -> Iterator[Path]:
+    """Give a directory that becomes the store; what an operating system refuses is said as input."""
+    missing = [folder for folder in store.parents if not os.path.exists(folder)]
+    try:
+        remove_leftovers(store, scratch=store.parent)
+        with published_directory(store, scratch=store.parent) as directory:
+            yield directory
+    except OSError as error:
+        raise InputError(f"ingest into {store}: {error}", remedy="give an --out that can be written") from error
+    finally:
+        if not os.path.lexists(store):
+            with suppress(OSError):  # somebody else has put something there
+                for folder in missing:
+                    folder.rmdir()
+
+
+def _arrays(under_way: Pass, prepared: Prepared, origin: str) -> Sequence[ArraySource]:
+    """Describe the store's arrays; the counts come first, and all others are asked for when they are known."""
+    plan = under_way.plan
+    n, (height, width) = len(plan.rows), plan.frame.shape_px
+
+    def counts() -> Iterator[NDArray[Any]]:
+        yield from under_way.blocks()
+        # Before anything else is made: what is against the scan may be against making a probe from it.
+        refuse(origin, list(complaints_of(under_way, prepared)))
+
+    def probe() -> NDArray[np.complex64]:
+        made = prepared.make_probe(under_way)
+        refuse(origin, list(complain_of_probe(made)))
+        return made
+
+    empty_probe = np.empty((*prepared.probe_modes, height, width), dtype=np.complex64)
+    arrays = [
+        counts_array((n, height, width), plan.dtype, counts()),
+        photons_array(n, _later(lambda: under_way.survey.exposure_photons), dtype=np.dtype(np.int64)),
+        positions_array(prepared.positions_px),
+        replace(probe_array(empty_probe), blocks=_later(probe)),
+    ]
+    if plan.takes_marks or plan.valid is not None:
+        everywhere = mask_array(np.ones((height, width), dtype=np.bool_))
+        arrays.append(replace(everywhere, blocks=_later(lambda: under_way.valid_pixels)))
+    if prepared.opr_weights is not None:
+        weights, dims = prepared.opr_weights, ("exposure", "opr")
+        arrays.append(whole_array("opr_weights", weights, dims=dims, long_name="weight of the OPR mode"))
+    if prepared.object_guess is not None:
+        arrays += object_arrays("object_guess", prepared.object_guess, origin_px=None)
+    return arrays
+
+
+def _later(make: Callable[[], NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    yield np.ascontiguousarray(make())
+
+
+def complaints_of(under_way: Pass, prepared: Prepared) -> Iterator[Complaint]:
+    """Name all that is against the counts, now that all have passed by."""
+    plan, survey, scan, read = under_way.plan, under_way.survey, prepared.scan, prepared.read
+    if not survey.brightest:
+        yield from complain_of_darkness(plan.conversion, under_way.extremes.high)
+        return
+    rounds = plan.conversion.rounds
+    if not plan.takes_marks:
+        yield from complain_of_marks(find_marks(under_way.extremes, plan.valid), under_way.extremes)
+    yield from complain_of_negatives(under_way.extremes, under_way.valid, rounds=rounds)
+    yield from complain_of_rounding(plan.conversion, under_way.rounding, survey.brightest)
+    yield from complain_of_units(
+        survey,
+        quantity_is_given=read.quantity is not None or scan.quantity == "amplitude",
+        scale_is_given=read.photons_per_intensity is not None or scan.photons_per_intensity is not None,
+    )
+    yield from complain_of_zero_frequency(
+        survey.pattern_sum / len(plan.rows),
+        scan.zero_frequency,
+        is_given=read.zero_frequency is not None or scan.zero_frequency_is_stated,
+    )
+    if not prepared.options.keep_outliers:
+        photons = survey.exposure_photons
+        yield from complain_of_exposures(photons, plan.rows)
+        yield from complain_of_repeats(survey.fingerprints, photons, plan.rows, _pattern_reader(prepared))
+
+
+def _pattern_reader(prepared: Prepared) -> Callable[[int], NDArray[Any]]:
+    def read(number: int) -> NDArray[Any]:
+        return np.asarray(prepared.scan.patterns.read(number, number + 1)[0])
+
+    return read

@@ -1,0 +1,71 @@
+"""The record of what is known of a scan before its patterns are passed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.datasets.formats.scan_file import ReadOptions, ScanFile
+from fly64dask.datasets.ingest.checks.complaints import Complaint
+from fly64dask.datasets.ingest.checks.positions import median_step_px
+from fly64dask.datasets.ingest.geometry import wavelength_nm
+from fly64dask.datasets.ingest.options import IngestOptions
+from fly64dask.datasets.ingest.passes import Pass, PassPlan
+from fly64dask.datasets.ingest.starting_probe import Surroundings, make_probe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A scan whose patterns can be passed over.
+
+    `positions_px` (n, 2) float64 are those of the kept exposures, `pixel_nm` (y, x) the pixel of the object, where it
+    is known. `probe` (n_opr, n_modes, H, W) complex64 fits the scan's frame; None: `probe_words` say how it is made
+    from the mean pattern and what is known. `notes` are what was assumed or left out.
+    """
+
+    scan: ScanFile
+    read: ReadOptions
+    options: IngestOptions
+    plan: PassPlan
+    positions_px: NDArray[np.float64]
+    pixel_nm: tuple[float, float] | None
+    probe: NDArray[np.complex64] | None
+    probe_words: str
+    opr_weights: NDArray[np.float64] | None
+    object_guess: NDArray[np.complex64] | None
+    notes: tuple[str, ...]
+    complaints: tuple[Complaint, ...]
+
+    @property
+    def probe_modes(self) -> tuple[int, int]:
+        """Number of OPR modes and of modes of the starting probe."""
+        return (1, 1) if self.probe is None else (self.probe.shape[0], self.probe.shape[1])
+
+    def without(self, exposures: NDArray[np.int64]) -> Prepared:
+        """Give the same scan without some more exposures, by their numbers in the file."""
+        stays = ~np.isin(self.plan.rows, exposures)
+        return replace(
+            self,
+            plan=self.plan.changed(rows=self.plan.rows[stays]),
+            positions_px=self.positions_px[stays],
+            opr_weights=None if self.opr_weights is None else self.opr_weights[stays],
+        )
+
+    def make_probe(self, under_way: Pass) -> NDArray[np.complex64]:
+        """Give the starting probe, made from the mean pattern if need be."""
+        if self.probe is not None:
+            return self.probe
+        mean = under_way.survey.pattern_sum / max(1, len(self.plan.rows))
+        around = Surroundings(
+            mean_pattern=mean,
+            valid=under_way.valid_pixels,
+            step_px=median_step_px(self.positions_px),
+            pixel_nm=self.pixel_nm,
+            wavelength_nm=wavelength_nm(self.scan.geometry),
+        )
+        return make_probe(self.probe_words, around)

@@ -1,0 +1,116 @@
+"""Probes and objects as files hold them: read, and checked to belong to the patterns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.base import InputError, IntegrityError
+from fly64dask.datasets.formats.npz import UNREADABLE, listed, load_arrays, take
+from fly64dask.datasets.formats.object_probe_pair import as_complex64
+from fly64dask.store import ExposureAttributes, ReconstructionAttributes, open_group
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PROBE_NAMES = ("probe_guess", "probe_recon", "probe", "probeGuess")
+
+
+def read_probe(text: str) -> NDArray[Any]:
+    """Read a probe from `FILE` or `FILE:PATH`: an ingested store, a reconstruction, `.npy`, `.npz` or HDF5.
+
+    PATH names the array in an NPZ or HDF5 file; without it one of the usual names is taken. Raises InputError if the
+    file cannot be read or has no probe.
+    """
+    path, name = Path(text), ""
+    if not path.exists() and ":" in text:
+        file, _, name = text.rpartition(":")
+        path = Path(file)
+    try:
+        return _read_store(path) if path.is_dir() else _read_file(path, name)
+    except UNREADABLE as error:
+        raise InputError(
+            f"read probe {path}: {type(error).__name__}: {error}",
+            remedy="give an ingested store, an .npy, .npz or HDF5 file, or the words of another probe",
+        ) from error
+
+
+def checked_probe(probe: NDArray[Any], shape_px: tuple[int, int], origin: str) -> NDArray[np.complex64]:
+    """Check a probe of (H, W), (modes, H, W), (opr, modes, H, W), or with more leading axes of length 1.
+
+    Gives (n_opr, n_modes, H, W) complex64. Raises InputError if shape, kind or values do not fit the patterns.
+    """
+    squeezed = np.asarray(probe)
+    while squeezed.ndim > 4 and squeezed.shape[0] == 1:
+        squeezed = squeezed[0]
+    if squeezed.ndim not in (2, 3, 4) or squeezed.shape[-2:] != tuple(shape_px):
+        raise InputError(
+            f"{origin}: probe of shape {probe.shape} beside patterns of {tuple(shape_px)} px",
+            remedy="give a probe of the patterns' size, (H, W) or (modes, H, W), or --probe to make one",
+        )
+    shape = (1,) * (4 - squeezed.ndim) + squeezed.shape
+    four = as_complex64(squeezed.reshape(shape)) if np.iscomplexobj(squeezed) else None
+    if four is None or not np.isfinite(four).all() or not four.any():
+        raise InputError(
+            f"{origin}: probe of dtype {probe.dtype} that in single precision is real, zero or not finite",
+            remedy="give a complex probe, or --probe to make one",
+        )
+    return four
+
+
+def checked_object(stored: NDArray[Any], origin: str) -> NDArray[np.complex64]:
+    """Check an object guess of (Y, X), or with more axes of length 1."""
+    squeezed = np.squeeze(stored)
+    if squeezed.ndim != 2 or squeezed.dtype.kind not in "uifc":
+        raise InputError(
+            f"{origin}: objectGuess of shape {stored.shape} and dtype {stored.dtype}, needed two axes of numbers",
+            remedy="store one image under that key, or none",
+        )
+    return as_complex64(squeezed)
+
+
+def _read_store(path: Path) -> NDArray[Any]:
+    """Read the probe of an ingested store or of a cell's reconstruction."""
+    try:
+        return open_group(path, ExposureAttributes).read("probe_guess")
+    except IntegrityError as not_exposures:
+        try:
+            return open_group(path, ReconstructionAttributes).read("probe_recon")
+        except IntegrityError:
+            raise InputError(
+                f"read probe {path}: {not_exposures.message}",
+                remedy="give an ingested store, or the directory reconstruction.zarr of a cell",
+            ) from not_exposures
+
+
+def _read_file(path: Path, name: str) -> NDArray[Any]:
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if head.startswith(np.lib.format.MAGIC_PREFIX):
+        return np.asarray(np.load(path, allow_pickle=False))
+    if head.startswith(b"PK"):
+        arrays = load_arrays(path, allow_pickle=False)
+        return take(arrays, name or _usual(list(arrays), path), path)
+    if not head.startswith(b"\x89HDF"):
+        raise ValueError("neither NumPy nor HDF5")
+    import h5py
+    import hdf5plugin  # noqa: F401  its import makes more compressions readable
+
+    with h5py.File(path) as file:
+        item = file.get(name or _usual(list(file), path))
+        if not isinstance(item, h5py.Dataset):
+            raise InputError(f"read probe {path}: no array {name!r}", remedy="give FILE:PATH with one that it has")
+        stored = np.asarray(item[()])
+    if stored.dtype.names in (("real", "imag"), ("r", "i")):  # as MATLAB writes complex numbers
+        real, imaginary = stored.dtype.names
+        return np.asarray(stored[real] + 1j * stored[imaginary])
+    return stored
+
+
+def _usual(names: list[str], path: Path) -> str:
+    found = next((name for name in PROBE_NAMES if name in names), None)
+    if found is None:
+        raise InputError(f"read probe {path}: no usual name among {listed(names)}", remedy="give FILE:PATH")
+    return found
