@@ -33,6 +33,7 @@ DOSES_PHOTONS = (1e3, 1e4, 1e5)
 SIDE_PX, FIELD_PX = 64, (84, 168)
 RECIPE = Recipe(n_epochs=100, batch_size=96, device="cpu", stop="half_sets", patience=100)
 FIXED = (25, 100)
+PATIENCES = (3, 5, 10, 20, 100)
 
 
 def main() -> None:
@@ -51,7 +52,7 @@ def main() -> None:
         if not path.exists():
             path.write_text(json.dumps(measure(n, dose, seed)))
         cases.append(json.loads(path.read_text()))
-    print(table(cases))
+    print(table(cases), patience_table(cases), sep="\n\n")
     (arguments.out / "table.json").write_text(json.dumps([row(case) for case in cases], indent=1))
     if arguments.draw:
         draw(cases, arguments.draw)
@@ -161,6 +162,20 @@ def table(cases: list[dict[str, Any]]) -> str:
             for key in ("ratio", "ratio_all", *(f"ratio_{n}" for n in FIXED))
         ]
         lines.append(f"| {name} | | | | | | " + " | ".join(figures) + " | |")
+    return "\n".join(lines)
+
+
+def patience_table(cases: list[dict[str, Any]]) -> str:
+    """Text for people: what each patience would have chosen, and after how many epochs."""
+    lines = ["| patience | geometric mean of the ratios | worst | epochs run, mean |", "|---|---|---|---|"]
+    for patience in PATIENCES:
+        choices = [replay(case, patience) for case in cases]
+        ratios = [
+            case["errors_rad"][chosen - 1] / min(case["errors_rad"])
+            for case, (chosen, _) in zip(cases, choices, strict=True)
+        ]
+        mean, n_run = np.exp(np.mean(np.log(ratios))), np.mean([n for _, n in choices])
+        lines.append(f"| {patience} | {mean:.3f} | {max(ratios):.3f} | {n_run:.0f} |")
     return "\n".join(lines)
 
 
