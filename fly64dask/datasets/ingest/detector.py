@@ -9,7 +9,6 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.ingest.options import IngestOptions
-from fly64dask.simulation import resample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,6 +142,8 @@ def fit_probe(frame: Frame, probe: NDArray[np.complexfloating]) -> NDArray[np.co
 
 
 def _on_pixels(probe: NDArray[np.complexfloating], shape_px: Shape) -> NDArray[np.complexfloating]:
-    """Resample a probe whose centre is at index size // 2 so that its centre is there again."""
-    resampled = resample(np.fft.ifftshift(probe), shape_px)
-    return np.asarray(np.fft.fftshift(resampled))
+    """Cut the spectrum of a probe whose centre is at index size // 2, where it stays."""
+    spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(probe), norm="forward"))
+    top, left = (size // 2 - kept // 2 for size, kept in zip(probe.shape, shape_px, strict=True))
+    kept = np.fft.ifftshift(spectrum[top : top + shape_px[0], left : left + shape_px[1]])
+    return np.asarray(np.fft.fftshift(np.fft.ifft2(kept, norm="forward")))
