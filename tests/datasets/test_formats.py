@@ -359,7 +359,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "complex_patterns": ({"diffraction": AMPLITUDE + 0j}, "store (n, H, W)"),
     "boolean_patterns": ({"diffraction": COUNTS > 0}, "store (n, H, W)"),
     "text_patterns": ({"diffraction": COUNTS.astype(str)}, "store (n, H, W)"),
-    "no_patterns": ({"diffraction": None}, "rename the array that holds the patterns"),
+    "no_patterns": ({"diffraction": None}, "give the file of the patterns"),
     "no_xcoords": ({"xcoords": None}, "add it"),
     "no_ycoords": ({"ycoords": None}, "add it"),
     "no_probe": ({"probeGuess": None}, "add it"),
@@ -418,11 +418,11 @@ def test_read_scan_refuses_what_is_no_npz(tmp_path: Path, name: str, content: by
 
 
 def test_read_scan_refuses_a_missing_file(tmp_path: Path) -> None:
-    assert "give an .npz or .npz.bz2 file" in message_of(tmp_path / "absent.npz")
+    assert "check the path" in message_of(tmp_path / "absent.npz")
 
 
 def test_read_scan_refuses_a_directory(tmp_path: Path) -> None:
-    assert "give an .npz or .npz.bz2 file" in message_of(tmp_path)
+    assert "check the path" in message_of(tmp_path)
 
 
 def test_read_scan_refuses_a_single_array(tmp_path: Path) -> None:

@@ -522,16 +522,16 @@ BLOCK_BYTES = 2**26
 
 
 def zip_bomb(path: Path) -> None:
-    """A sound array of 1 GiB of zeros in 5 MB."""
-    header = declares("'<f4'", "(256, 1024, 1024)")
+    """A sound array of 1 GB of zeros in 5 MB."""
+    header = declares("'<f4'", f"({N}, 6144, 6144)")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in MEMBERS.items():
             if name != "diffraction.npy":
                 archive.writestr(name, content)
         with archive.open("diffraction.npy", "w", force_zip64=True) as stream:
             stream.write(header)
-            for _ in range(2**30 // BLOCK_BYTES):
-                stream.write(bytes(BLOCK_BYTES))
+            for _ in range(N):
+                stream.write(bytes(4 * 6144 * 6144))
 
 
 def bzip2_bomb(path: Path) -> None:

@@ -1,11 +1,8 @@
 from .detect import read_scan_file as read_scan_file
 from .object_probe_pair import read_pair as read_pair
 from .objects import ForeignObject as ForeignObject, find_object as find_object, read_object as read_object
+from .options import ReadOptions as ReadOptions
+from .patterns import ArrayPatterns as ArrayPatterns, Patterns as Patterns
 from .position_file import read_positions as read_positions
-from .scan_file import (
-    ArrayPatterns as ArrayPatterns,
-    Patterns as Patterns,
-    ReadOptions as ReadOptions,
-    ScanFile as ScanFile,
-    file_sha256 as file_sha256,
-)
+from .readers.named import read_options as read_options
+from .scan_file import ScanFile as ScanFile, file_sha256 as file_sha256

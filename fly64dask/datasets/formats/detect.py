@@ -1,48 +1,136 @@
-"""Read a scan file of any known format: DATA-001, or an NPZ with the names that tike gives to its test data."""
+"""Read a scan from one file or two, of whatever format their content shows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from fly64dask.base import InputError
-from fly64dask.datasets.formats.data001 import read_data001
-from fly64dask.datasets.formats.npz import Member, load_arrays, take
-from fly64dask.datasets.formats.scan_file import ArrayPatterns, ReadOptions, ScanFile, checked_coordinates
+import numpy as np
 
-TIKE_KEYS = frozenset({"data", "probe", "scan"})
+from fly64dask.base import InputError
+from fly64dask.datasets.formats.containers.content import Kind, kind_of
+from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, reading
+from fly64dask.datasets.formats.containers.npz import NpzFile
+from fly64dask.datasets.formats.joining import Parts, join
+from fly64dask.datasets.formats.options import ReadOptions
+from fly64dask.datasets.formats.patterns import ArrayPatterns
+from fly64dask.datasets.formats.readers.cxi import read_cxi, recognise_cxi
+from fly64dask.datasets.formats.readers.data001 import read_data001, recognise_data001
+from fly64dask.datasets.formats.readers.electron import read_empad, read_mib, read_py4dstem, recognise_py4dstem
+from fly64dask.datasets.formats.readers.named import names_something, read_named, refuse_names
+from fly64dask.datasets.formats.readers.ptychodus import (
+    read_pattern_arrays,
+    read_product,
+    recognise_pattern_arrays,
+    recognise_product,
+)
+from fly64dask.datasets.formats.readers.ptychoshelves import (
+    read_patterns,
+    read_shelves_result,
+    recognise_patterns,
+    recognise_shelves_result,
+)
+from fly64dask.datasets.formats.readers.ptylab import read_ptylab, recognise_ptylab
+from fly64dask.datasets.formats.readers.ptypy import read_prepared, read_result, recognise_prepared, recognise_result
+from fly64dask.datasets.formats.readers.text_positions import read_text_positions
+from fly64dask.datasets.formats.readers.tike import read_tike, recognise_tike
+from fly64dask.datasets.formats.scan_file import ScanFile
+from fly64dask.datasets.formats.unsuitable import refuse
+
+# In this order: a file that fits several is the first.
+READERS: tuple[tuple[Callable[[NamedArrays], bool], Callable[[NamedArrays], Parts]], ...] = (
+    (recognise_product, read_product),
+    (recognise_pattern_arrays, read_pattern_arrays),
+    (recognise_prepared, read_prepared),
+    (recognise_result, read_result),
+    (recognise_cxi, read_cxi),
+    (recognise_ptylab, read_ptylab),
+    (recognise_shelves_result, read_shelves_result),
+    (recognise_patterns, read_patterns),
+    (recognise_py4dstem, read_py4dstem),
+)
+# Where beamlines keep patterns without positions: APS 26-ID and Eiger detectors, APS 9-ID (Ptychodus' readers).
+STACKS = ("entry/data/data", "exchange/data", "entry/data")
+NEEDS_POSITIONS = "give the file of the positions with --positions FILE"
 
 
 def read_scan_file(path: Path, options: ReadOptions) -> ScanFile:
-    """Read a scan from `.npz` or `.npz.bz2`, telling the format by the names of its arrays.
+    """Read a scan from a file, and from the one that the options name beside it; either may hold the patterns.
 
-    Raises InputError if the file is missing, damaged, ambiguous or of no known format.
+    Raises InputError if a file is missing, damaged, ambiguous, of no known format or not suitable, or if patterns or
+    positions are missing.
     """
-    arrays = load_arrays(path, allow_pickle=options.allow_pickle)
-    reader = read_tike if set(arrays) >= TIKE_KEYS else read_data001
-    return reader(path, arrays, options)
+    paths = [path, *([] if options.positions is None else [options.positions])]
+    kinds = [kind_of(each) for each in paths]
+    named = {each: _open(each, kind, options) for each, kind in zip(paths, kinds, strict=True)}
+    containers = [file for file in named.values() if file is not None]
+    if containers:
+        refuse_names(containers, options)
+    return join([_parts(each, kind, named[each], options) for each, kind in zip(paths, kinds, strict=True)], options)
 
 
-def read_tike(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> ScanFile:
-    """Read a scan stored as tike stores its test data.
+def _open(path: Path, kind: Kind, options: ReadOptions) -> NamedArrays | None:
+    if kind == "hdf5":
+        # h5py and its filters take a tenth of a second to load.
+        from fly64dask.datasets.formats.containers.hdf5 import Hdf5File
 
-    `data` is (1, n, H, W) photon counts with the zero frequency at the corner, `probe` (..., H, W), `scan` (1, n, 2) in
-    px, order (y, x). Raises InputError if shapes or values do not fit.
-    """
-    data, scan = take(arrays, "data", path), take(arrays, "scan", path)
-    if data.ndim != 4 or len(data) != 1 or scan.ndim != 3 or len(scan) != 1 or data.dtype.kind not in "uif":
-        raise InputError(
-            f"read {path}: data {data.shape} {data.dtype} and scan {scan.shape}, needed (1, n, H, W) and (1, n, 2)",
-            remedy="ingest one angle at a time",
+        return Hdf5File(path, allow_links=options.allow_links)
+    if kind == "npz":
+        return NpzFile(path, allow_pickle=options.allow_pickle)
+    if kind == "matlab":
+        from fly64dask.datasets.formats.containers.matlab import MatlabFile
+
+        return MatlabFile(path)
+    return None
+
+
+def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOptions) -> Parts:
+    """Read what one file says of the scan."""
+    if kind == "mib":
+        return read_mib(path)
+    if kind == "empad":
+        return read_empad(path)
+    if kind == "text":
+        return read_text_positions(path, options)
+    if file is None:
+        return _read_npy(path)
+    if names_something(file, options):
+        return read_named(file, options)
+    if isinstance(file, NpzFile):
+        if recognise_tike(file):
+            return read_tike(file)
+        if recognise_data001(file):
+            return read_data001(file, options)
+    for recognises, read in READERS:
+        if recognises(file):
+            return read(file)
+    for name in STACKS:
+        if name in file:
+            return Parts(
+                file_format="patterns of a detector",
+                path=path,
+                patterns=file.patterns(name),
+                quantity="intensity",
+                assumed=("far field",),
+                remedy=NEEDS_POSITIONS,
+            )
+    refuse(file)
+
+
+def _read_npy(path: Path) -> Parts:
+    """Read a single array: patterns if it has three axes, positions in px if it is (n, 2)."""
+    with reading(f"read {path}"):
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.ndim == 3 and array.dtype.kind in "uif" and array.size:
+        return Parts(
+            file_format="NumPy array",
+            path=path,
+            patterns=ArrayPatterns(array=array),
+            assumed=("far field",),
+            remedy=f"a single array: {NEEDS_POSITIONS}, or save it with np.savez beside the others",
         )
-    return ScanFile(
-        file_format="tike",
-        paths=(path,),
-        patterns=ArrayPatterns(array=data[0]),
-        positions=checked_coordinates(scan[0], "scan", path),
-        positions_unit="px",
-        quantity="intensity",
-        zero_frequency="corner",
-        photons_per_intensity=1.0,
-        probe=take(arrays, "probe", path),
+    raise InputError(
+        f"read {path}: a single array of {array.shape} {array.dtype}, needed patterns of (n, H, W), or an NPZ with "
+        "named arrays",
+        remedy="save it with np.savez",
     )

@@ -10,7 +10,8 @@ import h5py
 import numpy as np
 
 from fly64dask.base import Fly64Error, InputError, memory_left_bytes
-from fly64dask.datasets.formats.npz import UNREADABLE, load_arrays, take
+from fly64dask.datasets.formats.containers.damage import UNREADABLE
+from fly64dask.datasets.formats.containers.npz import load_arrays, take
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

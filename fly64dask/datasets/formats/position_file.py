@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.npz import UNREADABLE, listed, load_arrays, take
+from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed
+from fly64dask.datasets.formats.containers.named_arrays import reading
+from fly64dask.datasets.formats.containers.npz import load_arrays, take
 from fly64dask.study import MAX_EXPOSURES
 
 if TYPE_CHECKING:
@@ -53,11 +55,24 @@ def read_positions(path: Path, columns: tuple[str, str]) -> NDArray[Any]:
     try:
         if not path.is_file():
             raise FileNotFoundError("no such file, or not a plain one")
-        return _read_npy(path, columns) if path.suffix == ".npy" else _read_text(path, columns)
+        return _read_npy(path, columns) if path.suffix == ".npy" else _read_rows(path, columns)
     except UNREADABLE as error:
         raise InputError(
             f"read positions {path}: {type(error).__name__}: {error}", remedy=f"check the file; give {EXAMPLE}"
         ) from error
+
+
+def read_text(path: Path, columns: tuple[str, str]) -> NDArray[np.float64]:
+    """Read two named columns of a text, (n, 2), order as given; raises InputError if it is damaged or lacks them."""
+    with reading(f"read positions {path}"):
+        return _read_rows(path, columns)
+
+
+def column_names(path: Path) -> list[str]:
+    """Split the first line of a text that is not empty, as it names the columns."""
+    with reading(f"read positions {path}"), path.open(encoding="utf-8-sig") as lines:
+        first = next((text for line in lines if (text := line.strip())), "")
+    return _split(first.lstrip("# "))[0]
 
 
 def _read_npy(path: Path, columns: tuple[str, str]) -> NDArray[Any]:
@@ -71,7 +86,7 @@ def _read_npy(path: Path, columns: tuple[str, str]) -> NDArray[Any]:
     return _stacked(table[columns[0]], table[columns[1]], path)
 
 
-def _read_text(path: Path, columns: tuple[str, str]) -> NDArray[np.float64]:
+def _read_rows(path: Path, columns: tuple[str, str]) -> NDArray[np.float64]:
     size = path.stat().st_size
     if size > MAX_TEXT_BYTES:
         raise InputError(
@@ -79,7 +94,7 @@ def _read_text(path: Path, columns: tuple[str, str]) -> NDArray[np.float64]:
         )
     rows: list[tuple[float, float]] = []
     names: list[str] | None = None
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             text = line.strip()
             if names is None:
@@ -99,12 +114,16 @@ def _read_text(path: Path, columns: tuple[str, str]) -> NDArray[np.float64]:
 
 def _header(text: str, path: Path, columns: tuple[str, str]) -> tuple[list[str], str | None]:
     """Names of the columns, and what separates them; None is any blanks."""
-    separator = "," if "," in text else None
-    names = [name.strip().strip('"') for name in text.split(separator)]
+    names, separator = _split(text)
     for column in columns:
         if names.count(column) != 1:
             raise _no_column(path, column, listed(names))
     return names, separator
+
+
+def _split(text: str) -> tuple[list[str], str | None]:
+    separator = "," if "," in text else None
+    return [name.strip().strip('"') for name in text.split(separator)], separator
 
 
 def _no_column(path: Path, column: str, found: str) -> InputError:

@@ -5,71 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fly64dask.base import Geometry, InputError
+from fly64dask.datasets.formats.options import PositionsUnit, Quantity, ZeroFrequency
+from fly64dask.datasets.formats.patterns import Patterns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import JsonValue
-
-Layout = Literal["nhw", "hwn"]
-Quantity = Literal["amplitude", "intensity"]
-ZeroFrequency = Literal["centre", "corner"]
-PositionsUnit = Literal["px", "m"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadOptions:
-    """Settings that a person gives for what a file does not say itself; what is None is found out from the data."""
-
-    layout: Layout | None = None
-    quantity: Quantity | None = None
-    zero_frequency: ZeroFrequency | None = None
-    photons_per_intensity: float | None = None
-    allow_pickle: bool = False
-
-
-class Patterns(Protocol):
-    """Diffraction patterns of a file, (n, H, W), of which nothing is read before `read` is called."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of exposures, which are in the order of the positions, rows and columns."""
-        ...
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values as they are stored."""
-        ...
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Read exposures [start, stop) with the values that are stored; raises InputError if they are damaged."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArrayPatterns:
-    """Patterns that are in memory already, (n, H, W)."""
-
-    array: NDArray[Any]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Number of exposures, rows and columns."""
-        n, height, width = self.array.shape
-        return n, height, width
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Type of the values."""
-        return self.array.dtype
-
-    def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Give exposures [start, stop)."""
-        return self.array[start:stop]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +89,3 @@ def file_sha256(path: Path) -> str:
     """Compute the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def checked_coordinates(stored: NDArray[Any], name: str, path: Path, unit: PositionsUnit = "px") -> NDArray[np.float64]:
-    """Check that positions are real numbers, of any shape, and convert them to float64."""
-    if stored.dtype.kind not in "uif":
-        raise InputError(
-            f"read {path}: {name!r} has dtype {stored.dtype}, needed real numbers",
-            remedy=f"give one coordinate in {unit} for each exposure",
-        )
-    return stored.astype(np.float64)

@@ -13,7 +13,8 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats import read_scan_file
-from fly64dask.datasets.formats.scan_file import ReadOptions, ScanFile
+from fly64dask.datasets.formats.options import ReadOptions
+from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.checks.complaints import Complaint, refuse
 from fly64dask.datasets.ingest.checks.exposures import complain_of_exposures, complain_of_repeats, find_dark
 from fly64dask.datasets.ingest.checks.marks import complain_of_marks, complain_of_negatives, find_marks

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.npz import UNREADABLE, listed, load_arrays, take
+from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed
+from fly64dask.datasets.formats.containers.npz import load_arrays, take
 from fly64dask.datasets.ingest.options import GoodValue
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.datasets.formats.scan_file import Quantity
+from fly64dask.datasets.formats.options import Quantity
 from fly64dask.datasets.ingest.checks.complaints import Complaint
 
 if TYPE_CHECKING:

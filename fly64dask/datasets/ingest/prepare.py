@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.scan_file import ReadOptions, ScanFile
+from fly64dask.datasets.formats.options import ReadOptions
+from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.checks.complaints import Complaint
 from fly64dask.datasets.ingest.checks.marks import without_marks
 from fly64dask.datasets.ingest.checks.positions import complain_of_positions

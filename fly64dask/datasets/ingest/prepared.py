@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.datasets.formats.scan_file import ReadOptions, ScanFile
+from fly64dask.datasets.formats.options import ReadOptions
+from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.checks.complaints import Complaint
 from fly64dask.datasets.ingest.checks.positions import median_step_px
 from fly64dask.datasets.ingest.geometry import wavelength_nm

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError, IntegrityError
-from fly64dask.datasets.formats.npz import UNREADABLE, listed, load_arrays, take
+from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed
+from fly64dask.datasets.formats.containers.npz import load_arrays, take
 from fly64dask.datasets.formats.object_probe_pair import as_complex64
 from fly64dask.store import ExposureAttributes, ReconstructionAttributes, open_group
 

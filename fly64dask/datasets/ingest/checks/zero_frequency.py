@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.datasets.formats.scan_file import ZeroFrequency
+from fly64dask.datasets.formats.options import ZeroFrequency
 from fly64dask.datasets.ingest.checks.complaints import Complaint
 
 if TYPE_CHECKING:

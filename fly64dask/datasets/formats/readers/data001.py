@@ -7,20 +7,16 @@ import reprlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.npz import Member, listed, take
-from fly64dask.datasets.formats.scan_file import (
-    ArrayPatterns,
-    Layout,
-    Quantity,
-    ReadOptions,
-    ScanFile,
-    checked_coordinates,
-)
+from fly64dask.datasets.formats.containers.named_arrays import coordinates
+from fly64dask.datasets.formats.containers.npz import Member, NpzFile, take
+from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.options import Layout, Quantity, ReadOptions
+from fly64dask.datasets.formats.patterns import ArrayPatterns, Patterns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,28 +26,34 @@ PATTERN_KEYS = ("diffraction", "diff3d")
 MAX_METADATA_DEPTH = 64  # pydantic and JSON readers give up at 200 and more
 
 
-def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions) -> ScanFile:
+def recognise_data001(file: NpzFile) -> bool:
+    """Tell a DATA-001 file by its patterns."""
+    return any(key in file for key in PATTERN_KEYS)
+
+
+def read_data001(file: NpzFile, options: ReadOptions) -> Parts:
     """Read a DATA-001 scan in any of its variants.
 
     Raises InputError if the file is damaged or ambiguous; the message names the flag that settles it.
     """
-    key = next((name for name in PATTERN_KEYS if name in arrays), None)
-    if key is None:
-        raise InputError(
-            f"read {path}: no array named {' or '.join(PATTERN_KEYS)}, found {listed(arrays)}",
-            remedy="rename the array that holds the patterns",
-        )
-    positions_px = _read_positions(arrays, path)
-    patterns = _read_patterns(arrays, key, path)
+    path, arrays = file.path, file.arrays
+    key = next(name for name in PATTERN_KEYS if name in arrays)
+    positions_px = _read_positions(file)
     metadata = _parse_metadata(arrays, path)
     layout = options.layout or ("nhw" if metadata.get("layout") == "nhw" else None)
-    if find_layout(patterns.shape, len(positions_px), layout, path) == "hwn":
-        patterns = np.moveaxis(patterns, -1, 0)
+    patterns: Patterns = file.patterns(key)
+    shape = file.shape(key)
+    if len(shape) != 3:
+        raise InputError(
+            f"read {path}: {key!r} has shape {shape}, needed three axes", remedy="store (n, H, W) amplitudes or counts"
+        )
+    if find_layout(shape, len(positions_px), layout, path) == "hwn":
+        patterns = ArrayPatterns(array=np.moveaxis(file.take(key), -1, 0))
     has_object = "objectGuess" in arrays and metadata.get("object_is_empty") is not True
-    return ScanFile(
+    return Parts(
         file_format="DATA-001",
-        paths=(path,),
-        patterns=ArrayPatterns(array=patterns),
+        path=path,
+        patterns=patterns,
         positions=positions_px,
         positions_unit="px",
         quantity=_stored_quantity(metadata.get("quantity")),
@@ -64,23 +66,14 @@ def read_data001(path: Path, arrays: Mapping[str, Member], options: ReadOptions)
     )
 
 
-def _read_positions(arrays: Mapping[str, Member], path: Path) -> NDArray[np.float64]:
+def _read_positions(file: NpzFile) -> NDArray[np.float64]:
     """Read the scan positions, (n, 2), order (y, x), px."""
-    x, y = (checked_coordinates(take(arrays, name, path), name, path).reshape(-1) for name in ("xcoords", "ycoords"))
+    x, y = (coordinates(file, name, "px") for name in ("xcoords", "ycoords"))
     if len(x) != len(y):
-        raise InputError(f"read {path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure")
-    return np.stack([y, x], axis=1)
-
-
-def _read_patterns(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[Any]:
-    """Read the patterns as they are stored: three axes of real numbers."""
-    patterns = take(arrays, key, path)
-    if patterns.ndim != 3 or not (np.isrealobj(patterns) and patterns.dtype.kind in "uif"):
         raise InputError(
-            f"read {path}: {key!r} has shape {patterns.shape} and dtype {patterns.dtype}, needed three axes of reals",
-            remedy="store (n, H, W) amplitudes or counts",
+            f"read {file.path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure"
         )
-    return patterns
+    return np.stack([y, x], axis=1)
 
 
 def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, path: Path) -> Layout:

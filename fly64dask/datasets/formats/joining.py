@@ -1,0 +1,188 @@
+"""Join what one file or two say of a scan, and what a person says, to one record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from fly64dask.base import Geometry, InputError
+from fly64dask.datasets.formats.options import PositionsUnit, Quantity, ReadOptions, ZeroFrequency
+from fly64dask.datasets.formats.patterns import ChosenPatterns, Patterns
+from fly64dask.datasets.formats.scan_file import ScanFile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from pydantic import JsonValue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one file says of a scan: patterns, positions, or both; see `ScanFile` for what is not said here.
+
+    `frame_numbers` (n,) and `position_numbers` (n,) tell which positions belong to which patterns; without the first a
+    pattern's number is its place.
+    """
+
+    file_format: str
+    path: Path
+    patterns: Patterns | None = None
+    frame_numbers: NDArray[np.int64] | None = None
+    positions: NDArray[np.float64] | None = None
+    position_numbers: NDArray[np.int64] | None = None
+    positions_unit: PositionsUnit = "m"
+    quantity: Quantity | None = None
+    zero_frequency: ZeroFrequency = "centre"
+    zero_frequency_is_stated: bool = False
+    photons_per_intensity: float | None = None
+    mask: NDArray[np.bool_] | None = None
+    probe: NDArray[Any] | None = None
+    opr_weights: NDArray[Any] | None = None
+    object_guess: NDArray[Any] | None = None
+    geometry: Geometry = field(default_factory=Geometry)
+    metadata: dict[str, JsonValue] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+def join(parts: Sequence[Parts], options: ReadOptions) -> ScanFile:
+    """Join what one file or two say to a scan, with the geometry and the raster that a person gives.
+
+    Raises InputError if there are no patterns or no positions, or they do not belong together.
+    """
+    with_patterns = [part for part in parts if part.patterns is not None]
+    if not with_patterns:
+        raise _incomplete(parts, "patterns", "give the file of the patterns too, as FILE or with --positions")
+    scan = with_patterns[0]
+    # The file of the positions is the other one wherever it has some: it is given for them.
+    order = [*(part for part in parts if part is not scan), scan]
+    positions, number_of, unit = _positions(order, options)
+    patterns, positions, chosen, dropped = _matched(scan, positions, number_of)
+    assumed = [said for part in reversed(order) for said in part.assumed]
+    if dropped:
+        assumed.append(f"{dropped} patterns without a position left out")
+    weights = _first(order, "opr_weights")
+    fits = weights is not None and weights.shape[:1] == (len(chosen),)
+    return ScanFile(
+        file_format=" + ".join(dict.fromkeys(part.file_format for part in reversed(order))),
+        paths=tuple(part.path for part in reversed(order)),
+        patterns=patterns,
+        positions=positions,
+        positions_unit=unit,
+        quantity=scan.quantity,
+        zero_frequency=scan.zero_frequency,
+        zero_frequency_is_stated=scan.zero_frequency_is_stated,
+        photons_per_intensity=scan.photons_per_intensity,
+        mask=scan.mask,
+        probe=_first(order, "probe"),
+        opr_weights=weights[chosen] if fits else weights,
+        object_guess=_first(order, "object_guess"),
+        geometry=options.geometry(_merged(order)),
+        metadata={name: value for part in reversed(order) for name, value in part.metadata.items()},
+        assumed=tuple(dict.fromkeys(assumed)),
+    )
+
+
+def _first(order: Sequence[Parts], name: Literal["probe", "opr_weights", "object_guess"]) -> Any:
+    return next((value for part in order if (value := getattr(part, name)) is not None), None)
+
+
+def _merged(order: Sequence[Parts]) -> Geometry:
+    """Take each number of the geometry from the first file that has it; a pixel size only beside its own patterns."""
+    values: dict[str, Any] = {}
+    for part in order:
+        values |= {
+            name: value for name, value in part.geometry.model_dump(exclude_defaults=True).items() if name not in values
+        }
+    return Geometry(**values)
+
+
+def _positions(
+    order: Sequence[Parts], options: ReadOptions
+) -> tuple[NDArray[np.float64], NDArray[np.int64] | None, PositionsUnit]:
+    """Give positions (n, 2), the numbers of their patterns (n,) if they have any, and their unit."""
+    if options.raster is not None:
+        step_nm = options.raster_step_nm
+        if step_nm is None:
+            raise InputError(f"read {order[-1].path}: a raster without its step", remedy="give --raster-step-nm")
+        return raster_positions(options.raster, step_nm, options.raster_rotation_deg), None, "m"
+    for part in order:
+        if part.positions is not None:
+            return part.positions, part.position_numbers, part.positions_unit
+    raise _incomplete(order[::-1], "positions", "give --positions FILE, or --raster SLOW,FAST with --raster-step-nm")
+
+
+def raster_positions(
+    shape: tuple[int, int], step_nm: float | tuple[float, float], rotation_deg: float
+) -> NDArray[np.float64]:
+    """Make the positions of a raster, (n, 2) in m, order (y, x), the fast axis first along x.
+
+    The angle from the detector's x axis to the fast axis is positive towards +y.
+    """
+    step_y, step_x = step_nm if isinstance(step_nm, tuple) else (step_nm, step_nm)
+    slow, fast = (index.ravel() for index in np.indices(shape))
+    y, x = slow * (step_y * 1e-9), fast * (step_x * 1e-9)
+    if rotation_deg == 0:
+        return np.stack([y, x], axis=1)
+    angle = np.deg2rad(rotation_deg)
+    return np.stack([np.cos(angle) * y + np.sin(angle) * x, np.cos(angle) * x - np.sin(angle) * y], axis=1)
+
+
+def _matched(
+    scan: Parts, positions: NDArray[np.float64], numbers: NDArray[np.int64] | None
+) -> tuple[Patterns, NDArray[np.float64], NDArray[np.int64], int]:
+    """Bring patterns and positions together by their numbers, else by their order.
+
+    Gives the patterns, their positions, the places of these among all positions, and how many patterns have none.
+    """
+    patterns = scan.patterns
+    assert patterns is not None
+    n = patterns.shape[0]
+    in_order = np.arange(len(positions))
+    if numbers is None and scan.frame_numbers is None:
+        return patterns, positions, in_order, 0
+    frames = np.arange(n) if scan.frame_numbers is None else scan.frame_numbers
+    wanted = np.arange(len(positions)) if numbers is None else numbers
+    if len(frames) != n or len(wanted) != len(positions):
+        raise InputError(
+            f"read {scan.path}: {n} patterns with {len(frames)} numbers, {len(positions)} positions with "
+            f"{len(wanted)} numbers",
+            remedy="give one number for each",
+        )
+    for what, found in (("pattern", frames), ("position", wanted)):
+        values, times = np.unique(found, return_counts=True)
+        if (times > 1).any():
+            raise InputError(
+                f"read {scan.path}: {int(values[times > 1][0])} is the number of several {what}s",
+                remedy="number each once",
+            )
+    place_of = {int(number): place for place, number in enumerate(frames)}
+    lost = [int(number) for number in wanted if int(number) not in place_of]
+    if lost:
+        raise InputError(
+            f"read {scan.path}: {len(lost)} positions, the first of pattern {lost[0]}, have no pattern: patterns are "
+            f"numbered {frames.min()} to {frames.max()}",
+            remedy="give the positions of this scan",
+        )
+    places = np.array([place_of[int(number)] for number in wanted], dtype=np.int64)
+    chosen = np.argsort(places, kind="stable")  # in the order of the file, which is read once from start to end
+    if len(chosen) == n:
+        return patterns, positions[chosen], chosen, 0
+    return ChosenPatterns(patterns, places[chosen]), positions[chosen], chosen, n - len(chosen)
+
+
+def _incomplete(parts: Sequence[Parts], missing: str, remedy: str) -> InputError:
+    found = " and ".join(f"{part.path.name} is {part.file_format}" for part in parts)
+    has = [name for name in ("patterns", "positions", "probe", "object_guess") if any(_has(p, name) for p in parts)]
+    said = next((part.remedy for part in parts if part.remedy), remedy)
+    return InputError(
+        f"read {parts[0].path}: {found}; it has {', '.join(has) or 'neither'} and no {missing}", remedy=said
+    )
+
+
+def _has(part: Parts, name: str) -> bool:
+    return getattr(part, name) is not None

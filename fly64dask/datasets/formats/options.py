@@ -1,0 +1,92 @@
+"""What a person says of a scan's files: names of datasets, units, geometry, raster; from options or a beamline file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveFloat, PositiveInt
+
+from fly64dask.base import Frozen, Geometry, Particle
+
+Layout = Literal["nhw", "hwn"]
+Quantity = Literal["amplitude", "intensity"]
+ZeroFrequency = Literal["centre", "corner"]
+PositionsUnit = Literal["px", "m"]
+LengthUnit = Literal["px", "m", "mm", "um", "nm", "angstrom"]
+MaskGood = Literal["0", "1", "positive"]
+Pair = tuple[PositiveFloat, PositiveFloat]
+
+
+class Stored(Frozen):
+    """A dataset, times a factor; a name that ends in :0 or :1 takes that column of one with several."""
+
+    dataset: str
+    factor: float = 1.0
+
+
+class ReadOptions(Frozen):
+    """Settings that a person gives for what files do not say themselves; what is None is found out from the files.
+
+    The keys of a beamline file are the same. `positions` is a second file; `patterns`, `positions_y`, `positions_x`,
+    `probe` and `mask` are names of datasets. `raster` is (slow, fast), with its step along both, and the angle from the
+    detector's x axis to the fast axis, positive towards +y.
+    """
+
+    positions: Path | None = None
+    allow_pickle: bool = False
+    allow_links: bool = False
+
+    layout: Layout | None = None
+    quantity: Quantity | None = None
+    zero_frequency: ZeroFrequency | None = None
+    photons_per_intensity: float | None = None
+
+    patterns: str | None = None
+    positions_y: str | Stored | None = None
+    positions_x: str | Stored | None = None
+    positions_unit: LengthUnit | None = None
+    probe: str | None = None
+    mask: str | None = None
+    mask_good: MaskGood = "1"
+
+    pixel_size_nm: PositiveFloat | Pair | None = None
+    energy_kev: PositiveFloat | Stored | None = None
+    wavelength_nm: PositiveFloat | Stored | None = None
+    distance_m: PositiveFloat | Stored | None = None
+    pitch_um: PositiveFloat | Pair | Stored | None = None
+    particle: Particle | None = None
+    semi_angle_mrad: PositiveFloat | None = None
+    bright_disk_radius_px: PositiveFloat | None = None
+
+    raster: tuple[PositiveInt, PositiveInt] | None = None
+    raster_step_nm: PositiveFloat | Pair | None = None
+    raster_rotation_deg: float = 0.0
+
+    @property
+    def names_datasets(self) -> bool:
+        """Whether a person says which datasets hold patterns or positions."""
+        return any(name is not None for name in (self.patterns, self.positions_y, self.positions_x))
+
+    def geometry(self, found: Geometry) -> Geometry:
+        """Put what a person says of the geometry in place of what files say."""
+        given: dict[str, Any] = {
+            "pixel_size_nm": _pair(self.pixel_size_nm),
+            "pitch_um": None if isinstance(self.pitch_um, Stored) else _pair(self.pitch_um),
+        }
+        for name in ("energy_kev", "wavelength_nm", "distance_m"):
+            value = getattr(self, name)
+            given[name] = None if isinstance(value, Stored) else value
+        for name in ("particle", "semi_angle_mrad", "bright_disk_radius_px"):
+            given[name] = getattr(self, name)
+        given = {name: value for name, value in given.items() if value is not None}
+        # Either settles the other, so that one which a person gives makes the file's other one false.
+        if "energy_kev" in given and "wavelength_nm" not in given:
+            given["wavelength_nm"] = None
+        if "wavelength_nm" in given and "energy_kev" not in given:
+            given["energy_kev"] = None
+        return found.model_copy(update=given)
+
+
+def _pair(value: float | Pair | None) -> Pair | None:
+    return (value, value) if isinstance(value, float | int) else value

@@ -1,0 +1,157 @@
+"""Read any HDF5, NPZ, MATLAB or NumPy file whose datasets a person names, in options or in a beamline file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from fly64dask.base import Geometry, InputError
+from fly64dask.datasets.formats.containers.damage import listed
+from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, coordinates, number
+from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.options import LengthUnit, MaskGood, ReadOptions, Stored
+from fly64dask.datasets.formats.readers.units import METRES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FORMAT = "named datasets"
+
+
+def read_options(beamline: Path | None, given: Mapping[str, Any]) -> ReadOptions:
+    """Put options together: those of a beamline file, if there is one, and those of a person, which come first.
+
+    Raises InputError if a key is unknown or a value does not fit.
+    """
+    from_file: dict[str, Any] = {}
+    if beamline is not None:
+        try:
+            from_file = tomllib.loads(beamline.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"read {beamline}: {error}", remedy="give a TOML file, as docs/ingest.md shows") from error
+    try:
+        return ReadOptions(**(from_file | {name: value for name, value in given.items() if value is not None}))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:5])
+        raise InputError(
+            f"read {beamline or 'options'}: {wrong}", remedy="the keys are listed in docs/ingest.md"
+        ) from error
+
+
+def names_something(file: NamedArrays, options: ReadOptions) -> bool:
+    """Whether a file has one of the datasets that a person names."""
+    return any(name in file for name in _named(options))
+
+
+def read_named(file: NamedArrays, options: ReadOptions) -> Parts:
+    """Read the datasets of a file that a person names, those that are in it.
+
+    Raises InputError if a dataset has no place for a column that is asked for, or its numbers do not fit.
+    """
+    patterns = file.patterns(options.patterns) if options.patterns and options.patterns in file else None
+    unit = options.positions_unit
+    y, x = options.positions_y, options.positions_x
+    positions = None
+    if y is not None and x is not None and all(_dataset(each) in file for each in (y, x)):
+        if unit is None:
+            raise InputError(
+                f"read {file.path}: positions of an unknown unit",
+                remedy="give --positions-unit px, m, mm, um, nm or angstrom",
+            )
+        positions = _positions(file, y, x, unit)
+    return Parts(
+        file_format=FORMAT,
+        path=file.path,
+        patterns=patterns,
+        positions=positions,
+        positions_unit="px" if unit == "px" else "m",
+        mask=_mask(file, options.mask, options.mask_good) if options.mask and options.mask in file else None,
+        probe=file.take(options.probe) if options.probe and options.probe in file else None,
+        geometry=_geometry(file, options),
+        assumed=("far field",),
+        remedy="name the datasets that are missing: --patterns, --positions-y, --positions-x; "
+        f"{file.path.name} has {listed(file.names())}",
+    )
+
+
+def refuse_names(files: list[NamedArrays], options: ReadOptions) -> None:
+    """Refuse names of datasets that none of the files has."""
+    for name in _named(options):
+        if not any(name in file for file in files):
+            found = "; ".join(f"{file.path.name} has {listed(file.names())}" for file in files)
+            raise InputError(
+                f"read {files[0].path}: no dataset {name!r}; {found}", remedy="check the name, and its groups"
+            )
+
+
+def _named(options: ReadOptions) -> list[str]:
+    given = (options.patterns, options.positions_y, options.positions_x, options.probe, options.mask)
+    stored = (options.energy_kev, options.wavelength_nm, options.distance_m, options.pitch_um)
+    return [
+        *(_dataset(each) for each in given if each is not None),
+        *(each.dataset for each in stored if isinstance(each, Stored)),
+    ]
+
+
+def _dataset(name: str | Stored) -> str:
+    """Name of a dataset without the number of its column."""
+    whole = name.dataset if isinstance(name, Stored) else name
+    head, _, column = whole.rpartition(":")
+    return head if head and column.isdecimal() else whole
+
+
+def _positions(file: NamedArrays, y: str | Stored, x: str | Stored, unit: LengthUnit) -> NDArray[np.float64]:
+    """Read positions, (n, 2), order (y, x), in px or m."""
+    columns = [_column(file, each) for each in (y, x)]
+    if len(columns[0]) != len(columns[1]):
+        raise InputError(
+            f"read {file.path}: {len(columns[0])} positions in y, {len(columns[1])} in x",
+            remedy="name one y and one x for each exposure",
+        )
+    stacked = np.stack(columns, axis=1)
+    return stacked if unit in ("px", "m") else stacked * METRES[unit]
+
+
+def _column(file: NamedArrays, name: str | Stored) -> NDArray[np.float64]:
+    whole = name.dataset if isinstance(name, Stored) else name
+    dataset = _dataset(name)
+    if dataset == whole:
+        column = coordinates(file, dataset)
+    else:
+        at = int(whole.rpartition(":")[2])
+        stored = np.squeeze(file.take(dataset))
+        few = [axis for axis in range(stored.ndim) if at < stored.shape[axis] <= 4]
+        if stored.ndim != 2 or not few or stored.dtype.kind not in "uif":
+            raise InputError(
+                f"read {file.path}: {dataset!r} is {stored.dtype} of {stored.shape}, needed a column {at}",
+                remedy="name a dataset of (n, 2) or (2, n)",
+            )
+        column = np.take(stored, at, axis=few[-1]).astype(np.float64)
+    return column * name.factor if isinstance(name, Stored) and name.factor != 1.0 else column
+
+
+def _mask(file: NamedArrays, name: str, good: MaskGood) -> NDArray[np.bool_]:
+    """Read the pixels that are valid, (H, W)."""
+    stored = np.squeeze(file.take(name))
+    if stored.ndim != 2 or stored.dtype.kind not in "buif":
+        raise InputError(
+            f"read {file.path}: mask {name!r} is {stored.dtype} of {stored.shape}, needed (H, W) numbers",
+            remedy="name a mask of one value for each pixel",
+        )
+    return np.asarray(stored > 0 if good == "positive" else stored == int(good))
+
+
+def _geometry(file: NamedArrays, options: ReadOptions) -> Geometry:
+    """Read the numbers that a person says are in datasets; the others are put in later."""
+    values: dict[str, Any] = {}
+    for name in ("energy_kev", "wavelength_nm", "distance_m", "pitch_um"):
+        stored = getattr(options, name)
+        if isinstance(stored, Stored) and stored.dataset in file:
+            value = abs((number(file, stored.dataset) or 0.0) * stored.factor)
+            values[name] = ((value, value) if name == "pitch_um" else value) if value else None
+    return Geometry(**values)

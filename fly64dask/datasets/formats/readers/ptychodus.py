@@ -1,0 +1,135 @@
+"""Read Ptychodus products and patterns, HDF5 and NPZ, which are what pty-chi's users have as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.base import Geometry, InputError
+from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, as_number, coordinates
+from fly64dask.datasets.formats.joining import Parts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydantic import JsonValue
+
+POSITIONS = ("probe_position_y_m", "probe_position_x_m")
+SPACINGS = ("object_layer_spacing_m", "object_layer_distance_m")
+GIVE_PATTERNS = (
+    "a product has no patterns: give the file that the product was made from, as "
+    "fly64dask ingest PATTERNS --positions PRODUCT"
+)
+
+
+def recognise_product(file: NamedArrays) -> bool:
+    """Tell a product by its positions."""
+    return all(name in file for name in POSITIONS)
+
+
+def read_product(file: NamedArrays) -> Parts:
+    """Read positions, probe, object and geometry of a product; row = +y and column = +x.
+
+    Raises InputError if the object has several layers.
+    """
+    _refuse_layers(file)
+    y, x = (coordinates(file, name) for name in POSITIONS)
+    if len(y) != len(x):
+        raise InputError(f"read {file.path}: {len(y)} positions in y, {len(x)} in x", remedy="save the product again")
+    return Parts(
+        file_format="Ptychodus product",
+        path=file.path,
+        positions=np.stack([y, x], axis=1),
+        position_numbers=_numbers(file, "probe_position_indexes"),
+        probe=file.take("probe") if "probe" in file else None,
+        opr_weights=_opr_weights(file),
+        object_guess=file.take("object") if "object" in file else None,
+        geometry=_geometry(file),
+        metadata=_metadata(file),
+        assumed=("far field",),
+        remedy=GIVE_PATTERNS,
+    )
+
+
+def recognise_pattern_arrays(file: NamedArrays) -> bool:
+    """Tell the patterns that Ptychodus saves as NPZ."""
+    return "patterns" in file and "indexes" in file
+
+
+def read_pattern_arrays(file: NamedArrays) -> Parts:
+    """Read patterns, their numbers, and which pixels are bad."""
+    bad = file.take("bad_pixels") if "bad_pixels" in file else None
+    return Parts(
+        file_format="Ptychodus patterns",
+        path=file.path,
+        patterns=file.patterns("patterns"),
+        frame_numbers=_numbers(file, "indexes"),
+        quantity="intensity",
+        mask=None if bad is None else ~bad.astype(bool),
+    )
+
+
+def _numbers(file: NamedArrays, name: str) -> NDArray[np.int64] | None:
+    if name not in file:
+        return None
+    stored = np.ravel(file.take(name))
+    if stored.dtype.kind not in "ui":
+        raise InputError(
+            f"read {file.path}: {name!r} has dtype {stored.dtype}, needed whole numbers", remedy="correct the file"
+        )
+    return stored.astype(np.int64)
+
+
+def _value(file: NamedArrays, holder: str, key: str) -> float | None:
+    """Read a number that HDF5 has as an attribute of an array and NPZ as an array of a joined name."""
+    joined = f"{holder}_{key}" if holder else key
+    stored: Any = file.take(joined) if joined in file else file.attribute(holder, key)
+    return as_number(stored, f"read {file.path}: {joined!r}")
+
+
+def _geometry(file: NamedArrays) -> Geometry:
+    """Read energy, distance and the object's pixel size, or the probe's; 0 stands for not known."""
+    energy_ev, distance = _value(file, "", "probe_energy_eV"), _value(file, "", "detector_object_distance_m")
+    sizes = [
+        (_value(file, holder, "pixel_height_m"), _value(file, holder, "pixel_width_m"))
+        for holder in ("object", "probe")
+        if holder in file
+    ]
+    known = [(y * 1e9, x * 1e9) for y, x in sizes if y and x and y > 0 and x > 0]
+    return Geometry(
+        pixel_size_nm=known[0] if known else None,
+        energy_kev=energy_ev * 1e-3 if energy_ev and energy_ev > 0 else None,
+        distance_m=abs(distance) if distance else None,
+    )
+
+
+def _opr_weights(file: NamedArrays) -> NDArray[Any] | None:
+    # Ptychodus writes a dataset and reads an attribute of the probe: either may be there.
+    if "opr_weights" in file:
+        return file.take("opr_weights")
+    stored = file.attribute("probe", "opr_weights") if "probe" in file else None
+    return None if stored is None else np.asarray(stored)
+
+
+def _metadata(file: NamedArrays) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {}
+    for name in ("probe_photon_count", "exposure_time_s", "tomography_angle_deg"):
+        value = _value(file, "", name)
+        if value:
+            found[name] = value
+    return found
+
+
+def _refuse_layers(file: NamedArrays) -> None:
+    """Refuse an object of several layers; one layer has an infinite distance to the next, or none."""
+    shape = file.shape("object") if "object" in file else ()
+    layers = shape[0] if len(shape) == 3 else 1
+    for name in SPACINGS:
+        if name in file:
+            spacing = np.ravel(file.take(name)).astype(np.float64)
+            layers = max(layers, 1 + int((np.isfinite(spacing) & (spacing > 0)).sum()))
+    if layers > 1:
+        raise InputError(
+            f"read {file.path}: a multislice Ptychodus product, of {layers} layers; this program reconstructs one",
+            remedy="reconstruct it with Ptychodus or pty-chi, or save a product of one layer",
+        )
