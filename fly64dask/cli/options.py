@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,42 @@ def options_as(keyword: str, make: Callable[..., object], *options: Decorator) -
         return decorated
 
     return decorate
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options under headings.
+
+    Parameters
+    ----------
+    sections : dict of str to sequence of decorators
+        Options by heading; all others come before them.
+    """
+
+    def __init__(self, *arguments: Any, sections: Mapping[str, Sequence[Decorator]], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._heading_of = {name: heading for heading, options in sections.items() for name in _names_of(options)}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, under their headings."""
+        rows: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for parameter in self.get_params(ctx):
+            row = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+            if row is not None:
+                rows.setdefault(self._heading_of.get(str(parameter.name), "Options"), []).append(row)
+        for heading, options in rows.items():
+            with formatter.section(heading):
+                formatter.write_dl(options)
+
+
+def _names_of(options: Sequence[Decorator]) -> list[str]:
+    """Name the parameters that decorators add to a command."""
+
+    def command() -> None: ...
+
+    decorated: Command = command
+    for option in options:
+        decorated = option(decorated)
+    return [str(parameter.name) for parameter in click.command()(decorated).params]
 
 
 study_argument = click.argument(

@@ -80,6 +80,9 @@ class ReadOptions(Frozen):
         for name in ("particle", "semi_angle_mrad", "bright_disk_radius_px"):
             given[name] = getattr(self, name)
         given = {name: value for name, value in given.items() if value is not None}
+        # A person who gives the detector's place wants the object's pixel computed from it, not that of a file.
+        if {"distance_m", "pitch_um"} & set(given) and "pixel_size_nm" not in given:
+            given["pixel_size_nm"] = None
         # Either settles the other, so that one which a person gives makes the file's other one false.
         if "energy_kev" in given and "wavelength_nm" not in given:
             given["wavelength_nm"] = None

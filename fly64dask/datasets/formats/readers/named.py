@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "named datasets"
+# A person says these of one scan; a file that somebody else wrote must not.
+NOT_OF_A_BEAMLINE = {"positions", "allow_pickle", "allow_links"}
 
 
 def read_options(beamline: Path | None, given: Mapping[str, Any]) -> ReadOptions:
@@ -34,6 +36,9 @@ def read_options(beamline: Path | None, given: Mapping[str, Any]) -> ReadOptions
             from_file = tomllib.loads(beamline.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise InputError(f"read {beamline}: {error}", remedy="give a TOML file, as docs/ingest.md shows") from error
+    theirs = sorted(NOT_OF_A_BEAMLINE & set(from_file))
+    if theirs:
+        raise InputError(f"read {beamline}: {', '.join(theirs)} in a beamline file", remedy="give it as an option")
     try:
         return ReadOptions(**(from_file | {name: value for name, value in given.items() if value is not None}))
     except ValidationError as error:
