@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHUNK_EXPOSURES = 256
+# A chunk is in memory several times while it is compressed, and blosc takes none of 2 GB (our choice: 256 exposures of
+# 256 x 256 px in 32 bits).
+CHUNK_BYTES = 2**26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ def expected_counts_array(shape: tuple[int, int, int], blocks: Iterable[NDArray[
 def _patterns_array(
     shape: tuple[int, int, int], dtype: np.dtype[Any], long_name: str, blocks: Iterable[NDArray[Any]]
 ) -> ArraySource:
+    length = max(1, min(CHUNK_EXPOSURES, shape[0], CHUNK_BYTES // max(1, shape[1] * shape[2] * dtype.itemsize)))
     return ArraySource(
         name="counts",
         shape=shape,
@@ -100,8 +104,8 @@ def _patterns_array(
         dims=("exposure", "detector_y", "detector_x"),
         units="photons",
         long_name=long_name,
-        blocks=_regroup(blocks, CHUNK_EXPOSURES),
-        block_length=min(CHUNK_EXPOSURES, shape[0]),
+        blocks=_regroup(blocks, length),
+        block_length=length,
     )
 
 
@@ -193,7 +197,7 @@ def _checked_counts(blocks: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> Ite
                 f"write counts: found {block.min()} to {block.max()} photons, {dtype} holds 0 to {limit}",
                 remedy="report this as a defect",
             )
-        yield block.astype(dtype)
+        yield block.astype(dtype, copy=False)
 
 
 def _checked_expectations(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The digest of a file's bytes is another pass over it, at half the speed of ingesting; of larger files the store has
 # the digests of what was read (our choice).
-MAX_DIGEST_BYTES = 10**9
+MAX_DIGEST_BYTES = 2**28
 
 
 def attributes_of(under_way: Pass, prepared: Prepared) -> ExposureAttributes:
