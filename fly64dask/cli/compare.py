@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import click
 
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
+    DoseType,
     example,
     filter_options,
     json_option,
@@ -18,7 +19,7 @@ from fly64dask.cli.options import (
     without_links,
 )
 from fly64dask.store import RunLayout
-from fly64dask.study import Filters, cells, skip_reasons
+from fly64dask.study import CellReference, FileReference, Filters, Reference, cells, skip_reasons
 
 
 class MethodType(click.ParamType[Any]):
@@ -36,6 +37,27 @@ class MethodType(click.ParamType[Any]):
         return name, without_links(Path(path))
 
 
+class ReferenceType(click.ParamType[Any]):
+    """The type of a reference: `DOSE/VIEW` of the run, or a file that holds an object."""
+
+    name = "dose/view|file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse one --reference."""
+        if isinstance(value, CellReference | FileReference):
+            return value
+        if Path(str(value)).is_file():
+            return FileReference(path=str(without_links(Path(str(value)))))
+        dose, mark, view = str(value).partition("/")
+        try:
+            return CellReference(dose=DoseType().convert(dose, param, ctx), view=view) if mark else self._neither(value)
+        except ValueError:
+            return self._neither(value)
+
+    def _neither(self, value: Any) -> NoReturn:
+        self.fail(f"{value!r} is no file, and not DOSE/VIEW such as measured/baseline")
+
+
 @click.command(epilog=example("fly64dask compare runs/demo --method rpie=others/rpie --method longer=runs/longer"))
 @run_argument
 @click.option(
@@ -47,6 +69,12 @@ class MethodType(click.ParamType[Any]):
     help="Directory with an object for each cell, or another run; repeatable.",
 )
 @click.option(
+    "--reference",
+    type=ReferenceType(),
+    metavar="DOSE/VIEW|FILE",
+    help="Of a measured scan: the cells, or the file, that all are compared with, instead of the study's reference.",
+)
+@click.option(
     "--convention",
     type=click.Choice(["ours", "original"]),
     default="ours",
@@ -56,15 +84,23 @@ class MethodType(click.ParamType[Any]):
 @filter_options
 @json_option
 def compare(
-    layout: RunLayout, methods: tuple[tuple[str, Path], ...], convention: str, filters: Filters, as_json: bool
+    layout: RunLayout,
+    methods: tuple[tuple[str, Path], ...],
+    reference: Reference | None,
+    convention: str,
+    filters: Filters,
+    as_json: bool,
 ) -> None:
-    """Put others' reconstructions of a simulated run's cells beside its own, and write RUN/comparison.json.
+    """Put others' reconstructions of a run's cells beside its own, and write RUN/comparison.json.
+
+    Cells of a simulated run are compared with the truth, those of a measured one with its reference: another cell, or
+    an object in a file.
 
     \b
     PATH holds one file for each cell, named after it with - for /:
       dose_1000-sparse-train.npz (or .h5, .hdf5)
         object     complex, (y, x) or (1, y, x): in the frame of the cell's own
-                   object, or in that of the whole truth
+                   object, or in that of the whole truth or reference
         origin_px  optional, (y, x) of its first pixel in the scan: any frame
 
     All methods pass through one alignment inside one area. Exit 1 if a
@@ -80,7 +116,7 @@ def compare(
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     compared = [cell for cell in cells(study) if cell not in left_out]
-    comparison = compare_run(study, layout, dict(methods), compared, cast("Convention", convention))
+    comparison = compare_run(study, layout, dict(methods), compared, cast("Convention", convention), reference)
     write_document(layout.comparison_file, comparison)
     if as_json:
         print_json(comparison.model_dump(mode="json", exclude_none=True))

@@ -1,3 +1,9 @@
+from .against_reference import (
+    ReferenceComparison as ReferenceComparison,
+    ReferenceObject as ReferenceObject,
+    measure_with_reference as measure_with_reference,
+    reference_in_area as reference_in_area,
+)
 from .against_truth import (
     Reference as Reference,
     TruthComparison as TruthComparison,
@@ -16,10 +22,12 @@ from .original_study import (
 from .results import (
     HalfSetMetrics as HalfSetMetrics,
     OriginalMetrics as OriginalMetrics,
+    ReferenceMetrics as ReferenceMetrics,
     SplitBy as SplitBy,
     TruthMetrics as TruthMetrics,
 )
 from .ring_correlation import (
+    Crossing as Crossing,
     RingCorrelation as RingCorrelation,
     crossing as crossing,
     frc as frc,

@@ -95,6 +95,32 @@ class TruthMetrics(ObjectMetrics):
         return self
 
 
+class ReferenceMetrics(Frozen):
+    """How a reconstruction of a measured scan differs from a reference, where both were lit, after one alignment.
+
+    The reference is a reconstruction too, and no truth: what both have wrong does not count. `half_bit` and `one_bit`
+    are where their ring correlation falls below half a bit a pixel or one; absent if it stays above up to Nyquist.
+    Photons that both were made from are noise that both share, so that the correlation is at least what independent
+    data would give. `is_registered` is False if the two lie further apart than is corrected; `missing` says why there
+    are no numbers.
+    """
+
+    name: str
+    phase_rmse_rad: Annotated[float | None, Quantity("phase difference from the reference", "rad", "lower")] = None
+    over_empty: Annotated[
+        float | None, Quantity("phase difference from the reference over that of an empty object", "", "lower")
+    ] = None
+    phase_ssim: Annotated[float | None, Quantity("SSIM of the phase with the reference", "", "higher")] = None
+    amplitude_rmse: Annotated[
+        float | None, Quantity("amplitude difference from the reference", "transmission", "lower")
+    ] = None
+    n_pixels: Annotated[int | None, Quantity("pixels compared with the reference", "px")] = None
+    half_bit: Annotated[Crossing | None, Quantities("ring correlation with the reference at half a bit,")] = None
+    one_bit: Annotated[Crossing | None, Quantities("ring correlation with the reference at one bit,")] = None
+    is_registered: bool = True
+    missing: str | None = None
+
+
 class OriginalImageMetrics(Frozen):
     """One image by the original study's conventions; a phase in rad, an amplitude in transmission.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
-from fly64dask.records import ManifestRow
+from fly64dask.records import ManifestRow, resolution_words
 from fly64dask.study import Cell, Study, cells, dose_name, repeats_of, section_of, sections
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
@@ -28,6 +28,7 @@ class CellState:
     seconds: float | None = None
     n_kept: int | None = None
     phase_rmse_rad: float | None = None
+    resolution: str | None = None  # of a scan without a truth, with its unit
     ended: bool = False  # in this run
     epoch: int = 0
     n_epochs: int = 0  # that it runs, known from its first epoch on
@@ -109,6 +110,7 @@ def _from_row(row: ManifestRow) -> CellState:
         seconds=row.seconds,
         n_kept=row.n_kept,
         phase_rmse_rad=_finite(row.metrics.phase_rmse_rad) if row.metrics else None,
+        resolution=None if row.metrics or row.state != "completed" else resolution_words(row.half_sets),
         epoch=row.n_epochs or 0,
         loss=row.final_loss,
     )
@@ -184,6 +186,7 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float) -> dict[str, Any
         "seconds": cell_state.seconds,
         "n_kept": cell_state.n_kept,
         "phase_rmse_rad": cell_state.phase_rmse_rad,
+        "resolution": cell_state.resolution,
         "log": cell_state.log_path,
     }
     return {key: value for key, value in known.items() if value is not None}

@@ -31,6 +31,7 @@ from .marks import (
     floor_note as floor_note,
     legend_of as legend_of,
     marks_of as marks_of,
+    reference_note as reference_note,
     signs_of as signs_of,
     unfollowed as unfollowed,
 )
@@ -49,12 +50,21 @@ from .record import (
     unlisted_cells as unlisted_cells,
     write_record as write_record,
 )
+from .reference import (
+    ReferenceNow as ReferenceNow,
+    ReferenceRecord as ReferenceRecord,
+    read_reference_record as read_reference_record,
+)
 from .repeats import (
     RepeatSummary as RepeatSummary,
     Spread as Spread,
     repeat_groups as repeat_groups,
     spread_of as spread_of,
     summarise_repeats as summarise_repeats,
+)
+from .resolution import (
+    UNKNOWN_RESOLUTION as UNKNOWN_RESOLUTION,
+    resolution_words as resolution_words,
 )
 from .tables import (
     RowFiles as RowFiles,

@@ -1,4 +1,4 @@
-"""Completes rows by what their own records do not say: whether they are of the study as it is now, and their floors."""
+"""Completes rows by what their own records do not say: whether they are of the present study, floors, references."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.records.currency import StudyNow
 from fly64dask.records.floors import relative_error
+from fly64dask.records.reference import ReferenceNow
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Study
 
 # Fields of a row that follow from other cells, groups and the study, and are worked out whenever rows are read.
-DERIVED_FIELDS = ("outdated", "relative")
+DERIVED_FIELDS = ("outdated", "relative", "reference")
 
 
 class RowContext:
@@ -28,20 +29,22 @@ class RowContext:
     layout : RunLayout
         The run.
     row_of : callable
-        Gives the row of a cell, or None: asked for the noise-free cells, once each.
+        Gives the row of a cell, or None: asked for the noise-free cells and the references, once each.
     """
 
     def __init__(self, study: Study, layout: RunLayout, row_of: Callable[[Cell], ManifestRow | None]) -> None:
         self._has_floors = "noise_free" in study.doses_photons
         self._now = StudyNow(study, layout)
+        self._reference = ReferenceNow(study, layout, row_of) if study.reference is not None else None
         self._row_of = row_of
         self._floors: dict[Cell, ManifestRow | None] = {}
 
     def complete(self, row: ManifestRow) -> ManifestRow:
-        """Return the row with `outdated` and `relative` as they are now."""
+        """Return the row with `outdated`, `relative` and `reference` as they are now."""
         outdated = self._now.outdated(row)
         relative = relative_error(row, None if outdated else self._floor_of(row))
-        return row.model_copy(update={"outdated": outdated, "relative": relative})
+        reference = None if self._reference is None else self._reference.metrics(row)
+        return row.model_copy(update={"outdated": outdated, "relative": relative, "reference": reference})
 
     def complete_all(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
         """Return rows one after the other, each completed."""

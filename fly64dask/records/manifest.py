@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 
 from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
+from fly64dask.metrics import ReferenceMetrics
 from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields
 from fly64dask.records.floors import RelativeError
 from fly64dask.records.history import AttemptLine, damaged_line, fields_of
@@ -45,7 +46,8 @@ class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingF
     """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several.
 
     `outdated` says in what the cell is not of the study as it is now, `relative` compares its error with those of other
-    cells: both are worked out when rows are read, and no record holds them.
+    cells, and `reference` a measured cell with the study's reference: these are worked out when rows are read, and no
+    record holds them.
     """
 
     returncode: Literal[0, 1]
@@ -54,6 +56,7 @@ class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingF
     seconds: Annotated[float | None, Quantity("time taken", "s")] = None
     outdated: str | None = None
     relative: Annotated[RelativeError | None, Quantities("")] = None
+    reference: Annotated[ReferenceMetrics | None, Quantities("")] = None
     cell_key: str | None = None
     recipe_key: str | None = None
     seeds: Seeds | None = None

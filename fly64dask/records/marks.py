@@ -67,6 +67,18 @@ def floor_note(study: Study) -> str | None:
     )
 
 
+def reference_note(study: Study) -> str | None:
+    """Say what the cells of a measured study are compared with; None of a simulated one, which has a truth."""
+    if study.source.kind != "measured":
+        return None
+    if study.reference is None:
+        return (
+            'no reference: `reference = {dose = "measured", view = "baseline"}` in the study compares its cells with '
+            "one of them"
+        )
+    return f"the reference is {study.reference.label}, a reconstruction too and no truth"
+
+
 def signs_of(rows: Sequence[ManifestRow]) -> str:
     """Join the signs of cells that share a place, each after a space; empty without marks."""
     return "".join(f" {mark.sign}" for mark in marks_of(rows))
@@ -80,6 +92,8 @@ def caveats_of(row: ManifestRow) -> list[str]:
     if row.underdetermined:
         caveats.append("underdetermined (?)")
     caveats += unfollowed(row)
+    if row.reference and row.reference.missing:
+        caveats.append(f"not compared: {row.reference.missing}")
     return [*caveats, *filter(None, (row.dose_deviation, row.outdated))]
 
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 Value = str | int | float | bool
 FlatRow = Mapping[str, Value | None]
 # Records of a row whose numbers the report maps; all that they hold, also what is added to them later.
-MAPPED_RECORDS = ("metrics", "relative", "half_sets", "stopping", "identifiability")
+MAPPED_RECORDS = ("metrics", "relative", "half_sets", "reference", "stopping", "identifiability")
 # Shown first, the first of these that any cell has.
 ERROR, OVER_EMPTY = "metrics.phase_rmse_rad", "relative.error_over_empty"
-USUAL_COLUMNS = (ERROR, "half_sets.half_bit.resolution_px", "final_loss")
+RESOLUTIONS = ("half_sets.resolution_nm", "half_sets.resolution_px")
+USUAL_COLUMNS = (ERROR, *RESOLUTIONS, "reference.phase_rmse_rad", "final_loss")
 # The largest area over the smallest from which errors in rad are not compared (our choice).
 AREAS_DIFFER = 1.1
 # Numbers of the row itself that are worth a map.
@@ -34,8 +35,10 @@ MAPPED_FIELDS = (
     "fluence_photons_per_px2",
     "fluence_photons_per_nm2",
     "step_px",
+    "step_nm",
     "linear_overlap",
     "areal_oversampling",
+    "lit_area_um2",
     "image_overlap",
     "group_overlap",
     "n_epochs",
@@ -56,15 +59,18 @@ def in_order(columns: Iterable[str]) -> list[str]:
     return sorted(dict.fromkeys(columns), key=place)
 
 
-def lead_column(rows: Iterable[ManifestRow], columns: Collection[str]) -> str:
+def lead_column(rows: Iterable[ManifestRow], columns: Collection[str], *, is_measured: bool = False) -> str:
     """Choose the number to show first among the columns that cells have.
 
     The phase error, but over that of an empty object where cells are compared over areas of different sizes; without a
-    truth the resolution by half sets, else the last loss.
+    truth the resolution by half sets, in nm where a pixel has a size, else the last loss. Of measured scans that is
+    never shown first: it is lower for fewer photons, which says nothing of quality; the number of exposures is.
     """
     pixels = [row.metrics.n_pixels for row in rows if row.metrics]
     areas_differ = bool(pixels) and max(pixels) > AREAS_DIFFER * min(pixels)
-    usual = (OVER_EMPTY, *USUAL_COLUMNS) if areas_differ else USUAL_COLUMNS
+    usual: tuple[str, ...] = (OVER_EMPTY, *USUAL_COLUMNS) if areas_differ else USUAL_COLUMNS
+    if is_measured:
+        usual = (*(column for column in usual if column != "final_loss"), "n_kept")
     return next((column for column in usual if column in columns), ERROR)
 
 

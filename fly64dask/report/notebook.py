@@ -15,6 +15,7 @@ from fly64dask.records import (
     legend_of,
     marks_of,
     quantity_of,
+    reference_note,
     repeat_groups,
     signs_of,
     spread_of,
@@ -152,7 +153,7 @@ def matrix_html(
         quantity=quantity_of(matrix.column),
         ends=scale.ends,
         legend=legend_of(study, matrix.row_of.values()),
-        note=floor_note(study) if any(row.metrics for row in rows) else None,
+        note=(floor_note(study) if any(row.metrics for row in rows) else None) or reference_note(study),
         gradient=", ".join(scale.colours[::9]),
     )
 
@@ -161,7 +162,7 @@ def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, runni
     numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows if row.state == "completed"}
     if column is None:
         present = {name for of_cell in numbers.values() for name in of_cell}
-        column = lead_column(rows, present)
+        column = lead_column(rows, present, is_measured=study.source.kind == "measured")
     states = {cell: "pending" for group in repeat_groups(study).values() for cell in group}
     states |= {row.cell: str(row.state) for row in rows} | dict.fromkeys(running, "running")
     return _Matrix(

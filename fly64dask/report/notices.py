@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.records import floor_note, unfollowed, unlisted_cells
+from fly64dask.records import floor_note, reference_note, unfollowed, unlisted_cells
 from fly64dask.report.content import Notice
 from fly64dask.store import holder_of
 from fly64dask.study import cells
@@ -48,6 +48,9 @@ def state_notices(
     note = floor_note(study) if any(row.metrics for row in rows) else None
     if note is not None:
         yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
+    reference = reference_note(study)
+    if reference is not None:
+        yield Notice(kind="pending", text=f"{reference[0].upper()}{reference[1:]}.")
     if n_other_dose:
         yield Notice(
             kind="pending", text=f"{n_other_dose} of {n_cells} cells hold other photons than asked; each says so."

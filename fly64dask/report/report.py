@@ -169,7 +169,7 @@ def _content(
         views=tuple(view.name for view in study.views),
         splits=study.splits,
         sections=tuple(section.label for section in sections(study)),
-        quantities=_quantities(contents, rows),
+        quantities=_quantities(contents, rows, is_measured=study.source.kind == "measured"),
         thresholds=Thresholds(
             good_lit=GOOD_LIT_PER_UNKNOWN,
             min_lit=MIN_LIT_PER_UNKNOWN,
@@ -185,9 +185,11 @@ def _content(
     )
 
 
-def _quantities(contents: Iterable[CellContent], rows: Sequence[ManifestRow]) -> tuple[QuantityContent, ...]:
+def _quantities(
+    contents: Iterable[CellContent], rows: Sequence[ManifestRow], *, is_measured: bool
+) -> tuple[QuantityContent, ...]:
     columns = in_order(key for cell in contents for key in cell.numbers)
-    lead = lead_column(rows, columns)
+    lead = lead_column(rows, columns, is_measured=is_measured)
     described = [(column, quantity_of(column)) for column in sorted(columns, key=lambda column: column != lead)]
     return tuple(
         QuantityContent(key=column, label=quantity.label, unit=quantity.unit, better=quantity.better)

@@ -4,13 +4,11 @@ from .arrays import (
 from .cell_view import (
     CellView as CellView,
 )
-from .compare import (
-    compare_run as compare_run,
-)
-from .comparison import (
+from .comparisons import (
     Convention as Convention,
     MethodScore as MethodScore,
     RunComparison as RunComparison,
+    compare_run as compare_run,
 )
 from .engine_start import (
     loading_engine as loading_engine,

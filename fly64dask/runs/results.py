@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.monitoring import CellOutcome, RunStatus
-    from fly64dask.runs.comparison import RunComparison
+    from fly64dask.runs.comparisons import RunComparison
     from fly64dask.runs.verify import Damage
+    from fly64dask.study import Reference
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
@@ -366,13 +367,17 @@ class Run:
             self.study, self.layout, plan, filters=filters, client=client, engine=engine, progress=progress
         )
 
-    def compare(self, others: Mapping[str, str | os.PathLike[str]]) -> RunComparison:
+    def compare(
+        self, others: Mapping[str, str | os.PathLike[str]], *, reference: Reference | None = None
+    ) -> RunComparison:
         """Measure other reconstructions of the run's cells as its own are measured.
 
         Parameters
         ----------
         others : mapping of str to path
             By name of the method: a directory with one file for each cell, or another run.
+        reference : CellReference or FileReference, optional
+            What the cells of a measured study are compared with, instead of the study's own reference.
 
         Returns
         -------
@@ -382,12 +387,12 @@ class Run:
         Raises
         ------
         InputError
-            If the study is measured, or a directory cannot be used.
+            If there is neither a truth nor a reference, or a directory cannot be used.
         """
-        from fly64dask.runs.compare import compare_run
+        from fly64dask.runs.comparisons import compare_run
 
         paths = {name: Path(os.path.realpath(path)) for name, path in others.items()}
-        return compare_run(self.study, self.layout, paths, cells(self.study), "ours")
+        return compare_run(self.study, self.layout, paths, cells(self.study), "ours", reference)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write one HTML page with all that the run gave.

@@ -24,6 +24,7 @@ from fly64dask.monitoring import (
 )
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.runs.comparisons import compare_with_references
 from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.results import Run
 from fly64dask.runs.workers import n_workers_of, run_workers
@@ -216,6 +217,7 @@ def _compute(
         rows.keep_all(each_row(layout, cells(study)))
         write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
         raise
+    compare_with_references(study, layout, rows, request.say)
     write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
     return outcomes
 

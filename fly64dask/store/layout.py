@@ -109,6 +109,10 @@ class RunLayout:
         """Give the log that the engine wrote for a cell."""
         return self.cell_directory(cell) / LOG_NAME
 
+    def reference_file(self, cell: Cell) -> Path:
+        """Give the file of a measured cell's comparison with the study's reference; made anew at the end of a run."""
+        return self.root / "reference" / f"{cell.name}.json"
+
     def history_directory(self, cell: Cell, attempt: int) -> Path:
         """Give the directory of an attempt that a later one has replaced."""
         return self.root / "history" / cell.name / f"attempt_{attempt:03d}"

@@ -51,6 +51,11 @@ from .recipe import (
 from .recipes import (
     NamedRecipe as NamedRecipe,
 )
+from .reference import (
+    CellReference as CellReference,
+    FileReference as FileReference,
+    Reference as Reference,
+)
 from .remedy import (
     GUARDED_MAX_EPOCHS as GUARDED_MAX_EPOCHS,
     MENDS as MENDS,

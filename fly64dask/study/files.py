@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fly64dask.base import InputError
 from fly64dask.study.model import Study
+from fly64dask.study.reference import FileReference
 from fly64dask.study.toml import parse_study
 
 
@@ -21,7 +22,7 @@ def load_study(path: str | os.PathLike[str]) -> Study:
 
 
 def absolute_source(study: Study, directory: Path) -> Study:
-    """Make the paths in a study's source absolute, as workers have other working directories.
+    """Make the paths in a study's source and reference absolute, as workers have other working directories.
 
     Parameters
     ----------
@@ -42,4 +43,8 @@ def absolute_source(study: Study, directory: Path) -> Study:
     if source.kind != "measured" and source.scan.kind == "file":
         path = os.path.realpath(directory / source.scan.path)
         changes["scan"] = source.scan.model_copy(update={"path": path})
-    return study.model_copy(update={"source": source.model_copy(update=changes)})
+    absolute: dict[str, object] = {"source": source.model_copy(update=changes)}
+    if isinstance(study.reference, FileReference):
+        path = os.path.realpath(directory / study.reference.path)
+        absolute["reference"] = study.reference.model_copy(update={"path": path})
+    return study.model_copy(update=absolute)

@@ -11,6 +11,7 @@ from fly64dask.study.names import Dose, DoseBy, dose_name
 from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
 from fly64dask.study.recipe import Checkpoints, Limits, Recipe, without_counts
 from fly64dask.study.recipes import NamedRecipe, check_recipes
+from fly64dask.study.reference import Reference, check_reference
 from fly64dask.study.sources import Source
 from fly64dask.study.views import View
 
@@ -61,6 +62,9 @@ class OverlapMeasure(Frozen):
 class Study(Frozen):
     """What is exposed, selected and reconstructed: the content of one study file.
 
+    `reference` is what the cells of a measured study are compared with. Recipes in the file of such a study reconstruct
+    half sets of the counts unless they say otherwise, as nothing else tells a resolution.
+
     Examples
     --------
     >>> study = Study.from_toml("data/demo.toml")  # doctest: +SKIP
@@ -84,6 +88,7 @@ class Study(Frozen):
     checkpoints: Checkpoints = Checkpoints()
     # Cells of one dose, view and split that differ in their photons alone. The most is our choice.
     repeats: int = Field(default=1, ge=1, le=1000)
+    reference: Reference | None = None
 
     @classmethod
     def from_toml(cls, path: StrPath) -> Study:
@@ -194,6 +199,11 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _recipes_fit_together(self) -> Study:
         check_recipes(self.recipe, self.recipes)
+        return self
+
+    @model_validator(mode="after")
+    def _reference_is_there(self) -> Study:
+        check_reference(self)
         return self
 
     @model_validator(mode="after")

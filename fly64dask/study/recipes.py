@@ -48,6 +48,15 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "recipes": [complete(recipe) for recipe in recipes]}
 
 
+def with_half_sets(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Let the recipes of a measured study's file reconstruct halves of the counts where they do not say what."""
+    source, recipe = document.get("source"), document.get("recipe", {})
+    is_measured = isinstance(source, dict) and source.get("kind") == "measured"
+    if not is_measured or not isinstance(recipe, dict):
+        return dict(document)
+    return {**document, "recipe": {"halves": "counts"} | recipe}
+
+
 def check_recipes(shared: Recipe, recipes: Sequence[NamedRecipe]) -> None:
     """Refuse recipes that one run cannot have side by side, or that would give the same numbers twice.
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
-from fly64dask.study.recipes import with_shared_settings
+from fly64dask.study.recipes import with_half_sets, with_shared_settings
 
 Record = TypeVar("Record", bound=Frozen)
 
@@ -149,6 +149,10 @@ def _known_keys(record: type[Frozen]) -> set[str]:
     return set(schema["properties"]).union(*(part.get("properties", {}) for part in schema["$defs"].values()))
 
 
+def _completed(document: dict[str, Any]) -> dict[str, Any]:
+    return with_shared_settings(with_half_sets(document))
+
+
 def parse_study(text: str, *, origin: str) -> Study:
     """Read a study from TOML text.
 
@@ -170,4 +174,4 @@ def parse_study(text: str, *, origin: str) -> Study:
         Naming every wrong key with its value and a remedy.
     """
     keys = "`fly64dask schema`"
-    return parse_toml(text, Study, what="study", origin=origin, keys=keys, complete=with_shared_settings)
+    return parse_toml(text, Study, what="study", origin=origin, keys=keys, complete=_completed)

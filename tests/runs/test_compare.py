@@ -117,13 +117,13 @@ def test_compare_run_refuses_a_run_of_another_object(run, tmp_path):
     other = RunLayout(tmp_path / "other")
     prepare_scan(STUDY.model_copy(update={"source": source}), other)
     write_run_study(other, STUDY)
-    with pytest.raises(InputError, match="another object"):
+    with pytest.raises(InputError, match="another object or scan"):
         scores_of(run, other.root)
 
 
-def test_compare_run_refuses_a_measured_study(run):
+def test_compare_run_asks_for_the_reference_of_a_measured_study(run):
     study = STUDY.model_copy(update={"source": MeasuredSource(kind="measured", path="scan.zarr")})
-    with pytest.raises(InputError, match="holds none"):
+    with pytest.raises(InputError, match="no truth, and this one names no reference; give --reference"):
         compare_run(study, run, {}, CELLS, "ours")
 
 

@@ -11,21 +11,27 @@ from fly64dask.base import printable
 from fly64dask.cli.terminal.console import line_about, number_text
 
 if TYPE_CHECKING:
+    from fly64dask.metrics import Crossing, ReferenceMetrics
     from fly64dask.runs import MethodScore, RunComparison
 
 HEADINGS = {
     "ours": "phase error rad | SSIM of phase | half-bit resolution px",
     "original": "PSNR (peak 255) of phase, amplitude dB | MS-SSIM of phase, amplitude",
 }
+REFERENCE_HEADINGS = "phase difference rad | over that of an empty object | resolution at half a bit, at one bit"
 
 
 def comparison_table(comparison: RunComparison) -> Table:
     """Draw a comparison; in our convention the least phase error of a cell is bold."""
-    table = Table(title=f"{comparison.study}: {HEADINGS[comparison.convention]}", title_justify="left")
+    headings = HEADINGS[comparison.convention]
+    if comparison.reference is not None:
+        headings = f"compared with the reference {comparison.reference}, {REFERENCE_HEADINGS}"
+    table = Table(title=f"{comparison.study}: {headings}", title_justify="left")
     # Rich would cut names first where the methods are many.
     table.add_column("cell", min_width=max((len(row.cell.name) for row in comparison.cells), default=0))
     table.add_column("n", justify="right")
-    if comparison.convention == "ours":
+    has_empty = comparison.convention == "ours" and comparison.reference is None
+    if has_empty:
         table.add_column("empty", justify="right")
     for method in comparison.methods:
         table.add_column(printable(method))
@@ -35,10 +41,27 @@ def comparison_table(comparison: RunComparison) -> Table:
         table.add_row(
             row.cell.name,
             "-" if row.n_kept is None else str(row.n_kept),
-            *(empty if comparison.convention == "ours" else []),
+            *(empty if has_empty else []),
             *[_score_text(score, min(errors, default=0.0)) for score in row.scores],
         )
     return table
+
+
+def _reference_text(found: ReferenceMetrics) -> Text:
+    resolutions = (
+        "-" if found.n_pixels is None else f"{_crossing_text(found.half_bit)}, {_crossing_text(found.one_bit)}"
+    )
+    note = "" if found.is_registered else " unregistered"
+    numbers = f"{number_text(found.phase_rmse_rad, '.3f')} | {number_text(found.over_empty, '.2f')}"
+    return Text(f"{numbers} | {resolutions}{note}", style="yellow" if note else "")
+
+
+def _crossing_text(crossing: Crossing | None) -> str:
+    """Write the resolution at which a curve crosses, px and nm where a pixel has a size; one that does not is finer."""
+    if crossing is None:
+        return "≤ 1 px"
+    nm = "" if crossing.resolution_nm is None else f" = {crossing.resolution_nm:.3g} nm"
+    return f"{crossing.resolution_px:.3g} px{nm}"
 
 
 def problem_lines(comparison: RunComparison) -> list[Text]:
@@ -55,6 +78,8 @@ def _score_text(score: MethodScore, least: float) -> Text:
         phase, amplitude = score.original.phase, score.original.amplitude
         ratios = ", ".join(number_text(each.psnr_peak_255_db, ".1f") for each in (phase, amplitude))
         return Text(f"{ratios} | {phase.ms_ssim:.3f}, {amplitude.ms_ssim:.3f}")
+    if score.reference:
+        return _reference_text(score.reference)
     metrics = score.metrics
     if metrics is None:
         return Text("-")

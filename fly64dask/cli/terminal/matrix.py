@@ -18,13 +18,16 @@ from fly64dask.monitoring import LiveCell, sparkline
 from fly64dask.records import (
     EMPTY,
     OUTDATED,
+    UNKNOWN_RESOLUTION,
     ManifestRow,
     caveats_of,
     count_states,
     floor_note,
     legend_of,
     marks_of,
+    reference_note,
     repeat_groups,
+    resolution_words,
     signs_of,
     summarise_repeats,
 )
@@ -111,10 +114,10 @@ def print_matrix(
 
 
 def legend_lines(study: Study, rows: Sequence[ManifestRow]) -> list[Text]:
-    """Write one line for each mark in the matrix, and one if the floors of a simulated study are unknown."""
+    """Write one line for each mark in the matrix, and one on what is unknown or what cells are compared with."""
     lines = [Text(f"{mark.sign}  {mark.words}", style="dim") for mark in legend_of(study, rows)]
-    note = floor_note(study) if any(row.metrics for row in rows) else None
-    return [*lines, *([Text(note, style="dim")] if note else [])]
+    notes = [floor_note(study) if any(row.metrics for row in rows) else None, reference_note(study)]
+    return [*lines, *(Text(note, style="dim") for note in notes if note)]
 
 
 def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
@@ -185,7 +188,7 @@ def _mark(row: ManifestRow | None) -> Text:
         return Text(f"{mark} pending", style=style)
     if row.state != "completed":
         return Text(f"{mark} {row.failure_kind}", style=style)
-    quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else f"loss {row.final_loss:.3g}"
+    quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
     style = "yellow" if any(found in DOUBTS for found in marks_of([row])) else style
     return Text(f"{mark} n={row.n_kept} {quality}{signs_of([row])}{_relative_line([row])}", style=style)
 
@@ -209,16 +212,23 @@ def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]
     n_kept = sorted({row.n_kept for row in completed if row.n_kept is not None})
     spread, form, unit = summary.metrics.get("phase_rmse_rad"), ".3f", " rad"
     before = f"n={'/'.join(map(str, n_kept))} "
+    halves = summary.half_sets or {}
+    for name, of_name in (("resolution_nm", " nm"), ("resolution_px", " px")):
+        if spread is None:
+            spread, form, unit = halves.get(name), ".3g", of_name
     if spread is None:
-        spread, form, unit, before = summary.final_loss, ".3g", "", f"{before}loss "
-    if spread is None:
-        return f"{before}({len(completed)})"
+        return f"{before}{UNKNOWN_RESOLUTION} ({len(completed)})"
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
     return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){signs_of(completed)}"
 
 
 def _relative_line(completed: Sequence[ManifestRow]) -> str:
-    """Write a second line: the mean error over that of an empty object, and over the floor where there is one."""
+    """Write a second line: the mean error over that of an empty object, and over the floor where there is one; of a
+    measured scan the mean phase difference from the reference.
+    """
+    differences = [found.phase_rmse_rad for row in completed if (found := row.reference) and found.phase_rmse_rad]
+    if differences:
+        return f"\n  {statistics.fmean(differences):.3f} rad to reference"
     known = [row.relative for row in completed if row.relative]
     if not known:
         return ""

@@ -129,7 +129,7 @@ function noteOf(cell) {
     parts.push(cell.failure);
   } else if (cell.state === "completed") {
     if (cell.phase_rmse_rad !== undefined) parts.push(`error ${cell.phase_rmse_rad.toFixed(3)} rad`);
-    else if (cell.loss !== undefined) parts.push(`loss ${significant(cell.loss)}`);
+    else if (cell.resolution !== undefined) parts.push(`resolution ${cell.resolution}`);
     if (cell.n_kept !== undefined) parts.push(`${cell.n_kept} exposures`);
     if (cell.seconds !== undefined) parts.push(duration(cell.seconds));
     if (!cell.ended) parts.push("earlier run");

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,22 @@ import numpy as np
 from fly64dask.base import Fly64Error, InputError, utc_now
 from fly64dask.cells import open_inputs
 from fly64dask.datasets import read_truth
-from fly64dask.datasets.formats import ForeignObject, find_object, read_object
-from fly64dask.metrics import Reference, align, measure_against, measure_as_original, reference_in_frame
-from fly64dask.records import read_record, read_run_study
-from fly64dask.runs.comparison import OURS, ComparedCell, Convention, MethodScore, RunComparison
+from fly64dask.datasets.formats import ForeignObject
+from fly64dask.metrics import (
+    Reference,
+    align,
+    measure_against,
+    measure_as_original,
+    measure_with_reference,
+    reference_in_frame,
+)
+from fly64dask.records import read_record
+from fly64dask.runs.comparisons.comparison import OURS, ComparedCell, Convention, MethodScore, RunComparison
+from fly64dask.runs.comparisons.methods import ObjectReader, reader_of_method, reader_of_run
+from fly64dask.runs.comparisons.references import References, lit_frame
 from fly64dask.scan import crop_to_frame, object_frame
-from fly64dask.store import ReconstructionAttributes, RunLayout, TruthAttributes, open_group
-from fly64dask.study import Cell, Study
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, Reference as StudyReference, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,20 +37,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonFrame:
-    """What the objects of all methods for one cell are compared in: the truth in the cell's frame, and the area.
+    """What the objects of all methods for one cell are compared in: the truth or reference in it, and the area.
 
     `reference` is on the grid of the cell's own object, whose first pixel is the scan frame's `origin_px` (y, x);
-    `positions_px` (k, 2), order (y, x), are the kept ones; `truth_shape_px` is that of the whole truth.
+    `positions_px` (k, 2), order (y, x), are the kept ones; `whole_shape_px` is that of the whole truth, or of the whole
+    reference of a measured scan with this `name`, whose first pixel is the scan frame's `whole_origin_px`.
     """
 
     reference: Reference
     positions_px: NDArray[np.float64]
     origin_px: tuple[int, int]
-    truth_shape_px: tuple[int, int]
+    whole_shape_px: tuple[int, int]
+    whole_origin_px: tuple[int, int] = (0, 0)
+    name: str | None = None
 
 
-# Reads the object that a method made of a cell.
-ObjectReader = Callable[[Cell], ForeignObject]
+# Makes the frame of a cell, or gives why it cannot be made.
+FrameMaker = Callable[[Cell], ComparisonFrame | Fly64Error]
 
 
 def compare_run(
@@ -50,6 +62,7 @@ def compare_run(
     methods: Mapping[str, Path],
     compared: Sequence[Cell],
     convention: Convention = "ours",
+    reference: StudyReference | None = None,
 ) -> RunComparison:
     """Align and measure the cells of every method beside the run's own.
 
@@ -65,6 +78,8 @@ def compare_run(
         Cells to compare.
     convention : "ours" or "original"
         Whose metrics: this package's, or the original study's.
+    reference : CellReference or FileReference, optional
+        What the cells of a measured study are compared with, instead of the study's own reference.
 
     Returns
     -------
@@ -74,21 +89,17 @@ def compare_run(
     Raises
     ------
     InputError
-        If the study is measured, so that there is no truth, or the path of a method is no such directory, or a run of
-        another object.
+        If there is neither a truth nor a reference, or the path of a method is no such directory, or a run of another
+        object or scan.
     """
-    there_is_a_truth = any(layout.truth_group(seed).exists() for seed in study.object_seeds)
-    if study.source.kind == "measured" or not there_is_a_truth:
-        raise InputError(
-            f"compare {layout.root}: metrics are against the truth, and a {study.source.kind} study's run holds none",
-            remedy="compare runs of simulated studies that have begun",
-        )
-    truths = {seed: _truth_of(layout, seed) for seed in dict.fromkeys(cell.object_seed for cell in compared)}
-    readers = {OURS: _reader_of_run(layout)}
-    readers |= {name: _reader_of_method(name, path, layout, tuple(truths)) for name, path in methods.items()}
+    object_seeds = tuple(dict.fromkeys(cell.object_seed for cell in compared))
+    chosen = reference or study.reference
+    frame_of = _frames(study, layout, object_seeds, chosen, convention)
+    readers = {OURS: reader_of_run(layout)}
+    readers |= {name: reader_of_method(name, path, layout, object_seeds) for name, path in methods.items()}
     rows = []
     for cell in compared:
-        frame = _frame_of(study, layout, cell, truths[cell.object_seed])
+        frame = frame_of(cell)
         scores = tuple(_score(name, reader, cell, frame, convention) for name, reader in readers.items())
         rows.append(
             ComparedCell(
@@ -102,66 +113,65 @@ def compare_run(
         study=study.name,
         convention=convention,
         methods={OURS: str(layout.root)} | {name: str(path) for name, path in methods.items()},
+        reference=chosen.label if chosen and study.source.kind == "measured" else None,
         cells=tuple(rows),
     )
 
 
-def _reader_of_method(name: str, path: Path, layout: RunLayout, object_seeds: Sequence[int | None]) -> ObjectReader:
-    if name == OURS:
-        raise InputError(f"compare: a method named {OURS!r}, which is the run itself", remedy="choose another name")
-    if not path.is_dir():
-        raise InputError(
-            f"compare: method {name!r} at {path} is no directory", remedy="give one file a cell, in a folder"
-        )
-    other = RunLayout(path)
-    if not other.study_file.exists():
-        return lambda cell: read_object(find_object(path, cell.name.replace("/", "-")))
-    return _reader_of_other_run(name, other, layout, object_seeds)
-
-
-def _reader_of_other_run(
-    name: str, other: RunLayout, layout: RunLayout, object_seeds: Sequence[int | None]
-) -> ObjectReader:
-    """Read the cells of another run of the same objects: of the recipe of the same name, or of its only one."""
-    study, read = read_run_study(other), _reader_of_run(other)
-    theirs = {sha256: seed for seed in study.object_seeds for sha256 in _truth_sha256(other, seed)}
-    ours = {seed: sha256 for seed in object_seeds for sha256 in _truth_sha256(layout, seed)}
-    if not set(ours.values()) <= theirs.keys():
-        raise InputError(
-            f"compare: method {name!r} at {other.root} is a run of another object than {layout.root}",
-            remedy="compare runs whose studies have the same source",
-        )
-
-    def read_counterpart(cell: Cell) -> ForeignObject:
-        names = study.recipe_names
-        recipe_name = cell.recipe_name if cell.recipe_name in names else names[0]
-        if recipe_name != cell.recipe_name and len(names) > 1:
+def _frames(
+    study: Study,
+    layout: RunLayout,
+    object_seeds: Sequence[int | None],
+    reference: StudyReference | None,
+    convention: Convention,
+) -> FrameMaker:
+    """Choose what cells are compared with: the truth of a simulation, or the reference of a measured scan."""
+    if study.source.kind == "measured":
+        if reference is None:
             raise InputError(
-                f"{cell.name} of {layout.root}: {other.root} has recipes {', '.join(map(str, names))}",
-                remedy="compare with a run of one recipe, or of one with the same name",
+                f"compare {layout.root}: a measured study has no truth, and this one names no reference",
+                remedy='give --reference measured/baseline, or `reference = {dose = "measured", view = "baseline"}` '
+                "in the study",
             )
-        object_seed = theirs[ours[cell.object_seed]]
-        return read(replace(cell, recipe_name=recipe_name, object_seed=object_seed))
+        if convention != "ours":
+            raise InputError(
+                f"compare {layout.root}: the original study's metrics are against a truth, which a measured scan has "
+                "not",
+                remedy="leave --convention out",
+            )
+        references = References(study, layout, reference)
+        return lambda cell: _reference_frame(study, layout, cell, references)
+    if reference is not None:
+        raise InputError(
+            f"compare {layout.root}: cells of a simulated study are compared with the truth, found a reference",
+            remedy="leave --reference out",
+        )
+    if not any(layout.truth_group(seed).exists() for seed in study.object_seeds):
+        raise InputError(
+            f"compare {layout.root}: metrics are against the truth, and this run holds none yet",
+            remedy="compare runs that have begun",
+        )
+    truths = {seed: _truth_of(layout, seed) for seed in object_seeds}
+    return lambda cell: _frame_of(study, layout, cell, truths[cell.object_seed])
 
-    return read_counterpart
 
-
-def _truth_sha256(layout: RunLayout, object_seed: int | None) -> list[str]:
-    """The digest of the true object of a run; none if it is not made yet."""
-    group = layout.truth_group(object_seed)
-    return [open_group(group, TruthAttributes).array_sha256["object_truth"]] if group.exists() else []
-
-
-def _reader_of_run(layout: RunLayout) -> ObjectReader:
-    def read(cell: Cell) -> ForeignObject:
-        record = read_record(layout, cell)
-        if record is None or record.state != "completed":
-            state = "not committed" if record is None else f"{record.state}: {record.failure_kind}"
-            raise InputError(f"{cell.name} of {layout.root} is {state}", remedy="run it, or leave the cell out")
-        group = open_group(layout.reconstruction_group(cell), ReconstructionAttributes)
-        return ForeignObject(image=group.read("object_recon")[0], origin_px=group.attributes.object_origin_px)
-
-    return read
+def _reference_frame(
+    study: Study, layout: RunLayout, cell: Cell, references: References
+) -> ComparisonFrame | Fly64Error:
+    """Put the reference into the frame of a cell; give the error if it or the cell's inputs cannot be read."""
+    try:
+        frame = lit_frame(study, layout, cell)
+        whole = references.object_for(cell)
+        return ComparisonFrame(
+            reference=references.in_frame(cell, frame),
+            positions_px=frame.positions_px,
+            origin_px=frame.origin_px,
+            whole_shape_px=(whole.image.shape[0], whole.image.shape[1]),
+            whole_origin_px=whole.origin_px,
+            name=whole.name,
+        )
+    except Fly64Error as error:
+        return error
 
 
 def _truth_of(layout: RunLayout, object_seed: int | None) -> Pair | Fly64Error:
@@ -189,7 +199,7 @@ def _frame_of(study: Study, layout: RunLayout, cell: Cell, truth: Pair | Fly64Er
         ),
         positions_px=positions,
         origin_px=origin,
-        truth_shape_px=(truth.object_truth.shape[0], truth.object_truth.shape[1]),
+        whole_shape_px=(truth.object_truth.shape[0], truth.object_truth.shape[1]),
     )
 
 
@@ -200,6 +210,10 @@ def _score(
         if isinstance(frame, Fly64Error):
             raise frame
         image = _in_frame(read(cell), frame)
+        if frame.name is not None:
+            return MethodScore(
+                method=method, reference=measure_with_reference(frame.name, frame.reference, image).metrics
+            )
         if convention == "ours":
             return MethodScore(method=method, metrics=measure_against(frame.reference, image).metrics)
         truth = frame.reference.image
@@ -228,14 +242,14 @@ def _in_frame(foreign: ForeignObject, frame: ComparisonFrame) -> NDArray[Any]:
 
 
 def _origin_by_shape(image: NDArray[Any], frame: ComparisonFrame) -> tuple[int, int]:
-    """Find where an object lies that does not say it: it has the shape of the frame, or of the whole truth."""
+    """Find where an object lies that does not say it: its shape is that of the frame, or of the truth or reference."""
     own_shape = frame.reference.image.shape
-    origins = {own_shape: frame.origin_px, frame.truth_shape_px: (0, 0)}
+    origins = {frame.whole_shape_px: frame.whole_origin_px, own_shape: frame.origin_px}
     if image.shape not in origins:
         raise InputError(
             f"object of {image.shape} px, needed {own_shape} px, the frame of the cell's own object with its first "
-            f"pixel at (y, x) = {frame.origin_px} px of the scan, or {frame.truth_shape_px} px, that of the whole "
-            "truth",
+            f"pixel at (y, x) = {frame.origin_px} px of the scan, or {frame.whole_shape_px} px, that of the whole "
+            + ("truth" if frame.name is None else f"reference {frame.name}"),
             remedy="save it in one of these, or say where it lies with origin_px",
         )
     return origins[image.shape]

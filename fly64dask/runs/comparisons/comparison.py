@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from fly64dask.base import Frozen
-from fly64dask.metrics import OriginalMetrics, TruthMetrics
+from fly64dask.metrics import OriginalMetrics, ReferenceMetrics, TruthMetrics
 from fly64dask.study import Cell, CellCoordinates
 
 OURS = "ours"
@@ -14,10 +14,14 @@ Convention = Literal["ours", "original"]
 
 
 class MethodScore(Frozen):
-    """One reconstruction of one cell: its numbers in the comparison's convention, or why it has none."""
+    """One reconstruction of one cell: its numbers in the comparison's convention, or why it has none.
+
+    `reference` holds those of a measured scan, for which there is no truth.
+    """
 
     method: str
     metrics: TruthMetrics | None = None
+    reference: ReferenceMetrics | None = None
     original: OriginalMetrics | None = None
     problem: str | None = None
 
@@ -32,7 +36,7 @@ class ComparedCell(CellCoordinates):
 class RunComparison(Frozen):
     """The document `comparison.json`: the cells of every method, aligned and measured in one way.
 
-    `methods` says where each was read.
+    `methods` says where each was read; `reference` names what those of a measured scan are compared with.
     """
 
     schema_version: Literal[1] = 1
@@ -40,6 +44,7 @@ class RunComparison(Frozen):
     study: str
     convention: Convention
     methods: dict[str, str]
+    reference: str | None = None
     cells: tuple[ComparedCell, ...]
 
     @property
