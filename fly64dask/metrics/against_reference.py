@@ -17,6 +17,8 @@ from fly64dask.scan import crop_to_frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+ROUNDING = 1e-5  # of phases in rad, and of amplitudes about 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceObject:
@@ -86,10 +88,16 @@ def reference_in_area(
     return Reference(
         image=cut,
         inside=lit & covered & (trusted.real > 0.5),
-        phase_range_rad=float(np.ptp(np.angle(values))),
-        amplitude_range=float(np.ptp(np.abs(values))),
+        phase_range_rad=_range(np.angle(values)),
+        amplitude_range=_range(np.abs(values)),
         side_nm=side_nm,
     )
+
+
+def _range(values: NDArray[np.float64]) -> float:
+    """Largest less smallest value; 0 where they differ by single precision's rounding alone."""
+    found = float(np.ptp(values))
+    return found if found > ROUNDING else 0.0
 
 
 def measure_with_reference(name: str, reference: Reference, object_recon: NDArray[Any]) -> ReferenceComparison:

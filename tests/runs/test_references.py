@@ -1,0 +1,119 @@
+"""A measured study's cells beside its reference: measured once, kept, and made anew where either has changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from faulty_engine import ENGINE
+from measured import measured_study, write_scan
+from one_cell import run_one
+
+from fly64dask.base import InputError
+from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.records import read_completed_rows, write_run_study
+from fly64dask.runs import CellView, compare_run
+from fly64dask.runs.comparisons import compare_with_references
+from fly64dask.store import RunLayout
+from fly64dask.study import Cell, CellReference, cells, parse_study
+
+REFERENCE = 'reference = {dose = "measured", view = "all"}'
+OTHER = Cell(dose=50.0, view="all", split="train")
+
+
+def no_line(line: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def made(engine_faults, tmp_path_factory):
+    """A measured run of views that keep all and few, at two doses, by an engine whose objects are of one value."""
+    folder = tmp_path_factory.mktemp("references")
+    counts = np.random.default_rng(2).poisson(2.0, (40, 8, 8)).astype(np.uint16)
+    write_scan(folder / "scan.zarr", counts)
+    study, layout = measured_study(folder / "scan.zarr", '["measured", 50.0]', REFERENCE), RunLayout(folder / "run")
+    study = study.model_copy(update={"views": study.views[:2]})
+    prepare_scan(study, layout)
+    for split in study.splits:
+        for dose in study.doses_photons:
+            expose_split(study, dose, split, layout)
+        for view in study.views:
+            select_view(study, view.name, split, layout)
+    write_run_study(layout, study)
+    for cell in cells(study):
+        assert run_one(study, cell, layout, engine=ENGINE).failure is None
+    compare_with_references(study, layout, read_completed_rows(study, layout), no_line)
+    return study, layout
+
+
+def test_each_cell_but_the_reference_has_its_difference(made):
+    study, layout = made
+    found = {row.cell: row.reference for row in read_completed_rows(study, layout)}
+    for cell, reference in found.items():
+        is_reference = (cell.dose, cell.view) == ("measured", "all")
+        assert (reference is None) == is_reference
+        assert is_reference or reference.name == f"dose_measured/all/{cell.split}"
+
+
+def test_the_comparison_is_of_objects_of_another_dose(made):
+    # The engine's objects are of one value, and phases of that are the same after alignment.
+    found = CellView(*made, OTHER).row.reference
+    assert (found.missing, found.phase_rmse_rad) == (None, pytest.approx(0, abs=1e-6))
+
+
+def test_a_comparison_is_kept_until_the_reference_changes(made):
+    study, layout = made
+    lines: list[str] = []
+    compare_with_references(study, layout, read_completed_rows(study, layout), lines.append)
+    assert lines == []
+    other = study.model_copy(update={"reference": CellReference(dose=50.0, view="all")})
+    assert CellView(other, layout, Cell(dose=50.0, view="few", split="train")).row.reference is None
+
+
+def test_compare_run_takes_another_reference_than_the_studys(made):
+    study, layout = made
+    found = compare_run(study, layout, {"same": layout.root}, [OTHER], reference=CellReference(dose=50.0, view="few"))
+    ours, same = found.cells[0].scores
+    assert found.reference == "dose_50/few"
+    assert ours.reference == same.reference
+    assert ours.reference.name == "dose_50/few/train"
+    assert ours.metrics is None
+
+
+def test_compare_run_names_a_reference_that_was_not_run(made):
+    study, layout = made
+    found = compare_run(study, layout, {}, [OTHER], reference=CellReference(dose=7.0, view="all"))
+    assert "the reference dose_7/all/train is not committed" in found.cells[0].scores[0].problem
+
+
+def test_compare_run_of_a_measured_study_has_no_truth_for_the_original_metrics(made):
+    study, layout = made
+    with pytest.raises(InputError, match="against a truth, which a measured scan has not"):
+        compare_run(study, layout, {}, [OTHER], "original")
+
+
+def measured_text(*lines: str) -> str:
+    return "\n".join(
+        (
+            'schema_version = 1\nname = "m"\ndoses_photons = ["measured", 10.0]',
+            *lines,
+            'views = [{name = "all", rule = "baseline"}]\n[source]\nkind = "measured"\npath = "scan.zarr"',
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('{dose = 11.0, view = "all"}', "reference has dose '11', and the study has measured, 10"),
+        ('{view = "none"}', "reference has view 'none', and the study has all"),
+        ('{dose = "measured", veiw = "all"}', "veiw"),
+    ],
+)
+def test_a_reference_that_the_study_has_not_is_refused(written, said):
+    with pytest.raises(InputError, match=said):
+        parse_study(measured_text(f"reference = {written}"), origin="m.toml")
+
+
+def test_recipes_of_a_measured_study_reconstruct_half_sets_unless_they_say_otherwise():
+    assert parse_study(measured_text(), origin="m.toml").recipe.halves == "counts"
+    assert parse_study(measured_text('recipe = {halves = "none"}'), origin="m.toml").recipe.halves == "none"
