@@ -26,12 +26,14 @@ from .marks import (
     ALL_MARKS as ALL_MARKS,
     EMPTY as EMPTY,
     OUTDATED as OUTDATED,
+    UNKNOWN_RESOLUTION as UNKNOWN_RESOLUTION,
     Mark as Mark,
     caveats_of as caveats_of,
     floor_note as floor_note,
     legend_of as legend_of,
     marks_of as marks_of,
     reference_note as reference_note,
+    resolution_words as resolution_words,
     signs_of as signs_of,
     unfollowed as unfollowed,
 )
@@ -61,10 +63,6 @@ from .repeats import (
     repeat_groups as repeat_groups,
     spread_of as spread_of,
     summarise_repeats as summarise_repeats,
-)
-from .resolution import (
-    UNKNOWN_RESOLUTION as UNKNOWN_RESOLUTION,
-    resolution_words as resolution_words,
 )
 from .tables import (
     RowFiles as RowFiles,

@@ -1,4 +1,4 @@
-"""The marks of completed cells in the terminal's, a notebook's and the report's matrix: each a sign and its meaning."""
+"""Marks of completed cells in the terminal's, a notebook's and the report's matrix, and their resolution in words."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fly64dask.records.floors import PHOTON_LIMITED_RATIO
 from fly64dask.records.repeats import repeat_groups
 
 if TYPE_CHECKING:
+    from fly64dask.metrics import HalfSetMetrics
     from fly64dask.records.manifest import ManifestRow
     from fly64dask.study import Remedy, Study
 
@@ -34,6 +35,7 @@ LIMITED_BY_MODEL = Mark(
 LIMITED_BY_EPOCHS = Mark(
     sign="⌊epochs", words="more photons do not lower its error, more epochs do: it has not converged"
 )
+UNKNOWN_RESOLUTION = "no resolution"
 ALL_MARKS = (
     *(EMPTY, UNDERDETERMINED, REMEDIED, NO_HALVES, OTHER_DOSE, OUTDATED),
     *(LIMITED_BY_EPOCHS, LIMITED_BY_MODEL),
@@ -65,6 +67,27 @@ def floor_note(study: Study) -> str | None:
         'floor unknown: without "noise_free" among doses_photons nobody can tell whether photons, convergence or the '
         "model limit an error"
     )
+
+
+def resolution_words(half_sets: HalfSetMetrics | None) -> str:
+    """Write the resolution by half sets in px, and in nm where a pixel has a size.
+
+    Parameters
+    ----------
+    half_sets : HalfSetMetrics or None
+        Of the cell.
+
+    Returns
+    -------
+    str
+        Such as `2.56 px = 21.5 nm`, with `≤` where the halves agree up to what pixels can show; `no resolution` where
+        none was measured.
+    """
+    if half_sets is None or half_sets.resolution_px is None:
+        return UNKNOWN_RESOLUTION
+    finest = "≤ " if half_sets.half_bit is None else ""
+    nm = "" if half_sets.resolution_nm is None else f" = {half_sets.resolution_nm:.3g} nm"
+    return f"{finest}{half_sets.resolution_px:.3g} px{nm}"
 
 
 def reference_note(study: Study) -> str | None:
