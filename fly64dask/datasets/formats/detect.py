@@ -65,7 +65,7 @@ def read_scan_file(path: Path, options: ReadOptions) -> ScanFile:
     named = {each: _open(each, kind, options) for each, kind in zip(paths, kinds, strict=True)}
     containers = [file for file in named.values() if file is not None]
     if containers:
-        refuse_names(containers, options)
+        refuse_names(containers, options, with_text="text" in kinds)
     return join([_parts(each, kind, named[each], options) for each, kind in zip(paths, kinds, strict=True)], options)
 
 

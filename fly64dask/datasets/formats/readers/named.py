@@ -84,9 +84,12 @@ def read_named(file: NamedArrays, options: ReadOptions) -> Parts:
     )
 
 
-def refuse_names(files: list[NamedArrays], options: ReadOptions) -> None:
-    """Refuse names of datasets that none of the files has."""
+def refuse_names(files: list[NamedArrays], options: ReadOptions, *, with_text: bool) -> None:
+    """Refuse names of datasets that none of the files has; those of positions may be columns of a text."""
+    columns = (options.positions_y, options.positions_x) if with_text else ()
     for name in _named(options):
+        if name in columns:
+            continue
         if not any(name in file for file in files):
             found = "; ".join(f"{file.path.name} has {listed(file.names())}" for file in files)
             raise InputError(

@@ -1,0 +1,148 @@
+"""Files in no known format, whose datasets a person names in options or in a beamline file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import foreign_scans as foreign
+import h5py
+import ingesting
+import numpy as np
+import pytest
+
+from fly64dask.base import InputError
+from fly64dask.datasets.formats import ReadOptions, ScanFile, read_options, read_scan_file
+
+N = 6
+COUNTS = np.random.default_rng(1).poisson(3.0, (N, 8, 10)).astype(np.uint16)
+COUNTS[:, 3:6, 4:7] += 40
+YX_UM = np.random.default_rng(2).uniform(0, 5, (N, 2))
+BEAMLINES = Path(__file__).resolve().parents[3] / "data" / "beamlines"
+NAMES: dict[str, Any] = {"patterns": "frames", "positions_y": "y", "positions_x": "x", "positions_unit": "um"}
+
+
+def save(folder: Path, **changes: Any) -> Path:
+    arrays = {"frames": COUNTS, "y": YX_UM[:, 0], "x": YX_UM[:, 1]} | changes
+    return foreign.write_hdf5(folder / "any.h5", {name: array for name, array in arrays.items() if array is not None})
+
+
+def read(path: Path, **options: Any) -> ScanFile:
+    return read_scan_file(path, ReadOptions(**options))
+
+
+def refusal(path: Path, **options: Any) -> str:
+    with pytest.raises(InputError) as refused:
+        read(path, **options)
+    return str(refused.value)
+
+
+def test_positions_are_brought_from_their_unit_to_metres(tmp_path: Path) -> None:
+    scan = read(save(tmp_path), **NAMES)
+    np.testing.assert_array_equal(scan.positions, YX_UM * 1e-6)
+
+
+def test_positions_in_px_stay_as_they_are(tmp_path: Path) -> None:
+    scan = read(save(tmp_path), **NAMES | {"positions_unit": "px"})
+    assert scan.positions_unit == "px"
+    np.testing.assert_array_equal(scan.positions, YX_UM)
+
+
+def test_a_group_of_datasets_is_joined_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    parts = {f"entry/data_{number}": COUNTS[2 * place : 2 * place + 2] for place, number in enumerate((9, 10, 11))}
+    scan = read(save(tmp_path, frames=None, **parts), **NAMES | {"patterns": "entry"})
+    np.testing.assert_array_equal(scan.patterns.read(0, N), COUNTS)
+
+
+def test_positions_may_be_in_the_other_file(tmp_path: Path) -> None:
+    patterns = foreign.write_hdf5(tmp_path / "patterns.h5", {"frames": COUNTS})
+    motors = foreign.write_hdf5(tmp_path / "motors.h5", {"y": YX_UM[:, 0], "x": YX_UM[:, 1]})
+    scan = read(patterns, positions=motors, **NAMES)
+    assert scan.paths == (patterns, motors)
+    np.testing.assert_array_equal(scan.positions, YX_UM * 1e-6)
+
+
+def test_a_text_gives_the_columns_that_a_person_names(tmp_path: Path) -> None:
+    patterns = foreign.write_hdf5(tmp_path / "patterns.h5", {"frames": COUNTS})
+    (tmp_path / "motors.txt").write_text("# t up across\n" + "\n".join(f"0 {y!r} {x!r}" for y, x in YX_UM.tolist()))
+    names = {"patterns": "frames", "positions_y": "up", "positions_x": "across", "positions_unit": "um"}
+    scan = read(patterns, positions=tmp_path / "motors.txt", **names)
+    np.testing.assert_array_equal(scan.positions, YX_UM * 1e-6)
+
+
+def test_a_name_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    message = refusal(save(tmp_path), **NAMES | {"positions_x": "motors/x"})
+    assert "no dataset 'motors/x'" in message
+    assert "['frames', 'x', 'y']" in message
+
+
+def test_positions_without_a_unit_are_refused(tmp_path: Path) -> None:
+    assert "--positions-unit" in refusal(save(tmp_path), **NAMES | {"positions_unit": None})
+
+
+def test_a_mask_of_a_beamline_file_is_read(tmp_path: Path) -> None:
+    mask = np.ones((8, 10), np.uint8)
+    mask[1, 2] = 0
+    found = read(save(tmp_path, mask=mask), **NAMES, mask="mask", mask_good="1").mask
+    assert found is not None
+    assert np.argwhere(~found).tolist() == [[1, 2]]
+
+
+# The files that are shipped.
+
+
+def test_the_file_of_nanomax_reads_a_scan_with_linked_patterns(tmp_path: Path) -> None:
+    foreign.write_hdf5(tmp_path / "scan_000123_eiger1m.hdf5", {"entry/measurement/Eiger/data": COUNTS})
+    path = foreign.write_hdf5(
+        tmp_path / "000123.h5",
+        {
+            "entry/measurement/pseudo/x": YX_UM[:, 1],
+            "entry/measurement/pseudo/y": YX_UM[:, 0],
+            "entry/snapshot/energy": np.array([12_500.0]),
+        },
+    )
+    with h5py.File(path, "r+") as file:
+        link = h5py.ExternalLink("scan_000123_eiger1m.hdf5", "entry/measurement/Eiger/data")
+        file["entry/measurement/eiger1m/frames"] = link
+    scan = read_scan_file(path, read_options(BEAMLINES / "nanomax.toml", {"distance_m": 3.6}))
+    np.testing.assert_array_equal(scan.patterns.read(0, N), COUNTS)
+    np.testing.assert_array_equal(scan.positions, YX_UM * 1e-6)
+    assert (scan.geometry.energy_kev, scan.geometry.distance_m, scan.geometry.pitch_um) == (12.5, 3.6, (75.0, 75.0))
+
+
+def test_the_file_of_hxn_gives_the_counts_behind_shifted_amplitudes(tmp_path: Path) -> None:
+    path = foreign.write_hdf5(
+        tmp_path / "scan.h5",
+        {
+            "diffamp": np.sqrt(np.fft.ifftshift(COUNTS, axes=(1, 2)).astype(np.float32)),
+            "points": YX_UM.T,
+            "lambda_nm": 0.1,
+            "z_m": 0.5,
+            "ccd_pixel_um": 55.0,
+        },
+    )
+    options = read_options(BEAMLINES / "nsls2_hxn.toml", {})
+    found = ingesting.read_scan(path, options, ingesting.IngestOptions(no_overlap=True))
+    np.testing.assert_array_equal(found.counts, COUNTS)
+    pixel_um = np.array([0.1e-9 * 0.5 / (8 * 55e-6), 0.1e-9 * 0.5 / (10 * 55e-6)]) * 1e6
+    np.testing.assert_allclose(found.positions_px, YX_UM / pixel_um, rtol=1e-12)
+
+
+def test_an_option_comes_before_the_beamline_file() -> None:
+    assert read_options(BEAMLINES / "nanomax.toml", {"pitch_um": (55.0, 55.0)}).pitch_um == (55.0, 55.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('paterns = "/a"', "paterns"),
+        ("allow_pickle = true", "allow_pickle in a beamline file"),
+        ('energy_kev = "high"', "energy_kev"),
+        ("patterns = ", "docs/ingest.md"),
+    ],
+    ids=["unknown_key", "leave_to_run_code", "no_number", "no_toml"],
+)
+def test_a_beamline_file_is_refused_by_its_key(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "site.toml").write_text(text)
+    with pytest.raises(InputError, match=named):
+        read_options(tmp_path / "site.toml", {})
