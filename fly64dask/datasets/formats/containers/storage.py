@@ -21,7 +21,6 @@ FILTERS = {
     32013: "ZFP",
     32015: "Zstandard",
     32017: "SZ",
-    32024: "JPEG-LS",
     32026: "Blosc2",
 }
 
