@@ -113,6 +113,8 @@ class Pass:
             values = np.array(values)
             values[:, ~self.valid] = 0
         counts = sum_squares(plan.frame, to_counts(values, plan.conversion, self.rounding))
+        if self.valid is not None and plan.frame.bin > 1:
+            counts[:, ~self.valid_pixels] = 0  # of a square some of whose pixels are valid
         brightest = int(counts.max(initial=0))
         if brightest > np.iinfo(plan.dtype).max and plan.dtype.itemsize < 4:
             raise StartAgainError(plan.changed(dtype=np.dtype(np.uint32)))
