@@ -85,7 +85,7 @@ UNSUITABLE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda path: scipy.io.savemat(path, {"probe": np.ones((4, 4)), "something": 1}),
         ["an object or probe without patterns"],
     ),
-    "patterns_alone": (lambda path: foreign.write_dp(path, SCAN), ["fold_slice", "no positions", "--positions FILE"]),
+    "patterns_alone": (lambda path: foreign.write_dp(path, SCAN), ["/dp patterns", "no positions", "--positions FILE"]),
     "hdf5_of_no_layout": (
         lambda path: foreign.write_hdf5(path, {"measurement/frames": SCAN.counts}),
         ["an HDF5 file of no known layout", "['measurement']", "--patterns NAME"],

@@ -32,12 +32,12 @@ def read_patterns(file: NamedArrays) -> Parts:
     """
     has_positions = "ppX" in file and "ppY" in file
     return Parts(
-        file_format="fold_slice",
+        file_format="/dp patterns" if "dp" in file else "fold_slice positions",
         path=file.path,
         patterns=file.patterns("dp") if "dp" in file else None,
         positions=np.stack([coordinates(file, name) for name in ("ppY", "ppX")], axis=1) if has_positions else None,
         quantity="intensity",
-        assumed=("far field", *(("frames not transposed",) if "dp" in file else ())),
+        assumed=("far field", *(("frames not transposed",) if has_positions else ())),
     )
 
 
