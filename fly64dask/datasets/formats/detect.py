@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.patterns import ArrayPatterns
 from fly64dask.datasets.formats.readers.cxi import read_cxi, recognise_cxi
 from fly64dask.datasets.formats.readers.data001 import read_data001, recognise_data001
+from fly64dask.datasets.formats.readers.detector import read_detector, recognise_detector
 from fly64dask.datasets.formats.readers.electron import read_empad, read_mib, read_py4dstem, recognise_py4dstem
 from fly64dask.datasets.formats.readers.named import names_something, read_named, refuse_names
 from fly64dask.datasets.formats.readers.ptychodus import (
@@ -48,10 +51,8 @@ READERS: tuple[tuple[Callable[[NamedArrays], bool], Callable[[NamedArrays], Part
     (recognise_shelves_result, read_shelves_result),
     (recognise_patterns, read_patterns),
     (recognise_py4dstem, read_py4dstem),
+    (recognise_detector, read_detector),
 )
-# Where beamlines keep patterns without positions: APS 26-ID and Eiger detectors, APS 9-ID (Ptychodus' readers).
-STACKS = ("entry/data/data", "exchange/data", "entry/data")
-NEEDS_POSITIONS = "give the file of the positions with --positions FILE"
 
 
 def read_scan_file(path: Path, options: ReadOptions) -> ScanFile:
@@ -94,27 +95,41 @@ def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOption
         return read_text_positions(path, options)
     if file is None:
         return _read_npy(path)
+    found = _recognised(file, options)
     if names_something(file, options):
-        return read_named(file, options)
+        return _completed(read_named(file, options), found)
+    if found is None:
+        refuse(file)
+    return found
+
+
+def _recognised(file: NamedArrays, options: ReadOptions) -> Parts | None:
+    """Read a file of a known format; None if it is of none, or all that is needed is named."""
+    if options.patterns is not None and options.positions_y is not None:
+        return None
     if isinstance(file, NpzFile):
         if recognise_tike(file):
             return read_tike(file)
         if recognise_data001(file):
             return read_data001(file, options)
-    for recognises, read in READERS:
-        if recognises(file):
-            return read(file)
-    for name in STACKS:
-        if name in file:
-            return Parts(
-                file_format="patterns of a detector",
-                path=path,
-                patterns=file.patterns(name),
-                quantity="intensity",
-                assumed=("far field",),
-                remedy=NEEDS_POSITIONS,
-            )
-    refuse(file)
+    return next((read(file) for recognises, read in READERS if recognises(file)), None)
+
+
+def _completed(named: Parts, found: Parts | None) -> Parts:
+    """Put what a person names in place of what the format has."""
+    if found is None:
+        return named
+    given: dict[str, Any] = {"assumed": tuple(dict.fromkeys((*found.assumed, *named.assumed)))}
+    if named.patterns is not None:
+        given |= {"patterns": named.patterns, "frame_numbers": None}
+    if named.positions is not None:
+        given |= {
+            "positions": named.positions,
+            "positions_unit": named.positions_unit,
+            "position_numbers": None,
+        }
+    given |= {name: value for name in ("mask", "probe") if (value := getattr(named, name)) is not None}
+    return replace(found, **given)
 
 
 def _read_npy(path: Path) -> Parts:
@@ -127,7 +142,7 @@ def _read_npy(path: Path) -> Parts:
             path=path,
             patterns=ArrayPatterns(array=array),
             assumed=("far field",),
-            remedy=f"a single array: {NEEDS_POSITIONS}, or save it with np.savez beside the others",
+            remedy="a single array: give the file of the positions with --positions FILE, or save both with np.savez",
         )
     raise InputError(
         f"read {path}: a single array of {array.shape} {array.dtype}, needed patterns of (n, H, W), or an NPZ with "

@@ -146,3 +146,12 @@ def test_a_beamline_file_is_refused_by_its_key(tmp_path: Path, text: str, named:
     (tmp_path / "site.toml").write_text(text)
     with pytest.raises(InputError, match=named):
         read_options(tmp_path / "site.toml", {})
+
+
+def test_names_take_the_place_of_what_a_known_format_has(tmp_path: Path) -> None:
+    scan = foreign.Scan(counts=COUNTS, positions_m=YX_UM * 1e-6, probe=np.ones((8, 10), np.complex64))
+    path = foreign.write_cxi(tmp_path / "scan.cxi", scan, encoder=YX_UM + 1)
+    found = read(path, positions_y="encoder:0", positions_x="encoder:1", positions_unit="um")
+    np.testing.assert_array_equal(found.positions, (YX_UM + 1) * 1e-6)
+    np.testing.assert_array_equal(found.patterns.read(0, N), COUNTS)
+    assert (found.file_format, found.geometry.distance_m) == ("CXI", foreign.DISTANCE_M)

@@ -325,3 +325,32 @@ def test_a_raster_of_another_size_than_the_scan_is_refused(tmp_path: Path, star:
 
 def test_frames_alone_ask_for_the_raster(tmp_path: Path, star: Scan) -> None:
     assert "--raster SLOW,FAST" in refusal(foreign.write_mib(tmp_path / "scan.mib", star.counts))
+
+
+# Files of detectors.
+
+
+def test_an_eiger_master_gives_patterns_mask_and_geometry(tmp_path: Path, star: Scan) -> None:
+    blocks = {f"data_00000{number}": star.counts[6 * number - 6 : 6 * number] for number in (1, 2)}
+    mask = np.zeros(star.counts.shape[1:], np.uint32)
+    mask[5, 6] = 1
+    detector = "entry/instrument/detector"
+    master = foreign.write_hdf5(
+        tmp_path / "scan_master.h5",
+        {
+            f"{detector}/detector_distance": foreign.DISTANCE_M,
+            f"{detector}/x_pixel_size": 75e-6,
+            f"{detector}/y_pixel_size": 75e-6,
+            f"{detector}/detectorSpecific/photon_energy": 8800.0,
+            f"{detector}/detectorSpecific/pixel_mask": mask,
+        },
+    )
+    for name, block in blocks.items():
+        foreign.write_hdf5(tmp_path / f"scan_{name}.h5", {"entry/data/data": block})
+        with h5py.File(master, "r+") as file:
+            file[f"entry/data/{name}"] = h5py.ExternalLink(f"scan_{name}.h5", "entry/data/data")
+    scan = read(master, positions=foreign.write_para(tmp_path / "para.h5", star))
+    np.testing.assert_array_equal(read_all(scan), star.counts)
+    assert scan.mask is not None
+    assert np.argwhere(~scan.mask).tolist() == [[5, 6]]
+    assert (scan.geometry.energy_kev, scan.geometry.pitch_um) == (KEV_OF, pytest.approx((75.0, 75.0)))

@@ -108,6 +108,10 @@ class Hdf5File:
             return None
         with reading(f"read {self.path}: attribute {key!r} of {name!r}"):
             value = found.attrs.get(key)
+        if isinstance(value, np.ndarray) and value.size == 1:
+            value = value.reshape(-1)[0]
+        if isinstance(value, h5py.Empty):
+            return None
         return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
 
     def _dataset(self, name: str) -> h5py.Dataset:

@@ -75,21 +75,26 @@ def reading(what: str) -> Iterator[None]:
 
 
 def number(file: NamedArrays, name: str) -> float | None:
-    """Read one finite number, also in an array of equal numbers; None if there is no such array."""
-    if name not in file:
-        return None
-    values = np.unique(np.ravel(file.take(name)))
-    return as_number(values[0] if len(values) == 1 else values, f"read {file.path}: {name!r}")
+    """Read one number, or the mean of numbers that agree to 1 %; None if there is none, or none is finite."""
+    return as_number(file.take(name), f"read {file.path}: {name!r}") if name in file else None
 
 
-def as_number(value: Any, what: str) -> float | None:
-    """Take a stored value as one finite number; None if there is none."""
-    if value is None:
+def as_number(stored: Any, what: str) -> float | None:
+    """Take a stored value, or values that agree to 1 %, as one number; None if there is none, or none is finite."""
+    if stored is None:
         return None
-    values = np.ravel(value)
-    if values.size != 1 or values.dtype.kind not in "uif" or not np.isfinite(values[0]):
-        raise InputError(f"{what} is {str(value)[:60]}, needed one finite number", remedy="correct the file")
-    return float(values[0])
+    values = np.ravel(stored)
+    if values.dtype.kind not in "uif":
+        raise InputError(f"{what} is {str(stored)[:60]}, needed a number", remedy="correct the file")
+    known = values[np.isfinite(values)].astype(np.float64)
+    if not known.size:
+        return None
+    mean = float(known.mean())
+    if np.ptp(known) > 0.01 * abs(mean):
+        raise InputError(
+            f"{what} has values from {known.min():.6g} to {known.max():.6g}, needed one", remedy="correct the file"
+        )
+    return mean if np.ptp(known) else float(known[0])
 
 
 def text(file: NamedArrays, name: str) -> str:

@@ -13,7 +13,7 @@ from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, number, points, text
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.patterns import OrientedPatterns, Patterns
-from fly64dask.datasets.formats.readers.units import kev, metres
+from fly64dask.datasets.formats.units import kev, metres
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

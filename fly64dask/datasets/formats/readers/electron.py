@@ -14,7 +14,7 @@ from fly64dask.base import Geometry
 from fly64dask.datasets.formats.containers.frames import empad_patterns, mib_patterns
 from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, number, text
 from fly64dask.datasets.formats.joining import Parts, raster_positions
-from fly64dask.datasets.formats.readers.units import METRES
+from fly64dask.datasets.formats.units import METRES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

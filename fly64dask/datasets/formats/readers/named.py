@@ -15,7 +15,7 @@ from fly64dask.datasets.formats.containers.damage import listed
 from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, coordinates, number
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.options import LengthUnit, MaskGood, ReadOptions, Stored
-from fly64dask.datasets.formats.readers.units import METRES
+from fly64dask.datasets.formats.units import METRES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from fly64dask.base import InputError
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.options import LengthUnit, ReadOptions
 from fly64dask.datasets.formats.position_file import EXAMPLE, column_names, read_text
-from fly64dask.datasets.formats.readers.units import METRES
+from fly64dask.datasets.formats.units import METRES
 
 # Names of columns that say their unit.
 UNITS: tuple[LengthUnit, ...] = ("px", "m", "mm", "um", "nm")
