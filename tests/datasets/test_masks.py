@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scan_files
 from measured import measured_study, write_scan
 
 from fly64dask.base import IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, read_inputs
+from fly64dask.datasets.formats import ReadOptions
+from fly64dask.datasets.ingest import IngestOptions, ingest
 from fly64dask.store import ExposureAttributes, RunLayout, open_group
 
 VALID = np.ones((8, 8), bool)
@@ -53,3 +56,15 @@ def test_masked_store_is_other_data_than_the_same_counts_without_a_mask(tmp_path
     first, second = (read_inputs(measured_study(tmp_path / n / "scan.zarr", "[300.0]")) for n in ("a", "b"))
     assert first.source_digest != second.source_digest
     assert np.array_equal(first.valid_pixels, VALID)
+
+
+def test_a_square_of_binned_pixels_with_a_masked_one_holds_no_photon(tmp_path):
+    valid = np.ones(scan_files.COUNTS.shape[1:], bool)
+    valid[2, 3] = False
+    np.save(tmp_path / "mask.npy", valid)
+    options = IngestOptions(bin=2, masks=(str(tmp_path / "mask.npy"),), mask_good="1", keep_outliers=True)
+    ingest(scan_files.save(tmp_path), tmp_path / "s.zarr", ReadOptions(), options)
+    group = open_group(tmp_path / "s.zarr", ExposureAttributes)
+    found = group.read("valid_pixels")
+    assert np.argwhere(~found).tolist() == [[1, 1]]
+    assert not group.read("counts")[:, 1, 1].any()
