@@ -29,6 +29,7 @@ from fly64dask.store import (
     counts_array,
     expected_counts_array,
     mask_array,
+    mean_pattern_array,
     open_group,
     photons_array,
     positions_array,
@@ -97,6 +98,7 @@ def expose_split(
                 _lit_probe(scan, patterns.photons_per_intensity),
                 whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
                 patterns.photons_array(len(rows)),
+                patterns.mean_array(scan.attributes.diffraction_shape_px, len(rows)),
                 *([] if valid_pixels is None else [mask_array(valid_pixels)]),
             ],
         )
@@ -156,6 +158,7 @@ class _Patterns:
     thinning_probability: float | None = None
     brightest_photons: int | float = 0
     _exposure_photons: list[NDArray[Any]] = field(default_factory=list)
+    _sum: NDArray[Any] | None = None
 
     def array(self, shape: tuple[int, int, int]) -> ArraySource:
         """Describe the patterns, (n, H, W), as an array to write."""
@@ -168,6 +171,8 @@ class _Patterns:
         for block in self.blocks:
             wide = np.float64 if self.dtype.kind == "f" else np.int64
             self._exposure_photons.append(block.sum(axis=(1, 2), dtype=wide))
+            pattern = block.sum(axis=0, dtype=wide)
+            self._sum = pattern if self._sum is None else self._sum + pattern
             self.brightest_photons = max(self.brightest_photons, block.max().item())
             yield block
 
@@ -175,6 +180,10 @@ class _Patterns:
         """Describe the photons of each exposure, (n,) as `dtype` has them, for when all blocks have passed by."""
         dtype = np.dtype(np.float64 if self.dtype.kind == "f" else np.int64)
         return photons_array(n_exposures, (np.concatenate(self._exposure_photons) for _ in range(1)), dtype=dtype)
+
+    def mean_array(self, shape: tuple[int, int], n_exposures: int) -> ArraySource:
+        """Describe the mean pattern, (H, W) float64, for when all blocks have passed by."""
+        return mean_pattern_array(shape, (np.asarray(self._sum) / n_exposures for _ in range(1)))
 
     @property
     def total_photons(self) -> int | float:

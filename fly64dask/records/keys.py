@@ -20,7 +20,7 @@ FIRST_KEYS = frozenset(
     | {"stop", "patience", "halves", "threads"}
 )
 # Arrays of a cell's groups that change none of its numbers, or say again what its counts say.
-NOT_IN_KEY = ("scan_index", "exposure_photons")
+NOT_IN_KEY = ("scan_index", "exposure_photons", "mean_pattern")
 
 
 def cell_key(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+from fly64dask.records import resolution_words
 from fly64dask.report.figures import CURVE_NAMES, INKS
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from fly64dask.report.images import Curve, Image
 
 N_COLUMNS = 3
-RINGS = ("frc_truth", "frc_empty", "frc_halves")
+RINGS = ("frc_truth", "frc_empty", "frc_halves", "frc_reference")
 
 
 def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
@@ -41,28 +43,45 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
     figure = Figure(figsize=(3.6 * N_COLUMNS, 2.9 * n_rows), layout="constrained")
     axes = iter(figure.subplots(n_rows, N_COLUMNS, squeeze=False).flat)
     for image in arrays.images:
-        _draw_image(figure, next(axes), image)
+        _draw_image(figure, next(axes), image, row.pixel_size_nm)
     for curve in others:
         _draw_curves(next(axes), [curve], x_label="epoch", y_label=curve.key)
     if rings:
         _draw_curves(next(axes), rings, x_label="spatial frequency (cycles/px)", y_label="ring correlation")
     for axis in axes:
         axis.set_axis_off()
-    error = f", phase error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else ""
-    figure.suptitle(f"{row.cell.name}: {row.n_kept} exposures{error}", fontsize=10)
+    error = f"phase error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
+    figure.suptitle(f"{row.cell.name}: {row.n_kept} exposures, {error}", fontsize=10)
     return figure
 
 
-def _draw_image(figure: Figure, axis: Any, image: Image) -> None:
-    """Draw an image in the pixels of the scan, y downwards."""
+def _draw_image(figure: Figure, axis: Any, image: Image, pixel_size_nm: tuple[float, float] | None) -> None:
+    """Draw an image in the pixels of the scan, y downwards, with a bar to scale where a pixel has a size."""
     scale, (y, x), (height, width) = image.scale, image.origin_px, image.values.shape
     extent = (x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5)
     drawn = axis.imshow(image.values, cmap=scale.colours, vmin=scale.low, vmax=scale.high, extent=extent)
     axis.set_title(image.key.replace("_", " "), fontsize=9)
-    axis.set_xlabel("x (px)", fontsize=7)
-    axis.set_ylabel("y (px)", fontsize=7)
+    of_y, of_x = ("", "") if pixel_size_nm is None else (f" of {side:.4g} nm" for side in pixel_size_nm)
+    axis.set_xlabel(f"x (px{of_x})", fontsize=7)
+    axis.set_ylabel(f"y (px{of_y})", fontsize=7)
+    if pixel_size_nm is not None:
+        _draw_scale_bar(axis, (x, y + height), width, pixel_size_nm[1])
     axis.tick_params(labelsize=7)
     figure.colorbar(drawn, ax=axis, shrink=0.8, label=scale.unit)
+
+
+def _draw_scale_bar(axis: Any, corner: tuple[float, float], width_px: int, side_nm: float) -> None:
+    """Draw a bar of a round length, at most a third of the width, above the lower left corner (x, y) of an image."""
+    most_nm = width_px * side_nm / 3
+    power = 10.0 ** math.floor(math.log10(most_nm))
+    length_nm = next(step * power for step in (5, 2, 1) if step * power <= most_nm)
+    x, y = corner[0] + 0.05 * width_px, corner[1] - 0.07 * width_px
+    for line_width, colour in ((4.5, "black"), (3, "white")):
+        axis.plot([x, x + length_nm / side_nm], [y, y], color=colour, linewidth=line_width, solid_capstyle="butt")
+    words = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
+    box = {"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0}
+    middle = x + length_nm / side_nm / 2
+    axis.text(middle, y - 0.03 * width_px, words, color="white", fontsize=6, ha="center", va="bottom", bbox=box)
 
 
 def _draw_curves(axis: Any, curves: list[Curve], *, x_label: str, y_label: str) -> None:

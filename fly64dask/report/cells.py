@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fly64dask.base import IntegrityError
+from fly64dask.records import ReferenceNow
 from fly64dask.report.images import Curve, Image, object_images, phase_limit, probe_images
 from fly64dask.store import (
     ExposureAttributes,
@@ -38,6 +39,7 @@ CURVES: dict[CurveKey, tuple[str, ...]] = {
     "frc_truth": ("frc_frequency",),
     "frc_empty": ("frc_frequency",),
     "frc_halves": ("frc_halves_frequency", "frc_frequency"),
+    "frc_reference": ("frc_reference_frequency",),
 }
 
 
@@ -71,13 +73,15 @@ class CellReader:
     problems: list[str] = field(default_factory=list)
     _object_truths: dict[int | None, NDArray[np.complex64]] = field(default_factory=dict)
     _phase_limit_rad: float = math.pi
+    _references: ReferenceNow = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the truth of each object, if there is one, and choose the scale of phases."""
+        self._references = ReferenceNow(self.study, self.layout, {row.cell: row for row in self.rows}.get)
         for object_seed in self.study.object_seeds:
             group = self.layout.truth_group(object_seed)
             if self.study.source.kind != "measured" and group.exists():
-                _, arrays = _read_group(group, TruthAttributes, self.problems)
+                _, arrays = read_group(group, TruthAttributes, self.problems)
                 if "object_truth" in arrays:
                     self._object_truths[object_seed] = arrays["object_truth"]
         if self._object_truths:
@@ -106,7 +110,7 @@ class CellReader:
             return CellArrays()
         problems: list[str] = []
         reconstruction = self.layout.reconstruction_group(row.cell)
-        attributes, arrays = _read_group(reconstruction, ReconstructionAttributes, problems, digests=row.digests)
+        attributes, arrays = read_group(reconstruction, ReconstructionAttributes, problems, digests=row.digests)
         positions_px, probe_guess = self._read_exposures(row, problems)
         images: list[Image] = []
         if attributes and positions_px is not None and probe_guess is not None and "object_recon" in arrays:
@@ -121,6 +125,10 @@ class CellReader:
                 )
             except (ValueError, IndexError, np.linalg.LinAlgError) as error:
                 problems.append(f"{row.cell.name}: its object cannot be drawn ({error})")
+        record = self._references.record(row)
+        if record is not None and record.correlation:
+            arrays["frc_reference"] = np.asarray(record.correlation)
+            arrays["frc_reference_frequency"] = np.asarray(record.frequency_per_px)
         if "probe_recon" in arrays:
             images += probe_images(arrays["probe_recon"])
         return CellArrays(
@@ -132,10 +140,10 @@ class CellReader:
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.complex64] | None]:
         """Read the kept positions and the starting probe; never the counts."""
         view = self.layout.kept_group(row.cell, row.remedy)
-        _, view_arrays = _read_group(view, ViewAttributes, problems, digests=row.digests)
+        _, view_arrays = read_group(view, ViewAttributes, problems, digests=row.digests)
         exposures = self.layout.exposure_group(*realisation_of(self.study, row.cell))
         names = ("positions_px", "probe_guess")
-        _, arrays = _read_group(exposures, ExposureAttributes, problems, digests=row.digests, only=names)
+        _, arrays = read_group(exposures, ExposureAttributes, problems, digests=row.digests, only=names)
         kept, positions_px = view_arrays.get("kept_indices"), arrays.get("positions_px")
         if kept is None or positions_px is None or (len(kept) and kept.max() >= len(positions_px)):
             return None, arrays.get("probe_guess")
@@ -161,7 +169,7 @@ def _curves(arrays: Mapping[str, NDArray[Any]]) -> tuple[Curve, ...]:
     return tuple(curves)
 
 
-def _read_group(
+def read_group(
     group: Path,
     model: type[Attributes],
     problems: list[str],

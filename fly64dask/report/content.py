@@ -12,7 +12,7 @@ from fly64dask.scan import Prediction
 from fly64dask.study import Split, Study
 
 CellState = Literal["completed", "failed", "skipped", "damaged", "running", "pending"]
-CurveKey = Literal["loss", "validation", "frc_truth", "frc_empty", "frc_halves"]
+CurveKey = Literal["loss", "validation", "frc_truth", "frc_empty", "frc_halves", "frc_reference"]
 # The most wanted first: where a page has no room for all pictures of a cell, the last ones are left out.
 PictureKey = Literal[
     "phase",
@@ -25,6 +25,7 @@ PictureKey = Literal[
     "amplitude_difference",
     "probe_phase",
     "half_difference",
+    "mean_pattern",
 ]
 # Even in lightness, or cyclic where the values are; people who are colour-blind can read all of them.
 ColourMap = Literal["viridis", "cividis", "magma", "twilight_shifted", "RdBu_r"]
@@ -120,6 +121,38 @@ class PlaceContent(Frozen):
     numbers: dict[str, Spread]
 
 
+class MarkedFrame(Frozen):
+    """An exposure that is dark or far too bright beside the others; `index` is that in the whole scan."""
+
+    index: int
+    photons: float
+    kind: Literal["dark", "bright"]
+
+
+class FramesContent(Frozen):
+    """The exposures of a measured scan at its highest dose, over the field and on the detector.
+
+    `yx` are positions of some of them in the scan frame, px, `photons` those of each of these, with all that are
+    marked; `marked` are at most the first 200 of the `n_marked` ones. `n_masked` pixels of the detector measure
+    nothing; the mean pattern, absent in stores of before it was kept, has the decimal logarithm of its photons.
+    """
+
+    dose: str
+    n: int
+    photons_min: float
+    photons_median: float
+    photons_max: float
+    n_marked: int
+    marked: tuple[MarkedFrame, ...]
+    yx: tuple[tuple[float, float], ...]
+    photons: tuple[float, ...]
+    kinds: tuple[Literal["", "dark", "bright"], ...]
+    pixel_size_nm: tuple[float, float] | None = None
+    n_masked: int
+    n_pixels: int
+    pattern: Picture | None = None
+
+
 class QuantityContent(Frozen):
     """A column that the page maps: its label, unit and better direction."""
 
@@ -179,6 +212,7 @@ class ReportContent(Frozen):
     splits: tuple[Split, ...]
     sections: tuple[str, ...]
     quantities: tuple[QuantityContent, ...]
+    frames: FramesContent | None = None
     thresholds: Thresholds
     cells: tuple[CellContent, ...]
     places: tuple[PlaceContent, ...]

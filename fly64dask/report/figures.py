@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
 CURVE_NAMES = {"frc_truth": "with the truth", "frc_empty": "empty object", "frc_halves": "half sets"}
+CURVE_NAMES |= {"frc_reference": "with the reference"}
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
@@ -239,5 +240,5 @@ def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
 
 
 def _draw_cell(axis: Axes, curves: Sequence[Curve], colour: str, dose: str) -> None:
-    for curve, style in zip(curves, ("-", "--", ":"), strict=False):
+    for curve, style in zip(curves, ("-", "--", ":", "-."), strict=False):
         axis.plot(curve.x, curve.y, style, color=colour, linewidth=1, label=f"{dose}, {CURVE_NAMES[curve.key]}")

@@ -113,6 +113,10 @@ class PictureStore:
             left_out=tuple(image.key for image in arrays.images if image.key not in shown),
         )
 
+    def add_image(self, image: Image) -> Picture:
+        """Take in one picture that belongs to no cell, at its best size."""
+        return self._add_picture(_draw([image], BEST_SIDE_PX)[0])
+
     def _largest_that_fit(self, images: Sequence[Image], allowance_bytes: int) -> list[_Drawn]:
         """Draw as many images as have room at the least size, at the largest size for which these have room."""
         drawn = _draw(images, BEST_SIDE_PX)

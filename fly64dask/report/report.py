@@ -35,6 +35,7 @@ from fly64dask.report.content import (
     Thresholds,
     VersionCount,
 )
+from fly64dask.report.frames import frames_content
 from fly64dask.report.notices import cell_notices, state_notices
 from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
@@ -157,6 +158,9 @@ def _content(
     problems: Iterable[str],
     running: Collection[Cell],
 ) -> ReportContent:
+    frame_problems: list[str] = []
+    frames = frames_content(study, layout, store, frame_problems)
+    problems = [*problems, *frame_problems]
     notices = [*state_notices(study, layout, rows, running), *cell_notices(contents, problems)]
     return ReportContent(
         study=study.name,
@@ -170,6 +174,7 @@ def _content(
         splits=study.splits,
         sections=tuple(section.label for section in sections(study)),
         quantities=_quantities(contents, rows, is_measured=study.source.kind == "measured"),
+        frames=frames,
         thresholds=Thresholds(
             good_lit=GOOD_LIT_PER_UNKNOWN,
             min_lit=MIN_LIT_PER_UNKNOWN,

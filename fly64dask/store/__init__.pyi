@@ -5,6 +5,7 @@ from .array_source import (
     counts_array as counts_array,
     expected_counts_array as expected_counts_array,
     mask_array as mask_array,
+    mean_pattern_array as mean_pattern_array,
     object_arrays as object_arrays,
     photons_array as photons_array,
     positions_array as positions_array,

@@ -137,6 +137,20 @@ def photons_array(n_exposures: int, blocks: Iterable[NDArray[Any]], *, dtype: np
     )
 
 
+def mean_pattern_array(shape: tuple[int, int], blocks: Iterable[NDArray[np.float64]]) -> ArraySource:
+    """Describe the mean of a group's patterns, (H, W) float64, as one block that is asked for when it is written."""
+    return ArraySource(
+        name="mean_pattern",
+        shape=shape,
+        dtype=np.dtype(np.float64),
+        dims=("detector_y", "detector_x"),
+        units="photons",
+        long_name="mean pattern of all exposures",
+        blocks=blocks,
+        block_length=shape[0],
+    )
+
+
 def probe_array(
     probe: NDArray[np.complex64], name: str = "probe_guess", *, units: str = "sqrt(intensity)"
 ) -> ArraySource:

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from fly64dask.base import InputError
-from fly64dask.report.columns import csv_bytes, mapped_numbers, parquet_bytes, write_table
+from fly64dask.report.columns import csv_bytes, lead_column, mapped_numbers, parquet_bytes, write_table
 
 
 def test_parquet_takes_doses_that_are_numbers_and_words():
@@ -38,3 +38,16 @@ def test_write_table_refuses_a_name_that_says_no_format(tmp_path):
     with pytest.raises(InputError, match=r"ends in '.xlsx', needed .parquet or .csv"):
         write_table(tmp_path / "t.xlsx", [])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "lead"),
+    [
+        (["final_loss", "n_kept", "half_sets.resolution_px"], "half_sets.resolution_px"),
+        (["final_loss", "half_sets.resolution_px", "half_sets.resolution_nm"], "half_sets.resolution_nm"),
+        # A loss is lower for fewer photons: nothing to lead with.
+        (["final_loss", "n_kept"], "n_kept"),
+    ],
+)
+def test_a_measured_run_leads_with_its_resolution_and_never_with_the_loss(columns, lead):
+    assert lead_column([], columns, is_measured=True) == lead

@@ -1,2 +1,3 @@
+from .checks.exposures import find_bright as find_bright, find_dark as find_dark
 from .into_store import ingest as ingest, ingest_scan as ingest_scan
 from .options import IngestOptions as IngestOptions

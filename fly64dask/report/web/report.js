@@ -14,16 +14,21 @@ const PICTURES = {
   half_difference: "phase between the two half sets", illumination: "illumination of the object, and kept positions",
   probe_amplitude: "probe amplitude, all modes", probe_phase: "probe phase, first mode",
 };
+const TITLES = { ...PICTURES, mean_pattern: "mean pattern of all exposures" };
 const CHARTS = [
   { title: "Loss", keys: { loss: "loss" }, x: "epoch", y: "loss (the engine's own)" },
   { title: "Validation", keys: { validation: "validation" }, x: "epoch", y: "stopping criterion" },
   {
     title: "Fourier ring correlation", x: "spatial frequency (cycles/px)", y: "correlation", low: -0.2, high: 1.05,
-    keys: { frc_truth: "with the truth", frc_empty: "empty object with the truth", frc_halves: "between half sets" },
+    keys: {
+      frc_truth: "with the truth", frc_empty: "empty object with the truth", frc_halves: "between half sets", frc_reference: "with the reference",
+    },
   },
 ];
 const PREDICTIONS = ["well_determined", "marginal", "underdetermined"];
 const ERROR = "metrics.phase_rmse_rad", EMPTY = "metrics.empty_phase_rmse_rad";
+const RESOLUTION = "half_sets.resolution_px", RESOLUTION_NM = "half_sets.resolution_nm";
+const HALF_BIT = "half_sets.half_bit.frequency_per_px";
 const DATA = "identifiability.lit_intensities_per_unknown";
 const MANY_CELLS = 150;
 
@@ -422,6 +427,71 @@ function ratioOf(cell) {
   return error !== undefined && empty > 0 ? error / empty : undefined;
 }
 
+// ---- exposures of a measured scan ----------------------------------------------------------------------------------
+function showFrames() {
+  const frames = RUN.frames;
+  byId("frames").hidden = byId("framesLink").hidden = !frames;
+  if (!frames) return;
+  const number = (value) => significant(value, 4);
+  byId("framesnote").textContent = `${frames.n} exposures of ${frames.dose.replace("_", " ")}: ${number(frames.photons_min)} to ${number(frames.photons_max)} photons, median ${number(frames.photons_median)}. `
+    + (frames.n_marked ? `${frames.n_marked} are dark (below 1 % of the median) or far too bright (above 10 times the median).` : "None is dark (below 1 % of the median) or far too bright (above 10 times the median).");
+  byId("frameparts").append(fieldOf(frames));
+  if (frames.pattern) {
+    const share = frames.n_masked ? `; ${frames.n_masked} of ${frames.n_pixels} pixels (${significant((100 * frames.n_masked) / frames.n_pixels)} %) are masked, in orange` : "; no pixel is masked";
+    const figure = pictureFigure(frames.pattern, undefined, undefined);
+    const image = figure.querySelector("image");
+    const behind = drawn("rect", { class: "masked" });
+    for (const name of ["x", "y", "width", "height"]) behind.setAttribute(name, image.getAttribute(name));
+    image.before(behind);
+    figure.append(element("p", `all exposures${share}`));
+    byId("frameparts").append(figure);
+  }
+  if (frames.marked.length) {
+    const rows = frames.marked.map((one) => [`exposure ${one.index}`, `${one.kind}, ${number(one.photons)} photons`]);
+    byId("frameparts").append(factTable(frames.n_marked > rows.length ? `Marked, first ${rows.length} of ${frames.n_marked}` : "Marked", rows));
+  }
+}
+
+// Photons of each exposure at its place in the field, y downwards as in the pictures.
+function fieldOf(frames) {
+  const ys = frames.yx.map(([y]) => y), xs = frames.yx.map(([, x]) => x);
+  const [y0, y1, x0, x1] = [Math.min(...ys), Math.max(...ys), Math.min(...xs), Math.max(...xs)];
+  const [left, top, bottom, size] = [52, 14, 40, 330];
+  const unit = size / Math.max(x1 - x0, y1 - y0, 1);
+  const [width, height] = [Math.max(40, (x1 - x0) * unit), Math.max(40, (y1 - y0) * unit)];
+  const [W, H] = [left + width + 14, top + height + bottom];
+  const px = (x) => left + (x - x0) * unit, py = (y) => top + (y - y0) * unit;
+  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": "photons of each exposure over the field" });
+  svg.style.maxWidth = `${W}px`;
+  // What is marked would use up the scale.
+  const usual = frames.photons.filter((_, i) => !frames.kinds[i]);
+  const shown = usual.length ? usual : frames.photons;
+  let [low, high] = [Math.min(...shown), Math.max(...shown)];
+  if (high - low < 1e-9 * Math.abs(high) + 1e-12) [low, high] = [low - 0.5, high + 0.5];
+  const r = Math.max(1.2, Math.min(9, 0.45 * unit * Math.sqrt(((x1 - x0 || 1) * (y1 - y0 || 1)) / frames.yx.length)));
+  frames.yx.forEach(([y, x], i) => {
+    const kind = frames.kinds[i];
+    const words = () => `${significant(frames.photons[i], 6)} photons${kind ? `, ${kind}` : ""}\n(y, x) = (${y}, ${x}) px`;
+    const fill = colourOf((frames.photons[i] - low) / (high - low), "viridis");
+    const dot = kind
+      ? drawn("path", { d: markPath(px(x), py(y), Math.max(5, r), kind), class: `frame-${kind}`, tabindex: 0 })
+      : drawn("circle", { cx: px(x).toFixed(1), cy: py(y).toFixed(1), r: r.toFixed(1), fill });
+    explain(dot, words);
+    svg.append(dot);
+  });
+  for (const at of ticks(x0, x1, 5)) svg.append(drawn("line", { x1: px(at), x2: px(at), y1: top + height + 6, y2: top + height + 10, class: "axis" }), drawn("text", { x: px(at), y: top + height + 21, "text-anchor": "middle" }, String(at)));
+  for (const at of ticks(y0, y1, 5)) svg.append(drawn("line", { x1: left - 12, x2: left - 8, y1: py(at), y2: py(at), class: "axis" }), drawn("text", { x: left - 15, y: py(at) + 4, "text-anchor": "end" }, String(at)));
+  const sides = frames.pixel_size_nm;
+  svg.append(drawn("text", { x: left + width / 2, y: H - 4, "text-anchor": "middle" }, axisTitle("x", sides && sides[1])));
+  svg.append(drawn("text", { x: 10, y: top + height / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${top + height / 2})` }, axisTitle("y", sides && sides[0])));
+  const parts = [svg, colourKey({ low, high, colours: "viridis", unit: "photons" })];
+  if (frames.n_marked) parts.push(element("p", "▼ dark, ▲ far too bright: beyond the scale of colours"));
+  if (frames.yx.length < frames.n) parts.push(element("p", `${frames.yx.length} of ${frames.n} exposures, evenly taken, and the marked ones`));
+  return figureOf("Photons of each exposure over the field", ...parts);
+}
+
+const markPath = (x, y, r, kind) => (kind === "dark" ? `M${x - r},${y - r}h${2 * r}l${-r},${2 * r}z` : `M${x - r},${y + r}h${2 * r}l${-r},${-2 * r}z`);
+
 // ---- failures ----------------------------------------------------------------------------------------------------
 function showFailures() {
   const failed = RUN.cells.filter((cell) => cell.error);
@@ -439,7 +509,23 @@ function showFailures() {
 // ---- pictures ----------------------------------------------------------------------------------------------------
 const urlOf = (picture) => `data:image/png;base64,${RUN.images[picture.image]}`;
 
-function pictureFigure(picture, scan) {
+const sidesOf = (cell) => (cell.facts.pixel_size_nm ? JSON.parse(cell.facts.pixel_size_nm) : undefined);
+const lengthText = (nm) => (nm >= 1000 ? `${significant(nm / 1000)} µm` : `${significant(nm)} nm`);
+const axisTitle = (axis, side) => (side === undefined ? `${axis} (px)` : `${axis} (px of ${significant(side)} nm)`);
+
+// A bar of a round length, at most a third of the width, in a corner of a picture of an object to scale.
+function scaleBar(svg, { left, bottom, width, unit, side }) {
+  const most = (width / 3 / unit) * side;
+  const power = 10 ** Math.floor(Math.log10(most));
+  const nm = [5, 2, 1].map((one) => one * power).find((one) => one <= most);
+  const length = (nm / side) * unit;
+  const [x, y] = [left + 8, bottom - 10];
+  svg.append(drawn("rect", { x: x - 1, y: y - 1, width: length + 2, height: 6, class: "scalebar-edge" }));
+  svg.append(drawn("rect", { x, y, width: length, height: 4, class: "scalebar" }));
+  svg.append(drawn("text", { x: x + length / 2, y: y - 5, "text-anchor": "middle", class: "scaletext" }, lengthText(nm)));
+}
+
+function pictureFigure(picture, scan, sides) {
   const [left, top, bottom, bar] = [46, 6, 36, 62];
   const width = 300;
   const height = Math.max(60, Math.min(330, (width * picture.height_px) / picture.width_px));
@@ -447,7 +533,7 @@ function pictureFigure(picture, scan) {
   const [W, H] = [left + drawnWidth + bar, top + height + bottom];
   const unit = drawnWidth / picture.width_px;
   const x = (at) => left + (at - picture.x_px + 0.5) * unit, y = (at) => top + (at - picture.y_px + 0.5) * unit;
-  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": PICTURES[picture.key] });
+  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": TITLES[picture.key] });
   svg.style.maxWidth = `${W}px`;
   const image = drawn("image", { x: left, y: top, width: drawnWidth, height, preserveAspectRatio: "none", href: urlOf(picture) });
   image.style.imageRendering = "pixelated";
@@ -460,8 +546,8 @@ function pictureFigure(picture, scan) {
     svg.append(drawn("line", { x1: left - 4, x2: left, y1: y(at), y2: y(at), class: "axis" }));
     svg.append(drawn("text", { x: left - 6, y: y(at) + 4, "text-anchor": "end" }, String(at)));
   }
-  svg.append(drawn("text", { x: left + drawnWidth / 2, y: H - 5, "text-anchor": "middle" }, "x (px)"));
-  svg.append(drawn("text", { x: 10, y: top + height / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${top + height / 2})` }, "y (px)"));
+  svg.append(drawn("text", { x: left + drawnWidth / 2, y: H - 5, "text-anchor": "middle" }, axisTitle("x", sides && sides[1])));
+  svg.append(drawn("text", { x: 10, y: top + height / 2, "text-anchor": "middle", transform: `rotate(-90 10 ${top + height / 2})` }, axisTitle("y", sides && sides[0])));
   const { low, high, colours } = picture.scale;
   for (let i = 0; i < 48; i += 1) {
     svg.append(drawn("rect", { x: left + drawnWidth + 10, y: top + (i * height) / 48, width: 10, height: height / 48 + 0.5, fill: colourOf(1 - (i + 0.5) / 48, colours) }));
@@ -472,10 +558,11 @@ function pictureFigure(picture, scan) {
     svg.append(drawn("text", { x: left + drawnWidth + 25, y: level + 4 }, label(at)));
   }
   if (scan) drawPositions(svg, scan, x, y);
+  if (sides) scaleBar(svg, { left, bottom: top + height, width: drawnWidth, unit, side: sides[1] });
   const parts = [svg];
   if (picture.block_px > 1) parts.push(element("p", `averaged over ${picture.block_px} x ${picture.block_px} px to keep the page small`));
   if (scan) parts.push(element("p", scan.yx.length < scan.n ? `${scan.yx.length} of ${scan.n} kept positions, evenly taken` : `${scan.n} kept positions`));
-  return figureOf(withUnit(PICTURES[picture.key], picture.scale.unit), ...parts);
+  return figureOf(withUnit(TITLES[picture.key], picture.scale.unit), ...parts);
 }
 
 function drawPositions(svg, scan, x, y) {
@@ -510,6 +597,14 @@ function showGallery() {
   }
 }
 
+function resolutionOf(cell) {
+  const [px, nm] = [cell.numbers[RESOLUTION], cell.numbers[RESOLUTION_NM]];
+  if (px === undefined) return "";
+  // Half sets that agree up to Nyquist do not cross half a bit.
+  const finest = cell.numbers[HALF_BIT] === undefined ? "≤ " : "";
+  return `${finest}${significant(px)} px${nm === undefined ? "" : ` = ${lengthText(nm)}`}`;
+}
+
 const pictureOf = (cell, key) => cell.pictures.find((picture) => picture.key === key);
 
 function thumbOf(place) {
@@ -520,7 +615,7 @@ function thumbOf(place) {
   button.type = "button";
   const gap = element("span", picture ? "" : cell.state === "completed" ? "no picture" : `${MARKS[cell.state]} ${cell.kind || cell.state}`, "gap");
   const error = cell.numbers[ERROR];
-  const words = [cell.numbers.n_kept === undefined ? "" : `n = ${cell.numbers.n_kept}`, error === undefined ? "" : `${significant(error)} rad`, place.marks.join(" ")];
+  const words = [cell.numbers.n_kept === undefined ? "" : `n = ${cell.numbers.n_kept}`, error === undefined ? resolutionOf(cell) : `${significant(error)} rad`, place.marks.join(" ")];
   button.append(gap, element("small", words.filter(Boolean).join(", ") || cell.state));
   if (picture) {
     whenSeen(gap, () => {
@@ -543,6 +638,7 @@ function chartsOf(cell) {
     const values = series.flatMap((one) => one.y).filter((value) => value !== null);
     const best = cell.numbers["stopping.best_epoch"];
     const marks = axes.x === "epoch" && best !== undefined ? [{ value: best, name: `best epoch ${best}` }] : [];
+    if (keys.frc_halves && cell.numbers[HALF_BIT] !== undefined) marks.push({ value: cell.numbers[HALF_BIT], name: `half a bit: ${resolutionOf(cell)}` });
     const logY = axes.low === undefined && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values);
     return figureOf(title, chart({ title, series, logY, marks, ...axes }), ...(series.length > 1 ? [legend(series)] : []));
   });
@@ -574,7 +670,7 @@ function showCell(cell) {
   const absent = [];
   for (const key of Object.keys(PICTURES)) {
     const picture = pictureOf(cell, key);
-    if (picture) parts.push(pictureFigure(picture, key === "illumination" ? RUN.scans[cell.scan] : undefined));
+    if (picture) parts.push(pictureFigure(picture, key === "illumination" ? RUN.scans[cell.scan] : undefined, sidesOf(cell)));
     else if (!cell.left_out.includes(key)) absent.push(PICTURES[key]);
   }
   if (cell.state === "completed") {
@@ -697,6 +793,7 @@ function showProvenance() {
 showHead();
 showMatrix();
 showOutcome();
+showFrames();
 showFailures();
 showTable();
 showGallery();
