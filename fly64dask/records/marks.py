@@ -35,6 +35,7 @@ LIMITED_BY_MODEL = Mark(
 LIMITED_BY_EPOCHS = Mark(
     sign="⌊epochs", words="more photons do not lower its error, more epochs do: it has not converged"
 )
+OF_HALVES = "resolution by half sets tells the noise, not what both halves have wrong"
 UNKNOWN_RESOLUTION = "no resolution"
 ALL_MARKS = (
     *(EMPTY, UNDERDETERMINED, REMEDIED, NO_HALVES, OTHER_DOSE, OUTDATED),
@@ -96,10 +97,10 @@ def reference_note(study: Study) -> str | None:
         return None
     if study.reference is None:
         return (
-            'no reference: `reference = {dose = "measured", view = "baseline"}` in the study compares its cells with '
-            "one of them"
+            f'{OF_HALVES}; no reference: `reference = {{dose = "measured", view = "baseline"}}` in the study compares '
+            "its cells with one of them"
         )
-    return f"the reference is {study.reference.label}, a reconstruction too and no truth"
+    return f"{OF_HALVES}; the reference is {study.reference.label}, a reconstruction too and no truth"
 
 
 def signs_of(rows: Sequence[ManifestRow]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words
 from fly64dask.report.figures import CURVE_NAMES, INKS
 
@@ -46,8 +47,10 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
         _draw_image(figure, next(axes), image, row.pixel_size_nm)
     for curve in others:
         _draw_curves(next(axes), [curve], x_label="epoch", y_label=curve.key)
+    side_nm = mean_side_nm(row.pixel_size_nm)
+    of_side = "" if side_nm is None else f" of {side_nm:.4g} nm"
     if rings:
-        _draw_curves(next(axes), rings, x_label="spatial frequency (cycles/px)", y_label="ring correlation")
+        _draw_curves(next(axes), rings, x_label=f"spatial frequency (cycles/px{of_side})", y_label="ring correlation")
     for axis in axes:
         axis.set_axis_off()
     error = f"phase error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)

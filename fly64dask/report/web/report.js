@@ -14,6 +14,9 @@ const PICTURES = {
   half_difference: "phase between the two half sets", illumination: "illumination of the object, and kept positions",
   probe_amplitude: "probe amplitude, all modes", probe_phase: "probe phase, first mode",
 };
+// What a scan that was measured cannot have.
+const MEASURED = RUN.provenance.study.source.kind === "measured";
+const OF_TRUTH = ["phase_truth", "phase_difference", "amplitude_truth", "amplitude_difference"];
 const TITLES = { ...PICTURES, mean_pattern: "mean pattern of all exposures" };
 const CHARTS = [
   { title: "Loss", keys: { loss: "loss" }, x: "epoch", y: "loss (the engine's own)" },
@@ -100,7 +103,7 @@ function inkOn(colour) {
   return 0.3 * r + 0.59 * g + 0.11 * b > 0.5 ? "#111" : "#fff";
 }
 
-const label = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? value.toExponential(0) : String(Number(value.toPrecision(4))));
+const label = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? Number(value.toPrecision(3)).toExponential() : String(Number(value.toPrecision(4))));
 
 function ticks(low, high, most = 5) {
   const rough = (high - low) / most;
@@ -639,8 +642,10 @@ function chartsOf(cell) {
     const best = cell.numbers["stopping.best_epoch"];
     const marks = axes.x === "epoch" && best !== undefined ? [{ value: best, name: `best epoch ${best}` }] : [];
     if (keys.frc_halves && cell.numbers[HALF_BIT] !== undefined) marks.push({ value: cell.numbers[HALF_BIT], name: `half a bit: ${resolutionOf(cell)}` });
+    const sides = sidesOf(cell);
+    const x = sides && keys.frc_halves ? `${axes.x.slice(0, -1)} of ${significant(Math.sqrt(sides[0] * sides[1]))} nm)` : axes.x;
     const logY = axes.low === undefined && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values);
-    return figureOf(title, chart({ title, series, logY, marks, ...axes }), ...(series.length > 1 ? [legend(series)] : []));
+    return figureOf(title, chart({ title, series, logY, marks, ...axes, x }), ...(series.length > 1 ? [legend(series)] : []));
   });
 }
 
@@ -671,7 +676,7 @@ function showCell(cell) {
   for (const key of Object.keys(PICTURES)) {
     const picture = pictureOf(cell, key);
     if (picture) parts.push(pictureFigure(picture, key === "illumination" ? RUN.scans[cell.scan] : undefined, sidesOf(cell)));
-    else if (!cell.left_out.includes(key)) absent.push(PICTURES[key]);
+    else if (!cell.left_out.includes(key) && !(MEASURED && OF_TRUTH.includes(key))) absent.push(PICTURES[key]);
   }
   if (cell.state === "completed") {
     parts.push(...chartsOf(cell));
