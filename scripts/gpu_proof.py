@@ -299,7 +299,8 @@ def killed(notes: Notes, folder: Path) -> None:
     from fly64dask.reconstruction.lsqml import reconstruct
 
     # Cells write once a second how far they are: shorter ones would end before anybody sees them run.
-    changes = TINY | {"n_exposures": 60 if notes.smoke else 640, "n_epochs": 200, "device": f'"{notes.device}"'}
+    size = {"n_exposures": 60, "n_epochs": 60} if notes.smoke else {"n_exposures": 640, "n_epochs": 200}
+    changes = TINY | size | {"device": f'"{notes.device}"'}
     study, layout = write_demo(folder / "study.toml", changes), RunLayout(folder / "run")
     with (folder / "said").open("wb") as said:
         some = ["--view", "baseline"] if notes.smoke else []
