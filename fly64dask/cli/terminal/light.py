@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from fly64dask.records import ManifestRow
     from fly64dask.scheduling import PlannedCell
 
+# What stands beside a length or an area in px where a pixel has a size, and its unit.
+TO_SCALE = {
+    "step_px": ("step_nm", "nm"),
+    "probe_fwhm_px": ("probe_fwhm_nm", "nm"),
+    "probe_d90_px": ("probe_d90_nm", "nm"),
+    "lit_area_px2": ("lit_area_um2", "µm²"),
+}
 # Heading of a column, the field that it shows and its format.
 Column = tuple[str, str, str]
 PHOTONS: tuple[Column, ...] = (
@@ -54,8 +61,17 @@ def _table(
     # Rich would cut names first where the columns are many.
     table.add_column(first, no_wrap=True, min_width=max((len(name) for name, _ in rows), default=0))
     shown = [column for column in columns if any(getattr(row, column[1]) is not None for _, row in rows)]
-    for heading, _, _ in shown:
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading, field, _ in shown:
+        scaled, unit = TO_SCALE.get(field, ("", ""))
+        is_to_scale = any(getattr(row, scaled, None) is not None for _, row in rows)
+        table.add_column(heading.replace(")", f", {unit})") if is_to_scale else heading, justify="right", no_wrap=True)
     for name, row in rows:
-        table.add_row(name, *(number_text(getattr(row, field), form) for _, field, form in shown))
+        table.add_row(name, *(_value(row, field, form) for _, field, form in shown))
     return table
+
+
+def _value(row: PlannedCell | ManifestRow, field: str, form: str) -> str:
+    """Write a number, and the same to scale behind a comma where that is known."""
+    to_scale = getattr(row, TO_SCALE[field][0], None) if field in TO_SCALE else None
+    text = number_text(getattr(row, field), form)
+    return text if to_scale is None else f"{text}, {to_scale:.3g}"
