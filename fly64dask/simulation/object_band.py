@@ -14,7 +14,7 @@ from fly64dask.simulation.forward import Pair, resample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# The fine model's own floor of error is some 0.006 rad (docs/closed_loop.md): half of that hardly shows (our choice).
+# Below the floor of error that the fine model has, some 0.004 rad (docs/closed_loop.md; our choice).
 NO_MATTER = 3e-3
 MIRRORED_PX = 32  # of the detector's grid, on each side
 
