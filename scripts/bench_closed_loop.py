@@ -145,7 +145,7 @@ def draw_counts(case: Case, patterns: np.ndarray, dose: float) -> np.ndarray:
     if not case.amplitude_noise:
         return expose(patterns, dose, rng=rng).astype(np.uint32)
     amplitude = np.sqrt(patterns * dose) + rng.normal(0, AMPLITUDE_NOISE, patterns.shape)
-    return np.square(amplitude.clip(0), dtype=np.float32)
+    return np.asarray(amplitude.clip(0) ** 2, dtype=np.float32)
 
 
 def errors(
