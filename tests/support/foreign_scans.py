@@ -309,6 +309,10 @@ LAYOUTS: dict[str, Writer] = {
     "ptylab": lambda folder, scan: (write_hdf5(folder / "scan.hdf5", ptylab_arrays(scan)), {}),
     "ptylab_matlab73": lambda folder, scan: (write_matlab73(folder / "scan.mat", as_matlab(ptylab_arrays(scan))), {}),
     "ptylab_matlab5": lambda folder, scan: (_saved(folder / "scan.mat", as_matlab(ptylab_arrays(scan))), {}),
+    "ptylab_matlab5_compressed": lambda folder, scan: (
+        _saved(folder / "scan.mat", as_matlab(ptylab_arrays(scan)), do_compression=True),
+        {},
+    ),
     "named_hdf5": lambda folder, scan: (
         write_hdf5(
             folder / "any.h5",
@@ -330,8 +334,8 @@ LAYOUTS: dict[str, Writer] = {
 }
 
 
-def _saved(path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    scipy.io.savemat(path, arrays)
+def _saved(path: Path, arrays: dict[str, np.ndarray], **settings: Any) -> Path:
+    scipy.io.savemat(path, arrays, **settings)
     return path
 
 

@@ -13,6 +13,7 @@ from fly64dask.base import InputError
 from fly64dask.datasets.formats.containers.content import Kind, kind_of
 from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, reading
 from fly64dask.datasets.formats.containers.npz import NpzFile
+from fly64dask.datasets.formats.containers.opening import open_arrays
 from fly64dask.datasets.formats.joining import Parts, join
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.patterns import ArrayPatterns
@@ -63,26 +64,12 @@ def read_scan_file(path: Path, options: ReadOptions) -> ScanFile:
     """
     paths = [path, *([] if options.positions is None else [options.positions])]
     kinds = [kind_of(each) for each in paths]
-    named = {each: _open(each, kind, options) for each, kind in zip(paths, kinds, strict=True)}
+    leave = {"allow_links": options.allow_links, "allow_pickle": options.allow_pickle}
+    named = {each: open_arrays(each, kind, **leave) for each, kind in zip(paths, kinds, strict=True)}
     containers = [file for file in named.values() if file is not None]
     if containers:
         refuse_names(containers, options, with_text="text" in kinds)
     return join([_parts(each, kind, named[each], options) for each, kind in zip(paths, kinds, strict=True)], options)
-
-
-def _open(path: Path, kind: Kind, options: ReadOptions) -> NamedArrays | None:
-    if kind == "hdf5":
-        # h5py and its filters take a tenth of a second to load.
-        from fly64dask.datasets.formats.containers.hdf5 import Hdf5File
-
-        return Hdf5File(path, allow_links=options.allow_links)
-    if kind == "npz":
-        return NpzFile(path, allow_pickle=options.allow_pickle)
-    if kind == "matlab":
-        from fly64dask.datasets.formats.containers.matlab import MatlabFile
-
-        return MatlabFile(path)
-    return None
 
 
 def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOptions) -> Parts:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
-from fly64dask.base import Fly64Error, InputError, memory_left_bytes
-from fly64dask.datasets.formats.containers.damage import UNREADABLE
-from fly64dask.datasets.formats.containers.npz import load_arrays, take
+from fly64dask.base import Fly64Error, InputError
+from fly64dask.datasets.formats.containers.content import kind_of
+from fly64dask.datasets.formats.containers.damage import refuse_beyond_memory
+from fly64dask.datasets.formats.containers.named_arrays import NamedArrays
+from fly64dask.datasets.formats.containers.opening import open_arrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,13 +62,13 @@ def find_object(directory: Path, stem: str) -> Path:
 
 
 def read_object(path: Path) -> ForeignObject:
-    """Read an object from an NPZ or HDF5 file, without running code from it.
+    """Read an object from an NPZ, HDF5 or MATLAB file, without running code from it.
 
     Parameters
     ----------
     path : Path
-        `object`: complex, (y, x), or (1, y, x) for one slice; `origin_px`, optional: two whole
-        numbers, scan-frame (y, x) of its first pixel.
+        `object`: complex, (y, x), or with axes of length 1 for one slice; or the one object of a PtyPy result;
+        `origin_px`, optional: two whole numbers, scan-frame (y, x) of its first pixel.
 
     Returns
     -------
@@ -77,18 +80,31 @@ def read_object(path: Path) -> ForeignObject:
         If it cannot be read, or is no complex image.
     """
     try:
-        arrays = _read_npz(path) if path.suffix == ".npz" else _read_hdf5(path)
+        file = open_arrays(path, kind_of(path))
+        if file is None:
+            raise InputError(f"read {path}: not a file of named arrays", remedy="")
+        name = OBJECT_KEY if OBJECT_KEY in file else next(_objects_of_ptypy(file), OBJECT_KEY)
+        if name in file:
+            refuse_beyond_memory(f"read {path}: {name!r}", math.prod(file.shape(name)) * BYTES_A_PIXEL)
+        image = file.take(name)
+        origin_px = file.take(ORIGIN_KEY) if ORIGIN_KEY in file else None
     except Fly64Error as error:
         raise InputError(error.message, remedy=f"save {OBJECT_KEY!r} as a plain complex array") from error
-    image = arrays[OBJECT_KEY]
-    if image.ndim == 3 and image.shape[0] == 1:
-        image = image[0]
+    if image.ndim == 3 and 1 in image.shape:
+        image = np.squeeze(image, axis=image.shape.index(1))
     if image.ndim != 2 or not np.iscomplexobj(image) or not image.size:
         raise InputError(
-            f"read {path}: {OBJECT_KEY!r} is {image.dtype} of {image.shape}, needed complex of (y, x) or (1, y, x)",
+            f"read {path}: {name!r} is {image.dtype} of {image.shape}, needed complex of (y, x) or (1, y, x)",
             remedy="save amplitude and phase as one complex array",
         )
-    return ForeignObject(image=image, origin_px=_origin(arrays.get(ORIGIN_KEY), path))
+    return ForeignObject(image=image, origin_px=_origin(origin_px, path))
+
+
+def _objects_of_ptypy(file: NamedArrays) -> Iterator[str]:
+    """Name the object of a PtyPy result of one scan."""
+    members = file.members("content/obj")
+    if len(members) == 1:
+        yield f"content/obj/{members[0]}/data"
 
 
 def _origin(values: NDArray[Any] | None, path: Path) -> tuple[int, int] | None:
@@ -102,26 +118,3 @@ def _origin(values: NDArray[Any] | None, path: Path) -> tuple[int, int] | None:
             remedy="give whole pixels; what is left is found by registration",
         )
     return int(numbers[0]), int(numbers[1])
-
-
-def _read_npz(path: Path) -> dict[str, NDArray[Any]]:
-    arrays = load_arrays(path, allow_pickle=False)
-    return {key: take(arrays, key, path) for key in (OBJECT_KEY, ORIGIN_KEY) if key == OBJECT_KEY or key in arrays}
-
-
-def _read_hdf5(path: Path) -> dict[str, NDArray[Any]]:
-    arrays = {}
-    try:
-        with h5py.File(path, "r") as file:
-            for key in (OBJECT_KEY, ORIGIN_KEY):
-                if key == ORIGIN_KEY and key not in file:
-                    continue
-                dataset = file[key]
-                if not isinstance(dataset, h5py.Dataset):
-                    raise ValueError(f"{key!r} is a {type(dataset).__name__}, needed a dataset")
-                if dataset.size is None or dataset.size * BYTES_A_PIXEL > memory_left_bytes():
-                    raise ValueError(f"{key!r} has {dataset.size} values, more than fit in memory")
-                arrays[key] = np.asarray(dataset[()])
-    except UNREADABLE as error:
-        raise InputError(f"read {path}: {type(error).__name__}: {error}", remedy="check the file") from error
-    return arrays

@@ -162,10 +162,10 @@ class Hdf5File:
         return place
 
     def _opened(self, path: Path, what: str) -> h5py.Group:
-        if path not in self._files:
-            with reading(what):
+        with reading(what):
+            if path not in self._files:
                 self._files[path] = h5py.File(path, "r")
-        return self._files[path]["/"]
+            return self._files[path]["/"]
 
 
 class DatasetPatterns:
