@@ -18,6 +18,8 @@ from fly64dask.cli.rerun import rerun
 from fly64dask.cli.run import run
 from fly64dask.cli.scans.export import export
 from fly64dask.cli.scans.ingest import ingest
+from fly64dask.cli.scans.orient import orient
+from fly64dask.cli.scans.probe import probe
 from fly64dask.cli.schema import schema
 from fly64dask.cli.signals import EXIT_INTERRUPTED
 from fly64dask.cli.slurm import attach, cancel, submit
@@ -37,7 +39,24 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
 
 
-COMMANDS = (run, rerun, submit, attach, cancel, status, report, table, verify, compare, ingest, export, schema, doctor)
+COMMANDS = (
+    run,
+    rerun,
+    submit,
+    attach,
+    cancel,
+    status,
+    report,
+    table,
+    verify,
+    compare,
+    ingest,
+    orient,
+    probe,
+    export,
+    schema,
+    doctor,
+)
 for command in COMMANDS:
     cli.add_command(command)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from fly64dask.base import InputError
 from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_json, run_argument
 from fly64dask.cli.signals import stoppable
 from fly64dask.store import RunLayout
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
 @json_option
 def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) -> None:
-    """Read every stored array, record and table; exit 1 if anything is damaged and stays so.
+    """Read every stored array, record and table of a run, or of an ingested store; exit 1 if anything is damaged.
 
     Cells that are not of the study as it is now are named, and no damage: run the study to renew them.
     """
     from fly64dask.records import read_completed_rows, read_run_study
     from fly64dask.runs import verify_run
 
+    if _is_ingested(layout):
+        _verify_store(layout.root, repair=repair, as_json=as_json)
+        return
     study = read_run_study(layout)
     damages = verify_run(study, layout)
     if damages and repair:
@@ -43,6 +48,31 @@ def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) 
         for name, words in outdated.items():
             click.secho(f"not of the study as it is now, {name}: {words}", fg="yellow")
         click.echo(f"{len(damages)} damaged" + (f", {len(outdated)} not of the study as it is now" if outdated else ""))
+    if damages:
+        sys.exit(EXIT_FAILED_CELL)
+
+
+def _is_ingested(layout: RunLayout) -> bool:
+    """Whether the path is a Zarr group and no run."""
+    return not layout.store.is_dir() and (layout.root / "zarr.json").is_file()
+
+
+def _verify_store(store: Path, *, repair: bool, as_json: bool) -> None:
+    """Check an ingested store, which nothing but its file can make again."""
+    from fly64dask.datasets.ingest import damages_of_store
+
+    if repair:
+        raise InputError(
+            f"verify {store}: an ingested store cannot be repaired here",
+            remedy="ingest its file again, without --repair",
+        )
+    damages = [*damages_of_store(store)]
+    if as_json:
+        print_json({"damaged": [{"path": path, "problem": problem} for path, problem in damages], "outdated": {}})
+    else:
+        for path, problem in damages:
+            click.secho(f"damaged {path}: {problem}", fg="red")
+        click.echo(f"{len(damages)} damaged")
     if damages:
         sys.exit(EXIT_FAILED_CELL)
 

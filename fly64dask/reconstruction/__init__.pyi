@@ -25,3 +25,11 @@ from .interface import (
     load_engine as load_engine,
     refuse_dark as refuse_dark,
 )
+from .orientation import (
+    TRIAL_EPOCHS as TRIAL_EPOCHS,
+    TRIAL_EXPOSURES as TRIAL_EXPOSURES,
+    Trial as Trial,
+    advise as advise,
+    middle_exposures as middle_exposures,
+    try_orientations as try_orientations,
+)

@@ -1,5 +1,6 @@
 from .cell_figure import (
     draw_cell as draw_cell,
+    draw_probe as draw_probe,
 )
 from .cells import (
     CellReader as CellReader,

@@ -1,4 +1,4 @@
-"""One cell as a figure: the images and curves that the report shows of it, for a notebook."""
+"""One cell as a figure, with the images and curves that the report shows of it, and a probe alone as another."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words
 from fly64dask.report.figures import CURVE_NAMES, INKS
+from fly64dask.report.images import probe_images
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from fly64dask.records import ManifestRow
     from fly64dask.report.cells import CellArrays
@@ -55,6 +58,17 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
         axis.set_axis_off()
     error = f"phase error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
     figure.suptitle(f"{row.cell.name}: {row.n_kept} exposures, {error}", fontsize=10)
+    return figure
+
+
+def draw_probe(probe: NDArray[np.complex64], title: str, *, pixel_size_nm: tuple[float, float] | None = None) -> Figure:
+    """Draw a probe (n_opr, n_modes, H, W): amplitude of all modes, and phase of the first where it is bright."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    for axis, image in zip(figure.subplots(1, 2), probe_images(probe), strict=True):
+        _draw_image(figure, axis, image, pixel_size_nm)
+    figure.suptitle(title, fontsize=9)
     return figure
 
 

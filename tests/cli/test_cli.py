@@ -31,6 +31,8 @@ COMMANDS = (
     "table",
     "compare",
     "ingest",
+    "orient",
+    "probe",
     "export",
     "schema",
     "doctor",

@@ -122,3 +122,10 @@ def test_star_halves_by_exposures_give_a_resolution_without_a_truth(store):
     assert curve.correlation[:3].mean() > 0.9
     assert found.half.resolution_px > 1.5
     assert found.half.frequency_per_px > curve.frequency_per_px[2]
+
+
+def test_star_has_its_axes_right(store):
+    found = json.loads(fly64dask("orient", store, "--device", "cpu", "--json").stdout)
+    best, second = (trial["loss"] for trial in found["trials"][:2])
+    assert found["trials"][0]["flags"] == ""
+    assert best < 0.8 * second

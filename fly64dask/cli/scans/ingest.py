@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.cli.options import SectionedCommand, example, json_option, print_json, without_links
+from fly64dask.cli.scans.orient import try_store
 from fly64dask.cli.scans.reading import FORMATS, SECTIONS, reading_options
 from fly64dask.cli.scans.summary import scan_lines
 from fly64dask.cli.scans.wishes import wish_options
@@ -25,8 +26,19 @@ if TYPE_CHECKING:
 @click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path), help="Zarr store to make.")
 @reading_options
 @wish_options
+@click.option(
+    "--check-orientation", is_flag=True, help="Then try the eight orientations of its axes, as `orient` does."
+)
 @json_option
-def ingest(file: Path, out: Path, wishes: IngestOptions, as_json: bool, beamline: Path | None, **reading: Any) -> None:
+def ingest(
+    file: Path,
+    out: Path,
+    wishes: IngestOptions,
+    check_orientation: bool,
+    as_json: bool,
+    beamline: Path | None,
+    **reading: Any,
+) -> None:
     """Read a scan FILE into a Zarr store.
 
     Its format is told by what is in it. Where patterns and positions are two files, give either one as FILE and the
@@ -46,3 +58,5 @@ def ingest(file: Path, out: Path, wishes: IngestOptions, as_json: bool, beamline
         )
         return
     click.echo("\n  ".join([f"{click.format_filename(out)}:", *scan_lines(stored)]))
+    if check_orientation:
+        try_store(without_links(out))

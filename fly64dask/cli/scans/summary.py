@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from fly64dask.base import mean_side_nm
+
 if TYPE_CHECKING:
     from fly64dask.store import ExposureAttributes, IngestedScan
 
@@ -48,5 +50,6 @@ def _steps(stored: ExposureAttributes, facts: IngestedScan) -> str:
     said = f"span {height:.4g} x {width:.4g} px"
     if step is None:
         return f"one position; {said}"
-    in_nm = "" if stored.pixel_size_nm is None else f" ({step * sum(stored.pixel_size_nm) / 2:.4g} nm)"
+    side_nm = mean_side_nm(stored.pixel_size_nm)
+    in_nm = "" if side_nm is None else f" ({step * side_nm:.4g} nm)"
     return f"steps of {step:.4g} px{in_nm} beside frames of {min(facts.frame_px)} px; {said}"

@@ -1,0 +1,67 @@
+"""The command `orient`: an ingested scan is tried in each of the eight orientations of its axes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fly64dask.cli.options import example, json_option, print_json, without_links
+
+
+@click.command(epilog=example("fly64dask orient runs/scan.zarr"))
+@click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--exposures", "n_exposures", type=click.IntRange(min=4), help="So many in the middle [default: 120].")
+@click.option("--epochs", "n_epochs", type=click.IntRange(min=1), help="Of each trial [default: 8].")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device [default: auto].")
+@json_option
+def orient(store: Path, n_exposures: int | None, n_epochs: int | None, device: str, as_json: bool) -> None:
+    """Reconstruct a part of an ingested STORE in each orientation of its axes, and say which one fits.
+
+    Flipping one axis of the positions, or swapping y and x without the patterns, ruins a reconstruction; files do not
+    say which way their axes run. Nothing is changed: ingest the file again with the flags of the winner.
+    """
+    try_store(without_links(store), n_exposures, n_epochs, device, as_json=as_json)
+
+
+def try_store(
+    store: Path,
+    n_exposures: int | None = None,
+    n_epochs: int | None = None,
+    device: str = "auto",
+    *,
+    as_json: bool = False,
+) -> None:
+    """Try the orientations of a store and print the losses and the winner; as JSON, one document for scripts."""
+    from fly64dask.reconstruction import (
+        TRIAL_EPOCHS,
+        TRIAL_EXPOSURES,
+        Exposures,
+        Trial,
+        advise,
+        middle_exposures,
+        try_orientations,
+    )
+    from fly64dask.runs import reconstruct
+    from fly64dask.store import ExposureAttributes, open_group
+
+    group = open_group(store, ExposureAttributes)
+    positions = group.read("positions_px")
+    rows = middle_exposures(positions, n_exposures or TRIAL_EXPOSURES)
+    exposures = Exposures(
+        counts=group.read("counts", rows),
+        positions_px=positions[rows],
+        probe_guess=group.read("probe_guess"),
+        valid_pixels=group.read("valid_pixels") if "valid_pixels" in group.names else None,
+    )
+
+    def tell(trial: Trial) -> None:
+        if not as_json:
+            click.echo(f"  loss {trial.loss:.4g}  {trial.orientation.flags or 'as it is'}")
+
+    trials = try_orientations(exposures, reconstruct, n_epochs=n_epochs or TRIAL_EPOCHS, device=device, notify=tell)
+    if as_json:
+        rows_json = [{"flags": trial.orientation.flags, "loss": trial.loss} for trial in trials]
+        print_json({"trials": rows_json, "advice": advise(trials)})
+    else:
+        click.echo(advise(trials))

@@ -1,0 +1,154 @@
+"""Try a scan's positions in each of the eight orientations, and see in which of them the patterns fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.reconstruction.interface import Exposures, Reconstruction
+from fly64dask.study import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# Measured on the star: after 8 epochs of the 120 exposures in the middle the right orientations have lost the most.
+TRIAL_EXPOSURES, TRIAL_EPOCHS = 120, 8
+# An orientation that fits no better than this is no reason to change what a file says (our choice).
+NO_BETTER = 0.98
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orientation:
+    """How the axes of a scan are changed: patterns transposed, or positions swapped, and then positions flipped."""
+
+    transpose: bool = False
+    swap_xy: bool = False
+    flip_y: bool = False
+    flip_x: bool = False
+
+    @property
+    def flags(self) -> str:
+        """The options of `fly64dask ingest` that make this change; empty for none."""
+        names = ("transpose", "swap_xy", "flip_y", "flip_x")
+        return " ".join(f"--{name.replace('_', '-')}" for name in names if getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """An orientation and the engine's loss after a few epochs; only losses of one call compare."""
+
+    orientation: Orientation
+    loss: float
+
+
+EIGHT = tuple(
+    Orientation(swap_xy=swap, flip_y=flip_y, flip_x=flip_x)
+    for swap in (False, True)
+    for flip_y in (False, True)
+    for flip_x in (False, True)
+)
+
+
+def middle_exposures(positions_px: NDArray[np.float64], n_kept: int = TRIAL_EXPOSURES) -> NDArray[np.int64]:
+    """Choose the exposures that lie nearest to the middle of the scan, ascending: a part that overlaps as the whole.
+
+    Parameters
+    ----------
+    positions_px : (n, 2) float64
+        Order (y, x), px.
+    n_kept : int
+        How many, if there are so many.
+    """
+    distance = np.hypot(*(positions_px - np.median(positions_px, axis=0)).T)
+    return np.sort(np.argsort(distance, kind="stable")[:n_kept])
+
+
+def turned(exposures: Exposures, orientation: Orientation) -> Exposures:
+    """Change the axes of some exposures; the starting probe stays."""
+    y, x = exposures.positions_px.T
+    if orientation.swap_xy:
+        y, x = x, y
+    positions = np.stack([-y if orientation.flip_y else y, -x if orientation.flip_x else x], axis=1)
+    changed = replace(exposures, positions_px=positions)
+    if not orientation.transpose:
+        return changed
+    valid = exposures.valid_pixels
+    return replace(
+        changed, counts=exposures.counts.swapaxes(-1, -2), valid_pixels=None if valid is None else valid.T.copy()
+    )
+
+
+def try_orientations(
+    exposures: Exposures,
+    reconstruct: Callable[[Exposures, Recipe], Reconstruction],
+    *,
+    n_epochs: int = TRIAL_EPOCHS,
+    device: str = "auto",
+    notify: Callable[[Trial], None] = lambda _: None,
+) -> tuple[Trial, ...]:
+    """Reconstruct some exposures for a few epochs in each of the eight orientations.
+
+    Parameters
+    ----------
+    exposures : Exposures
+        Square patterns; some of a scan suffice.
+    reconstruct : callable
+        Reconstructs exposures by a recipe.
+    n_epochs : int
+        Of each trial.
+    device : "auto", "cpu" or "cuda"
+        Where.
+    notify : callable
+        Called with each trial when it ends.
+
+    Returns
+    -------
+    tuple of Trial
+        In the order of the loss, the lowest first.
+
+    Notes
+    -----
+    Negating both axes turns the image by 180 degrees and conjugates it, and fits as well: of the eight, four are really
+    different, and differ in pairs by what the starting probe makes of them. Swapping y and x of the positions is the
+    same as transposing the patterns, but for the starting probe: if a swap fits best, the transposition is tried too.
+    """
+    recipe = Recipe.model_validate(
+        {"n_epochs": n_epochs, "device": device, "batch_size": max(1, min(96, len(exposures.counts) // 4))}
+    )
+
+    def attempt(orientation: Orientation) -> Trial:
+        result = reconstruct(turned(exposures, orientation), recipe)
+        trial = Trial(orientation=orientation, loss=float(result.loss[-1]))
+        notify(trial)
+        return trial
+
+    trials = [attempt(orientation) for orientation in EIGHT]
+    best = min(trials, key=lambda trial: trial.loss).orientation
+    if best.swap_xy:
+        trials.append(attempt(Orientation(transpose=True, flip_y=best.flip_x, flip_x=best.flip_y)))
+    return tuple(sorted(trials, key=lambda trial: trial.loss))
+
+
+def advise(trials: Sequence[Trial]) -> str:
+    """Say in a sentence which orientation fits best; trials are in the order of the loss.
+
+    Of two that differ by the negation of both axes, which fit alike, none is better than the other.
+    """
+    as_it_is = next(trial for trial in trials if not trial.orientation.flags)
+    best = trials[0]
+    worst_of_wrong = trials[-1].loss
+    if as_it_is.loss * NO_BETTER <= best.loss or _are_alike(best.orientation, as_it_is.orientation):
+        return f"the axes are right as they are: loss {as_it_is.loss:.4g}, up to {worst_of_wrong:.4g} otherwise"
+    return (
+        f"the axes are wrong: loss {as_it_is.loss:.4g} as they are, {best.loss:.4g} with {best.orientation.flags}; "
+        "ingest the file again with these options"
+    )
+
+
+def _are_alike(one: Orientation, other: Orientation) -> bool:
+    """Whether two orientations differ by the negation of both axes, or in nothing."""
+    same = one.transpose == other.transpose and one.swap_xy == other.swap_xy
+    return same and (one.flip_y ^ other.flip_y) == (one.flip_x ^ other.flip_x)

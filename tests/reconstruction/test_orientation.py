@@ -1,0 +1,77 @@
+"""A scan is tried in each orientation of its axes, and the one that its patterns fit is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fly64dask.reconstruction import Exposures, Reconstruction, advise, middle_exposures, try_orientations
+from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.simulation import Pair, intensity_batches, phase_plate_probe
+from fly64dask.study import Recipe
+
+SIDE = 32
+
+
+def simulated() -> Exposures:
+    """A random object under the built-in probe, at random positions, with 1e5 photons an exposure."""
+    rng = np.random.default_rng(3)
+    phase = np.kron(rng.uniform(0, 1, (20, 20)), np.ones((6, 6)))
+    pair = Pair(object_truth=np.exp(1j * phase).astype(np.complex64), probe=phase_plate_probe((SIDE, SIDE)))
+    positions = rng.uniform(SIDE / 2 + 2, 120 - SIDE / 2 - 2, (64, 2))
+    intensity = np.concatenate(list(intensity_batches(pair, positions)))
+    counts = rng.poisson(1e5 * intensity / intensity.sum(axis=(1, 2)).mean()).astype(np.uint16)
+    return Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
+
+
+def engine(exposures: Exposures, recipe: Recipe) -> Reconstruction:
+    return reconstruct(exposures, recipe, seed=1, progress=lambda *_: None)
+
+
+SWAPPED: dict[str, tuple[Any, str]] = {
+    "x_and_y_of_positions": (lambda scan: replace(scan, positions_px=scan.positions_px[:, ::-1]), "--swap-xy"),
+    "axes_of_patterns": (lambda scan: replace(scan, counts=scan.counts.swapaxes(1, 2).copy()), "--transpose"),
+    "sign_of_x": (lambda scan: replace(scan, positions_px=scan.positions_px * [1, -1]), "--flip-x"),
+}
+
+
+@pytest.mark.parametrize(("disturb", "flags"), SWAPPED.values(), ids=SWAPPED)
+def test_try_orientations_finds_what_is_wrong_with_the_axes(disturb: Any, flags: str) -> None:
+    trials = try_orientations(disturb(simulated()), engine, n_epochs=5, device="cpu")
+    assert trials[0].orientation.flags == flags
+    assert "the axes are wrong" in advise(trials)
+
+
+def fits(wanted_px: np.ndarray) -> Any:
+    """An engine whose loss is the distance from the positions that fit."""
+
+    def run(exposures: Exposures, _: Recipe) -> Any:
+        loss = 1.0 + float(np.abs(exposures.positions_px - wanted_px).mean())
+        return type("Found", (), {"loss": np.array([loss])})()
+
+    return run
+
+
+def test_advise_keeps_axes_when_the_negation_of_both_fits_as_well() -> None:
+    scan = simulated()
+    trials = try_orientations(scan, fits(-scan.positions_px))
+    assert "the axes are right as they are" in advise(trials)
+
+
+def test_try_orientations_tells_each_trial() -> None:
+    scan = simulated()
+    told: list[str] = []
+    try_orientations(scan, fits(scan.positions_px), notify=lambda trial: told.append(trial.orientation.flags))
+    assert len(told) == len(set(told)) == 8
+
+
+def test_middle_exposures_are_those_nearest_to_the_middle() -> None:
+    raster = np.stack(np.divmod(np.arange(25), 5), axis=1).astype(float)
+    assert middle_exposures(raster, 5).tolist() == [7, 11, 12, 13, 17]
+
+
+def test_middle_exposures_are_all_of_a_small_scan() -> None:
+    assert middle_exposures(np.zeros((3, 2)), 10).tolist() == [0, 1, 2]
