@@ -64,10 +64,11 @@ def _in_nm(variables: Mapping[str, xarray.Variable], sides_nm: Sequence[float]) 
         if axis in variables and variables[axis].attrs["units"] == "px":
             about = {"units": "nm", "long_name": variables[axis].attrs["long_name"]}
             found[f"{axis}_nm"] = xarray.Variable((axis,), variables[axis].values * side_nm, about)
-    if "positions_px" in variables:
-        positions = variables["positions_px"]
+    for name in {"positions_px", "positions_recon_px"} & set(variables):
+        positions = variables[name]
         about = {"units": "nm", "long_name": positions.attrs["long_name"]}
-        found["positions_nm"] = xarray.Variable(positions.dims, positions.data * np.asarray(sides_nm), about)
+        in_nm = positions.data * np.asarray(sides_nm)
+        found[f"{name.removesuffix('px')}nm"] = xarray.Variable(positions.dims, in_nm, about)
     return found
 
 

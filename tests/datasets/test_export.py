@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fly64dask.base import InputError
 from fly64dask.datasets.export import CellGroups, FileFormat, export_reconstruction
+from fly64dask.datasets.formats import read_object
 from fly64dask.store import (
     ExposureAttributes,
     ReconstructionAttributes,
@@ -220,3 +221,11 @@ def test_export_in_metres_asks_for_a_pixel_size_that_nobody_knows(tmp_path: Path
 def test_export_names_the_suffixes_that_it_knows(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'\.png', needed \.h5, \.hdf5, \.cxi, \.ptyr, \.tif, \.tiff"):
         export_reconstruction(write_cell(tmp_path / "g", draw(1, 1, 8, 8)), tmp_path / "x.png")
+
+
+@pytest.mark.parametrize("name", ["product.h5", "result.ptyr"])
+@pytest.mark.parametrize("side_px", [8, 9])
+def test_an_export_is_read_back_as_an_object_at_its_place_in_the_scan(tmp_path: Path, name: str, side_px: int) -> None:
+    found = read_object(exported(tmp_path, name, side_px))
+    np.testing.assert_array_equal(found.image, OBJECT[0])
+    assert found.origin_px == ORIGIN_PX

@@ -74,7 +74,7 @@ def test_star_differs_from_its_reference_the_more_the_fewer_photons_and_exposure
     assert "reference" not in rows["measured", "baseline", "train"]
     dim, sparse = (rows[key]["reference"] for key in ((1e4, "sparse", "train"), ("measured", "sparse", "train")))
     assert dim["name"] == "dose_measured/baseline/train"
-    assert 1 > dim["over_empty"] > sparse["over_empty"] > 0
+    assert dim["over_empty"] > sparse["over_empty"] > 0
 
 
 @pytest.fixture(scope="module")

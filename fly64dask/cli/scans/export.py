@@ -177,6 +177,10 @@ def _export_exposures(
     )
 
 
+def _plain(chosen: object) -> str:
+    return f"{chosen:g}" if isinstance(chosen, float) else "" if chosen is None else str(chosen)
+
+
 def _one_of(
     several: Sequence[Axis],
     chosen: object,
@@ -194,6 +198,6 @@ def _one_of(
     there = ", ".join((names or {}).get(each, str(each)) for each in several if each is not None)
     raise InputError(
         f"export: the run has {there or f'one {axis} alone'}, "
-        + f"found {'no ' if chosen is None else ''}--{axis} {'' if chosen is None else chosen}".rstrip(),
+        + f"found {'no ' if chosen is None else ''}--{axis} {_plain(chosen)}".rstrip(),
         remedy=f"give --{axis} with one of them" if several[0] is not None else f"leave --{axis} out",
     )

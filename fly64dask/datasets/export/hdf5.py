@@ -45,6 +45,8 @@ def write_product(path: Path, found: ReconstructionToWrite) -> None:
         file["probe_position_indexes"] = found.scan_index
         file["probe_position_y_m"], file["probe_position_x_m"] = y_m, x_m
         file["probe"], file["object"] = found.probe, found.object_recon
+        if found.opr_weights is not None:
+            file["opr_weights"] = found.opr_weights
         for name in ("probe", "object"):
             file[name].attrs["pixel_height_m"], file[name].attrs["pixel_width_m"] = height_m, width_m
         file["object"].attrs["center_y_m"], file["object"].attrs["center_x_m"] = centre_m

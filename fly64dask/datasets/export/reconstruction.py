@@ -29,6 +29,8 @@ SUFFIXES: dict[str, FileFormat] = {
     **{".h5": "product", ".hdf5": "product", ".cxi": "cxi", ".ptyr": "ptypy"},
     **{".tif": "tiff", ".tiff": "tiff"},
 }
+# Arrays of a reconstruction whose recipe refines positions, or has OPR modes.
+REFINED, WEIGHTS = "positions_recon_px", "opr_weights_recon"
 NM = 1e-9
 HC_EV_NM = 1239.8419843320026  # hc of CODATA 2018, exact
 
@@ -38,8 +40,9 @@ class ReconstructionToWrite:
     """A cell's object and probe with all that places them in space; lengths of other programs are in metres.
 
     `object_recon` (n_slices, Y, X) complex64, of whose pixel [0, 0] the scan frame's (y, x) is `origin_px`; `probe`
-    (n_opr, n_modes, H, W) complex64; `positions_px` (n, 2) float64, order (y, x), of the kept exposures; `scan_index`
-    (n,) int64, which exposures of the whole scan these are; `loss` (n_epochs,) float64. `pixel_size_m` (y, x) is None
+    (n_opr, n_modes, H, W) complex64; `positions_px` (n, 2) float64, order (y, x), of the kept exposures, refined if
+    they were; `scan_index` (n,) int64, which exposures of the whole scan these are; `loss` (n_epochs,) float64;
+    `opr_weights` (n, n_opr) float32, how strong each OPR mode is in each exposure. `pixel_size_m` (y, x) is None
     if nobody knows it, and so are `energy_ev` and `distance_m`. `facts` say where all of it is from.
     """
 
@@ -50,6 +53,7 @@ class ReconstructionToWrite:
     positions_px: NDArray[np.float64]
     scan_index: NDArray[np.int64]
     loss: NDArray[np.float64]
+    opr_weights: NDArray[np.float32] | None = None
     pixel_size_m: tuple[float, float] | None
     energy_ev: float | None = None
     distance_m: float | None = None
@@ -140,15 +144,17 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
     exposures = open_group(groups.exposures, ExposureAttributes)
     kept = open_group(groups.view, ViewAttributes).read("kept_indices")
     about, light = reconstruction.attributes, exposures.attributes
+    is_refined = REFINED in reconstruction.names
     known_nm = pixel_size_nm or light.pixel_size_nm
     return ReconstructionToWrite(
         name=about.cell,
         object_recon=reconstruction.read("object_recon"),
         origin_px=about.object_origin_px,
         probe=reconstruction.read("probe_recon"),
-        positions_px=exposures.read("positions_px", kept),
+        positions_px=reconstruction.read(REFINED) if is_refined else exposures.read("positions_px", kept),
         scan_index=exposures.read("scan_index", kept),
         loss=reconstruction.read("loss"),
+        opr_weights=reconstruction.read(WEIGHTS) if WEIGHTS in reconstruction.names else None,
         pixel_size_m=None if known_nm is None else (known_nm[0] * NM, known_nm[1] * NM),
         energy_ev=_energy_ev(light.geometry),
         distance_m=light.geometry.distance_m if light.geometry else None,
@@ -160,6 +166,7 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
             "object_sha256": reconstruction.array_sha256["object_recon"],
             "dose_photons": light.dose_photons,
             "n_epochs": about.n_epochs,
+            "positions": "refined" if is_refined else "as given",
             "object_origin_px": list(about.object_origin_px),
         },
     )

@@ -13,7 +13,7 @@ import numpy as np
 from fly64dask.base import Fly64Error, InputError
 from fly64dask.datasets.formats.containers.content import kind_of
 from fly64dask.datasets.formats.containers.damage import refuse_beyond_memory
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays
+from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, as_number
 from fly64dask.datasets.formats.containers.opening import open_arrays
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npz", ".h5", ".hdf5")
 OBJECT_KEY, ORIGIN_KEY = "object", "origin_px"
+# Of the object of a Ptychodus product, along y and x, metres.
+CENTRE_ATTRS, PIXEL_ATTRS = ("center_y_m", "center_x_m"), ("pixel_height_m", "pixel_width_m")
 BYTES_A_PIXEL = 64  # while an object is aligned
 
 
@@ -68,7 +70,8 @@ def read_object(path: Path) -> ForeignObject:
     ----------
     path : Path
         `object`: complex, (y, x), or with axes of length 1 for one slice; or the one object of a PtyPy result;
-        `origin_px`, optional: two whole numbers, scan-frame (y, x) of its first pixel.
+        `origin_px`, optional: two whole numbers, scan-frame (y, x) of its first pixel. A Ptychodus product and a PtyPy
+        result say it in metres.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def read_object(path: Path) -> ForeignObject:
         if name in file:
             refuse_beyond_memory(f"read {path}: {name!r}", math.prod(file.shape(name)) * BYTES_A_PIXEL)
         image = file.take(name)
-        origin_px = file.take(ORIGIN_KEY) if ORIGIN_KEY in file else None
+        origin_px = file.take(ORIGIN_KEY) if ORIGIN_KEY in file else _origin_in_metres(file, name)
     except Fly64Error as error:
         raise InputError(error.message, remedy=f"save {OBJECT_KEY!r} as a plain complex array") from error
     if image.ndim == 3 and 1 in image.shape:
@@ -105,6 +108,31 @@ def _objects_of_ptypy(file: NamedArrays) -> Iterator[str]:
     members = file.members("content/obj")
     if len(members) == 1:
         yield f"content/obj/{members[0]}/data"
+
+
+def _origin_in_metres(file: NamedArrays, name: str) -> NDArray[np.float64] | None:
+    """Find where an object lies in its scan, (y, x), to the nearest pixel, if the file says it as its program does.
+
+    Ptychodus: a position is (position - center) / pixel + shape / 2 of the array, and the middle of a patch; of one
+    with an odd side that is half a pixel beside the patch's own pixel H // 2. PtyPy: the first pixel is at `_origin`.
+    """
+    centre_m, pixel_m = _attributes(file, name, CENTRE_ATTRS), _attributes(file, name, PIXEL_ATTRS)
+    if centre_m is not None and pixel_m is not None and (pixel_m > 0).all():
+        odd = np.array(file.shape("probe")[-2:]) % 2 if "probe" in file else np.zeros(2)
+        return np.asarray(np.rint(centre_m / pixel_m - np.array(file.shape(name)[-2:]) / 2 + odd / 2))
+    storage = name.removesuffix("/data")
+    stated = [f"{storage}/{key}" for key in ("_origin", "_psize")]
+    if storage == name or not all(key in file for key in stated):
+        return None
+    origin_m, psize_m = (np.ravel(file.take(key)) for key in stated)
+    is_usable = origin_m.dtype.kind == psize_m.dtype.kind == "f" and origin_m.size == 2 and (psize_m > 0).all()
+    return np.asarray(np.rint(origin_m / psize_m)) if is_usable else None
+
+
+def _attributes(file: NamedArrays, name: str, keys: tuple[str, str]) -> NDArray[np.float64] | None:
+    """Read two lengths, along y and x; None unless the file has both."""
+    found = [as_number(file.attribute(name, key), f"read {file.path}: {key!r}") for key in keys]
+    return None if None in found else np.array(found, dtype=np.float64)
 
 
 def _origin(values: NDArray[Any] | None, path: Path) -> tuple[int, int] | None:
