@@ -39,6 +39,7 @@ from fly64dask.datasets.formats.readers.ptypy import read_prepared, read_result,
 from fly64dask.datasets.formats.readers.text_positions import read_text_positions
 from fly64dask.datasets.formats.readers.tike import read_tike, recognise_tike
 from fly64dask.datasets.formats.scan_file import ScanFile
+from fly64dask.datasets.formats.units import METRES
 from fly64dask.datasets.formats.unsuitable import refuse
 
 # In this order: a file that fits several is the first.
@@ -81,7 +82,7 @@ def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOption
     if kind == "text":
         return read_text_positions(path, options)
     if file is None:
-        return _read_npy(path)
+        return _read_npy(path, options)
     found = _recognised(file, options)
     if names_something(file, options):
         return _completed(read_named(file, options), found)
@@ -119,8 +120,8 @@ def _completed(named: Parts, found: Parts | None) -> Parts:
     return replace(found, **given)
 
 
-def _read_npy(path: Path) -> Parts:
-    """Read a single array: patterns if it has three axes, positions in px if it is (n, 2)."""
+def _read_npy(path: Path, options: ReadOptions) -> Parts:
+    """Read a single array: patterns if it has three axes, positions (y, x) if it is (n, 2) and their unit is said."""
     with reading(f"read {path}"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.ndim == 3 and array.dtype.kind in "uif" and array.size:
@@ -130,6 +131,15 @@ def _read_npy(path: Path) -> Parts:
             patterns=ArrayPatterns(array=array),
             assumed=("far field",),
             remedy="a single array: give the file of the positions with --positions FILE, or save both with np.savez",
+        )
+    unit = options.positions_unit
+    if unit is not None and array.ndim == 2 and array.shape[1] == 2 and array.dtype.kind in "uif":
+        positions = np.asarray(array, dtype=np.float64)
+        return Parts(
+            file_format="NumPy array",
+            path=path,
+            positions=positions if unit in ("px", "m") else positions * METRES[unit],
+            positions_unit="px" if unit == "px" else "m",
         )
     raise InputError(
         f"read {path}: a single array of {array.shape} {array.dtype}, needed patterns of (n, H, W), or an NPZ with "

@@ -77,7 +77,7 @@ def join(parts: Sequence[Parts], options: ReadOptions) -> ScanFile:
         zero_frequency=scan.zero_frequency,
         zero_frequency_is_stated=scan.zero_frequency_is_stated,
         photons_per_intensity=scan.photons_per_intensity,
-        mask=scan.mask,
+        mask=_first([scan, *order], "mask"),
         probe=_first(order, "probe"),
         opr_weights=weights[chosen] if fits else weights,
         object_guess=_first(order, "object_guess"),
@@ -87,7 +87,7 @@ def join(parts: Sequence[Parts], options: ReadOptions) -> ScanFile:
     )
 
 
-def _first(order: Sequence[Parts], name: Literal["probe", "opr_weights", "object_guess"]) -> Any:
+def _first(order: Sequence[Parts], name: Literal["mask", "probe", "opr_weights", "object_guess"]) -> Any:
     return next((value for part in order if (value := getattr(part, name)) is not None), None)
 
 

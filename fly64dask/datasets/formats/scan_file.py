@@ -76,12 +76,17 @@ class ScanFile:
     assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse patterns and positions that do not belong together."""
+        """Refuse patterns, positions and a mask that do not belong together."""
         n = self.patterns.shape[0]
         if len(self.positions) != n:
             raise InputError(
                 f"read {self.paths[0]}: {n} patterns but {len(self.positions)} scan positions",
                 remedy="give one position for each pattern",
+            )
+        if self.mask is not None and self.mask.shape != self.patterns.shape[1:]:
+            raise InputError(
+                f"read {self.paths[0]}: the mask is of {self.mask.shape} px, patterns of {self.patterns.shape[1:]}",
+                remedy="correct the file, or name another mask",
             )
 
 

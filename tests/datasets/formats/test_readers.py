@@ -354,3 +354,48 @@ def test_an_eiger_master_gives_patterns_mask_and_geometry(tmp_path: Path, star: 
     assert scan.mask is not None
     assert np.argwhere(~scan.mask).tolist() == [[5, 6]]
     assert (scan.geometry.energy_kev, scan.geometry.pitch_um) == (KEV_OF, pytest.approx((75.0, 75.0)))
+
+
+# What is put beside one another by hand.
+
+
+def test_patterns_inside_a_product_are_read(tmp_path: Path, star: Scan) -> None:
+    path = foreign.write_product(tmp_path / "all.h5", star, dp=star.counts)
+    np.testing.assert_array_equal(read_all(read(path)), star.counts)
+
+
+def test_positions_of_a_numpy_array_are_y_then_x(tmp_path: Path, star: Scan) -> None:
+    np.save(tmp_path / "positions.npy", star.positions_m * 1e6)
+    path = foreign.write_dp(tmp_path / "dp.h5", star)
+    found = read(path, positions=tmp_path / "positions.npy", positions_unit="um").positions
+    np.testing.assert_allclose(found, star.positions_m, rtol=1e-14)
+
+
+def test_a_mask_of_another_size_is_refused(tmp_path: Path, star: Scan) -> None:
+    path = foreign.write_cxi(
+        tmp_path / "scan.cxi", star, entry_1__instrument_1__detector_1__mask=np.zeros((4, 4), np.uint32)
+    )
+    assert "the mask is of (4, 4) px" in refusal(path)
+
+
+def test_a_scan_behind_a_symbolic_link_finds_the_parts_beside_the_scan(tmp_path: Path, star: Scan) -> None:
+    (tmp_path / "there").mkdir()
+    foreign.write_ptyd(tmp_path / "there" / "scan.ptyd", star, links=True)
+    (tmp_path / "scan.ptyd").symlink_to("there/scan.ptyd")
+    np.testing.assert_array_equal(read_all(read(tmp_path / "scan.ptyd")), star.counts)
+
+
+def test_nxcxi_takes_positions_of_the_sample_in_their_unit(tmp_path: Path, star: Scan) -> None:
+    path = foreign.write_cxi(
+        tmp_path / "scan.cxi",
+        star,
+        entry_1__definition="NXcxi_ptycho",
+        entry_1__data_1__translation=None,
+        entry_1__sample_1__geometry_1__translation=None,
+        entry_1__sample_1__transformations__y=star.positions_m[:, 0] * 1e3,
+        entry_1__sample_1__transformations__x=star.positions_m[:, 1] * 1e3,
+    )
+    with h5py.File(path, "r+") as file:
+        for axis in "xy":
+            file[f"entry_1/sample_1/transformations/{axis}"].attrs["units"] = "mm"
+    np.testing.assert_allclose(read(path).positions, star.positions_m, rtol=1e-14)

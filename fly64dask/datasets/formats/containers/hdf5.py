@@ -164,7 +164,8 @@ class Hdf5File:
     def _opened(self, path: Path, what: str) -> h5py.Group:
         with reading(what):
             if path not in self._files:
-                self._files[path] = h5py.File(path, "r")
+                # Behind a symbolic link HDF5 would look for the parts of a virtual dataset in another place than we.
+                self._files[path] = h5py.File(path.resolve(), "r")
             return self._files[path]["/"]
 
 

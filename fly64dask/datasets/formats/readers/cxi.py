@@ -62,7 +62,7 @@ def read_cxi(file: NamedArrays) -> Parts:
         mask=mask,
         probe=file.take(illumination) if illumination in file else None,
         geometry=_geometry(file, detector, definition, swapped=swapped),
-        assumed=("far field",),
+        assumed=("far field", *(("the first of several entries",) if "entry_2" in file else ())),
     )
 
 

@@ -28,7 +28,9 @@ def recognise_product(file: NamedArrays) -> bool:
 
 
 def read_product(file: NamedArrays) -> Parts:
-    """Read positions, probe, object and geometry of a product; row = +y and column = +x.
+    """Read positions, probe, object and geometry of a product, and patterns that somebody has put beside them.
+
+    Rows are +y and columns +x.
 
     Raises InputError if the object has several layers.
     """
@@ -39,6 +41,8 @@ def read_product(file: NamedArrays) -> Parts:
     return Parts(
         file_format="Ptychodus product",
         path=file.path,
+        patterns=file.patterns("dp") if "dp" in file else None,
+        quantity="intensity",
         positions=np.stack([y, x], axis=1),
         position_numbers=_numbers(file, "probe_position_indexes"),
         probe=file.take("probe") if "probe" in file else None,
