@@ -269,7 +269,7 @@ def test_script_is_clean_for_shellcheck():
 
 
 # Respaced, its degenerate view takes seconds.
-LONG = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 150").replace("[1e4, 1e5]", "[1e5]")
+LONG = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 60").replace("[1e4, 1e5]", "[1e5]")
 
 
 def test_rerun_killed_in_the_middle_leaves_what_run_and_rerun_make_whole(tmp_path):
@@ -299,5 +299,5 @@ def test_rerun_killed_in_the_middle_leaves_what_run_and_rerun_make_whole(tmp_pat
     assert set(rows) == {("one", "train"), ("one", "test")}
     for row in rows.values():
         assert [line["state"] for line in row["attempts"]] == ["failed", "completed"]
-        assert row["n_epochs"] == 150
+        assert row["n_epochs"] == 60
     assert fly("verify", out).stdout == "0 damaged\n"

@@ -20,7 +20,7 @@ from fly64dask.store import RunLayout
 from fly64dask.study import cells
 
 STUDY = SIX_CELLS
-N_SEEDS = 200
+N_SEEDS = 100
 
 
 def stored_files(root: Path) -> list[Path]:
@@ -70,7 +70,7 @@ def test_verify_run_finds_nothing_wrong_with_the_whole_run(six_cells):
 
 
 def test_every_random_corruption_is_detected_and_none_is_reconstructed(six_cells, tmp_path):
-    """One test for two hundred seeds: a corruption of the whole run, a verification and new reconstructions each."""
+    """One test for a hundred seeds: a corruption of the whole run, a verification and new reconstructions each."""
     numbers = {cell: read_record(six_cells, cell).digests.get("object_recon") for cell in cells(STUDY)}
     silent, reconstructed = [], []
     layout = RunLayout(tmp_path / "run")

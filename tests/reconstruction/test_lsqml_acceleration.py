@@ -152,7 +152,7 @@ settings_of_recipe = st.fixed_dictionaries(
 
 
 @given(scan=scans, of_recipe=settings_of_recipe)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @example(  # the first and last pixel of a wide range of amplitudes: one pixel's rounding makes the steps
     scan={"n": 6, "shape_px": (8, 20), "n_modes": 1, "dose": 1e6, "seed": 65536, "masked": False},
     of_recipe={"noise_model": "poisson", "batch_size": 6, "optimise_probe": True, "guarded": False},
