@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words
 from fly64dask.report.figures import CURVE_NAMES, INKS
 from fly64dask.report.images import probe_images
+from fly64dask.report.scale_bar import draw_scale_bar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,23 +82,9 @@ def _draw_image(figure: Figure, axis: Any, image: Image, pixel_size_nm: tuple[fl
     axis.set_xlabel(f"x (px{of_x})", fontsize=7)
     axis.set_ylabel(f"y (px{of_y})", fontsize=7)
     if pixel_size_nm is not None:
-        _draw_scale_bar(axis, (x, y + height), width, pixel_size_nm[1])
+        draw_scale_bar(axis, (x, y + height), width, pixel_size_nm[1])
     axis.tick_params(labelsize=7)
     figure.colorbar(drawn, ax=axis, shrink=0.8, label=scale.unit)
-
-
-def _draw_scale_bar(axis: Any, corner: tuple[float, float], width_px: int, side_nm: float) -> None:
-    """Draw a bar of a round length, at most a third of the width, above the lower left corner (x, y) of an image."""
-    most_nm = width_px * side_nm / 3
-    power = 10.0 ** math.floor(math.log10(most_nm))
-    length_nm = next(step * power for step in (5, 2, 1) if step * power <= most_nm)
-    x, y = corner[0] + 0.05 * width_px, corner[1] - 0.07 * width_px
-    for line_width, colour in ((4.5, "black"), (3, "white")):
-        axis.plot([x, x + length_nm / side_nm], [y, y], color=colour, linewidth=line_width, solid_capstyle="butt")
-    words = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
-    box = {"facecolor": "black", "alpha": 0.5, "pad": 1, "linewidth": 0}
-    middle = x + length_nm / side_nm / 2
-    axis.text(middle, y - 0.03 * width_px, words, color="white", fontsize=6, ha="center", va="bottom", bbox=box)
 
 
 def _draw_curves(axis: Any, curves: list[Curve], *, x_label: str, y_label: str) -> None:

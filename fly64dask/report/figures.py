@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.records import described_columns, quantity_of, read_completed_rows, signs_of
+from fly64dask.base import mean_side_nm
+from fly64dask.records import described_columns, quantity_of, read_completed_rows, resolution_words, signs_of
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
 from fly64dask.report.pictures import shrink
+from fly64dask.report.scale_bar import draw_scale_bar
 from fly64dask.store import storing
 from fly64dask.study import DOSE_UNITS, Cell, Section, Split, Study, cells, dose_name, sections
 
@@ -35,6 +37,7 @@ CURVE_NAMES = {"frc_truth": "with the truth", "frc_empty": "empty object", "frc_
 CURVE_NAMES |= {"frc_reference": "with the reference"}
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
+LEGEND_INCHES = 2.4  # room beside the panels
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
 
 
@@ -66,7 +69,8 @@ class Gallery:
             if _is_drawn(column):
                 _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
-            _save(_draw_curves(study, self._curves), folder / "frc")
+            sides_nm = next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None)
+            _save(_draw_curves(study, self._curves, mean_side_nm(sides_nm)), folder / "frc")
 
 
 def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, ...]:
@@ -146,7 +150,12 @@ def _draw_phases(
             if phase is not None:
                 image, values = phase
                 scale = image.scale
-                shown = axis.imshow(values, cmap=scale.colours, vmin=scale.low, vmax=scale.high)
+                height, width = image.values.shape
+                extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+                shown = axis.imshow(values, cmap=scale.colours, vmin=scale.low, vmax=scale.high, extent=extent)
+                sides_nm = repeats[0].pixel_size_nm
+                if sides_nm is not None:
+                    draw_scale_bar(axis, (0, height), width, sides_nm[1])
     if shown is not None:
         figure.colorbar(shown, ax=axes, shrink=0.6, label="phase (rad)")
     return figure
@@ -163,9 +172,8 @@ def _caption(row: ManifestRow | None) -> str:
         return "pending"
     if row.state != "completed":
         return str(row.failure_kind)
-    return (
-        f"n = {row.n_kept}" + (f", error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else "") + signs_of([row])
-    )
+    quality = f"error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
+    return f"n = {row.n_kept}, {quality}{signs_of([row])}"
 
 
 def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:
@@ -220,10 +228,12 @@ def _table(
     return table
 
 
-def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
+def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]], side_nm: float | None) -> Figure:
     """Draw ring correlations: one panel for each view, split and section, one colour for each dose."""
     lines = list(product(study.splits, sections(study)))
+    of_side = "" if side_nm is None else f" of {side_nm:.3g} nm"
     figure, axes = _grid(len(lines), len(study.views), 3.2, 2.4)
+    figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
     for axis_row, (split, section) in zip(axes, lines, strict=True):
         for axis, view in zip(axis_row, study.views, strict=True):
             for i, dose in enumerate(study.doses_photons):
@@ -232,10 +242,15 @@ def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]]) -> Figure:
                     if cell.first_repeat == first:
                         _draw_cell(axis, of_cell, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
             axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=_titled(f"{view.name} {split}", section))
-            axis.set_xlabel("spatial frequency (cycles/px)")
-            axis.set_ylabel("ring correlation")
-            if axis.lines:
-                axis.legend(fontsize=6, title="dose (photons)", title_fontsize=6)
+            axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
+            axis.set_ylabel("ring correlation", fontsize=8)
+            axis.tick_params(labelsize=7)
+            axis.title.set_fontsize(9)
+    # One legend beside all panels: within one it would lie on the curves.
+    drawn = {line.get_label(): line for axis_row in axes for axis in axis_row for line in axis.lines}
+    if drawn:
+        title = f"dose ({DOSE_UNITS[study.dose_by]})"
+        figure.legend(drawn.values(), drawn, fontsize=7, title=title, title_fontsize=7, loc="outside right upper")
     return figure
 
 
