@@ -233,8 +233,10 @@ def _regroup(blocks: Iterable[NDArray[Any]], length: int) -> Iterator[NDArray[An
         waiting.append(block)
         n_waiting += len(block)
         while n_waiting >= length:
-            joined = np.concatenate(waiting)
+            # Copying a large block takes as long as its digest.
+            joined = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
             yield joined[:length]
-            waiting, n_waiting = [joined[length:]], n_waiting - length
+            rest = joined[length:]
+            waiting, n_waiting = [rest] if len(rest) else [], len(rest)
     if n_waiting:
         yield np.concatenate(waiting)
