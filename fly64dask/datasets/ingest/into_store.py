@@ -243,11 +243,6 @@ def complaints_of(under_way: Pass, prepared: Prepared) -> Iterator[Complaint]:
     if not prepared.options.keep_outliers:
         photons = survey.exposure_photons
         yield from complain_of_exposures(photons, plan.rows)
-        yield from complain_of_repeats(survey.fingerprints, photons, plan.rows, _pattern_reader(prepared))
-
-
-def _pattern_reader(prepared: Prepared) -> Callable[[int], NDArray[Any]]:
-    def read(number: int) -> NDArray[Any]:
-        return np.asarray(prepared.scan.patterns.read(number, number + 1)[0])
-
-    return read
+        yield from complain_of_repeats(
+            survey.fingerprints, photons, plan.rows, lambda number: scan.patterns.read(number, number + 1)[0]
+        )

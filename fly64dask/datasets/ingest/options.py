@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fly64dask.base import printable
+
 GoodValue = Literal["0", "1", "positive"]
 Region = tuple[tuple[int, int], tuple[int, int]]
 
@@ -40,7 +42,7 @@ class IngestOptions:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """The options, in the words of the command line, that change patterns or positions."""
+        """The options, in the words of the command line, that change patterns, positions or the probe."""
         words = [f"--{name.replace('_', '-')}" for name in _FLAGS if getattr(self, name)]
         if self.roi is not None:
             (top, bottom), (left, right) = self.roi
@@ -49,7 +51,10 @@ class IngestOptions:
             words.append(f"--crop {self.crop[0]},{self.crop[1]}")
         if self.bin > 1:
             words.append(f"--bin {self.bin}")
-        return tuple(words)
+        words += [f"--mask {mask}" for mask in self.masks]
+        if self.probe is not None:
+            words.append(f"--probe {self.probe}")
+        return tuple(printable(word) for word in words)  # names of files may be no text
 
 
 _FLAGS = ("transpose", "swap_xy", "flip_y", "flip_x", "round")

@@ -78,7 +78,6 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
     if scan.object_guess is not None:
         with _collecting(complaints):
             object_guess = _kept_object(scan, options, frame, notes, origin)
-    weights = None if scan.opr_weights is None else np.asarray(scan.opr_weights, dtype=np.float64)
     return Prepared(
         scan=scan,
         read=read,
@@ -88,7 +87,7 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
         pixel_nm=pixel_nm,
         probe=probe,
         probe_words=options.probe or FROM_THE_MEAN,
-        opr_weights=None if weights is None or len(weights) != n else weights[rows],
+        opr_weights=_kept_weights(scan, probe, rows, notes),
         object_guess=object_guess,
         notes=tuple(notes),
         complaints=tuple(complaints),
@@ -215,6 +214,22 @@ def _given_probe(scan: ScanFile, options: IngestOptions, frame: Frame, origin: s
     else:
         stored = scan.probe
     return fit_probe(frame, checked_probe(stored, frame.whole_px, origin))
+
+
+def _kept_weights(
+    scan: ScanFile, probe: NDArray[np.complex64] | None, rows: NDArray[np.int64], notes: list[str]
+) -> NDArray[np.float64] | None:
+    """Take the weights of OPR modes, (n, n_opr), of the kept exposures, if they are those of the probe's modes."""
+    if scan.opr_weights is None:
+        return None
+    weights = np.asarray(scan.opr_weights)
+    needed = (scan.patterns.shape[0], 1 if probe is None else len(probe))
+    if weights.shape != needed or weights.dtype.kind not in "uif" or not np.isfinite(weights).all():
+        notes.append(
+            f"the file's OPR weights of shape {weights.shape}, where {needed} finite ones belong, are left out"
+        )
+        return None
+    return weights[rows].astype(np.float64)
 
 
 def _kept_object(

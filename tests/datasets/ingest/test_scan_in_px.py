@@ -264,3 +264,26 @@ def test_progress_ends_with_all_exposures(tmp_path: Path) -> None:
     scan = small_scan(paths=(tmp_path / "scan.h5",))
     ingest_scan(scan, tmp_path / "s.zarr", NOTHING, IngestOptions(), on_progress=lambda *done: said.append(done))
     assert said[-1] == (N, N, small_counts().nbytes)
+
+
+def weights_in(tmp_path: Path, weights: np.ndarray, wishes: IngestOptions) -> tuple[np.ndarray | None, str]:
+    """OPR weights in the store of a scan whose probe has two OPR modes, and what was assumed."""
+    (tmp_path / "scan.h5").write_bytes(b"a file")
+    probe = np.stack([small_probe(), 0.1 * np.roll(small_probe(), 3, axis=0)])[:, None]
+    scan = small_scan(paths=(tmp_path / "scan.h5",), probe=probe, opr_weights=weights)
+    stored = ingest_scan(scan, tmp_path / "s.zarr", NOTHING, wishes)
+    group = open_group(tmp_path / "s.zarr", ExposureAttributes)
+    assert stored.ingested is not None
+    return group.read("opr_weights") if "opr_weights" in group.names else None, " ".join(stored.ingested.assumed)
+
+
+def test_weights_of_opr_modes_go_with_their_exposures(tmp_path: Path) -> None:
+    weights = np.random.default_rng(0).uniform(size=(N, 2))
+    found, _ = weights_in(tmp_path, weights, IngestOptions(drop=(4,)))
+    np.testing.assert_array_equal(found, np.delete(weights, 4, axis=0))
+
+
+def test_weights_of_other_modes_are_left_out_and_that_is_said(tmp_path: Path) -> None:
+    found, assumed = weights_in(tmp_path, np.ones((N, 3)), IngestOptions())
+    assert found is None
+    assert f"OPR weights of shape ({N}, 3), where ({N}, 2) finite ones belong, are left out" in assumed
