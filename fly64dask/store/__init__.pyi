@@ -4,6 +4,7 @@ from .array_source import (
     count_dtype as count_dtype,
     counts_array as counts_array,
     expected_counts_array as expected_counts_array,
+    exposures_in_chunk as exposures_in_chunk,
     mask_array as mask_array,
     mean_pattern_array as mean_pattern_array,
     object_arrays as object_arrays,

@@ -93,10 +93,16 @@ def expected_counts_array(shape: tuple[int, int, int], blocks: Iterable[NDArray[
     return _patterns_array(shape, np.dtype(np.float32), long_name, _checked_expectations(blocks))
 
 
+def exposures_in_chunk(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int:
+    """Choose how many exposures of patterns (n, H, W) one chunk of an array holds."""
+    n, height, width = shape
+    return max(1, min(CHUNK_EXPOSURES, n, CHUNK_BYTES // max(1, height * width * dtype.itemsize)))
+
+
 def _patterns_array(
     shape: tuple[int, int, int], dtype: np.dtype[Any], long_name: str, blocks: Iterable[NDArray[Any]]
 ) -> ArraySource:
-    length = max(1, min(CHUNK_EXPOSURES, shape[0], CHUNK_BYTES // max(1, shape[1] * shape[2] * dtype.itemsize)))
+    length = exposures_in_chunk(shape, dtype)
     return ArraySource(
         name="counts",
         shape=shape,

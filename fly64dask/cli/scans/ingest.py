@@ -52,11 +52,9 @@ def ingest(
 
     with IngestDisplay(make_console(stderr=True)) as display:
         stored = read_into(file, without_links(out), read_options(beamline, reading), wishes, on_progress=display.show)
+    if not as_json:
+        click.echo("\n  ".join([f"{click.format_filename(out)}:", *scan_lines(stored)]))
+    tried = {"orientation": try_store(without_links(out), quiet=as_json)} if check_orientation else {}
     if as_json:
-        print_json(
-            {"store": str(out), **stored.model_dump(mode="json", exclude={"legacy_metadata"}, exclude_none=True)}
-        )
-        return
-    click.echo("\n  ".join([f"{click.format_filename(out)}:", *scan_lines(stored)]))
-    if check_orientation:
-        try_store(without_links(out))
+        document = stored.model_dump(mode="json", exclude={"legacy_metadata"}, exclude_none=True)
+        print_json({"store": str(out), **document, **tried})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,7 +22,9 @@ def orient(store: Path, n_exposures: int | None, n_epochs: int | None, device: s
     Flipping one axis of the positions, or swapping y and x without the patterns, ruins a reconstruction; files do not
     say which way their axes run. Nothing is changed: ingest the file again with the flags of the winner.
     """
-    try_store(without_links(store), n_exposures, n_epochs, device, as_json=as_json)
+    found = try_store(without_links(store), n_exposures, n_epochs, device, quiet=as_json)
+    if as_json:
+        print_json(found)
 
 
 def try_store(
@@ -30,9 +33,9 @@ def try_store(
     n_epochs: int | None = None,
     device: str = "auto",
     *,
-    as_json: bool = False,
-) -> None:
-    """Try the orientations of a store and print the losses and the winner; as JSON, one document for scripts."""
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Try the orientations of a store; gives losses and winner for scripts, and prints them unless it is quiet."""
     from fly64dask.reconstruction import (
         TRIAL_EPOCHS,
         TRIAL_EXPOSURES,
@@ -56,12 +59,11 @@ def try_store(
     )
 
     def tell(trial: Trial) -> None:
-        if not as_json:
+        if not quiet:
             click.echo(f"  loss {trial.loss:.4g}  {trial.orientation.flags or 'as it is'}")
 
     trials = try_orientations(exposures, reconstruct, n_epochs=n_epochs or TRIAL_EPOCHS, device=device, notify=tell)
-    if as_json:
-        rows_json = [{"flags": trial.orientation.flags, "loss": trial.loss} for trial in trials]
-        print_json({"trials": rows_json, "advice": advise(trials)})
-    else:
+    if not quiet:
         click.echo(advise(trials))
+    losses = [{"flags": trial.orientation.flags, "loss": trial.loss} for trial in trials]
+    return {"trials": losses, "advice": advise(trials)}

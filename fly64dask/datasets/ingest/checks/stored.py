@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import IntegrityError
-from fly64dask.store import CHUNK_EXPOSURES, ExposureAttributes, Group, open_group
+from fly64dask.store import ExposureAttributes, Group, exposures_in_chunk, open_group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,8 +54,9 @@ def _disagreements(path: Path, group: Group[ExposureAttributes]) -> Iterator[tup
     totals: list[NDArray[np.int64]] = []
     brightest, n_masked = 0, 0
     n = group.attributes.n_exposures
-    # Chunks of large patterns are shorter; none is read twice within these blocks, which are of one chunk at most.
-    length = max(1, min(CHUNK_EXPOSURES, 2**26 // max(1, 4 * group.read("probe_guess")[0, 0].size)))
+    height, width = group.read("probe_guess").shape[-2:]
+    wide = group.attributes.brightest_count_photons > np.iinfo(np.uint16).max
+    length = exposures_in_chunk((n, height, width), np.dtype(np.uint32 if wide else np.uint16))
     for start in range(0, n, length):
         counts = group.read("counts", np.arange(start, min(start + length, n)))
         totals.append(counts.sum(axis=(1, 2), dtype=np.int64))
