@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, strategies as st
 
+from fly64dask.cli.compare import ReferenceType
 from fly64dask.cli.options import cluster_options, filter_options, filter_words, recipe_options
-from fly64dask.study import Filters
+from fly64dask.study import CellReference, FileReference, Filters
 
 words = st.text(st.characters(categories=("L", "N")), min_size=1)
 FILTERS = st.builds(
@@ -58,3 +59,13 @@ def test_settings_hold_what_was_given_and_nothing_else(line, settings):
 def test_cluster_options_name_where_cells_run():
     cluster = received(cluster_options, ["--cluster", "tls://host:1", "--workers", "2"])["cluster"]
     assert (cluster.where, cluster.n_workers, cluster.slots_per_gpu) == ("tls://host:1", 2, 1)
+
+
+def test_a_reference_is_a_dose_and_a_view_or_a_file_that_is_there(tmp_path):
+    read = ReferenceType().convert
+    assert read("measured/baseline", None, None) == CellReference(dose="measured", view="baseline")
+    assert read("1e4/dense", None, None) == CellReference(dose=1e4, view="dense")
+    (tmp_path / "object.npz").touch()
+    assert read(str(tmp_path / "object.npz"), None, None) == FileReference(path=str(tmp_path / "object.npz"))
+    with pytest.raises(click.BadParameter, match="is no file, and not DOSE/VIEW"):
+        read("object", None, None)

@@ -11,6 +11,7 @@ from several import several_study
 from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind
+from fly64dask.metrics import HalfSetMetrics
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, sparkline
 from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, with_loss
 from fly64dask.monitoring.run_state import STATES, RunState
@@ -75,6 +76,17 @@ def test_run_state_tells_pending_from_not_wanted():
 def test_run_state_shows_what_earlier_runs_have_committed():
     run = after(rows=[row(n_epochs=3, final_loss=0.25, n_kept=40)])
     assert shown(run) | {"state": "completed", "epoch": 3, "loss": 0.25, "n_kept": 40, "ended": False} == shown(run)
+
+
+@pytest.mark.parametrize(
+    ("half_sets", "words"),
+    [
+        (None, "no resolution"),
+        (HalfSetMetrics(split_by="counts", resolution_px=1.0, resolution_nm=8.4), "≤ 1 px = 8.4 nm"),
+    ],
+)
+def test_run_state_shows_the_resolution_of_a_completed_cell_without_a_truth(half_sets, words):
+    assert shown(after(rows=[row(half_sets=half_sets)]))["resolution"] == words
 
 
 def test_counts_has_every_state():

@@ -472,8 +472,10 @@ function fieldOf(frames) {
   let [low, high] = [Math.min(...shown), Math.max(...shown)];
   if (high - low < 1e-9 * Math.abs(high) + 1e-12) [low, high] = [low - 0.5, high + 0.5];
   const r = Math.max(1.2, Math.min(9, 0.45 * unit * Math.sqrt(((x1 - x0 || 1) * (y1 - y0 || 1)) / frames.yx.length)));
-  frames.yx.forEach(([y, x], i) => {
-    const kind = frames.kinds[i];
+  // Marked ones last, on top.
+  const order = frames.yx.map((_, i) => i).sort((a, b) => Boolean(frames.kinds[a]) - Boolean(frames.kinds[b]));
+  order.forEach((i) => {
+    const [[y, x], kind] = [frames.yx[i], frames.kinds[i]];
     const words = () => `${significant(frames.photons[i], 6)} photons${kind ? `, ${kind}` : ""}\n(y, x) = (${y}, ${x}) px`;
     const fill = colourOf((frames.photons[i] - low) / (high - low), "viridis");
     const dot = kind
