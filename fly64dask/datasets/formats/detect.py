@@ -130,7 +130,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Parts:
             path=path,
             patterns=ArrayPatterns(array=array),
             assumed=("far field",),
-            remedy="a single array: give that of the positions with --positions FILE, or save it with np.savez beside them",
+            remedy="one array: give that of the positions with --positions FILE, or save it with np.savez beside them",
         )
     unit = options.positions_unit
     if unit is not None and array.ndim == 2 and array.shape[1] == 2 and array.dtype.kind in "uif":

@@ -155,3 +155,15 @@ def test_names_take_the_place_of_what_a_known_format_has(tmp_path: Path) -> None
     np.testing.assert_array_equal(found.positions, (YX_UM + 1) * 1e-6)
     np.testing.assert_array_equal(found.patterns.read(0, N), COUNTS)
     assert (found.file_format, found.geometry.distance_m) == ("CXI", foreign.DISTANCE_M)
+
+
+def test_the_page_on_ingesting_lists_every_key_of_a_beamline_file() -> None:
+    page = (BEAMLINES.parents[1] / "docs" / "ingest.md").read_text()
+    keys = set(ReadOptions.model_fields) - {"positions", "allow_pickle", "allow_links"}
+    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+
+
+@pytest.mark.parametrize("path", sorted(BEAMLINES.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_beamline_file_is_named_on_the_page_and_read(path: Path) -> None:
+    assert f"`data/beamlines/{path.name}`" in (BEAMLINES.parents[1] / "docs" / "ingest.md").read_text()
+    assert read_options(path, {}).patterns
