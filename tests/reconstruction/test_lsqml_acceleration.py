@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader
 
 from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.reconstruction.lsqml import reconstruct
-from fly64dask.reconstruction.lsqml.acceleration import accelerated, disagreement, replaced, replacements
-from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
+from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated, disagreement, replaced, replacements
+from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.reconstruction.lsqml.valid_pixels import count_valid_alone
 from fly64dask.simulation import intensity_batches, synthetic_pair

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import NotFiniteError
-from fly64dask.reconstruction.lsqml.acceleration import accelerated
 from fly64dask.reconstruction.lsqml.random_draws import order_generator, seed_streams
 from fly64dask.reconstruction.lsqml.state import (
     TaskState,
@@ -21,6 +20,7 @@ from fly64dask.reconstruction.lsqml.state import (
     restore,
     set_random_state,
 )
+from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

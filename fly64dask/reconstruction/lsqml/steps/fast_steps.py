@@ -17,7 +17,7 @@ import torch
 from ptychi import image_proc, maths
 from ptychi.api.enums import BatchingModes
 
-from fly64dask.reconstruction.lsqml.step_arithmetic import (
+from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
     as_complex,
     as_rows,
     naming_devices,

@@ -18,8 +18,8 @@ from ptychi.api.enums import BatchingModes
 from ptychi.metrics import MSELossOfSqrt
 
 from fly64dask.reconstruction.interface import ACCELERATED
-from fly64dask.reconstruction.lsqml.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.state import algorithm_of, copied, copy_state, put_back
+from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.valid_pixels import LossOfValid
 
 if TYPE_CHECKING:
