@@ -42,6 +42,8 @@ WAYS: dict[str, dict[str, Any]] = {
     "uniform minibatches": {"batching": "uniform", "batch_size": 8},
     "compact minibatches, momentum": {"batching": "compact", "batch_size": 8, "momentum_gain": 0.5},
     "three modes made of one, late updates": {"probe_modes": 3, "object_update_start": 2, "probe_update_start": 3},
+    "refined positions": {"refine_positions": True},
+    "a probe held to support and power": {"probe_support": 0.01, "probe_power_photons": 1e4},
     "rPIE": {"algorithm": "rPIE", "batching": "uniform", "batch_size": 8},
     "ePIE": {"algorithm": "ePIE", "batch_size": 8},
     "DM": {"algorithm": "DM", "stop": "half_sets"},

@@ -24,7 +24,9 @@ from fly64dask.store import (
     ArraySource,
     ReconstructionAttributes,
     object_arrays,
+    opr_weights_array,
     probe_array,
+    refined_positions_array,
     storing,
     whole_array,
     write_group,
@@ -90,6 +92,7 @@ class EngineCall:
             underdetermined=is_guarded(exposures.positions_px, request.recipe),
             stopping=result.stopping,
             half_sets=measured.half_sets,
+            position_drift_px=_rms_drift_px(exposures, result),
             metrics=measured.metrics,
             metrics_seconds=measured.seconds,
         )
@@ -116,6 +119,14 @@ class EngineCall:
         )
 
 
+def _rms_drift_px(exposures: Exposures, result: Reconstruction) -> float | None:
+    """Root mean square of how far positions were moved, px; None if they were not refined."""
+    if result.positions_px is None:
+        return None
+    squares = ((result.positions_px - exposures.positions_px) ** 2).sum(axis=1)
+    return float(np.sqrt(squares.mean()))
+
+
 def _store(
     directory: Path,
     cell: Cell,
@@ -129,12 +140,18 @@ def _store(
         ("validation", result.validation, ("epoch",), "score of the stopping rule"),
         ("half_objects", result.half_objects, ("half", "y", "x"), "object of each half"),
     )
+    further = []
+    if result.positions_px is not None:
+        further.append(refined_positions_array(result.positions_px))
+    if result.opr_weights is not None:
+        further.append(opr_weights_array(result.opr_weights, "opr_weights_recon", dim="kept_exposure"))
     arrays = [
         *object_arrays("object_recon", result.object_recon, origin_px=origin_px, leading_dim="slice"),
         probe_array(result.probe_recon, "probe_recon", units="sqrt(photons)"),
         whole_array("loss", result.loss, dims=("epoch",), long_name="loss of the engine"),
         whole_array("epoch", np.arange(1, n_epochs + 1), dims=("epoch",), long_name="epoch"),
         *curves,
+        *further,
         *(
             whole_array(name, values, dims=dims, long_name=label)
             for name, values, dims, label in optional

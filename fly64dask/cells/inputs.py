@@ -63,7 +63,15 @@ class CellInputs:
             probe_guess=self.read_probe(),
             noise_free=self.exposures.attributes.noise_free,
             valid_pixels=self.read_valid_pixels(),
+            opr_weights=self._read_opr_weights(kept_indices),
         )
+
+    def _read_opr_weights(self, kept_indices: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """Read how strong each OPR mode of the starting probe is in each kept exposure, (k, n_opr), if it is known."""
+        if "opr_weights" not in self.exposures.names:
+            return None
+        weights: NDArray[np.float32] = self.exposures.read("opr_weights", kept_indices).astype("float32")
+        return weights
 
     def facts(self) -> InputFacts:
         """Gather what the cell's record says of its inputs."""

@@ -31,6 +31,7 @@ from fly64dask.store import (
     mask_array,
     mean_pattern_array,
     open_group,
+    opr_weights_array,
     photons_array,
     positions_array,
     probe_array,
@@ -78,7 +79,11 @@ def expose_split(
     rows = split_indices(positions, study.split, split)
     dose_photons = dose_in_photons(study, dose, scan.attributes.own_dose_photons, _read_kept(layout, view, split))
     truth = functools.partial(read_truth, layout, object_seed)
-    valid_pixels = scan.read("valid_pixels") if "valid_pixels" in scan.names else None
+    of_measured = []
+    if "valid_pixels" in scan.names:
+        of_measured.append(mask_array(scan.read("valid_pixels")))
+    if "opr_weights" in scan.names:
+        of_measured.append(opr_weights_array(scan.read("opr_weights", rows)))
     if dose_photons is None:
         patterns = _expected_patterns(truth, scan, rows)
     else:
@@ -99,7 +104,7 @@ def expose_split(
                 whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
                 patterns.photons_array(len(rows)),
                 patterns.mean_array(scan.attributes.diffraction_shape_px, len(rows)),
-                *([] if valid_pixels is None else [mask_array(valid_pixels)]),
+                *of_measured,
             ],
         )
         attributes = ExposureAttributes(

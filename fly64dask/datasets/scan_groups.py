@@ -14,6 +14,7 @@ from fly64dask.store import (
     mask_array,
     object_arrays,
     open_group,
+    opr_weights_array,
     positions_array,
     probe_array,
     whole_array,
@@ -115,5 +116,6 @@ def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:
             positions_array(inputs.positions_px),
             probe_array(inputs.probe_guess),
             *([] if inputs.valid_pixels is None else [mask_array(inputs.valid_pixels)]),
+            *([] if inputs.opr_weights is None else [opr_weights_array(inputs.opr_weights)]),
         ],
     )

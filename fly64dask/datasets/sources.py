@@ -54,6 +54,7 @@ class ScanInputs:
     brightest_count_photons: float | None
     source_digest: str
     valid_pixels: NDArray[np.bool_] | None = None
+    opr_weights: NDArray[np.floating] | None = None
     pixel_size_nm: tuple[float, float] | None = None
     geometry: Geometry | None = None
 
@@ -175,4 +176,5 @@ def _read_measured(source: MeasuredSource) -> ScanInputs:
         pixel_size_nm=two_sides_nm(pixel_size_nm),
         geometry=measured.attributes.geometry,
         valid_pixels=measured.read("valid_pixels") if "valid_pixels" in measured.names else None,
+        opr_weights=measured.read("opr_weights") if "opr_weights" in measured.names else None,
     )

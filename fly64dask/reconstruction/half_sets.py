@@ -48,12 +48,25 @@ def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Dat
     first = thinned(exposures.counts, 0.5, rng=_coins(seed, HALVES_KEY)) if split_by == "counts" else None
     for which in range(2):
         if first is None:
-            positions, counts = exposures.positions_px[which::2], exposures.counts[which::2]
+            half = _every_other(exposures, which)
+            positions, counts = half.positions_px, half.counts
             refuse_degenerate(positions, n_exposures=len(exposures.counts), rule="by turns in a half")
         else:
+            half = exposures
             positions, counts = exposures.positions_px, exposures.counts - first if which else first
         refuse_dark(counts)
-        yield DataSubset(exposures=replace(exposures, positions_px=positions, counts=counts), seed=int(seeds[which]))
+        yield DataSubset(exposures=replace(half, positions_px=positions, counts=counts), seed=int(seeds[which]))
+
+
+def _every_other(exposures: Exposures, first: int) -> Exposures:
+    """Take every other exposure, from number `first` on, with all that belongs to it."""
+    rows, weights = slice(first, None, 2), exposures.opr_weights
+    return replace(
+        exposures,
+        positions_px=exposures.positions_px[rows],
+        counts=exposures.counts[rows],
+        opr_weights=None if weights is None else weights[rows],
+    )
 
 
 def hold_out(exposures: Exposures, *, seed: int) -> DataSubset:

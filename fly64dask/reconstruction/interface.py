@@ -46,6 +46,7 @@ class Exposures:
     `counts` (n, H, W) unsigned photons, zero frequency at the centre; `positions_px` (n, 2)
     float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64. `noise_free` says that
     `counts` are float32 photons that a simulation expects: nobody can divide them, or hold some out.
+    `opr_weights` (n, n_opr) float32 are how strong each OPR mode of the starting probe is in each exposure, if known.
     `valid_pixels` (H, W) bool is True where the detector measures, None if it does everywhere: the other pixels hold 0
     counts and count nowhere.
 
@@ -58,6 +59,7 @@ class Exposures:
     positions_px: NDArray[np.float64]
     probe_guess: NDArray[np.complex64]
     noise_free: bool = False
+    opr_weights: NDArray[np.float32] | None = None
     valid_pixels: NDArray[np.bool_] | None = None
 
 
@@ -73,6 +75,8 @@ class Reconstruction:
     Object and probe are those of `stopping.best_epoch`. `validation` (n_epochs,) float64 is the
     curve that it is the lowest of, `half_objects` (2, Y, X) complex64 two independent halves'
     objects at that epoch, on the same grid, and `no_halves` why there are none though wanted.
+    `positions_px` (n, 2) float64, order (y, x), are the refined positions, and `opr_weights` (n, n_opr) float32 those
+    of a probe of several OPR modes.
     """
 
     object_recon: NDArray[np.complex64]
@@ -87,6 +91,8 @@ class Reconstruction:
     validation: NDArray[np.float64] | None = None
     half_objects: NDArray[np.complex64] | None = None
     no_halves: str | None = None
+    positions_px: NDArray[np.float64] | None = None
+    opr_weights: NDArray[np.float32] | None = None
 
 
 class Engine(Protocol):

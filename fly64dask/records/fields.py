@@ -69,4 +69,9 @@ class ReconstructionFields(Frozen):
     metrics_seconds: Annotated[
         float | None, Field(ge=0, allow_inf_nan=False), Quantity("time taken by the metrics", "s")
     ] = None
+    position_drift_px: Annotated[
+        float | None,
+        Field(ge=0, allow_inf_nan=False),
+        Quantity("how far refined positions moved, root mean square", "px"),
+    ] = None
     half_sets: Annotated[HalfSetMetrics | None, Quantities("half sets:")] = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words
 from fly64dask.report.figures import CURVE_NAMES, INKS
@@ -42,7 +44,8 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
 
     rings = [curve for curve in arrays.curves if curve.key in RINGS]
     others = [curve for curve in arrays.curves if curve.key not in RINGS]
-    n_panels = len(arrays.images) + len(others) + bool(rings)
+    drift = _drift_of(arrays)
+    n_panels = len(arrays.images) + len(others) + bool(rings) + (drift is not None)
     n_rows = -(-n_panels // N_COLUMNS)
     figure = Figure(figsize=(3.6 * N_COLUMNS, 2.9 * n_rows), layout="constrained")
     axes = iter(figure.subplots(n_rows, N_COLUMNS, squeeze=False).flat)
@@ -54,6 +57,8 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
     of_side = "" if side_nm is None else f" of {side_nm:.4g} nm"
     if rings:
         _draw_curves(next(axes), rings, x_label=f"spatial frequency (cycles/px{of_side})", y_label="ring correlation")
+    if drift is not None:
+        _draw_drift(next(axes), *drift)
     for axis in axes:
         axis.set_axis_off()
     error = f"phase error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
@@ -70,6 +75,31 @@ def draw_probe(probe: NDArray[np.complex64], title: str, *, pixel_size_nm: tuple
         _draw_image(figure, axis, image, pixel_size_nm)
     figure.suptitle(title, fontsize=9)
     return figure
+
+
+def _drift_of(arrays: CellArrays) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Give the positions of a cell and how far each was moved, (n, 2) px; None if they were not refined."""
+    given, refined = arrays.positions_px, arrays.refined_px
+    if given is None or refined is None or given.shape != refined.shape:
+        return None
+    return given, refined - given
+
+
+def _draw_drift(axis: Any, positions_px: NDArray[np.float64], drift_px: NDArray[np.float64]) -> None:
+    """Draw how far positions were moved, as arrows at the place of each; the longest is a tenth of the field."""
+    longest = float(np.hypot(*drift_px.T).max())
+    field_px = float(np.ptp(positions_px, axis=0).max()) or 1.0
+    magnification = 0.1 * field_px / longest if longest else 1.0
+    (y, x), (dy, dx) = positions_px.T, drift_px.T
+    axis.quiver(x, y, dx, dy, angles="xy", scale_units="xy", scale=1 / magnification, width=0.004, color=INKS[0])
+    axis.set_aspect("equal")
+    axis.margins(0.12)
+    axis.invert_yaxis()
+    rms_px = float(np.sqrt((drift_px**2).sum(axis=1).mean()))
+    axis.set_title(f"drift of positions, {magnification:.3g} x: {rms_px:.2g} px rms, {longest:.2g} at most", fontsize=8)
+    axis.set_xlabel("x (px)", fontsize=7)
+    axis.set_ylabel("y (px)", fontsize=7)
+    axis.tick_params(labelsize=7)
 
 
 def _draw_image(figure: Figure, axis: Any, image: Image, pixel_size_nm: tuple[float, float] | None) -> None:

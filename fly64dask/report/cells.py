@@ -50,6 +50,7 @@ class CellArrays:
     images: tuple[Image, ...] = ()
     curves: tuple[Curve, ...] = ()
     positions_px: NDArray[np.float64] | None = None
+    refined_px: NDArray[np.float64] | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -132,7 +133,11 @@ class CellReader:
         if "probe_recon" in arrays:
             images += probe_images(arrays["probe_recon"])
         return CellArrays(
-            images=tuple(images), curves=_curves(arrays), positions_px=positions_px, problems=tuple(problems)
+            images=tuple(images),
+            curves=_curves(arrays),
+            positions_px=positions_px,
+            refined_px=arrays.get("positions_recon_px"),
+            problems=tuple(problems),
         )
 
     def _read_exposures(

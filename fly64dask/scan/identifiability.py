@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 
 from fly64dask.base import Frozen, Quantity
-from fly64dask.scan.degenerate import optimises_probe
+from fly64dask.scan.degenerate import is_guarded, optimises_probe
 from fly64dask.scan.illumination import illuminated_area, total_intensity
 from fly64dask.scan.positions import object_frame, patch_corners_px
 
@@ -33,7 +33,8 @@ class Identifiability(Frozen):
     are the pixels with at least a tenth of the probe's brightest. `n_intensities` are valid detector pixels of
     all kept exposures; the lit ones are those expected to hold a photon, were the object empty.
     `n_unknowns` are the real and imaginary parts of the covered object and, if the engine may change
-    it, of the probe. Without noise every pixel counts as lit, and there is no number of photons.
+    it, of the probe, the weights of further OPR modes and both coordinates of refined positions.
+    Without noise every pixel counts as lit, and there is no number of photons.
     """
 
     prediction: Prediction
@@ -116,6 +117,7 @@ def judge(
     lit: float,
     dose_photons: float | None,
     probe_is_unknown: bool,
+    n_further_unknowns: int = 0,
 ) -> Identifiability:
     """Set what is measured against what is unknown; `lit` is from `lit_fraction`, `probe_shape` is (..., H, W).
 
@@ -125,7 +127,7 @@ def judge(
     """
     once, twice, thrice = coverage.covered_px2
     n_intensities = coverage.n_exposures * n_valid_pixels
-    n_unknowns = 2 * once + (2 * int(np.prod(probe_shape)) if probe_is_unknown else 0)
+    n_unknowns = 2 * once + (2 * int(np.prod(probe_shape)) if probe_is_unknown else 0) + n_further_unknowns
     lit_ratio, twice_fraction = lit * n_intensities / n_unknowns, twice / once
     prediction: Prediction = "marginal"
     if lit_ratio < MIN_LIT_PER_UNKNOWN or not twice:
@@ -175,11 +177,14 @@ def predict_identifiability(
     valid_pixels : (H, W) bool, optional
         Where the detector measures, zero frequency at the centre; everywhere if omitted.
     """
+    guarded = is_guarded(positions_px, recipe)
+    n_opr = 1 if guarded else recipe.n_opr_modes(len(probe))
     return judge(
         coverage or measure_coverage(positions_px, probe),
-        probe_shape=(len(probe), recipe.probe_modes or probe.shape[1], *probe.shape[2:]),
+        probe_shape=(n_opr, recipe.probe_modes or probe.shape[1], *probe.shape[2:]),
         n_valid_pixels=probe.shape[-2] * probe.shape[-1] if valid_pixels is None else int(valid_pixels.sum()),
         lit=lit_fraction(probe, dose_photons, valid_pixels),
         dose_photons=dose_photons,
         probe_is_unknown=optimises_probe(positions_px, recipe),
+        n_further_unknowns=len(positions_px) * (n_opr - 1 + 2 * (recipe.refine_positions and not guarded)),
     )

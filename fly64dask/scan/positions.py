@@ -169,7 +169,7 @@ def group_overlap(positions_px: NDArray[np.float64], *, diameter_px: float) -> f
 
 
 def object_frame(
-    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int]
+    positions_px: NDArray[np.float64], probe_shape_px: tuple[int, int], *, drift_px: float = 0.0
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Choose the object array of a reconstruction.
 
@@ -179,6 +179,8 @@ def object_frame(
         Kept positions, order (y, x), px.
     probe_shape_px : (int, int)
         (H, W).
+    drift_px : float
+        How far positions may move along each axis.
 
     Returns
     -------
@@ -195,7 +197,7 @@ def object_frame(
     low, high = positions_px.min(axis=0), positions_px.max(axis=0)
     centre = 2 * np.rint((low + high) / 4).astype(int)
     shape = np.ceil(high - low).astype(int) + np.asarray(probe_shape_px) + MARGIN_PX
-    shape += shape % 2
+    shape += shape % 2 + 2 * int(np.ceil(drift_px))
     origin = centre - shape // 2
     return (int(shape[0]), int(shape[1])), (int(origin[0]), int(origin[1]))
 

@@ -8,9 +8,11 @@ from .array_source import (
     mask_array as mask_array,
     mean_pattern_array as mean_pattern_array,
     object_arrays as object_arrays,
+    opr_weights_array as opr_weights_array,
     photons_array as photons_array,
     positions_array as positions_array,
     probe_array as probe_array,
+    refined_positions_array as refined_positions_array,
     whole_array as whole_array,
 )
 from .atomic import (

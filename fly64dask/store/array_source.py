@@ -122,11 +122,29 @@ def positions_array(positions_px: NDArray[np.float64]) -> ArraySource:
     )
 
 
+def refined_positions_array(positions_px: NDArray[np.float64]) -> ArraySource:
+    """Describe the refined positions of a cell's kept exposures, (k, 2) float64, order (y, x), px."""
+    return whole_array(
+        "positions_recon_px",
+        positions_px,
+        dims=("kept_exposure", "yx"),
+        units="px",
+        long_name="refined scan position (y, x)",
+    )
+
+
 def mask_array(valid_pixels: NDArray[np.bool_]) -> ArraySource:
     """Describe which pixels of a detector are valid, (H, W) bool, True = valid; the others hold 0 counts."""
     return whole_array(
         "valid_pixels", valid_pixels, dims=("detector_y", "detector_x"), long_name="whether the detector pixel is valid"
     )
+
+
+def opr_weights_array(
+    weights: NDArray[np.floating], name: str = "opr_weights", *, dim: str = "exposure"
+) -> ArraySource:
+    """Describe how strong each OPR mode of a probe is in each exposure, (n, n_opr)."""
+    return whole_array(name, weights, dims=(dim, "opr"), long_name="weight of the OPR mode")
 
 
 def photons_array(n_exposures: int, blocks: Iterable[NDArray[Any]], *, dtype: np.dtype[Any]) -> ArraySource:

@@ -41,28 +41,28 @@ from .quantities import (
     MIN_LENGTH_PX as MIN_LENGTH_PX,
     two_sides_nm as two_sides_nm,
 )
-from .recipe import (
+from .recipes.named import (
+    NamedRecipe as NamedRecipe,
+)
+from .recipes.recipe import (
     PATIENCE as PATIENCE,
     Algorithm as Algorithm,
     Checkpoints as Checkpoints,
     Limits as Limits,
     Recipe as Recipe,
 )
-from .recipes import (
-    NamedRecipe as NamedRecipe,
-)
-from .reference import (
-    CellReference as CellReference,
-    FileReference as FileReference,
-    Reference as Reference,
-)
-from .remedy import (
+from .recipes.remedy import (
     GUARDED_MAX_EPOCHS as GUARDED_MAX_EPOCHS,
     MENDS as MENDS,
     REMEDY_KINDS as REMEDY_KINDS,
     Remedy as Remedy,
     RemedyKind as RemedyKind,
     remedied_recipe as remedied_recipe,
+)
+from .reference import (
+    CellReference as CellReference,
+    FileReference as FileReference,
+    Reference as Reference,
 )
 from .scans import (
     ConcentricScan as ConcentricScan,

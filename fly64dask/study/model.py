@@ -9,8 +9,8 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from fly64dask.base import Frozen
 from fly64dask.study.names import Dose, DoseBy, dose_name
 from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
-from fly64dask.study.recipe import Checkpoints, Limits, Recipe, without_counts
-from fly64dask.study.recipes import NamedRecipe, check_recipes
+from fly64dask.study.recipes.named import NamedRecipe, check_recipes
+from fly64dask.study.recipes.recipe import Checkpoints, Limits, Recipe, without_counts
 from fly64dask.study.reference import Reference, check_reference
 from fly64dask.study.sources import Source
 from fly64dask.study.views import View

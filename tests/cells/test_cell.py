@@ -23,11 +23,13 @@ from fly64dask.cells import Caller, EngineCall, RunId, commit_lost, new_run_id, 
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import cell_key, next_attempt, read_record, read_rows, write_manifest
+from fly64dask.report import CellReader, draw_cell
 from fly64dask.runs import Run
 from fly64dask.store import (
     ExposureAttributes,
     ReconstructionAttributes,
     RunLayout,
+    ViewAttributes,
     counts_array,
     note,
     open_group,
@@ -95,6 +97,27 @@ def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
     assert record.half_sets.n_pixels > 0
 
 
+def test_run_cell_stores_refined_positions_and_weights_of_opr_modes(layout):
+    run_one(tiny_study(refine_positions=True, opr_modes=2), cell_of("all"), layout, None, silent)
+    record = read_record(layout, cell_of("all"))
+    group = open_group(layout.reconstruction_group(cell_of("all")), ReconstructionAttributes)
+    kept = open_group(layout.view_group("all", "train"), ViewAttributes).read("kept_indices")
+    exposures = open_group(layout.exposure_group(cell_of("all").dose, "train"), ExposureAttributes)
+    moved = group.read("positions_recon_px") - exposures.read("positions_px", kept)
+    assert record.position_drift_px == pytest.approx(np.sqrt((moved**2).sum(axis=1).mean()))
+    assert 0 < record.position_drift_px < 0.5
+    assert group.read("opr_weights_recon").shape == (len(kept), 2)
+
+
+def test_plot_of_a_cell_shows_how_far_positions_moved(layout):
+    study = tiny_study(refine_positions=True)
+    run_one(study, cell_of("all"), layout, None, silent)
+    record = read_record(layout, cell_of("all"))
+    arrays = CellReader(study, layout, read_rows(layout, [cell_of("all")])).read(*read_rows(layout, [cell_of("all")]))
+    titles = [axis.get_title() for axis in draw_cell(*read_rows(layout, [cell_of("all")]), arrays).axes]
+    assert any(f"{record.position_drift_px:.2g} px rms" in title for title in titles)
+
+
 def test_run_cell_times_the_comparison_of_half_sets_where_there_is_no_truth(layout):
     shutil.rmtree(layout.truth_group())
     run_one(tiny_study(halves="counts", n_epochs=2), cell_of("few"), layout, None, silent)
@@ -134,7 +157,9 @@ def test_cell_key_is_what_it_was_before_a_recipe_had_a_key_that_is_at_its_defaul
     assert key(recipe) == digest([{"counts": "c"}, before, 1, "engine", versions])
     later = [{"batching": "uniform"}, {"object_step_size": 0.5}, {"probe_step_size": 0.5}, {"momentum_gain": 0.5}]
     later += [{"object_update_start": 2}, {"probe_update_start": 2}, {"probe_modes": 2}]
-    assert len({key(recipe), *(key(recipe.model_copy(update=change)) for change in later)}) == 8
+    later += [{"opr_modes": 2}, {"probe_support": 0.1}, {"probe_power_photons": 1e4}, {"refine_positions": True}]
+    later += [{"position_update_start": 2}, {"position_step_size": 1.0}, {"position_limit_px": 2.0}]
+    assert len({key(recipe), *(key(recipe.model_copy(update=change)) for change in later)}) == 15
 
 
 def test_engine_call_leaves_the_log_of_its_process_as_it_was(tmp_path):

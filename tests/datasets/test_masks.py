@@ -11,7 +11,7 @@ from fly64dask.base import IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, read_inputs
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.datasets.ingest import IngestOptions, ingest
-from fly64dask.store import ExposureAttributes, RunLayout, open_group
+from fly64dask.store import ExposureAttributes, RunLayout, open_group, opr_weights_array
 
 VALID = np.ones((8, 8), bool)
 VALID[3:5], VALID[0, 0] = False, False
@@ -47,6 +47,16 @@ def test_thinning_refuses_photons_in_a_gap(tmp_path):
 
 def test_exposures_without_a_mask_have_no_array_of_one(tmp_path):
     assert "valid_pixels" not in exposed(tmp_path, COUNTS, None, "[300.0]", 300.0).names
+
+
+def test_weights_of_opr_modes_go_with_their_exposures(tmp_path):
+    weights = np.arange(30.0)[:, None]
+    write_scan(tmp_path / "scan.zarr", COUNTS, further=[opr_weights_array(weights)])
+    study, layout = measured_study(tmp_path / "scan.zarr", "[300.0]"), RunLayout(tmp_path / "run")
+    prepare_scan(study, layout)
+    expose_split(study, 300.0, "test", layout)
+    group = open_group(layout.exposure_group(300.0, "test"), ExposureAttributes)
+    assert np.array_equal(group.read("opr_weights"), weights[group.read("scan_index")])
 
 
 def test_masked_store_is_other_data_than_the_same_counts_without_a_mask(tmp_path):

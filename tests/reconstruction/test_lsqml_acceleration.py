@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 
 from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.reconstruction.lsqml.positions import limit_positions
 from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated, disagreement, replaced, replacements
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.task import build_task
@@ -48,11 +49,11 @@ def quiet(*_):
     """Take no notice of an epoch."""
 
 
-def random_exposures(*, n, shape_px, n_modes=1, dose=1e4, seed=0, masked=False):
+def random_exposures(*, n, shape_px, n_modes=1, n_opr=1, dose=1e4, seed=0, masked=False):
     """Photons of nothing in particular: equality of two ways to compute needs no physics."""
     rng = np.random.default_rng(seed)
     counts = rng.poisson(rng.exponential(dose / np.prod(shape_px), (n, *shape_px)))
-    probe = rng.normal(size=(1, n_modes, *shape_px)) + 1j * rng.normal(size=(1, n_modes, *shape_px))
+    probe = rng.normal(size=(n_opr, n_modes, *shape_px)) + 1j * rng.normal(size=(n_opr, n_modes, *shape_px))
     positions = rng.uniform(0, 25, (n, 2))
     valid = rng.random(shape_px) > 0.2 if masked else None
     return Exposures(
@@ -60,6 +61,7 @@ def random_exposures(*, n, shape_px, n_modes=1, dose=1e4, seed=0, masked=False):
         positions_px=positions,
         probe_guess=probe.astype(np.complex64),
         valid_pixels=valid,
+        opr_weights=rng.uniform(0.5, 1.5, (n, n_opr)).astype(np.float32),
     )
 
 
@@ -86,6 +88,8 @@ def in_double_precision(task):
         double = PtychographyTask(options, **{n: as_double(v) for n, v in given.items()})
         if not double.dataset.valid_pixel_mask.all():
             count_valid_alone(double)  # tested by itself
+        if double.probe_positions.optimizable:
+            limit_positions(double, Recipe(refine_positions=True))  # pty-chi has no such limit
         yield double
     finally:
         task.build_default_dtype()
@@ -116,7 +120,10 @@ def run_minibatch(task, indices, seed, *, changed_by=None):
     found["intensity"] = expected.clone()
     reconstructor.update_fourier_error(expected, measured)
     reconstructor.compute_reconstruction_parameter_updates(expected, measured, indices)
-    found |= {"object direction": task.object.get_grad().clone(), "probe direction": task.probe.get_grad().clone()}
+    directions = {"object": task.object, "probe": task.probe}
+    directions |= {"position": task.probe_positions} if task.probe_positions.optimizable else {}
+    directions |= {"OPR weight": task.opr_mode_weights} if task.opr_mode_weights.optimizable else {}
+    found |= {f"{name} direction": of.get_grad().clone() for name, of in directions.items()}
     reconstructor.apply_reconstruction_parameter_updates(indices)
     buffers = reconstructor.reconstructor_buffers
     return found | {
@@ -137,6 +144,7 @@ scans = st.fixed_dictionaries(
         "dose": st.sampled_from([10.0, 1e3, 1e6]),
         "seed": st.integers(0, 2**16),
         "masked": st.booleans(),
+        "n_opr": st.integers(1, 3),
     }
 )
 
@@ -147,6 +155,7 @@ settings_of_recipe = st.fixed_dictionaries(
         "batch_size": st.integers(2, 12),
         "optimise_probe": st.booleans(),
         "guarded": st.booleans(),  # object and probe steps solved apart
+        "refine_positions": st.booleans(),
     }
 )
 
@@ -154,8 +163,14 @@ settings_of_recipe = st.fixed_dictionaries(
 @given(scan=scans, of_recipe=settings_of_recipe)
 @settings(max_examples=40, deadline=None)
 @example(  # the first and last pixel of a wide range of amplitudes: one pixel's rounding makes the steps
-    scan={"n": 6, "shape_px": (8, 20), "n_modes": 1, "dose": 1e6, "seed": 65536, "masked": False},
-    of_recipe={"noise_model": "poisson", "batch_size": 6, "optimise_probe": True, "guarded": False},
+    scan={"n": 6, "shape_px": (8, 20), "n_modes": 1, "dose": 1e6, "seed": 65536, "masked": False, "n_opr": 1},
+    of_recipe={
+        "noise_model": "poisson",
+        "batch_size": 6,
+        "optimise_probe": True,
+        "guarded": False,
+        "refine_positions": False,
+    },
 )
 def test_minibatch_is_as_near_the_exact_one_as_rounding_allows_on_random_scans(scan, of_recipe):
     exposures = random_exposures(**scan)
@@ -170,10 +185,15 @@ def test_minibatch_is_as_near_the_exact_one_as_rounding_allows_on_random_scans(s
     for number in range(4):
         with in_double_precision(task) as double:
             changed.append(run_minibatch(double, indices, scan["seed"], changed_by=np.random.default_rng(number)))
+    # pty-chi takes these as differences between what is and what will be, which are as exact as what they are of.
+    taken_of = {"OPR weight direction": exposures.opr_weights.max()}
+    if scan["n_opr"] > 1:
+        taken_of["probe direction"] = float(exact["probe"].abs().max())
     for name, expected in exact.items():
+        largest = max(float(expected.abs().max()), taken_of.get(name, 0))
         moved = max((other[name] - expected).abs().max() for other in changed)
         assert ours[name].shape == expected.shape, name
-        assert (ours[name] - expected).abs().max() <= A_FEW * (moved + EPS * expected.abs().max()), name
+        assert (ours[name] - expected).abs().max() <= A_FEW * (moved + EPS * largest), name
 
 
 def test_minibatches_are_those_that_pty_chi_draws(dense):
@@ -200,6 +220,10 @@ WAYS = {
     "guarded_by_remedy": {"guarded": True, "optimise_probe": False},
     "odd_and_not_square": {},
     "masked": {},
+    "two_opr_modes": {"opr_modes": 2},
+    "two_opr_modes_masked_poisson": {"opr_modes": 2, "probe_modes": 2, "noise_model": "poisson", "batch_size": 15},
+    # Small steps: whether a position has passed half a pixel, and takes another patch, is a matter of its last digit.
+    "refined_positions": {"refine_positions": True, "position_update_start": 5, "position_step_size": 0.3},
 }
 
 
@@ -209,7 +233,12 @@ def exposures_of(way, dense):
         return replace(dense, probe_guess=np.concatenate([dense.probe_guess, second], axis=1))
     if way == "guarded":
         return replace(dense, counts=dense.counts[:1], positions_px=dense.positions_px[:1])
-    if way == "masked":
+    if "opr" in way:
+        # Modes that are made begin without light: what single precision leaves of them differs from the start.
+        second = np.roll(dense.probe_guess, 3, axis=-1) - dense.probe_guess
+        weights = np.random.default_rng(8).normal((1, 0), (0, 0.2), (len(dense.counts), 2)).astype(np.float32)
+        dense = replace(dense, probe_guess=np.concatenate([dense.probe_guess, second]), opr_weights=weights)
+    if "masked" in way:
         valid = np.ones(dense.counts.shape[1:], bool)
         valid[14:17] = valid[:, 14:17] = False
         return replace(dense, counts=dense.counts * valid, valid_pixels=valid)

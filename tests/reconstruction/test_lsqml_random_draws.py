@@ -8,8 +8,9 @@ import torch
 
 from fly64dask.reconstruction import Exposures
 from fly64dask.reconstruction.lsqml.random_draws import _CpuNormals, draw_on_cpu, order_generator
+from fly64dask.reconstruction.lsqml.starting_probe import _scaled
 from fly64dask.reconstruction.lsqml.state import random_state, set_random_state
-from fly64dask.reconstruction.lsqml.task import _scaled_probe, build_task
+from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.study import Recipe
 
 RNG = np.random.default_rng(0)
@@ -72,6 +73,6 @@ def test_normal_numbers_are_drawn_on_the_cpu_for_the_device_that_wants_them():
 def test_starting_probe_does_not_depend_on_the_default_device():
     # A second call of the engine finds the device of the first.
     counts = EXPOSURES.counts.astype(np.float32)
-    expected = _scaled_probe(EXPOSURES, counts)
+    expected = _scaled(EXPOSURES.probe_guess, counts)
     with torch.device("meta"):
-        assert np.array_equal(_scaled_probe(EXPOSURES, counts), expected)
+        assert np.array_equal(_scaled(EXPOSURES.probe_guess, counts), expected)

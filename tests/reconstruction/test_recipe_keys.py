@@ -16,7 +16,8 @@ from fly64dask.base import InputError, NotFiniteError
 from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.reconstruction.lsqml import begin, reconstruct
 from fly64dask.reconstruction.lsqml.process_settings import settings_put_back
-from fly64dask.reconstruction.lsqml.task import _with_modes, build_task
+from fly64dask.reconstruction.lsqml.starting_probe import _with_modes
+from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.scan import object_frame
 from fly64dask.study import Recipe
 

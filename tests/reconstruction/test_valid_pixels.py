@@ -134,5 +134,7 @@ def test_mask_of_another_size_is_refused(scan):
 
 def test_mask_without_light_of_the_probe_is_refused(scan):
     even = np.ones((1, 1, SIDE, SIDE), np.complex64)  # its far field is the one pixel in the middle
+    valid = VALID.copy()
+    valid[12, 12] = False
     with pytest.raises(InputError, match=r"no light on the \d+ valid pixels"):
-        run(replace(masked(scan), probe_guess=even))
+        run(replace(masked(scan, valid), probe_guess=even))

@@ -71,6 +71,31 @@ def test_lit_fraction_of_an_even_probe_is_one_pixel_however_bright():
     assert lit_fraction(np.ones((1, 1, 8, 8), dtype=np.complex64), 1e6) == pytest.approx(1 / 64, rel=1e-6)
 
 
+def test_lit_fraction_is_that_of_valid_pixels_which_get_all_of_the_dose():
+    # The far field of one pixel is even: 16 of 64 pixels share 64 photons.
+    probe = np.zeros((1, 1, 8, 8), dtype=np.complex64)
+    probe[..., 4, 4] = 3.0
+    valid = np.arange(64).reshape(8, 8) < 16
+    assert lit_fraction(probe, 64.0, valid) == pytest.approx(1 - np.exp(-4.0), rel=1e-6)
+
+
+def test_lit_fraction_takes_the_zero_frequency_of_a_mask_from_its_centre():
+    even, valid = np.ones((1, 1, 8, 8), dtype=np.complex64), np.ones((8, 8), dtype=bool)
+    valid[0] = False  # the one bright pixel of an even probe is at [4, 4]
+    assert lit_fraction(even, 1e6, valid) == pytest.approx(1 / 56, rel=1e-6)
+
+
+def test_predict_identifiability_counts_valid_pixels_weights_and_positions():
+    where, valid = positions((20, 20), (21, 22), (23, 20)), np.arange(64).reshape(8, 8) % 4 > 0
+    plain, further = (
+        predict_identifiability(where, square_probe(), recipe, dose_photons=1e6, valid_pixels=valid)
+        for recipe in (RECIPE, RECIPE.model_copy(update={"refine_positions": True, "opr_modes": 3}))
+    )
+    assert plain.n_intensities == 3 * 48
+    # Two more modes of 64 complex pixels, two more weights and two coordinates of each exposure.
+    assert further.n_unknowns - plain.n_unknowns == 2 * 2 * 64 + 3 * 2 + 3 * 2
+
+
 def test_predict_identifiability_of_two_squares_by_hand():
     found = predict_identifiability(positions((20, 20), (21, 22)), square_probe(), RECIPE, dose_photons=1e6)
     # Data: 2 patterns of 8 x 8. Unknowns: 16 + 16 - 3 x 2 px of object and 8 x 8 px of probe, two numbers each.

@@ -17,6 +17,12 @@ MEASURED = [
     (100, 236, {"probe_modes": 4}, 366),
     (100, 236, {"accelerated": False}, 356),
     (100, 236, {"accelerated": False, "probe_modes": 4}, 622),
+    (100, 236, {"refine_positions": True}, 273),
+    (100, 236, {"refine_positions": True, "accelerated": False}, 379),
+    (100, 236, {"refine_positions": True, "algorithm": "rPIE"}, 310),
+    (100, 236, {"opr_modes": 2}, 272),
+    (100, 236, {"opr_modes": 4}, 286),
+    (100, 236, {"opr_modes": 2, "accelerated": False}, 324),
     (100, 236, {"algorithm": "rPIE"}, 359),
     (100, 236, {"algorithm": "rPIE", "probe_modes": 4}, 627),
     (400, 336, {"algorithm": "DM"}, 390),
@@ -38,6 +44,11 @@ def test_predicted_memory_counts_the_modes_of_the_starting_probe_where_the_recip
     of_probe = predicted_memory_bytes(100, (128, 128), (236, 236), Recipe(), 3)
     assert of_probe == predicted(100, 236, probe_modes=3) > predicted(100, 236)
     assert predicted_memory_bytes(100, (128, 128), (236, 236), Recipe(probe_modes=1), 3) == predicted(100, 236)
+
+
+def test_predicted_memory_counts_the_opr_modes_of_the_starting_probe_where_the_recipe_says_nothing():
+    of_probe = predicted_memory_bytes(100, (128, 128), (236, 236), Recipe(), 1, 3)
+    assert of_probe == predicted(100, 236, opr_modes=3) > predicted(100, 236)
 
 
 def test_predicted_memory_of_all_exposures_at_once_is_that_of_a_batch_of_as_many():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from tiny import TEXT
 
-from fly64dask.store import ExposureAttributes, counts_array, mask_array, positions_array, probe_array, write_group
+from fly64dask.store import (
+    ArraySource,
+    ExposureAttributes,
+    counts_array,
+    mask_array,
+    positions_array,
+    probe_array,
+    write_group,
+)
 from fly64dask.study import Study, parse_study
 
 
-def write_scan(store: Path, counts: NDArray[Any], valid_pixels: NDArray[np.bool_] | None = None) -> None:
-    """Write counts (n, H, W) at random positions of 40 x 40 px, with an even probe, and a mask if there is one."""
+def write_scan(
+    store: Path,
+    counts: NDArray[Any],
+    valid_pixels: NDArray[np.bool_] | None = None,
+    further: Sequence[ArraySource] = (),
+) -> None:
+    """Write counts (n, H, W) at random positions of 40 x 40 px, an even probe, and what else is given."""
     store.mkdir()
     mean = float(counts.sum(dtype=np.float64) / len(counts))
     attributes = ExposureAttributes(
@@ -30,7 +44,7 @@ def write_scan(store: Path, counts: NDArray[Any], valid_pixels: NDArray[np.bool_
     probe = np.ones((1, 1, *counts.shape[1:]), np.complex64)
     positions = np.random.default_rng(1).uniform(10, 50, (len(counts), 2))
     arrays = [counts_array(counts.shape, counts.dtype, [counts]), positions_array(positions), probe_array(probe)]
-    arrays += [] if valid_pixels is None else [mask_array(valid_pixels)]
+    arrays += [*([] if valid_pixels is None else [mask_array(valid_pixels)]), *further]
     write_group(store, attributes, arrays)
 
 

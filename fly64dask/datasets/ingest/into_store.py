@@ -32,12 +32,12 @@ from fly64dask.store import (
     counts_array,
     mask_array,
     object_arrays,
+    opr_weights_array,
     photons_array,
     positions_array,
     probe_array,
     published_directory,
     remove_leftovers,
-    whole_array,
     write_arrays,
     write_attributes,
 )
@@ -208,8 +208,7 @@ def _arrays(under_way: Pass, prepared: Prepared, origin: str) -> Sequence[ArrayS
         everywhere = mask_array(np.ones((height, width), dtype=np.bool_))
         arrays.append(replace(everywhere, blocks=_later(lambda: under_way.valid_pixels)))
     if prepared.opr_weights is not None:
-        weights, dims = prepared.opr_weights, ("exposure", "opr")
-        arrays.append(whole_array("opr_weights", weights, dims=dims, long_name="weight of the OPR mode"))
+        arrays.append(opr_weights_array(prepared.opr_weights))
     if prepared.object_guess is not None:
         arrays += object_arrays("object_guess", prepared.object_guess, origin_px=None)
     return arrays

@@ -59,7 +59,7 @@ def reconstruct(
     """
     guarded = is_guarded(exposures.positions_px, recipe)
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs
-    _, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    _, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:], drift_px=recipe.drift_limit_px)
     with settings_put_back(recipe.threads):
         device = take_device(recipe.device)
         running = begin(exposures, recipe, seed=seed, device=device)
@@ -81,6 +81,8 @@ def reconstruct(
                 validation=rule.course.scores() if rule else None,
                 half_objects=snapshot.half_objects,
                 no_halves=running.no_halves,
+                positions_px=None if snapshot.drift_px is None else exposures.positions_px + snapshot.drift_px,
+                opr_weights=snapshot.opr_weights,
             )
         finally:
             del running

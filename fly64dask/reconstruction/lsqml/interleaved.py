@@ -148,9 +148,17 @@ def probe_in_photons(task: PtychographyTask) -> NDArray[np.complex64]:
     return probe * np.float32(np.sqrt(probe.shape[-2] * probe.shape[-1]))
 
 
+def opr_weights(task: PtychographyTask) -> NDArray[np.float32] | None:
+    """Copy the weights of a task's OPR modes in each exposure, (n, n_opr) float32; None of one mode."""
+    weights = task.reconstructor.parameter_group.opr_mode_weights
+    return np.asarray(weights.data.detach().cpu()) if weights.n_opr_modes > 1 else None
+
+
 def _not_finite(task: PtychographyTask) -> str:
     finite = {"loss": bool(np.isfinite(latest_loss(task)))}
-    for name, parameter in (("object", task.object), ("probe", task.probe)):
+    named = [("object", task.object), ("probe", task.probe)]
+    named += [("positions", task.probe_positions)] if task.probe_positions.optimizable else []
+    for name, parameter in named:
         values = parameter.tensor.data
         # A sum is finite only if all of it is, and is the shorter way to know.
         finite[name] = bool(values.sum().isfinite()) or bool(values.isfinite().all())

@@ -114,7 +114,7 @@ def begin(exposures: Exposures, recipe: Recipe, *, seed: int, device: str) -> Ru
     RunningReconstruction
         Before its first epoch. Companions that the exposures do not allow are missing, with the reason.
     """
-    frame = object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    frame = object_frame(exposures.positions_px, exposures.counts.shape[1:], drift_px=recipe.drift_limit_px)
 
     def build(subset: DataSubset) -> SeededTask:
         task = build_task(subset.exposures, recipe, device=device, frame=frame, seed=subset.seed)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from fly64dask.reconstruction.best_epoch import BestEpoch, EpochEstimate
 from fly64dask.reconstruction.half_sets import HELD_OUT_FRACTION
-from fly64dask.reconstruction.lsqml.interleaved import InterleavedTasks, as_array, probe_in_photons
+from fly64dask.reconstruction.lsqml.interleaved import InterleavedTasks, as_array, opr_weights, probe_in_photons
+from fly64dask.reconstruction.lsqml.positions import drift_px
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,11 +23,17 @@ DARK_PHOTONS = 1e-6  # expected in a pixel at least, so that a photon there is a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What was reconstructed after one epoch: object and probe of the full data, and the halves' objects if any."""
+    """What was reconstructed after one epoch: object and probe of the full data, and what there is of the rest.
+
+    `half_objects` are those of the halves, `drift_px` (n, 2) float32 how far positions were moved, `opr_weights`
+    (n, n_opr) float32 the weights of several OPR modes.
+    """
 
     object_recon: NDArray[np.complex64]
     probe_recon: NDArray[np.complex64]
-    half_objects: NDArray[np.complex64] | None
+    half_objects: NDArray[np.complex64] | None = None
+    drift_px: NDArray[np.float32] | None = None
+    opr_weights: NDArray[np.float32] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +76,8 @@ def take_snapshot(tasks: InterleavedTasks) -> Snapshot:
         object_recon=as_array(tasks.full, "object"),
         probe_recon=probe_in_photons(tasks.full),
         half_objects=tasks.half_objects() if tasks.has_halves else None,
+        drift_px=drift_px(tasks.full),
+        opr_weights=opr_weights(tasks.full),
     )
 
 
@@ -95,16 +104,9 @@ def held_out_deviance(full: PtychographyTask, companion: PtychographyTask) -> Ep
 
 
 def _as_tensors(snapshot: Snapshot) -> dict[str, torch.Tensor]:
-    arrays = {"object_recon": snapshot.object_recon, "probe_recon": snapshot.probe_recon}
-    if snapshot.half_objects is not None:
-        arrays["half_objects"] = snapshot.half_objects
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    arrays = {of.name: getattr(snapshot, of.name) for of in fields(snapshot)}
+    return {name: torch.from_numpy(array) for name, array in arrays.items() if array is not None}
 
 
 def _from_tensors(tensors: dict[str, torch.Tensor]) -> Snapshot:
-    halves = tensors.get("half_objects")
-    return Snapshot(
-        object_recon=tensors["object_recon"].numpy(),
-        probe_recon=tensors["probe_recon"].numpy(),
-        half_objects=None if halves is None else halves.numpy(),
-    )
+    return Snapshot(**{name: tensor.numpy() for name, tensor in tensors.items()})

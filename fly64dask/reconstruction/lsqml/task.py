@@ -6,21 +6,20 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from ptychi.api.enums import BatchingModes, Devices, NoiseModels, ObjectPosOriginCoordsMethods
 from ptychi.api.options.dm import DMOptions
 from ptychi.api.options.lsqml import LSQMLOptions
 from ptychi.api.options.pie import EPIEOptions, RPIEOptions
 from ptychi.api.options.task import PtychographyTaskOptions
 from ptychi.api.task import PtychographyTask
-from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precision_for_fft
-from ptychi.utils import orthogonalize_initial_probe, rescale_probe
 
 from fly64dask.base import GpuMissingError, InputError
 from fly64dask.reconstruction.interface import Exposures
+from fly64dask.reconstruction.lsqml.positions import limit_positions
 from fly64dask.reconstruction.lsqml.random_draws import draw_on_cpu, drawing_batches
+from fly64dask.reconstruction.lsqml.starting_probe import starting_probe
 from fly64dask.reconstruction.lsqml.valid_pixels import count_valid_alone
-from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded, object_frame, total_intensity
+from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE, is_degenerate, is_guarded, object_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,22 +43,28 @@ def build_task(
     not run yet.
 
     A degenerate scan, or one that the recipe says is guarded, gets the guarded settings. `frame` is shape and origin of
-    the object, if not those of `object_frame`; `seed` that of minibatches which are drawn once for all epochs. Random
-    numbers are the same on every device. Raises GpuMissingError if pty-chi takes another device, InputError if the
-    exposures cannot be divided into minibatches as the recipe wants.
+    the object, if not those of `object_frame`; `seed` that of minibatches which are drawn once for all epochs, and of
+    OPR modes that are made. Random numbers are the same on every device. Raises GpuMissingError if pty-chi takes
+    another device, InputError if the exposures cannot be divided into minibatches as the recipe wants.
     """
     guarded = is_guarded(exposures.positions_px, recipe)
     problem = None if guarded else recipe.batching_problem(len(exposures.counts))
     if problem is not None:
         raise InputError(problem, remedy="lower the recipe's batch_size, or write batching = 'random'")
-    shape_px, origin_px = frame or object_frame(exposures.positions_px, exposures.counts.shape[1:])
+    shape_px, origin_px = frame or object_frame(
+        exposures.positions_px, exposures.counts.shape[1:], drift_px=recipe.drift_limit_px
+    )
     # pty-chi's own shift goes the wrong way round for an odd number of pixels.
     counts = np.fft.ifftshift(exposures.counts, axes=(-2, -1)).astype(np.float32)
     valid_pixels = _masked(exposures)
     # The object's centre is the origin of positions; with an even shape and a whole-pixel origin
     # object pixel [i, j] is scan-frame pixel (i, j) + origin.
     y, x = (exposures.positions_px - np.add(origin_px, np.floor_divide(shape_px, 2))).astype(np.float32).T
+    n_opr = 1 if guarded else recipe.n_opr_modes(len(exposures.probe_guess))
+    begin = starting_probe(exposures, counts, valid_pixels, recipe, n_opr=n_opr, seed=seed)
     options = _options(recipe, exposures, (shape_px, origin_px), guarded=guarded, device=device)
+    options.opr_mode_weight_options.optimizable = n_opr > 1
+    options.opr_mode_weight_options.optimization_plan.start = recipe.probe_update_start - 1
     with ExitStack() as stack:
         if options.reconstructor_options.batching_mode != BatchingModes.RANDOM:
             stack.enter_context(drawing_batches(seed))
@@ -67,7 +72,8 @@ def build_task(
             options,
             diffraction_data=counts,
             object_data=np.ones((1, *shape_px), dtype=np.complex64),
-            probe_data=_scaled_probe(exposures, counts, recipe.probe_modes),
+            probe_data=begin.probe,
+            opr_mode_weights_data=begin.opr_weights,
             valid_pixel_mask=valid_pixels,
             probe_position_x_px=x,
             probe_position_y_px=y,
@@ -81,6 +87,8 @@ def build_task(
         draw_on_cpu(task, seed)
     if valid_pixels is not None:
         count_valid_alone(task)
+    if task.probe_positions.optimizable:
+        limit_positions(task, recipe)
     return task
 
 
@@ -95,50 +103,6 @@ def _masked(exposures: Exposures) -> NDArray[np.bool_] | None:
             remedy="give a mask of the patterns' size",
         )
     return np.fft.ifftshift(valid)
-
-
-def _scaled_probe(
-    exposures: Exposures, counts: NDArray[np.float32], n_modes: int | None = None
-) -> NDArray[np.complex64]:
-    """Scale the starting probe to the counts, to the same bits whatever the process has built before.
-
-    The first task of a process leaves behind how precisely pty-chi transforms, and on which device: both are
-    put back to what a new process has, for this one transform.
-    """
-    before = get_use_double_precision_for_fft()
-    set_use_double_precision_for_fft(True)
-    try:
-        with torch.device("cpu"):
-            scaled = np.asarray(rescale_probe(_with_modes(exposures.probe_guess, n_modes), counts))
-            valid_pixels = _masked(exposures)
-            return scaled if valid_pixels is None else scaled / np.sqrt(_share_on(valid_pixels, scaled))
-    finally:
-        set_use_double_precision_for_fft(before)
-
-
-def _share_on(valid_pixels: NDArray[np.bool_], probe: NDArray[np.complex64]) -> np.float32:
-    """Compute the share of a probe's far field that falls on valid pixels: pty-chi scales it as if all of it did."""
-    far_field = total_intensity(np.fft.fft2(probe[0]))
-    share = np.float32(far_field[valid_pixels].sum() / far_field.sum())
-    if not share > 0:
-        raise InputError(
-            f"the starting probe has no light on the {int(valid_pixels.sum())} valid pixels of the detector",
-            remedy="check which value of the mask is good, and the starting probe",
-        )
-    return share
-
-
-def _with_modes(probe: NDArray[np.complex64], n_modes: int | None) -> NDArray[np.complex64]:
-    """Give a probe (n_opr, n_modes, H, W) so many mutually incoherent modes.
-
-    If it has another number they are made of its first: orthogonal ones of Hermite polynomials, with 2 % of its power
-    each (pty-chi's `orthogonalize_initial_probe`).
-    """
-    if n_modes is None or n_modes == probe.shape[1]:
-        return probe
-    modes = torch.zeros((len(probe), n_modes, *probe.shape[2:]), dtype=torch.complex64)
-    modes[:, 0] = torch.from_numpy(probe[:, 0])
-    return np.asarray(orthogonalize_initial_probe(modes))
 
 
 def _options(
@@ -165,7 +129,9 @@ def _options(
     options.probe_options.optimizable = recipe.optimise_probe and not frozen
     options.object_options.step_size = recipe.object_step_size
     options.probe_options.step_size = recipe.probe_step_size
-    if not guarded:  # few epochs run under the guard
+    _set_probe_constraints(options, recipe, exposures.counts.shape[1:])
+    if not guarded:  # few epochs run under the guard, and few exposures say where they were
+        _set_positions(options, recipe)
         options.object_options.optimization_plan.start = recipe.object_update_start - 1
         options.probe_options.optimization_plan.start = recipe.probe_update_start - 1
     return options
@@ -180,6 +146,33 @@ def _origin_of_positions(frame: Frame, probe_shape_px: tuple[int, ...]) -> tuple
     """
     y, x = (size // 2 - (0.5 if side % 2 == 0 else 0.0) for size, side in zip(frame[0], probe_shape_px, strict=True))
     return y, x
+
+
+def _set_probe_constraints(options: PtychographyTaskOptions, recipe: Recipe, shape_px: tuple[int, ...]) -> None:
+    """Set what a probe is held to after each epoch.
+
+    Its power is pty-chi's sum of squares, smaller than photons by the number of pixels. Where it is given, the object's
+    scale is what is left over, and pty-chi must not take it to 1.
+    """
+    support, power = options.probe_options.support_constraint, options.probe_options.power_constraint
+    if recipe.probe_support is not None:
+        support.enabled, support.threshold = True, recipe.probe_support
+    if recipe.probe_power_photons is not None:
+        power.enabled, power.probe_power = True, recipe.probe_power_photons / (shape_px[0] * shape_px[1])
+        options.object_options.remove_object_probe_ambiguity.enabled = False
+
+
+def _set_positions(options: PtychographyTaskOptions, recipe: Recipe) -> None:
+    """Let positions move along the gradient of the object, if the recipe says so.
+
+    pty-chi 2.2.0 limits a step to ten times the mean step of all exposures, of which those outside the minibatch make
+    none: the smaller the minibatch, the smaller the limit. `limit_positions` sets another.
+    """
+    positions = options.probe_position_options
+    positions.optimizable, positions.step_size = recipe.refine_positions, recipe.position_step_size
+    positions.optimization_plan.start = recipe.position_update_start - 1
+    positions.correction_options.clip_update_magnitude_by_mad = False
+    positions.correction_options.update_magnitude_limit = None
 
 
 def _set_lsqml(options: LSQMLOptions, recipe: Recipe, *, solve_jointly: bool) -> None:

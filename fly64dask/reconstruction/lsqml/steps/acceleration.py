@@ -41,9 +41,8 @@ Replacement = tuple[Any, str, Any]
 def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
     """Let a task run on the faster steps while the block lasts; yields `accelerated`, or `unmodified: ` and why.
 
-    It is a task of one slice and one OPR mode whose positions are not refined, as `lsqml` builds it; its state
-    stays what it is. `enabled` is what the recipe says; any other reason is logged as well, unless it is that the
-    task's algorithm has no faster steps.
+    It is a task of one slice, as `lsqml` builds it, and its state stays what it is. `enabled` is what the recipe says;
+    any other reason is logged as well, unless it is that the task's algorithm has no faster steps.
     """
     with ExitStack() as stack:
         if algorithm_of(task) != "LSQML":
@@ -83,18 +82,18 @@ def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
     reconstructor, dataset = task.reconstructor, task.dataset
     weights = reconstructor.parameter_group.opr_mode_weights
     changes: list[Replacement] = [
-        (reconstructor.forward_model, "forward", steps.forward),
-        (reconstructor, "update_fourier_error", steps.update_fourier_error),
+        (reconstructor.forward_model, "forward", steps.expected.forward),
+        (reconstructor, "update_fourier_error", steps.expected.update_fourier_error),
         (reconstructor, "compute_reconstruction_parameter_updates", steps.compute_reconstruction_parameter_updates),
         (reconstructor, "apply_reconstruction_parameter_updates", steps.apply_reconstruction_parameter_updates),
         (task.object, "calculate_illumination_map", steps.calculate_illumination_map),
         # A minibatch in one read, not exposure by exposure; which ones is still drawn by pty-chi's loader.
-        (dataset, "__getitems__", steps.read),
+        (dataset, "__getitems__", steps.expected.read),
         (reconstructor.dataloader, "collate_fn", list),
     ]
     metric = reconstructor.loss_tracker.metric_function
     if type(metric.own if isinstance(metric, LossOfValid) else metric) is MSELossOfSqrt:
-        changes.append((reconstructor.loss_tracker, "metric_function", steps.loss))
+        changes.append((reconstructor.loss_tracker, "metric_function", steps.expected.loss))
     if not weights.optimizable and bool((weights.tensor == 1).all()):
         changes.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none
     return changes
@@ -144,7 +143,7 @@ def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
     Gives what differs by more than rounding, and by how much; None if nothing does. The task, between two epochs, is
     afterwards as it was, generators included.
     """
-    if not steps.fits():
+    if not steps.expected.scan.all.fit(task.object.lateral_shape):
         return "a patch reaches beyond the object"
     state = copy_state(task)
     try:
@@ -173,6 +172,7 @@ def _one_minibatch(task: PtychographyTask) -> dict[str, Tensor]:
     object_.preconditioner = object_.calculate_illumination_map(task.probe, positions)
     measured = task.dataset.patterns[indices].to(device)
     reconstructor.accumulated_fourier_error = 0.0
+    reconstructor.current_epoch = task.reconstructor_options.num_epochs - 1  # whatever starts late has started
     # Number -1 is neither the first of an epoch nor the last.
     for reconstructor.current_minibatch in (0, 1) if _adds_up(task) else (-1,):
         expected = reconstructor.forward_model(indices)
@@ -191,6 +191,8 @@ def _one_minibatch(task: PtychographyTask) -> dict[str, Tensor]:
         "object step": buffers.alpha_object_all_pos_all_slices[indices],
         "probe step": buffers.alpha_probe_all_pos[indices],
         "loss": reconstructor.loss_tracker.metric_function(expected, measured),
+        "positions": task.probe_positions.data,
+        "OPR weights": task.opr_mode_weights.data,
     }
 
 

@@ -65,5 +65,9 @@ def as_rows(waves: Tensor) -> Tensor:
 
 
 def set_gradient(parameter: ReconstructParameter, gradient: Tensor) -> None:
-    """Give a complex parameter its gradient, (Y, X) or (n_modes, H, W), as pty-chi stores it."""
-    parameter.tensor.data.grad = torch.view_as_real(gradient)[None]
+    """Give a complex parameter its gradient, (Y, X) or (n_modes, H, W), as pty-chi stores it, with 0 for OPR modes."""
+    whole = torch.view_as_real(gradient)[None]
+    further = len(parameter.tensor.data) - 1
+    if further:
+        whole = torch.cat([whole, whole.new_zeros((further, *whole.shape[1:]))])
+    parameter.tensor.data.grad = whole

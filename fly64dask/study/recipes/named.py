@@ -7,7 +7,8 @@ from itertools import combinations
 from typing import Any
 
 from fly64dask.study.quantities import SafeName
-from fly64dask.study.recipe import Recipe, keys_not_of
+from fly64dask.study.recipes.recipe import Recipe
+from fly64dask.study.recipes.rules import OF_REFINED_POSITIONS, keys_not_of
 
 # Settings of the workers of a run rather than of one cell.
 OF_ALL_WORKERS = ("device", "threads")
@@ -43,6 +44,8 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
         left_out = set(keys_not_of(str(recipe.get("algorithm", shared.get("algorithm", "LSQML")))))
         if recipe.get("stop") == "epochs":
             left_out.add("patience")
+        if recipe.get("refine_positions") is False:
+            left_out.update(OF_REFINED_POSITIONS)
         return {key: value for key, value in shared.items() if key not in left_out} | recipe
 
     return {**document, "recipes": [complete(recipe) for recipe in recipes]}

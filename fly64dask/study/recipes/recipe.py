@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from fly64dask.base import Frozen
+from fly64dask.study.recipes.rules import MULTISLICE_KEYS, contradictions
 
 # Measured, docs/stopping.md: from 5 to 20 choose nearly as well as all 100 epochs, and run 41 to 63 of them.
 PATIENCE = 10
@@ -18,8 +18,6 @@ BatchSize = Annotated[
     Annotated[Annotated[int, Field(ge=1, le=1_000_000)], Tag("number")] | Annotated[Literal["all"], Tag("word")],
     Discriminator(lambda size: "word" if isinstance(size, str) else "number"),
 ]
-OF_LSQML_ALONE = frozenset({"noise_model", "momentum_gain"})
-NOT_OF_DM = frozenset({"object_step_size", "probe_step_size", "batching"})
 Epoch = Annotated[int, Field(ge=1, le=1_000_000)]
 StepSize = Annotated[float, Field(ge=1e-6, le=100, allow_inf_nan=False)]
 
@@ -34,6 +32,12 @@ class Recipe(Frozen):
     multiply each update. `momentum_gain` is LSQML's: of the probe, and of the object with compact batches.
     `object_update_start` and `probe_update_start` are the first epochs, from 1, that change them. `probe_modes` is how
     many mutually incoherent modes the probe has, made from the starting probe's first if it has another number.
+
+    `opr_modes` is the same of orthogonal probe relaxation, by which LSQML lets the probe change from exposure to
+    exposure. `probe_support` zeroes the probe where its blurred amplitude is below that share of the largest, and
+    `probe_power_photons` holds the photons that light an exposure, after each epoch. `refine_positions` moves positions
+    from `position_update_start` on: by `position_step_size` times the gradient's step, 0.1 px at most in each update,
+    and never further than `position_limit_px` along an axis. What is guarded has one OPR mode and no moved position.
 
     `on_degenerate` decides on degenerate scans alone; `guarded` puts every scan under their guard, under which
     minibatches are random and updates start at once.
@@ -61,7 +65,14 @@ class Recipe(Frozen):
     object_update_start: Epoch = 1
     probe_update_start: Epoch = 1
     probe_modes: int | None = Field(default=None, ge=1, le=16)
+    opr_modes: int | None = Field(default=None, ge=1, le=16)
+    probe_support: float | None = Field(default=None, gt=0, lt=1)
+    probe_power_photons: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     optimise_probe: bool = True
+    refine_positions: bool = False
+    position_update_start: Epoch = 1
+    position_step_size: StepSize = 3.0
+    position_limit_px: float = Field(default=5.0, gt=0, le=1000)
     on_degenerate: Literal["fail", "guarded"] = "fail"
     guarded: bool = False
     accelerated: bool = True
@@ -76,6 +87,15 @@ class Recipe(Frozen):
         """Reconstructions that run side by side: that of the full data, and what it is compared with."""
         return 1 + 2 * (self.halves != "none") + (self.stop == "held_out")
 
+    @property
+    def drift_limit_px(self) -> float:
+        """How far a position may move along each axis, px."""
+        return self.position_limit_px if self.refine_positions else 0.0
+
+    def n_opr_modes(self, n_of_starting_probe: int) -> int:
+        """Count the OPR modes that the probe has; algorithms other than LSQML have one."""
+        return (self.opr_modes or n_of_starting_probe) if self.algorithm == "LSQML" else 1
+
     def exposures_in_batch(self, n_exposures: int) -> int:
         """Give how many exposures a minibatch of a scan of so many has at most."""
         return n_exposures if self.batch_size == "all" else min(self.batch_size, n_exposures)
@@ -85,6 +105,17 @@ class Recipe(Frozen):
         if self.batching != "compact" or self.exposures_in_batch(n_exposures) < n_exposures:
             return None
         return f"compact minibatches of {self.batch_size} exposures need a scan of more, found {n_exposures}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_multislice(cls, given: Any) -> Any:
+        """Refuse by name what this program does not reconstruct."""
+        named = sorted(MULTISLICE_KEYS & given.keys()) if isinstance(given, dict) else []
+        if named:
+            raise ValueError(
+                f"{named[0]}: multislice objects are not reconstructed, an object has one slice; leave it out"
+            )
+        return given
 
     @model_validator(mode="before")
     @classmethod
@@ -111,64 +142,10 @@ class Recipe(Frozen):
 
     @model_validator(mode="after")
     def _keys_go_together(self) -> Recipe:
-        problems = [*_of_other_algorithms(self), *_of_batches(self)]
-        if not self.guarded:  # a guard fixes the probe, shortens the cell and starts updates at once, whatever they say
-            problems += [*_of_fixed_probe(self), *_of_starts(self)]
+        problems = list(contradictions(self))
         if problems:
             raise ValueError("; ".join(problems))
         return self
-
-
-def keys_not_of(algorithm: str) -> frozenset[str]:
-    """Name the keys of a recipe that an algorithm does not have."""
-    return frozenset() if algorithm == "LSQML" else OF_LSQML_ALONE | (NOT_OF_DM if algorithm == "DM" else frozenset())
-
-
-def _of_other_algorithms(recipe: Recipe) -> Iterator[str]:
-    """Name keys that the recipe's algorithm does not have."""
-    name = recipe.algorithm
-    if name != "LSQML" and recipe.noise_model != "gaussian":
-        yield f"{name} replaces amplitudes and has no noise model, found {recipe.noise_model!r}; leave noise_model out"
-    if name != "LSQML" and recipe.momentum_gain:
-        yield f"{name} has no momentum, found momentum_gain {recipe.momentum_gain:g}; leave it out or take LSQML"
-    if name == "DM" and (recipe.object_step_size, recipe.probe_step_size) != (1.0, 1.0):
-        yield "DM solves for object and probe and has no step sizes; leave object_step_size and probe_step_size out"
-    if name == "DM" and recipe.batching != "random":
-        yield f"DM updates once an epoch, from all exposures, found batching {recipe.batching!r}; leave batching out"
-
-
-def _of_batches(recipe: Recipe) -> Iterator[str]:
-    """Name keys that the recipe's minibatches leave without effect."""
-    if recipe.batching != "random" and recipe.batch_size == "all" and recipe.algorithm != "DM":
-        yield f"batching {recipe.batching!r} divides a scan, and batch_size 'all' does not; give a number or 'random'"
-
-
-def _of_fixed_probe(recipe: Recipe) -> Iterator[str]:
-    """Name keys that a probe which does not change leaves without effect."""
-    if recipe.optimise_probe:
-        return
-    if recipe.momentum_gain and recipe.batching != "compact":
-        yield (
-            f"momentum_gain {recipe.momentum_gain:g} acts on the probe alone unless batching is 'compact', and "
-            "optimise_probe is false; leave momentum_gain out"
-        )
-    if recipe.probe_modes is not None and recipe.probe_modes > 1:
-        yield f"probe_modes {recipe.probe_modes} are made to be optimised, and optimise_probe is false; leave one out"
-    if recipe.probe_update_start > 1:
-        yield f"probe_update_start {recipe.probe_update_start}, and optimise_probe is false; leave one of them out"
-
-
-def _of_starts(recipe: Recipe) -> Iterator[str]:
-    """Name updates that would never start, or after the stopping rule has ended the cell."""
-    for of in ("object", "probe"):
-        start = getattr(recipe, f"{of}_update_start")
-        if start > recipe.n_epochs:
-            yield f"{of}_update_start {start} is after the last of {recipe.n_epochs} epochs; lower it"
-    if recipe.patience is not None and recipe.object_update_start > recipe.patience:
-        yield (
-            f"object_update_start {recipe.object_update_start} is beyond a patience of {recipe.patience} epochs, which "
-            "would end the cell before its object changes; raise patience"
-        )
 
 
 def without_counts(recipe: Recipe) -> Recipe:

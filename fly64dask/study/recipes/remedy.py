@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from fly64dask.base import FailureKind, Frozen
 
 if TYPE_CHECKING:
-    from fly64dask.study.recipe import Recipe
+    from fly64dask.study.recipes.recipe import Recipe
 
 RemedyKind = Literal["as-is", "guarded", "respace"]
 REMEDY_KINDS: tuple[RemedyKind, ...] = get_args(RemedyKind)

@@ -1,0 +1,97 @@
+"""Which keys of a recipe go together, said of those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fly64dask.study.recipes.recipe import Recipe
+
+OF_LSQML_ALONE = frozenset({"noise_model", "momentum_gain", "opr_modes"})
+NOT_OF_DM = frozenset({"object_step_size", "probe_step_size", "batching"})
+# Of positions that are refined, with the values that they have when nobody gives them.
+OF_REFINED_POSITIONS = ("position_update_start", "position_step_size", "position_limit_px")
+# Names that pty-chi and other programs have for an object of several slices.
+MULTISLICE_KEYS = frozenset({"multislice", "n_slices", "slices", "n_layers", "layers", "object_slices"}) | frozenset(
+    {"slice_spacing_m", "slice_spacings_m", "slice_distances", "object_layers"}
+)
+
+
+def contradictions(recipe: Recipe) -> Iterator[str]:
+    """Say which keys of a recipe leave others without effect, one sentence each."""
+    yield from _of_other_algorithms(recipe)
+    yield from _of_batches(recipe)
+    yield from _of_fixed_positions(recipe)
+    if not recipe.guarded:  # a guard fixes the probe, shortens the cell and starts updates at once, whatever they say
+        yield from _of_fixed_probe(recipe)
+        yield from _of_starts(recipe)
+
+
+def keys_not_of(algorithm: str) -> frozenset[str]:
+    """Name the keys of a recipe that an algorithm does not have."""
+    return frozenset() if algorithm == "LSQML" else OF_LSQML_ALONE | (NOT_OF_DM if algorithm == "DM" else frozenset())
+
+
+def _of_other_algorithms(recipe: Recipe) -> Iterator[str]:
+    """Name keys that the recipe's algorithm does not have."""
+    name = recipe.algorithm
+    if name != "LSQML" and recipe.noise_model != "gaussian":
+        yield f"{name} replaces amplitudes and has no noise model, found {recipe.noise_model!r}; leave noise_model out"
+    if name != "LSQML" and recipe.momentum_gain:
+        yield f"{name} has no momentum, found momentum_gain {recipe.momentum_gain:g}; leave it out or take LSQML"
+    if name != "LSQML" and recipe.opr_modes not in (None, 1):
+        yield f"{name} has one OPR mode, found opr_modes {recipe.opr_modes}; leave it out or take LSQML"
+    if name == "DM" and (recipe.object_step_size, recipe.probe_step_size) != (1.0, 1.0):
+        yield "DM solves for object and probe and has no step sizes; leave object_step_size and probe_step_size out"
+    if name == "DM" and recipe.batching != "random":
+        yield f"DM updates once an epoch, from all exposures, found batching {recipe.batching!r}; leave batching out"
+
+
+def _of_batches(recipe: Recipe) -> Iterator[str]:
+    """Name keys that the recipe's minibatches leave without effect."""
+    if recipe.batching != "random" and recipe.batch_size == "all" and recipe.algorithm != "DM":
+        yield f"batching {recipe.batching!r} divides a scan, and batch_size 'all' does not; give a number or 'random'"
+
+
+def _of_fixed_probe(recipe: Recipe) -> Iterator[str]:
+    """Name keys that a probe which does not change leaves without effect."""
+    if recipe.optimise_probe:
+        return
+    if recipe.momentum_gain and recipe.batching != "compact":
+        yield (
+            f"momentum_gain {recipe.momentum_gain:g} acts on the probe alone unless batching is 'compact', and "
+            "optimise_probe is false; leave momentum_gain out"
+        )
+    if recipe.probe_modes is not None and recipe.probe_modes > 1:
+        yield f"probe_modes {recipe.probe_modes} are made to be optimised, and optimise_probe is false; leave one out"
+    if recipe.opr_modes is not None and recipe.opr_modes > 1:
+        yield f"opr_modes {recipe.opr_modes} are made to be optimised, and optimise_probe is false; leave one out"
+    for key in ("probe_support", "probe_power_photons"):
+        if getattr(recipe, key) is not None:
+            yield f"{key} {getattr(recipe, key):g} is of a probe that changes, and optimise_probe is false; leave one"
+    if recipe.probe_update_start > 1:
+        yield f"probe_update_start {recipe.probe_update_start}, and optimise_probe is false; leave one of them out"
+
+
+def _of_fixed_positions(recipe: Recipe) -> Iterator[str]:
+    """Name keys that positions which stay where they are leave without effect."""
+    if recipe.refine_positions:
+        return
+    for key in OF_REFINED_POSITIONS:
+        value = getattr(recipe, key)
+        if value != type(recipe).model_fields[key].default:
+            yield f"{key} {value:g} is about refined positions; leave it out, or write refine_positions = true"
+
+
+def _of_starts(recipe: Recipe) -> Iterator[str]:
+    """Name updates that would never start, or after the stopping rule has ended the cell."""
+    for of in ("object", "probe", "position"):
+        start = getattr(recipe, f"{of}_update_start")
+        if start > recipe.n_epochs:
+            yield f"{of}_update_start {start} is after the last of {recipe.n_epochs} epochs; lower it"
+    if recipe.patience is not None and recipe.object_update_start > recipe.patience:
+        yield (
+            f"object_update_start {recipe.object_update_start} is beyond a patience of {recipe.patience} epochs, which "
+            "would end the cell before its object changes; raise patience"
+        )

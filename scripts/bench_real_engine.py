@@ -1,0 +1,139 @@
+"""Measure what the engine makes of data that are not ideal: dead pixels, positions that are off, a probe of two modes.
+
+    python scripts/bench_real_engine.py            # simulated: positions and modes
+    python scripts/bench_real_engine.py STAR.zarr  # and the ingested Siemens star with a cross of dead pixels
+
+Numbers in docs/recipes.md come from here. On one thread of the CPU.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fly64dask.metrics import compare_with_truth
+from fly64dask.reconstruction import Exposures, Reconstruction, compare_halves, shared_area
+from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.scan import patch_corners_px
+from fly64dask.simulation import Pair, intensity_batches, synthetic_pair
+from fly64dask.store import ExposureAttributes, open_group
+from fly64dask.study import Recipe
+
+OBJECT_PX, PROBE_PX, N_EXPOSURES = (120, 120), (32, 32), 200
+JITTERS_PX = {"1.5 px rms of distance": 1.5 / np.sqrt(2), "1.5 px rms of each axis": 1.5}
+DEAD_PX = 3
+
+
+def run(exposures: Exposures, **keys: object) -> Reconstruction:
+    """Reconstruct with batches of 20 for 100 epochs, unless the keys say otherwise."""
+    settings: dict[str, object] = {"n_epochs": 100, "batch_size": 20, "device": "cpu"}
+    return reconstruct(exposures, Recipe.model_validate(settings | keys), seed=7, progress=lambda *_: None)
+
+
+def error_rad(result: Reconstruction, pair: Pair, positions_px: np.ndarray) -> float:
+    """Phase error against the truth, rad."""
+    return compare_with_truth(
+        result.object_recon[0],
+        pair.object_truth,
+        origin_px=result.object_origin_px,
+        probe=pair.probe,
+        positions_px=positions_px,
+    ).metrics.phase_rmse_rad
+
+
+def drawn(intensity: np.ndarray, dose_photons: float, seed: int) -> np.ndarray:
+    """Draw photons of expected patterns (n, H, W) at a mean dose."""
+    scale = dose_photons / intensity.sum(axis=(1, 2)).mean()
+    return np.asarray(np.random.default_rng(seed).poisson(intensity * scale), dtype=np.uint32)
+
+
+def measure_positions(dose_photons: float) -> Iterator[str]:
+    """Reconstruct with the true positions, with jittered ones, and with jittered ones that are refined."""
+    pair = synthetic_pair(OBJECT_PX, PROBE_PX, seed=1)
+    rng = np.random.default_rng(0)
+    true_px = rng.uniform(22, 98, (N_EXPOSURES, 2))
+    counts = drawn(np.concatenate(list(intensity_batches(pair, true_px))), dose_photons, 2)
+    exposures = Exposures(counts=counts, positions_px=true_px, probe_guess=pair.probe[None, None])
+    undisturbed = error_rad(run(exposures), pair, true_px)
+    yield f"{dose_photons:g} photons, true positions: {undisturbed:.4f} rad"
+    found = error_rad(run(exposures, refine_positions=True), pair, true_px)
+    yield f"  refined all the same: {found:.4f} rad, {found / undisturbed:.2f} of undisturbed"
+    for name, of_axis_px in JITTERS_PX.items():
+        given_px = true_px + np.random.default_rng(3).normal(0, of_axis_px, true_px.shape)
+        off = replace(exposures, positions_px=given_px)
+        for keys in ({}, {"refine_positions": True}, {"refine_positions": True, "n_epochs": 200}):
+            result = run(off, **keys)
+            found = error_rad(result, pair, true_px)
+            left_px = _rms((given_px if result.positions_px is None else result.positions_px) - true_px)
+            numbers = f"{found:.4f} rad, {found / undisturbed:.2f} of undisturbed, {left_px:.2f} px rms an axis left"
+            yield f"  {name}, {keys}: {numbers}"
+
+
+def _rms(distances_px: np.ndarray) -> float:
+    """Root mean square along an axis, without what all have in common, as that moves the object alone."""
+    return float(np.sqrt(((distances_px - distances_px.mean(axis=0)) ** 2).mean()))
+
+
+def measure_modes(dose_photons: float) -> Iterator[str]:
+    """Reconstruct exposures of a probe of two modes with one and with two."""
+    pair = synthetic_pair(OBJECT_PX, PROBE_PX, seed=1)
+    positions_px = np.rint(np.random.default_rng(0).uniform(22, 98, (N_EXPOSURES, 2)))
+    second = pair.probe * (np.arange(PROBE_PX[0]) - PROBE_PX[0] // 2)[:, None]
+    second *= np.sqrt(0.5 * np.sum(np.abs(pair.probe) ** 2) / np.sum(np.abs(second) ** 2))
+    intensity = np.zeros((N_EXPOSURES, *PROBE_PX))
+    for mode in (pair.probe, second):
+        for number, (y, x) in enumerate(patch_corners_px(positions_px, PROBE_PX)):
+            wave = mode * pair.object_truth[y : y + PROBE_PX[0], x : x + PROBE_PX[1]]
+            intensity[number] += np.abs(np.fft.fftshift(np.fft.fft2(wave))) ** 2
+    exposures = Exposures(
+        counts=drawn(intensity, dose_photons, 2), positions_px=positions_px, probe_guess=pair.probe[None, None]
+    )
+    one, two = (
+        error_rad(run(exposures, probe_modes=n, n_epochs=200, batch_size=10), pair, positions_px) for n in (1, 2)
+    )
+    yield f"{dose_photons:g} photons of two modes: {one:.4f} rad with one, {two:.4f} with two, {one / two:.2f} times"
+
+
+def measure_dead_pixels(store: Path) -> Iterator[str]:
+    """Compare the half-bit resolution of a measured scan with that of the same one with a cross of dead pixels."""
+    group = open_group(store, ExposureAttributes)
+    whole = Exposures(
+        counts=group.read("counts"), positions_px=group.read("positions_px"), probe_guess=group.read("probe_guess")
+    )
+    valid = np.ones(whole.counts.shape[1:], dtype=bool)
+    y, x = (side // 2 - DEAD_PX // 2 for side in whole.counts.shape[1:])
+    valid[y : y + DEAD_PX], valid[:, x : x + DEAD_PX] = False, False
+    lost = 1 - whole.counts[:, valid].sum() / whole.counts.sum()
+    dead = whole.counts * valid.astype(whole.counts.dtype)
+    ways = {
+        "whole detector": whole,
+        f"cross of {DEAD_PX} px masked ({lost:.0%} of the photons)": replace(whole, counts=dead, valid_pixels=valid),
+        "the same cross taken as dark": replace(whole, counts=dead),
+    }
+    for name, exposures in ways.items():
+        result = run(exposures, n_epochs=20, batch_size=96, halves="counts")
+        assert result.half_objects is not None
+        shape = (result.half_objects.shape[1], result.half_objects.shape[2])
+        area = shared_area(exposures, "counts", shape, result.object_origin_px)
+        half_bit = compare_halves(result.half_objects, area, "counts")[0].half_bit
+        resolution = "beyond the last ring" if half_bit is None else f"{half_bit.resolution_px:.3f} px"
+        yield f"{store.name}, {name}: half-bit resolution {resolution}, loss {result.loss[-1]:.4f}"
+
+
+def main() -> None:
+    """Print one line for each measurement, as it comes."""
+    torch.set_num_threads(1)
+    measurements = [measure_positions(1e4), measure_positions(1e5), measure_modes(1e5), measure_modes(1e6)]
+    measurements += [measure_dead_pixels(Path(store)) for store in sys.argv[1:]]
+    for lines in measurements:
+        for line in lines:
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
