@@ -12,6 +12,7 @@ from small_scan import SIDE, STEP_PX, N, small_counts, small_positions, small_pr
 from fly64dask.base import InputError
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.datasets.ingest import IngestOptions
+from fly64dask.datasets.ingest.checks.complaints import drop_words
 from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe
 
 
@@ -62,6 +63,21 @@ def test_mask_marks_leaves_those_pixels_out_and_no_other(counts: np.ndarray) -> 
     expected[3, 4] = False
     np.testing.assert_array_equal(found.valid_pixels, expected)
     np.testing.assert_array_equal(found.counts, small_counts() * expected)
+
+
+def test_mask_marks_finds_a_mark_that_comes_after_the_first_block() -> None:
+    # 42 MB, of which a block is at most 34.
+    side, n = 512, 40
+    counts = np.zeros((n, side, side), dtype=np.uint32)
+    middle = np.s_[side // 2 - 12 : side // 2 + 12]
+    counts[:, middle, middle] = np.concatenate([small_counts(1), small_counts(2)])[:n]
+    expected = counts.copy()
+    counts[n - 1, 3, 4] = 2**32 - 1
+    positions = STEP_PX * np.stack(np.divmod(np.arange(n), 8), axis=1)
+    scan = small_scan(counts, positions=positions, probe=small_probe(side))
+    found = convert(scan, wishes=IngestOptions(masks=("marks",)))
+    assert np.argwhere(~found.valid_pixels).tolist() == [[3, 4]]
+    np.testing.assert_array_equal(found.counts, expected)
 
 
 def test_a_mask_of_the_file_hides_its_marks() -> None:
@@ -281,3 +297,11 @@ def test_all_complaints_come_at_once() -> None:
     assert "3 things are against it" in message
     needed = ("largest value of uint32", "are dark", "far from all others")
     assert [part for part in needed if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [([7], "--drop 7"), ([3, 7, 8, 9, 12], "--drop 3,7:10,12"), (range(0, 1000, 2), "--drop with their numbers")],
+)
+def test_drop_words_join_neighbours_to_ranges(numbers: list[int], words: str) -> None:
+    assert drop_words(numbers) == words

@@ -13,7 +13,7 @@ from fly64dask.base import InputError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SHOWN_EXPOSURES = 12
+SHOWN_EXPOSURES, SHOWN_CHARACTERS = 12, 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +47,15 @@ def listed_exposures(exposures: NDArray[np.int64] | Iterable[int]) -> str:
     numbers = [str(int(each)) for each in exposures]
     more = f" and {len(numbers) - SHOWN_EXPOSURES} more" if len(numbers) > SHOWN_EXPOSURES else ""
     return ",".join(numbers[:SHOWN_EXPOSURES]) + more
+
+
+def drop_words(exposures: NDArray[np.int64] | Iterable[int]) -> str:
+    """Write the option that leaves out some exposures, ascending, with ranges of neighbours; not a long one."""
+    ranges: list[list[int]] = []
+    for each in map(int, exposures):
+        if ranges and each == ranges[-1][1]:
+            ranges[-1][1] = each + 1
+        else:
+            ranges.append([each, each + 1])
+    words = ",".join(str(first) if after == first + 1 else f"{first}:{after}" for first, after in ranges)
+    return f"--drop {words}" if len(words) <= SHOWN_CHARACTERS else "--drop with their numbers"

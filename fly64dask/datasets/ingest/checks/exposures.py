@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.datasets.ingest.checks.complaints import Complaint, listed_exposures
+from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, listed_exposures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,8 +65,7 @@ def complain_of_exposures(exposure_photons: NDArray[np.int64], numbers: NDArray[
             found=f"{len(bright)} of {len(numbers)} exposures hold more than {BRIGHT_FACTOR:g} times the median of "
             f"{middle:g} photons: {listed_exposures(bright)} (exposure {numbers[brightest]} holds "
             f"{exposure_photons[brightest]})",
-            remedy=f"give --drop {','.join(str(each) for each in bright)} to leave them out, or --keep-outliers if "
-            "they belong to the scan",
+            remedy=f"give {drop_words(bright)} to leave them out, or --keep-outliers if they belong to the scan",
         )
 
 
@@ -105,7 +104,7 @@ def complain_of_repeats(
         yield Complaint(
             found=f"{len(repeats)} of {len(numbers)} exposures repeat the pattern of another to the last photon "
             f"({later} that of {earlier}): {listed_exposures(again)}",
-            remedy=f"give --drop {','.join(str(each) for each in again)} to leave them out, or --keep-outliers",
+            remedy=f"give {drop_words(again)} to leave them out, or --keep-outliers",
         )
 
 

@@ -105,7 +105,7 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
             value = extremes.high[row, column]
             yield Complaint(
                 found=f"{n_pixels} of {where.size} pixels {what}: no photons, but marks that nothing was measured "
-                f"(first at row {row}, column {column}, value {value:g})",
+                f"(first at row {row}, column {column} of the pattern as it is kept, value {value:g})",
                 remedy="give --mask marks to leave these pixels out, or --mask FILE[:PATH] with the detector's mask",
             )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.datasets.ingest.checks.complaints import Complaint, listed_exposures
+from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, listed_exposures
 from fly64dask.scan import nearest_px, span_px
 from fly64dask.study import MAX_LENGTH_PX, MAX_OBJECT_PIXELS
 
@@ -52,7 +52,7 @@ def complain_of_positions(
         yield Complaint(
             found=f"position {numbers[unusable[0]]} is {positions_px[unusable[0]].tolist()}, one of {len(unusable)} "
             f"that are not finite px of at most {MAX_LENGTH_PX:g}: {listed_exposures(numbers[unusable])}",
-            remedy=f"correct or drop that exposure (--drop {','.join(str(each) for each in numbers[unusable])})",
+            remedy=f"correct or drop that exposure ({drop_words(numbers[unusable])})",
         )
         return
     step = median_step_px(positions_px)
@@ -99,5 +99,5 @@ def _complain_of_lost(
             f"{listed_exposures(numbers[lost])} (exposure {numbers[worst]} at y {y:.6g}, x {x:.6g} px is "
             f"{distances[worst]:.4g} px from its nearest neighbour; frames have {frame_px[0]} x {frame_px[1]} px, "
             f"steps {step_px:.3g})",
-            remedy=f"give --drop {','.join(str(each) for each in numbers[lost])}, or correct the positions",
+            remedy=f"give {drop_words(numbers[lost])}, or correct the positions",
         )
