@@ -77,7 +77,8 @@ class Watch:
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, arguments: tuple[object, ...]) -> None:
-        if self.started is None or arguments[:1] == ("git",):  # asked for a commit once a process, in milliseconds
+        # Git is asked for a commit, and uname by hdf5plugin for the processor: once a process, in milliseconds.
+        if self.started is None or arguments[:1] in (("git",), ("uname",)):
             return
         if event in PROCESS_EVENTS or (event == "import" and arguments[0] == "ptychi"):
             self.started.append(f"{event} {arguments[0]}")
