@@ -427,7 +427,7 @@ def test_read_scan_refuses_a_directory(tmp_path: Path) -> None:
 
 def test_read_scan_refuses_a_single_array(tmp_path: Path) -> None:
     np.save(tmp_path / "counts.npy", COUNTS)
-    assert "save both with np.savez" in message_of(tmp_path / "counts.npy")
+    assert "save it with np.savez" in message_of(tmp_path / "counts.npy")
 
 
 def test_read_scan_refuses_an_npz_of_other_arrays(tmp_path: Path) -> None:
