@@ -65,7 +65,7 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
         patterns=scan.patterns,
         frame=frame,
         rows=rows,
-        conversion=_conversion(scan, read, options, frame, rows, complaints),
+        conversion=_conversion(scan, read, options, frame, rows, valid, complaints),
         valid=valid,
         takes_marks=MARKS in options.masks,
     )
@@ -180,13 +180,16 @@ def _conversion(
     options: IngestOptions,
     frame: Frame,
     rows: NDArray[np.int64],
+    valid: NDArray[np.bool_] | None,
     complaints: list[Complaint],
 ) -> Conversion:
     """Find out what a pixel holds and how many photons a unit of it is."""
 
     def values() -> Iterator[NDArray[Any]]:
         ceiling = np.iinfo(scan.patterns.dtype).max if scan.patterns.dtype.kind in "ui" else None
-        return (without_marks(cut(frame, block), ceiling) for block in read_rows(scan.patterns, rows))
+        for block in read_rows(scan.patterns, rows):
+            seen = without_marks(cut(frame, block), ceiling)
+            yield seen if valid is None else np.where(valid, seen, 0)
 
     quantity, doubt = choose_quantity(scan.quantity, read.quantity, values(), scan.file_format)
     complaints += [] if doubt is None else [doubt]

@@ -267,6 +267,15 @@ def test_reals_without_a_stated_quantity_are_asked_about() -> None:
     assert "give --quantity intensity or --quantity amplitude" in message
 
 
+def test_masked_pixels_do_not_tell_what_a_photon_is() -> None:
+    valid = np.ones((SIDE, SIDE), dtype=bool)
+    valid[3, 4] = False
+    amplitudes = np.sqrt(small_counts()) / np.pi
+    amplitudes[:, 3, 4] = 0.01
+    found = convert(small_scan(amplitudes, quantity="amplitude", mask=valid))
+    np.testing.assert_array_equal(found.counts, small_counts() * valid)
+
+
 # Rounding.
 
 
