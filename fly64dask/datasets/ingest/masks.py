@@ -107,19 +107,20 @@ def _read_array(path: Path, name: str) -> tuple[NDArray[Any], str]:
 
 def _read_hdf5(path: Path, name: str) -> tuple[NDArray[Any], str]:
     import h5py
-    import hdf5plugin  # noqa: F401  its import makes detectors' compressions readable
 
-    with h5py.File(path) as file:
+    from fly64dask.datasets.formats.containers.hdf5 import Hdf5File
+
+    if not name:
         images: list[str] = []
-        if not name:
-            file.visititems(lambda key, item: images.append(key) if getattr(item, "ndim", 0) == 2 else None)
-            if len(images) != 1:
-                raise InputError(
-                    f"read mask {path}: {len(images)} arrays of two axes, {listed(images)}",
-                    remedy="name one: --mask FILE:PATH",
-                )
-            name = images[0]
-        item = file.get(name)
-        if not isinstance(item, h5py.Dataset):
-            raise InputError(f"read mask {path}: no array {name!r}", remedy="name one that the file has")
-        return np.asarray(item[()]), name
+        with h5py.File(path) as opened:
+            opened.visititems(lambda key, item: images.append(key) if getattr(item, "ndim", 0) == 2 else None)
+        if len(images) != 1:
+            raise InputError(
+                f"read mask {path}: {len(images)} arrays of two axes, {listed(images)}",
+                remedy="name one: --mask FILE:PATH",
+            )
+        name = images[0]
+    file = Hdf5File(path, allow_links=False)
+    if name not in file:
+        raise InputError(f"read mask {path}: no array {name!r}", remedy="name one that the file has")
+    return file.take(name), name

@@ -96,18 +96,13 @@ def _read_file(path: Path, name: str) -> NDArray[Any]:
         return take(arrays, name or _usual(list(arrays), path), path)
     if not head.startswith(b"\x89HDF"):
         raise ValueError("neither NumPy nor HDF5")
-    import h5py
-    import hdf5plugin  # noqa: F401  its import makes more compressions readable
+    from fly64dask.datasets.formats.containers.hdf5 import Hdf5File
 
-    with h5py.File(path) as file:
-        item = file.get(name or _usual(list(file), path))
-        if not isinstance(item, h5py.Dataset):
-            raise InputError(f"read probe {path}: no array {name!r}", remedy="give FILE:PATH with one that it has")
-        stored = np.asarray(item[()])
-    if stored.dtype.names in (("real", "imag"), ("r", "i")):  # as MATLAB writes complex numbers
-        real, imaginary = stored.dtype.names
-        return np.asarray(stored[real] + 1j * stored[imaginary])
-    return stored
+    file = Hdf5File(path, allow_links=False)
+    name = name or _usual(file.names(), path)
+    if name not in file:
+        raise InputError(f"read probe {path}: no array {name!r}", remedy="give FILE:PATH with one that it has")
+    return file.take(name)
 
 
 def _usual(names: list[str], path: Path) -> str:

@@ -17,6 +17,8 @@ from foreign_scans import Scan
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats import ReadOptions, read_scan_file
+from fly64dask.datasets.ingest.masks import read_mask
+from fly64dask.datasets.ingest.probe_files import read_probe
 
 RNG = np.random.default_rng(1)
 SCAN = Scan(
@@ -214,3 +216,13 @@ def test_a_filter_that_is_not_installed_is_named(tmp_path: Path) -> None:
     message = refusal(path)
     assert "LZO (filter 305)" in message
     assert "install the HDF5 filter" in message
+
+
+def test_a_mask_behind_a_link_out_of_the_directory_is_refused(linked: Path) -> None:
+    with pytest.raises(InputError, match="outside the directory"):
+        read_mask(f"{linked}:dp", (8, 10), "1")
+
+
+def test_a_probe_behind_a_link_out_of_the_directory_is_refused(linked: Path) -> None:
+    with pytest.raises(InputError, match="outside the directory"):
+        read_probe(f"{linked}:dp")
