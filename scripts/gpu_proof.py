@@ -5,7 +5,7 @@
 
 Every section is a process of its own, so that none takes another with it; those that time nothing run
 side by side. The exit code is 0 only if every chosen section ran to its end and all that it expects
-holds. Positions that are refined and masks of pixels are not tried: the engine has neither.
+holds. Masks of pixels are not tried.
 """
 
 from __future__ import annotations
