@@ -248,6 +248,14 @@ def test_read_scan_refuses_a_layout_that_does_not_fit(tmp_path: Path) -> None:
     assert "give the other layout" in message_of(save(tmp_path), ReadOptions(layout="hwn"))
 
 
+def test_ingest_makes_a_probe_for_data001_without_one(tmp_path: Path) -> None:
+    store = tmp_path / "s.zarr"
+    ingest(save(tmp_path, probeGuess=None), store, ASK_NOTHING, KEEP_ALL)
+    probe = read_one(store, "probe_guess")
+    assert probe.shape == (1, 1, *COUNTS.shape[1:])
+    assert np.abs(probe).max() > 0
+
+
 # Where the zero frequency is.
 
 odd_and_even = pytest.mark.parametrize("shape_px", [(8, 10), (9, 11), (9, 10)], ids=str)

@@ -60,7 +60,7 @@ def read_data001(file: NpzFile, options: ReadOptions) -> Parts:
         zero_frequency="centre",
         zero_frequency_is_stated=metadata.get("zero_frequency") == "centre",
         photons_per_intensity=_stored_scale(metadata, path) if options.photons_per_intensity is None else None,
-        probe=take(arrays, "probeGuess", path),
+        probe=take(arrays, "probeGuess", path) if "probeGuess" in arrays else None,
         object_guess=take(arrays, "objectGuess", path) if has_object else None,
         metadata=metadata,
     )
