@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -71,6 +72,14 @@ def test_ingest_names_all_that_is_against_a_scan(scan_file: Path, tmp_path: Path
     failure = run("ingest", scan_file, "--out", tmp_path / "s.zarr").exception
     assert isinstance(failure, InputError)
     assert "2 things are against it" in str(failure)
+
+
+@pytest.mark.parametrize("option", ["--energy-kev", "--distance-m", "--photons-per-intensity", "--raster-rotation-deg"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_ingest_refuses_numbers_that_are_not_finite(scan_file: Path, tmp_path: Path, option: str, value: str) -> None:
+    failure = run("ingest", scan_file, "--out", tmp_path / "s.zarr", option, value).exception
+    assert isinstance(failure, click.BadParameter)
+    assert "no finite number" in str(failure)
 
 
 def test_probe_says_sizes_and_draws(store: Path, tmp_path: Path) -> None:

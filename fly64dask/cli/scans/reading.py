@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,18 @@ class RasterType(click.ParamType["tuple[int, int]"]):
         return int(matched[1]), int(matched[2])
 
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+class FiniteRange(click.FloatRange):
+    """A number in a range that is neither infinite nor NaN, which Click takes for numbers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse one number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
+
+
+POSITIVE = FiniteRange(min=0, min_open=True)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FILE_OPTIONS = (
     click.option("--positions", type=FILE, help="Second file: of the positions and the probe, or of the patterns."),
@@ -78,7 +90,7 @@ GEOMETRY_OPTIONS = (
     click.option("--bright-disk-radius-px", type=POSITIVE, help="Radius of its bright disk in the patterns."),
     click.option("--raster", type=RasterType(), help="Positions are a raster, the fast axis along x."),
     click.option("--raster-step-nm", type=LengthsType(), help="Step of the raster."),
-    click.option("--raster-rotation-deg", type=float, help="From x to the fast axis, positive towards +y."),
+    click.option("--raster-rotation-deg", type=FiniteRange(), help="From x to the fast axis, positive towards +y."),
 )
 # Headings of the help page.
 SECTIONS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import ConfigDict, PositiveFloat, PositiveInt
 
-from fly64dask.base import Frozen, Geometry, Particle
+from fly64dask.base import Frozen, Geometry, InputError, Particle
 
 Layout = Literal["nhw", "hwn"]
 Quantity = Literal["amplitude", "intensity"]
@@ -21,6 +21,8 @@ Pair = tuple[PositiveFloat, PositiveFloat]
 class Stored(Frozen):
     """A dataset, times a factor; a name that ends in :0 or :1 takes that column of one with several."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     dataset: str
     factor: float = 1.0
 
@@ -32,6 +34,8 @@ class ReadOptions(Frozen):
     `probe` and `mask` are names of datasets. `raster` is (slow, fast), with its step along both, and the angle from the
     detector's x axis to the fast axis, positive towards +y.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     positions: Path | None = None
     allow_pickle: bool = False
@@ -69,7 +73,16 @@ class ReadOptions(Frozen):
         return any(name is not None for name in (self.patterns, self.positions_y, self.positions_x))
 
     def geometry(self, found: Geometry) -> Geometry:
-        """Put what a person says of the geometry in place of what files say."""
+        """Put what a person says of the geometry in place of what files say.
+
+        Raises InputError if both energy and wavelength are given, as one of them would be passed over.
+        """
+        if self.energy_kev is not None and self.wavelength_nm is not None:
+            raise InputError(
+                f"geometry: an energy ({self.energy_kev}) and a wavelength ({self.wavelength_nm}) are given, "
+                "and either settles the other",
+                remedy="give --energy-kev or --wavelength-nm, and leave the other out, of a beamline's file as well",
+            )
         given: dict[str, Any] = {
             "pixel_size_nm": _pair(self.pixel_size_nm),
             "pitch_um": None if isinstance(self.pitch_um, Stored) else _pair(self.pitch_um),
@@ -84,9 +97,9 @@ class ReadOptions(Frozen):
         if {"distance_m", "pitch_um"} & set(given) and "pixel_size_nm" not in given:
             given["pixel_size_nm"] = None
         # Either settles the other, so that one which a person gives makes the file's other one false.
-        if "energy_kev" in given and "wavelength_nm" not in given:
+        if "energy_kev" in given:
             given["wavelength_nm"] = None
-        if "wavelength_nm" in given and "energy_kev" not in given:
+        elif "wavelength_nm" in given:
             given["energy_kev"] = None
         return found.model_copy(update=given)
 

@@ -138,14 +138,20 @@ def test_an_option_comes_before_the_beamline_file() -> None:
         ('paterns = "/a"', "paterns"),
         ("allow_pickle = true", "allow_pickle in a beamline file"),
         ('energy_kev = "high"', "energy_kev"),
+        ("energy_kev = inf", "energy_kev"),
         ("patterns = ", "docs/ingest.md"),
     ],
-    ids=["unknown_key", "leave_to_run_code", "no_number", "no_toml"],
+    ids=["unknown_key", "leave_to_run_code", "no_number", "infinite", "no_toml"],
 )
 def test_a_beamline_file_is_refused_by_its_key(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "site.toml").write_text(text)
     with pytest.raises(InputError, match=named):
         read_options(tmp_path / "site.toml", {})
+
+
+def test_an_energy_beside_a_wavelength_is_refused(tmp_path: Path) -> None:
+    message = refusal(save(tmp_path), **NAMES, energy_kev=8.0, wavelength_nm=0.2, distance_m=2.0, pitch_um=75.0)
+    assert [part for part in ("8.0", "0.2", "--energy-kev or --wavelength-nm") if part not in message] == []
 
 
 def test_names_take_the_place_of_what_a_known_format_has(tmp_path: Path) -> None:
