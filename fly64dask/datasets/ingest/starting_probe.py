@@ -180,7 +180,8 @@ def _filled(mean_pattern: NDArray[np.float64], valid: NDArray[np.bool_] | None) 
         weight = uniform_filter(known.astype(np.float64), side, mode="constant")
         total = uniform_filter(np.where(known, filled, 0.0), side, mode="constant")
         reached = ~known & (weight > 1e-9)
-        filled[reached] = total[reached] / weight[reached]
+        # The filter's running sums leave rounding behind a bright pixel, below 0 where there is no light.
+        filled[reached] = np.maximum(total[reached], 0.0) / weight[reached]
         known |= reached
         side *= 2
     return filled

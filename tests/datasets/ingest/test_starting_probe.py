@@ -40,6 +40,15 @@ def test_the_probe_of_the_mean_pattern_has_its_far_field() -> None:
     np.testing.assert_allclose(found, mean, rtol=1e-4, atol=1e-4)
 
 
+def test_a_gap_where_there_is_no_light_leaves_the_probe_finite() -> None:
+    mean = np.zeros((48, 64))
+    mean[20:28, 28:36] = np.random.default_rng(1).uniform(0.1, 300.0, (8, 8))
+    valid = np.ones(mean.shape, dtype=bool)
+    valid[[7, 18, 29]] = False
+    around = Surroundings(mean_pattern=mean, valid=valid, step_px=2.0, pixel_nm=None, wavelength_nm=None)
+    assert np.isfinite(make_probe("mean", around)).all()
+
+
 def test_the_probe_of_the_mean_pattern_is_as_wide_as_a_person_says() -> None:
     y, x = np.ogrid[-64:64, -64:64]
     mean = np.exp(-(y**2 + x**2) / 800.0)
