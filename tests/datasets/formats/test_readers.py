@@ -147,6 +147,15 @@ def test_cxi_frames_of_x_y_are_transposed_if_the_file_says_so(tmp_path: Path, st
     np.testing.assert_array_equal(read_all(read(path)), star.counts)
 
 
+def test_cxi_without_patterns_gives_its_positions_to_another_file(tmp_path: Path, star: Scan) -> None:
+    y_x_m = np.random.default_rng(3).uniform(0, 1e-6, (len(star.counts), 2))
+    translation = np.column_stack([y_x_m[:, 1], y_x_m[:, 0], np.zeros(len(y_x_m))])
+    positions = foreign.write_hdf5(tmp_path / "object.cxi", {"entry_1/sample_1/geometry_1/translation": translation})
+    patterns = foreign.write_dp(tmp_path / "dp.h5", star)
+    found = read_scan_file(patterns, ReadOptions(positions=positions))
+    np.testing.assert_array_equal(found.positions, y_x_m)
+
+
 def test_cxi_positions_follow_the_basis_vectors_of_the_detector(tmp_path: Path, star: Scan) -> None:
     # Rows count along -y and columns along +x of the laboratory: the beam moves to smaller columns as x grows.
     basis = np.array([[0, foreign.PITCH_M], [-foreign.PITCH_M, 0], [0, 0]])

@@ -12,7 +12,7 @@ import numpy as np
 from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, number, points, text
 from fly64dask.datasets.formats.joining import Parts
-from fly64dask.datasets.formats.patterns import OrientedPatterns, Patterns
+from fly64dask.datasets.formats.patterns import OrientedPatterns
 from fly64dask.datasets.formats.units import kev, metres
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def read_cxi(file: NamedArrays) -> Parts:
         file_format=definition if definition in ("NXcxi_ptycho", "NXptycho") else "CXI",
         path=file.path,
         patterns=patterns,
-        positions=None if patterns is None else _positions(file, patterns, detector),
+        positions=_positions(file, None if patterns is None else patterns.shape[0], detector),
         quantity="intensity",
         mask=mask,
         probe=file.take(illumination) if illumination in file else None,
@@ -79,15 +79,16 @@ def _axes_are_x_y(file: NamedArrays, name: str) -> bool:
     return False
 
 
-def _positions(file: NamedArrays, patterns: Patterns, detector: str) -> NDArray[np.float64] | None:
+def _positions(file: NamedArrays, n: int | None, detector: str) -> NDArray[np.float64] | None:
     """Read positions of the beam, (n, 2) in m, order (y, x).
 
     `translation` is the sample's, in a frame with y up: row = +y and column = +x, as cdtools, PtyPy and Ptychodus have
-    it; the detector's basis vectors say otherwise where they are not the usual ones.
+    it; the detector's basis vectors say otherwise where they are not the usual ones. `n` is the number of exposures,
+    None in a file without patterns, such as an exported reconstruction.
     """
     name = _first(file, TRANSLATIONS)
     if name is not None:
-        translation = points(file, name, patterns.shape[0]) * metres(file.attribute(name, "units"), file.path)
+        translation = points(file, name, n) * metres(file.attribute(name, "units"), file.path)
         return _along(translation, _basis(file, detector))
     for group in (f"{SAMPLE}/transformations", *RASTERS):
         x, y = f"{group}/x", f"{group}/y"
@@ -96,7 +97,7 @@ def _positions(file: NamedArrays, patterns: Patterns, detector: str) -> NDArray[
                 np.ravel(file.take(axis)).astype(np.float64) * metres(file.attribute(axis, "units"), file.path)
                 for axis in (y, x)
             ]
-            if all(len(column) == patterns.shape[0] for column in columns):
+            if all(len(column) == (n or len(columns[0])) for column in columns):
                 return np.stack(columns, axis=1)
     return None
 
