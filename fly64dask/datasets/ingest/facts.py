@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from fly64dask.base import Geometry, software_versions, utc_now
 from fly64dask.datasets.formats.scan_file import file_sha256
 from fly64dask.datasets.ingest.checks.positions import median_step_px
+from fly64dask.datasets.ingest.checks.zero_frequency import doubt_zero_frequency
 from fly64dask.datasets.ingest.passes import Pass
 from fly64dask.datasets.ingest.prepared import Prepared
 from fly64dask.scan import span_px
@@ -65,8 +67,15 @@ def _ingested(under_way: Pass, prepared: Prepared) -> IngestedScan:
         n_negative_pixels=rounding.n_negative,
         dropped=tuple(int(each) for each in np.flatnonzero(dropped)),
         changes=prepared.options.changes,
-        assumed=prepared.notes,
+        assumed=(*prepared.notes, *_doubts(under_way, prepared)),
     )
+
+
+def _doubts(under_way: Pass, prepared: Prepared) -> Iterator[str]:
+    """Say what speaks against something that a person said, and that was taken as it is."""
+    claimed = prepared.read.zero_frequency
+    if claimed is not None:
+        yield from doubt_zero_frequency(under_way.survey.pattern_sum / len(under_way.plan.rows), claimed)
 
 
 def _geometry(prepared: Prepared) -> Geometry | None:

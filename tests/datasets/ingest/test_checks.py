@@ -13,7 +13,7 @@ from fly64dask.base import InputError
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.datasets.ingest import IngestOptions
 from fly64dask.datasets.ingest.checks.complaints import drop_words
-from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe
+from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe, doubt_zero_frequency
 
 
 def refusal(scan: Any, options: ReadOptions | None = None, wishes: IngestOptions | None = None) -> str:
@@ -54,6 +54,7 @@ def test_marks_are_refused_with_their_number_place_and_remedy(counts: np.ndarray
     message = refusal(small_scan(counts))
     needed = [named, f"1 of {SIDE * SIDE} pixels", "row 3, column 4", "--mask marks"]
     assert [part for part in needed if part not in message] == []
+    assert "inf" not in message
 
 
 @pytest.mark.parametrize("counts", [counts for counts, _ in MARKED.values()], ids=MARKED)
@@ -221,6 +222,13 @@ def test_a_probe_in_the_middle_is_no_fault() -> None:
 def test_patterns_with_light_at_the_corner_are_asked_about() -> None:
     message = refusal(small_scan(np.fft.ifftshift(small_counts(), axes=(1, 2))))
     assert "give --zero-frequency corner" in message
+
+
+def test_a_claim_of_the_corner_is_doubted_where_the_light_is_at_the_centre() -> None:
+    centred = small_counts().mean(axis=0)
+    (doubt,) = doubt_zero_frequency(np.fft.fftshift(centred), "corner")  # as a scan would have it
+    assert "at the corner, as you say, though more light is at the centre" in doubt
+    assert list(doubt_zero_frequency(centred, "centre")) == []
 
 
 def test_a_hot_pixel_near_the_corner_does_not_move_the_zero_frequency() -> None:

@@ -53,6 +53,8 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Member]:
         with path.open("rb") as stream:
             first = stream.read(len(np.lib.format.MAGIC_PREFIX))
         archive = None if first == np.lib.format.MAGIC_PREFIX else _opened(path, first)
+        if archive is not None:
+            _compare_names(archive)
     except UNREADABLE as error:
         raise InputError(
             f"read {path}: not an NPZ file ({type(error).__name__}: {error})", remedy="give an .npz or .npz.bz2 file"
@@ -104,6 +106,13 @@ def _opened(path: Path, first: bytes) -> zipfile.ZipFile:
             if content.tell() > limit:
                 raise too_large(f"read {path}: more than {content.tell()} bytes unpacked", 2 * content.tell())
     return zipfile.ZipFile(content)
+
+
+def _compare_names(archive: zipfile.ZipFile) -> None:
+    """Open each member, for which zip compares its two names: a damaged name is no array that is missing."""
+    for info in archive.infolist():
+        if info.compress_type in KNOWN_COMPRESSION:
+            archive.open(info).close()
 
 
 def _read_member(member: Member, what: str) -> NDArray[Any]:

@@ -102,7 +102,7 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
         n_pixels = int(where.sum())
         if n_pixels:
             row, column = (int(each) for each in np.argwhere(where)[0])
-            value = extremes.high[row, column]
+            value = np.nan if where is marks.not_finite else extremes.high[row, column]
             yield Complaint(
                 found=f"{n_pixels} of {where.size} pixels {what}: no photons, but marks that nothing was measured "
                 f"(first at row {row}, column {column} of the pattern as it is kept, value {value:g})",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Of a probe that is centred nearly all light is in the middle; noise may put half of it elsewhere (our choice).
 PROBE_FACTOR = 2.0
+OTHER: dict[ZeroFrequency, ZeroFrequency] = {"centre": "corner", "corner": "centre"}
 
 
 def middle_and_corners(image: NDArray[np.float64]) -> tuple[float, float]:
@@ -39,17 +40,30 @@ def complain_of_zero_frequency(
     is_given : bool
         A person's claim is taken as it is.
     """
-    if is_given:
-        return
-    smooth = _without_single_pixels(mean_pattern)
-    right, wrong = middle_and_corners(smooth if smooth.any() else mean_pattern)
-    if wrong > right:
-        other = "corner" if claimed == "centre" else "centre"
+    light = None if is_given else _light_elsewhere(mean_pattern, claimed)
+    if light is not None:
+        other = OTHER[claimed]
         yield Complaint(
-            found=f"this format has the zero frequency at the {claimed}, but more light is at the {other} "
-            f"({right:.3g} against {wrong:.3g} photons in the middle half, by medians of 3 x 3 pixels)",
+            found=f"this format has the zero frequency at the {claimed}, but {light}",
             remedy=f"give --zero-frequency {other} (or {claimed} if you are sure)",
         )
+
+
+def doubt_zero_frequency(mean_pattern: NDArray[np.float64], claimed: ZeroFrequency) -> Iterator[str]:
+    """Say of a person's claim, which is taken as it is, that the light is not there."""
+    light = _light_elsewhere(mean_pattern, claimed)
+    if light is not None:
+        yield f"the zero frequency at the {claimed}, as you say, though {light}"
+
+
+def _light_elsewhere(mean_pattern: NDArray[np.float64], claimed: ZeroFrequency) -> str | None:
+    """Say where the light of a mean pattern is, and how much, if it is not where it is claimed to be."""
+    smooth = _without_single_pixels(mean_pattern)
+    right, wrong = middle_and_corners(smooth if smooth.any() else mean_pattern)
+    if wrong <= right:
+        return None
+    numbers = f"{right:.3g} against {wrong:.3g} photons in the middle half, by medians of 3 x 3 pixels"
+    return f"more light is at the {OTHER[claimed]} ({numbers})"
 
 
 def complain_of_probe(probe: NDArray[np.complexfloating]) -> Iterator[Complaint]:
