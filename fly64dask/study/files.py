@@ -15,7 +15,7 @@ def load_study(path: str | os.PathLike[str]) -> Study:
     """Read a study from a TOML file in UTF-8; a relative path of its source starts at the file's own directory."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"read study {path}: {error}", remedy="give a TOML file in UTF-8") from error
     return absolute_source(parse_study(text, origin=str(path)), path.parent)

@@ -117,7 +117,7 @@ def parse_slurm_file(text: str, *, origin: str) -> SlurmFile:
 def read_slurm_file(path: Path) -> SlurmFile:
     """Read a cluster file from disk; raises InputError if it cannot be read, or a key is unknown or wrong."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"read cluster file {path}: {error}", remedy="give a TOML file in UTF-8") from error
     return parse_slurm_file(text, origin=str(path))
