@@ -38,7 +38,7 @@ CASES = ((8, 64), (42, 64), (322, 64), (700, 64), (1000, 64), (322, 128))
 QUICK_CASES = ((8, 64), (42, 64), (322, 64))
 SCAN_PX = 168
 DOSE_PHOTONS = 1e4
-# After 25 epochs of single precision; tests/test_lsqml_speed.py says why.
+# After 25 epochs of single precision; tests/reconstruction/test_lsqml_acceleration.py says why.
 TOLERANCE = 1e-4
 TRANSFORMS = 4
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fly64dask.base import Frozen
-from fly64dask.study.names import Dose, DoseBy, dose_name
+from fly64dask.study.names import MAX_DOSE_PHOTONS, Dose, DoseBy, dose_name
 from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
 from fly64dask.study.recipes.named import NamedRecipe, check_recipes
 from fly64dask.study.recipes.recipe import Checkpoints, Limits, Recipe, without_counts
@@ -213,6 +213,16 @@ class Study(Frozen):
                 f"doses_photons holds 'measured', which needs source.kind = 'measured', found {self.source.kind!r}; "
                 "write the dose in photons"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _exposures_fit_a_count(self) -> Study:
+        for number, dose in enumerate(self.doses_photons):
+            if self.dose_by == "exposure" and not isinstance(dose, str) and dose > MAX_DOSE_PHOTONS:
+                raise ValueError(
+                    f"doses_photons[{number}] is {dose} photons per exposure; "
+                    f"give a number less than or equal to {MAX_DOSE_PHOTONS:.0f}, which a count can hold"
+                )
         return self
 
     @model_validator(mode="after")

@@ -21,9 +21,11 @@ DOSE_UNITS: dict[DoseBy, str] = {
 DoseWord = Literal["measured", "noise_free"]
 DOSE_WORDS: tuple[DoseWord, ...] = get_args(DoseWord)
 
-# 1e9 photons in one pixel still fit the 32 bits that a count is stored in.
+# Of an exposure: 1e9 photons in one pixel still fit the 32 bits that a count is stored in.
 MAX_DOSE_PHOTONS = 1e9
-Photons = Annotated[float, Field(gt=0, le=MAX_DOSE_PHOTONS, allow_inf_nan=False)]
+# Of all exposures of a cell: so many times as much (our choice).
+MAX_TOTAL_PHOTONS = 1e15
+Photons = Annotated[float, Field(gt=0, le=MAX_TOTAL_PHOTONS, allow_inf_nan=False)]
 
 # Told apart by type, so that a wrong dose is one fault and not one for each alternative.
 Dose = Annotated[

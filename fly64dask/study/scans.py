@@ -62,7 +62,7 @@ class PatternScan(Frozen):
 
     @property
     def half_size_px(self) -> tuple[float, float]:
-        """Half the height and width (y, x) of the field, px; twice the radius for a disc."""
+        """Half the height and width (y, x) of the field, px; the radius for a disc."""
         if self.radius_px is not None:
             return self.radius_px, self.radius_px
         assert self.height_px is not None and self.width_px is not None

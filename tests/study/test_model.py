@@ -522,3 +522,10 @@ def test_recipe_of_a_noise_free_cell_keeps_halves_of_the_exposures(study: Study)
 def test_recipe_of_a_cell_with_photons_is_that_of_the_study(study: Study) -> None:
     ruled = study.with_recipe(stop="half_sets", halves="counts")
     assert ruled.recipe_of(Cell(dose=1e3, view="dense", split="train")) == ruled.recipe
+
+
+def test_photons_of_all_exposures_together_may_be_more_than_a_count_holds():
+    text = STUDY.replace("[1e3, 1e4, 1e5]", "[1.0304e9]")
+    assert "less than or equal to 1000000000" in message_of(text)
+    in_total = parse_study('dose_by = "total"\n' + text, origin="study.toml")
+    assert in_total.doses_photons == (1.0304e9,)
