@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from ptychi.reconstructors.lsqml import LSQMLReconstructor
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
@@ -55,7 +56,7 @@ def count_valid_alone(task: PtychographyTask) -> None:
     tracker = reconstructor.loss_tracker
     if tracker.metric_function is not None:  # the difference map's error is one of exit waves
         tracker.metric_function = LossOfValid(tracker.metric_function, weights)
-    if not hasattr(reconstructor, "update_fourier_error"):
+    if not isinstance(reconstructor, LSQMLReconstructor):
         return
     fourier_error, intensities = reconstructor.update_fourier_error, reconstructor.update_accumulated_intensities
 
