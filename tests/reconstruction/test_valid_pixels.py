@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import replace
 
 import numpy as np
@@ -138,3 +139,10 @@ def test_mask_without_light_of_the_probe_is_refused(scan):
     valid[12, 12] = False
     with pytest.raises(InputError, match=r"no light on the \d+ valid pixels"):
         run(replace(masked(scan, valid), probe_guess=even))
+
+
+def test_masked_scan_is_refused_by_a_pty_chi_that_is_not_tested(scan, monkeypatch):
+    installed = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9" if name == "ptychi" else installed(name))
+    with pytest.raises(InputError, match=r"pty-chi 9\.9 is installed"):
+        run(masked(scan))

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from ptychi.reconstructors.lsqml import LSQMLReconstructor
 
+from fly64dask.base import InputError
+from fly64dask.reconstruction.lsqml.versions import untested
+
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
     from ptychi.io_handles import PtychographyDataset
@@ -49,8 +52,14 @@ class LossOfValid:
 def count_valid_alone(task: PtychographyTask) -> None:
     """Let a task that has not run yet leave masked pixels out of its loss, Fourier error and first scale of the probe.
 
-    Functions of its own objects are replaced; LSQML alone has the last two.
+    Functions of its own objects are replaced; LSQML alone has the last two. Raises InputError for a pty-chi that is not
+    tested: it may count masked pixels otherwise, and nothing in the result would show it.
     """
+    problem = untested("the sums over valid pixels")
+    if problem is not None:
+        raise InputError(
+            f"reconstruct exposures with masked pixels: {problem}", remedy="install that version of pty-chi"
+        )
     reconstructor, weights = task.reconstructor, pixel_weights(task.dataset, task.object.data.device)
     assert weights is not None, "a task with masked pixels"
     tracker = reconstructor.loss_tracker

@@ -6,7 +6,6 @@ lasts. Each keeps pty-chi's signature, so that the order of steps, options and s
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from fly64dask.reconstruction.interface import ACCELERATED
 from fly64dask.reconstruction.lsqml.state import algorithm_of, copied, copy_state, put_back
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.valid_pixels import LossOfValid
+from fly64dask.reconstruction.lsqml.versions import untested
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 log = logging.getLogger(__name__)
-TESTED_VERSIONS = frozenset({"2.2.0"})
 # Of a quantity's largest value, after one minibatch.
 TOLERANCE = 1e-4
 CHECKED_EXPOSURES = 3
@@ -48,7 +47,7 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
         if algorithm_of(task) != "LSQML":
             yield f"unmodified: {algorithm_of(task)} has no faster steps"
             return
-        reason = untested() if enabled else "the recipe says so"
+        reason = untested("the faster steps") if enabled else "the recipe says so"
         if reason is None:
             if task.object.tensor.data.device.type == "cpu":
                 # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
@@ -65,14 +64,6 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
         if enabled:
             log.warning("engine=unmodified reason=%s", reason)
         yield f"unmodified: {reason}"
-
-
-def untested() -> str | None:
-    """Say why the installed pty-chi keeps its own steps; None if it need not."""
-    installed = importlib.metadata.version("ptychi")
-    if installed in TESTED_VERSIONS:
-        return None
-    return f"pty-chi {installed} is installed, the faster steps are tested with {', '.join(sorted(TESTED_VERSIONS))}"
 
 
 def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
