@@ -226,6 +226,17 @@ class Study(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _a_power_is_of_one_dose(self) -> Study:
+        powers = [recipe.probe_power_photons for recipe in (self.recipe, *self.recipes)]
+        held = [power for power in powers if power is not None]
+        if held and (len(self.doses_photons) > 1 or self.dose_by != "exposure"):
+            raise ValueError(
+                f"probe_power_photons {held[0]:g} is what lights each exposure, and exposures of {self.name!r} have "
+                "different numbers of photons; give one dose, in photons per exposure, or leave probe_power_photons out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _noise_free_dose_is_simulated(self) -> Study:
         if "noise_free" in self.doses_photons and self.source.kind == "measured":
             raise ValueError(

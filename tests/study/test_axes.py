@@ -252,3 +252,9 @@ def test_the_shipped_study_of_recipes_has_the_demos_scan_at_three_doses() -> Non
     study, demo = Study.from_toml(DATA / "recipes.toml"), Study.from_toml(DATA / "demo.toml")
     assert study.source == demo.source
     assert study.doses_photons == (1e3, 1e4, 1e5)
+
+
+def test_a_recipe_with_a_fixed_probe_takes_over_no_settings_of_a_changing_one() -> None:
+    shared = SHARED.replace("}", ", probe_step_size = 0.5}")
+    first, second = study_with('{name = "a"}, {name = "b", optimise_probe = false}', shared).recipes
+    assert (first.probe_step_size, second.probe_step_size) == (0.5, 1.0)

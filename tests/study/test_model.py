@@ -235,6 +235,7 @@ def test_parse_study_refuses_deep_nesting() -> None:
         ({"probe_modes": 2, "optimise_probe": False}, "are made to be optimised"),
         ({"opr_modes": 2, "optimise_probe": False}, "opr_modes 2 are made to be optimised"),
         ({"opr_modes": 2, "algorithm": "rPIE"}, "rPIE has one OPR mode, found opr_modes 2; leave it out or take LSQML"),
+        ({"probe_step_size": 0.5, "optimise_probe": False}, "probe_step_size 0.5, and optimise_probe is false"),
         ({"probe_support": 0.1, "optimise_probe": False}, "probe_support 0.1 is of a probe that changes"),
         ({"probe_power_photons": 1e4, "optimise_probe": False}, "probe_power_photons 10000 is of a probe that changes"),
         ({"position_limit_px": 2.0}, "position_limit_px 2 is about refined positions"),
@@ -529,3 +530,14 @@ def test_photons_of_all_exposures_together_may_be_more_than_a_count_holds():
     assert "less than or equal to 1000000000" in message_of(text)
     in_total = parse_study('dose_by = "total"\n' + text, origin="study.toml")
     assert in_total.doses_photons == (1.0304e9,)
+
+
+@pytest.mark.parametrize("doses", ["[1e3, 1e5]", '[1e3, "noise_free"]'])
+def test_one_power_of_the_probe_is_refused_for_several_doses(doses: str) -> None:
+    text = STUDY.replace("[1e3, 1e4, 1e5]", doses) + "probe_power_photons = 1e3\n"
+    assert "give one dose, in photons per exposure" in message_of(text)
+
+
+def test_one_power_of_the_probe_is_taken_for_one_dose() -> None:
+    text = STUDY.replace("[1e3, 1e4, 1e5]", "[1e3]") + "probe_power_photons = 1e3\n"
+    assert parse_study(text, origin="study.toml").recipe.probe_power_photons == 1e3

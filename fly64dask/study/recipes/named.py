@@ -8,7 +8,7 @@ from typing import Any
 
 from fly64dask.study.quantities import SafeName
 from fly64dask.study.recipes.recipe import Recipe
-from fly64dask.study.recipes.rules import OF_REFINED_POSITIONS, keys_not_of
+from fly64dask.study.recipes.rules import OF_CHANGING_PROBE, OF_REFINED_POSITIONS, keys_not_of
 
 # Settings of the workers of a run rather than of one cell.
 OF_ALL_WORKERS = ("device", "threads")
@@ -31,8 +31,8 @@ class NamedRecipe(Recipe):
 def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the recipes of a study file's content with the settings of its `[recipe]` that they do not give.
 
-    A recipe that keeps the last epoch takes over no patience, which goes with the stopping rules, and one of another
-    algorithm none of the settings that it does not have.
+    A recipe that keeps the last epoch takes over no patience, which goes with the stopping rules; one of another
+    algorithm, with a fixed probe or with fixed positions none of the settings that it does not have.
     """
     shared, recipes = document.get("recipe", {}), document.get("recipes")
     if not (isinstance(shared, dict) and isinstance(recipes, list)):
@@ -46,6 +46,8 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
             left_out.add("patience")
         if recipe.get("refine_positions") is False:
             left_out.update(OF_REFINED_POSITIONS)
+        if recipe.get("optimise_probe") is False:
+            left_out.update(OF_CHANGING_PROBE)
         return {key: value for key, value in shared.items() if key not in left_out} | recipe
 
     return {**document, "recipes": [complete(recipe) for recipe in recipes]}

@@ -12,6 +12,8 @@ OF_LSQML_ALONE = frozenset({"noise_model", "momentum_gain", "opr_modes"})
 NOT_OF_DM = frozenset({"object_step_size", "probe_step_size", "batching"})
 # Of positions that are refined, with the values that they have when nobody gives them.
 OF_REFINED_POSITIONS = ("position_update_start", "position_step_size", "position_limit_px")
+# Of a probe that changes; a fixed one has none of them.
+OF_CHANGING_PROBE = ("probe_step_size", "probe_update_start", "probe_support", "probe_power_photons")
 # Names that pty-chi and other programs have for an object of several slices.
 MULTISLICE_KEYS = frozenset({"multislice", "n_slices", "slices", "n_layers", "layers", "object_slices"}) | frozenset(
     {"slice_spacing_m", "slice_spacings_m", "slice_distances", "object_layers"}
@@ -67,6 +69,8 @@ def _of_fixed_probe(recipe: Recipe) -> Iterator[str]:
         yield f"probe_modes {recipe.probe_modes} are made to be optimised, and optimise_probe is false; leave one out"
     if recipe.opr_modes is not None and recipe.opr_modes > 1:
         yield f"opr_modes {recipe.opr_modes} are made to be optimised, and optimise_probe is false; leave one out"
+    if recipe.probe_step_size != 1.0:
+        yield f"probe_step_size {recipe.probe_step_size:g}, and optimise_probe is false; leave one of them out"
     for key in ("probe_support", "probe_power_photons"):
         if getattr(recipe, key) is not None:
             yield f"{key} {getattr(recipe, key):g} is of a probe that changes, and optimise_probe is false; leave one"
