@@ -12,7 +12,7 @@ from typing import Any
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
 from fly64dask.records import ManifestRow, resolution_words
-from fly64dask.study import Cell, Study, cells, dose_name, repeats_of, section_of, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, repeats_of, section_of, sections
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
@@ -93,6 +93,7 @@ class RunState:
             "n_wanted": len(self._wanted),
             "n_ended": sum(states[cell].ended for cell in self._wanted),
             "counts": {state: counts[state] for state in STATES},
+            "dose_unit": DOSE_UNITS[self.study.dose_by],
             "doses": [dose_name(dose) for dose in self.study.doses_photons],
             "n_repeats": [len(repeats_of(self.study, dose)) for dose in self.study.doses_photons],
             "views": [view.name for view in self.study.views],

@@ -71,7 +71,7 @@ class FluenceFields(LengthFields, BeamFields):
     dose_photons: Annotated[
         float | None,
         Field(gt=0, allow_inf_nan=False),
-        Quantity("dose: expected photons per exposure", "photons"),
+        Quantity("photons per exposure asked for", "photons"),
     ] = None
     mean_counts_photons: Annotated[float | None, Quantity("real mean of photons per exposure", "photons")] = None
     dose_deviation: str | None = None

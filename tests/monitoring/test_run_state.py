@@ -156,6 +156,12 @@ def test_take_drops_the_course_of_a_lost_worker_when_another_begins_anew():
     assert (found["worker"], found["epoch"], found["course"]) == ("4", 1, ((1, 0.5),))
 
 
+@pytest.mark.parametrize(("dose_by", "unit"), [("exposure", "photons per exposure"), ("total", "photons in total")])
+def test_as_json_says_what_a_dose_counts(dose_by, unit):
+    study = STUDY.model_copy(update={"dose_by": dose_by})
+    assert RunState(study, cells(study), [], now_s=0.0).as_json(now_s=1.0)["dose_unit"] == unit
+
+
 def test_as_json_tells_how_long_a_cell_has_said_nothing():
     assert shown(after(started(), epoch(1)), now_s=142.0)["heard_s"] == 40.0
 

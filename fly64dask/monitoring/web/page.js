@@ -84,7 +84,7 @@ function makeMatrix(state) {
         th.title = photons;
         th.scope = "rowgroup";
         th.rowSpan = lines.length;
-        if (!Number.isNaN(Number(photons))) th.append(element("small", " photons"));
+        if (!Number.isNaN(Number(photons))) th.append(element("small", ` ${state.dose_unit}`));
         row.append(th);
       }
       const th = element("th", split);
