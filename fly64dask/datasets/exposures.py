@@ -79,11 +79,6 @@ def expose_split(
     rows = split_indices(positions, study.split, split)
     dose_photons = dose_in_photons(study, dose, scan.attributes.own_dose_photons, _read_kept(layout, view, split))
     truth = functools.partial(read_truth, layout, object_seed)
-    of_measured = []
-    if "valid_pixels" in scan.names:
-        of_measured.append(mask_array(scan.read("valid_pixels")))
-    if "opr_weights" in scan.names:
-        of_measured.append(opr_weights_array(scan.read("opr_weights", rows)))
     if dose_photons is None:
         patterns = _expected_patterns(truth, scan, rows)
     else:
@@ -104,7 +99,7 @@ def expose_split(
                 whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
                 patterns.photons_array(len(rows)),
                 patterns.mean_array(scan.attributes.diffraction_shape_px, len(rows)),
-                *of_measured,
+                *_of_measured(scan, rows),
             ],
         )
         attributes = ExposureAttributes(
@@ -130,6 +125,14 @@ def expose_split(
 
     target = layout.exposure_group(dose, split, repeat, object_seed, view)
     publish_group(target, ExposureAttributes, source_digest, layout, build)
+
+
+def _of_measured(scan: Group[ScanAttributes], rows: NDArray[np.int64]) -> Iterator[ArraySource]:
+    """Describe what a measured scan may have besides: the mask, and the OPR weights of some exposures."""
+    if "valid_pixels" in scan.names:
+        yield mask_array(scan.read("valid_pixels"))
+    if "opr_weights" in scan.names:
+        yield opr_weights_array(scan.read("opr_weights", rows))
 
 
 def _read_kept(layout: RunLayout, view: str | None, split: Split) -> KeptExposures | None:

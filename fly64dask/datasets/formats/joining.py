@@ -2,50 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from fly64dask.base import Geometry, InputError
-from fly64dask.datasets.formats.options import PositionsUnit, Quantity, ReadOptions, ZeroFrequency
+from fly64dask.datasets.formats.options import PositionsUnit, ReadOptions
 from fly64dask.datasets.formats.patterns import ChosenPatterns, Patterns
-from fly64dask.datasets.formats.scan_file import ScanFile
+from fly64dask.datasets.formats.scan_file import Description, ScanFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from pydantic import JsonValue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What one file says of a scan: patterns, positions, or both; see `ScanFile` for what is not said here.
+class Parts(Description):
+    """What one file says of a scan: a `Description` with patterns, positions, or both.
 
     `frame_numbers` (n,) and `position_numbers` (n,) tell which positions belong to which patterns; without the first a
     pattern's number is its place.
     """
 
-    file_format: str
     path: Path
     patterns: Patterns | None = None
     frame_numbers: NDArray[np.int64] | None = None
     positions: NDArray[np.float64] | None = None
     position_numbers: NDArray[np.int64] | None = None
     positions_unit: PositionsUnit = "m"
-    quantity: Quantity | None = None
-    zero_frequency: ZeroFrequency = "centre"
-    zero_frequency_is_stated: bool = False
-    photons_per_intensity: float | None = None
-    mask: NDArray[np.bool_] | None = None
-    probe: NDArray[Any] | None = None
-    opr_weights: NDArray[Any] | None = None
-    object_guess: NDArray[Any] | None = None
-    geometry: Geometry = field(default_factory=Geometry)
-    metadata: dict[str, JsonValue] = field(default_factory=dict)
-    assumed: tuple[str, ...] = ()
     remedy: str = ""
 
 

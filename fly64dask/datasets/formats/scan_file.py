@@ -19,21 +19,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScanFile:
-    """A scan as its files describe it, in their own units and orientation.
+class Description:
+    """What a file may say beside patterns and positions, in its own units and orientation.
 
     Parameters
     ----------
     file_format : str
         Name of the format, for messages and provenance.
-    paths : tuple of Path
-        The files, that of the patterns first.
-    patterns : Patterns
-        One for each position, in the same order.
-    positions : (n, 2) float64
-        Order (y, x), of the beam on the object: row = +y, column = +x; not checked for sense.
-    positions_unit : {'px', 'm'}
-        Unit of the positions; px are those of the object.
     quantity : {'amplitude', 'intensity'}, optional
         What a pixel holds; None: neither the file nor its format says.
     zero_frequency : {'centre', 'corner'}
@@ -59,10 +51,6 @@ class ScanFile:
     """
 
     file_format: str
-    paths: tuple[Path, ...]
-    patterns: Patterns
-    positions: NDArray[np.float64]
-    positions_unit: PositionsUnit
     quantity: Quantity | None = None
     zero_frequency: ZeroFrequency = "centre"
     zero_frequency_is_stated: bool = False
@@ -74,6 +62,28 @@ class ScanFile:
     geometry: Geometry = field(default_factory=Geometry)
     metadata: dict[str, JsonValue] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanFile(Description):
+    """A scan as its files describe it: a `Description` with its patterns and positions.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        The files, that of the patterns first.
+    patterns : Patterns
+        One for each position, in the same order.
+    positions : (n, 2) float64
+        Order (y, x), of the beam on the object: row = +y, column = +x; not checked for sense.
+    positions_unit : {'px', 'm'}
+        Unit of the positions; px are those of the object.
+    """
+
+    paths: tuple[Path, ...]
+    patterns: Patterns
+    positions: NDArray[np.float64]
+    positions_unit: PositionsUnit
 
     def __post_init__(self) -> None:
         """Refuse patterns, positions and a mask that do not belong together."""

@@ -14,7 +14,7 @@ from fly64dask.datasets.formats.scan_file import file_sha256
 from fly64dask.datasets.ingest.checks.positions import median_step_px
 from fly64dask.datasets.ingest.checks.zero_frequency import doubt_zero_frequency
 from fly64dask.datasets.ingest.passes import Pass
-from fly64dask.datasets.ingest.prepared import Prepared
+from fly64dask.datasets.ingest.prepared import PreparedScan
 from fly64dask.scan import span_px
 from fly64dask.store import ExposureAttributes, IngestedScan
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_DIGEST_BYTES = 2**28
 
 
-def attributes_of(under_way: Pass, prepared: Prepared) -> ExposureAttributes:
+def attributes_of(under_way: Pass, prepared: PreparedScan) -> ExposureAttributes:
     """Describe a scan whose patterns have all passed by."""
     photons, plan = under_way.survey.exposure_photons, under_way.plan
     mean = float(photons.sum(dtype=np.float64) / len(photons))
@@ -48,7 +48,7 @@ def attributes_of(under_way: Pass, prepared: Prepared) -> ExposureAttributes:
     )
 
 
-def _ingested(under_way: Pass, prepared: Prepared) -> IngestedScan:
+def _ingested(under_way: Pass, prepared: PreparedScan) -> IngestedScan:
     photons, rounding = under_way.survey.exposure_photons, under_way.rounding
     n, dropped = prepared.scan.patterns.shape[0], np.ones(prepared.scan.patterns.shape[0], dtype=np.bool_)
     dropped[under_way.plan.rows] = False
@@ -71,14 +71,14 @@ def _ingested(under_way: Pass, prepared: Prepared) -> IngestedScan:
     )
 
 
-def _doubts(under_way: Pass, prepared: Prepared) -> Iterator[str]:
+def _doubts(under_way: Pass, prepared: PreparedScan) -> Iterator[str]:
     """Say what speaks against something that a person said, and that was taken as it is."""
     claimed = prepared.read.zero_frequency
     if claimed is not None:
         yield from doubt_zero_frequency(under_way.survey.pattern_sum / len(under_way.plan.rows), claimed)
 
 
-def _geometry(prepared: Prepared) -> Geometry | None:
+def _geometry(prepared: PreparedScan) -> Geometry | None:
     """Give what is known of the geometry, of the patterns as they are cut and binned."""
     stated, side = prepared.scan.geometry, prepared.plan.frame.bin
     if stated == Geometry():
@@ -94,7 +94,7 @@ def _geometry(prepared: Prepared) -> Geometry | None:
     return stated.model_copy(update=changes)
 
 
-def _source(prepared: Prepared) -> dict[str, JsonValue]:
+def _source(prepared: PreparedScan) -> dict[str, JsonValue]:
     """Name the files, with digests of those that are not large."""
     paths = prepared.scan.paths
     source: dict[str, JsonValue] = {

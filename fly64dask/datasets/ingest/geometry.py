@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 # hc in nm keV; an electron's wavelength is 12.2643 / sqrt(V + 0.978476e-6 V^2) Angstrom (relativistic de Broglie).
 HC_NM_KEV = 1.23984198
 ELECTRON_NM, ELECTRON_CORRECTION_PER_V = 1.22643, 0.978476e-6
+# Up to this share two pixel sizes are the same to somebody who rounds (our choice).
+SAME_PIXEL = 0.01
 
 
 def wavelength_nm(geometry: Geometry) -> float | None:
@@ -53,6 +56,16 @@ def object_pixel_nm(
         return None
     step_y, step_x = step[::-1] if is_transposed else step
     return 1 / (height * step_y), 1 / (width * step_x)
+
+
+def doubt_pixel(geometry: Geometry, whole_px: tuple[int, int], *, is_transposed: bool) -> Iterator[str]:
+    """Say that a stated pixel size, which is taken as it is, is not what the rest of the geometry gives."""
+    stated = geometry.pixel_size_nm
+    rest = geometry.model_copy(update={"pixel_size_nm": None})
+    computed = object_pixel_nm(rest, whole_px, is_transposed=is_transposed)
+    if stated is not None and computed is not None and not np.allclose(stated, computed, rtol=SAME_PIXEL):
+        said, found = (f"{y:.4g} x {x:.4g} nm" for y, x in (stated, computed))
+        yield f"a pixel of {said}, though the rest of the geometry gives {found}"
 
 
 def orient(positions: NDArray[np.float64], options: IngestOptions) -> NDArray[np.float64]:

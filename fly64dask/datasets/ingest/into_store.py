@@ -24,7 +24,7 @@ from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import OnProgress, Pass, PassPlan, StartAgainError
 from fly64dask.datasets.ingest.photon_counts import complain_of_darkness, complain_of_rounding
 from fly64dask.datasets.ingest.prepare import prepare
-from fly64dask.datasets.ingest.prepared import Prepared
+from fly64dask.datasets.ingest.prepared import PreparedScan
 from fly64dask.datasets.ingest.survey import complain_of_units
 from fly64dask.store import (
     ArraySource,
@@ -139,7 +139,7 @@ def _refuse_existing(store: Path) -> None:
         raise InputError(f"ingest into {store}: it exists", remedy="give another --out or delete it first")
 
 
-def _write(store: Path, prepared: Prepared, on_progress: OnProgress, origin: str) -> ExposureAttributes:
+def _write(store: Path, prepared: PreparedScan, on_progress: OnProgress, origin: str) -> ExposureAttributes:
     """Make the store in one pass; raises StartAgainError if it must be made otherwise."""
     if prepared.complaints:  # nothing will come of it: what else is against the scan is all that is wanted
         under_way = _survey(prepared.plan, on_progress)
@@ -182,7 +182,7 @@ def _published(store: Path) -> Iterator[Path]:
                     folder.rmdir()
 
 
-def _arrays(under_way: Pass, prepared: Prepared, origin: str) -> Sequence[ArraySource]:
+def _arrays(under_way: Pass, prepared: PreparedScan, origin: str) -> Sequence[ArraySource]:
     """Describe the store's arrays; the counts come first, and all others are asked for when they are known."""
     plan = under_way.plan
     n, (height, width) = len(plan.rows), plan.frame.shape_px
@@ -218,7 +218,7 @@ def _later(make: Callable[[], NDArray[Any]]) -> Iterator[NDArray[Any]]:
     yield np.ascontiguousarray(make())
 
 
-def complaints_of(under_way: Pass, prepared: Prepared) -> Iterator[Complaint]:
+def complaints_of(under_way: Pass, prepared: PreparedScan) -> Iterator[Complaint]:
     """Name all that is against the counts, now that all have passed by."""
     plan, survey, scan, read = under_way.plan, under_way.survey, prepared.scan, prepared.read
     if not survey.brightest:

@@ -16,12 +16,12 @@ from fly64dask.datasets.ingest.checks.complaints import Complaint
 from fly64dask.datasets.ingest.checks.marks import without_marks
 from fly64dask.datasets.ingest.checks.positions import complain_of_positions
 from fly64dask.datasets.ingest.detector import Frame, cut, cut_mask, fit_probe, make_frame, pixel_ratio
-from fly64dask.datasets.ingest.geometry import object_pixel_nm, orient
+from fly64dask.datasets.ingest.geometry import doubt_pixel, object_pixel_nm, orient
 from fly64dask.datasets.ingest.masks import read_mask
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import PassPlan, read_rows
 from fly64dask.datasets.ingest.photon_counts import Conversion, choose_quantity, find_scale
-from fly64dask.datasets.ingest.prepared import Prepared
+from fly64dask.datasets.ingest.prepared import PreparedScan
 from fly64dask.datasets.ingest.probe_files import checked_object, checked_probe, read_probe
 from fly64dask.datasets.ingest.starting_probe import FROM_THE_MEAN, parse_probe
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MARKS = "marks"
 
 
-def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin: str) -> Prepared:
+def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin: str) -> PreparedScan:
     """Resolve what a person wants of a scan, and collect what is against it before its patterns are read.
 
     Parameters
@@ -45,7 +45,7 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
 
     Returns
     -------
-    Prepared
+    PreparedScan
         With complaints about the scan, which are not raised yet.
 
     Raises
@@ -70,6 +70,7 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
         takes_marks=MARKS in options.masks,
     )
     probe, notes = None, list(scan.assumed)
+    notes.extend(doubt_pixel(scan.geometry, frame.whole_px, is_transposed=frame.transpose))
     with _collecting(complaints):
         probe = _given_probe(scan, options, frame, origin)
     if probe is None and options.probe is None:
@@ -78,7 +79,7 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
     if scan.object_guess is not None:
         with _collecting(complaints):
             object_guess = _kept_object(scan, options, frame, notes, origin)
-    return Prepared(
+    return PreparedScan(
         scan=scan,
         read=read,
         options=options,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class PreparedScan:
     """A scan whose patterns can be passed over.
 
     `positions_px` (n, 2) float64 are those of the kept exposures, `pixel_nm` (y, x) the pixel of the object, where it
@@ -47,7 +47,7 @@ class Prepared:
         """Number of OPR modes and of modes of the starting probe."""
         return (1, 1) if self.probe is None else (self.probe.shape[0], self.probe.shape[1])
 
-    def without(self, exposures: NDArray[np.int64]) -> Prepared:
+    def without(self, exposures: NDArray[np.int64]) -> PreparedScan:
         """Give the same scan without some more exposures, by their numbers in the file."""
         stays = ~np.isin(self.plan.rows, exposures)
         return replace(

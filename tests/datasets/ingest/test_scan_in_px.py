@@ -14,7 +14,7 @@ from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.datasets.ingest import IngestOptions, ingest_scan
 from fly64dask.datasets.ingest.detector import bin_mask, cut, fit_probe, make_frame
-from fly64dask.datasets.ingest.geometry import object_pixel_nm, wavelength_nm
+from fly64dask.datasets.ingest.geometry import doubt_pixel, object_pixel_nm, wavelength_nm
 from fly64dask.datasets.ingest.masks import read_mask
 from fly64dask.store import ExposureAttributes, open_group
 
@@ -287,3 +287,14 @@ def test_weights_of_other_modes_are_left_out_and_that_is_said(tmp_path: Path) ->
     found, assumed = weights_in(tmp_path, np.ones((N, 3)), IngestOptions())
     assert found is None
     assert f"OPR weights of shape ({N}, 3), where ({N}, 2) finite ones belong, are left out" in assumed
+
+
+def test_a_stated_pixel_is_doubted_where_the_rest_of_the_geometry_gives_another() -> None:
+    # 1.23984e-9 / 6.2 * 7 / (128 * 172e-6) m = 63.58 nm, as a PtyPy result has it.
+    (doubt,) = doubt_pixel(REAL.model_copy(update={"pixel_size_nm": (10.0, 10.0)}), (128, 128), is_transposed=False)
+    assert doubt == "a pixel of 10 x 10 nm, though the rest of the geometry gives 63.58 x 63.58 nm"
+
+
+@pytest.mark.parametrize("geometry", [REAL, REAL.model_copy(update={"pixel_size_nm": (63.6, 63.6)})])
+def test_a_pixel_that_agrees_with_the_rest_of_the_geometry_is_not_doubted(geometry: Geometry) -> None:
+    assert list(doubt_pixel(geometry, (128, 128), is_transposed=False)) == []
