@@ -37,7 +37,8 @@ def refuse(origin: str, complaints: Sequence[Complaint]) -> None:
     if not complaints:
         return
     if len(complaints) == 1:
-        raise InputError(f"{origin}: {complaints[0].found}", remedy=complaints[0].remedy)
+        found = complaints[0].found.removeprefix(f"{origin}: ")  # what a reader of the same file says begins so too
+        raise InputError(f"{origin}: {found}", remedy=complaints[0].remedy)
     lines = [f"  {number}. {each.found}; {each.remedy}" for number, each in enumerate(complaints, start=1)]
     raise InputError("\n".join([f"{origin}: {len(complaints)} things are against it", *lines]), remedy="")
 
