@@ -469,6 +469,18 @@ def test_read_scan_is_unchanged_or_refused_when_a_bit_flips(place: float, bit: i
     np.testing.assert_array_equal(scan.probe_guess[0, 0], PROBE)
 
 
+def test_read_scan_refuses_a_list_of_arrays_that_is_shorter_than_its_end_says(tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    np.savez_compressed(path, **DATA001)
+    content = bytearray(path.read_bytes())
+    # Of the list's first entry the length of a comment, 2 bytes at 32, now takes in the entries after it.
+    first, end = content.index(b"PK\1\2"), content.index(b"PK\5\6")
+    name_length = int.from_bytes(content[first + 28 : first + 30], "little")
+    content[first + 32 : first + 34] = (end - first - 46 - name_length).to_bytes(2, "little")
+    path.write_bytes(content)
+    assert "1 members are listed, its end says 5" in message_of(path)
+
+
 def test_read_scan_refuses_compressed_data_that_do_not_unpack(tmp_path: Path) -> None:
     path = tmp_path / "scan.npz"
     np.savez_compressed(path, **DATA001)

@@ -197,7 +197,7 @@ def test_other_algorithms_are_pty_chis_own(scan, algorithm):
 
 @pytest.mark.parametrize("algorithm", ["LSQML", "rPIE", "ePIE", "DM"])
 def test_every_algorithm_finds_the_object(scan, algorithm):
-    steps = {"ePIE": {"object_step_size": 5.0, "probe_step_size": 5.0}}.get(algorithm, {})
+    steps = {"ePIE": {"object_step_size": 5.0}}.get(algorithm, {})
     found = run(scan, algorithm=algorithm, n_epochs=30, optimise_probe=False, **steps)
     (top, left), phase = found.object_origin_px, np.angle(found.object_recon[0])
     y, x = np.mgrid[20:40, 20:40]

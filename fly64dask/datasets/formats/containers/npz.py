@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import io
 import math
+import os
+import struct
 import warnings
 import zipfile
 from collections import Counter
@@ -31,6 +33,9 @@ KNOWN_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 WORKING_BYTES = 36
 BLOCK_BYTES = 2**20
 BZIP2_MARK = b"BZh"
+# The end of a zip archive without a comment (PKWARE's APPNOTE.TXT, 4.3.16): mark, numbers of two disks, members on this
+# one and in all, size and place of the list, length of the comment.
+END_OF_ZIP, END_MARK, MORE_THAN_SAID = struct.Struct("<4s4H2LH"), b"PK\5\6", 0xFFFF
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Member]:
             first = stream.read(len(np.lib.format.MAGIC_PREFIX))
         archive = None if first == np.lib.format.MAGIC_PREFIX else _opened(path, first)
         if archive is not None:
-            _compare_names(archive)
+            _compare_directory(archive)
     except UNREADABLE as error:
         raise InputError(
             f"read {path}: not an NPZ file ({type(error).__name__}: {error})", remedy="give an .npz or .npz.bz2 file"
@@ -108,8 +113,17 @@ def _opened(path: Path, first: bytes) -> zipfile.ZipFile:
     return zipfile.ZipFile(content)
 
 
-def _compare_names(archive: zipfile.ZipFile) -> None:
-    """Open each member, for which zip compares its two names: a damaged name is no array that is missing."""
+def _compare_directory(archive: zipfile.ZipFile) -> None:
+    """Compare an archive's list of members with what it says of them elsewhere: damage is no array that is missing.
+
+    Its end says how many there are, which Python does not compare, unless a comment or 65535 stands there; and each
+    member has its name twice, which Python compares when it opens one.
+    """
+    assert archive.fp is not None, "just opened"
+    archive.fp.seek(-END_OF_ZIP.size, os.SEEK_END)
+    mark, *_, n_members, _, _, _ = END_OF_ZIP.unpack(archive.fp.read(END_OF_ZIP.size))
+    if mark == END_MARK and n_members not in (len(archive.infolist()), MORE_THAN_SAID):
+        raise zipfile.BadZipFile(f"{len(archive.infolist())} members are listed, its end says {n_members}")
     for info in archive.infolist():
         if info.compress_type in KNOWN_COMPRESSION:
             archive.open(info).close()
