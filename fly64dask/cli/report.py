@@ -52,7 +52,7 @@ def report(layout: RunLayout, out: Path | None, figures: Path | None) -> None:
 def table(layout: RunLayout, out: Path) -> None:
     """Write one row for each cell of RUN, one column for each field of its record.
 
-    Columns of a Parquet file carry labels and units as metadata of their fields; a CSV file has names alone.
+    A Parquet file carries the unit of the dose and of every column, for pandas as `attrs`; a CSV file has names alone.
     """
     from fly64dask.runs import open_run
 

@@ -16,6 +16,7 @@ SUFFIX_UNITS = {
     "_bytes": "bytes",
     "_px2": "px²",
     "_rad": "rad",
+    "_nm": "nm",
     "_px": "px",
     "_db": "dB",
     "_m": "m",

@@ -10,6 +10,7 @@ from .columns import (
     flat_row as flat_row,
     in_order as in_order,
     mapped_numbers as mapped_numbers,
+    table_attributes as table_attributes,
     write_table as write_table,
 )
 from .content import (

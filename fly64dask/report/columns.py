@@ -7,16 +7,20 @@ import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, Quantity
 from fly64dask.records import described_columns, quantity_of
 from fly64dask.store import publish_bytes
+from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
     from fly64dask.base import Frozen
     from fly64dask.records import ManifestRow
+    from fly64dask.study import DoseBy, Study
 
+# Where pandas keeps and finds the attributes of a table in a Parquet file's metadata.
+PANDAS_ATTRIBUTES = "PANDAS_ATTRS"
 Value = str | int | float | bool
 FlatRow = Mapping[str, Value | None]
 # Records of a row whose numbers the report maps; all that they hold, also what is added to them later.
@@ -85,20 +89,49 @@ def mapped_numbers(flat: FlatRow) -> dict[str, int | float]:
     return {
         column: value
         for column, value in flat.items()
-        if (column in MAPPED_FIELDS or column.startswith(prefixes))
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
+        if (column in MAPPED_FIELDS or column.startswith(prefixes)) and _is_number(value)
     }
 
 
-def write_table(path: Path, flat_rows: Sequence[FlatRow]) -> None:
+class TableAttributes(TypedDict):
+    """What a run's table says of itself: what doses count, and by column the unit, label and better direction.
+
+    Columns that hold neither numbers nor lists of them have none; the unit of a plain number is "1".
+    """
+
+    study: str
+    dose_by: DoseBy
+    units: dict[str, str]
+    labels: dict[str, str]
+    better: dict[str, str]
+
+
+def table_attributes(study: Study, flat_rows: Sequence[FlatRow]) -> TableAttributes:
+    """Describe the columns of a study's flat rows."""
+    described = {column: _column_quantity(column, study.dose_by) for column in _columns_of(flat_rows)}
+    quantities = {
+        column: quantity
+        for column, quantity in described.items()
+        if quantity.unit or any(_is_number(flat.get(column)) for flat in flat_rows)
+    }
+    return TableAttributes(
+        study=study.name,
+        dose_by=study.dose_by,
+        units={column: quantity.unit or "1" for column, quantity in quantities.items()},
+        labels={column: quantity.label for column, quantity in quantities.items()},
+        better={column: quantity.better for column, quantity in quantities.items() if quantity.better},
+    )
+
+
+def write_table(path: Path, study: Study, flat_rows: Sequence[FlatRow]) -> None:
     """Write flat rows as a file.
 
     Parameters
     ----------
     path : Path
-        The file, replaced if it is there; it ends in `.parquet` or `.csv`. Columns of a Parquet file carry label, unit
-        and better direction as metadata of their fields. A CSV file has no place for them: it holds names and values.
+        The file, replaced if it is there; it ends in `.parquet` or `.csv`. A CSV file holds names and values alone.
+    study : Study
+        The study of the run.
     flat_rows : sequence of mapping
         Values by column; None or absent where nothing is known.
 
@@ -107,13 +140,12 @@ def write_table(path: Path, flat_rows: Sequence[FlatRow]) -> None:
     InputError
         If the file's name ends in anything else.
     """
-    formats = {".parquet": parquet_bytes, ".csv": csv_bytes}
-    if path.suffix not in formats:
+    if path.suffix not in (".parquet", ".csv"):
         raise InputError(
             f"write table {path}: its name ends in {path.suffix or 'no suffix'!r}, needed .parquet or .csv",
             remedy="give the file one of these",
         )
-    content = formats[path.suffix](flat_rows)
+    content = csv_bytes(flat_rows) if path.suffix == ".csv" else parquet_bytes(study, flat_rows)
     publish_bytes(path, lambda file: file.write(content))
 
 
@@ -126,23 +158,38 @@ def csv_bytes(flat_rows: Sequence[FlatRow]) -> bytes:
     return stream.getvalue().encode()
 
 
-def parquet_bytes(flat_rows: Sequence[FlatRow]) -> bytes:
-    """Write rows as Parquet: null where nothing is known, text where numbers and words share a column."""
+def parquet_bytes(study: Study, flat_rows: Sequence[FlatRow]) -> bytes:
+    """Write rows as Parquet: null where nothing is known, text where numbers and words share a column.
+
+    Label, unit and better direction are metadata of each field, and those of the file are what pandas reads as `attrs`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {
         column: pa.array(_one_type([flat.get(column) for flat in flat_rows])) for column in _columns_of(flat_rows)
     }
-    fields = [pa.field(column, array.type, metadata=_field_metadata(column)) for column, array in columns.items()]
+    fields = [
+        pa.field(column, array.type, metadata=_field_metadata(_column_quantity(column, study.dose_by)))
+        for column, array in columns.items()
+    ]
+    attributes = {PANDAS_ATTRIBUTES: json.dumps(table_attributes(study, flat_rows))}
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(list(columns.values()), schema=pa.schema(fields)), sink, compression="zstd")
+    pq.write_table(pa.table(list(columns.values()), schema=pa.schema(fields, attributes)), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 
-def _field_metadata(column: str) -> dict[str, str]:
+def _column_quantity(column: str, dose_by: DoseBy) -> Quantity:
+    """Describe a column; the unit of the dose is what the study's doses count."""
+    return Quantity("dose", DOSE_UNITS[dose_by]) if column == "dose" else quantity_of(column)
+
+
+def _is_number(value: Value | None) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _field_metadata(quantity: Quantity) -> dict[str, str]:
     """Label, unit and better direction of a column, those that it has."""
-    quantity = quantity_of(column)
     described = {"label": quantity.label, "unit": quantity.unit, "better": quantity.better}
     return {name: value for name, value in described.items() if value}
 

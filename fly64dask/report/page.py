@@ -33,7 +33,7 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
         script=script,
         content=content.model_dump(mode="json", exclude_none=True),
         csv=base64.b64encode(csv_bytes(flat_rows)).decode(),
-        parquet=base64.b64encode(parquet_bytes(flat_rows)).decode(),
+        parquet=base64.b64encode(parquet_bytes(content.provenance.study, flat_rows)).decode(),
     )
 
 

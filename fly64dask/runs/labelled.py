@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.records import quantity_of
-from fly64dask.report import Value, flat_row, in_order, mapped_numbers
+from fly64dask.report import Value, flat_row, in_order, mapped_numbers, table_attributes
 from fly64dask.study import DOSE_UNITS, Cell, Study, cells
 
 if TYPE_CHECKING:
@@ -60,14 +60,17 @@ def dimensions_of(some_cells: Collection[Cell]) -> tuple[str, ...]:
     return (*DIMENSIONS, *further)
 
 
-def run_table(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
+def run_table(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
     """Lay out a run's cells as a table with the columns of `flat_cells`, indexed by their coordinates.
 
-    It has one line for each cell of the study. What a cell does not have is missing.
+    It has one line for each cell of the study. What a cell does not have is missing. `attrs` are `table_attributes`.
     """
     import pandas
 
-    return pandas.DataFrame(flat_cells(rows, states)).set_index(list(dimensions_of(states)))
+    flat_rows = flat_cells(rows, states)
+    table = pandas.DataFrame(flat_rows).set_index(list(dimensions_of(states)))
+    table.attrs = dict(table_attributes(study, flat_rows))
+    return table
 
 
 def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> xarray.Dataset:

@@ -155,22 +155,28 @@ class Run:
         pandas.DataFrame
             Indexed by dose, view, split and repeat, and by `recipe_name` and `object_seed` where the study names
             recipes or lists objects; columns as in the CSV file of the report, fields of nested records
-            with dotted names. Cells that have not run have a state and nothing else.
+            with dotted names. Cells that have not run have a state and nothing else. `attrs` say what doses count
+            (`dose_by`) and hold `units`, `labels` and `better` by name of a column or level of the index, of those
+            that hold numbers.
 
         Examples
         --------
         >>> open_run("runs/demo").table().query("state == 'failed'")["error"]  # doctest: +SKIP
+        >>> open_run("runs/demo").table().attrs["units"]["dose"]  # doctest: +SKIP
+        'photons per exposure'
         """
         run_status = self._reader.read()
-        return run_table(run_status.rows, _states(run_status))
+        return run_table(self.study, run_status.rows, _states(run_status))
 
     def write_table(self, path: str | os.PathLike[str]) -> None:
-        """Write the table as a file, with labels and units as metadata of the fields where the format has a place.
+        """Write the table as a file, with its `attrs` where the format has a place for them.
 
         Parameters
         ----------
         path : str or path
-            The file, replaced if it is there; it ends in `.parquet` or `.csv`. A CSV file holds names and values alone.
+            The file, replaced if it is there; it ends in `.parquet` or `.csv`. Of a Parquet file, `pandas.read_parquet`
+            gives the `attrs` of `table`, and each field has its label and unit as metadata. A CSV file holds names and
+            values alone.
 
         Raises
         ------
@@ -184,7 +190,7 @@ class Run:
         from fly64dask.report import write_table
 
         run_status = self._reader.read()
-        write_table(Path(path), flat_cells(run_status.rows, _states(run_status)))
+        write_table(Path(path), self.study, flat_cells(run_status.rows, _states(run_status)))
 
     def _repr_html_(self) -> str:
         """Draw the matrix for a notebook."""

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
 import tiny
 import xarray
@@ -90,6 +91,15 @@ def test_table_has_a_line_for_each_cell_with_the_numbers_of_its_record(run):
         if record.metrics is not None:
             assert line["metrics.phase_rmse_rad"] == record.metrics.phase_rmse_rad
             assert line["n_kept"] == record.n_kept
+
+
+def test_table_says_the_unit_of_its_doses_and_of_every_number(run, tmp_path):
+    table = run.table()
+    assert table.attrs["units"]["dose"] == "photons per exposure"
+    assert table.attrs["units"]["metrics.phase_rmse_rad"] == "rad"
+    assert set(table.select_dtypes("number").dropna(axis=1, how="all")) <= set(table.attrs["units"])
+    run.write_table(tmp_path / "table.parquet")
+    assert pandas.read_parquet(tmp_path / "table.parquet").attrs == table.attrs
 
 
 def test_metrics_are_labelled_by_the_coordinates_of_the_matrix(run):
