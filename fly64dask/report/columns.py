@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, TypeGuard
 
 from fly64dask.base import InputError, Quantity
 from fly64dask.records import described_columns, quantity_of
@@ -184,7 +184,7 @@ def _column_quantity(column: str, dose_by: DoseBy) -> Quantity:
     return Quantity("dose", DOSE_UNITS[dose_by]) if column == "dose" else quantity_of(column)
 
 
-def _is_number(value: Value | None) -> bool:
+def _is_number(value: Value | None) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
