@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-FWHM, D90, LIT, ARRAY = "#d55e00", "#0072b2", "#ffffff", "#666666"  # of Okabe and Ito
+FWHM, D90, OUTLINE, ARRAY = "#d55e00", "#0072b2", "#ffffff", "#666666"  # of Okabe and Ito
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def draw(study: Study, path: Path) -> None:
-    """Draw the probe, two neighbours of the widest view in profile, and the lit area of each view."""
+    """Draw the probe, two neighbours of the widest view in profile, and the illuminated area of each view."""
     from matplotlib.figure import Figure
 
     inputs = read_inputs(study)
@@ -59,7 +59,9 @@ def draw(study: Study, path: Path) -> None:
     draw_neighbours(figure.add_subplot(grid[0, 2:]), intensity, dense, beams[dense])
     shown = list(kept)[:3]
     for place, name in enumerate(shown):
-        draw_lit_area(figure.add_subplot(grid[1, 2 * place : 2 * place + 2]), probe, kept[name], name, beams[name])
+        draw_illuminated_area(
+            figure.add_subplot(grid[1, 2 * place : 2 * place + 2]), probe, kept[name], name, beams[name]
+        )
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=110)
 
 
@@ -114,17 +116,17 @@ def bar(axis: Axes, low: float, high: float, level: float, words: str, colour: s
     axis.text((low + high) / 2, level + 0.03, words, color=colour, ha="center", va="bottom")
 
 
-def draw_lit_area(axis: Any, probe: NDArray[np.complex64], kept_px: Any, name: str, beams: BeamFields) -> None:
-    """Draw the sum of all beams of a view, relative to its brightest pixel, and the outline of the lit area."""
+def draw_illuminated_area(axis: Any, probe: NDArray[np.complex64], kept_px: Any, name: str, beams: BeamFields) -> None:
+    """Draw the sum of all beams of a view, relative to its brightest pixel, and the outline of the illuminated area."""
     shape, origin = object_frame(kept_px, probe.shape[-2:])
     light = illumination_map(probe, kept_px, shape, origin)
     axis.imshow(light / light.max(), cmap="magma")
-    axis.contour(illuminated_area(light), [0.5], colors=LIT, linewidths=0.8)
+    axis.contour(illuminated_area(light), [0.5], colors=OUTLINE, linewidths=0.8)
     axis.plot(kept_px[:, 1] - origin[1], kept_px[:, 0] - origin[0], ".", color="#56b4e9", markersize=2)
     axis.set(xticks=[], yticks=[])
     axis.set_title(f"{name}: {len(kept_px)} exposures, step {beams.step_px or 0:.1f} px")
     axis.set_xlabel(
-        f"lit area {beams.lit_area_px2} px², linear overlap {beams.linear_overlap or 0:.2f}\n"
+        f"illuminated area {beams.illuminated_area_px2} px², linear overlap {beams.linear_overlap or 0:.2f}\n"
         f"areal oversampling {beams.areal_oversampling or 0:.1f}"
     )
 

@@ -25,7 +25,7 @@ class ReferenceObject:
     """A reconstruction that others are compared with.
 
     `image` (Y, X) complex, whose pixel [0, 0] is the scan frame's `origin_px` (y, x); `trusted` (Y, X) bool, where it
-    was lit; `sha256` of the stored array or file.
+    was illuminated; `sha256` of the stored array or file.
     """
 
     name: str
@@ -45,7 +45,7 @@ class ReferenceComparison:
 
 def reference_in_area(
     found: ReferenceObject,
-    lit: NDArray[np.bool_],
+    illuminated: NDArray[np.bool_],
     origin_px: tuple[int, int],
     *,
     side_nm: float | None = None,
@@ -56,8 +56,8 @@ def reference_in_area(
     ----------
     found : ReferenceObject
         The reference; its global phase and ramp, which no data tell, are taken off, so that its phases have a range.
-    lit : (y, x) bool
-        Where the reconstruction's own exposures lit the object.
+    illuminated : (y, x) bool
+        Where the reconstruction's own exposures illuminated the object.
     origin_px : (int, int)
         Scan-frame (y, x) of the frame's first pixel.
     side_nm : float, optional
@@ -66,28 +66,29 @@ def reference_in_area(
     Returns
     -------
     Reference
-        Compared where both were lit.
+        Compared where both were illuminated.
 
     Raises
     ------
     InputError
-        If the reference was lit at less than three pixels, or is not finite there.
+        If the reference was illuminated at less than three pixels, or is not finite there.
     """
     if found.trusted.sum() < MIN_AREA_PX or not np.isfinite(found.image[found.trusted]).all():
         raise InputError(
-            f"compare with {found.name}: it is not finite, or lit at {found.trusted.sum()} px, needed {MIN_AREA_PX}",
+            f"compare with {found.name}: it is not finite, or illuminated at {found.trusted.sum()} px, "
+            f"needed {MIN_AREA_PX}",
             remedy="choose another reference",
         )
     image = np.where(np.isfinite(found.image), found.image, 1).astype(np.complex128)
     flat = image * PhasePlane(found.trusted).fit(image).wave(image.shape).conj()
     offset = (origin_px[0] - found.origin_px[0], origin_px[1] - found.origin_px[1])
-    shape = (lit.shape[0], lit.shape[1])
+    shape = (illuminated.shape[0], illuminated.shape[1])
     cut, covered = crop_to_frame(flat.astype(np.complex64), shape, offset)
     trusted, _ = crop_to_frame(found.trusted.astype(np.complex64), shape, offset)
     values = flat[found.trusted]
     return Reference(
         image=cut,
-        inside=lit & covered & (trusted.real > 0.5),
+        inside=illuminated & covered & (trusted.real > 0.5),
         phase_range_rad=_range(np.angle(values)),
         amplitude_range=_range(np.abs(values)),
         side_nm=side_nm,

@@ -63,7 +63,7 @@ def reference_in_frame(
     shape_px, origin_px : (int, int)
         (Y, X) of the frame, and the scan-frame (y, x) of its pixel [0, 0].
     probe : (..., H, W) complex64
-        The probe that lit the scan.
+        The probe that illuminated the scan.
     positions_px : (n, 2) float64
         Kept positions, order (y, x), px.
     side_nm : float, optional
@@ -152,7 +152,7 @@ def compare_with_truth(
     origin_px : (int, int)
         Scan-frame (y, x) of the reconstruction's pixel [0, 0].
     probe : (..., H, W) complex64
-        The probe that lit the scan.
+        The probe that illuminated the scan.
     positions_px : (n, 2) float64
         Kept positions, order (y, x), px.
     side_nm : float, optional

@@ -96,7 +96,7 @@ class TruthMetrics(ObjectMetrics):
 
 
 class ReferenceMetrics(Frozen):
-    """How a reconstruction of a measured scan differs from a reference, where both were lit, after one alignment.
+    """How a reconstruction of a measured scan differs from a reference where both were illuminated, once aligned.
 
     The reference is a reconstruction too, and no truth: what both have wrong does not count. `half_bit` and `one_bit`
     are where their ring correlation falls below half a bit a pixel or one; absent if it stays above up to Nyquist.

@@ -20,7 +20,7 @@ class ReferenceRecord(Frozen):
     """A comparison of one cell with its reference, and the digests of the two objects that it is of.
 
     The curve is their ring correlation: spatial frequency in cycles/px, and one value for each; empty where the area
-    that both lit is too small.
+    that both illuminated is too small.
     """
 
     schema_version: Literal[1] = 1

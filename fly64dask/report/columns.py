@@ -42,7 +42,7 @@ MAPPED_FIELDS = (
     "step_nm",
     "linear_overlap",
     "areal_oversampling",
-    "lit_area_um2",
+    "illuminated_area_um2",
     "image_overlap",
     "group_overlap",
     "n_epochs",

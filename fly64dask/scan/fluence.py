@@ -29,7 +29,7 @@ MAX_DEVIATION_FRACTION = 0.05
 class BeamFields(Frozen):
     """How densely the beams of kept exposures lie on the sample; a value that is not known is absent.
 
-    The beam is the starting probe, its modes summed. The lit area are the pixels with at least a tenth of the
+    The beam is the starting probe, its modes summed. The illuminated area are the pixels with at least a tenth of the
     brightest pixel's sum of all beams: that in which errors are measured.
     """
 
@@ -40,10 +40,10 @@ class BeamFields(Frozen):
         float | None, Quantity("linear overlap: 1 - step / diameter of 90 % power", "", "higher")
     ] = None
     areal_oversampling: Annotated[
-        float | None, Quantity("areal oversampling: beams on a pixel of the lit area", "", "higher")
+        float | None, Quantity("areal oversampling: beams on a pixel of the illuminated area", "", "higher")
     ] = None
-    lit_area_px2: Annotated[int | None, Quantity("lit area", "px²")] = None
-    lit_share: Annotated[float | None, Quantity("share of the light that falls on the lit area")] = None
+    illuminated_area_px2: Annotated[int | None, Quantity("illuminated area", "px²")] = None
+    illuminated_share: Annotated[float | None, Quantity("share of the light that falls on the illuminated area")] = None
 
 
 class LengthFields(Frozen):
@@ -57,11 +57,11 @@ class LengthFields(Frozen):
     step_nm: Annotated[float | None, Quantity("scan step: median distance to the nearest neighbour", "nm")] = None
     probe_fwhm_nm: Annotated[float | None, Quantity("probe diameter at half of its maximum", "nm")] = None
     probe_d90_nm: Annotated[float | None, Quantity("probe diameter that holds 90 % of its power", "nm")] = None
-    lit_area_um2: Annotated[float | None, Quantity("lit area", "µm²")] = None
+    illuminated_area_um2: Annotated[float | None, Quantity("illuminated area", "µm²")] = None
 
 
 class FluenceFields(LengthFields, BeamFields):
-    """Photons of a cell's exposures and the fluence on its lit area, in detected photons but for the incident ones.
+    """Photons of a cell's exposures and fluence on its illuminated area, in detected photons but for the incident ones.
 
     `dose_photons` is what was asked, `mean_counts_photons` the real mean of the kept exposures, and `dose_deviation`
     says in words that they are further apart than chance allows. `total_photons` of all kept exposures and the fluence
@@ -77,8 +77,8 @@ class FluenceFields(LengthFields, BeamFields):
     dose_deviation: str | None = None
     incident_photons: Annotated[float | None, Quantity("incident photons per exposure", "photons")] = None
     total_photons: Annotated[float | None, Quantity("photons of all kept exposures", "photons")] = None
-    fluence_photons_per_px2: Annotated[float | None, Quantity("fluence on the lit area", "photons/px²")] = None
-    fluence_photons_per_nm2: Annotated[float | None, Quantity("fluence on the lit area", "photons/nm²")] = None
+    fluence_photons_per_px2: Annotated[float | None, Quantity("fluence on the illuminated area", "photons/px²")] = None
+    fluence_photons_per_nm2: Annotated[float | None, Quantity("fluence on the illuminated area", "photons/nm²")] = None
 
 
 def measure_beams(positions_px: NDArray[np.float64], probe: NDArray[np.complex64]) -> BeamFields:
@@ -99,12 +99,13 @@ def measure_beams(positions_px: NDArray[np.float64], probe: NDArray[np.complex64
 
     Notes
     -----
-    Areal oversampling is n times the probe's footprint over the lit area (the covered area times the mean number of
-    visits is n times the footprint; the footprint are the pixels with at least a tenth of the probe's brightest one).
+    Areal oversampling is n times the probe's footprint over the illuminated area (the covered area times the mean
+    number of visits is n times the footprint; the footprint are the pixels with at least a tenth of the probe's
+    brightest one).
     """
     shape, origin = object_frame(positions_px, (probe.shape[-2], probe.shape[-1]))
     light = illumination_map(probe, positions_px, shape, origin)
-    lit = illuminated_area(light)
+    illuminated = illuminated_area(light)
     footprint_px2 = illuminated_area(total_intensity(probe)).sum()
     diameters, step_px = probe_diameters(probe), median_step_px(positions_px)
     return BeamFields(
@@ -112,9 +113,9 @@ def measure_beams(positions_px: NDArray[np.float64], probe: NDArray[np.complex64
         probe_fwhm_px=diameters.fwhm_px,
         probe_d90_px=diameters.d90_px,
         linear_overlap=None if step_px is None else 1 - step_px / diameters.d90_px,
-        areal_oversampling=float(len(positions_px) * footprint_px2 / lit.sum()),
-        lit_area_px2=int(lit.sum()),
-        lit_share=float(light[lit].sum() / light.sum()),
+        areal_oversampling=float(len(positions_px) * footprint_px2 / illuminated.sum()),
+        illuminated_area_px2=int(illuminated.sum()),
+        illuminated_share=float(light[illuminated].sum() / light.sum()),
     )
 
 
@@ -127,7 +128,7 @@ def median_step_px(positions_px: NDArray[np.float64]) -> float | None:
 
 
 def fluence_per_px2(total_photons: float, beams: BeamFields) -> float | None:
-    """Compute the mean fluence on the lit area, photons per px^2; None if the area is not known.
+    """Compute the mean fluence on the illuminated area, photons per px^2; None if the area is not known.
 
     Parameters
     ----------
@@ -139,11 +140,11 @@ def fluence_per_px2(total_photons: float, beams: BeamFields) -> float | None:
     Returns
     -------
     float or None
-        Times the lit area it is the total number of photons times the share that falls on that area.
+        Times the illuminated area it is the total number of photons times the share that falls on that area.
     """
-    if beams.lit_area_px2 is None or beams.lit_share is None:
+    if beams.illuminated_area_px2 is None or beams.illuminated_share is None:
         return None
-    return total_photons * beams.lit_share / beams.lit_area_px2
+    return total_photons * beams.illuminated_share / beams.illuminated_area_px2
 
 
 def describe_light(
@@ -168,7 +169,7 @@ def describe_light(
     mean_counts_photons : float, optional
         Real mean of the kept exposures; total and fluence are those of the dose without it.
     incident_photons : float, optional
-        Photons that an exposure of that dose is lit with.
+        Photons that an exposure of that dose is illuminated with.
     pixel_size_nm : (float, float), optional
         Sides (y, x) of a pixel of the object.
     """
@@ -195,13 +196,13 @@ def describe_light(
 def _lengths(beams: BeamFields, pixel_size_nm: tuple[float, float] | None) -> LengthFields:
     if pixel_size_nm is None:
         return LengthFields()
-    area_px2 = beams.lit_area_px2
+    area_px2 = beams.illuminated_area_px2
     return LengthFields(
         pixel_size_nm=pixel_size_nm,
         step_nm=in_nm(beams.step_px, pixel_size_nm),
         probe_fwhm_nm=in_nm(beams.probe_fwhm_px, pixel_size_nm),
         probe_d90_nm=in_nm(beams.probe_d90_px, pixel_size_nm),
-        lit_area_um2=None if area_px2 is None else area_px2 * math.prod(pixel_size_nm) * 1e-6,
+        illuminated_area_um2=None if area_px2 is None else area_px2 * math.prod(pixel_size_nm) * 1e-6,
     )
 
 
@@ -213,7 +214,7 @@ def photons_per_exposure(dose: float, dose_by: DoseBy, *, n_kept: int, beams: Be
     dose : float
         As the study has it.
     dose_by : "exposure", "fluence" or "total"
-        What the dose counts: photons of an exposure, photons per px^2 of the lit area, or photons of all kept
+        What the dose counts: photons of an exposure, photons per px^2 of the illuminated area, or photons of all kept
         exposures together.
     n_kept : int
         Exposures that the view keeps; at least 1.

@@ -46,7 +46,7 @@ def probe_diameters(probe: NDArray[Any]) -> ProbeDiameters:
     Notes
     -----
     Both areas are counted in whole pixels, so that a probe of a few pixels is measured to about one. Of a
-    round Gaussian beam of standard deviation s the two are 2.355 s and 4.292 s; of an evenly lit disc 2 R
+    round Gaussian beam of standard deviation s the two are 2.355 s and 4.292 s; of an evenly illuminated disc 2 R
     and 1.897 R. The disc of 90 % is the one to judge overlap by: a bright spot inside a defocused beam
     makes the half maximum narrow, and moves few photons.
     """

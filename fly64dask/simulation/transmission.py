@@ -22,7 +22,7 @@ def detected_share(mean_total_intensity: float, probe: NDArray[np.complex64]) ->
     mean_total_intensity : float
         Sum of a noise-free pattern, mean over the scan, in the probe's units.
     probe : (..., H, W) complex64
-        What the scan was lit with.
+        What the scan was illuminated with.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag
 Split = Literal["train", "test", "whole"]
 SPLIT_NAMES: tuple[Split, ...] = get_args(Split)
 
-# What a study's doses count: detected photons per exposure, per px^2 of the lit area, or of a cell in total.
+# What a study's doses count: detected photons per exposure, per px^2 of the illuminated area, or of a cell in total.
 DoseBy = Literal["exposure", "fluence", "total"]
 DOSE_UNITS: dict[DoseBy, str] = {
     "exposure": "photons per exposure",

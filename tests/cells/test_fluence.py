@@ -1,4 +1,4 @@
-"""The light of a cell's exposures in its record: what was asked, what came, and what the sample was lit with."""
+"""The light of a cell's exposures in its record: what was asked, what came, and what lights the sample."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_facts_give_the_fluence_where_a_pixel_has_a_size(facts):
 def test_facts_are_in_nm_where_a_pixel_has_a_size(facts):
     assert facts.pixel_size_nm == (4.0, 4.0)
     assert facts.step_nm == pytest.approx(4 * facts.step_px)
-    assert facts.lit_area_um2 == pytest.approx(16e-6 * facts.lit_area_px2)
+    assert facts.illuminated_area_um2 == pytest.approx(16e-6 * facts.illuminated_area_px2)
 
 
 def test_incident_photons_follow_from_the_stored_probe_and_scale(layout, facts):

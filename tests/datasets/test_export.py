@@ -105,7 +105,7 @@ def exported(folder: Path, name: str, side_px: int = 8, n_modes: int = 1) -> Pat
 
 
 def expected_patch(which: int, shape_px: tuple[int, ...]) -> NDArray[np.complex64]:
-    """What is lit at a position: its pixel is the patch's pixel (H // 2, W // 2)."""
+    """What is illuminated at a position: its pixel is the patch's pixel (H // 2, W // 2)."""
     top, left = (int(POSITIONS_PX[which, axis]) - ORIGIN_PX[axis] - shape_px[-2 + axis] // 2 for axis in (0, 1))
     return OBJECT[0, top : top + shape_px[-2], left : left + shape_px[-1]]
 

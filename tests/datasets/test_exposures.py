@@ -1,4 +1,4 @@
-"""What is stored of simulated exposures, against what lit them."""
+"""What is stored of simulated exposures, against what illuminated them."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_read_scan_refuses_a_scale_it_cannot_find_naming_the_flag(tmp_path: Path
 
 
 def test_read_scan_gives_exact_counts_when_told_the_scale(tmp_path: Path) -> None:
-    counts = COUNTS * 2 + 3 * (COUNTS == 1)  # the dimmest lit pixel holds four photons, others five
+    counts = COUNTS * 2 + 3 * (COUNTS == 1)  # the dimmest pixel that holds photons holds four photons, others five
     path = save(tmp_path, diffraction=(np.sqrt(counts) / math.pi).astype(np.float32))
     np.testing.assert_array_equal(read_scan(path, ReadOptions(photons_per_intensity=math.pi**2)).counts, counts)
 

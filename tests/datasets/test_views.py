@@ -31,7 +31,7 @@ def test_describe_view_takes_the_overlap_of_discs_of_the_studys_diameter():
 
 
 def test_describe_view_takes_the_probes_diameter_where_the_study_has_none():
-    # An evenly lit disc of radius R holds 90 % of its power within sqrt(0.9) R.
+    # An evenly illuminated disc of radius R holds 90 % of its power within sqrt(0.9) R.
     found = described(OverlapMeasure())
     assert found.overlap_diameter_px == pytest.approx(2 * RADIUS_PX * np.sqrt(0.9), rel=0.02)
     as_given = described(OverlapMeasure(diameter_px=found.overlap_diameter_px))

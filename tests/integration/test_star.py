@@ -79,7 +79,7 @@ def test_star_differs_from_its_reference_the_more_the_fewer_photons_and_exposure
 
 @pytest.fixture(scope="module")
 def halves(store):
-    """Phases of two reconstructions, from even and odd exposures, on the area that both lit."""
+    """Phases of two reconstructions, from even and odd exposures, on the area that both illuminated."""
     group = open_group(store, ExposureAttributes)
     whole = {name: group.read(name) for name in ("counts", "positions_px", "probe_guess")}
     images, areas = [], []

@@ -1,4 +1,4 @@
-"""Reconstructions of a measured scan beside a reference, which is one too: where both were lit, aligned in one way."""
+"""Reconstructions of a measured scan beside a reference: where both were illuminated, aligned in one way."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def reference(image=IMAGE, origin_px=(10, 20), trusted=LIT):
     )
 
 
-def compared(recon, lit=LIT, origin_px=(10, 20), side_nm=None, of=None):
-    in_area = reference_in_area(of or reference(), lit, origin_px, side_nm=side_nm)
+def compared(recon, illuminated=LIT, origin_px=(10, 20), side_nm=None, of=None):
+    in_area = reference_in_area(of or reference(), illuminated, origin_px, side_nm=side_nm)
     return measure_with_reference("r", in_area, recon)
 
 

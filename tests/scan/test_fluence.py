@@ -21,7 +21,7 @@ FWHM_PX = 20.0
 # Of a Gaussian beam: 1 - 2^-(D / FWHM)^2 = 0.9. At the rim of that disc it has a tenth of its brightest pixel.
 D90_PX = FWHM_PX * math.sqrt(math.log2(10))
 STEP_PX = 4.0
-BEAMS = BeamFields(lit_area_px2=500, lit_share=0.8)
+BEAMS = BeamFields(illuminated_area_px2=500, illuminated_share=0.8)
 
 
 def gaussian_probe(size=96):
@@ -64,17 +64,17 @@ def test_measure_beams_says_below_0_how_far_beams_are_from_touching():
 
 
 def test_measure_beams_lights_a_dense_raster_up_to_where_its_edge_falls_to_a_tenth(beams):
-    # The edge of a broad field lit by Gaussian beams of deviation s is half a step out, and an error function of s.
+    # The edge of a broad field illuminated by Gaussian beams of deviation s is half a step out: an error function.
     deviation_px = FWHM_PX / math.sqrt(8 * math.log(2))
     beyond_px = STEP_PX / 2 + 1.2816 * deviation_px  # where a normal distribution leaves a tenth
     sides = [STEP_PX * (n - 1) + 2 * beyond_px for n in (40, 50)]
-    assert beams.lit_area_px2 == pytest.approx(math.prod(sides), rel=0.02)  # corners are round
+    assert beams.illuminated_area_px2 == pytest.approx(math.prod(sides), rel=0.02)  # corners are round
 
 
 def test_measure_beams_counts_as_many_beams_on_a_pixel_as_discs_that_lie_there(beams):
     # Far from its edges, a raster has a beam for each square of its step.
     area_px2 = math.pi * D90_PX**2 / 4
-    inner = 40 * 50 * STEP_PX**2 / beams.lit_area_px2
+    inner = 40 * 50 * STEP_PX**2 / beams.illuminated_area_px2
     assert beams.areal_oversampling == pytest.approx(area_px2 / STEP_PX**2 * inner, rel=0.02)
 
 
@@ -92,8 +92,8 @@ def test_fluence_times_the_lit_area_is_the_light_that_falls_on_it(beams):
     probe = probe * math.sqrt(photons / (np.abs(probe) ** 2).sum())
     on_sample = illumination_map(probe, positions, (500, 500), (0, 0))
     lit = on_sample[on_sample >= 0.1 * on_sample.max()].sum()
-    assert fluence_per_px2(40 * 50 * photons, beams) * beams.lit_area_px2 == pytest.approx(lit, rel=1e-5)
-    assert on_sample.sum() * beams.lit_share == pytest.approx(lit, rel=1e-5)
+    assert fluence_per_px2(40 * 50 * photons, beams) * beams.illuminated_area_px2 == pytest.approx(lit, rel=1e-5)
+    assert on_sample.sum() * beams.illuminated_share == pytest.approx(lit, rel=1e-5)
 
 
 def test_a_single_position_has_no_step_and_no_linear_overlap():
@@ -101,7 +101,7 @@ def test_a_single_position_has_no_step_and_no_linear_overlap():
     assert alone.step_px is None
     assert alone.linear_overlap is None
     assert alone.areal_oversampling == 1.0
-    assert alone.lit_share == pytest.approx(0.9, abs=0.01)
+    assert alone.illuminated_share == pytest.approx(0.9, abs=0.01)
 
 
 def test_modes_of_a_probe_are_summed():

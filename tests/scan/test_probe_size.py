@@ -40,7 +40,7 @@ def test_probe_diameters_do_not_depend_on_where_the_probe_is_and_how_bright(dy, 
 
 
 def test_probe_diameters_sum_the_intensities_of_modes():
-    # Two modes side by side, each half of an evenly lit disc, are that disc.
+    # Two modes side by side, each half of an evenly illuminated disc, are that disc.
     disc = (np.hypot(Y - 48, X - 64) <= 20).astype(np.complex64)
     halves = np.stack([disc * (X < 64), disc * (X >= 64)])[None]
     assert probe_diameters(halves) == probe_diameters(disc)

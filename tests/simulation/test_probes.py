@@ -39,7 +39,7 @@ def test_phase_plate_probe_is_nearly_the_same_at_nearly_the_same_size():
 
 
 def test_phase_plate_probe_is_evenly_bright_in_real_space_and_not_on_the_detector():
-    # The area that counts as lit begins at a tenth of the brightest pixel: nothing inside the pinhole falls out of it.
+    # The illuminated area begins at a tenth of the brightest pixel: nothing inside the pinhole falls out of it.
     probe = phase_plate_probe((64, 64)).astype(complex)
     offset = np.arange(64) - 32
     inside = np.hypot(offset[:, None], offset) < 0.18 * 64

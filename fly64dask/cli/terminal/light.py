@@ -18,7 +18,7 @@ TO_SCALE = {
     "step_px": ("step_nm", "nm"),
     "probe_fwhm_px": ("probe_fwhm_nm", "nm"),
     "probe_d90_px": ("probe_d90_nm", "nm"),
-    "lit_area_px2": ("lit_area_um2", "µm²"),
+    "illuminated_area_px2": ("illuminated_area_um2", "µm²"),
 }
 # Heading of a column, the field that it shows and its format.
 Column = tuple[str, str, str]
@@ -37,7 +37,7 @@ BEAMS: tuple[Column, ...] = (
     ("probe D90\n(px)", "probe_d90_px", ".3g"),
     ("linear\noverlap", "linear_overlap", ".2f"),
     ("areal\noversampling", "areal_oversampling", ".3g"),
-    ("lit area\n(px²)", "lit_area_px2", "d"),
+    ("illuminated\narea (px²)", "illuminated_area_px2", "d"),
 )
 
 

@@ -147,7 +147,7 @@ def choose_quantity(
 
 
 def find_scale(values: Iterable[NDArray[Any]], quantity: Quantity) -> float:
-    """Find the photons per unit of intensity of reals: 1 if intensities are whole, else the dimmest lit pixel is one.
+    """Find the photons per unit of intensity of reals: 1 if intensities are whole, else that of the dimmest.
 
     It is refined on dim pixels. Values that are not finite or not above 0 count for nothing; 1 if there are none else.
     """

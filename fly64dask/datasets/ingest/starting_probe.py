@@ -136,7 +136,7 @@ def _zone_plate(
 
 
 def _annulus(around: Surroundings, inner: float, outer: float, defocus_nm: float) -> NDArray[np.complex128]:
-    """Focus an evenly lit annulus of frequencies, per nm, and propagate it by a distance (Fresnel)."""
+    """Focus an evenly illuminated annulus of frequencies, per nm, and propagate it by a distance (Fresnel)."""
     wavelength, pixel_nm = _known(around, "aperture or zone plate")
     shape = around.mean_pattern.shape
     y, x = (np.fft.fftshift(np.fft.fftfreq(size, d=pixel)) for size, pixel in zip(shape, pixel_nm, strict=True))

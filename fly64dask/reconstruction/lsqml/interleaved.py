@@ -140,7 +140,7 @@ def as_array(task: PtychographyTask, name: str) -> NDArray[np.complex64]:
 
 def probe_in_photons(task: PtychographyTask) -> NDArray[np.complex64]:
     """Copy a task's probe in sqrt(photons), (n_opr, n_modes, H, W) complex64: the sum of its squares is what an
-    exposure is lit with.
+    exposure is illuminated with.
 
     pty-chi's transform is not normalised, so its own probe is smaller by the root of the number of pixels.
     """

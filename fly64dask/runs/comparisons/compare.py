@@ -24,7 +24,7 @@ from fly64dask.metrics import (
 from fly64dask.records import read_record
 from fly64dask.runs.comparisons.comparison import OURS, ComparedCell, Convention, MethodScore, RunComparison
 from fly64dask.runs.comparisons.methods import ObjectReader, reader_of_method, reader_of_run
-from fly64dask.runs.comparisons.references import References, lit_frame
+from fly64dask.runs.comparisons.references import References, illuminated_frame
 from fly64dask.scan import crop_to_frame, object_frame
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Reference as StudyReference, Study
@@ -160,7 +160,7 @@ def _reference_frame(
 ) -> ComparisonFrame | Fly64Error:
     """Put the reference into the frame of a cell; give the error if it or the cell's inputs cannot be read."""
     try:
-        frame = lit_frame(study, layout, cell)
+        frame = illuminated_frame(study, layout, cell)
         whole = references.object_for(cell)
         return ComparisonFrame(
             reference=references.in_frame(cell, frame),

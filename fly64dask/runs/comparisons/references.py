@@ -31,26 +31,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LitFrame:
-    """The frame of a cell's own object: where its kept exposures lit it.
+    """The frame of a cell's own object: where its kept exposures illuminated it.
 
-    `lit` (y, x) bool; `origin_px` is the scan-frame (y, x) of its first pixel; `positions_px` (k, 2), order (y, x), are
-    the kept ones; `side_nm` is that of a pixel, if it is known.
+    `illuminated` (y, x) bool; `origin_px` is the scan-frame (y, x) of its first pixel; `positions_px` (k, 2), (y, x),
+    are the kept ones; `side_nm` is that of a pixel, if it is known.
     """
 
-    lit: NDArray[np.bool_]
+    illuminated: NDArray[np.bool_]
     origin_px: tuple[int, int]
     positions_px: NDArray[np.float64]
     side_nm: float | None
 
 
-def lit_frame(study: Study, layout: RunLayout, cell: Cell) -> LitFrame:
+def illuminated_frame(study: Study, layout: RunLayout, cell: Cell) -> LitFrame:
     """Find the frame of a cell and the pixels that its starting probe lights; Fly64Error if its groups are damaged."""
     record = read_record(layout, cell)
     inputs = open_inputs(study, layout, cell, record.remedy if record else None)
     positions, probe = inputs.read_positions(), inputs.read_probe()
     shape, origin = object_frame(positions, (probe.shape[-2], probe.shape[-1]))
     return LitFrame(
-        lit=illuminated_area(illumination_map(probe, positions, shape, origin)),
+        illuminated=illuminated_area(illumination_map(probe, positions, shape, origin)),
         origin_px=origin,
         positions_px=positions,
         side_nm=mean_side_nm(inputs.exposures.attributes.pixel_size_nm),
@@ -90,7 +90,7 @@ class References:
 
     def in_frame(self, cell: Cell, frame: LitFrame) -> ReferenceInFrame:
         """Put the object that a cell is compared with into the cell's frame; raises Fly64Error if it cannot be."""
-        return reference_in_area(self.object_for(cell), frame.lit, frame.origin_px, side_nm=frame.side_nm)
+        return reference_in_area(self.object_for(cell), frame.illuminated, frame.origin_px, side_nm=frame.side_nm)
 
     def _object_of(self, cell: Cell) -> ReferenceObject:
         record = read_record(self._layout, cell)
@@ -102,7 +102,7 @@ class References:
             name=cell.name,
             image=group.read("object_recon")[0],
             origin_px=group.attributes.object_origin_px,
-            trusted=lit_frame(self._study, self._layout, cell).lit,
+            trusted=illuminated_frame(self._study, self._layout, cell).illuminated,
             sha256=group.array_sha256["object_recon"],
         )
 
@@ -166,7 +166,7 @@ def _compared(
     assert row.digests is not None
     object_sha256 = row.digests["object_recon"]
     try:
-        frame = lit_frame(study, layout, row.cell)
+        frame = illuminated_frame(study, layout, row.cell)
         group = open_group(layout.reconstruction_group(row.cell), ReconstructionAttributes)
         name = references.object_for(row.cell).name
         reference = references.in_frame(row.cell, frame)

@@ -18,7 +18,7 @@ DARK_FRACTION, BRIGHT_FACTOR, N_DEVIATIONS = 0.01, 10.0, 6.0
 
 
 def find_dark(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Find exposures that hold less than 1 % of the photons of the median lit one, and less than photon noise allows.
+    """Find exposures that hold less than 1 % of the median number of photons, and less than photon noise allows.
 
     Parameters
     ----------
@@ -29,14 +29,14 @@ def find_dark(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
     -------
     (n,) bool
     """
-    middle = _median_lit(exposure_photons)
+    middle = _median_with_photons(exposure_photons)
     lowest = min(DARK_FRACTION * middle, middle - N_DEVIATIONS * np.sqrt(middle))
     return np.asarray(exposure_photons <= lowest)
 
 
 def find_bright(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Find exposures that hold 10 times the photons of the median lit one, and more than photon noise allows."""
-    middle = _median_lit(exposure_photons)
+    """Find exposures that hold 10 times the median number of photons, and more than photon noise allows."""
+    middle = _median_with_photons(exposure_photons)
     highest = max(BRIGHT_FACTOR * middle, middle + N_DEVIATIONS * np.sqrt(middle) + N_DEVIATIONS**2)
     return np.asarray(exposure_photons > highest)
 
@@ -51,7 +51,7 @@ def complain_of_exposures(exposure_photons: NDArray[np.int64], numbers: NDArray[
     numbers : (n,) int64
         Their numbers in the file, from 0.
     """
-    middle = _median_lit(exposure_photons)
+    middle = _median_with_photons(exposure_photons)
     dark, bright = numbers[find_dark(exposure_photons)], numbers[find_bright(exposure_photons)]
     if len(dark):
         yield Complaint(
@@ -108,6 +108,6 @@ def complain_of_repeats(
         )
 
 
-def _median_lit(exposure_photons: NDArray[np.int64]) -> float:
+def _median_with_photons(exposure_photons: NDArray[np.int64]) -> float:
     lit = exposure_photons[exposure_photons > 0]
     return float(np.median(lit)) if lit.size else 0.0

@@ -133,7 +133,7 @@ def without_marks(block: NDArray[Any], ceiling: int | None) -> NDArray[Any]:
 
 
 def _stuck(extremes: Extremes, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find lit pixels that never change and are far above the brightest changing pixel beside them."""
+    """Find pixels with photons that never change and are far above the brightest changing pixel beside them."""
     constant = (extremes.low == extremes.high) & (extremes.high > 0) & ~extremes.largest & seen
     if extremes.n_exposures < MIN_EXPOSURES_STUCK or not constant.any():
         return np.zeros_like(constant)
