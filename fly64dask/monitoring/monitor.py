@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -18,9 +19,9 @@ from fly64dask.monitoring.events import CellEvent, CellOutcome, Say
 from fly64dask.monitoring.page import PATH, add_page
 from fly64dask.monitoring.prometheus import COLLECTOR
 from fly64dask.monitoring.run_state import RunState
-from fly64dask.records import each_row, read_row
+from fly64dask.records import ManifestRow, RowContext, each_row, read_row
 from fly64dask.store import publish_bytes, storing
-from fly64dask.study import Cell, Study, cells
+from fly64dask.study import Cell, Study, cells, repeats_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -58,9 +59,10 @@ def monitored(
     callable
         To be told of events, from any thread.
     """
-    state = RunState(study, wanted, each_row(layout, cells(study)), now_s=time.time())
+    context = RowContext(study, layout, lambda cell: read_row(layout, cell))
+    state = RunState(study, wanted, context.complete_all(each_row(layout, cells(study))), now_s=time.time())
     scheduler = getattr(client.cluster, "scheduler", None)
-    is_here = isinstance(scheduler, Scheduler)
+    is_here, has_floors = isinstance(scheduler, Scheduler), "noise_free" in study.doses_photons
     if isinstance(scheduler, Scheduler):
         add_page(scheduler.http_application, lambda: state.as_json(now_s=time.time()))
         say(f"matrix: {client.dashboard_link.removesuffix('/status')}{PATH}")
@@ -71,11 +73,26 @@ def monitored(
         # Read before the state is locked: the scheduler's thread shall not wait for a disk.
         row = read_row(layout, event.cell) if isinstance(event, CellOutcome) and event.committed else None
         state.take(event, row, now_s=time.time())
+        for completed in () if row is None or not has_floors else _completed_by(row, study, layout):
+            state.complete(completed)
         notify(event)
 
     exporting = COLLECTOR.exporting(state) if is_here else nullcontext()
     with exporting, reported(client, layout.dask_report_file, say):
         yield both
+
+
+def _completed_by(row: ManifestRow, study: Study, layout: RunLayout) -> Iterator[ManifestRow]:
+    """Complete the row of a cell that has just ended, or those of all cells whose floor it is, by their context."""
+    context = RowContext(study, layout, lambda cell: read_row(layout, cell))
+    if row.dose != "noise_free":
+        yield context.complete(row)
+        return
+    for dose in study.doses_photons:
+        for repeat in repeats_of(study, dose):
+            found = read_row(layout, replace(row.cell, dose=dose, repeat=repeat))
+            if found is not None:
+                yield context.complete(found)
 
 
 @contextmanager

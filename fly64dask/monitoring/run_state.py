@@ -7,12 +7,15 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
-from fly64dask.records import ManifestRow, resolution_words
+from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of, marks_of_signs, resolution_words
 from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, repeats_of, section_of, sections
+
+if TYPE_CHECKING:
+    from fly64dask.records import Mark
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
@@ -29,6 +32,8 @@ class CellState:
     n_kept: int | None = None
     phase_rmse_rad: float | None = None
     resolution: str | None = None  # of a scan without a truth, with its unit
+    error_over_empty: float | None = None
+    marks: tuple[str, ...] = ()  # signs of what must be known of its numbers (`records.marks`)
     ended: bool = False  # in this run
     epoch: int = 0
     n_epochs: int = 0  # that it runs, known from its first epoch on
@@ -44,7 +49,7 @@ class CellState:
 class RunState:
     """The states of all cells of a run. Several threads tell it of events while the scheduler's thread reads.
 
-    `rows` are of the cells that earlier runs have committed; times are seconds since 1970.
+    `rows` are of the cells that earlier runs have committed, completed by their context; times are seconds since 1970.
     """
 
     def __init__(self, study: Study, wanted: Collection[Cell], rows: Iterable[ManifestRow], *, now_s: float) -> None:
@@ -76,6 +81,17 @@ class RunState:
                 after = _ended(before, event, row)
             self._states[event.cell] = after
 
+    def complete(self, row: ManifestRow) -> None:
+        """Take over what is known of a completed cell from others: its row, completed by its context.
+
+        A cell that runs again by now keeps its state.
+        """
+        with self._lock:
+            before = self._states.get(row.cell)
+            if before is not None and before.state == "completed" == row.state:
+                after = _from_row(row)
+                self._states[row.cell] = replace(before, marks=after.marks)
+
     def counts(self) -> dict[str, int]:
         """Count the cells in each state, zeros included, in the order of `STATES`."""
         with self._lock:
@@ -98,9 +114,15 @@ class RunState:
             "n_repeats": [len(repeats_of(self.study, dose)) for dose in self.study.doses_photons],
             "views": [view.name for view in self.study.views],
             "splits": list(self.study.splits),
+            "signs": STATE_SIGNS,
+            "marks": [mark.model_dump() for mark in _legend(states.values())],
             "sections": [section.label for section in sections(self.study)],
             "cells": [_cell_json(cell, cell_state, now_s) for cell, cell_state in states.items()],
         }
+
+
+def _legend(states: Iterable[CellState]) -> tuple[Mark, ...]:
+    return marks_of_signs(sign for cell_state in states for sign in cell_state.marks)
 
 
 def _from_row(row: ManifestRow) -> CellState:
@@ -112,9 +134,18 @@ def _from_row(row: ManifestRow) -> CellState:
         n_kept=row.n_kept,
         phase_rmse_rad=_finite(row.metrics.phase_rmse_rad) if row.metrics else None,
         resolution=None if row.metrics or row.state != "completed" else resolution_words(row.half_sets),
+        error_over_empty=_over_empty(row),
+        marks=tuple(mark.sign for mark in marks_of([row])),
         epoch=row.n_epochs or 0,
         loss=row.final_loss,
     )
+
+
+def _over_empty(row: ManifestRow) -> float | None:
+    metrics = row.metrics
+    if metrics is None or metrics.empty_phase_rmse_rad == 0:
+        return None
+    return _finite(metrics.phase_rmse_rad / metrics.empty_phase_rmse_rad)
 
 
 def _started(event: CellStarted, now_s: float) -> CellState:
@@ -188,6 +219,8 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float) -> dict[str, Any
         "n_kept": cell_state.n_kept,
         "phase_rmse_rad": cell_state.phase_rmse_rad,
         "resolution": cell_state.resolution,
+        "error_over_empty": cell_state.error_over_empty,
+        "marks": cell_state.marks or None,
         "log": cell_state.log_path,
     }
     return {key: value for key, value in known.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Marks of completed cells in the terminal's, a notebook's and the report's matrix, and their resolution in words."""
+"""Signs of a cell's state and marks of its numbers, the same in every matrix, and their resolution in words."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from fly64dask.metrics import HalfSetMetrics
     from fly64dask.records.manifest import ManifestRow
     from fly64dask.study import Remedy, Study
+
+
+# A cell that is silent had begun, and its worker has not written lately; one that is left out is not in a run.
+STATE_SIGNS = {
+    **{"completed": "✔", "failed": "✘", "skipped": "–", "damaged": "!"},
+    **{"running": "▶", "silent": "…", "pending": "·", "left_out": "○"},
+}
 
 
 class Mark(Frozen):
@@ -44,19 +51,24 @@ ALL_MARKS = (
 
 
 def marks_of(rows: Sequence[ManifestRow]) -> tuple[Mark, ...]:
-    """List the marks of the completed cells among some that share a place: one cell, or its repeats.
+    """List the marks of cells that share a place: one cell, or its repeats.
 
-    A place of repeats is marked by the means of their errors, and else if one of them is.
+    A place of repeats is marked by the means of their errors, and else if one of them is. Of a cell without a
+    reconstruction it is marked alone that it is not of the study as it is now.
     """
-    completed = [row for row in rows if row.state == "completed"]
-    return tuple(_marks(completed)) if completed else ()
+    return tuple(_marks([row for row in rows if row.state == "completed"], is_outdated=any(r.outdated for r in rows)))
 
 
 def legend_of(study: Study, rows: Iterable[ManifestRow]) -> tuple[Mark, ...]:
     """List the marks in a study's matrix, each once, in the order of `ALL_MARKS`."""
     row_of = {row.cell: row for row in rows}
     places = ([row_of[cell] for cell in repeats if cell in row_of] for repeats in repeat_groups(study).values())
-    found = {mark.sign for place in places for mark in marks_of(place)}
+    return marks_of_signs(mark.sign for place in places for mark in marks_of(place))
+
+
+def marks_of_signs(signs: Iterable[str]) -> tuple[Mark, ...]:
+    """List the marks that have some signs, each once, in the order of `ALL_MARKS`."""
+    found = set(signs)
     return tuple(mark for mark in ALL_MARKS if mark.sign in found)
 
 
@@ -130,7 +142,7 @@ def unfollowed(row: ManifestRow) -> list[str]:
     return []
 
 
-def _marks(completed: Sequence[ManifestRow]) -> Iterator[Mark]:
+def _marks(completed: Sequence[ManifestRow], *, is_outdated: bool) -> Iterator[Mark]:
     metrics = [row.metrics for row in completed if row.metrics]
     empty = [each.empty_phase_rmse_rad for each in metrics]
     if metrics and statistics.fmean(each.phase_rmse_rad for each in metrics) >= statistics.fmean(empty):
@@ -140,10 +152,11 @@ def _marks(completed: Sequence[ManifestRow]) -> Iterator[Mark]:
         (REMEDIED, lambda row: row.remedy and row.remedy.kind != "as-is"),
         (NO_HALVES, unfollowed),
         (OTHER_DOSE, lambda row: row.dose_deviation),
-        (OUTDATED, lambda row: row.outdated),
     ):
         if any(map(is_marked, completed)):
             yield mark
+    if is_outdated:
+        yield OUTDATED
     yield from _limit_marks(completed)
 
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words
-from fly64dask.report.figures import CURVE_NAMES, INKS
+from fly64dask.report.figure_parts import CURVE_NAMES, INKS, draw_scale_bar
 from fly64dask.report.images import probe_images
-from fly64dask.report.scale_bar import draw_scale_bar
 
 if TYPE_CHECKING:
     import numpy as np

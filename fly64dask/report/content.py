@@ -198,7 +198,8 @@ class ReportContent(Frozen):
     """All that a report's page shows, but for the table that it offers to download.
 
     `images` are PNG files in base64, `scans` the positions by the key that cells refer to, `colours` each colour map
-    from its low to its high end as `#rrggbb`. The first of `quantities` is shown first.
+    from its low to its high end as `#rrggbb`, `state_signs` the sign of each state. The first of `quantities` is shown
+    first.
     """
 
     study: str
@@ -217,6 +218,7 @@ class ReportContent(Frozen):
     cells: tuple[CellContent, ...]
     places: tuple[PlaceContent, ...]
     marks: tuple[Mark, ...]
+    state_signs: dict[str, str]
     provenance: Provenance
     images: tuple[str, ...]
     scans: dict[str, PositionSample]

@@ -12,16 +12,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import mean_side_nm
-from fly64dask.records import described_columns, quantity_of, read_completed_rows, resolution_words, signs_of
+from fly64dask.records import (
+    described_columns,
+    legend_of,
+    quantity_of,
+    read_completed_rows,
+    resolution_words,
+    signs_of,
+)
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
+from fly64dask.report.figure_parts import (
+    CURVE_NAMES,
+    INKS,
+    draw_correlations,
+    draw_scale_bar,
+    explain_marks,
+    panels,
+    save_figure,
+    titled,
+)
 from fly64dask.report.pictures import shrink
-from fly64dask.report.scale_bar import draw_scale_bar
 from fly64dask.store import storing
 from fly64dask.study import DOSE_UNITS, Cell, Section, Split, Study, cells, dose_name, sections
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -33,12 +48,9 @@ if TYPE_CHECKING:
 # Of all phases that are kept for the gallery: 48 MB in float32 (our choice).
 GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
-CURVE_NAMES = {"frc_truth": "with the truth", "frc_empty": "empty object", "frc_halves": "half sets"}
-CURVE_NAMES |= {"frc_reference": "with the reference"}
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 LEGEND_INCHES = 2.4  # room beside the panels
-INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
 
 
 @dataclass(slots=True)
@@ -63,14 +75,14 @@ class Gallery:
         """Write every figure of a study and its committed cells as PNG and SVG into a folder, made if missing."""
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        _save(_draw_phases(study, rows, self._phases), folder / "phases")
+        save_figure(_draw_phases(study, rows, self._phases), folder / "phases")
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
         for column in in_order(column for of_cell in numbers.values() for column in of_cell):
             if _is_drawn(column):
-                _save(_draw_map(study, rows, numbers, column), folder / f"map-{column}")
+                save_figure(draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
             sides_nm = next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None)
-            _save(_draw_curves(study, self._curves, mean_side_nm(sides_nm)), folder / "frc")
+            save_figure(_draw_curves(study, self._curves, mean_side_nm(sides_nm)), folder / "frc")
 
 
 def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, ...]:
@@ -113,29 +125,13 @@ def _is_drawn(column: str) -> bool:
     )
 
 
-def _save(figure: Figure, stem: Path) -> None:
-    with storing(stem):
-        figure.savefig(stem.with_name(stem.name + ".png"), dpi=110)
-        # The SVG has no date, so that it changes only with the run.
-        figure.set_layout_engine("none")  # it is laid out; to do so again takes as long as the drawing
-        figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None})
-
-
-def _grid(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, NDArray[np.object_]]:
-    """A figure that no window or global state knows of."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
-    return figure, figure.subplots(n_rows, n_columns, squeeze=False)
-
-
 def _draw_phases(
     study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, NDArray[np.floating]]]
 ) -> Figure:
     """Draw the phases: a column for each dose and split, a row for each view of each section; on one scale, in rad."""
     columns = list(product(study.doses_photons, study.splits))
     lines = list(product(study.views, sections(study)))
-    figure, axes = _grid(len(lines), len(columns), 2.3, 1.7)
+    figure, axes = panels(len(lines), len(columns), 2.3, 1.7)
     rows_at: dict[Cell, list[ManifestRow]] = {}
     for row in rows:
         rows_at.setdefault(row.cell.first_repeat, []).append(row)
@@ -144,7 +140,7 @@ def _draw_phases(
         for axis, (dose, split) in zip(axis_row, columns, strict=True):
             repeats = rows_at.get(section.cell(dose, view.name, split), [])
             axis.set(xticks=[], yticks=[])
-            axis.set_title(_titled(f"{dose_name(dose)} {view.name} {split}", section), fontsize=7)
+            axis.set_title(titled(f"{dose_name(dose)} {view.name} {split}", section), fontsize=7)
             axis.set_xlabel(_caption(repeats[0] if repeats else None), fontsize=7)
             phase = next((phases[row.cell] for row in repeats if row.cell in phases), None)
             if phase is not None:
@@ -158,12 +154,8 @@ def _draw_phases(
                     draw_scale_bar(axis, (0, height), width, sides_nm[1])
     if shown is not None:
         figure.colorbar(shown, ax=axes, shrink=0.6, label="phase (rad)")
+    explain_marks(figure, legend_of(study, rows))
     return figure
-
-
-def _titled(title: str, section: Section) -> str:
-    """A title with the recipe and the object, where a study has several."""
-    return f"{title}\n{section.label}" if section.label else title
 
 
 def _caption(row: ManifestRow | None) -> str:
@@ -171,28 +163,28 @@ def _caption(row: ManifestRow | None) -> str:
     if row is None:
         return "pending"
     if row.state != "completed":
-        return str(row.failure_kind)
+        return f"{row.failure_kind}{signs_of([row])}"
     quality = f"error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
-    return f"n = {row.n_kept}, {quality}{signs_of([row])}"
+    return "\n".join(filter(None, (f"n = {row.n_kept}, {quality}", signs_of([row]).strip())))
 
 
-def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:
+def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:
     """Draw a map of dose against view, train beside test, a row for each section; repeats of a cell by their mean."""
     from matplotlib.colors import LogNorm, Normalize
 
     quantity = quantity_of(column)
-    panels = list(product(sections(study), study.splits))
-    height = 1.2 + 0.45 * len(study.doses_photons)
-    figure, axes = _grid(len(sections(study)), len(study.splits), 1.6 + 0.9 * len(study.views), height)
-    tables = [_table(study, rows, numbers, column, section, split) for section, split in panels]
+    places = list(product(sections(study), study.splits))
+    height = 1.2 + 0.55 * len(study.doses_photons)
+    figure, axes = panels(len(sections(study)), len(study.splits), 1.6 + 0.9 * len(study.views), height)
+    tables = [_table(study, rows, numbers, column, section, split) for section, split in places]
     known = np.concatenate([table[np.isfinite(table)] for table in tables])
     low, high = float(known.min()), float(known.max())
     norm = LogNorm(low, high) if low > 0 and high / low > LOG_RATIO else Normalize(low, high)
     shown = None
     flat_axes = [axis for axis_row in axes for axis in axis_row]
-    for axis, (section, split), table in zip(flat_axes, panels, tables, strict=True):
+    for axis, (section, split), table in zip(flat_axes, places, tables, strict=True):
         shown = axis.imshow(table, cmap="viridis", norm=norm, aspect="auto")
-        axis.set_title(_titled(split, section), fontsize=9)
+        axis.set_title(titled(split, section), fontsize=9)
         axis.set_xticks(range(len(study.views)), [view.name for view in study.views], fontsize=8)
         doses = [dose_name(dose).removeprefix("dose_") for dose in study.doses_photons]
         axis.set_yticks(range(len(doses)), doses, fontsize=8)
@@ -202,9 +194,15 @@ def _draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dic
             text = f"{value:.3g}" if np.isfinite(value) else "–"
             colour = "black" if bright or not np.isfinite(value) else "white"
             axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
+            first = section.cell(study.doses_photons[y], study.views[x].name, split)
+            signs = signs_of([row for row in rows if row.cell.first_repeat == first])
+            axis.annotate(
+                signs, (x, y), (0, -5), textcoords="offset points", ha="center", va="top", fontsize=6, color=colour
+            )
     assert shown is not None
     unit = f" ({quantity.unit})" if quantity.unit else ""
     figure.colorbar(shown, ax=axes).set_label(f"{quantity.label}{unit}", fontsize=8)
+    explain_marks(figure, legend_of(study, rows))
     return figure
 
 
@@ -232,7 +230,7 @@ def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]], side_nm: f
     """Draw ring correlations: one panel for each view, split and section, one colour for each dose."""
     lines = list(product(study.splits, sections(study)))
     of_side = "" if side_nm is None else f" of {side_nm:.3g} nm"
-    figure, axes = _grid(len(lines), len(study.views), 3.2, 2.4)
+    figure, axes = panels(len(lines), len(study.views), 3.2, 2.4)
     figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
     for axis_row, (split, section) in zip(axes, lines, strict=True):
         for axis, view in zip(axis_row, study.views, strict=True):
@@ -240,8 +238,8 @@ def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]], side_nm: f
                 first = section.cell(dose, view.name, split)
                 for cell, of_cell in curves.items():
                     if cell.first_repeat == first:
-                        _draw_cell(axis, of_cell, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
-            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=_titled(f"{view.name} {split}", section))
+                        draw_correlations(axis, of_cell, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
+            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=titled(f"{view.name} {split}", section))
             axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
             axis.set_ylabel("ring correlation", fontsize=8)
             axis.tick_params(labelsize=7)
@@ -252,8 +250,3 @@ def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]], side_nm: f
         title = f"dose ({DOSE_UNITS[study.dose_by]})"
         figure.legend(drawn.values(), drawn, fontsize=7, title=title, title_fontsize=7, loc="outside right upper")
     return figure
-
-
-def _draw_cell(axis: Axes, curves: Sequence[Curve], colour: str, dose: str) -> None:
-    for curve, style in zip(curves, ("-", "--", ":", "-."), strict=False):
-        axis.plot(curve.x, curve.y, style, color=colour, linewidth=1, label=f"{dose}, {CURVE_NAMES[curve.key]}")

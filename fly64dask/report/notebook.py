@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fly64dask.records import (
+    STATE_SIGNS,
     ManifestRow,
     caveats_of,
     count_states,
@@ -28,7 +29,6 @@ from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, sections
 if TYPE_CHECKING:
     from fly64dask.records import Spread
 
-MARKS = {"completed": "✔", "failed": "✘", "skipped": "–", "damaged": "!", "running": "▶", "pending": "·"}
 # Beyond this ratio of the largest to the least value a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 N_COLOURS = 64
@@ -84,10 +84,14 @@ class _Matrix:
         """Describe the cells that share a place."""
         lines = [f"{cell.name}: {self.state_of[cell]}{self._reason(cell)}" for cell in repeats]
         spread = self.spread(repeats)
+        rows = [self.row_of[cell] for cell in repeats if cell in self.row_of]
         if spread is None:
             worst = next((cell for cell in repeats if self.state_of[cell] != "completed"), repeats[0])
-            text = f"{MARKS[self.state_of[worst]]} {self.reason_of.get(worst, self.state_of[worst])}"
-            return _Place(text=text, words="\n".join(lines))
+            text = (
+                f"{STATE_SIGNS[self.state_of[worst]]} {self.reason_of.get(worst, self.state_of[worst])}{signs_of(rows)}"
+            )
+            words = [*lines, *(f"{row.cell.name}: {row.outdated}" for row in rows if row.outdated)]
+            return _Place(text=text, words="\n".join(words))
         deviation = spread.standard_deviation
         number = f"{spread.mean:.3g}" + ("" if deviation is None else f" ± {deviation:.2g}")
         quantity = quantity_of(self.column)
@@ -95,7 +99,6 @@ class _Matrix:
         lines.append(f"{quantity.label}: {number} {quantity.unit}".rstrip() + count)
         ground = scale.colour(spread.mean)
         n_missing = sum(cell not in self.value_of for cell in repeats)
-        rows = [self.row_of[cell] for cell in repeats if cell in self.row_of]
         lines += [mark.words for mark in marks_of(rows)]
         lines += [f"{row.cell.name}: {caveat}" for row in rows for caveat in caveats_of(row)]
         text = number + signs_of(rows) + (f" ({n_missing} missing)" if n_missing else "")
@@ -147,7 +150,7 @@ def matrix_html(
         "matrix.html",
         study=study.name,
         dose_unit=DOSE_UNITS[study.dose_by],
-        counts=[(MARKS[state], n_cells, state) for state, n_cells in counts.items()],
+        counts=[(STATE_SIGNS[state], n_cells, state) for state, n_cells in counts.items()],
         views=[view.name for view in study.views],
         tables=tables,
         quantity=quantity_of(matrix.column),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from fly64dask.base import software_versions, utc_now
 from fly64dask.monitoring import read_live
 from fly64dask.records import (
+    STATE_SIGNS,
     ManifestRow,
     caveats_of,
     count_states,
@@ -183,6 +184,7 @@ def _content(
         cells=tuple(contents),
         places=_places(study, contents, {row.cell: row for row in rows if row.cell not in running}),
         marks=legend_of(study, [row for row in rows if row.cell not in running]),
+        state_signs=STATE_SIGNS,
         provenance=_provenance(study, rows),
         images=tuple(store.images),
         scans=store.scans,

@@ -131,7 +131,7 @@ def test_status_calls_what_a_killed_run_left_silent_and_the_next_run_removes_it(
     assert found["running"]
     assert all(cell["silent_s"] > SILENT_S for cell in found["running"])
     assert "running" not in found["states"]
-    assert re.search(r"\? silent for \d\d s", picture)
+    assert re.search(r"… silent for \d\d s", picture)
     with running(tmp_path, study=FOUR, epoch_s=0.0) as run:
         assert run.process.wait(timeout=120) == 0
     assert left

@@ -11,15 +11,17 @@ from several import several_study
 from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind
-from fly64dask.metrics import HalfSetMetrics
+from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, sparkline
 from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, with_loss
 from fly64dask.monitoring.run_state import STATES, RunState
-from fly64dask.records import ManifestRow
+from fly64dask.records import ManifestRow, RelativeError
 from fly64dask.study import Cell, cells
 
 STUDY = tiny_study()
 CELL = Cell(dose=1e4, view="all", split="train")
+METRICS = TruthMetrics.model_construct(phase_rmse_rad=0.1, empty_phase_rmse_rad=0.25)
+RELATIVE = RelativeError(error_over_empty=0.4, floor_rad=0.1, error_over_floor=1.0, limited_by="convergence")
 FAILURE = Failure(kind=FailureKind.TIMED_OUT, message="engine ran for 9 s, allowed are 8 s; raise limits.wall_time_s")
 
 
@@ -76,6 +78,35 @@ def test_run_state_tells_pending_from_not_wanted():
 def test_run_state_shows_what_earlier_runs_have_committed():
     run = after(rows=[row(n_epochs=3, final_loss=0.25, n_kept=40)])
     assert shown(run) | {"state": "completed", "epoch": 3, "loss": 0.25, "n_kept": 40, "ended": False} == shown(run)
+
+
+def test_run_state_shows_marks_and_says_what_those_mean_that_occur():
+    document = after(rows=[row(underdetermined=True).model_copy(update={"outdated": "of other data"})]).as_json(
+        now_s=1.0
+    )
+    marked = {cell["name"]: cell["marks"] for cell in document["cells"] if "marks" in cell}
+    assert marked == {CELL.name: ("?", "≠ study")}
+    assert [mark["sign"] for mark in document["marks"]] == ["?", "≠ study"]
+    assert all(mark["words"] for mark in document["marks"])
+
+
+def test_run_state_marks_a_completed_cell_anew_when_its_floor_is_known():
+    run = after(started(), ended(), last_row=row(n_epochs=3))
+    run.complete(row().model_copy(update={"relative": RELATIVE, "metrics": METRICS}))
+    assert shown(run)["marks"] == ("⌊epochs",)
+    assert shown(run)["epoch"] == 3
+
+
+def test_run_state_leaves_a_cell_that_runs_again_unmarked():
+    run = after(started())
+    run.complete(row(underdetermined=True))
+    assert "marks" not in shown(run)
+
+
+def test_run_state_gives_a_sign_for_each_state():
+    signs = after().as_json(now_s=1.0)["signs"]
+    assert set(STATES) <= set(signs)
+    assert len(set(signs.values())) == len(signs)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tiny import tiny_study
 from fly64dask.metrics import TruthMetrics
 from fly64dask.records import (
     ALL_MARKS,
+    STATE_SIGNS,
     ManifestRow,
     RowContext,
     caveats_of,
@@ -173,9 +174,20 @@ def test_cell_without_a_reconstruction_has_no_mark():
     assert signs(row_of(state="failed", failure_kind="crashed", underdetermined=True)) == []
 
 
+def test_cell_without_a_reconstruction_is_marked_where_it_is_not_of_the_study():
+    failed = row_of(state="failed", failure_kind="crashed").model_copy(update={"outdated": "of an older recipe"})
+    assert signs(failed) == ["≠ study"]
+    assert signs(failed, row_of(0.3)) == ["≥ empty", "≠ study"]
+
+
 def test_legend_explains_each_sign_of_the_matrix_once():
     rows = [row_of(0.3, split=split, underdetermined=True) for split in ("train", "test")]
     assert [mark.sign for mark in legend_of(STUDY, rows)] == ["≥ empty", "?"]
+
+
+def test_no_mark_looks_like_a_state():
+    assert not {mark.sign for mark in ALL_MARKS} & set(STATE_SIGNS.values())
+    assert len(set(STATE_SIGNS.values())) == len(STATE_SIGNS)
 
 
 def test_no_two_marks_look_alike():

@@ -18,6 +18,7 @@ from fly64dask.monitoring import LiveCell, sparkline
 from fly64dask.records import (
     EMPTY,
     OUTDATED,
+    STATE_SIGNS,
     UNKNOWN_RESOLUTION,
     ManifestRow,
     caveats_of,
@@ -36,9 +37,10 @@ from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, sections
 if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
 
-STYLES = {"completed": ("✔", "green"), "failed": ("✘", "bold red"), "skipped": ("–", "yellow")}
-STYLES |= {"damaged": ("!", "bold magenta"), "pending": ("·", "dim")}
-STYLES |= {"running": ("▶", "blue"), "silent": ("?", "bold yellow")}
+STYLES = {
+    **{"completed": "green", "failed": "bold red", "skipped": "yellow", "damaged": "bold magenta"},
+    **{"running": "blue", "silent": "bold yellow", "pending": "dim"},
+}
 SPARK_WIDTH = 16
 # Marks of a number that does not say what its place says.
 DOUBTS = (EMPTY, OUTDATED)
@@ -131,10 +133,10 @@ def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
     for cell, live_cell in live.items():
         silent_s = live_cell.silent_s(now)
         state = "running" if silent_s is None else "silent"
-        mark, style = STYLES[state]
+        sign, style = STATE_SIGNS[state], STYLES[state]
         seconds = (now - live_cell.started_at).total_seconds()
         table.add_row(
-            Text(f"{mark} {cell.name}", style=style),
+            Text(f"{sign} {cell.name}", style=style),
             f"{live_cell.epoch} of {live_cell.n_epochs}",
             number_text(live_cell.loss, ".4g"),
             Text(sparkline(live_cell.points, width=SPARK_WIDTH), style=style),
@@ -147,7 +149,11 @@ def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
 def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:
     """Write one line for each cell that has no reconstruction, with its reason."""
     without = [row for row in rows if row.state != "completed"]
-    return [line_about(row.cell.name, f"{row.failure_kind}: {row.error} (log: {row.log_path})") for row in without]
+    outdated = {row.cell: f" ({row.outdated})" for row in without if row.outdated}
+    return [
+        line_about(row.cell.name, f"{row.failure_kind}: {row.error} (log: {row.log_path}){outdated.get(row.cell, '')}")
+        for row in without
+    ]
 
 
 def caveat_lines(rows: Sequence[ManifestRow]) -> list[Text]:
@@ -174,23 +180,23 @@ def _place_mark(
 
 def _live_mark(live_cell: LiveCell, now: datetime) -> Text:
     silent_s = live_cell.silent_s(now)
-    mark, style = STYLES["running" if silent_s is None else "silent"]
+    state = "running" if silent_s is None else "silent"
     note = f"epoch {live_cell.epoch}/{live_cell.n_epochs}" if live_cell.epoch else "started"
     if silent_s is not None:
         note = f"silent for {silent_s:.0f} s"
-    return Text(f"{mark} {note}", style=style)
+    return Text(f"{STATE_SIGNS[state]} {note}", style=STYLES[state])
 
 
 def _mark(row: ManifestRow | None) -> Text:
     state = row.state if row else "pending"
-    mark, style = STYLES[state]
+    sign, style = STATE_SIGNS[state], STYLES[state]
     if row is None:
-        return Text(f"{mark} pending", style=style)
+        return Text(f"{sign} pending", style=style)
     if row.state != "completed":
-        return Text(f"{mark} {row.failure_kind}", style=style)
+        return Text(f"{sign} {row.failure_kind}{signs_of([row])}", style=style)
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
     style = "yellow" if any(found in DOUBTS for found in marks_of([row])) else style
-    return Text(f"{mark} n={row.n_kept} {quality}{signs_of([row])}{_relative_line([row])}", style=style)
+    return Text(f"{sign} n={row.n_kept} {quality}{signs_of([row])}{_relative_line([row])}", style=style)
 
 
 def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
@@ -202,10 +208,10 @@ def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], 
     kinds = [f"{n} {kind}" for kind, n in summary.failure_kinds.items()]
     waiting = [f"{n} {state}" for n, state in ((n_running, "running"), (n_pending, "pending")) if n]
     state = "failed" if kinds else "running" if n_running else "pending" if n_pending else "completed"
-    mark, style = STYLES[state]
     completed = [row for row in rows if row.state == "completed"]
     quality = [_quality_of_repeats(summary, completed)] if completed else []
-    return Text(f"{mark} {', '.join([*quality, *kinds, *waiting])}{_relative_line(completed)}", style=style)
+    words = ", ".join([*quality, *kinds, *waiting]) + signs_of(rows)
+    return Text(f"{STATE_SIGNS[state]} {words}{_relative_line(completed)}", style=STYLES[state])
 
 
 def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]) -> str:
@@ -219,7 +225,7 @@ def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]
     if spread is None:
         return f"{before}{UNKNOWN_RESOLUTION} ({len(completed)})"
     deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
-    return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n}){signs_of(completed)}"
+    return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n})"
 
 
 def _relative_line(completed: Sequence[ManifestRow]) -> str:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from fly64dask.cli.terminal.matrix import STYLES
 from fly64dask.monitoring import CellEvent, CellOutcome, CellProgress
+from fly64dask.records import STATE_SIGNS
 from fly64dask.study import Cell
 
 
@@ -65,9 +66,9 @@ class RunDisplay:
             self._bars.remove_task(task)
         self._bars.update(self._all, completed=self._n_done)
         state = "failed" if event.failure else "completed"
-        mark, style = STYLES[state]
+        sign, style = STATE_SIGNS[state], STYLES[state]
         note = f"{event.failure.kind}: {event.failure.message}" if event.failure else f"{event.seconds:.1f} s"
         if event.was_done:
             note = f"done before ({note})"
-        line = Text.assemble((f"{mark} ", style), f"[{self._n_done}/{self._n_cells}] {event.cell.name}  ", note)
+        line = Text.assemble((f"{sign} ", style), f"[{self._n_done}/{self._n_cells}] {event.cell.name}  ", note)
         self._bars.console.print(line, soft_wrap=True)

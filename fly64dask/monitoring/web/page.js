@@ -1,9 +1,6 @@
 // Draws the page of a run under way from fly64/state.json, every second or two. What comes from a run is only ever set as text.
 "use strict";
 
-const MARKS = {
-  running: "▶", completed: "✔", failed: "✘", skipped: "–", damaged: "!", pending: "·", left_out: "○",
-};
 const WORDS = { left_out: "not in this run" };
 const EVERY_MS = 1000; // twice that for many cells, whose answer has 200 kB
 const QUIET_S = 15;
@@ -11,6 +8,7 @@ const MANY_CELLS = 150;
 const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
+let signs = {};
 let shape = "";
 let cards = new Map();
 let many = false;
@@ -59,9 +57,12 @@ function makeCard() {
   svg.append(line);
   top.append(title, svg);
   const note = element("div", undefined, "note");
+  const marks = element("span", undefined, "marks");
+  const said = element("span");
+  note.append(marks, said);
   const bar = element("div", undefined, "bar");
   td.append(top, note, bar);
-  return { td, mark, word, svg, line, note, bar, shown: "" };
+  return { td, mark, word, svg, line, marks, said, bar, shown: "" };
 }
 
 function makeMatrix(state) {
@@ -108,15 +109,17 @@ function makeMatrix(state) {
   const several = state.sections.length > 1;
   document.body.classList.toggle("sections", several);
   // Cells keep a readable width; a matrix of many views is scrolled sideways.
-  byId("matrix").style.minWidth = `${(several ? 260 : 160) + state.views.length * (many ? 130 : 230)}px`;
+  byId("matrix").style.minWidth = `${(several ? 280 : 180) + state.views.length * (many ? 130 : 230)}px`;
 }
 
 function wordOf(cell) {
   if (many && cell.state === "running") return (cell.epoch ? `${cell.epoch}/${cell.n_epochs}` : "starting");
-  if (many && cell.state === "completed") return "done";
+  if (many && cell.state === "completed") return ["done", ...marksOf(cell)].join(" ");
   if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${cell.n_epochs}` : "starting";
   return WORDS[cell.state] || cell.state;
 }
+
+const marksOf = (cell) => cell.marks || [];
 
 function noteOf(cell) {
   const parts = [];
@@ -128,27 +131,30 @@ function noteOf(cell) {
   } else if (cell.failure !== undefined) {
     parts.push(cell.failure);
   } else if (cell.state === "completed") {
-    if (cell.phase_rmse_rad !== undefined) parts.push(`error ${cell.phase_rmse_rad.toFixed(3)} rad`);
+    if (cell.phase_rmse_rad !== undefined) parts.push(`${cell.phase_rmse_rad.toFixed(3)} rad`);
     else if (cell.resolution !== undefined) parts.push(`resolution ${cell.resolution}`);
-    if (cell.n_kept !== undefined) parts.push(`${cell.n_kept} exposures`);
+    if (cell.error_over_empty !== undefined) parts.push(`${cell.error_over_empty.toFixed(2)} x empty`);
+    if (cell.n_kept !== undefined) parts.push(`n=${cell.n_kept}`);
     if (cell.seconds !== undefined) parts.push(duration(cell.seconds));
     if (!cell.ended) parts.push("earlier run");
   }
   return parts.join(" · ");
 }
 
-function showCell(cell) {
+function showCell(cell, meanings) {
   const card = cards.get(place(cell.dose, cell.view, cell.split, cell.section || "", cell.repeat));
   const word = wordOf(cell);
   const note = noteOf(cell);
-  const shown = JSON.stringify([cell.state, word, note, cell.course]);
+  const shown = JSON.stringify([cell.state, word, note, cell.course, cell.marks]);
   if (!card || card.shown === shown) return;
   card.shown = shown;
   card.td.className = cell.state;
-  card.mark.textContent = MARKS[cell.state];
+  card.mark.textContent = signs[cell.state];
   card.word.textContent = word;
-  card.note.textContent = note;
-  card.td.title = [cell.name, word, note].filter(Boolean).join("\n");
+  card.marks.textContent = marksOf(cell).join(" ");
+  card.said.textContent = note;
+  const meant = meanings.filter(({ sign }) => marksOf(cell).includes(sign)).map(({ sign, words }) => `${sign}: ${words}`);
+  card.td.title = [cell.name, word, note, ...meant].filter(Boolean).join("\n");
   const last = cell.course.length ? cell.course[cell.course.length - 1][0] : 1;
   const first = cell.course.length ? cell.course[0][0] : 1;
   const points = cell.course.map(([epoch, height]) => {
@@ -164,7 +170,7 @@ function showFailures(cells) {
   const rows = failed.map((cell) => {
     const row = element("tr");
     const name = element("td", undefined, cell.state);
-    name.append(element("span", MARKS[cell.state], "mark"), document.createTextNode(cell.name));
+    name.append(element("span", signs[cell.state], "mark"), document.createTextNode(cell.name));
     row.append(name, element("td", cell.failure), element("td", cell.log || ""));
     return row;
   });
@@ -175,7 +181,17 @@ function showFailures(cells) {
   byId("failures").querySelector("tbody").replaceChildren(...rows);
 }
 
+function showMeanings(meanings) {
+  byId("meanings").hidden = meanings.length === 0;
+  byId("meanings").replaceChildren(...meanings.map(({ sign, words }) => {
+    const item = element("li", undefined);
+    item.append(element("span", sign, "marks"), document.createTextNode(words));
+    return item;
+  }));
+}
+
 function show(state) {
+  signs = state.signs;
   const now = JSON.stringify([state.doses, state.n_repeats, state.views, state.splits, state.sections]);
   if (now !== shape) makeMatrix(state);
   shape = now;
@@ -186,10 +202,11 @@ function show(state) {
   const counts = Object.entries(state.counts).filter(([, number]) => number > 0);
   byId("counts").replaceChildren(...counts.map(([name, number]) => {
     const item = element("li", undefined, name);
-    item.append(element("span", MARKS[name], "mark"), document.createTextNode(` ${number} ${WORDS[name] || name}`));
+    item.append(element("span", signs[name], "mark"), document.createTextNode(` ${number} ${WORDS[name] || name}`));
     return item;
   }));
-  for (const cell of state.cells) showCell(cell);
+  for (const cell of state.cells) showCell(cell, state.marks);
+  showMeanings(state.marks);
   showFailures(state.cells);
 }
 

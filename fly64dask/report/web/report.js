@@ -3,8 +3,8 @@
 "use strict";
 
 const RUN = JSON.parse(document.getElementById("data").textContent);
+const SIGNS = RUN.state_signs;
 const SVG = "http://www.w3.org/2000/svg";
-const MARKS = { completed: "✔", failed: "✘", skipped: "–", damaged: "!", running: "▶", pending: "·" };
 // Okabe and Ito, lighter where the page is dark.
 const INKS = matchMedia("(prefers-color-scheme: dark)").matches
   ? ["#56b4e9", "#e69f00", "#2dc59c", "#e08fc0"] : ["#0072b2", "#b84700", "#00785a", "#a8467f"];
@@ -199,7 +199,7 @@ function heatButton(place, quantity, range, small) {
     button.textContent = [significant(found.mean) + spread, ...place.marks].join(" ");
   } else {
     button.className = `none ${first.state}`;
-    button.textContent = `${MARKS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`;
+    button.textContent = [`${SIGNS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`, ...place.marks].join(" ");
   }
   button.dataset.cell = place.cells[0];
   button.setAttribute("aria-label", wordsOf(place, quantity));
@@ -504,7 +504,7 @@ function showFailures() {
   byId("failures").querySelector("tbody").append(...failed.map((cell) => {
     const row = element("tr");
     const name = element("td", undefined, cell.state);
-    name.append(element("span", MARKS[cell.state], "mark"), cell.name);
+    name.append(element("span", SIGNS[cell.state], "mark"), cell.name);
     row.append(name, element("td", `${cell.kind}: ${cell.error}`), element("td"), element("td", cell.log || ""));
     for (const command of cell.commands) row.cells[2].append(element("code", command), element("br"));
     return row;
@@ -618,7 +618,7 @@ function thumbOf(place) {
   const picture = pictureOf(cell, "phase");
   const button = element("button", undefined, `thumb ${cell.state}`);
   button.type = "button";
-  const gap = element("span", picture ? "" : cell.state === "completed" ? "no picture" : `${MARKS[cell.state]} ${cell.kind || cell.state}`, "gap");
+  const gap = element("span", picture ? "" : cell.state === "completed" ? "no picture" : `${SIGNS[cell.state]} ${cell.kind || cell.state}`, "gap");
   const error = cell.numbers[ERROR];
   const words = [cell.numbers.n_kept === undefined ? "" : `n = ${cell.numbers.n_kept}`, error === undefined ? resolutionOf(cell) : `${significant(error)} rad`, place.marks.join(" ")];
   button.append(gap, element("small", words.filter(Boolean).join(", ") || cell.state));
@@ -714,7 +714,7 @@ function choose(name, scroll) {
 
 function showPicker() {
   const pick = byId("pick");
-  pick.append(...RUN.cells.map((cell) => new Option(`${MARKS[cell.state]} ${cell.name}`, cell.name)));
+  pick.append(...RUN.cells.map((cell) => new Option(`${SIGNS[cell.state]} ${cell.name}`, cell.name)));
   pick.addEventListener("change", () => choose(pick.value, true));
   const step = (by) => choose(RUN.cells[(pick.selectedIndex + by + RUN.cells.length) % RUN.cells.length].name, true);
   byId("before").addEventListener("click", () => step(-1));
@@ -778,7 +778,7 @@ function showHead() {
   byId("summary").textContent = `${RUN.cells.length} cells in ${RUN.run}, as they were at ${RUN.made_at}`;
   byId("counts").append(...Object.entries(RUN.counts).map(([state, number]) => {
     const item = element("li", undefined, state);
-    item.append(element("span", MARKS[state], "mark"), ` ${number} ${state}`);
+    item.append(element("span", SIGNS[state], "mark"), ` ${number} ${state}`);
     return item;
   }));
   byId("notices").append(...RUN.notices.map(({ kind, text }) => element("li", text, kind)));
