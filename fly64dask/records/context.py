@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from fly64dask.records.currency import StudyNow
 from fly64dask.records.floors import relative_error
 from fly64dask.records.reference import ReferenceNow
+from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE
+from fly64dask.study import overridden_by_guard
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Study
 
 # Fields of a row that follow from other cells, groups and the study, and are worked out whenever rows are read.
-DERIVED_FIELDS = ("outdated", "relative", "reference")
+DERIVED_FIELDS = ("outdated", "overridden", "relative", "reference")
 
 
 class RowContext:
@@ -33,6 +35,7 @@ class RowContext:
     """
 
     def __init__(self, study: Study, layout: RunLayout, row_of: Callable[[Cell], ManifestRow | None]) -> None:
+        self._study = study
         self._has_floors = "noise_free" in study.doses_photons
         self._now = StudyNow(study, layout)
         self._reference = ReferenceNow(study, layout, row_of) if study.reference is not None else None
@@ -40,15 +43,23 @@ class RowContext:
         self._floors: dict[Cell, ManifestRow | None] = {}
 
     def complete(self, row: ManifestRow) -> ManifestRow:
-        """Return the row with `outdated`, `relative` and `reference` as they are now."""
+        """Return the row with its derived fields as they are now."""
         outdated = self._now.outdated(row)
         relative = relative_error(row, None if outdated else self._floor_of(row))
         reference = None if self._reference is None else self._reference.metrics(row)
-        return row.model_copy(update={"outdated": outdated, "relative": relative, "reference": reference})
+        overridden = None if outdated or not row.underdetermined else self._overridden(row)
+        derived = {"outdated": outdated, "overridden": overridden, "relative": relative, "reference": reference}
+        return row.model_copy(update=derived)
 
     def complete_all(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
         """Return rows one after the other, each completed."""
         return map(self.complete, rows)
+
+    def _overridden(self, row: ManifestRow) -> tuple[str, ...] | None:
+        """Settings of the study's recipe that a cell under the guard did not follow."""
+        few = row.n_kept is not None and row.n_kept < GUARDED_MIN_EXPOSURES_FOR_PROBE
+        is_remedied = row.remedy is not None and row.remedy.kind == "guarded"
+        return overridden_by_guard(self._study.recipe_of(row.cell), is_probe_frozen=few or is_remedied) or None
 
     def _floor_of(self, row: ManifestRow) -> ManifestRow | None:
         """The row of the noise-free cell, if there is one of the study as it is now that was made as this one."""

@@ -45,9 +45,10 @@ class Job(CellCoordinates):
 class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingFields, CellCoordinates):
     """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several.
 
-    `outdated` says in what the cell is not of the study as it is now, `relative` compares its error with those of other
-    cells, and `reference` a measured cell with the study's reference: these are worked out when rows are read, and no
-    record holds them.
+    `outdated` says in what the cell is not of the study as it is now, `overridden` names the settings of the study's
+    recipe that the guard of degenerate scans did not follow, `relative` compares its error with those of other cells,
+    and `reference` a measured cell with the study's reference: these are worked out when rows are read, and no record
+    holds them.
     """
 
     returncode: Literal[0, 1]
@@ -55,6 +56,7 @@ class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingF
     identifiability: Annotated[Identifiability | None, Quantities("")] = None
     seconds: Annotated[float | None, Quantity("time taken", "s")] = None
     outdated: str | None = None
+    overridden: tuple[str, ...] | None = None
     relative: Annotated[RelativeError | None, Quantities("")] = None
     reference: Annotated[ReferenceMetrics | None, Quantities("")] = None
     cell_key: str | None = None

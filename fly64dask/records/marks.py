@@ -126,7 +126,8 @@ def caveats_of(row: ManifestRow) -> list[str]:
     if row.attempts and (row.remedy or row.underdetermined):
         caveats.append(f"attempt {row.attempt}, the first ended in {row.attempts[0].failure_kind or 'completed'}")
     if row.underdetermined:
-        caveats.append("underdetermined (?)")
+        without = f", not followed: {', '.join(row.overridden)}" if row.overridden else ""
+        caveats.append(f"underdetermined (?){without}")
     caveats += unfollowed(row)
     if row.reference and row.reference.missing:
         caveats.append(f"not compared: {row.reference.missing}")

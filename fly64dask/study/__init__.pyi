@@ -57,6 +57,7 @@ from .recipes.remedy import (
     REMEDY_KINDS as REMEDY_KINDS,
     Remedy as Remedy,
     RemedyKind as RemedyKind,
+    overridden_by_guard as overridden_by_guard,
     remedied_recipe as remedied_recipe,
 )
 from .reference import (

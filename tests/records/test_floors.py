@@ -185,6 +185,19 @@ def test_legend_explains_each_sign_of_the_matrix_once():
     assert [mark.sign for mark in legend_of(STUDY, rows)] == ["≥ empty", "?"]
 
 
+def test_caveat_names_what_the_guard_did_not_follow_of_the_studys_recipe():
+    study = tiny_study(batching="compact", optimise_probe=False)
+    (row,) = completed(row_of(0.1, underdetermined=True, n_kept=1), study=study)
+    assert row.overridden == ("batching = 'compact'",)
+    assert caveats_of(row) == ["underdetermined (?), not followed: batching = 'compact'"]
+
+
+def test_cell_of_another_study_does_not_say_what_the_guard_did_not_follow():
+    study = tiny_study(batching="compact")
+    (row,) = completed(row_of(0.1, underdetermined=True, cell_key="x", digests={}, recipe_key="older"), study=study)
+    assert (row.outdated, row.overridden) == ("of an older recipe", None)
+
+
 def test_no_mark_looks_like_a_state():
     assert not {mark.sign for mark in ALL_MARKS} & set(STATE_SIGNS.values())
     assert len(set(STATE_SIGNS.values())) == len(STATE_SIGNS)

@@ -20,6 +20,7 @@ from fly64dask.study import (
     Study,
     cells,
     dose_name,
+    overridden_by_guard,
     parse_study,
     remedied_recipe,
     skip_reasons,
@@ -245,6 +246,13 @@ def test_parse_study_refuses_deep_nesting() -> None:
         ({"n_epochs": 5, "probe_update_start": 6}, "probe_update_start 6 is after the last of 5 epochs"),
         ({"probe_update_start": 2, "optimise_probe": False}, "and optimise_probe is false"),
         ({"stop": "half_sets", "object_update_start": 11}, "beyond a patience of 10 epochs"),
+        (
+            {"guarded": True, "batching": "compact"},
+            "batching 'compact' is not followed where guarded is true; leave one",
+        ),
+        ({"guarded": True, "refine_positions": True}, "refine_positions True is not followed where guarded is true"),
+        ({"guarded": True, "opr_modes": 2}, "opr_modes 2 is not followed where guarded is true"),
+        ({"guarded": True, "probe_step_size": 0.5, "optimise_probe": False}, "and optimise_probe is false"),
     ],
     ids=str,
 )
@@ -254,9 +262,24 @@ def test_recipe_refuses_keys_that_cannot_go_together(keys: dict[str, object], pr
 
 
 def test_guarded_remedy_of_any_recipe_is_a_recipe_that_a_record_may_hold() -> None:
-    recipe = Recipe(probe_modes=2, momentum_gain=0.5, object_update_start=40, probe_update_start=60)
+    recipe = Recipe(
+        **{"probe_modes": 2, "opr_modes": 3, "momentum_gain": 0.5, "batching": "compact", "probe_support": 0.1},
+        **{"object_update_start": 40, "probe_update_start": 60, "refine_positions": True, "position_limit_px": 2.0},
+    )
     remedied = remedied_recipe(recipe, Remedy(kind="guarded"))
     assert Recipe.model_validate_json(remedied.model_dump_json()) == remedied
+
+
+def test_overridden_by_guard_names_what_the_guard_does_not_follow() -> None:
+    recipe = Recipe(n_epochs=31, batching="compact", probe_step_size=0.5, object_step_size=0.5, opr_modes=1)
+    assert overridden_by_guard(recipe, is_probe_frozen=False) == ("n_epochs = 31", "batching = 'compact'")
+    frozen = overridden_by_guard(recipe, is_probe_frozen=True)
+    assert frozen[2:] == ("optimise_probe = True", "probe_step_size = 0.5")
+
+
+def test_overridden_by_guard_names_nothing_of_a_recipe_that_the_guard_follows() -> None:
+    recipe = Recipe(n_epochs=30, guarded=True, optimise_probe=False)
+    assert overridden_by_guard(recipe, is_probe_frozen=True) == ()
 
 
 def test_recipe_names_every_key_that_cannot_go_together() -> None:

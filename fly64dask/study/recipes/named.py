@@ -8,7 +8,7 @@ from typing import Any
 
 from fly64dask.study.quantities import SafeName
 from fly64dask.study.recipes.recipe import Recipe
-from fly64dask.study.recipes.rules import OF_CHANGING_PROBE, OF_REFINED_POSITIONS, keys_not_of
+from fly64dask.study.recipes.rules import NOT_UNDER_GUARD, OF_CHANGING_PROBE, OF_REFINED_POSITIONS, keys_not_of
 
 # Settings of the workers of a run rather than of one cell.
 OF_ALL_WORKERS = ("device", "threads")
@@ -32,7 +32,7 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     """Complete the recipes of a study file's content with the settings of its `[recipe]` that they do not give.
 
     A recipe that keeps the last epoch takes over no patience, which goes with the stopping rules; one of another
-    algorithm, with a fixed probe or with fixed positions none of the settings that it does not have.
+    algorithm, with a fixed probe, with fixed positions or under the guard none of the settings that it does not have.
     """
     shared, recipes = document.get("recipe", {}), document.get("recipes")
     if not (isinstance(shared, dict) and isinstance(recipes, list)):
@@ -48,6 +48,8 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
             left_out.update(OF_REFINED_POSITIONS)
         if recipe.get("optimise_probe") is False:
             left_out.update(OF_CHANGING_PROBE)
+        if recipe.get("guarded") is True:
+            left_out.update(NOT_UNDER_GUARD, OF_REFINED_POSITIONS)
         return {key: value for key, value in shared.items() if key not in left_out} | recipe
 
     return {**document, "recipes": [complete(recipe) for recipe in recipes]}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from pydantic import Field, model_validator
 
 from fly64dask.base import FailureKind, Frozen
+from fly64dask.study.recipes.rules import NOT_UNDER_GUARD, OF_CHANGING_PROBE, OF_REFINED_POSITIONS, set_keys
 
 if TYPE_CHECKING:
     from fly64dask.study.recipes.recipe import Recipe
@@ -47,6 +48,30 @@ class Remedy(Frozen):
 # What works on a degenerate scan (measured): that average left out, a frozen probe below
 # 4 exposures, and at most 30 epochs.
 GUARDED_MAX_EPOCHS = 30
+# What a frozen probe leaves without effect, beside the keys of a probe that changes.
+OF_PROBE_ALONE = ("momentum_gain", "probe_modes", *OF_CHANGING_PROBE)
+
+
+def overridden_by_guard(recipe: Recipe, *, is_probe_frozen: bool) -> tuple[str, ...]:
+    """Name the settings of a recipe that a cell under the guard of degenerate scans does not follow.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The study's, without a remedy.
+    is_probe_frozen : bool
+        Whether the guard froze the probe as well.
+
+    Returns
+    -------
+    tuple of str
+        Such as `batching = 'compact'`.
+    """
+    keys = ["n_epochs"] if recipe.n_epochs > GUARDED_MAX_EPOCHS else []
+    keys += set_keys(recipe, NOT_UNDER_GUARD)
+    if is_probe_frozen and recipe.optimise_probe:
+        keys += ["optimise_probe", *set_keys(recipe, OF_PROBE_ALONE)]
+    return tuple(f"{key} = {getattr(recipe, key)!r}" for key in dict.fromkeys(keys))
 
 
 def remedied_recipe(recipe: Recipe, remedy: Remedy | None) -> Recipe:
@@ -62,9 +87,12 @@ def remedied_recipe(recipe: Recipe, remedy: Remedy | None) -> Recipe:
     Returns
     -------
     Recipe
-        Guarded, with a frozen probe and few epochs, if the remedy says so; else the study's.
+        Guarded, with a frozen probe and few epochs, and without the settings that these override, if the remedy says
+        so; else the study's.
     """
     if remedy is None or remedy.kind != "guarded":
         return recipe
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS)
-    return recipe.model_copy(update={"guarded": True, "optimise_probe": False, "n_epochs": n_epochs})
+    overridden = (*NOT_UNDER_GUARD, *OF_PROBE_ALONE, *OF_REFINED_POSITIONS)
+    defaults = {key: type(recipe).model_fields[key].default for key in overridden}
+    return recipe.model_copy(update=defaults | {"guarded": True, "optimise_probe": False, "n_epochs": n_epochs})

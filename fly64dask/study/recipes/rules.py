@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ NOT_OF_DM = frozenset({"object_step_size", "probe_step_size", "batching"})
 OF_REFINED_POSITIONS = ("position_update_start", "position_step_size", "position_limit_px")
 # Of a probe that changes; a fixed one has none of them.
 OF_CHANGING_PROBE = ("probe_step_size", "probe_update_start", "probe_support", "probe_power_photons")
+# Of a scan with exposures to spare; under the guard of degenerate scans they have their defaults.
+NOT_UNDER_GUARD = ("batching", "object_update_start", "probe_update_start", "opr_modes", "refine_positions")
 # Names that pty-chi and other programs have for an object of several slices.
 MULTISLICE_KEYS = frozenset({"multislice", "n_slices", "slices", "n_layers", "layers", "object_slices"}) | frozenset(
     {"slice_spacing_m", "slice_spacings_m", "slice_distances", "object_layers"}
@@ -25,14 +27,28 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _of_other_algorithms(recipe)
     yield from _of_batches(recipe)
     yield from _of_fixed_positions(recipe)
-    if not recipe.guarded:  # a guard fixes the probe, shortens the cell and starts updates at once, whatever they say
-        yield from _of_fixed_probe(recipe)
-        yield from _of_starts(recipe)
+    yield from _of_guard(recipe)
+    yield from _of_fixed_probe(recipe)
+    yield from _of_starts(recipe)
 
 
 def keys_not_of(algorithm: str) -> frozenset[str]:
     """Name the keys of a recipe that an algorithm does not have."""
     return frozenset() if algorithm == "LSQML" else OF_LSQML_ALONE | (NOT_OF_DM if algorithm == "DM" else frozenset())
+
+
+def set_keys(recipe: Recipe, keys: Iterable[str]) -> Iterator[str]:
+    """Name those among some keys that a recipe has not at their default; one OPR mode is as if none were said."""
+    for key in keys:
+        value, default = getattr(recipe, key), type(recipe).model_fields[key].default
+        if value != default and not (key == "opr_modes" and value == 1):
+            yield key
+
+
+def _of_guard(recipe: Recipe) -> Iterator[str]:
+    """Name keys that the guard overrides where every scan is under it."""
+    for key in set_keys(recipe, NOT_UNDER_GUARD) if recipe.guarded else ():
+        yield f"{key} {getattr(recipe, key)!r} is not followed where guarded is true; leave one of them out"
 
 
 def _of_other_algorithms(recipe: Recipe) -> Iterator[str]:
@@ -82,10 +98,9 @@ def _of_fixed_positions(recipe: Recipe) -> Iterator[str]:
     """Name keys that positions which stay where they are leave without effect."""
     if recipe.refine_positions:
         return
-    for key in OF_REFINED_POSITIONS:
+    for key in set_keys(recipe, OF_REFINED_POSITIONS):
         value = getattr(recipe, key)
-        if value != type(recipe).model_fields[key].default:
-            yield f"{key} {value:g} is about refined positions; leave it out, or write refine_positions = true"
+        yield f"{key} {value:g} is about refined positions; leave it out, or write refine_positions = true"
 
 
 def _of_starts(recipe: Recipe) -> Iterator[str]:
