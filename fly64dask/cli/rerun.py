@@ -15,13 +15,14 @@ from fly64dask.cli.options import (
     cluster_options,
     example,
     filter_options,
+    from_here,
     print_json,
     rows_json,
     run_argument,
 )
 from fly64dask.cli.signals import stoppable
 from fly64dask.store import RunLayout
-from fly64dask.study import REMEDY_KINDS, Filters, RemedyKind, Study, cells
+from fly64dask.study import REMEDY_KINDS, Filters, RemedyKind, Study
 
 if TYPE_CHECKING:
     from fly64dask.deploy import Placement
@@ -120,7 +121,7 @@ def _rerun(
     from fly64dask.cli.terminal.matrix import print_matrix
     from fly64dask.cli.terminal.plans import hopeless_lines
     from fly64dask.cli.terminal.progress import RunDisplay
-    from fly64dask.records import read_rows
+    from fly64dask.records import read_completed_rows
     from fly64dask.runs import run_planned
 
     console = make_console(stderr=True)
@@ -129,11 +130,11 @@ def _rerun(
     if n_cells:
         with stoppable(), RunDisplay(console, n_cells) as display:
             run_planned(study, layout, plan, filters=filters, placement=placement, notify=display.show, say=display.say)
-    rows = read_rows(layout, cells(study))
+    rows = read_completed_rows(study, layout)
     print_matrix(console, study, rows)
     completed = {row.cell for row in rows if row.state == "completed"}
     n_failed = sum(planned.cell not in completed for planned in plan)
-    click.echo(f"manifest: {layout.manifest_file}")
+    click.echo(f"manifest: {from_here(layout.manifest_file)}")
     click.echo(f"{RESULT}{len(plan) - n_failed} of {len(plan)} failed cells completed, {n_failed} still failed")
     if n_failed:
         sys.exit(EXIT_FAILED_CELL)

@@ -214,7 +214,7 @@ class Run:
         Parameters
         ----------
         dose : float, "measured" or "noise_free"
-            Photons per exposure, as the study has it.
+            As the study has it: photons per exposure, unless its `dose_by` says otherwise.
         view : str
             Name of the view.
         split : "train", "test" or "whole", optional

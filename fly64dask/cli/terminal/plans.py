@@ -21,11 +21,11 @@ PROBE = {None: "-", True: "frozen", False: "free"}
 
 
 def plan_table(plan: Sequence[PlannedCell]) -> Table:
-    """Draw what a run would do; data are pixels expected to hold a photon, beside the unknowns they determine."""
+    """Draw what a run would do; lit are intensities expected to hold a photon, beside the unknowns they determine."""
     table = Table(title=f"plan: {len(plan)} cells", title_justify="left")
-    for heading in ("cell", "kept", "strategy", "spacing\n(px)", "disc\noverlap", "data per\nunknown", "prediction"):
-        words = heading in ("cell", "strategy", "prediction")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=True)
+    table.add_column("cell", overflow="fold")  # where there is no room, names are folded and no number is cut
+    for heading in ("kept", "strategy", "spacing\n(px)", "disc\noverlap", "lit per\nunknown", "prediction"):
+        table.add_column(heading, justify="left" if heading in ("strategy", "prediction") else "right", no_wrap=True)
     table.add_column("memory\n(MB)", justify="right", no_wrap=True)
     for planned in plan:
         identifiability = planned.identifiability

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from fly64dask.base import FailureKind
 from fly64dask.cli.terminal.matrix import STYLES
 from fly64dask.monitoring import CellEvent, CellOutcome, CellProgress
 from fly64dask.records import STATE_SIGNS
@@ -66,6 +67,8 @@ class RunDisplay:
             self._bars.remove_task(task)
         self._bars.update(self._all, completed=self._n_done)
         state = "failed" if event.failure else "completed"
+        if event.failure and event.failure.kind is FailureKind.NOT_SELECTABLE:
+            state = "skipped"
         sign, style = STATE_SIGNS[state], STYLES[state]
         note = f"{event.failure.kind}: {event.failure.message}" if event.failure else f"{event.seconds:.1f} s"
         if event.was_done:
