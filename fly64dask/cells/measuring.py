@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import mean_side_nm
 from fly64dask.datasets import read_truth
 from fly64dask.metrics import HalfSetMetrics
 from fly64dask.store import ArraySource, whole_array
@@ -65,9 +64,8 @@ def measure(
     """
     started = time.perf_counter()
     is_measured_scan = request.study.source.kind == "measured"
-    side_nm = mean_side_nm(pixel_size_nm)
-    truth = None if is_measured_scan else _compare_with_truth(request, exposures, result, side_nm)
-    half_sets, half_curves = _compare_halves(request, exposures, result, side_nm)
+    truth = None if is_measured_scan else _compare_with_truth(request, exposures, result, pixel_size_nm)
+    half_sets, half_curves = _compare_halves(request, exposures, result, pixel_size_nm)
     seconds = time.perf_counter() - started
     return Measured(
         metrics=truth.metrics if truth else None,
@@ -78,7 +76,7 @@ def measure(
 
 
 def _compare_with_truth(
-    request: CellRequest, exposures: Exposures, result: Reconstruction, side_nm: float | None
+    request: CellRequest, exposures: Exposures, result: Reconstruction, pixel_nm: tuple[float, float] | None
 ) -> TruthComparison | None:
     """Open the truth and compare; None if there is no truth."""
     layout, object_seed = request.layout, request.cell.object_seed
@@ -93,12 +91,12 @@ def _compare_with_truth(
         origin_px=result.object_origin_px,
         probe=truth.probe,
         positions_px=exposures.positions_px,
-        side_nm=side_nm,
+        pixel_nm=pixel_nm,
     )
 
 
 def _compare_halves(
-    request: CellRequest, exposures: Exposures, result: Reconstruction, side_nm: float | None
+    request: CellRequest, exposures: Exposures, result: Reconstruction, pixel_nm: tuple[float, float] | None
 ) -> tuple[HalfSetMetrics | None, list[ArraySource]]:
     split_by = request.recipe.halves
     if split_by == "none":
@@ -109,7 +107,7 @@ def _compare_halves(
 
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, split_by, shape, result.object_origin_px)
-    metrics, curve = compare_halves(result.half_objects, area, split_by, side_nm=side_nm)
+    metrics, curve = compare_halves(result.half_objects, area, split_by, pixel_nm=pixel_nm)
     return metrics, _ring_curves("frc_halves_frequency", curve, {"frc_halves": curve.correlation})
 
 

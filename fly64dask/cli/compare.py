@@ -98,7 +98,7 @@ def compare(
 
     \b
     PATH holds one file for each cell, named after it with - for /:
-      dose_1000-sparse-train.npz (or .h5, .hdf5)
+      dose_1000-sparse-train.npz (or .h5, .hdf5, .cxi, .ptyr)
         object     complex, (y, x) or (1, y, x): in the frame of the cell's own
                    object, or in that of the whole truth or reference
         origin_px  optional, (y, x) of its first pixel in the scan: any frame

@@ -25,7 +25,7 @@ class ReferenceObject:
     """A reconstruction that others are compared with.
 
     `image` (Y, X) complex, whose pixel [0, 0] is the scan frame's `origin_px` (y, x); `trusted` (Y, X) bool, where it
-    was illuminated; `sha256` of the stored array or file.
+    was illuminated; `sha256` of the stored array or file; `pixel_nm` the sides (y, x) of a pixel, if a file says them.
     """
 
     name: str
@@ -33,6 +33,7 @@ class ReferenceObject:
     origin_px: tuple[int, int]
     trusted: NDArray[np.bool_]
     sha256: str
+    pixel_nm: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ def reference_in_area(
     illuminated: NDArray[np.bool_],
     origin_px: tuple[int, int],
     *,
-    side_nm: float | None = None,
+    pixel_nm: tuple[float, float] | None = None,
 ) -> Reference:
     """Cut a reference to a reconstruction's frame.
 
@@ -60,8 +61,8 @@ def reference_in_area(
         Where the reconstruction's own exposures illuminated the object.
     origin_px : (int, int)
         Scan-frame (y, x) of the frame's first pixel.
-    side_nm : float, optional
-        Side of a pixel.
+    pixel_nm : (float, float), optional
+        Sides (y, x) of a pixel.
 
     Returns
     -------
@@ -91,7 +92,7 @@ def reference_in_area(
         inside=illuminated & covered & (trusted.real > 0.5),
         phase_range_rad=_range(np.angle(values)),
         amplitude_range=_range(np.abs(values)),
-        side_nm=side_nm,
+        pixel_nm=pixel_nm,
     )
 
 

@@ -26,14 +26,15 @@ class Reference:
     """The truth in a reconstruction's frame, and the area in which they are compared.
 
     `image` (y, x) complex64; `inside` (y, x) bool, illuminated and known; `phase_range_rad` and
-    `amplitude_range` of the whole truth, so that all cells of a study share them; `side_nm` that of a pixel.
+    `amplitude_range` of the whole truth, so that all cells of a study share them; `pixel_nm` are the
+    sides (y, x) of a pixel.
     """
 
     image: NDArray[np.complex64]
     inside: NDArray[np.bool_]
     phase_range_rad: float
     amplitude_range: float
-    side_nm: float | None = None
+    pixel_nm: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ def reference_in_frame(
     origin_px: tuple[int, int],
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
-    side_nm: float | None = None,
+    pixel_nm: tuple[float, float] | None = None,
 ) -> Reference:
     """Cut the truth to a frame and find the illuminated area.
 
@@ -66,8 +67,8 @@ def reference_in_frame(
         The probe that illuminated the scan.
     positions_px : (n, 2) float64
         Kept positions, order (y, x), px.
-    side_nm : float, optional
-        Side of a pixel.
+    pixel_nm : (float, float), optional
+        Sides (y, x) of a pixel.
 
     Returns
     -------
@@ -80,7 +81,7 @@ def reference_in_frame(
         inside=illuminated_area(illumination_map(probe, positions_px, shape_px, origin_px)) & known,
         phase_range_rad=float(np.ptp(phase)),
         amplitude_range=float(np.ptp(amplitude)),
-        side_nm=side_nm,
+        pixel_nm=pixel_nm,
     )
 
 
@@ -139,7 +140,7 @@ def compare_with_truth(
     origin_px: tuple[int, int],
     probe: NDArray[np.complex64],
     positions_px: NDArray[np.float64],
-    side_nm: float | None = None,
+    pixel_nm: tuple[float, float] | None = None,
 ) -> TruthComparison:
     """Measure a reconstruction in a frame of its own; see `reference_in_frame` and `measure_against`.
 
@@ -155,8 +156,8 @@ def compare_with_truth(
         The probe that illuminated the scan.
     positions_px : (n, 2) float64
         Kept positions, order (y, x), px.
-    side_nm : float, optional
-        Side of a pixel.
+    pixel_nm : (float, float), optional
+        Sides (y, x) of a pixel.
 
     Returns
     -------
@@ -169,7 +170,7 @@ def compare_with_truth(
         origin_px=origin_px,
         probe=probe,
         positions_px=positions_px,
-        side_nm=side_nm,
+        pixel_nm=pixel_nm,
     )
     return measure_against(reference, object_recon)
 
@@ -180,7 +181,7 @@ def _compared(objects: Sequence[Aligned], reference: Reference) -> list[tuple[Ob
     inside, truth = reference.inside[box], reference.image[box].astype(np.complex128)
     images = [np.where(inside, aligned.image[box], truth) for aligned in objects]
     is_large = min(inside.shape) >= MIN_SIDE_PX
-    curves = [frc(image, truth, inside, side_nm=reference.side_nm) if is_large else None for image in images]
+    curves = [frc(image, truth, inside, pixel_nm=reference.pixel_nm) if is_large else None for image in images]
     true_phase = np.angle(truth)
     # The difference is wrapped, not the phase: a truth beyond pi wraps in both images at once.
     phases = [true_phase + np.angle(image * truth.conj()) for image in images]

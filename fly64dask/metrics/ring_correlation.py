@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from fly64dask.base import Frozen, InputError, Quantity
+from fly64dask.base import Frozen, InputError, Quantity, mean_side_nm
 from fly64dask.scan import bounding_box
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ class RingCorrelation:
     """A correlation curve; ring k, from 1, holds the frequencies nearest to k / (shorter side of the area's box).
 
     `frequency_per_px` (k,) float64, cycles / px, up to Nyquist's 0.5; `correlation` (k,)
-    float64, -1 to 1; `n_pixels` (k,) float64, independent Fourier pixels of each ring; `side_nm` that of a pixel.
+    float64, -1 to 1; `n_pixels` (k,) float64, independent Fourier pixels of each ring. `side_nm` is that of a pixel;
+    where pixels are known not to be square, rings are circles in 1 / nm, px are those of a square one of the same area
+    with this side, and the last ring is the Nyquist frequency of the longer side.
     """
 
     frequency_per_px: NDArray[np.float64]
@@ -44,7 +46,7 @@ class Crossing(Frozen):
     """The point where a curve first falls below a criterion, on a straight line between two rings.
 
     `shell` counts rings, from 1; `resolution_px` is half a period there, 1 / (2 f), and `resolution_nm` the same where
-    a pixel's size is known; of pixels that are not square, by the side of a square one of the same area.
+    a pixel's size is known; of pixels that are not square, px is that of a square one of the same area.
     """
 
     shell: Annotated[float, Quantity("ring", "", "higher")] = Field(ge=1, allow_inf_nan=False)
@@ -58,7 +60,11 @@ class Crossing(Frozen):
 
 
 def frc(
-    first: NDArray[Any], second: NDArray[Any], inside: NDArray[np.bool_], *, side_nm: float | None = None
+    first: NDArray[Any],
+    second: NDArray[Any],
+    inside: NDArray[np.bool_],
+    *,
+    pixel_nm: tuple[float, float] | None = None,
 ) -> RingCorrelation:
     """Correlate two images ring by ring in Fourier space.
 
@@ -68,8 +74,8 @@ def frc(
         Aligned images, any unit; only pixels inside count.
     inside : (y, x) bool
         The area; at least 4 px high and wide.
-    side_nm : float, optional
-        Side of a pixel.
+    pixel_nm : (float, float), optional
+        Sides (y, x) of a pixel.
 
     Returns
     -------
@@ -104,9 +110,14 @@ def frc(
     rows, columns = _large_enough(bounding_box(inside))
     window = soft_window(inside[rows, columns])
     first_spectrum, second_spectrum = (_spectrum(np.asarray(image)[rows, columns], window) for image in (first, second))
+    side_nm = mean_side_nm(pixel_nm)
+    # Sides of a pixel in units of a square one of the same area.
+    y, x = (1.0, 1.0) if pixel_nm is None or side_nm is None else (each / side_nm for each in pixel_nm)
     height, width = window.shape
-    n_rings = min(height, width) // 2
-    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]) * min(height, width)
+    shorter = min(height * y, width * x)
+    # The shorter side of a box has two rows of pixels for each ring; rounding shall not cost one.
+    n_rings = int(shorter / (2 * max(y, x)) + ROUNDING)
+    radius = np.hypot(np.fft.fftfreq(height, y)[:, None], np.fft.fftfreq(width, x)[None, :]) * shorter
     ring = np.minimum(np.rint(radius).astype(np.int64), n_rings + 1).ravel()
 
     def over_rings(values: NDArray[Any]) -> NDArray[np.float64]:
@@ -117,7 +128,7 @@ def frc(
     power = np.sqrt(over_rings(np.abs(first_spectrum) ** 2)) * np.sqrt(over_rings(np.abs(second_spectrum) ** 2))
     independent = (window**2).sum() ** 2 / (window**4).sum() / window.size
     return RingCorrelation(
-        frequency_per_px=np.arange(1, n_rings + 1) / min(height, width),
+        frequency_per_px=np.arange(1, n_rings + 1) / shorter,
         correlation=np.divide(shared, power, out=np.zeros(n_rings), where=power > 0),
         n_pixels=np.maximum(1.0, over_rings(np.ones(window.shape)) * independent),
         side_nm=side_nm,

@@ -160,7 +160,11 @@ class HalfSetEstimator:
 
 
 def compare_halves(
-    half_objects: NDArray[np.complex64], area: NDArray[np.bool_], split_by: SplitBy, *, side_nm: float | None = None
+    half_objects: NDArray[np.complex64],
+    area: NDArray[np.bool_],
+    split_by: SplitBy,
+    *,
+    pixel_nm: tuple[float, float] | None = None,
 ) -> tuple[HalfSetMetrics, RingCorrelation]:
     """Correlate two half-set objects ring by ring.
 
@@ -172,8 +176,8 @@ def compare_halves(
         From `shared_area`.
     split_by : "counts" or "exposures"
         How they were split, for the record.
-    side_nm : float, optional
-        Side of a pixel.
+    pixel_nm : (float, float), optional
+        Sides (y, x) of a pixel.
 
     Returns
     -------
@@ -189,17 +193,18 @@ def compare_halves(
     doi:10.1016/j.jmb.2003.07.013. The half-bit criterion is made for halves as they are.
     """
     aligned = [np.abs(image) * np.exp(1j * remove_phase_ramp(image, area)) for image in half_objects]
-    curve = frc(aligned[0], aligned[1], area, side_nm=side_nm)
+    curve = frc(aligned[0], aligned[1], area, pixel_nm=pixel_nm)
     halves = np.maximum(curve.correlation, 0)
     of_full = 2 * halves / (1 + halves)
     half_bit = crossing(curve, "half_bit")
-    # A curve that stays above up to Nyquist resolves a pixel, and what is finer cannot be seen.
-    resolution_px = half_bit.resolution_px if half_bit else FINEST_PX
+    # A curve that stays above up to Nyquist resolves a pixel, the longer side of it, and what is finer cannot be seen.
+    finest_px = FINEST_PX * (1.0 if pixel_nm is None or curve.side_nm is None else max(pixel_nm) / curve.side_nm)
+    resolution_px = half_bit.resolution_px if half_bit else finest_px
     metrics = HalfSetMetrics(
         split_by=split_by,
         n_pixels=int(area.sum()),
         resolution_px=resolution_px,
-        resolution_nm=None if side_nm is None else resolution_px * side_nm,
+        resolution_nm=None if curve.side_nm is None else resolution_px * curve.side_nm,
         half_bit=half_bit,
         one_bit=crossing(curve, "one_bit"),
         half=crossing(replace(curve, correlation=of_full), "half"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fly64dask.base import InputError
 from fly64dask.datasets.export import CellGroups, FileFormat, export_reconstruction
-from fly64dask.datasets.formats import read_object
+from fly64dask.datasets.formats import ReadOptions, read_object, read_scan_file
 from fly64dask.store import (
     ExposureAttributes,
     ReconstructionAttributes,
@@ -223,9 +223,21 @@ def test_export_names_the_suffixes_that_it_knows(tmp_path: Path) -> None:
         export_reconstruction(write_cell(tmp_path / "g", draw(1, 1, 8, 8)), tmp_path / "x.png")
 
 
-@pytest.mark.parametrize("name", ["product.h5", "result.ptyr"])
+@pytest.mark.parametrize("name", ["product.h5", "result.ptyr", "scan.cxi"])
 @pytest.mark.parametrize("side_px", [8, 9])
 def test_an_export_is_read_back_as_an_object_at_its_place_in_the_scan(tmp_path: Path, name: str, side_px: int) -> None:
     found = read_object(exported(tmp_path, name, side_px))
     np.testing.assert_array_equal(found.image, OBJECT[0])
     assert found.origin_px == ORIGIN_PX
+    assert found.pixel_nm == pytest.approx(PIXEL_NM)
+
+
+@pytest.mark.parametrize("name", ["product.h5", "scan.cxi", "result.ptyr"])
+def test_an_export_gives_patterns_their_positions_in_px_and_their_pixel(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "patterns.npy", np.ones((3, 8, 10), np.uint16))
+    result = exported(tmp_path, name)
+    if name == "product.h5":  # joined by the index in the whole scan
+        np.save(tmp_path / "patterns.npy", np.ones((int(SCAN_INDEX.max()) + 1, 8, 10), np.uint16))
+    scan = read_scan_file(tmp_path / "patterns.npy", ReadOptions(positions=result))
+    assert scan.geometry.pixel_size_nm == pytest.approx(PIXEL_NM)
+    np.testing.assert_allclose(scan.positions * 1e9 / PIXEL_NM, POSITIONS_PX, atol=1e-6)

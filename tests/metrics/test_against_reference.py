@@ -21,8 +21,8 @@ def reference(image=IMAGE, origin_px=(10, 20), trusted=LIT):
     )
 
 
-def compared(recon, illuminated=LIT, origin_px=(10, 20), side_nm=None, of=None):
-    in_area = reference_in_area(of or reference(), illuminated, origin_px, side_nm=side_nm)
+def compared(recon, illuminated=LIT, origin_px=(10, 20), pixel_nm=None, of=None):
+    in_area = reference_in_area(of or reference(), illuminated, origin_px, pixel_nm=pixel_nm)
     return measure_with_reference("r", in_area, recon)
 
 
@@ -58,7 +58,7 @@ def test_noise_of_the_phase_is_the_difference_and_over_empty_its_share_of_the_co
 def test_one_bit_asks_for_more_than_half_a_bit_in_px_and_nm():
     rng = np.random.default_rng(6)
     noisy = IMAGE + 0.5 * (rng.normal(size=SHAPE) + 1j * rng.normal(size=SHAPE))
-    found = compared(noisy, side_nm=8.0).metrics
+    found = compared(noisy, pixel_nm=(8.0, 8.0)).metrics
     assert found.one_bit.resolution_px >= found.half_bit.resolution_px > 1
     assert found.half_bit.resolution_nm == pytest.approx(8 * found.half_bit.resolution_px)
 

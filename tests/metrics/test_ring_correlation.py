@@ -145,3 +145,27 @@ def test_threshold_of_half_a_bit_is_the_published_one(n_pixels, expected):
     found = threshold(curve_of([1.0], n_pixels), "half_bit")[0]
     assert found == pytest.approx(published, abs=1e-4)
     assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_ring_correlation_of_pixels_that_are_not_square_has_rings_in_nm():
+    # Two images of 800 x 800 nm agree up to 1 / (40 nm) in every direction: 20 nm of resolution in pixels of any sides
+    # below that.
+    rng, found = np.random.default_rng(8), []
+    for sides_nm in ((8.0, 8.0), (8.0, 5.0), (4.0, 8.0)):
+        shape = tuple(round(800 / side) for side in sides_nm)
+        y, x = (np.fft.fftfreq(size, side) for size, side in zip(shape, sides_nm, strict=True))
+        passed = np.hypot(y[:, None], x) <= 1 / 40
+        shared = np.fft.ifft2(np.fft.fft2(noise(rng, shape)) * passed)
+        images = [shared + np.fft.ifft2(np.fft.fft2(noise(rng, shape)) * ~passed) for _ in range(2)]
+        curve = frc(*images, np.ones(shape, bool), pixel_nm=sides_nm)
+        assert curve.frequency_per_px[-1] / curve.side_nm == pytest.approx(1 / (2 * max(sides_nm)), rel=0.02)
+        found.append(crossing(curve, "half_bit").resolution_nm)
+    np.testing.assert_allclose(found, 20, rtol=0.05)
+
+
+def test_ring_correlation_of_square_pixels_does_not_depend_on_their_size():
+    rng = np.random.default_rng(9)
+    first, second, inside = noise(rng), noise(rng), disc()
+    plain, sized = frc(first, second, inside), frc(first, second, inside, pixel_nm=(0.1, 0.1))
+    assert np.array_equal(plain.correlation, sized.correlation)
+    assert np.array_equal(plain.frequency_per_px, sized.frequency_per_px)

@@ -187,13 +187,13 @@ def test_compare_halves_resolves_equal_objects_up_to_nyquist():
 
 def test_compare_halves_that_agree_up_to_nyquist_leads_with_a_pixel():
     images, area, _ = phase_objects(noise_rad=0.0)
-    found, _ = compare_halves(images, area, "counts", side_nm=8.0)
+    found, _ = compare_halves(images, area, "counts", pixel_nm=(8.0, 8.0))
     assert (found.resolution_px, found.resolution_nm) == (1.0, 8.0)
 
 
 def test_compare_halves_leads_with_the_resolution_at_half_a_bit():
     images, area, _ = phase_objects(noise_rad=0.8)
-    found, _ = compare_halves(images, area, "counts", side_nm=8.0)
+    found, _ = compare_halves(images, area, "counts", pixel_nm=(8.0, 8.0))
     assert found.resolution_px == found.half_bit.resolution_px
     assert found.resolution_nm == pytest.approx(8 * found.resolution_px)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import h5py
 import numpy as np
 import pytest
 from faulty_engine import ENGINE
@@ -13,8 +16,9 @@ from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_completed_rows, write_run_study
 from fly64dask.runs import CellView, compare_run
 from fly64dask.runs.comparisons import compare_with_references
+from fly64dask.runs.comparisons.references import References, illuminated_frame
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, CellReference, cells, parse_study
+from fly64dask.study import Cell, CellReference, FileReference, cells, parse_study
 
 REFERENCE = 'reference = {dose = "measured", view = "all"}'
 OTHER = Cell(dose=50.0, view="all", split="train")
@@ -77,6 +81,28 @@ def test_compare_run_takes_another_reference_than_the_studys(made):
     assert ours.reference == same.reference
     assert ours.reference.name == "dose_50/few/train"
     assert ours.metrics is None
+
+
+def test_compare_run_marks_the_reference_itself_and_gives_it_no_numbers(made):
+    study, layout = made
+    reference = Cell(dose="measured", view="all", split="test")
+    found = compare_run(study, layout, {"same": layout.root}, [reference, OTHER])
+    (itself, same), (other, _) = (row.scores for row in found.cells)
+    assert (itself.is_reference, itself.reference, itself.problem) == (True, None, None)
+    assert (same.is_reference, same.reference.name) == (False, reference.name)
+    assert (other.is_reference, other.reference.name) == (False, "dose_measured/all/train")
+
+
+def test_a_reference_of_other_pixels_is_refused_with_both_sizes(made, tmp_path):
+    study, layout = made
+    frame = replace(illuminated_frame(study, layout, OTHER), pixel_nm=(8.0, 8.0))
+    with h5py.File(tmp_path / "o.h5", "w") as file:
+        file["object"] = np.ones(frame.illuminated.shape, np.complex64)
+        file["object"].attrs.update(pixel_height_m=9e-9, pixel_width_m=9e-9, center_y_m=0.0, center_x_m=0.0)
+        file["origin_px"] = frame.origin_px
+    references = References(study, layout, FileReference(path=str(tmp_path / "o.h5")))
+    with pytest.raises(InputError, match=r"pixels of 9 x 9 nm, those of the run are 8 x 8 nm"):
+        references.in_frame(OTHER, frame)
 
 
 def test_compare_run_names_a_reference_that_was_not_run(made):

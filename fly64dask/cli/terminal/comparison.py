@@ -74,6 +74,8 @@ def problem_lines(comparison: RunComparison) -> list[Text]:
 def _score_text(score: MethodScore, least: float) -> Text:
     if score.problem:
         return Text("✘ see below", style="bold red")
+    if score.is_reference:
+        return Text("the reference", style="dim")
     if score.original:
         phase, amplitude = score.original.phase, score.original.amplitude
         ratios = ", ".join(number_text(each.psnr_peak_255_db, ".1f") for each in (phase, amplitude))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ import numpy as np
 from fly64dask.base import Fly64Error, InputError
 from fly64dask.datasets.formats.containers.content import kind_of
 from fly64dask.datasets.formats.containers.damage import refuse_beyond_memory
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, as_number
+from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, as_number, text
 from fly64dask.datasets.formats.containers.opening import open_arrays
+from fly64dask.datasets.formats.readers.cxi import IMAGE, image_pixel_nm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SUFFIXES = (".npz", ".h5", ".hdf5")
+SUFFIXES = (".npz", ".h5", ".hdf5", ".cxi", ".ptyr")
 OBJECT_KEY, ORIGIN_KEY = "object", "origin_px"
 # Of the object of a Ptychodus product, along y and x, metres.
 CENTRE_ATTRS, PIXEL_ATTRS = ("center_y_m", "center_x_m"), ("pixel_height_m", "pixel_width_m")
@@ -28,10 +30,14 @@ BYTES_A_PIXEL = 64  # while an object is aligned
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignObject:
-    """An object of another program: `image` (y, x) complex; scan-frame (y, x) of its pixel [0, 0], if it says."""
+    """An object of another program: `image` (y, x) complex, and what its file says of it.
+
+    `origin_px` is the scan-frame (y, x) of its pixel [0, 0], `pixel_nm` the sides (y, x) of a pixel.
+    """
 
     image: NDArray[Any]
     origin_px: tuple[int, int] | None
+    pixel_nm: tuple[float, float] | None = None
 
 
 def find_object(directory: Path, stem: str) -> Path:
@@ -64,14 +70,14 @@ def find_object(directory: Path, stem: str) -> Path:
 
 
 def read_object(path: Path) -> ForeignObject:
-    """Read an object from an NPZ, HDF5 or MATLAB file, without running code from it.
+    """Read an object from an NPZ, HDF5, CXI or MATLAB file, without running code from it.
 
     Parameters
     ----------
     path : Path
-        `object`: complex, (y, x), or with axes of length 1 for one slice; or the one object of a PtyPy result;
-        `origin_px`, optional: two whole numbers, scan-frame (y, x) of its first pixel. A Ptychodus product and a PtyPy
-        result say it in metres.
+        `object`: complex, (y, x), or with axes of length 1 for one slice; or the one object of a PtyPy result, or the
+        first image of a CXI file; `origin_px`, optional: two whole numbers, scan-frame (y, x) of its first pixel. A
+        Ptychodus product and a PtyPy result say it in metres, a CXI file of `export` in its note.
 
     Returns
     -------
@@ -86,11 +92,13 @@ def read_object(path: Path) -> ForeignObject:
         file = open_arrays(path, kind_of(path))
         if file is None:
             raise InputError(f"read {path}: not a file of named arrays", remedy="")
-        name = OBJECT_KEY if OBJECT_KEY in file else next(_objects_of_ptypy(file), OBJECT_KEY)
+        others = (name for name in (*_objects_of_ptypy(file), f"{IMAGE}/data") if name in file)
+        name = OBJECT_KEY if OBJECT_KEY in file else next(others, OBJECT_KEY)
         if name in file:
             refuse_beyond_memory(f"read {path}: {name!r}", math.prod(file.shape(name)) * BYTES_A_PIXEL)
         image = file.take(name)
-        origin_px = file.take(ORIGIN_KEY) if ORIGIN_KEY in file else _origin_in_metres(file, name)
+        origin_px = file.take(ORIGIN_KEY) if ORIGIN_KEY in file else _stated_origin(file, name)
+        pixel_nm = _pixel_nm(file, name)
     except Fly64Error as error:
         raise InputError(error.message, remedy=f"save {OBJECT_KEY!r} as a plain complex array") from error
     if image.ndim == 3 and 1 in image.shape:
@@ -100,7 +108,7 @@ def read_object(path: Path) -> ForeignObject:
             f"read {path}: {name!r} is {image.dtype} of {image.shape}, needed complex of (y, x) or (1, y, x)",
             remedy="save amplitude and phase as one complex array",
         )
-    return ForeignObject(image=image, origin_px=_origin(origin_px, path))
+    return ForeignObject(image=image, origin_px=_origin(origin_px, path), pixel_nm=pixel_nm)
 
 
 def _objects_of_ptypy(file: NamedArrays) -> Iterator[str]:
@@ -110,12 +118,14 @@ def _objects_of_ptypy(file: NamedArrays) -> Iterator[str]:
         yield f"content/obj/{members[0]}/data"
 
 
-def _origin_in_metres(file: NamedArrays, name: str) -> NDArray[np.float64] | None:
+def _stated_origin(file: NamedArrays, name: str) -> NDArray[Any] | None:
     """Find where an object lies in its scan, (y, x), to the nearest pixel, if the file says it as its program does.
 
     Ptychodus: a position is (position - center) / pixel + shape / 2 of the array, and the middle of a patch; of one
     with an odd side that is half a pixel beside the patch's own pixel H // 2. PtyPy: the first pixel is at `_origin`.
     """
+    if name == f"{IMAGE}/data":
+        return _origin_in_note(file)
     centre_m, pixel_m = _attributes(file, name, CENTRE_ATTRS), _attributes(file, name, PIXEL_ATTRS)
     if centre_m is not None and pixel_m is not None and (pixel_m > 0).all():
         odd = np.array(file.shape("probe")[-2:]) % 2 if "probe" in file else np.zeros(2)
@@ -127,6 +137,32 @@ def _origin_in_metres(file: NamedArrays, name: str) -> NDArray[np.float64] | Non
     origin_m, psize_m = (np.ravel(file.take(key)) for key in stated)
     is_usable = origin_m.dtype.kind == psize_m.dtype.kind == "f" and origin_m.size == 2 and (psize_m > 0).all()
     return np.asarray(np.rint(origin_m / psize_m)) if is_usable else None
+
+
+def _origin_in_note(file: NamedArrays) -> NDArray[Any] | None:
+    """Read the origin from the note of an exported CXI file; what others call an image's centre is not defined."""
+    try:
+        facts = json.loads(text(file, f"{IMAGE}/process_1/note") or "null")
+    except json.JSONDecodeError:
+        return None
+    is_ours = isinstance(facts, dict) and facts.get("program") == "fly64dask" and "object_origin_px" in facts
+    return np.asarray(facts["object_origin_px"]) if is_ours else None
+
+
+def _pixel_nm(file: NamedArrays, name: str) -> tuple[float, float] | None:
+    """Read the sides (y, x) of an object's pixel, if the file has them."""
+    if name == f"{IMAGE}/data":
+        return image_pixel_nm(file)
+    storage = name.removesuffix("/data")
+    psize = f"{storage}/_psize"
+    if storage != name and psize in file:
+        sides_m = np.ravel(file.take(psize))
+    else:
+        found = _attributes(file, name, PIXEL_ATTRS) if name in file else None
+        sides_m = np.zeros(2) if found is None else found
+    if sides_m.dtype.kind not in "uif" or sides_m.size not in (1, 2) or not (sides_m > 0).all():
+        return None
+    return float(sides_m[0]) * 1e9, float(sides_m[-1]) * 1e9
 
 
 def _attributes(file: NamedArrays, name: str, keys: tuple[str, str]) -> NDArray[np.float64] | None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fly64dask.base import Fly64Error, InputError, utc_now
 from fly64dask.cells import open_inputs
 from fly64dask.datasets import read_truth
-from fly64dask.datasets.formats import ForeignObject
 from fly64dask.metrics import (
-    Reference,
     align,
     measure_against,
     measure_as_original,
@@ -23,33 +19,15 @@ from fly64dask.metrics import (
 )
 from fly64dask.records import read_record
 from fly64dask.runs.comparisons.comparison import OURS, ComparedCell, Convention, MethodScore, RunComparison
+from fly64dask.runs.comparisons.frames import ComparisonFrame, place_in_frame
 from fly64dask.runs.comparisons.methods import ObjectReader, reader_of_method, reader_of_run
 from fly64dask.runs.comparisons.references import References, illuminated_frame
-from fly64dask.scan import crop_to_frame, object_frame
+from fly64dask.scan import object_frame
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Reference as StudyReference, Study
+from fly64dask.study import Cell, CellReference, Reference as StudyReference, Study
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from fly64dask.simulation import Pair
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonFrame:
-    """What the objects of all methods for one cell are compared in: the truth or reference in it, and the area.
-
-    `reference` is on the grid of the cell's own object, whose first pixel is the scan frame's `origin_px` (y, x);
-    `positions_px` (k, 2), order (y, x), are the kept ones; `whole_shape_px` is that of the whole truth, or of the whole
-    reference of a measured scan with this `name`, whose first pixel is the scan frame's `whole_origin_px`.
-    """
-
-    reference: Reference
-    positions_px: NDArray[np.float64]
-    origin_px: tuple[int, int]
-    whole_shape_px: tuple[int, int]
-    whole_origin_px: tuple[int, int] = (0, 0)
-    name: str | None = None
 
 
 # Makes the frame of a cell, or gives why it cannot be made.
@@ -100,7 +78,13 @@ def compare_run(
     rows = []
     for cell in compared:
         frame = frame_of(cell)
-        scores = tuple(_score(name, reader, cell, frame, convention) for name, reader in readers.items())
+        is_reference = isinstance(chosen, CellReference) and chosen.cell_for(cell) == cell
+        scores = tuple(
+            MethodScore(method=name, is_reference=True)
+            if is_reference and name == OURS and isinstance(frame, ComparisonFrame)
+            else _score(name, reader, cell, frame, convention)
+            for name, reader in readers.items()
+        )
         rows.append(
             ComparedCell(
                 **asdict(cell),
@@ -169,6 +153,7 @@ def _reference_frame(
             whole_shape_px=(whole.image.shape[0], whole.image.shape[1]),
             whole_origin_px=whole.origin_px,
             name=whole.name,
+            pixel_nm=frame.pixel_nm,
         )
     except Fly64Error as error:
         return error
@@ -200,6 +185,7 @@ def _frame_of(study: Study, layout: RunLayout, cell: Cell, truth: Pair | Fly64Er
         positions_px=positions,
         origin_px=origin,
         whole_shape_px=(truth.object_truth.shape[0], truth.object_truth.shape[1]),
+        pixel_nm=inputs.exposures.attributes.pixel_size_nm,
     )
 
 
@@ -209,7 +195,7 @@ def _score(
     try:
         if isinstance(frame, Fly64Error):
             raise frame
-        image = _in_frame(read(cell), frame)
+        image = place_in_frame(read(cell), frame)
         if frame.name is not None:
             return MethodScore(
                 method=method, reference=measure_with_reference(frame.name, frame.reference, image).metrics
@@ -223,33 +209,3 @@ def _score(
         )
     except Fly64Error as error:
         return MethodScore(method=method, problem=str(error))
-
-
-def _in_frame(foreign: ForeignObject, frame: ComparisonFrame) -> NDArray[Any]:
-    """Put an object where it belongs in the cell's frame; refuse one that does not say where, or is not there."""
-    image, origin_px = foreign.image, foreign.origin_px or _origin_by_shape(foreign.image, frame)
-    offset = (frame.origin_px[0] - origin_px[0], frame.origin_px[1] - origin_px[1])
-    height, width = frame.reference.image.shape
-    placed, covered = crop_to_frame(image, (height, width), offset)
-    inside = frame.reference.inside
-    if not covered[inside].all():
-        raise InputError(
-            f"object of {image.shape} px at (y, x) = {origin_px} px covers {covered[inside].sum()} of "
-            f"{inside.sum()} illuminated px",
-            remedy="give one that covers all of them, and check its origin_px",
-        )
-    return placed
-
-
-def _origin_by_shape(image: NDArray[Any], frame: ComparisonFrame) -> tuple[int, int]:
-    """Find where an object lies that does not say it: its shape is that of the frame, or of the truth or reference."""
-    own_shape = frame.reference.image.shape
-    origins = {frame.whole_shape_px: frame.whole_origin_px, own_shape: frame.origin_px}
-    if image.shape not in origins:
-        raise InputError(
-            f"object of {image.shape} px, needed {own_shape} px, the frame of the cell's own object with its first "
-            f"pixel at (y, x) = {frame.origin_px} px of the scan, or {frame.whole_shape_px} px, that of the whole "
-            + ("truth" if frame.name is None else f"reference {frame.name}"),
-            remedy="save it in one of these, or say where it lies with origin_px",
-        )
-    return origins[image.shape]

@@ -16,13 +16,15 @@ Convention = Literal["ours", "original"]
 class MethodScore(Frozen):
     """One reconstruction of one cell: its numbers in the comparison's convention, or why it has none.
 
-    `reference` holds those of a measured scan, for which there is no truth.
+    `reference` holds those of a measured scan, for which there is no truth; where the reconstruction is itself that
+    reference, `is_reference` says so, and there is nothing to compare.
     """
 
     method: str
     metrics: TruthMetrics | None = None
     reference: ReferenceMetrics | None = None
     original: OriginalMetrics | None = None
+    is_reference: bool = False
     problem: str | None = None
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import Fly64Error, InputError, mean_side_nm
+from fly64dask.base import Fly64Error, InputError
 from fly64dask.cells import open_inputs
-from fly64dask.datasets.formats import file_sha256, read_object
+from fly64dask.datasets.formats import BYTES_A_PIXEL, file_sha256, read_object, refuse_beyond_memory
 from fly64dask.metrics import (
     Reference as ReferenceInFrame,
     ReferenceMetrics,
@@ -21,12 +21,15 @@ from fly64dask.metrics import (
     reference_in_area,
 )
 from fly64dask.records import ManifestRow, ReferenceNow, ReferenceRecord, read_record, read_row
+from fly64dask.runs.comparisons.frames import refuse_other_pixel
 from fly64dask.scan import illuminated_area, illumination_map, object_frame
 from fly64dask.store import ReconstructionAttributes, RunLayout, open_group, write_document
-from fly64dask.study import Cell, FileReference, Reference, Study
+from fly64dask.study import Cell, CellReference, FileReference, Reference, Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+KEPT_REFERENCES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +37,13 @@ class LitFrame:
     """The frame of a cell's own object: where its kept exposures illuminated it.
 
     `illuminated` (y, x) bool; `origin_px` is the scan-frame (y, x) of its first pixel; `positions_px` (k, 2), (y, x),
-    are the kept ones; `side_nm` is that of a pixel, if it is known.
+    are the kept ones; `pixel_nm` are the sides (y, x) of a pixel, if they are known.
     """
 
     illuminated: NDArray[np.bool_]
     origin_px: tuple[int, int]
     positions_px: NDArray[np.float64]
-    side_nm: float | None
+    pixel_nm: tuple[float, float] | None
 
 
 def illuminated_frame(study: Study, layout: RunLayout, cell: Cell) -> LitFrame:
@@ -53,12 +56,12 @@ def illuminated_frame(study: Study, layout: RunLayout, cell: Cell) -> LitFrame:
         illuminated=illuminated_area(illumination_map(probe, positions, shape, origin)),
         origin_px=origin,
         positions_px=positions,
-        side_nm=mean_side_nm(inputs.exposures.attributes.pixel_size_nm),
+        pixel_nm=inputs.exposures.attributes.pixel_size_nm,
     )
 
 
 class References:
-    """Reads what the cells of a measured study are compared with, each object once.
+    """Reads what the cells of a measured study are compared with; keeps the latest few objects.
 
     Parameters
     ----------
@@ -73,8 +76,8 @@ class References:
     def __init__(self, study: Study, layout: RunLayout, reference: Reference) -> None:
         self._study, self._layout, self.reference = study, layout, reference
         self._read_file = functools.cache(_read_file)
-        # Of a study's cells few are references, one for each split and recipe.
-        self._read_cell = functools.cache(self._object_of)
+        # Cells are references for one split and recipe each. More than a few are not kept, for the sake of memory.
+        self._read_cell = functools.lru_cache(maxsize=KEPT_REFERENCES)(self._object_of)
 
     def object_for(self, cell: Cell) -> ReferenceObject:
         """Read the object that a cell is compared with.
@@ -90,7 +93,9 @@ class References:
 
     def in_frame(self, cell: Cell, frame: LitFrame) -> ReferenceInFrame:
         """Put the object that a cell is compared with into the cell's frame; raises Fly64Error if it cannot be."""
-        return reference_in_area(self.object_for(cell), frame.illuminated, frame.origin_px, side_nm=frame.side_nm)
+        found = self.object_for(cell)
+        refuse_other_pixel(f"the reference {found.name} is an object", found.pixel_nm, frame.pixel_nm)
+        return reference_in_area(found, frame.illuminated, frame.origin_px, pixel_nm=frame.pixel_nm)
 
     def _object_of(self, cell: Cell) -> ReferenceObject:
         record = read_record(self._layout, cell)
@@ -98,11 +103,13 @@ class References:
             state = "not committed" if record is None else f"{record.state}: {record.failure_kind}"
             raise InputError(f"the reference {cell.name} is {state}", remedy="run it, or choose another reference")
         group = open_group(self._layout.reconstruction_group(cell), ReconstructionAttributes)
+        illuminated = illuminated_frame(self._study, self._layout, cell).illuminated
+        refuse_beyond_memory(f"compare with {cell.name}", illuminated.size * BYTES_A_PIXEL)
         return ReferenceObject(
             name=cell.name,
             image=group.read("object_recon")[0],
             origin_px=group.attributes.object_origin_px,
-            trusted=illuminated_frame(self._study, self._layout, cell).illuminated,
+            trusted=illuminated,
             sha256=group.array_sha256["object_recon"],
         )
 
@@ -120,6 +127,7 @@ def _read_file(path: Path) -> ReferenceObject:
         origin_px=found.origin_px,
         trusted=np.isfinite(found.image),
         sha256=file_sha256(path),
+        pixel_nm=found.pixel_nm,
     )
 
 
@@ -141,15 +149,16 @@ def compare_with_references(
 
     Notes
     -----
-    A comparison takes less than a second of an object of 500 x 500 px; it is kept in a file of its own, so that the
-    cells need not be made again where the study names another reference.
+    One cell after the other, in the order of what they are compared with, so that few references are in memory. Each
+    comparison is kept in a file of its own: the cells need not be made again where the study names another reference,
+    and where this is interrupted, what is done stays.
     """
     if study.reference is None:
         return
     references = References(study, layout, study.reference)
     now = ReferenceNow(study, layout, functools.partial(read_row, layout))
     n_compared = 0
-    for row in rows:
+    for row in sorted(rows, key=lambda row: _reference_name(study.reference, row.cell)):
         sha256 = now.sha256_for(row)
         if sha256 is None or row.digests is None or now.record(row) is not None:
             continue
@@ -157,6 +166,11 @@ def compare_with_references(
         n_compared += 1
     if n_compared:
         say(f"compared {n_compared} cells with the reference {study.reference.label}")
+
+
+def _reference_name(reference: Reference | None, cell: Cell) -> str:
+    """Name what a cell is compared with, so that cells with the same reference follow each other."""
+    return reference.cell_for(cell).name if isinstance(reference, CellReference) else ""
 
 
 def _compared(

@@ -23,6 +23,7 @@ INSTRUMENT = f"{ENTRY}/instrument_1"
 SOURCE, BEAM = f"{INSTRUMENT}/source_1", f"{INSTRUMENT}/beam_1"
 DETECTORS = (f"{INSTRUMENT}/detector_1", f"{INSTRUMENT}/detector")
 SAMPLE = f"{ENTRY}/sample_1"
+IMAGE = f"{ENTRY}/image_1"  # of a reconstruction
 HAS_SIGNAL = 0x1000  # the one bit of a CXI mask that a valid pixel may have
 RASTERS = (f"{ENTRY}/data", f"{ENTRY}/data_1")
 TRANSLATIONS = (
@@ -142,9 +143,25 @@ def _mask(file: NamedArrays, detector: str) -> NDArray[np.bool_] | None:
     return np.asarray(valid)
 
 
+def image_pixel_nm(file: NamedArrays) -> tuple[float, float] | None:
+    """Read the sides (y, x) of a pixel of a reconstructed image, nm; None if the file has none in real space."""
+    if f"{IMAGE}/data" not in file or text(file, f"{IMAGE}/data_space") not in ("", "real"):
+        return None
+    sides = [_positive(number(file, f"{IMAGE}/{axis}_pixel_size"), 1e9) for axis in ("y", "x")]
+    shape = file.shape(f"{IMAGE}/data")
+    if None in sides and f"{IMAGE}/image_size" in file and len(shape) >= 2:
+        size = np.ravel(file.take(f"{IMAGE}/image_size"))  # x, y
+        if size.dtype.kind in "uif" and size.size >= 2 and min(shape[-2:]) > 0:
+            sides = [_positive(float(size[1]), 1e9 / shape[-2]), _positive(float(size[0]), 1e9 / shape[-1])]
+    y, x = sides
+    return None if y is None or x is None else (y, x)
+
+
 def _geometry(file: NamedArrays, detector: str, definition: str, *, swapped: bool) -> Geometry:
     pitch = _pitch_um(file, detector)
     return Geometry(
+        # Of a reconstruction; where there is a detector, the pixel follows from it.
+        pixel_size_nm=image_pixel_nm(file) if pitch is None else None,
         wavelength_nm=_wavelength_nm(file),
         energy_kev=_energy_kev(file, definition),
         distance_m=_distance_m(file, detector),
