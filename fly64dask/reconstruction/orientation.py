@@ -66,18 +66,29 @@ def middle_exposures(positions_px: NDArray[np.float64], n_kept: int = TRIAL_EXPO
     return np.sort(np.argsort(distance, kind="stable")[:n_kept])
 
 
-def turned(exposures: Exposures, orientation: Orientation) -> Exposures:
-    """Change the axes of some exposures; the starting probe stays."""
+def turned(exposures: Exposures, orientation: Orientation, pixel_nm: tuple[float, float] | None = None) -> Exposures:
+    """Change the axes of some exposures as `ingest` does; a starting probe that is square stays.
+
+    Pixels of the object with sides `pixel_nm` (y, x) are others for patterns that are transposed, and positions that
+    are swapped are counted in the other side.
+    """
     y, x = exposures.positions_px.T
+    side_y, side_x = pixel_nm or (1.0, 1.0)
     if orientation.swap_xy:
-        y, x = x, y
+        y, x = x * side_x / side_y, y * side_y / side_x
+    if orientation.transpose:
+        y, x = y * side_y / side_x, x * side_x / side_y
     positions = np.stack([-y if orientation.flip_y else y, -x if orientation.flip_x else x], axis=1)
     changed = replace(exposures, positions_px=positions)
     if not orientation.transpose:
         return changed
-    valid = exposures.valid_pixels
+    valid, probe = exposures.valid_pixels, exposures.probe_guess
+    is_square = probe.shape[-2] == probe.shape[-1]
     return replace(
-        changed, counts=exposures.counts.swapaxes(-1, -2), valid_pixels=None if valid is None else valid.T.copy()
+        changed,
+        counts=exposures.counts.swapaxes(-1, -2),
+        valid_pixels=None if valid is None else valid.T.copy(),
+        probe_guess=probe if is_square else probe.swapaxes(-1, -2).copy(),
     )
 
 
@@ -87,6 +98,7 @@ def try_orientations(
     *,
     n_epochs: int = TRIAL_EPOCHS,
     device: str = "auto",
+    pixel_nm: tuple[float, float] | None = None,
     notify: Callable[[Trial], None] = lambda _: None,
 ) -> tuple[Trial, ...]:
     """Reconstruct some exposures for a few epochs in each of the eight orientations.
@@ -94,13 +106,15 @@ def try_orientations(
     Parameters
     ----------
     exposures : Exposures
-        Square patterns; some of a scan suffice.
+        Some of a scan suffice.
     reconstruct : callable
         Reconstructs exposures by a recipe.
     n_epochs : int
         Of each trial.
     device : "auto", "cpu" or "cuda"
         Where.
+    pixel_nm : (float, float), optional
+        Sides (y, x) of a pixel of the object, nm.
     notify : callable
         Called with each trial when it ends.
 
@@ -120,7 +134,7 @@ def try_orientations(
     )
 
     def attempt(orientation: Orientation) -> Trial:
-        result = reconstruct(turned(exposures, orientation), recipe)
+        result = reconstruct(turned(exposures, orientation, pixel_nm), recipe)
         trial = Trial(orientation=orientation, loss=float(result.loss[-1]))
         notify(trial)
         return trial

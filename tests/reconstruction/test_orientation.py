@@ -10,6 +10,7 @@ import pytest
 
 from fly64dask.reconstruction import Exposures, Reconstruction, advise, middle_exposures, try_orientations
 from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.reconstruction.orientation import Orientation, turned
 from fly64dask.simulation import Pair, intensity_batches, phase_plate_probe
 from fly64dask.study import Recipe
 
@@ -43,6 +44,20 @@ def test_try_orientations_finds_what_is_wrong_with_the_axes(disturb: Any, flags:
     trials = try_orientations(disturb(simulated()), engine, n_epochs=5, device="cpu")
     assert trials[0].orientation.flags == flags
     assert "the axes are wrong" in advise(trials)
+
+
+def test_patterns_that_are_not_square_are_transposed_with_their_probe_and_pixels() -> None:
+    scan = Exposures(
+        counts=np.arange(24.0).reshape(1, 4, 6).astype(np.uint16),
+        positions_px=np.array([[10.0, 20.0]]),
+        probe_guess=np.arange(24).reshape(1, 1, 4, 6).astype(np.complex64),
+    )
+    found = turned(scan, Orientation(transpose=True), pixel_nm=(6.0, 4.0))  # now of 4 x 6 nm
+    np.testing.assert_array_equal(found.counts[0], scan.counts[0].T)
+    np.testing.assert_array_equal(found.probe_guess[0, 0], scan.probe_guess[0, 0].T)
+    np.testing.assert_allclose(found.positions_px, [[15.0, 20 * 4 / 6]])
+    swapped = turned(scan, Orientation(swap_xy=True), pixel_nm=(6.0, 4.0))
+    np.testing.assert_allclose(swapped.positions_px * [6.0, 4.0], [[80.0, 60.0]])  # nm
 
 
 def fits(wanted_px: np.ndarray) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from fly64dask.datasets.formats import ReadOptions, ScanFile, read_scan_file
 from fly64dask.datasets.ingest import IngestOptions
 from fly64dask.datasets.ingest.checks.complaints import refuse
-from fly64dask.datasets.ingest.into_store import complaints_of
+from fly64dask.datasets.ingest.checks.counts import complaints_of
 from fly64dask.datasets.ingest.passes import Pass, StartAgainError
 from fly64dask.datasets.ingest.prepare import prepare
 

@@ -62,7 +62,14 @@ def try_store(
         if not quiet:
             click.echo(f"  loss {trial.loss:.4g}  {trial.orientation.flags or 'as it is'}")
 
-    trials = try_orientations(exposures, reconstruct, n_epochs=n_epochs or TRIAL_EPOCHS, device=device, notify=tell)
+    trials = try_orientations(
+        exposures,
+        reconstruct,
+        n_epochs=n_epochs or TRIAL_EPOCHS,
+        device=device,
+        pixel_nm=group.attributes.pixel_size_nm,
+        notify=tell,
+    )
     if not quiet:
         click.echo(advise(trials))
     losses = [{"flags": trial.orientation.flags, "loss": trial.loss} for trial in trials]

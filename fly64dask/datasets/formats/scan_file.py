@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,9 +97,3 @@ class ScanFile(Description):
                 f"read {self.paths[0]}: the mask is of {self.mask.shape} px, patterns of {self.patterns.shape[1:]}",
                 remedy="correct the file, or name another mask",
             )
-
-
-def file_sha256(path: Path) -> str:
-    """Compute the SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import Geometry, software_versions, utc_now
-from fly64dask.datasets.formats.scan_file import file_sha256
 from fly64dask.datasets.ingest.checks.positions import median_step_px
 from fly64dask.datasets.ingest.checks.zero_frequency import doubt_zero_frequency
 from fly64dask.datasets.ingest.passes import Pass
@@ -21,21 +20,16 @@ from fly64dask.store import ExposureAttributes, IngestedScan
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-# The digest of a file's bytes is another pass over it, at half the speed of ingesting; of larger files the store has
-# the digests of what was read (our choice).
-MAX_DIGEST_BYTES = 2**28
 
-
-def attributes_of(under_way: Pass, prepared: PreparedScan) -> ExposureAttributes:
-    """Describe a scan whose patterns have all passed by."""
+def attributes_of(under_way: Pass, prepared: PreparedScan, sha256: str) -> ExposureAttributes:
+    """Describe a scan whose patterns have all passed by; `sha256` is that of their file's bytes."""
     photons, plan = under_way.survey.exposure_photons, under_way.plan
     mean = float(photons.sum(dtype=np.float64) / len(photons))
-    source = _source(prepared)
     return ExposureAttributes(
         created_at=utc_now(),
         software=software_versions(),
-        source_digest=str(source.get("sha256", "")),
-        source=source,
+        source_digest=sha256,
+        source=_source(prepared, sha256),
         dose_photons=mean,
         mean_counts_photons=mean,
         brightest_count_photons=under_way.survey.brightest,
@@ -94,19 +88,17 @@ def _geometry(prepared: PreparedScan) -> Geometry | None:
     return stated.model_copy(update=changes)
 
 
-def _source(prepared: PreparedScan) -> dict[str, JsonValue]:
-    """Name the files, with digests of those that are not large."""
+def _source(prepared: PreparedScan, sha256: str) -> dict[str, JsonValue]:
+    """Name the files, that of the patterns first, whose digest is given."""
     paths = prepared.scan.paths
-    source: dict[str, JsonValue] = {
+    return {
         "kind": "ingested",
         "format": prepared.scan.file_format,
         "file": _file_name(paths[0]),
         "files": [_file_name(path) for path in paths],
         "bytes": [path.stat().st_size for path in paths],
+        "sha256": sha256,
     }
-    if paths[0].stat().st_size <= MAX_DIGEST_BYTES:
-        source["sha256"] = file_sha256(paths[0])
-    return source
 
 
 def _file_name(path: Path) -> str:

@@ -13,19 +13,18 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats import read_scan_file
+from fly64dask.datasets.formats.file_digest import FileDigest
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.scan_file import ScanFile
-from fly64dask.datasets.ingest.checks.complaints import Complaint, refuse
-from fly64dask.datasets.ingest.checks.exposures import complain_of_exposures, complain_of_repeats, find_dark
-from fly64dask.datasets.ingest.checks.marks import complain_of_marks, complain_of_negatives, find_marks
-from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe, complain_of_zero_frequency
+from fly64dask.datasets.ingest.checks.complaints import refuse
+from fly64dask.datasets.ingest.checks.counts import complaints_of
+from fly64dask.datasets.ingest.checks.exposures import find_dark
+from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe
 from fly64dask.datasets.ingest.facts import attributes_of
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import OnProgress, Pass, PassPlan, StartAgainError
-from fly64dask.datasets.ingest.photon_counts import complain_of_darkness, complain_of_rounding
 from fly64dask.datasets.ingest.prepare import prepare
 from fly64dask.datasets.ingest.prepared import PreparedScan
-from fly64dask.datasets.ingest.survey import complain_of_units
 from fly64dask.store import (
     ArraySource,
     ExposureAttributes,
@@ -145,9 +144,9 @@ def _write(store: Path, prepared: PreparedScan, on_progress: OnProgress, origin:
         under_way = _survey(prepared.plan, on_progress)
         refuse(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
     under_way = Pass(prepared.plan, on_progress)
-    with _published(store) as directory:
+    with FileDigest(prepared.scan.paths[0]) as digest, _published(store) as directory:
         array_sha256 = write_arrays(directory, _arrays(under_way, prepared, origin))
-        attributes = attributes_of(under_way, prepared)
+        attributes = attributes_of(under_way, prepared, digest.result())
         write_attributes(directory, attributes, array_sha256)
     return attributes
 
@@ -216,32 +215,3 @@ def _arrays(under_way: Pass, prepared: PreparedScan, origin: str) -> Sequence[Ar
 
 def _later(make: Callable[[], NDArray[Any]]) -> Iterator[NDArray[Any]]:
     yield np.ascontiguousarray(make())
-
-
-def complaints_of(under_way: Pass, prepared: PreparedScan) -> Iterator[Complaint]:
-    """Name all that is against the counts, now that all have passed by."""
-    plan, survey, scan, read = under_way.plan, under_way.survey, prepared.scan, prepared.read
-    if not survey.brightest:
-        yield from complain_of_darkness(plan.conversion, under_way.extremes.high)
-        return
-    rounds = plan.conversion.rounds
-    if not plan.takes_marks:
-        yield from complain_of_marks(find_marks(under_way.extremes, plan.valid), under_way.extremes)
-    yield from complain_of_negatives(under_way.extremes, under_way.valid, rounds=rounds)
-    yield from complain_of_rounding(plan.conversion, under_way.rounding, survey.brightest)
-    yield from complain_of_units(
-        survey,
-        quantity_is_given=read.quantity is not None or scan.quantity == "amplitude",
-        scale_is_given=read.photons_per_intensity is not None or scan.photons_per_intensity is not None,
-    )
-    yield from complain_of_zero_frequency(
-        survey.pattern_sum / len(plan.rows),
-        scan.zero_frequency,
-        is_given=read.zero_frequency is not None or scan.zero_frequency_is_stated,
-    )
-    if not prepared.options.keep_outliers:
-        photons = survey.exposure_photons
-        yield from complain_of_exposures(photons, plan.rows)
-        yield from complain_of_repeats(
-            survey.fingerprints, photons, plan.rows, lambda number: scan.patterns.read(number, number + 1)[0]
-        )

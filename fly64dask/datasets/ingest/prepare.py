@@ -15,15 +15,15 @@ from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.checks.complaints import Complaint
 from fly64dask.datasets.ingest.checks.marks import without_marks
 from fly64dask.datasets.ingest.checks.positions import complain_of_positions
-from fly64dask.datasets.ingest.detector import Frame, cut, cut_mask, fit_probe, make_frame, pixel_ratio
+from fly64dask.datasets.ingest.detector import Frame, cut, cut_mask, make_frame, pixel_ratio
 from fly64dask.datasets.ingest.geometry import doubt_pixel, object_pixel_nm, orient
 from fly64dask.datasets.ingest.masks import read_mask
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import PassPlan, read_rows
 from fly64dask.datasets.ingest.photon_counts import Conversion, choose_quantity, find_scale
 from fly64dask.datasets.ingest.prepared import PreparedScan
-from fly64dask.datasets.ingest.probe_files import checked_object, checked_probe, read_probe
-from fly64dask.datasets.ingest.starting_probe import FROM_THE_MEAN, parse_probe
+from fly64dask.datasets.ingest.probe_files import checked_object, given_probe
+from fly64dask.datasets.ingest.starting_probe import FROM_THE_MEAN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
     probe, notes = None, list(scan.assumed)
     notes.extend(doubt_pixel(scan.geometry, frame.whole_px, is_transposed=frame.transpose))
     with _collecting(complaints):
-        probe = _given_probe(scan, options, frame, origin)
+        probe = given_probe(scan, options, frame, notes, origin)
     if probe is None and options.probe is None:
         notes.append("starting probe from the mean pattern")
     object_guess = None
@@ -203,21 +203,6 @@ def _conversion(
         is_photons = scan.patterns.dtype.kind in "ui" or (options.round and quantity == "intensity")
         scale = 1.0 if is_photons else find_scale(values(), quantity)
     return Conversion(quantity=quantity, photons_per_intensity=scale, rounds=options.round)
-
-
-def _given_probe(scan: ScanFile, options: IngestOptions, frame: Frame, origin: str) -> NDArray[np.complex64] | None:
-    """Take the probe of the file, or of another one that a person names; None: it is to be made."""
-    if options.probe is not None:
-        if parse_probe(options.probe) is not None:
-            return None
-        stored, origin = read_probe(options.probe), f"read probe {options.probe}"
-        if stored.shape[-2:] == frame.shape_px:
-            return checked_probe(stored, frame.shape_px, origin)
-    elif scan.probe is None:
-        return None
-    else:
-        stored = scan.probe
-    return fit_probe(frame, checked_probe(stored, frame.whole_px, origin))
 
 
 def _kept_weights(

@@ -11,12 +11,41 @@ from fly64dask.base import InputError, IntegrityError
 from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed
 from fly64dask.datasets.formats.containers.npz import load_arrays, take
 from fly64dask.datasets.formats.object_probe_pair import as_complex64
+from fly64dask.datasets.formats.scan_file import ScanFile
+from fly64dask.datasets.ingest.detector import Frame, fit_probe
+from fly64dask.datasets.ingest.options import IngestOptions
+from fly64dask.datasets.ingest.starting_probe import parse_probe
 from fly64dask.store import ExposureAttributes, ReconstructionAttributes, open_group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROBE_NAMES = ("probe_guess", "probe_recon", "probe", "probeGuess")
+
+
+def given_probe(
+    scan: ScanFile, options: IngestOptions, frame: Frame, notes: list[str], origin: str
+) -> NDArray[np.complex64] | None:
+    """Take the probe of the file, or of another one that a person names; None: it is to be made.
+
+    A probe that lies as the file's patterns do, which are not square, is transposed with them; a square one stays, as
+    nothing tells whether it lies as they do.
+    """
+    if options.probe is not None:
+        if parse_probe(options.probe) is not None:
+            return None
+        stored, origin = read_probe(options.probe), f"read probe {options.probe}"
+        if stored.shape[-2:] == frame.shape_px:
+            return checked_probe(stored, frame.shape_px, origin)
+    elif scan.probe is None:
+        return None
+    else:
+        stored = scan.probe
+    is_across = stored.ndim >= 2 and stored.shape[-2:] == frame.whole_px[::-1] != frame.whole_px
+    if frame.transpose and is_across:
+        stored = np.swapaxes(stored, -1, -2)
+        notes.append("the probe transposed with the patterns")
+    return fit_probe(frame, checked_probe(stored, frame.whole_px, origin))
 
 
 def read_probe(text: str) -> NDArray[Any]:

@@ -88,6 +88,27 @@ def test_a_mask_of_the_file_hides_its_marks() -> None:
     np.testing.assert_array_equal(found.counts, small_counts() * valid)
 
 
+@pytest.mark.parametrize("dark_px", [SIDE * SIDE - 16, SIDE * SIDE - 200])
+def test_a_mask_the_wrong_way_round_is_named_alone_with_its_shares(dark_px: int) -> None:
+    # The brightest pixels are called bad, as if good ones were 0 in a mask of good ones.
+    brightest = small_counts().max(axis=0).ravel()
+    valid = np.zeros(SIDE * SIDE, dtype=bool)
+    valid[np.argsort(brightest)[: SIDE * SIDE - dark_px]] = True
+    message = refusal(small_scan(mask=valid.reshape(SIDE, SIDE)))
+    lost = brightest[~valid].sum() / brightest.sum()
+    needed = [f"leaves out {dark_px / SIDE**2:.1%}", f"hold {lost:.1%} of the light", "exchanged; give --mask-good"]
+    assert [part for part in needed if part not in message] == []
+    assert "things are against it" not in message
+
+
+def test_a_mask_of_hot_pixels_that_outshine_the_scan_is_taken() -> None:
+    counts = with_pixel(10**6)
+    counts[5, 3, 4] = 0  # no stuck pixel
+    valid = np.ones((SIDE, SIDE), dtype=bool)
+    valid[3, 4] = False
+    np.testing.assert_array_equal(convert(small_scan(counts, mask=valid)).valid_pixels, valid)
+
+
 def test_detector_gaps_are_no_photons() -> None:
     counts = small_counts().astype(np.uint32)
     counts[:, 10:12, :] = 2**32 - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import h5py
@@ -71,6 +72,18 @@ def test_transpose_swaps_the_axes_of_patterns_and_mask_alone() -> None:
     found = convert(small_scan(turned, mask=valid.T), wishes=IngestOptions(transpose=True))
     np.testing.assert_array_equal(found.counts, small_counts() * valid)
     np.testing.assert_array_equal(found.probe_guess[0, 0], small_probe())
+
+
+def test_a_probe_that_lies_as_patterns_that_are_not_square_is_transposed_with_them() -> None:
+    counts, probe = small_counts()[:, 4:20], small_probe()[4:20]
+    wish = IngestOptions(transpose=True)
+    stored = small_scan(counts.swapaxes(1, 2), probe=probe.T, positions=small_positions())
+    found = convert(stored, wishes=wish)
+    np.testing.assert_array_equal(found.counts, counts)
+    np.testing.assert_array_equal(found.probe_guess[0, 0], probe)
+    # One that already fits the patterns as they are wanted stays.
+    found = convert(small_scan(counts.swapaxes(1, 2), probe=probe), wishes=wish)
+    np.testing.assert_array_equal(found.probe_guess[0, 0], probe)
 
 
 def test_positions_are_swapped_before_they_are_flipped() -> None:
@@ -241,6 +254,13 @@ def test_counts_beyond_16_bits_are_stored_in_32(tmp_path: Path) -> None:
     scan = small_scan(counts, paths=(tmp_path / "scan.h5",))
     ingest_scan(scan, tmp_path / "s.zarr", NOTHING, IngestOptions(keep_outliers=True))
     np.testing.assert_array_equal(open_group(tmp_path / "s.zarr", ExposureAttributes).read("counts"), counts)
+
+
+def test_the_store_names_the_bytes_of_its_file(tmp_path: Path) -> None:
+    content = np.random.default_rng(1).bytes(10_000_001)  # not a whole number of blocks
+    (tmp_path / "scan.h5").write_bytes(content)
+    stored = ingest_scan(small_scan(paths=(tmp_path / "scan.h5",)), tmp_path / "s.zarr", NOTHING, IngestOptions())
+    assert stored.source["sha256"] == stored.source_digest == hashlib.sha256(content).hexdigest()
 
 
 class BreaksOff:

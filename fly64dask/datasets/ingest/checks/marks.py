@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # A pixel with one value in so many exposures is stuck, if its neighbours are so much darker (our choice: photons do
 # that with a chance below 1e-8).
 MIN_EXPOSURES_STUCK, FAR_ABOVE = 8, 10.0
+# A mask that leaves out more than half of the pixels, and so much of the light, is the wrong way round (our choice).
+MOST_MASKED_SHARE, MOST_LOST_LIGHT = 0.5, 0.9
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +110,34 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
                 f"(first at row {row}, column {column} of the pattern as it is kept, value {value:g})",
                 remedy="give --mask marks to leave these pixels out, or --mask FILE[:PATH] with the detector's mask",
             )
+
+
+def complain_of_mask(
+    extremes: Extremes, valid: NDArray[np.bool_] | None, *, from_file: bool = False
+) -> Iterator[Complaint]:
+    """Name a mask that leaves out nearly all of the light: its good and bad pixels are exchanged.
+
+    Parameters
+    ----------
+    extremes : Extremes
+        Of all pixels, the masked ones too.
+    valid : (H, W) bool, optional
+        The pixels that masks leave.
+    from_file : bool
+        Whether one of the masks is that of the scan's file.
+    """
+    if valid is None:
+        return
+    measured = ~(extremes.largest | extremes.not_finite) & (extremes.high > 0)
+    light = np.where(measured, extremes.high, 0).astype(np.float64)
+    masked, lost = 1 - valid.mean(), float(light[~valid].sum()) / max(float(light.sum()), np.finfo(float).tiny)
+    if masked > MOST_MASKED_SHARE and lost > MOST_LOST_LIGHT:
+        remedy = "give --mask-good with the other value, 0, 1 or positive, which says what good pixels have in it"
+        yield Complaint(
+            found=f"the mask leaves out {masked:.1%} of the pixels, and these hold {lost:.1%} of the light (sum of the "
+            "brightest value of each pixel): its good and bad pixels are exchanged",
+            remedy=remedy + (", or correct the mask in the scan's file" if from_file else ""),
+        )
 
 
 def complain_of_negatives(extremes: Extremes, valid: NDArray[np.bool_] | None, *, rounds: bool) -> Iterator[Complaint]:
