@@ -30,6 +30,7 @@ from .study import (
     Filters as Filters,
     Recipe as Recipe,
     Study as Study,
+    Target as Target,
 )
 
 __version__: str

@@ -12,6 +12,7 @@ from fly64dask import __version__
 from fly64dask.base import Fly64Error, leave_quickly
 from fly64dask.cli.compare import compare
 from fly64dask.cli.doctor import doctor
+from fly64dask.cli.limits import limits
 from fly64dask.cli.options import EXIT_BAD_INPUT
 from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
@@ -46,6 +47,7 @@ COMMANDS = (
     attach,
     cancel,
     status,
+    limits,
     report,
     table,
     verify,

@@ -12,12 +12,12 @@ from fly64dask.study import Study
 @click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
 @click.argument(
     "document",
-    type=click.Choice(["study", "manifest", "skip-summary", "record", "comparison", "report"]),
+    type=click.Choice(["study", "manifest", "skip-summary", "record", "comparison", "limits", "report"]),
     default="study",
 )
 def schema(document: str) -> None:
     """Print the JSON schema of a study file, of a file in a run directory, or of what a report's page carries."""
-    from fly64dask.records import CellRecord, Manifest, SkipSummary
+    from fly64dask.records import Answer, CellRecord, Manifest, SkipSummary
     from fly64dask.report import ReportContent
     from fly64dask.runs import RunComparison
     from fly64dask.store import document_schema
@@ -27,6 +27,7 @@ def schema(document: str) -> None:
         "skip-summary": SkipSummary,
         "record": CellRecord,
         "comparison": RunComparison,
+        "limits": Answer,
     }
     if document in written:
         print_json(document_schema(written[document]))

@@ -194,12 +194,18 @@ def _compared(objects: Sequence[Aligned], reference: Reference) -> list[tuple[Ob
             ObjectMetrics(
                 phase=phase,
                 amplitude=amplitude,
-                frc=curve and RingMetrics(half_bit=crossing(curve, "half_bit"), half=crossing(curve, "half")),
+                frc=curve and _ring_metrics(curve),
             ),
             curve,
         )
         for phase, amplitude, curve in zip(of_phase, of_amplitude, curves, strict=True)
     ]
+
+
+def _ring_metrics(curve: RingCorrelation) -> RingMetrics:
+    return RingMetrics(
+        half_bit=crossing(curve, "half_bit"), one_bit=crossing(curve, "one_bit"), half=crossing(curve, "half")
+    )
 
 
 def _image_metrics(

@@ -53,9 +53,10 @@ class ImageMetrics(Frozen):
 
 
 class RingMetrics(Frozen):
-    """Where the Fourier ring correlation with the truth crosses half a bit and 0.5; absent: not below Nyquist."""
+    """Where the Fourier ring correlation with the truth crosses half a bit, a bit, 0.5; absent: not below Nyquist."""
 
     half_bit: Annotated[Crossing | None, Quantities("at half a bit,")] = None
+    one_bit: Annotated[Crossing | None, Quantities("at one bit,")] = None
     half: Annotated[Crossing | None, Quantities("at 0.5,")] = None
 
 

@@ -16,6 +16,31 @@ from .keys import (
     cell_key as cell_key,
     failure_key as failure_key,
 )
+from .limits.answer import (
+    Answer as Answer,
+    TargetAnswer as TargetAnswer,
+    answer_of as answer_of,
+    interval_words as interval_words,
+    light_words as light_words,
+    number_words as number_words,
+    percent as percent,
+    target_words as target_words,
+)
+from .limits.limit import (
+    DoseLimit as DoseLimit,
+    Interval as Interval,
+    dose_limits as dose_limits,
+)
+from .limits.overlap import (
+    OverlapLimit as OverlapLimit,
+    overlap_limits as overlap_limits,
+)
+from .limits.points import (
+    DosePoint as DosePoint,
+    Light as Light,
+    Series as Series,
+    series_of as series_of,
+)
 from .manifest import (
     Manifest as Manifest,
     ManifestRow as ManifestRow,

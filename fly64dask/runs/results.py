@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from fly64dask.base import FailureKind, InputError, IntegrityError
 from fly64dask.monitoring import RunReader
 from fly64dask.reconstruction import LSQML
-from fly64dask.records import Manifest, ManifestRow, read_run_study
+from fly64dask.records import Answer, Manifest, ManifestRow, answer_of, read_completed_rows, read_run_study
 from fly64dask.runs.cell_view import CellView, open_truth
 from fly64dask.runs.labelled import flat_cells, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
-from fly64dask.study import Cell, Filters, RemedyKind, Study, cells, dose_name
+from fly64dask.study import Cell, Filters, RemedyKind, Study, Target, cells, dose_name
 
 if TYPE_CHECKING:
     import pandas
@@ -399,6 +399,30 @@ class Run:
 
         paths = {name: Path(os.path.realpath(path)) for name, path in others.items()}
         return compare_run(self.study, self.layout, paths, cells(self.study), "ours", reference)
+
+    def limits(self, *targets: Target) -> Answer:
+        """Say how low the dose of each view, and the overlap at equal fluence, can go.
+
+        Parameters
+        ----------
+        *targets : Target
+            Instead of the study's own.
+
+        Returns
+        -------
+        Answer
+            For each target the limits of every view, split and recipe with intervals, and sentences.
+
+        Raises
+        ------
+        InputError
+            If there is no target, or one that the study's cells cannot be measured by.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").limits(Target(resolution_px=3)).targets[0].sentences  # doctest: +SKIP
+        """
+        return answer_of(self.study, read_completed_rows(self.study, self.layout), targets)
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write one HTML page with all that the run gave.

@@ -81,6 +81,12 @@ from .sources import (
     ObjectKind as ObjectKind,
     PairSource as PairSource,
 )
+from .targets import (
+    AGAINST_WORDS as AGAINST_WORDS,
+    Against as Against,
+    Target as Target,
+    resolved_target as resolved_target,
+)
 from .toml import (
     parse_study as parse_study,
     parse_toml as parse_toml,

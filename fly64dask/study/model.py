@@ -13,6 +13,7 @@ from fly64dask.study.recipes.named import NamedRecipe, check_recipes
 from fly64dask.study.recipes.recipe import Checkpoints, Limits, Recipe, without_counts
 from fly64dask.study.reference import Reference, check_reference
 from fly64dask.study.sources import Source
+from fly64dask.study.targets import Target, check_targets
 from fly64dask.study.views import View
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class Study(Frozen):
     # Cells of one dose, view and split that differ in their photons alone. The most is our choice.
     repeats: int = Field(default=1, ge=1, le=1000)
     reference: Reference | None = None
+    # What a reconstruction must reach; the run's limits say the lowest dose and overlap that do.
+    targets: tuple[Target, ...] = ()
 
     @classmethod
     def from_toml(cls, path: StrPath) -> Study:
@@ -204,6 +207,11 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _reference_is_there(self) -> Study:
         check_reference(self)
+        return self
+
+    @model_validator(mode="after")
+    def _targets_can_be_measured(self) -> Study:
+        check_targets(self)
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,74 @@
+"""The command `limits`: how low dose and overlap can go in a run before its cells miss a target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from fly64dask.cli.options import example, json_option, print_json, run_argument
+from fly64dask.store import RunLayout
+from fly64dask.study import Target
+
+
+class TargetType(click.ParamType[Any]):
+    """The type of a target: `KEY=VALUE`, with further keys after commas."""
+
+    name = "key=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse one --target."""
+        if isinstance(value, Target):
+            return value
+        pairs = [part.partition("=") for part in str(value).split(",")]
+        if not all(name and mark and text for name, mark, text in pairs):
+            self.fail(f"{value!r} is not KEY=VALUE, such as resolution_px=3,share=0.8", param, ctx)
+        try:
+            return Target.model_validate({name.strip(): text.strip() for name, _, text in pairs})
+        except ValidationError as error:
+            found = "; ".join(_fault(each["loc"], each["msg"]) for each in error.errors())
+            self.fail(f"{value!r}: {found}", param, ctx)
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    key = ".".join(map(str, location))
+    words = message.removeprefix("Value error, ")
+    return f"{key}: {words}" if key else words
+
+
+@click.command(
+    epilog=example("fly64dask limits runs/demo --target resolution_px=3 --target phase_error_rad=0.05,share=0.8")
+)
+@run_argument
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    type=TargetType(),
+    metavar="KEY=VALUE[,...]",
+    help="Instead of the study's [[targets]]: resolution_px, resolution_nm, phase_error_rad or error_over_floor; "
+    "then criterion, against and share as in a study. Repeatable.",
+)
+@json_option
+def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> None:
+    """Say how low the dose of each view, and the overlap at equal fluence, can go in RUN.
+
+    A limit lies between the last dose that misses the target and the first that reaches it, interpolated in logarithms;
+    the numbers in brackets hold it in 90 of 100 cases, as the spread of the repeats tells. Without repeats there are
+    none.
+    """
+    from fly64dask.records import answer_of, read_completed_rows, read_run_study
+
+    study = read_run_study(layout)
+    answer = answer_of(study, read_completed_rows(study, layout), targets)
+    if as_json:
+        print_json(answer.model_dump(mode="json", exclude_none=True))
+        return
+    from fly64dask.cli.terminal.console import make_console, print_lines
+    from fly64dask.cli.terminal.limits import limits_table, sentence_lines
+
+    console = make_console()
+    for each in answer.targets:
+        console.print(limits_table(each, answer.dose_by))
+        print_lines(console, sentence_lines(each))

@@ -1,0 +1,36 @@
+from .answer import (
+    Answer as Answer,
+    TargetAnswer as TargetAnswer,
+    answer_of as answer_of,
+    interval_words as interval_words,
+    light_words as light_words,
+    number_words as number_words,
+    percent as percent,
+    target_words as target_words,
+)
+from .crossing import (
+    LEVEL as LEVEL,
+    LimitAlong as LimitAlong,
+    Outcome as Outcome,
+    limit_along as limit_along,
+    reached_level as reached_level,
+)
+from .limit import (
+    DoseLimit as DoseLimit,
+    Interval as Interval,
+    dose_limit as dose_limit,
+    dose_limits as dose_limits,
+    light_at as light_at,
+)
+from .overlap import (
+    OverlapInterval as OverlapInterval,
+    OverlapLimit as OverlapLimit,
+    overlap_limits as overlap_limits,
+)
+from .points import (
+    DosePoint as DosePoint,
+    Light as Light,
+    Series as Series,
+    measured_value as measured_value,
+    series_of as series_of,
+)

@@ -1,0 +1,202 @@
+"""The answer of a run in numbers and in words: the limits of its views for each target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fly64dask.base import Frozen, InputError
+from fly64dask.records.limits.limit import DoseLimit, dose_limits
+from fly64dask.records.limits.overlap import OverlapLimit, overlap_limits
+from fly64dask.study import AGAINST_WORDS, DOSE_UNITS, DoseBy, Study, Target, resolved_target
+
+if TYPE_CHECKING:
+    from fly64dask.records.limits.points import Light
+    from fly64dask.records.manifest import ManifestRow
+
+# An interval whose ends are closer than this factor needs a third digit.
+NARROW = 1.2
+
+
+class TargetAnswer(Frozen):
+    """How low dose and overlap can go for one target, in numbers and in sentences; `words` say what the target is."""
+
+    target: Target
+    words: str
+    sentences: tuple[str, ...]
+    doses: tuple[DoseLimit, ...]
+    overlaps: tuple[OverlapLimit, ...]
+
+
+class Answer(Frozen):
+    """How low dose and overlap can go in a run: for each target the lowest of both, with intervals."""
+
+    study: str
+    dose_by: DoseBy
+    targets: tuple[TargetAnswer, ...]
+
+
+def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Target] = ()) -> Answer:
+    """Find the limits of a run.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : iterable of ManifestRow
+        Its committed cells, completed by their context.
+    targets : sequence of Target
+        Instead of the study's own.
+
+    Returns
+    -------
+    Answer
+
+    Raises
+    ------
+    InputError
+        If there is no target, or one that the study's cells cannot be measured by.
+    """
+    try:
+        resolved = tuple(resolved_target(target, study) for target in targets or study.targets)
+    except ValueError as error:
+        raise InputError(f"find the limits of {study.name!r}: {error}", remedy="give another target") from error
+    if not resolved:
+        raise InputError(
+            f"find the limits of {study.name!r}: the study has no targets",
+            remedy="give one, such as `--target resolution_px=3`, or add [[targets]] to the study",
+        )
+    committed = list(rows)
+    answers = tuple(_target_answer(study, committed, target) for target in resolved)
+    return Answer(study=study.name, dose_by=study.dose_by, targets=answers)
+
+
+def _target_answer(study: Study, rows: Sequence[ManifestRow], target: Target) -> TargetAnswer:
+    doses, overlaps = dose_limits(study, rows, target), overlap_limits(study, rows, target)
+    told = [limit for limit in overlaps if limit.outcome in ("reached", "not_monotonic")] or overlaps[-1:]
+    return TargetAnswer(
+        target=target,
+        words=target_words(target),
+        sentences=(
+            *(dose_sentence(limit, target, study.dose_by) for limit in doses),
+            *(overlap_sentence(limit, target) for limit in told),
+        ),
+        doses=doses,
+        overlaps=overlaps,
+    )
+
+
+def target_words(target: Target) -> str:
+    """Say what a target asks for, in full."""
+    against = AGAINST_WORDS[target.against] if target.against else ""
+    of_share = "" if target.share == 0.5 else f", in {percent(target.share)} of the repeats"
+    if target.is_resolution:
+        return f"resolution of {target.label} ({target.criterion.replace('_', ' ')}, {against}{of_share})"
+    return f"phase error of {target.label} ({against}{of_share})"
+
+
+def light_words(light: Light, dose_by: DoseBy) -> str:
+    """Write the number of the study's own unit first, the others behind it."""
+    return f"{number_words(light.dose)} {DOSE_UNITS[dose_by]}{_further_words(light, dose_by)}"
+
+
+def dose_sentence(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
+    """Say in a sentence how low the dose of a view can go."""
+    who, unit = f"{_place_words(limit)}, {target.label}", DOSE_UNITS[dose_by]
+    if limit.outcome == "unknown" or limit.lowest_dose is None or limit.highest_dose is None:
+        return f"{who}: nothing is known, as {limit.why}."
+    if limit.outcome == "reached_already":
+        return f"{who} are reached already at the lowest dose, {light_words(limit.lowest_dose, dose_by)}."
+    if limit.outcome == "not_reached":
+        best = "" if limit.best is None else f"; the highest dose gives {_with_unit(limit.best, target)}"
+        highest = number_words(limit.highest_dose.dose)
+        return f"{who} are not reached up to {highest} {unit}{best}{_floor_words(limit, target)}."
+    if limit.outcome == "not_monotonic":
+        first = "" if limit.last_miss is None else f" first reached at {number_words(limit.last_miss)} {unit} and"
+        return f"{who} are not monotonic in dose:{first} missed again above."
+    assert limit.lowest is not None, "a reached target has its lowest light"
+    ends, lowest = limit.interval, limit.lowest
+    numbers = interval_words(lowest.dose, None if ends is None else ends.doses)
+    return f"{who} need {numbers} {unit}{_further_words(lowest, dose_by)}."
+
+
+def overlap_sentence(limit: OverlapLimit, target: Target) -> str:
+    """Say in a sentence how low the overlap can go with one fluence."""
+    who = f"With {number_words(limit.fluence_photons_per_px2)} photons/px² ({_series_words(limit)}), {target.label}"
+    if limit.outcome == "reached_already":
+        return f"{who} are reached by the sparsest view already."
+    if limit.outcome == "not_reached":
+        return f"{who} are reached by no view."
+    if limit.outcome == "not_monotonic":
+        return f"{who} are not monotonic in overlap: a denser view misses again."
+    assert limit.lowest is not None, "a reached target has its lowest overlap"
+    ends = limit.interval
+    between = ""
+    if ends is not None:
+        low = "below the sparsest view" if ends.low is None else percent(ends.low)
+        between = f" ({low} to {'above the densest view' if ends.high is None else percent(ends.high)})"
+    return f"{who} need a linear overlap of {percent(limit.lowest)}{between}."
+
+
+def interval_words(number: float, ends: tuple[float | None, float | None] | None) -> str:
+    """Write a dose with its interval, with as many digits as the interval means: `1.9e4 (1.6e4 to 2.3e4)`."""
+    if ends is None:
+        return number_words(number)
+    low, high = ends
+    is_narrow = low is not None and high is not None and high < NARROW * low
+    digits = 3 if is_narrow else 2
+    low_words = "below the lowest dose" if low is None else number_words(low, digits)
+    high_words = "above the highest dose" if high is None else number_words(high, digits)
+    return f"{number_words(number, digits)} ({low_words} to {high_words})"
+
+
+def number_words(number: float, digits: int = 2) -> str:
+    """Write a positive number with so many digits, as papers do: `0.34`, `12`, `940`, `1.9e4`."""
+    mantissa, _, exponent = f"{number:.{digits - 1}e}".partition("e")
+    power = int(exponent)
+    if -2 <= power < 3:
+        return f"{float(f'{mantissa}e{power}'):.{max(0, digits - 1 - power)}f}"
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{power}"
+
+
+def percent(share: float) -> str:
+    """Write a share in per cent."""
+    return f"{100 * share:.0f} %"
+
+
+def _further_words(light: Light, dose_by: DoseBy) -> str:
+    """The same light in the other units, each after a comma."""
+    further = {
+        "exposure": (light.photons_per_exposure, "photons per exposure"),
+        "fluence": (light.fluence_photons_per_px2, "photons/px²"),
+        "nm": (light.fluence_photons_per_nm2, "photons/nm²"),
+        "total": (light.total_photons, "photons in total"),
+    }
+    further.pop(dose_by)
+    return "".join(f", {number_words(number)} {unit}" for number, unit in further.values() if number is not None)
+
+
+def _place_words(limit: DoseLimit) -> str:
+    overlap, names = limit.linear_overlap, f"{limit.view}, {_series_words(limit)}"
+    if overlap is None:
+        return f"In {names}"
+    if overlap < 0:
+        return f"With beams that do not touch ({names})"
+    return f"At {percent(overlap)} linear overlap ({names})"
+
+
+def _series_words(limit: DoseLimit | OverlapLimit) -> str:
+    return limit.split if limit.recipe_name is None else f"{limit.split}, {limit.recipe_name}"
+
+
+def _with_unit(number: float, target: Target) -> str:
+    unit = target.label.partition(" ")[2]
+    return f"{number:.3g} {unit}"
+
+
+def _floor_words(limit: DoseLimit, target: Target) -> str:
+    """Whether photons can help at all: what the same view gives without noise."""
+    if limit.noise_free is None or target.kind == "error_over_floor":
+        return ""
+    hopeless = ": more photons do not help" if limit.noise_free > target.value else ""
+    return f", data without noise {_with_unit(limit.noise_free, target)}{hopeless}"

@@ -1,0 +1,154 @@
+"""The lowest overlap at which the views of a run reach a target on equal fluence, as a record with its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.base import Frozen
+from fly64dask.records.limits.crossing import LEVEL, Outcome, limit_along
+from fly64dask.records.limits.limit import SEED
+from fly64dask.records.limits.points import Series, series_of
+from fly64dask.study import Split, Study, Target
+
+if TYPE_CHECKING:
+    from fly64dask.records.manifest import ManifestRow
+
+# Views whose beams lie so close are one place on the axis of overlap (our choice).
+MIN_OVERLAP_STEP = 1e-3
+# Where the views' doses share so wide a range of fluence, its ends are looked at beside its middle (our choice).
+WIDE_RANGE = 4.0
+
+
+class OverlapInterval(Frozen):
+    """Where a limit lies with the confidence of `level`; an end beyond the study's views is absent."""
+
+    level: float = LEVEL
+    low: float | None = None
+    high: float | None = None
+
+
+class OverlapLimit(Frozen):
+    """The lowest linear overlap at which a split and recipe reach a target with one fluence.
+
+    `outcome` is as of a `DoseLimit`, along the views in order of overlap: `last_miss` and `first_reach` are the
+    overlaps of two views. `fluence_photons_per_px2` is a dose of the study where it counts fluence; elsewhere each
+    view's numbers are interpolated between its doses, straight in logarithms.
+    """
+
+    split: Split
+    recipe_name: str | None = None
+    fluence_photons_per_px2: float
+    views: tuple[str, ...]
+    outcome: Outcome
+    lowest: float | None = None
+    interval: OverlapInterval | None = None
+    last_miss: float | None = None
+    first_reach: float | None = None
+
+
+def overlap_limits(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[OverlapLimit, ...]:
+    """Find the lowest overlap of each split and recipe for some fluences that the views share.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : iterable of ManifestRow
+        Its committed cells, completed by their context.
+    target : Target
+        With what it is compared with.
+
+    Returns
+    -------
+    tuple of OverlapLimit
+        None where fewer than two views share a fluence.
+    """
+    groups: dict[tuple[Split, str | None], list[Series]] = {}
+    for series in series_of(study, rows, target):
+        if series.linear_overlap is not None and _lit_points(series):
+            groups.setdefault((series.cell.split, series.cell.recipe_name), []).append(series)
+    ordered = [_apart(sorted(views, key=lambda each: each.linear_overlap or 0.0)) for views in groups.values()]
+    return tuple(
+        _overlap_limit(views, target, fluence)
+        for views in ordered
+        if len(views) > 1
+        for fluence in _shared_fluences(study, views)
+    )
+
+
+def _overlap_limit(views: Sequence[Series], target: Target, fluence: float) -> OverlapLimit:
+    axis = [view.linear_overlap for view in views if view.linear_overlap is not None]
+    values = [_values_at(view, fluence) for view in views]
+    found = limit_along(axis, values, target.value, share=target.share, seed=SEED)
+    is_told = found.draws is not None and found.outcome in ("reached", "reached_already", "not_reached")
+    return OverlapLimit(
+        split=views[0].cell.split,
+        recipe_name=views[0].cell.recipe_name,
+        fluence_photons_per_px2=fluence,
+        views=tuple(view.cell.view for view in views),
+        outcome=found.outcome,
+        lowest=found.at,
+        interval=OverlapInterval(low=_finite(found.low), high=_finite(found.high)) if is_told else None,
+        last_miss=found.bracket[0],
+        first_reach=found.bracket[1],
+    )
+
+
+def _lit_points(series: Series) -> list[tuple[float, tuple[tuple[float, ...], ...]]]:
+    """Fluence and numbers of each point that has both."""
+    return [
+        (fluence, point.values)
+        for point in series.points
+        if (fluence := point.light.fluence_photons_per_px2) is not None
+    ]
+
+
+def _apart(views: Sequence[Series]) -> list[Series]:
+    """Leave out views that overlap as the one before."""
+    kept: list[Series] = []
+    for view in views:
+        if not kept or (view.linear_overlap or 0.0) - (kept[-1].linear_overlap or 0.0) > MIN_OVERLAP_STEP:
+            kept.append(view)
+    return kept
+
+
+def _shared_fluences(study: Study, views: Sequence[Series]) -> list[float]:
+    """Fluences at which every view has numbers: the study's own doses if they count it, else of the shared range."""
+    ranges = [[fluence for fluence, _ in _lit_points(view)] for view in views]
+    low, high = max(map(min, ranges)), min(map(max, ranges))
+    if study.dose_by == "fluence":
+        # What falls on a view differs from the dose by shot noise.
+        return [dose for dose in study.doses_photons if not isinstance(dose, str) and low * 0.9 <= dose <= high * 1.1]
+    if low > high:
+        return []
+    middle = math.sqrt(low * high)
+    return [low, middle, high] if high > WIDE_RANGE * low else [middle]
+
+
+def _values_at(series: Series, fluence: float) -> tuple[tuple[float, ...], ...]:
+    """Numbers of each object's repeats at a fluence between two doses: those of the nearer, moved along the mean.
+
+    Parameters
+    ----------
+    series : Series
+        With two points or more around the fluence, or one at it.
+    fluence : float
+        In photons/px^2; within the range of the series but for shot noise.
+    """
+    points = _lit_points(series)
+    logs = np.log([each for each, _ in points])
+    place = float(np.clip(math.log(fluence), logs[0], logs[-1]))
+    nearest = int(np.argmin(np.abs(logs - place)))
+    means = [float(np.mean(np.log([v for of_object in values for v in of_object]))) for _, values in points]
+    shift = float(np.interp(place, logs, means)) - means[nearest]
+    if not math.isfinite(shift):
+        shift = 0.0
+    return tuple(tuple(value * math.exp(shift) for value in of_object) for of_object in points[nearest][1])
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

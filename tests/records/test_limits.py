@@ -1,0 +1,196 @@
+"""The lowest dose and overlap that reach a target: where they lie, with which interval, and how a sentence says it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from tiny import tiny_study
+
+from fly64dask.base import FailureKind, InputError
+from fly64dask.metrics import TruthMetrics
+from fly64dask.records import ManifestRow, answer_of, number_words
+from fly64dask.records.limits import limit_along, reached_level
+from fly64dask.study import BaselineView, Target
+
+DOSES = (1e3, 1e4, 1e5)
+TARGET = Target(phase_error_rad=0.1)
+OVERLAPS = {"loose": 0.2, "close": 0.6}
+# A fluence of a hundredth of the dose.
+PX2 = 100.0
+
+
+def study_of(*views, doses=DOSES, repeats=3, **changes):
+    named = tuple(BaselineView(name=view, rule="baseline") for view in views or ("close",))
+    return tiny_study(doses_photons=doses, repeats=repeats, split="none", views=named, **changes)
+
+
+def row_of(error_rad, dose, repeat=0, *, view="close", **fields):
+    metrics = None
+    if error_rad is not None:
+        metrics = TruthMetrics.model_construct(phase_rmse_rad=error_rad, empty_phase_rmse_rad=0.5, frc=None)
+    stated = {"state": "completed", "returncode": 0, "log_path": "x", "n_kept": 50} | fields
+    light = {"dose_photons": dose, "fluence_photons_per_px2": dose / PX2, "total_photons": 50 * dose}
+    row = ManifestRow(
+        dose=dose, view=view, split="whole", repeat=repeat, linear_overlap=OVERLAPS[view], **light, **stated
+    )
+    return row.model_copy(update={"metrics": metrics})
+
+
+def rows_of(errors, *, view="close"):
+    """Rows of the errors of each dose's repeats."""
+    return [
+        row_of(error, dose, repeat, view=view)
+        for dose, of_dose in errors.items()
+        for repeat, error in enumerate(of_dose)
+    ]
+
+
+def limit_of(errors, target=TARGET, **changes):
+    study = study_of(doses=tuple(errors), repeats=max(map(len, errors.values())), **changes)
+    return answer_of(study, rows_of(errors), [target]).targets[0].doses[0]
+
+
+def shot_noise_errors(doses, *, spread=0.0, repeats=3, seed=0):
+    """Errors 0.1 rad (dose / 5e3)^-0.5 with a spread of their logarithms."""
+    rng = np.random.default_rng(seed)
+    return {
+        dose: [0.1 * math.sqrt(5e3 / dose) * math.exp(spread * rng.standard_normal()) for _ in range(repeats)]
+        for dose in doses
+    }
+
+
+def test_an_error_that_falls_as_shot_noise_reaches_the_target_where_its_formula_says():
+    found = limit_of(shot_noise_errors(DOSES))
+    assert (found.outcome, found.last_miss, found.first_reach) == ("reached", pytest.approx(1e3), pytest.approx(1e4))
+    assert found.lowest.dose == pytest.approx(5e3)
+
+
+def test_the_lowest_light_has_the_fluence_and_the_total_of_that_dose():
+    found = limit_of(shot_noise_errors(DOSES)).lowest
+    assert (found.fluence_photons_per_px2, found.total_photons) == pytest.approx((50, 50 * 5e3))
+
+
+@pytest.mark.parametrize(
+    ("errors", "outcome"),
+    [
+        ({1e3: [0.09] * 2, 1e4: [0.05] * 2}, "reached_already"),
+        ({1e3: [0.3] * 2, 1e4: [0.2] * 2}, "not_reached"),
+        ({1e3: [0.09] * 2, 1e4: [0.2] * 2, 1e5: [0.05] * 2}, "not_monotonic"),
+        ({1e3: [0.2] * 2, 1e4: [0.05] * 2, 1e5: [0.2] * 2}, "not_monotonic"),
+    ],
+)
+def test_a_series_that_does_not_fall_to_the_target_once_says_how(errors, outcome):
+    assert limit_of(errors).outcome == outcome
+
+
+def test_a_failed_repeat_misses_the_target():
+    study = study_of(doses=(1e3, 1e4), repeats=2)
+    failed = row_of(None, 1e4, 1, state="failed", returncode=1, failure_kind=FailureKind.NOT_FINITE)
+    rows = [*rows_of({1e3: [0.2, 0.2], 1e4: [0.05]}), failed]
+    of_half, of_all = (
+        answer_of(study, rows, [Target(phase_error_rad=0.1, share=share)]).targets[0].doses[0].outcome
+        for share in (0.5, 1.0)
+    )
+    assert (of_half, of_all) == ("reached", "not_reached")
+
+
+def test_a_cell_of_another_study_than_the_present_one_is_pending():
+    study = study_of(doses=(1e3, 1e4), repeats=2)
+    old = row_of(0.01, 1e3, 1).model_copy(update={"outdated": "of an older recipe"})
+    found = answer_of(study, [*rows_of({1e3: [0.2], 1e4: [0.05, 0.05]}), old], [TARGET]).targets[0].doses[0]
+    assert (found.outcome, found.n_pending) == ("reached", 1)
+
+
+def test_a_view_without_reconstructions_says_why():
+    skipped = {"state": "skipped", "returncode": 1, "failure_kind": FailureKind.NOT_SELECTABLE}
+    rows = [row_of(None, dose, **skipped) for dose in DOSES]
+    answer = answer_of(study_of(repeats=1), rows, [TARGET]).targets[0]
+    assert answer.doses[0].outcome == "unknown"
+    assert "3 not_selectable" in answer.sentences[0]
+
+
+def test_without_repeats_there_is_no_interval():
+    assert limit_of(shot_noise_errors(DOSES, repeats=1)).interval is None
+
+
+def test_the_interval_holds_the_truth_in_nine_of_ten_cases():
+    """Five repeats of error = a dose^-0.5 + floor; 90 of 100 lie within four standard deviations of 90 +- 3."""
+    floor, goal = 0.01, 0.025
+    truth = math.log((1 / (goal - floor)) ** 2)
+    n_held = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        axis = truth + math.log(3) * (np.arange(5) - 2 + rng.uniform(-0.5, 0.5))
+        errors = (np.exp(-axis / 2) + floor)[:, None] * np.exp(0.05 * rng.standard_normal((5, 5)))
+        found = limit_along(axis, [[of_dose] for of_dose in errors], goal, share=0.5, seed=seed)
+        n_held += found.low <= truth <= found.high
+    assert 78 <= n_held <= 100
+
+
+def test_the_same_run_gives_the_same_interval():
+    errors = shot_noise_errors(DOSES, spread=0.1)
+    assert limit_of(errors).interval == limit_of(errors).interval
+
+
+def test_several_objects_are_resampled_as_a_whole():
+    """Two objects whose limits differ: neither repeats nor doses tell which is typical, so the interval holds both."""
+    axis = [0.0, 1.0, 2.0, 3.0]
+    easy, hard = ([math.exp(0.7 - each)] * 2 for each in axis), ([math.exp(2.2 - each)] * 2 for each in axis)
+    found = limit_along(axis, list(zip(easy, hard, strict=True)), 1.0, share=0.5, seed=0)
+    assert (found.low, found.high) == pytest.approx((0.7, 2.2))
+
+
+@given(st.lists(st.floats(0.01, 10), min_size=1, max_size=9), st.floats(0.01, 1), st.floats(0.01, 10))
+def test_a_level_reaches_a_goal_just_where_the_share_of_the_values_does(values, share, goal):
+    n_reaching = sum(value <= goal for value in values)
+    assert (reached_level(values, share) <= goal) == (n_reaching >= share * len(values) - 1e-6)
+
+
+def test_overlap_at_equal_fluence_is_interpolated_between_views():
+    """Both views have one fluence at each dose; errors of 0.2 and 0.05 rad meet 0.1 halfway in logarithms."""
+    study = study_of("loose", "close", doses=(1e3, 1e4), repeats=1)
+    rows = [
+        *rows_of({1e3: [0.2], 1e4: [0.2]}, view="loose"),
+        *rows_of({1e3: [0.05], 1e4: [0.05]}),
+    ]
+    found = answer_of(study, rows, [TARGET]).targets[0].overlaps
+    assert [(each.outcome, each.lowest) for each in found] == [("reached", pytest.approx(0.4))] * len(found)
+
+
+def test_a_sentence_has_overlap_target_dose_interval_and_fluence():
+    study = study_of(doses=DOSES, repeats=3)
+    sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, spread=0.05)), [TARGET]).targets[0].sentences[0]
+    assert sentence.startswith("At 60 % linear overlap (close, whole), 0.1 rad need ")
+    assert "photons per exposure, " in sentence
+    assert " photons/px², " in sentence
+
+
+def test_a_target_that_noise_free_data_miss_is_no_matter_of_photons():
+    study = study_of(doses=(1e3, 1e4, "noise_free"), repeats=1)
+    rows = rows_of({1e3: [0.3], 1e4: [0.2]})
+    noise_free = rows[0].model_copy(update={"dose": "noise_free", "dose_photons": None})
+    noise_free = noise_free.model_copy(update={"metrics": TruthMetrics.model_construct(phase_rmse_rad=0.15, frc=None)})
+    answer = answer_of(study, [*rows, noise_free], [TARGET]).targets[0]
+    assert answer.doses[0].noise_free == 0.15
+    assert "more photons do not help" in answer.sentences[0]
+
+
+def test_a_run_without_a_target_asks_for_one():
+    with pytest.raises(InputError, match=r"has no targets.*--target resolution_px=3"):
+        answer_of(study_of(), [])
+
+
+def test_a_target_that_needs_what_the_study_has_not_is_refused():
+    with pytest.raises(InputError, match=r'add "noise_free" to doses_photons'):
+        answer_of(study_of(), [], [Target(error_over_floor=2)])
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(12345.0, "1.2e4"), (1000.0, "1e3"), (940.4, "940"), (12.3, "12"), (0.34, "0.34"), (1.0, "1.0")],
+)
+def test_a_number_has_two_digits(number, words):
+    assert number_words(number) == words
