@@ -26,6 +26,7 @@ CURVES = {
     "frc_truth": "Fourier ring correlation with the truth",
     "frc_empty": "Fourier ring correlation of an empty object with the truth",
     "frc_halves": "Fourier ring correlation of the halves",
+    "frc_halves_n_pixels": "independent Fourier pixels of a ring",
 }
 
 
@@ -108,7 +109,8 @@ def _compare_halves(
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, split_by, shape, result.object_origin_px)
     metrics, curve = compare_halves(result.half_objects, area, split_by, pixel_nm=pixel_nm)
-    return metrics, _ring_curves("frc_halves_frequency", curve, {"frc_halves": curve.correlation})
+    curves = {"frc_halves": curve.correlation, "frc_halves_n_pixels": curve.n_pixels}
+    return metrics, _ring_curves("frc_halves_frequency", curve, curves)
 
 
 def _truth_curves(comparison: TruthComparison | None) -> list[ArraySource]:

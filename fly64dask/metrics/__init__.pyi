@@ -27,8 +27,10 @@ from .results import (
     TruthMetrics as TruthMetrics,
 )
 from .ring_correlation import (
+    Criterion as Criterion,
     Crossing as Crossing,
     RingCorrelation as RingCorrelation,
     crossing as crossing,
     frc as frc,
+    threshold as threshold,
 )

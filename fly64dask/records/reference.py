@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class ReferenceRecord(Frozen):
     """A comparison of one cell with its reference, and the digests of the two objects that it is of.
 
-    The curve is their ring correlation: spatial frequency in cycles/px, and one value for each; empty where the area
-    that both illuminated is too small.
+    The curve is their ring correlation: spatial frequency in cycles/px, and for each one value and how many independent
+    Fourier pixels it is of; empty where the area that both illuminated is too small.
     """
 
     schema_version: Literal[1] = 1
@@ -30,6 +30,7 @@ class ReferenceRecord(Frozen):
     metrics: ReferenceMetrics
     frequency_per_px: tuple[float, ...] = ()
     correlation: tuple[float, ...] = ()
+    n_pixels: tuple[float, ...] = ()
 
 
 def read_reference_record(layout: RunLayout, cell: Cell) -> ReferenceRecord | None:

@@ -8,7 +8,14 @@ import numpy as np
 
 from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words
-from fly64dask.report.figure_parts import CURVE_NAMES, INKS, draw_scale_bar
+from fly64dask.report.figure_parts import (
+    CURVE_NAMES,
+    INKS,
+    THRESHOLDS,
+    draw_crossings,
+    draw_scale_bar,
+    draw_thresholds,
+)
 from fly64dask.report.images import probe_images
 
 if TYPE_CHECKING:
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
     from fly64dask.report.images import Curve, Image
 
 N_COLUMNS = 3
-RINGS = ("frc_truth", "frc_empty", "frc_halves", "frc_reference")
+RINGS = ("frc_truth", "frc_empty", "frc_halves", "frc_reference", *THRESHOLDS)
 
 
 def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
@@ -117,8 +124,10 @@ def _draw_image(figure: Figure, axis: Any, image: Image, pixel_size_nm: tuple[fl
 
 
 def _draw_curves(axis: Any, curves: list[Curve], *, x_label: str, y_label: str) -> None:
-    for curve, ink in zip(curves, INKS, strict=False):
+    for curve, ink in zip([each for each in curves if each.key not in THRESHOLDS], INKS, strict=False):
         axis.plot(curve.x, curve.y, color=ink, linewidth=1, label=CURVE_NAMES.get(curve.key, curve.key))
+        draw_crossings(axis, curve, ink)
+    draw_thresholds(axis, curves)
     axis.set_xlabel(x_label, fontsize=7)
     axis.set_ylabel(y_label, fontsize=7)
     axis.tick_params(labelsize=7)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from fly64dask.base import IntegrityError
+from fly64dask.metrics import RingCorrelation, crossing, threshold
 from fly64dask.records import ReferenceNow
 from fly64dask.report.images import Curve, Image, object_images, phase_limit, probe_images
 from fly64dask.store import (
@@ -41,6 +42,13 @@ CURVES: dict[CurveKey, tuple[str, ...]] = {
     "frc_halves": ("frc_halves_frequency", "frc_frequency"),
     "frc_reference": ("frc_reference_frequency",),
 }
+# The number of independent pixels of each ring of a curve; the curve whose resolution is shown first comes first.
+RINGS: dict[CurveKey, str] = {
+    "frc_halves": "frc_halves_n_pixels",
+    "frc_truth": "frc_n_pixels",
+    "frc_reference": "frc_reference_n_pixels",
+}
+CRITERIA: tuple[Literal["half_bit", "one_bit"], ...] = ("half_bit", "one_bit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +138,7 @@ class CellReader:
         if record is not None and record.correlation:
             arrays["frc_reference"] = np.asarray(record.correlation)
             arrays["frc_reference_frequency"] = np.asarray(record.frequency_per_px)
+            arrays["frc_reference_n_pixels"] = np.asarray(record.n_pixels)
         if "probe_recon" in arrays:
             images += probe_images(arrays["probe_recon"])
         return CellArrays(
@@ -171,7 +180,32 @@ def _curves(arrays: Mapping[str, NDArray[Any]]) -> tuple[Curve, ...]:
             x = np.arange(1, len(y) + 1)
         if x is not None:
             curves.append(Curve(key=key, x=x.astype(np.float64), y=y))
-    return tuple(curves)
+    rings = {curve.key: found for curve in curves if (found := _rings(curve, arrays)) is not None}
+    return (*[_with_crossings(curve, rings.get(curve.key)) for curve in curves], *_thresholds(rings))
+
+
+def _rings(curve: Curve, arrays: Mapping[str, NDArray[Any]]) -> RingCorrelation | None:
+    """Give a ring correlation with its numbers of pixels; None of another curve, or where an older version ran."""
+    n_pixels = arrays.get(RINGS.get(curve.key, ""))
+    if n_pixels is None or len(n_pixels) != len(curve.x):
+        return None
+    return RingCorrelation(frequency_per_px=curve.x, correlation=curve.y, n_pixels=n_pixels)
+
+
+def _with_crossings(curve: Curve, rings: RingCorrelation | None) -> Curve:
+    """Find where a ring correlation first falls below each criterion."""
+    found = [(each, crossing(rings, each)) for each in CRITERIA] if rings else []
+    places = [(each, at.frequency_per_px) for each, at in found if at is not None]
+    return replace(curve, crossings=tuple((each, (x, float(np.interp(x, curve.x, curve.y)))) for each, x in places))
+
+
+def _thresholds(rings: Mapping[CurveKey, RingCorrelation]) -> Iterator[Curve]:
+    """Give the correlations that half a bit and a bit a pixel ask for, of the curve whose resolution is shown first."""
+    first = next((rings[key] for key in RINGS if key in rings), None)
+    if first is not None:
+        for criterion in CRITERIA:
+            line = np.minimum(threshold(first, criterion), 1.0)
+            yield Curve(key=criterion, x=first.frequency_per_px, y=line)
 
 
 def read_group(

@@ -217,3 +217,15 @@ def _one_type(values: list[Value | None]) -> list[Any]:
     if len(kinds) > 1:
         return [value if value is None else str(value) for value in values]
     return values
+
+
+def is_drawn(column: str) -> bool:
+    """Whether a paper may want a map of a column: it measures quality, once, or no field describes it."""
+    if column.startswith("metrics.alignment."):
+        return False
+    if column.startswith("identifiability."):
+        return column == "identifiability.lit_intensities_per_unknown"
+    repeated = column == "metrics.phase.rmse" or column.endswith((".shell", ".frequency_per_px"))
+    return column not in described_columns() or (
+        quantity_of(column).better is not None and column not in MAPPED_FIELDS and not repeated
+    )

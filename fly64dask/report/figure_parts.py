@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CURVE_NAMES = {"frc_truth": "with the truth", "frc_empty": "empty object", "frc_halves": "half sets"}
 CURVE_NAMES |= {"frc_reference": "with the reference"}
+THRESHOLDS = {"half_bit": "half a bit a pixel", "one_bit": "a bit a pixel"}
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
 
 
@@ -46,9 +47,29 @@ def explain_marks(figure: Figure, marks: Sequence[Mark]) -> None:
 
 
 def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str, dose: str) -> None:
-    """Draw ring correlations of one cell in the colour of its dose, each kind in a style of its own."""
-    for curve, style in zip(curves, ("-", "--", ":", "-."), strict=False):
+    """Draw ring correlations of one cell in the colour of its dose, each kind in a style of its own.
+
+    A dot is where one falls below half a bit a pixel, and an open one below a bit.
+    """
+    shown = [curve for curve in curves if curve.key in CURVE_NAMES]
+    for curve, style in zip(shown, ("-", "--", ":", "-."), strict=False):
         axis.plot(curve.x, curve.y, style, color=colour, linewidth=1, label=f"{dose}, {CURVE_NAMES[curve.key]}")
+        draw_crossings(axis, curve, colour)
+
+
+def draw_crossings(axis: Axes, curve: Curve, colour: str) -> None:
+    """Mark where a ring correlation first falls below half a bit a pixel, and with an open dot below a bit."""
+    for criterion, place in curve.crossings:
+        fill = colour if criterion == "half_bit" else "white"
+        axis.plot(*place, "o", color=colour, markerfacecolor=fill, markersize=3.5, label="_crossing")
+
+
+def draw_thresholds(axis: Axes, curves: Iterable[Curve]) -> None:
+    """Draw the correlations that half a bit and a bit a pixel ask for, in grey."""
+    for curve in curves:
+        if curve.key in THRESHOLDS:
+            style = "-" if curve.key == "half_bit" else "--"
+            axis.plot(curve.x, curve.y, style, color="0.55", linewidth=0.8, label=THRESHOLDS[curve.key])
 
 
 def draw_scale_bar(axis: Any, corner: tuple[float, float], width_px: int, side_nm: float) -> None:

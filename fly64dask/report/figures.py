@@ -13,7 +13,6 @@ import numpy as np
 
 from fly64dask.base import mean_side_nm
 from fly64dask.records import (
-    described_columns,
     legend_of,
     quantity_of,
     read_completed_rows,
@@ -21,12 +20,14 @@ from fly64dask.records import (
     signs_of,
 )
 from fly64dask.report.cells import CellReader
-from fly64dask.report.columns import MAPPED_FIELDS, flat_row, in_order, mapped_numbers
+from fly64dask.report.columns import flat_row, in_order, is_drawn, mapped_numbers
 from fly64dask.report.figure_parts import (
     CURVE_NAMES,
     INKS,
+    THRESHOLDS,
     draw_correlations,
     draw_scale_bar,
+    draw_thresholds,
     explain_marks,
     panels,
     save_figure,
@@ -67,7 +68,7 @@ class Gallery:
         for image in arrays.images:
             if image.key == "phase":
                 self._phases[row.cell] = (image, shrink(image.values, side, cyclic=True).astype(np.float32))
-        curves = tuple(curve for curve in arrays.curves if curve.key in CURVE_NAMES)
+        curves = tuple(curve for curve in arrays.curves if curve.key in CURVE_NAMES or curve.key in THRESHOLDS)
         if curves:
             self._curves[row.cell] = curves
 
@@ -78,7 +79,7 @@ class Gallery:
         save_figure(_draw_phases(study, rows, self._phases), folder / "phases")
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
         for column in in_order(column for of_cell in numbers.values() for column in of_cell):
-            if _is_drawn(column):
+            if is_drawn(column):
                 save_figure(draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
             sides_nm = next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None)
@@ -111,18 +112,6 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
         problems += arrays.problems
     gallery.write(study, rows, folder)
     return (*reader.problems, *problems)
-
-
-def _is_drawn(column: str) -> bool:
-    """Whether a paper may want a map of a column: it measures quality, once, or no field describes it."""
-    if column.startswith("metrics.alignment."):
-        return False
-    if column.startswith("identifiability."):
-        return column == "identifiability.lit_intensities_per_unknown"
-    repeated = column == "metrics.phase.rmse" or column.endswith((".shell", ".frequency_per_px"))
-    return column not in described_columns() or (
-        quantity_of(column).better is not None and column not in MAPPED_FIELDS and not repeated
-    )
 
 
 def _draw_phases(
@@ -239,13 +228,18 @@ def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]], side_nm: f
                 for cell, of_cell in curves.items():
                     if cell.first_repeat == first:
                         draw_correlations(axis, of_cell, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
+            # Cells of a panel have one area, and so the same thresholds.
+            here = [of_cell for cell, of_cell in curves.items() if (cell.view, cell.split) == (view.name, split)]
+            draw_thresholds(axis, here[0] if here else ())
             axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=titled(f"{view.name} {split}", section))
             axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
             axis.set_ylabel("ring correlation", fontsize=8)
             axis.tick_params(labelsize=7)
             axis.title.set_fontsize(9)
     # One legend beside all panels: within one it would lie on the curves.
-    drawn = {line.get_label(): line for axis_row in axes for axis in axis_row for line in axis.lines}
+    every = [line for axis_row in axes for axis in axis_row for line in axis.lines]
+    every.sort(key=lambda line: line.get_label() in THRESHOLDS.values())  # these stand last in the legend
+    drawn = {label: line for line in every if not (label := str(line.get_label())).startswith("_")}
     if drawn:
         title = f"dose ({DOSE_UNITS[study.dose_by]})"
         figure.legend(drawn.values(), drawn, fontsize=7, title=title, title_fontsize=7, loc="outside right upper")

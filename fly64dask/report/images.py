@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.metrics import align, remove_phase_ramp
+from fly64dask.metrics import Criterion, align, remove_phase_ramp
 from fly64dask.report.content import PictureKey, Scale
 from fly64dask.scan import bounding_box, crop_to_frame, illuminated_area, illumination_map
 
@@ -37,11 +37,12 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """`x` (k,) and `y` (k,) float64."""
+    """`x` (k,) and `y` (k,) float64; of a ring correlation where it first falls below each criterion, (x, y)."""
 
     key: CurveKey
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    crossings: tuple[tuple[Criterion, tuple[float, float]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from fly64dask.records import read_completed_rows, read_record, read_rows, read_
 from fly64dask.report import write_report
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import flat_row
-from fly64dask.store import RunLayout, held_run
+from fly64dask.store import ReconstructionAttributes, RunLayout, held_run, open_group
 from fly64dask.study import Cell, cells
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -203,6 +203,27 @@ def test_pictures_lie_where_the_scan_was(real):
     assert light["x_px"] < x.min() < x.max() < light["x_px"] + light["width_px"]
 
 
+def test_thresholds_of_ring_correlations_are_those_of_van_heel_and_schatz(real):
+    layout = RunLayout(real[0])
+    curves = cell_of(layout.report_file.read_text(), BEST)["curves"]
+    root = 1 / np.sqrt(open_group(layout.reconstruction_group(BEST), ReconstructionAttributes).read("frc_n_pixels"))
+    half_bit, one_bit = (
+        (0.2071 + 1.9102 * root) / (1.2071 + 0.9102 * root),
+        (0.5 + 2.4142 * root) / (1.5 + 1.4142 * root),
+    )
+    np.testing.assert_allclose(curves["half_bit"]["y"], np.minimum(half_bit, 1), atol=2e-4)
+    np.testing.assert_allclose(curves["one_bit"]["y"], np.minimum(one_bit, 1), atol=2e-4)
+
+
+def test_crossings_of_ring_correlations_are_those_of_the_record(real):
+    study, layout = read_run_study(RunLayout(real[0])), RunLayout(real[0])
+    rows = read_completed_rows(study, layout)
+    row = next(row for row in rows if row.cell == BEST)
+    (curve,) = (curve for curve in CellReader(study, layout, rows).read(row).curves if curve.key == "frc_truth")
+    found, recorded = dict(curve.crossings).get("half_bit"), row.metrics.frc.half_bit
+    assert (found and found[0]) == (recorded and pytest.approx(recorded.frequency_per_px, rel=1e-4))
+
+
 def test_page_of_a_run_with_a_missing_chunk_names_it_and_shows_the_rest(run):
     (run.reconstruction_group(BEST) / "object_recon" / "c" / "0" / "0" / "0").unlink()
     page = written(run)
@@ -210,7 +231,7 @@ def test_page_of_a_run_with_a_missing_chunk_names_it_and_shows_the_rest(run):
     (problem,) = found["problems"]
     assert "object_recon: chunk c/0/0/0 is missing" in problem
     assert {picture["key"] for picture in found["pictures"]} == {"probe_amplitude", "probe_phase"}
-    assert set(found["curves"]) == {"loss", "frc_truth", "frc_empty"}
+    assert set(found["curves"]) == {"loss", "frc_truth", "frc_empty", "half_bit", "one_bit"}
     assert any(problem in notice["text"] and BEST.name in notice["text"] for notice in shown(page)["notices"])
 
 

@@ -25,6 +25,7 @@ const CHARTS = [
     title: "Fourier ring correlation", x: "spatial frequency (cycles/px)", y: "correlation", low: -0.2, high: 1.05,
     keys: {
       frc_truth: "with the truth", frc_empty: "empty object with the truth", frc_halves: "between half sets", frc_reference: "with the reference",
+      half_bit: "half a bit a pixel", one_bit: "a bit a pixel",
     },
   },
 ];
@@ -32,6 +33,9 @@ const PREDICTIONS = ["well_determined", "marginal", "underdetermined"];
 const ERROR = "metrics.phase_rmse_rad", EMPTY = "metrics.empty_phase_rmse_rad";
 const RESOLUTION = "half_sets.resolution_px", RESOLUTION_NM = "half_sets.resolution_nm";
 const HALF_BIT = "half_sets.half_bit.frequency_per_px";
+// Thresholds of ring correlations, and the numbers that say where each curve crosses them.
+const CRITERIA = [["half_bit", "half a bit"], ["one_bit", "a bit"]];
+const CROSSING = [["frc_halves", "half_sets"], ["frc_truth", "metrics.frc"], ["frc_reference", "reference"]];
 const DATA = "identifiability.lit_intensities_per_unknown";
 const MANY_CELLS = 150;
 
@@ -636,6 +640,19 @@ function thumbOf(place) {
 }
 
 // ---- one cell ----------------------------------------------------------------------------------------------------
+// Where each ring correlation of a cell first falls below half a bit and below a bit.
+function crossingsOf(cell, keys) {
+  return CROSSING.filter(([key, holder]) => cell.curves[key] && CRITERIA.some(([one]) => cell.numbers[`${holder}.${one}.frequency_per_px`] !== undefined))
+    .map(([key, holder]) => {
+      const found = CRITERIA.filter(([one]) => cell.numbers[`${holder}.${one}.frequency_per_px`] !== undefined);
+      const words = found.map(([one, name]) => {
+        const [px, nm] = ["px", "nm"].map((unit) => cell.numbers[`${holder}.${one}.resolution_${unit}`]);
+        return `${name} at ${significant(px)} px${nm === undefined ? "" : ` = ${lengthText(nm)}`}`;
+      });
+      return { values: found.map(([one]) => cell.numbers[`${holder}.${one}.frequency_per_px`]), words: `${keys[key]}: falls below ${words.join(", ")}` };
+    });
+}
+
 function chartsOf(cell) {
   return CHARTS.map(({ title, keys, ...axes }) => {
     const series = Object.entries(keys).filter(([key]) => cell.curves[key]).map(([key, name]) => ({ name, ...cell.curves[key] }));
@@ -643,11 +660,12 @@ function chartsOf(cell) {
     const values = series.flatMap((one) => one.y).filter((value) => value !== null);
     const best = cell.numbers["stopping.best_epoch"];
     const marks = axes.x === "epoch" && best !== undefined ? [{ value: best, name: `best epoch ${best}` }] : [];
-    if (keys.frc_halves && cell.numbers[HALF_BIT] !== undefined) marks.push({ value: cell.numbers[HALF_BIT], name: `half a bit: ${resolutionOf(cell)}` });
+    const crossings = keys.frc_halves ? crossingsOf(cell, keys) : [];
+    if (crossings.length) marks.push(...crossings[0].values.map((value) => ({ value, name: "" })));
     const sides = sidesOf(cell);
     const x = sides && keys.frc_halves ? `${axes.x.slice(0, -1)} of ${significant(Math.sqrt(sides[0] * sides[1]))} nm)` : axes.x;
     const logY = axes.low === undefined && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values);
-    return figureOf(title, chart({ title, series, logY, marks, ...axes, x }), ...(series.length > 1 ? [legend(series)] : []));
+    return figureOf(title, chart({ title, series, logY, marks, ...axes, x }), ...(series.length > 1 ? [legend(series)] : []), ...crossings.map(({ words }) => element("p", words, "faint")));
   });
 }
 

@@ -198,4 +198,5 @@ def _compared(
         metrics=compared.metrics,
         frequency_per_px=() if curve is None else tuple(curve.frequency_per_px.tolist()),
         correlation=() if curve is None else tuple(curve.correlation.tolist()),
+        n_pixels=() if curve is None else tuple(curve.n_pixels.tolist()),
     )
