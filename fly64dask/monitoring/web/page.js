@@ -116,7 +116,12 @@ function wordOf(cell) {
   if (many && cell.state === "running") return (cell.epoch ? `${cell.epoch}/${cell.n_epochs}` : "starting");
   if (many && cell.state === "completed") return ["done", ...marksOf(cell)].join(" ");
   if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${cell.n_epochs}` : "starting";
+  if (cell.state === "completed") return qualityOf(cell) || cell.state;
   return WORDS[cell.state] || cell.state;
+}
+
+function qualityOf(cell) {
+  return cell.phase_rmse_rad === undefined ? cell.resolution : `${cell.phase_rmse_rad.toFixed(3)} rad`;
 }
 
 const marksOf = (cell) => cell.marks || [];
@@ -131,8 +136,6 @@ function noteOf(cell) {
   } else if (cell.failure !== undefined) {
     parts.push(cell.failure);
   } else if (cell.state === "completed") {
-    if (cell.phase_rmse_rad !== undefined) parts.push(`${cell.phase_rmse_rad.toFixed(3)} rad`);
-    else if (cell.resolution !== undefined) parts.push(`resolution ${cell.resolution}`);
     if (cell.error_over_empty !== undefined) parts.push(`${cell.error_over_empty.toFixed(2)} x empty`);
     if (cell.n_kept !== undefined) parts.push(`n=${cell.n_kept}`);
     if (cell.seconds !== undefined) parts.push(duration(cell.seconds));
@@ -154,7 +157,7 @@ function showCell(cell, meanings) {
   card.marks.textContent = marksOf(cell).join(" ");
   card.said.textContent = note;
   const meant = meanings.filter(({ sign }) => marksOf(cell).includes(sign)).map(({ sign, words }) => `${sign}: ${words}`);
-  card.td.title = [cell.name, word, note, ...meant].filter(Boolean).join("\n");
+  card.td.title = [`${cell.name}: ${WORDS[cell.state] || cell.state}`, word, note, ...meant].filter(Boolean).join("\n");
   const last = cell.course.length ? cell.course[cell.course.length - 1][0] : 1;
   const first = cell.course.length ? cell.course[0][0] : 1;
   const points = cell.course.map(([epoch, height]) => {
