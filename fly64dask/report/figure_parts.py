@@ -43,6 +43,7 @@ def explain_marks(figure: Figure, marks: Sequence[Mark]) -> None:
     """Write what marks mean below a figure's panels, a line for each."""
     if marks:
         lines = "\n".join(f"{mark.sign}  {mark.words}" for mark in marks)
+        figure.set_figheight(figure.get_figheight() + 0.12 * len(marks))
         figure.supxlabel(lines, fontsize=6.5, x=0.01, horizontalalignment="left")
 
 

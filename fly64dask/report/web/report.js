@@ -244,7 +244,11 @@ function heatMap(quantity, split, section, range, small) {
 
 function legendOfMarks() {
   const box = element("ul", undefined, "marks faint");
-  box.append(...RUN.marks.map((mark) => element("li", `${mark.sign}  ${mark.words}`)));
+  box.append(...RUN.marks.map((mark) => {
+    const item = element("li");
+    item.append(element("strong", mark.sign), mark.words);
+    return item;
+  }));
   return box;
 }
 
