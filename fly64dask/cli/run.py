@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,8 @@ def run(
 def _run(
     study: Study, filters: Filters, out: Path, placement: Placement, *, allow_missing: bool, with_report: bool
 ) -> None:
-    from fly64dask.cli.terminal.console import make_console
+    from fly64dask.cli.terminal.console import make_console, print_lines
+    from fly64dask.cli.terminal.limits import closing_lines
     from fly64dask.cli.terminal.matrix import print_matrix
     from fly64dask.cli.terminal.progress import RunDisplay
     from fly64dask.runs import run_study
@@ -85,6 +87,7 @@ def _run(
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_cells) as display:
         finished = run_study(study, out, filters=filters, placement=placement, notify=display.show, say=display.say)
     print_matrix(console, study, finished.rows)
+    print_lines(console, closing_lines(study, finished.rows, shlex.quote(str(from_here(layout.root)))))
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
     if with_report:
         from fly64dask.report import write_report

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.records import interval_words, number_words, percent
+from fly64dask.records import answer_of, interval_words, number_words, percent
 from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
-    from fly64dask.records import DoseLimit, TargetAnswer
-    from fly64dask.study import DoseBy
+    from fly64dask.records import DoseLimit, ManifestRow, TargetAnswer
+    from fly64dask.study import DoseBy, Study
 
 OUTCOME_WORDS = {
     "reached": "reached",
@@ -33,6 +33,32 @@ OUTCOME_STYLES = {"reached": "green", "reached_already": "green", "not_reached":
 def sentence_lines(answer: TargetAnswer) -> Iterator[Text]:
     """Write one line for each sentence."""
     return map(Text, answer.sentences)
+
+
+def closing_lines(study: Study, rows: Sequence[ManifestRow], run: str) -> Iterator[Text]:
+    """Say at the end of a run how low the dose of each view can go, and which command says more of it.
+
+    Parameters
+    ----------
+    study : Study
+        The study; without targets nothing is said.
+    rows : sequence of ManifestRow
+        Its committed cells, completed by their context.
+    run : str
+        The run directory, as a command takes it.
+
+    Yields
+    ------
+    Text
+        At most a sentence for each view, split and target: with several recipes the command alone.
+    """
+    if not study.targets:
+        return
+    answer = answer_of(study, rows)
+    sentences = [line for target in answer.targets for line in target.sentences[: len(target.doses)]]
+    if len(sentences) <= len(study.views) * len(study.splits) * len(study.targets):
+        yield from map(Text, sentences)
+    yield Text(f"limits: fly64dask limits {run}")
 
 
 def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
