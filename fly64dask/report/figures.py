@@ -120,7 +120,7 @@ def _draw_phases(
     """Draw the phases: a column for each dose and split, a row for each view of each section; on one scale, in rad."""
     columns = list(product(study.doses_photons, study.splits))
     lines = list(product(study.views, sections(study)))
-    figure, axes = panels(len(lines), len(columns), 2.3, 2.0)
+    figure, axes = panels(len(lines), len(columns), 2.3, 2.0 if any(section.label for _, section in lines) else 1.75)
     rows_at: dict[Cell, list[ManifestRow]] = {}
     for row in rows:
         rows_at.setdefault(row.cell.first_repeat, []).append(row)
