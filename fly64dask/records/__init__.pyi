@@ -26,6 +26,12 @@ from .limits.answer import (
     percent as percent,
     target_words as target_words,
 )
+from .limits.curves import (
+    CurvePoint as CurvePoint,
+    LimitCurve as LimitCurve,
+    Slope as Slope,
+    limit_curves as limit_curves,
+)
 from .limits.limit import (
     DoseLimit as DoseLimit,
     Interval as Interval,

@@ -7,59 +7,20 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from tiny import tiny_study
+from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of
 
 from fly64dask.base import FailureKind, InputError
 from fly64dask.metrics import TruthMetrics
-from fly64dask.records import ManifestRow, answer_of, number_words
+from fly64dask.records import answer_of, number_words
 from fly64dask.records.limits import limit_along, reached_level
-from fly64dask.study import BaselineView, Target
+from fly64dask.study import Target
 
 DOSES = (1e3, 1e4, 1e5)
-TARGET = Target(phase_error_rad=0.1)
-OVERLAPS = {"loose": 0.2, "close": 0.6}
-# A fluence of a hundredth of the dose.
-PX2 = 100.0
-
-
-def study_of(*views, doses=DOSES, repeats=3, **changes):
-    named = tuple(BaselineView(name=view, rule="baseline") for view in views or ("close",))
-    return tiny_study(doses_photons=doses, repeats=repeats, split="none", views=named, **changes)
-
-
-def row_of(error_rad, dose, repeat=0, *, view="close", **fields):
-    metrics = None
-    if error_rad is not None:
-        metrics = TruthMetrics.model_construct(phase_rmse_rad=error_rad, empty_phase_rmse_rad=0.5, frc=None)
-    stated = {"state": "completed", "returncode": 0, "log_path": "x", "n_kept": 50} | fields
-    light = {"dose_photons": dose, "fluence_photons_per_px2": dose / PX2, "total_photons": 50 * dose}
-    row = ManifestRow(
-        dose=dose, view=view, split="whole", repeat=repeat, linear_overlap=OVERLAPS[view], **light, **stated
-    )
-    return row.model_copy(update={"metrics": metrics})
-
-
-def rows_of(errors, *, view="close"):
-    """Rows of the errors of each dose's repeats."""
-    return [
-        row_of(error, dose, repeat, view=view)
-        for dose, of_dose in errors.items()
-        for repeat, error in enumerate(of_dose)
-    ]
 
 
 def limit_of(errors, target=TARGET, **changes):
     study = study_of(doses=tuple(errors), repeats=max(map(len, errors.values())), **changes)
     return answer_of(study, rows_of(errors), [target]).targets[0].doses[0]
-
-
-def shot_noise_errors(doses, *, spread=0.0, repeats=3, seed=0):
-    """Errors 0.1 rad (dose / 5e3)^-0.5 with a spread of their logarithms."""
-    rng = np.random.default_rng(seed)
-    return {
-        dose: [0.1 * math.sqrt(5e3 / dose) * math.exp(spread * rng.standard_normal()) for _ in range(repeats)]
-        for dose in doses
-    }
 
 
 def test_an_error_that_falls_as_shot_noise_reaches_the_target_where_its_formula_says():

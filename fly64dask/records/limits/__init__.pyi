@@ -15,6 +15,13 @@ from .crossing import (
     limit_along as limit_along,
     reached_level as reached_level,
 )
+from .curves import (
+    CurvePoint as CurvePoint,
+    LimitCurve as LimitCurve,
+    Slope as Slope,
+    fitted_slope as fitted_slope,
+    limit_curves as limit_curves,
+)
 from .limit import (
     DoseLimit as DoseLimit,
     Interval as Interval,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen, InputError
+from fly64dask.records.limits.curves import LimitCurve, limit_curves
 from fly64dask.records.limits.limit import DoseLimit, dose_limits
 from fly64dask.records.limits.overlap import OverlapLimit, overlap_limits
 from fly64dask.study import AGAINST_WORDS, DOSE_UNITS, DoseBy, Study, Target, resolved_target
@@ -19,13 +20,17 @@ NARROW = 1.2
 
 
 class TargetAnswer(Frozen):
-    """How low dose and overlap can go for one target, in numbers and in sentences; `words` say what the target is."""
+    """How low dose and overlap can go for one target, in numbers and in sentences; `words` say what the target is.
+
+    `curves` are what the limits of dose were found in, in the same order.
+    """
 
     target: Target
     words: str
     sentences: tuple[str, ...]
     doses: tuple[DoseLimit, ...]
     overlaps: tuple[OverlapLimit, ...]
+    curves: tuple[LimitCurve, ...]
 
 
 class Answer(Frozen):
@@ -83,6 +88,7 @@ def _target_answer(study: Study, rows: Sequence[ManifestRow], target: Target) ->
         ),
         doses=doses,
         overlaps=overlaps,
+        curves=limit_curves(study, rows, target),
     )
 
 

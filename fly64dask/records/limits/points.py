@@ -38,11 +38,13 @@ class DosePoint:
     """What the repeats at one dose of a series gave.
 
     `values` has for each object one tuple, with a number for each of its repeats that has ended: in the target's unit,
-    infinite for a cell that failed. `n_pending` repeats have not ended, or are not of the study as it is now.
+    infinite for a cell that failed; `cells` are theirs, in the same order. `n_pending` repeats have not ended, or are
+    not of the study as it is now.
     """
 
     light: Light
     values: tuple[tuple[float, ...], ...]
+    cells: tuple[Cell, ...]
     n_pending: int
 
     @property
@@ -124,12 +126,12 @@ def _point(
 ) -> DosePoint | None:
     """One dose of a series; None if nothing has ended, or nothing says how many photons an exposure has."""
     rows = [row_of[cell] for cell in of_dose if cell in row_of]
-    by_object: dict[int | None, list[float]] = {}
+    by_object: dict[int | None, dict[Cell, float]] = {}
     for row in rows:
         value = _ended(row, target)
         if value is not None:
-            by_object.setdefault(row.object_seed, []).append(value)
-    values = tuple(tuple(numbers) for numbers in by_object.values())
+            by_object.setdefault(row.object_seed, {})[row.cell] = value
+    values = tuple(tuple(numbers.values()) for numbers in by_object.values())
     if not values:
         return None
     asked = _mean([row.dose_photons for row in rows])
@@ -150,7 +152,8 @@ def _point(
         fluence_photons_per_nm2=_mean([row.fluence_photons_per_nm2 for row in rows]),
         total_photons=total,
     )
-    return DosePoint(light=light, values=values, n_pending=len(of_dose) - sum(map(len, values)))
+    ended = tuple(cell for of_object in by_object.values() for cell in of_object)
+    return DosePoint(light=light, values=values, cells=ended, n_pending=len(of_dose) - len(ended))
 
 
 def _mean(numbers: Sequence[float | None]) -> float | None:

@@ -1,0 +1,142 @@
+"""The curve behind a limit: what each dose of a view gave for a target, and how steeply that falls with fluence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from fly64dask.base import Frozen
+from fly64dask.records.floors import PHOTON_LIMITED_RATIO
+from fly64dask.records.limits.crossing import reached_level
+from fly64dask.records.limits.limit import SeriesCoordinates
+from fly64dask.records.limits.points import DosePoint, Light, Series, series_of
+
+if TYPE_CHECKING:
+    from fly64dask.records.manifest import ManifestRow
+    from fly64dask.study import Study, Target
+
+MIN_SLOPE_DOSES = 3  # two points lie on every power law
+
+
+class Slope(Frozen):
+    """The power of the fluence with which a phase error falls, with the standard error of the fit.
+
+    Shot noise alone gives -0.5 for a phase error. `n_doses` are those of the fit, with `n_values` numbers.
+    """
+
+    power: float = Field(allow_inf_nan=False)
+    standard_error: float = Field(ge=0, allow_inf_nan=False)
+    n_doses: int
+    n_values: int
+
+
+class CurvePoint(Frozen):
+    """What the repeats of one dose gave, in the target's unit.
+
+    `values` are those of the completed repeats, of the cells that are named in `cells`; `level` is the number that the
+    wanted share of all repeats reaches, absent where too many of them failed.
+    """
+
+    light: Light
+    cells: tuple[str, ...]
+    values: tuple[float, ...]
+    n_failed: int = 0
+    level: float | None = None
+
+
+class LimitCurve(SeriesCoordinates):
+    """The points of one view, split and recipe in order of dose, and the number without noise.
+
+    A phase error has a slope; a resolution, which ends at a pixel and at the size of the area, has none.
+    """
+
+    points: tuple[CurvePoint, ...]
+    noise_free: float | None = None
+    slope: Slope | None = None
+
+
+def limit_curves(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[LimitCurve, ...]:
+    """Gather the curves of a target, in the order of `dose_limits`.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : iterable of ManifestRow
+        Its committed cells, completed by their context.
+    target : Target
+        With what it is compared with.
+
+    Returns
+    -------
+    tuple of LimitCurve
+        One for each view, split and recipe; without points where nothing was measured.
+    """
+    return tuple(_curve(series, target) for series in series_of(study, rows, target))
+
+
+def _curve(series: Series, target: Target) -> LimitCurve:
+    return LimitCurve(
+        view=series.cell.view,
+        split=series.cell.split,
+        recipe_name=series.cell.recipe_name,
+        points=tuple(_point(point, target) for point in series.points),
+        noise_free=series.noise_free if series.noise_free is not None and math.isfinite(series.noise_free) else None,
+        slope=None if target.is_resolution else fitted_slope(series),
+    )
+
+
+def _point(point: DosePoint, target: Target) -> CurvePoint:
+    named = [(cell.name, value) for cell, value in zip(point.cells, point.pooled, strict=True) if math.isfinite(value)]
+    level = reached_level(point.pooled, target.share)
+    return CurvePoint(
+        light=point.light,
+        cells=tuple(name for name, _ in named),
+        values=tuple(value for _, value in named),
+        n_failed=len(point.pooled) - len(named),
+        level=level if math.isfinite(level) else None,
+    )
+
+
+def fitted_slope(series: Series) -> Slope | None:
+    """Fit the power of the fluence with which the phase errors of a series fall.
+
+    Parameters
+    ----------
+    series : Series
+        Its doses count where their mean error is at least 1.5 times that of the noise-free cells, if there are some:
+        below that it is not photons that limit them.
+
+    Returns
+    -------
+    Slope or None
+        None with fewer than three such doses.
+
+    Notes
+    -----
+    Least squares of the logarithm of each repeat's error on that of the fluence (SciPy's `linregress`): as all repeats
+    weigh the same, a dose weighs as many times as it has repeats. The standard error is that of the residuals, which
+    hold the repeats' spread and the curve's departure from a power law. Where no fluence is known the dose takes its
+    place: the two are proportional within a view.
+    """
+    floor = series.noise_free or 0.0
+    x: list[float] = []
+    y: list[float] = []
+    n_doses = 0
+    for point in series.points:
+        numbers = [value for value in point.pooled if math.isfinite(value) and value > 0]
+        if not numbers or math.exp(sum(map(math.log, numbers)) / len(numbers)) < PHOTON_LIMITED_RATIO * floor:
+            continue
+        fluence = point.light.fluence_photons_per_px2 or point.light.dose
+        n_doses += 1
+        x += [math.log(fluence)] * len(numbers)
+        y += [math.log(number) for number in numbers]
+    if n_doses < MIN_SLOPE_DOSES:
+        return None
+    from scipy.stats import linregress
+
+    fit = linregress(x, y)
+    return Slope(power=float(fit.slope), standard_error=float(fit.stderr), n_doses=n_doses, n_values=len(x))
