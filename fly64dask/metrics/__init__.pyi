@@ -34,3 +34,10 @@ from .ring_correlation import (
     frc as frc,
     threshold as threshold,
 )
+from .rings import (
+    Rings as Rings,
+)
+from .spectral_snr import (
+    SnrSums as SnrSums,
+    SpectralSnr as SpectralSnr,
+)

@@ -11,7 +11,8 @@ import numpy as np
 from fly64dask.base import InputError
 from fly64dask.metrics.alignment import Aligned, align
 from fly64dask.metrics.results import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
-from fly64dask.metrics.ring_correlation import MIN_SIDE_PX, RingCorrelation, crossing, frc
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc
+from fly64dask.metrics.rings import MIN_SIDE_PX
 from fly64dask.metrics.similarity import Similarity, similarities, whole_windows
 from fly64dask.scan import bounding_box, crop_to_frame, illuminated_area, illumination_map
 

@@ -10,7 +10,7 @@ import scipy.fft
 from scipy.ndimage import distance_transform_edt
 from skimage.registration import phase_cross_correlation
 
-from fly64dask.metrics.ring_correlation import soft_window
+from fly64dask.metrics.rings import soft_window
 from fly64dask.scan import bounding_box
 
 if TYPE_CHECKING:

@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from fly64dask.base import Frozen, InputError, Quantity, mean_side_nm
-from fly64dask.scan import bounding_box
+from fly64dask.base import Frozen, Quantity
+from fly64dask.metrics.rings import ROUNDING, Rings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Width of the window's soft edge, as a fraction of the area's greatest depth (our choice). A wider one uses less of the
-# area; a narrower one lets strong slow structure leak into fast rings, where it passes for agreement.
-EDGE_FRACTION = 0.5
 # Signal over noise in each of two half-data images whose sum has 2 ** 0.5 - 1, or 1: log2(1 + that) is half a bit a
 # pixel, or a bit.
 HALF_BIT_SNR, ONE_BIT_SNR = (2**0.5 - 1) / 2, 0.5
-MIN_SIDE_PX = 4  # of the area's bounding box: two rings
-ROUNDING = 1e-6  # within this two equal images correlate to 1, and an empty one has no structure
 
 Criterion = Literal["half_bit", "one_bit", "half"]
 
@@ -90,13 +85,9 @@ def frc(
 
     Notes
     -----
-    Each image is cut to the area's bounding box; its mean over the window is subtracted, so that
-    it is neutral outside, and it is multiplied by `soft_window`. So the shape of the area does
-    not correlate with itself: white noises have an expectation of 0 on every ring.
-
-    A window w ties Fourier pixels together: of white noise the mean over many of them varies as
-    if 1 in (sum w^4) (box pixels) / (sum w^2)^2 were independent, hence `n_pixels`. A ring is
-    narrow and has 1.3 to 1.6 times as many (measured in a disc): half a bit is asked for strictly.
+    The spectra are those of `Rings`, in which the shape of the area does not correlate with itself: white noises have
+    an expectation of 0 on every ring. A ring is narrow and has 1.3 to 1.6 times as many independent pixels as
+    `n_pixels` says (measured in a disc): half a bit is asked for strictly.
 
     Source: M. van Heel, M. Schatz, J. Struct. Biol. 151, 250 (2005), doi:10.1016/j.jsb.2005.05.009.
 
@@ -107,41 +98,16 @@ def frc(
     >>> float(curve.correlation.min().round(6))
     1.0
     """
-    rows, columns = _large_enough(bounding_box(inside))
-    window = soft_window(inside[rows, columns])
-    first_spectrum, second_spectrum = (_spectrum(np.asarray(image)[rows, columns], window) for image in (first, second))
-    side_nm = mean_side_nm(pixel_nm)
-    # Sides of a pixel in units of a square one of the same area.
-    y, x = (1.0, 1.0) if pixel_nm is None or side_nm is None else (each / side_nm for each in pixel_nm)
-    height, width = window.shape
-    shorter = min(height * y, width * x)
-    # The shorter side of a box has two rows of pixels for each ring; rounding shall not cost one.
-    n_rings = int(shorter / (2 * max(y, x)) + ROUNDING)
-    radius = np.hypot(np.fft.fftfreq(height, y)[:, None], np.fft.fftfreq(width, x)[None, :]) * shorter
-    ring = np.minimum(np.rint(radius).astype(np.int64), n_rings + 1).ravel()
-
-    def over_rings(values: NDArray[Any]) -> NDArray[np.float64]:
-        sums: Any = np.bincount(ring, weights=values.ravel(), minlength=n_rings + 2)
-        return np.asarray(sums[1 : n_rings + 1], dtype=np.float64)
-
-    shared = over_rings((first_spectrum * second_spectrum.conj()).real)
-    power = np.sqrt(over_rings(np.abs(first_spectrum) ** 2)) * np.sqrt(over_rings(np.abs(second_spectrum) ** 2))
-    independent = (window**2).sum() ** 2 / (window**4).sum() / window.size
+    rings = Rings.around(inside, pixel_nm)
+    first_spectrum, second_spectrum = rings.spectrum(first), rings.spectrum(second)
+    shared = rings.sums((first_spectrum * second_spectrum.conj()).real)
+    power = np.sqrt(rings.sums(np.abs(first_spectrum) ** 2)) * np.sqrt(rings.sums(np.abs(second_spectrum) ** 2))
     return RingCorrelation(
-        frequency_per_px=np.arange(1, n_rings + 1) / shorter,
-        correlation=np.divide(shared, power, out=np.zeros(n_rings), where=power > 0),
-        n_pixels=np.maximum(1.0, over_rings(np.ones(window.shape)) * independent),
-        side_nm=side_nm,
+        frequency_per_px=rings.frequency_per_px,
+        correlation=np.divide(shared, power, out=np.zeros(len(power)), where=power > 0),
+        n_pixels=rings.n_pixels,
+        side_nm=rings.side_nm,
     )
-
-
-def soft_window(inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Compute weights that rise as sin^2 from 0 outside an area to 1 at half its greatest depth; (y, x) float64."""
-    from scipy.ndimage import distance_transform_edt  # 0.1 s, which `status` need not wait for
-
-    depth = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    weights: NDArray[np.float64] = np.sin(np.pi / 2 * np.minimum(depth / (EDGE_FRACTION * depth.max()), 1.0)) ** 2
-    return weights
 
 
 def threshold(curve: RingCorrelation, criterion: Criterion) -> NDArray[np.float64]:
@@ -192,25 +158,3 @@ def crossing(curve: RingCorrelation, criterion: Criterion) -> Crossing | None:
         resolution_px=resolution_px,
         resolution_nm=None if curve.side_nm is None else resolution_px * curve.side_nm,
     )
-
-
-def _large_enough(box: tuple[slice, slice]) -> tuple[slice, slice]:
-    height, width = (side.stop - side.start for side in box)
-    if min(height, width) < MIN_SIDE_PX:
-        raise InputError(
-            f"correlate rings: the area is {height} px high and {width} px wide, needed {MIN_SIDE_PX} px each",
-            remedy="compare images that share a larger illuminated area",
-        )
-    return box
-
-
-def _spectrum(image: NDArray[Any], window: NDArray[np.float64]) -> NDArray[np.complex128]:
-    # Outside the area an image may hold anything, NaN too.
-    values = np.where(window > 0, image, 0).astype(np.complex128)
-    mean = (window * values).sum() / window.sum()
-    rest = values - mean
-    rest[np.abs(rest) < ROUNDING * np.abs(mean)] = 0  # of a flat image
-    import scipy.fft
-
-    spectrum: NDArray[np.complex128] = scipy.fft.fft2(window * rest)
-    return spectrum

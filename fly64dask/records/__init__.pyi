@@ -29,6 +29,7 @@ from .limits.answer import (
 from .limits.curves import (
     CurvePoint as CurvePoint,
     LimitCurve as LimitCurve,
+    LinePoint as LinePoint,
     Slope as Slope,
     limit_curves as limit_curves,
 )

@@ -1,3 +1,6 @@
+from .answer import (
+    draw_limits as draw_limits,
+)
 from .cell_figure import (
     draw_cell as draw_cell,
     draw_probe as draw_probe,

@@ -13,7 +13,7 @@ import numpy as np
 from fly64dask.base import IntegrityError
 from fly64dask.metrics import RingCorrelation, crossing, threshold
 from fly64dask.records import ReferenceNow
-from fly64dask.report.images import Curve, Image, object_images, phase_limit, probe_images
+from fly64dask.report.images import Curve, Image, ObjectInArea, object_images, phase_limit, probe_images
 from fly64dask.store import (
     ExposureAttributes,
     GroupAttributes,
@@ -56,6 +56,7 @@ class CellArrays:
     """What there is to see of a cell. What was not computed is absent; what is damaged is a problem."""
 
     images: tuple[Image, ...] = ()
+    in_area: ObjectInArea | None = None
     curves: tuple[Curve, ...] = ()
     positions_px: NDArray[np.float64] | None = None
     refined_px: NDArray[np.float64] | None = None
@@ -122,9 +123,10 @@ class CellReader:
         attributes, arrays = read_group(reconstruction, ReconstructionAttributes, problems, digests=row.digests)
         positions_px, probe_guess = self._read_exposures(row, problems)
         images: list[Image] = []
+        in_area: ObjectInArea | None = None
         if attributes and positions_px is not None and probe_guess is not None and "object_recon" in arrays:
             try:
-                images += object_images(
+                images, in_area = object_images(
                     arrays,
                     attributes.object_origin_px,
                     positions_px,
@@ -143,6 +145,7 @@ class CellReader:
             images += probe_images(arrays["probe_recon"])
         return CellArrays(
             images=tuple(images),
+            in_area=in_area,
             curves=_curves(arrays),
             positions_px=positions_px,
             refined_px=arrays.get("positions_recon_px"),

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from fly64dask.base import Better, FailureKind, Frozen
 from fly64dask.records import Mark, Spread
+from fly64dask.report.answer import AnswerContent
 from fly64dask.scan import Prediction
 from fly64dask.study import Split, Study
 
@@ -207,6 +208,7 @@ class ReportContent(Frozen):
     made_at: str
     counts: dict[CellState, int]
     notices: tuple[Notice, ...]
+    answer: AnswerContent
     doses: tuple[str, ...]
     dose_unit: str
     views: tuple[str, ...]

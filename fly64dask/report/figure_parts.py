@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fly64dask.records import resolution_words, signs_of
 from fly64dask.store import storing
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from fly64dask.records import Mark
+    from fly64dask.records import ManifestRow, Mark
     from fly64dask.report.images import Curve
     from fly64dask.study import Section
 
@@ -45,6 +46,16 @@ def explain_marks(figure: Figure, marks: Sequence[Mark]) -> None:
         lines = "\n".join(f"{mark.sign}  {mark.words}" for mark in marks)
         figure.set_figheight(figure.get_figheight() + 0.12 * len(marks))
         figure.supxlabel(lines, fontsize=6.5, x=0.01, horizontalalignment="left")
+
+
+def caption_of(row: ManifestRow | None) -> str:
+    """Number of exposures and error, or why there is no reconstruction."""
+    if row is None:
+        return "pending"
+    if row.state != "completed":
+        return f"{row.failure_kind}{signs_of([row])}"
+    quality = f"error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
+    return "\n".join(filter(None, (f"n = {row.n_kept}, {quality}", signs_of([row]).strip())))
 
 
 def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str, dose: str) -> None:

@@ -16,15 +16,16 @@ from fly64dask.records import (
     legend_of,
     quantity_of,
     read_completed_rows,
-    resolution_words,
     signs_of,
 )
+from fly64dask.report.answer import RepeatSnr, answer_figures
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import flat_row, in_order, is_drawn, mapped_numbers
 from fly64dask.report.figure_parts import (
     CURVE_NAMES,
     INKS,
     THRESHOLDS,
+    caption_of,
     draw_correlations,
     draw_scale_bar,
     draw_thresholds,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.records import ManifestRow
+    from fly64dask.report.answer import SnrCurve
     from fly64dask.report.cells import CellArrays
     from fly64dask.report.images import Curve, Image
     from fly64dask.store import RunLayout
@@ -72,18 +74,20 @@ class Gallery:
         if curves:
             self._curves[row.cell] = curves
 
-    def write(self, study: Study, rows: Sequence[ManifestRow], folder: Path) -> None:
+    def write(self, study: Study, rows: Sequence[ManifestRow], snr: Sequence[SnrCurve], folder: Path) -> None:
         """Write every figure of a study and its committed cells as PNG and SVG into a folder, made if missing."""
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         save_figure(_draw_phases(study, rows, self._phases), folder / "phases")
+        side_nm = mean_side_nm(next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None))
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
         for column in in_order(column for of_cell in numbers.values() for column in of_cell):
             if is_drawn(column):
                 save_figure(draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
-            sides_nm = next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None)
-            save_figure(_draw_curves(study, self._curves, mean_side_nm(sides_nm)), folder / "frc")
+            save_figure(_draw_curves(study, self._curves, side_nm), folder / "frc")
+        for name, figure in answer_figures(study, rows, snr, side_nm):
+            save_figure(figure, folder / name)
 
 
 def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, ...]:
@@ -105,12 +109,14 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
     """
     rows = read_completed_rows(study, layout)
     reader, gallery = CellReader(study, layout, rows), Gallery(n_cells=len(cells(study)))
-    problems: list[str] = []
+    snr, problems = RepeatSnr(), list[str]()
     for row in rows:
         arrays = reader.read(row)
         gallery.add(row, arrays)
+        snr.add(row, arrays)
         problems += arrays.problems
-    gallery.write(study, rows, folder)
+    snr.finish()
+    gallery.write(study, rows, snr.curves, folder)
     return (*reader.problems, *problems)
 
 
@@ -130,7 +136,7 @@ def _draw_phases(
             repeats = rows_at.get(section.cell(dose, view.name, split), [])
             axis.set(xticks=[], yticks=[])
             axis.set_title(titled(f"{dose_name(dose)} {view.name} {split}", section), fontsize=7)
-            axis.set_xlabel(_caption(repeats[0] if repeats else None), fontsize=7)
+            axis.set_xlabel(caption_of(repeats[0] if repeats else None), fontsize=7)
             phase = next((phases[row.cell] for row in repeats if row.cell in phases), None)
             if phase is not None:
                 image, values = phase
@@ -145,16 +151,6 @@ def _draw_phases(
         figure.colorbar(shown, ax=axes, shrink=0.6, label="phase (rad)")
     explain_marks(figure, legend_of(study, rows))
     return figure
-
-
-def _caption(row: ManifestRow | None) -> str:
-    """Number of exposures and error, or why there is no reconstruction."""
-    if row is None:
-        return "pending"
-    if row.state != "completed":
-        return f"{row.failure_kind}{signs_of([row])}"
-    quality = f"error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
-    return "\n".join(filter(None, (f"n = {row.n_kept}, {quality}", signs_of([row]).strip())))
 
 
 def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:

@@ -46,6 +46,18 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectInArea:
+    """An object, `values` (y, x) complex, cut to the box of its illuminated area, `inside` (y, x) bool.
+
+    `is_aligned` says whether that is to the truth, so that it can be compared with its repeats as it is.
+    """
+
+    values: NDArray[Any]
+    inside: NDArray[np.bool_]
+    is_aligned: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
     """The box around the illuminated area of a reconstruction; `area` (Y, X) is on the reconstruction's grid."""
 
@@ -59,6 +71,11 @@ class _Frame:
         cropped = np.where(inside, values, np.nan)[rows, columns]
         return Image(key=key, values=cropped, scale=scale, origin_px=corner, cyclic=scale.unit == "rad")
 
+    def cut(self, values: NDArray[Any], inside: NDArray[np.bool_], *, is_aligned: bool = False) -> ObjectInArea:
+        """Crop an object (Y, X) to the box; a part of it counts."""
+        box = bounding_box(self.area)
+        return ObjectInArea(values=values[box], inside=inside[box], is_aligned=is_aligned)
+
 
 def object_images(
     arrays: Mapping[str, NDArray[Any]],
@@ -68,8 +85,8 @@ def object_images(
     *,
     object_truth: NDArray[np.complex64] | None,
     phase_limit_rad: float,
-) -> list[Image]:
-    """Make the images of a cell's object, inside the illuminated area.
+) -> tuple[list[Image], ObjectInArea]:
+    """Make the images of a cell's object, inside the illuminated area, and give the object there.
 
     These are phase, from minus to plus a limit, and amplitude, with a truth (scan frame) also its own and the
     differences; illumination; difference of the halves. `arrays` has `object_recon` (slice, Y, X), of which the first
@@ -82,16 +99,16 @@ def object_images(
     relative = Scale(low=0, high=1, colours="magma", unit="")
     everywhere = np.ones_like(frame.area)
     if object_truth is None:
-        images = _images_without_truth(recon, frame, phase_limit_rad)
+        images, there = _images_without_truth(recon, frame, phase_limit_rad), frame.cut(recon, frame.area)
     else:
-        images = _images_beside_truth(recon, object_truth, frame, phase_limit_rad)
+        images, there = _images_beside_truth(recon, object_truth, frame, phase_limit_rad)
     images.append(frame.image("illumination", illumination / illumination.max(), relative, inside=everywhere))
     halves = arrays.get("half_objects")
     if halves is not None:
         difference_rad = remove_phase_ramp(halves[0] * np.conj(halves[1]), frame.area)
         scale = _phase_scale(phase_limit_rad, "RdBu_r")
         images.append(frame.image("half_difference", difference_rad, scale, inside=frame.area))
-    return images
+    return images, there
 
 
 def _images_without_truth(recon: NDArray[np.complex64], frame: _Frame, phase_limit_rad: float) -> list[Image]:
@@ -107,8 +124,8 @@ def _images_without_truth(recon: NDArray[np.complex64], frame: _Frame, phase_lim
 
 def _images_beside_truth(
     recon: NDArray[np.complex64], object_truth: NDArray[np.complex64], frame: _Frame, phase_limit_rad: float
-) -> list[Image]:
-    """Phase and amplitude of reconstruction, truth and difference; aligned as for the phase error."""
+) -> tuple[list[Image], ObjectInArea]:
+    """Phase and amplitude of reconstruction, truth and difference; aligned as for the phase error, as is the object."""
     height, width = recon.shape
     reference, known = crop_to_frame(object_truth, (height, width), frame.origin_px)
     area = frame.area & known
@@ -130,7 +147,8 @@ def _images_beside_truth(
         ("amplitude_truth", truth_amplitude, of_amplitude),
         ("amplitude_difference", amplitude - truth_amplitude, of_error),
     )
-    return [frame.image(key, values, scale, inside=area) for key, values, scale in shown]
+    images = [frame.image(key, values, scale, inside=area) for key, values, scale in shown]
+    return images, frame.cut(aligned, area, is_aligned=True)
 
 
 def probe_images(probe: NDArray[np.complex64]) -> list[Image]:

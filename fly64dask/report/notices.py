@@ -1,16 +1,19 @@
-"""Sentences that a reader of a report must know before any number: what is missing, unfinished, damaged or left out."""
+"""What a reader of a report must know before any number: what is missing, damaged or left out, and what to try."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fly64dask.records import floor_note, reference_note, unfollowed, unlisted_cells
 from fly64dask.report.content import Notice
 from fly64dask.store import holder_of
-from fly64dask.study import cells
+from fly64dask.study import MENDS, cells, dose_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fly64dask.records import ManifestRow
     from fly64dask.report.content import CellContent
     from fly64dask.store import RunLayout
@@ -72,3 +75,17 @@ def cell_notices(contents: Sequence[CellContent], problems: Iterable[str]) -> It
     if any(cell.left_out for cell in contents):
         text = "Some pictures are left out to keep this page small; `report --figures` draws them."
         yield Notice(kind="pending", text=text)
+
+
+def commands_for(row: ManifestRow, root: Path) -> tuple[str, ...]:
+    """Commands that try a failed cell again, likeliest to help first."""
+    run = shlex.quote(str(root))
+    if row.state == "damaged":
+        return (f"fly64dask verify {run} --repair",)
+    options = f"--dose {dose_name(row.dose).removeprefix('dose_')} --view {row.view} --split {row.split}"
+    options += f" --repeat {row.repeat}" if row.repeat else ""
+    options += f" --recipe {row.recipe_name}" if row.recipe_name is not None else ""
+    options += f" --object {row.object_seed}" if row.object_seed is not None else ""
+    kinds = [kind for kind, mended in MENDS.items() if row.failure_kind in mended]
+    remedies = [kind for kind in kinds if kind != "as-is"] or kinds
+    return tuple(f"fly64dask rerun {run} --failed {options} --remedy {kind}" for kind in remedies)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from fly64dask.records import (
     repeat_groups,
     spread_of,
 )
+from fly64dask.report.answer import RepeatSnr, SnrCurve, answer_content
 from fly64dask.report.cells import CellArrays, CellReader
 from fly64dask.report.columns import flat_row, in_order, lead_column, mapped_numbers
 from fly64dask.report.content import (
@@ -37,12 +37,12 @@ from fly64dask.report.content import (
     VersionCount,
 )
 from fly64dask.report.frames import frames_content
-from fly64dask.report.notices import cell_notices, state_notices
+from fly64dask.report.notices import cell_notices, commands_for, state_notices
 from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import publish_text
-from fly64dask.study import DOSE_UNITS, MENDS, Cell, Study, cells, dose_name, section_of, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, section_of, sections
 
 if TYPE_CHECKING:
     from fly64dask.report.images import Curve
@@ -83,17 +83,20 @@ def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | 
         from fly64dask.report.figures import Gallery
 
         gallery = Gallery(n_cells=len(cells(study)))
-    contents = []
+    contents, snr = [], RepeatSnr()
     for cell in cells(study):
         row = row_of.get(cell)
         arrays = CellArrays() if row is None else reader.read(row)
         contents.append(_cell_content(cell, row, arrays, store, is_running=cell in running, root=layout.root))
-        if gallery is not None and row is not None:
-            gallery.add(row, arrays)
-    content = _content(study, layout, rows, contents, store, problems=reader.problems, running=running)
+        if row is not None:
+            snr.add(row, arrays)
+            if gallery is not None:
+                gallery.add(row, arrays)
+    snr.finish()
+    content = _content(study, layout, rows, contents, store, snr.curves, problems=reader.problems, running=running)
     publish_text(out, render_page(content, [flat_row(row) for row in rows]))
     if figures is not None and gallery is not None:
-        gallery.write(study, rows, figures)
+        gallery.write(study, rows, snr.curves, figures)
 
 
 def _cell_content(
@@ -121,7 +124,7 @@ def _cell_content(
         kind=row.failure_kind if row and has_failed else None,
         error=row.error if row and has_failed else None,
         log=row.log_path if row and has_failed else None,
-        commands=_commands(row, root) if row and has_failed else (),
+        commands=commands_for(row, root) if row and has_failed else (),
     )
 
 
@@ -135,26 +138,13 @@ def _curve_points(curve: Curve) -> CurvePoints:
     return CurvePoints(x=x, y=y)
 
 
-def _commands(row: ManifestRow, root: Path) -> tuple[str, ...]:
-    """Commands that try a failed cell again, likeliest to help first."""
-    run = shlex.quote(str(root))
-    if row.state == "damaged":
-        return (f"fly64dask verify {run} --repair",)
-    options = f"--dose {dose_name(row.dose).removeprefix('dose_')} --view {row.view} --split {row.split}"
-    options += f" --repeat {row.repeat}" if row.repeat else ""
-    options += f" --recipe {row.recipe_name}" if row.recipe_name is not None else ""
-    options += f" --object {row.object_seed}" if row.object_seed is not None else ""
-    kinds = [kind for kind, mended in MENDS.items() if row.failure_kind in mended]
-    remedies = [kind for kind in kinds if kind != "as-is"] or kinds
-    return tuple(f"fly64dask rerun {run} --failed {options} --remedy {kind}" for kind in remedies)
-
-
 def _content(
     study: Study,
     layout: RunLayout,
     rows: Sequence[ManifestRow],
     contents: Sequence[CellContent],
     store: PictureStore,
+    snr: Iterable[SnrCurve],
     *,
     problems: Iterable[str],
     running: Collection[Cell],
@@ -169,6 +159,7 @@ def _content(
         made_at=utc_now()[:19].replace("T", " ") + " UTC",
         counts=count_states(study, rows, running),
         notices=tuple(notices),
+        answer=answer_content(study, rows, str(layout.root), snr),
         doses=tuple(dose_name(dose) for dose in study.doses_photons),
         dose_unit=DOSE_UNITS[study.dose_by],
         views=tuple(view.name for view in study.views),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import FailureKind, InputError, IntegrityError
+from fly64dask.base import FailureKind, InputError, IntegrityError, mean_side_nm
 from fly64dask.monitoring import RunReader
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import Answer, Manifest, ManifestRow, answer_of, read_completed_rows, read_run_study
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
     from distributed import Client
+    from matplotlib.figure import Figure
 
     from fly64dask.monitoring import CellOutcome, RunStatus
     from fly64dask.runs.comparisons import RunComparison
@@ -424,6 +425,34 @@ class Run:
         """
         return answer_of(self.study, read_completed_rows(self.study, self.layout), targets)
 
+    def plot_limits(self, *targets: Target) -> Figure:
+        """Draw what each dose gave for each target against its fluence, and where the target is reached.
+
+        Parameters
+        ----------
+        *targets : Target
+            Instead of the study's own.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A row for each target, a column for each split; known to no window and no global state.
+
+        Raises
+        ------
+        InputError
+            As `limits`.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").plot_limits(Target(resolution_px=3)).savefig("limits.pdf")  # doctest: +SKIP
+        """
+        from fly64dask.report import draw_limits
+
+        rows = read_completed_rows(self.study, self.layout)
+        sides_nm = next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None)
+        return draw_limits(answer_of(self.study, rows, targets), side_nm=mean_side_nm(sides_nm))
+
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write one HTML page with all that the run gave.
 
@@ -448,7 +477,7 @@ class Run:
         return page
 
     def figures(self, folder: str | os.PathLike[str]) -> Path:
-        """Draw the run's figures for papers as PNG and SVG: maps, phases and ring correlations.
+        """Draw the run's figures for papers as PNG and SVG: limits, maps, phases, ring correlations.
 
         Parameters
         ----------

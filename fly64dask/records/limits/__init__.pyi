@@ -18,6 +18,7 @@ from .crossing import (
 from .curves import (
     CurvePoint as CurvePoint,
     LimitCurve as LimitCurve,
+    LinePoint as LinePoint,
     Slope as Slope,
     fitted_slope as fitted_slope,
     limit_curves as limit_curves,

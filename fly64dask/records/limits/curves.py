@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen
 from fly64dask.records.floors import PHOTON_LIMITED_RATIO
 from fly64dask.records.limits.crossing import reached_level
-from fly64dask.records.limits.limit import SeriesCoordinates
+from fly64dask.records.limits.limit import SeriesCoordinates, light_at
 from fly64dask.records.limits.points import DosePoint, Light, Series, series_of
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
     from fly64dask.study import Study, Target
 
+N_LINE_STEPS = 8  # between two doses of a line: straight ones, which look like the cubic
 MIN_SLOPE_DOSES = 3  # two points lie on every power law
 
 
@@ -47,13 +49,23 @@ class CurvePoint(Frozen):
     level: float | None = None
 
 
+class LinePoint(Frozen):
+    """A place on the line through the levels: dose in the study's unit, fluence where it is known, level."""
+
+    dose: float
+    fluence_photons_per_px2: float | None = None
+    level: float
+
+
 class LimitCurve(SeriesCoordinates):
     """The points of one view, split and recipe in order of dose, and the number without noise.
 
+    `line` goes through the levels as the limit was looked for, on a monotone cubic in logarithms.
     A phase error has a slope; a resolution, which ends at a pixel and at the size of the area, has none.
     """
 
     points: tuple[CurvePoint, ...]
+    line: tuple[LinePoint, ...] = ()
     noise_free: float | None = None
     slope: Slope | None = None
 
@@ -79,11 +91,13 @@ def limit_curves(study: Study, rows: Iterable[ManifestRow], target: Target) -> t
 
 
 def _curve(series: Series, target: Target) -> LimitCurve:
+    points = tuple(_point(point, target) for point in series.points)
     return LimitCurve(
         view=series.cell.view,
         split=series.cell.split,
         recipe_name=series.cell.recipe_name,
-        points=tuple(_point(point, target) for point in series.points),
+        points=points,
+        line=_line(points),
         noise_free=series.noise_free if series.noise_free is not None and math.isfinite(series.noise_free) else None,
         slope=None if target.is_resolution else fitted_slope(series),
     )
@@ -98,6 +112,28 @@ def _point(point: DosePoint, target: Target) -> CurvePoint:
         values=tuple(value for _, value in named),
         n_failed=len(point.pooled) - len(named),
         level=level if math.isfinite(level) else None,
+    )
+
+
+def _line(points: Sequence[CurvePoint]) -> tuple[LinePoint, ...]:
+    """Draw the levels that are known as a monotone cubic through their logarithms, over those of the dose."""
+    known = [(point.light, point.level) for point in points if point.level is not None]
+    if len(known) < 2:
+        return ()
+    from scipy.interpolate import PchipInterpolator
+
+    axis = np.log([light.dose for light, _ in known])
+    cubic = PchipInterpolator(axis, np.log([level for _, level in known]))
+    fine = np.interp(np.arange((len(known) - 1) * N_LINE_STEPS + 1) / N_LINE_STEPS, np.arange(len(known)), axis)
+    lights = [light_at([light for light, _ in known], place) for place in fine.tolist()]
+    return tuple(
+        LinePoint(
+            dose=float(f"{light.dose:.6g}"),
+            fluence_photons_per_px2=light.fluence_photons_per_px2,
+            level=float(f"{math.exp(level):.6g}"),
+        )
+        for light, level in zip(lights, cubic(fine).tolist(), strict=True)
+        if light is not None
     )
 
 

@@ -110,7 +110,7 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
         facts
         | {
             "outcome": found.outcome,
-            "lowest": light_at(points, found.at),
+            "lowest": light_at([point.light for point in points], found.at),
             "interval": _interval(points, found),
             "last_miss": None if below is None else math.exp(below),
             "first_reach": None if above is None else math.exp(above),
@@ -133,14 +133,14 @@ def along_dose(series: Series, target: Target) -> LimitAlong:
     )
 
 
-def light_at(points: Sequence[DosePoint], log_dose: float | None) -> Light | None:
-    """Give the light at a dose between those of a series, on straight lines in logarithms; None beyond them."""
+def light_at(lights: Sequence[Light], log_dose: float | None) -> Light | None:
+    """Give the light at a dose between some, on straight lines in logarithms; None beyond them."""
     if log_dose is None or not math.isfinite(log_dose):
         return None
-    axis = [math.log(point.light.dose) for point in points]
+    axis = [math.log(light.dose) for light in lights]
     known: dict[str, float] = {"dose": math.exp(log_dose)}
     for name in Light.model_fields.keys() - {"dose"}:
-        numbers = [getattr(point.light, name) for point in points]
+        numbers = [getattr(light, name) for light in lights]
         if all(number is not None for number in numbers):
             known[name] = math.exp(np.interp(log_dose, axis, np.log(numbers)))
     return Light.model_validate(known)
@@ -149,7 +149,8 @@ def light_at(points: Sequence[DosePoint], log_dose: float | None) -> Light | Non
 def _interval(points: Sequence[DosePoint], found: LimitAlong) -> Interval | None:
     if found.draws is None or found.outcome in ("not_monotonic", "unknown"):
         return None
-    return Interval(low=light_at(points, found.low), high=light_at(points, found.high))
+    lights = [point.light for point in points]
+    return Interval(low=light_at(lights, found.low), high=light_at(lights, found.high))
 
 
 def _why_unknown(series: Series) -> str:

@@ -1,0 +1,21 @@
+from .content import (
+    AnswerContent as AnswerContent,
+    SnrCurve as SnrCurve,
+    answer_content as answer_content,
+    limiting_cell as limiting_cell,
+)
+from .curves import (
+    draw_limits as draw_limits,
+)
+from .figures import (
+    answer_figures as answer_figures,
+)
+from .overlap_map import (
+    draw_overlap_map as draw_overlap_map,
+)
+from .repeats import (
+    RepeatSnr as RepeatSnr,
+)
+from .snr_figure import (
+    draw_snr as draw_snr,
+)

@@ -1,0 +1,86 @@
+"""What a report's page shows first: the limits of a run, the curves behind them, and the SNR of its repeats."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fly64dask.base import Frozen
+from fly64dask.records import Answer, answer_of
+
+if TYPE_CHECKING:
+    from fly64dask.records import ManifestRow
+    from fly64dask.study import Study
+
+
+class SnrCurve(Frozen):
+    """Spectral SNR over the repeats of one dose, view and split, by rings; absent where the repeats do not differ.
+
+    `section` names recipe and object where the study has several. `frequency_per_px` is in cycles/px, `snr` that of
+    power in one image.
+    """
+
+    dose: str
+    view: str
+    split: str
+    section: str
+    n_repeats: int
+    frequency_per_px: tuple[float, ...]
+    snr: tuple[float | None, ...]
+
+
+class AnswerContent(Frozen):
+    """The answer of a run: limits and curves of each target, or in `hint` how to get them; SNR where cells repeat.
+
+    `opens_on` is the cell that limits the answer: the first whose dose is the last to miss the first target.
+    """
+
+    answer: Answer | None = None
+    hint: str | None = None
+    note: str | None = None
+    opens_on: str | None = None
+    snr: tuple[SnrCurve, ...] = ()
+
+
+def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Iterable[SnrCurve]) -> AnswerContent:
+    """Find what the page shows first of a run.
+
+    Parameters
+    ----------
+    study : Study
+        The study; without targets the page says how to give one.
+    rows : sequence of ManifestRow
+        Its committed cells, completed by their context.
+    run : str
+        The run directory.
+    snr : iterable of SnrCurve
+        Of the repeats.
+
+    Returns
+    -------
+    AnswerContent
+    """
+    if not study.targets:
+        hint = (
+            "How low dose and overlap can go is known for a target alone: add [[targets]] to the study, such as "
+            "resolution_px = 3, and run it again, or ask "
+            f"`fly64dask limits {shlex.quote(run)} --target resolution_px=3`."
+        )
+        return AnswerContent(hint=hint, snr=tuple(snr))
+    answer = answer_of(study, rows)
+    note = None if study.repeats > 1 or len(study.object_seeds) > 1 else "Without repeats no limit has an interval."
+    return AnswerContent(answer=answer, note=note, opens_on=limiting_cell(answer), snr=tuple(snr))
+
+
+def limiting_cell(answer: Answer) -> str | None:
+    """Name the first cell at the last dose that misses the first target which is reached between two doses."""
+    for target in answer.targets:
+        for limit, curve in zip(target.doses, target.curves, strict=True):
+            if limit.outcome != "reached" or limit.last_miss is None:
+                continue
+            for point in curve.points:
+                if point.cells and math.isclose(point.light.dose, limit.last_miss, rel_tol=1e-9):
+                    return point.cells[0]
+    return None

@@ -1,0 +1,200 @@
+"""Curves of targets against fluence for papers: points of repeats, the target, where it is reached, guides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fly64dask.report.figure_parts import INKS, panels
+from fly64dask.study import DOSE_UNITS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from fly64dask.records import Answer, DoseLimit, Light, LimitCurve, LinePoint, TargetAnswer
+    from fly64dask.study import DoseBy, Target
+
+LEGEND_INCHES = 2.6  # room beside the panels
+MARKERS = ("o", "s", "^", "D", "v", "P")  # of views, in their order
+STYLES = ("-", "--", "-.", ":")  # of recipes, in their order
+NOISE_FREE = "without noise"
+TARGET_AND_GUIDES = ("target", "guide")
+# Powers of the fluence: of a phase error under shot noise, and of a feature's size (dose ~ d^-4: Howells and others
+# 2009, J. Electron Spectrosc. Relat. Phenom. 170, 4).
+ERROR_POWER, SIZE_POWER = -0.5, -0.25
+
+
+def draw_limits(answer: Answer, *, side_nm: float | None = None) -> Figure:
+    """Draw what each dose gave for each target against its fluence, and where the target is reached.
+
+    Parameters
+    ----------
+    answer : Answer
+        From `answer_of`.
+    side_nm : float, optional
+        Side of a pixel, for axes in nm beside those in px.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        A row for each target and a column for each split; a colour for each view, a style of line for each recipe.
+        Known to no window and no global state.
+    """
+    splits = list(dict.fromkeys(limit.split for target in answer.targets for limit in target.doses))
+    figure, axes = panels(len(answer.targets), max(1, len(splits)), 3.6, 3.0)
+    figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
+    for (row, target), (column, split) in product(enumerate(answer.targets), enumerate(splits)):
+        _draw_panel(axes[row][column], target, split, answer.dose_by, side_nm)
+    every = [line for axis_row in axes for axis in axis_row for line in axis.lines]
+    every.sort(key=lambda line: str(line.get_label()) == NOISE_FREE)  # views stand first in the legend
+    every.sort(key=lambda line: str(line.get_label()).startswith(TARGET_AND_GUIDES))
+    drawn = {label: line for line in every if not (label := str(line.get_label())).startswith("_")}
+    if drawn:
+        figure.legend(drawn.values(), drawn, fontsize=7, loc="outside right upper")
+    words = "\n".join(_slope_words(answer))
+    if words:
+        figure.supxlabel(words, fontsize=6.5, x=0.01, horizontalalignment="left")
+    return figure
+
+
+def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, side_nm: float | None) -> None:
+    views = list(dict.fromkeys(curve.view for curve in target.curves))
+    recipes = list(dict.fromkeys(curve.recipe_name for curve in target.curves))
+    shown = [(limit, curve) for limit, curve in zip(target.doses, target.curves, strict=True) if curve.split == split]
+    has_fluence = all(point.light.fluence_photons_per_px2 for _, curve in shown for point in curve.points)
+    axis.set(xscale="log", yscale="log")
+    for limit, curve in shown:
+        look = views.index(curve.view) % len(INKS), recipes.index(curve.recipe_name) % len(STYLES)
+        _draw_curve(axis, limit, curve, target.target, *look, has_fluence=has_fluence)
+    axis.set_title(f"{split}: {target.target.label}", fontsize=9)
+    _name_axes(axis, target.target, dose_by, side_nm, has_fluence=has_fluence)
+    if not any(curve.points for _, curve in shown):
+        axis.text(0.5, 0.5, "nothing measured", transform=axis.transAxes, ha="center", fontsize=8)
+        return
+    low, high = axis.get_ylim()
+    axis.set_ylim(min(low, target.target.value / 1.2), max(high, target.target.value * 1.2))
+    axis.axhline(target.target.value, color="0.3", linewidth=0.9, zorder=1, label="target")
+    _draw_guide(axis, [curve for _, curve in shown], target.target, has_fluence=has_fluence)
+
+
+def _draw_curve(
+    axis: Axes,
+    limit: DoseLimit,
+    curve: LimitCurve,
+    target: Target,
+    ink: int,
+    style: int,
+    *,
+    has_fluence: bool,
+) -> None:
+    colour, marker = INKS[ink], MARKERS[ink % len(MARKERS)]
+    label = curve.view if curve.recipe_name is None else f"{curve.view}, {curve.recipe_name}"
+    line = [(_x(point, has_fluence), point.level) for point in curve.line]
+    if line:
+        axis.plot(*zip(*line, strict=True), STYLES[style], color=colour, linewidth=1.2)
+    each = [(_x(point.light, has_fluence), value) for point in curve.points for value in point.values]
+    if each:
+        axis.plot(
+            *zip(*each, strict=True), marker, color=colour, markersize=4, markerfacecolor="none", markeredgewidth=0.9
+        )
+        axis.plot([], [], STYLES[style], color=colour, marker=marker, markersize=4, markerfacecolor="none", label=label)
+    if curve.noise_free is not None and target.kind != "error_over_floor":
+        axis.axhline(curve.noise_free, color=colour, linewidth=0.8, linestyle=(0, (6, 3)), alpha=0.7)
+        axis.plot([], [], color="0.4", linewidth=0.8, linestyle=(0, (6, 3)), label=NOISE_FREE)
+    if limit.outcome == "reached" and limit.lowest is not None:
+        place = _x(limit.lowest, has_fluence)
+        ends = limit.interval
+        low, high = (None, None) if ends is None else (ends.low, ends.high)
+        axis.plot(place, target.value, marker, color=colour, markersize=6, markeredgecolor="white", zorder=4)
+        if ends is not None:
+            edges = axis.get_xlim()
+            x = [edges[0] if low is None else _x(low, has_fluence), edges[1] if high is None else _x(high, has_fluence)]
+            axis.plot(x, [target.value] * 2, color=colour, linewidth=3.5, alpha=0.55, solid_capstyle="butt", zorder=3)
+
+
+def _draw_guide(axis: Axes, curves: Sequence[LimitCurve], target: Target, *, has_fluence: bool) -> None:
+    """Draw how shot noise alone lowers the number, through the lowest dose of the curve that ends lowest."""
+    known = [[p for p in curve.points if p.level is not None] for curve in curves]
+    lowest = min((points for points in known if points), key=lambda points: points[-1].level or 0.0, default=None)
+    if lowest is None:
+        return
+    (low, high), limits = axis.get_xlim(), axis.get_ylim()
+    power, words = (
+        (SIZE_POWER, r"fluence $\propto$ size$^{-4}$")
+        if target.is_resolution
+        else (ERROR_POWER, r"$\propto$ fluence$^{-0.5}$")
+    )
+    x = np.geomspace(low, high, 50)
+    y = (lowest[0].level or 1.0) * (x / _x(lowest[0].light, has_fluence)) ** power
+    axis.plot(x, y, color="0.6", linewidth=0.8, linestyle=":", zorder=0, label=f"guide: {words}")
+    axis.set_xlim(low, high)
+    axis.set_ylim(limits)
+
+
+def _name_axes(axis: Axes, target: Target, dose_by: DoseBy, side_nm: float | None, *, has_fluence: bool) -> None:
+    unit = target.label.partition(" ")[2]
+    quantity = "resolution, half a period" if target.is_resolution else "phase error"
+    axis.set_ylabel(f"{quantity} ({unit})", fontsize=8)
+    axis.set_xlabel("fluence (photons/px²)" if has_fluence else f"dose ({DOSE_UNITS[dose_by]})", fontsize=8)
+    axis.tick_params(labelsize=7, which="both")
+    plain_ticks(axis.yaxis)
+    if side_nm is None:
+        return
+    beside: list[Any] = []
+    if has_fluence:
+        area = side_nm**2
+        top = axis.secondary_xaxis("top", functions=_times(1 / area))
+        top.set_xlabel("fluence (photons/nm²)", fontsize=7)
+        beside.append(top)
+        axis.title.set_fontsize(9)
+    if target.kind == "resolution_px":
+        right = axis.secondary_yaxis("right", functions=_times(side_nm))
+        right.set_ylabel(f"{quantity} (nm)", fontsize=7)
+        plain_ticks(right.yaxis)
+        beside.append(right)
+    for each in beside:
+        each.tick_params(labelsize=6, which="both")
+
+
+def _times(factor: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Give the functions from one axis to another of another unit, and back."""
+    return (lambda value: value * factor), (lambda value: value / factor)
+
+
+def plain_ticks(axis: Any) -> None:
+    """Write the numbers of a logarithmic axis plainly: `0.05`, `20`; between powers of ten where there is room."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _x(light: Light | LinePoint, has_fluence: bool) -> float:
+    return (light.fluence_photons_per_px2 or light.dose) if has_fluence else light.dose
+
+
+def slope_words(curve: LimitCurve) -> str | None:
+    """Say with which power of the fluence a curve falls; None where that was not fitted."""
+    slope = curve.slope
+    if slope is None:
+        return None
+    who = ", ".join(filter(None, (curve.view, curve.split, curve.recipe_name)))
+    # Two decimals, or as many as the error has before its first digit.
+    digits = 2 if slope.standard_error == 0 else min(4, max(2, -math.floor(math.log10(slope.standard_error))))
+    power = f"{slope.power:.{digits}f} ± {slope.standard_error:.{digits}f}"
+    return f"{who}: ∝ fluence^({power}), {slope.n_doses} doses"
+
+
+def _slope_words(answer: Answer) -> Iterator[str]:
+    for target in answer.targets:
+        fitted = [words for curve in target.curves if (words := slope_words(curve))]
+        if fitted:
+            yield f"phase error of {target.target.label}; fitted with standard error, doses at the floor left out:"
+            yield from ("   ".join(fitted[at : at + 2]) for at in range(0, len(fitted), 2))

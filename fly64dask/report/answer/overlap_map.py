@@ -1,0 +1,143 @@
+"""A map of fluence and overlap with lines of equal resolution or error, for studies of three views or more."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.report.figure_parts import panels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from fly64dask.records import CurvePoint, DoseLimit, LimitCurve, TargetAnswer
+
+LINE_COLOUR = "#0072b2"  # of Okabe and Ito
+MIN_VIEWS = 3  # two overlaps have a line between them, and no map
+MIN_POINTS = 2  # of a view
+MIN_STEP = 1e-3  # of overlap between two views (our choice)
+CHARACTERS_PER_INCH = 19  # of a caption
+N_FLUENCES = 200  # between the lowest and the highest: fine enough for smooth lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One view: its linear overlap, and fluence and level of its doses, (k,) float64 each; the cells behind them."""
+
+    overlap: float
+    fluence: NDArray[np.float64]
+    level: NDArray[np.float64]
+    n_cells: int
+
+
+def draw_overlap_map(target: TargetAnswer) -> Figure | None:
+    """Draw lines of equal resolution or error over fluence and linear overlap.
+
+    Parameters
+    ----------
+    target : TargetAnswer
+        Of `answer_of`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure or None
+        A panel for each split and recipe; None where fewer than three views have an overlap of their own and two doses
+        with numbers.
+
+    Notes
+    -----
+    Levels are interpolated straight between cells: their logarithm over that of the fluence in a view, and over the
+    overlap between views. Dots are the doses of views that the lines are drawn from.
+    """
+    groups: dict[tuple[str, str | None], list[_Row]] = {}
+    for limit, curve in zip(target.doses, target.curves, strict=True):
+        row = _row(limit, curve)
+        if row is not None:
+            groups.setdefault((curve.split, curve.recipe_name), []).append(row)
+    drawn = {key: rows for key, found in groups.items() if len(rows := _apart(found)) >= MIN_VIEWS}
+    if not drawn:
+        return None
+    figure, axes = panels(1, len(drawn), 4.0, 3.4)
+    for axis, ((split, recipe), rows) in zip(axes[0], drawn.items(), strict=True):
+        _draw_panel(axis, rows, target)
+        axis.set_title(f"{split}{f', {recipe}' if recipe else ''}: {target.target.label}", fontsize=9)
+    n_cells = sum(row.n_cells for rows in drawn.values() for row in rows)
+    n_points = sum(len(row.fluence) for rows in drawn.values() for row in rows)
+    quantity = "resolution, half a period" if target.target.is_resolution else "phase error"
+    unit = target.target.label.partition(" ")[2]
+    words = (
+        f"Lines of equal {quantity} ({unit}); the thick one is the target. Drawn from {n_cells} cells at the "
+        f"{n_points} dots, straight in logarithms between them: no line is better known than the dots beside it."
+    )
+    wrapped = textwrap.fill(words, round(CHARACTERS_PER_INCH * figure.get_figwidth()))
+    figure.supxlabel(wrapped, fontsize=6.5, x=0.01, horizontalalignment="left")
+    return figure
+
+
+def _row(limit: DoseLimit, curve: LimitCurve) -> _Row | None:
+    known: list[tuple[float, float, CurvePoint]] = [
+        (point.light.fluence_photons_per_px2, point.level, point)
+        for point in curve.points
+        if point.light.fluence_photons_per_px2 is not None and point.level is not None
+    ]
+    if limit.linear_overlap is None or len(known) < MIN_POINTS:
+        return None
+    return _Row(
+        overlap=limit.linear_overlap,
+        fluence=np.array([fluence for fluence, _, _ in known]),
+        level=np.array([level for _, level, _ in known]),
+        n_cells=sum(len(point.cells) for _, _, point in known),
+    )
+
+
+def _apart(rows: Sequence[_Row]) -> list[_Row]:
+    """Sort by overlap, and leave out views that overlap as the one before."""
+    kept: list[_Row] = []
+    for row in sorted(rows, key=lambda each: each.overlap):
+        if not kept or row.overlap - kept[-1].overlap > MIN_STEP:
+            kept.append(row)
+    return kept
+
+
+def _draw_panel(axis: Axes, rows: Sequence[_Row], target: TargetAnswer) -> None:
+    goal = target.target.value
+    every = np.concatenate([row.fluence for row in rows])
+    fluence = np.geomspace(every.min(), every.max(), N_FLUENCES)
+    logs = np.stack(
+        [
+            np.interp(np.log(fluence), np.log(row.fluence), np.log(row.level), left=math.nan, right=math.nan)
+            for row in rows
+        ]
+    )
+    overlaps = np.array([100 * row.overlap for row in rows])
+    levels = [level for level in round_levels(*np.exp([np.nanmin(logs), np.nanmax(logs)])) if level != goal]
+    z = np.ma.masked_invalid(logs)
+    for names, colour, width in (
+        ({math.log(level): f"{level:g}" for level in levels}, LINE_COLOUR, 1.0),
+        ({math.log(goal): f"{goal:g}"}, "black", 2.0),
+    ):
+        # Levels below 1 have negative logarithms, whose lines would be dashed.
+        lines = axis.contour(fluence, overlaps, z, sorted(names), colors=colour, linewidths=width, linestyles="solid")
+        for label in axis.clabel(lines, fmt=names, fontsize=7, inline=False):
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
+    for row in rows:
+        axis.plot(row.fluence, [100 * row.overlap] * len(row.fluence), "o", color="0.25", markersize=3)
+    room = 0.05 * (overlaps[-1] - overlaps[0])
+    axis.set(xscale="log", xlim=(fluence[0] / 1.3, fluence[-1] * 1.3), ylim=(overlaps[0] - room, overlaps[-1] + room))
+    axis.set_xlabel("fluence (photons/px²)", fontsize=8)
+    axis.set_ylabel("linear overlap (%)", fontsize=8)
+    axis.tick_params(labelsize=7, which="both")
+
+
+def round_levels(low: float, high: float) -> list[float]:
+    """Give numbers of one digit, 1, 1.5, 2, 3, 5 and 7 times powers of ten, between two positive ones."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [float(f"{digit * 10.0**power:.2g}") for power in powers for digit in (1, 1.5, 2, 3, 5, 7)]
+    return [level for level in found if low < level < high]

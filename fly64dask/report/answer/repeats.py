@@ -1,0 +1,78 @@
+"""Gathers the repeats of each dose and view while a report reads its cells, and computes their spectral SNR."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fly64dask.base import InputError
+from fly64dask.metrics import Rings, SnrSums, align
+from fly64dask.report.answer.content import SnrCurve
+from fly64dask.study import Cell, dose_name, section_of
+
+if TYPE_CHECKING:
+    from fly64dask.records import ManifestRow
+    from fly64dask.report.cells import CellArrays
+    from fly64dask.report.images import ObjectInArea
+
+MAX_RINGS = 120  # of a curve on a page
+
+
+@dataclass(slots=True)
+class RepeatSnr:
+    """Computes the spectral SNR of repeats that come one after the other, as cells do in a study's order.
+
+    One dose and view is kept at a time: the first repeat, and two arrays of its size. Repeats that are not aligned to a
+    truth are aligned to the first; what has another area, as after a rerun with another spacing, is left out.
+    """
+
+    curves: list[SnrCurve] = field(default_factory=list)
+    _first: Cell | None = None
+    _model: ObjectInArea | None = None
+    _sums: SnrSums | None = None
+
+    def add(self, row: ManifestRow, arrays: CellArrays) -> None:
+        """Add a cell; the one before it may have been the last of its repeats."""
+        if row.cell.first_repeat != self._first:
+            self.finish()
+            self._first = row.cell.first_repeat
+        found = arrays.in_area
+        if found is None or row.outdated is not None:
+            return
+        if self._model is None:
+            self._begin(found)
+        elif not np.array_equal(found.inside, self._model.inside):
+            return
+        if self._sums is None or self._model is None:
+            return
+        values = found.values
+        if not found.is_aligned and found is not self._model:
+            values = align(values, self._model.values, found.inside).image
+        self._sums.add(values)
+
+    def _begin(self, found: ObjectInArea) -> None:
+        self._model = found
+        try:
+            self._sums = SnrSums(Rings.around(found.inside))
+        except InputError:  # the area is too small for rings
+            self._sums = None
+
+    def finish(self) -> None:
+        """Compute the curve of the repeats so far, if they are enough, and forget them."""
+        found = self._sums.snr() if self._sums is not None else None
+        if found is not None and self._first is not None:
+            shown = np.unique(np.linspace(0, len(found.snr) - 1, MAX_RINGS).round().astype(int))
+            curve = SnrCurve(
+                dose=dose_name(self._first.dose),
+                view=self._first.view,
+                split=self._first.split,
+                section=section_of(self._first).label,
+                n_repeats=found.n_repeats,
+                frequency_per_px=tuple(float(f"{value:.5g}") for value in found.frequency_per_px[shown]),
+                snr=tuple(float(f"{value:.4g}") if math.isfinite(value) else None for value in found.snr[shown]),
+            )
+            self.curves.append(curve)
+        self._first = self._model = self._sums = None
