@@ -17,6 +17,8 @@ from .keys import (
     failure_key as failure_key,
 )
 from .limits.answer import (
+    OUTCOME_SIGNS as OUTCOME_SIGNS,
+    OUTCOME_WORDS as OUTCOME_WORDS,
     Answer as Answer,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
@@ -25,6 +27,9 @@ from .limits.answer import (
     number_words as number_words,
     percent as percent,
     target_words as target_words,
+)
+from .limits.crossing import (
+    Outcome as Outcome,
 )
 from .limits.curves import (
     CurvePoint as CurvePoint,

@@ -20,7 +20,8 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
     Its policy lets nothing be loaded and no script run but its own, whatever a run's names and messages hold; these
     come as JSON, and are only ever set as text.
     """
-    style, script = _file("monitoring", "page.css") + _file("report", "report.css"), _file("report", "report.js")
+    style = _file("monitoring", "page.css") + _file("report", "report.css")
+    script = _file("report", "answer.js") + _file("report", "report.js")
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"

@@ -8,20 +8,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.records import answer_of, interval_words, number_words, percent
+from fly64dask.records import OUTCOME_WORDS, answer_of, interval_words, number_words, percent
 from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
     from fly64dask.records import DoseLimit, ManifestRow, TargetAnswer
     from fly64dask.study import DoseBy, Study
 
-OUTCOME_WORDS = {
-    "reached": "reached",
-    "reached_already": "at the lowest dose already",
-    "not_reached": "not reached",
-    "not_monotonic": "not monotonic",
-    "unknown": "nothing measured",
-}
 PER_EXPOSURE = {"photons per exposure": "photons_per_exposure"}
 FLUENCE = {"photons/px²": "fluence_photons_per_px2"}
 TOTAL = {"photons in total": "total_photons"}

@@ -1,4 +1,6 @@
 from .answer import (
+    OUTCOME_SIGNS as OUTCOME_SIGNS,
+    OUTCOME_WORDS as OUTCOME_WORDS,
     Answer as Answer,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,

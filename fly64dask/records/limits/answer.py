@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen, InputError
+from fly64dask.records.limits.crossing import Outcome
 from fly64dask.records.limits.curves import LimitCurve, limit_curves
 from fly64dask.records.limits.limit import DoseLimit, dose_limits
 from fly64dask.records.limits.overlap import OverlapLimit, overlap_limits
@@ -15,6 +16,21 @@ if TYPE_CHECKING:
     from fly64dask.records.limits.points import Light
     from fly64dask.records.manifest import ManifestRow
 
+# What an outcome is called, and a sign that says it without colour.
+OUTCOME_WORDS: dict[Outcome, str] = {
+    "reached": "reached",
+    "reached_already": "at the lowest dose already",
+    "not_reached": "not reached",
+    "not_monotonic": "not monotonic",
+    "unknown": "nothing measured",
+}
+OUTCOME_SIGNS: dict[Outcome, str] = {
+    "reached": "✔",
+    "reached_already": "≤",
+    "not_reached": "✘",
+    "not_monotonic": "≈",
+    "unknown": "–",
+}
 # An interval whose ends are closer than this factor needs a third digit.
 NARROW = 1.2
 

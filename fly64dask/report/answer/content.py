@@ -8,10 +8,19 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen
-from fly64dask.records import Answer, answer_of
+from fly64dask.records import (
+    OUTCOME_SIGNS,
+    OUTCOME_WORDS,
+    Answer,
+    Outcome,
+    answer_of,
+    interval_words,
+    number_words,
+    percent,
+)
 
 if TYPE_CHECKING:
-    from fly64dask.records import ManifestRow
+    from fly64dask.records import DoseLimit, ManifestRow
     from fly64dask.study import Study
 
 
@@ -31,13 +40,30 @@ class SnrCurve(Frozen):
     snr: tuple[float | None, ...]
 
 
+class LimitRow(Frozen):
+    """A line of a target's table: which cells, how the target is reached, and the lowest light as words."""
+
+    view: str
+    split: str
+    recipe_name: str | None = None
+    overlap: str
+    outcome: Outcome
+    sign: str
+    words: str
+    lowest: str
+    fluence: str
+    total: str
+
+
 class AnswerContent(Frozen):
     """The answer of a run: limits and curves of each target, or in `hint` how to get them; SNR where cells repeat.
 
-    `opens_on` is the cell that limits the answer: the first whose dose is the last to miss the first target.
+    `rows` are the tables of the answer's targets. `opens_on` is the cell that limits the answer: the first at the last
+    dose that misses the first target.
     """
 
     answer: Answer | None = None
+    rows: tuple[tuple[LimitRow, ...], ...] = ()
     hint: str | None = None
     note: str | None = None
     opens_on: str | None = None
@@ -71,7 +97,42 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
         return AnswerContent(hint=hint, snr=tuple(snr))
     answer = answer_of(study, rows)
     note = None if study.repeats > 1 or len(study.object_seeds) > 1 else "Without repeats no limit has an interval."
-    return AnswerContent(answer=answer, note=note, opens_on=limiting_cell(answer), snr=tuple(snr))
+    return AnswerContent(
+        answer=answer,
+        rows=tuple(tuple(map(_row, target.doses)) for target in answer.targets),
+        note=note,
+        opens_on=limiting_cell(answer),
+        snr=tuple(snr),
+    )
+
+
+def _row(limit: DoseLimit) -> LimitRow:
+    """Write the lowest light of a view; where its doses do not hold the limit, on which side of them it lies."""
+    light, before = limit.lowest, ""
+    if limit.outcome == "reached_already":
+        light, before = limit.lowest_dose, "≤ "
+    elif limit.outcome == "not_reached":
+        light, before = limit.highest_dose, "> "
+    lowest = fluence = total = "–"
+    if light is not None:
+        ends = limit.interval if limit.outcome == "reached" else None
+        lowest = before + interval_words(light.dose, None if ends is None else ends.doses)
+        fluence, total = (
+            before + number_words(number) if number is not None else "–"
+            for number in (light.fluence_photons_per_px2, light.total_photons)
+        )
+    return LimitRow(
+        view=limit.view,
+        split=limit.split,
+        recipe_name=limit.recipe_name,
+        overlap="–" if limit.linear_overlap is None else percent(limit.linear_overlap),
+        outcome=limit.outcome,
+        sign=OUTCOME_SIGNS[limit.outcome],
+        words=OUTCOME_WORDS[limit.outcome],
+        lowest=lowest,
+        fluence=fluence,
+        total=total,
+    )
 
 
 def limiting_cell(answer: Answer) -> str | None:

@@ -1,6 +1,6 @@
 // Draws maps, pictures, curves and tables from the content that the page carries (`fly64dask schema report`). What
 // comes from a run is only ever set as text, and nothing is drawn before somebody can see it.
-"use strict";
+
 
 const RUN = JSON.parse(document.getElementById("data").textContent);
 const SIGNS = RUN.state_signs;
@@ -669,7 +669,7 @@ function chartsOf(cell) {
     const sides = sidesOf(cell);
     const x = sides && keys.frc_halves ? `${axes.x.slice(0, -1)} of ${significant(Math.sqrt(sides[0] * sides[1]))} nm)` : axes.x;
     const logY = axes.low === undefined && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values);
-    return figureOf(title, chart({ title, series, logY, marks, ...axes, x }), ...(series.length > 1 ? [legend(series)] : []), ...crossings.map(({ words }) => element("p", words, "faint")));
+    return saveable(`${cell.name} ${title}`, seriesTable(x, series), title, chart({ title, series, logY, marks, ...axes, x }), ...(series.length > 1 ? [legend(series)] : []), ...crossings.map(({ words }) => element("p", words, "faint")));
   });
 }
 
@@ -743,7 +743,8 @@ function showPicker() {
   byId("after").addEventListener("click", () => step(1));
   const asked = decodeURIComponent((location.hash.match(/^#cell=(.*)$/) || [])[1] || "");
   const first = RUN.cells.filter((cell) => cell.pictures.length);
-  const name = cellByName.has(asked) ? asked : (first[first.length - 1] || RUN.cells[0]).name;
+  const limiting = cellByName.has(RUN.answer.opens_on) ? RUN.answer.opens_on : undefined;
+  const name = cellByName.has(asked) ? asked : limiting || (first[first.length - 1] || RUN.cells[0]).name;
   choose(name, cellByName.has(asked));
 }
 
@@ -820,6 +821,7 @@ function showProvenance() {
 }
 
 showHead();
+showAnswer();
 showMatrix();
 showOutcome();
 showFrames();
