@@ -132,4 +132,5 @@ def _draw_curves(axis: Any, curves: list[Curve], *, x_label: str, y_label: str) 
     axis.set_ylabel(y_label, fontsize=7)
     axis.tick_params(labelsize=7)
     if len(curves) > 1:
-        axis.legend(fontsize=7)
+        # Below the panel: within it a legend would lie on the curves.
+        axis.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2, frameon=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words, signs_of
 from fly64dask.store import storing
+from fly64dask.study import DOSE_UNITS, dose_name, sections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,11 +22,17 @@ if TYPE_CHECKING:
 
     from fly64dask.records import ManifestRow, Mark
     from fly64dask.report.images import Curve
-    from fly64dask.study import Section
+    from fly64dask.study import Cell, Section, Study
 
 CURVE_NAMES = {"frc_truth": "with the truth", "frc_empty": "empty object", "frc_halves": "half sets"}
 CURVE_NAMES |= {"frc_reference": "with the reference"}
 THRESHOLDS = {"half_bit": "half a bit a pixel", "one_bit": "a bit a pixel"}
+CURVE_STYLES = {"frc_truth": "-", "frc_empty": ":", "frc_halves": "--", "frc_reference": "-."}
+CURVE_STYLES |= {"half_bit": "-", "one_bit": "--"}
+GREYS = {"frc_empty": "0.45", "half_bit": "0.7", "one_bit": "0.7"}
+LEGEND_INCHES = 2.0  # room beside the panels
+CRITERIA = ("half_bit", "one_bit", "half")  # fields that hold where a ring correlation crosses each
+MOST_WHOLE = 1e6  # larger whole numbers are written with a power of ten
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
 
 
@@ -58,15 +67,84 @@ def caption_of(row: ManifestRow | None) -> str:
     return "\n".join(filter(None, (f"n = {row.n_kept}, {quality}", signs_of([row]).strip())))
 
 
-def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str, dose: str) -> None:
+def number_text(value: float) -> str:
+    """Write a number to three digits, a whole one as it is: `0.130`, `12.0`, `300`, `1.2e+05`; a dash for none."""
+    if not math.isfinite(value):
+        return "–"
+    if value == round(value) and abs(value) < MOST_WHOLE:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) >= 1000 or abs(value) < 1e-4 else f"{value:#.3g}".rstrip(".")
+
+
+def finest_resolution(row: ManifestRow, column: str) -> float | None:
+    """Give the side of a pixel where a column is a crossing and its ring correlation stays above up to Nyquist."""
+    *holders, criterion, name = ["", *column.split(".")]
+    if row.state != "completed" or criterion not in CRITERIA or not name.startswith("resolution_"):
+        return None
+    found: Any = row
+    for holder in holders[1:]:
+        found = getattr(found, holder, None)
+    if found is None or getattr(found, criterion) is not None:
+        return None
+    # Where the images share too small an area they were not correlated.
+    if getattr(found, "resolution_px", 1.0) is None or getattr(found, "n_pixels", 1) is None:
+        return None
+    return 1.0 if name == "resolution_px" else mean_side_nm(row.pixel_size_nm)
+
+
+def draw_rings(study: Study, curves: Mapping[Cell, tuple[Curve, ...]], side_nm: float | None) -> Figure:
+    """Draw ring correlations: one panel for each view, split and section, one colour for each dose."""
+    lines = list(product(study.splits, sections(study)))
+    of_side = "" if side_nm is None else f" of {side_nm:.3g} nm"
+    figure, axes = panels(len(lines), len(study.views), 3.2, 2.4)
+    figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
+    for axis_row, (split, section) in zip(axes, lines, strict=True):
+        for axis, view in zip(axis_row, study.views, strict=True):
+            for i, dose in enumerate(study.doses_photons):
+                first = section.cell(dose, view.name, split)
+                for cell, of_cell in curves.items():
+                    if cell.first_repeat == first:
+                        draw_correlations(axis, of_cell, INKS[i % len(INKS)])
+            # Cells of a panel have one area, and so the same thresholds and the same empty object.
+            here = [of_cell for cell, of_cell in curves.items() if (cell.view, cell.split) == (view.name, split)]
+            draw_thresholds(axis, here[0] if here else ())
+            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=titled(f"{view.name} {split}", section))
+            axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
+            axis.set_ylabel("ring correlation", fontsize=8)
+            axis.tick_params(labelsize=7)
+            axis.title.set_fontsize(9)
+    _explain_rings(figure, study, curves)
+    return figure
+
+
+def _explain_rings(figure: Figure, study: Study, curves: Mapping[Cell, tuple[Curve, ...]]) -> None:
+    """Write one legend beside all panels, as within one it would lie on the curves: doses, kinds, thresholds."""
+    from matplotlib.lines import Line2D
+
+    drawn = {curve.key for of_cell in curves.values() for curve in of_cell}
+    colours = {dose_name(dose).removeprefix("dose_"): INKS[i % len(INKS)] for i, dose in enumerate(study.doses_photons)}
+    entries = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
+    for key, name in (CURVE_NAMES | THRESHOLDS).items():
+        if key in drawn:
+            grey = GREYS.get(key, "0.2")
+            entry = Line2D([], [], color=grey, linewidth=1, label=name)
+            entry.set(linestyle=CURVE_STYLES[key])
+            entries.append(entry)
+    title = f"dose ({DOSE_UNITS[study.dose_by]})"
+    figure.legend(handles=entries, fontsize=7, title=title, title_fontsize=7, loc="outside right upper")
+
+
+def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str) -> None:
     """Draw ring correlations of one cell in the colour of its dose, each kind in a style of its own.
 
-    A dot is where one falls below half a bit a pixel, and an open one below a bit.
+    A dot is where one falls below half a bit a pixel, and an open one below a bit. That of an empty object is grey, as
+    no dose changes it.
     """
-    shown = [curve for curve in curves if curve.key in CURVE_NAMES]
-    for curve, style in zip(shown, ("-", "--", ":", "-."), strict=False):
-        axis.plot(curve.x, curve.y, style, color=colour, linewidth=1, label=f"{dose}, {CURVE_NAMES[curve.key]}")
-        draw_crossings(axis, curve, colour)
+    for curve in curves:
+        if curve.key in CURVE_NAMES:
+            ink = GREYS.get(curve.key, colour)
+            axis.plot(curve.x, curve.y, CURVE_STYLES[curve.key], color=ink, linewidth=1, label=f"_{curve.key}")
+            draw_crossings(axis, curve, ink)
 
 
 def draw_crossings(axis: Axes, curve: Curve, colour: str) -> None:
@@ -80,8 +158,14 @@ def draw_thresholds(axis: Axes, curves: Iterable[Curve]) -> None:
     """Draw the correlations that half a bit and a bit a pixel ask for, in grey."""
     for curve in curves:
         if curve.key in THRESHOLDS:
-            style = "-" if curve.key == "half_bit" else "--"
-            axis.plot(curve.x, curve.y, style, color="0.55", linewidth=0.8, label=THRESHOLDS[curve.key])
+            axis.plot(
+                curve.x,
+                curve.y,
+                CURVE_STYLES[curve.key],
+                color=GREYS[curve.key],
+                linewidth=0.8,
+                label=THRESHOLDS[curve.key],
+            )
 
 
 def draw_scale_bar(axis: Any, corner: tuple[float, float], width_px: int, side_nm: float) -> None:

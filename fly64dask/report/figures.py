@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -23,13 +24,13 @@ from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import flat_row, in_order, is_drawn, mapped_numbers
 from fly64dask.report.figure_parts import (
     CURVE_NAMES,
-    INKS,
     THRESHOLDS,
     caption_of,
-    draw_correlations,
+    draw_rings,
     draw_scale_bar,
-    draw_thresholds,
     explain_marks,
+    finest_resolution,
+    number_text,
     panels,
     save_figure,
     titled,
@@ -53,7 +54,7 @@ GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
 # Beyond that a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
-LEGEND_INCHES = 2.4  # room beside the panels
+LABEL_CHARACTERS_PER_INCH = 13  # of a colour bar's label
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ class Gallery:
             if is_drawn(column):
                 save_figure(draw_map(study, rows, numbers, column), folder / f"map-{column}")
         if self._curves:
-            save_figure(_draw_curves(study, self._curves, side_nm), folder / "frc")
+            save_figure(draw_rings(study, self._curves, side_nm), folder / "frc")
         for name, figure in answer_figures(study, rows, snr, side_nm):
             save_figure(figure, folder / name)
 
@@ -138,6 +139,7 @@ def _draw_phases(
             axis.set_title(titled(f"{dose_name(dose)} {view.name} {split}", section), fontsize=7)
             axis.set_xlabel(caption_of(repeats[0] if repeats else None), fontsize=7)
             phase = next((phases[row.cell] for row in repeats if row.cell in phases), None)
+            axis.set_frame_on(phase is not None)
             if phase is not None:
                 image, values = phase
                 scale = image.scale
@@ -161,6 +163,7 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
     places = list(product(sections(study), study.splits))
     height = 1.2 + 0.55 * len(study.doses_photons)
     figure, axes = panels(len(sections(study)), len(study.splits), 1.6 + 0.9 * len(study.views), height)
+    numbers, finest = _with_finest(rows, numbers, column)
     tables = [_table(study, rows, numbers, column, section, split) for section, split in places]
     known = np.concatenate([table[np.isfinite(table)] for table in tables])
     low, high = float(known.min()), float(known.max())
@@ -176,19 +179,37 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
         axis.set_ylabel(f"dose ({DOSE_UNITS[study.dose_by]})", fontsize=8)
         for (y, x), value in np.ndenumerate(table):
             bright = np.isfinite(value) and norm(value) > 0.6
-            text = f"{value:.3g}" if np.isfinite(value) else "–"
+            first = section.cell(study.doses_photons[y], study.views[x].name, split)
+            text = ("≤ " if first in finest else "") + number_text(value)
             colour = "black" if bright or not np.isfinite(value) else "white"
             axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
-            first = section.cell(study.doses_photons[y], study.views[x].name, split)
             signs = signs_of([row for row in rows if row.cell.first_repeat == first])
             axis.annotate(
                 signs, (x, y), (0, -5), textcoords="offset points", ha="center", va="top", fontsize=6, color=colour
             )
     assert shown is not None
     unit = f" ({quantity.unit})" if quantity.unit else ""
-    figure.colorbar(shown, ax=axes).set_label(f"{quantity.label}{unit}", fontsize=8)
+    bar = figure.colorbar(shown, ax=axes)
+    # What is longer than the figure is high would be cut off.
+    width = round(LABEL_CHARACTERS_PER_INCH * figure.get_figheight())
+    bar.set_label(textwrap.fill(f"{quantity.label}{unit}", width), fontsize=8)
+    bar.ax.tick_params(labelsize=7)
     explain_marks(figure, legend_of(study, rows))
     return figure
+
+
+def _with_finest(
+    rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str
+) -> tuple[dict[Cell, dict[str, float]], set[Cell]]:
+    """Give images that agree up to Nyquist the resolution of a pixel; and the places of which all repeats do."""
+    found = {
+        row.cell: finest
+        for row in rows
+        if column not in numbers[row.cell] and (finest := finest_resolution(row, column)) is not None
+    }
+    completed = numbers | {cell: numbers[cell] | {column: finest} for cell, finest in found.items()}
+    others = {row.cell.first_repeat for row in rows if row.cell not in found and column in numbers[row.cell]}
+    return completed, {cell.first_repeat for cell in found} - others
 
 
 def _table(
@@ -209,34 +230,3 @@ def _table(
             if values:
                 table[y, x] = np.mean(values)
     return table
-
-
-def _draw_curves(study: Study, curves: dict[Cell, tuple[Curve, ...]], side_nm: float | None) -> Figure:
-    """Draw ring correlations: one panel for each view, split and section, one colour for each dose."""
-    lines = list(product(study.splits, sections(study)))
-    of_side = "" if side_nm is None else f" of {side_nm:.3g} nm"
-    figure, axes = panels(len(lines), len(study.views), 3.2, 2.4)
-    figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
-    for axis_row, (split, section) in zip(axes, lines, strict=True):
-        for axis, view in zip(axis_row, study.views, strict=True):
-            for i, dose in enumerate(study.doses_photons):
-                first = section.cell(dose, view.name, split)
-                for cell, of_cell in curves.items():
-                    if cell.first_repeat == first:
-                        draw_correlations(axis, of_cell, INKS[i % len(INKS)], dose_name(dose).removeprefix("dose_"))
-            # Cells of a panel have one area, and so the same thresholds.
-            here = [of_cell for cell, of_cell in curves.items() if (cell.view, cell.split) == (view.name, split)]
-            draw_thresholds(axis, here[0] if here else ())
-            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=titled(f"{view.name} {split}", section))
-            axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
-            axis.set_ylabel("ring correlation", fontsize=8)
-            axis.tick_params(labelsize=7)
-            axis.title.set_fontsize(9)
-    # One legend beside all panels: within one it would lie on the curves.
-    every = [line for axis_row in axes for axis in axis_row for line in axis.lines]
-    every.sort(key=lambda line: line.get_label() in THRESHOLDS.values())  # these stand last in the legend
-    drawn = {label: line for line in every if not (label := str(line.get_label())).startswith("_")}
-    if drawn:
-        title = f"dose ({DOSE_UNITS[study.dose_by]})"
-        figure.legend(drawn.values(), drawn, fontsize=7, title=title, title_fontsize=7, loc="outside right upper")
-    return figure

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from tiny import tiny_study
 
+from fly64dask.metrics import TruthMetrics
+from fly64dask.metrics.results import RingMetrics
+from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.records import ManifestRow
+from fly64dask.report.figure_parts import number_text
 from fly64dask.report.figures import draw_map
 from fly64dask.study import cells
 
@@ -34,3 +39,43 @@ def test_map_marks_a_cell_as_the_matrix_does_and_says_what_it_means():
     places, below = drawn(outdated="of other data", underdetermined=True)
     assert "? ≠ study" in places
     assert [line.split("  ")[0] for line in below.splitlines()] == ["?", "≠ study"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.13, "0.130"),
+        (12.02, "12.0"),
+        (300.0, "300"),
+        (123.4, "123"),
+        (0.0, "0"),
+        (2345.6, "2.35e+03"),
+        (float("nan"), "–"),
+    ],
+)
+def test_numbers_of_maps_have_three_digits_and_counts_all_of_them(value, text):
+    assert number_text(value) == text
+
+
+def test_map_gives_images_that_agree_up_to_nyquist_the_resolution_of_a_pixel():
+    column = "metrics.frc.half_bit.resolution_px"
+    coarse = Crossing(shell=3, frequency_per_px=0.1, resolution_px=5)
+    rows = [
+        ManifestRow(
+            dose=cell.dose, view=cell.view, split=cell.split, state="completed", returncode=0, log_path="x"
+        ).model_copy(
+            update={
+                "metrics": TruthMetrics.model_construct(
+                    phase_rmse_rad=0.1,
+                    empty_phase_rmse_rad=0.5,
+                    no_better_than_empty=False,
+                    frc=RingMetrics(half_bit=crossing, one_bit=coarse, half=coarse),
+                )
+            }
+        )
+        for cell, crossing in zip(cells(STUDY), [None] + [coarse] * 5, strict=True)
+    ]
+    numbers = {row.cell: {} if row.metrics.frc.half_bit is None else {column: 5.0} for row in rows}
+    figure = draw_map(STUDY, rows, numbers, column)
+    places = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
+    assert sorted(text for text in places if text) == ["5"] * 5 + ["≤ 1"]

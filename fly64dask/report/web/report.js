@@ -29,6 +29,7 @@ const CHARTS = [
     },
   },
 ];
+const THRESHOLD_LOOKS = { half_bit: { grey: true, dash: 0 }, one_bit: { grey: true, dash: 1 } };
 const PREDICTIONS = ["well_determined", "marginal", "underdetermined"];
 const ERROR = "metrics.phase_rmse_rad", EMPTY = "metrics.empty_phase_rmse_rad";
 const RESOLUTION = "half_sets.resolution_px", RESOLUTION_NM = "half_sets.resolution_nm";
@@ -336,7 +337,7 @@ function chart({ title, x, y, series, low, high, level, logX = false, logY = fal
       }
     } else {
       const d = points.map(([a, b], k) => `${k ? "L" : "M"}${a.toFixed(1)},${b.toFixed(1)}`).join("");
-      svg.append(drawn("path", { d, class: "line", stroke: INKS[i % INKS.length], "stroke-dasharray": ["none", "6 3", "2 2", "8 3 2 3"][i % 4] }));
+      svg.append(drawn("path", { d, class: "line", stroke: strokeOf(one, i), "stroke-dasharray": DASHES[(one.dash ?? i) % DASHES.length] }));
     }
   });
   if (series.some((one) => !one.dots)) followPointer(svg, series, { left, right, W, x0, x1, x });
@@ -356,6 +357,9 @@ function followPointer(svg, series, { left, right, W, x0, x1, x }) {
   }).join("\n"));
 }
 
+// Thresholds are grey: no curve of the data has their colour.
+const strokeOf = (one, i) => (one.grey ? "var(--faint)" : INKS[i % INKS.length]);
+
 function decades(low, high) {
   const found = [];
   for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
@@ -370,8 +374,8 @@ function legend(series) {
   series.forEach((one, i) => {
     const item = element("span");
     const line = element("i", undefined, one.dots ? "dot" : "");
-    line.style.color = INKS[(one.ink ?? i) % INKS.length];
-    line.style.borderTopStyle = one.dots ? "none" : ["solid", "dashed", "dotted", "dashed"][i % 4];
+    line.style.color = strokeOf(one, one.ink ?? i);
+    line.style.borderTopStyle = one.dots ? "none" : ["solid", "dashed", "dotted", "dashed"][(one.dash ?? i) % 4];
     item.append(line, one.name);
     box.append(item);
   });
@@ -659,7 +663,7 @@ function crossingsOf(cell, keys) {
 
 function chartsOf(cell) {
   return CHARTS.map(({ title, keys, ...axes }) => {
-    const series = Object.entries(keys).filter(([key]) => cell.curves[key]).map(([key, name]) => ({ name, ...cell.curves[key] }));
+    const series = Object.entries(keys).filter(([key]) => cell.curves[key]).map(([key, name]) => ({ name, ...cell.curves[key], ...THRESHOLD_LOOKS[key] }));
     if (!series.length) return figureOf(title, element("p", "not computed"));
     const values = series.flatMap((one) => one.y).filter((value) => value !== null);
     const best = cell.numbers["stopping.best_epoch"];
