@@ -127,3 +127,10 @@ def test_a_page_without_a_target_says_how_to_get_one(browser, tmp_path):
     page = opened(browser, page_with(tmp_path, STUDY.model_copy(update={"targets": ()}), []))
     assert "add [[targets]] to the study" in page.evaluate("document.getElementById('answernote').textContent")
     assert page.evaluate("document.querySelectorAll('.target').length") == 0
+
+
+def test_many_sentences_are_folded_so_that_curves_and_table_come_first(browser, tmp_path):
+    page = opened(browser, page_with(tmp_path, study_of(*map("view{}".format, range(9)), targets=(TARGET,)), []))
+    assert page.evaluate("document.querySelector('.target details:not([open]) > summary').textContent") == "9 sentences"
+    assert page.evaluate("document.querySelectorAll('.limits tbody tr').length") == 9
+    assert page.console_errors == []

@@ -69,7 +69,7 @@ def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, s
     has_fluence = all(point.light.fluence_photons_per_px2 for _, curve in shown for point in curve.points)
     axis.set(xscale="log", yscale="log")
     for limit, curve in shown:
-        look = views.index(curve.view) % len(INKS), recipes.index(curve.recipe_name) % len(STYLES)
+        look = views.index(curve.view), recipes.index(curve.recipe_name) % len(STYLES)
         _draw_curve(axis, limit, curve, target.target, *look, has_fluence=has_fluence)
     axis.set_title(f"{split}: {target.target.label}", fontsize=9)
     _name_axes(axis, target.target, dose_by, side_nm, has_fluence=has_fluence)
@@ -87,12 +87,13 @@ def _draw_curve(
     limit: DoseLimit,
     curve: LimitCurve,
     target: Target,
-    ink: int,
+    view: int,
     style: int,
     *,
     has_fluence: bool,
 ) -> None:
-    colour, marker = INKS[ink], MARKERS[ink % len(MARKERS)]
+    # Where colours begin anew, marks do not.
+    colour, marker = INKS[view % len(INKS)], MARKERS[(view + view // len(INKS)) % len(MARKERS)]
     label = curve.view if curve.recipe_name is None else f"{curve.view}, {curve.recipe_name}"
     line = [(_x(point, has_fluence), point.level) for point in curve.line]
     if line:

@@ -3,6 +3,8 @@
 "use strict";
 
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];
+// Of a target that are shown at once; where views, splits and recipes are many, curves and table say it sooner.
+const MOST_SENTENCES = 8;
 const DASHES = ["none", "6 3", "2 2", "8 3 2 3"];
 
 function showAnswer() {
@@ -18,7 +20,14 @@ function targetBox(target, rows, doseBy) {
   const box = element("article", undefined, "target");
   box.append(element("h3", `${target.words[0].toUpperCase()}${target.words.slice(1)}`));
   const nDoses = target.doses.length;
-  box.append(sentenceList(target.sentences.slice(0, nDoses)));
+  const said = sentenceList(target.sentences.slice(0, nDoses));
+  if (nDoses > MOST_SENTENCES) {
+    const folded = element("details");
+    folded.append(element("summary", `${nDoses} sentences`), said);
+    box.append(folded);
+  } else {
+    box.append(said);
+  }
   const charts = element("div", undefined, "charts");
   for (const split of RUN.splits) {
     const curves = target.curves.map((curve, i) => ({ ...curve, limit: target.doses[i], sentence: target.sentences[i] }))
