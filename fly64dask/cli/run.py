@@ -61,14 +61,15 @@ def run(
     """
     from fly64dask.records import read_study
 
+    out = without_links(out)
     study = read_study(study_file).with_recipe(**settings)
     if dry_run:
-        _show_plan(study, filters, as_json=as_json)
+        _show_plan(study, filters, out, as_json=as_json)
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
     with cluster.placement() as placement:
-        _run(study, filters, without_links(out), placement, allow_missing=allow_missing, with_report=with_report)
+        _run(study, filters, out, placement, allow_missing=allow_missing, with_report=with_report)
 
 
 def _run(
@@ -78,14 +79,16 @@ def _run(
     from fly64dask.cli.terminal.limits import closing_lines
     from fly64dask.cli.terminal.matrix import print_matrix
     from fly64dask.cli.terminal.progress import RunDisplay
-    from fly64dask.runs import run_study
+    from fly64dask.runs import continued_study, run_study
     from fly64dask.store import RunLayout
 
     console = make_console(stderr=True)
     layout = RunLayout(out)
+    study = continued_study(study, layout)
     n_cells = len(cells(study)) - len(skip_reasons(study, filters))
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_cells) as display:
         finished = run_study(study, out, filters=filters, placement=placement, notify=display.show, say=display.say)
+    study = finished.study  # with what rounds have added
     print_matrix(console, study, finished.rows)
     print_lines(console, closing_lines(study, finished.rows, shlex.quote(str(from_here(layout.root)))))
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
@@ -102,27 +105,37 @@ def _run(
 def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
     """Say at an interrupt what is safe."""
     from fly64dask.records import count_states, read_rows
+    from fly64dask.runs import continued_study
 
     try:
         yield
     except KeyboardInterrupt:
+        study = continued_study(study, layout)
         states = count_states(study, read_rows(layout, cells(study)))
         click.echo(f"on disk: {', '.join(f'{n} {state}' for state, n in states.items())}", err=True)
         raise
 
 
-def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
+def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> None:
     from fly64dask.datasets import read_inputs
+    from fly64dask.runs import continued_study, next_round
     from fly64dask.scheduling import plan_cells
+    from fly64dask.store import RunLayout
 
+    layout = RunLayout(out)
+    study = continued_study(study, layout)
+    coming = next_round(study, layout)
     left_out = skip_reasons(study, filters)
     inputs = read_inputs(study)
     plan = plan_cells(study, inputs, [cell for cell in cells(study) if cell not in left_out])
     light, band = inputs.probe_light, inputs.object_band
     if as_json:
+        rounds_json = {} if coming is None else {"next_round": rows_json(coming.additions)}
         light_and_band = {"probe_light": light and light.model_dump(), "object_band": band and band.model_dump()}
-        print_json({"study": study.name, **light_and_band, "cells": rows_json(plan)})
+        print_json({"study": study.name, **light_and_band, "cells": rows_json(plan), **rounds_json})
         return
+    from rich.text import Text
+
     from fly64dask.cli.terminal.console import make_console, print_lines
     from fly64dask.cli.terminal.light import light_tables
     from fly64dask.cli.terminal.plans import plan_table, simulation_lines, warning_lines
@@ -133,3 +146,5 @@ def _show_plan(study: Study, filters: Filters, *, as_json: bool) -> None:
     if light is not None and study.source.forward_model is not None:
         print_lines(console, simulation_lines(study.source.forward_model, light, band))
     print_lines(console, warning_lines(plan))
+    if coming is not None:
+        print_lines(console, map(Text, coming.lines))

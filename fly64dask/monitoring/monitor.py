@@ -21,7 +21,7 @@ from fly64dask.monitoring.prometheus import COLLECTOR
 from fly64dask.monitoring.run_state import RunState
 from fly64dask.records import ManifestRow, RowContext, each_row, read_row
 from fly64dask.store import publish_bytes, storing
-from fly64dask.study import Cell, Study, cells, repeats_of
+from fly64dask.study import Cell, Study, cells, doses_of, repeats_of
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -88,7 +88,7 @@ def _completed_by(row: ManifestRow, study: Study, layout: RunLayout) -> Iterator
     if row.dose != "noise_free":
         yield context.complete(row)
         return
-    for dose in study.doses_photons:
+    for dose in doses_of(study):
         for repeat in repeats_of(study, dose):
             found = read_row(layout, replace(row.cell, dose=dose, repeat=repeat))
             if found is not None:

@@ -23,6 +23,7 @@ class PrintedProgress:
         if not isinstance(event, CellOutcome):
             return
         self._n_ended += 1
+        self._n_cells = max(self._n_cells, self._n_ended)  # rounds add cells
         result = f"{event.failure.kind}: {event.failure.message}" if event.failure else f"{event.seconds:.1f} s"
         before = " (done before)" if event.was_done else ""
         self.say(f"[{self._n_ended}/{self._n_cells}] {event.cell.name} {result}{before}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
 from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of, marks_of_signs, resolution_words
-from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, repeats_of, section_of, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, doses_of, repeats_of, section_of, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import Mark
@@ -110,8 +110,8 @@ class RunState:
             "n_ended": sum(states[cell].ended for cell in self._wanted),
             "counts": {state: counts[state] for state in STATES},
             "dose_unit": DOSE_UNITS[self.study.dose_by],
-            "doses": [dose_name(dose) for dose in self.study.doses_photons],
-            "n_repeats": [len(repeats_of(self.study, dose)) for dose in self.study.doses_photons],
+            "doses": [dose_name(dose) for dose in doses_of(self.study)],
+            "n_repeats": [len(repeats_of(self.study, dose)) for dose in doses_of(self.study)],
             "views": [view.name for view in self.study.views],
             "splits": list(self.study.splits),
             "signs": STATE_SIGNS,

@@ -43,6 +43,11 @@ from .limits.limit import (
     Interval as Interval,
     dose_limits as dose_limits,
 )
+from .limits.next_cells import (
+    Outlook as Outlook,
+    next_additions as next_additions,
+    outlooks as outlooks,
+)
 from .limits.overlap import (
     OverlapLimit as OverlapLimit,
     overlap_limits as overlap_limits,

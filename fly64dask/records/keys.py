@@ -52,7 +52,7 @@ def failure_key(study: Study, cell: Cell, recipe: Recipe, kind: FailureKind) -> 
     other cells alone.
     """
     alone = study.of_object(cell.object_seed).model_copy(update={"recipe": recipe})
-    others = {"name", "doses_photons", "repeats", "recipes", "reference"}
+    others = {"name", "doses_photons", "repeats", "recipes", "reference", "targets", "adaptive", "added"}
     return digest([cell.name, kind, alone.model_dump(mode="json", exclude=others)])
 
 

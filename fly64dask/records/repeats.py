@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from fly64dask.base import Frozen
-from fly64dask.study import Cell, Dose, Split, Study, cells
+from fly64dask.study import Cell, Dose, Repeats, Split, Study, cells
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
@@ -129,7 +129,7 @@ def summarise(study: Study, rows: Iterable[ManifestRow]) -> tuple[RepeatSummary,
 
     Committed cells come in the study's order, which keeps repeats together; they are read one after the other.
     """
-    if study.repeats == 1:
+    if Repeats(study).most() == 1:
         return ()
     groups = repeat_groups(study)
     summaries = {

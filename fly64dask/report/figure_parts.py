@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fly64dask.base import mean_side_nm
 from fly64dask.records import resolution_words, signs_of
 from fly64dask.store import storing
-from fly64dask.study import DOSE_UNITS, dose_name, sections
+from fly64dask.study import DOSE_UNITS, dose_name, doses_of, sections
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ def draw_rings(study: Study, curves: Mapping[Cell, tuple[Curve, ...]], side_nm: 
     figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
     for axis_row, (split, section) in zip(axes, lines, strict=True):
         for axis, view in zip(axis_row, study.views, strict=True):
-            for i, dose in enumerate(study.doses_photons):
+            for i, dose in enumerate(doses_of(study)):
                 first = section.cell(dose, view.name, split)
                 for cell, of_cell in curves.items():
                     if cell.first_repeat == first:
@@ -122,7 +122,7 @@ def _explain_rings(figure: Figure, study: Study, curves: Mapping[Cell, tuple[Cur
     from matplotlib.lines import Line2D
 
     drawn = {curve.key for of_cell in curves.values() for curve in of_cell}
-    colours = {dose_name(dose).removeprefix("dose_"): INKS[i % len(INKS)] for i, dose in enumerate(study.doses_photons)}
+    colours = {dose_name(dose).removeprefix("dose_"): INKS[i % len(INKS)] for i, dose in enumerate(doses_of(study))}
     entries = [Line2D([], [], color=colour, label=name) for name, colour in colours.items()]
     for key, name in (CURVE_NAMES | THRESHOLDS).items():
         if key in drawn:

@@ -37,7 +37,7 @@ from fly64dask.report.figure_parts import (
 )
 from fly64dask.report.pictures import shrink
 from fly64dask.store import storing
-from fly64dask.study import DOSE_UNITS, Cell, Section, Split, Study, cells, dose_name, sections
+from fly64dask.study import DOSE_UNITS, Cell, Section, Split, Study, cells, dose_name, doses_of, sections
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ def _draw_phases(
     study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, NDArray[np.floating]]]
 ) -> Figure:
     """Draw the phases: a column for each dose and split, a row for each view of each section; on one scale, in rad."""
-    columns = list(product(study.doses_photons, study.splits))
+    columns = list(product(doses_of(study), study.splits))
     lines = list(product(study.views, sections(study)))
     figure, axes = panels(len(lines), len(columns), 2.3, 2.0 if any(section.label for _, section in lines) else 1.75)
     rows_at: dict[Cell, list[ManifestRow]] = {}
@@ -161,7 +161,7 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
 
     quantity = quantity_of(column)
     places = list(product(sections(study), study.splits))
-    height = 1.2 + 0.55 * len(study.doses_photons)
+    height = 1.2 + 0.55 * len(doses_of(study))
     figure, axes = panels(len(sections(study)), len(study.splits), 1.6 + 0.9 * len(study.views), height)
     numbers, finest = _with_finest(rows, numbers, column)
     tables = [_table(study, rows, numbers, column, section, split) for section, split in places]
@@ -174,12 +174,12 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
         shown = axis.imshow(table, cmap="viridis", norm=norm, aspect="auto")
         axis.set_title(titled(split, section), fontsize=9)
         axis.set_xticks(range(len(study.views)), [view.name for view in study.views], fontsize=8)
-        doses = [dose_name(dose).removeprefix("dose_") for dose in study.doses_photons]
+        doses = [dose_name(dose).removeprefix("dose_") for dose in doses_of(study)]
         axis.set_yticks(range(len(doses)), doses, fontsize=8)
         axis.set_ylabel(f"dose ({DOSE_UNITS[study.dose_by]})", fontsize=8)
         for (y, x), value in np.ndenumerate(table):
             bright = np.isfinite(value) and norm(value) > 0.6
-            first = section.cell(study.doses_photons[y], study.views[x].name, split)
+            first = section.cell(doses_of(study)[y], study.views[x].name, split)
             text = ("≤ " if first in finest else "") + number_text(value)
             colour = "black" if bright or not np.isfinite(value) else "white"
             axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
@@ -221,8 +221,8 @@ def _table(
     split: Split,
 ) -> NDArray[np.floating]:
     """(dose, view) float64, NaN where nothing is known."""
-    table = np.full((len(study.doses_photons), len(study.views)), np.nan)
-    for y, dose in enumerate(study.doses_photons):
+    table = np.full((len(doses_of(study)), len(study.views)), np.nan)
+    for y, dose in enumerate(doses_of(study)):
         for x, view in enumerate(study.views):
             first = section.cell(dose, view.name, split)
             same = [row.cell for row in rows if row.cell.first_repeat == first]

@@ -24,7 +24,7 @@ from fly64dask.records import (
 from fly64dask.report.columns import flat_row, lead_column, mapped_numbers
 from fly64dask.report.page import render_template
 from fly64dask.report.pictures import hex_colours
-from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, doses_of, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import Spread
@@ -81,7 +81,9 @@ class _Matrix:
         return spread_of(values) if values else None
 
     def place(self, repeats: Sequence[Cell], scale: _ColourScale) -> _Place:
-        """Describe the cells that share a place."""
+        """Describe the cells that share a place; empty where a run has added a dose to other views."""
+        if not repeats:
+            return _Place(text="", words="")
         lines = [f"{cell.name}: {self.state_of[cell]}{self._reason(cell)}" for cell in repeats]
         spread = self.spread(repeats)
         rows = [self.row_of[cell] for cell in repeats if cell in self.row_of]
@@ -138,9 +140,9 @@ def matrix_html(
     tables = {
         ", ".join(filter(None, (split, section.label))): {
             dose_name(dose).removeprefix("dose_"): [
-                matrix.place(groups[section.cell(dose, view.name, split)], scale) for view in study.views
+                matrix.place(groups.get(section.cell(dose, view.name, split), ()), scale) for view in study.views
             ]
-            for dose in study.doses_photons
+            for dose in doses_of(study)
         }
         for split in study.splits
         for section in sections(study)

@@ -42,7 +42,7 @@ from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import publish_text
-from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, section_of, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, doses_of, section_of, sections
 
 if TYPE_CHECKING:
     from fly64dask.report.images import Curve
@@ -160,7 +160,7 @@ def _content(
         counts=count_states(study, rows, running),
         notices=tuple(notices),
         answer=answer_content(study, rows, str(layout.root), snr),
-        doses=tuple(dose_name(dose) for dose in study.doses_photons),
+        doses=tuple(dose_name(dose) for dose in doses_of(study)),
         dose_unit=DOSE_UNITS[study.dose_by],
         views=tuple(view.name for view in study.views),
         splits=study.splits,

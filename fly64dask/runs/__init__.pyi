@@ -26,6 +26,11 @@ from .results import (
     Run as Run,
     open_run as open_run,
 )
+from .rounds import (
+    NextRound as NextRound,
+    continued_study as continued_study,
+    next_round as next_round,
+)
 from .run import (
     run_study as run_study,
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from fly64dask.records import quantity_of
 from fly64dask.report import Value, flat_row, in_order, mapped_numbers, table_attributes
-from fly64dask.study import DOSE_UNITS, Cell, Study, cells
+from fly64dask.study import DOSE_UNITS, Cell, Repeats, Study, cells, doses_of
 
 if TYPE_CHECKING:
     import pandas
@@ -104,10 +104,10 @@ def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[C
 
 def _axes(study: Study) -> dict[str, list[Any]]:
     return {
-        "dose": list(study.doses_photons),
+        "dose": list(doses_of(study)),
         "view": [view.name for view in study.views],
         "split": list(study.splits),
-        "repeat": list(range(study.repeats)),
+        "repeat": list(range(Repeats(study).most())),
         "recipe_name": list(study.recipe_names),
         "object_seed": list(study.object_seeds),
     }
@@ -115,8 +115,8 @@ def _axes(study: Study) -> dict[str, list[Any]]:
 
 def _dose_values(study: Study) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
     """Doses as numbers, or as Python objects where one of them is a word: `measured` or `noise_free`."""
-    dtype = object if any(isinstance(dose, str) for dose in study.doses_photons) else np.float64
-    return np.array(study.doses_photons, dtype=dtype)
+    dtype = object if any(isinstance(dose, str) for dose in doses_of(study)) else np.float64
+    return np.array(doses_of(study), dtype=dtype)
 
 
 def _variable(column: str) -> str:

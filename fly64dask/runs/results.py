@@ -15,7 +15,7 @@ from fly64dask.records import Answer, Manifest, ManifestRow, answer_of, read_com
 from fly64dask.runs.cell_view import CellView, open_truth
 from fly64dask.runs.labelled import flat_cells, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
-from fly64dask.study import Cell, Filters, RemedyKind, Study, Target, cells, dose_name
+from fly64dask.study import Cell, Filters, RemedyKind, Repeats, Study, Target, cells, dose_name, doses_of
 
 if TYPE_CHECKING:
     import pandas
@@ -251,7 +251,7 @@ class Run:
         ]
         if len(found) == 1:
             return CellView(study, self.layout, found[0])
-        doses = ", ".join(dose_name(each).removeprefix("dose_") for each in study.doses_photons)
+        doses = ", ".join(dose_name(each).removeprefix("dose_") for each in doses_of(study))
         views = ", ".join(each.name for each in study.views)
         asked = [f"{name} {value!r}" for name, value in wanted.items() if value is not None]
         recipes, objects = (
@@ -261,7 +261,7 @@ class Run:
         raise InputError(
             ", ".join([f"select dose {dose}, view {view!r}, repeat {repeat}", *asked])
             + f": study {study.name!r} has doses {doses}, views {views}, splits {', '.join(study.splits)} "
-            f"and {study.repeats} repeats"
+            f"and {Repeats(study).most()} repeats"
             + (f", recipes {recipes}" if recipes else "")
             + (f", objects {objects}" if objects else ""),
             remedy="give one of each",

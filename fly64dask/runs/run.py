@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifes
 from fly64dask.runs.comparisons import compare_with_references
 from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.results import Run
+from fly64dask.runs.rounds import RunRequest, continued_study, rounds
 from fly64dask.runs.workers import n_workers_of, run_workers
 from fly64dask.scheduling import (
     GraphBuilder,
@@ -45,20 +45,6 @@ if TYPE_CHECKING:
 
     from fly64dask.datasets import ScanInputs
     from fly64dask.scheduling import WorkerSupply
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What one call of `run_study` was asked for."""
-
-    study: Study
-    layout: RunLayout
-    requested: tuple[Cell, ...]
-    filters: Filters
-    left_out: Mapping[Cell, str]
-    remedies: Mapping[Cell, Remedy]
-    engine: str
-    say: Callable[[str], None]
 
 
 def run_study(
@@ -126,6 +112,8 @@ def run_study(
     <Run 'demo' in runs/demo: 18 completed>
     """
     filters = filters or Filters()
+    layout = RunLayout(Path(os.path.realpath(out)))
+    study = continued_study(absolute_source(study, Path.cwd()), layout)
     left_out = skip_reasons(study, filters) if left_out is None else left_out
     requested = tuple(cell for cell in cells(study) if cell not in left_out)
     if not requested:
@@ -134,8 +122,8 @@ def run_study(
         raise InputError("run: got a client and a placement", remedy="give one of them")
     printed = PrintedProgress(len(requested))
     request = RunRequest(
-        study=absolute_source(study, Path.cwd()),
-        layout=RunLayout(Path(os.path.realpath(out))),
+        study=study,
+        layout=layout,
         requested=requested,
         filters=filters,
         left_out=left_out,
@@ -143,12 +131,15 @@ def run_study(
         engine=engine,
         say=say or (printed.say if progress else ignore_line),
     )
-    outcomes = _run(request, client or placement or Placement(), notify or (printed.show if progress else ignore_event))
-    return Run(request.study, request.layout, requested=requested, outcomes=outcomes)
+    notify = notify or (printed.show if progress else ignore_event)
+    study, outcomes = _run(request, client or placement or Placement(), notify)
+    # What rounds have added was requested with the study.
+    added = tuple(cell for cell in outcomes if cell not in frozenset(requested))
+    return Run(study, layout, requested=(*requested, *added), outcomes=outcomes)
 
 
-def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> dict[Cell, CellOutcome]:
-    """Hold the directory, get workers and run the request's cells."""
+def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> tuple[Study, dict[Cell, CellOutcome]]:
+    """Hold the directory, get workers and run the request's cells, and what rounds add; gives the study with these."""
     study, layout, say = request.study, request.layout, request.say
     inputs = read_inputs(study)
     is_local = isinstance(placement, Placement) and placement.where == "local"
@@ -166,18 +157,19 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
             supply,
         ),
     ):
-        builder = _prepare(request, client, inputs, is_local=is_local)
-        with (
-            joinable(client, access, layout.tls_directory) as command,
-            monitored(client, study, layout, request.requested, timed, say) as watched,
-        ):
+        outcomes: dict[Cell, CellOutcome] = {}
+        with joinable(client, access, layout.tls_directory) as command:
             if command is not None:
                 say(f"a worker joins with: {command}")
-            outcomes = _compute(request, client, builder, watched, supply)
+            for each in rounds(request):
+                builder = _prepare(each, client, inputs, is_local=is_local)
+                with monitored(client, each.study, layout, each.requested, timed, each.say) as watched:
+                    outcomes |= _compute(each, client, builder, watched, supply)
+                study = each.study
         occupancy = timekeeper.occupancy(n_workers_of(client)) if is_local else None
         if occupancy is not None:
             say(str(occupancy))
-    return outcomes
+    return study, outcomes
 
 
 def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_local: bool) -> GraphBuilder:

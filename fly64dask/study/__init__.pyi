@@ -1,3 +1,11 @@
+from .adaptive import (
+    Adaptive as Adaptive,
+    Addition as Addition,
+    Repeats as Repeats,
+    doses_of as doses_of,
+    n_added_cells as n_added_cells,
+    with_additions as with_additions,
+)
 from .files import (
     absolute_source as absolute_source,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from fly64dask.base import Frozen, InputError
+from fly64dask.study.adaptive import Repeats, doses_of
 from fly64dask.study.model import Study
 from fly64dask.study.names import Dose, DoseWord, Split, photons_name
 
@@ -84,9 +85,9 @@ class Filters:
     object: tuple[int, ...] = ()
 
 
-def repeats_of(study: Study, dose: float | str) -> range:
-    """Number the repeats of a dose's cells; one whose photons are not drawn has only one."""
-    return range(1 if isinstance(dose, str) else study.repeats)
+def repeats_of(study: Study, dose: Dose) -> range:
+    """Number the repeats of a dose's cells, the most that a view has; one whose photons are not drawn has only one."""
+    return range(Repeats(study).most(dose))
 
 
 def cells(study: Study) -> tuple[Cell, ...]:
@@ -101,16 +102,17 @@ def cells(study: Study) -> tuple[Cell, ...]:
     -------
     tuple of Cell
         `len(doses) * len(views) * 2 * n_recipes * n_objects * repeats` cells in the order every table of the project
-        uses; those of doses "measured" and "noise_free" without repeats.
+        uses; those of doses "measured" and "noise_free" without repeats. Cells that a run has added stand among them.
     """
+    repeats = Repeats(study)
     return tuple(
         Cell(dose=dose, view=view.name, split=split, repeat=repeat, recipe_name=recipe_name, object_seed=object_seed)
-        for dose in study.doses_photons
+        for dose in doses_of(study)
         for view in study.views
         for split in study.splits
         for recipe_name in study.recipe_names
         for object_seed in study.object_seeds
-        for repeat in repeats_of(study, dose)
+        for repeat in range(repeats.at(dose, view.name, split, recipe_name))
     )
 
 
@@ -187,11 +189,11 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
     """
     sizes = {view.name: 1 if view.rule == "baseline" else 2 for view in study.views}
     known: dict[str, Iterable[Any]] = {
-        "dose": study.doses_photons,
+        "dose": doses_of(study),
         "view": sizes,
         "split": study.splits,
         "gridsize": sorted(set(sizes.values())),
-        "repeat": range(study.repeats),
+        "repeat": range(Repeats(study).most()),
         "recipe": [name for name in study.recipe_names if name is not None],
         "object": [seed for seed in study.object_seeds if seed is not None],
     }

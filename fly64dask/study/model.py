@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fly64dask.base import Frozen
+from fly64dask.study.adaptive import Adaptive, Addition, check_adaptive
 from fly64dask.study.names import MAX_DOSE_PHOTONS, Dose, DoseBy, dose_name
 from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
 from fly64dask.study.recipes.named import NamedRecipe, check_recipes
@@ -92,6 +93,9 @@ class Study(Frozen):
     reference: Reference | None = None
     # What a reconstruction must reach; the run's limits say the lowest dose and overlap that do.
     targets: tuple[Target, ...] = ()
+    adaptive: Adaptive | None = None
+    # What rounds of a run have added; written by the run in the study that its directory keeps.
+    added: tuple[Addition, ...] = ()
 
     @classmethod
     def from_toml(cls, path: StrPath) -> Study:
@@ -212,6 +216,7 @@ class Study(Frozen):
     @model_validator(mode="after")
     def _targets_can_be_measured(self) -> Study:
         check_targets(self)
+        check_adaptive(self)
         return self
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import tiny
-from faulty_engine import EPOCH_S, FOLDER
+from faulty_engine import ENGINE, EPOCH_S, FOLDER
 
 from fly64dask.store import RunLayout
 
@@ -76,6 +76,7 @@ def running(
     faults: Mapping[str, str] | None = None,
     epoch_s: float = 0.4,
     where: str = "local",
+    engine: str = ENGINE,
 ) -> Iterator[Running]:
     """Run a study below a folder for as long as the block lasts; its faults are those of `faulty_engine`."""
     folder.mkdir(exist_ok=True)
@@ -84,7 +85,7 @@ def running(
     said, out = folder / "said", folder / "run"
     with said.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, SUPPORT / "run_with_faulty_engine.py", folder / "study.toml", out, where],
+            [sys.executable, SUPPORT / "run_with_faulty_engine.py", folder / "study.toml", out, where, engine],
             stdout=subprocess.DEVNULL,
             stderr=stream,
             env={**os.environ, "PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},

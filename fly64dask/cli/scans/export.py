@@ -11,7 +11,7 @@ import click
 
 from fly64dask.base import InputError
 from fly64dask.cli.options import DoseType, example, options_as, without_links
-from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, realisation_of
+from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, doses_of, realisation_of
 
 if TYPE_CHECKING:
     from fly64dask.store import RunLayout
@@ -58,9 +58,9 @@ class Choice:
     def cell(self, study: Study, *, of_view: bool) -> Cell:
         """Find the chosen cell of a study; where no view matters, its exposures are those of any."""
         if self.dose is None:
-            there = ", ".join(dose_name(dose).removeprefix("dose_") for dose in study.doses_photons)
+            there = ", ".join(dose_name(dose).removeprefix("dose_") for dose in doses_of(study))
             raise InputError(f"export: a run holds several scans, of doses {there}", remedy="give --dose and --split")
-        doses = {dose: dose_name(dose).removeprefix("dose_") for dose in study.doses_photons}
+        doses = {dose: dose_name(dose).removeprefix("dose_") for dose in doses_of(study)}
         return Cell(
             dose=_one_of(tuple(doses), self.dose, "dose", is_needed=True, names=doses),
             view=_one_of([view.name for view in study.views], self.view, "view", is_needed=of_view),

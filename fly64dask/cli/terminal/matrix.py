@@ -32,7 +32,7 @@ from fly64dask.records import (
     signs_of,
     summarise_repeats,
 )
-from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, sections
+from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, doses_of, sections
 
 if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
@@ -75,7 +75,7 @@ def matrix_table(
     for view in views:
         table.add_column(view)
     by_cell = {row.cell: row for row in rows}
-    for dose, split, section in product(study.doses_photons, study.splits, sections(study)):
+    for dose, split, section in product(doses_of(study), study.splits, sections(study)):
         places = [groups.get(section.cell(dose, view, split), ()) for view in views]
         if not any(places):
             continue

@@ -65,7 +65,8 @@ class RunDisplay:
         task = self._running.pop(event.cell, None)
         if task is not None:
             self._bars.remove_task(task)
-        self._bars.update(self._all, completed=self._n_done)
+        self._n_cells = max(self._n_cells, self._n_done)  # rounds add cells
+        self._bars.update(self._all, completed=self._n_done, total=self._n_cells)
         state = "failed" if event.failure else "completed"
         if event.failure and event.failure.kind is FailureKind.NOT_SELECTABLE:
             state = "skipped"

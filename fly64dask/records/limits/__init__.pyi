@@ -32,6 +32,11 @@ from .limit import (
     dose_limits as dose_limits,
     light_at as light_at,
 )
+from .next_cells import (
+    Outlook as Outlook,
+    next_additions as next_additions,
+    outlooks as outlooks,
+)
 from .overlap import (
     OverlapInterval as OverlapInterval,
     OverlapLimit as OverlapLimit,

@@ -232,7 +232,9 @@ function heatMap(quantity, split, section, range, small) {
     row.append(th);
     for (const view of RUN.views) {
       const td = element("td");
-      td.append(heatButton(placeOf(dose, view, split, section), quantity, range, small));
+      // A run may have added a dose to other views alone.
+      const place = placeOf(dose, view, split, section);
+      if (place) td.append(heatButton(place, quantity, range, small));
       row.append(td);
     }
     body.append(row);
@@ -608,7 +610,10 @@ function showGallery() {
     for (const section of RUN.sections) {
       thumbs.append(element("span", titled(shortDose(dose), section), "head"));
       for (const view of RUN.views) {
-        for (const split of RUN.splits) thumbs.append(thumbOf(placeOf(dose, view, split, section)));
+        for (const split of RUN.splits) {
+          const place = placeOf(dose, view, split, section);
+          thumbs.append(place ? thumbOf(place) : element("span"));
+        }
       }
     }
   }

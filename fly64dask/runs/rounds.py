@@ -1,0 +1,140 @@
+"""What a run is asked for, and the rounds of an adaptive study: what each adds, until its limits are narrow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from fly64dask.base import IntegrityError
+from fly64dask.records import Outlook, next_additions, number_words, outlooks, read_completed_rows, read_run_study
+from fly64dask.store import RunLayout
+from fly64dask.study import DOSE_UNITS, Addition, Cell, Filters, Remedy, Study, cells, n_added_cells, with_additions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What one call of `run_study` was asked for, or one of its rounds adds to it."""
+
+    study: Study
+    layout: RunLayout
+    requested: tuple[Cell, ...]
+    filters: Filters
+    left_out: Mapping[Cell, str]
+    remedies: Mapping[Cell, Remedy]
+    engine: str
+    say: Callable[[str], None]
+
+
+def continued_study(study: Study, layout: RunLayout) -> Study:
+    """Return a study with the cells that rounds have added to a run directory before; itself for a new directory.
+
+    Where the directory's own study is damaged they are not known; the same rounds then find them done.
+    """
+    if not layout.study_file.exists():
+        return study
+    try:
+        return with_additions(study, read_run_study(layout))
+    except IntegrityError:
+        return study
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextRound:
+    """What the next round of a run directory would add, and the same in words."""
+
+    additions: tuple[Addition, ...]
+    lines: tuple[str, ...]
+
+
+def next_round(study: Study, layout: RunLayout) -> NextRound | None:
+    """Say what the next round would add to a run; None if the study is not adaptive or nothing has run.
+
+    Parameters
+    ----------
+    study : Study
+        With what earlier rounds have added (`continued_study`).
+    layout : RunLayout
+        The run.
+    """
+    if study.adaptive is None or not layout.study_file.exists():
+        return None
+    rows = read_completed_rows(study, layout)
+    n_pending = len(cells(study)) - len(rows)
+    if n_pending:
+        return NextRound(additions=(), lines=(f"next round: decided when {n_pending} pending cells have ended",))
+    found = outlooks(study, rows)
+    additions = next_additions(study, found)
+    if not additions:
+        return NextRound(additions=(), lines=("next round: none", *closing_lines(study, found, is_time_spent=False)))
+    return NextRound(additions=additions, lines=(f"next {round_line(study, additions)}",))
+
+
+def rounds(request: RunRequest) -> Iterator[RunRequest]:
+    """Yield what is to be run, one round after the other; each is decided when the one before has ended.
+
+    The first is the request itself. Others follow if the study is adaptive and all of its cells are asked for.
+    """
+    once = _said_once(request.say)
+    request = replace(request, say=once)
+    yield request
+    adaptive, study = request.study.adaptive, request.study
+    if adaptive is None:
+        return
+    if request.left_out or request.remedies:
+        once("adaptive: nothing is added, as not all cells were asked for")
+        return
+    started_s, spent = time.monotonic(), False
+    while True:
+        found = outlooks(study, read_completed_rows(study, request.layout))
+        additions = next_additions(study, found)
+        spent = adaptive.budget_s is not None and time.monotonic() - started_s >= adaptive.budget_s
+        if not additions or spent:
+            break
+        before = frozenset(cells(study))
+        study = study.model_copy(update={"added": (*study.added, *additions)})
+        once(round_line(study, additions))
+        yield replace(request, study=study, requested=tuple(cell for cell in cells(study) if cell not in before))
+    for line in closing_lines(study, found, is_time_spent=spent):
+        once(line)
+
+
+def round_line(study: Study, additions: Iterable[Addition]) -> str:
+    """Say in one line what a round adds to which views, and why."""
+    chosen = tuple(additions)
+    n_cells = sum(each.n_repeats for each in chosen) * len(study.object_seeds)
+    words = []
+    for place, of_place in groupby(chosen, key=lambda each: (each.view, each.split, each.recipe_name)):
+        members = list(of_place)
+        doses = " and ".join(f"{each.n_repeats} x {number_words(each.dose, 3)}" for each in members)
+        words.append(f"{', '.join(name for name in place if name)}: {doses} ({members[0].reason})")
+    return f"round {chosen[0].round}, {n_cells} cells in {DOSE_UNITS[study.dose_by]}: {'; '.join(words)}"
+
+
+def closing_lines(study: Study, found: Iterable[Outlook], *, is_time_spent: bool) -> Iterator[str]:
+    """Say for each limit whether it is narrow enough, or what stopped it."""
+    assert study.adaptive is not None, "only an adaptive study has rounds"
+    added = f"{n_added_cells(study)} cells added, at most {study.adaptive.max_cells}"
+    for outlook in found:
+        if outlook.is_narrow:
+            state = "narrow enough"
+        elif outlook.obstacle is not None:
+            state = f"not narrow enough: {outlook.obstacle}"
+        elif is_time_spent:
+            state = f"not narrow enough: budget_s = {study.adaptive.budget_s:g} is spent ({added})"
+        else:
+            state = f"not narrow enough: max_cells is spent ({added})"
+        yield f"limit of {outlook.words}: {outlook.width_words}, {state}"
+
+
+def _said_once(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Say each line once: rounds share dashboard and workers, which each of them would name again."""
+    said: set[str] = set()
+
+    def once(line: str) -> None:
+        if line not in said:
+            said.add(line)
+            say(line)
+
+    return once
