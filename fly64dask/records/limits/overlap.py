@@ -91,7 +91,7 @@ def _overlap_limit(views: Sequence[Series], target: Target, fluence: float) -> O
         fluence_photons_per_px2=fluence,
         views=tuple(view.cell.view for view in views),
         outcome=found.outcome,
-        lowest=found.at,
+        lowest=None if found.at is None else _finite(found.at),  # infinite where the densest view misses again
         interval=OverlapInterval(low=_finite(found.low), high=_finite(found.high)) if is_told else None,
         last_miss=found.bracket[0],
         first_reach=found.bracket[1],
