@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,8 @@ def row_of(cell: Cell, error_rad: float) -> ManifestRow:
             "dose_photons": cell.dose,
         }
     )
-    return row.model_copy(update={"metrics": TruthMetrics.model_construct(phase_rmse_rad=error_rad, frc=None)})
+    known: Any = {"phase_rmse_rad": error_rad, "frc": None}  # the limits of phase errors need no more
+    return row.model_copy(update={"metrics": TruthMetrics.model_construct(**known)})
 
 
 def looked_at(study: Study, errors: Errors) -> tuple[Outlook, ...]:
@@ -118,7 +120,7 @@ def main() -> None:
     parser.add_argument("--spreads", type=float, nargs="+", default=[0.03, 0.1, 0.2], help="of the logarithm")
     parser.add_argument("--repeats", type=int, nargs="+", default=[1, 3])
     options = parser.parse_args()
-    print("| repeats | spread | seed | adaptive cells (rounds) | same repeats, finer grid | cheapest grid | limit over truth |")
+    print("| repeats | spread | seed | adaptive (rounds) | grid, same repeats | cheapest grid | limit over truth |")
     print("|---|---|---|---|---|---|---|")
     for repeats in options.repeats:
         for spread in options.spreads if repeats > 1 else options.spreads[:1]:
