@@ -48,7 +48,7 @@ class Outlook:
         """The width in words."""
         if self.width is None:
             return "no limit"
-        return "an open interval" if math.isinf(self.width) else f"a factor {self.width:.3g}"
+        return "an open interval" if math.isinf(self.width) else _times(self.width)
 
 
 def outlooks(study: Study, rows: Iterable[ManifestRow]) -> tuple[Outlook, ...]:
@@ -145,10 +145,13 @@ class _Decision:
             higher = self._higher(width, "the interval ends above the highest dose")
             if higher.additions:
                 return higher
-        if bracket > min(width, factor**2):
-            return self._between(width, f"{between}, which reaches: the bracket is as wide as the interval")
+        # Halved in the logarithm, a bracket of the square of the factor is one of the factor.
+        if bracket > factor**2:
+            return self._between(width, f"{between}, which reaches: the interval is {_times(width)}")
         points = [self._points[self._nearest(dose)] for dose in (limit.last_miss, limit.first_reach)]
-        return self._repeated(width, points, "the bracket is narrower than the interval: the spread decides")
+        return self._repeated(
+            width, points, f"the interval is {_times(width)} and the bracket only {_times(bracket)}: the spread decides"
+        )
 
     def _between(self, width: float, why: str) -> Outlook:
         assert self._limit.last_miss is not None and self._limit.first_reach is not None, "there is a bracket"
@@ -237,3 +240,7 @@ class _Decision:
 
 def _rounded(dose: float) -> float:
     return float(f"{dose:.{DIGITS - 1}e}")
+
+
+def _times(width: float) -> str:
+    return "open" if math.isinf(width) else f"a factor {width:.3g}"
