@@ -121,6 +121,13 @@ def test_overlap_at_equal_fluence_is_interpolated_between_views():
     assert [(each.outcome, each.lowest) for each in found] == [("reached", pytest.approx(0.4))] * len(found)
 
 
+def test_views_of_which_the_densest_misses_have_no_lowest_overlap():
+    study = study_of("loose", "close", doses=(1e4,), repeats=1)
+    rows = [*rows_of({1e4: [0.05]}, view="loose"), *rows_of({1e4: [0.2]}, view="close")]
+    found = answer_of(study, rows, [TARGET]).targets[0].overlaps[0]
+    assert (found.outcome, found.lowest) == ("not_monotonic", None)
+
+
 def test_a_sentence_has_overlap_target_dose_interval_and_fluence():
     study = study_of(doses=DOSES, repeats=3)
     sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, spread=0.05)), [TARGET]).targets[0].sentences[0]
