@@ -119,6 +119,7 @@ from .tables import (
     read_rows as read_rows,
     read_run_study as read_run_study,
     read_study as read_study,
+    study_digest as study_digest,
     write_dashboard as write_dashboard,
     write_manifest as write_manifest,
     write_run_study as write_run_study,

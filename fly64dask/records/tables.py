@@ -47,6 +47,11 @@ def read_study(path: Path) -> Study:
     return Study.from_toml(path)
 
 
+def study_digest(study: Study) -> str:
+    """Compute the digest by which a manifest names its study: without what rounds add, which comes before its cells."""
+    return digest(study.model_dump(mode="json", exclude={"added"}))
+
+
 def read_run_study(layout: RunLayout) -> Study:
     """Read the study that a run directory was last used with.
 
@@ -213,7 +218,7 @@ def write_manifest(
     head = ManifestHead(
         timestamp=timestamp,
         study=study.name,
-        study_digest=digest(study.model_dump(mode="json")),
+        study_digest=study_digest(study),
         roots=Roots(run=str(layout.root), exposures=str(layout.store)),
         filters=_stated(filters),
         total_jobs=len(cells(study)),

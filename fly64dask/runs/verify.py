@@ -7,9 +7,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fly64dask.base import Frozen, IntegrityError, digest
+from fly64dask.base import Frozen, IntegrityError
 from fly64dask.cells import open_inputs
-from fly64dask.records import DERIVED_FIELDS, CellRecord, Manifest, SkipSummary, cell_key, read_record, read_rows
+from fly64dask.records import (
+    DERIVED_FIELDS,
+    CellRecord,
+    Manifest,
+    SkipSummary,
+    cell_key,
+    read_record,
+    read_rows,
+    study_digest,
+)
 from fly64dask.store import (
     SPACING_PREFIX,
     ExposureAttributes,
@@ -191,7 +200,7 @@ def _damaged_manifest(study: Study, layout: RunLayout) -> Iterator[Damage]:
     except IntegrityError as error:
         yield Damage(path=where, problem=str(error))
         return
-    if manifest.study_digest != digest(study.model_dump(mode="json")):
+    if manifest.study_digest != study_digest(study):
         yield Damage(path=where, problem="is of another study than study.json")
     # What follows from other cells, the groups and the software may have changed since.
     underived = dict.fromkeys(DERIVED_FIELDS)
