@@ -27,6 +27,7 @@ from fly64dask.study import Recipe
 OBJECT_PX, PROBE_PX, N_EXPOSURES = (120, 120), (32, 32), 200
 JITTERS_PX = {"1.5 px rms of distance": 1.5 / np.sqrt(2), "1.5 px rms of each axis": 1.5}
 DEAD_PX = 3
+LOST_PX = 0.8
 
 
 def run(exposures: Exposures, **keys: object) -> Reconstruction:
@@ -72,6 +73,37 @@ def measure_positions(dose_photons: float) -> Iterator[str]:
             left_px = _rms((given_px if result.positions_px is None else result.positions_px) - true_px)
             numbers = f"{found:.4f} rad, {found / undisturbed:.2f} of undisturbed, {left_px:.2f} px rms an axis left"
             yield f"  {name}, {keys}: {numbers}"
+
+
+def measure_draws(n_exposures: int, seeds: range, dose_photons: float) -> Iterator[str]:
+    """Refine positions of several draws of the jitter, on a field as densely scanned as the small one.
+
+    What all positions have in common as a stretch or a shear goes with the object, of which the patterns tell
+    little: it stays, and costs what it costs where there is nothing else.
+    """
+    field_px = (OBJECT_PX[0] - 44) * np.sqrt(n_exposures / N_EXPOSURES)
+    side = round(44 + field_px)
+    pair = synthetic_pair((side, side), PROBE_PX, seed=1)
+    true_px = np.random.default_rng(0).uniform(22, 22 + field_px, (n_exposures, 2))
+    counts = drawn(np.concatenate(list(intensity_batches(pair, true_px))), dose_photons, 2)
+    exposures = Exposures(counts=counts, positions_px=true_px, probe_guess=pair.probe[None, None])
+    undisturbed = error_rad(run(exposures), pair, true_px)
+    yield f"{n_exposures} exposures of {dose_photons:g} photons, true positions: {undisturbed:.4f} rad"
+    for seed in seeds:
+        jitter_px = np.random.default_rng(seed).normal(0, 1.5 / np.sqrt(2), true_px.shape)
+        common = np.column_stack([np.ones(n_exposures), true_px - true_px.mean(axis=0)])
+        common_px = common @ np.linalg.lstsq(common, jitter_px, rcond=None)[0]
+        result = run(replace(exposures, positions_px=true_px + jitter_px), refine_positions=True)
+        assert result.positions_px is not None
+        refined = error_rad(result, pair, true_px) / undisturbed
+        stretched = error_rad(run(replace(exposures, positions_px=true_px + common_px)), pair, true_px) / undisturbed
+        left_px = result.positions_px - true_px
+        left_px -= common @ np.linalg.lstsq(common, left_px, rcond=None)[0]
+        n_lost = int((np.hypot(*left_px.T) > LOST_PX).sum())
+        yield (
+            f"  1.5 px rms of distance, draw {seed}: {refined:.2f} of undisturbed once refined, {n_lost} positions "
+            f"more than {LOST_PX:g} px off; its common stretch and shear alone: {stretched:.2f}"
+        )
 
 
 def _rms(distances_px: np.ndarray) -> float:
@@ -128,7 +160,9 @@ def measure_dead_pixels(store: Path) -> Iterator[str]:
 def main() -> None:
     """Print one line for each measurement, as it comes."""
     torch.set_num_threads(1)
-    measurements = [measure_positions(1e4), measure_positions(1e5), measure_modes(1e5), measure_modes(1e6)]
+    measurements = [measure_positions(1e4), measure_positions(1e5)]
+    measurements += [measure_draws(N_EXPOSURES, range(3, 9), 1e5), measure_draws(4 * N_EXPOSURES, range(3, 6), 1e5)]
+    measurements += [measure_modes(1e5), measure_modes(1e6)]
     measurements += [measure_dead_pixels(Path(store)) for store in sys.argv[1:]]
     for lines in measurements:
         for line in lines:

@@ -77,11 +77,13 @@ class CellInputs:
         """Gather what the cell's record says of its inputs."""
         view = self.view.attributes
         attributes = self.exposures.attributes
+        photons = self._exposure_photons()
         light = describe_light(
             view.beams,
             n_kept=view.n_kept,
             dose_photons=attributes.dose_photons,
-            mean_counts_photons=self._mean_counts_photons(),
+            mean_counts_photons=None if photons is None else float(photons.mean()),
+            n_dark=None if photons is None else int((photons == 0).sum()),
             incident_photons=attributes.incident_photons,
             pixel_size_nm=attributes.pixel_size_nm,
         )
@@ -95,10 +97,10 @@ class CellInputs:
             group_overlap=view.group_overlap,
         )
 
-    def _mean_counts_photons(self) -> float | None:
-        """Compute the mean photons of the kept exposures; None of a damaged group, whose cell fails by name."""
+    def _exposure_photons(self) -> NDArray[Any] | None:
+        """Read the photons of each kept exposure, (k,); None of a damaged group, whose cell fails by name."""
         with suppress(IntegrityError):
-            return float(self.read_exposure_photons().mean())
+            return self.read_exposure_photons()
         return None
 
 

@@ -129,6 +129,8 @@ def caveats_of(row: ManifestRow) -> list[str]:
         without = f", not followed: {', '.join(row.overridden)}" if row.overridden else ""
         caveats.append(f"underdetermined (?){without}")
     caveats += unfollowed(row)
+    if row.n_dark:
+        caveats.append(f"{row.n_dark} of {row.n_kept} exposures hold no photon")
     if row.reference and row.reference.missing:
         caveats.append(f"not compared: {row.reference.missing}")
     return [*caveats, *filter(None, (row.dose_deviation, row.outdated))]

@@ -64,8 +64,8 @@ class FluenceFields(LengthFields, BeamFields):
     """Photons of a cell's exposures and fluence on its illuminated area, in detected photons but for the incident ones.
 
     `dose_photons` is what was asked, `mean_counts_photons` the real mean of the kept exposures, and `dose_deviation`
-    says in words that they are further apart than chance allows. `total_photons` of all kept exposures and the fluence
-    are the real ones too; a plan has those that are expected.
+    says in words that they are further apart than chance allows; `n_dark` of them hold no photon. `total_photons` of
+    all kept exposures and the fluence are the real ones too; a plan has those that are expected.
     """
 
     dose_photons: Annotated[
@@ -75,6 +75,7 @@ class FluenceFields(LengthFields, BeamFields):
     ] = None
     mean_counts_photons: Annotated[float | None, Quantity("real mean of photons per exposure", "photons")] = None
     dose_deviation: str | None = None
+    n_dark: Annotated[int | None, Quantity("exposures without a photon", "")] = None
     incident_photons: Annotated[float | None, Quantity("incident photons per exposure", "photons")] = None
     total_photons: Annotated[float | None, Quantity("photons of all kept exposures", "photons")] = None
     fluence_photons_per_px2: Annotated[float | None, Quantity("fluence on the illuminated area", "photons/px²")] = None
@@ -153,6 +154,7 @@ def describe_light(
     n_kept: int,
     dose_photons: float | None,
     mean_counts_photons: float | None = None,
+    n_dark: int | None = None,
     incident_photons: float | None = None,
     pixel_size_nm: tuple[float, float] | None = None,
 ) -> FluenceFields:
@@ -168,6 +170,8 @@ def describe_light(
         Photons per exposure that were asked; None if there is no noise.
     mean_counts_photons : float, optional
         Real mean of the kept exposures; total and fluence are those of the dose without it.
+    n_dark : int, optional
+        How many of them hold no photon.
     incident_photons : float, optional
         Photons that an exposure of that dose is illuminated with.
     pixel_size_nm : (float, float), optional
@@ -184,6 +188,7 @@ def describe_light(
         dose_photons=dose_photons,
         mean_counts_photons=mean_counts_photons,
         dose_deviation=dose_deviation(dose_photons, mean_photons, n_kept),
+        n_dark=n_dark,
         incident_photons=incident_photons,
         total_photons=n_kept * mean_photons,
         fluence_photons_per_px2=per_px2,

@@ -119,6 +119,11 @@ def test_facts_say_that_one_frame_holds_the_photons_that_others_lack(mad_frame):
         assert f"real mean of {found.mean_counts_photons:.4g} photons per exposure" in found.dose_deviation
 
 
+def test_facts_count_the_exposures_without_a_photon(mad_frame):
+    # 59 of 60 exposures have 64 of 6.7e7 photons, of which 6e4 stay: 0.057 each, none with a chance of 94 %.
+    assert 48 <= sum(found.n_dark for found in mad_frame.values()) <= 59
+
+
 def test_facts_of_a_measured_scan_know_no_incident_photons(mad_frame):
     assert {found.incident_photons for found in mad_frame.values()} == {None}
 

@@ -52,6 +52,8 @@ class IngestOptions:
         if self.bin > 1:
             words.append(f"--bin {self.bin}")
         words += [f"--mask {mask}" for mask in self.masks]
+        if self.mask_good is not None:
+            words.append(f"--mask-good {self.mask_good}")
         if self.probe is not None:
             words.append(f"--probe {self.probe}")
         return tuple(printable(word) for word in words)  # names of files may be no text
