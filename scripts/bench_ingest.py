@@ -28,7 +28,7 @@ import numpy as np
 from measuring import Bar, machine, seconds_of, tell
 
 from fly64dask.datasets.formats import ReadOptions
-from fly64dask.datasets.ingest import IngestOptions, ingest
+from fly64dask.datasets.ingest import IngestOptions, ingest_file
 
 # The bars of this project for a scan of 4 GB and more; two blocks come on top of the gigabyte.
 MOST_BYTES, NEEDED_MB_PER_S = 1_200_000_000, 150.0
@@ -108,7 +108,7 @@ def ingest_once(path: Path, store: Path) -> None:
     """Ingest a scan; print the seconds and the peak of this process's memory."""
     read = ReadOptions(patterns="counts", positions_y="y_px", positions_x="x_px", positions_unit="px")
     before = time.process_time()
-    seconds = seconds_of(lambda: ingest(path, store, read, IngestOptions()))
+    seconds = seconds_of(lambda: ingest_file(path, store, read, IngestOptions()))
     found = {
         "seconds": seconds,
         "processor_seconds": time.process_time() - before,

@@ -75,7 +75,7 @@ def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
     began = time.monotonic()
 
     def run() -> CellOutcome:
-        attempt = decide(request)
+        attempt = plan_attempt(request)
         return _run_attempt(attempt, caller, began) if isinstance(attempt, Attempt) else attempt
 
     with running_cell(request.run_id):
@@ -85,7 +85,7 @@ def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
     return outcome
 
 
-def decide(request: CellRequest) -> Attempt | CellOutcome:
+def plan_attempt(request: CellRequest) -> Attempt | CellOutcome:
     """Find what is left to do for a cell: one more attempt, or nothing if a record settles it or the run is stopped."""
     layout, cell = request.layout, request.cell
     key, inputs = open_request(request)

@@ -13,7 +13,7 @@ import numpy as np
 from fly64dask.base import IntegrityError
 from fly64dask.datasets.digests import NOISE_FREE_SCALE_PHOTONS, exposures_digest
 from fly64dask.datasets.doses import KeptExposures, dose_in_photons
-from fly64dask.datasets.published_group import provenance, publish_group
+from fly64dask.datasets.published_group import group_origin, publish_group
 from fly64dask.datasets.scan_groups import read_truth
 from fly64dask.scan import split_boundary_px, split_indices
 from fly64dask.simulation import Pair, expose, intensity_batches, photon_stream, thin
@@ -103,7 +103,7 @@ def expose_split(
             ],
         )
         attributes = ExposureAttributes(
-            **provenance(source_digest),
+            **group_origin(source_digest),
             source=scan.attributes.source,
             dose_photons=dose_photons,
             noise_free=dose_photons is None,

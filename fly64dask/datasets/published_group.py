@@ -19,7 +19,7 @@ from fly64dask.store import (
 )
 
 
-class Provenance(TypedDict):
+class GroupOrigin(TypedDict):
     """When, with what software and from what a group was made."""
 
     created_at: str
@@ -27,7 +27,7 @@ class Provenance(TypedDict):
     source_digest: str
 
 
-def provenance(source_digest: str) -> Provenance:
+def group_origin(source_digest: str) -> GroupOrigin:
     """State that a group is made now, with this software, from what the digest is of."""
     return {"created_at": utc_now(), "software": software_versions(), "source_digest": source_digest}
 

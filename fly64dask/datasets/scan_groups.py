@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fly64dask.datasets.published_group import provenance, publish_group
+from fly64dask.datasets.published_group import group_origin, publish_group
 from fly64dask.datasets.sources import ScanInputs, read_inputs
 from fly64dask.simulation import Pair, detected_share, survey_brightness
 from fly64dask.store import (
@@ -80,7 +80,7 @@ def _write_truth(directory: Path, pair: Pair, inputs: ScanInputs) -> None:
         long_name = "complex transmission that is illuminated, on a finer grid"
         arrays.append(whole_array("object_fine", pair.object_fine, dims=("y_fine", "x_fine"), long_name=long_name))
     attributes = TruthAttributes(
-        **provenance(inputs.source_digest),
+        **group_origin(inputs.source_digest),
         oversampling=pair.oversampling,
         probe_light=inputs.probe_light,
         object_band=inputs.object_band,
@@ -101,7 +101,7 @@ def _write_scan(directory: Path, study: Study, inputs: ScanInputs) -> None:
     write_group(
         directory,
         ScanAttributes(
-            **provenance(inputs.source_digest),
+            **group_origin(inputs.source_digest),
             source=study.source.model_dump(mode="json"),
             n_exposures=len(inputs.positions_px),
             diffraction_shape_px=inputs.diffraction_shape_px,

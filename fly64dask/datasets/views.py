@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import digest
 from fly64dask.datasets.digests import selection_digest
-from fly64dask.datasets.published_group import provenance, publish_group
+from fly64dask.datasets.published_group import group_origin, publish_group
 from fly64dask.scan import (
     Selection,
     bounding_box_area_px2,
@@ -126,7 +126,7 @@ def describe_view(
     n_neighbours, diameter_px = study.overlap.n_neighbours, study.overlap.diameter_px or beams.probe_d90_px
     assert diameter_px is not None, "every probe has a diameter"
     return ViewAttributes(
-        **provenance(source_digest),
+        **group_origin(source_digest),
         overlap_view=view_name,
         split=split,
         n_exposures=len(positions_px),

@@ -65,5 +65,6 @@ from .selection import (
 from .spacing import (
     keep_isolated as keep_isolated,
     keep_spaced as keep_spaced,
+    median_step_px as median_step_px,
     nearest_px as nearest_px,
 )

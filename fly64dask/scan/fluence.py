@@ -12,7 +12,7 @@ from fly64dask.base import Frozen, Quantity, in_nm
 from fly64dask.scan.illumination import illuminated_area, illumination_map, total_intensity
 from fly64dask.scan.positions import object_frame
 from fly64dask.scan.probe_size import probe_diameters
-from fly64dask.scan.spacing import nearest_px
+from fly64dask.scan.spacing import median_step_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,14 +118,6 @@ def measure_beams(positions_px: NDArray[np.float64], probe: NDArray[np.complex64
         illuminated_area_px2=int(illuminated.sum()),
         illuminated_share=float(light[illuminated].sum() / light.sum()),
     )
-
-
-def median_step_px(positions_px: NDArray[np.float64]) -> float | None:
-    """Compute the median distance of distinct positions to their nearest neighbours, px; None for a single one."""
-    distinct = np.unique(positions_px, axis=0)
-    if len(distinct) < 2:
-        return None
-    return float(np.median(nearest_px(distinct)))
 
 
 def fluence_per_px2(total_photons: float, beams: BeamFields) -> float | None:

@@ -62,6 +62,13 @@ def nearest_px(positions_px: NDArray[np.float64], *, exact_at_px: float | None =
     return nearest
 
 
+def median_step_px(positions_px: NDArray[np.float64]) -> float | None:
+    """Compute the median distance of distinct positions to their nearest neighbours, px; None for a single one."""
+    distinct = np.unique(positions_px, axis=0)
+    # Nothing is decided by its last digit: the tree's own rounding serves.
+    return float(np.median(nearest_px(distinct, exact_at_px=0.0))) if len(distinct) > 1 else None
+
+
 def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArray[np.int64]:
     """Keep positions in order of (y, x), each at least a threshold from all kept before ("greedy").
 

@@ -49,7 +49,7 @@ class EndedTask:
     error: BaseException | None = None
 
 
-class Submission:
+class SubmittedGraphs:
     """The graphs of a builder that a scheduler was given, and those of their tasks that have not ended.
 
     `notify` gets starts and epochs of cells.

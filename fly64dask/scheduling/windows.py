@@ -14,7 +14,7 @@ from fly64dask.cells import CellRequest, Rerun, commit_lost, is_killer
 from fly64dask.monitoring import CellOutcome, Notify
 from fly64dask.records import ManifestRow, read_rows
 from fly64dask.scheduling.graph import CellGraph, GraphBuilder
-from fly64dask.scheduling.submission import CellTask, EndedTask, Submission
+from fly64dask.scheduling.submission import CellTask, EndedTask, SubmittedGraphs
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell
 
@@ -77,7 +77,7 @@ def run_windows(
     """
     results = _Results(notify=notify, keep=keep, supply=supply, n_cells=len(builder.wanted))
     layout = RunLayout(Path(builder.run_id.root))
-    _run_graphs(Submission(client, builder, notify), builder.windows(), results, refill_cells)
+    _run_graphs(SubmittedGraphs(client, builder, notify), builder.windows(), results, refill_cells)
     n_ended = -1
     while results.given_up:
         # With nothing ended since the last turn, something that they all need kills the workers.
@@ -91,7 +91,7 @@ def run_windows(
         if innocent:
             log.warning("state=again cells=%d given up by Dask, though no worker died of them", len(innocent))
             again = builder.rebuilt()
-            _run_graphs(Submission(client, again, notify), [again.build(innocent)], results, refill_cells)
+            _run_graphs(SubmittedGraphs(client, again, notify), [again.build(innocent)], results, refill_cells)
     for number, covered in results.unread.items():
         # The reducer of this window waited in vain for what was given up.
         keep(number, read_rows(layout, covered))
@@ -136,7 +136,7 @@ class _Results:
         return self.n_cells - len(self.outcomes) - len(self.given_up)
 
 
-def _run_graphs(submission: Submission, graphs: Iterable[CellGraph], results: _Results, refill_cells: int) -> None:
+def _run_graphs(submission: SubmittedGraphs, graphs: Iterable[CellGraph], results: _Results, refill_cells: int) -> None:
     """Submit graphs, each when few cells are left of those before, and take the results of all of their tasks."""
     waiting_graphs = enumerate(graphs)
     with submission.listening():

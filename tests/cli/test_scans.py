@@ -15,7 +15,7 @@ from small_scan import SIDE, N, small_counts, small_positions, small_probe
 from fly64dask.base import InputError
 from fly64dask.cli.main import cli
 from fly64dask.datasets.formats import ReadOptions
-from fly64dask.datasets.ingest import IngestOptions, damages_of_store, ingest
+from fly64dask.datasets.ingest import IngestOptions, damages_of_store, ingest_file
 from fly64dask.store import ExposureAttributes, open_group
 
 
@@ -33,7 +33,7 @@ def scan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def store(scan_file: Path) -> Path:
     path = scan_file.parent / "scan.zarr"
-    ingest(scan_file, path, ReadOptions(), IngestOptions(masks=("marks",), drop_dark=True))
+    ingest_file(scan_file, path, ReadOptions(), IngestOptions(masks=("marks",), drop_dark=True))
     return path
 
 

@@ -358,11 +358,11 @@ def test_export_refuses_a_place_for_its_file(
     tmp_path: Path, refused: Callable[..., str], out: str, named: str, remedy: str
 ) -> None:
     from fly64dask.datasets.formats import ReadOptions
-    from fly64dask.datasets.ingest import ingest
+    from fly64dask.datasets.ingest import ingest_file
 
     (tmp_path / "scan.npz").write_bytes(sound())
     (tmp_path / "loop").symlink_to("loop")
-    ingest(tmp_path / "scan.npz", tmp_path / "s.zarr", ReadOptions())
+    ingest_file(tmp_path / "scan.npz", tmp_path / "s.zarr", ReadOptions())
     message = refused("export", "s.zarr", "--out", out)
     assert named in message
     assert remedy in message

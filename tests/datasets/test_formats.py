@@ -39,7 +39,7 @@ from scan_files import (
 from fly64dask.base import InputError
 from fly64dask.datasets.export import ScanToWrite, export_scan, write_data001
 from fly64dask.datasets.formats import ReadOptions, read_pair
-from fly64dask.datasets.ingest import IngestOptions, ingest
+from fly64dask.datasets.ingest import IngestOptions, ingest_file
 from fly64dask.scan import SelectionMetadata
 from fly64dask.store import (
     ExposureAttributes,
@@ -250,7 +250,7 @@ def test_read_scan_refuses_a_layout_that_does_not_fit(tmp_path: Path) -> None:
 
 def test_ingest_makes_a_probe_for_data001_without_one(tmp_path: Path) -> None:
     store = tmp_path / "s.zarr"
-    ingest(save(tmp_path, probeGuess=None), store, ASK_NOTHING, KEEP_ALL)
+    ingest_file(save(tmp_path, probeGuess=None), store, ASK_NOTHING, KEEP_ALL)
     probe = read_one(store, "probe_guess")
     assert probe.shape == (1, 1, *COUNTS.shape[1:])
     assert np.abs(probe).max() > 0
@@ -330,7 +330,7 @@ def test_read_scan_refuses_metadata_that_is_no_json_object(tmp_path: Path, text:
 def test_ingest_stores_pickled_metadata_of_numpy_values(tmp_path: Path) -> None:
     metadata = {"dose": np.float64(1e3), "n_images": np.int64(7), "shape": np.array([8, 10])}
     path = save(tmp_path, _metadata=np.array(metadata, dtype=object))
-    ingest(path, tmp_path / "s.zarr", ReadOptions(allow_pickle=True))
+    ingest_file(path, tmp_path / "s.zarr", ReadOptions(allow_pickle=True))
     attributes = open_group(tmp_path / "s.zarr", ExposureAttributes).attributes
     assert attributes.legacy_metadata == {"dose": 1e3, "n_images": 7, "shape": [8, 10]}
 
@@ -338,7 +338,7 @@ def test_ingest_stores_pickled_metadata_of_numpy_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 def test_ingest_stores_metadata_that_is_readable_when_a_number_is_not_finite(tmp_path: Path, number: str) -> None:
     path = save(tmp_path, _metadata=np.array(f'{{"loss": {number}, "dose": 5}}'))
-    ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(path, tmp_path / "s.zarr", ASK_NOTHING)
     attributes = open_group(tmp_path / "s.zarr", ExposureAttributes).attributes
     assert attributes.legacy_metadata is not None
     assert attributes.legacy_metadata["dose"] == 5
@@ -395,7 +395,7 @@ def test_read_scan_names_file_and_remedy_when_refused(tmp_path: Path, changes: d
 def test_ingest_writes_nothing_when_refused(tmp_path: Path, changes: dict[str, Any], remedy: str) -> None:
     path = save(tmp_path, **changes)
     with pytest.raises(InputError):
-        ingest(path, tmp_path / "deep" / "s.zarr", ASK_NOTHING)
+        ingest_file(path, tmp_path / "deep" / "s.zarr", ASK_NOTHING)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -551,40 +551,40 @@ def test_read_scan_refuses_tike_files_with_a_remedy(tmp_path: Path, changes: dic
 
 
 def test_ingest_stores_counts_positions_and_probe(tmp_path: Path) -> None:
-    ingest(save(tmp_path), tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(save(tmp_path), tmp_path / "s.zarr", ASK_NOTHING)
     np.testing.assert_array_equal(counts_in(tmp_path / "s.zarr"), COUNTS)
     np.testing.assert_array_equal(read_one(tmp_path / "s.zarr", "positions_px"), POSITIONS_PX)
     np.testing.assert_array_equal(read_one(tmp_path / "s.zarr", "probe_guess")[0, 0], PROBE)
 
 
 def test_ingest_states_the_dose_it_measured(tmp_path: Path) -> None:
-    attributes = ingest(save(tmp_path), tmp_path / "s.zarr", ASK_NOTHING)
+    attributes = ingest_file(save(tmp_path), tmp_path / "s.zarr", ASK_NOTHING)
     assert attributes.dose_photons == pytest.approx(COUNTS.sum() / N, rel=1e-15)
     assert attributes.brightest_count_photons == COUNTS.max()
 
 
 def test_ingest_states_the_digest_of_the_file(tmp_path: Path) -> None:
     path = save(tmp_path)
-    attributes = ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
+    attributes = ingest_file(path, tmp_path / "s.zarr", ASK_NOTHING)
     assert attributes.source["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_ingest_stores_what_it_returns(tmp_path: Path) -> None:
-    returned = ingest(save(tmp_path, _metadata=np.array(json.dumps(METADATA))), tmp_path / "s.zarr", ASK_NOTHING)
+    returned = ingest_file(save(tmp_path, _metadata=np.array(json.dumps(METADATA))), tmp_path / "s.zarr", ASK_NOTHING)
     assert open_group(tmp_path / "s.zarr", ExposureAttributes).attributes == returned
 
 
 def test_ingest_leaves_only_the_store(tmp_path: Path) -> None:
     path = save(tmp_path)
-    ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(path, tmp_path / "s.zarr", ASK_NOTHING)
     assert set(tmp_path.iterdir()) == {path, tmp_path / "s.zarr"}
 
 
 def test_ingest_refuses_a_store_that_exists(tmp_path: Path) -> None:
     path = save(tmp_path)
-    ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(path, tmp_path / "s.zarr", ASK_NOTHING)
     with pytest.raises(InputError, match="give another --out or delete it first"):
-        ingest(path, tmp_path / "s.zarr", ASK_NOTHING)
+        ingest_file(path, tmp_path / "s.zarr", ASK_NOTHING)
 
 
 def killed_ingest(path: Path, store: Path) -> list[str]:
@@ -610,7 +610,7 @@ def test_ingest_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     store, other = tmp_path / "out" / "s.zarr", tmp_path / "out" / "other.zarr"
     assert len(killed_ingest(path, store)) == 1
     (left_by_other,) = killed_ingest(path, other)
-    ingest(save(tmp_path), store, ASK_NOTHING)
+    ingest_file(save(tmp_path), store, ASK_NOTHING)
     assert {path.name for path in store.parent.iterdir()} == {store.name, left_by_other}
     np.testing.assert_array_equal(counts_in(store), COUNTS)
 
@@ -621,9 +621,9 @@ def test_ingest_removes_what_a_killed_one_left(tmp_path: Path) -> None:
 def ingested_again(folder: Path, source: Path, options: ReadOptions = ASK_NOTHING) -> tuple[Path, Path, Path]:
     """Ingest, export, ingest: the first store, the exported file and the second store."""
     one, exported, two = folder / "one.zarr", folder / "exported.npz", folder / "two.zarr"
-    ingest(source, one, options)
+    ingest_file(source, one, options)
     export_scan(one, exported)
-    ingest(exported, two, ASK_NOTHING)
+    ingest_file(exported, two, ASK_NOTHING)
     return one, exported, two
 
 
@@ -701,7 +701,7 @@ def test_export_is_ingested_again_without_flags_when_light_is_not_at_the_centre(
 
 
 def test_export_writes_a_flat_object_when_there_is_none(tmp_path: Path) -> None:
-    ingest(save(tmp_path, objectGuess=None), tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(save(tmp_path, objectGuess=None), tmp_path / "s.zarr", ASK_NOTHING)
     export_scan(tmp_path / "s.zarr", tmp_path / "e.npz")
     with np.load(tmp_path / "e.npz", allow_pickle=False) as arrays:
         assert np.unique(arrays["objectGuess"]) == [1]
@@ -759,7 +759,7 @@ def write_view(directory: Path, kept: list[int]) -> SelectionMetadata:
 
 
 def test_export_writes_only_the_exposures_of_a_view(tmp_path: Path) -> None:
-    ingest(save(tmp_path, diffraction=COUNTS), tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(save(tmp_path, diffraction=COUNTS), tmp_path / "s.zarr", ASK_NOTHING)
     write_view(tmp_path / "view", [1, 2, 5])
     assert export_scan(tmp_path / "s.zarr", tmp_path / "e.npz", view_group=tmp_path / "view") == 3
     scan = read_scan(tmp_path / "e.npz", ASK_NOTHING)
@@ -768,7 +768,7 @@ def test_export_writes_only_the_exposures_of_a_view(tmp_path: Path) -> None:
 
 
 def test_export_writes_the_selection_of_a_view(tmp_path: Path) -> None:
-    ingest(save(tmp_path), tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(save(tmp_path), tmp_path / "s.zarr", ASK_NOTHING)
     selection = write_view(tmp_path / "view", [1, 2, 5])
     export_scan(tmp_path / "s.zarr", tmp_path / "e.npz", view_group=tmp_path / "view")
     metadata = read_scan(tmp_path / "e.npz", ASK_NOTHING).metadata
@@ -780,7 +780,7 @@ def test_export_writes_the_selection_of_a_view(tmp_path: Path) -> None:
 
 
 def test_export_has_no_truth_unless_asked(tmp_path: Path) -> None:
-    ingest(save(tmp_path, objectGuess=None), tmp_path / "s.zarr", ASK_NOTHING)
+    ingest_file(save(tmp_path, objectGuess=None), tmp_path / "s.zarr", ASK_NOTHING)
     truth = draw_probe(5, (60, 62))
     (tmp_path / "truth").mkdir()
     write_group(
@@ -895,7 +895,7 @@ def test_read_pair_refuses_a_missing_file(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def star_store(star_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("star") / "star.zarr"
-    ingest(star_file, store, ASK_NOTHING)
+    ingest_file(star_file, store, ASK_NOTHING)
     return store
 
 

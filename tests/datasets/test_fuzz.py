@@ -31,7 +31,7 @@ from tiny import TEXT
 from fly64dask.base import Fly64Error, InputError
 from fly64dask.datasets import read_inputs
 from fly64dask.datasets.formats import ReadOptions
-from fly64dask.datasets.ingest import ingest
+from fly64dask.datasets.ingest import ingest_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import ExposureAttributes, RunLayout, open_group
 from fly64dask.study import Study, cells, parse_study
@@ -219,7 +219,7 @@ def refusal(content: bytes, name: str = "scan.npz", options: ReadOptions = ASK_N
         path, store = Path(folder, name), Path(folder, "s.zarr")
         path.write_bytes(content)
         try:
-            stored = ingest(path, store, options)
+            stored = ingest_file(path, store, options)
         except Fly64Error as refused:
             assert os.listdir(folder) == [name]
             return str(refused)

@@ -10,7 +10,7 @@ from measured import measured_study, write_scan
 from fly64dask.base import IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, read_inputs
 from fly64dask.datasets.formats import ReadOptions
-from fly64dask.datasets.ingest import IngestOptions, ingest
+from fly64dask.datasets.ingest import IngestOptions, ingest_file
 from fly64dask.store import ExposureAttributes, RunLayout, open_group, opr_weights_array
 
 VALID = np.ones((8, 8), bool)
@@ -73,7 +73,7 @@ def test_a_square_of_binned_pixels_with_a_masked_one_holds_no_photon(tmp_path):
     valid[2, 3] = False
     np.save(tmp_path / "mask.npy", valid)
     options = IngestOptions(bin=2, masks=(str(tmp_path / "mask.npy"),), mask_good="1", keep_outliers=True)
-    ingest(scan_files.save(tmp_path), tmp_path / "s.zarr", ReadOptions(), options)
+    ingest_file(scan_files.save(tmp_path), tmp_path / "s.zarr", ReadOptions(), options)
     group = open_group(tmp_path / "s.zarr", ExposureAttributes)
     found = group.read("valid_pixels")
     assert np.argwhere(~found).tolist() == [[1, 1]]

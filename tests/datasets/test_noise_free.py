@@ -12,7 +12,7 @@ from fly64dask.base import InputError, IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan
 from fly64dask.datasets.export import export_scan
 from fly64dask.datasets.formats import ReadOptions
-from fly64dask.datasets.ingest import ingest
+from fly64dask.datasets.ingest import ingest_file
 from fly64dask.store import (
     ExposureAttributes,
     RunLayout,
@@ -108,7 +108,7 @@ def test_export_writes_the_root_of_expected_intensities(layout: RunLayout, tmp_p
 def test_ingest_refuses_expected_intensities_as_photon_counts(layout: RunLayout, tmp_path: Path) -> None:
     export_scan(group_of(layout), tmp_path / "scan.npz")
     with pytest.raises(InputError, match="photons"):
-        ingest(tmp_path / "scan.npz", tmp_path / "scan.zarr", ReadOptions())
+        ingest_file(tmp_path / "scan.npz", tmp_path / "scan.zarr", ReadOptions())
 
 
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])

@@ -10,7 +10,7 @@ import numpy as np
 
 from fly64dask.datasets.formats import ReadOptions, ScanFile, read_scan_file
 from fly64dask.datasets.ingest import IngestOptions
-from fly64dask.datasets.ingest.checks.complaints import refuse
+from fly64dask.datasets.ingest.checks.complaints import raise_complaints
 from fly64dask.datasets.ingest.checks.counts import complaints_of
 from fly64dask.datasets.ingest.passes import Pass, StartAgainError
 from fly64dask.datasets.ingest.prepare import prepare
@@ -47,7 +47,7 @@ def convert(scan: ScanFile, options: ReadOptions = ASK_NOTHING, wishes: IngestOp
             break
         except StartAgainError as again:
             plan = again.plan
-    refuse(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
+    raise_complaints(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
     return Converted(
         counts=counts,
         positions_px=prepared.positions_px,

@@ -48,10 +48,12 @@ def ingest(
     from fly64dask.cli.terminal.console import make_console
     from fly64dask.cli.terminal.ingesting import IngestDisplay
     from fly64dask.datasets.formats import read_options
-    from fly64dask.datasets.ingest import ingest as read_into
+    from fly64dask.datasets.ingest import ingest_file
 
     with IngestDisplay(make_console(stderr=True)) as display:
-        stored = read_into(file, without_links(out), read_options(beamline, reading), wishes, on_progress=display.show)
+        stored = ingest_file(
+            file, without_links(out), read_options(beamline, reading), wishes, on_progress=display.show
+        )
     if not as_json:
         click.echo("\n  ".join([f"{click.format_filename(out)}:", *scan_lines(stored)]))
     tried = {"orientation": try_store(without_links(out), quiet=as_json)} if check_orientation else {}

@@ -40,7 +40,7 @@ from fly64dask.datasets.formats.readers.text_positions import read_text_position
 from fly64dask.datasets.formats.readers.tike import read_tike, recognise_tike
 from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.formats.units import METRES
-from fly64dask.datasets.formats.unsuitable import refuse
+from fly64dask.datasets.formats.unsuitable import refuse_unreadable
 
 # In this order: a file that fits several is the first.
 READERS: tuple[tuple[Callable[[NamedArrays], bool], Callable[[NamedArrays], Parts]], ...] = (
@@ -87,7 +87,7 @@ def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOption
     if names_something(file, options):
         return _completed(read_named(file, options), found)
     if found is None:
-        refuse(file)
+        refuse_unreadable(file)
     return found
 
 

@@ -14,7 +14,7 @@ NAME_DATASETS = (
 )
 
 
-def refuse(file: NamedArrays) -> NoReturn:
+def refuse_unreadable(file: NamedArrays) -> NoReturn:
     """Refuse a file of named arrays that no reader knows, saying what it is as far as that can be told."""
     names = file.names()
     what, remedy = _what(file, names)

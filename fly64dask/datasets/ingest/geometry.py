@@ -68,7 +68,7 @@ def doubt_pixel(geometry: Geometry, whole_px: tuple[int, int], *, is_transposed:
         yield f"a pixel of {said}, though the rest of the geometry gives {found}"
 
 
-def orient(positions: NDArray[np.float64], options: IngestOptions) -> NDArray[np.float64]:
+def swap_and_flip(positions: NDArray[np.float64], options: IngestOptions) -> NDArray[np.float64]:
     """Swap and flip the axes of positions (n, 2), order (y, x), in any unit, as a person wishes: first swapped."""
     y, x = (positions[:, 1], positions[:, 0]) if options.swap_xy else (positions[:, 0], positions[:, 1])
     return np.stack([-y if options.flip_y else y, -x if options.flip_x else x], axis=1)

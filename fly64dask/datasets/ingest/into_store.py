@@ -16,7 +16,7 @@ from fly64dask.datasets.formats import read_scan_file
 from fly64dask.datasets.formats.file_digest import FileDigest
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.scan_file import ScanFile
-from fly64dask.datasets.ingest.checks.complaints import refuse
+from fly64dask.datasets.ingest.checks.complaints import raise_complaints
 from fly64dask.datasets.ingest.checks.counts import complaints_of
 from fly64dask.datasets.ingest.checks.exposures import find_dark
 from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def ingest(
+def ingest_file(
     path: Path,
     store: Path,
     read: ReadOptions,
@@ -142,7 +142,7 @@ def _write(store: Path, prepared: PreparedScan, on_progress: OnProgress, origin:
     """Make the store in one pass; raises StartAgainError if it must be made otherwise."""
     if prepared.complaints:  # nothing will come of it: what else is against the scan is all that is wanted
         under_way = _survey(prepared.plan, on_progress)
-        refuse(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
+        raise_complaints(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
     under_way = Pass(prepared.plan, on_progress)
     with FileDigest(prepared.scan.paths[0]) as digest, _published(store) as directory:
         array_sha256 = write_arrays(directory, _arrays(under_way, prepared, origin))
@@ -189,11 +189,11 @@ def _arrays(under_way: Pass, prepared: PreparedScan, origin: str) -> Sequence[Ar
     def counts() -> Iterator[NDArray[Any]]:
         yield from under_way.blocks()
         # Before anything else is made: what is against the scan may be against making a probe from it.
-        refuse(origin, list(complaints_of(under_way, prepared)))
+        raise_complaints(origin, list(complaints_of(under_way, prepared)))
 
     def probe() -> NDArray[np.complex64]:
         made = prepared.make_probe(under_way)
-        refuse(origin, list(complain_of_probe(made)))
+        raise_complaints(origin, list(complain_of_probe(made)))
         return made
 
     empty_probe = np.empty((*prepared.probe_modes, height, width), dtype=np.complex64)

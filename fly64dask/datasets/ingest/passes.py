@@ -93,7 +93,7 @@ class Pass:
 
     def _made(self) -> Iterator[NDArray[Any]]:
         n_done, n_bytes = 0, 0
-        for raw in read_rows(self.plan.patterns, self.plan.rows):
+        for raw in exposure_blocks(self.plan.patterns, self.plan.rows):
             yield self._counts(raw)
             n_done, n_bytes = n_done + len(raw), n_bytes + raw.nbytes
             self._on_progress(n_done, len(self.plan.rows), n_bytes)
@@ -127,7 +127,7 @@ class Pass:
         return np.asarray(counts)
 
 
-def read_rows(patterns: Patterns, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+def exposure_blocks(patterns: Patterns, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
     """Read some exposures, ascending, in blocks of bounded size, as they are stored."""
     n, height, width = patterns.shape
     length = max(1, BLOCK_BYTES // max(1, height * width * patterns.dtype.itemsize))

@@ -16,10 +16,10 @@ from fly64dask.datasets.ingest.checks.complaints import Complaint
 from fly64dask.datasets.ingest.checks.marks import without_marks
 from fly64dask.datasets.ingest.checks.positions import complain_of_positions
 from fly64dask.datasets.ingest.detector import Frame, cut, cut_mask, make_frame, pixel_ratio
-from fly64dask.datasets.ingest.geometry import doubt_pixel, object_pixel_nm, orient
+from fly64dask.datasets.ingest.geometry import doubt_pixel, object_pixel_nm, swap_and_flip
 from fly64dask.datasets.ingest.masks import read_mask
 from fly64dask.datasets.ingest.options import IngestOptions
-from fly64dask.datasets.ingest.passes import PassPlan, read_rows
+from fly64dask.datasets.ingest.passes import PassPlan, exposure_blocks
 from fly64dask.datasets.ingest.photon_counts import Conversion, choose_quantity, find_scale
 from fly64dask.datasets.ingest.prepared import PreparedScan
 from fly64dask.datasets.ingest.probe_files import checked_object, given_probe
@@ -145,7 +145,7 @@ def _positions_px(
             )
         )
         return np.zeros((len(rows), 2))
-    positions = orient(np.asarray(scan.positions, dtype=np.float64), options)[rows]
+    positions = swap_and_flip(np.asarray(scan.positions, dtype=np.float64), options)[rows]
     if scan.positions_unit == "px":
         positions = positions / np.asarray(pixel_ratio(frame))
     elif pixel_nm is None:
@@ -188,7 +188,7 @@ def _conversion(
 
     def values() -> Iterator[NDArray[Any]]:
         ceiling = np.iinfo(scan.patterns.dtype).max if scan.patterns.dtype.kind in "ui" else None
-        for block in read_rows(scan.patterns, rows):
+        for block in exposure_blocks(scan.patterns, rows):
             seen = without_marks(cut(frame, block), ceiling)
             yield seen if valid is None else np.where(valid, seen, 0)
 

@@ -10,11 +10,11 @@ import numpy as np
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.checks.complaints import Complaint
-from fly64dask.datasets.ingest.checks.positions import median_step_px
 from fly64dask.datasets.ingest.geometry import wavelength_nm
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import Pass, PassPlan
 from fly64dask.datasets.ingest.starting_probe import Surroundings, make_probe
+from fly64dask.scan import median_step_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ from fly64dask.base import repeated
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
-from fly64dask.deploy.slurm.commands import cancel, jobs_named, refuse_without_slurm
+from fly64dask.deploy.slurm.commands import cancel_jobs, jobs_named, refuse_without_slurm
 from fly64dask.deploy.slurm.jobscript import job_name, worker_script
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
 from fly64dask.deploy.slurm.reconciler import INTERVAL_S, Reconciler
@@ -66,7 +66,7 @@ def slurm_cluster(
     refuse_without_slurm()
     refuse_small_jobs(site, path, plan, recipe)
     name = job_name(layout, "worker")
-    cancel(list(jobs_named(name)))  # of a run that was killed
+    cancel_jobs(list(jobs_named(name)))  # of a run that was killed
     script = layout.slurm_logs / "worker.sbatch"
     logs = Path(site.directories.logs or layout.slurm_logs)
     for folder in (script.parent, logs):
@@ -102,10 +102,10 @@ def slurm_cluster(
                     refuse_bad_worker(client, path, needs_gpu=bool(site.workers.gpus) and recipe.device != "cpu")
                     yield client, reconciler
             finally:
-                cancel(list(jobs_named(name)))
+                cancel_jobs(list(jobs_named(name)))
     finally:
         # A job that was submitted as the reconciler ended.
-        cancel(list(jobs_named(name)))
+        cancel_jobs(list(jobs_named(name)))
 
 
 @contextlib.contextmanager

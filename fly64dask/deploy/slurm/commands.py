@@ -29,7 +29,7 @@ class SlurmJob:
     reason: str
 
 
-def submit(script: Path) -> str:
+def submit_script(script: Path) -> str:
     """Submit a batch script and give the job's id; raises ResourceError if Slurm refuses it."""
     return _slurm("sbatch", "--parsable", str(script)).strip().partition(";")[0]
 
@@ -47,7 +47,7 @@ def jobs_named(*names: str) -> dict[str, SlurmJob]:
     return {job_id: SlurmJob(job_id=job_id, name=name, state=state, reason=why) for job_id, name, state, why in rows}
 
 
-def cancel(job_ids: Sequence[str], *, signal: str | None = None) -> None:
+def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
     """Cancel jobs, or only send their batch shells and all they started a signal such as `TERM`."""
     if job_ids:
         _call("scancel", "--quiet", *((f"--signal={signal}", "--full") if signal else ()), *job_ids)

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, ResourceError, host_name, utc_now
 from fly64dask.datasets import ScanInputs
-from fly64dask.deploy.slurm.commands import SlurmJob, cancel, jobs_named, refuse_without_slurm, submit, wait_until_gone
+from fly64dask.deploy.slurm.commands import (
+    SlurmJob,
+    cancel_jobs,
+    jobs_named,
+    refuse_without_slurm,
+    submit_script,
+    wait_until_gone,
+)
 from fly64dask.deploy.slurm.jobscript import controller_script, job_name, worker_script
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_jobs
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
@@ -21,7 +28,7 @@ from fly64dask.study import Cell, Study
 ORDERLY_S, HARD_S = 60.0, 60.0
 
 
-class Submission(Frozen):
+class SubmittedController(Frozen):
     """The controller job of a run as it was submitted: its id, when and where from, its command."""
 
     job_id: str
@@ -38,7 +45,7 @@ def submit_run(
     layout: RunLayout,
     cluster_file: Path,
     options: Sequence[str],
-) -> Submission:
+) -> SubmittedController:
     """Submit a controller job for a run; returns at once.
 
     Parameters
@@ -58,7 +65,7 @@ def submit_run(
 
     Returns
     -------
-    Submission
+    SubmittedController
 
     Raises
     ------
@@ -79,8 +86,8 @@ def submit_run(
     publish_text(worker_preview, scripts["worker"])
     refuse_bad_script(cluster_file, worker_preview, section="workers")
     refuse_bad_script(cluster_file, layout.controller_script, section="controller")
-    submission = Submission(
-        job_id=submit(layout.controller_script),
+    submission = SubmittedController(
+        job_id=submit_script(layout.controller_script),
         submitted_at=utc_now(),
         host=host_name(),
         user=getpass.getuser(),
@@ -115,10 +122,10 @@ def find_controller(layout: RunLayout) -> SlurmJob | None:
     return next(iter(jobs_named(job_name(layout, "controller")).values()), None)
 
 
-def read_submission(layout: RunLayout) -> Submission:
+def read_submission(layout: RunLayout) -> SubmittedController:
     """Read what was submitted for a run; raises InputError if nothing was."""
     try:
-        return read_document(layout.submission_file, Submission, remedy="submit the study again")
+        return read_document(layout.submission_file, SubmittedController, remedy="submit the study again")
     except FileNotFoundError as error:
         raise InputError(
             f"run {layout.root}: nothing was submitted for it", remedy="use `fly64dask submit`, or `fly64dask status`"
@@ -148,11 +155,11 @@ def cancel_run(layout: RunLayout) -> int:
     jobs = jobs_named(*names)
     controllers = [job_id for job_id, job in jobs.items() if job.name == names[0]]
     running = [job_id for job_id in controllers if jobs[job_id].state == "RUNNING"]
-    cancel([job_id for job_id in controllers if job_id not in running])
-    cancel(running, signal="TERM")
+    cancel_jobs([job_id for job_id in controllers if job_id not in running])
+    cancel_jobs(running, signal="TERM")
     # The driver lets running cells write down that they were interrupted, and ends its workers.
     remaining = wait_until_gone(names, ORDERLY_S if running else 0.0)
-    cancel(list(remaining))
+    cancel_jobs(list(remaining))
     remaining = wait_until_gone(names, HARD_S)
     if remaining:
         raise ResourceError(

@@ -183,7 +183,7 @@ def _judge(desired: Desired, history: History, observed: Observation) -> Decisio
             f"{history.last_failure}"
         )
         return history, [GiveUp(problem, desired.remedy)]
-    status = describe(observed.jobs)
+    status = queue_status(observed.jobs)
     limit_s = desired.patience.first_worker_s
     if limit_s is not None and not history.has_connected and observed.clock_s - history.started_s > limit_s:
         problem = f"slurm: no worker came within {limit_s:g} s ({status})"
@@ -193,7 +193,7 @@ def _judge(desired: Desired, history: History, observed: Observation) -> Decisio
     return replace(history, last_status=status), [Say(status)] if status != history.last_status else []
 
 
-def describe(jobs: Mapping[str, SlurmJob]) -> str:
+def queue_status(jobs: Mapping[str, SlurmJob]) -> str:
     """Say what a run without workers waits for: the states of its jobs and Slurm's reasons."""
     if not jobs:
         return "no worker job is queued yet"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, ResourceError, result_or_failure
-from fly64dask.deploy.slurm.commands import cancel, how_it_ended, jobs_named, submit
+from fly64dask.deploy.slurm.commands import cancel_jobs, how_it_ended, jobs_named, submit_script
 from fly64dask.deploy.slurm.decisions import Action, Cancel, Desired, GiveUp, History, Observation, Say, Submit, decide
 
 if TYPE_CHECKING:
@@ -125,13 +125,13 @@ class Reconciler:
                     if connected:
                         self._client.retire_workers(names=connected)
                 finally:
-                    cancel(job_ids)
+                    cancel_jobs(job_ids)
             case GiveUp(problem, remedy):
                 self._given_up = ResourceError(problem, remedy=remedy)
 
     def _submit(self, n_jobs: int) -> None:
         try:
             for _ in range(n_jobs):
-                self._submitted.append(submit(self._script))
+                self._submitted.append(submit_script(self._script))
         except ResourceError as error:
             self._refusal = str(error)

@@ -12,7 +12,7 @@ from small_scan import SIDE, STEP_PX, N, small_counts, small_positions, small_pr
 from fly64dask.base import InputError
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.datasets.ingest import IngestOptions
-from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, refuse
+from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, raise_complaints
 from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe, doubt_zero_frequency
 
 
@@ -347,5 +347,5 @@ def test_drop_words_join_neighbours_to_ranges(numbers: list[int], words: str) ->
 
 def test_a_single_complaint_of_a_reader_names_its_file_once() -> None:
     with pytest.raises(InputError) as refused:
-        refuse("read a.npz", [Complaint(found="read a.npz: no array 'mask'", remedy="add it")])
+        raise_complaints("read a.npz", [Complaint(found="read a.npz: no array 'mask'", remedy="add it")])
     assert refused.value.message == "read a.npz: no array 'mask'"

@@ -24,7 +24,7 @@ class Complaint:
     remedy: str
 
 
-def refuse(origin: str, complaints: Sequence[Complaint]) -> None:
+def raise_complaints(origin: str, complaints: Sequence[Complaint]) -> None:
     """Raise one InputError that lists all complaints, if there are any.
 
     Parameters

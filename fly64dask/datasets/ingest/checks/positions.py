@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, listed_exposures
-from fly64dask.scan import nearest_px, span_px
+from fly64dask.scan import median_step_px, nearest_px, span_px
 from fly64dask.study import MAX_LENGTH_PX, MAX_OBJECT_PIXELS
 
 if TYPE_CHECKING:
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 MIN_STEP_PX = 0.5
 # A position is lost if it is so many frames, and so many steps, from its nearest neighbour (our choice).
 LOST_FRAMES, LOST_STEPS = 2.0, 20.0
-
-
-def median_step_px(positions_px: NDArray[np.float64]) -> float | None:
-    """Compute the median distance between a position and its nearest other one, px; None if all are one."""
-    distinct = np.unique(positions_px, axis=0)
-    return float(np.median(nearest_px(distinct, exact_at_px=MIN_STEP_PX))) if len(distinct) > 1 else None
 
 
 def complain_of_positions(
