@@ -29,6 +29,12 @@ class RunStatus:
         return [cell for cell, live_cell in self.live.items() if live_cell.silent_s(self.now) is None]
 
     @property
+    def states(self) -> dict[Cell, str]:
+        """The state of each cell of the study; `pending` where nothing is committed and no worker has written."""
+        states = dict.fromkeys(cells(self.study), "pending") | {row.cell: row.state for row in self.rows}
+        return states | dict.fromkeys(self.running, "running")
+
+    @property
     def counts(self) -> dict[str, int]:
         """Number of cells per state, zero counts left out."""
         return count_states(self.study, self.rows, self.running)

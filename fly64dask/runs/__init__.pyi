@@ -13,6 +13,10 @@ from .comparisons import (
 from .engine_start import (
     loading_engine as loading_engine,
 )
+from .opened import (
+    Run as Run,
+    open_run as open_run,
+)
 from .repair import (
     damaged_cells as damaged_cells,
     repair_run as repair_run,
@@ -21,10 +25,6 @@ from .rerun import (
     PlannedRerun as PlannedRerun,
     plan_failed as plan_failed,
     run_planned as run_planned,
-)
-from .results import (
-    Run as Run,
-    open_run as open_run,
 )
 from .rounds import (
     NextRound as NextRound,

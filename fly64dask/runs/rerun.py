@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from fly64dask.deploy import Placement
     from fly64dask.monitoring import Notify
     from fly64dask.records import ManifestRow
-    from fly64dask.runs.results import Run
+    from fly64dask.runs.opened import Run
     from fly64dask.store import RunLayout
 
 

@@ -25,7 +25,7 @@ from fly64dask.reconstruction import LSQML
 from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.runs.comparisons import compare_with_references
 from fly64dask.runs.directory import clear_leftovers, held_directory
-from fly64dask.runs.results import Run
+from fly64dask.runs.opened import Run
 from fly64dask.runs.rounds import RunRequest, continued_study, rounds
 from fly64dask.runs.workers import n_workers_of, run_workers
 from fly64dask.scheduling import (
