@@ -1,7 +1,11 @@
-"""Which modules an engine's process loads before it runs its first cell."""
+"""Which modules an engine's process loads before its first cell, and that they are loaded before Dask is imported."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fly64dask.cells.isolation import ForkServer
 from fly64dask.reconstruction import LSQML
 
 # What an engine's process loads before the engine: pty-chi without what no reconstruction uses.
@@ -13,3 +17,24 @@ BESIDE_ENGINE = ("fly64dask.cells.engine_call", "fly64dask.reconstruction.half_s
 def engine_modules(engine: str) -> tuple[str, ...]:
     """Name the modules that the processes of an engine, `module:function`, need loaded, in their order."""
     return *BEFORE_ENGINE.get(engine, ()), engine.partition(":")[0], *BESIDE_ENGINE
+
+
+@contextmanager
+def loading_engine(where: str = "local") -> Iterator[ForkServer | None]:
+    """Start to load the project's engine where local workers will need it, beside all that a run does before.
+
+    Parameters
+    ----------
+    where : str
+        `local`, or where else cells are computed.
+
+    Yields
+    ------
+    ForkServer or None
+        For `Placement`; None where no local worker will run.
+    """
+    if where == "local":
+        with ForkServer(engine_modules(LSQML)) as fork_server:
+            yield fork_server
+    else:
+        yield None

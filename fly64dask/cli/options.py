@@ -176,7 +176,7 @@ class ClusterOptions:
     @contextmanager
     def placement(self) -> Iterator[Placement]:
         """Give the placement, while the engine of local workers loads beside all that comes before the first cell."""
-        from fly64dask.runs import loading_engine
+        from fly64dask.cells import loading_engine
 
         with loading_engine(self.where) as fork_server:
             # Dask takes a second to load.

@@ -67,7 +67,7 @@ def caption_of(row: ManifestRow | None) -> str:
     return "\n".join(filter(None, (f"n = {row.n_kept}, {quality}", signs_of([row]).strip())))
 
 
-def number_text(value: float) -> str:
+def three_digits(value: float) -> str:
     """Write a number to three digits, a whole one as it is: `0.130`, `12.0`, `300`, `1.2e+05`; a dash for none."""
     if not math.isfinite(value):
         return "–"

@@ -30,9 +30,9 @@ from fly64dask.report.figure_parts import (
     draw_scale_bar,
     explain_marks,
     finest_resolution,
-    number_text,
     panels,
     save_figure,
+    three_digits,
     titled,
 )
 from fly64dask.report.pictures import shrink
@@ -180,7 +180,7 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
         for (y, x), value in np.ndenumerate(table):
             bright = np.isfinite(value) and norm(value) > 0.6
             first = section.cell(doses_of(study)[y], study.views[x].name, split)
-            text = ("≤ " if first in finest else "") + number_text(value)
+            text = ("≤ " if first in finest else "") + three_digits(value)
             colour = "black" if bright or not np.isfinite(value) else "white"
             axis.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
             signs = signs_of([row for row in rows if row.cell.first_repeat == first])

@@ -10,9 +10,6 @@ from .comparisons import (
     RunComparison as RunComparison,
     compare_run as compare_run,
 )
-from .engine_start import (
-    loading_engine as loading_engine,
-)
 from .opened import (
     Run as Run,
     open_run as open_run,

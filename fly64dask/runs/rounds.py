@@ -67,7 +67,7 @@ def next_round(study: Study, layout: RunLayout) -> NextRound | None:
     found = outlooks(study, rows)
     additions = next_additions(study, found)
     if not additions:
-        return NextRound(additions=(), lines=("next round: none", *closing_lines(study, found, is_time_spent=False)))
+        return NextRound(additions=(), lines=("next round: none", *outlook_lines(study, found, is_time_spent=False)))
     return NextRound(additions=additions, lines=(f"next {round_line(study, additions)}",))
 
 
@@ -96,7 +96,7 @@ def rounds(request: RunRequest) -> Iterator[RunRequest]:
         study = study.model_copy(update={"added": (*study.added, *additions)})
         once(round_line(study, additions))
         yield replace(request, study=study, requested=tuple(cell for cell in cells(study) if cell not in before))
-    for line in closing_lines(study, found, is_time_spent=spent):
+    for line in outlook_lines(study, found, is_time_spent=spent):
         once(line)
 
 
@@ -112,7 +112,7 @@ def round_line(study: Study, additions: Iterable[Addition]) -> str:
     return f"round {chosen[0].round}, {n_cells} cells in {DOSE_UNITS[study.dose_by]}: {'; '.join(words)}"
 
 
-def closing_lines(study: Study, found: Iterable[Outlook], *, is_time_spent: bool) -> Iterator[str]:
+def outlook_lines(study: Study, found: Iterable[Outlook], *, is_time_spent: bool) -> Iterator[str]:
     """Say for each limit whether it is narrow enough, or what stopped it."""
     assert study.adaptive is not None, "only an adaptive study has rounds"
     added = f"{n_added_cells(study)} cells added, at most {study.adaptive.max_cells}"

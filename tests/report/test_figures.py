@@ -9,7 +9,7 @@ from fly64dask.metrics import TruthMetrics
 from fly64dask.metrics.results import RingMetrics
 from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.records import ManifestRow
-from fly64dask.report.figure_parts import number_text
+from fly64dask.report.figure_parts import three_digits
 from fly64dask.report.figures import draw_map
 from fly64dask.study import cells
 
@@ -54,7 +54,7 @@ def test_map_marks_a_cell_as_the_matrix_does_and_says_what_it_means():
     ],
 )
 def test_numbers_of_maps_have_three_digits_and_counts_all_of_them(value, text):
-    assert number_text(value) == text
+    assert three_digits(value) == text
 
 
 def test_map_gives_images_that_agree_up_to_nyquist_the_resolution_of_a_pixel():
