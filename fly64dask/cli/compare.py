@@ -121,8 +121,7 @@ def compare(
     if as_json:
         print_json(comparison.model_dump(mode="json", exclude_none=True))
     else:
-        from fly64dask.cli.terminal.comparison import comparison_table, problem_lines
-        from fly64dask.cli.terminal.console import make_console, print_lines
+        from fly64dask.cli.terminal import comparison_table, make_console, print_lines, problem_lines
 
         console = make_console()
         console.print(comparison_table(comparison))

@@ -65,8 +65,7 @@ def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> Non
     if as_json:
         print_json(answer.model_dump(mode="json", exclude_none=True))
         return
-    from fly64dask.cli.terminal.console import make_console, print_lines
-    from fly64dask.cli.terminal.limits import limits_table, sentence_lines
+    from fly64dask.cli.terminal import limits_table, make_console, print_lines, sentence_lines
 
     console = make_console()
     for each in answer.targets:

@@ -117,10 +117,7 @@ def rerun(
 def _rerun(
     study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], placement: Placement
 ) -> None:
-    from fly64dask.cli.terminal.console import make_console, print_lines
-    from fly64dask.cli.terminal.matrix import print_matrix
-    from fly64dask.cli.terminal.plans import hopeless_lines
-    from fly64dask.cli.terminal.progress import RunDisplay
+    from fly64dask.cli.terminal import RunDisplay, hopeless_lines, make_console, print_lines, print_matrix
     from fly64dask.records import read_completed_rows
     from fly64dask.runs import run_planned
 
@@ -147,8 +144,7 @@ def _show(study: Study, plan: Sequence[PlannedRerun], *, as_json: bool) -> None:
     if not plan:
         click.echo(f"{RESULT}no failed cell matches")
         return
-    from fly64dask.cli.terminal.console import make_console, print_lines
-    from fly64dask.cli.terminal.plans import hopeless_lines, rerun_table
+    from fly64dask.cli.terminal import hopeless_lines, make_console, print_lines, rerun_table
 
     console = make_console()
     console.print(rerun_table(plan))

@@ -75,10 +75,7 @@ def run(
 def _run(
     study: Study, filters: Filters, out: Path, placement: Placement, *, allow_missing: bool, with_report: bool
 ) -> None:
-    from fly64dask.cli.terminal.console import make_console, print_lines
-    from fly64dask.cli.terminal.limits import closing_lines
-    from fly64dask.cli.terminal.matrix import print_matrix
-    from fly64dask.cli.terminal.progress import RunDisplay
+    from fly64dask.cli.terminal import RunDisplay, closing_lines, make_console, print_lines, print_matrix
     from fly64dask.runs import continued_study, run_study
     from fly64dask.store import RunLayout
 
@@ -136,9 +133,14 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
         return
     from rich.text import Text
 
-    from fly64dask.cli.terminal.console import make_console, print_lines
-    from fly64dask.cli.terminal.light import light_tables
-    from fly64dask.cli.terminal.plans import plan_table, simulation_lines, warning_lines
+    from fly64dask.cli.terminal import (
+        light_tables,
+        make_console,
+        plan_table,
+        print_lines,
+        simulation_lines,
+        warning_lines,
+    )
 
     console = make_console()
     console.print(plan_table(plan))

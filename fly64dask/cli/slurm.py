@@ -107,9 +107,7 @@ def attach(layout: RunLayout, interval_s: float) -> None:
 
     Ctrl-C stops following, not the run. Exit codes as of `run`.
     """
-    from fly64dask.cli.terminal.console import make_console
-    from fly64dask.cli.terminal.matrix import print_matrix
-    from fly64dask.cli.terminal.watch import watch_run
+    from fly64dask.cli.terminal import make_console, print_matrix, watch_run
     from fly64dask.deploy.slurm import find_controller, read_submission
     from fly64dask.monitoring import RunReader
     from fly64dask.records import read_run_study

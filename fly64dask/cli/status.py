@@ -60,9 +60,7 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
     if as_json:
         print_json(_document(reader.read(), shown, others))
         return
-    from fly64dask.cli.terminal.console import make_console
-    from fly64dask.cli.terminal.matrix import print_matrix
-    from fly64dask.cli.terminal.watch import watch_run
+    from fly64dask.cli.terminal import make_console, print_matrix, watch_run
 
     console = make_console()
     if watch:
@@ -71,7 +69,7 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
         return
     run_status = reader.read()
     if light:
-        from fly64dask.cli.terminal.light import light_tables
+        from fly64dask.cli.terminal import light_tables
 
         console.print(*light_tables([row for row in run_status.rows if row.cell in shown]), sep="\n")
         return

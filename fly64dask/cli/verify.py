@@ -79,8 +79,7 @@ def _verify_store(store: Path, *, repair: bool, as_json: bool) -> None:
 
 def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
     """Repair a run, and see what is damaged then."""
-    from fly64dask.cli.terminal.console import make_console
-    from fly64dask.cli.terminal.progress import RunDisplay
+    from fly64dask.cli.terminal import RunDisplay, make_console
     from fly64dask.deploy import Placement
     from fly64dask.runs import damaged_cells, repair_run, verify_run
 

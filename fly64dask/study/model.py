@@ -10,8 +10,7 @@ from fly64dask.base import Frozen
 from fly64dask.study.adaptive import Adaptive, Addition, check_adaptive
 from fly64dask.study.names import MAX_DOSE_PHOTONS, Dose, DoseBy, dose_name
 from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
-from fly64dask.study.recipes.named import NamedRecipe, check_recipes
-from fly64dask.study.recipes.recipe import Checkpoints, Limits, Recipe, without_counts
+from fly64dask.study.recipes import Checkpoints, Limits, NamedRecipe, Recipe, check_recipes, without_counts
 from fly64dask.study.reference import Reference, check_reference
 from fly64dask.study.sources import Source
 from fly64dask.study.targets import Target, check_targets

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
-from fly64dask.study.recipes.named import with_half_sets, with_shared_settings
+from fly64dask.study.recipes import with_half_sets, with_shared_settings
 
 Record = TypeVar("Record", bound=Frozen)
 

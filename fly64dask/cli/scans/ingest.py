@@ -45,8 +45,7 @@ def ingest(
     other with --positions. The patterns are read in blocks. All that is against the scan is said at once, with what
     to do; then nothing is written.
     """
-    from fly64dask.cli.terminal.console import make_console
-    from fly64dask.cli.terminal.ingesting import IngestDisplay
+    from fly64dask.cli.terminal import IngestDisplay, make_console
     from fly64dask.datasets.formats import read_options
     from fly64dask.datasets.ingest import ingest_file
 

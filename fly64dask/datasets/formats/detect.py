@@ -10,34 +10,42 @@ from typing import Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers.content import Kind, kind_of
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, reading
-from fly64dask.datasets.formats.containers.npz import NpzFile
-from fly64dask.datasets.formats.containers.opening import open_arrays
+from fly64dask.datasets.formats.containers import Kind, NamedArrays, NpzFile, kind_of, open_arrays, reading
 from fly64dask.datasets.formats.joining import Parts, join
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.patterns import ArrayPatterns
-from fly64dask.datasets.formats.readers.cxi import read_cxi, recognise_cxi
-from fly64dask.datasets.formats.readers.data001 import read_data001, recognise_data001
-from fly64dask.datasets.formats.readers.detector import read_detector, recognise_detector
-from fly64dask.datasets.formats.readers.electron import read_empad, read_mib, read_py4dstem, recognise_py4dstem
-from fly64dask.datasets.formats.readers.named import names_something, read_named, refuse_names
-from fly64dask.datasets.formats.readers.ptychodus import (
+from fly64dask.datasets.formats.readers import (
+    names_something,
+    read_cxi,
+    read_data001,
+    read_detector,
+    read_empad,
+    read_mib,
+    read_named,
     read_pattern_arrays,
-    read_product,
-    recognise_pattern_arrays,
-    recognise_product,
-)
-from fly64dask.datasets.formats.readers.ptychoshelves import (
     read_patterns,
+    read_prepared,
+    read_product,
+    read_ptylab,
+    read_py4dstem,
+    read_result,
     read_shelves_result,
+    read_text_positions,
+    read_tike,
+    recognise_cxi,
+    recognise_data001,
+    recognise_detector,
+    recognise_pattern_arrays,
     recognise_patterns,
+    recognise_prepared,
+    recognise_product,
+    recognise_ptylab,
+    recognise_py4dstem,
+    recognise_result,
     recognise_shelves_result,
+    recognise_tike,
+    refuse_names,
 )
-from fly64dask.datasets.formats.readers.ptylab import read_ptylab, recognise_ptylab
-from fly64dask.datasets.formats.readers.ptypy import read_prepared, read_result, recognise_prepared, recognise_result
-from fly64dask.datasets.formats.readers.text_positions import read_text_positions
-from fly64dask.datasets.formats.readers.tike import read_tike, recognise_tike
 from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.formats.units import METRES
 from fly64dask.datasets.formats.unsuitable import refuse_unreadable

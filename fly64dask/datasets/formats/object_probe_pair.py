@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers.npz import load_arrays, take
+from fly64dask.datasets.formats.containers import load_arrays, take
 from fly64dask.simulation import Pair
 
 if TYPE_CHECKING:

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import Fly64Error, InputError
-from fly64dask.datasets.formats.containers.content import kind_of
-from fly64dask.datasets.formats.containers.damage import refuse_beyond_memory
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, as_number, text
-from fly64dask.datasets.formats.containers.opening import open_arrays
-from fly64dask.datasets.formats.readers.cxi import IMAGE, image_pixel_nm
+from fly64dask.datasets.formats.containers import (
+    NamedArrays,
+    as_number,
+    kind_of,
+    open_arrays,
+    refuse_beyond_memory,
+    text,
+)
+from fly64dask.datasets.formats.readers import IMAGE, image_pixel_nm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed
-from fly64dask.datasets.formats.containers.named_arrays import reading
-from fly64dask.datasets.formats.containers.npz import load_arrays, take
+from fly64dask.datasets.formats.containers import UNREADABLE, listed, load_arrays, reading, take
 from fly64dask.study import MAX_EXPOSURES
 
 if TYPE_CHECKING:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers.content import SUPPORTED
-from fly64dask.datasets.formats.containers.damage import listed
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, text
+from fly64dask.datasets.formats.containers import SUPPORTED, NamedArrays, listed, text
 
 NAME_DATASETS = (
     "name its datasets, as --patterns NAME --positions-y NAME --positions-x NAME --positions-unit m (docs/ingest.md)"

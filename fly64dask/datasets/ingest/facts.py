@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import Geometry, software_versions, utc_now
-from fly64dask.datasets.ingest.checks.zero_frequency import doubt_zero_frequency
+from fly64dask.datasets.ingest.checks import doubt_zero_frequency
 from fly64dask.datasets.ingest.passes import Pass
 from fly64dask.datasets.ingest.prepared import PreparedScan
 from fly64dask.scan import median_step_px, span_px

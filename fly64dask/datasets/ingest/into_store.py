@@ -16,10 +16,7 @@ from fly64dask.datasets.formats import read_scan_file
 from fly64dask.datasets.formats.file_digest import FileDigest
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.scan_file import ScanFile
-from fly64dask.datasets.ingest.checks.complaints import raise_complaints
-from fly64dask.datasets.ingest.checks.counts import complaints_of
-from fly64dask.datasets.ingest.checks.exposures import find_dark
-from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe
+from fly64dask.datasets.ingest.checks import complain_of_probe, complaints_of, find_dark, raise_complaints
 from fly64dask.datasets.ingest.facts import attributes_of
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import OnProgress, Pass, PassPlan, StartAgainError

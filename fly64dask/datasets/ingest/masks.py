@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed
-from fly64dask.datasets.formats.containers.npz import load_arrays, take
+from fly64dask.datasets.formats.containers import UNREADABLE, listed, load_arrays, take
 from fly64dask.datasets.ingest.options import GoodValue
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def _read_array(path: Path, name: str) -> tuple[NDArray[Any], str]:
 def _read_hdf5(path: Path, name: str) -> tuple[NDArray[Any], str]:
     import h5py
 
-    from fly64dask.datasets.formats.containers.hdf5 import Hdf5File
+    from fly64dask.datasets.formats.containers import Hdf5File
 
     if not name:
         images: list[str] = []

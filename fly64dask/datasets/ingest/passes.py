@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fly64dask.datasets.formats.patterns import Patterns
-from fly64dask.datasets.ingest.checks.marks import Extremes, find_marks, without_marks
+from fly64dask.datasets.ingest.checks import Extremes, find_marks, without_marks
 from fly64dask.datasets.ingest.detector import Frame, bin_mask, cut, sum_squares
 from fly64dask.datasets.ingest.photon_counts import MAX_COUNT, Conversion, Rounding, to_counts
 from fly64dask.datasets.ingest.survey import Survey

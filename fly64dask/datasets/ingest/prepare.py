@@ -12,9 +12,7 @@ import numpy as np
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.scan_file import ScanFile
-from fly64dask.datasets.ingest.checks.complaints import Complaint
-from fly64dask.datasets.ingest.checks.marks import without_marks
-from fly64dask.datasets.ingest.checks.positions import complain_of_positions
+from fly64dask.datasets.ingest.checks import Complaint, complain_of_positions, without_marks
 from fly64dask.datasets.ingest.detector import Frame, cut, cut_mask, make_frame, pixel_ratio
 from fly64dask.datasets.ingest.geometry import doubt_pixel, object_pixel_nm, swap_and_flip
 from fly64dask.datasets.ingest.masks import read_mask

@@ -9,7 +9,7 @@ import numpy as np
 
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.scan_file import ScanFile
-from fly64dask.datasets.ingest.checks.complaints import Complaint
+from fly64dask.datasets.ingest.checks import Complaint
 from fly64dask.datasets.ingest.geometry import wavelength_nm
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import Pass, PassPlan

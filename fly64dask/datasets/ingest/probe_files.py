@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import InputError, IntegrityError
-from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed
-from fly64dask.datasets.formats.containers.npz import load_arrays, take
+from fly64dask.datasets.formats.containers import UNREADABLE, listed, load_arrays, take
 from fly64dask.datasets.formats.object_probe_pair import as_complex64
 from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.detector import Frame, fit_probe
@@ -125,7 +124,7 @@ def _read_file(path: Path, name: str) -> NDArray[Any]:
         return take(arrays, name or _usual(list(arrays), path), path)
     if not head.startswith(b"\x89HDF"):
         raise ValueError("neither NumPy nor HDF5")
-    from fly64dask.datasets.formats.containers.hdf5 import Hdf5File
+    from fly64dask.datasets.formats.containers import Hdf5File
 
     file = Hdf5File(path, allow_links=False)
     name = name or _usual(file.names(), path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.datasets.ingest.checks.complaints import Complaint
+from fly64dask.datasets.ingest.checks import Complaint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,7 +20,7 @@ from fly64dask.reconstruction.lsqml.state import (
     restore,
     set_random_state,
 )
-from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated
+from fly64dask.reconstruction.lsqml.steps import accelerated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

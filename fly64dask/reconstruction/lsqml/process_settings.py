@@ -14,7 +14,7 @@ import torch
 from ptychi import maths, utils
 from tqdm import tqdm
 
-from fly64dask.reconstruction.lsqml.steps.acceleration import replaced
+from fly64dask.reconstruction.lsqml.steps import replaced
 
 # A job script may set them; pty-chi would start torch.distributed for them and fail.
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")

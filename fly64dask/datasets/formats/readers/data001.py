@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers.named_arrays import coordinates
-from fly64dask.datasets.formats.containers.npz import Member, NpzFile, take
+from fly64dask.datasets.formats.containers import Member, NpzFile, coordinates, take
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.options import Layout, Quantity, ReadOptions
 from fly64dask.datasets.formats.patterns import ArrayPatterns, Patterns

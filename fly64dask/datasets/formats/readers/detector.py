@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import Geometry
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, number
+from fly64dask.datasets.formats.containers import NamedArrays, number
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.units import kev, metres
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import Geometry
-from fly64dask.datasets.formats.containers.frames import empad_patterns, mib_patterns
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, number, text
+from fly64dask.datasets.formats.containers import NamedArrays, empad_patterns, mib_patterns, number, text
 from fly64dask.datasets.formats.joining import Parts, raster_positions
 from fly64dask.datasets.formats.units import METRES
 

@@ -11,8 +11,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from fly64dask.base import Geometry, InputError
-from fly64dask.datasets.formats.containers.damage import listed
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, coordinates, number
+from fly64dask.datasets.formats.containers import NamedArrays, coordinates, listed, number
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.options import LengthUnit, MaskGood, ReadOptions, Stored
 from fly64dask.datasets.formats.units import METRES

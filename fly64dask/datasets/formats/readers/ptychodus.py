@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import Geometry, InputError
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, as_number, coordinates
+from fly64dask.datasets.formats.containers import NamedArrays, as_number, coordinates
 from fly64dask.datasets.formats.joining import Parts
 
 if TYPE_CHECKING:

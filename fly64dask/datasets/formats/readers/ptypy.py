@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.base import Geometry, InputError
-from fly64dask.datasets.formats.containers.named_arrays import NamedArrays, number, points, text
+from fly64dask.datasets.formats.containers import NamedArrays, number, points, text
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.patterns import JoinedPatterns, Patterns
 

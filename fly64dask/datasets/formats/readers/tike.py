@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers.npz import NpzFile
+from fly64dask.datasets.formats.containers import NpzFile
 from fly64dask.datasets.formats.joining import Parts
 
 TIKE_KEYS = ("data", "probe", "scan")

@@ -1,0 +1,4 @@
+from .acceleration import (
+    accelerated as accelerated,
+    replaced as replaced,
+)
