@@ -217,6 +217,13 @@ def test_dry_run_writes_nothing(tmp_path, fly64dask):
     assert not (tmp_path / "run").exists()
 
 
+def test_dry_run_of_a_submission_writes_nothing(tmp_path, fly64dask):
+    cluster = Path(__file__).parents[2] / "cluster" / "slurm-cpu.toml"
+    done = fly64dask("submit", TOY, "--cluster", cluster, "--out", tmp_path / "runs" / "a b", "--dry-run")
+    assert done.returncode == 0
+    assert not (tmp_path / "runs").exists()
+
+
 def test_dry_run_predicts_the_degenerate_cells_of_toy(tmp_path, fly64dask):
     cells = json.loads(fly64dask("run", TOY, "--out", tmp_path / "run", "--dry-run", "--json").stdout)["cells"]
     assert {c["view"] for c in cells if "degenerate_scan" in c.get("warning", "")} == {"sparse"}

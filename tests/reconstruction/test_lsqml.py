@@ -288,7 +288,7 @@ def test_take_device_refuses_cuda_without_a_gpu():
         check=False,
     )
     assert found.returncode != 0
-    assert "GpuMissingError: recipe wants device cuda" in found.stderr
+    assert "GpuMissingError: device cuda was asked for, by the recipe or as auto on workers with GPUs" in found.stderr
     assert "CUDA_VISIBLE_DEVICES=" in found.stderr
 
 

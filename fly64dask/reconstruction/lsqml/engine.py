@@ -123,7 +123,8 @@ def take_device(setting: str) -> str:
     available = torch.cuda.is_available()
     if setting == "cuda" and not available:
         raise GpuMissingError(
-            f"recipe wants device cuda, torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices "
+            "device cuda was asked for, by the recipe or as auto on workers with GPUs; "
+            f"torch {torch.__version__} finds {torch.cuda.device_count()} CUDA devices "
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})",
             remedy="run on a GPU worker or give --device cpu",
         )
