@@ -36,12 +36,12 @@ from .limits.curves import (
     LimitCurve as LimitCurve,
     LinePoint as LinePoint,
     Slope as Slope,
-    limit_curves as limit_curves,
+    limit_curve as limit_curve,
 )
 from .limits.limit import (
     DoseLimit as DoseLimit,
     Interval as Interval,
-    dose_limits as dose_limits,
+    dose_limit as dose_limit,
 )
 from .limits.next_cells import (
     Outlook as Outlook,
@@ -50,6 +50,7 @@ from .limits.next_cells import (
 )
 from .limits.overlap import (
     OverlapLimit as OverlapLimit,
+    apart as apart,
     overlap_limits as overlap_limits,
 )
 from .limits.points import (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from fly64dask.base import IntegrityError
+from fly64dask.monitoring import ignore_line
 from fly64dask.records import Outlook, next_additions, number_words, outlooks, read_completed_rows, read_run_study
 from fly64dask.store import RunLayout
 from fly64dask.study import DOSE_UNITS, Addition, Cell, Filters, Remedy, Study, cells, n_added_cells, with_additions
@@ -27,16 +28,19 @@ class RunRequest:
     say: Callable[[str], None]
 
 
-def continued_study(study: Study, layout: RunLayout) -> Study:
+def continued_study(study: Study, layout: RunLayout, say: Callable[[str], None] = ignore_line) -> Study:
     """Return a study with the cells that rounds have added to a run directory before; itself for a new directory.
 
-    Where the directory's own study is damaged they are not known; the same rounds then find them done.
+    Where the directory's own study is damaged they are not known, which is said of an adaptive one: the same rounds
+    then find them done.
     """
     if not layout.study_file.exists():
         return study
     try:
         return with_additions(study, read_run_study(layout))
-    except IntegrityError:
+    except IntegrityError as error:
+        if study.adaptive is not None:
+            say(f"adaptive: what rounds have added is not known and is decided again, as {error}")
         return study
 
 

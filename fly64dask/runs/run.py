@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,8 @@ def run_study(
     """
     filters = filters or Filters()
     layout = RunLayout(Path(os.path.realpath(out)))
-    study = continued_study(absolute_source(study, Path.cwd()), layout)
+    say = say or (partial(print, flush=True) if progress else ignore_line)
+    study = continued_study(absolute_source(study, Path.cwd()), layout, say)
     left_out = skip_reasons(study, filters) if left_out is None else left_out
     requested = tuple(cell for cell in cells(study) if cell not in left_out)
     if not requested:
@@ -129,7 +131,7 @@ def run_study(
         left_out=left_out,
         remedies=remedies or {},
         engine=engine,
-        say=say or (printed.say if progress else ignore_line),
+        say=say,
     )
     notify = notify or (printed.show if progress else ignore_event)
     study, outcomes = _run(request, client or placement or Placement(), notify)

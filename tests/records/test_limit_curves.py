@@ -10,15 +10,16 @@ from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of
 
 from fly64dask.base import FailureKind
 from fly64dask.metrics import TruthMetrics
-from fly64dask.records import limit_curves
+from fly64dask.records import limit_curve, series_of
 from fly64dask.study import Target
 
 DOSES = (1e3, 1e4, 1e5)
 
 
 def curve_of(rows, doses=DOSES, target=TARGET):
-    (curve,) = limit_curves(study_of(doses=doses, repeats=3), rows, target.model_copy(update={"against": "truth"}))
-    return curve
+    of_truth = target.model_copy(update={"against": "truth"})
+    (series,) = series_of(study_of(doses=doses, repeats=3), rows, of_truth)
+    return limit_curve(series, of_truth)
 
 
 def with_floor(errors, floor):

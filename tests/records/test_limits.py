@@ -162,3 +162,95 @@ def test_a_target_that_needs_what_the_study_has_not_is_refused():
 )
 def test_a_number_has_two_digits(number, words):
     assert number_words(number) == words
+
+
+def test_a_repeated_dose_far_from_the_limit_gives_its_spread_to_one_that_is_not_repeated():
+    """What adaptive studies make: without a spread of their own, single cells beside the limit are not certain."""
+    spread = [0.9, 1.0, 1.1]
+    errors = {1e2: [0.7 * each for each in spread], 1e3: [0.22], 1e4: [0.07], 1e5: [0.022], 1e6: [0.007]}
+    ends = limit_of(errors).interval.doses
+    assert ends[1] > 1.05 * ends[0]
+
+
+def test_repeats_that_do_not_differ_tell_no_interval():
+    assert limit_of({1e3: [0.2] * 3, 1e4: [0.05] * 3}).interval is None
+
+
+def test_a_limit_beside_an_end_of_the_doses_has_an_open_interval():
+    found = limit_of({1e3: [0.18, 0.19, 0.2, 0.21, 0.22], 1e4: [0.085, 0.09, 0.095, 0.11, 0.115]})
+    assert found.outcome == "reached"
+    assert found.interval.low is not None
+    assert found.interval.high is None
+
+
+@pytest.mark.parametrize("outcome", ["reached_already", "not_reached"])
+def test_only_a_target_that_is_reached_between_doses_has_an_interval(outcome):
+    errors = {"reached_already": [0.05, 0.06], "not_reached": [0.2, 0.3]}[outcome]
+    found = limit_of({1e3: errors, 1e4: errors})
+    assert (found.outcome, found.interval) == (outcome, None)
+
+
+def test_where_a_target_is_missed_again_the_doses_say_where():
+    study = study_of(repeats=2)
+    answer = answer_of(study, rows_of({1e3: [0.09] * 2, 1e4: [0.2] * 2, 1e5: [0.05] * 2}), [TARGET]).targets[0]
+    found = answer.doses[0]
+    assert (found.first_reach, found.last_miss) == pytest.approx((1e3, 1e4))
+    assert "first reached at 1e3 photons per exposure, and missed again at 1e4" in answer.sentences[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"state": "failed", "failure_kind": FailureKind.CRASHED}, "1 crashed"),
+        ({"state": "failed", "failure_kind": FailureKind.OUT_OF_MEMORY}, "1 out_of_memory"),
+        ({"state": "damaged", "failure_kind": FailureKind.BAD_INPUT}, "1 damaged"),
+    ],
+)
+def test_a_failure_that_says_nothing_of_the_dose_is_no_miss_and_is_named(fields, words):
+    study = study_of(doses=(1e3, 1e4), repeats=2)
+    lost = row_of(None, 1e4, 1, returncode=1, **fields)
+    every = Target(phase_error_rad=0.1, share=1.0)
+    answer = answer_of(study, [*rows_of({1e3: [0.2, 0.2], 1e4: [0.05]}), lost], [every]).targets[0]
+    assert (answer.doses[0].outcome, answer.doses[0].n_pending) == ("reached", 1)
+    assert f"(cells that do not count: {words})" in answer.sentences[0]
+
+
+def test_completed_cells_without_the_number_are_not_said_to_be_running():
+    rows = [row_of(None, dose) for dose in DOSES]
+    answer = answer_of(study_of(repeats=1), rows, [TARGET]).targets[0]
+    assert "3 without this number" in answer.sentences[0]
+
+
+def test_an_object_without_a_number_at_a_dose_is_not_taken_for_another():
+    axis = [0.0, 1.0]
+    both, one = ([2.0, 2.1], [2.2, 2.3]), ([0.4, 0.5], [])
+    assert limit_along(axis, [both, one], 1.0, share=0.5, seed=0).draws is None
+
+
+def test_a_failed_repeat_moves_no_other_at_equal_fluence():
+    """At 3.2e1 photons/px^2, halfway, an error that falls a decade a decade is the geometric mean of its ends."""
+    study = study_of("loose", "close", doses=(1e3, 1e4), repeats=2)
+    failed = row_of(None, 1e4, 1, view="loose", state="failed", returncode=1, failure_kind=FailureKind.NOT_FINITE)
+    loose = [*rows_of({1e3: [0.8, 0.8], 1e4: [0.08]}, view="loose"), failed]
+    close = rows_of({1e3: [0.2, 0.2], 1e4: [0.02, 0.02]})
+    target = Target(phase_error_rad=0.126, share=0.5)
+    found = answer_of(study, [*loose, *close], [target]).targets[0].overlaps
+    middle = next(each for each in found if each.fluence_photons_per_px2 == pytest.approx(10**1.5))
+    # 0.253 at an overlap of 0.2 and 0.0632 at 0.6: 0.126 lies halfway in logarithms.
+    assert middle.lowest == pytest.approx(0.4, abs=0.002)
+
+
+def test_a_measured_dose_beside_an_equal_one_is_one_point():
+    study = study_of(doses=(1e3, 1e4), repeats=1).model_copy(update={"doses_photons": (1e3, "measured", 1e4)})
+    measured = row_of(0.05, 1e4).model_copy(update={"dose": "measured"})
+    found = answer_of(study, [*rows_of({1e3: [0.2], 1e4: [0.05]}), measured], [TARGET]).targets[0].doses[0]
+    assert (found.outcome, found.first_reach) == ("reached", pytest.approx(1e4))
+
+
+def test_resamples_of_two_views_are_independent():
+    study = study_of("loose", "close")
+    errors = shot_noise_errors(DOSES, spread=0.1)
+    rows = [*rows_of(errors, view="loose"), *rows_of(errors)]
+    first, second = answer_of(study, rows, [TARGET]).targets[0].doses
+    assert first.lowest == second.lowest
+    assert first.interval != second.interval

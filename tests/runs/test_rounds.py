@@ -10,6 +10,7 @@ from tiny import TEXT
 from fly64dask.deploy import Placement
 from fly64dask.records import read_run_study
 from fly64dask.runs import continued_study, next_round, open_run, run_study, verify_run
+from fly64dask.store import RunLayout
 from fly64dask.study import Filters, cells, dose_name, parse_study
 
 pytestmark = pytest.mark.process
@@ -122,3 +123,10 @@ def test_with_filters_nothing_is_added(tmp_path, monkeypatch):
     )
     assert run.study.added == ()
     assert "adaptive: nothing is added, as not all cells were asked for" in said
+
+
+def test_a_damaged_study_of_a_run_is_named_where_rounds_are_decided_again(tmp_path):
+    study, said, layout = parse_study(ADAPTIVE, origin="x.toml"), [], RunLayout(tmp_path)
+    layout.study_file.write_text("{}")
+    assert continued_study(study, layout, said.append) == study
+    assert "what rounds have added is not known and is decided again" in said[0]

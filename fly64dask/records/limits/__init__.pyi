@@ -23,13 +23,12 @@ from .curves import (
     LinePoint as LinePoint,
     Slope as Slope,
     fitted_slope as fitted_slope,
-    limit_curves as limit_curves,
+    limit_curve as limit_curve,
 )
 from .limit import (
     DoseLimit as DoseLimit,
     Interval as Interval,
     dose_limit as dose_limit,
-    dose_limits as dose_limits,
     light_at as light_at,
 )
 from .next_cells import (
@@ -40,6 +39,7 @@ from .next_cells import (
 from .overlap import (
     OverlapInterval as OverlapInterval,
     OverlapLimit as OverlapLimit,
+    apart as apart,
     overlap_limits as overlap_limits,
 )
 from .points import (

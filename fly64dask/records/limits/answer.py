@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.records.limits.crossing import Outcome
-from fly64dask.records.limits.curves import LimitCurve, limit_curves
-from fly64dask.records.limits.limit import DoseLimit, dose_limits
+from fly64dask.records.limits.curves import LimitCurve, limit_curve
+from fly64dask.records.limits.limit import DoseLimit, dose_limit
 from fly64dask.records.limits.overlap import OverlapLimit, overlap_limits
+from fly64dask.records.limits.points import series_of
 from fly64dask.study import AGAINST_WORDS, DOSE_UNITS, DoseBy, Study, Target, resolved_target
 
 if TYPE_CHECKING:
@@ -93,7 +94,9 @@ def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Targe
 
 
 def _target_answer(study: Study, rows: Sequence[ManifestRow], target: Target) -> TargetAnswer:
-    doses, overlaps = dose_limits(study, rows, target), overlap_limits(study, rows, target)
+    every_series = series_of(study, rows, target)
+    doses = tuple(dose_limit(series, target) for series in every_series)
+    overlaps = overlap_limits(study, every_series, target)
     told = [limit for limit in overlaps if limit.outcome in ("reached", "not_monotonic")] or overlaps[-1:]
     return TargetAnswer(
         target=target,
@@ -104,7 +107,7 @@ def _target_answer(study: Study, rows: Sequence[ManifestRow], target: Target) ->
         ),
         doses=doses,
         overlaps=overlaps,
-        curves=limit_curves(study, rows, target),
+        curves=tuple(limit_curve(series, target) for series in every_series),
     )
 
 
@@ -123,23 +126,31 @@ def light_words(light: Light, dose_by: DoseBy) -> str:
 
 
 def dose_sentence(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
-    """Say in a sentence how low the dose of a view can go."""
-    who, unit = f"{_place_words(limit)}, {target.label}", DOSE_UNITS[dose_by]
-    if limit.outcome == "unknown" or limit.lowest_dose is None or limit.highest_dose is None:
-        return f"{who}: nothing is known, as {limit.why}."
+    """Say in a sentence how low the dose of a view can go, and which of its cells do not count."""
+    who = f"{_place_words(limit)}, {target.label}"
+    if limit.outcome == "unknown":
+        return f"{who}: nothing is known of its cells, {limit.why}."
+    pending = "" if limit.why is None else f" (cells that do not count: {limit.why})"
+    return f"{who} {_dose_words(limit, target, dose_by)}{pending}."
+
+
+def _dose_words(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
+    unit = DOSE_UNITS[dose_by]
+    assert limit.lowest_dose is not None and limit.highest_dose is not None, "something was measured"
     if limit.outcome == "reached_already":
-        return f"{who} are reached already at the lowest dose, {light_words(limit.lowest_dose, dose_by)}."
+        return f"are reached already at the lowest dose, {light_words(limit.lowest_dose, dose_by)}"
     if limit.outcome == "not_reached":
         best = "" if limit.best is None else f"; the highest dose gives {_with_unit(limit.best, target)}"
-        highest = number_words(limit.highest_dose.dose)
-        return f"{who} are not reached up to {highest} {unit}{best}{_floor_words(limit, target)}."
+        return (
+            f"are not reached up to {number_words(limit.highest_dose.dose)} {unit}{best}{_floor_words(limit, target)}"
+        )
     if limit.outcome == "not_monotonic":
-        first = "" if limit.last_miss is None else f" first reached at {number_words(limit.last_miss)} {unit} and"
-        return f"{who} are not monotonic in dose:{first} missed again above."
+        assert limit.first_reach is not None and limit.last_miss is not None, "it is reached, and missed again"
+        first, last = number_words(limit.first_reach), number_words(limit.last_miss)
+        return f"are not monotonic in dose: first reached at {first} {unit}, and missed again at {last}"
     assert limit.lowest is not None, "a reached target has its lowest light"
-    ends, lowest = limit.interval, limit.lowest
-    numbers = interval_words(lowest.dose, None if ends is None else ends.doses)
-    return f"{who} need {numbers} {unit}{_further_words(lowest, dose_by)}."
+    numbers = interval_words(limit.lowest.dose, None if limit.interval is None else limit.interval.doses)
+    return f"need {numbers} {unit}{_further_words(limit.lowest, dose_by)}"
 
 
 def overlap_sentence(limit: OverlapLimit, target: Target) -> str:

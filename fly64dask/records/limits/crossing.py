@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Outcome = Literal["reached", "reached_already", "not_reached", "not_monotonic", "unknown"]
 N_BOOTSTRAP = 999  # resamples: the ends of a 90 % interval are then its 50th and 950th of 1000 gaps
 LEVEL = 0.9  # of every interval; that of the coverage that `scripts/bench_limits.py` measures
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 N_HALVINGS = 40  # of the step between two points: to a float's last digits
 NEIGHBOURS = 2  # doses on each side of the crossing that its interpolation and its residuals are of (our choice)
 
@@ -23,17 +24,24 @@ NEIGHBOURS = 2  # doses on each side of the crossing that its interpolation and 
 class LimitAlong:
     """Where along an axis a series reaches its target.
 
-    `bracket` are the last value that misses and the first that reaches it; either is None where there is none. `at` is
-    the place between, `low` and `high` the ends of its interval: minus or plus infinity where resamples lie beyond the
-    axis' ends, NaN without repeats. `draws` are the places of all resamples, for comparisons with other series.
+    `last_miss` is the last place that misses it, `first_reach` the first that reaches it; each is None where there is
+    none. `at` is where it is reached for good, between two places. `low` and `high` are the ends of its interval: minus
+    or plus infinity where resamples lie beyond the axis' ends, NaN where no spread is known. `draws` are the places of
+    all resamples.
     """
 
     outcome: Outcome
-    bracket: tuple[float | None, float | None] = (None, None)
-    at: float | None = None
+    last_miss: float | None
+    first_reach: float | None
+    at: float | None
     low: float = math.nan
     high: float = math.nan
     draws: NDArray[np.float64] | None = None
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether the ends say where the limit lies: it is reached once, and not all resamples lie on one side."""
+        return self.outcome == "reached" and self.low < math.inf and self.high > -math.inf
 
 
 def reached_level(values: Sequence[float], share: float) -> float:
@@ -41,7 +49,12 @@ def reached_level(values: Sequence[float], share: float) -> float:
 
     A target is reached by that share of the values just where this level is at most the target.
     """
-    return sorted(values)[math.ceil(share * len(values) - 1e-9) - 1]
+    return sorted(values)[_rank(share, len(values))]
+
+
+def _rank(share: float, n: int) -> int:
+    """Index, among n values in order, of the smallest that at least the share of them do not exceed."""
+    return math.ceil(share * n - 1e-9) - 1
 
 
 def limit_along(
@@ -76,43 +89,48 @@ def limit_along(
     The interval holds 90 % of the places that resamples give. Residuals of the logarithms about their mean, enlarged by
     sqrt(n / (n - 1)) and pooled over the points around the crossing, are drawn with replacement for each repeat (Efron
     and Tibshirani 1993, An Introduction to the Bootstrap, chapter 9): three repeats alone would resample themselves too
-    often. Several objects are drawn as a whole, with their own repeats, as what differs between them is not noise.
+    often. Where these points do not repeat, or their repeats do not differ, the residuals are those of all points.
+    Several objects are drawn as a whole, with their own repeats, as what differs between them is not noise.
     """
-    levels = np.array([reached_level([v for of_object in point for v in of_object], share) for point in values])
-    outcome, below = _outcome(levels <= goal)
-    place = _places(np.asarray(axis, float), levels[None, :], goal)[0]
-    bracket = _bracket(axis, levels <= goal, outcome, below)
-    at = float(place) if outcome in ("reached", "not_monotonic") else None
+    log_goal = float(np.log(goal))
+    levels = np.log([reached_level([v for of_object in point for v in of_object], share) for point in values])
+    outcome, below, first = _outcome(levels <= log_goal)
+    place = float(_places(np.asarray(axis, float), levels[None, :], log_goal)[0])
+    is_between = outcome in ("reached", "not_monotonic") and math.isfinite(place)
     drawn = _resampled(values, share=share, around=below, rng=np.random.default_rng(seed))
-    if drawn is None:
-        return LimitAlong(outcome=outcome, bracket=bracket, at=at)
-    draws = _places(np.asarray(axis, float), drawn, goal)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail], method="inverted_cdf")
-    return LimitAlong(outcome=outcome, bracket=bracket, at=at, low=float(low), high=float(high), draws=draws)
+    draws = None if drawn is None else _places(np.asarray(axis, float), drawn, log_goal)
+    low, high = (math.nan, math.nan) if draws is None else np.quantile(draws, TAILS, method="inverted_cdf").tolist()
+    return LimitAlong(
+        outcome=outcome,
+        last_miss=axis[below] if below >= 0 else None,
+        first_reach=axis[first] if first < len(axis) else None,
+        at=place if is_between else None,
+        low=low,
+        high=high,
+        draws=draws,
+    )
 
 
-def _outcome(reaches: NDArray[np.bool_]) -> tuple[Outcome, int]:
-    """How a series reaches its goal, and the index of the last point that misses it; -1 if none does."""
-    below = int(np.flatnonzero(~reaches)[-1]) if not reaches.all() else -1
-    if reaches.all():
-        return "reached_already", below
-    if not reaches.any():
-        return "not_reached", below
-    return ("not_monotonic" if reaches[: below + 1].any() or not reaches[-1] else "reached"), below
+def _outcome(reaches: NDArray[np.bool_]) -> tuple[Outcome, int, int]:
+    """How a series reaches its goal, with the indices of the last point that misses it and the first that reaches it.
 
-
-def _bracket(
-    axis: Sequence[float], reaches: NDArray[np.bool_], outcome: Outcome, below: int
-) -> tuple[float | None, float | None]:
-    if outcome == "not_monotonic":
-        first = int(np.flatnonzero(reaches)[0])
-        return axis[first], axis[below + 1] if below + 1 < len(axis) else None
-    return (axis[below] if below >= 0 else None), (axis[below + 1] if below + 1 < len(axis) else None)
+    The first is -1, the second the number of points, where there is no such point.
+    """
+    misses, hits = np.flatnonzero(~reaches), np.flatnonzero(reaches)
+    below = int(misses[-1]) if len(misses) else -1
+    first = int(hits[0]) if len(hits) else len(reaches)
+    if not len(misses):
+        return "reached_already", below, first
+    if not len(hits):
+        return "not_reached", below, first
+    return ("reached" if below < first else "not_monotonic"), below, first
 
 
 def _places(axis: NDArray[np.float64], levels: NDArray[np.float64], goal: float) -> NDArray[np.float64]:
-    """Where each row of levels (m, k) last falls to the goal; -inf if all of it reaches it, inf if its end misses."""
+    """Where each row of levels (m, k) last falls to the goal; -inf if all of it reaches it, inf if its end misses.
+
+    Levels and goal are logarithms.
+    """
     misses = levels > goal
     last_miss = np.where(misses.any(axis=1), levels.shape[1] - 1 - misses[:, ::-1].argmax(axis=1), -1)
     places = np.where(last_miss < 0, -math.inf, math.inf)
@@ -132,7 +150,7 @@ def _crossings(axis: NDArray[np.float64], levels: NDArray[np.float64], below: in
 
     start = max(0, below + 1 - NEIGHBOURS)
     near = slice(start, below + 1 + NEIGHBOURS)
-    logs = np.log(levels[:, near])
+    logs = levels[:, near].copy()
     # A failed neighbour says nothing of the slope: the next point stands for it.
     if start < below:
         logs[:, 0] = np.where(np.isfinite(logs[:, 0]), logs[:, 0], logs[:, 1])
@@ -141,7 +159,7 @@ def _crossings(axis: NDArray[np.float64], levels: NDArray[np.float64], below: in
     cubic = curves.c[:, below - start]
     for _ in range(N_HALVINGS):
         middle = (low + high) / 2
-        is_above = np.polyval(cubic, middle - axis[below]) > math.log(goal)
+        is_above = np.polyval(cubic, middle - axis[below]) > goal
         low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
     return high
 
@@ -149,36 +167,52 @@ def _crossings(axis: NDArray[np.float64], levels: NDArray[np.float64], below: in
 def _resampled(
     values: Sequence[Sequence[Sequence[float]]], *, share: float, around: int, rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """Levels (N_BOOTSTRAP, k) of resampled values; None where nothing repeats."""
-    n_objects = {len(point) for point in values}
-    if max(n_objects) > 1:
-        return _resampled_objects(values, share=share, rng=rng) if len(n_objects) == 1 else None
-    repeats = [np.log(np.asarray(point[0], float)) for point in values]
+    """Logarithms of the levels (N_BOOTSTRAP, k) of resampled values; None where the values tell no spread."""
+    logs = [[np.log(np.asarray(of_object, float)) for of_object in point] for point in values]
+    if len(logs[0]) > 1:
+        return _resampled_objects(logs, share=share, rng=rng)
+    repeats = [point[0] for point in logs]
     near = repeats[max(0, around + 1 - NEIGHBOURS) : around + 1 + NEIGHBOURS]
-    whole = [logs for logs in near if len(logs) > 1 and np.isfinite(logs).all()]
-    residuals = np.concatenate(
-        [(logs - logs.mean()) * math.sqrt(len(logs) / (len(logs) - 1)) for logs in whole] or [[]]
-    )
-    if max(map(len, repeats)) == 1:
+    residuals = next((found for group in (near, repeats) if (found := _residuals(group)).any()), None)
+    if residuals is None:
         return None
     drawn = []
-    for logs in repeats:
-        shape = (N_BOOTSTRAP, len(logs))
-        pooled = len(residuals) > 0 and np.isfinite(logs).all()
-        sample = logs.mean() + rng.choice(residuals, shape) if pooled else rng.choice(logs, shape)
-        drawn.append(np.exp(np.sort(sample, axis=1)[:, math.ceil(share * len(logs) - 1e-9) - 1]))
+    for of_point in repeats:
+        shape = (N_BOOTSTRAP, len(of_point))
+        # A point with a failed repeat has no mean.
+        is_whole = np.isfinite(of_point).all()
+        sample = of_point.mean() + rng.choice(residuals, shape) if is_whole else rng.choice(of_point, shape)
+        drawn.append(np.sort(sample, axis=1)[:, _rank(share, len(of_point))])
     return np.stack(drawn, axis=1)
 
 
+def _residuals(repeats: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Enlarged residuals of the points that repeat without a failure, pooled."""
+    whole = [logs for logs in repeats if len(logs) > 1 and np.isfinite(logs).all()]
+    return np.concatenate([np.empty(0), *(_enlarged(logs) for logs in whole)])
+
+
+def _enlarged(logs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Residuals about the mean of n numbers, with the variance of those about the mean of all."""
+    residuals: NDArray[np.float64] = logs - logs.mean()
+    return residuals * math.sqrt(len(logs) / (len(logs) - 1))
+
+
 def _resampled_objects(
-    values: Sequence[Sequence[Sequence[float]]], *, share: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Levels of resampled objects, each with resampled repeats of its own; one draw of objects serves all points."""
-    n_objects = len(values[0])
-    levels = np.empty((N_BOOTSTRAP, len(values)))
+    logs: Sequence[Sequence[NDArray[np.float64]]], *, share: float, rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    """As `_resampled`, of objects that are drawn as a whole; one draw of objects serves all points."""
+    if any(not len(of_object) for point in logs for of_object in point):
+        return None
+    n_objects = len(logs[0])
+    spread = [
+        [each.mean() + _enlarged(each) if len(each) > 1 and np.isfinite(each).all() else each for each in point]
+        for point in logs
+    ]
+    levels = np.empty((N_BOOTSTRAP, len(logs)))
     for number in range(N_BOOTSTRAP):
         objects = rng.integers(n_objects, size=n_objects)
-        for k, point in enumerate(values):
+        for k, point in enumerate(spread):
             drawn = np.concatenate([rng.choice(point[which], len(point[which])) for which in objects])
-            levels[number, k] = reached_level(drawn.tolist(), share)
+            levels[number, k] = np.sort(drawn)[_rank(share, len(drawn))]
     return levels

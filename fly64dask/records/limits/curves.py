@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +13,10 @@ from fly64dask.base import Frozen
 from fly64dask.records.floors import PHOTON_LIMITED_RATIO
 from fly64dask.records.limits.crossing import reached_level
 from fly64dask.records.limits.limit import SeriesCoordinates, light_at
-from fly64dask.records.limits.points import DosePoint, Light, Series, series_of
+from fly64dask.records.limits.points import DosePoint, Light, Series
 
 if TYPE_CHECKING:
-    from fly64dask.records.manifest import ManifestRow
-    from fly64dask.study import Study, Target
+    from fly64dask.study import Target
 
 N_LINE_STEPS = 8  # between two doses of a line: straight ones, which look like the cubic
 MIN_SLOPE_DOSES = 3  # two points lie on every power law
@@ -70,27 +69,8 @@ class LimitCurve(SeriesCoordinates):
     slope: Slope | None = None
 
 
-def limit_curves(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[LimitCurve, ...]:
-    """Gather the curves of a target, in the order of `dose_limits`.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    rows : iterable of ManifestRow
-        Its committed cells, completed by their context.
-    target : Target
-        With what it is compared with.
-
-    Returns
-    -------
-    tuple of LimitCurve
-        One for each view, split and recipe; without points where nothing was measured.
-    """
-    return tuple(_curve(series, target) for series in series_of(study, rows, target))
-
-
-def _curve(series: Series, target: Target) -> LimitCurve:
+def limit_curve(series: Series, target: Target) -> LimitCurve:
+    """Gather the curve of a series for a target; without points where nothing was measured."""
     points = tuple(_point(point, target) for point in series.points)
     return LimitCurve(
         view=series.cell.view,

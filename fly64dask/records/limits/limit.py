@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen
 from fly64dask.records.limits.crossing import LEVEL, LimitAlong, Outcome, limit_along, reached_level
-from fly64dask.records.limits.points import DosePoint, Light, Series, series_of
-from fly64dask.study import Split, Study, Target
-
-if TYPE_CHECKING:
-    from fly64dask.records.manifest import ManifestRow
-
-SEED = 0  # of the resamples: the same run gives the same interval
+from fly64dask.records.limits.points import DosePoint, Light, Series
+from fly64dask.study import Split, Target
 
 
 class SeriesCoordinates(Frozen):
@@ -44,12 +39,14 @@ class Interval(Frozen):
 class DoseLimit(SeriesCoordinates):
     """The lowest light at which a view reaches a target.
 
-    `outcome` is `reached` between `last_miss` and `first_reach`, both doses in the study's unit; `reached_already` by
-    the lowest dose; `not_reached` up to the highest; `not_monotonic` where a higher dose misses again, so that `lowest`
-    is the one above the last miss; `unknown` where nothing was measured, of which `why` says the reason. `interval` is
-    absent without repeats. `best` is the level of the highest dose, and `noise_free` that of the noise-free cells, both
-    in the target's unit; infinite ones are absent. `n_pending` cells have not ended or are not of the study as it is
-    now.
+    `last_miss` is the last dose that misses the target and `first_reach` the first that reaches it, both in the study's
+    unit. `outcome` is `reached` where the one lies below the other; `reached_already` by the lowest dose; `not_reached`
+    up to the highest; `not_monotonic` where a higher dose misses again, so that `lowest` is above the last miss;
+    `unknown` where nothing was measured. `interval` is absent where it is not `reached`, without repeats that differ,
+    and where an object has no number at a dose. `best` is the level of the highest dose, and `noise_free` that of the
+    noise-free cells, both in the target's unit; infinite ones are absent. `n_pending` cells have no number that counts,
+    and `why` says for which reasons: not ended, of an older study, damaged, failed in a way that may pass, not
+    measured.
     """
 
     outcome: Outcome
@@ -69,26 +66,6 @@ class DoseLimit(SeriesCoordinates):
     n_pending: int = 0
 
 
-def dose_limits(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[DoseLimit, ...]:
-    """Find the lowest light of each view, split and recipe.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    rows : iterable of ManifestRow
-        Its committed cells, completed by their context.
-    target : Target
-        With what it is compared with.
-
-    Returns
-    -------
-    tuple of DoseLimit
-        In the study's order.
-    """
-    return tuple(dose_limit(series, target) for series in series_of(study, rows, target))
-
-
 def dose_limit(series: Series, target: Target) -> DoseLimit:
     """Find the lowest light at which a series reaches a target."""
     points = series.points
@@ -100,20 +77,26 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
         "step_px": series.step_px,
         "n_kept": series.n_kept,
         "noise_free": _finite(series.noise_free),
-        "n_pending": sum(point.n_pending for point in points),
+        "n_pending": sum(series.pending.values()),
+        "why": ", ".join(f"{number} {reason}" for reason, number in series.pending.items()) or None,
     }
     if not points:
-        return DoseLimit.model_validate(facts | {"outcome": "unknown", "why": _why_unknown(series)})
-    found = along_dose(series, target)
-    below, above = found.bracket
+        return DoseLimit.model_validate(facts | {"outcome": "unknown"})
+    found = limit_along(
+        [math.log(point.light.dose) for point in points],
+        [point.values for point in points],
+        target.value,
+        share=target.share,
+        seed=seed_of(series.cell.view, series.cell.split, series.cell.recipe_name),
+    )
     return DoseLimit.model_validate(
         facts
         | {
             "outcome": found.outcome,
             "lowest": light_at([point.light for point in points], found.at),
             "interval": _interval(points, found),
-            "last_miss": None if below is None else math.exp(below),
-            "first_reach": None if above is None else math.exp(above),
+            "last_miss": None if found.last_miss is None else math.exp(found.last_miss),
+            "first_reach": None if found.first_reach is None else math.exp(found.first_reach),
             "lowest_dose": points[0].light,
             "highest_dose": points[-1].light,
             "best": _finite(reached_level(points[-1].pooled, target.share)),
@@ -122,15 +105,9 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
     )
 
 
-def along_dose(series: Series, target: Target) -> LimitAlong:
-    """Find where along the logarithm of the dose a series with points reaches a target."""
-    return limit_along(
-        [math.log(point.light.dose) for point in series.points],
-        [point.values for point in series.points],
-        target.value,
-        share=target.share,
-        seed=SEED,
-    )
+def seed_of(*names: object) -> int:
+    """Give the seed of a limit's resamples: the same run gives the same interval, and no two limits the same draws."""
+    return zlib.crc32(repr(names).encode())
 
 
 def light_at(lights: Sequence[Light], log_dose: float | None) -> Light | None:
@@ -147,17 +124,10 @@ def light_at(lights: Sequence[Light], log_dose: float | None) -> Light | None:
 
 
 def _interval(points: Sequence[DosePoint], found: LimitAlong) -> Interval | None:
-    if found.draws is None or found.outcome in ("not_monotonic", "unknown"):
+    if not found.has_interval:
         return None
     lights = [point.light for point in points]
     return Interval(low=light_at(lights, found.low), high=light_at(lights, found.high))
-
-
-def _why_unknown(series: Series) -> str:
-    if not series.failures:
-        return "no cell has ended"
-    kinds = ", ".join(f"{number} {kind}" for kind, number in series.failures.items())
-    return f"its cells have no reconstruction: {kinds}"
 
 
 def _finite(number: float | None) -> float | None:

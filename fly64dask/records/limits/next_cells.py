@@ -112,7 +112,7 @@ class _Decision:
     def outlook(self) -> Outlook:
         limit = self._limit
         if limit.outcome == "unknown":
-            return self._stopped(None, f"nothing is known, as {limit.why}")
+            return self._stopped(None, f"nothing is known of its cells, {limit.why}")
         if limit.outcome == "not_monotonic":
             return self._repeated(None, self._doubtful_points(), "a higher dose misses again")
         if limit.outcome == "reached_already":
@@ -202,9 +202,9 @@ class _Decision:
 
     def _doubtful_points(self) -> list[DosePoint]:
         """From the first dose that reaches the target to the one after the last miss."""
-        first, after = self._limit.last_miss, self._limit.first_reach
-        begin = 0 if first is None else self._nearest(first)
-        return list(self._points[begin : len(self._points) if after is None else self._nearest(after) + 1])
+        first, last = self._limit.first_reach, self._limit.last_miss
+        assert first is not None and last is not None, "it is reached, and missed again"
+        return list(self._points[self._nearest(first) : self._nearest(last) + 2])
 
     def _nearest(self, dose: float) -> int:
         return min(range(len(self._doses)), key=lambda i: abs(math.log(self._doses[i] / dose)))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 
 from fly64dask.base import Frozen
 from fly64dask.records.limits.crossing import LEVEL, Outcome, limit_along
-from fly64dask.records.limits.limit import SEED
-from fly64dask.records.limits.points import Series, series_of
+from fly64dask.records.limits.limit import seed_of
+from fly64dask.records.limits.points import Series
 from fly64dask.study import Split, Study, Target
 
-if TYPE_CHECKING:
-    from fly64dask.records.manifest import ManifestRow
+T = TypeVar("T")
 
 # Views whose beams lie so close are one place on the axis of overlap (our choice).
 MIN_OVERLAP_STEP = 1e-3
@@ -35,8 +35,9 @@ class OverlapLimit(Frozen):
     """The lowest linear overlap at which a split and recipe reach a target with one fluence.
 
     `outcome` is as of a `DoseLimit`, along the views in order of overlap: `last_miss` and `first_reach` are the
-    overlaps of two views. `fluence_photons_per_px2` is a dose of the study where it counts fluence; elsewhere each
-    view's numbers are interpolated between its doses, straight in logarithms.
+    overlaps of two views. Of views that overlap alike `views` has the first. `fluence_photons_per_px2` is a dose of
+    the study where it counts fluence; elsewhere each view's numbers are interpolated between its doses, straight in
+    logarithms.
     """
 
     split: Split
@@ -50,51 +51,55 @@ class OverlapLimit(Frozen):
     first_reach: float | None = None
 
 
-def overlap_limits(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[OverlapLimit, ...]:
+def overlap_limits(study: Study, every_series: Iterable[Series], target: Target) -> tuple[OverlapLimit, ...]:
     """Find the lowest overlap of each split and recipe for some fluences that the views share.
 
     Parameters
     ----------
     study : Study
         The study.
-    rows : iterable of ManifestRow
-        Its committed cells, completed by their context.
+    every_series : iterable of Series
+        All of its series for the target.
     target : Target
         With what it is compared with.
 
     Returns
     -------
     tuple of OverlapLimit
-        None where fewer than two views share a fluence.
+        None where fewer than two views share a fluence, or all repeats beside it failed.
     """
     groups: dict[tuple[Split, str | None], list[Series]] = {}
-    for series in series_of(study, rows, target):
+    for series in every_series:
         if series.linear_overlap is not None and _lit_points(series):
             groups.setdefault((series.cell.split, series.cell.recipe_name), []).append(series)
-    ordered = [_apart(sorted(views, key=lambda each: each.linear_overlap or 0.0)) for views in groups.values()]
-    return tuple(
+    ordered = [apart(views, lambda each: each.linear_overlap or 0.0) for views in groups.values()]
+    limits = (
         _overlap_limit(views, target, fluence)
         for views in ordered
         if len(views) > 1
         for fluence in _shared_fluences(study, views)
     )
+    return tuple(limit for limit in limits if limit is not None)
 
 
-def _overlap_limit(views: Sequence[Series], target: Target, fluence: float) -> OverlapLimit:
+def _overlap_limit(views: Sequence[Series], target: Target, fluence: float) -> OverlapLimit | None:
     axis = [view.linear_overlap for view in views if view.linear_overlap is not None]
-    values = [_values_at(view, fluence) for view in views]
-    found = limit_along(axis, values, target.value, share=target.share, seed=SEED)
-    is_told = found.draws is not None and found.outcome in ("reached", "reached_already", "not_reached")
+    values = [of_view for view in views if (of_view := _values_at(view, fluence)) is not None]
+    if len(values) < len(views):
+        return None
+    split, recipe_name = views[0].cell.split, views[0].cell.recipe_name
+    seed = seed_of(split, recipe_name, fluence)
+    found = limit_along(axis, values, target.value, share=target.share, seed=seed)
     return OverlapLimit(
-        split=views[0].cell.split,
-        recipe_name=views[0].cell.recipe_name,
+        split=split,
+        recipe_name=recipe_name,
         fluence_photons_per_px2=fluence,
         views=tuple(view.cell.view for view in views),
         outcome=found.outcome,
-        lowest=None if found.at is None else _finite(found.at),  # infinite where the densest view misses again
-        interval=OverlapInterval(low=_finite(found.low), high=_finite(found.high)) if is_told else None,
-        last_miss=found.bracket[0],
-        first_reach=found.bracket[1],
+        lowest=found.at,
+        interval=OverlapInterval(low=_finite(found.low), high=_finite(found.high)) if found.has_interval else None,
+        last_miss=found.last_miss,
+        first_reach=found.first_reach,
     )
 
 
@@ -107,11 +112,11 @@ def _lit_points(series: Series) -> list[tuple[float, tuple[tuple[float, ...], ..
     ]
 
 
-def _apart(views: Sequence[Series]) -> list[Series]:
-    """Leave out views that overlap as the one before."""
-    kept: list[Series] = []
-    for view in views:
-        if not kept or (view.linear_overlap or 0.0) - (kept[-1].linear_overlap or 0.0) > MIN_OVERLAP_STEP:
+def apart(views: Iterable[T], overlap_of: Callable[[T], float]) -> list[T]:
+    """Sort views by overlap, and leave out those that overlap as the one before."""
+    kept: list[T] = []
+    for view in sorted(views, key=overlap_of):
+        if not kept or overlap_of(view) - overlap_of(kept[-1]) > MIN_OVERLAP_STEP:
             kept.append(view)
     return kept
 
@@ -129,7 +134,7 @@ def _shared_fluences(study: Study, views: Sequence[Series]) -> list[float]:
     return [low, middle, high] if high > WIDE_RANGE * low else [middle]
 
 
-def _values_at(series: Series, fluence: float) -> tuple[tuple[float, ...], ...]:
+def _values_at(series: Series, fluence: float) -> tuple[tuple[float, ...], ...] | None:
     """Numbers of each object's repeats at a fluence between two doses: those of the nearer, moved along the mean.
 
     Parameters
@@ -138,16 +143,27 @@ def _values_at(series: Series, fluence: float) -> tuple[tuple[float, ...], ...]:
         With two points or more around the fluence, or one at it.
     fluence : float
         In photons/px^2; within the range of the series but for shot noise.
+
+    Returns
+    -------
+    tuple of tuple of float, or None
+        Failed repeats stay infinite. None if all of a dose beside the fluence failed: nothing then says how far the
+        others move.
     """
     points = _lit_points(series)
     logs = np.log([each for each, _ in points])
     place = float(np.clip(math.log(fluence), logs[0], logs[-1]))
     nearest = int(np.argmin(np.abs(logs - place)))
-    means = [float(np.mean(np.log([v for of_object in values for v in of_object]))) for _, values in points]
-    shift = float(np.interp(place, logs, means)) - means[nearest]
-    if not math.isfinite(shift):
-        shift = 0.0
+    shift = float(np.interp(place, logs, [_mean_log(values) for _, values in points])) - _mean_log(points[nearest][1])
+    if math.isnan(shift):
+        return None
     return tuple(tuple(value * math.exp(shift) for value in of_object) for of_object in points[nearest][1])
+
+
+def _mean_log(values: Sequence[Sequence[float]]) -> float:
+    """Mean logarithm of the numbers that are finite; NaN without any."""
+    logs = [math.log(value) for of_object in values for value in of_object if math.isfinite(value)]
+    return fmean(logs) if logs else math.nan
 
 
 def _finite(number: float) -> float | None:

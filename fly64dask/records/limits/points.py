@@ -10,7 +10,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 from fly64dask.base import Frozen, Quantity
-from fly64dask.study import Cell, DoseBy, Study, Target, cells
+from fly64dask.records.record import LASTING_KINDS
+from fly64dask.study import Cell, Study, Target, cells
 
 if TYPE_CHECKING:
     from fly64dask.metrics import Crossing
@@ -37,9 +38,9 @@ class Light(Frozen):
 class DosePoint:
     """What the repeats at one dose of a series gave.
 
-    `values` has for each object one tuple, with a number for each of its repeats that has ended: in the target's unit,
-    infinite for a cell that failed; `cells` are theirs, in the same order. `n_pending` repeats have not ended, or are
-    not of the study as it is now.
+    `values` has for each object of the study one tuple, with a number for each of its repeats that has one: in the
+    target's unit, infinite where the same input fails again; `cells` are theirs, in the same order. The other repeats
+    are `n_pending`.
     """
 
     light: Light
@@ -59,7 +60,7 @@ class Series:
 
     `cell` is the first of its cells, which stands for the coordinates that are not dose, object or repeat. Overlap and
     step are those of the kept exposures. `noise_free` is the mean number of the noise-free cells, if there are some.
-    `failures` counts the kinds of failure of its cells.
+    `pending` counts the cells without a number by the reason for it.
     """
 
     cell: Cell
@@ -68,7 +69,7 @@ class Series:
     step_px: float | None
     n_kept: int | None
     noise_free: float | None
-    failures: Mapping[str, int]
+    pending: Mapping[str, int]
 
 
 def series_of(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[Series, ...]:
@@ -86,63 +87,66 @@ def series_of(study: Study, rows: Iterable[ManifestRow], target: Target) -> tupl
     Returns
     -------
     tuple of Series
-        One for each view, split and recipe. Doses without a cell that has ended are left out.
+        One for each view, split and recipe. Doses at which no cell has a number are left out.
     """
     row_of = {row.cell: row for row in rows}
     members: dict[Cell, list[Cell]] = {}
     for cell in cells(study):
         members.setdefault(replace(cell, dose=study.doses_photons[0], repeat=0, object_seed=None), []).append(cell)
-    return tuple(_series(key, group, row_of, target, study.dose_by) for key, group in members.items())
+    return tuple(_series(key, group, row_of, target, study) for key, group in members.items())
 
 
 def _series(
-    key: Cell, group: Sequence[Cell], row_of: Mapping[Cell, ManifestRow], target: Target, dose_by: DoseBy
+    key: Cell, group: Sequence[Cell], row_of: Mapping[Cell, ManifestRow], target: Target, study: Study
 ) -> Series:
     at_dose: dict[float | str, list[Cell]] = {}
+    numbers: dict[Cell, float] = {}
+    pending: Counter[str] = Counter()
     for cell in group:
         at_dose.setdefault(cell.dose, []).append(cell)
-    noise_free = [
-        value for cell in at_dose.pop("noise_free", []) if (value := _ended(row_of.get(cell), target)) is not None
-    ]
+        number = _number(row_of.get(cell), target)
+        if isinstance(number, str):
+            pending[number] += 1
+        else:
+            numbers[cell] = number
+    noise_free = [numbers[cell] for cell in at_dose.pop("noise_free", []) if cell in numbers]
     points = [
         point
         for dose, of_dose in at_dose.items()
-        if (point := _point(dose, of_dose, row_of, target, dose_by)) is not None
+        if (point := _point(dose, of_dose, row_of, numbers, study)) is not None
     ]
     any_row = next((row_of[cell] for cell in group if cell in row_of), None)
     return Series(
         cell=key,
-        points=tuple(sorted(points, key=lambda point: point.light.dose)),
+        points=_apart(points),
         linear_overlap=any_row.linear_overlap if any_row else None,
         step_px=any_row.step_px if any_row else None,
         n_kept=any_row.n_kept if any_row else None,
         noise_free=fmean(noise_free) if noise_free else None,
-        failures=Counter(str(row.failure_kind) for cell in group if (row := row_of.get(cell)) and row.failure_kind),
+        pending=pending,
     )
 
 
 def _point(
-    dose: float | str, of_dose: Sequence[Cell], row_of: Mapping[Cell, ManifestRow], target: Target, dose_by: DoseBy
+    dose: float | str,
+    of_dose: Sequence[Cell],
+    row_of: Mapping[Cell, ManifestRow],
+    numbers: Mapping[Cell, float],
+    study: Study,
 ) -> DosePoint | None:
-    """One dose of a series; None if nothing has ended, or nothing says how many photons an exposure has."""
+    """One dose of a series; None if no cell has a number, or nothing says how many photons an exposure has."""
     rows = [row_of[cell] for cell in of_dose if cell in row_of]
-    by_object: dict[int | None, dict[Cell, float]] = {}
-    for row in rows:
-        value = _ended(row, target)
-        if value is not None:
-            by_object.setdefault(row.object_seed, {})[row.cell] = value
-    values = tuple(tuple(numbers.values()) for numbers in by_object.values())
-    if not values:
-        return None
+    measured = [cell for seed in study.object_seeds for cell in of_dose if cell.object_seed == seed and cell in numbers]
     asked = _mean([row.dose_photons for row in rows])
-    if asked is None and dose_by == "exposure" and not isinstance(dose, str):
+    if asked is None and study.dose_by == "exposure" and not isinstance(dose, str):
         asked = dose  # of cells that failed before their exposures were read
-    if asked is None:
+    if asked is None or not measured:
         return None
     fluence, total = (
         _mean([getattr(row, name) for row in rows]) for name in ("fluence_photons_per_px2", "total_photons")
     )
-    in_study_unit = {"exposure": asked, "fluence": fluence, "total": total}[dose_by] if isinstance(dose, str) else dose
+    of_word = {"exposure": asked, "fluence": fluence, "total": total}[study.dose_by]
+    in_study_unit = of_word if isinstance(dose, str) else dose
     if in_study_unit is None:
         return None
     light = Light(
@@ -152,8 +156,14 @@ def _point(
         fluence_photons_per_nm2=_mean([row.fluence_photons_per_nm2 for row in rows]),
         total_photons=total,
     )
-    ended = tuple(cell for of_object in by_object.values() for cell in of_object)
-    return DosePoint(light=light, values=values, cells=ended, n_pending=len(of_dose) - len(ended))
+    values = tuple(tuple(numbers[cell] for cell in measured if cell.object_seed == seed) for seed in study.object_seeds)
+    return DosePoint(light=light, values=values, cells=tuple(measured), n_pending=len(of_dose) - len(measured))
+
+
+def _apart(points: Sequence[DosePoint]) -> tuple[DosePoint, ...]:
+    """Sort by dose; one that stands beside an equal one, as that of a measurement may, is left out."""
+    by_dose = {point.light.dose: point for point in reversed(points)}
+    return tuple(by_dose[dose] for dose in sorted(by_dose))
 
 
 def _mean(numbers: Sequence[float | None]) -> float | None:
@@ -161,14 +171,21 @@ def _mean(numbers: Sequence[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _ended(row: ManifestRow | None, target: Target) -> float | None:
-    """The number of a cell; infinite if it failed, None if it has not ended or is not of the study as it is now.
+def _number(row: ManifestRow | None, target: Target) -> float | str:
+    """The number of a cell, infinite where the same input fails again; or in words why it has none that counts.
 
-    A view that cannot be selected says nothing of a dose.
+    A view that cannot be selected says nothing of a dose, and neither does a failure that may pass with time.
     """
-    if row is None or row.outdated is not None or row.state == "skipped":
-        return None
-    return measured_value(row, target) if row.state == "completed" else math.inf
+    if row is None:
+        return "not ended"
+    if row.outdated is not None:
+        return "of an older study"
+    if row.state == "completed":
+        value = measured_value(row, target)
+        return "without this number" if value is None else value
+    if row.state == "failed" and row.failure_kind in LASTING_KINDS:
+        return math.inf
+    return "damaged" if row.state == "damaged" else str(row.failure_kind)
 
 
 def measured_value(row: ManifestRow, target: Target) -> float | None:

@@ -96,7 +96,8 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
         )
         return AnswerContent(hint=hint, snr=tuple(snr))
     answer = answer_of(study, rows)
-    note = None if study.repeats > 1 or len(study.object_seeds) > 1 else "Without repeats no limit has an interval."
+    has_repeats = any(limit.n_repeats > 1 for target in answer.targets for limit in target.doses)
+    note = None if has_repeats else "Without repeats no limit has an interval."
     return AnswerContent(
         answer=answer,
         rows=tuple(tuple(map(_row, target.doses)) for target in answer.targets),
@@ -115,8 +116,7 @@ def _row(limit: DoseLimit) -> LimitRow:
         light, before = limit.highest_dose, "> "
     lowest = fluence = total = "–"
     if light is not None:
-        ends = limit.interval if limit.outcome == "reached" else None
-        lowest = before + interval_words(light.dose, None if ends is None else ends.doses)
+        lowest = before + interval_words(light.dose, None if limit.interval is None else limit.interval.doses)
         fluence, total = (
             before + number_words(number) if number is not None else "–"
             for number in (light.fluence_photons_per_px2, light.total_photons)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.records import apart
 from fly64dask.report.figure_parts import panels
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 LINE_COLOUR = "#0072b2"  # of Okabe and Ito
 MIN_VIEWS = 3  # two overlaps have a line between them, and no map
 MIN_POINTS = 2  # of a view
-MIN_STEP = 1e-3  # of overlap between two views (our choice)
 CHARACTERS_PER_INCH = 19  # of a caption
 N_FLUENCES = 200  # between the lowest and the highest: fine enough for smooth lines
 
@@ -61,7 +61,9 @@ def draw_overlap_map(target: TargetAnswer) -> Figure | None:
         row = _row(limit, curve)
         if row is not None:
             groups.setdefault((curve.split, curve.recipe_name), []).append(row)
-    drawn = {key: rows for key, found in groups.items() if len(rows := _apart(found)) >= MIN_VIEWS}
+    drawn = {
+        key: rows for key, found in groups.items() if len(rows := apart(found, lambda row: row.overlap)) >= MIN_VIEWS
+    }
     if not drawn:
         return None
     figure, axes = panels(1, len(drawn), 4.0, 3.4)
@@ -95,15 +97,6 @@ def _row(limit: DoseLimit, curve: LimitCurve) -> _Row | None:
         level=np.array([level for _, level, _ in known]),
         n_cells=sum(len(point.cells) for _, _, point in known),
     )
-
-
-def _apart(rows: Sequence[_Row]) -> list[_Row]:
-    """Sort by overlap, and leave out views that overlap as the one before."""
-    kept: list[_Row] = []
-    for row in sorted(rows, key=lambda each: each.overlap):
-        if not kept or row.overlap - kept[-1].overlap > MIN_STEP:
-            kept.append(row)
-    return kept
 
 
 def _draw_panel(axis: Axes, rows: Sequence[_Row], target: TargetAnswer) -> None:
