@@ -128,6 +128,13 @@ def test_views_of_which_the_densest_misses_have_no_lowest_overlap():
     assert (found.outcome, found.lowest) == ("not_monotonic", None)
 
 
+def test_an_overlap_without_an_interval_names_the_views_beside_it():
+    study = study_of("loose", "close", doses=(1e3, 1e4), repeats=1)
+    rows = [*rows_of({1e3: [0.2], 1e4: [0.2]}, view="loose"), *rows_of({1e3: [0.05], 1e4: [0.05]})]
+    sentence = answer_of(study, rows, [TARGET]).targets[0].sentences[-1]
+    assert sentence.endswith("overlap of 40 % (between the views of 20 %, which misses, and 60 %).")
+
+
 def test_a_sentence_has_overlap_target_dose_interval_and_fluence():
     study = study_of(doses=DOSES, repeats=3)
     sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, spread=0.05)), [TARGET]).targets[0].sentences[0]

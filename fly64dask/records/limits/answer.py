@@ -163,12 +163,14 @@ def overlap_sentence(limit: OverlapLimit, target: Target) -> str:
     if limit.outcome == "not_monotonic":
         return f"{who} are not monotonic in overlap: a denser view misses again."
     assert limit.lowest is not None, "a reached target has its lowest overlap"
-    ends = limit.interval
-    between = ""
+    ends, low, high = limit.interval, limit.last_miss, limit.first_reach
     if ends is not None:
-        low = "below the sparsest view" if ends.low is None else percent(ends.low)
-        between = f" ({low} to {'above the densest view' if ends.high is None else percent(ends.high)})"
-    return f"{who} need a linear overlap of {percent(limit.lowest)}{between}."
+        low_words = "below the sparsest view" if ends.low is None else percent(ends.low)
+        between = f"{low_words} to {'above the densest view' if ends.high is None else percent(ends.high)}"
+    else:
+        assert low is not None and high is not None, "a reached target has two views beside it"
+        between = f"between the views of {percent(low)}, which misses, and {percent(high)}"
+    return f"{who} need a linear overlap of {percent(limit.lowest)} ({between})."
 
 
 def interval_words(number: float, ends: tuple[float | None, float | None] | None) -> str:
@@ -194,7 +196,7 @@ def number_words(number: float, digits: int = 2) -> str:
 
 def percent(share: float) -> str:
     """Write a share in per cent."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:.0f} %".replace("-", "−")
 
 
 def _further_words(light: Light, dose_by: DoseBy) -> str:
