@@ -15,7 +15,7 @@ from fly64dask.study import Target, cells
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fly64dask.runs.comparisons import RunComparison
+    from fly64dask.runs.comparisons import Convention, RunComparison
     from fly64dask.study import Reference
 
 
@@ -25,14 +25,20 @@ class RunAnswers(RunResults):
     __slots__ = ()
 
     def compare(
-        self, others: Mapping[str, str | os.PathLike[str]], *, reference: Reference | None = None
+        self,
+        others: Mapping[str, str | os.PathLike[str]],
+        *,
+        convention: Convention = "ours",
+        reference: Reference | None = None,
     ) -> RunComparison:
         """Measure other reconstructions of the run's cells as its own are measured.
 
         Parameters
         ----------
         others : mapping of str to path
-            By name of the method: a directory with one file for each cell, or another run.
+            By name of the method: a directory with one file for each cell, or another run; none, for its own alone.
+        convention : "ours" or "original"
+            Whose metrics: this package's, or the original study's.
         reference : CellReference or FileReference, optional
             What the cells of a measured study are compared with, instead of the study's own reference.
 
@@ -49,7 +55,7 @@ class RunAnswers(RunResults):
         from fly64dask.runs.comparisons import compare_run
 
         paths = {name: Path(os.path.realpath(path)) for name, path in others.items()}
-        return compare_run(self.study, self.layout, paths, cells(self.study), "ours", reference)
+        return compare_run(self.study, self.layout, paths, cells(self.study), convention, reference)
 
     def limits(self, *targets: Target) -> Answer:
         """Say how low the dose of each view, and the overlap at equal fluence, can go.

@@ -1,0 +1,1 @@
+"""Acceptance studies: published results on dose and overlap, held against what this program gives."""

@@ -1,0 +1,96 @@
+"""What reductions share: the columns of `run.table()` they look at, repeats gathered, and fits of powers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from acceptance.results import Curve, Spread
+
+if TYPE_CHECKING:
+    import pandas
+
+ERROR = "metrics.phase_rmse_rad"
+RESOLUTION = "metrics.frc.half_bit.resolution_px"
+FLUENCE = "fluence_photons_per_px2"
+LEVEL = 0.05  # of a test
+
+
+def gathered(table: pandas.DataFrame, by: Sequence[str], columns: Sequence[str]) -> list[tuple[tuple[Any, ...], Any]]:
+    """Gather the repeats of a run's cells.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `run.table()`.
+    by : sequence of str
+        Levels of its index that stay apart, in the order of the rows; the others are repeats.
+    columns : sequence of str
+        Numbers to gather.
+
+    Returns
+    -------
+    list of (key, group)
+        In the study's order: values of `by`, and by name of a column the `Spread` over repeats or None.
+    """
+    flat = table.reset_index()
+    found = []
+    for key, group in flat.groupby(list(by), sort=False):
+        numbers = {name: Spread.of(group[name]) if name in group else None for name in columns}
+        found.append((key if isinstance(key, tuple) else (key,), numbers))
+    return found
+
+
+def fitted_power(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+    """Fit the power of x with which y goes, by least squares of the logarithms; gives it and its standard error."""
+    from scipy.stats import linregress
+
+    fit = linregress([math.log(each) for each in x], [math.log(each) for each in y])
+    return float(fit.slope), float(fit.stderr)
+
+
+def adjusted_p_values(one: Spread, others: Sequence[Spread]) -> list[float | None]:
+    """Test each of some means against one: Welch's t-test, its p-values adjusted for their number after Holm.
+
+    Parameters
+    ----------
+    one : Spread
+        What all are compared with.
+    others : sequence of Spread
+        Means with their repeats' spread.
+
+    Returns
+    -------
+    list of float or None
+        In the order of `others`; None where one of both has no spread.
+    """
+    from scipy.stats import ttest_ind_from_stats
+
+    def p_value(other: Spread) -> float | None:
+        if not one.standard_deviation or not other.standard_deviation:
+            return None
+        numbers = [number for each in (one, other) for number in (each.mean, each.standard_deviation, each.n)]
+        return float(ttest_ind_from_stats(*numbers, equal_var=False).pvalue)
+
+    found = [p_value(other) for other in others]
+    order = sorted((p, place) for place, p in enumerate(found) if p is not None)
+    highest = 0.0
+    for rank, (p, place) in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p))
+        found[place] = highest
+    return found
+
+
+def guide(label: str, x: Sequence[float], start: float, power: float) -> Curve:
+    """Draw a power of x through `start` at the first x."""
+    ends = (min(x), max(x))
+    return Curve(
+        label=label, x=ends, y=tuple(Spread(mean=start * (each / ends[0]) ** power) for each in ends), is_guide=True
+    )
+
+
+def curve(label: str, points: Sequence[tuple[float | None, Spread | None]]) -> Curve:
+    """Draw what is known of some points, in their order."""
+    known = [(x, y) for x, y in points if x is not None and y is not None]
+    return Curve(label=label, x=tuple(x for x, _ in known), y=tuple(y for _, y in known))
