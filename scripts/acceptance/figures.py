@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Of Okabe and Ito, which people with any colour vision tell apart; marks differ as well.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MARKS = "osD^vPX"
+MAX_PLACES = 8
 PANEL_SIZE = (4.4, 3.6)  # inches
 
 
@@ -43,12 +44,21 @@ def draw_panel(axis: Axes, panel: Panel) -> None:
     axis.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
     if panel.x_log:
         axis.set_xscale("log")
+        number_few_places(axis, panel)
     if panel.y_log:
         axis.set_yscale("log")
     else:
         axis.set_ylim(bottom=0)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=8)
+
+
+def number_few_places(axis: Axes, panel: Panel) -> None:
+    """Write plain numbers at the points of a logarithmic axis that has few and spans less than two decades."""
+    places = sorted({x for curve in panel.curves for x in curve.x})
+    if len(places) <= MAX_PLACES and places[-1] < 100 * places[0]:
+        axis.set_xticks(places, [f"{place:g}" for place in places])
+        axis.set_xticks([], minor=True)
 
 
 def draw_curve(axis: Axes, curve: Curve, colour: str, mark: str) -> None:

@@ -75,7 +75,7 @@ def panels(series: Mapping[tuple[str, str], Sequence[Point]]) -> tuple[Panel, ..
         start = ends.y[-1].mean * (ends.x[-1] / ends.x[0]) ** -THEORY
         found.append(
             Panel(
-                title=shown,
+                title=shown[0].upper() + shown[1:],
                 x_label="fluence (photons/px²)",
                 y_label="phase error (rad)",
                 x_log=True,

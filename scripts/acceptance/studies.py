@@ -46,13 +46,13 @@ class AcceptanceStudy:
     quick: tuple[Sizes, ...]
     full: tuple[Sizes, ...]
     usual: tuple[Sizes, ...] = (Sizes(),)
+    folder: Path = DATA / "studies"
 
     def runs(self, size: SizeName) -> dict[str, tuple[Study, Filters]]:
         """Give the studies of a size and the cells of each that run, by name of the run."""
         found = {}
         for name in self.files:
-            (path,) = DATA.glob(f"**/{name}.toml")
-            study = Study.from_toml(path)
+            study = Study.from_toml(self.folder / f"{name}.toml")
             for sizes in getattr(self, size):
                 found["-".join(filter(None, (name, sizes.part)))] = (sizes.of(study), sizes.filters)
         return found
@@ -97,6 +97,7 @@ STUDIES = {
             name="fly64",
             title="The fly64 matrix",
             files=("fly64",),
+            folder=DATA,
             reduce=fly64.reduce,
             quick=(Sizes(recipe={"n_epochs": 2}, filters=Filters(dose=(1e3,), view=("sparse",))),),
             usual=(
