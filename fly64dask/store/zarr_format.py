@@ -10,6 +10,7 @@ from typing import Any
 
 from fly64dask.base import IntegrityError, digest
 
+TESTED_NUMCODECS = ("0.15.", "0.16.")
 METADATA_NAME = "zarr.json"  # of a group or array in Zarr's format 3
 
 
@@ -18,14 +19,19 @@ def lock_blosc_between_threads() -> None:
 
     Notes
     -----
-    numcodecs (0.15 to 0.16) makes it in `get_mutex`, and then only asks whether there is one: zarr tells blosc to use
-    no threads, so nothing is locked. The lock holds a semaphore which a process that is killed never gives back to
-    the system. Of a release that keeps its lock elsewhere nothing is changed, and killed processes leave semaphores.
+    numcodecs makes it in `get_mutex`, and then only asks whether there is one: zarr tells blosc to use no threads, so
+    nothing is locked. The lock holds a semaphore which a process that is killed never gives back to the system. Where
+    the release is not a tested one, or `get_mutex` does not give this lock, nothing is changed, and killed processes
+    leave semaphores.
     """
-    from numcodecs import blosc  # not for those who read attributes alone
+    from numcodecs import __version__ as installed, blosc  # not for those who read attributes alone
 
-    if getattr(blosc, "_MUTEX", lambda: None) is None and getattr(blosc, "_MUTEX_IS_INIT", None) is False:
-        blosc._MUTEX, blosc._MUTEX_IS_INIT = threading.Lock(), True
+    if not installed.startswith(TESTED_NUMCODECS) or blosc._MUTEX_IS_INIT or blosc._MUTEX is not None:
+        return
+    lock = threading.Lock()
+    blosc._MUTEX, blosc._MUTEX_IS_INIT = lock, True
+    if blosc.get_mutex() is not lock:
+        blosc._MUTEX, blosc._MUTEX_IS_INIT = None, False
 
 
 def attributes_sha256(directory: Path) -> str:

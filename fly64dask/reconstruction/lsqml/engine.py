@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import logging
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +17,15 @@ from fly64dask.reconstruction.interface import Exposures, Progress, Reconstructi
 from fly64dask.reconstruction.lsqml.process_settings import settings_put_back
 from fly64dask.reconstruction.lsqml.running import RunningReconstruction, begin
 from fly64dask.reconstruction.lsqml.state import losses
+from fly64dask.reconstruction.lsqml.versions import untested
 from fly64dask.scan import is_guarded, object_frame
 from fly64dask.study import GUARDED_MAX_EPOCHS
 
 if TYPE_CHECKING:
     from fly64dask.reconstruction.checkpoint import CheckpointFile
     from fly64dask.study import Recipe
+
+log = logging.getLogger(__name__)
 
 
 def reconstruct(
@@ -62,9 +68,11 @@ def reconstruct(
     _, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:], drift_px=recipe.drift_limit_px)
     with settings_put_back(recipe.threads):
         device = take_device(recipe.device)
-        running = begin(exposures, recipe, seed=seed, device=device)
+        checkpoint = _usable(checkpoint)
+        begin_anew = functools.partial(begin, exposures, recipe, seed=seed, device=device)
+        running = _begin_or_go_on(begin_anew, checkpoint)
         try:
-            resumed_from_epoch = _go_on(running, checkpoint)
+            resumed_from_epoch = running.tasks.n_epochs_run
             with running.tasks.accelerated(enabled=recipe.accelerated) as acceleration:
                 running.run(n_epochs, progress, checkpoint)
             snapshot, rule = running.snapshot(), running.rule
@@ -89,12 +97,25 @@ def reconstruct(
             gc.collect()
 
 
-def _go_on(running: RunningReconstruction, checkpoint: CheckpointFile | None) -> int:
-    """Put a reconstruction where an earlier attempt was; gives the epochs that need not be run again."""
+def _begin_or_go_on(
+    begin_anew: Callable[[], RunningReconstruction], checkpoint: CheckpointFile | None
+) -> RunningReconstruction:
+    """Put a reconstruction where an earlier attempt was, if it can be put there."""
+    running = begin_anew()
     state = checkpoint.load() if checkpoint else None
-    if state is not None:
-        running.restore(state)
-    return running.tasks.n_epochs_run
+    if state is None or running.restore(state):
+        return running
+    log.warning("checkpoint: a task that goes on is not where it was: starting from epoch 0")
+    return begin_anew()
+
+
+def _usable(checkpoint: CheckpointFile | None) -> CheckpointFile | None:
+    """Give the checkpoint if it is known what goes from one epoch to the next: then all of that is written down."""
+    problem = untested("checkpoints")
+    if checkpoint is None or problem is None:
+        return checkpoint
+    log.warning("checkpoint: none is read or written: %s", problem)
+    return None
 
 
 def _describe_device(device: str, n_threads: int) -> str:

@@ -121,12 +121,17 @@ class InterleavedTasks:
             states[name] = capture(task)
         return states
 
-    def restore(self, states: dict[str, TaskState]) -> None:
-        """Put the tasks where they were when `capture` was called; companions that had been dropped are dropped."""
+    def restore(self, states: dict[str, TaskState]) -> bool:
+        """Put the tasks where they were when `capture` was called; companions that had been dropped are dropped.
+
+        Gives whether all of them are there.
+        """
         self.tasks = {name: task for name, task in self.tasks.items() if name in states}
+        are_there = True
         for name, task in self.tasks.items():
-            restore(task, states[name])
+            are_there &= restore(task, states[name])
             self._streams[name] = random_state(task)
+        return are_there
 
     def _give_streams(self, name: str) -> None:
         if len(self.tasks) > 1:  # the only task has them all the time

@@ -14,8 +14,6 @@ import torch
 from ptychi import maths, utils
 from tqdm import tqdm
 
-from fly64dask.reconstruction.lsqml.steps import replaced
-
 # A job script may set them; pty-chi would start torch.distributed for them and fail.
 RANK_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 
@@ -45,11 +43,28 @@ def settings_put_back(n_threads: int) -> Iterator[None]:
         stack.callback(random.setstate, random.getstate())
         # `logging.info` of pty-chi gives the root logger a handler if it has none.
         stack.callback(_set_root_handlers, logging.getLogger().handlers.copy())
-        stack.enter_context(replaced([(tqdm, "_lock", threading.RLock())]))
+        stack.enter_context(_bars_of_one_process())
         for name in RANK_VARIABLES:
             os.environ.pop(name, None)
         torch.set_num_threads(n_threads)
         yield
+
+
+@contextmanager
+def _bars_of_one_process() -> Iterator[None]:
+    """Give progress bars a lock between threads alone; afterwards they have the lock of before, or none yet.
+
+    tqdm has a function that sets the lock and none that says whether there is one: to ask for it would make it.
+    """
+    before, lock = vars(tqdm).get("_lock"), threading.RLock()
+    tqdm.set_lock(lock)
+    try:
+        yield
+    finally:
+        if before is not None:
+            tqdm.set_lock(before)
+        elif vars(tqdm).get("_lock") is lock:  # of a tqdm that keeps it elsewhere it stays
+            del tqdm._lock
 
 
 def _set_root_handlers(handlers: list[logging.Handler]) -> None:

@@ -7,6 +7,7 @@ are drawn once, when a task is built, from the streams of NumPy and torch.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,13 @@ from ptychi.io_handles import PtychographyCompactBatchSampler, PtychographyUnifo
 from torch.overrides import TorchFunctionMode
 from torch.utils.data import RandomSampler
 
+from fly64dask.base import InputError
+from fly64dask.reconstruction.lsqml.versions import REMEDY, untested
+
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -43,7 +49,14 @@ def seed_streams(seed: int) -> None:
 
 
 def draw_on_cpu(task: PtychographyTask, seed: int = 0) -> None:
-    """Let a task, not run yet, draw its random numbers on the CPU; `seed` as it was built with."""
+    """Let a task, not run yet, draw its random numbers on the CPU; `seed` as it was built with.
+
+    A pty-chi that is not tested draws its own, on its device: the same seed then gives other numbers than on the CPU.
+    """
+    problem = untested("random numbers drawn on the CPU")
+    if problem is not None:
+        log.warning("engine=own_random_numbers reason=%s", problem)
+        return
     reconstructor = task.reconstructor
     loader = reconstructor.dataloader
     if isinstance(loader.sampler, RandomSampler):
@@ -59,8 +72,11 @@ def draw_on_cpu(task: PtychographyTask, seed: int = 0) -> None:
         step_size = reconstructor.get_psi_far_step_size
 
         def get_psi_far_step_size(*arguments: Any, **keywords: Any) -> torch.Tensor:
-            with _CpuNormals():
-                return step_size(*arguments, **keywords)
+            with _CpuNormals() as normals:
+                step = step_size(*arguments, **keywords)
+            if normals.n_draws == 0:
+                raise InputError("self-check of the Poisson model: its steps drew nothing on the CPU", remedy=REMEDY)
+            return step
 
         reconstructor.get_psi_far_step_size = get_psi_far_step_size
 
@@ -105,9 +121,12 @@ class _CpuOrder:
 class _CpuNormals(TorchFunctionMode):
     """Draws normal random numbers on the CPU and moves them to the device that is asked for, while it is entered."""
 
+    n_draws = 0
+
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of torch."""
         kwargs = kwargs or {}
         if function is not torch.randn:
             return function(*args, **kwargs)
+        self.n_draws += 1
         return function(*args, **(kwargs | {"device": "cpu"})).to(kwargs["device"])

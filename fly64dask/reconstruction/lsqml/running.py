@@ -80,15 +80,16 @@ class RunningReconstruction:
             }
         )
 
-    def restore(self, data: bytes) -> None:
-        """Go on from what `capture` wrote."""
+    def restore(self, data: bytes) -> bool:
+        """Go on from what `capture` wrote; gives whether all tasks are where they were then."""
         state = from_bytes(data)
-        self.tasks.restore(state["tasks"])
+        are_there = self.tasks.restore(state["tasks"])
         self.no_halves, self.fallback = state["no_halves"], state["fallback"]
         if state["rule"] is None:
             self.rule = None
         elif self.rule is not None:
             self.rule.restore(state["rule"])
+        return are_there
 
     def _drop_companions(self, reason: str) -> None:
         log.warning("engine=alone reason=%s", reason)

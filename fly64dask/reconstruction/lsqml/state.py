@@ -50,12 +50,16 @@ def capture(task: PtychographyTask) -> TaskState:
     return _state(task) | {"loss": {name: list(column) for name, column in table.items()}}
 
 
-def restore(task: PtychographyTask, state: TaskState) -> None:
-    """Put a newly built task, of the same exposures and recipe, where a task was whose state `capture` gathered."""
+def restore(task: PtychographyTask, state: TaskState) -> bool:
+    """Put a newly built task, of the same exposures and recipe, where a task was whose state `capture` gathered.
+
+    Gives whether the task is there: a state gathered of it now is compared with the one that was put.
+    """
     put_back(task, copied(state, task.object.data.device))
     tracker = task.reconstructor.loss_tracker
     tracker.table = type(tracker.table)(state["loss"]).astype(tracker.table.dtypes)
     tracker.epoch = task.reconstructor.current_epoch
+    return _equal(capture(task), state)
 
 
 def to_bytes(state: dict[str, Any]) -> bytes:
@@ -173,3 +177,15 @@ def copied(state: Any, device: torch.device) -> Any:
     if isinstance(state, list):
         return [copied(value, device) for value in state]
     return state
+
+
+def _equal(one: object, other: object) -> bool:
+    """Tell whether two states are the same to the bit, wherever their tensors are; NaN is the same as NaN."""
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        here, there = one.detach().cpu(), other.detach().cpu()
+        return here.dtype == there.dtype and here.shape == there.shape and torch.equal(here != there, here != here)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(one == other or (one != one and other != other))

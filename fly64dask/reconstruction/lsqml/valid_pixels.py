@@ -14,7 +14,7 @@ import torch
 from ptychi.reconstructors.lsqml import LSQMLReconstructor
 
 from fly64dask.base import InputError
-from fly64dask.reconstruction.lsqml.versions import untested
+from fly64dask.reconstruction.lsqml.versions import REMEDY, untested
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
@@ -57,9 +57,7 @@ def count_valid_alone(task: PtychographyTask) -> None:
     """
     problem = untested("the sums over valid pixels")
     if problem is not None:
-        raise InputError(
-            f"reconstruct exposures with masked pixels: {problem}", remedy="install that version of pty-chi"
-        )
+        raise InputError(f"reconstruct exposures with masked pixels: {problem}", remedy=REMEDY)
     reconstructor, weights = task.reconstructor, pixel_weights(task.dataset, task.object.data.device)
     assert weights is not None, "a task with masked pixels"
     tracker = reconstructor.loss_tracker

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 TESTED_VERSIONS = frozenset({"2.2.0"})
+REMEDY = f"install pty-chi {' or '.join(sorted(TESTED_VERSIONS))}"
 
 
 def untested(what: str) -> str | None:
