@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError
 from fly64dask.reconstruction import Exposures
@@ -42,7 +42,7 @@ class CellInputs:
         """Read the positions of the kept exposures, (k, 2) float64, order (y, x), px."""
         return self.exposures.read("positions_px", self.read_kept())
 
-    def read_exposure_photons(self) -> NDArray[Any]:
+    def read_exposure_photons(self) -> NDArray[np.generic]:
         """Read the photons of each kept exposure, (k,) int64, or float64 where they are expected ones."""
         return self.exposures.read("exposure_photons", self.read_kept())
 
@@ -97,7 +97,7 @@ class CellInputs:
             group_overlap=view.group_overlap,
         )
 
-    def _exposure_photons(self) -> NDArray[Any] | None:
+    def _exposure_photons(self) -> NDArray[np.generic] | None:
         """Read the photons of each kept exposure, (k,); None of a damaged group, whose cell fails by name."""
         with suppress(IntegrityError):
             return self.read_exposure_photons()

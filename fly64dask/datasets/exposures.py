@@ -160,13 +160,13 @@ class _Patterns:
     expected, or float32 expectations.
     """
 
-    blocks: Iterator[NDArray[Any]]
+    blocks: Iterator[NDArray[np.number]]
     dtype: np.dtype[Any]
     photons_per_intensity: float | None = None
     thinning_probability: float | None = None
     brightest_photons: int | float = 0
-    _exposure_photons: list[NDArray[Any]] = field(default_factory=list)
-    _sum: NDArray[Any] | None = None
+    _exposure_photons: list[NDArray[np.number]] = field(default_factory=list)
+    _sum: NDArray[np.number] | None = None
 
     def array(self, shape: tuple[int, int, int]) -> ArraySource:
         """Describe the patterns, (n, H, W), as an array to write."""

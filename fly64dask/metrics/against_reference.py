@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class ReferenceObject:
     """
 
     name: str
-    image: NDArray[Any]
+    image: NDArray[np.number]
     origin_px: tuple[int, int]
     trusted: NDArray[np.bool_]
     sha256: str
@@ -102,7 +102,7 @@ def _range(values: NDArray[np.float64]) -> float:
     return found if found > ROUNDING else 0.0
 
 
-def measure_with_reference(name: str, reference: Reference, object_recon: NDArray[Any]) -> ReferenceComparison:
+def measure_with_reference(name: str, reference: Reference, object_recon: NDArray[np.number]) -> ReferenceComparison:
     """Align a reconstruction and an empty object with a reference and measure both; see `measure_against`.
 
     Parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -86,7 +86,7 @@ def reference_in_frame(
     )
 
 
-def measure_against(reference: Reference, object_recon: NDArray[Any]) -> TruthComparison:
+def measure_against(reference: Reference, object_recon: NDArray[np.number]) -> TruthComparison:
     """Align a reconstruction and an empty object with the truth and measure both.
 
     Parameters

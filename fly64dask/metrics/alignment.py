@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Aligned:
     alignment: Alignment
 
 
-def align(recon: NDArray[Any], reference: NDArray[Any], inside: NDArray[np.bool_]) -> Aligned:
+def align(recon: NDArray[np.number], reference: NDArray[np.number], inside: NDArray[np.bool_]) -> Aligned:
     """Remove from a reconstruction what far-field data leave open, and what a shifted probe does.
 
     Parameters
@@ -121,7 +121,7 @@ class PhasePlane:
         self._terms = np.stack([np.ones(len(y)), y - self._centre[0], x - self._centre[1]])
         self._solve = np.linalg.pinv(self._terms.T)
 
-    def fit(self, ratio: NDArray[Any]) -> Plane:
+    def fit(self, ratio: NDArray[np.number]) -> Plane:
         """Fit one image.
 
         Parameters
@@ -151,7 +151,7 @@ class PhasePlane:
         )
 
 
-def remove_phase_ramp(ratio: NDArray[Any], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+def remove_phase_ramp(ratio: NDArray[np.number], inside: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Compute the phase of an image with its global phase and linear ramp removed; see `PhasePlane`.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -26,7 +26,10 @@ LEAST_SIMILARITY = 1e-4  # stands for a negative one
 
 
 def measure_as_original(
-    aligned: NDArray[Any], truth: NDArray[Any], positions_px: NDArray[np.float64], origin_px: tuple[int, int]
+    aligned: NDArray[np.number],
+    truth: NDArray[np.number],
+    positions_px: NDArray[np.float64],
+    origin_px: tuple[int, int],
 ) -> OriginalMetrics:
     """Measure a registered object as the original study did.
 

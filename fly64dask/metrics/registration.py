@@ -65,7 +65,7 @@ def shifted(image: Complex, shift_px: NDArray[np.float64], inside: NDArray[np.bo
     return result
 
 
-def neighbour_slopes(image: Complex, inside: NDArray[np.bool_]) -> tuple[float, float]:
+def neighbour_slopes(image: NDArray[np.number], inside: NDArray[np.bool_]) -> tuple[float, float]:
     """Compute the mean phase step to the next row and column, rad / px, weighted by both pixels' amplitudes."""
     below, beside = inside[:-1] & inside[1:], inside[:, :-1] & inside[:, 1:]
     return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -55,8 +55,8 @@ class Crossing(Frozen):
 
 
 def frc(
-    first: NDArray[Any],
-    second: NDArray[Any],
+    first: NDArray[np.number],
+    second: NDArray[np.number],
     inside: NDArray[np.bool_],
     *,
     pixel_nm: tuple[float, float] | None = None,

@@ -69,13 +69,13 @@ class Rings:
             ring=ring,
         )
 
-    def sums(self, values: NDArray[Any]) -> NDArray[np.float64]:
+    def sums(self, values: NDArray[np.number]) -> NDArray[np.float64]:
         """Sum real numbers of the box's Fourier pixels (y, x) over each ring; (k,) float64, without frequency zero."""
         n_rings = len(self.frequency_per_px)
         sums: Any = np.bincount(self.ring, weights=values.ravel(), minlength=n_rings + 2)
         return np.asarray(sums[1 : n_rings + 1], dtype=np.float64)
 
-    def spectrum(self, image: NDArray[Any]) -> NDArray[np.complex128]:
+    def spectrum(self, image: NDArray[np.number]) -> NDArray[np.complex128]:
         """Transform an image (y, x), of which only what is inside the area counts, to the box's Fourier pixels."""
         # Outside the area an image may hold anything, NaN too.
         values = np.where(self.window > 0, np.asarray(image)[self.box], 0).astype(np.complex128)

@@ -91,7 +91,7 @@ def _mean(image: Image, reference: Image, windows: Area, peak: float, k1: float)
     return float(similarity[windows].mean())
 
 
-def _halved(image: NDArray[Any]) -> Image:
+def _halved(image: NDArray[np.generic]) -> Image:
     """Means of 2 x 2 px; an odd row or column at the end is left out."""
     height, width = (size // 2 for size in image.shape)
     blocks = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class SnrSums:
         self._sum = np.zeros(self.rings.window.shape, dtype=np.complex128)
         self._power = np.zeros(self.rings.window.shape)
 
-    def add(self, image: NDArray[Any]) -> None:
+    def add(self, image: NDArray[np.number]) -> None:
         """Add a repeat (y, x), aligned with the others."""
         spectrum = self.rings.spectrum(image)
         self._sum += spectrum

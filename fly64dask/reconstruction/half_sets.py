@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def _refuse_expectations(exposures: Exposures) -> None:
         )
 
 
-def thinned(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) -> NDArray[Any]:
+def thinned(counts: NDArray[np.number], probability: float, *, rng: np.random.Generator) -> NDArray[np.number]:
     """Keep each photon with a probability; (n, H, W) of the same dtype, drawn in batches."""
     drawn = np.empty_like(counts)
     for start in range(0, len(counts), BATCH_EXPOSURES):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -55,7 +55,7 @@ class Exposures:
     >>> Exposures(counts=counts, positions_px=positions_px, probe_guess=probe[None, None])  # doctest: +SKIP
     """
 
-    counts: NDArray[Any]
+    counts: NDArray[np.number]
     positions_px: NDArray[np.float64]
     probe_guess: NDArray[np.complex64]
     noise_free: bool = False
@@ -111,7 +111,7 @@ class Engine(Protocol):
         ...
 
 
-def refuse_dark(counts: NDArray[Any]) -> None:
+def refuse_dark(counts: NDArray[np.number]) -> None:
     """Refuse exposures without a single photon: the engine divides by their sum."""
     if not counts.any():
         raise InputError(

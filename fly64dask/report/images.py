@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class ObjectInArea:
     `is_aligned` says whether that is to the truth, so that it can be compared with its repeats as it is.
     """
 
-    values: NDArray[Any]
+    values: NDArray[np.number]
     inside: NDArray[np.bool_]
     is_aligned: bool
 
@@ -64,21 +64,21 @@ class _Frame:
     area: NDArray[np.bool_]
     origin_px: tuple[int, int]
 
-    def image(self, key: PictureKey, values: NDArray[Any], scale: Scale, *, inside: NDArray[np.bool_]) -> Image:
+    def image(self, key: PictureKey, values: NDArray[np.number], scale: Scale, *, inside: NDArray[np.bool_]) -> Image:
         """Crop values (Y, X) to the box, NaN outside of a part of it."""
         rows, columns = bounding_box(self.area)
         corner = (self.origin_px[0] + rows.start, self.origin_px[1] + columns.start)
         cropped = np.where(inside, values, np.nan)[rows, columns]
         return Image(key=key, values=cropped, scale=scale, origin_px=corner, cyclic=scale.unit == "rad")
 
-    def cut(self, values: NDArray[Any], inside: NDArray[np.bool_], *, is_aligned: bool = False) -> ObjectInArea:
+    def cut(self, values: NDArray[np.number], inside: NDArray[np.bool_], *, is_aligned: bool = False) -> ObjectInArea:
         """Crop an object (Y, X) to the box; a part of it counts."""
         box = bounding_box(self.area)
         return ObjectInArea(values=values[box], inside=inside[box], is_aligned=is_aligned)
 
 
 def object_images(
-    arrays: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, NDArray[np.number]],
     origin_px: tuple[int, int],
     positions_px: NDArray[np.float64],
     probe_guess: NDArray[np.complex64],
@@ -139,7 +139,7 @@ def _images_beside_truth(
     of_amplitude = Scale(low=0, high=1.2 * top, colours="cividis", unit="transmission")
     of_error = Scale(low=-0.5 * top, high=0.5 * top, colours="RdBu_r", unit="transmission")
     of_phase = _phase_scale(phase_limit_rad, "twilight_shifted")
-    shown: tuple[tuple[PictureKey, NDArray[Any], Scale], ...] = (
+    shown: tuple[tuple[PictureKey, NDArray[np.number], Scale], ...] = (
         ("phase", phase, of_phase),
         ("phase_truth", truth_phase, of_phase),
         ("phase_difference", phase_error, _phase_scale(phase_limit_rad, "RdBu_r")),

@@ -10,7 +10,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -33,7 +33,7 @@ MAX_POSITIONS, POSITION_BYTES = 2000, 16
 POSITIONS_FRACTION = 1 / 4
 
 
-def palette_png(values: NDArray[Any], scale: Scale) -> bytes:
+def palette_png(values: NDArray[np.number], scale: Scale) -> bytes:
     """Draw an array, (y, x) real with row 0 on top, as a PNG file with a palette of 256 colours; NaN is transparent."""
     from PIL import Image as PillowImage
 
@@ -54,7 +54,7 @@ def hex_colours(name: ColourMap, n_colours: int) -> tuple[str, ...]:
     return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (_colours(name, n_colours) * 255).round().astype(int))
 
 
-def shrink(values: NDArray[Any], max_side_px: int, *, cyclic: bool = False) -> NDArray[np.float64]:
+def shrink(values: NDArray[np.number], max_side_px: int, *, cyclic: bool = False) -> NDArray[np.float64]:
     """Average square blocks of pixels, (y, x) real, until no side is longer than a limit; (y', x') float64.
 
     NaN is left out of the averages; `cyclic` values are angles in rad, averaged on the circle. Sides are divided by the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MARGIN_PX = 8
 
 
-def checked_positions(positions_px: NDArray[Any], *, origin: str) -> NDArray[np.float64]:
+def checked_positions(positions_px: NDArray[np.generic], *, origin: str) -> NDArray[np.float64]:
     """Check scan positions and convert them to (n, 2) float64.
 
     Parameters

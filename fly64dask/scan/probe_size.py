@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class ProbeDiameters:
     d90_px: float
 
 
-def probe_diameters(probe: NDArray[Any]) -> ProbeDiameters:
+def probe_diameters(probe: NDArray[np.generic]) -> ProbeDiameters:
     """Measure how wide a probe's intensity is.
 
     Parameters

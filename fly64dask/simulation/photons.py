@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def expose(intensity: NDArray[np.float32], scale: float, *, rng: np.random.Gener
     return rng.poisson(intensity.astype(np.float64) * scale)
 
 
-def thin(counts: NDArray[Any], probability: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
+def thin(counts: NDArray[np.generic], probability: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
     """Keep each photon with a probability; (n, H, W) int64. Thinned Poisson counts are Poisson counts at the lower
     dose.
 

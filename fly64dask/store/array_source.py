@@ -34,12 +34,12 @@ class ArraySource:
     dims: tuple[str, ...]
     units: str
     long_name: str
-    blocks: Iterable[NDArray[Any]]
+    blocks: Iterable[NDArray[np.generic]]
     block_length: int
 
 
 def whole_array(
-    name: str, values: NDArray[Any], *, dims: Sequence[str], units: str = "1", long_name: str = ""
+    name: str, values: NDArray[np.generic], *, dims: Sequence[str], units: str = "1", long_name: str = ""
 ) -> ArraySource:
     """Describe an array that is in memory and small enough for one chunk; `dims` has one name for each axis."""
     # Zarr stores its own byte order; a digest of another one would never match.
@@ -56,7 +56,9 @@ def whole_array(
     )
 
 
-def counts_array(shape: tuple[int, int, int], dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]]) -> ArraySource:
+def counts_array(
+    shape: tuple[int, int, int], dtype: np.dtype[Any], blocks: Iterable[NDArray[np.generic]]
+) -> ArraySource:
     """Describe photon counts that arrive in batches of any length.
 
     Parameters
@@ -100,7 +102,7 @@ def exposures_in_chunk(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> int
 
 
 def _patterns_array(
-    shape: tuple[int, int, int], dtype: np.dtype[Any], long_name: str, blocks: Iterable[NDArray[Any]]
+    shape: tuple[int, int, int], dtype: np.dtype[Any], long_name: str, blocks: Iterable[NDArray[np.generic]]
 ) -> ArraySource:
     length = exposures_in_chunk(shape, dtype)
     return ArraySource(
@@ -147,7 +149,7 @@ def opr_weights_array(
     return whole_array(name, weights, dims=(dim, "opr"), long_name="weight of the OPR mode")
 
 
-def photons_array(n_exposures: int, blocks: Iterable[NDArray[Any]], *, dtype: np.dtype[Any]) -> ArraySource:
+def photons_array(n_exposures: int, blocks: Iterable[NDArray[np.generic]], *, dtype: np.dtype[Any]) -> ArraySource:
     """Describe the photons of each exposure, (n,), as one block that is asked for when it is written."""
     return ArraySource(
         name="exposure_photons",
@@ -224,7 +226,7 @@ def count_dtype(brightest: float) -> np.dtype[Any]:
     return np.dtype(np.uint16 if brightest + 12 * brightest**0.5 + 40 <= np.iinfo(np.uint16).max else np.uint32)
 
 
-def _checked_counts(blocks: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> Iterator[NDArray[Any]]:
+def _checked_counts(blocks: Iterable[NDArray[np.generic]], dtype: np.dtype[Any]) -> Iterator[NDArray[np.generic]]:
     """Bring counts to a narrower dtype; one that does not fit is an error."""
     limit = np.iinfo(dtype).max
     for block in blocks:
@@ -249,9 +251,9 @@ def _checked_expectations(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDA
         yield block
 
 
-def _regroup(blocks: Iterable[NDArray[Any]], length: int) -> Iterator[NDArray[Any]]:
+def _regroup(blocks: Iterable[NDArray[np.generic]], length: int) -> Iterator[NDArray[np.generic]]:
     """Join batches of any length into blocks of one length."""
-    waiting: list[NDArray[Any]] = []
+    waiting: list[NDArray[np.generic]] = []
     n_waiting = 0
     for block in blocks:
         waiting.append(block)

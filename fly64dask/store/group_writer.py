@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import zarr
@@ -146,11 +146,11 @@ def _write_array(group: zarr.Group, source: ArraySource) -> str:
     )
 
 
-def _sha256(block: NDArray[Any]) -> str:
+def _sha256(block: NDArray[np.generic]) -> str:
     return hashlib.sha256(np.ascontiguousarray(block).data).hexdigest()
 
 
-def _blosc(dtype: np.dtype[Any]) -> BloscCodec:
+def _blosc(dtype: np.dtype[np.generic]) -> BloscCodec:
     """Choose the compression of an array: equal bits of many values side by side, then zstd in blocks of 1 MiB."""
     return BloscCodec(
         typesize=dtype.itemsize, cname="zstd", clevel=1, shuffle=BloscShuffle.bitshuffle, blocksize=BLOSC_BLOCK_BYTES

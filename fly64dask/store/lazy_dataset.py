@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -88,7 +88,7 @@ def _lazy(stored: StoredArray, sha256: str, metadata_sha256: str) -> dask.array.
     )
 
 
-def _read_block(directory: Path, metadata_sha256: str, block_id: tuple[int, ...]) -> NDArray[Any]:
+def _read_block(directory: Path, metadata_sha256: str, block_id: tuple[int, ...]) -> NDArray[np.generic]:
     """Read one block along the first axis, on whichever worker computes it."""
     stored = StoredArray.open(directory, metadata_sha256=metadata_sha256)
     start, length = block_id[0] * stored.array.chunks[0], stored.array.chunks[0]

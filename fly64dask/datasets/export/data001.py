@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class ScanToWrite:
     scan is from.
     """
 
-    counts: NDArray[Any]
+    counts: NDArray[np.number]
     positions_px: NDArray[np.float64]
     probe_guess: NDArray[np.complex64]
     object_guess: NDArray[np.complex64] | None

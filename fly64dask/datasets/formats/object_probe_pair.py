@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def read_pair(path: Path) -> Pair:
     return Pair(object_truth=parts["objectGuess"], probe=parts["probeGuess"])
 
 
-def as_complex64(stored: NDArray[Any]) -> NDArray[np.complex64]:
+def as_complex64(stored: NDArray[np.generic]) -> NDArray[np.complex64]:
     """Round numbers to complex64; what it cannot hold becomes infinite or 0, so check afterwards."""
     with np.errstate(all="ignore"):
         return stored.astype(np.complex64)

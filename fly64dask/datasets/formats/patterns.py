@@ -27,7 +27,7 @@ class Patterns(Protocol):
         """Type of the values as they are stored."""
         ...
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> NDArray[np.number]:
         """Read exposures [start, stop) with the values that are stored; raises InputError if they are damaged."""
         ...
 
@@ -36,7 +36,7 @@ class Patterns(Protocol):
 class ArrayPatterns:
     """Patterns that are in memory, or in a mapped file, (n, H, W)."""
 
-    array: NDArray[Any]
+    array: NDArray[np.number]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -49,7 +49,7 @@ class ArrayPatterns:
         """Type of the values."""
         return self.array.dtype
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> NDArray[np.number]:
         """Give a copy of exposures [start, stop)."""
         return np.array(self.array[start:stop])
 
@@ -69,7 +69,7 @@ class JoinedPatterns:
         self.shape = (int(self._ends[-1]), *parts[0].shape[1:])
         self.dtype: np.dtype[Any] = np.result_type(*(part.dtype for part in parts))
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> NDArray[np.number]:
         """Read exposures [start, stop)."""
         blocks = []
         for part, end in zip(self._parts, self._ends, strict=True):
@@ -87,7 +87,7 @@ class ChosenPatterns:
         self.shape = (len(indices), *patterns.shape[1:])
         self.dtype = patterns.dtype
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> NDArray[np.number]:
         """Read chosen exposures [start, stop), those that follow one another at once."""
         chosen = self._indices[start:stop]
         runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
@@ -106,7 +106,7 @@ class OrientedPatterns:
         self.shape = (n, width, height) if transpose else (n, height, width)
         self.dtype = patterns.dtype
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> NDArray[np.number]:
         """Read exposures [start, stop)."""
         block = self._patterns.read(start, stop)
         if self._transpose:

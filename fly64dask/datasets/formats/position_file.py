@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +20,7 @@ MAX_TEXT_BYTES = 10**9
 EXAMPLE = "a table whose first line names its columns, such as y_px,x_px"
 
 
-def read_positions(path: Path, columns: tuple[str, str]) -> NDArray[Any]:
+def read_positions(path: Path, columns: tuple[str, str]) -> NDArray[np.generic]:
     """Read positions in px from two named columns.
 
     Parameters
@@ -73,7 +73,7 @@ def column_names(path: Path) -> list[str]:
     return _split(first.lstrip("# "))[0]
 
 
-def _read_npy(path: Path, columns: tuple[str, str]) -> NDArray[Any]:
+def _read_npy(path: Path, columns: tuple[str, str]) -> NDArray[np.generic]:
     # A map compares the header with the file's size before any memory is taken, and refuses pickled objects.
     table = np.load(path, mmap_mode="r", allow_pickle=False)
     if table.dtype.names is None:
@@ -131,7 +131,7 @@ def _no_column(path: Path, column: str, found: str) -> InputError:
     )
 
 
-def _stacked(y: NDArray[Any], x: NDArray[Any], path: Path) -> NDArray[Any]:
+def _stacked(y: NDArray[np.generic], x: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
     if y.shape != x.shape or y.ndim != 1 or y.dtype.kind not in "uif" or x.dtype.kind not in "uif":
         raise InputError(
             f"read positions {path}: y is {y.dtype} of {y.shape} and x {x.dtype} of {x.shape}, needed two (n,) of "

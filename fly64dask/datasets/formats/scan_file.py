@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -55,9 +55,9 @@ class Description:
     zero_frequency_is_stated: bool = False
     photons_per_intensity: float | None = None
     mask: NDArray[np.bool_] | None = None
-    probe: NDArray[Any] | None = None
-    opr_weights: NDArray[Any] | None = None
-    object_guess: NDArray[Any] | None = None
+    probe: NDArray[np.generic] | None = None
+    opr_weights: NDArray[np.generic] | None = None
+    object_guess: NDArray[np.generic] | None = None
     geometry: Geometry = field(default_factory=Geometry)
     metadata: dict[str, JsonValue] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()

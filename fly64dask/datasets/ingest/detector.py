@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Shape = tuple[int, int]
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +89,7 @@ def make_frame(stored_px: Shape, options: IngestOptions, *, is_at_corner: bool, 
     return Frame(transpose=options.transpose, is_at_corner=is_at_corner, whole_px=whole, window=window, bin=side)
 
 
-def cut(frame: Frame, patterns: NDArray[Any]) -> NDArray[Any]:
+def cut(frame: Frame, patterns: NDArray[Value]) -> NDArray[Value]:
     """Bring patterns (..., H, W) of a file into the scan's orientation and cut them; pixels are not summed yet."""
     turned = np.swapaxes(patterns, -1, -2) if frame.transpose else patterns
     if frame.is_at_corner:
@@ -96,7 +97,7 @@ def cut(frame: Frame, patterns: NDArray[Any]) -> NDArray[Any]:
     return turned[..., frame.window[0], frame.window[1]]
 
 
-def sum_squares(frame: Frame, counts: NDArray[Any]) -> NDArray[Any]:
+def sum_squares(frame: Frame, counts: NDArray[np.number]) -> NDArray[np.number]:
     """Sum the counts (k, H, W) of each square of pixels, in 64 bits; without binning they are given as they are."""
     if frame.bin == 1:
         return counts

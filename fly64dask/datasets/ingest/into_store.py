@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -183,7 +183,7 @@ def _arrays(under_way: Pass, prepared: PreparedScan, origin: str) -> Sequence[Ar
     plan = under_way.plan
     n, (height, width) = len(plan.rows), plan.frame.shape_px
 
-    def counts() -> Iterator[NDArray[Any]]:
+    def counts() -> Iterator[NDArray[np.generic]]:
         yield from under_way.blocks()
         # Before anything else is made: what is against the scan may be against making a probe from it.
         raise_complaints(origin, list(complaints_of(under_way, prepared)))
@@ -210,5 +210,5 @@ def _arrays(under_way: Pass, prepared: PreparedScan, origin: str) -> Sequence[Ar
     return arrays
 
 
-def _later(make: Callable[[], NDArray[Any]]) -> Iterator[NDArray[Any]]:
+def _later(make: Callable[[], NDArray[np.generic]]) -> Iterator[NDArray[np.generic]]:
     yield np.ascontiguousarray(make())

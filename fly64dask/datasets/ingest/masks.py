@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def _split(text: str) -> tuple[Path, str]:
     return Path(file), name
 
 
-def _read_array(path: Path, name: str) -> tuple[NDArray[Any], str]:
+def _read_array(path: Path, name: str) -> tuple[NDArray[np.generic], str]:
     """Read an array and its name; NumPy's and TIFF's arrays have none."""
     with path.open("rb") as stream:
         head = stream.read(8)
@@ -104,7 +104,7 @@ def _read_array(path: Path, name: str) -> tuple[NDArray[Any], str]:
     return np.asarray(tifffile.imread(path)), path.stem
 
 
-def _read_hdf5(path: Path, name: str) -> tuple[NDArray[Any], str]:
+def _read_hdf5(path: Path, name: str) -> tuple[NDArray[np.generic], str]:
     import h5py
 
     from fly64dask.datasets.formats.containers import Hdf5File

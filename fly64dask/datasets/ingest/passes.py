@@ -87,11 +87,11 @@ class Pass:
         cut_px = self.plan.frame.cut_px
         return bin_mask(self.plan.frame, np.ones(cut_px, dtype=np.bool_) if self.valid is None else self.valid)
 
-    def blocks(self) -> Iterator[NDArray[Any]]:
+    def blocks(self) -> Iterator[NDArray[np.number]]:
         """Give the counts (k, H, W) of all kept exposures, block by block; the next is made while one is written."""
         yield from ahead(self._made())
 
-    def _made(self) -> Iterator[NDArray[Any]]:
+    def _made(self) -> Iterator[NDArray[np.number]]:
         n_done, n_bytes = 0, 0
         for raw in exposure_blocks(self.plan.patterns, self.plan.rows):
             yield self._counts(raw)
@@ -102,7 +102,7 @@ class Pass:
             if self.marked is None or not np.array_equal(found, self.marked):
                 raise StartAgainError(self.plan.changed(marked=found))
 
-    def _counts(self, raw: NDArray[Any]) -> NDArray[Any]:
+    def _counts(self, raw: NDArray[np.number]) -> NDArray[np.number]:
         plan = self.plan
         values = cut(plan.frame, raw)
         self.extremes.add(values)
@@ -127,7 +127,7 @@ class Pass:
         return np.asarray(counts)
 
 
-def exposure_blocks(patterns: Patterns, rows: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+def exposure_blocks(patterns: Patterns, rows: NDArray[np.int64]) -> Iterator[NDArray[np.number]]:
     """Read some exposures, ascending, in blocks of bounded size, as they are stored."""
     n, height, width = patterns.shape
     length = max(1, BLOCK_BYTES // max(1, height * width * patterns.dtype.itemsize))

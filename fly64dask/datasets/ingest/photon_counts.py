@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Rounding:
     highest_value: float = 0.0
 
 
-def to_counts(values: NDArray[Any], conversion: Conversion, rounding: Rounding) -> NDArray[Any]:
+def to_counts(values: NDArray[np.number], conversion: Conversion, rounding: Rounding) -> NDArray[np.number]:
     """Turn values (k, H, W), finite, into counts, and note what rounding changed.
 
     Gives unsigned integers; counts that 32 bits cannot hold, and negative ones, are noted and cut off.
@@ -59,12 +59,12 @@ def to_counts(values: NDArray[Any], conversion: Conversion, rounding: Rounding) 
     else:
         # Values near the ends of float64 overflow or vanish here; the checks refuse what becomes of them.
         with np.errstate(all="ignore"):
-            photons = values.astype(np.float64)
+            scaled = values.astype(np.float64)
             if conversion.quantity == "amplitude":
-                np.square(photons, out=photons)
-            photons *= conversion.photons_per_intensity
-            counts = np.rint(photons)
-            off = np.abs(photons - counts).max(initial=0, where=np.isfinite(photons))
+                np.square(scaled, out=scaled)
+            scaled *= conversion.photons_per_intensity
+            photons, counts = scaled, np.rint(scaled)
+            off = np.abs(scaled - counts).max(initial=0, where=np.isfinite(scaled))
             rounding.largest_off_photons = max(rounding.largest_off_photons, float(off))
     lowest, highest = counts.min(), counts.max()
     if lowest < 0:
@@ -78,7 +78,7 @@ def to_counts(values: NDArray[Any], conversion: Conversion, rounding: Rounding) 
     return counts.astype(np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32)
 
 
-def complain_of_darkness(conversion: Conversion, highest: NDArray[Any]) -> Iterator[Complaint]:
+def complain_of_darkness(conversion: Conversion, highest: NDArray[np.number]) -> Iterator[Complaint]:
     """Say of patterns without a single photon what their highest values (H, W) are."""
     brightest = float(highest.max(initial=0))
     if brightest > 0:
@@ -111,7 +111,7 @@ def complain_of_rounding(conversion: Conversion, rounding: Rounding, brightest: 
 
 
 def choose_quantity(
-    stated: Quantity | None, given: Quantity | None, values: Iterable[NDArray[Any]], file_format: str
+    stated: Quantity | None, given: Quantity | None, values: Iterable[NDArray[np.number]], file_format: str
 ) -> tuple[Quantity, Complaint | None]:
     """Tell amplitude from intensity, unless a person or the file says which it is.
 
@@ -146,7 +146,7 @@ def choose_quantity(
     )
 
 
-def find_scale(values: Iterable[NDArray[Any]], quantity: Quantity) -> float:
+def find_scale(values: Iterable[NDArray[np.number]], quantity: Quantity) -> float:
     """Find the photons per unit of intensity of reals: 1 if intensities are whole, else that of the dimmest.
 
     It is refined on dim pixels. Values that are not finite or not above 0 count for nothing; 1 if there are none else.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -184,7 +184,7 @@ def _conversion(
 ) -> Conversion:
     """Find out what a pixel holds and how many photons a unit of it is."""
 
-    def values() -> Iterator[NDArray[Any]]:
+    def values() -> Iterator[NDArray[np.number]]:
         ceiling = np.iinfo(scan.patterns.dtype).max if scan.patterns.dtype.kind in "ui" else None
         for block in exposure_blocks(scan.patterns, rows):
             seen = without_marks(cut(frame, block), ceiling)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def given_probe(
     return fit_probe(frame, checked_probe(stored, frame.whole_px, origin))
 
 
-def read_probe(text: str) -> NDArray[Any]:
+def read_probe(text: str) -> NDArray[np.generic]:
     """Read a probe from `FILE` or `FILE:PATH`: an ingested store, a reconstruction, `.npy`, `.npz` or HDF5.
 
     PATH names the array in an NPZ or HDF5 file; without it one of the usual names is taken. Raises InputError if the
@@ -66,7 +66,7 @@ def read_probe(text: str) -> NDArray[Any]:
         ) from error
 
 
-def checked_probe(probe: NDArray[Any], shape_px: tuple[int, int], origin: str) -> NDArray[np.complex64]:
+def checked_probe(probe: NDArray[np.generic], shape_px: tuple[int, int], origin: str) -> NDArray[np.complex64]:
     """Check a probe of (H, W), (modes, H, W), (opr, modes, H, W), or with more leading axes of length 1.
 
     Gives (n_opr, n_modes, H, W) complex64. Raises InputError if shape, kind or values do not fit the patterns.
@@ -89,7 +89,7 @@ def checked_probe(probe: NDArray[Any], shape_px: tuple[int, int], origin: str) -
     return four
 
 
-def checked_object(stored: NDArray[Any], origin: str) -> NDArray[np.complex64]:
+def checked_object(stored: NDArray[np.generic], origin: str) -> NDArray[np.complex64]:
     """Check an object guess of (Y, X), or with more axes of length 1."""
     squeezed = np.squeeze(stored)
     if squeezed.ndim != 2 or squeezed.dtype.kind not in "uifc":
@@ -100,7 +100,7 @@ def checked_object(stored: NDArray[Any], origin: str) -> NDArray[np.complex64]:
     return as_complex64(squeezed)
 
 
-def _read_store(path: Path) -> NDArray[Any]:
+def _read_store(path: Path) -> NDArray[np.generic]:
     """Read the probe of an ingested store or of a cell's reconstruction."""
     try:
         return open_group(path, ExposureAttributes).read("probe_guess")
@@ -114,7 +114,7 @@ def _read_store(path: Path) -> NDArray[Any]:
             ) from not_exposures
 
 
-def _read_file(path: Path, name: str) -> NDArray[Any]:
+def _read_file(path: Path, name: str) -> NDArray[np.generic]:
     with path.open("rb") as stream:
         head = stream.read(8)
     if head.startswith(np.lib.format.MAGIC_PREFIX):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -163,7 +163,7 @@ def _known(around: Surroundings, kind: str) -> tuple[float, tuple[float, float]]
     return around.wavelength_nm, around.pixel_nm
 
 
-def _focus(pupil: NDArray[Any]) -> NDArray[np.complex128]:
+def _focus(pupil: NDArray[np.generic]) -> NDArray[np.complex128]:
     """Transform a centred far field to the plane of the object, unitary."""
     return np.asarray(np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(pupil), norm="ortho")), dtype=np.complex128)
 

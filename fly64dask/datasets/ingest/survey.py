@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Survey:
         """Begin with no exposure."""
         return cls(pattern_sum=np.zeros(shape_px))
 
-    def add(self, counts: NDArray[Any]) -> None:
+    def add(self, counts: NDArray[np.number]) -> None:
         """Take counts (k, H, W), unsigned integers, into account."""
         if not counts.size:
             return
@@ -49,7 +49,7 @@ class Survey:
         for start in range(0, len(counts), rows):
             self._add_cached(counts[start : start + rows])
 
-    def _add_cached(self, counts: NDArray[Any]) -> None:
+    def _add_cached(self, counts: NDArray[np.number]) -> None:
         brightest = int(counts.max())
         self.brightest = max(self.brightest, brightest)
         flat = counts.reshape(len(counts), -1)
@@ -64,7 +64,7 @@ class Survey:
         if self.may_be_squares or self.divisor != 1 or len(self.different) < MIN_DIFFERENT_COUNTS:
             self._suspect(np.unique(counts))
 
-    def _suspect(self, found: NDArray[Any]) -> None:
+    def _suspect(self, found: NDArray[np.number]) -> None:
         """Look for a count that is no square, and for what divides all counts."""
         lit = found[found > 0].astype(np.int64)
         if lit.size:
@@ -102,7 +102,7 @@ def complain_of_units(survey: Survey, *, quantity_is_given: bool, scale_is_given
         )
 
 
-def _prints(flat: NDArray[Any]) -> NDArray[np.uint64]:
+def _prints(flat: NDArray[np.number]) -> NDArray[np.uint64]:
     """Sum the bytes of each row as words of 64 bits, which wraps around: as fast as memory is."""
     if flat.strides[0] % 8:
         padded = np.zeros((len(flat), -(-flat.shape[1] * flat.itemsize // 8) * 8 // flat.itemsize), dtype=flat.dtype)

@@ -65,7 +65,7 @@ class Hdf5File:
         shape = tuple(self._dataset(name).shape or ())
         return shape[::-1] if self.is_matlab else shape
 
-    def take(self, name: str) -> NDArray[Any]:
+    def take(self, name: str) -> NDArray[np.number]:
         """Read one array that fits in memory."""
         dataset = self._dataset(name)
         what = f"read {self.path}: dataset {name!r}"
@@ -179,7 +179,7 @@ class DatasetPatterns:
         self.shape = (int(np.prod(self._leading)), int(height), int(width))
         self.dtype: np.dtype[Any] = dataset.dtype
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> NDArray[np.number]:
         """Read exposures [start, stop)."""
         with reading(f"{self._what}, exposures {start} to {stop}"):
             if len(self._leading) == 1:

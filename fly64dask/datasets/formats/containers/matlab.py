@@ -81,7 +81,7 @@ class MatlabFile:
         """Tell the shape of an array."""
         return self._variables[name].shape if name in self._variables else self.take(name).shape
 
-    def take(self, name: str) -> NDArray[Any]:
+    def take(self, name: str) -> NDArray[np.number]:
         """Read one array."""
         found = self._find(name)
         if not isinstance(found, np.ndarray):
@@ -152,7 +152,7 @@ def _element(content: memoryview, at: int, order: str) -> tuple[int, memoryview,
     return kind, content[start : start + size], following
 
 
-def _numbers(content: memoryview, at: int, order: str) -> tuple[NDArray[Any], int]:
+def _numbers(content: memoryview, at: int, order: str) -> tuple[NDArray[np.number], int]:
     kind, stored, following = _element(content, at, order)
     if kind not in STORED:
         raise ValueError(f"values of type {kind}, needed one of {sorted(STORED)}")
@@ -170,7 +170,7 @@ def _head(content: memoryview, order: str) -> tuple[int, bool, tuple[int, ...], 
     return int(flags[0]) & 0xFF, bool(int(flags[0]) & IS_COMPLEX), shape, bytes(name).decode("latin-1"), at
 
 
-def _matrix(content: memoryview, order: str, depth: int = 0) -> NDArray[Any] | dict[str, Any] | None:
+def _matrix(content: memoryview, order: str, depth: int = 0) -> NDArray[np.number] | dict[str, Any] | None:
     """Read an array of numbers, or a structure of one element; None for anything else, such as text or cells."""
     kind, is_complex, shape, _, at = _head(content, order)
     if kind == STRUCTURE and math.prod(shape) == 1 and depth < MAX_DEPTH:

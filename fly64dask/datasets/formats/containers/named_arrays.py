@@ -47,7 +47,7 @@ class NamedArrays(Protocol):
         """Tell the shape of an array without reading it."""
         ...
 
-    def take(self, name: str) -> NDArray[Any]:
+    def take(self, name: str) -> NDArray[np.number]:
         """Read one array that fits in memory."""
         ...
 

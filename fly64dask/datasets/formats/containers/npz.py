@@ -79,7 +79,7 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Member]:
     return dict(zip(names, members, strict=True))
 
 
-def take(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[Any]:
+def take(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[np.number]:
     """Read one array of an opened NPZ; raises InputError if it is missing, damaged, pickled or larger than memory."""
     if key not in arrays:
         raise InputError(f"read {path}: no array {key!r}, found {listed(arrays)}", remedy="add it, or check the format")
@@ -129,7 +129,7 @@ def _compare_directory(archive: zipfile.ZipFile) -> None:
             archive.open(info).close()
 
 
-def _read_member(member: Member, what: str) -> NDArray[Any]:
+def _read_member(member: Member, what: str) -> NDArray[np.number]:
     """Read an array whose header and size agree; a header alone reserves no memory."""
     info = member.info
     refuse_beyond_memory(what, info.file_size)
@@ -201,7 +201,7 @@ class NpzFile:
         with reading(what), warnings.catch_warnings(action="ignore"), _stream(member) as stream:
             return _read_header(stream, member.info)
 
-    def take(self, name: str) -> NDArray[Any]:
+    def take(self, name: str) -> NDArray[np.number]:
         """Read one array that fits in memory."""
         return take(self.arrays, name.strip("/"), self.path)
 
@@ -238,7 +238,7 @@ class StreamedPatterns:
         self._stream: IO[bytes] | None = None
         self._next = 0
 
-    def read(self, start: int, stop: int) -> NDArray[Any]:
+    def read(self, start: int, stop: int) -> NDArray[np.number]:
         """Read exposures [start, stop); the last ones only if the archive's checksum is right."""
         n, height, width = self.shape
         stop = min(stop, n)

@@ -107,7 +107,7 @@ def _geometry(file: NamedArrays) -> Geometry:
     )
 
 
-def _opr_weights(file: NamedArrays) -> NDArray[Any] | None:
+def _opr_weights(file: NamedArrays) -> NDArray[np.generic] | None:
     # Ptychodus writes a dataset and reads an attribute of the probe: either may be there.
     if "opr_weights" in file:
         return file.take("opr_weights")

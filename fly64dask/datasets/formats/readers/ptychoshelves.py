@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def _positions(file: NamedArrays) -> NDArray[np.float64] | None:
     return stored[:, ::-1].astype(np.float64)
 
 
-def _probe(file: NamedArrays) -> NDArray[Any]:
+def _probe(file: NamedArrays) -> NDArray[np.generic]:
     """Read the probe, (opr, modes, H, W); the file has (H, W[, modes[, opr]])."""
     stored = file.take("probe")
     if not 2 <= stored.ndim <= 4:

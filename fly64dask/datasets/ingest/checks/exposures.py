@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -73,7 +73,7 @@ def complain_of_repeats(
     fingerprints: NDArray[np.uint64],
     exposure_photons: NDArray[np.int64],
     numbers: NDArray[np.int64],
-    read: Callable[[int], NDArray[Any]],
+    read: Callable[[int], NDArray[np.generic]],
 ) -> Iterator[Complaint]:
     """Name exposures whose patterns are those of an earlier one, to the last photon.
 

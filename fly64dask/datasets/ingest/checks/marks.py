@@ -29,8 +29,8 @@ class Extremes:
     largest value was that the file's type of integers can hold, which is the `ceiling`.
     """
 
-    low: NDArray[Any]
-    high: NDArray[Any]
+    low: NDArray[np.number]
+    high: NDArray[np.number]
     largest: NDArray[np.bool_]
     not_finite: NDArray[np.bool_]
     n_exposures: int = 0
@@ -49,7 +49,7 @@ class Extremes:
             ceiling=limits.max if limits else None,
         )
 
-    def add(self, block: NDArray[Any]) -> None:
+    def add(self, block: NDArray[np.number]) -> None:
         """Take values (k, H, W) of k exposures into account."""
         if self.ceiling is None:
             with np.errstate(invalid="ignore"):
@@ -153,7 +153,7 @@ def complain_of_negatives(extremes: Extremes, valid: NDArray[np.bool_] | None, *
         )
 
 
-def without_marks(block: NDArray[Any], ceiling: int | None) -> NDArray[Any]:
+def without_marks(block: NDArray[np.number], ceiling: int | None) -> NDArray[np.number]:
     """Give values (k, H, W) with 0 in place of those that are not finite or the largest of an integer type."""
     if ceiling is not None:
         return np.where(block == ceiling, 0, block) if block.max(initial=0) == ceiling else block
