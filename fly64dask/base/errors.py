@@ -206,8 +206,8 @@ def describe(error: BaseException) -> str:
     """
     if isinstance(error, Fly64Error):
         return str(error)
-    found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return printable(f"{found}; {REMEDIES[failure_kind(error)]}")
+    description = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return printable(f"{description}; {REMEDIES[failure_kind(error)]}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,8 +125,8 @@ def leave_quickly() -> None:
 
 def memory_left_bytes() -> int:
     """Tell the memory that is free on this machine, or within this process's limit (`ulimit -v`) if that is less."""
-    left = int(psutil.virtual_memory().available)
+    available_bytes = int(psutil.virtual_memory().available)
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:
-        return left
-    return max(0, min(left, limit - int(psutil.Process().memory_info().vms)))
+        return available_bytes
+    return max(0, min(available_bytes, limit - int(psutil.Process().memory_info().vms)))

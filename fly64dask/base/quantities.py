@@ -94,4 +94,4 @@ def _joined(holder: Quantities, label: str) -> str:
 def _record_in(annotation: Any) -> type[BaseModel]:
     """The record that a field holds, also where it may be absent."""
     choices = (annotation, *get_args(annotation))
-    return next(each for each in choices if isinstance(each, type) and issubclass(each, BaseModel))
+    return next(choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel))

@@ -89,10 +89,10 @@ def plan_attempt(request: CellRequest) -> Attempt | CellOutcome:
     """Find what is left to do for a cell: one more attempt, or nothing if a record settles it or the run is stopped."""
     layout, cell = request.layout, request.cell
     key, inputs = open_request(request)
-    done = settled_record(request, key)
-    if done is not None:
-        remove_settled_checkpoint(layout, done)
-        return outcome_of(done)
+    settled = settled_record(request, key)
+    if settled is not None:
+        remove_settled_checkpoint(layout, settled)
+        return outcome_of(settled)
     if is_stopped(request.run_id):
         return CellOutcome(cell=cell, failure=_interrupted("before it started"), seconds=0.0, committed=False)
     if not isinstance(inputs, Failure) and is_killer(layout, cell, request.run_id):
@@ -139,7 +139,7 @@ def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
     request, inputs = attempt.request, attempt.inputs
     if isinstance(inputs, Failure):
         return Ending(result=inputs)
-    what = f"cell={request.cell.name}"
+    cell_label = f"cell={request.cell.name}"
     identifiability = result_or_failure(
         lambda: predict_identifiability(
             inputs.read_positions(),
@@ -148,11 +148,11 @@ def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
             dose_photons=inputs.exposures.attributes.dose_photons,
             valid_pixels=inputs.read_valid_pixels(),
         ),
-        what=what,
+        what=cell_label,
     )
     if isinstance(identifiability, Failure):
         return Ending(result=identifiability)
-    result = result_or_failure(lambda: _refuse_in_vain(request, inputs), what=what) or _call_engine(
+    result = result_or_failure(lambda: _refuse_in_vain(request, inputs), what=cell_label) or _call_engine(
         attempt, caller, live, directory
     )
     if isinstance(result, Failure):

@@ -93,9 +93,9 @@ def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:
     """
     layout, cell = request.layout, request.cell
     key, inputs = open_request(request)
-    done = None if isinstance(inputs, Failure) else settled_record(request, key)
-    if done is not None:
-        return outcome_of(done)
+    settled = None if isinstance(inputs, Failure) else settled_record(request, key)
+    if settled is not None:
+        return outcome_of(settled)
     logs = [path.read_text(errors="replace") for path in sorted(layout.cell_scratch(cell).glob(f"*/{LOG_NAME}"))]
     # Without a key: the record settles nothing, and any later run tries the cell again.
     attempt = Attempt(
@@ -139,12 +139,12 @@ def note_event(layout: RunLayout, cell: Cell, event: str) -> None:
 def _make_record(attempt: Attempt, ending: Ending, seconds: float, log_sha256: str) -> CellRecord:
     request, state = attempt.request, "completed"
     inputs, input_sha256 = InputFacts(), {}
-    made, made_sha256 = ReconstructionFacts(), {}
+    of_reconstruction, digests_of_reconstruction = ReconstructionFacts(), {}
     failure = None
     if isinstance(attempt.inputs, CellInputs):
         inputs, input_sha256 = attempt.inputs.facts(), attempt.inputs.sha256
     if isinstance(ending.result, Reconstructed):
-        made, made_sha256 = ending.result.facts, ending.result.digests
+        of_reconstruction, digests_of_reconstruction = ending.result.facts, ending.result.digests
     else:
         failure = ending.result
         state = "skipped" if failure.kind is FailureKind.NOT_SELECTABLE else "failed"
@@ -168,8 +168,8 @@ def _make_record(attempt: Attempt, ending: Ending, seconds: float, log_sha256: s
         seeds=request.study.seeds,
         **dict(inputs),
         identifiability=ending.identifiability,
-        **dict(made),
-        digests=input_sha256 | made_sha256,
+        **dict(of_reconstruction),
+        digests=input_sha256 | digests_of_reconstruction,
         remedy=request.remedy,
         unremedied_key=attempt.unremedied_key,
         log_sha256=log_sha256,

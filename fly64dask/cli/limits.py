@@ -27,8 +27,8 @@ class TargetType(click.ParamType[Any]):
         try:
             return Target.model_validate({name.strip(): text.strip() for name, _, text in pairs})
         except ValidationError as error:
-            found = "; ".join(_fault(each["loc"], each["msg"]) for each in error.errors())
-            self.fail(f"{value!r}: {found}", param, ctx)
+            faults = "; ".join(_fault(fault["loc"], fault["msg"]) for fault in error.errors())
+            self.fail(f"{value!r}: {faults}", param, ctx)
 
 
 def _fault(location: tuple[int | str, ...], message: str) -> str:
@@ -68,6 +68,6 @@ def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> Non
     from fly64dask.cli.terminal import limits_table, make_console, print_lines, sentence_lines
 
     console = make_console()
-    for each in answer.targets:
-        console.print(limits_table(each, answer.dose_by))
-        print_lines(console, sentence_lines(each))
+    for target_limits in answer.targets:
+        console.print(limits_table(target_limits, answer.dose_by))
+        print_lines(console, sentence_lines(target_limits))

@@ -57,9 +57,11 @@ def _try_torch() -> str:
 def _try_gpu() -> str:
     import torch
 
-    seen, usable = visible_gpus(), torch.cuda.is_available()
-    if seen and not usable:
-        raise GpuMissingError(f"driver lists GPUs {', '.join(seen)}, torch cannot use them", remedy="check the driver")
+    visible, usable = visible_gpus(), torch.cuda.is_available()
+    if visible and not usable:
+        raise GpuMissingError(
+            f"driver lists GPUs {', '.join(visible)}, torch cannot use them", remedy="check the driver"
+        )
     return torch.cuda.get_device_name() if usable else "none: cells run on the CPU"
 
 

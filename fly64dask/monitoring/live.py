@@ -102,9 +102,9 @@ class LiveFile:
 
     def remove(self) -> None:
         """Remove the file, unless another attempt has put its own there."""
-        there = _read(self._path)
+        on_disk = _read(self._path)
         ours = self._state
-        if there is None or (there.run, there.host, there.pid) == (ours.run, ours.host, ours.pid):
+        if on_disk is None or (on_disk.run, on_disk.host, on_disk.pid) == (ours.run, ours.host, ours.pid):
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
@@ -113,8 +113,8 @@ class LiveFile:
         self._written_s = time.monotonic()
         state = self._state.model_copy(update={"updated_at": datetime.now(UTC)})
         try:
-            with replaced_file(self._path) as work:
-                work.write_text(state.model_dump_json(exclude_none=True), encoding="utf-8")
+            with replaced_file(self._path) as draft:
+                draft.write_text(state.model_dump_json(exclude_none=True), encoding="utf-8")
         except OSError as error:
             if not self._refused:
                 log.warning("cell=%s live file cannot be written: %s", state.cell.name, error)

@@ -22,10 +22,10 @@ def with_loss(points: Points, epoch: int, loss: float | None) -> Points:
     stride = 1
     while epoch > stride * MAX_POINTS:
         stride *= 2
-    kept = tuple(point for point in points if point[0] < epoch and point[0] % stride == 0)
+    earlier = tuple(point for point in points if point[0] < epoch and point[0] % stride == 0)
     if loss is None or not math.isfinite(loss):
-        return kept
-    return (*kept, (epoch, loss))
+        return earlier
+    return (*earlier, (epoch, loss))
 
 
 def relative_heights(losses: Sequence[float]) -> list[float]:

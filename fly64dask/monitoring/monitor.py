@@ -35,7 +35,7 @@ REPORT_S = 20.0
 
 @contextmanager
 def monitored(
-    client: Client, study: Study, layout: RunLayout, wanted: Sequence[Cell], notify: Notify, say: Say
+    client: Client, study: Study, layout: RunLayout, requested: Sequence[Cell], notify: Notify, say: Say
 ) -> Iterator[Notify]:
     """Show a run for as long as the block lasts.
 
@@ -47,7 +47,7 @@ def monitored(
         The study.
     layout : RunLayout
         The run, held by this process.
-    wanted : sequence of Cell
+    requested : sequence of Cell
         Cells of this run.
     notify : callable
         Gets every event as well.
@@ -60,7 +60,7 @@ def monitored(
         To be told of events, from any thread.
     """
     context = RowContext(study, layout, lambda cell: read_row(layout, cell))
-    state = RunState(study, wanted, context.complete_all(each_row(layout, cells(study))), now_s=time.time())
+    state = RunState(study, requested, context.complete_all(each_row(layout, cells(study))), now_s=time.time())
     scheduler = getattr(client.cluster, "scheduler", None)
     is_here, has_floors = isinstance(scheduler, Scheduler), "noise_free" in study.doses_photons
     if isinstance(scheduler, Scheduler):
@@ -90,9 +90,9 @@ def _completed_by(row: ManifestRow, study: Study, layout: RunLayout) -> Iterator
         return
     for dose in doses_of(study):
         for repeat in repeats_of(study, dose):
-            found = read_row(layout, replace(row.cell, dose=dose, repeat=repeat))
-            if found is not None:
-                yield context.complete(found)
+            dependent = read_row(layout, replace(row.cell, dose=dose, repeat=repeat))
+            if dependent is not None:
+                yield context.complete(dependent)
 
 
 @contextmanager

@@ -52,14 +52,14 @@ class RunState:
     `rows` are of the cells that earlier runs have committed, completed by their context; times are seconds since 1970.
     """
 
-    def __init__(self, study: Study, wanted: Collection[Cell], rows: Iterable[ManifestRow], *, now_s: float) -> None:
+    def __init__(self, study: Study, requested: Collection[Cell], rows: Iterable[ManifestRow], *, now_s: float) -> None:
         self.study = study
         self.n_epochs_done = 0
         self._started_s = now_s
-        self._wanted = frozenset(wanted)
+        self._requested = frozenset(requested)
         self._lock = threading.Lock()
         self._states = {
-            cell: CellState(state="pending" if cell in self._wanted else "left_out") for cell in cells(study)
+            cell: CellState(state="pending" if cell in self._requested else "left_out") for cell in cells(study)
         }
         self._states |= {row.cell: _from_row(row) for row in rows}
 
@@ -106,8 +106,8 @@ class RunState:
         return {
             "study": self.study.name,
             "elapsed_s": round(now_s - self._started_s, 1),
-            "n_wanted": len(self._wanted),
-            "n_ended": sum(states[cell].ended for cell in self._wanted),
+            "n_wanted": len(self._requested),
+            "n_ended": sum(states[cell].ended for cell in self._requested),
             "counts": {state: counts[state] for state in STATES},
             "dose_unit": DOSE_UNITS[self.study.dose_by],
             "doses": [dose_name(dose) for dose in doses_of(self.study)],

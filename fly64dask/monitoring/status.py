@@ -59,8 +59,8 @@ class RunReader:
         everything = cells(self.study)
         # Before the records: a cell that ends in between is then seen as ended, never as pending.
         live = read_live(self.layout, everything)
-        known = {cell: row for cell in everything if (row := self._row(cell)) is not None}
-        rows = tuple(RowContext(self.study, self.layout, known.get).complete_all(known.values()))
+        known_rows = {cell: row for cell in everything if (row := self._row(cell)) is not None}
+        rows = tuple(RowContext(self.study, self.layout, known_rows.get).complete_all(known_rows.values()))
         attempts = {row.cell: row.attempt or 0 for row in rows}
         return RunStatus(
             study=self.study,

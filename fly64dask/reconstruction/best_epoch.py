@@ -110,7 +110,7 @@ class BestEpoch(Generic[S]):
 def _least_missed(epochs: list[int], signal: NDArray[np.float64], noise: NDArray[np.float64]) -> int:
     """Place of the contender, neither first nor last, without which the best score ever rises least."""
     root, start = np.sqrt(signal), noise + signal
-    before, here, after = (np.array(epochs[i : len(epochs) - 2 + i]) for i in range(3))
+    before, at, after = (np.array(epochs[i : len(epochs) - 2 + i]) for i in range(3))
     s = (start[after] - start[before]) / (root[after] - root[before]) / 2
-    missed = (start[before] - 2 * s * root[before]) - (start[here] - 2 * s * root[here])
+    missed = (start[before] - 2 * s * root[before]) - (start[at] - 2 * s * root[at])
     return 1 + int(np.argmin(missed))

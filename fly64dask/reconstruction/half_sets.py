@@ -46,16 +46,16 @@ def halve(exposures: Exposures, split_by: SplitBy, *, seed: int) -> Iterator[Dat
     if split_by == "counts":
         _refuse_expectations(exposures)
     first = thinned(exposures.counts, 0.5, rng=_coins(seed, HALVES_KEY)) if split_by == "counts" else None
-    for which in range(2):
+    for half_index in range(2):
         if first is None:
-            half = _every_other(exposures, which)
+            half = _every_other(exposures, half_index)
             positions, counts = half.positions_px, half.counts
             refuse_degenerate(positions, n_exposures=len(exposures.counts), rule="by turns in a half")
         else:
             half = exposures
-            positions, counts = exposures.positions_px, exposures.counts - first if which else first
+            positions, counts = exposures.positions_px, exposures.counts - first if half_index else first
         refuse_dark(counts)
-        yield DataSubset(exposures=replace(half, positions_px=positions, counts=counts), seed=int(seeds[which]))
+        yield DataSubset(exposures=replace(half, positions_px=positions, counts=counts), seed=int(seeds[half_index]))
 
 
 def _every_other(exposures: Exposures, first: int) -> Exposures:
@@ -100,7 +100,7 @@ def shared_area(
     exposures: Exposures, split_by: SplitBy, shape_px: tuple[int, int], origin_px: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Find the pixels that both halves illuminate, by the starting probe; (Y, X) bool."""
-    groups = [slice(None)] if split_by == "counts" else [slice(which, None, 2) for which in range(2)]
+    groups = [slice(None)] if split_by == "counts" else [slice(half_index, None, 2) for half_index in range(2)]
     areas = [
         illuminated_area(illumination_map(exposures.probe_guess, exposures.positions_px[group], shape_px, origin_px))
         for group in groups

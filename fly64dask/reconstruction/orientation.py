@@ -162,7 +162,7 @@ def advise(trials: Sequence[Trial]) -> str:
     )
 
 
-def _are_alike(one: Orientation, other: Orientation) -> bool:
+def _are_alike(first: Orientation, second: Orientation) -> bool:
     """Whether two orientations differ by the negation of both axes, or in nothing."""
-    same = one.transpose == other.transpose and one.swap_xy == other.swap_xy
-    return same and (one.flip_y ^ other.flip_y) == (one.flip_x ^ other.flip_x)
+    same = first.transpose == second.transpose and first.swap_xy == second.swap_xy
+    return same and (first.flip_y ^ second.flip_y) == (first.flip_x ^ second.flip_x)

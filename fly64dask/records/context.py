@@ -67,8 +67,10 @@ class RowContext:
             return None
         cell = replace(row.cell, dose="noise_free", repeat=0)
         if cell not in self._floors:
-            found = self._row_of(cell)
-            is_fine = found is not None and found.state == "completed" and self._now.outdated(found) is None
-            self._floors[cell] = found if is_fine else None
+            noise_free = self._row_of(cell)
+            is_fine = (
+                noise_free is not None and noise_free.state == "completed" and self._now.outdated(noise_free) is None
+            )
+            self._floors[cell] = noise_free if is_fine else None
         floor = self._floors[cell]
         return floor if floor is not None and floor.remedy == row.remedy else None

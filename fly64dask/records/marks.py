@@ -68,8 +68,8 @@ def legend_of(study: Study, rows: Iterable[ManifestRow]) -> tuple[Mark, ...]:
 
 def marks_of_signs(signs: Iterable[str]) -> tuple[Mark, ...]:
     """List the marks that have some signs, each once, in the order of `ALL_MARKS`."""
-    found = set(signs)
-    return tuple(mark for mark in ALL_MARKS if mark.sign in found)
+    signs_of_them = set(signs)
+    return tuple(mark for mark in ALL_MARKS if mark.sign in signs_of_them)
 
 
 def floor_note(study: Study) -> str | None:
@@ -165,10 +165,13 @@ def _marks(completed: Sequence[ManifestRow], *, is_outdated: bool) -> Iterator[M
 
 def _limit_marks(completed: Sequence[ManifestRow]) -> Iterator[Mark]:
     """Mark a place whose error is its floor; one of an error that is no better than empty says nothing of a limit."""
-    known = [row.relative for row in completed if row.relative and row.relative.error_over_floor is not None]
-    if not known or statistics.fmean(each.error_over_floor or 0 for each in known) > PHOTON_LIMITED_RATIO:
+    relatives = [row.relative for row in completed if row.relative and row.relative.error_over_floor is not None]
+    if (
+        not relatives
+        or statistics.fmean(relative.error_over_floor or 0 for relative in relatives) > PHOTON_LIMITED_RATIO
+    ):
         return
-    limits = {each.limited_by for each in known}
+    limits = {relative.limited_by for relative in relatives}
     if "convergence" in limits:
         yield LIMITED_BY_EPOCHS
     elif "model" in limits:

@@ -192,8 +192,8 @@ def committed_attempt(layout: RunLayout, cell: Cell) -> Iterator[Path]:
     The attempt it replaces moves to the history just before the rename. Killed between the
     two, the cell has no committed record and the next run does it again.
     """
-    with published_directory(layout.cell_directory(cell), scratch=layout.cell_scratch(cell)) as work:
-        yield work
+    with published_directory(layout.cell_directory(cell), scratch=layout.cell_scratch(cell)) as directory:
+        yield directory
         if layout.cell_directory(cell).exists():
             replaced = next_attempt(layout, cell) - 1
             retire_directory(layout.cell_directory(cell), to=layout.history_directory(cell, replaced))

@@ -70,22 +70,22 @@ class ReferenceNow:
         if not isinstance(self._reference, CellReference) or row.state != "completed":
             return None
         cell = self._reference.cell_for(row.cell)
-        there = self._row(cell)
-        if cell == row.cell or there is None or there.state == "completed":
+        row_of_reference = self._row(cell)
+        if cell == row.cell or row_of_reference is None or row_of_reference.state == "completed":
             return None
-        return ReferenceMetrics(name=cell.name, missing=f"its reference {cell.name} is {there.state}")
+        return ReferenceMetrics(name=cell.name, missing=f"its reference {cell.name} is {row_of_reference.state}")
 
     def record(self, row: ManifestRow) -> ReferenceRecord | None:
         """Give the record of a cell's comparison, if it is of the objects that cell and reference have now."""
         sha256 = self.sha256_for(row)
         if sha256 is None or row.digests is None:
             return None
-        found = read_reference_record(self._layout, row.cell)
-        is_of_these = found is not None and (found.object_sha256, found.reference_sha256) == (
+        reference = read_reference_record(self._layout, row.cell)
+        is_of_these = reference is not None and (reference.object_sha256, reference.reference_sha256) == (
             row.digests.get("object_recon"),
             sha256,
         )
-        return found if is_of_these else None
+        return reference if is_of_these else None
 
     def sha256_for(self, row: ManifestRow) -> str | None:
         """Give the digest of the object that a completed cell is to be compared with; None if there is none."""
@@ -94,8 +94,12 @@ class ReferenceNow:
         if isinstance(self._reference, FileReference):
             return self._digest_of_file(Path(self._reference.path))
         cell = self._reference.cell_for(row.cell)
-        there = None if cell == row.cell else self._row(cell)
-        return there.digests.get("object_recon") if there is not None and there.digests else None
+        row_of_reference = None if cell == row.cell else self._row(cell)
+        return (
+            row_of_reference.digests.get("object_recon")
+            if row_of_reference is not None and row_of_reference.digests
+            else None
+        )
 
     def _row(self, cell: Cell) -> ManifestRow | None:
         if cell not in self._rows:

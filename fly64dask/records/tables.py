@@ -142,8 +142,8 @@ def each_row(layout: RunLayout, chosen_cells: Iterable[Cell]) -> Iterator[Manife
 
 def read_completed_rows(study: Study, layout: RunLayout) -> tuple[ManifestRow, ...]:
     """Read the rows of a study's committed cells in its order, each completed by its context."""
-    known = {row.cell: row for row in each_row(layout, cells(study))}
-    return tuple(RowContext(study, layout, known.get).complete_all(known.values()))
+    rows = {row.cell: row for row in each_row(layout, cells(study))}
+    return tuple(RowContext(study, layout, rows.get).complete_all(rows.values()))
 
 
 class RowFiles:
@@ -182,8 +182,8 @@ class RowFiles:
 
 def _stated(filters: Filters) -> ManifestFilters:
     """Filters as the manifest states them."""
-    given = asdict(filters)
-    return ManifestFilters(**given | {axis: given[axis] or None for axis in ("recipe", "object")})
+    choices = asdict(filters)
+    return ManifestFilters(**choices | {axis: choices[axis] or None for axis in ("recipe", "object")})
 
 
 def write_manifest(

@@ -85,10 +85,10 @@ def draw_probe(probe: NDArray[np.complex64], title: str, *, pixel_size_nm: tuple
 
 def _drift_of(arrays: CellArrays) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Give the positions of a cell and how far each was moved, (n, 2) px; None if they were not refined."""
-    given, refined = arrays.positions_px, arrays.refined_px
-    if given is None or refined is None or given.shape != refined.shape:
+    recorded_px, refined = arrays.positions_px, arrays.refined_px
+    if recorded_px is None or refined is None or recorded_px.shape != refined.shape:
         return None
-    return given, refined - given
+    return recorded_px, refined - recorded_px
 
 
 def _draw_drift(axis: Any, positions_px: NDArray[np.float64], drift_px: NDArray[np.float64]) -> None:
@@ -124,7 +124,7 @@ def _draw_image(figure: Figure, axis: Any, image: Image, pixel_size_nm: tuple[fl
 
 
 def _draw_curves(axis: Any, curves: list[Curve], *, x_label: str, y_label: str) -> None:
-    for curve, ink in zip([each for each in curves if each.key not in THRESHOLDS], INKS, strict=False):
+    for curve, ink in zip([drawn for drawn in curves if drawn.key not in THRESHOLDS], INKS, strict=False):
         axis.plot(curve.x, curve.y, color=ink, linewidth=1, label=CURVE_NAMES.get(curve.key, curve.key))
         draw_crossings(axis, curve, ink)
     draw_thresholds(axis, curves)

@@ -183,7 +183,7 @@ def _curves(arrays: Mapping[str, NDArray[Any]]) -> tuple[Curve, ...]:
             x = np.arange(1, len(y) + 1)
         if x is not None:
             curves.append(Curve(key=key, x=x.astype(np.float64), y=y))
-    rings = {curve.key: found for curve in curves if (found := _rings(curve, arrays)) is not None}
+    rings = {curve.key: rings_of_curve for curve in curves if (rings_of_curve := _rings(curve, arrays)) is not None}
     return (*[_with_crossings(curve, rings.get(curve.key)) for curve in curves], *_thresholds(rings))
 
 
@@ -197,9 +197,11 @@ def _rings(curve: Curve, arrays: Mapping[str, NDArray[Any]]) -> RingCorrelation 
 
 def _with_crossings(curve: Curve, rings: RingCorrelation | None) -> Curve:
     """Find where a ring correlation first falls below each criterion."""
-    found = [(each, crossing(rings, each)) for each in CRITERIA] if rings else []
-    places = [(each, at.frequency_per_px) for each, at in found if at is not None]
-    return replace(curve, crossings=tuple((each, (x, float(np.interp(x, curve.x, curve.y)))) for each, x in places))
+    crossings = [(criterion, crossing(rings, criterion)) for criterion in CRITERIA] if rings else []
+    places = [(criterion, at.frequency_per_px) for criterion, at in crossings if at is not None]
+    return replace(
+        curve, crossings=tuple((criterion, (x, float(np.interp(x, curve.x, curve.y)))) for criterion, x in places)
+    )
 
 
 def _thresholds(rings: Mapping[CurveKey, RingCorrelation]) -> Iterator[Curve]:

@@ -54,11 +54,11 @@ MAPPED_FIELDS = (
 def in_order(columns: Iterable[str]) -> list[str]:
     """Sort columns as a reader wants them: what was measured of the result first, what it took last."""
     records = [f"{record}." for record in MAPPED_RECORDS]
-    known = {column: place for place, column in enumerate(described_columns())}
+    places = {column: place for place, column in enumerate(described_columns())}
 
     def place(column: str) -> tuple[int, int]:
         record = next((i for i, prefix in enumerate(records) if column.startswith(prefix)), len(records))
-        return record, known.get(column, len(known))
+        return record, places.get(column, len(places))
 
     return sorted(dict.fromkeys(columns), key=place)
 

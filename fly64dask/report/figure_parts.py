@@ -81,13 +81,13 @@ def finest_resolution(row: ManifestRow, column: str) -> float | None:
     *holders, criterion, name = ["", *column.split(".")]
     if row.state != "completed" or criterion not in CRITERIA or not name.startswith("resolution_"):
         return None
-    found: Any = row
+    measured: Any = row
     for holder in holders[1:]:
-        found = getattr(found, holder, None)
-    if found is None or getattr(found, criterion) is not None:
+        measured = getattr(measured, holder, None)
+    if measured is None or getattr(measured, criterion) is not None:
         return None
     # Where the images share too small an area they were not correlated.
-    if getattr(found, "resolution_px", 1.0) is None or getattr(found, "n_pixels", 1) is None:
+    if getattr(measured, "resolution_px", 1.0) is None or getattr(measured, "n_pixels", 1) is None:
         return None
     return 1.0 if name == "resolution_px" else mean_side_nm(row.pixel_size_nm)
 
@@ -106,8 +106,8 @@ def draw_rings(study: Study, curves: Mapping[Cell, tuple[Curve, ...]], side_nm: 
                     if cell.first_repeat == first:
                         draw_correlations(axis, of_cell, INKS[i % len(INKS)])
             # Cells of a panel have one area, and so the same thresholds and the same empty object.
-            here = [of_cell for cell, of_cell in curves.items() if (cell.view, cell.split) == (view.name, split)]
-            draw_thresholds(axis, here[0] if here else ())
+            of_panel = [of_cell for cell, of_cell in curves.items() if (cell.view, cell.split) == (view.name, split)]
+            draw_thresholds(axis, of_panel[0] if of_panel else ())
             axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=titled(f"{view.name} {split}", section))
             axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
             axis.set_ylabel("ring correlation", fontsize=8)

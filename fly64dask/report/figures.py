@@ -202,14 +202,14 @@ def _with_finest(
     rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str
 ) -> tuple[dict[Cell, dict[str, float]], set[Cell]]:
     """Give images that agree up to Nyquist the resolution of a pixel; and the places of which all repeats do."""
-    found = {
+    finest_of = {
         row.cell: finest
         for row in rows
         if column not in numbers[row.cell] and (finest := finest_resolution(row, column)) is not None
     }
-    completed = numbers | {cell: numbers[cell] | {column: finest} for cell, finest in found.items()}
-    others = {row.cell.first_repeat for row in rows if row.cell not in found and column in numbers[row.cell]}
-    return completed, {cell.first_repeat for cell in found} - others
+    completed = numbers | {cell: numbers[cell] | {column: finest} for cell, finest in finest_of.items()}
+    others = {row.cell.first_repeat for row in rows if row.cell not in finest_of and column in numbers[row.cell]}
+    return completed, {cell.first_repeat for cell in finest_of} - others
 
 
 def _table(

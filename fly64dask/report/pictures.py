@@ -37,9 +37,9 @@ def palette_png(values: NDArray[np.number], scale: Scale) -> bytes:
     """Draw an array, (y, x) real with row 0 on top, as a PNG file with a palette of 256 colours; NaN is transparent."""
     from PIL import Image as PillowImage
 
-    known = np.isfinite(values)
-    fraction = (np.where(known, values, scale.low) - scale.low) / (scale.high - scale.low)
-    index = np.where(known, 1 + np.rint(np.clip(fraction, 0, 1) * (N_COLOURS - 1)), 0).astype(np.uint8)
+    is_finite = np.isfinite(values)
+    fraction = (np.where(is_finite, values, scale.low) - scale.low) / (scale.high - scale.low)
+    index = np.where(is_finite, 1 + np.rint(np.clip(fraction, 0, 1) * (N_COLOURS - 1)), 0).astype(np.uint8)
     colours = (_colours(scale.colours, N_COLOURS) * 255).round().astype(np.uint8)
     height, width = index.shape
     picture = PillowImage.frombytes("P", (width, height), index.tobytes())
@@ -106,9 +106,9 @@ class PictureStore:
         self.n_cells -= 1
         scan, cost_bytes = self._add_scan(arrays.positions_px, allowance_bytes)
         drawn = self._largest_that_fit(arrays.images, allowance_bytes - cost_bytes)
-        shown = {each.image.key for each in drawn}
+        shown = {picture.image.key for picture in drawn}
         return CellPictures(
-            pictures=tuple(self._add_picture(each) for each in drawn),
+            pictures=tuple(self._add_picture(picture) for picture in drawn),
             scan=scan,
             left_out=tuple(image.key for image in arrays.images if image.key not in shown),
         )
@@ -136,8 +136,8 @@ class PictureStore:
         """Leave out the least wanted images until the others have room at the least size."""
         drawn = _draw(images, LEAST_SIDE_PX)
         while drawn and self._cost_bytes(drawn) > allowance_bytes:
-            drawn.remove(max(drawn, key=lambda each: get_args(PictureKey).index(each.image.key)))
-        return [each.image for each in drawn]
+            drawn.remove(max(drawn, key=lambda picture: get_args(PictureKey).index(picture.image.key)))
+        return [picture.image for picture in drawn]
 
     def _cost_bytes(self, drawn: Iterable[_Drawn]) -> int:
         """Count what the page would grow by."""

@@ -68,10 +68,12 @@ def next_round(study: Study, layout: RunLayout) -> NextRound | None:
     n_pending = len(cells(study)) - len(rows)
     if n_pending:
         return NextRound(additions=(), lines=(f"next round: decided when {n_pending} pending cells have ended",))
-    found = outlooks(study, rows)
-    additions = next_additions(study, found)
+    outlook_of_each = outlooks(study, rows)
+    additions = next_additions(study, outlook_of_each)
     if not additions:
-        return NextRound(additions=(), lines=("next round: none", *outlook_lines(study, found, is_time_spent=False)))
+        return NextRound(
+            additions=(), lines=("next round: none", *outlook_lines(study, outlook_of_each, is_time_spent=False))
+        )
     return NextRound(additions=additions, lines=(f"next {round_line(study, additions)}",))
 
 
@@ -91,8 +93,8 @@ def rounds(request: RunRequest) -> Iterator[RunRequest]:
         return
     started_s, spent = time.monotonic(), False
     while True:
-        found = outlooks(study, read_completed_rows(study, request.layout))
-        additions = next_additions(study, found)
+        outlook_of_each = outlooks(study, read_completed_rows(study, request.layout))
+        additions = next_additions(study, outlook_of_each)
         spent = adaptive.budget_s is not None and time.monotonic() - started_s >= adaptive.budget_s
         if not additions or spent:
             break
@@ -100,27 +102,27 @@ def rounds(request: RunRequest) -> Iterator[RunRequest]:
         study = study.model_copy(update={"added": (*study.added, *additions)})
         once(round_line(study, additions))
         yield replace(request, study=study, requested=tuple(cell for cell in cells(study) if cell not in before))
-    for line in outlook_lines(study, found, is_time_spent=spent):
+    for line in outlook_lines(study, outlook_of_each, is_time_spent=spent):
         once(line)
 
 
 def round_line(study: Study, additions: Iterable[Addition]) -> str:
     """Say in one line what a round adds to which views, and why."""
     chosen = tuple(additions)
-    n_cells = sum(each.n_repeats for each in chosen) * len(study.object_seeds)
+    n_cells = sum(addition.n_repeats for addition in chosen) * len(study.object_seeds)
     words = []
-    for place, of_place in groupby(chosen, key=lambda each: (each.view, each.split, each.recipe_name)):
+    for place, of_place in groupby(chosen, key=lambda addition: (addition.view, addition.split, addition.recipe_name)):
         members = list(of_place)
-        doses = " and ".join(f"{each.n_repeats} x {number_words(each.dose, 3)}" for each in members)
+        doses = " and ".join(f"{addition.n_repeats} x {number_words(addition.dose, 3)}" for addition in members)
         words.append(f"{', '.join(name for name in place if name)}: {doses} ({members[0].reason})")
     return f"round {chosen[0].round}, {n_cells} cells in {DOSE_UNITS[study.dose_by]}: {'; '.join(words)}"
 
 
-def outlook_lines(study: Study, found: Iterable[Outlook], *, is_time_spent: bool) -> Iterator[str]:
+def outlook_lines(study: Study, all_outlooks: Iterable[Outlook], *, is_time_spent: bool) -> Iterator[str]:
     """Say for each limit whether it is narrow enough, or what stopped it."""
     assert study.adaptive is not None, "only an adaptive study has rounds"
     added = f"{n_added_cells(study)} cells added, at most {study.adaptive.max_cells}"
-    for outlook in found:
+    for outlook in all_outlooks:
         if outlook.is_narrow:
             state = "narrow enough"
         elif outlook.obstacle is not None:
@@ -134,11 +136,11 @@ def outlook_lines(study: Study, found: Iterable[Outlook], *, is_time_spent: bool
 
 def _said_once(say: Callable[[str], None]) -> Callable[[str], None]:
     """Say each line once: rounds share dashboard and workers, which each of them would name again."""
-    said: set[str] = set()
+    said_lines: set[str] = set()
 
     def once(line: str) -> None:
-        if line not in said:
-            said.add(line)
+        if line not in said_lines:
+            said_lines.add(line)
             say(line)
 
     return once

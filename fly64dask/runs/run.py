@@ -163,11 +163,13 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
         with joinable(client, access, layout.tls_directory) as command:
             if command is not None:
                 say(f"a worker joins with: {command}")
-            for each in rounds(request):
-                builder = _prepare(each, client, inputs, is_local=is_local)
-                with monitored(client, each.study, layout, each.requested, timed, each.say) as watched:
-                    outcomes |= _compute(each, client, builder, watched, supply)
-                study = each.study
+            for round_of_cells in rounds(request):
+                builder = _prepare(round_of_cells, client, inputs, is_local=is_local)
+                with monitored(
+                    client, round_of_cells.study, layout, round_of_cells.requested, timed, round_of_cells.say
+                ) as watched:
+                    outcomes |= _compute(round_of_cells, client, builder, watched, supply)
+                study = round_of_cells.study
         occupancy = timekeeper.occupancy(n_workers_of(client)) if is_local else None
         if occupancy is not None:
             say(str(occupancy))
@@ -194,8 +196,8 @@ def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_loca
         hint = cores_hint(lengths, n_workers=n_workers, n_threads=n_threads, n_cores=n_local_cores())
         if hint:
             request.say(hint)
-    work = expected_work(study, lengths)
-    options = GraphOptions(use_gpu=use_gpu, engine=request.engine, remedies=request.remedies, lengths=work)
+    work_by_cell = expected_work(study, lengths)
+    options = GraphOptions(use_gpu=use_gpu, engine=request.engine, remedies=request.remedies, lengths=work_by_cell)
     return GraphBuilder(_on_device(study, use_gpu), request.requested, run_id, options)
 
 

@@ -103,10 +103,10 @@ def _spaced(ordered_px: NDArray[np.float64], threshold_px: float) -> tuple[list[
     row = 0
     while row < len(ordered_px):
         kept.append(row)
-        rest = slice(row + 1, None)
-        offsets = ordered_px[rest] - ordered_px[row]
-        np.minimum(nearest[rest], np.hypot(offsets[:, 0], offsets[:, 1]), out=nearest[rest])
-        free = nearest[rest] >= threshold_px
+        later = slice(row + 1, None)
+        offsets = ordered_px[later] - ordered_px[row]
+        np.minimum(nearest[later], np.hypot(offsets[:, 0], offsets[:, 1]), out=nearest[later])
+        free = nearest[later] >= threshold_px
         row = row + 1 + int(free.argmax()) if free.any() else len(ordered_px)
     return kept, float(nearest[nearest < threshold_px].max(initial=0.0))
 

@@ -78,7 +78,7 @@ class GraphBuilder:
     ----------
     study : Study
         The study.
-    wanted : collection of Cell
+    requested : collection of Cell
         Cells to run.
     run_id : RunId
         The run.
@@ -100,14 +100,14 @@ class GraphBuilder:
     def __init__(
         self,
         study: Study,
-        wanted: Collection[Cell],
+        requested: Collection[Cell],
         run_id: RunId,
         options: GraphOptions,
         *,
         window_cells: int = WINDOW_CELLS,
     ) -> None:
         self.study = study
-        self.wanted = frozenset(wanted)
+        self.requested = frozenset(requested)
         self.run_id = run_id
         self.options = options
         self._window_cells = window_cells
@@ -122,18 +122,18 @@ class GraphBuilder:
             In the study's order. What one publishes, later ones use.
         """
         for covered in partition_all(self._window_cells, cells(self.study)):
-            yield self.build([cell for cell in covered if cell in self.wanted], covered=covered)
+            yield self.build([cell for cell in covered if cell in self.requested], covered=covered)
 
     def rebuilt(self) -> GraphBuilder:
         """Return a builder whose graphs publish what their cells read anew."""
-        return GraphBuilder(self.study, self.wanted, self.run_id, self.options, window_cells=self._window_cells)
+        return GraphBuilder(self.study, self.requested, self.run_id, self.options, window_cells=self._window_cells)
 
-    def build(self, wanted: Sequence[Cell], *, covered: Sequence[Cell] = ()) -> CellGraph:
+    def build(self, requested: Sequence[Cell], *, covered: Sequence[Cell] = ()) -> CellGraph:
         """Build one graph.
 
         Parameters
         ----------
-        wanted : sequence of Cell
+        requested : sequence of Cell
             Cells to run.
         covered : sequence of Cell
             Cells whose records the reducer reads.
@@ -145,9 +145,11 @@ class GraphBuilder:
         """
         options, token = self.options, uuid.uuid4().hex[:6]
         earlier = set(self._groups)
-        groups = _GroupTasks(builder=self, tasks=self._groups, token=token, longest=_longest(wanted, options.lengths))
+        groups = _GroupTasks(
+            builder=self, tasks=self._groups, token=token, longest=_longest(requested, options.lengths)
+        )
         cell_tasks: dict[Cell, Delayed] = {}
-        for cell in wanted:
+        for cell in requested:
             order = CellOrder(cell=cell, run_id=self.run_id, engine=options.engine, remedy=options.remedies.get(cell))
             threshold_px = order.remedy.spacing_threshold if order.remedy else None
             # Made outside of the annotation, which is for cells alone.
@@ -176,10 +178,10 @@ class GraphBuilder:
         self._groups.update(futures)
 
 
-def _longest(wanted: Sequence[Cell], lengths: Mapping[Cell, int]) -> dict[tuple[str, Split], int]:
+def _longest(requested: Sequence[Cell], lengths: Mapping[Cell, int]) -> dict[tuple[str, Split], int]:
     """Length of the longest cell of each view and split."""
     longest: dict[tuple[str, Split], int] = {}
-    for cell in wanted:
+    for cell in requested:
         longest[cell.view, cell.split] = max(lengths.get(cell, 0), longest.get((cell.view, cell.split), 0))
     return longest
 
@@ -204,34 +206,34 @@ class _GroupTasks:
 
     def prepared(self, object_seed: int | None) -> Any:
         of_object = "" if object_seed is None else f"-object_{object_seed}"
-        work = functools.partial(prepare_task, self.builder.study, object_seed, self.builder.run_id)
-        return self._task(("prepare", object_seed), f"prepare-scan{of_object}-{self.token}", work)
+        prepare = functools.partial(prepare_task, self.builder.study, object_seed, self.builder.run_id)
+        return self._task(("prepare", object_seed), f"prepare-scan{of_object}-{self.token}", prepare)
 
     def exposed(self, cell: Cell) -> Any:
         drawn = realisation_of(self.builder.study, cell)
         key = f"expose-{drawn.name.replace('/', '-')}-{self.token}"
-        work = functools.partial(expose_task, drawn, self.builder.run_id)
+        expose = functools.partial(expose_task, drawn, self.builder.run_id)
         # The photons of an exposure that is for one view depend on what that view keeps.
         after = () if drawn.view is None else (self.selected(cell),)
-        return self._task(("expose", drawn), key, work, self.prepared(cell.object_seed), *after)
+        return self._task(("expose", drawn), key, expose, self.prepared(cell.object_seed), *after)
 
     def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
         spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"
         key = f"select-view_{cell.view}{spacing}-{cell.split}-{self.token}"
         kind = ("select", cell.view, cell.split, threshold_px)
-        work = functools.partial(
+        select = functools.partial(
             select_task, cell.view, cell.split, threshold_px, cell.object_seed, self.builder.run_id
         )
         # Any object's scan has the positions: that of the cell which asks first.
         scan = self.prepared(cell.object_seed)
-        return self._task(kind, key, work, scan, priority=self.longest[cell.view, cell.split])
+        return self._task(kind, key, select, scan, priority=self.longest[cell.view, cell.split])
 
     def _task(
-        self, kind: Hashable, key: str, work: Callable[..., Any], *after: Any, priority: int | None = None
+        self, kind: Hashable, key: str, function: Callable[..., Any], *after: Any, priority: int | None = None
     ) -> Any:
         if kind not in self.tasks:
             with annotate(priority=max(self.longest.values(), default=0) if priority is None else priority):
-                self.tasks[kind] = _call(work, key, *after)
+                self.tasks[kind] = _call(function, key, *after)
         return self.tasks[kind]
 
 
@@ -240,8 +242,8 @@ def _reducer(covered: Sequence[Cell], run_id: RunId, cell_tasks: Mapping[Cell, D
     level = []
     for number, leaf in enumerate(partition_all(LEAF_CELLS, covered)):
         after = [cell_tasks[cell] for cell in leaf if cell in cell_tasks]
-        work = functools.partial(collect_task, leaf, run_id)
-        level.append(_call(work, f"collect-{number * LEAF_CELLS}-{token}", *after))
+        collect = functools.partial(collect_task, leaf, run_id)
+        level.append(_call(collect, f"collect-{number * LEAF_CELLS}-{token}", *after))
     while len(level) > 1:
         level = [
             _call(merge_task, f"merge-{len(level)}-{number * LEAF_CELLS}-{token}", *branch)

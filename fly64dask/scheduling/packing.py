@@ -63,13 +63,13 @@ def cores_hint(lengths: Mapping[Cell, int], *, n_workers: int, n_threads: int, n
         None if each thread has a core, and no core is idle, or no cell so big that it was measured to gain.
     """
     if n_workers * n_threads > n_cores:
-        found = f"workers={n_workers} threads={n_threads} cores={n_cores}"
-        return f"{found}: they wait for each other; lower --threads or --workers"
-    each = n_cores // len(lengths) if lengths else 0
-    if n_threads > 1 or each < 2 or max(lengths.values()) < BIG_CELL_EXPOSURES:
+        asked_for = f"workers={n_workers} threads={n_threads} cores={n_cores}"
+        return f"{asked_for}: they wait for each other; lower --threads or --workers"
+    per_cell = n_cores // len(lengths) if lengths else 0
+    if n_threads > 1 or per_cell < 2 or max(lengths.values()) < BIG_CELL_EXPOSURES:
         return None
     return (
-        f"cells={len(lengths)} cores={n_cores}: --threads {each} would use them all; last digits then differ from "
+        f"cells={len(lengths)} cores={n_cores}: --threads {per_cell} would use them all; last digits then differ from "
         "run to run"
     )
 

@@ -60,7 +60,7 @@ FIXED_BYTES = 25_000_000
 ENGINE_BYTES = 900_000_000  # an idle engine: torch and pty-chi, loaded
 
 
-def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tuple[PlannedCell, ...]:
+def plan_cells(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> tuple[PlannedCell, ...]:
     """Select for every wanted cell and predict its memory.
 
     Parameters
@@ -69,7 +69,7 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
         The study.
     inputs : ScanInputs
         Positions and shapes.
-    wanted : sequence of Cell
+    requested : sequence of Cell
         Cells to plan.
 
     Returns
@@ -78,18 +78,18 @@ def plan_cells(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> tupl
         In the given order. Selection and coverage are worked out once for each view and split.
     """
     planned: dict[tuple[str, Split], _PlannedView] = {}
-    for cell in wanted:
+    for cell in requested:
         if (cell.view, cell.split) not in planned:
             planned[cell.view, cell.split] = _plan_view(study, inputs, cell.view, cell.split)
     shares = {
-        seed: _transmitted_share(study, inputs, seed) for seed in dict.fromkeys(cell.object_seed for cell in wanted)
+        seed: _transmitted_share(study, inputs, seed) for seed in dict.fromkeys(cell.object_seed for cell in requested)
     }
     return tuple(
-        _plan_cell(study, inputs, shares[cell.object_seed], cell, planned[cell.view, cell.split]) for cell in wanted
+        _plan_cell(study, inputs, shares[cell.object_seed], cell, planned[cell.view, cell.split]) for cell in requested
     )
 
 
-def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -> dict[Cell, int]:
+def expected_lengths(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> dict[Cell, int]:
     """Say which cells take long, before anything is selected.
 
     Parameters
@@ -98,7 +98,7 @@ def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -
         The study.
     inputs : ScanInputs
         Positions.
-    wanted : sequence of Cell
+    requested : sequence of Cell
         Cells to compare.
 
     Returns
@@ -107,13 +107,13 @@ def expected_lengths(study: Study, inputs: ScanInputs, wanted: Sequence[Cell]) -
         Exposures that each is expected to keep: an epoch takes as long as it has exposures, as cells
         of a study have one detector.
     """
-    found: dict[tuple[str, Split], int] = {}
-    for split in {cell.split for cell in wanted}:
+    lengths: dict[tuple[str, Split], int] = {}
+    for split in {cell.split for cell in requested}:
         positions = inputs.positions_px[split_indices(inputs.positions_px, study.split, split)]
         area_px2 = bounding_box_area_px2(positions)
         for view in study.views:
-            found[view.name, split] = expected_exposures(view, len(positions), area_px2)
-    return {cell: found[cell.view, cell.split] for cell in wanted}
+            lengths[view.name, split] = expected_exposures(view, len(positions), area_px2)
+    return {cell: lengths[cell.view, cell.split] for cell in requested}
 
 
 def expected_work(study: Study, lengths: Mapping[Cell, int]) -> dict[Cell, int]:
@@ -184,8 +184,8 @@ def _transmitted_share(study: Study, inputs: ScanInputs, object_seed: int | None
 def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell, view: _PlannedView) -> PlannedCell:
     if view.kept is None or view.positions_px is None:
         is_known = study.dose_by == "exposure" or isinstance(cell.dose, str)
-        known = {"dose_photons": dose_in_photons(study, cell.dose, inputs.own_dose_photons)} if is_known else {}
-        return PlannedCell.model_validate(asdict(cell) | known | view.facts)
+        dose = {"dose_photons": dose_in_photons(study, cell.dose, inputs.own_dose_photons)} if is_known else {}
+        return PlannedCell.model_validate(asdict(cell) | dose | view.facts)
     recipe, dose_photons = study.recipe_of(cell), dose_in_photons(study, cell.dose, inputs.own_dose_photons, view.kept)
     light = describe_light(
         view.kept.beams,
@@ -224,21 +224,21 @@ def _plan_view(study: Study, inputs: ScanInputs, view_name: str, split: Split) -
         selection = select(positions, view)
     except NotSelectableError as error:
         return _PlannedView(facts={"n_exposures": len(positions), "warning": f"not_selectable: {error}"})
-    found = describe_view(study, view_name, split, positions, selection, inputs.probe_guess)
-    kept = positions[selection.kept]
-    shape, _ = object_frame(kept, inputs.diffraction_shape_px)
+    description = describe_view(study, view_name, split, positions, selection, inputs.probe_guess)
+    kept_px = positions[selection.kept]
+    shape, _ = object_frame(kept_px, inputs.diffraction_shape_px)
     planned: dict[str, object] = {
         "n_exposures": len(positions),
         "n_kept": len(selection.kept),
     }
-    for part in (found, found.selection):
+    for part in (description, description.selection):
         if part is not None:
             planned |= {name: value for name, value in part if name in PlannedCell.model_fields and name != "split"}
     return _PlannedView(
         facts=planned,
-        positions_px=kept,
-        coverage=measure_coverage(kept, inputs.probe_guess),
-        kept=KeptExposures(view=view_name, split=split, n_kept=len(kept), beams=found.beams),
+        positions_px=kept_px,
+        coverage=measure_coverage(kept_px, inputs.probe_guess),
+        kept=KeptExposures(view=view_name, split=split, n_kept=len(kept_px), beams=description.beams),
         object_shape_px=shape,
     )
 

@@ -99,8 +99,8 @@ def cell_task(
     worker.log_event(PROGRESS_TOPIC, source)
     rerun = None
     if order.remedy is not None:
-        kept = selected if order.remedy.spacing_threshold is None else respaced
-        rerun = Rerun(remedy=order.remedy, blocked_by=exposed or kept)
+        selection = selected if order.remedy.spacing_threshold is None else respaced
+        rerun = Rerun(remedy=order.remedy, blocked_by=exposed or selection)
     request = CellRequest(
         study=prepared.study,
         cell=order.cell,

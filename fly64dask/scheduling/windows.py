@@ -75,7 +75,7 @@ def run_windows(
     against the one it ran. So a cell whose task Dask gave up is submitted again, unless workers
     died while they ran that cell itself; which ones those are stands in the cells' journals.
     """
-    results = _Results(notify=notify, keep=keep, supply=supply, n_cells=len(builder.wanted))
+    results = _Results(notify=notify, keep=keep, supply=supply, n_cells=len(builder.requested))
     layout = RunLayout(Path(builder.run_id.root))
     _run_graphs(SubmittedGraphs(client, builder, notify), builder.windows(), results, refill_cells)
     n_ended = -1

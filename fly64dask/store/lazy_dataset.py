@@ -59,17 +59,17 @@ def _in_nm(variables: Mapping[str, xarray.Variable], sides_nm: Sequence[float]) 
     """Give coordinates in nm beside those of an object's pixels and of the positions, which are in px."""
     import xarray
 
-    found = {}
+    variables_nm = {}
     for axis, side_nm in zip(("y", "x"), sides_nm, strict=True):
         if axis in variables and variables[axis].attrs["units"] == "px":
             about = {"units": "nm", "long_name": variables[axis].attrs["long_name"]}
-            found[f"{axis}_nm"] = xarray.Variable((axis,), variables[axis].values * side_nm, about)
+            variables_nm[f"{axis}_nm"] = xarray.Variable((axis,), variables[axis].values * side_nm, about)
     for name in {"positions_px", "positions_recon_px"} & set(variables):
         positions = variables[name]
         about = {"units": "nm", "long_name": positions.attrs["long_name"]}
         in_nm = positions.data * np.asarray(sides_nm)
-        found[f"{name.removesuffix('px')}nm"] = xarray.Variable(positions.dims, in_nm, about)
-    return found
+        variables_nm[f"{name.removesuffix('px')}nm"] = xarray.Variable(positions.dims, in_nm, about)
+    return variables_nm
 
 
 def _lazy(stored: StoredArray, sha256: str, metadata_sha256: str) -> dask.array.Array:

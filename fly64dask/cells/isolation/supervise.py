@@ -40,7 +40,7 @@ class Cancelled:
 
 
 def call_in_child(
-    work: Work[T],
+    function: Work[T],
     *,
     log_file: Path,
     limits: Limits,
@@ -52,7 +52,7 @@ def call_in_child(
 
     Parameters
     ----------
-    work : callable
+    function : callable
         Picklable, from a module that can be imported; called with a function that passes its arguments on to
         `on_report`. What it returns must be picklable; exceptions are its own business.
     log_file : Path
@@ -70,14 +70,14 @@ def call_in_child(
     Returns
     -------
     Returned, Failed or Cancelled
-        What `work` returned; a failure of kind `timed_out`, `out_of_memory` or `crashed`; or that it was stopped.
+        What `function` returned; a failure of kind `timed_out`, `out_of_memory` or `crashed`; or that it was stopped.
 
     Notes
     -----
     The child dies with this process. Its parent is another one (`fork_server`), which may live on: the kernel's
     parent-death signal would come too late.
     """
-    child = fork_child(functools.partial(_in_child, work=work), log_file, preload)
+    child = fork_child(functools.partial(_in_child, function=function), log_file, preload)
     started = time.monotonic()
     try:
         while True:
@@ -141,5 +141,5 @@ def _how_it_ended(exitcode: int | None) -> Failure:
     )
 
 
-def _in_child(pipe: Connection, work: Work[T]) -> None:
-    pipe.send(Returned(work(lambda epoch, loss: pipe.send(Reported(epoch, loss)))))
+def _in_child(pipe: Connection, function: Work[T]) -> None:
+    pipe.send(Returned(function(lambda epoch, loss: pipe.send(Reported(epoch, loss)))))

@@ -58,8 +58,8 @@ class Choice:
     def cell(self, study: Study, *, of_view: bool) -> Cell:
         """Find the chosen cell of a study; where no view matters, its exposures are those of any."""
         if self.dose is None:
-            there = ", ".join(dose_name(dose).removeprefix("dose_") for dose in doses_of(study))
-            raise InputError(f"export: a run holds several scans, of doses {there}", remedy="give --dose and --split")
+            listed = ", ".join(dose_name(dose).removeprefix("dose_") for dose in doses_of(study))
+            raise InputError(f"export: a run holds several scans, of doses {listed}", remedy="give --dose and --split")
         doses = {dose: dose_name(dose).removeprefix("dose_") for dose in doses_of(study)}
         return Cell(
             dose=_one_of(tuple(doses), self.dose, "dose", is_needed=True, names=doses),
@@ -190,14 +190,14 @@ def _one_of(
     names: dict[Axis, str] | None = None,
 ) -> Axis:
     """Take the chosen dose, view, split, recipe or object of a run, or its only one; the first where none matters."""
-    wanted = [each for each in several if each == chosen]
-    if wanted:
-        return wanted[0]
+    chosen_ones = [each for each in several if each == chosen]
+    if chosen_ones:
+        return chosen_ones[0]
     if chosen is None and (len(several) == 1 or not is_needed):
         return several[0]
-    there = ", ".join((names or {}).get(each, str(each)) for each in several if each is not None)
+    listed = ", ".join((names or {}).get(each, str(each)) for each in several if each is not None)
     raise InputError(
-        f"export: the run has {there or f'one {axis} alone'}, "
+        f"export: the run has {listed or f'one {axis} alone'}, "
         + f"found {'no ' if chosen is None else ''}--{axis} {_plain(chosen)}".rstrip(),
         remedy=f"give --{axis} with one of them" if several[0] is not None else f"leave --{axis} out",
     )

@@ -22,9 +22,9 @@ def orient(store: Path, n_exposures: int | None, n_epochs: int | None, device: s
     Flipping one axis of the positions, or swapping y and x without the patterns, ruins a reconstruction; files do not
     say which way their axes run. Nothing is changed: ingest the file again with the flags of the winner.
     """
-    found = try_store(without_links(store), n_exposures, n_epochs, device, quiet=as_json)
+    trial = try_store(without_links(store), n_exposures, n_epochs, device, quiet=as_json)
     if as_json:
-        print_json(found)
+        print_json(trial)
 
 
 def try_store(

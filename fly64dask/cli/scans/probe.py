@@ -28,13 +28,13 @@ def probe(store: Path, png: Path | None, as_json: bool) -> None:
     group = open_group(without_links(store), ExposureAttributes)
     values = group.read("probe_guess")
     numbers = _numbers(values, group.attributes.pixel_size_nm)
-    said = _said(numbers)
+    sentences = _said(numbers)
     if png is not None:
-        _write_png(without_links(png), values, f"{store.name}: {said[0]}", group.attributes.pixel_size_nm)
+        _write_png(without_links(png), values, f"{store.name}: {sentences[0]}", group.attributes.pixel_size_nm)
     if as_json:
         print_json(numbers)
         return
-    click.echo("\n".join([*_picture(values), *said, *([f"{click.format_filename(png)}: picture"] if png else [])]))
+    click.echo("\n".join([*_picture(values), *sentences, *([f"{click.format_filename(png)}: picture"] if png else [])]))
 
 
 def _numbers(values: NDArray[np.complex64], pixel_nm: tuple[float, float] | None) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def _numbers(values: NDArray[np.complex64], pixel_nm: tuple[float, float] | None
 
     diameters, light = probe_diameters(values[0]), measure_probe_light(values[0, 0])
     powers = np.square(np.abs(values[0].astype(np.complex128))).sum(axis=(1, 2))
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "n_opr": values.shape[0],
         "shape_px": list(values.shape[-2:]),
         "fwhm_px": diameters.fwhm_px,
@@ -58,8 +58,8 @@ def _numbers(values: NDArray[np.complex64], pixel_nm: tuple[float, float] | None
     }
     side_nm = mean_side_nm(pixel_nm)
     if side_nm is not None:
-        found |= {"fwhm_nm": diameters.fwhm_px * side_nm, "d90_nm": diameters.d90_px * side_nm}
-    return found
+        numbers |= {"fwhm_nm": diameters.fwhm_px * side_nm, "d90_nm": diameters.d90_px * side_nm}
+    return numbers
 
 
 def _said(numbers: dict[str, Any]) -> list[str]:
@@ -87,7 +87,7 @@ def _picture(values: NDArray[np.complex64]) -> list[str]:
     columns = np.arange(n_columns) * width // n_columns
     brightest = np.maximum.reduceat(np.maximum.reduceat(amplitude, rows, axis=0), columns, axis=1)
     level = np.minimum((brightest / brightest.max() * len(SHADES)).astype(int), len(SHADES) - 1)
-    return ["".join(SHADES[each] for each in row).rstrip() for row in level]
+    return ["".join(SHADES[shade] for shade in row).rstrip() for row in level]
 
 
 def _write_png(path: Path, values: NDArray[np.complex64], title: str, pixel_nm: tuple[float, float] | None) -> None:

@@ -25,9 +25,9 @@ def scan_lines(stored: ExposureAttributes) -> Iterator[str]:
         f"mean {stored.mean_counts_photons:.6g}; brightest pixel {stored.brightest_count_photons}; "
         f"{facts.masked_share:.2%} of the pixels masked"
     )
-    done = [*facts.changes, *([f"{len(facts.dropped)} exposures left out"] if facts.dropped else [])]
-    if done:
-        yield f"changed: {', '.join(done)}"
+    changes = [*facts.changes, *([f"{len(facts.dropped)} exposures left out"] if facts.dropped else [])]
+    if changes:
+        yield f"changed: {', '.join(changes)}"
     if facts.largest_rounding_photons > 0.001 or facts.n_negative_pixels:
         yield (
             f"rounded by at most {facts.largest_rounding_photons:.3g} photons; "
@@ -47,9 +47,9 @@ def _pixel(stored: ExposureAttributes) -> str:
 def _steps(stored: ExposureAttributes, facts: IngestedScan) -> str:
     """Say how far apart positions are, in px and in nm where a pixel has a size."""
     (height, width), step = facts.span_px, facts.step_px
-    said = f"span {height:.4g} x {width:.4g} px"
+    extent = f"span {height:.4g} x {width:.4g} px"
     if step is None:
-        return f"one position; {said}"
+        return f"one position; {extent}"
     side_nm = mean_side_nm(stored.pixel_size_nm)
     in_nm = "" if side_nm is None else f" ({step * side_nm:.4g} nm)"
-    return f"steps of {step:.4g} px{in_nm} beside frames of {min(facts.frame_px)} px; {said}"
+    return f"steps of {step:.4g} px{in_nm} beside frames of {min(facts.frame_px)} px; {extent}"

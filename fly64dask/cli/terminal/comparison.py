@@ -47,12 +47,12 @@ def comparison_table(comparison: RunComparison) -> Table:
     return table
 
 
-def _reference_text(found: ReferenceMetrics) -> Text:
+def _reference_text(metrics: ReferenceMetrics) -> Text:
     resolutions = (
-        "-" if found.n_pixels is None else f"{_crossing_text(found.half_bit)}, {_crossing_text(found.one_bit)}"
+        "-" if metrics.n_pixels is None else f"{_crossing_text(metrics.half_bit)}, {_crossing_text(metrics.one_bit)}"
     )
-    note = "" if found.is_registered else " unregistered"
-    numbers = f"{number_text(found.phase_rmse_rad, '.3f')} | {number_text(found.over_empty, '.2f')}"
+    note = "" if metrics.is_registered else " unregistered"
+    numbers = f"{number_text(metrics.phase_rmse_rad, '.3f')} | {number_text(metrics.over_empty, '.2f')}"
     return Text(f"{numbers} | {resolutions}{note}", style="yellow" if note else "")
 
 
@@ -78,7 +78,7 @@ def _score_text(score: MethodScore, least: float) -> Text:
         return Text("the reference", style="dim")
     if score.original:
         phase, amplitude = score.original.phase, score.original.amplitude
-        ratios = ", ".join(number_text(each.psnr_peak_255_db, ".1f") for each in (phase, amplitude))
+        ratios = ", ".join(number_text(similarity.psnr_peak_255_db, ".1f") for similarity in (phase, amplitude))
         return Text(f"{ratios} | {phase.ms_ssim:.3f}, {amplitude.ms_ssim:.3f}")
     if score.reference:
         return _reference_text(score.reference)

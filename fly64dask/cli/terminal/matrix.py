@@ -195,7 +195,7 @@ def _mark(row: ManifestRow | None) -> Text:
     if row.state != "completed":
         return Text(f"{sign} {row.failure_kind}{signs_of([row])}", style=style)
     quality = f"{row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
-    style = "yellow" if any(found in DOUBTS for found in marks_of([row])) else style
+    style = "yellow" if any(mark in DOUBTS for mark in marks_of([row])) else style
     return Text(f"{sign} n={row.n_kept} {quality}{signs_of([row])}{_relative_line([row])}", style=style)
 
 
@@ -232,12 +232,14 @@ def _relative_line(completed: Sequence[ManifestRow]) -> str:
     """Write a second line: the mean error over that of an empty object, and over the floor where there is one; of a
     measured scan the mean phase difference from the reference.
     """
-    differences = [found.phase_rmse_rad for row in completed if (found := row.reference) and found.phase_rmse_rad]
+    differences = [
+        reference.phase_rmse_rad for row in completed if (reference := row.reference) and reference.phase_rmse_rad
+    ]
     if differences:
         return f"\n  {statistics.fmean(differences):.3f} rad to reference"
-    known = [row.relative for row in completed if row.relative]
-    if not known:
+    relatives = [row.relative for row in completed if row.relative]
+    if not relatives:
         return ""
-    floors = [each.error_over_floor for each in known if each.error_over_floor is not None]
+    floors = [relative.error_over_floor for relative in relatives if relative.error_over_floor is not None]
     of_floor = f", {statistics.fmean(floors):.2g} x floor" if floors else ""
-    return f"\n  {statistics.fmean(each.error_over_empty for each in known):.2f} x empty{of_floor}"
+    return f"\n  {statistics.fmean(relative.error_over_empty for relative in relatives):.2f} x empty{of_floor}"

@@ -36,8 +36,8 @@ def submit_script(script: Path) -> str:
 
 def refusal(script: Path) -> str | None:
     """Ask Slurm what is wrong with a batch script, without submitting it; None if it would be taken."""
-    done = _call("sbatch", "--test-only", str(script))
-    return None if done.returncode == 0 else _message(done)
+    completed = _call("sbatch", "--test-only", str(script))
+    return None if completed.returncode == 0 else _message(completed)
 
 
 def jobs_named(*names: str) -> dict[str, SlurmJob]:
@@ -73,11 +73,11 @@ def _ending_from_accounting(job_id: str) -> str | None:
     """Ask `sacct`; None where there is no accounting, or it has not heard yet that the job ended."""
     if shutil.which("sacct") is None:
         return None
-    done = _call(
+    completed = _call(
         "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job_id}", "--format=State,Reason,ExitCode"
     )
-    rows = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not rows:
+    rows = completed.stdout.strip().splitlines()
+    if completed.returncode != 0 or not rows:
         return None
     # A requeued job has a row for each time; a cancelled one says by whom.
     state, reason, exit_code = rows[-1].split("|")
@@ -85,12 +85,14 @@ def _ending_from_accounting(job_id: str) -> str | None:
 
 
 def _ending_from_controller(job_id: str) -> str | None:
-    done = _call("scontrol", "--oneliner", "show", "job", job_id)
-    if done.returncode != 0:
-        if "invalid job id" in _message(done).lower():
+    completed = _call("scontrol", "--oneliner", "show", "job", job_id)
+    if completed.returncode != 0:
+        if "invalid job id" in _message(completed).lower():
             return "unknown to Slurm by now"
-        raise ResourceError(f"slurm: cannot ask about job {job_id}: {_message(done)}", remedy="see whether Slurm is up")
-    fields = dict(re.findall(r"(JobState|Reason|ExitCode)=(\S+)", done.stdout))
+        raise ResourceError(
+            f"slurm: cannot ask about job {job_id}: {_message(completed)}", remedy="see whether Slurm is up"
+        )
+    fields = dict(re.findall(r"(JobState|Reason|ExitCode)=(\S+)", completed.stdout))
     state = fields.get("JobState", "")
     return _ending(state, fields.get("Reason", ""), fields.get("ExitCode", "?")) if state in ENDED else None
 
@@ -109,13 +111,13 @@ def refuse_without_slurm() -> None:
 
 
 def _slurm(*command: str) -> str:
-    done = _call(*command)
-    if done.returncode != 0:
+    completed = _call(*command)
+    if completed.returncode != 0:
         raise ResourceError(
-            f"slurm: `{' '.join(command)}` ended with {done.returncode}: {_message(done)}",
+            f"slurm: `{' '.join(command)}` ended with {completed.returncode}: {_message(completed)}",
             remedy="correct the cluster file if it says so, else see whether Slurm is up: `sinfo`",
         )
-    return done.stdout
+    return completed.stdout
 
 
 def _call(*command: str) -> subprocess.CompletedProcess[str]:
@@ -130,6 +132,6 @@ def _call(*command: str) -> subprocess.CompletedProcess[str]:
         ) from error
 
 
-def _message(done: subprocess.CompletedProcess[str]) -> str:
-    text = (done.stderr or done.stdout).strip()
+def _message(completed: subprocess.CompletedProcess[str]) -> str:
+    text = (completed.stderr or completed.stdout).strip()
     return " ".join(text.split()) or "nothing"

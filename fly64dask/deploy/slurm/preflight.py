@@ -69,10 +69,10 @@ def refuse_bad_script(path: Path, script: Path, *, section: str) -> None:
     if complaint is None:
         return
     keys = next((keys for word, keys in COMPLAINTS if word in complaint.lower()), ())
-    place = f"{' or '.join(keys)} in [{section}]" if keys else f"[{section}]"
+    keys_and_section = f"{' or '.join(keys)} in [{section}]" if keys else f"[{section}]"
     raise ResourceError(
         f"slurm: the {section} job would be refused: {complaint}",
-        remedy=f"correct {place} of {path}; the script is {script}",
+        remedy=f"correct {keys_and_section} of {path}; the script is {script}",
     )
 
 
@@ -105,7 +105,7 @@ def refuse_bad_worker(client: Client, path: Path, *, needs_gpu: bool) -> None:
 
 def _doctor() -> str:
     """On a worker: in a process of its own, so that torch stays out of the worker's."""
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "fly64dask", "doctor", "--json"], capture_output=True, text=True, check=False
     )
-    return done.stdout or done.stderr
+    return completed.stdout or completed.stderr

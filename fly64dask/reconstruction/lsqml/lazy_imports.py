@@ -86,8 +86,8 @@ def put_off(modules: tuple[str, ...] = UNUSED) -> Iterator[None]:
         # Who looks for the package is to find that it is installed.
         placed[package].__spec__ = importlib.util.find_spec(package)
         setattr(placed[package], child, placed[name])
-        for taken in TAKEN.get(name, ()):
-            setattr(placed[name], taken, _called_later(name, taken))
+        for attribute in TAKEN.get(name, ()):
+            setattr(placed[name], attribute, _called_later(name, attribute))
     sys.modules.update(placed)
     try:
         yield

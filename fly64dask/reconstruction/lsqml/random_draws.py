@@ -90,11 +90,11 @@ def order_generator(task: PtychographyTask) -> torch.Generator:
 def batches_name(task: PtychographyTask) -> str | None:
     """Name what a task's loader keeps its minibatches in, if they are the same in all epochs."""
     sampler = task.reconstructor.dataloader.batch_sampler
-    kept = {
+    attributes = {
         PtychographyCompactBatchSampler: "clusters_of_indices",
         PtychographyUniformBatchSampler: "batches_of_indices",
     }
-    return kept.get(type(sampler))
+    return attributes.get(type(sampler))
 
 
 @dataclass(frozen=True, slots=True)

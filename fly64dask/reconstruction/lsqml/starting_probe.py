@@ -115,12 +115,12 @@ def _with_opr_modes(
     missing = n_opr - len(probe)
     waves = rng.normal(size=(2, missing, *probe.shape[1:])) / np.sqrt(2)
     whole = np.concatenate([probe, (waves[0] + 1j * waves[1]).astype(np.complex64)])
-    made = np.concatenate(
+    opr_weights = np.concatenate(
         [np.ones((n_exposures, 1)), FIRST_WEIGHTS * rng.normal(size=(n_exposures, n_opr - 1))], axis=1
     )
     rms = np.sqrt(np.mean(np.abs(whole[1:]) ** 2, axis=(-2, -1), keepdims=True))
     whole[1:] /= np.where(rms > 0, rms, 1)
     if weights is not None and weights.shape[1] >= len(probe):
-        made[:, : len(probe)] = weights[:, : len(probe)]
-        made[:, 1 : len(probe)] *= rms[: len(probe) - 1, 0, 0, 0]
-    return StartingProbe(probe=whole, opr_weights=made.astype(np.float32))
+        opr_weights[:, : len(probe)] = weights[:, : len(probe)]
+        opr_weights[:, 1 : len(probe)] *= rms[: len(probe) - 1, 0, 0, 0]
+    return StartingProbe(probe=whole, opr_weights=opr_weights.astype(np.float32))

@@ -179,15 +179,14 @@ def copied(state: Any, device: torch.device) -> Any:
     return state
 
 
-def _equal(one: object, other: object) -> bool:
+def _equal(first: object, second: object) -> bool:
     """Tell whether two states have the same values, wherever their tensors are; NaN is the same as NaN."""
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        here, there = one.detach().cpu(), other.detach().cpu()
-        if here.dtype != there.dtype or here.shape != there.shape:
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        if first.dtype != second.dtype or first.shape != second.shape:
             return False
-        return bool(((here == there) | ((here != here) & (there != there))).all())
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(one == other or (one != one and other != other))
+        return torch.allclose(first.cpu(), second.cpu(), rtol=0, atol=0, equal_nan=True)
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_equal(first[key], second[key]) for key in first)
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(_equal, first, second))
+    return bool(first == second or (first != first and second != second))

@@ -78,12 +78,12 @@ def build_task(
             probe_position_x_px=x,
             probe_position_y_px=y,
         )
-    taken = task.object.data.device.type
-    if taken != device:
+    device_type = task.object.data.device.type
+    if device_type != device:
         raise GpuMissingError(
-            f"engine was asked for {device} and took {taken}", remedy="check the driver with `fly64dask doctor`"
+            f"engine was asked for {device} and took {device_type}", remedy="check the driver with `fly64dask doctor`"
         )
-    if taken != "cpu":
+    if device_type != "cpu":
         draw_on_cpu(task, seed)
     if valid_pixels is not None:
         count_valid_alone(task)

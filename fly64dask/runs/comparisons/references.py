@@ -93,9 +93,9 @@ class References:
 
     def in_frame(self, cell: Cell, frame: LitFrame) -> ReferenceInFrame:
         """Put the object that a cell is compared with into the cell's frame; raises Fly64Error if it cannot be."""
-        found = self.object_for(cell)
-        refuse_other_pixel(f"the reference {found.name} is an object", found.pixel_nm, frame.pixel_nm)
-        return reference_in_area(found, frame.illuminated, frame.origin_px, pixel_nm=frame.pixel_nm)
+        reference = self.object_for(cell)
+        refuse_other_pixel(f"the reference {reference.name} is an object", reference.pixel_nm, frame.pixel_nm)
+        return reference_in_area(reference, frame.illuminated, frame.origin_px, pixel_nm=frame.pixel_nm)
 
     def _object_of(self, cell: Cell) -> ReferenceObject:
         record = read_record(self._layout, cell)
@@ -115,19 +115,19 @@ class References:
 
 
 def _read_file(path: Path) -> ReferenceObject:
-    found = read_object(path)
-    if found.origin_px is None:
+    foreign = read_object(path)
+    if foreign.origin_px is None:
         raise InputError(
             f"the reference {path} does not say where it lies in the scan",
             remedy="save origin_px beside it, (y, x) of its first pixel",
         )
     return ReferenceObject(
         name=path.name,
-        image=found.image,
-        origin_px=found.origin_px,
-        trusted=np.isfinite(found.image),
+        image=foreign.image,
+        origin_px=foreign.origin_px,
+        trusted=np.isfinite(foreign.image),
         sha256=file_sha256(path),
-        pixel_nm=found.pixel_nm,
+        pixel_nm=foreign.pixel_nm,
     )
 
 
