@@ -116,6 +116,7 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
 def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> None:
     from fly64dask.datasets import read_inputs
     from fly64dask.runs import continued_study, next_round
+    from fly64dask.scan import doubt_split
     from fly64dask.scheduling import plan_cells
     from fly64dask.store import RunLayout
 
@@ -125,11 +126,12 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
     left_out = skip_reasons(study, filters)
     inputs = read_inputs(study)
     plan = plan_cells(study, inputs, [cell for cell in cells(study) if cell not in left_out])
-    light, band = inputs.probe_light, inputs.object_band
+    light, band, doubts = inputs.probe_light, inputs.object_band, list(doubt_split(inputs.positions_px, study.split))
     if as_json:
         rounds_json = {} if coming is None else {"next_round": rows_json(coming.additions)}
         light_and_band = {"probe_light": light and light.model_dump(), "object_band": band and band.model_dump()}
-        print_json({"study": study.name, **light_and_band, "cells": rows_json(plan), **rounds_json})
+        doubts_json = {"split_doubts": doubts} if doubts else {}
+        print_json({"study": study.name, **light_and_band, **doubts_json, "cells": rows_json(plan), **rounds_json})
         return
     from rich.text import Text
 
@@ -147,6 +149,7 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
     console.print(*light_tables(plan), sep="\n")
     if light is not None and study.source.forward_model is not None:
         print_lines(console, simulation_lines(study.source.forward_model, light, band))
+    print_lines(console, [Text(doubt, style="yellow") for doubt in doubts])
     print_lines(console, warning_lines(plan))
     if coming is not None:
         print_lines(console, map(Text, coming.lines))

@@ -29,6 +29,7 @@ from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.opened import Run
 from fly64dask.runs.rounds import RunRequest, continued_study, rounds
 from fly64dask.runs.workers import n_workers_of, run_workers
+from fly64dask.scan import doubt_split
 from fly64dask.scheduling import (
     GraphBuilder,
     GraphOptions,
@@ -144,6 +145,8 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
     """Hold the directory, get workers and run the request's cells, and what rounds add; gives the study with these."""
     study, layout, say = request.study, request.layout, request.say
     inputs = read_inputs(study)
+    for doubt in doubt_split(inputs.positions_px, study.split):
+        say(doubt)
     is_local = isinstance(placement, Placement) and placement.where == "local"
     access = placement.access if isinstance(placement, Placement) else LOOPBACK_ONLY
     timekeeper = Timekeeper()

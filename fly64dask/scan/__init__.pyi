@@ -33,6 +33,7 @@ from .illumination import (
     illumination_map as illumination_map,
     total_intensity as total_intensity,
 )
+from .outlying import doubt_split as doubt_split
 from .positions import (
     bounding_box_area_px2 as bounding_box_area_px2,
     checked_positions as checked_positions,
@@ -47,7 +48,10 @@ from .positions import (
 )
 from .probe_size import (
     ProbeDiameters as ProbeDiameters,
+    in_held_unit as in_held_unit,
+    is_far_off as is_far_off,
     probe_diameters as probe_diameters,
+    probe_power as probe_power,
 )
 from .respacing import (
     MIN_EXPOSURES as MIN_EXPOSURES,

@@ -1,4 +1,4 @@
-"""The diameter of a probe: full width at half maximum, and the disc that holds 90 % of its power."""
+"""How wide a probe is, at half maximum and as the disc of 90 % of its power, and how much power it has."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 POWER_FRACTION = 0.9
+# Single precision holds powers from 1e-38 to 1e38, and the dark rim of a probe has 1e-12 of its power or less: a probe
+# this much off in either direction is in another unit (our choice), and an engine's sums of it vanish or overflow.
+FAR_OFF = 1e12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,32 @@ class ProbeDiameters:
 
     fwhm_px: float
     d90_px: float
+
+
+def probe_power(probe: NDArray[np.complexfloating]) -> float:
+    """Sum |probe|^2 over modes and pixels in double precision; of several OPR modes, of the first."""
+    return float(total_intensity(probe[0] if probe.ndim == 4 else probe).sum())
+
+
+def is_far_off(power: float, wanted: float) -> bool:
+    """Say whether a power, above 0, is more than 12 orders of magnitude from the wanted one."""
+    return not wanted / FAR_OFF <= power <= wanted * FAR_OFF
+
+
+def in_held_unit(probe: NDArray[np.complex64], power: float) -> NDArray[np.complex64]:
+    """Scale a probe to some power where its own is far off; elsewhere it is given as it is, to the bit.
+
+    Parameters
+    ----------
+    probe : (..., H, W) complex64
+        In any unit; all of it, such as several OPR modes, is scaled together. Without light it stays.
+    power : float
+        Wanted `probe_power`, such as the mean photons of an exposure.
+    """
+    found = probe_power(probe)
+    if not (found > 0 and power > 0) or not is_far_off(found, power):
+        return probe
+    return np.asarray(probe.astype(np.complex128) * np.sqrt(power / found), dtype=np.complex64)
 
 
 def probe_diameters(probe: NDArray[np.generic]) -> ProbeDiameters:

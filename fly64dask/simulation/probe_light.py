@@ -60,7 +60,8 @@ def measure_probe_light(probe: NDArray[np.complexfloating]) -> ProbeLight:
         Frequencies are radial: sqrt(f_y^2 + f_x^2) over 0.5 cycles per px.
     """
     height, width = probe.shape
-    intensity, spectrum = np.abs(probe.astype(np.complex128)) ** 2, np.abs(np.fft.fft2(probe)) ** 2
+    wide = probe.astype(np.complex128)
+    intensity, spectrum = np.abs(wide) ** 2, np.abs(np.fft.fft2(wide)) ** 2
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width))
     rows, columns = (max(1, round(size * RIM_FRACTION)) for size in (height, width))
     inner = intensity[rows : height - rows, columns : width - columns]

@@ -224,6 +224,22 @@ def test_dry_run_of_a_submission_writes_nothing(tmp_path, fly64dask):
     assert not (tmp_path / "runs").exists()
 
 
+def test_dry_run_names_a_position_of_a_scan_file_that_moves_the_cut_of_the_split(tmp_path, fly64dask):
+    positions = 60.0 + 6.0 * np.stack(np.divmod(np.arange(100), 10), axis=1)
+    positions[7, 0] = 380
+    np.savetxt(tmp_path / "scan.csv", positions, delimiter=",", header="y_px,x_px", comments="")
+    source = '[source.scan]\nkind = "file"\npath = "scan.csv"\n'
+    text = DEMO.read_text()
+    before, after = text[: text.index("[source.scan]")], text[text.index("[[views]]") :]
+    study = before.replace("object_shape_px = [232, 232]", "object_shape_px = [450, 450]") + source + after
+    (tmp_path / "glitch.toml").write_text(study)
+    done = fly64dask("run", tmp_path / "glitch.toml", "--out", tmp_path / "run", "--dry-run")
+    assert done.returncode == 0
+    said = " ".join(done.stdout.split())
+    assert "1 of 100 positions lie 266 px or more above all others in y: exposure 7 at y 380 px" in said
+    assert "the split's cut is at 220 px, without them at 87" in said
+
+
 def test_dry_run_predicts_the_degenerate_cells_of_toy(tmp_path, fly64dask):
     cells = json.loads(fly64dask("run", TOY, "--out", tmp_path / "run", "--dry-run", "--json").stdout)["cells"]
     assert {c["view"] for c in cells if "degenerate_scan" in c.get("warning", "")} == {"sparse"}

@@ -850,6 +850,11 @@ def test_read_pair_drops_axes_of_length_one(tmp_path: Path) -> None:
     assert (pair.object_truth.shape, pair.probe.shape) == ((20, 24), (H, W))
 
 
+def test_read_pair_brings_a_probe_in_a_far_off_unit_to_a_power_of_1(tmp_path: Path) -> None:
+    probe = read_pair(save_pair(tmp_path, probeGuess=(1e-20 * PROBE).astype(np.complex64))).probe
+    assert np.allclose(probe, PROBE / np.sqrt(np.square(np.abs(PROBE)).sum()), rtol=1e-5)
+
+
 def test_read_pair_gives_complex64(tmp_path: Path) -> None:
     pair = read_pair(save_pair(tmp_path, probeGuess=PROBE.astype(np.complex128)))
     assert (pair.object_truth.dtype, pair.probe.dtype) == (np.complex64, np.complex64)

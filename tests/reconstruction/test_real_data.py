@@ -149,6 +149,14 @@ def test_probe_has_the_power_that_the_recipe_says(scan):
     assert np.abs(result.object_recon[0, 24:40, 24:40]).mean() == pytest.approx(np.sqrt(1e5 / 2.5e5), rel=0.1)
 
 
+@pytest.mark.parametrize("probe_modes", [None, 2])
+def test_probe_in_a_far_off_unit_begins_as_in_a_usual_one(scan, probe_modes):
+    far = replace(scan, probe_guess=(1e-20 * scan.probe_guess).astype(np.complex64))
+    counts, recipe = scan.counts.astype(np.float32), Recipe(probe_modes=probe_modes)
+    found, usual = (starting_probe(each, counts, None, recipe, n_opr=1).probe for each in (far, scan))
+    assert np.allclose(found, usual, rtol=1e-4, atol=1e-6 * np.abs(usual).max())
+
+
 def test_probe_is_dark_outside_of_its_support(scan):
     free, held = (run(scan, n_epochs=4, **keys).probe_recon for keys in ({}, {"probe_support": 0.3}))
     dark = held[0, 0] == 0

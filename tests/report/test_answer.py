@@ -28,6 +28,33 @@ def test_the_page_opens_on_the_cell_that_misses_the_target_last():
     assert (content.hint, content.note) == (None, None)
 
 
+def test_the_page_opens_on_the_highest_dose_where_it_misses_the_target_too():
+    errors = {dose: [0.3, 0.31, 0.32] for dose in DOSES}
+    assert answer_content(STUDY, rows_of(errors), "runs/mine", []).opens_on == "dose_100000/close/whole"
+
+
+def test_the_page_opens_on_the_lowest_dose_where_it_reaches_the_target_already():
+    errors = {dose: [0.01, 0.02, 0.03] for dose in DOSES}
+    assert answer_content(STUDY, rows_of(errors), "runs/mine", []).opens_on == "dose_1000/close/whole"
+
+
+def test_the_page_of_a_study_without_targets_opens_on_its_best_cell():
+    study = STUDY.model_copy(update={"targets": ()})
+    rows = [row_of(error, dose) for error, dose in ((0.2, 1e3), (0.05, 1e4), (0.1, 1e5))]
+    assert answer_content(study, rows, "runs/mine", []).opens_on == "dose_10000/close/whole"
+
+
+def test_of_equal_cells_the_page_opens_on_the_one_with_the_most_photons():
+    study = STUDY.model_copy(update={"targets": ()})
+    rows = [row_of(0.1, dose, view=view) for dose in (1e3, 1e5, 1e4) for view in ("loose", "close")]
+    assert answer_content(study, rows, "runs/mine", []).opens_on == "dose_100000/loose/whole"
+
+
+def test_the_page_of_a_run_without_a_completed_cell_opens_on_none_of_them():
+    study = STUDY.model_copy(update={"targets": ()})
+    assert answer_content(study, [], "runs/mine", []).opens_on is None
+
+
 def test_a_page_without_a_target_says_how_to_get_one_with_a_command_that_a_shell_takes():
     content = answer_content(STUDY.model_copy(update={"targets": ()}), ROWS, "my runs/mine", [])
     assert content.answer is None

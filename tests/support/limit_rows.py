@@ -26,7 +26,9 @@ def study_of(*views, doses=DOSES, repeats=3, **changes):
 def row_of(error_rad, dose, repeat=0, *, view="close", **fields):
     metrics = None
     if error_rad is not None:
-        metrics = TruthMetrics.model_construct(phase_rmse_rad=error_rad, empty_phase_rmse_rad=0.5, frc=None)
+        metrics = TruthMetrics.model_construct(
+            phase_rmse_rad=error_rad, empty_phase_rmse_rad=0.5, n_pixels=900, frc=None
+        )
     stated = {"state": "completed", "returncode": 0, "log_path": "x", "n_kept": 50} | fields
     light = {"dose_photons": dose, "fluence_photons_per_px2": dose / PX2, "total_photons": 50 * dose}
     row = ManifestRow(

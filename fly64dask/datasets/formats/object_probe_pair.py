@@ -9,6 +9,7 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.containers import load_arrays, take
+from fly64dask.scan import in_held_unit
 from fly64dask.simulation import Pair
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 def read_pair(path: Path) -> Pair:
     """Read an object and a probe from an NPZ with `objectGuess` (Y, X) and `probeGuess` (H, W), complex.
 
-    Raises InputError if one is missing, not complex and finite, or the probe is larger than the object.
+    A probe whose power is far from 1 is brought to it: the dose says how bright it is, and the intensities of a scan
+    are in single precision. Raises InputError if one is missing, not complex and finite, or the probe is larger than
+    the object.
     """
     arrays = load_arrays(path, allow_pickle=False)
     stored = {key: np.squeeze(take(arrays, key, path)) for key in ("objectGuess", "probeGuess")}
@@ -35,7 +38,7 @@ def read_pair(path: Path) -> Pair:
             f"read {path}: probe {parts['probeGuess'].shape} is larger than object {parts['objectGuess'].shape} px",
             remedy="give an object that the probe can scan",
         )
-    return Pair(object_truth=parts["objectGuess"], probe=parts["probeGuess"])
+    return Pair(object_truth=parts["objectGuess"], probe=in_held_unit(parts["probeGuess"], 1.0))
 
 
 def as_complex64(stored: NDArray[np.generic]) -> NDArray[np.complex64]:

@@ -65,10 +65,17 @@ def _ingested(under_way: Pass, prepared: PreparedScan) -> IngestedScan:
 
 
 def _doubts(under_way: Pass, prepared: PreparedScan) -> Iterator[str]:
-    """Say what speaks against something that a person said, and that was taken as it is."""
-    claimed = prepared.read.zero_frequency
+    """Say what speaks against something that a person or a file said: it was taken as it is, or the probe scaled."""
+    claimed, mean_pattern = prepared.read.zero_frequency, under_way.survey.pattern_sum / len(under_way.plan.rows)
     if claimed is not None:
-        yield from doubt_zero_frequency(under_way.survey.pattern_sum / len(under_way.plan.rows), claimed)
+        yield from doubt_zero_frequency(mean_pattern, claimed)
+    photons = float(mean_pattern.sum())
+    power = prepared.power_far_off(photons)
+    if power is not None:
+        yield (
+            f"a starting probe in photons: its power of {power:.3g} is in another unit, and was brought to the "
+            f"{photons:.6g} photons of an exposure"
+        )
 
 
 def _geometry(prepared: PreparedScan) -> Geometry | None:

@@ -14,7 +14,7 @@ from fly64dask.datasets.ingest.geometry import wavelength_nm
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import Pass, PassPlan
 from fly64dask.datasets.ingest.starting_probe import Surroundings, make_probe
-from fly64dask.scan import median_step_px
+from fly64dask.scan import in_held_unit, is_far_off, median_step_px, probe_power
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,10 +58,10 @@ class PreparedScan:
         )
 
     def make_probe(self, under_way: Pass) -> NDArray[np.complex64]:
-        """Give the starting probe, made from the mean pattern if need be."""
-        if self.probe is not None:
-            return self.probe
+        """Give the starting probe, made from the mean pattern if need be; one in a far-off unit has its photons."""
         mean = under_way.survey.pattern_sum / max(1, len(self.plan.rows))
+        if self.probe is not None:
+            return in_held_unit(self.probe, float(mean.sum()))
         around = Surroundings(
             mean_pattern=mean,
             valid=under_way.valid_pixels,
@@ -70,3 +70,8 @@ class PreparedScan:
             wavelength_nm=wavelength_nm(self.scan.geometry),
         )
         return make_probe(self.probe_words, around)
+
+    def power_far_off(self, mean_photons: float) -> float | None:
+        """Give the power of the probe that a file has, if it is in a unit far off from an exposure's photons."""
+        power = 0.0 if self.probe is None else probe_power(self.probe)
+        return power if power > 0 and is_far_off(power, mean_photons) else None

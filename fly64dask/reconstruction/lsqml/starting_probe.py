@@ -15,7 +15,7 @@ from ptychi.maths import get_use_double_precision_for_fft, set_use_double_precis
 from ptychi.utils import orthogonalize_initial_probe, rescale_probe
 
 from fly64dask.base import InputError
-from fly64dask.scan import total_intensity
+from fly64dask.scan import in_held_unit, total_intensity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,9 @@ def starting_probe(
     `counts` (n, H, W) and `valid_pixels` (H, W) have the zero frequency at the corner. `seed` is that of OPR modes that
     the starting probe does not have, and of weights that the exposures do not have.
     """
-    probe = _scaled(_with_modes(exposures.probe_guess[:n_opr], recipe.probe_modes), counts)
+    # pty-chi sums powers in single precision, where that of a probe in a far-off unit is 0 or infinite.
+    guess = in_held_unit(exposures.probe_guess[:n_opr], float(counts.sum(dtype=np.float64) / len(counts)))
+    probe = _scaled(_with_modes(guess, recipe.probe_modes), counts)
     if valid_pixels is not None:
         probe = probe / np.sqrt(_share_on(valid_pixels, probe))
     if n_opr == 1:

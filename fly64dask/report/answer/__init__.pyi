@@ -2,7 +2,6 @@ from .content import (
     AnswerContent as AnswerContent,
     SnrCurve as SnrCurve,
     answer_content as answer_content,
-    limiting_cell as limiting_cell,
 )
 from .curves import (
     draw_limits as draw_limits,

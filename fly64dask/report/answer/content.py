@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from fly64dask.records import (
     number_words,
     percent,
 )
+from fly64dask.report.answer.opening import opening_cell
 
 if TYPE_CHECKING:
     from fly64dask.records import DoseLimit, ManifestRow
@@ -58,8 +58,7 @@ class LimitRow(Frozen):
 class AnswerContent(Frozen):
     """The answer of a run: limits and curves of each target, or in `hint` how to get them; SNR where cells repeat.
 
-    `rows` are the tables of the answer's targets. `opens_on` is the cell that limits the answer: the first at the last
-    dose that misses the first target.
+    `rows` are the tables of the answer's targets. `opens_on` is the cell that the page shows first (`opening_cell`).
     """
 
     answer: Answer | None = None
@@ -94,7 +93,9 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
             "resolution_px = 3, and run it again, or ask "
             f"`fly64dask limits {shlex.quote(run)} --target resolution_px=3`."
         )
-        return AnswerContent(hint=hint, snr=tuple(snr))
+        return AnswerContent(
+            hint=hint, opens_on=opening_cell(rows, None, is_measured=study.source.kind == "measured"), snr=tuple(snr)
+        )
     answer = answer_of(study, rows)
     has_repeats = any(limit.n_repeats > 1 for target in answer.targets for limit in target.doses)
     note = None if has_repeats else "Without repeats no limit has an interval."
@@ -102,7 +103,7 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
         answer=answer,
         rows=tuple(tuple(map(_row, target.doses)) for target in answer.targets),
         note=note,
-        opens_on=limiting_cell(answer),
+        opens_on=opening_cell(rows, answer, is_measured=study.source.kind == "measured"),
         snr=tuple(snr),
     )
 
@@ -133,15 +134,3 @@ def _row(limit: DoseLimit) -> LimitRow:
         fluence=fluence,
         total=total,
     )
-
-
-def limiting_cell(answer: Answer) -> str | None:
-    """Name the first cell at the last dose that misses the first target which is reached between two doses."""
-    for target in answer.targets:
-        for limit, curve in zip(target.doses, target.curves, strict=True):
-            if limit.outcome != "reached" or limit.last_miss is None:
-                continue
-            for point in curve.points:
-                if point.cells and math.isclose(point.light.dose, limit.last_miss, rel_tol=1e-9):
-                    return point.cells[0]
-    return None

@@ -10,7 +10,8 @@ from ingesting import convert
 from small_scan import SIDE, small_counts, small_probe, small_scan
 
 from fly64dask.base import Geometry, InputError
-from fly64dask.datasets.ingest import IngestOptions
+from fly64dask.datasets.formats import ReadOptions
+from fly64dask.datasets.ingest import IngestOptions, ingest_scan
 from fly64dask.datasets.ingest.starting_probe import Surroundings, make_probe
 from fly64dask.scan import probe_diameters
 
@@ -108,3 +109,28 @@ def test_an_aperture_is_made_from_the_geometry_of_the_file() -> None:
     geometry = Geometry(energy_kev=8.0, pixel_size_nm=(10.0, 10.0))
     found = convert(small_scan(geometry=geometry), wishes=IngestOptions(probe="aperture:2,0"))
     assert probe_diameters(found.probe_guess).fwhm_px == pytest.approx(1.03 * 0.15498 / 4e-3 / 10, rel=0.3)
+
+
+@pytest.mark.parametrize("factor", [1e-20, 1e15])
+def test_a_probe_in_a_far_off_unit_is_stored_with_the_photons_of_an_exposure(factor: float) -> None:
+    usual = small_probe()
+    found = convert(small_scan(probe=(usual.astype(complex) * factor).astype(np.complex64))).probe_guess[0, 0]
+    mean_photons = small_counts().sum(dtype=np.float64) / len(small_counts())
+    expected = usual * np.sqrt(mean_photons / np.square(np.abs(usual.astype(complex))).sum())
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_probe_in_a_usual_unit_is_stored_to_the_bit() -> None:
+    usual = (1e-3 * small_probe()).astype(np.complex64)
+    assert np.array_equal(convert(small_scan(probe=usual)).probe_guess[0, 0], usual)
+
+
+def test_a_store_says_that_its_probe_was_in_another_unit(tmp_path: Path) -> None:
+    (tmp_path / "scan.h5").write_bytes(b"a file")
+    scan = small_scan(probe=(1e-20 * small_probe()).astype(np.complex64), paths=(tmp_path / "scan.h5",))
+    stored = ingest_scan(scan, tmp_path / "scan.zarr", ReadOptions(), IngestOptions())
+    assert stored.ingested is not None
+    (note,) = (each for each in stored.ingested.assumed if "starting probe" in each)
+    power = np.square(np.abs(small_probe().astype(complex))).sum() * 1e-40
+    assert f"its power of {power:.3g} is in another unit" in note
+    assert f"{stored.mean_counts_photons:.6g} photons of an exposure" in note
