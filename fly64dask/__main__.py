@@ -1,4 +1,4 @@
-"""`python -m fly64dask` -> the command line."""
+"""The command line as `python -m fly64dask`."""
 
 from fly64dask.cli.main import main
 

@@ -20,7 +20,7 @@ GIVE_UP_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """One call of `fly64dask run`: a worker that outlived an earlier one can tell them apart."""
+    """The identity of one call of `fly64dask run`: a worker that outlived an earlier one can tell them apart."""
 
     root: str
     token: str

@@ -40,7 +40,7 @@ RECORD_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who runs a cell, and what it wants to be told and asked meanwhile.
+    """The process that runs a cell, and what it wants to be told and asked meanwhile.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One attempt at a cell, as it begins: what its record says whatever becomes of it."""
+    """The beginning of one attempt at a cell: what its record says whatever becomes of it."""
 
     request: CellRequest
     number: int
@@ -46,7 +46,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How an attempt ended: what was predicted of its data, and its reconstruction or why there is none."""
+    """The end of an attempt: what was predicted of its data, and its reconstruction or why there is none."""
 
     result: Reconstructed | Failure
     identifiability: Identifiability | None = None

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconstructed:
-    """What an engine's process has stored of a cell: facts for its record, and the digest of each array by name."""
+    """The reconstruction that an engine's process stored: facts for the cell's record, and digests of its arrays."""
 
     facts: ReconstructionFacts
     digests: dict[str, str]
@@ -50,7 +50,7 @@ class Reconstructed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineCall:
-    """One attempt at one cell as the engine's process runs it; picklable.
+    """The call that the engine's process makes for one attempt at one cell; picklable.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ CURVES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of a reconstruction, the curves to store beside it, and the seconds that it took.
+    """The numbers measured of a reconstruction, the curves to store beside it, and the seconds that it took.
 
     `seconds` is None if there was nothing to compare with.
     """

@@ -16,7 +16,7 @@ from fly64dask.study import Cell, Recipe, Remedy, Study, remedied_recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
-    """How a failed cell is tried again, and why the groups that it reads then are not published."""
+    """The way in which a failed cell is tried again, and why the groups that it reads then are not published."""
 
     remedy: Remedy
     blocked_by: Failure | None = None
@@ -24,7 +24,7 @@ class Rerun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRequest:
-    """One cell that a run asks for; small and picklable.
+    """The request of a run for one cell; small and picklable.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class CellRequest:
 
     @property
     def layout(self) -> RunLayout:
-        """Where the run keeps its files."""
+        """The paths of the run's files."""
         return RunLayout(Path(self.run_id.root))
 
     @property

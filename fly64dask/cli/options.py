@@ -164,7 +164,7 @@ recipe_options = options_as(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterOptions:
-    """Where a command's cells are computed, before Dask is loaded."""
+    """The place where a command's cells are computed, as options before Dask is loaded."""
 
     where: str
     n_workers: int | None

@@ -60,12 +60,12 @@ class ScanInputs:
 
     @property
     def probe_light(self) -> ProbeLight | None:
-        """Where the light of a simulation's probe lies; None if measured."""
+        """The shares of a simulated probe's light by where it lies; None if measured."""
         return measure_probe_light(self.pair.probe) if self.pair else None
 
     @property
     def object_band(self) -> ObjectBand | None:
-        """How a finely given object fits the detector's grid; None in the grid model and if measured."""
+        """The fit of a finely given object to the detector's grid; None in the grid model and if measured."""
         return measure_object_band(self.pair, self.positions_px) if self.pair else None
 
     @property

@@ -13,7 +13,7 @@ SplitBy = Literal["counts", "exposures"]
 
 
 class Alignment(Frozen):
-    """How a reconstruction was brought onto its reference, inside one area.
+    """The alignment of a reconstruction to its reference, inside one area.
 
     aligned(y, x) = amplitude_scale exp(-i (phase_offset_rad + ramp_y y + ramp_x x)) recon(y - shift_y, x - shift_x)
     with y, x from the frame's first pixel. `shift_beyond_bound`: registration asked for more than `shift_bound_px` on
@@ -34,7 +34,7 @@ class Alignment(Frozen):
 
 
 class ImageMetrics(Frozen):
-    """How a real image differs from the truth's; a phase in rad, an amplitude in transmission.
+    """The difference of a real image from the truth's; a phase in rad, an amplitude in transmission.
 
     `peak` is the range, maximum less minimum, of the whole truth's image, in the same unit:
     PSNR and SSIM refer to it. PSNR is absent if it is infinite or the truth has no range; SSIM if
@@ -53,7 +53,7 @@ class ImageMetrics(Frozen):
 
 
 class RingMetrics(Frozen):
-    """Where the Fourier ring correlation with the truth crosses half a bit, a bit, 0.5; absent: not below Nyquist."""
+    """The frequencies below Nyquist at which the ring correlation with the truth crosses half a bit, a bit, 0.5."""
 
     half_bit: Annotated[Crossing | None, Quantities("at half a bit,")] = None
     one_bit: Annotated[Crossing | None, Quantities("at one bit,")] = None
@@ -61,7 +61,7 @@ class RingMetrics(Frozen):
 
 
 class ObjectMetrics(Frozen):
-    """How an aligned object differs from the truth; `frc` is absent if the area is below 4 px wide or high."""
+    """The difference of an aligned object from the truth; `frc` is absent if the area is below 4 px wide or high."""
 
     phase: Annotated[ImageMetrics, Quantities("phase", "rad")]
     amplitude: Annotated[ImageMetrics, Quantities("amplitude", "transmission")]
@@ -69,7 +69,7 @@ class ObjectMetrics(Frozen):
 
 
 class TruthMetrics(ObjectMetrics):
-    """How a reconstruction differs from the truth inside the illuminated area, and how an empty object does.
+    """The difference of a reconstruction from the truth inside the illuminated area, and that of an empty object.
 
     The empty object was aligned in the same way. `no_better_than_empty` says that its phase error is
     not larger: as far as the phase goes, nothing was reconstructed.
@@ -97,7 +97,7 @@ class TruthMetrics(ObjectMetrics):
 
 
 class ReferenceMetrics(Frozen):
-    """How a reconstruction of a measured scan differs from a reference where both were illuminated, once aligned.
+    """The difference of a reconstruction of a measured scan from a reference where both were illuminated, once aligned.
 
     The reference is a reconstruction too, and no truth: what both have wrong does not count. `half_bit` and `one_bit`
     are where their ring correlation falls below half a bit a pixel or one; absent if it stays above up to Nyquist.
@@ -123,7 +123,7 @@ class ReferenceMetrics(Frozen):
 
 
 class OriginalImageMetrics(Frozen):
-    """One image by the original study's conventions; a phase in rad, an amplitude in transmission.
+    """The metrics of one image by the original study's conventions; a phase in rad, an amplitude in transmission.
 
     `psnr_peak_255_db` is larger by 20 log10(255 / range) than a PSNR that refers to the range.
     """
@@ -145,7 +145,7 @@ class OriginalMetrics(Frozen):
 
 
 class HalfSetMetrics(Frozen):
-    """How far two reconstructions of independent halves agree; absent numbers were not computed.
+    """The agreement of two reconstructions of independent halves; absent numbers were not computed.
 
     `resolution_px` is that at half a bit a pixel, or 1 where the halves agree up to Nyquist: pixels show nothing finer.
     `half_bit` and `one_bit` are where the halves' correlation falls below half a bit a pixel or one, `half` where that

@@ -11,7 +11,7 @@ from fly64dask.study import Cell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOutcome:
-    """What a cell's task returns; the record on disk is the result."""
+    """The outcome of a cell's task, as it returns it; the record on disk is the result."""
 
     cell: Cell
     failure: Failure | None
@@ -31,7 +31,7 @@ class CellStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellProgress:
-    """One epoch of one cell, as it happens."""
+    """The news of one epoch of one cell, as it happens."""
 
     cell: Cell
     epoch: int

@@ -32,7 +32,7 @@ Loss = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class LiveCell(CellCoordinates):
-    """How far a running cell is. For people: nothing is decided by it."""
+    """The progress of a running cell. It is for people: nothing is decided by it."""
 
     schema_version: Literal[1] = 1
     attempt: int = Field(ge=1)

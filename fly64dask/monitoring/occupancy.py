@@ -10,7 +10,7 @@ from fly64dask.monitoring.events import CellEvent, CellOutcome, CellStarted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occupancy:
-    """What a run's workers did: seconds of cells, of the time between the first and the last, of the whole run."""
+    """The work of a run's workers: seconds of cells, of the time between the first and the last, of the whole run."""
 
     n_workers: int
     cells_s: float

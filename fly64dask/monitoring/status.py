@@ -15,7 +15,7 @@ from fly64dask.study import Cell, Study, cells
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """How a run's cells are at one moment, from disk alone."""
+    """The states of a run's cells at one moment, from disk alone."""
 
     study: Study
     rows: tuple[ManifestRow, ...]
@@ -41,7 +41,7 @@ class RunStatus:
 
     @property
     def words(self) -> dict[Cell, str]:
-        """How each cell is, in a few words."""
+        """The state of each cell, in a few words."""
         words = {row.cell: _words_of_row(row) for row in self.rows}
         return words | {cell: _words_of_live(live_cell, self.now) for cell, live_cell in self.live.items()}
 

@@ -30,7 +30,7 @@ UNSEEN = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochEstimate:
-    """What an early-stopping rule estimates of one epoch: the mean squares of an object's signal and of its noise."""
+    """The estimates of a stopping rule for one epoch: the mean squares of an object's signal and of its noise."""
 
     signal: float
     noise: float

@@ -41,7 +41,7 @@ class StoppingFacts(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposures:
-    """What an engine may see: never the truth.
+    """The data that an engine may see: never the truth.
 
     `counts` (n, H, W) unsigned photons, zero frequency at the centre; `positions_px` (n, 2)
     float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64. `noise_free` says that
@@ -65,7 +65,7 @@ class Exposures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconstruction:
-    """What an engine returns.
+    """The result of an engine.
 
     `object_recon` (n_slices, Y, X) complex64, whose pixel [0, 0] is the scan frame's
     `object_origin_px` (y, x); `probe_recon` (n_opr, n_modes, H, W) complex64; `loss`

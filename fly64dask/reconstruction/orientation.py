@@ -22,7 +22,7 @@ NO_BETTER = 0.98
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orientation:
-    """How the axes of a scan are changed: patterns transposed, or positions swapped, and then positions flipped."""
+    """The changes of a scan's axes: patterns transposed, or positions swapped, and then positions flipped."""
 
     transpose: bool = False
     swap_xy: bool = False

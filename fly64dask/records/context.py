@@ -22,7 +22,7 @@ DERIVED_FIELDS = ("outdated", "overridden", "relative", "reference")
 
 
 class RowContext:
-    """What rows are completed from: the study as it is now, the run's groups, and its noise-free cells.
+    """The sources from which rows are completed: the study as it is now, the run's groups, and its noise-free cells.
 
     Parameters
     ----------

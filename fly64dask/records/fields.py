@@ -19,7 +19,7 @@ State = Literal["completed", "failed", "skipped", "damaged"]
 
 
 class EndingFields(Frozen):
-    """How an attempt at a cell ended, and with which remedy it was made."""
+    """The end of an attempt at a cell, and the remedy with which it was made."""
 
     state: State
     attempt: int | None = Field(default=None, ge=1)
@@ -29,7 +29,7 @@ class EndingFields(Frozen):
 
 
 class ExposureFields(FluenceFields):
-    """Which exposures a cell keeps, how much they overlap and what light they have. A value not known is absent.
+    """The exposures that a cell keeps, how much they overlap and what light they have. A value not known is absent.
 
     `forward_model` is that of a simulation: `grid`, or `fine_2` and `fine_4` on a finer grid than the detector's.
 
@@ -49,7 +49,7 @@ class ExposureFields(FluenceFields):
 
 
 class ReconstructionFields(Frozen):
-    """What the engine did and what was measured of its reconstruction. A value that was not computed is absent."""
+    """The engine's work, and the numbers measured of its reconstruction. A value that was not computed is absent."""
 
     n_epochs: Annotated[int | None, Quantity("epochs")] = None
     final_loss: Annotated[

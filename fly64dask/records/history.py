@@ -13,7 +13,7 @@ from fly64dask.study import Cell
 
 
 class AttemptLine(SelectionFields, EndingFields):
-    """How one attempt at a cell ended, and what it kept of the exposures."""
+    """The end of one attempt at a cell, and what it kept of the exposures."""
 
     attempt: int
     started_at: str | None = None

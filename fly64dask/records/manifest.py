@@ -34,7 +34,7 @@ InRun = Annotated[str, AfterValidator(_in_run)]
 
 
 class Job(CellCoordinates):
-    """One cell as the original study's runner described it."""
+    """A cell as the original study's runner described it."""
 
     input: InRun
     output_dir: InRun
@@ -43,7 +43,7 @@ class Job(CellCoordinates):
 
 
 class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingFields, CellCoordinates):
-    """How one cell stands: its latest attempt, with `attempts`, oldest first, if it had several.
+    """The standing of one cell: its latest attempt, with `attempts`, oldest first, if it had several.
 
     `outdated` says in what the cell is not of the study as it is now, `overridden` names the settings of the study's
     recipe that the guard of degenerate scans did not follow, `relative` compares its error with those of other cells,
@@ -68,7 +68,7 @@ class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingF
 
 
 class ManifestFilters(Frozen):
-    """What the run was asked for; empty means all."""
+    """The filters that the run was given; empty means all."""
 
     dose: tuple[Dose, ...]
     view: tuple[str, ...]
@@ -81,14 +81,14 @@ class ManifestFilters(Frozen):
 
 
 class Roots(Frozen):
-    """Where the run lives."""
+    """The directories of the run and of its manifest."""
 
     run: str
     exposures: str
 
 
 class ManifestHead(Frozen):
-    """What the manifest says of the whole run.
+    """The part of the manifest that is of the whole run.
 
     `summary` has mean and spread of repeats; a study without them has none.
     """

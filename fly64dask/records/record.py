@@ -35,20 +35,20 @@ LASTING_KINDS = frozenset(
 
 
 class InputFacts(ExposureFields):
-    """What a cell's record says of the exposures that the cell reads; empty if they could not be opened."""
+    """The part of a cell's record that is of the exposures it reads; empty if they could not be opened."""
 
     selection: SelectionMetadata | None = None
 
 
 class ReconstructionFacts(ReconstructionFields):
-    """What a cell's record says of its reconstruction; empty if there is none."""
+    """The part of a cell's record that is of its reconstruction; empty if there is none."""
 
     resumed_from_epoch: int | None = None
     acceleration: str | None = None
 
 
 class CellRecord(ReconstructionFacts, InputFacts, EndingFields, CellCoordinates):
-    """How one attempt at one cell ended. A value that was not computed is absent."""
+    """The record of one attempt at one cell. A value that was not computed is absent."""
 
     schema_version: Literal[1] = 1
     study: str

@@ -42,7 +42,7 @@ def read_reference_record(layout: RunLayout, cell: Cell) -> ReferenceRecord | No
 
 
 class ReferenceNow:
-    """What the cells of a measured study are compared with, as it is now.
+    """The reference that the cells of a measured study are compared with, as it is now.
 
     Parameters
     ----------

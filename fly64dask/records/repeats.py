@@ -28,7 +28,7 @@ class Spread(Frozen):
 
 
 class RepeatSummary(Frozen):
-    """How the repeats of a dose, view, split, recipe and object ended: all are counted, the completed ones measured."""
+    """The outcome of a cell's repeats: all are counted, the completed ones measured."""
 
     dose: Dose
     view: str

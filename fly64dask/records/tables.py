@@ -82,7 +82,7 @@ def write_run_study(layout: RunLayout, study: Study) -> None:
 
 
 class Dashboard(Frozen):
-    """Where the dashboard of the run under way listens: a port of a machine's loopback."""
+    """The address of the dashboard of a run under way: a port of a machine's loopback."""
 
     host: str
     port: int

@@ -53,7 +53,7 @@ CRITERIA: tuple[Literal["half_bit", "one_bit"], ...] = ("half_bit", "one_bit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellArrays:
-    """What there is to see of a cell. What was not computed is absent; what is damaged is a problem."""
+    """The arrays of a cell that can be drawn. What was not computed is absent; what is damaged is a problem."""
 
     images: tuple[Image, ...] = ()
     in_area: ObjectInArea | None = None

@@ -94,7 +94,7 @@ def mapped_numbers(flat: FlatRow) -> dict[str, int | float]:
 
 
 class TableAttributes(TypedDict):
-    """What a run's table says of itself: what doses count, and by column the unit, label and better direction.
+    """The attributes of a run's table: what doses count, and by column the unit, label and better direction.
 
     Columns that hold neither numbers nor lists of them have none; the unit of a plain number is "1".
     """

@@ -42,7 +42,7 @@ class Scale(Frozen):
 
 
 class Picture(Frozen):
-    """One picture of a cell.
+    """A picture of a cell.
 
     `image` is its index in the page's `images`; `height_px` and `width_px` are the sides of the array that it shows,
     whose first pixel lies at (`y_px`, `x_px`) of the scan frame. One pixel of the picture is the mean of
@@ -67,14 +67,14 @@ class CurvePoints(Frozen):
 
 
 class PositionSample(Frozen):
-    """Some of the `n` kept positions of a cell, (y, x) in the scan frame, px."""
+    """A sample of the `n` kept positions of a cell, (y, x) in the scan frame, px."""
 
     n: int
     yx: tuple[tuple[float, float], ...]
 
 
 class CellPictures(Frozen):
-    """What the page shows of a cell's arrays: pictures, the key of its positions, and what it has no room for."""
+    """The arrays of a cell as the page shows them: pictures, the key of its positions, and what it has no room for."""
 
     pictures: tuple[Picture, ...] = ()
     scan: str | None = None
@@ -82,7 +82,7 @@ class CellPictures(Frozen):
 
 
 class CellContent(CellPictures):
-    """One cell of the study.
+    """The content of one cell of the study.
 
     `section` names its recipe and its object where the study has several, and is empty elsewhere. `numbers` are the
     columns that the page maps, `facts` the other columns of the cell's row. A cell without a reconstruction has the
@@ -108,7 +108,7 @@ class CellContent(CellPictures):
 
 
 class PlaceContent(Frozen):
-    """One place of the matrix: the cells that repeat it, and mean and spread of numbers that several of them have.
+    """A place of the matrix: the cells that repeat it, and mean and spread of numbers that several of them have.
 
     `marks` are the signs of what must be known of its numbers; the report's own `marks` say what they mean.
     """
@@ -196,7 +196,7 @@ class Provenance(Frozen):
 
 
 class ReportContent(Frozen):
-    """All that a report's page shows, but for the table that it offers to download.
+    """The whole content of a report's page, but for the table that it offers to download.
 
     `images` are PNG files in base64, `scans` the positions by the key that cells refer to, `colours` each colour map
     from its low to its high end as `#rrggbb`, `state_signs` the sign of each state. The first of `quantities` is shown

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RunAnswers(RunResults):
-    """What a run directory holds, and what follows from it for people: comparisons, limits, a page, figures."""
+    """The content of a run directory, and what follows from it for people: comparisons, limits, a page, figures."""
 
     __slots__ = ()
 

@@ -95,7 +95,7 @@ def reconstruct(
 
 @dataclass(frozen=True, slots=True)
 class EngineOnArrays:
-    """One call of an engine on arrays as its child process runs it; picklable."""
+    """The call of an engine on arrays, as its child process makes it; picklable."""
 
     exposures: Exposures
     recipe: Recipe

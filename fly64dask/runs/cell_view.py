@@ -39,7 +39,7 @@ def open_truth(study: Study, layout: RunLayout, object_seed: int | None) -> xarr
 
 @dataclass(frozen=True, slots=True)
 class CellView:
-    """One cell of a run as it is on disk now.
+    """A cell of a run as it is on disk now.
 
     A failed cell is no error: `state` and `failure` say what happened; only to ask for its reconstruction is one.
     Made by `Run.sel` and `Run.cells`.
@@ -70,7 +70,7 @@ class CellView:
 
     @property
     def state(self) -> str:
-        """One of completed, failed, skipped, damaged, running and pending."""
+        """The state of the cell: completed, failed, skipped, damaged, running or pending."""
         # Before the record: a cell that ends in between is then seen as ended.
         live = read_live(self.layout, [self.cell]).get(self.cell)
         row = self.row
@@ -114,7 +114,7 @@ class CellView:
 
     @property
     def log(self) -> str:
-        """What the engine wrote; empty if the cell has not ended."""
+        """The text that the engine wrote; empty if the cell has not ended."""
         try:
             return self.layout.log_file(self.cell).read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:

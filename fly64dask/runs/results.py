@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunResults:
-    """What a run directory holds: its cells, their states, their arrays and the numbers that were measured of them.
+    """The content of a run directory: its cells, their states, their arrays and the numbers that were measured of them.
 
     Everything is read from disk when it is asked for, so that a run under way can be looked at again and again.
 
@@ -44,7 +44,7 @@ class RunResults:
 
     @property
     def cells(self) -> tuple[CellView, ...]:
-        """All cells of the study, in its order."""
+        """The cells of the study, in its order."""
         return tuple(CellView(self.study, self.layout, cell) for cell in cells(self.study))
 
     @property

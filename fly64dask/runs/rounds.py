@@ -16,7 +16,7 @@ from fly64dask.study import DOSE_UNITS, Addition, Cell, Filters, Remedy, Study, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What one call of `run_study` was asked for, or one of its rounds adds to it."""
+    """The request of one call of `run_study`, or what one of its rounds adds to that."""
 
     study: Study
     layout: RunLayout
@@ -46,7 +46,7 @@ def continued_study(study: Study, layout: RunLayout, say: Callable[[str], None] 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextRound:
-    """What the next round of a run directory would add, and the same in words."""
+    """The additions of a run directory's next round, and the same in words."""
 
     additions: tuple[Addition, ...]
     lines: tuple[str, ...]

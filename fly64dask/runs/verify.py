@@ -38,7 +38,7 @@ REPAIR = "write it anew with `fly64dask verify RUN --repair`"
 
 
 class Damage(Frozen):
-    """One thing that is not as it was written: where, relative to the run, and what is wrong."""
+    """A part of a run that is not as it was written: where, relative to the run, and what is wrong."""
 
     path: str
     problem: str

@@ -27,7 +27,7 @@ MAX_DEVIATION_FRACTION = 0.05
 
 
 class BeamFields(Frozen):
-    """How densely the beams of kept exposures lie on the sample; a value that is not known is absent.
+    """The density of the kept exposures' beams on the sample; a value that is not known is absent.
 
     The beam is the starting probe, its modes summed. The illuminated area are the pixels with at least a tenth of the
     brightest pixel's sum of all beams: that in which errors are measured.

@@ -20,7 +20,7 @@ FAR_OFF = 1e12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeDiameters:
-    """How wide a probe's intensity is, px."""
+    """The width of a probe's intensity, px."""
 
     fwhm_px: float
     d90_px: float

@@ -25,7 +25,7 @@ Strategy = Literal["direct", "greedy", "stride", "fraction", "first"]
 
 
 class SelectionFields(Frozen):
-    """How a view selected its exposures, by the names of the original study. A baseline has none of these fields.
+    """The selection of a view's exposures, by the names of the original study. A baseline has none of these fields.
 
     Rates are fractions of the split. Only a view with a spacing has a threshold, a bound and a minimum.
     """
@@ -40,7 +40,7 @@ class SelectionFields(Frozen):
 
 
 class SelectionMetadata(SelectionFields):
-    """How a view other than a baseline selected its exposures."""
+    """The selection of a view other than a baseline."""
 
     overlap_view: str
     selection_strategy: Strategy

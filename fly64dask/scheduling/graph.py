@@ -35,7 +35,7 @@ LEAF_CELLS = 32  # records read by one reducer task: 3 ms of scheduling against 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphOptions:
-    """How the cells of a run are computed.
+    """The settings with which the cells of a run are computed.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
-    """One cell before it runs; what a view keeps is absent if it cannot be selected."""
+    """A cell before it runs; what a view keeps is absent if it cannot be selected."""
 
     bounding_box_area_px2: float | None = None
     span_y_px: float | None = None

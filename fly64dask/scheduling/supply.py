@@ -16,7 +16,7 @@ ASK_S = 1.0  # between two questions to the scheduler
 
 
 class WorkerSupply(Protocol):
-    """What provides the workers of a run, and says when there will be none."""
+    """The provider of a run's workers, which says when there will be none."""
 
     def want(self, n_cells: int) -> None:
         """Say how many cells have not ended."""

@@ -23,7 +23,7 @@ GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What every later task reads: the study, and why the scan of an object is not published, if it is not."""
+    """The result of preparation, which every later task reads: the study, and why an object's scan is not published."""
 
     study: Study
     failure: Failure | None
@@ -31,7 +31,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOrder:
-    """Which cell a task reconstructs, for which run, with which engine and remedy."""
+    """The order to reconstruct a cell, for which run, with which engine and remedy."""
 
     cell: Cell
     run_id: RunId

@@ -20,7 +20,7 @@ MIRRORED_PX = 32  # of the detector's grid, on each side
 
 
 class ObjectBand(Frozen):
-    """What of an object the detector's grid cannot hold, and what its border does to the rest."""
+    """The part of an object that the detector's grid cannot hold, and what its border does to the rest."""
 
     beyond_grid: Annotated[float, Quantity("share of the object's structure that is finer than the grid")] = Field(
         ge=0, le=1

@@ -51,7 +51,7 @@ class TruthAttributes(GroupAttributes):
 
 
 class IngestedScan(Frozen):
-    """How a scan was ingested: what its file is, what was done to it, and what was found.
+    """The history of an ingested scan: what its file is, what was done to it, and what was found.
 
     `frame_px` is (H, W) of a pattern. `step_px` is the median distance to the nearest neighbour, None of a single
     position; `photons_...` are of an exposure. `dropped` are numbers in the file; `changes` the options of the command
@@ -130,7 +130,7 @@ class ViewAttributes(BeamFields, GroupAttributes):
 
     @property
     def beams(self) -> BeamFields:
-        """How densely the beams of the kept exposures lie."""
+        """The density of the kept exposures' beams."""
         return BeamFields(**{name: getattr(self, name) for name in BeamFields.model_fields})
 
 

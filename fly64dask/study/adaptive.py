@@ -17,7 +17,7 @@ MAX_FACTOR = 1e3
 
 
 class Adaptive(Frozen):
-    """How narrow the limits of a target shall be, and what may be spent on it after the study's own cells.
+    """The width that the limits of a target shall have, and what may be spent on it after the study's own cells.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class Addition(Frozen):
 
 
 class Repeats:
-    """How many repeats each dose of each view, split and recipe of a study has, additions counted.
+    """The number of repeats that each dose of each view, split and recipe of a study has, additions counted.
 
     Parameters
     ----------

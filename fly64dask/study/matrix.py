@@ -14,7 +14,7 @@ from fly64dask.study.names import Dose, DoseWord, Split, photons_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One (dose, view, split) of a study, or a repeat of it: the same exposures with other photons.
+    """A (dose, view, split) of a study, or a repeat of it: the same exposures with other photons.
 
     `recipe_name` is None where the study has one recipe without a name, `object_seed` where it has one object.
     """
@@ -42,7 +42,7 @@ class Cell:
 
 
 class CellCoordinates(Frozen):
-    """Which cell a record is about. Every record of one cell begins with these fields, without those that are None."""
+    """The coordinates of a record's cell. Each record of a cell begins with these fields, less those that are None."""
 
     dose: Dose
     view: str
@@ -66,7 +66,7 @@ class CellCoordinates(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """Which cells of a matrix to run; empty means all.
+    """The filters that choose cells of a matrix; empty means all.
 
     `gridsize` is how the original study told its views apart: 1 for a baseline, 2 for views of any other rule.
 
@@ -117,7 +117,7 @@ def cells(study: Study) -> tuple[Cell, ...]:
 
 
 class Section(NamedTuple):
-    """One recipe and one object of a study: their cells make one dose x view x split table."""
+    """A recipe and an object of a study: their cells make one dose x view x split table."""
 
     recipe_name: str | None = None
     object_seed: int | None = None
@@ -144,7 +144,7 @@ def sections(study: Study) -> tuple[Section, ...]:
 
 
 class Realisation(NamedTuple):
-    """One noise realisation of the exposures of a split, which the cells of all recipes share.
+    """A noise realisation of the exposures of a split, which the cells of all recipes share.
 
     Cells of all views share it too, unless a dose is other photons per exposure in each view: it is then for one view.
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SplitRule(Frozen):
-    """Where the field of view is cut: train below min + fraction (max - min), test at or above."""
+    """The rule that cuts the field of view: train below min + fraction (max - min), test at or above."""
 
     axis: Literal["y", "x"] = "y"
     fraction: float = Field(default=0.5, gt=0, lt=1)
@@ -51,7 +51,7 @@ class Seeds(Frozen):
 
 
 class OverlapMeasure(Frozen):
-    """How the overlap of discs around positions is reported: K nearest neighbours, discs of one diameter.
+    """The measure of the overlap of discs around positions: K nearest neighbours, discs of one diameter.
 
     Without a diameter it is the probe's: that of the disc which holds 90 % of its power.
     """
@@ -61,7 +61,7 @@ class OverlapMeasure(Frozen):
 
 
 class Study(Frozen):
-    """What is exposed, selected and reconstructed: the content of one study file.
+    """The content of one study file: what is exposed, selected and reconstructed.
 
     `reference` is what the cells of a measured study are compared with. Recipes in the file of such a study reconstruct
     half sets of the counts unless they say otherwise, as nothing else tells a resolution.

@@ -32,7 +32,7 @@ ObjectKind = Literal["speckle", "siemens_star", "photographs", "white_noise"]
 
 
 class SimulatedSource(Frozen):
-    """What all sources of simulated exposures say: the forward model and the scan."""
+    """The fields that all sources of simulated exposures have: the forward model and the scan."""
 
     oversampling: Oversampling = 1
     scan: Scan

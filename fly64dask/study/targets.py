@@ -22,7 +22,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Target(Frozen):
-    """One goal of a study: exactly one number, and the share of repeats that must reach it.
+    """A goal of a study: exactly one number, and the share of repeats that must reach it.
 
     Parameters
     ----------

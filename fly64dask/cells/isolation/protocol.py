@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOrders:
-    """What a new child is to do: the first and only thing that it is sent.
+    """The orders of a new child: the first and only message that it is sent.
 
     `call` is a pickled function of the child's end of the pipe, which is read after the import path has been taken on.
     """

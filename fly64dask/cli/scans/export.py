@@ -41,7 +41,7 @@ class PixelSizeType(click.ParamType[Any]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a person chooses of a run; None where nothing is chosen."""
+    """The part of a run that a person chooses; None where nothing is chosen."""
 
     dose: Dose | None
     split: str | None

@@ -13,7 +13,7 @@ from fly64dask.cli.options import Command
 
 
 class LengthsType(click.ParamType["tuple[float, float]"]):
-    """One length above 0 for both axes, or two, `y,x`."""
+    """The type of one length above 0 for both axes, or of two, `y,x`."""
 
     name = "L|Y,X"
 

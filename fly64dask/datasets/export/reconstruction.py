@@ -69,7 +69,7 @@ class ReconstructionToWrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellGroups:
-    """Where a cell's reconstruction, its exposures and the indices of those that it keeps are stored."""
+    """The groups in which a cell's reconstruction, its exposures and the indices of those that it keeps are stored."""
 
     reconstruction: Path
     exposures: Path

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(Description):
-    """What one file says of a scan: a `Description` with patterns, positions, or both.
+    """The parts of a scan that one file has: a `Description` with patterns, positions, or both.
 
     `frame_numbers` (n,) and `position_numbers` (n,) tell which positions belong to which patterns; without the first a
     pattern's number is its place.

@@ -67,11 +67,6 @@ class ReadOptions(Frozen):
     raster_step_nm: PositiveFloat | Pair | None = None
     raster_rotation_deg: float = 0.0
 
-    @property
-    def names_datasets(self) -> bool:
-        """Whether a person says which datasets hold patterns or positions."""
-        return any(name is not None for name in (self.patterns, self.positions_y, self.positions_x))
-
     def geometry(self, found: Geometry) -> Geometry:
         """Put what a person says of the geometry in place of what files say.
 

@@ -80,7 +80,7 @@ class JoinedPatterns:
 
 
 class ChosenPatterns:
-    """Some of the patterns of a file, in the order of the indices (n,) given."""
+    """Patterns of a file at chosen indices (n,), in the order of these."""
 
     def __init__(self, patterns: Patterns, indices: NDArray[np.int64]) -> None:
         self._patterns, self._indices = patterns, indices

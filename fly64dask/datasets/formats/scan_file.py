@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
-    """What a file may say beside patterns and positions, in its own units and orientation.
+    """The values that a file may have beside patterns and positions, in its own units and orientation.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ Value = TypeVar("Value", bound=np.generic)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """How a stored pattern (H, W) becomes a pattern of the scan.
+    """The steps by which a stored pattern (H, W) becomes a pattern of the scan.
 
     `whole_px` is its shape once it is transposed, `window` the part of that which is kept. Where `is_at_corner`, the
     zero frequency is brought to the centre before.

@@ -13,7 +13,7 @@ Region = tuple[tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """How a scan becomes a store; what is None is as the file says, or is found from the data.
+    """The options by which a scan becomes a store; what is None is as the file says, or is found from the data.
 
     `roi` is ((first row, row after the last), the same of columns) of a pattern, `crop` the (rows, columns) that are
     kept about the zero frequency, `bin` the side of the squares of pixels whose counts are summed. `transpose` swaps

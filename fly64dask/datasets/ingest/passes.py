@@ -34,7 +34,7 @@ class StartAgainError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassPlan:
-    """What a pass does.
+    """The work of one pass over the patterns of a file.
 
     `rows` (k,) int64 are the exposures that are kept, ascending. `valid` (H, W) bool of the cut frame are the pixels
     that a mask leaves, `marked` (H, W) bool those that marks leave out besides, if `takes_marks`; None: to be found in

@@ -24,7 +24,7 @@ DIM_PHOTONS = 30.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """How a value becomes photons: squared if it is an amplitude, times photons per unit of intensity, then rounded."""
+    """The rule that makes photons of a value: squared if an amplitude, times photons per unit of intensity, rounded."""
 
     quantity: Quantity
     photons_per_intensity: float
@@ -38,7 +38,7 @@ class Conversion:
 
 @dataclass(slots=True, kw_only=True)
 class Rounding:
-    """What rounding to whole photons has changed so far."""
+    """The changes that rounding to whole photons has made so far."""
 
     largest_off_photons: float = 0.0
     n_negative: int = 0

@@ -27,7 +27,7 @@ HELP = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a starting probe is made for: the frame of a scan and what is known of it.
+    """The conditions for which a starting probe is made: the frame of a scan and what is known of it.
 
     `mean_pattern` (H, W) float64 photons with 0 where `valid` (H, W) is False; `pixel_nm` (y, x) and `wavelength_nm`
     where they are known; `step_px` the median step between exposures.

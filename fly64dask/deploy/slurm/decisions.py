@@ -23,7 +23,7 @@ MOST_SUBMISSIONS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """What a run wants of its worker jobs."""
+    """The worker jobs that a run wants."""
 
     n_jobs: int  # that wait, run or compute at once
     patience: Patience
@@ -32,7 +32,7 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What Slurm and the scheduler say at one time; jobs are named by their ids, and so are their workers."""
+    """The answers of Slurm and the scheduler at one time; jobs are named by their ids, and so are their workers."""
 
     clock_s: float
     jobs: Mapping[str, SlurmJob] = field(default_factory=dict)  # those that wait or run
@@ -45,7 +45,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What has to be remembered from one decision to the next."""
+    """The facts that have to be remembered from one decision to the next."""
 
     started_s: float
     expected: frozenset[str] = frozenset()  # jobs that were submitted, and neither ended nor were let go

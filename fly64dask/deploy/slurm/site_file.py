@@ -68,7 +68,7 @@ class Controller(Frozen):
 
 
 class Environment(Frozen):
-    """What a job's shell does before Python starts."""
+    """The commands that a job's shell runs before Python starts."""
 
     setup: tuple[Line, ...] = ()
     python: AbsolutePath | None = None
@@ -76,14 +76,14 @@ class Environment(Frozen):
 
 
 class Network(Frozen):
-    """How scheduler and workers find and trust each other."""
+    """The addresses and certificates by which scheduler and workers find and trust each other."""
 
     interface: Word | None = None
     tls_directory: AbsolutePath | None = None
 
 
 class Directories(Frozen):
-    """Where jobs write beside the run directory."""
+    """The directories in which jobs write beside the run directory."""
 
     logs: AbsolutePath | None = None
     scratch: Line | None = None
@@ -98,7 +98,7 @@ class Patience(Frozen):
 
 
 class SlurmFile(Frozen):
-    """One cluster file."""
+    """The content of one cluster file."""
 
     schema_version: Literal[1]
     workers: Workers

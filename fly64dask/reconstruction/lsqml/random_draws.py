@@ -105,7 +105,7 @@ class _CpuOrder:
 
     @property
     def generator(self) -> torch.Generator:
-        """What it is drawn from."""
+        """The generator that the order is drawn from."""
         return self.sampler.generator
 
     def __len__(self) -> int:

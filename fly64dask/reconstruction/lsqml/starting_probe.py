@@ -32,8 +32,10 @@ NO_LIGHT = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartingProbe:
-    """What a task begins with: `probe` (n_opr, n_modes, H, W) complex64 in pty-chi's units, and the weights of its OPR
-    modes in each exposure, (n, n_opr) float32; None of one mode.
+    """The probe that a task begins with.
+
+    `probe` is (n_opr, n_modes, H, W) complex64 in pty-chi's units; `opr_weights` (n, n_opr) float32 are the weights of
+    its OPR modes in each exposure, None of one mode.
     """
 
     probe: NDArray[np.complex64]

@@ -23,7 +23,7 @@ DARK_PHOTONS = 1e-6  # expected in a pixel at least, so that a photon there is a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What was reconstructed after one epoch: object and probe of the full data, and what there is of the rest.
+    """The reconstruction after one epoch: object and probe of the full data, and what there is of the rest.
 
     `half_objects` are those of the halves, `drift_px` (n, 2) float32 how far positions were moved, `opr_weights`
     (n, n_opr) float32 the weights of several OPR modes.

@@ -37,7 +37,7 @@ NARROW = 1.2
 
 
 class TargetAnswer(Frozen):
-    """How low dose and overlap can go for one target, in numbers and in sentences; `words` say what the target is.
+    """The lowest dose and overlap for one target, in numbers and in sentences; `words` say what the target is.
 
     `curves` are what the limits of dose were found in, in the same order.
     """
@@ -51,7 +51,7 @@ class TargetAnswer(Frozen):
 
 
 class Answer(Frozen):
-    """How low dose and overlap can go in a run: for each target the lowest of both, with intervals."""
+    """The answer of a run: for each target the lowest dose and overlap, with intervals."""
 
     study: str
     dose_by: DoseBy

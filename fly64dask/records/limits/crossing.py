@@ -22,7 +22,7 @@ NEIGHBOURS = 2  # doses on each side of the crossing that its interpolation and 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitAlong:
-    """Where along an axis a series reaches its target.
+    """The place along an axis at which a series reaches its target.
 
     `last_miss` is the last place that misses it, `first_reach` the first that reaches it; each is None where there is
     none. `at` is where it is reached for good, between two places. `low` and `high` are the ends of its interval: minus

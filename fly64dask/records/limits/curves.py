@@ -35,7 +35,7 @@ class Slope(Frozen):
 
 
 class CurvePoint(Frozen):
-    """What the repeats of one dose gave, in the target's unit.
+    """The values that the repeats of one dose gave, in the target's unit.
 
     `values` are those of the completed repeats, of the cells that are named in `cells`; `level` is the number that the
     wanted share of all repeats reaches, absent where too many of them failed.

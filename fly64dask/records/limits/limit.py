@@ -16,7 +16,7 @@ from fly64dask.study import Split, Target
 
 
 class SeriesCoordinates(Frozen):
-    """Which cells a limit is of: all doses, repeats and objects of one view, split and recipe."""
+    """The cells that a limit is of: all doses, repeats and objects of one view, split and recipe."""
 
     view: str
     split: Split
@@ -24,7 +24,7 @@ class SeriesCoordinates(Frozen):
 
 
 class Interval(Frozen):
-    """Where a limit lies with the confidence of `level`; an end beyond the study's doses is absent."""
+    """The interval in which a limit lies with the confidence of `level`; an end beyond the study's doses is absent."""
 
     level: float = LEVEL
     low: Light | None = None
@@ -32,7 +32,7 @@ class Interval(Frozen):
 
     @property
     def doses(self) -> tuple[float | None, float | None]:
-        """Its ends in the study's unit."""
+        """The interval's ends in the study's unit."""
         return (None if self.low is None else self.low.dose, None if self.high is None else self.high.dose)
 
 

@@ -24,7 +24,7 @@ DIGITS = 3  # of a dose that is added: its directory is named by it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """How narrow the limit of a view, split and recipe is, and what would narrow it.
+    """The width of the limit of a view, split and recipe, and what would narrow it.
 
     `width` is the interval's high over its low end, infinite where an end is beyond the doses; without repeats the
     first dose that reaches the target over the last that misses it. None where there is no limit. `is_narrow` says that

@@ -24,7 +24,7 @@ WIDE_RANGE = 4.0
 
 
 class OverlapInterval(Frozen):
-    """Where a limit lies with the confidence of `level`; an end beyond the study's views is absent."""
+    """The interval in which a limit lies with the confidence of `level`; an end beyond the study's views is absent."""
 
     level: float = LEVEL
     low: float | None = None

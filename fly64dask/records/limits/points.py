@@ -21,7 +21,7 @@ FINEST_PX = 1.0  # the resolution of images that agree up to Nyquist: pixels sho
 
 
 class Light(Frozen):
-    """What falls on a sample at one dose of a view; a value that is not known is absent.
+    """The light that falls on a sample at one dose of a view; a value that is not known is absent.
 
     `dose` is in the study's own unit, `photons_per_exposure` what was asked for, and total and fluence are detected
     photons of all kept exposures.
@@ -36,7 +36,7 @@ class Light(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DosePoint:
-    """What the repeats at one dose of a series gave.
+    """The values that the repeats at one dose of a series gave.
 
     `values` has for each object of the study one tuple, with a number for each of its repeats that has one: in the
     target's unit, infinite where the same input fails again; `cells` are theirs, in the same order. The other repeats
@@ -56,7 +56,7 @@ class DosePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """One view, split and recipe: its points in order of dose, and what it gives without noise.
+    """The series of one view, split and recipe: its points in order of dose, and what it gives without noise.
 
     `cell` is the first of its cells, which stands for the coordinates that are not dose, object or repeat. Overlap and
     step are those of the kept exposures. `noise_free` is the mean number of the noise-free cells, if there are some.

@@ -14,7 +14,7 @@ Convention = Literal["ours", "original"]
 
 
 class MethodScore(Frozen):
-    """One reconstruction of one cell: its numbers in the comparison's convention, or why it has none.
+    """The score of one reconstruction of one cell: its numbers in the comparison's convention, or why it has none.
 
     `reference` holds those of a measured scan, for which there is no truth; where the reconstruction is itself that
     reference, `is_reference` says so, and there is nothing to compare.
@@ -29,7 +29,7 @@ class MethodScore(Frozen):
 
 
 class ComparedCell(CellCoordinates):
-    """One compared cell: the scores of all methods, the run's own (`ours`) first."""
+    """A compared cell: the scores of all methods, the run's own (`ours`) first."""
 
     n_kept: int | None = None
     scores: tuple[MethodScore, ...]

@@ -21,7 +21,7 @@ SAME_PIXEL = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonFrame:
-    """What the objects of all methods for one cell are compared in: the truth or reference in it, and the area.
+    """The frame in which all methods' objects for one cell are compared: the truth or reference in it, and the area.
 
     `reference` is on the grid of the cell's own object, whose first pixel is the scan frame's `origin_px` (y, x);
     `positions_px` (k, 2), order (y, x), are the kept ones; `whole_shape_px` is that of the whole truth, or of the whole

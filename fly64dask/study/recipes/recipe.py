@@ -89,7 +89,7 @@ class Recipe(Frozen):
 
     @property
     def drift_limit_px(self) -> float:
-        """How far a position may move along each axis, px."""
+        """The distance by which a position may move along each axis, px."""
         return self.position_limit_px if self.refine_positions else 0.0
 
     def n_opr_modes(self, n_of_starting_probe: int) -> int:
@@ -158,14 +158,14 @@ def without_counts(recipe: Recipe) -> Recipe:
 
 
 class Limits(Frozen):
-    """What a cell's engine may take; no limit where none is given. Limits change no number."""
+    """The limits of what a cell's engine may take; no limit where none is given. Limits change no number."""
 
     wall_time_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     memory_bytes: Annotated[int, Field(ge=10**8)] | None = None
 
 
 class Checkpoints(Frozen):
-    """How often a running cell writes down where it is. They change no number.
+    """The intervals at which a running cell writes down where it is. They change no number.
 
     After every n-th epoch, if at least `min_seconds` have passed since it started or last did so:
     a cell that takes less loses little and writes none.

@@ -26,7 +26,7 @@ MENDS: dict[RemedyKind, frozenset[FailureKind]] = {
 
 
 class Remedy(Frozen):
-    """How a cell was tried again; spacings in px, those that ran beside those of the study.
+    """The remedy with which a cell was tried again; spacings in px, those that ran beside those of the study.
 
     `as-is` changes nothing. `guarded` runs the engine with the degenerate guard, the probe frozen and
     few epochs. `respace` keeps exposures at a lower spacing.

@@ -40,7 +40,7 @@ END_OF_ZIP, END_MARK, MORE_THAN_SAID = struct.Struct("<4s4H2LH"), b"PK\5\6", 0xF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One array of an NPZ, not read yet."""
+    """An array of an NPZ, not read yet."""
 
     archive: zipfile.ZipFile
     info: zipfile.ZipInfo

@@ -18,7 +18,7 @@ SHOWN_EXPOSURES, SHOWN_CHARACTERS = 12, 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complaint:
-    """One thing that is against a scan: what was found and needed, and what a person can do about it."""
+    """A complaint about a scan: what was found and needed, and what a person can do about it."""
 
     found: str
     remedy: str

@@ -98,7 +98,7 @@ class ExpectedPatterns:
         return self._weighted(squares).mean()
 
     def correction(self, y_pred: Tensor, y_true: Tensor, step: Tensor) -> Tensor:
-        """What the far wave is multiplied with to get its change: Eq. 12 and 14."""
+        """The factor that turns the far wave into its change: Eq. 12 and 14."""
         if self.noise.noise_statistics == "gaussian":
             step = step * (2 / (2 * self.noise.sigma) ** 2)
             correction = self.waves["measured"].div_(self.waves["expected"].add_(self.noise.eps)).sub_(1).mul_(step)
