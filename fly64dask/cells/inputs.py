@@ -10,6 +10,7 @@ from fly64dask.base import IntegrityError
 from fly64dask.reconstruction import Exposures
 from fly64dask.records import NOT_IN_KEY, InputFacts
 from fly64dask.scan import describe_light
+from fly64dask.simulation import SetupFields
 from fly64dask.store import ExposureAttributes, Group, ViewAttributes, open_group
 from fly64dask.study import realisation_of
 
@@ -78,17 +79,23 @@ class CellInputs:
         view = self.view.attributes
         attributes = self.exposures.attributes
         photons = self._exposure_photons()
+        mean_counts_photons = None if photons is None else float(photons.mean())
+        # A detector that is not ideal counts other photons than the sample sends: these are the dose's.
+        counts_others = attributes.setup is not None and attributes.setup.changes_counts
         light = describe_light(
             view.beams,
             n_kept=view.n_kept,
             dose_photons=attributes.dose_photons,
-            mean_counts_photons=None if photons is None else float(photons.mean()),
+            mean_counts_photons=None if counts_others else mean_counts_photons,
             n_dark=None if photons is None else int((photons == 0).sum()),
             incident_photons=attributes.incident_photons,
             pixel_size_nm=attributes.pixel_size_nm,
         )
+        if counts_others and attributes.dose_photons is not None:
+            light = light.model_copy(update={"mean_counts_photons": mean_counts_photons})
         return InputFacts(
             **dict(light),
+            **{name: getattr(attributes, name) for name in SetupFields.model_fields},
             forward_model=attributes.forward_model,
             n_exposures=view.n_exposures,
             n_kept=view.n_kept,

@@ -136,6 +136,7 @@ filter_options = options_as(
     click.option("--repeat", multiple=True, type=int, help="Only this noise realisation, from 0; repeatable."),
     click.option("--recipe", multiple=True, metavar="NAME", help="Only this recipe of several; repeatable."),
     click.option("--object", multiple=True, type=int, metavar="SEED", help="Only this object of several; repeatable."),
+    click.option("--setup", multiple=True, metavar="NAME", help="Only this setup of several; repeatable."),
 )
 
 
@@ -143,7 +144,7 @@ def filter_words(filters: Filters) -> list[str]:
     """Write filters as the words of a command line that `filter_options` reads as the same."""
     return [
         word
-        for option in ("dose", "view", "split", "gridsize", "repeat", "recipe", "object")
+        for option in ("dose", "view", "split", "gridsize", "repeat", "recipe", "object", "setup")
         for value in getattr(filters, option)
         for word in (f"--{option}", str(value))
     ]

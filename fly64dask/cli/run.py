@@ -140,6 +140,7 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
         make_console,
         plan_table,
         print_lines,
+        setup_lines,
         simulation_lines,
         warning_lines,
     )
@@ -149,6 +150,7 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
     console.print(*light_tables(plan), sep="\n")
     if light is not None and study.source.forward_model is not None:
         print_lines(console, simulation_lines(study.source.forward_model, light, band))
+    print_lines(console, setup_lines(study))
     print_lines(console, [Text(doubt, style="yellow") for doubt in doubts])
     print_lines(console, warning_lines(plan))
     if coming is not None:

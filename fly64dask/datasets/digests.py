@@ -24,18 +24,21 @@ def exposures_digest(study: Study, scan_digest: str, realisation: Realisation, d
     scan_digest : str
         `source_digest` of the object's scan, which all doses share.
     realisation : Realisation
-        Dose, split, repeat, object, and view if the exposures are its own.
+        Dose, split, repeat, object, setup, and view if the exposures are its own.
     dose_photons : float or None
         The dose in photons per exposure, as `dose_in_photons` resolves it.
     """
-    dose, split, repeat, object_seed, view = realisation
+    dose, split, repeat, object_seed, view, setup_name = realisation
     drawn_from: list[object] = [NOISE_FREE_SCALE_PHOTONS]
     if dose != "noise_free":
         seeds = study.seeds
         drawn_from = [seeds.subsampling if study.source.kind == "measured" else seeds.simulation]
         drawn_from += [*([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
         drawn_from += [] if view is None else ["view", view, dose_photons]
-    return digest([scan_digest, dose, split, _split_of(study), *drawn_from])
+    setup = study.setup_of(setup_name)
+    # Its errors are drawn by the seed of a simulation also where nothing else is.
+    wrong = [] if setup.is_ideal else ["setup", setup.model_dump(mode="json"), study.seeds.simulation]
+    return digest([scan_digest, dose, split, _split_of(study), *drawn_from, *wrong])
 
 
 def selection_digest(study: Study, positions_sha256: str, view: View, split: Split) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from fly64dask.base import Geometry, InputError, digest
 from fly64dask.datasets.doses import refuse_doses
 from fly64dask.datasets.formats import file_sha256, read_pair, read_positions
+from fly64dask.datasets.setups import refuse_setups
 from fly64dask.scan import checked_positions, split_boundary_px, split_indices
 from fly64dask.simulation import (
     ObjectBand,
@@ -133,6 +134,7 @@ def _make_simulated(study: Study) -> ScanInputs:
         positions_px = draw_positions(source.scan, seed=study.seeds.simulation)
     positions = checked_positions(positions_px, origin="source.scan")
     check_coverage(pair, positions)
+    refuse_setups(study, pair, positions)
     return ScanInputs(
         positions_px=positions,
         probe_guess=pair.probe[None, None],

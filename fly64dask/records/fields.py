@@ -13,6 +13,7 @@ from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.reconstruction import StoppingFacts
 from fly64dask.scan import FluenceFields
+from fly64dask.simulation import SetupFields
 from fly64dask.study import ForwardModel, Remedy
 
 State = Literal["completed", "failed", "skipped", "damaged"]
@@ -28,7 +29,7 @@ class EndingFields(Frozen):
     remedy: Remedy | None = None
 
 
-class ExposureFields(FluenceFields):
+class ExposureFields(SetupFields, FluenceFields):
     """The exposures that a cell keeps, how much they overlap and what light they have. A value not known is absent.
 
     `forward_model` is that of a simulation: `grid`, or `fine_2` and `fine_4` on a finer grid than the detector's.

@@ -23,9 +23,9 @@ Limit = Literal["photons", "convergence", "model", "unknown"]
 class RelativeError(Frozen):
     """The phase error of a cell in units of others: that of an empty object, and of the same cell without noise.
 
-    That cell has the same view, split, recipe and object; its error is the floor, which the forward model and the
-    number of epochs leave. `limited_by` is `photons` above 1.5 times the floor, else `convergence` or `model`: whether
-    the noise-free loss still falls at the end; `unknown` without a floor.
+    That cell has the same view, split, recipe, object and setup; its error is the floor, which the forward model and
+    the number of epochs leave. `limited_by` is `photons` above 1.5 times the floor, else `convergence` or `model`:
+    whether the noise-free loss still falls at the end; `unknown` without a floor.
     """
 
     error_over_empty: Annotated[float, Quantity("phase error over that of an empty object", "", "lower")] = Field(

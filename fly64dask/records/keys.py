@@ -52,8 +52,10 @@ def failure_key(study: Study, cell: Cell, recipe: Recipe, kind: FailureKind) -> 
     other cells alone.
     """
     alone = study.of_object(cell.object_seed).model_copy(update={"recipe": recipe})
-    others = {"name", "doses_photons", "repeats", "recipes", "reference", "targets", "adaptive", "added"}
-    return digest([cell.name, kind, alone.model_dump(mode="json", exclude=others)])
+    others = {"name", "doses_photons", "repeats", "recipes", "reference", "targets", "adaptive", "added", "setup"}
+    setup = study.setup_of(cell.setup_name)
+    own_setup = [] if setup.is_ideal else [setup.model_dump(mode="json")]
+    return digest([cell.name, kind, alone.model_dump(mode="json", exclude=others), *own_setup])
 
 
 def recipe_key(recipe: Recipe, *, seed: int) -> str:

@@ -75,9 +75,10 @@ class ManifestFilters(Frozen):
     split: tuple[str, ...]
     gridsize: tuple[int, ...]
     repeat: tuple[int, ...] = ()
-    # None, and so left out, where no filter was given: most studies have one recipe and one object.
+    # None, and so left out, where no filter was given: most studies have one recipe, object and setup.
     recipe: tuple[str, ...] | None = None
     object: tuple[int, ...] | None = None
+    setup: tuple[str, ...] | None = None
 
 
 class Roots(Frozen):

@@ -35,6 +35,7 @@ class RepeatSummary(Frozen):
     split: Split
     recipe_name: str | None = None
     object_seed: int | None = None
+    setup_name: str | None = None
     n_repeats: int
     n_completed: int
     n_failed: int
@@ -87,7 +88,7 @@ def _numbers(record: BaseModel) -> Iterator[tuple[str, float]]:
 
 
 def summarise_repeats(repeats: Sequence[Cell], rows: Sequence[ManifestRow]) -> RepeatSummary:
-    """Summarise the repeats of one dose, view, split, recipe and object.
+    """Summarise the repeats of one dose, view, split, recipe, object and setup.
 
     Parameters
     ----------
@@ -111,6 +112,7 @@ def summarise_repeats(repeats: Sequence[Cell], rows: Sequence[ManifestRow]) -> R
             "split": first.split,
             "recipe_name": first.recipe_name,
             "object_seed": first.object_seed,
+            "setup_name": first.setup_name,
             "n_repeats": n_repeats,
             "n_completed": len(completed),
             "n_failed": len(rows) - len(completed),
@@ -124,8 +126,8 @@ def summarise_repeats(repeats: Sequence[Cell], rows: Sequence[ManifestRow]) -> R
 
 
 def summarise(study: Study, rows: Iterable[ManifestRow]) -> tuple[RepeatSummary, ...]:
-    """Summarise all repeats of a study: one for each dose, view, split, recipe and object, in its order; none for a
-    study without repeats.
+    """Summarise all repeats of a study: one for each dose, view, split, recipe, object and setup, in its order;
+    none for a study without repeats.
 
     Committed cells come in the study's order, which keeps repeats together; they are read one after the other.
     """

@@ -183,7 +183,7 @@ class RowFiles:
 def _stated(filters: Filters) -> ManifestFilters:
     """Filters as the manifest states them."""
     choices = asdict(filters)
-    return ManifestFilters(**choices | {axis: choices[axis] or None for axis in ("recipe", "object")})
+    return ManifestFilters(**choices | {axis: choices[axis] or None for axis in ("recipe", "object", "setup")})
 
 
 def write_manifest(

@@ -84,7 +84,7 @@ class CellPictures(Frozen):
 class CellContent(CellPictures):
     """The content of one cell of the study.
 
-    `section` names its recipe and its object where the study has several, and is empty elsewhere. `numbers` are the
+    `section` names its recipe, object and setup where the study has several, and is empty elsewhere. `numbers` are the
     columns that the page maps, `facts` the other columns of the cell's row. A cell without a reconstruction has the
     kind and the message of its failure, its log's path in the run and commands to try next.
     """

@@ -129,7 +129,7 @@ def matrix_html(
     Returns
     -------
     str
-        One table for each split, recipe and object, doses by views. A number and a colour tell the value, marks
+        One table for each split, recipe, object and setup, doses by views. A number and a colour tell the value, marks
         (`records.marks`) and a legend what to know of it, a sign and a word why there is no value. Repeats show their
         mean and sample standard deviation.
     """

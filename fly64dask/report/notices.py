@@ -86,6 +86,7 @@ def commands_for(row: ManifestRow, root: Path) -> tuple[str, ...]:
     options += f" --repeat {row.repeat}" if row.repeat else ""
     options += f" --recipe {row.recipe_name}" if row.recipe_name is not None else ""
     options += f" --object {row.object_seed}" if row.object_seed is not None else ""
+    options += f" --setup {row.setup_name}" if row.setup_name is not None else ""
     kinds = [kind for kind, mended in MENDS.items() if row.failure_kind in mended]
     remedies = [kind for kind in kinds if kind != "as-is"] or kinds
     return tuple(f"fly64dask rerun {run} --failed {options} --remedy {kind}" for kind in remedies)

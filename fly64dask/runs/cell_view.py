@@ -51,7 +51,7 @@ class CellView:
     layout : RunLayout
         Paths of the run's files.
     cell : Cell
-        Dose, view, split, repeat, recipe and object.
+        Dose, view, split, repeat, recipe, object and setup.
 
     Examples
     --------

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fly64dask.records import ManifestRow
 
 DIMENSIONS = ("dose", "view", "split", "repeat")
-# These as well where a study names recipes, or lists objects.
-FURTHER_DIMENSIONS = ("recipe_name", "object_seed")
+# These as well where a study names recipes, or lists objects or values of its setup.
+FURTHER_DIMENSIONS = ("recipe_name", "object_seed", "setup_name")
 LABELS = {
     "dose": {"long_name": "dose"},
     "view": {"long_name": "view"},
@@ -27,6 +27,7 @@ LABELS = {
     "repeat": {"long_name": "noise realisation"},
     "recipe_name": {"long_name": "recipe"},
     "object_seed": {"long_name": "seed of the object"},
+    "setup_name": {"long_name": "setup"},
 }
 # What a reader of the table looks for first.
 LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
@@ -55,7 +56,7 @@ def flat_cells(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> list[
 
 
 def dimensions_of(some_cells: Collection[Cell]) -> tuple[str, ...]:
-    """Name the coordinates that tell a study's cells apart: recipe and object only where the study has several."""
+    """Name the coordinates that tell a study's cells apart: recipe, object and setup where the study has several."""
     further = (name for name in FURTHER_DIMENSIONS if any(getattr(cell, name) is not None for cell in some_cells))
     return (*DIMENSIONS, *further)
 
@@ -110,6 +111,7 @@ def _axes(study: Study) -> dict[str, list[Any]]:
         "repeat": list(range(Repeats(study).most())),
         "recipe_name": list(study.recipe_names),
         "object_seed": list(study.object_seeds),
+        "setup_name": list(study.setup_names),
     }
 
 

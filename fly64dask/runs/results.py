@@ -87,7 +87,8 @@ class RunResults:
     def metrics(self) -> xarray.Dataset:
         """The numbers of all cells over dose, view, split and repeat, with units and labels; NaN where there is none.
 
-        Where the study names recipes or lists objects, also over `recipe_name` and `object_seed`.
+        Where the study names recipes, lists objects or values of its setup, also over `recipe_name`, `object_seed` and
+        `setup_name`.
 
         Examples
         --------
@@ -103,11 +104,11 @@ class RunResults:
         Returns
         -------
         pandas.DataFrame
-            Indexed by dose, view, split and repeat, and by `recipe_name` and `object_seed` where the study names
-            recipes or lists objects; columns as in the CSV file of the report, fields of nested records
-            with dotted names. Cells that have not run have a state and nothing else. `attrs` say what doses count
-            (`dose_by`) and hold `units`, `labels` and `better` by name of a column or level of the index, of those
-            that hold numbers.
+            Indexed by dose, view, split and repeat, and by `recipe_name`, `object_seed` and `setup_name` where the
+            study names recipes, lists objects or values of its setup; columns as in the CSV file of the report, fields
+            of nested records with dotted names. Cells that have not run have a state and nothing else. `attrs` say what
+            doses count (`dose_by`) and hold `units`, `labels` and `better` by name of a column or level of the index,
+            of those that hold numbers.
 
         Examples
         --------
@@ -158,6 +159,7 @@ class RunResults:
         repeat: int = 0,
         recipe_name: str | None = None,
         object_seed: int | None = None,
+        setup_name: str | None = None,
     ) -> CellView:
         """Select one cell.
 
@@ -175,6 +177,8 @@ class RunResults:
             Name of the recipe; needed where the study has several.
         object_seed : int, optional
             Seed of the object; needed where the study has several.
+        setup_name : str, optional
+            Name of the setup, such as `gap_px_2`; needed where the study has several.
 
         Returns
         -------
@@ -190,9 +194,8 @@ class RunResults:
         >>> open_run("runs/demo").sel(dose=1e4, view="dense", split="train").state  # doctest: +SKIP
         'completed'
         """
-        cell = choose_cell(
-            self.study, (dose, view, repeat), split=split, recipe_name=recipe_name, object_seed=object_seed
-        )
+        further = {"recipe_name": recipe_name, "object_seed": object_seed, "setup_name": setup_name}
+        cell = choose_cell(self.study, (dose, view, repeat), split=split, **further)
         return CellView(self.study, self.layout, cell)
 
     def __repr__(self) -> str:

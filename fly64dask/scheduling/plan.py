@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fly64dask.base import NotSelectableError
-from fly64dask.datasets import KeptExposures, describe_view, dose_in_photons, read_inputs
+from fly64dask.datasets import KeptExposures, describe_view, dose_in_photons, known_mask, read_inputs
 from fly64dask.records import ExposureFields
 from fly64dask.scan import (
     MIN_SPAN_PX,
@@ -194,7 +194,9 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
         incident_photons=None if share is None or dose_photons is None else dose_photons / share,
         pixel_size_nm=inputs.pixel_size_nm,
     )
+    setup = study.setup_of(cell.setup_name)
     facts: dict[str, object] = {
+        "setup": None if setup.is_ideal else setup,
         "forward_model": study.source.forward_model,
         "identifiability": predict_identifiability(
             view.positions_px,
@@ -202,7 +204,9 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
             recipe,
             dose_photons=dose_photons,
             coverage=view.coverage,
-            valid_pixels=inputs.valid_pixels,
+            valid_pixels=inputs.valid_pixels
+            if inputs.pair is None
+            else known_mask(study, cell.setup_name, inputs.diffraction_shape_px),
         ),
         "predicted_memory_bytes": predicted_memory_bytes(
             view.kept.n_kept,

@@ -31,6 +31,31 @@ from .probes import (
 from .scans import (
     draw_positions as draw_positions,
 )
+from .setups.coherence import (
+    coherent_modes as coherent_modes,
+)
+from .setups.dead_areas import (
+    valid_pixels as valid_pixels,
+)
+from .setups.detector import (
+    saturated_count as saturated_count,
+)
+from .setups.exposing import (
+    SetupDetector as SetupDetector,
+    setup_intensity_batches as setup_intensity_batches,
+)
+from .setups.facts import (
+    SetupFields as SetupFields,
+)
+from .setups.position_errors import (
+    true_positions_px as true_positions_px,
+)
+from .setups.starting_probe import (
+    mistake_probe as mistake_probe,
+)
+from .setups.streams import (
+    setup_stream as setup_stream,
+)
 from .transmission import (
     detected_share as detected_share,
     transmitted_share as transmitted_share,

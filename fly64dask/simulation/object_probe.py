@@ -64,7 +64,7 @@ def make_pair(transmission: ComplexArray, probe: ComplexArray, *, oversampling: 
     return Pair(object_truth=resample(transmission, (height, width)), probe=probe, object_fine=transmission)
 
 
-def check_coverage(pair: Pair, positions_px: NDArray[np.float64]) -> None:
+def check_coverage(pair: Pair, positions_px: NDArray[np.float64], *, what: str = "simulate") -> None:
     """Refuse positions whose patch leaves the object.
 
     Parameters
@@ -73,6 +73,8 @@ def check_coverage(pair: Pair, positions_px: NDArray[np.float64]) -> None:
         Object and probe.
     positions_px : (n, 2) float64
         Patch centres at index N / 2, order (y, x), px.
+    what : str
+        What is being done, for the message.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def check_coverage(pair: Pair, positions_px: NDArray[np.float64]) -> None:
     if outside.any():
         bad = int(np.flatnonzero(outside)[0])
         raise InputError(
-            f"simulate: position {bad} (y, x) = {positions_px[bad].tolist()} px puts a probe of "
+            f"{what}: position {bad} (y, x) = {positions_px[bad].tolist()} px puts a probe of "
             f"{tuple(size.tolist())} px outside an object of {tuple(shape.tolist())} px, "
             f"needed y in [{low[0]}, {high[0]}] and x in [{low[1]}, {high[1]}]",
             remedy="move the scan or enlarge the object",

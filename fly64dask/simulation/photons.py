@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def expose(intensity: NDArray[np.float32], scale: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
+def expose(intensity: NDArray[np.floating], scale: float, *, rng: np.random.Generator) -> NDArray[np.int64]:
     """Draw the photon counts of a batch of exposures, (n, H, W) int64.
 
     Parameters
     ----------
-    intensity : (n, H, W) float32
+    intensity : (n, H, W) float
         Noise-free patterns.
     scale : float
         Photons per unit of intensity; one scale serves a scan, so bright and dim exposures keep their ratio.

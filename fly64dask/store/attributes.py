@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from fly64dask.base import Frozen, Geometry, PixelSizeNm
 from fly64dask.scan import BeamFields, SelectionMetadata
-from fly64dask.simulation import ObjectBand, ProbeLight
+from fly64dask.simulation import ObjectBand, ProbeLight, SetupFields
 from fly64dask.study import ForwardModel, Seeds, Split
 
 
@@ -77,7 +77,7 @@ class IngestedScan(Frozen):
     assumed: tuple[str, ...] = ()
 
 
-class ExposureAttributes(GroupAttributes):
+class ExposureAttributes(SetupFields, GroupAttributes):
     """Attributes of one scan, or one split of it, at one dose.
 
     `incident_photons` of an exposure are known of a simulation, `pixel_size_nm` (y, x) and `geometry` if the source

@@ -71,9 +71,10 @@ class RunLayout:
         repeat: int = 0,
         object_seed: int | None = None,
         view: str | None = None,
+        setup_name: str | None = None,
     ) -> Path:
         """Give the group of the exposures of one noise realisation, whose fields these are."""
-        return self.store / photons_name(dose, repeat, object_seed, view) / split
+        return self.store / photons_name(dose, repeat, object_seed, view, setup_name) / split
 
     def view_group(self, view: str, split: str) -> Path:
         """Give the group of the indices that a view keeps of a split, the same at every dose and for every object."""

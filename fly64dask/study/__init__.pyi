@@ -74,7 +74,7 @@ from .reference import (
     FileReference as FileReference,
     Reference as Reference,
 )
-from .scans import (
+from .sources.scans import (
     ConcentricScan as ConcentricScan,
     FermatSpiralScan as FermatSpiralScan,
     FileScan as FileScan,
@@ -83,7 +83,11 @@ from .scans import (
     Scan as Scan,
     UniformScan as UniformScan,
 )
-from .sources import (
+from .sources.setup import (
+    Setup as Setup,
+    SetupAxes as SetupAxes,
+)
+from .sources.source import (
     MAX_OBJECT_PIXELS as MAX_OBJECT_PIXELS,
     ForwardModel as ForwardModel,
     MeasuredSource as MeasuredSource,

@@ -142,5 +142,10 @@ def check_adaptive(study: Study) -> None:
         raise ValueError(
             "adaptive adds doses around those in photons, and doses_photons has none; give the lowest and the highest"
         )
+    if study.setup_names != (None,):
+        raise ValueError(
+            f"adaptive adds doses to views and recipes, and setup lists values for {len(study.setup_names)} setups; "
+            "give each key of setup one value, or leave adaptive out"
+        )
     if any(each.probe_power_photons is not None for each in (study.recipe, *study.recipes)):
         raise ValueError("adaptive adds doses, and probe_power_photons is of one dose; leave one of them out")

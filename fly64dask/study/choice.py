@@ -43,12 +43,13 @@ def _coordinates(study: Study) -> str:
     """List the coordinates of a study's cells for a message."""
     doses = ", ".join(dose_name(dose).removeprefix("dose_") for dose in doses_of(study))
     views = ", ".join(view.name for view in study.views)
-    recipes, objects = (
+    recipes, objects, setups = (
         ", ".join(str(value) for value in values if value is not None)
-        for values in (study.recipe_names, study.object_seeds)
+        for values in (study.recipe_names, study.object_seeds, study.setup_names)
     )
     return (
         f"doses {doses}, views {views}, splits {', '.join(study.splits)} and {Repeats(study).most()} repeats"
         + (f", recipes {recipes}" if recipes else "")
         + (f", objects {objects}" if objects else "")
+        + (f", setups {setups}" if setups else "")
     )

@@ -1,9 +1,10 @@
-"""The dose x view x split x recipe x object matrix of a study: its cells in order, and filters over them."""
+"""The dose x view x split x recipe x object x setup matrix of a study: its cells in order, and filters over them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import product, starmap
 from typing import Any, NamedTuple
 
 from fly64dask.base import Frozen, InputError
@@ -16,7 +17,8 @@ from fly64dask.study.names import Dose, DoseWord, Split, photons_name
 class Cell:
     """A (dose, view, split) of a study, or a repeat of it: the same exposures with other photons.
 
-    `recipe_name` is None where the study has one recipe without a name, `object_seed` where it has one object.
+    `recipe_name` is None where the study has one recipe without a name, `object_seed` where it has one object,
+    `setup_name` where it has one setup.
     """
 
     dose: float | DoseWord
@@ -25,15 +27,17 @@ class Cell:
     repeat: int = 0
     recipe_name: str | None = None
     object_seed: int | None = None
+    setup_name: str | None = None
 
     @property
     def name(self) -> str:
         """The cell as its directory under the run.
 
-        `dose_1000/sparse/train`, `dose_1000.object_8.repeat_1/sparse/train.poisson`.
+        `dose_1000/sparse/train`, `dose_1000.object_8.gap_px_2.repeat_1/sparse/train.poisson`.
         """
         recipe = "" if self.recipe_name is None else f".{self.recipe_name}"
-        return f"{photons_name(self.dose, self.repeat, self.object_seed)}/{self.view}/{self.split}{recipe}"
+        photons = photons_name(self.dose, self.repeat, self.object_seed, setup_name=self.setup_name)
+        return f"{photons}/{self.view}/{self.split}{recipe}"
 
     @property
     def first_repeat(self) -> Cell:
@@ -50,6 +54,7 @@ class CellCoordinates(Frozen):
     repeat: int = 0
     recipe_name: str | None = None
     object_seed: int | None = None
+    setup_name: str | None = None
 
     @property
     def cell(self) -> Cell:
@@ -61,6 +66,7 @@ class CellCoordinates(Frozen):
             repeat=self.repeat,
             recipe_name=self.recipe_name,
             object_seed=self.object_seed,
+            setup_name=self.setup_name,
         )
 
 
@@ -83,6 +89,7 @@ class Filters:
     repeat: tuple[int, ...] = ()
     recipe: tuple[str, ...] = ()
     object: tuple[int, ...] = ()
+    setup: tuple[str, ...] = ()
 
 
 def repeats_of(study: Study, dose: Dose) -> range:
@@ -91,7 +98,7 @@ def repeats_of(study: Study, dose: Dose) -> range:
 
 
 def cells(study: Study) -> tuple[Cell, ...]:
-    """List the matrix: dose outermost, then view, split, recipe, object, and repeat innermost.
+    """List the matrix: dose outermost, then view, split, recipe, object, setup, and repeat innermost.
 
     Parameters
     ----------
@@ -101,46 +108,47 @@ def cells(study: Study) -> tuple[Cell, ...]:
     Returns
     -------
     tuple of Cell
-        `len(doses) * len(views) * 2 * n_recipes * n_objects * repeats` cells in the order every table of the project
-        uses; those of doses "measured" and "noise_free" without repeats. Cells that a run has added stand among them.
+        `len(doses) * len(views) * 2 * n_recipes * n_objects * n_setups * repeats` cells in the order every table of the
+        project uses; those of doses "measured" and "noise_free" without repeats. Cells that a run has added stand among
+        them.
     """
     repeats = Repeats(study)
     return tuple(
-        Cell(dose=dose, view=view.name, split=split, repeat=repeat, recipe_name=recipe_name, object_seed=object_seed)
+        Cell(dose=dose, view=view.name, split=split, repeat=repeat, **section._asdict())
         for dose in doses_of(study)
         for view in study.views
         for split in study.splits
-        for recipe_name in study.recipe_names
-        for object_seed in study.object_seeds
-        for repeat in range(repeats.at(dose, view.name, split, recipe_name))
+        for section in sections(study)
+        for repeat in range(repeats.at(dose, view.name, split, section.recipe_name))
     )
 
 
 class Section(NamedTuple):
-    """A recipe and an object of a study: their cells make one dose x view x split table."""
+    """A recipe, an object and a setup of a study: their cells make one dose x view x split table."""
 
     recipe_name: str | None = None
     object_seed: int | None = None
+    setup_name: str | None = None
 
     @property
     def label(self) -> str:
-        """Recipe and object in words, such as `poisson, object 8`; empty where a study has one of each."""
+        """Recipe, object and setup in words, such as `poisson, object 8, gap_px_2`; empty if there is one of each."""
         of_object = None if self.object_seed is None else f"object {self.object_seed}"
-        return ", ".join(part for part in (self.recipe_name, of_object) if part is not None)
+        return ", ".join(part for part in (self.recipe_name, of_object, self.setup_name) if part is not None)
 
     def cell(self, dose: float | DoseWord, view: str, split: Split) -> Cell:
         """The first repeat of a dose, view and split in this section."""
-        return Cell(dose=dose, view=view, split=split, recipe_name=self.recipe_name, object_seed=self.object_seed)
+        return Cell(dose=dose, view=view, split=split, **self._asdict())
 
 
 def section_of(cell: Cell) -> Section:
-    """Say which recipe and object a cell is of."""
-    return Section(cell.recipe_name, cell.object_seed)
+    """Say which recipe, object and setup a cell is of."""
+    return Section(cell.recipe_name, cell.object_seed, cell.setup_name)
 
 
 def sections(study: Study) -> tuple[Section, ...]:
-    """List the recipes of a study, each with all of its objects."""
-    return tuple(Section(name, seed) for name in study.recipe_names for seed in study.object_seeds)
+    """List the recipes of a study, each with all of its objects, and these with all of its setups."""
+    return tuple(starmap(Section, product(study.recipe_names, study.object_seeds, study.setup_names)))
 
 
 class Realisation(NamedTuple):
@@ -154,17 +162,19 @@ class Realisation(NamedTuple):
     repeat: int = 0
     object_seed: int | None = None
     view: str | None = None
+    setup_name: str | None = None
 
     @property
     def name(self) -> str:
         """The realisation as its directory in a run's store: `dose_1000/train`, `dose_1000.view_sparse/train`."""
-        return f"{photons_name(self.dose, self.repeat, self.object_seed, self.view)}/{self.split}"
+        return f"{photons_name(self.dose, self.repeat, self.object_seed, self.view, self.setup_name)}/{self.split}"
 
 
 def realisation_of(study: Study, cell: Cell) -> Realisation:
     """Say which noise realisation a cell reads."""
     differs = study.dose_by != "exposure" and not isinstance(cell.dose, str)
-    return Realisation(cell.dose, cell.split, cell.repeat, cell.object_seed, cell.view if differs else None)
+    view = cell.view if differs else None
+    return Realisation(cell.dose, cell.split, cell.repeat, cell.object_seed, view, cell.setup_name)
 
 
 def realisations(study: Study, matrix: Iterable[Cell]) -> tuple[Realisation, ...]:
@@ -185,7 +195,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
     Raises
     ------
     InputError
-        If a filter names a dose, view, split, gridsize, repeat, recipe or object that the study does not have.
+        If a filter names a dose, view, split, gridsize, repeat, recipe, object or setup that the study does not have.
     """
     sizes = {view.name: 1 if view.rule == "baseline" else 2 for view in study.views}
     known: dict[str, Iterable[Any]] = {
@@ -196,6 +206,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
         "repeat": range(Repeats(study).most()),
         "recipe": [name for name in study.recipe_names if name is not None],
         "object": [seed for seed in study.object_seeds if seed is not None],
+        "setup": [name for name in study.setup_names if name is not None],
     }
     for key, values in known.items():
         for value in getattr(filters, key):
@@ -224,6 +235,7 @@ def _filtered_values(cell: Cell, gridsize: int) -> dict[str, object]:
         "repeat": cell.repeat,
         "recipe": cell.recipe_name,
         "object": cell.object_seed,
+        "setup": cell.setup_name,
         "gridsize": gridsize,
     }
 

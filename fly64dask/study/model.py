@@ -12,7 +12,8 @@ from fly64dask.study.names import MAX_DOSE_PHOTONS, Dose, DoseBy, dose_name
 from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
 from fly64dask.study.recipes import Checkpoints, Limits, NamedRecipe, Recipe, check_recipes, without_counts
 from fly64dask.study.reference import Reference, check_reference
-from fly64dask.study.sources import Source
+from fly64dask.study.sources.setup import Setup, SetupAxes
+from fly64dask.study.sources.source import Source
 from fly64dask.study.targets import Target, check_targets
 from fly64dask.study.views import View
 
@@ -78,6 +79,8 @@ class Study(Frozen):
     # What these count; "measured" and "noise_free" are the same whatever it says.
     dose_by: DoseBy = "exposure"
     source: Source
+    # What is not ideal about a simulated experiment; None means that nothing is.
+    setup: SetupAxes | None = None
     views: tuple[View, ...] = Field(min_length=1)
     split: Splitting = SplitRule()
     seeds: Seeds = Seeds()
@@ -138,6 +141,15 @@ class Study(Frozen):
         """Seeds of the objects; None is that of the only one where the study lists none."""
         seeds = self.source.seed_pair if self.source.kind == "synthetic" else None
         return seeds if isinstance(seeds, tuple) else (None,)
+
+    @property
+    def setup_names(self) -> tuple[str | None, ...]:
+        """Names of the setups, after the keys of `[setup]` that list values; None is that of the only one."""
+        return (None,) if self.setup is None else tuple(self.setup.setups)
+
+    def setup_of(self, setup_name: str | None) -> Setup:
+        """Return one of the study's setups; the ideal one where the study says nothing of setups."""
+        return Setup() if self.setup is None else self.setup.setups[setup_name]
 
     def recipe_of(self, cell: Cell) -> Recipe:
         """Return the recipe of one of the study's cells; one without noise keeps the last epoch (`without_counts`).
@@ -216,6 +228,15 @@ class Study(Frozen):
     def _targets_can_be_measured(self) -> Study:
         check_targets(self)
         check_adaptive(self)
+        return self
+
+    @model_validator(mode="after")
+    def _setup_is_simulated(self) -> Study:
+        if self.setup is not None and self.source.kind == "measured":
+            raise ValueError(
+                "setup says what a simulation does wrong, found source.kind = 'measured': a measurement has its own "
+                "faults; leave setup out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -51,8 +51,14 @@ def dose_name(dose: float | str) -> str:
     return f"dose_{dose}" if isinstance(dose, str) else f"dose_{repr(float(dose)).removesuffix('.0')}"
 
 
-def photons_name(dose: float | str, repeat: int, object_seed: int | None = None, view: str | None = None) -> str:
-    """Name the directory of one noise realisation of a dose, of one object where a study has several.
+def photons_name(
+    dose: float | str,
+    repeat: int,
+    object_seed: int | None = None,
+    view: str | None = None,
+    setup_name: str | None = None,
+) -> str:
+    """Name the directory of one noise realisation of a dose, of one object and one setup where a study has several.
 
     Parameters
     ----------
@@ -64,16 +70,20 @@ def photons_name(dose: float | str, repeat: int, object_seed: int | None = None,
         Seed of the object; None for the only one of a study.
     view : str or None
         The view that it is for; None if all views share it.
+    setup_name : str or None
+        Name of the setup; None for the only one of a study.
 
     Returns
     -------
     str
-        `dose_1000` for repeat 0, `dose_1000.repeat_2`, `dose_1000.object_8.repeat_2`, `dose_1000.view_sparse`: no
-        number has these letters, so no dose is named so, and no view has a point in its name.
+        `dose_1000` for repeat 0, `dose_1000.repeat_2`, `dose_1000.object_8.repeat_2`, `dose_1000.view_sparse`,
+        `dose_1000.gap_px_2.repeat_1`: no number has these letters, so no dose is named so, no view has a point in its
+        name, and no key of a setup is called so.
     """
+    of_setup = "" if setup_name is None else f".{setup_name}"
     repeated = f".repeat_{repeat}" if repeat else ""
     of_view = "" if view is None else f".view_{view}"
-    return f"{object_name(dose_name(dose), object_seed)}{repeated}{of_view}"
+    return f"{object_name(dose_name(dose), object_seed)}{of_setup}{repeated}{of_view}"
 
 
 def object_name(name: str, object_seed: int | None) -> str:

@@ -14,7 +14,7 @@ from fly64dask.scan import measure_coverage, predict_identifiability
 from fly64dask.scan.identifiability import lit_fraction
 from fly64dask.scheduling import plan_cells
 from fly64dask.study import cells
-from fly64dask.study.scans import ListedScan
+from fly64dask.study.sources.scans import ListedScan
 
 RECIPE = tiny_study().recipe
 RANK = {"underdetermined": 0, "marginal": 1, "well_determined": 2}

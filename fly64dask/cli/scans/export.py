@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Axis = TypeVar("Axis", bound=str | float | None)
 # Of a run alone: names of the options that choose from it.
-CHOOSING = "--dose, --split, --view, --repeat, --recipe, --object, --with-truth, --reconstruction"
+CHOOSING = "--dose, --split, --view, --repeat, --recipe, --object, --setup, --with-truth, --reconstruction"
 
 
 class PixelSizeType(click.ParamType[Any]):
@@ -49,6 +49,7 @@ class Choice:
     repeat: int | None
     recipe: str | None
     object_seed: int | None
+    setup: str | None
 
     @property
     def is_empty(self) -> bool:
@@ -68,6 +69,7 @@ class Choice:
             repeat=self.repeat or 0,
             recipe_name=_one_of(study.recipe_names, self.recipe, "recipe", is_needed=of_view),
             object_seed=_one_of(study.object_seeds, self.object_seed, "object", is_needed=True),
+            setup_name=_one_of(study.setup_names, self.setup, "setup", is_needed=True),
         )
 
 
@@ -81,6 +83,7 @@ choice_options = options_as(
     click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0]."),
     click.option("--recipe", metavar="NAME", help="Recipe of a run that has several, with --view."),
     click.option("--object", "object_seed", type=int, metavar="SEED", help="Object of a run that has several."),
+    click.option("--setup", metavar="NAME", help="Setup of a run that has several."),
 )
 
 

@@ -56,17 +56,17 @@ def closing_lines(study: Study, rows: Sequence[ManifestRow], run: str) -> Iterat
 
 def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
     """Draw the lowest light of each view, with its interval."""
-    has_recipes = any(limit.recipe_name for limit in answer.doses)
+    axes = [name for name in ("recipe", "setup") if any(getattr(limit, f"{name}_name") for limit in answer.doses)]
     table = Table(title=answer.words, title_justify="left")
-    for heading in ("view", "split", *(["recipe"] if has_recipes else [])):
+    for heading in ("view", "split", *axes):
         table.add_column(heading)
     table.add_column("overlap", justify="right")
     table.add_column("target")
     for heading in (f"lowest, in {DOSE_UNITS[dose_by]}", *OTHER_UNITS[dose_by]):
         table.add_column(heading, justify="right")
     for limit in answer.doses:
-        recipe = [limit.recipe_name or ""] if has_recipes else []
-        table.add_row(limit.view, limit.split, *recipe, *_cells(limit, dose_by))
+        made_by = (getattr(limit, f"{name}_name") or "" for name in axes)
+        table.add_row(limit.view, limit.split, *made_by, *_cells(limit, dose_by))
     return table
 
 

@@ -54,7 +54,7 @@ def matrix_table(
     *,
     shown: Collection[Cell] | None = None,
 ) -> Table:
-    """Draw the matrix: one row for each dose, split, recipe and object, one column for each view.
+    """Draw the matrix: one row for each dose, split, recipe, object and setup, one column for each view.
 
     A sign and a colour show the state of a cell, with the phase error if there is one, its marks (`records.marks`), and
     that error over the one of an empty object and over its floor; or the epoch of a running cell: `live` holds cells
@@ -66,7 +66,11 @@ def matrix_table(
     running = [cell for cell, live_cell in live.items() if now and live_cell.silent_s(now) is None]
     counts = ", ".join(f"{number} {state}" for state, number in count_states(study, rows, running, of=shown).items())
     table = Table(title=f"{study.name}: {counts}", title_justify="left")
-    axes = {"recipe": study.recipe_names != (None,), "object": study.object_seeds != (None,)}
+    axes = {
+        "recipe": study.recipe_names != (None,),
+        "object": study.object_seeds != (None,),
+        "setup": study.setup_names != (None,),
+    }
     dose_heading = "dose" if study.dose_by == "exposure" else f"dose\n({DOSE_UNITS[study.dose_by]})"
     for heading in (dose_heading, "split", *(name for name, is_axis in axes.items() if is_axis)):
         table.add_column(heading)

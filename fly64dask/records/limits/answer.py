@@ -221,7 +221,7 @@ def _place_words(limit: DoseLimit) -> str:
 
 
 def _series_words(limit: DoseLimit | OverlapLimit) -> str:
-    return limit.split if limit.recipe_name is None else f"{limit.split}, {limit.recipe_name}"
+    return ", ".join(filter(None, (limit.split, limit.recipe_name, limit.setup_name)))
 
 
 def _with_unit(number: float, target: Target) -> str:

@@ -57,7 +57,7 @@ class LinePoint(Frozen):
 
 
 class LimitCurve(SeriesCoordinates):
-    """The points of one view, split and recipe in order of dose, and the number without noise.
+    """The points of one view, split, recipe and setup in order of dose, and the number without noise.
 
     `line` goes through the levels as the limit was looked for, on a monotone cubic in logarithms.
     A phase error has a slope; a resolution, which ends at a pixel and at the size of the area, has none.
@@ -76,6 +76,7 @@ def limit_curve(series: Series, target: Target) -> LimitCurve:
         view=series.cell.view,
         split=series.cell.split,
         recipe_name=series.cell.recipe_name,
+        setup_name=series.cell.setup_name,
         points=points,
         line=_line(points),
         noise_free=series.noise_free if series.noise_free is not None and math.isfinite(series.noise_free) else None,

@@ -16,11 +16,17 @@ from fly64dask.study import Split, Target
 
 
 class SeriesCoordinates(Frozen):
-    """The cells that a limit is of: all doses, repeats and objects of one view, split and recipe."""
+    """The cells that a limit is of: all doses, repeats and objects of one view, split, recipe and setup."""
 
     view: str
     split: Split
     recipe_name: str | None = None
+    setup_name: str | None = None
+
+    @property
+    def made_by(self) -> str:
+        """Names of recipe and setup, where a study has several of them; else empty."""
+        return ", ".join(filter(None, (self.recipe_name, self.setup_name)))
 
 
 class Interval(Frozen):
@@ -68,11 +74,12 @@ class DoseLimit(SeriesCoordinates):
 
 def dose_limit(series: Series, target: Target) -> DoseLimit:
     """Find the lowest light at which a series reaches a target."""
-    points = series.points
+    points, cell = series.points, series.cell
     facts = {
-        "view": series.cell.view,
-        "split": series.cell.split,
-        "recipe_name": series.cell.recipe_name,
+        "view": cell.view,
+        "split": cell.split,
+        "recipe_name": cell.recipe_name,
+        "setup_name": cell.setup_name,
         "linear_overlap": series.linear_overlap,
         "step_px": series.step_px,
         "n_kept": series.n_kept,
@@ -87,7 +94,7 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
         [point.values for point in points],
         target.value,
         share=target.share,
-        seed=seed_of(series.cell.view, series.cell.split, series.cell.recipe_name),
+        seed=seed_of(cell.view, cell.split, cell.recipe_name, *filter(None, [cell.setup_name])),
     )
     return DoseLimit.model_validate(
         facts

@@ -42,6 +42,7 @@ class OverlapLimit(Frozen):
 
     split: Split
     recipe_name: str | None = None
+    setup_name: str | None = None
     fluence_photons_per_px2: float
     views: tuple[str, ...]
     outcome: Outcome
@@ -52,7 +53,7 @@ class OverlapLimit(Frozen):
 
 
 def overlap_limits(study: Study, every_series: Iterable[Series], target: Target) -> tuple[OverlapLimit, ...]:
-    """Find the lowest overlap of each split and recipe for some fluences that the views share.
+    """Find the lowest overlap of each split, recipe and setup for some fluences that the views share.
 
     Parameters
     ----------
@@ -68,10 +69,11 @@ def overlap_limits(study: Study, every_series: Iterable[Series], target: Target)
     tuple of OverlapLimit
         None where fewer than two views share a fluence, or all repeats beside it failed.
     """
-    groups: dict[tuple[Split, str | None], list[Series]] = {}
+    groups: dict[tuple[Split, str | None, str | None], list[Series]] = {}
     for series in every_series:
         if series.linear_overlap is not None and _lit_points(series):
-            groups.setdefault((series.cell.split, series.cell.recipe_name), []).append(series)
+            cell = series.cell
+            groups.setdefault((cell.split, cell.recipe_name, cell.setup_name), []).append(series)
     ordered = [apart(views, lambda each: each.linear_overlap or 0.0) for views in groups.values()]
     limits = (
         _overlap_limit(views, target, fluence)
@@ -87,12 +89,13 @@ def _overlap_limit(views: Sequence[Series], target: Target, fluence: float) -> O
     values = [of_view for view in views if (of_view := _values_at(view, fluence)) is not None]
     if len(values) < len(views):
         return None
-    split, recipe_name = views[0].cell.split, views[0].cell.recipe_name
-    seed = seed_of(split, recipe_name, fluence)
+    cell = views[0].cell
+    seed = seed_of(cell.split, cell.recipe_name, *filter(None, [cell.setup_name]), fluence)
     found = limit_along(axis, values, target.value, share=target.share, seed=seed)
     return OverlapLimit(
-        split=split,
-        recipe_name=recipe_name,
+        split=cell.split,
+        recipe_name=cell.recipe_name,
+        setup_name=cell.setup_name,
         fluence_photons_per_px2=fluence,
         views=tuple(view.cell.view for view in views),
         outcome=found.outcome,

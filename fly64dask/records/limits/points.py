@@ -1,4 +1,4 @@
-"""Gathers what the repeats of each dose gave for a target, one series for each view, split and recipe."""
+"""Gathers what the repeats of each dose gave for a target, one series for each view, split, recipe and setup."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DosePoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """The series of one view, split and recipe: its points in order of dose, and what it gives without noise.
+    """The series of one view, split, recipe and setup: its points in order of dose, and what it gives without noise.
 
     `cell` is the first of its cells, which stands for the coordinates that are not dose, object or repeat. Overlap and
     step are those of the kept exposures. `noise_free` is the mean number of the noise-free cells, if there are some.
@@ -87,7 +87,7 @@ def series_of(study: Study, rows: Iterable[ManifestRow], target: Target) -> tupl
     Returns
     -------
     tuple of Series
-        One for each view, split and recipe. Doses at which no cell has a number are left out.
+        One for each view, split, recipe and setup. Doses at which no cell has a number are left out.
     """
     row_of = {row.cell: row for row in rows}
     members: dict[Cell, list[Cell]] = {}

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class SnrCurve(Frozen):
     """Spectral SNR over the repeats of one dose, view and split, by rings; absent where the repeats do not differ.
 
-    `section` names recipe and object where the study has several. `frequency_per_px` is in cycles/px, `snr` that of
-    power in one image.
+    `section` names recipe, object and setup where the study has several. `frequency_per_px` is in cycles/px, `snr` that
+    of power in one image.
     """
 
     dose: str
@@ -46,6 +46,7 @@ class LimitRow(Frozen):
     view: str
     split: str
     recipe_name: str | None = None
+    setup_name: str | None = None
     overlap: str
     outcome: Outcome
     sign: str
@@ -126,6 +127,7 @@ def _row(limit: DoseLimit) -> LimitRow:
         view=limit.view,
         split=limit.split,
         recipe_name=limit.recipe_name,
+        setup_name=limit.setup_name,
         overlap="–" if limit.linear_overlap is None else percent(limit.linear_overlap),
         outcome=limit.outcome,
         sign=OUTCOME_SIGNS[limit.outcome],

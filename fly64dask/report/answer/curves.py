@@ -64,12 +64,12 @@ def draw_limits(answer: Answer, *, side_nm: float | None = None) -> Figure:
 
 def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, side_nm: float | None) -> None:
     views = list(dict.fromkeys(curve.view for curve in target.curves))
-    recipes = list(dict.fromkeys(curve.recipe_name for curve in target.curves))
+    methods = list(dict.fromkeys(curve.made_by for curve in target.curves))
     shown = [(limit, curve) for limit, curve in zip(target.doses, target.curves, strict=True) if curve.split == split]
     has_fluence = all(point.light.fluence_photons_per_px2 for _, curve in shown for point in curve.points)
     axis.set(xscale="log", yscale="log")
     for limit, curve in shown:
-        look = views.index(curve.view), recipes.index(curve.recipe_name) % len(STYLES)
+        look = views.index(curve.view), methods.index(curve.made_by) % len(STYLES)
         _draw_curve(axis, limit, curve, target.target, *look, has_fluence=has_fluence)
     axis.set_title(f"{split}: {target.target.label}", fontsize=9)
     _name_axes(axis, target.target, dose_by, side_nm, has_fluence=has_fluence)
@@ -94,7 +94,7 @@ def _draw_curve(
 ) -> None:
     # Where colours begin anew, marks do not.
     colour, marker = INKS[view % len(INKS)], MARKERS[(view + view // len(INKS)) % len(MARKERS)]
-    label = curve.view if curve.recipe_name is None else f"{curve.view}, {curve.recipe_name}"
+    label = ", ".join(filter(None, (curve.view, curve.made_by)))
     line = [(_x(point, has_fluence), point.level) for point in curve.line]
     if line:
         axis.plot(*zip(*line, strict=True), STYLES[style], color=colour, linewidth=1.2)
@@ -186,7 +186,7 @@ def slope_words(curve: LimitCurve) -> str | None:
     slope = curve.slope
     if slope is None:
         return None
-    who = ", ".join(filter(None, (curve.view, curve.split, curve.recipe_name)))
+    who = ", ".join(filter(None, (curve.view, curve.split, curve.made_by)))
     # Two decimals, or as many as the error has before its first digit.
     digits = 2 if slope.standard_error == 0 else min(4, max(2, -math.floor(math.log10(slope.standard_error))))
     power = f"{slope.power:.{digits}f} ± {slope.standard_error:.{digits}f}"

@@ -48,28 +48,28 @@ def draw_overlap_map(target: TargetAnswer) -> Figure | None:
     Returns
     -------
     matplotlib.figure.Figure or None
-        A panel for each split and recipe; None where fewer than three views have an overlap of their own and two doses
-        with numbers.
+        A panel for each split, recipe and setup; None where fewer than three views have an overlap of their own and two
+        doses with numbers.
 
     Notes
     -----
     Levels are interpolated straight between cells: their logarithm over that of the fluence in a view, and over the
     overlap between views. Dots are the doses of views that the lines are drawn from.
     """
-    groups: dict[tuple[str, str | None], list[_Row]] = {}
+    groups: dict[tuple[str, str], list[_Row]] = {}
     for limit, curve in zip(target.doses, target.curves, strict=True):
         row = _row(limit, curve)
         if row is not None:
-            groups.setdefault((curve.split, curve.recipe_name), []).append(row)
+            groups.setdefault((curve.split, curve.made_by), []).append(row)
     drawn = {
         key: rows for key, found in groups.items() if len(rows := apart(found, lambda row: row.overlap)) >= MIN_VIEWS
     }
     if not drawn:
         return None
     figure, axes = panels(1, len(drawn), 4.0, 3.4)
-    for axis, ((split, recipe), rows) in zip(axes[0], drawn.items(), strict=True):
+    for axis, ((split, made_by), rows) in zip(axes[0], drawn.items(), strict=True):
         _draw_panel(axis, rows, target)
-        axis.set_title(f"{split}{f', {recipe}' if recipe else ''}: {target.target.label}", fontsize=9)
+        axis.set_title(f"{split}{f', {made_by}' if made_by else ''}: {target.target.label}", fontsize=9)
     n_cells = sum(row.n_cells for rows in drawn.values() for row in rows)
     n_points = sum(len(row.fluence) for rows in drawn.values() for row in rows)
     quantity = "resolution, half a period" if target.target.is_resolution else "phase error"

@@ -45,11 +45,14 @@ function sentenceList(sentences) {
   return list;
 }
 
+// Recipe and setup of a limit or a curve, where the study has several.
+const madeBy = (one) => [one.recipe_name, one.setup_name].filter(Boolean).join(", ");
+
 function limitTable(rows) {
-  const recipes = rows.some((row) => row.recipe_name);
+  const axes = ["recipe", "setup"].filter((axis) => rows.some((row) => row[`${axis}_name`]));
   const table = element("table", undefined, "plain limits");
   const head = element("tr");
-  const titles = ["view", "split", ...(recipes ? ["recipe"] : []), "overlap", "target", `lowest dose (${RUN.dose_unit})`, "photons/px²", "photons in total"];
+  const titles = ["view", "split", ...axes, "overlap", "target", `lowest dose (${RUN.dose_unit})`, "photons/px²", "photons in total"];
   head.append(...titles.map((title) => element("th", title)));
   table.createTHead().append(head);
   const body = table.createTBody();
@@ -57,7 +60,7 @@ function limitTable(rows) {
     const line = element("tr", undefined, row.outcome);
     const outcome = element("td", undefined, "outcome");
     outcome.append(element("span", row.sign, "sign"), row.words);
-    line.append(...[row.view, row.split, ...(recipes ? [row.recipe_name || ""] : [])].map((text) => element("td", text)));
+    line.append(...[row.view, row.split, ...axes.map((axis) => row[`${axis}_name`] || "")].map((text) => element("td", text)));
     line.append(element("td", row.overlap, "number"), outcome);
     line.append(...[row.lowest, row.fluence, row.total].map((text) => element("td", text, "number")));
     body.append(line);
@@ -70,7 +73,7 @@ function limitTable(rows) {
 // ---- curves of a target ------------------------------------------------------------------------------------------
 const inkOf = (view) => INKS[RUN.views.indexOf(view) % INKS.length];
 const shapeOf = (view) => SHAPES[RUN.views.indexOf(view) % SHAPES.length];
-const recipesOf = (target) => [...new Set(target.curves.map((curve) => curve.recipe_name))];
+const methodsOf = (target) => [...new Set(target.curves.map(madeBy))];
 
 function markShape(shape, x, y, r, attributes) {
   const d = {
@@ -96,7 +99,7 @@ function limitLegend(target) {
   for (const view of RUN.views) {
     item(view, [across({ stroke: inkOf(view), class: "line" }), markShape(shapeOf(view), 13, 6, 4, { stroke: inkOf(view), class: "point" })]);
   }
-  const recipes = recipesOf(target);
+  const recipes = methodsOf(target);
   if (recipes.length > 1) recipes.forEach((recipe, i) => item(recipe, [across({ stroke: "currentColor", class: "line", "stroke-dasharray": DASHES[i % DASHES.length] })]));
   item("target", [across({ class: "goal" })]);
   if (hasFloor(target)) item("without noise", [across({ class: "floor", stroke: "currentColor" })]);
@@ -122,14 +125,14 @@ function sideNm() {
 function limitFigure(target, split, curves, doseBy) {
   const title = RUN.splits.length > 1 ? split : isResolution(target) ? "resolution" : "phase error";
   const unit = unitOf(target);
-  const rows = [["view", "split", "recipe", "cell", RUN.dose_unit, "fluence (photons/px²)", `${isResolution(target) ? "resolution" : "phase error"} (${unit})`]];
+  const rows = [["view", "split", "recipe", "setup", "cell", RUN.dose_unit, "fluence (photons/px²)", `${isResolution(target) ? "resolution" : "phase error"} (${unit})`]];
   for (const curve of curves) {
     for (const point of curve.points) {
-      point.cells.forEach((cell, k) => rows.push([curve.view, split, curve.recipe_name || "", cell, point.light.dose, point.light.fluence_photons_per_px2 ?? "", point.values[k]]));
+      point.cells.forEach((cell, k) => rows.push([curve.view, split, curve.recipe_name || "", curve.setup_name || "", cell, point.light.dose, point.light.fluence_photons_per_px2 ?? "", point.values[k]]));
     }
   }
   if (rows.length === 1) return figureOf(title, element("p", "nothing measured"));
-  const slopes = curves.filter((curve) => curve.slope).map((curve) => `${[curve.view, curve.recipe_name].filter(Boolean).join(" ")} ${slopeText(curve.slope)}`);
+  const slopes = curves.filter((curve) => curve.slope).map((curve) => `${[curve.view, madeBy(curve)].filter(Boolean).join(" ")} ${slopeText(curve.slope)}`);
   const caption = slopes.length ? [element("p", `slope ± s.e.: ${slopes.join(", ")}`)] : [];
   return saveable(`${RUN.study} ${goalOf(target)} ${unit} ${split}`, rows, title, limitChart(target, curves, doseBy), ...caption);
 }
@@ -201,7 +204,7 @@ function drawCurve(svg, target, curve, { xOf, px, py, left, edge }) {
     svg.append(drawn("line", { x1: left, x2: edge, y1: py(curve.noise_free), y2: py(curve.noise_free), class: "floor", stroke: ink }));
   }
   const d = curve.line.map((one, k) => `${k ? "L" : "M"}${px(xOf(one)).toFixed(1)},${py(one.level).toFixed(1)}`).join("");
-  const dash = DASHES[recipesOf(target).indexOf(curve.recipe_name) % DASHES.length];
+  const dash = DASHES[methodsOf(target).indexOf(madeBy(curve)) % DASHES.length];
   if (d) svg.append(drawn("path", { d, class: "line", stroke: ink, "stroke-dasharray": dash }));
 }
 

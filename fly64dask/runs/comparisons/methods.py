@@ -34,7 +34,7 @@ def reader_of_method(name: str, path: Path, layout: RunLayout, object_seeds: Seq
 def _reader_of_other_run(
     name: str, other: RunLayout, layout: RunLayout, object_seeds: Sequence[int | None]
 ) -> ObjectReader:
-    """Read the cells of another run of the same objects: of the recipe of the same name, or of its only one."""
+    """Read the cells of another run of the same objects: of recipe and setup of the same names, or of its only ones."""
     study, read = read_run_study(other), reader_of_run(other)
     theirs = {sha256: seed for seed in study.object_seeds for sha256 in _object_sha256(other, seed)}
     ours = {seed: sha256 for seed in object_seeds for sha256 in _object_sha256(layout, seed)}
@@ -45,15 +45,16 @@ def _reader_of_other_run(
         )
 
     def read_counterpart(cell: Cell) -> ForeignObject:
-        names = study.recipe_names
-        recipe_name = cell.recipe_name if cell.recipe_name in names else names[0]
-        if recipe_name != cell.recipe_name and len(names) > 1:
-            raise InputError(
-                f"{cell.name} of {layout.root}: {other.root} has recipes {', '.join(map(str, names))}",
-                remedy="compare with a run of one recipe, or of one with the same name",
-            )
+        names = {"recipe": (cell.recipe_name, study.recipe_names), "setup": (cell.setup_name, study.setup_names)}
+        for axis, (name, there) in names.items():
+            if name not in there and len(there) > 1:
+                raise InputError(
+                    f"{cell.name} of {layout.root}: {other.root} has {axis}s {', '.join(map(str, there))}",
+                    remedy=f"compare with a run of one {axis}, or of one with the same name",
+                )
+        recipe_name, setup_name = (name if name in there else there[0] for name, there in names.values())
         object_seed = theirs[ours[cell.object_seed]]
-        return read(replace(cell, recipe_name=recipe_name, object_seed=object_seed))
+        return read(replace(cell, recipe_name=recipe_name, object_seed=object_seed, setup_name=setup_name))
 
     return read_counterpart
 

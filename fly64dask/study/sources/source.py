@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.quantities import PathText, PixelSizeNm, refuse_repeats
-from fly64dask.study.scans import Scan
+from fly64dask.study.sources.scans import Scan
 
 # 2 GB of complex64: beyond any detector's field (our choice).
 MAX_OBJECT_PIXELS = 2**28
