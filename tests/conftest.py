@@ -11,6 +11,7 @@ import pytest
 from command_line import run_command
 from faulty_engine import FOLDER
 from finished_runs import made_once, make_record_case, make_six_cells
+from forked_workers import fork_workers
 from hypothesis import HealthCheck, settings
 from tiers import STARTS, Watch, marks_of
 
@@ -39,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         rank = 0 if "slurm" in marks else 1 if item.path.parent.name == "faults" else 2 if "slow" in marks else 3
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
     items.sort(key=lambda item: ranks[item.path])
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures of a module start workers
+def pytest_runtest_setup(item: pytest.Function) -> None:
+    """Fork Dask's workers where they are not what is tested."""
+    if item.get_closest_marker("cluster"):
+        fork_workers()
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 import tiny
+from command_line import Command
 from faulty_engine import EPOCH_S, FOLDER
 
 from fly64dask.records import read_run_study
@@ -46,17 +45,13 @@ ENVIRONMENT = {
 }
 
 
-def start(*arguments: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **ENVIRONMENT},
-    )
+def start(module: str, *arguments: object) -> Command:
+    nowhere = Path(os.devnull)
+    return Command(module, *arguments, stdout=nowhere, stderr=nowhere, environment=ENVIRONMENT)
 
 
-def run(study: Path, out: Path, where: str = "local") -> subprocess.Popen[bytes]:
-    return start(SUPPORT / "run_with_faulty_engine.py", study, out, where)
+def run(study: Path, out: Path, where: str = "local") -> Command:
+    return start("run_with_faulty_engine", study, out, where)
 
 
 def without_faults(folder: Path) -> Path:
@@ -65,14 +60,14 @@ def without_faults(folder: Path) -> Path:
     return folder
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Command) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         DESCENDANTS.update(psutil.Process(process.pid).children(recursive=True))
     process.kill()
     process.wait()
 
 
-def wait_for(process: subprocess.Popen[bytes], happened: Callable[[], object]) -> bool:
+def wait_for(process: Command, happened: Callable[[], object]) -> bool:
     """Wait for an event of a command; tells whether it came before the command's end."""
     deadline = time.monotonic() + 120
     while not happened():
@@ -138,9 +133,9 @@ def kill_the_scheduler(study: Path, out: Path, rng: random.Random) -> bool:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     local = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
-    scheduler = start("-m", "dask", "scheduler", "--port", port, *local)
+    scheduler = start("dask", "scheduler", "--port", port, *local)
     address = f"tcp://127.0.0.1:{port}"
-    worker = ("-m", "dask", "worker", address, "--nthreads", 1, "--no-nanny", "--death-timeout", 5, *local)
+    worker = ("dask", "worker", address, "--nthreads", 1, "--no-nanny", "--death-timeout", 5, *local)
     workers = [start(*worker) for _ in range(N_WORKERS)]
     command = run(study, out, address)
     in_flight = wait_for(command, commits(out, rng.randrange(5)))

@@ -1,15 +1,17 @@
 """`python -m fly64dask` in processes of their own, forked from one that has loaded what commands import.
 
-A command that starts from nothing takes 1 to 3 s of CPU time for imports, of which only the tests of imports say
-anything. All else is as from a shell: working directory, environment, arguments, output, exit code.
+A command that starts from nothing takes 1 to 5 s of CPU time for imports, of which only the tests of imports say
+anything. All else is as from a shell: working directory, environment, arguments, output, signals, exit code.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import os
 import pickle
+import resource
 import runpy
 import signal
 import subprocess
@@ -17,8 +19,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+from forked_workers import OUTPUT, fork_workers, fork_workers_at
 
 from fly64dask.cells.isolation.child import Child
 from fly64dask.cells.isolation.fork_server import ForkServer
@@ -40,34 +45,103 @@ def _server() -> ForkServer:
 def run_command(
     *arguments: object, cwd: Path, timeout: float = 600, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; one that takes longer than the timeout is killed."""
-    words = ["fly64dask", *map(str, arguments)]
+    """Run a command to its end; one that takes longer than the timeout is killed. Its workers are forked too."""
     with tempfile.TemporaryDirectory() as folder:
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-        child = Child(_server().address)
-        call = functools.partial(_be_the_command, words=words, cwd=str(cwd), stdout=str(stdout))
+        wishes = Wishes(cwd=str(cwd), workers_from=fork_workers())
+        asked = {"stdout": stdout, "stderr": stderr, "environment": environment, "wishes": wishes}
+        with Command("fly64dask", *arguments, **asked) as command, contextlib.suppress(subprocess.TimeoutExpired):
+            command.wait(timeout)
+        return subprocess.CompletedProcess(command.words, command.wait(), stdout.read_text(), stderr.read_text())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """How a command's process differs from that of who starts it."""
+
+    cwd: str = "."
+    limits: Mapping[str, int] | None = None  # by the names that `resource` has
+    own_session: bool = False
+    workers_from: str | None = (
+        None  # address of a server that forks Dask's local workers; None: they start from nothing
+    )
+
+
+class Command:
+    """A module of Python run as a command, as `subprocess.Popen` has it; it is killed when its block ends."""
+
+    def __init__(
+        self,
+        module: str,
+        *arguments: object,
+        stdout: Path,
+        stderr: Path,
+        environment: Mapping[str, str] | None = None,
+        wishes: Wishes | None = None,
+    ) -> None:
+        self.words = [module, *map(str, arguments)]
+        self.returncode: int | None = None
+        self._child = Child(_server().address)
+        self.pid = self._child.pid
+        call = functools.partial(_be_the_command, words=self.words, stdout=str(stdout), wishes=wishes or Wishes())
+        files = dict(zip(OUTPUT, map(str, (stdout, stderr)), strict=True))
+        for path in (stdout, stderr):
+            path.write_bytes(b"")
         orders = ChildOrders(
             log_file=str(stderr),
-            environment={**os.environ, **(environment or {})},
+            environment={**os.environ, **(environment or {}), **files},
             import_path=sys.path,
             call=pickle.dumps(call),
         )
-        late = threading.Timer(timeout, os.kill, (child.pid, signal.SIGKILL))
-        late.start()
-        try:
-            child.pipe.send(orders)
-            code = child.wait()
-        finally:
-            late.cancel()
-            child.close()
-        return subprocess.CompletedProcess(words, code, stdout.read_text(), stderr.read_text())
+        self._child.pipe.send(orders)
+        self._waiting = threading.Thread(target=self._wait, daemon=True)
+        self._waiting.start()
+
+    def _wait(self) -> None:
+        code = self._child.wait()
+        self._child.close()
+        self.returncode = code
+
+    def __enter__(self) -> Command:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.wait()
+
+    def poll(self) -> int | None:
+        """Give the exit code, negative for a signal, once the command has ended."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end; gives the exit code."""
+        self._waiting.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.words, timeout or 0.0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it as a power cut would; what it has started goes on."""
+        self.send_signal(signal.SIGKILL)
 
 
-def _be_the_command(pipe: Connection, *, words: Sequence[str], cwd: str, stdout: str) -> None:
+def _be_the_command(pipe: Connection, *, words: Sequence[str], stdout: str, wishes: Wishes) -> None:
     """Become the command, in a new process whose output goes to the file for errors until now."""
-    with open(stdout, "wb") as stream:
+    with open(stdout, "ab") as stream:
         os.dup2(stream.fileno(), 1)
-    os.chdir(cwd)
+    if wishes.own_session:
+        os.setsid()
+    os.chdir(wishes.cwd)
+    for name, value in (wishes.limits or {}).items():
+        resource.setrlimit(getattr(resource, name), (value, value))
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
+    if wishes.workers_from is not None:
+        fork_workers_at(wishes.workers_from)
     sys.argv = list(words)
-    runpy.run_module("fly64dask", run_name="__main__", alter_sys=True)
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)

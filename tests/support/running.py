@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +15,7 @@ from typing import Any
 
 import psutil
 import tiny
+from command_line import Command
 from faulty_engine import ENGINE, EPOCH_S, FOLDER
 
 from fly64dask.store import RunLayout
@@ -31,7 +30,7 @@ MATRIX = tiny.TEXT.replace("[1e4, 1e5]", "[1e3, 1e4, 1e5]").replace("n_epochs = 
 class Running:
     """A run under way."""
 
-    process: subprocess.Popen[bytes]
+    process: Command
     layout: RunLayout
     said: Path
 
@@ -83,13 +82,12 @@ def running(
     (folder / "faults.json").write_text(json.dumps(faults or {}))
     (folder / "study.toml").write_text(study)
     said, out = folder / "said", folder / "run"
-    with said.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, SUPPORT / "run_with_faulty_engine.py", folder / "study.toml", out, where, engine],
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-            env={**os.environ, "PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},
-        )
+    process = Command(
+        *("run_with_faulty_engine", folder / "study.toml", out, where, engine),
+        stdout=Path(os.devnull),
+        stderr=said,
+        environment={"PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},
+    )
     found = Running(process, RunLayout(out), said)
     try:
         yield found
