@@ -18,6 +18,7 @@ import psutil
 import pytest
 import tiny
 from command_line import run_command
+from forked_python import forked_python
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "rerun_failed_sparse.sh"
@@ -45,10 +46,10 @@ def fly(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def script(tmp_path):
-    """Run the script from a directory that is not the checkout's, with the fly64dask of this Python."""
+    """Run the script from a directory that is not the checkout's, with a fly64dask whose processes are forked."""
     program = tmp_path / "bin" / "fly64dask"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fly64dask "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{forked_python()}" -m fly64dask "$@"\n')
     program.chmod(0o755)
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:

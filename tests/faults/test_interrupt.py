@@ -16,11 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 import tiny
+from command_line import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 # Two cells of several seconds each, with a checkpoint every tenth epoch.
-LONG = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 2400").replace(
+N_EPOCHS = 1200
+LONG = tiny.TEXT.replace("n_epochs = 3", f"n_epochs = {N_EPOCHS}").replace(
     "[source]", "checkpoints = {min_seconds = 0}\n[source]"
 )
 ONLY = ("--dose", "1e5", "--view", "few")
@@ -102,7 +104,7 @@ def test_ctrl_c_stops_in_order_and_the_next_run_continues_from_the_checkpoints(l
     for path in n_epochs.values():
         record = json.loads(path.read_text())
         assert record["state"] == "completed"
-        assert record["n_epochs"] == 2400
+        assert record["n_epochs"] == N_EPOCHS
         assert record["resumed_from_epoch"] >= 10
     assert n_checkpoints(out) == 0
 
@@ -121,45 +123,56 @@ def test_a_second_ctrl_c_stops_at_once(long_run):
     assert psutil.wait_procs(children, timeout=20)[1] == []
 
 
-def test_sigterm_ends_the_engines_on_workers_that_go_on(tmp_path, started):
-    """A scheduler of the user's own: its workers live, what they ran for us does not."""
-    study, out = tmp_path / "tiny.toml", tmp_path / "run"
-    study.write_text(LONG)
+@pytest.fixture
+def command():
+    """Start commands that are forked; whatever happens, they end."""
+    with contextlib.ExitStack() as commands:
+
+        def start_one(*words: object) -> Command:
+            nowhere = Path(os.devnull)
+            return commands.enter_context(Command(*words, stdout=nowhere, stderr=nowhere))
+
+        yield start_one
+
+
+@pytest.fixture
+def users_own(command):
+    """A scheduler of the user's own and its worker: the scheduler's address, and the worker."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     local = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
-    started("dask", "scheduler", "--port", port, *local)
+    command("dask", "scheduler", "--port", port, *local)
     address = f"tcp://127.0.0.1:{port}"
-    worker = started("dask", "worker", address, "--nthreads", 1, "--no-nanny", *local)
-    command = started("fly64dask", "run", study, "--out", out, "--cluster", address, *ONLY)
-    wait_for(lambda: n_checkpoints(out) == 1 or command.poll() is not None)
+    return address, command("dask", "worker", address, "--nthreads", 1, "--no-nanny", *local)
+
+
+def test_sigterm_ends_the_engines_on_workers_that_go_on(tmp_path, command, users_own):
+    """The workers of another scheduler live, what they ran for us does not."""
+    study, out = tmp_path / "tiny.toml", tmp_path / "run"
+    study.write_text(LONG)
+    address, worker = users_own
+    run = command("fly64dask", "run", study, "--out", out, "--cluster", address, *ONLY)
+    wait_for(lambda: n_checkpoints(out) == 1 or run.poll() is not None)
     engines = [p for p in psutil.Process(worker.pid).children(recursive=True) if p.ppid() != worker.pid]
     assert engines
-    os.kill(command.pid, signal.SIGTERM)
-    command.communicate(timeout=120)
-    assert command.returncode == 130
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=120) == 130
     assert psutil.wait_procs(engines, timeout=20)[1] == []
     assert worker.poll() is None
     assert {row["failure_kind"] for row in rows(out)} == {"interrupted"}
 
 
-def test_a_new_run_ends_what_a_killed_command_left_on_workers_that_go_on(tmp_path, started):
+def test_a_new_run_ends_what_a_killed_command_left_on_workers_that_go_on(tmp_path, command, users_own):
     study, out = tmp_path / "tiny.toml", tmp_path / "run"
     study.write_text(LONG)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    local = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
-    started("dask", "scheduler", "--port", port, *local)
-    address = f"tcp://127.0.0.1:{port}"
-    started("dask", "worker", address, "--nthreads", 1, "--no-nanny", *local)
+    address, _ = users_own
     one = (*ONLY, "--split", "train")
-    killed = started("fly64dask", "run", study, "--out", out, "--cluster", address, *one)
+    killed = command("fly64dask", "run", study, "--out", out, "--cluster", address, *one)
     wait_for(lambda: n_checkpoints(out) == 1 or killed.poll() is not None)
     killed.kill()
     killed.wait()
-    again = started("fly64dask", "run", study, "--out", out, "--cluster", address, *one)
+    again = command("fly64dask", "run", study, "--out", out, "--cluster", address, *one)
     assert again.wait(timeout=600) == 0
     journal = (out / "journal" / "dose_100000" / "few" / "train.log").read_text()
     states = [re.sub(" run=.*", "", line.split("pid=")[1].split(" ", 1)[1]) for line in journal.splitlines()]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
+from command_line import run_command
 
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run
@@ -38,19 +37,7 @@ def mount(*arguments: object) -> int:
 def run(folder: Path, out: Path, **limits: int) -> subprocess.CompletedProcess[str]:
     study = folder / "tiny.toml"
     study.write_text(STUDY)
-
-    def limit() -> None:
-        for name, value in limits.items():
-            resource.setrlimit(getattr(resource, name), (value, value))
-
-    return subprocess.run(
-        [sys.executable, "-m", "fly64dask", "run", str(study), "--out", str(out), "--workers", "2"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        preexec_fn=limit,
-        check=False,
-    )
+    return run_command("run", study, "--out", out, "--workers", 2, cwd=folder, timeout=300, limits=limits)
 
 
 def assert_finished(folder: Path, out: Path) -> None:

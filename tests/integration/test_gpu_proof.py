@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from forked_python import forked_python
 
 from fly64dask.base import installed_gpus
 
@@ -19,7 +20,7 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 @pytest.mark.cluster
 def test_smoke_runs_every_section_and_all_of_them_hold(tmp_path):
     found = tmp_path / "found.json"
-    command = [sys.executable, SCRIPTS / "gpu_proof.py", "--smoke", "--json", found]
+    command = [forked_python(), SCRIPTS / "gpu_proof.py", "--smoke", "--json", found]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     sections = json.loads(found.read_text())["sections"]

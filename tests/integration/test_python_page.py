@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import tiny
 from finished_runs import make_run
+from forked_python import forked_python
 
 import fly64dask as fly
 from fly64dask.store import RunLayout
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 # The tiny study with the demo's names of views; `sparse` keeps one exposure of each split, which is degenerate.
 STUDY = tiny.TEXT.replace('"all"', '"baseline"').replace('"few"', '"dense"').replace('"one"', '"sparse"')
+STRICT = "import warnings; warnings.simplefilter('error', FutureWarning)"
 
 
 def blocks():
@@ -31,14 +32,9 @@ def test_python_page_runs_as_it_stands(tmp_path):
     make_run(study, RunLayout(tmp_path / "runs" / "demo"))
     # Worker processes import the main module: what starts them stands below this line.
     lines = "\n".join(blocks()).replace("\n", "\n    ")
-    (tmp_path / "page.py").write_text(f'if __name__ == "__main__":\n    {lines}\n')
+    (tmp_path / "page.py").write_text(f'{STRICT}\nif __name__ == "__main__":\n    {lines}\n')
     done = subprocess.run(
-        [sys.executable, "-W", "error::FutureWarning", "page.py"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+        [forked_python(), "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "<Run 'demo' in runs/demo: 8 completed, 4 failed>" in done.stdout

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from forked_python import forked_python
 from forked_workers import OUTPUT, fork_workers, fork_workers_at
 
 from fly64dask.cells.isolation.child import Child
@@ -43,12 +44,16 @@ def _server() -> ForkServer:
 
 
 def run_command(
-    *arguments: object, cwd: Path, timeout: float = 600, environment: Mapping[str, str] | None = None
+    *arguments: object,
+    cwd: Path,
+    timeout: float = 600,
+    environment: Mapping[str, str] | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; one that takes longer than the timeout is killed. Its workers are forked too."""
+    """Run a command to its end; one that takes longer than the timeout is killed. All that it starts is forked too."""
     with tempfile.TemporaryDirectory() as folder:
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-        wishes = Wishes(cwd=str(cwd), workers_from=fork_workers())
+        wishes = Wishes(cwd=str(cwd), limits=limits, workers_from=fork_workers(), python=forked_python())
         asked = {"stdout": stdout, "stderr": stderr, "environment": environment, "wishes": wishes}
         with Command("fly64dask", *arguments, **asked) as command, contextlib.suppress(subprocess.TimeoutExpired):
             command.wait(timeout)
@@ -65,6 +70,7 @@ class Wishes:
     workers_from: str | None = (
         None  # address of a server that forks Dask's local workers; None: they start from nothing
     )
+    python: str | None = None  # program that starts its other processes, such as the server of engines
 
 
 class Command:
@@ -143,5 +149,7 @@ def _be_the_command(pipe: Connection, *, words: Sequence[str], stdout: str, wish
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the server ignores it
     if wishes.workers_from is not None:
         fork_workers_at(wishes.workers_from)
+    if wishes.python is not None:
+        sys.executable = wishes.python
     sys.argv = list(words)
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)

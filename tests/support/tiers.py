@@ -14,7 +14,7 @@ TESTS = Path(__file__).resolve().parents[1]
 # A test carries a mark if it names one of these, or something in it, itself or in a fixture or helper of the tests.
 STARTS = {
     "process": (
-        *("subprocess", "multiprocessing", "running", "command_line"),
+        *("subprocess", "multiprocessing", "running", "command_line", "forked_python"),
         *("fly64dask.cells.isolation", "fly64dask.cells.cell.run_cell"),
         "fly64dask.deploy.slurm.commands.how_it_ended",
     ),
