@@ -115,6 +115,7 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
 
 def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> None:
     from fly64dask.datasets import read_inputs
+    from fly64dask.records import setup_note
     from fly64dask.runs import continued_study, next_round
     from fly64dask.scan import doubt_split
     from fly64dask.scheduling import plan_cells
@@ -140,7 +141,6 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
         make_console,
         plan_table,
         print_lines,
-        setup_lines,
         simulation_lines,
         warning_lines,
     )
@@ -150,7 +150,7 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
     console.print(*light_tables(plan), sep="\n")
     if light is not None and study.source.forward_model is not None:
         print_lines(console, simulation_lines(study.source.forward_model, light, band))
-    print_lines(console, setup_lines(study))
+    print_lines(console, map(Text, filter(None, [setup_note(study)])))
     print_lines(console, [Text(doubt, style="yellow") for doubt in doubts])
     print_lines(console, warning_lines(plan))
     if coming is not None:

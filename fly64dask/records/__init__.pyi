@@ -77,8 +77,9 @@ from .marks import (
     legend_of as legend_of,
     marks_of as marks_of,
     marks_of_signs as marks_of_signs,
-    reference_note as reference_note,
+    notes_of as notes_of,
     resolution_words as resolution_words,
+    setup_note as setup_note,
     signs_of as signs_of,
     unfollowed as unfollowed,
 )

@@ -115,6 +115,18 @@ def reference_note(study: Study) -> str | None:
     return f"{OF_HALVES}; the reference is {study.reference.label}, a reconstruction too and no truth"
 
 
+def setup_note(study: Study) -> str | None:
+    """Say what is not ideal about the setup of a simulated study; None where nothing is."""
+    words = study.setup.words if study.setup else ""
+    return f"setup: {words}" if words else None
+
+
+def notes_of(study: Study, rows: Sequence[ManifestRow]) -> list[str]:
+    """Say what holds for all cells of a study: its setup, that no floor is known, what cells are compared with."""
+    floor = floor_note(study) if any(row.metrics for row in rows) else None
+    return [note for note in (setup_note(study), floor, reference_note(study)) if note is not None]
+
+
 def signs_of(rows: Sequence[ManifestRow]) -> str:
     """Join the signs of cells that share a place, each after a space; empty without marks."""
     return "".join(f" {mark.sign}" for mark in marks_of(rows))
@@ -131,6 +143,8 @@ def caveats_of(row: ManifestRow) -> list[str]:
     caveats += unfollowed(row)
     if row.n_dark:
         caveats.append(f"{row.n_dark} of {row.n_kept} exposures hold no photon")
+    if row.unmasked_share:
+        caveats.append(f"{100 * row.unmasked_share:.2g} % of the pixels measure nothing, and are taken for dark")
     if row.reference and row.reference.missing:
         caveats.append(f"not compared: {row.reference.missing}")
     return [*caveats, *filter(None, (row.dose_deviation, row.outdated))]

@@ -12,11 +12,10 @@ from fly64dask.records import (
     ManifestRow,
     caveats_of,
     count_states,
-    floor_note,
     legend_of,
     marks_of,
+    notes_of,
     quantity_of,
-    reference_note,
     repeat_groups,
     signs_of,
     spread_of,
@@ -158,7 +157,7 @@ def matrix_html(
         quantity=quantity_of(matrix.column),
         ends=scale.ends,
         legend=legend_of(study, matrix.row_of.values()),
-        note=(floor_note(study) if any(row.metrics for row in rows) else None) or reference_note(study),
+        note="; ".join(notes_of(study, rows)),
         gradient=", ".join(scale.colours[::9]),
     )
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.records import floor_note, reference_note, unfollowed, unlisted_cells
+from fly64dask.records import notes_of, unfollowed, unlisted_cells
 from fly64dask.report.content import Notice
 from fly64dask.store import holder_of
 from fly64dask.study import MENDS, cells, dose_name
@@ -48,12 +48,8 @@ def state_notices(
     if n_outdated:
         text = f"{n_outdated} of {n_cells} cells are not of the study as it is now; run it to renew them."
         yield Notice(kind="pending", text=text)
-    note = floor_note(study) if any(row.metrics for row in rows) else None
-    if note is not None:
+    for note in notes_of(study, rows):
         yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
-    reference = reference_note(study)
-    if reference is not None:
-        yield Notice(kind="pending", text=f"{reference[0].upper()}{reference[1:]}.")
     if n_other_dose:
         yield Notice(
             kind="pending", text=f"{n_other_dose} of {n_cells} cells hold other photons than asked; each says so."

@@ -1,13 +1,13 @@
-"""What the terminal says of a study's setups before a run and of their limits after it."""
+"""What people are told of a study's setups: what is not ideal, and the limits of each."""
 
 from __future__ import annotations
 
 import pytest
-from limit_rows import TARGET, rows_of, study_of
+from limit_rows import TARGET, row_of, rows_of, study_of
 
 from fly64dask.cli.terminal.limits import limits_table
-from fly64dask.cli.terminal.plans import setup_lines
-from fly64dask.records import answer_of
+from fly64dask.cli.terminal.matrix import legend_lines
+from fly64dask.records import answer_of, caveats_of, setup_note
 from fly64dask.study import SetupAxes
 
 IDEAL, SPREAD = "point_spread_px_0", "point_spread_px_2"
@@ -20,22 +20,23 @@ ROWS = [
 ]
 
 
-def plain(study):
-    return [line.plain for line in setup_lines(study)]
-
-
 @pytest.mark.parametrize("setup", [None, SetupAxes(), SetupAxes(gap_px=0)])
-def test_a_plan_says_nothing_of_an_ideal_setup(setup):
-    assert plain(study_of(setup=setup)) == []
+def test_nothing_is_said_of_an_ideal_setup(setup):
+    assert setup_note(study_of(setup=setup)) is None
 
 
-def test_a_plan_says_what_is_not_ideal():
-    setup = SetupAxes(gap_px=4, background_photons=0.1, mask="unknown")
-    assert plain(study_of(setup=setup)) == ["setup: background_photons 0.1, gap_px 4, mask unknown"]
+def test_a_note_has_what_is_not_ideal():
+    setup = SetupAxes(gap_px=4, background_photons=(0.0, 0.1), mask="unknown")
+    assert setup_note(study_of(setup=setup)) == "setup: background_photons 0 | 0.1, gap_px 4, mask unknown"
 
 
-def test_a_plan_has_a_line_for_each_of_several_setups():
-    assert plain(STUDY) == [f"setup {IDEAL}: ideal", f"setup {SPREAD}: point_spread_px 2"]
+def test_the_legend_of_the_matrix_has_the_setup():
+    assert [line.plain for line in legend_lines(STUDY, [])] == ["setup: point_spread_px 0 | 2"]
+
+
+def test_a_cell_without_the_mask_says_how_many_pixels_are_taken_for_dark():
+    (caveat,) = caveats_of(row_of(0.1, 1e4, unmasked_share=0.16))
+    assert caveat == "16 % of the pixels measure nothing, and are taken for dark"
 
 
 def test_each_setup_has_a_limit_of_its_own():

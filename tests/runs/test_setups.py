@@ -133,6 +133,22 @@ def test_an_ideal_setup_has_the_bytes_of_a_study_without_one(tmp_path):
     assert one.attributes.setup is None
 
 
+def test_a_drift_exposes_where_a_scan_that_is_moved_by_hand_does(tmp_path):
+    # Drift from the first of five exposures to the last by 2 px down and 1 px left, by hand.
+    nominal = [[20.0, 30.0], [24.0, 40.0], [30.0, 20.0], [40.0, 44.0], [50.0, 30.0]]
+    moved = [[19.0, 30.5], [23.5, 40.25], [30.0, 20.0], [40.5, 43.75], [51.0, 29.5]]
+    drift = "[setup]\nposition_drift_y_px = 2.0\nposition_drift_x_px = -1.0\n"
+    text = ONE_VIEW.replace("[1e4, 1e5]", '["noise_free"]').replace("[source]", 'split = "none"\n[source]')
+    found = []
+    for name, positions, setup in (("drift", nominal, drift), ("by_hand", moved, "")):
+        scan = text.index("scan = {")
+        listed = f'{text[:scan]}scan = {{kind = "listed", positions_px = {positions}}}\n'
+        publish_groups(parse_study(listed + setup, origin="drift.toml"), RunLayout(tmp_path / name))
+        group = open_group(RunLayout(tmp_path / name).exposure_group("noise_free", "whole"), ExposureAttributes)
+        found.append(group.read("counts") / group.attributes.photons_per_intensity)
+    assert np.allclose(*found, rtol=1e-5)
+
+
 def test_setups_that_differ_in_the_start_alone_have_the_same_counts(tmp_path):
     publish_groups(parsed("[setup]\nprobe_defocus_waves = [0, 2]\n"), RunLayout(tmp_path))
     sharp, blurred = (

@@ -243,6 +243,24 @@ def test_full_well_cuts_counts_and_is_counted(gain, ceiling):
     assert detector.n_saturated / counts.size == pytest.approx(scipy.stats.poisson.sf(lowest - 0.5, 90), abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("setup", "by_hand"),
+    [
+        ({"full_well_photons": 90}, [0, 5, 7, 19, 89, 90, 90, 90]),
+        ({"full_well_photons": 90.5}, [0, 5, 7, 19, 89, 90, 90, 90]),
+        # Units of 12 photons, of which 7 fit into the well.
+        ({"full_well_photons": 90, "gain_photons": 12}, [0, 0, 12, 24, 84, 84, 84, 84]),
+        ({"gain_photons": 12}, [0, 0, 12, 24, 84, 96, 96, 996]),
+        # Units of 2.5 photons: 5, 7.5, 20, 90, 90, 90 and 1000, as whole photons.
+        ({"gain_photons": 2.5}, [0, 5, 8, 20, 90, 90, 90, 1000]),
+    ],
+)
+def test_read_out_of_counts_by_hand(setup, by_hand):
+    photons = np.array([0, 5, 7, 19, 89, 90, 91, 1000]).reshape(1, 2, 4)
+    found = read_out(photons, Setup(**setup), rng=np.random.default_rng(0))
+    assert found.ravel().tolist() == by_hand
+
+
 def test_a_detector_without_read_out_counts_what_an_ideal_one_does():
     photons = np.arange(6).reshape(1, 2, 3)
     assert read_out(photons, Setup(gap_px=1), rng=np.random.default_rng(0)) is photons

@@ -24,7 +24,6 @@ from .plans import (
     hopeless_lines as hopeless_lines,
     plan_table as plan_table,
     rerun_table as rerun_table,
-    setup_lines as setup_lines,
     simulation_lines as simulation_lines,
     warning_lines as warning_lines,
 )

@@ -59,7 +59,7 @@ def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
     axes = [name for name in ("recipe", "setup") if any(getattr(limit, f"{name}_name") for limit in answer.doses)]
     table = Table(title=answer.words, title_justify="left")
     for heading in ("view", "split", *axes):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")  # names are told apart by their ends
     table.add_column("overlap", justify="right")
     table.add_column("target")
     for heading in (f"lowest, in {DOSE_UNITS[dose_by]}", *OTHER_UNITS[dose_by]):

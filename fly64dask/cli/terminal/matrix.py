@@ -23,10 +23,9 @@ from fly64dask.records import (
     ManifestRow,
     caveats_of,
     count_states,
-    floor_note,
     legend_of,
     marks_of,
-    reference_note,
+    notes_of,
     repeat_groups,
     resolution_words,
     signs_of,
@@ -73,7 +72,7 @@ def matrix_table(
     }
     dose_heading = "dose" if study.dose_by == "exposure" else f"dose\n({DOSE_UNITS[study.dose_by]})"
     for heading in (dose_heading, "split", *(name for name, is_axis in axes.items() if is_axis)):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     groups = _shown_groups(study, shown)
     views = [view.name for view in study.views if any(first.view == view.name for first in groups)]
     for view in views:
@@ -122,8 +121,7 @@ def print_matrix(
 def legend_lines(study: Study, rows: Sequence[ManifestRow]) -> list[Text]:
     """Write one line for each mark in the matrix, and one on what is unknown or what cells are compared with."""
     lines = [Text(f"{mark.sign}  {mark.words}", style="dim") for mark in legend_of(study, rows)]
-    notes = [floor_note(study) if any(row.metrics for row in rows) else None, reference_note(study)]
-    return [*lines, *(Text(note, style="dim") for note in notes if note)]
+    return [*lines, *(Text(note, style="dim") for note in notes_of(study, rows))]
 
 
 def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:

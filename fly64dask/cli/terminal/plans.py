@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fly64dask.scan import Identifiability
     from fly64dask.scheduling import PlannedCell
     from fly64dask.simulation import ObjectBand, ProbeLight
-    from fly64dask.study import Study
 
 PREDICTION_STYLES = {"well_determined": "green", "marginal": "yellow", "underdetermined": "bold red"}
 PROBE = {None: "-", True: "frozen", False: "free"}
@@ -51,16 +50,6 @@ def simulation_lines(forward_model: str, light: ProbeLight, band: ObjectBand | N
         lines.append(Text(f"of the object's structure {band.beyond_grid:.1e} is finer than the detector's grid"))
     warnings = light.warnings() + (band.warnings() if band else [])
     return lines + [Text(warning, style="yellow") for warning in warnings]
-
-
-def setup_lines(study: Study) -> list[Text]:
-    """Say what is not ideal about a simulated study, one line for each of its setups; none where all is ideal."""
-    setups = {name: study.setup_of(name) for name in study.setup_names}
-    return [
-        Text(f"setup {name or ''}".strip() + f": {setup.words or 'ideal'}")
-        for name, setup in setups.items()
-        if name is not None or not setup.is_ideal
-    ]
 
 
 def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:

@@ -101,17 +101,6 @@ class Setup(Frozen):
         """Whether counts are read out with noise or in digital units, instead of counted."""
         return bool(self.read_noise_photons or self.gain_photons)
 
-    @property
-    def words(self) -> str:
-        """What is not ideal, as keys with values; empty if nothing is.
-
-        Examples
-        --------
-        >>> Setup(gap_px=4, mask="unknown").words
-        'gap_px 4, mask unknown'
-        """
-        return ", ".join(f"{key} {_value_name(value)}" for key, value in self.model_dump(exclude_defaults=True).items())
-
     @model_validator(mode="after")
     def _detector_is_possible(self) -> Setup:
         _refuse_impossible(self.model_dump())
@@ -146,6 +135,23 @@ class _SetupAxes(Frozen):
     def setups(self) -> Mapping[str | None, Setup]:
         """The setups of the study by name; None is that of the only one where no key has several values."""
         return _setups_of(self)
+
+    @property
+    def words(self) -> str:
+        """What is not ideal, each key with its values; empty if nothing is.
+
+        Examples
+        --------
+        >>> SetupAxes(gap_px=4, mask=("known", "unknown")).words
+        'gap_px 4, mask known | unknown'
+        """
+        several = {key: value if isinstance(value, tuple) else (value,) for key, value in self}
+        ideal = Setup()
+        return ", ".join(
+            f"{key} {' | '.join(map(_value_name, values))}"
+            for key, values in several.items()
+            if values != (getattr(ideal, key),)
+        )
 
     def combined(self) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """Name and values of each setup: the product of all lists."""
