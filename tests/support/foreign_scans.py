@@ -255,6 +255,7 @@ def write_mib(path: Path, frames: np.ndarray) -> Path:
     with path.open("wb") as stream:
         for number, frame in enumerate(frames, start=1):
             header = f"MQ1,{number:06},00384,01,{width:04},{height:04},U16,   1x1,01,2026-01-01 00:00:00.000,"
+            header += "0.001,0,0,0,MQ1A,2026-01-01T00:00:00.000000000Z,1000000ns,12,"
             stream.write(header.encode().ljust(384) + frame.astype(">u2").tobytes())
     return path
 

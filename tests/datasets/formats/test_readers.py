@@ -234,6 +234,29 @@ def test_a_shelves_result_gives_positions_and_probe_modes(tmp_path: Path, star: 
     np.testing.assert_array_equal(read_all(scan), star.counts)
 
 
+def of_release_1_7(product: Path, *, far_field: bool) -> Path:
+    """Rename and add what Ptychodus 1.7 does, in its own types."""
+    with h5py.File(product, "r+") as file:
+        file.attrs["photon_energy_eV"] = file.attrs["probe_energy_eV"]
+        file.attrs["far_field"] = far_field
+        del file.attrs["probe_energy_eV"]
+    return product
+
+
+def test_a_product_of_ptychodus_1_7_has_its_energy_and_says_that_it_is_of_the_far_field(
+    tmp_path: Path, star: Scan
+) -> None:
+    product = of_release_1_7(foreign.write_product(tmp_path / "p.h5", star), far_field=True)
+    scan = read(foreign.write_dp(tmp_path / "dp.h5", star), positions=product)
+    assert scan.geometry.energy_kev == foreign.ENERGY_KEV
+    assert "far field" not in scan.assumed
+
+
+def test_a_product_of_the_near_field_is_refused(tmp_path: Path, star: Scan) -> None:
+    product = of_release_1_7(foreign.write_product(tmp_path / "p.h5", star), far_field=False)
+    assert "near field" in refusal(foreign.write_dp(tmp_path / "dp.h5", star), positions=product)
+
+
 # PtyPy.
 
 

@@ -32,9 +32,15 @@ def read_product(file: NamedArrays) -> Parts:
 
     Rows are +y and columns +x.
 
-    Raises InputError if the object has several layers.
+    Raises InputError if the object has several layers, or the scan is of the near field.
     """
     _refuse_layers(file)
+    far_field = file.take("far_field") if "far_field" in file else file.attribute("", "far_field")  # since 1.7
+    if far_field is not None and not np.asarray(far_field).any():
+        raise InputError(
+            f"read {file.path}: a Ptychodus product of the near field; this program reconstructs far-field patterns",
+            remedy="reconstruct it with Ptychodus",
+        )
     y, x = (coordinates(file, name) for name in POSITIONS)
     if len(y) != len(x):
         raise InputError(f"read {file.path}: {len(y)} positions in y, {len(x)} in x", remedy="save the product again")
@@ -50,7 +56,7 @@ def read_product(file: NamedArrays) -> Parts:
         object_guess=file.take("object") if "object" in file else None,
         geometry=_geometry(file),
         metadata=_metadata(file),
-        assumed=("far field",),
+        assumed=("far field",) if far_field is None else (),
         remedy=GIVE_PATTERNS,
     )
 
@@ -93,7 +99,9 @@ def _value(file: NamedArrays, holder: str, key: str) -> float | None:
 
 def _geometry(file: NamedArrays) -> Geometry:
     """Read energy, distance and the object's pixel size, or the probe's; 0 stands for not known."""
-    energy_ev, distance = _value(file, "", "probe_energy_eV"), _value(file, "", "detector_object_distance_m")
+    # Of Ptychodus 1.7, and of older releases.
+    energy_ev = _value(file, "", "photon_energy_eV") or _value(file, "", "probe_energy_eV")
+    distance = _value(file, "", "detector_object_distance_m")
     sizes = [
         (_value(file, holder, "pixel_height_m"), _value(file, holder, "pixel_width_m"))
         for holder in ("object", "probe")
