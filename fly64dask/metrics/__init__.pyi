@@ -37,6 +37,13 @@ from .ring_correlation import (
 from .rings import (
     Rings as Rings,
 )
+from .significance import (
+    SIGNIFICANT as SIGNIFICANT,
+    RatioTest as RatioTest,
+    compare_draws as compare_draws,
+    compare_repeats as compare_repeats,
+    holm as holm,
+)
 from .spectral_snr import (
     SnrSums as SnrSums,
     SpectralSnr as SpectralSnr,

@@ -110,6 +110,26 @@ from .repeats import (
     spread_of as spread_of,
     summarise_repeats as summarise_repeats,
 )
+from .significance.cells import (
+    COORDINATES as COORDINATES,
+    RunDifferences as RunDifferences,
+    run_differences as run_differences,
+)
+from .significance.difference import (
+    VERDICT_SIGNS as VERDICT_SIGNS,
+    Axis as Axis,
+    Difference as Difference,
+    Pair as Pair,
+    Verdict as Verdict,
+    differences as differences,
+)
+from .significance.words import (
+    difference_sentences as difference_sentences,
+    factor_words as factor_words,
+    p_words as p_words,
+    summary_sentence as summary_sentence,
+    verdict_words as verdict_words,
+)
 from .tables import (
     RowFiles as RowFiles,
     each_row as each_row,

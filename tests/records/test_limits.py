@@ -131,7 +131,7 @@ def test_views_of_which_the_densest_misses_have_no_lowest_overlap():
 def test_an_overlap_without_an_interval_names_the_views_beside_it():
     study = study_of("loose", "close", doses=(1e3, 1e4), repeats=1)
     rows = [*rows_of({1e3: [0.2], 1e4: [0.2]}, view="loose"), *rows_of({1e3: [0.05], 1e4: [0.05]})]
-    sentence = answer_of(study, rows, [TARGET]).targets[0].sentences[-1]
+    sentence = next(words for words in answer_of(study, rows, [TARGET]).targets[0].sentences if "overlap of" in words)
     assert sentence.endswith("overlap of 40 % (between the views of 20 %, which misses, and 60 %).")
 
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from fly64dask.base import Frozen, InputError
 from fly64dask.records.limits.crossing import Outcome
 from fly64dask.records.limits.curves import LimitCurve, limit_curve
+from fly64dask.records.limits.differences import comparison_sentences, limit_differences
 from fly64dask.records.limits.limit import DoseLimit, dose_limit
 from fly64dask.records.limits.overlap import OverlapLimit, overlap_limits
 from fly64dask.records.limits.points import series_of
+from fly64dask.records.significance import Difference
 from fly64dask.study import AGAINST_WORDS, DOSE_UNITS, DoseBy, Study, Target, resolved_target
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ NARROW = 1.2
 class TargetAnswer(Frozen):
     """The lowest dose and overlap for one target, in numbers and in sentences; `words` say what the target is.
 
-    `curves` are what the limits of dose were found in, in the same order.
+    `curves` are what the limits of dose were found in, in the same order. `differences` compare the limits of views and
+    of recipes with each other: which lie beyond the spread of repeats.
     """
 
     target: Target
@@ -48,6 +51,7 @@ class TargetAnswer(Frozen):
     doses: tuple[DoseLimit, ...]
     overlaps: tuple[OverlapLimit, ...]
     curves: tuple[LimitCurve, ...]
+    differences: tuple[Difference, ...] = ()
 
 
 class Answer(Frozen):
@@ -97,6 +101,7 @@ def _target_answer(study: Study, rows: Sequence[ManifestRow], target: Target) ->
     every_series = series_of(study, rows, target)
     doses = tuple(dose_limit(series, target) for series in every_series)
     overlaps = overlap_limits(study, every_series, target)
+    compared = limit_differences(study, every_series, doses, target)
     told = [limit for limit in overlaps if limit.outcome in ("reached", "not_monotonic")] or overlaps[-1:]
     return TargetAnswer(
         target=target,
@@ -104,10 +109,12 @@ def _target_answer(study: Study, rows: Sequence[ManifestRow], target: Target) ->
         sentences=(
             *(dose_sentence(limit, target, study.dose_by) for limit in doses),
             *(overlap_sentence(limit, target) for limit in told),
+            *comparison_sentences(compared, doses, study),
         ),
         doses=doses,
         overlaps=overlaps,
         curves=tuple(limit_curve(series, target) for series in every_series),
+        differences=compared,
     )
 
 

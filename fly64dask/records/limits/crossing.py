@@ -97,8 +97,7 @@ def limit_along(
     outcome, below, first = _outcome(levels <= log_goal)
     place = float(_places(np.asarray(axis, float), levels[None, :], log_goal)[0])
     is_between = outcome in ("reached", "not_monotonic") and math.isfinite(place)
-    drawn = _resampled(values, share=share, around=below, rng=np.random.default_rng(seed))
-    draws = None if drawn is None else _places(np.asarray(axis, float), drawn, log_goal)
+    draws = limit_draws(axis, values, goal, share=share, seed=seed, near=_near(below))
     low, high = (math.nan, math.nan) if draws is None else np.quantile(draws, TAILS, method="inverted_cdf").tolist()
     return LimitAlong(
         outcome=outcome,
@@ -109,6 +108,36 @@ def limit_along(
         high=high,
         draws=draws,
     )
+
+
+def limit_draws(
+    axis: Sequence[float],
+    values: Sequence[Sequence[Sequence[float]]],
+    goal: float,
+    *,
+    share: float,
+    seed: int,
+    near: slice,
+    n: int = N_BOOTSTRAP,
+) -> NDArray[np.float64] | None:
+    """Draw `n` limits of resampled values, as `limit_along` says; None where the values tell no spread.
+
+    The residuals are those of the points `near`. Two series with equally many numbers at each point draw the same ones
+    if seed and points are the same, so that what their repeats share is in both.
+    """
+    drawn = _resampled(values, share=share, near=near, rng=np.random.default_rng(seed), n=n)
+    return None if drawn is None else _places(np.asarray(axis, float), drawn, float(np.log(goal)))
+
+
+def points_near(values: Sequence[Sequence[Sequence[float]]], goal: float, *, share: float) -> slice:
+    """Say which points stand around the place where a series reaches its goal."""
+    levels = [reached_level([v for of_object in point for v in of_object], share) for point in values]
+    return _near(_outcome(np.array(levels) <= goal)[1])
+
+
+def _near(below: int) -> slice:
+    """Points on each side of the crossing after the point `below`."""
+    return slice(max(0, below + 1 - NEIGHBOURS), below + 1 + NEIGHBOURS)
 
 
 def _outcome(reaches: NDArray[np.bool_]) -> tuple[Outcome, int, int]:
@@ -165,24 +194,26 @@ def _crossings(axis: NDArray[np.float64], levels: NDArray[np.float64], below: in
 
 
 def _resampled(
-    values: Sequence[Sequence[Sequence[float]]], *, share: float, around: int, rng: np.random.Generator
+    values: Sequence[Sequence[Sequence[float]]], *, share: float, near: slice, rng: np.random.Generator, n: int
 ) -> NDArray[np.float64] | None:
-    """Logarithms of the levels (N_BOOTSTRAP, k) of resampled values; None where the values tell no spread."""
+    """Logarithms of the levels (n, k) of resampled values; None where the values tell no spread."""
     logs = [[np.log(np.asarray(of_object, float)) for of_object in point] for point in values]
     if len(logs[0]) > 1:
-        return _resampled_objects(logs, share=share, rng=rng)
+        return _resampled_objects(logs, share=share, rng=rng, n=n)
     repeats = [point[0] for point in logs]
-    near = repeats[max(0, around + 1 - NEIGHBOURS) : around + 1 + NEIGHBOURS]
-    residuals = next((found for group in (near, repeats) if (found := _residuals(group)).any()), None)
+    residuals = next((found for group in (repeats[near], repeats) if (found := _residuals(group)).any()), None)
     if residuals is None:
         return None
     drawn = []
     for of_point in repeats:
-        shape = (N_BOOTSTRAP, len(of_point))
+        shape = (n, len(of_point))
         # A point with a failed repeat has no mean.
         is_whole = np.isfinite(of_point).all()
         sample = of_point.mean() + rng.choice(residuals, shape) if is_whole else rng.choice(of_point, shape)
-        drawn.append(np.sort(sample, axis=1)[:, _rank(share, len(of_point))])
+        levels = np.sort(sample, axis=1)[:, _rank(share, len(of_point))]
+        if is_whole:
+            levels += of_point.mean() + np.quantile(residuals, share) - levels.mean()
+        drawn.append(levels)
     return np.stack(drawn, axis=1)
 
 
@@ -199,7 +230,7 @@ def _enlarged(logs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _resampled_objects(
-    logs: Sequence[Sequence[NDArray[np.float64]]], *, share: float, rng: np.random.Generator
+    logs: Sequence[Sequence[NDArray[np.float64]]], *, share: float, rng: np.random.Generator, n: int
 ) -> NDArray[np.float64] | None:
     """As `_resampled`, of objects that are drawn as a whole; one draw of objects serves all points."""
     if any(not len(of_object) for point in logs for of_object in point):
@@ -209,8 +240,8 @@ def _resampled_objects(
         [each.mean() + _enlarged(each) if len(each) > 1 and np.isfinite(each).all() else each for each in point]
         for point in logs
     ]
-    levels = np.empty((N_BOOTSTRAP, len(logs)))
-    for number in range(N_BOOTSTRAP):
+    levels = np.empty((n, len(logs)))
+    for number in range(n):
         objects = rng.integers(n_objects, size=n_objects)
         for k, point in enumerate(spread):
             drawn = np.concatenate([rng.choice(point[which], len(point[which])) for which in objects])

@@ -1,0 +1,150 @@
+"""Compares the limits of views and of recipes with each other, by resamples of their repeats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from fly64dask.metrics import RatioTest, compare_draws
+from fly64dask.records.limits.crossing import limit_draws, points_near
+from fly64dask.records.limits.limit import DoseLimit, seed_of
+from fly64dask.records.limits.points import Series
+from fly64dask.records.significance import COORDINATES, Difference, Pair, difference_sentences, differences
+from fly64dask.study import Study, Target, realisation_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+N_DRAWS = 1999  # so that p goes down to 0.001, and up to 50 comparisons can differ beyond the spread
+
+
+def limit_differences(
+    study: Study, every_series: Sequence[Series], limits: Sequence[DoseLimit], target: Target
+) -> tuple[Difference, ...]:
+    """Say which views, and which recipes, reach a target with less light than others, beyond the spread of repeats.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    every_series : sequence of Series
+        All of its series for the target.
+    limits : sequence of DoseLimit
+        Theirs.
+    target : Target
+        With what it is compared with.
+
+    Returns
+    -------
+    tuple of Difference
+        Of the fluence at the limit where it is known of both, else of the dose; lower is better.
+    """
+    return differences(_pairs(study, list(zip(every_series, limits, strict=True)), target))
+
+
+def comparison_sentences(compared: Sequence[Difference], limits: Sequence[DoseLimit], study: Study) -> Iterator[str]:
+    """Say in sentences which views, and which recipes, need more light than others."""
+    has_fluence = all(limit.lowest_dose is None or limit.lowest_dose.fluence_photons_per_px2 for limit in limits)
+    needs = f"needs {{}} times the {'fluence' if has_fluence else 'dose'} of"
+    unit = "repeats" if len(study.object_seeds) == 1 else "objects"
+    for axis in dict.fromkeys(each.axis for each in compared):
+        yield from difference_sentences([each for each in compared if each.axis == axis], needs=needs, unit=unit)
+
+
+def _pairs(study: Study, found: Sequence[tuple[Series, DoseLimit]], target: Target) -> Iterator[Pair]:
+    for axis, coordinate in COORDINATES.items():
+        groups: dict[tuple[str, ...], list[tuple[Series, DoseLimit]]] = {}
+        for series, limit in found:
+            others = (name for name in ("view", "split", *COORDINATES.values()) if name != coordinate)
+            place = tuple(str(getattr(series.cell, name) or "") for name in others)
+            groups.setdefault(place, []).append((series, limit))
+        for place, members in groups.items():
+            for first, second in combinations(members, 2):
+                yield Pair(
+                    axis=axis,
+                    first=str(getattr(first[0].cell, coordinate)),
+                    second=str(getattr(second[0].cell, coordinate)),
+                    place=", ".join(filter(None, place)),
+                    found=_tested(study, first, second, target),
+                )
+
+
+def _tested(
+    study: Study, first: tuple[Series, DoseLimit], second: tuple[Series, DoseLimit], target: Target
+) -> RatioTest:
+    both = (first, second)
+    n_first, n_second = (limit.n_repeats for _, limit in both)
+    why = _obstacle([limit for _, limit in both])
+    if why is not None:
+        return RatioTest(n_first=n_first, n_second=n_second, why=why)
+    draws = _draws(study, first[0], second[0], target)
+    if draws is None:
+        alone = min(n_first, n_second) < 2
+        why = "one repeat tells no spread" if alone else "the repeats do not differ"
+        return RatioTest(n_first=n_first, n_second=n_second, why=why)
+    has_fluence = all(point.light.fluence_photons_per_px2 for series, _ in both for point in series.points)
+    shifts = [_log_fluence_of_dose(series) if has_fluence else 0.0 for series, _ in both]
+    ends = [
+        (math.log(series.points[0].light.dose) + shift, math.log(series.points[-1].light.dose) + shift)
+        for (series, _), shift in zip(both, shifts, strict=True)
+    ]
+    tested = compare_draws(
+        draws[0] + shifts[0],
+        draws[1] + shifts[1],
+        ends_first=ends[0],
+        ends_second=ends[1],
+        n_first=n_first,
+        n_second=n_second,
+    )
+    at = [
+        math.log(limit.lowest.dose) + shift
+        for (_, limit), shift in zip(both, shifts, strict=True)
+        if limit.lowest is not None
+    ]
+    return tested.model_copy(update={"ratio": math.exp(at[1] - at[0]) if len(at) == 2 else None})
+
+
+def _obstacle(limits: Sequence[DoseLimit]) -> str | None:
+    """Say why two limits cannot be compared; None if they can."""
+    outcomes = {limit.outcome for limit in limits}
+    if "unknown" in outcomes:
+        return "nothing is known of one"
+    if "not_monotonic" in outcomes:
+        return "one is not monotonic in dose"
+    if outcomes == {"not_reached"}:
+        return "neither is reached"
+    if outcomes == {"reached_already"}:
+        return "both are reached at the lowest dose already"
+    return None
+
+
+def _draws(
+    study: Study, first: Series, second: Series, target: Target
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Logarithms of the limits of resamples, drawn together where the repeats of both read the same photons."""
+    both = (first, second)
+    axes = [[math.log(point.light.dose) for point in series.points] for series in both]
+    values = [[point.values for point in series.points] for series in both]
+    near = [points_near(each, target.value, share=target.share) for each in values]
+    seeds = [seed_of(*(getattr(series.cell, name) for name in ("split", *COORDINATES.values()))) for series in both]
+    if axes[0] == axes[1] and realisation_of(study, first.cell) == realisation_of(study, second.cell):
+        near = [slice(min(each.start for each in near), max(each.stop for each in near))] * 2
+        seeds = seeds[:1] * 2
+    drawn = [
+        limit_draws(axis, of_series, target.value, share=target.share, seed=seed, near=points, n=N_DRAWS)
+        for axis, of_series, seed, points in zip(axes, values, seeds, near, strict=True)
+    ]
+    return None if drawn[0] is None or drawn[1] is None else (drawn[0], drawn[1])
+
+
+def _log_fluence_of_dose(series: Series) -> float:
+    """Mean logarithm of fluence over dose: the two are proportional within a view."""
+    return fmean(
+        math.log(point.light.fluence_photons_per_px2 / point.light.dose)
+        for point in series.points
+        if point.light.fluence_photons_per_px2
+    )

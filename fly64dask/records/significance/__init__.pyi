@@ -1,0 +1,20 @@
+from .cells import (
+    COORDINATES as COORDINATES,
+    RunDifferences as RunDifferences,
+    run_differences as run_differences,
+)
+from .difference import (
+    VERDICT_SIGNS as VERDICT_SIGNS,
+    Axis as Axis,
+    Difference as Difference,
+    Pair as Pair,
+    Verdict as Verdict,
+    differences as differences,
+)
+from .words import (
+    difference_sentences as difference_sentences,
+    factor_words as factor_words,
+    p_words as p_words,
+    summary_sentence as summary_sentence,
+    verdict_words as verdict_words,
+)

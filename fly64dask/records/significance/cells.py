@@ -1,0 +1,142 @@
+"""Compares the cells of a run's views and recipes, dose by dose, beyond the spread of their repeats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from fly64dask.base import Frozen
+from fly64dask.metrics import RatioTest, compare_repeats
+from fly64dask.records.quantities import quantity_of
+from fly64dask.records.record import LASTING_KINDS
+from fly64dask.records.significance.difference import Axis, Difference, Pair, differences
+from fly64dask.records.significance.words import summary_sentence
+from fly64dask.study import Cell, Study, cells, dose_name, realisation_of
+
+if TYPE_CHECKING:
+    from fly64dask.records.manifest import ManifestRow
+
+# What is compared, the first of these that any cell has. Errors of views are of areas of their own, so that those over
+# an empty object's come first; of one area, as of recipes, their ratios are those of the errors.
+COMPARED = ("relative.error_over_empty", "reference.over_empty", "half_sets.resolution_px")
+COORDINATES: dict[Axis, str] = {"view": "view", "recipe": "recipe_name"}
+
+
+class RunDifferences(Frozen):
+    """Which views and recipes of a run differ beyond the spread of repeats, at each dose and split.
+
+    `quantity` is the column that was compared, `label` what it is called; `unit` says what the spread is of: repeats,
+    or objects where a study has several. `sentences` has one for each axis.
+    """
+
+    quantity: str
+    label: str
+    unit: str
+    sentences: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+
+def run_differences(study: Study, rows: Iterable[ManifestRow]) -> RunDifferences:
+    """Compare the views and the recipes of a run with each other, at each dose and split.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    rows : iterable of ManifestRow
+        Its committed cells, completed by their context.
+
+    Returns
+    -------
+    RunDifferences
+        Without differences where there is nothing beside another.
+
+    Notes
+    -----
+    Cells that read the same photons are compared pair by pair, others as groups. Where a study has several objects,
+    each counts once, with the geometric mean of its repeats: the question is then what another object would give.
+    Repeats that have not ended, or failed in a way that may pass, are left out with their partners.
+    """
+    row_of = {row.cell: row for row in rows}
+    compared = next((name for name in COMPARED if any(_value(row, name) is not None for row in row_of.values())), None)
+    quantity = compared or COMPARED[0]
+    numbers = {cell: number for cell, row in row_of.items() if (number := _number(row, quantity)) is not None}
+    found = differences(_pairs(study, numbers)) if numbers else ()
+    unit = "repeats" if len(study.object_seeds) == 1 else "objects"
+    axes = dict.fromkeys(each.axis for each in found)
+    return RunDifferences(
+        quantity=quantity,
+        label=quantity_of(quantity).label,
+        unit=unit,
+        sentences=tuple(summary_sentence([each for each in found if each.axis == axis], unit=unit) for axis in axes),
+        differences=found,
+    )
+
+
+def _value(row: ManifestRow, column: str) -> float | None:
+    found: Any = row
+    for name in column.split("."):
+        found = getattr(found, name, None)
+    return found if isinstance(found, int | float) else None
+
+
+def _number(row: ManifestRow, column: str) -> float | None:
+    """What a cell gave, infinite where the same input fails again; None where it says nothing."""
+    if row.outdated is not None:
+        return None
+    if row.state == "completed":
+        return _value(row, column)
+    return math.inf if row.state == "failed" and row.failure_kind in LASTING_KINDS else None
+
+
+def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[Pair]:
+    for axis, coordinate in COORDINATES.items():
+        groups: dict[Cell, dict[str, list[Cell]]] = {}
+        for cell in cells(study):
+            other: dict[str, Any] = {coordinate: ""}
+            place = replace(cell, repeat=0, object_seed=None, **other)
+            groups.setdefault(place, {}).setdefault(str(getattr(cell, coordinate)), []).append(cell)
+        for place, members in groups.items():
+            for first, second in combinations(members, 2):
+                yield Pair(
+                    axis=axis,
+                    first=first,
+                    second=second,
+                    place=_place_words(place),
+                    found=_tested(study, numbers, members[first], members[second]),
+                )
+
+
+def _place_words(place: Cell) -> str:
+    return ", ".join(filter(None, (dose_name(place.dose), place.view, place.split, place.recipe_name)))
+
+
+def _tested(study: Study, numbers: Mapping[Cell, float], first: Sequence[Cell], second: Sequence[Cell]) -> RatioTest:
+    if len(study.object_seeds) > 1:
+        means = [_of_objects(study, numbers, group) for group in (first, second)]
+        both = [seed for seed in means[0] if seed in means[1]]
+        return compare_repeats([means[0][seed] for seed in both], [means[1][seed] for seed in both], paired=True)
+    if realisation_of(study, first[0]) != realisation_of(study, second[0]):
+        of_each = ([numbers[cell] for cell in group if cell in numbers] for group in (first, second))
+        return compare_repeats(*of_each, paired=False)
+    partner = {realisation_of(study, cell): cell for cell in second if cell in numbers}
+    matched = [
+        (cell, partner[realisation])
+        for cell in first
+        if cell in numbers and (realisation := realisation_of(study, cell)) in partner
+    ]
+    return compare_repeats([numbers[cell] for cell, _ in matched], [numbers[cell] for _, cell in matched], paired=True)
+
+
+def _of_objects(study: Study, numbers: Mapping[Cell, float], group: Sequence[Cell]) -> dict[int | None, float]:
+    """Geometric mean of the repeats of each object; infinite where one failed."""
+    found = {}
+    for seed in study.object_seeds:
+        values = [numbers[cell] for cell in group if cell.object_seed == seed and cell in numbers]
+        if values:
+            found[seed] = math.exp(fmean(map(math.log, values))) if min(values) > 0 else 0.0
+    return found

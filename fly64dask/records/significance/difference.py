@@ -1,0 +1,92 @@
+"""Two views, recipes or methods beside each other: by what factor they differ, and whether beyond the spread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from fly64dask.base import Frozen
+from fly64dask.metrics import SIGNIFICANT, RatioTest, holm
+
+Axis = Literal["view", "recipe", "method"]
+Verdict = Literal["first_lower", "second_lower", "not_beyond_spread", "unknown"]
+# What an outcome is called, and a sign that says it without colour.
+VERDICT_SIGNS: dict[Verdict, str] = {
+    "first_lower": "≠",
+    "second_lower": "≠",
+    "not_beyond_spread": "≈",
+    "unknown": "–",
+}
+
+
+class Pair(Frozen):
+    """Two of a kind that are compared at one place, which `place` names in words; `found` is the test of the two."""
+
+    axis: Axis
+    first: str
+    second: str
+    place: str
+    found: RatioTest
+
+
+class Difference(Pair):
+    """Two of a kind that were compared at one place, with the p that is corrected for all `n_compared` beside it.
+
+    Lower is better: `first_lower` or `second_lower` where the corrected p is below 0.05, `not_beyond_spread` where it
+    is not, `unknown` without a test.
+    """
+
+    verdict: Verdict
+    p_corrected: float | None = None
+    n_compared: int
+
+    @property
+    def lower(self) -> str | None:
+        """The name of the better one, if they differ beyond the spread."""
+        return {"first_lower": self.first, "second_lower": self.second}.get(self.verdict)
+
+
+def differences(pairs: Iterable[Pair]) -> tuple[Difference, ...]:
+    """Correct the tests of pairs for their number: those of one axis are looked at together.
+
+    Parameters
+    ----------
+    pairs : iterable of Pair
+        All that are shown together.
+
+    Returns
+    -------
+    tuple of Difference
+        In the same order.
+    """
+    found = list(pairs)
+    return tuple(
+        difference
+        for axis in dict.fromkeys(pair.axis for pair in found)
+        for difference in _corrected([pair for pair in found if pair.axis == axis])
+    )
+
+
+def _corrected(pairs: Sequence[Pair]) -> list[Difference]:
+    tested = [pair for pair in pairs if pair.found.p is not None]
+    corrected = dict(zip(map(id, tested), holm([pair.found.p or 0.0 for pair in tested]), strict=True))
+    return [
+        Difference(
+            **dict(pair),
+            verdict=_verdict(pair.found, corrected.get(id(pair))),
+            p_corrected=corrected.get(id(pair)),
+            n_compared=len(tested),
+        )
+        for pair in pairs
+    ]
+
+
+def _verdict(found: RatioTest, p_corrected: float | None) -> Verdict:
+    if p_corrected is None:
+        return "unknown"
+    if p_corrected >= SIGNIFICANT:
+        return "not_beyond_spread"
+    if found.test == "fisher_exact":
+        first, second = found.n_failed_first / found.n_first, found.n_failed_second / found.n_second
+        return "first_lower" if first < second else "second_lower"
+    return "first_lower" if (found.low or 0.0) > 1 else "second_lower"
