@@ -105,6 +105,9 @@ def compare(
 
     All methods pass through one alignment inside one area. Exit 1 if a
     reconstruction is missing or cannot be compared; each is named.
+
+    Of a study with repeats it says which methods differ beyond their spread,
+    and without a method which views and recipes of the run do.
     """  # noqa: D301
     from fly64dask.records import read_run_study
     from fly64dask.runs import Convention, compare_run
@@ -121,11 +124,22 @@ def compare(
     if as_json:
         print_json(comparison.model_dump(mode="json", exclude_none=True))
     else:
-        from fly64dask.cli.terminal import comparison_table, make_console, print_lines, problem_lines
+        from fly64dask.cli.terminal import (
+            comparison_table,
+            difference_lines,
+            difference_table,
+            make_console,
+            print_lines,
+            problem_lines,
+        )
 
         console = make_console()
         console.print(comparison_table(comparison))
         print_lines(console, problem_lines(comparison))
+        if comparison.differences is not None:
+            if any(each.found.test for each in comparison.differences.differences):
+                console.print(difference_table(comparison.differences))
+            print_lines(console, difference_lines(comparison.differences))
         click.echo(f"comparison: {layout.comparison_file}")
     if any(True for _ in comparison.problems):
         sys.exit(EXIT_FAILED_CELL)

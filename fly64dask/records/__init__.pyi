@@ -113,6 +113,8 @@ from .repeats import (
 from .significance.cells import (
     COORDINATES as COORDINATES,
     RunDifferences as RunDifferences,
+    method_differences as method_differences,
+    place_words as place_words,
     run_differences as run_differences,
 )
 from .significance.difference import (

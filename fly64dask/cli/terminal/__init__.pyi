@@ -1,5 +1,7 @@
 from .comparison import (
     comparison_table as comparison_table,
+    difference_lines as difference_lines,
+    difference_table as difference_table,
     problem_lines as problem_lines,
 )
 from .console import (

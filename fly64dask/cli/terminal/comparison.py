@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -9,9 +10,11 @@ from rich.text import Text
 
 from fly64dask.base import printable
 from fly64dask.cli.terminal.console import line_about, number_text
+from fly64dask.records import factor_words, p_words, place_words, verdict_words
 
 if TYPE_CHECKING:
     from fly64dask.metrics import Crossing, ReferenceMetrics
+    from fly64dask.records import RunDifferences
     from fly64dask.runs import MethodScore, RunComparison
 
 HEADINGS = {
@@ -22,7 +25,7 @@ REFERENCE_HEADINGS = "phase difference rad | over that of an empty object | reso
 
 
 def comparison_table(comparison: RunComparison) -> Table:
-    """Draw a comparison; in our convention the least phase error of a cell is bold."""
+    """Draw a comparison; methods are bold that are better than another beyond the spread of repeats, and none worse."""
     headings = HEADINGS[comparison.convention]
     if comparison.reference is not None:
         headings = f"compared with the reference {comparison.reference}, {REFERENCE_HEADINGS}"
@@ -35,25 +38,25 @@ def comparison_table(comparison: RunComparison) -> Table:
         table.add_column("empty", justify="right")
     for method in comparison.methods:
         table.add_column(printable(method))
+    better = _better_methods(comparison)
     for row in comparison.cells:
-        errors = [score.metrics.phase_rmse_rad for score in row.scores if score.metrics]
         empty = [f"{score.metrics.empty_phase_rmse_rad:.3f}" for score in row.scores if score.metrics][:1] or ["-"]
         table.add_row(
             row.cell.name,
             "-" if row.n_kept is None else str(row.n_kept),
             *(empty if has_empty else []),
-            *[_score_text(score, min(errors, default=0.0)) for score in row.scores],
+            *[_score_text(score, is_better=(place_words(row.cell), score.method) in better) for score in row.scores],
         )
     return table
 
 
-def _reference_text(metrics: ReferenceMetrics) -> Text:
+def _reference_text(metrics: ReferenceMetrics, *, is_better: bool) -> Text:
     resolutions = (
         "-" if metrics.n_pixels is None else f"{_crossing_text(metrics.half_bit)}, {_crossing_text(metrics.one_bit)}"
     )
     note = "" if metrics.is_registered else " unregistered"
     numbers = f"{number_text(metrics.phase_rmse_rad, '.3f')} | {number_text(metrics.over_empty, '.2f')}"
-    return Text(f"{numbers} | {resolutions}{note}", style="yellow" if note else "")
+    return Text(f"{numbers} | {resolutions}{note}", style="yellow" if note else "bold" if is_better else "")
 
 
 def _crossing_text(crossing: Crossing | None) -> str:
@@ -71,7 +74,43 @@ def problem_lines(comparison: RunComparison) -> list[Text]:
     ]
 
 
-def _score_text(score: MethodScore, least: float) -> Text:
+def _better_methods(comparison: RunComparison) -> set[tuple[str, str]]:
+    """Places and methods that are better than another beyond the spread, and worse than none."""
+    better, worse = set(), set()
+    for each in comparison.differences.differences if comparison.differences else ():
+        if each.axis == "method" and each.lower is not None:
+            better.add((each.place, each.lower))
+            worse.add((each.place, each.second if each.lower == each.first else each.first))
+    return better - worse
+
+
+def difference_table(found: RunDifferences) -> Table:
+    """Draw which of those that were compared differ beyond the spread, and by what factor."""
+    table = Table(title=f"{found.label}: second over first (95 % interval)", title_justify="left")
+    for heading in ("where", "first", "second"):
+        table.add_column(heading)
+    for heading in ("second / first", f"p of {', '.join(_numbers_compared(found))}"):
+        table.add_column(heading, justify="right")
+    table.add_column("beyond the spread?")
+    for each in found.differences:
+        names = [
+            Text(printable(name), style="bold" if name == each.lower else "") for name in (each.first, each.second)
+        ]
+        words = Text(verdict_words(each), style="" if each.lower is None else "bold")
+        table.add_row(each.place, *names, factor_words(each), p_words(each.p_corrected), words)
+    return table
+
+
+def difference_lines(found: RunDifferences) -> Iterator[Text]:
+    """Write one line for each sentence."""
+    return map(Text, found.sentences)
+
+
+def _numbers_compared(found: RunDifferences) -> list[str]:
+    return list(dict.fromkeys(str(each.n_compared) for each in found.differences))
+
+
+def _score_text(score: MethodScore, *, is_better: bool) -> Text:
     if score.problem:
         return Text("✘ see below", style="bold red")
     if score.is_reference:
@@ -79,9 +118,9 @@ def _score_text(score: MethodScore, least: float) -> Text:
     if score.original:
         phase, amplitude = score.original.phase, score.original.amplitude
         ratios = ", ".join(number_text(similarity.psnr_peak_255_db, ".1f") for similarity in (phase, amplitude))
-        return Text(f"{ratios} | {phase.ms_ssim:.3f}, {amplitude.ms_ssim:.3f}")
+        return Text(f"{ratios} | {phase.ms_ssim:.3f}, {amplitude.ms_ssim:.3f}", style="bold" if is_better else "")
     if score.reference:
-        return _reference_text(score.reference)
+        return _reference_text(score.reference, is_better=is_better)
     metrics = score.metrics
     if metrics is None:
         return Text("-")
@@ -89,5 +128,5 @@ def _score_text(score: MethodScore, least: float) -> Text:
     resolution = "-" if metrics.frc is None else f"{crossing.resolution_px:.1f}" if crossing else "≤ 1"
     notes = [" ≥ empty"] * metrics.no_better_than_empty + [" unregistered"] * metrics.alignment.shift_beyond_bound
     text = f"{metrics.phase_rmse_rad:.3f} | {number_text(metrics.phase.ssim, '.3f')} | {resolution}{''.join(notes)}"
-    style = "yellow" if notes else "bold" if metrics.phase_rmse_rad <= least else ""
+    style = "yellow" if notes else "bold" if is_better else ""
     return Text(text, style=style)

@@ -15,7 +15,6 @@ from .crossing import (
     LimitAlong as LimitAlong,
     Outcome as Outcome,
     limit_along as limit_along,
-    reached_level as reached_level,
 )
 from .curves import (
     CurvePoint as CurvePoint,
@@ -48,4 +47,7 @@ from .points import (
     Series as Series,
     measured_value as measured_value,
     series_of as series_of,
+)
+from .resamples import (
+    reached_level as reached_level,
 )

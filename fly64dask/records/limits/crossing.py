@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from fly64dask.records.limits.resamples import reached_level, resampled_levels
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -42,19 +44,6 @@ class LimitAlong:
     def has_interval(self) -> bool:
         """Whether the ends say where the limit lies: it is reached once, and not all resamples lie on one side."""
         return self.outcome == "reached" and self.low < math.inf and self.high > -math.inf
-
-
-def reached_level(values: Sequence[float], share: float) -> float:
-    """Give the smallest number that at least a share of some values do not exceed.
-
-    A target is reached by that share of the values just where this level is at most the target.
-    """
-    return sorted(values)[_rank(share, len(values))]
-
-
-def _rank(share: float, n: int) -> int:
-    """Index, among n values in order, of the smallest that at least the share of them do not exceed."""
-    return math.ceil(share * n - 1e-9) - 1
 
 
 def limit_along(
@@ -119,13 +108,16 @@ def limit_draws(
     seed: int,
     near: slice,
     n: int = N_BOOTSTRAP,
+    is_scaled: bool = False,
 ) -> NDArray[np.float64] | None:
     """Draw `n` limits of resampled values, as `limit_along` says; None where the values tell no spread.
 
-    The residuals are those of the points `near`. Two series with equally many numbers at each point draw the same ones
-    if seed and points are the same, so that what their repeats share is in both.
+    The residuals are those of the points `near`; `is_scaled` widens them, as few repeats do not know their spread
+    either, which matters in the far tails that comparisons are decided in. Two series with equally many numbers at each
+    point draw the same ones if seed and points are the same, so that what their repeats share is in both.
     """
-    drawn = _resampled(values, share=share, near=near, rng=np.random.default_rng(seed), n=n)
+    rng = np.random.default_rng(seed)
+    drawn = resampled_levels(values, share=share, near=near, rng=rng, n=n, is_scaled=is_scaled)
     return None if drawn is None else _places(np.asarray(axis, float), drawn, float(np.log(goal)))
 
 
@@ -191,59 +183,3 @@ def _crossings(axis: NDArray[np.float64], levels: NDArray[np.float64], below: in
         is_above = np.polyval(cubic, middle - axis[below]) > goal
         low, high = np.where(is_above, middle, low), np.where(is_above, high, middle)
     return high
-
-
-def _resampled(
-    values: Sequence[Sequence[Sequence[float]]], *, share: float, near: slice, rng: np.random.Generator, n: int
-) -> NDArray[np.float64] | None:
-    """Logarithms of the levels (n, k) of resampled values; None where the values tell no spread."""
-    logs = [[np.log(np.asarray(of_object, float)) for of_object in point] for point in values]
-    if len(logs[0]) > 1:
-        return _resampled_objects(logs, share=share, rng=rng, n=n)
-    repeats = [point[0] for point in logs]
-    residuals = next((found for group in (repeats[near], repeats) if (found := _residuals(group)).any()), None)
-    if residuals is None:
-        return None
-    drawn = []
-    for of_point in repeats:
-        shape = (n, len(of_point))
-        # A point with a failed repeat has no mean.
-        is_whole = np.isfinite(of_point).all()
-        sample = of_point.mean() + rng.choice(residuals, shape) if is_whole else rng.choice(of_point, shape)
-        levels = np.sort(sample, axis=1)[:, _rank(share, len(of_point))]
-        if is_whole:
-            levels += of_point.mean() + np.quantile(residuals, share) - levels.mean()
-        drawn.append(levels)
-    return np.stack(drawn, axis=1)
-
-
-def _residuals(repeats: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Enlarged residuals of the points that repeat without a failure, pooled."""
-    whole = [logs for logs in repeats if len(logs) > 1 and np.isfinite(logs).all()]
-    return np.concatenate([np.empty(0), *(_enlarged(logs) for logs in whole)])
-
-
-def _enlarged(logs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Residuals about the mean of n numbers, with the variance of those about the mean of all."""
-    residuals: NDArray[np.float64] = logs - logs.mean()
-    return residuals * math.sqrt(len(logs) / (len(logs) - 1))
-
-
-def _resampled_objects(
-    logs: Sequence[Sequence[NDArray[np.float64]]], *, share: float, rng: np.random.Generator, n: int
-) -> NDArray[np.float64] | None:
-    """As `_resampled`, of objects that are drawn as a whole; one draw of objects serves all points."""
-    if any(not len(of_object) for point in logs for of_object in point):
-        return None
-    n_objects = len(logs[0])
-    spread = [
-        [each.mean() + _enlarged(each) if len(each) > 1 and np.isfinite(each).all() else each for each in point]
-        for point in logs
-    ]
-    levels = np.empty((n, len(logs)))
-    for number in range(n):
-        objects = rng.integers(n_objects, size=n_objects)
-        for k, point in enumerate(spread):
-            drawn = np.concatenate([rng.choice(point[which], len(point[which])) for which in objects])
-            levels[number, k] = np.sort(drawn)[_rank(share, len(drawn))]
-    return levels

@@ -135,7 +135,9 @@ def _draws(
         near = [slice(min(each.start for each in near), max(each.stop for each in near))] * 2
         seeds = seeds[:1] * 2
     drawn = [
-        limit_draws(axis, of_series, target.value, share=target.share, seed=seed, near=points, n=N_DRAWS)
+        limit_draws(
+            axis, of_series, target.value, share=target.share, seed=seed, near=points, n=N_DRAWS, is_scaled=True
+        )
         for axis, of_series, seed, points in zip(axes, values, seeds, near, strict=True)
     ]
     return None if drawn[0] is None or drawn[1] is None else (drawn[0], drawn[1])

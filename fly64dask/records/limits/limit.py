@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen
-from fly64dask.records.limits.crossing import LEVEL, LimitAlong, Outcome, limit_along, reached_level
+from fly64dask.records.limits.crossing import LEVEL, LimitAlong, Outcome, limit_along
 from fly64dask.records.limits.points import DosePoint, Light, Series
+from fly64dask.records.limits.resamples import reached_level
 from fly64dask.study import Split, Target
 
 

@@ -1,6 +1,8 @@
 from .cells import (
     COORDINATES as COORDINATES,
     RunDifferences as RunDifferences,
+    method_differences as method_differences,
+    place_words as place_words,
     run_differences as run_differences,
 )
 from .difference import (

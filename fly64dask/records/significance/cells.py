@@ -66,15 +66,7 @@ def run_differences(study: Study, rows: Iterable[ManifestRow]) -> RunDifferences
     quantity = compared or COMPARED[0]
     numbers = {cell: number for cell, row in row_of.items() if (number := _number(row, quantity)) is not None}
     found = differences(_pairs(study, numbers)) if numbers else ()
-    unit = "repeats" if len(study.object_seeds) == 1 else "objects"
-    axes = dict.fromkeys(each.axis for each in found)
-    return RunDifferences(
-        quantity=quantity,
-        label=quantity_of(quantity).label,
-        unit=unit,
-        sentences=tuple(summary_sentence([each for each in found if each.axis == axis], unit=unit) for axis in axes),
-        differences=found,
-    )
+    return _told(study, found, quantity=quantity, label=quantity_of(quantity).label)
 
 
 def _value(row: ManifestRow, column: str) -> float | None:
@@ -93,50 +85,100 @@ def _number(row: ManifestRow, column: str) -> float | None:
     return math.inf if row.state == "failed" and row.failure_kind in LASTING_KINDS else None
 
 
+def method_differences(
+    study: Study, numbers: Mapping[str, Mapping[Cell, float]], *, quantity: str, label: str
+) -> RunDifferences:
+    """Compare methods with each other, at each dose, view, split and recipe.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    numbers : mapping of str to mapping of Cell to float
+        By method: the number of each cell that has one; lower is better.
+    quantity, label : str
+        What the numbers are: a column, and its name in words.
+
+    Returns
+    -------
+    RunDifferences
+        Methods are given the same photons, so that they are compared pair by pair.
+    """
+    places: dict[Cell, None] = dict.fromkeys(
+        replace(cell, repeat=0, object_seed=None) for of_method in numbers.values() for cell in of_method
+    )
+    pairs = (
+        Pair(
+            axis="method",
+            first=first,
+            second=second,
+            place=place_words(place),
+            found=_tested(study, *(_at_place(numbers[method], place) for method in (first, second))),
+        )
+        for place in places
+        for first, second in combinations(numbers, 2)
+    )
+    return _told(study, differences(pairs), quantity=quantity, label=label)
+
+
+def _at_place(numbers: Mapping[Cell, float], place: Cell) -> dict[Cell, float]:
+    return {cell: number for cell, number in numbers.items() if replace(cell, repeat=0, object_seed=None) == place}
+
+
+def _told(study: Study, found: Sequence[Difference], *, quantity: str, label: str) -> RunDifferences:
+    unit = "repeats" if len(study.object_seeds) == 1 else "objects"
+    axes = dict.fromkeys(each.axis for each in found)
+    return RunDifferences(
+        quantity=quantity,
+        label=label,
+        unit=unit,
+        sentences=tuple(summary_sentence([each for each in found if each.axis == axis], unit=unit) for axis in axes),
+        differences=tuple(found),
+    )
+
+
 def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[Pair]:
     for axis, coordinate in COORDINATES.items():
-        groups: dict[Cell, dict[str, list[Cell]]] = {}
+        groups: dict[Cell, dict[str, dict[Cell, float]]] = {}
         for cell in cells(study):
             other: dict[str, Any] = {coordinate: ""}
             place = replace(cell, repeat=0, object_seed=None, **other)
-            groups.setdefault(place, {}).setdefault(str(getattr(cell, coordinate)), []).append(cell)
-        for place, members in groups.items():
-            for first, second in combinations(members, 2):
-                yield Pair(
-                    axis=axis,
-                    first=first,
-                    second=second,
-                    place=_place_words(place),
-                    found=_tested(study, numbers, members[first], members[second]),
-                )
+            members = groups.setdefault(place, {}).setdefault(str(getattr(cell, coordinate)), {})
+            if cell in numbers:
+                members[cell] = numbers[cell]
+        for place, of_place in groups.items():
+            for first, second in combinations(of_place, 2):
+                found = _tested(study, of_place[first], of_place[second])
+                yield Pair(axis=axis, first=first, second=second, place=place_words(place), found=found)
 
 
-def _place_words(place: Cell) -> str:
+def place_words(place: Cell) -> str:
+    """Name the dose, view, split and recipe of a cell, those that it has."""
     return ", ".join(filter(None, (dose_name(place.dose), place.view, place.split, place.recipe_name)))
 
 
-def _tested(study: Study, numbers: Mapping[Cell, float], first: Sequence[Cell], second: Sequence[Cell]) -> RatioTest:
+def _tested(study: Study, first: Mapping[Cell, float], second: Mapping[Cell, float]) -> RatioTest:
+    """Compare the numbers of two groups of cells that differ in their repeats and objects alone."""
     if len(study.object_seeds) > 1:
-        means = [_of_objects(study, numbers, group) for group in (first, second)]
+        means = [_of_objects(study, group) for group in (first, second)]
         both = [seed for seed in means[0] if seed in means[1]]
         return compare_repeats([means[0][seed] for seed in both], [means[1][seed] for seed in both], paired=True)
-    if realisation_of(study, first[0]) != realisation_of(study, second[0]):
-        of_each = ([numbers[cell] for cell in group if cell in numbers] for group in (first, second))
-        return compare_repeats(*of_each, paired=False)
-    partner = {realisation_of(study, cell): cell for cell in second if cell in numbers}
+    partner = {realisation_of(study, cell): number for cell, number in second.items()}
     matched = [
-        (cell, partner[realisation])
-        for cell in first
-        if cell in numbers and (realisation := realisation_of(study, cell)) in partner
+        (number, partner[realisation])
+        for cell, number in first.items()
+        if (realisation := realisation_of(study, cell)) in partner
     ]
-    return compare_repeats([numbers[cell] for cell, _ in matched], [numbers[cell] for _, cell in matched], paired=True)
+    if not matched:
+        return compare_repeats(list(first.values()), list(second.values()), paired=False)
+    return compare_repeats([number for number, _ in matched], [number for _, number in matched], paired=True)
 
 
-def _of_objects(study: Study, numbers: Mapping[Cell, float], group: Sequence[Cell]) -> dict[int | None, float]:
+def _of_objects(study: Study, group: Mapping[Cell, float]) -> dict[int | None, float]:
     """Geometric mean of the repeats of each object; infinite where one failed."""
     found = {}
     for seed in study.object_seeds:
-        values = [numbers[cell] for cell in group if cell.object_seed == seed and cell in numbers]
+        values = [number for cell, number in group.items() if cell.object_seed == seed]
         if values:
             found[seed] = math.exp(fmean(map(math.log, values))) if min(values) > 0 else 0.0
     return found

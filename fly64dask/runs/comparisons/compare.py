@@ -17,7 +17,13 @@ from fly64dask.metrics import (
     measure_with_reference,
     reference_in_frame,
 )
-from fly64dask.records import read_record
+from fly64dask.records import (
+    RunDifferences,
+    method_differences,
+    read_completed_rows,
+    read_record,
+    run_differences,
+)
 from fly64dask.runs.comparisons.comparison import OURS, ComparedCell, Convention, MethodScore, RunComparison
 from fly64dask.runs.comparisons.frames import ComparisonFrame, place_in_frame
 from fly64dask.runs.comparisons.methods import ObjectReader, reader_of_method, reader_of_run
@@ -99,7 +105,24 @@ def compare_run(
         methods={OURS: str(layout.root)} | {name: str(path) for name, path in methods.items()},
         reference=chosen.label if chosen and study.source.kind == "measured" else None,
         cells=tuple(rows),
+        differences=_differences(study, layout, rows, has_methods=bool(methods)),
     )
+
+
+def _differences(
+    study: Study, layout: RunLayout, compared: Sequence[ComparedCell], *, has_methods: bool
+) -> RunDifferences:
+    """Compare the methods of all cells; of a run alone its views and recipes."""
+    if not has_methods:
+        shown = {row.cell for row in compared}
+        return run_differences(study, [row for row in read_completed_rows(study, layout) if row.cell in shown])
+    numbers: dict[str, dict[Cell, float]] = {}
+    for row in compared:
+        for score in row.scores:
+            of_method = numbers.setdefault(score.method, {})
+            if score.phase_error is not None:
+                of_method[row.cell] = score.phase_error
+    return method_differences(study, numbers, quantity="phase_rmse_rad", label="phase error")
 
 
 def _frames(

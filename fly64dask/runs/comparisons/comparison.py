@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
 from fly64dask.base import Frozen
 from fly64dask.metrics import OriginalMetrics, ReferenceMetrics, TruthMetrics
+from fly64dask.records import RunDifferences
 from fly64dask.study import Cell, CellCoordinates
 
 OURS = "ours"
@@ -27,6 +29,15 @@ class MethodScore(Frozen):
     is_reference: bool = False
     problem: str | None = None
 
+    @property
+    def phase_error(self) -> float | None:
+        """The error of the phase by the comparison's convention, root mean square in rad; None if there is none."""
+        if self.metrics is not None:
+            return self.metrics.phase_rmse_rad
+        if self.original is not None:
+            return math.sqrt(self.original.phase.mse)
+        return None if self.reference is None else self.reference.phase_rmse_rad
+
 
 class ComparedCell(CellCoordinates):
     """A compared cell: the scores of all methods, the run's own (`ours`) first."""
@@ -38,7 +49,8 @@ class ComparedCell(CellCoordinates):
 class RunComparison(Frozen):
     """The document `comparison.json`: the cells of every method, aligned and measured in one way.
 
-    `methods` says where each was read; `reference` names what those of a measured scan are compared with.
+    `methods` says where each was read; `reference` names what those of a measured scan are compared with. `differences`
+    say which methods differ beyond the spread of repeats, or without other methods which views and recipes of the run.
     """
 
     schema_version: Literal[1] = 1
@@ -48,6 +60,7 @@ class RunComparison(Frozen):
     methods: dict[str, str]
     reference: str | None = None
     cells: tuple[ComparedCell, ...]
+    differences: RunDifferences | None = None
 
     @property
     def problems(self) -> Iterator[tuple[Cell, MethodScore]]:
