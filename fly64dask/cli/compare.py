@@ -107,7 +107,7 @@ def compare(
     reconstruction is missing or cannot be compared; each is named.
 
     Of a study with repeats it says which methods differ beyond their spread,
-    and without a method which views and recipes of the run do.
+    and without a method which views, recipes and setups of the run do.
     """  # noqa: D301
     from fly64dask.records import read_run_study
     from fly64dask.runs import Convention, compare_run

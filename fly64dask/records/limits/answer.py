@@ -41,8 +41,8 @@ NARROW = 1.2
 class TargetAnswer(Frozen):
     """The lowest dose and overlap for one target, in numbers and in sentences; `words` say what the target is.
 
-    `curves` are what the limits of dose were found in, in the same order. `differences` compare the limits of views and
-    of recipes with each other: which lie beyond the spread of repeats.
+    `curves` are what the limits of dose were found in, in the same order. `differences` compare the limits of views,
+    recipes and setups with each other: which lie apart beyond the spread of repeats.
     """
 
     target: Target

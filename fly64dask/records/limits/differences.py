@@ -1,4 +1,4 @@
-"""Compares the limits of views and of recipes with each other, by resamples of their repeats."""
+"""Compares the limits of views, recipes and setups with each other, by resamples of their repeats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_DRAWS = 1999  # so that p goes down to 0.001, and up to 50 comparisons can dif
 def limit_differences(
     study: Study, every_series: Sequence[Series], limits: Sequence[DoseLimit], target: Target
 ) -> tuple[Difference, ...]:
-    """Say which views, and which recipes, reach a target with less light than others, beyond the spread of repeats.
+    """Say which views, recipes and setups reach a target with less light than others, beyond the spread of repeats.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def limit_differences(
 
 
 def comparison_sentences(compared: Sequence[Difference], limits: Sequence[DoseLimit], study: Study) -> Iterator[str]:
-    """Say in sentences which views, and which recipes, need more light than others."""
+    """Say in sentences which views, recipes and setups need more light than others."""
     has_fluence = all(limit.lowest_dose is None or limit.lowest_dose.fluence_photons_per_px2 for limit in limits)
     needs = f"needs {{}} times the {'fluence' if has_fluence else 'dose'} of"
     unit = "repeats" if len(study.object_seeds) == 1 else "objects"

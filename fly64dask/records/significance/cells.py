@@ -1,4 +1,4 @@
-"""Compares the cells of a run's views and recipes, dose by dose, beyond the spread of their repeats."""
+"""Compares the cells of a run's views, recipes and setups, dose by dose, beyond the spread of their repeats."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 # What is compared, the first of these that any cell has. Errors of views are of areas of their own, so that those over
 # an empty object's come first; of one area, as of recipes, their ratios are those of the errors.
 COMPARED = ("relative.error_over_empty", "reference.over_empty", "half_sets.resolution_px")
-COORDINATES: dict[Axis, str] = {"view": "view", "recipe": "recipe_name"}
+COORDINATES: dict[Axis, str] = {"view": "view", "recipe": "recipe_name", "setup": "setup_name"}
 
 
 class RunDifferences(Frozen):
-    """Which views and recipes of a run differ beyond the spread of repeats, at each dose and split.
+    """Views, recipes and setups of a run that differ beyond the spread of repeats, at each dose and split.
 
     `quantity` is the column that was compared, `label` what it is called; `unit` says what the spread is of: repeats,
     or objects where a study has several. `sentences` has one for each axis.
@@ -41,7 +41,7 @@ class RunDifferences(Frozen):
 
 
 def run_differences(study: Study, rows: Iterable[ManifestRow]) -> RunDifferences:
-    """Compare the views and the recipes of a run with each other, at each dose and split.
+    """Compare the views, the recipes and the setups of a run with each other, at each dose and split.
 
     Parameters
     ----------
@@ -153,8 +153,10 @@ def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[Pair]:
 
 
 def place_words(place: Cell) -> str:
-    """Name the dose, view, split and recipe of a cell, those that it has."""
-    return ", ".join(filter(None, (dose_name(place.dose), place.view, place.split, place.recipe_name)))
+    """Name the dose, view, split, recipe and setup of a cell, those that it has."""
+    return ", ".join(
+        filter(None, (dose_name(place.dose), place.view, place.split, place.recipe_name, place.setup_name))
+    )
 
 
 def _tested(study: Study, first: Mapping[Cell, float], second: Mapping[Cell, float]) -> RatioTest:

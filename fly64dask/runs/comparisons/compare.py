@@ -112,7 +112,7 @@ def compare_run(
 def _differences(
     study: Study, layout: RunLayout, compared: Sequence[ComparedCell], *, has_methods: bool
 ) -> RunDifferences:
-    """Compare the methods of all cells; of a run alone its views and recipes."""
+    """Compare the methods of all cells; of a run alone its views, recipes and setups."""
     if not has_methods:
         shown = {row.cell for row in compared}
         return run_differences(study, [row for row in read_completed_rows(study, layout) if row.cell in shown])

@@ -50,7 +50,8 @@ class RunComparison(Frozen):
     """The document `comparison.json`: the cells of every method, aligned and measured in one way.
 
     `methods` says where each was read; `reference` names what those of a measured scan are compared with. `differences`
-    say which methods differ beyond the spread of repeats, or without other methods which views and recipes of the run.
+    say which methods differ beyond the spread of repeats, or without other methods which views, recipes and setups of
+    the run do.
     """
 
     schema_version: Literal[1] = 1
