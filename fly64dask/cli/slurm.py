@@ -116,7 +116,7 @@ def attach(layout: RunLayout, interval_s: float) -> None:
     submission = read_submission(layout)
     _wait_for_start(layout, interval_s)
     if layout.study_file.exists():
-        reader = RunReader(read_run_study(layout), layout)
+        reader = RunReader(read_run_study(layout), layout, follows=True)
         last = watch_run(reader, console, interval_s=interval_s, goes_on=lambda: find_controller(layout) is not None)
         print_matrix(console, last.study, last.rows)
         if layout.manifest_file.exists() and not {"pending", "running"} & last.counts.keys():

@@ -55,12 +55,13 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     shown = frozenset(cell for cell in cells(study) if cell not in left_out)
-    reader = RunReader(study, layout)
+    reader = RunReader(study, layout, follows=watch)
     others = unlisted_cells(study, layout)
     if as_json:
         print_json(_document(reader.read(), shown, others))
         return
     from fly64dask.cli.terminal import make_console, print_matrix, watch_run
+    from fly64dask.records import round_lines
 
     console = make_console()
     if watch:
@@ -74,6 +75,8 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
         console.print(*light_tables([row for row in run_status.rows if row.cell in shown]), sep="\n")
         return
     print_matrix(console, study, run_status.rows, run_status.live, run_status.now, shown=shown)
+    for line in round_lines(run_status.study):
+        click.echo(line)
     if others:
         click.echo(
             f"{len(others)} committed cells of {from_here(layout.root)} have no place in the study's matrix as it is "
@@ -91,6 +94,7 @@ def _document(run_status: RunStatus, shown: Collection[Cell], others: Sequence[s
         "study": run_status.study.name,
         "states": count_states(run_status.study, rows, [c for c in run_status.running if c in shown], of=shown),
         "cells": rows_json(rows),
+        "added": rows_json(run_status.study.added),
         "not_in_the_matrix": list(others),
         "running": [
             live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(run_status.now)}

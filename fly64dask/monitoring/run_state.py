@@ -12,7 +12,19 @@ from typing import TYPE_CHECKING, Any
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
 from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of, marks_of_signs, resolution_words
-from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, doses_of, repeats_of, section_of, sections
+from fly64dask.study import (
+    DOSE_UNITS,
+    Addition,
+    Cell,
+    Study,
+    additions_of,
+    cells,
+    dose_name,
+    doses_of,
+    repeats_of,
+    section_of,
+    sections,
+)
 
 if TYPE_CHECKING:
     from fly64dask.records import Mark
@@ -57,6 +69,7 @@ class RunState:
         self.n_epochs_done = 0
         self._started_s = now_s
         self._requested = frozenset(requested)
+        self._additions = additions_of(study)
         self._lock = threading.Lock()
         self._states = {
             cell: CellState(state="pending" if cell in self._requested else "left_out") for cell in cells(study)
@@ -117,7 +130,10 @@ class RunState:
             "signs": STATE_SIGNS,
             "marks": [mark.model_dump() for mark in _legend(states.values())],
             "sections": [section.label for section in sections(self.study)],
-            "cells": [_cell_json(cell, cell_state, now_s) for cell, cell_state in states.items()],
+            "round": max((each.round for each in self._additions.values()), default=0),
+            "cells": [
+                _cell_json(cell, cell_state, now_s, self._additions.get(cell)) for cell, cell_state in states.items()
+            ],
         }
 
 
@@ -196,7 +212,7 @@ def _course(points: Points) -> tuple[tuple[int, float], ...]:
     return tuple((epoch, round(height, 2)) for (epoch, _), height in zip(points, heights, strict=True))
 
 
-def _cell_json(cell: Cell, cell_state: CellState, now_s: float) -> dict[str, Any]:
+def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Addition | None) -> dict[str, Any]:
     known = {
         "dose": dose_name(cell.dose),
         "view": cell.view,
@@ -222,6 +238,7 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float) -> dict[str, Any
         "error_over_empty": cell_state.error_over_empty,
         "marks": cell_state.marks or None,
         "log": cell_state.log_path,
+        "added": addition and f"added in round {addition.round}: {addition.reason}",
     }
     return {key: value for key, value in known.items() if value is not None}
 

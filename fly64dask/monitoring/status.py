@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from fly64dask.base import printable
+from fly64dask.base import InputError, IntegrityError, printable
 from fly64dask.monitoring.live import LiveCell, read_live
-from fly64dask.records import ManifestRow, RowContext, count_states, read_row
+from fly64dask.records import ManifestRow, RowContext, count_states, read_row, read_run_study
 from fly64dask.store import RunLayout, holder_of
 from fly64dask.study import Cell, Study, cells
 
@@ -48,14 +49,22 @@ class RunStatus:
 
 @dataclass(slots=True)
 class RunReader:
-    """Reads a run's records, each one once: hundreds are read in a second only the first time."""
+    """Reads a run's records, each one once: hundreds are read in a second only the first time.
+
+    If it `follows` the run, `study` becomes that of its directory when that changes, as rounds of an adaptive study add
+    cells.
+    """
 
     study: Study
     layout: RunLayout
+    follows: bool = False
     _seen: dict[Cell, tuple[tuple[int, int], ManifestRow]] = field(default_factory=dict)
+    _study_version: tuple[int, int] | None = None
 
     def read(self) -> RunStatus:
         """Look at the run."""
+        if self.follows:
+            self._update_study()
         everything = cells(self.study)
         # Before the records: a cell that ends in between is then seen as ended, never as pending.
         live = read_live(self.layout, everything)
@@ -70,18 +79,32 @@ class RunReader:
             holder=holder_of(self.layout),
         )
 
+    def _update_study(self) -> None:
+        """Read the run's study again if its file is another one than at the look before."""
+        try:
+            version = _version(self.layout.study_file.stat())
+            if version != self._study_version:
+                self.study = read_run_study(self.layout)
+                self._study_version = version
+        except (OSError, IntegrityError, InputError):
+            return  # the run is about to begin, or its study is damaged: the cells stay those that are known
+
     def _row(self, cell: Cell) -> ManifestRow | None:
         try:
             status = self.layout.record_file(cell).stat()
         except OSError:
             return read_row(self.layout, cell)
-        version = (status.st_ino, status.st_mtime_ns)
+        version = _version(status)
         if cell not in self._seen or self._seen[cell][0] != version:
             row = read_row(self.layout, cell)
             if row is None:
                 return None
             self._seen[cell] = (version, row)
         return self._seen[cell][1]
+
+
+def _version(status: os.stat_result) -> tuple[int, int]:
+    return (status.st_ino, status.st_mtime_ns)
 
 
 def _words_of_row(row: ManifestRow) -> str:

@@ -44,9 +44,13 @@ from .limits.limit import (
     dose_limit as dose_limit,
 )
 from .limits.next_cells import (
-    Outlook as Outlook,
     next_additions as next_additions,
     outlooks as outlooks,
+    round_line as round_line,
+    round_lines as round_lines,
+)
+from .limits.outlook import (
+    Outlook as Outlook,
 )
 from .limits.overlap import (
     OverlapLimit as OverlapLimit,

@@ -10,7 +10,7 @@ from fly64dask.records.currency import StudyNow
 from fly64dask.records.floors import relative_error
 from fly64dask.records.reference import ReferenceNow
 from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE
-from fly64dask.study import overridden_by_guard
+from fly64dask.study import additions_of, overridden_by_guard
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Study
 
 # Fields of a row that follow from other cells, groups and the study, and are worked out whenever rows are read.
-DERIVED_FIELDS = ("outdated", "overridden", "relative", "reference")
+DERIVED_FIELDS = ("outdated", "overridden", "relative", "reference", "round", "round_reason")
 
 
 class RowContext:
@@ -40,6 +40,7 @@ class RowContext:
         self._now = StudyNow(study, layout)
         self._reference = ReferenceNow(study, layout, row_of) if study.reference is not None else None
         self._row_of = row_of
+        self._additions = additions_of(study)
         self._floors: dict[Cell, ManifestRow | None] = {}
 
     def complete(self, row: ManifestRow) -> ManifestRow:
@@ -49,7 +50,9 @@ class RowContext:
         reference = None if self._reference is None else self._reference.metrics(row)
         overridden = None if outdated or not row.underdetermined else self._overridden(row)
         derived = {"outdated": outdated, "overridden": overridden, "relative": relative, "reference": reference}
-        return row.model_copy(update=derived)
+        addition = self._additions.get(row.cell)
+        of_round = {"round": addition and addition.round, "round_reason": addition and addition.reason}
+        return row.model_copy(update=derived | of_round)
 
     def complete_all(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
         """Return rows one after the other, each completed."""

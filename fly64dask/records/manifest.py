@@ -47,8 +47,8 @@ class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingF
 
     `outdated` says in what the cell is not of the study as it is now, `overridden` names the settings of the study's
     recipe that the guard of degenerate scans did not follow, `relative` compares its error with those of other cells,
-    and `reference` a measured cell with the study's reference: these are worked out when rows are read, and no record
-    holds them.
+    `reference` a measured cell with the study's reference, `round` and `round_reason` say which round of an adaptive
+    study added it and why: these are worked out when rows are read, and no record holds them.
     """
 
     returncode: Literal[0, 1]
@@ -56,6 +56,8 @@ class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingF
     identifiability: Annotated[Identifiability | None, Quantities("")] = None
     seconds: Annotated[float | None, Quantity("time taken", "s")] = None
     outdated: str | None = None
+    round: int | None = None
+    round_reason: str | None = None
     overridden: tuple[str, ...] | None = None
     relative: Annotated[RelativeError | None, Quantities("")] = None
     reference: Annotated[ReferenceMetrics | None, Quantities("")] = None

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 from fly64dask.base import IntegrityError
 from fly64dask.monitoring import ignore_line
-from fly64dask.records import Outlook, next_additions, number_words, outlooks, read_completed_rows, read_run_study
+from fly64dask.records import Outlook, next_additions, outlooks, read_completed_rows, read_run_study, round_line
 from fly64dask.store import RunLayout
-from fly64dask.study import DOSE_UNITS, Addition, Cell, Filters, Remedy, Study, cells, n_added_cells, with_additions
+from fly64dask.study import Addition, Cell, Filters, Remedy, Study, cells, n_added_cells, with_additions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,18 +103,6 @@ def rounds(request: RunRequest) -> Iterator[RunRequest]:
         yield replace(request, study=study, requested=tuple(cell for cell in cells(study) if cell not in before))
     for line in outlook_lines(study, outlook_of_each, is_time_spent=spent):
         once(line)
-
-
-def round_line(study: Study, additions: Iterable[Addition]) -> str:
-    """Say in one line what a round adds to which views, and why."""
-    chosen = tuple(additions)
-    n_cells = sum(addition.n_repeats for addition in chosen) * len(study.object_seeds)
-    words = []
-    for place, of_place in groupby(chosen, key=lambda addition: (addition.view, addition.split, addition.recipe_name)):
-        members = list(of_place)
-        doses = " and ".join(f"{addition.n_repeats} x {number_words(addition.dose, 3)}" for addition in members)
-        words.append(f"{', '.join(name for name in place if name)}: {doses} ({members[0].reason})")
-    return f"round {chosen[0].round}, {n_cells} cells in {DOSE_UNITS[study.dose_by]}: {'; '.join(words)}"
 
 
 def outlook_lines(study: Study, all_outlooks: Iterable[Outlook], *, is_time_spent: bool) -> Iterator[str]:

@@ -6,6 +6,9 @@ from .adaptive import (
     n_added_cells as n_added_cells,
     with_additions as with_additions,
 )
+from .additions import (
+    additions_of as additions_of,
+)
 from .choice import choose_cell as choose_cell
 from .files import (
     absolute_source as absolute_source,

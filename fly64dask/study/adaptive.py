@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Wider than this a limit is none: the factor would be met by any two doses (our choice).
 MAX_FACTOR = 1e3
+# Dose, view, split and recipe, whose cells differ in object and repeat.
+Place = tuple[Dose, str, Split, str | None]
 
 
 class Adaptive(Frozen):
@@ -52,6 +54,11 @@ class Addition(Frozen):
     round: int = Field(ge=1)
     reason: str
 
+    @property
+    def place(self) -> Place:
+        """Where its repeats count on."""
+        return (self.dose, self.view, self.split, self.recipe_name)
+
 
 class Repeats:
     """The number of repeats that each dose of each view, split and recipe of a study has, additions counted.
@@ -64,10 +71,9 @@ class Repeats:
 
     def __init__(self, study: Study) -> None:
         self._own = {dose: 1 if isinstance(dose, str) else study.repeats for dose in study.doses_photons}
-        self._added: dict[tuple[Dose, str, Split, str | None], int] = {}
+        self._added: dict[Place, int] = {}
         for each in study.added:
-            place = (each.dose, each.view, each.split, each.recipe_name)
-            self._added[place] = self._added.get(place, 0) + each.n_repeats
+            self._added[each.place] = self._added.get(each.place, 0) + each.n_repeats
 
     def at(self, dose: Dose, view: str, split: Split, recipe_name: str | None) -> int:
         """Repeats of a dose there; 0 where a view has no such dose."""

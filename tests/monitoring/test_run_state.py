@@ -16,7 +16,7 @@ from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, sparkli
 from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, with_loss
 from fly64dask.monitoring.run_state import STATES, RunState
 from fly64dask.records import ManifestRow, RelativeError
-from fly64dask.study import Cell, cells
+from fly64dask.study import Addition, Cell, cells
 
 STUDY = tiny_study()
 CELL = Cell(dose=1e4, view="all", split="train")
@@ -55,6 +55,15 @@ def shown(run, now_s=110.0):
 
 def test_run_state_has_every_cell_of_the_study_in_its_order():
     assert [cell["name"] for cell in after().as_json(now_s=110.0)["cells"]] == [cell.name for cell in cells(STUDY)]
+
+
+def test_run_state_says_in_which_round_a_cell_was_added_and_why():
+    added = Addition(dose=3e4, view="all", split="train", n_repeats=1, round=2, reason="the spread decides")
+    study = tiny_study(added=(added,))
+    document = RunState(study, cells(study), [], now_s=0.0).as_json(now_s=1.0)
+    assert document["round"] == 2
+    said = {cell["dose"]: cell["added"] for cell in document["cells"] if "added" in cell}
+    assert said == {"dose_30000": "added in round 2: the spread decides"}
 
 
 def test_run_state_names_recipe_and_object_of_a_cell_where_a_study_has_several():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from command_line import run_command
 from noisy_engine import ENGINE
 from running import PATHS, running
 from tiny import TEXT
@@ -69,6 +70,24 @@ def test_a_line_says_each_round_and_one_how_each_limit_ended(finished):
 def test_every_byte_is_as_the_records_say(finished):
     _, run, _ = finished
     assert verify_run(run.study, run.layout) == ()
+
+
+def test_rows_say_in_which_round_their_cells_were_added_and_why(finished):
+    study, run, _ = finished
+    own = set(cells(study))
+    for row in run.rows:
+        assert (row.round is None) == (row.cell in own)
+    first = next(row for row in run.rows if row.round == 1)
+    assert "between 1e3, which misses, and 1e5, which reaches" in first.round_reason
+    assert set(run.table()["round"].dropna()) == {each.round for each in run.study.added}
+
+
+def test_status_says_what_each_round_added(finished):
+    _, run, said = finished
+    shown = run_command("status", run.layout.root, cwd=run.layout.root, timeout=60).stdout
+    for line in said:
+        if line.startswith("round "):
+            assert line in shown
 
 
 def test_tables_have_a_line_for_each_cell_and_the_dataset_places_without(finished):

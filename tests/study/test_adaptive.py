@@ -6,7 +6,7 @@ import pytest
 from tiny import TEXT, tiny_study
 
 from fly64dask.base import InputError
-from fly64dask.study import Addition, Filters, cells, doses_of, parse_study, skip_reasons, with_additions
+from fly64dask.study import Addition, Filters, additions_of, cells, doses_of, parse_study, skip_reasons, with_additions
 
 
 def addition(dose, n_repeats=1, view="all"):
@@ -32,6 +32,18 @@ def test_further_repeats_of_an_own_dose_are_numbered_on():
 def test_the_study_s_own_cells_stay_as_they_are():
     assert set(cells(tiny_study())) < set(cells(STUDY))
     assert len(cells(STUDY)) == len(cells(tiny_study())) + 3
+
+
+def test_each_added_cell_has_its_addition_and_no_other_has_one():
+    third = addition(3e4).model_copy(update={"round": 2})
+    found = additions_of(STUDY.model_copy(update={"added": (*STUDY.added, third)}))
+    assert {(cell.dose, cell.repeat): each.round for cell, each in found.items()} == {
+        (3e4, 0): 1,
+        (3e4, 1): 1,
+        (3e4, 2): 2,
+        (1e4, 1): 1,
+    }
+    assert set(additions_of(STUDY)) == set(cells(STUDY)) - set(cells(tiny_study()))
 
 
 def test_a_filter_names_an_added_dose():

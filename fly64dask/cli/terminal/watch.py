@@ -60,12 +60,16 @@ class _HasEnded:
     was_held: bool = False
 
     def __call__(self, run_status: RunStatus) -> bool:
-        """Nothing is left to do; or a run of some of the cells alone was under way, and is no longer."""
+        """Nothing is left to do; or a run of some of the cells alone was under way, and is no longer.
+
+        While somebody runs an adaptive study, a round may follow.
+        """
         if self.goes_on is not None:
             return not self.goes_on()
         ended = self.was_held and run_status.holder is None
         self.was_held = self.was_held or run_status.holder is not None
-        return ended or not {"pending", "running"} & run_status.counts.keys()
+        may_go_on = run_status.study.adaptive is not None and run_status.holder is not None
+        return ended or not (may_go_on or {"pending", "running"} & run_status.counts.keys())
 
 
 def _picture(run_status: RunStatus) -> Group:

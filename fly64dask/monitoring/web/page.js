@@ -157,7 +157,7 @@ function showCell(cell, meanings) {
   card.marks.textContent = marksOf(cell).join(" ");
   card.said.textContent = note;
   const meant = meanings.filter(({ sign }) => marksOf(cell).includes(sign)).map(({ sign, words }) => `${sign}: ${words}`);
-  card.td.title = [`${cell.name}: ${WORDS[cell.state] || cell.state}`, word, note, ...meant].filter(Boolean).join("\n");
+  card.td.title = [`${cell.name}: ${WORDS[cell.state] || cell.state}`, word, note, ...meant, cell.added].filter(Boolean).join("\n");
   const last = cell.course.length ? cell.course[cell.course.length - 1][0] : 1;
   const first = cell.course.length ? cell.course[0][0] : 1;
   const points = cell.course.map(([epoch, height]) => {
@@ -200,8 +200,9 @@ function show(state) {
   shape = now;
   document.title = `${state.n_ended}/${state.n_wanted} ${state.study} · fly64dask`;
   byId("study").textContent = state.study;
+  const part = state.round ? `round ${state.round}` : "this run";
   byId("summary").textContent =
-    `${state.n_ended} of ${state.n_wanted} cells of this run ended · ${duration(state.elapsed_s)}`;
+    `${state.n_ended} of ${state.n_wanted} cells of ${part} ended · ${duration(state.elapsed_s)}`;
   const counts = Object.entries(state.counts).filter(([, number]) => number > 0);
   byId("counts").replaceChildren(...counts.map(([name, number]) => {
     const item = element("li", undefined, name);

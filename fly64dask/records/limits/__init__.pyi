@@ -1,3 +1,7 @@
+from .allocation import (
+    fair_number as fair_number,
+    shared_repeats as shared_repeats,
+)
 from .answer import (
     OUTCOME_SIGNS as OUTCOME_SIGNS,
     OUTCOME_WORDS as OUTCOME_WORDS,
@@ -31,9 +35,13 @@ from .limit import (
     light_at as light_at,
 )
 from .next_cells import (
-    Outlook as Outlook,
     next_additions as next_additions,
     outlooks as outlooks,
+    round_line as round_line,
+    round_lines as round_lines,
+)
+from .outlook import (
+    Outlook as Outlook,
 )
 from .overlap import (
     OverlapInterval as OverlapInterval,
