@@ -48,9 +48,9 @@ class Spread(Frozen):
 
 
 def shown_number(value: float) -> str:
-    """Write a number with three digits: large ones as 3.16e4, others as they are."""
+    """Write a number with three digits, above a thousand with four, and from ten thousand on as 3.16e4."""
     if abs(value) < 1e4:
-        return f"{value:.3g}"
+        return f"{value:.4g}" if abs(value) >= 1e3 else f"{value:.3g}"
     digits, _, power = f"{value:.2e}".partition("e")
     return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from acceptance import fly64, fractionation, overlap, recipes, slope
+from acceptance import fly64, fractionation, modes, overlap, raster, recipes, slope
 from acceptance.results import Finding
 from fly64dask import Filters, Run, Study
 
@@ -84,6 +84,22 @@ STUDIES = {
             reduce=overlap.reduce,
             quick=(Sizes(study={"repeats": 1}, recipe={"n_epochs": 2}),),
             full=(Sizes(study={"repeats": 10, "doses_photons": (100, 300, 1000, "noise_free")}),),
+        ),
+        AcceptanceStudy(
+            name="raster",
+            title="Regular and jittered raster",
+            files=("raster_regular", "raster_jittered"),
+            reduce=raster.reduce,
+            quick=(Sizes(study={"repeats": 2}, recipe={"n_epochs": 2}),),
+            full=(Sizes(study={"repeats": 20, "doses_photons": (1e4, 1e5, "noise_free")}, recipe={"n_epochs": 1000}),),
+        ),
+        AcceptanceStudy(
+            name="modes",
+            title="Modes in partially coherent light",
+            files=("modes",),
+            reduce=modes.reduce,
+            quick=(Sizes(study={"repeats": 2, "doses_photons": (1e4,)}, recipe={"n_epochs": 2}),),
+            full=(Sizes(study={"repeats": 10, "doses_photons": (1e3, 3e3, 1e4, 3e4, 1e5)}, recipe={"n_epochs": 600}),),
         ),
         AcceptanceStudy(
             name="recipes",

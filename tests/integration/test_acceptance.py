@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,18 @@ def test_spread_has_as_many_digits_as_it_knows():
     from acceptance.results import Spread
 
     assert str(Spread.of([1.234, 1.254, 1.214])) == "1.234 ± 0.020"
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (1.0, 24.0)])
+def test_artefact_is_the_power_at_the_periods_of_the_raster_over_that_beside_them(share, expected):
+    from acceptance.raster import PERIODS, artefact_of
+
+    step = 5
+    noise = np.ones((PERIODS * step, PERIODS * step))
+    periodic = np.zeros_like(noise)
+    # What repeats with a step of 5 px has 24 frequencies of its own beside zero; each gets the power of 24 others.
+    periodic[::PERIODS, ::PERIODS] = share * (expected - 1)
+    assert artefact_of(noise + periodic) == pytest.approx(expected)
 
 
 @pytest.mark.slow
