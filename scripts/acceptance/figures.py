@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MARKS = "osD^vPX"
 MAX_PLACES = 8
+MAX_SPAN = 50.0
 PANEL_SIZE = (4.4, 3.6)  # inches
 
 
@@ -47,6 +49,7 @@ def draw_panel(axis: Axes, panel: Panel) -> None:
         number_few_places(axis, panel)
     if panel.y_log:
         axis.set_yscale("log")
+        number_short_range(axis)
     else:
         axis.set_ylim(bottom=0)
     axis.spines[["top", "right"]].set_visible(False)
@@ -57,8 +60,20 @@ def number_few_places(axis: Axes, panel: Panel) -> None:
     """Write plain numbers at the points of a logarithmic axis that has few and spans less than two decades."""
     places = sorted({x for curve in panel.curves for x in curve.x})
     if len(places) <= MAX_PLACES and places[-1] < 100 * places[0]:
-        axis.set_xticks(places, [f"{place:g}" for place in places])
+        axis.set_xticks(places, [f"{place:.3g}" for place in places])
         axis.set_xticks([], minor=True)
+
+
+def number_short_range(axis: Axes) -> None:
+    """Write plain numbers at 1, 2, 3, 5 and 7 times each power of ten where the vertical axis spans few of them."""
+    low, high = axis.get_ylim()
+    if high > MAX_SPAN * low:
+        return
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    places = [digit * 10.0**power for power in powers for digit in (1, 2, 3, 5, 7)]
+    shown = [place for place in places if low <= place <= high]
+    axis.set_yticks(shown, [f"{place:g}" for place in shown])
+    axis.yaxis.set_minor_formatter("")
 
 
 def draw_curve(axis: Axes, curve: Curve, colour: str, mark: str) -> None:
