@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         for mark in marks_of(item):
             item.add_marker(mark)
         marks = {mark.name for mark in item.iter_markers()}
-        rank = 0 if "slurm" in marks else 1 if item.path.parent.name == "faults" else 2 if "slow" in marks else 3
+        of_marks = 2 if "slow" in marks else 3 if "engine" in marks else 4
+        rank = 0 if "slurm" in marks else 1 if item.path.parent.name == "faults" else of_marks
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
     items.sort(key=lambda item: ranks[item.path])
 

@@ -98,7 +98,7 @@ class Site:
         return done.stdout
 
     def fly64dask(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return run_command(*arguments, cwd=Path.cwd(), environment=self.environment)
+        return run_command(*arguments, cwd=Path.cwd(), environment=self.environment, forks_all=False)
 
     def start(self) -> Command:
         """Run it with the engine of the tests, with the driver here and workers in Slurm jobs."""

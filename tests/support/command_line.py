@@ -49,11 +49,16 @@ def run_command(
     timeout: float = 600,
     environment: Mapping[str, str] | None = None,
     limits: Mapping[str, int] | None = None,
+    forks_all: bool = True,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; one that takes longer than the timeout is killed. All that it starts is forked too."""
+    """Run a command to its end; one that takes longer than the timeout is killed.
+
+    All that it starts is forked too, unless it is told otherwise, as it must be where others start Python for it.
+    """
     with tempfile.TemporaryDirectory() as folder:
         stdout, stderr = Path(folder, "stdout"), Path(folder, "stderr")
-        wishes = Wishes(cwd=str(cwd), limits=limits, workers_from=fork_workers(), python=forked_python())
+        forks = {"workers_from": fork_workers(), "python": forked_python()} if forks_all else {}
+        wishes = Wishes(cwd=str(cwd), limits=limits, **forks)
         asked = {"stdout": stdout, "stderr": stderr, "environment": environment, "wishes": wishes}
         with Command("fly64dask", *arguments, **asked) as command, contextlib.suppress(subprocess.TimeoutExpired):
             command.wait(timeout)
