@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.formats.containers import Kind, NamedArrays, NpzFile, kind_of, open_arrays, reading
-from fly64dask.datasets.formats.joining import Parts, join
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts, join
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.patterns import ArrayPatterns
 from fly64dask.datasets.formats.readers import (
@@ -137,7 +137,7 @@ def _read_npy(path: Path, options: ReadOptions) -> Parts:
             file_format="NumPy array",
             path=path,
             patterns=ArrayPatterns(array=array),
-            assumed=("far field",),
+            assumed=(FAR_FIELD,),
             remedy="one array: give that of the positions with --positions FILE, or save it with np.savez beside them",
         )
     unit = options.positions_unit

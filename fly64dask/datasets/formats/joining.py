@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+FAR_FIELD = "far field"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts(Description):
     """The parts of a scan that one file has: a `Description` with patterns, positions, or both.
 
     `frame_numbers` (n,) and `position_numbers` (n,) tell which positions belong to which patterns; without the first a
-    pattern's number is its place.
+    pattern's number is its place. `is_far_field` says that the file states it: nothing is assumed then.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class Parts(Description):
     positions: NDArray[np.float64] | None = None
     position_numbers: NDArray[np.int64] | None = None
     positions_unit: PositionsUnit = "m"
+    is_far_field: bool = False
     remedy: str = ""
 
 
@@ -49,7 +52,8 @@ def join(parts: Sequence[Parts], options: ReadOptions) -> ScanFile:
     order = [*(part for part in parts if part is not scan), scan]
     positions, number_of, unit = _positions(order, options)
     patterns, positions, chosen, dropped = _matched(scan, positions, number_of)
-    assumed = [said for part in reversed(order) for said in part.assumed]
+    stated = {FAR_FIELD} if any(part.is_far_field for part in order) else set()
+    assumed = [said for part in reversed(order) for said in part.assumed if said not in stated]
     if dropped:
         assumed.append(f"{dropped} patterns without a position left out")
     weights = _first(order, "opr_weights")

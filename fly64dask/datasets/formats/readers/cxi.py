@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers import NamedArrays, number, points, text
-from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 from fly64dask.datasets.formats.patterns import OrientedPatterns
 from fly64dask.datasets.formats.units import kev, metres
 
@@ -63,7 +63,7 @@ def read_cxi(file: NamedArrays) -> Parts:
         mask=mask,
         probe=file.take(illumination) if illumination in file else None,
         geometry=_geometry(file, detector, definition, swapped=swapped),
-        assumed=("far field", *(("the first of several entries",) if "entry_2" in file else ())),
+        assumed=(FAR_FIELD, *(("the first of several entries",) if "entry_2" in file else ())),
     )
 
 

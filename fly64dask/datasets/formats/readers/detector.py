@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base import Geometry
 from fly64dask.datasets.formats.containers import NamedArrays, number
-from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 from fly64dask.datasets.formats.units import kev, metres
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def read_detector(file: NamedArrays) -> Parts:
             distance_m=_length(file, f"{DETECTOR}/detector_distance", 1.0),
             pitch_um=(pitch[0], pitch[1]) if pitch[0] and pitch[1] else None,
         ),
-        assumed=("far field",),
+        assumed=(FAR_FIELD,),
         remedy="a detector's file has no positions: give their file with --positions FILE",
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fly64dask.base import Geometry
 from fly64dask.datasets.formats.containers import NamedArrays, empad_patterns, mib_patterns, number, text
-from fly64dask.datasets.formats.joining import Parts, raster_positions
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts, raster_positions
 from fly64dask.datasets.formats.units import METRES
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def read_py4dstem(file: NamedArrays) -> Parts:
         positions=_raster(file, name, calibration),
         quantity="intensity",
         geometry=_geometry(file, calibration),
-        assumed=("far field", *_turned(file, calibration)),
+        assumed=(FAR_FIELD, *_turned(file, calibration)),
         remedy=GIVE_RASTER,
     )
 
@@ -69,7 +69,7 @@ def _frames(path: Path, file_format: str) -> Parts:
         patterns=empad_patterns(path) if file_format == "EMPAD raw" else mib_patterns(path),
         quantity="intensity",
         geometry=Geometry(particle="electron"),
-        assumed=("far field", "electrons"),
+        assumed=(FAR_FIELD, "electrons"),
         remedy=GIVE_RASTER,
     )
 

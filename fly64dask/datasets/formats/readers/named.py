@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers import NamedArrays, coordinates, listed, number
-from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 from fly64dask.datasets.formats.options import LengthUnit, MaskGood, ReadOptions, Stored
 from fly64dask.datasets.formats.units import METRES
 
@@ -77,7 +77,7 @@ def read_named(file: NamedArrays, options: ReadOptions) -> Parts:
         mask=_mask(file, options.mask, options.mask_good) if options.mask and options.mask in file else None,
         probe=file.take(options.probe) if options.probe and options.probe in file else None,
         geometry=_geometry(file, options),
-        assumed=("far field",),
+        assumed=(FAR_FIELD,),
         remedy="name the datasets that are missing: --patterns, --positions-y, --positions-x; "
         f"{file.path.name} has {listed(file.names())}",
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers import NamedArrays, as_number, coordinates
-from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,8 @@ def read_product(file: NamedArrays) -> Parts:
         object_guess=file.take("object") if "object" in file else None,
         geometry=_geometry(file),
         metadata=_metadata(file),
-        assumed=("far field",) if far_field is None else (),
+        is_far_field=far_field is not None,
+        assumed=(FAR_FIELD,),
         remedy=GIVE_PATTERNS,
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers import NamedArrays, coordinates, number
-from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ def read_patterns(file: NamedArrays) -> Parts:
         patterns=file.patterns("dp") if "dp" in file else None,
         positions=np.stack([coordinates(file, name) for name in ("ppY", "ppX")], axis=1) if has_positions else None,
         quantity="intensity",
-        assumed=("far field", *(("frames not transposed",) if has_positions else ())),
+        assumed=(FAR_FIELD, *(("frames not transposed",) if has_positions else ())),
     )
 
 
@@ -66,7 +66,7 @@ def read_shelves_result(file: NamedArrays) -> Parts:
         probe=_probe(file),
         object_guess=object_guess.reshape(object_guess.shape[:2]),
         geometry=_geometry(file),
-        assumed=("far field", "pixel size of the result in m"),
+        assumed=(FAR_FIELD, "pixel size of the result in m"),
         remedy=GIVE_PATTERNS,
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers import NamedArrays, number, points
-from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 from fly64dask.datasets.formats.patterns import OrientedPatterns, Patterns
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read_ptylab(file: NamedArrays) -> Parts:
             distance_m=abs(distance) if distance else None,
             pitch_um=(pitch * 1e6, pitch * 1e6) if pitch and pitch > 0 else None,
         ),
-        assumed=("far field", *((f"frames turned by orientation {orientation} of the file",) if orientation else ())),
+        assumed=(FAR_FIELD, *((f"frames turned by orientation {orientation} of the file",) if orientation else ())),
     )
 
 

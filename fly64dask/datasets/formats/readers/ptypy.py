@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers import NamedArrays, number, points, text
-from fly64dask.datasets.formats.joining import Parts
+from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 from fly64dask.datasets.formats.patterns import JoinedPatterns, Patterns
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def read_prepared(file: NamedArrays) -> Parts:
         quantity="intensity",
         mask=_mask(file, chunks),
         geometry=_geometry(file),
-        assumed=() if _has_propagation(file) else ("far field",),
+        is_far_field=_has_propagation(file),
+        assumed=(FAR_FIELD,),
     )
 
 
@@ -78,7 +79,7 @@ def read_result(file: NamedArrays) -> Parts:
         probe=None if probe is None else file.take(f"{probe}/data"),
         object_guess=None if obj is None else file.take(f"{obj}/data"),
         geometry=Geometry(pixel_size_nm=pixel, energy_kev=energy),
-        assumed=("far field",),
+        assumed=(FAR_FIELD,),
         remedy=GIVE_PATTERNS,
     )
 
