@@ -16,6 +16,7 @@ $(VENV)/.installed: $(LOCK) pyproject.toml
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -c "import fly64dask.reconstruction.lsqml.steps.kernels"  # compiles them for this processor, once
 	@touch $@
 
 install: $(VENV)/.installed  ## make .venv with exactly the locked packages
@@ -34,7 +35,7 @@ test: install    ## run every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-numeric: install ## run the tests of numbers on the most common instructions alone
-	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem $(BIN)/python -m pytest \
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic $(BIN)/python -m pytest \
 		--numprocesses 2 --dist loadfile tests/reconstruction tests/metrics tests/scan tests/simulation
 
 bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)

@@ -98,10 +98,10 @@ def compare_devices(notes: Notes, way: str, exposures: Exposures, recipe: Recipe
     apart_by, twice = difference(exposures, on_cpu, result), difference(exposures, again, result)
     notes.row(way=name, ran=result.acceleration, apart=apart_by, twice=twice, seconds=seconds)
     notes.most(f"{name}: device against CPU", apart_by, ONE_EXPOSURE if way == "one exposure" else TOLERANCE)
-    expected = ACCELERATED if recipe.accelerated else "unmodified: the recipe says so"
+    expected = ACCELERATED if recipe.accelerated else "unmodified: the recipe says so"  # and, on a CPU, what is missing
     if recipe.algorithm != "LSQML":
         expected = f"unmodified: {recipe.algorithm} has no faster steps"
-    notes.holds(f"{name}: ran so", result.acceleration == expected and notes.device in result.device)
+    notes.holds(f"{name}: ran so", result.acceleration.startswith(expected) and notes.device in result.device)
 
 
 def engine(

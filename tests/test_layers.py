@@ -36,6 +36,7 @@ OWNERS = {
     "xarray": {"store", "runs"},
     "ptychi": {"reconstruction"},
     "torch": {"reconstruction", "deploy"},
+    "numba": {"reconstruction"},
     "dask": {"store", "scheduling", "deploy"},
     "distributed": {"scheduling", "deploy", "monitoring", "runs"},
     "dask_jobqueue": {"deploy"},

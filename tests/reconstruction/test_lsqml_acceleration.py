@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import logging
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -29,6 +31,7 @@ from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.reconstruction.lsqml.positions import limit_positions
 from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated, disagreement, replaced, replacements
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
+from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
 from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.reconstruction.lsqml.valid_pixels import count_valid_alone
 from fly64dask.simulation import intensity_batches, synthetic_pair
@@ -160,6 +163,17 @@ settings_of_recipe = st.fixed_dictionaries(
 )
 
 
+def on_torch(task):
+    """The steps that are torch's calls."""
+    return FastSteps(task.reconstructor)
+
+
+def compiled(task):
+    """The steps with compiled passes."""
+    return FusedSteps(on_torch(task))
+
+
+@pytest.mark.parametrize("make_steps", [on_torch, compiled])
 @given(scan=scans, of_recipe=settings_of_recipe)
 @settings(max_examples=40, deadline=None)
 @example(  # the first and last pixel of a wide range of amplitudes: one pixel's rounding makes the steps
@@ -172,12 +186,13 @@ settings_of_recipe = st.fixed_dictionaries(
         "refine_positions": False,
     },
 )
-def test_minibatch_is_as_near_the_exact_one_as_rounding_allows_on_random_scans(scan, of_recipe):
+def test_minibatch_is_as_near_the_exact_one_as_rounding_allows_on_random_scans(make_steps, scan, of_recipe):
+    scan = scan | ({"n_opr": 1} if make_steps is compiled else {})
     exposures = random_exposures(**scan)
     recipe, batch_size = RECIPE.model_copy(update=of_recipe), of_recipe["batch_size"]
     indices = torch.randperm(scan["n"], generator=torch.Generator().manual_seed(scan["seed"]))[:batch_size]
     task = build_task(exposures, recipe, device="cpu")
-    with replaced(replacements(task, FastSteps(task.reconstructor))):
+    with replaced(replacements(task, make_steps(task))):
         ours = run_minibatch(task, indices, scan["seed"])
     with in_double_precision(task) as double:
         exact = run_minibatch(double, indices, scan["seed"])
@@ -196,13 +211,14 @@ def test_minibatch_is_as_near_the_exact_one_as_rounding_allows_on_random_scans(s
         assert (ours[name] - expected).abs().max() <= A_FEW * (moved + EPS * largest), name
 
 
-def test_minibatches_are_those_that_pty_chi_draws(dense):
+@pytest.mark.parametrize("make_steps", [on_torch, compiled])
+def test_minibatches_are_those_that_pty_chi_draws(dense, make_steps):
     task = build_task(dense, RECIPE, device="cpu")
     loader = task.reconstructor.dataloader
     loader.generator.manual_seed(5)
     unmodified = [[part.clone() for part in batch] for _ in range(2) for batch in loader]
     loader.generator.manual_seed(5)
-    with replaced(replacements(task, FastSteps(task.reconstructor))):
+    with replaced(replacements(task, make_steps(task))):
         ours = [batch for _ in range(2) for batch in loader]
     assert len(unmodified) == len(ours) == 8
     assert all(
@@ -210,6 +226,7 @@ def test_minibatches_are_those_that_pty_chi_draws(dense):
     )
 
 
+OPR = "the probe has several OPR modes"
 WAYS = {
     "gaussian": {},
     # Below 16 exposures torch draws the noise of the step sizes alike in single and double precision.
@@ -223,6 +240,7 @@ WAYS = {
     "two_opr_modes": {"opr_modes": 2},
     "two_opr_modes_masked_poisson": {"opr_modes": 2, "probe_modes": 2, "noise_model": "poisson", "batch_size": 15},
     # Small steps: whether a position has passed half a pixel, and takes another patch, is a matter of its last digit.
+    "momentum": {"momentum_gain": 0.3},
     "refined_positions": {"refine_positions": True, "position_update_start": 5, "position_step_size": 0.3},
 }
 
@@ -263,7 +281,7 @@ def test_reconstruct_is_as_near_the_exact_result_as_pty_chi_after_20_epochs(dens
     recipe = RECIPE.model_copy(update=WAYS[way])
     ours = reconstruct(exposures, recipe, seed=7, progress=quiet)
     unmodified = reconstruct(exposures, recipe.model_copy(update={"accelerated": False}), seed=7, progress=quiet)
-    assert ours.acceleration == ACCELERATED
+    assert ours.acceleration == (f"{ACCELERATED} without compiled loops: {OPR}" if "opr" in way else ACCELERATED)
     assert unmodified.acceleration == "unmodified: the recipe says so"
     with in_double_precision(build_task(exposures, recipe, device="cpu")) as double:
         object_exact, probe_exact = run(double, recipe, 7)
@@ -341,7 +359,28 @@ def test_reconstruct_falls_back_and_says_so_when_pty_chi_gives_other_numbers(
     assert np.array_equal(result.object_recon, run_pty_chi(dense, recipe, 7)[0])
 
 
-def test_disagreement_leaves_the_task_as_it_was(dense):
+WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None
+import numpy as np
+from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.study import Recipe
+counts = np.random.default_rng(0).poisson(5, (4, 8, 8)).astype(np.uint16)
+exposures = Exposures(
+    counts=counts, positions_px=np.random.default_rng(1).uniform(0, 9, (4, 2)), probe_guess=np.ones((1, 1, 8, 8), "c8")
+)
+print(reconstruct(exposures, Recipe(n_epochs=1, device="cpu"), seed=7, progress=lambda *_: None).acceleration)
+"""
+
+
+def test_reconstruct_runs_on_torch_and_says_so_without_numba():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_NUMBA], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith(f"{ACCELERATED} without compiled loops: Numba cannot be used"), done.stderr
+
+
+@pytest.mark.parametrize("make_steps", [on_torch, compiled])
+def test_disagreement_leaves_the_task_as_it_was(dense, make_steps):
     recipe = RECIPE.model_copy(update={"noise_model": "poisson", "n_epochs": 3})
     tasks = [build_task(dense, recipe, device="cpu") for _ in range(2)]
     found = []
@@ -349,7 +388,7 @@ def test_disagreement_leaves_the_task_as_it_was(dense):
         task.reconstructor.dataloader.generator.manual_seed(7)
         torch.manual_seed(7)
         if checked:
-            assert disagreement(task, FastSteps(task.reconstructor)) is None
+            assert disagreement(task, make_steps(task)) is None
         task.run(3)
         found.append(task.get_data_to_cpu("object", as_numpy=True))
     assert np.array_equal(*found)

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from ptychi.reconstructors.base import LossTracker
     from torch import Tensor
 
+try:
+    # Here, so that the server of a machine's engines loads the compiled code once for all of them.
+    from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
+
+    NO_KERNELS = None
+except (ImportError, RuntimeError) as error:  # RuntimeError: Numba finds no folder where it can keep what it compiles
+    NO_KERNELS = f"Numba cannot be used ({error})"
+
 log = logging.getLogger(__name__)
 # Of a quantity's largest value, after one minibatch.
 TOLERANCE = 1e-4
@@ -34,6 +42,8 @@ CHECKED_EXPOSURES = 3
 MISSING = object()
 
 Replacement = tuple[Any, str, Any]
+if TYPE_CHECKING:
+    Steps = FastSteps | FusedSteps
 
 
 @contextmanager
@@ -41,7 +51,9 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
     """Let a task run on the faster steps while the block lasts; yields `accelerated`, or `unmodified: ` and why.
 
     It is a task of one slice, as `lsqml` builds it, and its state stays what it is. `enabled` is what the recipe says;
-    any other reason is logged as well, unless it is that the task's algorithm has no faster steps.
+    any other reason is logged as well, unless it is that the task's algorithm has no faster steps. On a CPU the faster
+    steps are compiled; where these cannot be used, or disagree, it yields `accelerated without compiled loops: ` and
+    why.
     """
     with ExitStack() as stack:
         if algorithm_of(task) != "LSQML":
@@ -53,12 +65,11 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
                 # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
                 stack.callback(torch.set_default_device, "cpu")
                 torch.set_default_device(None)
-            steps = FastSteps(task.reconstructor)
-            reason = disagreement(task, steps)
+            steps, way, reason = _fastest(task)
         if reason is None:
             stack.enter_context(replaced(replacements(task, steps)))
             stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
-            yield ACCELERATED
+            yield way
             return
         stack.close()
         if enabled:
@@ -66,25 +77,52 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
         yield f"unmodified: {reason}"
 
 
-def replacements(task: PtychographyTask, steps: FastSteps) -> list[Replacement]:
+def _fastest(task: PtychographyTask) -> tuple[Steps, str, str | None]:
+    """Choose the fastest steps that agree with a task's own: them, what the record says of them, and why none does."""
+    on_torch = FastSteps(task.reconstructor)
+    compiled, shortfall = compiled_steps(task, on_torch)
+    if compiled is not None:
+        shortfall = disagreement(task, compiled)
+        if shortfall is None:
+            return compiled, ACCELERATED, None
+    if shortfall is None:
+        return on_torch, ACCELERATED, disagreement(task, on_torch)
+    log.info("engine=accelerated compiled=no reason=%s", shortfall)
+    return on_torch, f"{ACCELERATED} without compiled loops: {shortfall}", disagreement(task, on_torch)
+
+
+def compiled_steps(task: PtychographyTask, on_torch: FastSteps) -> tuple[FusedSteps | None, str | None]:
+    """Make the compiled steps of a task; None, and why, if it has none, and no reason on a GPU, which needs none."""
+    if task.object.tensor.data.device.type != "cpu":
+        return None, None
+    if task.opr_mode_weights.n_opr_modes > 1:
+        return None, "the probe has several OPR modes"
+    if task.reconstructor.options.exclude_measured_pixels_below is not None:
+        return None, "pixels with few photons are left out"
+    if NO_KERNELS is not None:
+        return None, NO_KERNELS
+    return FusedSteps(on_torch), None
+
+
+def replacements(task: PtychographyTask, steps: Steps) -> list[Replacement]:
     """List what takes the place of a task's own, (owner, name, value): of its own objects, never of a class or a
     module.
     """
     reconstructor, dataset = task.reconstructor, task.dataset
     weights = reconstructor.parameter_group.opr_mode_weights
     changes: list[Replacement] = [
-        (reconstructor.forward_model, "forward", steps.expected.forward),
-        (reconstructor, "update_fourier_error", steps.expected.update_fourier_error),
+        (reconstructor.forward_model, "forward", steps.forward),
+        (reconstructor, "update_fourier_error", steps.update_fourier_error),
         (reconstructor, "compute_reconstruction_parameter_updates", steps.compute_reconstruction_parameter_updates),
         (reconstructor, "apply_reconstruction_parameter_updates", steps.apply_reconstruction_parameter_updates),
         (task.object, "calculate_illumination_map", steps.calculate_illumination_map),
         # A minibatch in one read, not exposure by exposure; which ones is still drawn by pty-chi's loader.
-        (dataset, "__getitems__", steps.expected.read),
+        (dataset, "__getitems__", steps.read),
         (reconstructor.dataloader, "collate_fn", list),
     ]
     metric = reconstructor.loss_tracker.metric_function
     if type(metric.own if isinstance(metric, LossOfValid) else metric) is MSELossOfSqrt:
-        changes.append((reconstructor.loss_tracker, "metric_function", steps.expected.loss))
+        changes.append((reconstructor.loss_tracker, "metric_function", steps.loss))
     if not weights.optimizable and bool((weights.tensor == 1).all()):
         changes.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none
     return changes
@@ -128,13 +166,13 @@ def plain_loss_table(tracker: LossTracker) -> Iterator[None]:
         tracker.table = type(frame)(rows) if rows["loss"] else frame
 
 
-def disagreement(task: PtychographyTask, steps: FastSteps) -> str | None:
+def disagreement(task: PtychographyTask, steps: Steps) -> str | None:
     """Compare the faster steps with the task's own: a few of its exposures, its probe, a random object.
 
     Gives what differs by more than rounding, and by how much; None if nothing does. The task, between two epochs, is
     afterwards as it was, generators included.
     """
-    if not steps.expected.scan.all.fit(task.object.lateral_shape):
+    if not steps.scan.all.fit(task.object.lateral_shape):
         return "a patch reaches beyond the object"
     state = copy_state(task)
     try:

@@ -78,11 +78,15 @@ class ExpectedPatterns:
     @naming_devices
     def update_fourier_error(self, y_pred: Tensor, y_true: Tensor) -> None:
         """Add to the epoch's mean square error of the amplitude, in place of the reconstructor's method."""
-        reconstructor = self.reconstructor
         expected, measured = y_pred.sqrt(), y_true.clamp_min(DARK).sqrt_()
         self.waves |= {"expected": expected, "measured": measured}
         squares = self._weighted((expected - measured).square_())
-        reconstructor.accumulated_fourier_error += squares.mean(dim=(-2, -1)).sum()
+        self.add_fourier_error(squares.mean(dim=(-2, -1)).sum())
+
+    def add_fourier_error(self, error: Tensor) -> None:
+        """Add a minibatch's error, summed over its exposures, to the epoch's, and close the sum after the last one."""
+        reconstructor = self.reconstructor
+        reconstructor.accumulated_fourier_error += error
         if reconstructor.current_minibatch == len(reconstructor.dataloader) - 1:
             error = reconstructor.accumulated_fourier_error / len(self.patterns)
             reconstructor.reconstructor_buffers.fourier_errors.append(error.item())

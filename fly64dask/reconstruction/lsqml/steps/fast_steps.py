@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from ptychi import maths
 from ptychi.api.enums import BatchingModes
 
 from fly64dask.reconstruction.lsqml.steps.expected import ExpectedPatterns
 from fly64dask.reconstruction.lsqml.steps.places import corners_px
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
+    StepSums,
     as_complex,
     as_rows,
+    descend,
     naming_devices,
     set_gradient,
-    solve_jointly,
+    trimmed_mean,
 )
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from ptychi.data_structures.probe_positions import ProbePositions
     from ptychi.reconstructors.lsqml import LSQMLReconstructor
     from torch import Tensor
-
-# pty-chi 2.2.0, apply_reconstruction_parameter_updates: what is trimmed off the steps of a minibatch.
-TRIMMED = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +66,13 @@ class FastSteps:
         self.reconstructor = reconstructor
         self.object, self.probe = group.object, group.probe
         self.positions, self.opr_weights = group.probe_positions, group.opr_mode_weights
-        self.expected = ExpectedPatterns(reconstructor)
+        expected = self.expected = ExpectedPatterns(reconstructor)
+        self.scan, self.read, self.loss = expected.scan, expected.read, expected.loss
+        self.forward, self.update_fourier_error = expected.forward, expected.update_fourier_error
         # Compact minibatches add up the object's direction, which moves it once an epoch.
         self.compact = reconstructor.options.batching_mode == BatchingModes.COMPACT
+        # Eq. 22, or 23 if the two steps are solved apart.
+        self.jointly = reconstructor.options.single_slice_solve_obj_prb_step_size_jointly
         self.damping: tuple[Tensor | None, Tensor | None] = (None, None)
 
     @naming_devices
@@ -112,10 +114,10 @@ class FastSteps:
         chi = torch.fft.ifft2(waves["far"].mul_(correction[:, None])).conj_physical_()
 
         of_object = chi * waves["probes"]  # Eq. 24b, mode by mode
-        first, before = of_object[:, 0], self._added_up()
-        direction, step_first = self._object_direction(first, before)
+        first, before = of_object[:, 0], self.added_up()
+        direction, step_first = self.over_illumination(self._on_the_object(first), before)
         if self.probe.n_modes > 1:
-            direction, _ = self._object_direction(of_object.sum(1), before)
+            direction, _ = self.over_illumination(self._on_the_object(of_object.sum(1)), before)
         set_gradient(self.object, -direction)
         change = chi[:, :1].conj_physical() if self.expected.scan.moving or self.probe.n_opr_modes > 1 else None
         of_probe = chi.mul_(waves["patches"][:, None])  # Eq. 24a
@@ -160,18 +162,23 @@ class FastSteps:
     @naming_devices
     def _set_steps(self, directions: Directions, indices: Tensor) -> None:
         """Set the steps of object and probe for each exposure."""
+        of_patch = self.expected.places.extract(directions.of_object)
+        sums = self._step_sums(of_patch, directions.of_probe[0], directions.chi_probe, directions.chi_patch)
+        self.set_steps(sums.steps(jointly=self.jointly), indices)
+        self.expected.waves = {}
+
+    def set_steps(self, steps: tuple[Tensor, Tensor], indices: Tensor) -> None:
+        """Set the steps of object and probe for each exposure, each (n,), before they are scaled and are positive."""
         reconstructor = self.reconstructor
         reconstructor._initialize_object_step_size_buffer()
         reconstructor._initialize_probe_step_size_buffer()
-        steps = self._step_sizes(
-            self.expected.places.extract(directions.of_object),
-            directions.of_probe[0],
-            directions.chi_probe,
-            directions.chi_patch,
-        )
         buffers = reconstructor.reconstructor_buffers
-        buffers.alpha_object_all_pos_all_slices[indices, 0], buffers.alpha_probe_all_pos[indices] = steps
-        self.expected.waves = {}
+        scales = (
+            self.object.options.optimal_step_size_scaler / self.probe.n_modes,
+            self.probe.options.optimal_step_size_scaler,
+        )
+        of_object, of_probe = (of.mul_(scale).clip_(0, None) for of, scale in zip(steps, scales, strict=True))
+        buffers.alpha_object_all_pos_all_slices[indices, 0], buffers.alpha_probe_all_pos[indices] = of_object, of_probe
 
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
         """Take the steps of a minibatch, in place of the reconstructor's method; not the object's if it is compact."""
@@ -188,29 +195,33 @@ class FastSteps:
         epoch, buffers = self.reconstructor.current_epoch, self.reconstructor.reconstructor_buffers
         indices = self.expected.on_device(indices)
         if self.object.optimization_enabled(epoch) and not self.compact:
-            mean = maths.trim_mean(buffers.alpha_object_all_pos_all_slices[indices], TRIMMED, dim=0)
+            mean = trimmed_mean(buffers.alpha_object_all_pos_all_slices[indices])
             self.object.tensor.data.grad.mul_(mean[:, None, None, None])
-            self.object.optimizer.step()
+            descend(self.object)
         if self.probe.optimization_enabled(epoch):
             steps = buffers.alpha_probe_all_pos[indices]
             if self.compact:
                 steps = steps / len(self.reconstructor.dataloader)
             self.probe.tensor.data.grad[0].mul_(steps.mean())
-            self.probe.optimizer.step()
+            descend(self.probe)
 
-    def _added_up(self) -> Tensor | None:
+    def added_up(self) -> Tensor | None:
         """The object's direction of this epoch's compact minibatches so far, (Y, X); None if there is none yet."""
         if not self.compact or self.reconstructor.current_minibatch == 0:
             return None
         return torch.view_as_complex(self.object.tensor.data.grad)[0].neg()
 
-    def _object_direction(self, conjugate: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Eq. 25b: the patches' directions (n, H, W) on the object's grid, and over the illumination it gets; (Y, X).
-
-        Minibatches that do not add up have no use for the first, and get the second twice.
-        """
+    def _on_the_object(self, conjugate: Tensor) -> Tensor:
+        """Add conjugate patches (n, H, W) on the object's grid: their conjugate, (Y, X)."""
         image = torch.zeros(self.object.lateral_shape, dtype=conjugate.dtype, device=conjugate.device)
-        image = self.expected.places.add_onto(image, conjugate).conj_physical_()
+        return self.expected.places.add_onto(image, conjugate).conj_physical_()
+
+    def over_illumination(self, image: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Eq. 25b: the patches' directions on the object's grid (Y, X), and over the illumination it gets; both (Y, X).
+
+        `before` is what `added_up` gives. Minibatches that do not add up have no use for the first, and get the second
+        twice. `image` is overwritten.
+        """
         if not self.compact:
             return image.mul_(self._damping()), image
         if before is not None:
@@ -242,8 +253,8 @@ class FastSteps:
             total = torch.cat([total, conjugate[:, 1:].sum(0)])
         return total.conj_physical_().div_(len(conjugate))
 
-    def _step_sizes(self, of_patch: Tensor, of_probe: Tensor, chi_probe: Tensor, chi_patch: Tensor) -> Tensor:
-        """Eq. 22, or 23 if solved apart, for the first mode: (2, n) steps of object and probe; overwrites the waves."""
+    def _step_sums(self, of_patch: Tensor, of_probe: Tensor, chi_probe: Tensor, chi_patch: Tensor) -> StepSums[Tensor]:
+        """Compute the sums of which the first mode's steps are made; overwrites the waves."""
         b_object = chi_probe.mul_(of_patch).sum(dim=(-2, -1)).real
         # The real part of sum(a b) is the dot product of a and conj(b) as real numbers.
         b_probe = as_rows(chi_patch) @ as_rows(of_probe.conj_physical()[None])[0]
@@ -252,11 +263,5 @@ class FastSteps:
             self.expected.waves["patches"].mul_(of_probe),
         )
         a_object, a_probe = (torch.linalg.vector_norm(as_rows(by), dim=1).square_() for by in (by_object, by_probe))
-        if self.reconstructor.options.single_slice_solve_obj_prb_step_size_jointly:
-            mixed = by_object.conj_physical_().mul_(by_probe).sum(dim=(-2, -1))
-            steps = solve_jointly(a_object, a_probe, mixed, b_object, b_probe)
-        else:
-            steps = torch.stack([b_object / a_object, b_probe / a_probe]).div_(2)
-        steps[0] *= self.object.options.optimal_step_size_scaler / self.probe.n_modes
-        steps[1] *= self.probe.options.optimal_step_size_scaler
-        return steps.clip_(0, None)
+        mixed = by_object.conj_physical_().mul_(by_probe).sum(dim=(-2, -1))
+        return StepSums(a_object=a_object, a_probe=a_probe, mixed=mixed, b_object=b_object, b_probe=b_probe)

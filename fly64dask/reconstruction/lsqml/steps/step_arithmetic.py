@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
 import torch
+from ptychi import maths
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from ptychi.data_structures.base import ReconstructParameter
     from torch import Tensor
 
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 # share of its mean that damps the two equations.
 SQUARE_FLOOR = 1.2e-7
 DAMPING = 0.1
+# pty-chi 2.2.0, apply_reconstruction_parameter_updates: what is trimmed off the steps of a minibatch.
+TRIMMED = 0.1
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
@@ -35,14 +42,62 @@ def naming_devices(method: Method) -> Method:
     return call  # type: ignore[return-value]
 
 
-def solve_jointly(a_object: Tensor, a_probe: Tensor, mixed: Tensor, b_object: Tensor, b_probe: Tensor) -> Tensor:
-    """Solve Eq. 22, damped: real parts of the solution of two equations in two unknowns, (2, n); each argument (n,)."""
-    a_object, a_probe = (a + SQUARE_FLOOR for a in (a_object, a_probe))
-    a_object, a_probe = (a + DAMPING * a.mean() for a in (a_object, a_probe))
-    # Each over its diagonal, so that no product leaves the range of a float.
-    m_object, m_probe, b_object, b_probe = mixed / a_object, mixed / a_probe, b_object / a_object, b_probe / a_probe
-    steps = torch.stack([b_object - m_object.real * b_probe, b_probe - m_probe.real * b_object])
-    return steps.div_(1 - (m_object.conj() * m_probe).real)
+Numbers = TypeVar("Numbers", "Tensor", "NDArray[Any]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSums(Generic[Numbers]):
+    """Sums over the pixels of each exposure, (n,), of which Eq. 22 and 23 make its steps, for the first mode.
+
+    With u the object's direction times the probe, v the object times the probe's direction, and chi the change of the
+    exit wave: `a_object` and `a_probe` are |u|^2 and |v|^2, `mixed` is conj(u) v, complex, `b_object` and `b_probe` are
+    the real parts of conj(chi) u and conj(chi) v. All are tensors, or all are NumPy's arrays.
+    """
+
+    a_object: Numbers
+    a_probe: Numbers
+    mixed: Numbers
+    b_object: Numbers
+    b_probe: Numbers
+
+    def steps(self, *, jointly: bool) -> tuple[Numbers, Numbers]:
+        """Solve for the steps of object and probe, (n,): Eq. 22, damped, if jointly, else half of Eq. 23 each.
+
+        Of Eq. 22, two equations in two unknowns, the real parts of the solution.
+        """
+        if not jointly:
+            return self.b_object / self.a_object / 2, self.b_probe / self.a_probe / 2
+        a_object, a_probe = self.a_object + SQUARE_FLOOR, self.a_probe + SQUARE_FLOOR
+        a_object, a_probe = a_object + DAMPING * a_object.mean(), a_probe + DAMPING * a_probe.mean()
+        # Each over its diagonal, so that no product leaves the range of a float.
+        m_object, m_probe = self.mixed / a_object, self.mixed / a_probe
+        b_object, b_probe = self.b_object / a_object, self.b_probe / a_probe
+        determinant = 1 - (m_object.conj() * m_probe).real
+        return (
+            (b_object - m_object.real * b_probe) / determinant,
+            (b_probe - m_probe.real * b_object) / determinant,
+        )
+
+
+def trimmed_mean(numbers: Tensor) -> Tensor:
+    """Compute the mean of (n, 1) numbers without the least and the largest of them, as pty-chi does; (1,)."""
+    if numbers.device.type == "cpu":
+        ordered = np.sort(numbers.numpy()[:, 0])
+        n_left_out = math.ceil(len(ordered) * TRIMMED / 2 - 0.5)
+        if not np.isnan(ordered[-1]):  # NaN is the largest, and pty-chi leaves it out
+            return torch.as_tensor(ordered[n_left_out : len(ordered) - n_left_out].mean())[None]
+    trimmed: Tensor = maths.trim_mean(numbers, TRIMMED, dim=0)
+    return trimmed
+
+
+def descend(parameter: ReconstructParameter) -> None:
+    """Take a step against a parameter's gradient; plain descent needs none of what an optimizer's call brings along."""
+    optimizer = parameter.optimizer
+    (group,) = optimizer.param_groups
+    if type(optimizer) is torch.optim.SGD and not any(group[name] for name in ("momentum", "weight_decay", "maximize")):
+        parameter.tensor.data.add_(parameter.tensor.data.grad, alpha=-group["lr"])
+    else:
+        optimizer.step()
 
 
 def ramps(shifts_px: Tensor, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -62,6 +117,12 @@ def as_complex(parameter: ReconstructParameter) -> Tensor:
 def as_rows(waves: Tensor) -> Tensor:
     """View (n, H, W) complex as (n, 2 H W) real."""
     return torch.view_as_real(waves).reshape(len(waves), -1)
+
+
+def as_floats(waves: Tensor) -> NDArray[np.float32]:
+    """View complex64 (..., W) on the CPU as float32 (..., 2 W) in the same memory, real and imaginary part in turns."""
+    # Not `flatten`: it copies what cannot be viewed, and what is written to the copy is lost.
+    return torch.view_as_real(waves).view(*waves.shape[:-1], 2 * waves.shape[-1]).numpy()
 
 
 def set_gradient(parameter: ReconstructParameter, gradient: Tensor) -> None:
