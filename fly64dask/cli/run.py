@@ -123,8 +123,8 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
 
     layout = RunLayout(out)
     study = continued_study(study, layout)
-    coming = next_round(study, layout)
     left_out = skip_reasons(study, filters)
+    coming = None if left_out else next_round(study, layout)  # a run of some cells has no rounds
     inputs = read_inputs(study)
     plan = plan_cells(study, inputs, [cell for cell in cells(study) if cell not in left_out])
     light, band, doubts = inputs.probe_light, inputs.object_band, list(doubt_split(inputs.positions_px, study.split))

@@ -76,7 +76,8 @@ def submit(
     if as_json:
         print_json(submission.model_dump(mode="json"))
         return
-    click.echo(f"submitted: job {submission.job_id}, {len(selected)} cells")
+    rounds = "" if study.adaptive is None or left_out else "; rounds follow in the same job"
+    click.echo(f"submitted: job {submission.job_id}, {len(selected)} cells{rounds}")
     click.echo(f"follow:    fly64dask attach {click.format_filename(out)}")
     click.echo(f"stop:      fly64dask cancel {click.format_filename(out)}")
 

@@ -52,7 +52,7 @@ class NextRound:
 
 
 def next_round(study: Study, layout: RunLayout) -> NextRound | None:
-    """Say what the next round would add to a run; None if the study is not adaptive or nothing has run.
+    """Say what the next round would add to a run; None if the study is not adaptive.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def next_round(study: Study, layout: RunLayout) -> NextRound | None:
     layout : RunLayout
         The run.
     """
-    if study.adaptive is None or not layout.study_file.exists():
+    if study.adaptive is None:
         return None
-    rows = read_completed_rows(study, layout)
+    rows = read_completed_rows(study, layout) if layout.study_file.exists() else ()
     n_pending = len(cells(study)) - len(rows)
     if n_pending:
         return NextRound(additions=(), lines=(f"next round: decided when {n_pending} pending cells have ended",))

@@ -43,7 +43,7 @@ def lines_of(study):
 def test_a_run_with_a_target_ends_with_a_sentence_for_each_view_and_split_and_the_command():
     *sentences, command = lines_of(STUDY)
     assert sentences == [
-        f"In {view.name}, {split}, 0.1 rad need 4e3 photons per exposure."
+        f"In {view.name}, {split}, 0.1 rad need 4e3 photons per exposure (1e3 misses, 1e4 reaches; no interval)."
         for view in STUDY.views
         for split in STUDY.splits
     ]

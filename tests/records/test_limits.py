@@ -77,6 +77,12 @@ def test_without_repeats_there_is_no_interval():
     assert limit_of(shot_noise_errors(DOSES, repeats=1)).interval is None
 
 
+def test_a_sentence_without_an_interval_names_the_doses_beside_the_limit():
+    study = study_of(repeats=1)
+    sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, repeats=1)), [TARGET]).targets[0].sentences[0]
+    assert "need 5e3 photons per exposure (1e3 misses, 1e4 reaches; no interval), 50 photons/px²" in sentence
+
+
 def test_the_interval_holds_the_truth_in_nine_of_ten_cases():
     """Five repeats of error = a dose^-0.5 + floor; 90 of 100 lie within four standard deviations of 90 +- 3."""
     floor, goal = 0.01, 0.025

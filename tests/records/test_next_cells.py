@@ -206,6 +206,13 @@ def test_cells_that_were_added_before_count_against_the_most():
     assert next_additions(study, outlooks(study, rows)) == ()
 
 
+def test_a_limit_that_was_lowered_below_what_was_added_takes_nothing_away():
+    earlier = Addition(dose=3160, view="close", split="whole", n_repeats=5, round=1, reason="x")
+    study = adaptive_study(adaptive=Adaptive(max_cells=2), added=(earlier,))
+    rows = rows_of(shot_noise_errors((*DOSES, 3160), repeats=1))
+    assert next_additions(study, outlooks(study, rows)) == ()
+
+
 def test_rounds_are_numbered_on():
     earlier = Addition(dose=3160, view="close", split="whole", n_repeats=1, round=1, reason="x")
     study = adaptive_study(added=(earlier,))

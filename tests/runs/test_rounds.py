@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from command_line import run_command
 from noisy_engine import ENGINE
@@ -9,7 +11,7 @@ from running import PATHS, running
 from tiny import TEXT
 
 from fly64dask.deploy import Placement
-from fly64dask.records import read_run_study
+from fly64dask.records import read_run_study, write_run_study
 from fly64dask.runs import continued_study, next_round, open_run, run_study, verify_run
 from fly64dask.store import RunLayout
 from fly64dask.study import Filters, cells, dose_name, parse_study
@@ -108,6 +110,22 @@ def test_a_run_at_its_end_has_no_next_round(finished):
     coming = next_round(continued_study(study, run.layout), run.layout)
     assert coming.additions == ()
     assert coming.lines[0] == "next round: none"
+
+
+def test_before_the_first_cell_the_next_round_is_not_known(tmp_path):
+    coming = next_round(parse_study(ADAPTIVE, origin="x.toml"), RunLayout(tmp_path / "new"))
+    assert (coming.additions, coming.lines) == ((), ("next round: decided when 4 pending cells have ended",))
+
+
+def test_a_run_that_has_had_a_round_says_what_the_next_would_add(finished, tmp_path):
+    """A copy whose study knows of the first round alone: the next is the second of the whole run."""
+    study, run, _ = finished
+    copied = RunLayout(shutil.copytree(run.layout.root, tmp_path / "copy"))
+    first = tuple(each for each in run.study.added if each.round == 1)
+    write_run_study(copied, run.study.model_copy(update={"added": first}))
+    coming = next_round(continued_study(study, copied), copied)
+    assert coming.additions == tuple(each for each in run.study.added if each.round == 2)
+    assert coming.lines[0].startswith("next round 2, ")
 
 
 def test_the_same_call_again_adds_nothing(finished, monkeypatch):

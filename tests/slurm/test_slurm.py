@@ -414,6 +414,29 @@ def has_step(job_id: str) -> bool:
     return any(title.startswith(f"slurmstepd: [{job_id}.") for title in titles)
 
 
+# One cell, and a target that no dose reaches: a round adds one at a decade above.
+ADAPTIVE = "".join(line for line in STUDY.splitlines(keepends=True) if "threshold_px" not in line).replace(
+    "overlap = ",
+    'split = "none"\ntargets = [{phase_error_rad = 1e-9}]\nadaptive = {max_cells = 1}\noverlap = ',
+)
+
+
+def test_rounds_of_an_adaptive_study_run_in_the_submitted_controller(site):
+    site.study.write_text(ADAPTIVE)
+    words = ("submit", site.study, "--out", site.out, "--cluster", site.cluster, "--device", "cpu")
+    done = site.fly64dask(*words)
+    assert done.returncode == 0, done.stderr
+    assert "rounds follow" in done.stdout
+    followed = site.fly64dask("attach", site.out, "--interval", 0.5)
+    assert followed.returncode == 0, followed.stderr
+    assert {place: row["state"] for place, row in site.rows().items()} == {
+        (1e5, "all", "whole"): "completed",
+        (1e6, "all", "whole"): "completed",
+    }
+    assert "dose_1000000/all/whole" in followed.stdout
+    assert site.left() == []
+
+
 def test_attach_follows_a_submitted_run_to_its_end(site):
     assert site.fly64dask("submit", site.study, "--out", site.out, "--cluster", site.cluster).returncode == 0
     followed = site.fly64dask("attach", site.out, "--interval", 0.5)

@@ -156,8 +156,13 @@ def _dose_words(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
         first, last = number_words(limit.first_reach), number_words(limit.last_miss)
         return f"are not monotonic in dose: first reached at {first} {unit}, and missed again at {last}"
     assert limit.lowest is not None, "a reached target has its lowest light"
-    numbers = interval_words(limit.lowest.dose, None if limit.interval is None else limit.interval.doses)
-    return f"need {numbers} {unit}{_further_words(limit.lowest, dose_by)}"
+    further = _further_words(limit.lowest, dose_by)
+    if limit.interval is not None:
+        return f"need {interval_words(limit.lowest.dose, limit.interval.doses)} {unit}{further}"
+    # Of a number alone nobody would guess that its doses may be a decade apart.
+    assert limit.first_reach is not None and limit.last_miss is not None, "a reached target has two doses beside it"
+    beside = f"{number_words(limit.last_miss, 3)} misses, {number_words(limit.first_reach, 3)} reaches; no interval"
+    return f"need {number_words(limit.lowest.dose)} {unit} ({beside}){further}"
 
 
 def overlap_sentence(limit: OverlapLimit, target: Target) -> str:

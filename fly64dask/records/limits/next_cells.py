@@ -52,7 +52,8 @@ def next_additions(study: Study, found: Sequence[Outlook]) -> tuple[Addition, ..
         Empty if all limits are narrow, nothing can be added, or no cell is left.
     """
     assert study.adaptive is not None, "only an adaptive study is asked"
-    room = (study.adaptive.max_cells - n_added_cells(study)) // len(study.object_seeds)
+    # A person may lower `max_cells` below what was added.
+    room = max(0, study.adaptive.max_cells - n_added_cells(study)) // len(study.object_seeds)
     chosen = []
     for outlook in sorted(found, key=lambda each: each.width or math.inf, reverse=True):
         for addition in outlook.additions:
