@@ -27,7 +27,7 @@ class MethodType(click.ParamType[Any]):
 
     name = "name=path"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse one --method."""
         if isinstance(value, tuple):
             return value
@@ -42,7 +42,7 @@ class ReferenceType(click.ParamType[Any]):
 
     name = "dose/view|file"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse one --reference."""
         if isinstance(value, CellReference | FileReference):
             return value
@@ -54,7 +54,7 @@ class ReferenceType(click.ParamType[Any]):
         except ValueError:
             return self._neither(value)
 
-    def _neither(self, value: Any) -> NoReturn:
+    def _neither(self, value: object) -> NoReturn:
         self.fail(f"{value!r} is no file, and not DOSE/VIEW such as measured/baseline")
 
 

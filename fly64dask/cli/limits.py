@@ -17,7 +17,7 @@ class TargetType(click.ParamType[Any]):
 
     name = "key=value"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse one --target."""
         if isinstance(value, Target):
             return value

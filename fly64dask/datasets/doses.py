@@ -120,7 +120,7 @@ def _kept_exposures(
     study: Study, positions_px: NDArray[np.float64], probe: NDArray[np.complex64]
 ) -> list[KeptExposures]:
     """Select for each view and split; those that cannot be selected have no exposures to give photons to."""
-    found = []
+    selections = []
     for split in study.splits:
         of_split = positions_px[split_indices(positions_px, study.split, split)]
         for view in study.views:
@@ -129,5 +129,5 @@ def _kept_exposures(
             except NotSelectableError:
                 continue
             beams = measure_beams(of_split[kept], probe)
-            found.append(KeptExposures(view=view.name, split=split, n_kept=len(kept), beams=beams))
-    return found
+            selections.append(KeptExposures(view=view.name, split=split, n_kept=len(kept), beams=beams))
+    return selections

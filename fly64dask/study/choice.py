@@ -18,12 +18,12 @@ def choose_cell(study: Study, dose_view_repeat: tuple[float | str, str, int], **
         If the study has no such cell, or several.
     """
     dose, view, repeat = dose_view_repeat
-    given = {name: value for name, value in optional.items() if value is not None}
+    chosen = {name: value for name, value in optional.items() if value is not None}
     matching = [
         cell
         for cell in cells(study)
         if (cell.dose, cell.view, cell.repeat) == dose_view_repeat
-        and all(getattr(cell, name) == value for name, value in given.items())
+        and all(getattr(cell, name) == value for name, value in chosen.items())
     ]
     if len(matching) == 1:
         return matching[0]
@@ -31,7 +31,7 @@ def choose_cell(study: Study, dose_view_repeat: tuple[float | str, str, int], **
         ", ".join(
             [
                 f"select dose {dose}, view {view!r}, repeat {repeat}",
-                *(f"{name} {value!r}" for name, value in given.items()),
+                *(f"{name} {value!r}" for name, value in chosen.items()),
             ]
         )
         + f": study {study.name!r} has {_coordinates(study)}",

@@ -198,7 +198,7 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
         If a filter names a dose, view, split, gridsize, repeat, recipe, object or setup that the study does not have.
     """
     sizes = {view.name: 1 if view.rule == "baseline" else 2 for view in study.views}
-    known: dict[str, Iterable[Any]] = {
+    values_by_filter: dict[str, Iterable[Any]] = {
         "dose": doses_of(study),
         "view": sizes,
         "split": study.splits,
@@ -208,13 +208,13 @@ def skip_reasons(study: Study, filters: Filters) -> dict[Cell, str]:
         "object": [seed for seed in study.object_seeds if seed is not None],
         "setup": [name for name in study.setup_names if name is not None],
     }
-    for key, values in known.items():
+    for key, values in values_by_filter.items():
         for value in getattr(filters, key):
             if value not in values:
-                there = ", ".join(map(_plain, values))
+                listed_values = ", ".join(map(_plain, values))
                 raise InputError(
-                    f"filter --{key} {_plain(value)}: study {study.name!r} has {there or f'one {key} alone'}",
-                    remedy="give one of these" if there else f"leave --{key} out",
+                    f"filter --{key} {_plain(value)}: study {study.name!r} has {listed_values or f'one {key} alone'}",
+                    remedy="give one of these" if listed_values else f"leave --{key} out",
                 )
     reasons: dict[Cell, str] = {}
     for cell in cells(study):

@@ -161,7 +161,7 @@ class Study(Frozen):
         """
         recipe = self.recipe
         if cell.recipe_name is not None:
-            recipe = next(each.settings for each in self.recipes if each.name == cell.recipe_name)
+            recipe = next(named.settings for named in self.recipes if named.name == cell.recipe_name)
         return without_counts(recipe) if cell.dose == "noise_free" else recipe
 
     def of_object(self, object_seed: int | None) -> Study:
@@ -193,7 +193,7 @@ class Study(Frozen):
         >>> Study.from_toml("data/demo.toml").with_recipe(n_epochs=50)  # doctest: +SKIP
         """
         recipe = Recipe.model_validate(self.recipe.model_dump() | settings)
-        recipes = tuple(NamedRecipe.model_validate(each.model_dump() | settings) for each in self.recipes)
+        recipes = tuple(NamedRecipe.model_validate(named.model_dump() | settings) for named in self.recipes)
         return self.model_copy(update={"recipe": recipe, "recipes": recipes})
 
     @field_validator("doses_photons")

@@ -84,13 +84,13 @@ class Target(Frozen):
     @model_validator(mode="after")
     def _is_one_number(self) -> Target:
         numbers = ("resolution_px", "resolution_nm", "phase_error_rad", "error_over_floor")
-        given = [name for name in numbers if getattr(self, name) is not None]
-        if len(given) != 1:
+        given_names = [name for name in numbers if getattr(self, name) is not None]
+        if len(given_names) != 1:
             raise ValueError(
-                f"a target is one number, found {', '.join(given) or 'none'}; give one of {', '.join(numbers)}"
+                f"a target is one number, found {', '.join(given_names) or 'none'}; give one of {', '.join(numbers)}"
             )
         if not self.is_resolution and self.criterion != "half_bit":
-            raise ValueError(f"criterion {self.criterion!r} is of a resolution, found {given[0]}; leave it out")
+            raise ValueError(f"criterion {self.criterion!r} is of a resolution, found {given_names[0]}; leave it out")
         if self.error_over_floor is not None and self.against not in (None, "truth"):
             raise ValueError(f"error_over_floor is against the truth, found against = {self.against!r}; leave it out")
         if self.phase_error_rad is not None and self.against == "half_sets":

@@ -7,9 +7,10 @@ import json
 import re
 import tomllib
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
@@ -28,7 +29,7 @@ def parse_toml(
     what: str,
     origin: str,
     keys: str,
-    complete: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+    complete: Callable[[dict[str, object]], dict[str, object]] = dict,
 ) -> Record:
     """Read a record from TOML text.
 
@@ -61,7 +62,7 @@ def parse_toml(
     try:
         return record.model_validate_json(as_json, strict=True)
     except ValidationError as error:
-        all_faults: list[dict[str, Any]] = [dict(fault) for fault in error.errors(include_url=False)]
+        all_faults = error.errors(include_url=False)
         # A list whose only item is wrong is reported as too short as well.
         outer = [fault["loc"][:depth] for fault in all_faults for depth in range(len(fault["loc"]))]
         faults = "\n".join(
@@ -73,7 +74,7 @@ def parse_toml(
         raise InputError(f"read {what} {origin}:\n{faults}", remedy="") from error
 
 
-def _key_of(place: tuple[int | str, ...], document: Any) -> str:
+def _key_of(place: tuple[int | str, ...], document: object) -> str:
     """Where a fault is, as the file has it: pydantic adds the alternative that it tried."""
     key = ""
     for depth, part in enumerate(place):
@@ -87,19 +88,19 @@ def _key_of(place: tuple[int | str, ...], document: Any) -> str:
     return key.lstrip(".")
 
 
-def _is_taken_over(place: tuple[int | str, ...], written: Any, document: Any) -> bool:
+def _is_taken_over(place: tuple[int | str, ...], written: object, document: object) -> bool:
     """Whether a fault is of a value that a table of a list has from another place of the file, where it is named."""
     for part in place:
-        if isinstance(part, int) and isinstance(document, list) and part < len(document):
+        if isinstance(part, int) and isinstance(document, list) and isinstance(written, list) and part < len(document):
             written, document = written[part], document[part]
-        elif isinstance(document, dict) and part in document:
+        elif isinstance(document, dict) and isinstance(written, dict) and part in document:
             if part not in written:
                 return True
             written, document = written[part], document[part]
     return False
 
 
-def _owner(place: tuple[int | str, ...], document: Any) -> str:
+def _owner(place: tuple[int | str, ...], document: object) -> str:
     """The name of the table of a list that a fault is in, if it has one and that is not what is wrong."""
     name = None
     for part in place:
@@ -117,26 +118,26 @@ def _quoted(part: int | str) -> str:
     return text if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", text) else _shorten(text)
 
 
-def _tags(document: dict[str, Any]) -> tuple[Any, Any]:
+def _tags(document: dict[str, object]) -> tuple[object, object]:
     return document.get("kind"), document.get("rule")
 
 
-def _describe_fault(fault: dict[str, Any], document: dict[str, Any], record: type[Frozen], what: str, keys: str) -> str:
+def _describe_fault(fault: ErrorDetails, document: object, record: type[Frozen], what: str, keys: str) -> str:
     """One line for one wrong key: where, what was found, what is needed, what to do."""
     key, owner = _key_of(fault["loc"], document), _owner(fault["loc"], document)
-    found = _shorten(fault["input"])
+    value = _shorten(fault["input"])
     if fault["type"] == "extra_forbidden":
         unknown = str(fault["loc"][-1])
         if unknown in RENAMED:
-            return f"{key} = {found}: this key is now called {RENAMED[unknown]!r}; rename it (see {keys})"
+            return f"{key} = {value}: this key is now called {RENAMED[unknown]!r}; rename it (see {keys})"
         close = difflib.get_close_matches(unknown, sorted(_known_keys(record)), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{key} = {found}{owner}: unknown key{hint}; remove it or see {keys}"
+        return f"{key} = {value}{owner}: unknown key{hint}; remove it or see {keys}"
     if fault["type"] == "missing":
         return f"{key}{owner}: missing; add it (see {keys})"
     message = fault["msg"].removeprefix("Value error, ")
-    place = f"{key} = {found}{owner}" if key else what
-    return f"{place}: {message[0].lower()}{message[1:]}; correct it (see {keys})"
+    prefix = f"{key} = {value}{owner}" if key else what
+    return f"{prefix}: {message[0].lower()}{message[1:]}; correct it (see {keys})"
 
 
 def _shorten(value: object) -> str:
@@ -149,7 +150,7 @@ def _known_keys(record: type[Frozen]) -> set[str]:
     return set(schema["properties"]).union(*(part.get("properties", {}) for part in schema["$defs"].values()))
 
 
-def _completed(document: dict[str, Any]) -> dict[str, Any]:
+def _completed(document: dict[str, object]) -> dict[str, object]:
     return with_shared_settings(with_half_sets(document))
 
 

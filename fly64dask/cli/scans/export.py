@@ -26,7 +26,7 @@ class PixelSizeType(click.ParamType[Any]):
 
     name = "nm[,nm]"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse one --pixel-size-nm."""
         if isinstance(value, tuple):
             return value

@@ -17,7 +17,7 @@ class LengthsType(click.ParamType["tuple[float, float]"]):
 
     name = "L|Y,X"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
         """Parse one length or two."""
         try:
             lengths = [float(part) for part in str(value).split(",")]
@@ -33,7 +33,7 @@ class RasterType(click.ParamType["tuple[int, int]"]):
 
     name = "SLOW,FAST"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Parse one --raster."""
         matched = re.fullmatch(r"(\d{1,6}),(\d{1,6})", str(value))
         if not matched or "0" in matched.groups():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import click
 
@@ -16,7 +15,7 @@ class NumbersType(click.ParamType["tuple[int, ...]"]):
 
     name = "N,N:M,..."
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         """Parse one --drop."""
         if isinstance(value, tuple):
             return value
@@ -35,7 +34,7 @@ class ShapeType(click.ParamType["tuple[int, int]"]):
 
     name = "N|H,W"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Parse one --crop."""
         matched = re.fullmatch(r"(\d{1,6})(?:,(\d{1,6}))?", str(value))
         if not matched:
@@ -49,7 +48,7 @@ class RegionType(click.ParamType["tuple[tuple[int, int], tuple[int, int]]"]):
     name = "Y:Y,X:X"
 
     def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[tuple[int, int], tuple[int, int]]:
         """Parse one --roi."""
         matched = re.fullmatch(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})", str(value))

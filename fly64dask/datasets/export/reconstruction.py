@@ -119,16 +119,17 @@ def export_reconstruction(
             f"export {path}: its name ends in {path.suffix or 'no suffix'!r}, needed {', '.join(SUFFIXES)}",
             remedy=f"give it one of these, or --format {', '.join(get_args(FileFormat))}",
         )
-    found = read_reconstruction(groups, pixel_size_nm)
-    if found.pixel_size_m is None and chosen != "tiff":
+    reconstruction = read_reconstruction(groups, pixel_size_nm)
+    if reconstruction.pixel_size_m is None and chosen != "tiff":
         raise InputError(
-            f"export {path}: the format {chosen} has lengths in metres, and no pixel size of {found.name} is known",
+            f"export {path}: the format {chosen} has lengths in metres, and no pixel size of {reconstruction.name} is "
+            "known",
             remedy="give --pixel-size-nm",
         )
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced_file(path) as unfinished:
-            _writer(chosen)(unfinished, found)
+            _writer(chosen)(unfinished, reconstruction)
     return chosen
 
 
@@ -142,7 +143,7 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
     """Read what is written of a cell; a given size of a pixel, (y, x), goes before the one that the run knows."""
     reconstruction = open_group(groups.reconstruction, ReconstructionAttributes)
     exposures = open_group(groups.exposures, ExposureAttributes)
-    kept = open_group(groups.view, ViewAttributes).read("kept_indices")
+    kept_indices = open_group(groups.view, ViewAttributes).read("kept_indices")
     about, light = reconstruction.attributes, exposures.attributes
     is_refined = REFINED in reconstruction.names
     known_nm = pixel_size_nm or light.pixel_size_nm
@@ -151,8 +152,8 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
         object_recon=reconstruction.read("object_recon"),
         origin_px=about.object_origin_px,
         probe=reconstruction.read("probe_recon"),
-        positions_px=reconstruction.read(REFINED) if is_refined else exposures.read("positions_px", kept),
-        scan_index=exposures.read("scan_index", kept),
+        positions_px=reconstruction.read(REFINED) if is_refined else exposures.read("positions_px", kept_indices),
+        scan_index=exposures.read("scan_index", kept_indices),
         loss=reconstruction.read("loss"),
         opr_weights=reconstruction.read(WEIGHTS) if WEIGHTS in reconstruction.names else None,
         pixel_size_m=None if known_nm is None else (known_nm[0] * NM, known_nm[1] * NM),
@@ -176,8 +177,8 @@ def _energy_ev(geometry: Geometry | None) -> float | None:
     """Give the energy of a photon, from its wavelength if need be; that of electrons needs no such formula."""
     if geometry is None or geometry.energy_kev is not None:
         return None if geometry is None or geometry.energy_kev is None else geometry.energy_kev * 1000
-    known = geometry.particle == "photon" and geometry.wavelength_nm is not None
-    return HC_EV_NM / geometry.wavelength_nm if known and geometry.wavelength_nm else None
+    is_known_photon = geometry.particle == "photon" and geometry.wavelength_nm is not None
+    return HC_EV_NM / geometry.wavelength_nm if is_known_photon and geometry.wavelength_nm else None
 
 
 def _writer(file_format: FileFormat) -> Callable[[Path, ReconstructionToWrite], None]:

@@ -16,19 +16,19 @@ PAGES = ["amplitude", "phase in rad"]
 UM = 1e-6
 
 
-def write_tiff(path: Path, found: ReconstructionToWrite) -> None:
+def write_tiff(path: Path, reconstruction: ReconstructionToWrite) -> None:
     """Write the first slice of an object as float32: amplitude, then phase in rad, wrapped and as it was reconstructed.
 
     Pixels per micrometre are ImageJ's way to say a size; ImageJ's `Info` has it again, with the positions (y, x) of
     the scan frame in px, as JSON.
     """
-    first = found.object_recon[0]
+    first = reconstruction.object_recon[0]
     pages = np.stack([np.abs(first), np.angle(first)]).astype(np.float32)
-    size_m = found.pixel_size_m
-    info = found.facts | {
+    size_m = reconstruction.pixel_size_m
+    info = reconstruction.facts | {
         "pages": PAGES,
         "pixel_size_m": None if size_m is None else list(size_m),
-        "positions_px": found.positions_px.round(4).tolist(),
+        "positions_px": reconstruction.positions_px.round(4).tolist(),
     }
     metadata: dict[str, Any] = {"axes": "CYX", "mode": "grayscale", "Labels": PAGES, "Info": json.dumps(info)}
     resolution = None

@@ -91,12 +91,12 @@ def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOption
         return read_text_positions(path, options)
     if file is None:
         return _read_npy(path, options)
-    found = _recognised(file, options)
+    recognised = _recognised(file, options)
     if names_something(file, options):
-        return _completed(read_named(file, options), found)
-    if found is None:
+        return _completed(read_named(file, options), recognised)
+    if recognised is None:
         refuse_unreadable(file)
-    return found
+    return recognised
 
 
 def _recognised(file: NamedArrays, options: ReadOptions) -> Parts | None:
@@ -111,21 +111,21 @@ def _recognised(file: NamedArrays, options: ReadOptions) -> Parts | None:
     return next((read(file) for recognises, read in READERS if recognises(file)), None)
 
 
-def _completed(named: Parts, found: Parts | None) -> Parts:
+def _completed(named: Parts, recognised: Parts | None) -> Parts:
     """Put what a person names in place of what the format has."""
-    if found is None:
+    if recognised is None:
         return named
-    given: dict[str, Any] = {"assumed": tuple(dict.fromkeys((*found.assumed, *named.assumed)))}
+    changes: dict[str, Any] = {"assumed": tuple(dict.fromkeys((*recognised.assumed, *named.assumed)))}
     if named.patterns is not None:
-        given |= {"patterns": named.patterns, "frame_numbers": None}
+        changes |= {"patterns": named.patterns, "frame_numbers": None}
     if named.positions is not None:
-        given |= {
+        changes |= {
             "positions": named.positions,
             "positions_unit": named.positions_unit,
             "position_numbers": None,
         }
-    given |= {name: value for name in ("mask", "probe") if (value := getattr(named, name)) is not None}
-    return replace(found, **given)
+    changes |= {name: value for name in ("mask", "probe") if (value := getattr(named, name)) is not None}
+    return replace(recognised, **changes)
 
 
 def _read_npy(path: Path, options: ReadOptions) -> Parts:

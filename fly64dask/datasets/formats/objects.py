@@ -65,9 +65,9 @@ def find_object(directory: Path, stem: str) -> Path:
     """
     paths = [path for suffix in SUFFIXES if (path := directory / f"{stem}{suffix}").is_file()]
     if len(paths) != 1:
-        there = f"{len(paths)} files" if paths else "no file"
+        listed_paths = f"{len(paths)} files" if paths else "no file"
         raise InputError(
-            f"{there} {stem}{' or '.join(SUFFIXES)} in {directory}",
+            f"{listed_paths} {stem}{' or '.join(SUFFIXES)} in {directory}",
             remedy=f"save its object as {stem}.npz with the key {OBJECT_KEY!r}",
         )
     return paths[0]
@@ -162,8 +162,8 @@ def _pixel_nm(file: NamedArrays, name: str) -> tuple[float, float] | None:
     if storage != name and psize in file:
         sides_m = np.ravel(file.take(psize))
     else:
-        found = _attributes(file, name, PIXEL_ATTRS) if name in file else None
-        sides_m = np.zeros(2) if found is None else found
+        stored_m = _attributes(file, name, PIXEL_ATTRS) if name in file else None
+        sides_m = np.zeros(2) if stored_m is None else stored_m
     if sides_m.dtype.kind not in "uif" or sides_m.size not in (1, 2) or not (sides_m > 0).all():
         return None
     return float(sides_m[0]) * 1e9, float(sides_m[-1]) * 1e9
@@ -171,8 +171,8 @@ def _pixel_nm(file: NamedArrays, name: str) -> tuple[float, float] | None:
 
 def _attributes(file: NamedArrays, name: str, keys: tuple[str, str]) -> NDArray[np.float64] | None:
     """Read two lengths, along y and x; None unless the file has both."""
-    found = [as_number(file.attribute(name, key), f"read {file.path}: {key!r}") for key in keys]
-    return None if None in found else np.array(found, dtype=np.float64)
+    lengths = [as_number(file.attribute(name, key), f"read {file.path}: {key!r}") for key in keys]
+    return None if None in lengths else np.array(lengths, dtype=np.float64)
 
 
 def _origin(values: NDArray[Any] | None, path: Path) -> tuple[int, int] | None:

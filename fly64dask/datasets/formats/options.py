@@ -67,7 +67,7 @@ class ReadOptions(Frozen):
     raster_step_nm: PositiveFloat | Pair | None = None
     raster_rotation_deg: float = 0.0
 
-    def geometry(self, found: Geometry) -> Geometry:
+    def geometry(self, of_files: Geometry) -> Geometry:
         """Put what a person says of the geometry in place of what files say.
 
         Raises InputError if both energy and wavelength are given, as one of them would be passed over.
@@ -78,25 +78,25 @@ class ReadOptions(Frozen):
                 "and either settles the other",
                 remedy="give --energy-kev or --wavelength-nm, and leave the other out, of a beamline's file as well",
             )
-        given: dict[str, Any] = {
+        changes: dict[str, Any] = {
             "pixel_size_nm": _pair(self.pixel_size_nm),
             "pitch_um": None if isinstance(self.pitch_um, Stored) else _pair(self.pitch_um),
         }
         for name in ("energy_kev", "wavelength_nm", "distance_m"):
             value = getattr(self, name)
-            given[name] = None if isinstance(value, Stored) else value
+            changes[name] = None if isinstance(value, Stored) else value
         for name in ("particle", "semi_angle_mrad", "bright_disk_radius_px"):
-            given[name] = getattr(self, name)
-        given = {name: value for name, value in given.items() if value is not None}
+            changes[name] = getattr(self, name)
+        changes = {name: value for name, value in changes.items() if value is not None}
         # A person who gives the detector's place wants the object's pixel computed from it, not that of a file.
-        if {"distance_m", "pitch_um"} & set(given) and "pixel_size_nm" not in given:
-            given["pixel_size_nm"] = None
+        if {"distance_m", "pitch_um"} & set(changes) and "pixel_size_nm" not in changes:
+            changes["pixel_size_nm"] = None
         # Either settles the other, so that one which a person gives makes the file's other one false.
-        if "energy_kev" in given:
-            given["wavelength_nm"] = None
-        elif "wavelength_nm" in given:
-            given["energy_kev"] = None
-        return found.model_copy(update=given)
+        if "energy_kev" in changes:
+            changes["wavelength_nm"] = None
+        elif "wavelength_nm" in changes:
+            changes["energy_kev"] = None
+        return of_files.model_copy(update=changes)
 
 
 def _pair(value: float | Pair | None) -> Pair | None:

@@ -124,9 +124,9 @@ def _split(text: str) -> tuple[list[str], str | None]:
     return [name.strip().strip('"') for name in text.split(separator)], separator
 
 
-def _no_column(path: Path, column: str, found: str) -> InputError:
+def _no_column(path: Path, column: str, columns: str) -> InputError:
     return InputError(
-        f"read positions {path}: needed one column {column!r}, found {found}",
+        f"read positions {path}: needed one column {column!r}, found {columns}",
         remedy="name y, then x, with the scan's key columns; the first line of a text names its columns",
     )
 

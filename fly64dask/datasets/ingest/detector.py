@@ -135,7 +135,7 @@ def fit_probe(frame: Frame, probe: NDArray[np.complexfloating]) -> NDArray[np.co
     leading = probe.shape[:-2]
     flat = probe.reshape(-1, *probe.shape[-2:])
     if frame.cut_px != flat.shape[-2:]:
-        flat = np.stack([_on_pixels(each, frame.cut_px) for each in flat])
+        flat = np.stack([_on_pixels(plane, frame.cut_px) for plane in flat])
     top, left = (cut // 2 - size // 2 for cut, size in zip(frame.cut_px, frame.shape_px, strict=True))
     height, width = frame.shape_px
     middle = flat[:, top : top + height, left : left + width]
@@ -145,6 +145,6 @@ def fit_probe(frame: Frame, probe: NDArray[np.complexfloating]) -> NDArray[np.co
 def _on_pixels(probe: NDArray[np.complexfloating], shape_px: Shape) -> NDArray[np.complexfloating]:
     """Cut the spectrum of a probe whose centre is at index size // 2, where it stays."""
     spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(probe), norm="forward"))
-    top, left = (size // 2 - kept // 2 for size, kept in zip(probe.shape, shape_px, strict=True))
-    kept = np.fft.ifftshift(spectrum[top : top + shape_px[0], left : left + shape_px[1]])
-    return np.asarray(np.fft.fftshift(np.fft.ifft2(kept, norm="forward")))
+    top, left = (size // 2 - kept_spectrum // 2 for size, kept_spectrum in zip(probe.shape, shape_px, strict=True))
+    kept_spectrum = np.fft.ifftshift(spectrum[top : top + shape_px[0], left : left + shape_px[1]])
+    return np.asarray(np.fft.fftshift(np.fft.ifft2(kept_spectrum, norm="forward")))

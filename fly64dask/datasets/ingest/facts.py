@@ -58,7 +58,7 @@ def _ingested(under_way: Pass, prepared: PreparedScan) -> IngestedScan:
         quantity=under_way.plan.conversion.quantity,
         largest_rounding_photons=rounding.largest_off_photons,
         n_negative_pixels=rounding.n_negative,
-        dropped=tuple(int(each) for each in np.flatnonzero(dropped)),
+        dropped=tuple(int(exposure) for exposure in np.flatnonzero(dropped)),
         changes=prepared.options.changes,
         assumed=(*prepared.notes, *_doubts(under_way, prepared)),
     )

@@ -64,8 +64,8 @@ def doubt_pixel(geometry: Geometry, whole_px: tuple[int, int], *, is_transposed:
     rest = geometry.model_copy(update={"pixel_size_nm": None})
     computed = object_pixel_nm(rest, whole_px, is_transposed=is_transposed)
     if stated is not None and computed is not None and not np.allclose(stated, computed, rtol=SAME_PIXEL):
-        said, found = (f"{y:.4g} x {x:.4g} nm" for y, x in (stated, computed))
-        yield f"a pixel of {said}, though the rest of the geometry gives {found}"
+        stated_text, computed_text = (f"{y:.4g} x {x:.4g} nm" for y, x in (stated, computed))
+        yield f"a pixel of {stated_text}, though the rest of the geometry gives {computed_text}"
 
 
 def swap_and_flip(positions: NDArray[np.float64], options: IngestOptions) -> NDArray[np.float64]:

@@ -119,10 +119,10 @@ def ingest_scan(
     prepared = prepare(scan, read, options, origin=origin)
     plan = prepared.plan
     if options.drop_dark:
-        found = _survey(plan, on_progress)
-        dark = find_dark(found.survey.exposure_photons)
+        surveyed = _survey(plan, on_progress)
+        dark = find_dark(surveyed.survey.exposure_photons)
         prepared = prepared.without(plan.rows[dark])
-        plan = found.plan.changed(rows=prepared.plan.rows)
+        plan = surveyed.plan.changed(rows=prepared.plan.rows)
     while True:
         try:
             return _write(store, replace(prepared, plan=plan), on_progress, origin)

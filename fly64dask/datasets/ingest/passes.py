@@ -98,9 +98,9 @@ class Pass:
             n_done, n_bytes = n_done + len(raw), n_bytes + raw.nbytes
             self._on_progress(n_done, len(self.plan.rows), n_bytes)
         if self.plan.takes_marks:
-            found = find_marks(self.extremes, self.plan.valid).all
-            if self.marked is None or not np.array_equal(found, self.marked):
-                raise StartAgainError(self.plan.changed(marked=found))
+            marked = find_marks(self.extremes, self.plan.valid).all
+            if self.marked is None or not np.array_equal(marked, self.marked):
+                raise StartAgainError(self.plan.changed(marked=marked))
 
     def _counts(self, raw: NDArray[np.number]) -> NDArray[np.number]:
         plan = self.plan
@@ -132,12 +132,12 @@ def exposure_blocks(patterns: Patterns, rows: NDArray[np.int64]) -> Iterator[NDA
     n, height, width = patterns.shape
     length = max(1, BLOCK_BYTES // max(1, height * width * patterns.dtype.itemsize))
     for start in range(0, n, length):
-        wanted = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + length)]
-        if not len(wanted):
+        rows_of_block = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + length)]
+        if not len(rows_of_block):
             continue
-        first, last = int(wanted[0]), int(wanted[-1]) + 1
+        first, last = int(rows_of_block[0]), int(rows_of_block[-1]) + 1
         block = patterns.read(first, last)
-        yield block if len(wanted) == last - first else block[wanted - first]
+        yield block if len(rows_of_block) == last - first else block[rows_of_block - first]
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:

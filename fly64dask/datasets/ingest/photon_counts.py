@@ -127,9 +127,9 @@ def choose_quantity(
     file_format : str
         The format's name.
     """
-    known = given or stated
-    if known is not None:
-        return known, None
+    known_quantity = given or stated
+    if known_quantity is not None:
+        return known_quantity, None
     for block in values:
         if np.issubdtype(block.dtype, np.integer):
             return "intensity", None
@@ -138,8 +138,8 @@ def choose_quantity(
         if has_fractions:
             if file_format == "DATA-001":
                 return "amplitude", None
-            found = f"patterns are {block.dtype}, and the file does not say of what: intensities, or amplitudes?"
-            return "intensity", Complaint(found=found, remedy="give --quantity intensity or --quantity amplitude")
+            doubt = f"patterns are {block.dtype}, and the file does not say of what: intensities, or amplitudes?"
+            return "intensity", Complaint(found=doubt, remedy="give --quantity intensity or --quantity amplitude")
     return "intensity", Complaint(
         found="patterns are reals that are whole numbers only: counts, or amplitudes?",
         remedy="give --quantity intensity or --quantity amplitude",

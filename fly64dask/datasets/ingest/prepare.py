@@ -103,18 +103,18 @@ def _collecting(complaints: list[Complaint]) -> Iterator[None]:
 
 
 def _kept_rows(n: int, options: IngestOptions, origin: str) -> NDArray[np.int64]:
-    beyond = [each for each in options.drop if not 0 <= each < n]
+    beyond = [index for index in options.drop if not 0 <= index < n]
     if beyond:
         raise InputError(
             f"{origin}: --drop {beyond[0]} of exposures 0 to {n - 1}", remedy="count exposures of the file from 0"
         )
-    kept = np.setdiff1d(np.arange(n, dtype=np.int64), np.asarray(options.drop, dtype=np.int64))
-    if not len(kept):
+    kept_rows = np.setdiff1d(np.arange(n, dtype=np.int64), np.asarray(options.drop, dtype=np.int64))
+    if not len(kept_rows):
         raise InputError(
             f"{origin}: of {n} exposures {len(options.drop)} are dropped, and there is none left",
             remedy="check which array holds the scan",
         )
-    return kept
+    return kept_rows
 
 
 def _pixel_nm(scan: ScanFile, frame: Frame) -> tuple[float, float] | None:
@@ -187,15 +187,15 @@ def _conversion(
     def values() -> Iterator[NDArray[np.number]]:
         ceiling = np.iinfo(scan.patterns.dtype).max if scan.patterns.dtype.kind in "ui" else None
         for block in exposure_blocks(scan.patterns, rows):
-            seen = without_marks(cut(frame, block), ceiling)
-            yield seen if valid is None else np.where(valid, seen, 0)
+            unmarked = without_marks(cut(frame, block), ceiling)
+            yield unmarked if valid is None else np.where(valid, unmarked, 0)
 
     quantity, doubt = choose_quantity(scan.quantity, read.quantity, values(), scan.file_format)
     complaints += [] if doubt is None else [doubt]
     scale = scan.photons_per_intensity if read.photons_per_intensity is None else read.photons_per_intensity
     if scale is not None and not (math.isfinite(scale) and scale > 0):
-        found = f"photons_per_intensity is {scale!r}, needed a finite number above 0"
-        complaints.append(Complaint(found=found, remedy="give --photons-per-intensity"))
+        fault = f"photons_per_intensity is {scale!r}, needed a finite number above 0"
+        complaints.append(Complaint(found=fault, remedy="give --photons-per-intensity"))
         scale = 1.0
     if scale is None:
         is_photons = scan.patterns.dtype.kind in "ui" or (options.round and quantity == "intensity")

@@ -134,7 +134,7 @@ def _read_file(path: Path, name: str) -> NDArray[np.generic]:
 
 
 def _usual(names: list[str], path: Path) -> str:
-    found = next((name for name in PROBE_NAMES if name in names), None)
-    if found is None:
+    dataset = next((name for name in PROBE_NAMES if name in names), None)
+    if dataset is None:
         raise InputError(f"read probe {path}: no usual name among {listed(names)}", remedy="give FILE:PATH")
-    return found
+    return dataset

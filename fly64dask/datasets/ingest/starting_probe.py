@@ -49,12 +49,12 @@ def parse_probe(text: str) -> tuple[str, tuple[float, ...]] | None:
         If the number of numbers is not that of the kind.
     """
     kind, _, rest = text.partition(":")
-    wanted = {FROM_THE_MEAN: (0, 1), "disc": (1, 1), "aperture": (2, 2), "fzp": (3, 4)}.get(kind)
-    if wanted is None:
+    n_numbers_allowed = {FROM_THE_MEAN: (0, 1), "disc": (1, 1), "aperture": (2, 2), "fzp": (3, 4)}.get(kind)
+    if n_numbers_allowed is None:
         return None
     words = rest.split(",") if rest else []
     numbers = tuple(float(word) for word in words if re.fullmatch(r"-?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", word.strip()))
-    if len(numbers) != len(words) or not wanted[0] <= len(numbers) <= wanted[1]:
+    if len(numbers) != len(words) or not n_numbers_allowed[0] <= len(numbers) <= n_numbers_allowed[1]:
         raise InputError(f"--probe {text}: not the numbers that {kind} needs", remedy=f"give {HELP}")
     return kind, numbers
 
@@ -102,15 +102,15 @@ def _from_the_mean(around: Surroundings, diameter_px: float | None = None) -> ND
     focused = _focus(amplitude)
     narrowest = probe_diameters(focused).d90_px
     frame = min(amplitude.shape)
-    wanted = diameter_px or max(narrowest, STEPS_ACROSS * (around.step_px or 0.0))
-    wanted = min(wanted, MAX_SHARE_OF_FRAME * frame)
-    if wanted <= narrowest:
+    diameter = diameter_px or max(narrowest, STEPS_ACROSS * (around.step_px or 0.0))
+    diameter = min(diameter, MAX_SHARE_OF_FRAME * frame)
+    if diameter <= narrowest:
         return focused
     y, x = (np.fft.fftshift(np.fft.fftfreq(size)) for size in amplitude.shape)
     frequency = np.hypot(y[:, None], x)
     # Light of frequency k moves by c k with the phase -pi c k^2: the widths of focus and of this add in squares.
     outer = probe_diameters(amplitude.astype(np.complex128)).d90_px / 2 / frame
-    curvature = np.sqrt(wanted**2 - narrowest**2) / (2 * outer)
+    curvature = np.sqrt(diameter**2 - narrowest**2) / (2 * outer)
     return _focus(amplitude * np.exp(-1j * np.pi * curvature * frequency**2))
 
 
@@ -174,14 +174,14 @@ def _filled(mean_pattern: NDArray[np.float64], valid: NDArray[np.bool_] | None) 
         return mean_pattern
     from scipy.ndimage import uniform_filter  # 0.3 s
 
-    filled, known = mean_pattern.copy(), valid.copy()
+    filled, is_known = mean_pattern.copy(), valid.copy()
     side = 5
-    while not known.all() and side < 2 * max(valid.shape):
-        weight = uniform_filter(known.astype(np.float64), side, mode="constant")
-        total = uniform_filter(np.where(known, filled, 0.0), side, mode="constant")
-        reached = ~known & (weight > 1e-9)
+    while not is_known.all() and side < 2 * max(valid.shape):
+        weight = uniform_filter(is_known.astype(np.float64), side, mode="constant")
+        total = uniform_filter(np.where(is_known, filled, 0.0), side, mode="constant")
+        reached = ~is_known & (weight > 1e-9)
         # The filter's running sums leave rounding behind a bright pixel, below 0 where there is no light.
         filled[reached] = np.maximum(total[reached], 0.0) / weight[reached]
-        known |= reached
+        is_known |= reached
         side *= 2
     return filled

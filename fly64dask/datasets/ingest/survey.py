@@ -64,9 +64,9 @@ class Survey:
         if self.may_be_squares or self.divisor != 1 or len(self.different) < MIN_DIFFERENT_COUNTS:
             self._suspect(np.unique(counts))
 
-    def _suspect(self, found: NDArray[np.number]) -> None:
+    def _suspect(self, distinct: NDArray[np.number]) -> None:
         """Look for a count that is no square, and for what divides all counts."""
-        lit = found[found > 0].astype(np.int64)
+        lit = distinct[distinct > 0].astype(np.int64)
         if lit.size:
             roots = np.rint(np.sqrt(lit)).astype(np.int64)
             self.may_be_squares = self.may_be_squares and bool((roots * roots == lit).all())

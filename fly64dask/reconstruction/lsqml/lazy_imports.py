@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 from fly64dask.base import Failure, result_or_failure
 
@@ -64,7 +63,7 @@ def _check_optimizer() -> None:
 class _Later(ModuleType):
     """A module that is imported when something of it is looked up."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         """Import the module and give what was asked for."""
         if name.startswith("__"):
             raise AttributeError(name)
@@ -97,8 +96,8 @@ def put_off(modules: tuple[str, ...] = UNUSED) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def _called_later(module: str, name: str) -> Callable[..., Any]:
-    def call(*arguments: Any, **keywords: Any) -> Any:
+def _called_later(module: str, name: str) -> Callable[..., object]:
+    def call(*arguments: object, **keywords: object) -> object:
         return getattr(importlib.import_module(module), name)(*arguments, **keywords)
 
     return call
@@ -123,15 +122,15 @@ class _Uncompiled(ModuleType):
     """torch's compiler until something is compiled."""
 
     @staticmethod
-    def disable(function: Callable[..., Any], *_: Any, **__: Any) -> Callable[..., Any]:
+    def disable(function: Callable[..., object], *_: object, **__: object) -> Callable[..., object]:
         """Do not compile a function: it is as it was."""
         return function
 
     @staticmethod
-    def graph_break(*_: Any) -> None:
+    def graph_break(*_: object) -> None:
         """Compile what precedes by itself: nothing is."""
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         """Become the compiler and give what was asked for."""
         if name.startswith("__") and name != "__path__":
             raise AttributeError(name)

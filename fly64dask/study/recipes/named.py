@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
 
 from fly64dask.study.quantities import SafeName
 from fly64dask.study.recipes.recipe import Recipe
@@ -28,7 +27,7 @@ class NamedRecipe(Recipe):
         return Recipe.model_validate(self.model_dump(exclude={"name"}))
 
 
-def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
+def with_shared_settings(document: Mapping[str, object]) -> dict[str, object]:
     """Complete the recipes of a study file's content with the settings of its `[recipe]` that they do not give.
 
     A recipe that keeps the last epoch takes over no patience, which goes with the stopping rules; one of another
@@ -38,7 +37,7 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     if not (isinstance(shared, dict) and isinstance(recipes, list)):
         return dict(document)
 
-    def complete(recipe: Any) -> Any:
+    def complete(recipe: object) -> object:
         if not isinstance(recipe, dict):
             return recipe
         left_out = set(keys_not_of(str(recipe.get("algorithm", shared.get("algorithm", "LSQML")))))
@@ -55,7 +54,7 @@ def with_shared_settings(document: Mapping[str, Any]) -> dict[str, Any]:
     return {**document, "recipes": [complete(recipe) for recipe in recipes]}
 
 
-def with_half_sets(document: Mapping[str, Any]) -> dict[str, Any]:
+def with_half_sets(document: Mapping[str, object]) -> dict[str, object]:
     """Let the recipes of a measured study's file reconstruct halves of the counts where they do not say what."""
     source, recipe = document.get("source"), document.get("recipe", {})
     is_measured = isinstance(source, dict) and source.get("kind") == "measured"
@@ -77,6 +76,6 @@ def check_recipes(shared: Recipe, recipes: Sequence[NamedRecipe]) -> None:
                     f"recipe {recipe.name!r} has {setting} {own!r}, [recipe] has {of_all!r}, and the workers of a run "
                     f"have one; set {setting} in [recipe] alone"
                 )
-    for one, other in combinations(recipes, 2):
-        if one.settings == other.settings:
-            raise ValueError(f"recipes {one.name!r} and {other.name!r} have the same settings; keep one of them")
+    for first, second in combinations(recipes, 2):
+        if first.settings == second.settings:
+            raise ValueError(f"recipes {first.name!r} and {second.name!r} have the same settings; keep one of them")

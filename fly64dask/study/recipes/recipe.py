@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -108,7 +108,7 @@ class Recipe(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_multislice(cls, given: Any) -> Any:
+    def _no_multislice(cls, given: object) -> object:
         """Refuse by name what this program does not reconstruct."""
         named = sorted(MULTISLICE_KEYS & given.keys()) if isinstance(given, dict) else []
         if named:
@@ -119,9 +119,11 @@ class Recipe(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _rule_brings_its_own(cls, given: Any) -> Any:
+    def _rule_brings_its_own(cls, given: object) -> object:
         """Fill in what a stopping rule needs and the study does not say: half sets, and an end."""
-        rule = given.get("stop", "epochs") if isinstance(given, dict) else "epochs"
+        if not isinstance(given, dict):
+            return given
+        rule = given.get("stop", "epochs")
         if rule == "half_sets":
             given = {"halves": "counts"} | given
         return given if rule == "epochs" else {"patience": PATIENCE} | given

@@ -39,8 +39,8 @@ class Remedy(Frozen):
 
     @model_validator(mode="after")
     def _spacings_of_respace_alone(self) -> Remedy:
-        given = {self.spacing_threshold is None, self.study_spacing_threshold is None, self.min_exposures is None}
-        if given != {self.kind != "respace"}:
+        is_absent = {self.spacing_threshold is None, self.study_spacing_threshold is None, self.min_exposures is None}
+        if is_absent != {self.kind != "respace"}:
             raise ValueError(f"remedy {self.kind!r}: respace states both spacings and min_exposures, others none")
         return self
 

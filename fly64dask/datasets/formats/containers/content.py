@@ -60,7 +60,7 @@ def kind_of(path: Path) -> Kind:
             first = stream.read(max(HDF5_PLACES) + len(HDF5_MARK))
     except OSError as error:
         raise InputError(f"read {path}: {error}", remedy="check the path and its rights") from error
-    if any(first[place:].startswith(HDF5_MARK) for place in HDF5_PLACES):
+    if any(first[offset:].startswith(HDF5_MARK) for offset in HDF5_PLACES):
         return "hdf5"
     for mark, kind in MARKS.items():
         if first.startswith(mark):

@@ -53,8 +53,8 @@ class Hdf5File:
 
     def members(self, name: str) -> list[str]:
         """List what a group holds; nothing if it is none."""
-        found = self._find(name)
-        return [str(member) for member in found] if isinstance(found, h5py.Group) else []
+        node = self._find(name)
+        return [str(member) for member in node] if isinstance(node, h5py.Group) else []
 
     def __contains__(self, name: str) -> bool:
         """Whether there is an array or group of this name, links followed."""
@@ -81,8 +81,8 @@ class Hdf5File:
 
     def patterns(self, name: str) -> Patterns:
         """Open a dataset of three axes or more, or all such datasets of a group in the order of their numbers."""
-        found = self._find(name)
-        if isinstance(found, h5py.Group):
+        node = self._find(name)
+        if isinstance(node, h5py.Group):
             inside = sorted(self.members(name), key=lambda member: [int(part) for part in re.findall(r"\d+", member)])
             paths = [
                 f"{name}/{member}" for member in inside if isinstance(self._find(f"{name}/{member}"), h5py.Dataset)
@@ -103,11 +103,11 @@ class Hdf5File:
 
     def attribute(self, name: str, key: str) -> Any:
         """Read an attribute of an array or group, '' the top; None if there is none."""
-        found = self._find(name)
-        if found is None:
+        node = self._find(name)
+        if node is None:
             return None
         with reading(f"read {self.path}: attribute {key!r} of {name!r}"):
-            value = found.attrs.get(key)
+            value = node.attrs.get(key)
         if isinstance(value, np.ndarray) and value.size == 1:
             value = value.reshape(-1)[0]
         if isinstance(value, h5py.Empty):
@@ -115,21 +115,21 @@ class Hdf5File:
         return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        found = self._find(name)
-        if not isinstance(found, h5py.Dataset):
-            what = "no dataset" if found is None else "a group, not a dataset,"
+        node = self._find(name)
+        if not isinstance(node, h5py.Dataset):
+            what = "no dataset" if node is None else "a group, not a dataset,"
             raise InputError(
                 f"read {self.path}: {what} {name!r}; found {listed(self.names())}",
                 remedy="check the name, or the format",
             )
-        return found
+        return node
 
     def _find(self, name: str) -> h5py.Group | h5py.Dataset | None:
         with reading(f"read {self.path}: {name!r}"):
-            found = self._follow(self._top, name, depth=0)
-            if isinstance(found, h5py.Dataset):
-                check_storage(found, self._opened, allow_links=self._allow_links, asked=self.path)
-        return found
+            node = self._follow(self._top, name, depth=0)
+            if isinstance(node, h5py.Dataset):
+                check_storage(node, self._opened, allow_links=self._allow_links, asked=self.path)
+        return node
 
     def _follow(self, start: h5py.Group, name: str, *, depth: int) -> h5py.Group | h5py.Dataset | None:
         """Find an object step by step; HDF5 itself would follow links to any file."""

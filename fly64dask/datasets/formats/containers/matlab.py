@@ -70,8 +70,8 @@ class MatlabFile:
 
     def members(self, name: str) -> list[str]:
         """List the members of a structure; nothing if it is none."""
-        found = self._find(name) if name else self._variables
-        return list(found) if isinstance(found, dict) else []
+        variable = self._find(name) if name else self._variables
+        return list(variable) if isinstance(variable, dict) else []
 
     def __contains__(self, name: str) -> bool:
         """Whether there is a variable, or a member of a structure, of this name."""
@@ -83,13 +83,13 @@ class MatlabFile:
 
     def take(self, name: str) -> NDArray[np.number]:
         """Read one array."""
-        found = self._find(name)
-        if not isinstance(found, np.ndarray):
+        variable = self._find(name)
+        if not isinstance(variable, np.ndarray):
             raise InputError(
                 f"read {self.path}: no variable {name!r} of numbers, found {listed(self.names())}",
                 remedy="add it, or check the format",
             )
-        return found
+        return variable
 
     def patterns(self, name: str) -> Patterns:
         """Give an array of (H, W, n), MATLAB's order, as patterns."""
@@ -128,10 +128,10 @@ class MatlabFile:
             variable = self._variables[first]
             with reading(what):
                 self._read[first] = _matrix(self._unpacked(variable, what), self._order)
-        found = self._read[first]
+        value = self._read[first]
         for part in inner:
-            found = found.get(part) if isinstance(found, dict) else None
-        return found
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
 
     def _unpacked(self, variable: _Variable, what: str) -> memoryview:
         content = self._content[variable.start : variable.stop]

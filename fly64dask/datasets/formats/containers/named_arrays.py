@@ -86,15 +86,15 @@ def as_number(stored: Any, what: str) -> float | None:
     values = np.ravel(stored)
     if values.dtype.kind not in "uif":
         raise InputError(f"{what} is {str(stored)[:60]}, needed a number", remedy="correct the file")
-    known = values[np.isfinite(values)].astype(np.float64)
-    if not known.size:
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not finite.size:
         return None
-    mean = float(known.mean())
-    if np.ptp(known) > 0.01 * abs(mean):
+    mean = float(finite.mean())
+    if np.ptp(finite) > 0.01 * abs(mean):
         raise InputError(
-            f"{what} has values from {known.min():.6g} to {known.max():.6g}, needed one", remedy="correct the file"
+            f"{what} has values from {finite.min():.6g} to {finite.max():.6g}, needed one", remedy="correct the file"
         )
-    return mean if np.ptp(known) else float(known[0])
+    return mean if np.ptp(finite) else float(finite[0])
 
 
 def text(file: NamedArrays, name: str) -> str:

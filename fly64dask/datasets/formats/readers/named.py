@@ -41,7 +41,7 @@ def read_options(beamline: Path | None, given: Mapping[str, Any]) -> ReadOptions
     try:
         return ReadOptions(**(from_file | {name: value for name, value in given.items() if value is not None}))
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()[:5])
+        wrong = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:5])
         raise InputError(
             f"read {beamline or 'options'}: {wrong}", remedy="the keys are listed in docs/ingest.md"
         ) from error
@@ -61,7 +61,7 @@ def read_named(file: NamedArrays, options: ReadOptions) -> Parts:
     unit = options.positions_unit
     y, x = options.positions_y, options.positions_x
     positions = None
-    if y is not None and x is not None and all(_dataset(each) in file for each in (y, x)):
+    if y is not None and x is not None and all(_dataset(column) in file for column in (y, x)):
         if unit is None:
             raise InputError(
                 f"read {file.path}: positions of an unknown unit",
@@ -90,9 +90,9 @@ def refuse_names(files: list[NamedArrays], options: ReadOptions, *, with_text: b
         if name in columns:
             continue
         if not any(name in file for file in files):
-            found = "; ".join(f"{file.path.name} has {listed(file.names())}" for file in files)
+            datasets = "; ".join(f"{file.path.name} has {listed(file.names())}" for file in files)
             raise InputError(
-                f"read {files[0].path}: no dataset {name!r}; {found}", remedy="check the name, and its groups"
+                f"read {files[0].path}: no dataset {name!r}; {datasets}", remedy="check the name, and its groups"
             )
 
 
@@ -114,7 +114,7 @@ def _dataset(name: str | Stored) -> str:
 
 def _positions(file: NamedArrays, y: str | Stored, x: str | Stored, unit: LengthUnit) -> NDArray[np.float64]:
     """Read positions, (n, 2), order (y, x), in px or m."""
-    columns = [_column(file, each) for each in (y, x)]
+    columns = [_column(file, column) for column in (y, x)]
     if len(columns[0]) != len(columns[1]):
         raise InputError(
             f"read {file.path}: {len(columns[0])} positions in y, {len(columns[1])} in x",

@@ -108,9 +108,9 @@ def _geometry(file: NamedArrays) -> Geometry:
         for holder in ("object", "probe")
         if holder in file
     ]
-    known = [(y * 1e9, x * 1e9) for y, x in sizes if y and x and y > 0 and x > 0]
+    sides_nm = [(y * 1e9, x * 1e9) for y, x in sizes if y and x and y > 0 and x > 0]
     return Geometry(
-        pixel_size_nm=known[0] if known else None,
+        pixel_size_nm=sides_nm[0] if sides_nm else None,
         energy_kev=energy_ev * 1e-3 if energy_ev and energy_ev > 0 else None,
         distance_m=abs(distance) if distance else None,
     )
@@ -125,12 +125,12 @@ def _opr_weights(file: NamedArrays) -> NDArray[np.generic] | None:
 
 
 def _metadata(file: NamedArrays) -> dict[str, JsonValue]:
-    found: dict[str, JsonValue] = {}
+    metadata: dict[str, JsonValue] = {}
     for name in ("probe_photon_count", "exposure_time_s", "tomography_angle_deg"):
         value = _value(file, "", name)
         if value:
-            found[name] = value
-    return found
+            metadata[name] = value
+    return metadata
 
 
 def _refuse_layers(file: NamedArrays) -> None:

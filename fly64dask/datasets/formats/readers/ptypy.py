@@ -115,7 +115,7 @@ def _mask(file: NamedArrays, chunks: list[str]) -> NDArray[np.bool_] | None:
                 return np.asarray(file.take(name) > 0)
             weights.append(file.patterns(name))
     if not weights:
-        whole = next((each for each in WEIGHTS if not _is_nothing(file, each)), None)
+        whole = next((name_of_weights for name_of_weights in WEIGHTS if not _is_nothing(file, name_of_weights)), None)
         stored = None if whole is None else np.squeeze(file.take(whole))
         return np.asarray(stored > 0) if stored is not None and stored.ndim == 2 else None
     valid = np.ones(weights[0].shape[1:], dtype=bool)

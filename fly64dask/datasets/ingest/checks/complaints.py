@@ -37,15 +37,17 @@ def raise_complaints(origin: str, complaints: Sequence[Complaint]) -> None:
     if not complaints:
         return
     if len(complaints) == 1:
-        found = complaints[0].found.removeprefix(f"{origin}: ")  # what a reader of the same file says begins so too
-        raise InputError(f"{origin}: {found}", remedy=complaints[0].remedy)
-    lines = [f"  {number}. {each.found}; {each.remedy}" for number, each in enumerate(complaints, start=1)]
+        complaint = complaints[0].found.removeprefix(f"{origin}: ")  # what a reader of the same file says begins so too
+        raise InputError(f"{origin}: {complaint}", remedy=complaints[0].remedy)
+    lines = [
+        f"  {number}. {complaint.found}; {complaint.remedy}" for number, complaint in enumerate(complaints, start=1)
+    ]
     raise InputError("\n".join([f"{origin}: {len(complaints)} things are against it", *lines]), remedy="")
 
 
 def listed_exposures(exposures: NDArray[np.int64] | Iterable[int]) -> str:
     """Write numbers of exposures for a message or for --drop, only the first of many."""
-    numbers = [str(int(each)) for each in exposures]
+    numbers = [str(int(exposure)) for exposure in exposures]
     more = f" and {len(numbers) - SHOWN_EXPOSURES} more" if len(numbers) > SHOWN_EXPOSURES else ""
     return ",".join(numbers[:SHOWN_EXPOSURES]) + more
 
@@ -53,10 +55,10 @@ def listed_exposures(exposures: NDArray[np.int64] | Iterable[int]) -> str:
 def drop_words(exposures: NDArray[np.int64] | Iterable[int]) -> str:
     """Write the option that leaves out some exposures, ascending, with ranges of neighbours; not a long one."""
     ranges: list[list[int]] = []
-    for each in map(int, exposures):
-        if ranges and each == ranges[-1][1]:
-            ranges[-1][1] = each + 1
+    for exposure in map(int, exposures):
+        if ranges and exposure == ranges[-1][1]:
+            ranges[-1][1] = exposure + 1
         else:
-            ranges.append([each, each + 1])
+            ranges.append([exposure, exposure + 1])
     words = ",".join(str(first) if after == first + 1 else f"{first}:{after}" for first, after in ranges)
     return f"--drop {words}" if len(words) <= SHOWN_CHARACTERS else "--drop with their numbers"

@@ -100,7 +100,7 @@ def complain_of_repeats(
             repeats.append((earlier, later))
     if repeats:
         earlier, later = repeats[0]
-        again = [each for _, each in repeats]
+        again = [repeat for _, repeat in repeats]
         yield Complaint(
             found=f"{len(repeats)} of {len(numbers)} exposures repeat the pattern of another to the last photon "
             f"({later} that of {earlier}): {listed_exposures(again)}",

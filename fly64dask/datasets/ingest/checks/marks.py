@@ -39,11 +39,11 @@ class Extremes:
     @classmethod
     def of(cls, shape_px: tuple[int, int], dtype: np.dtype[Any]) -> Extremes:
         """Begin with no exposure."""
-        kept = dtype.newbyteorder("=") if dtype.kind in "ui" else np.dtype(np.float64)
-        limits = np.iinfo(kept) if kept.kind in "ui" else None
+        kept_dtype = dtype.newbyteorder("=") if dtype.kind in "ui" else np.dtype(np.float64)
+        limits = np.iinfo(kept_dtype) if kept_dtype.kind in "ui" else None
         return cls(
-            low=np.full(shape_px, limits.max if limits else np.inf, dtype=kept),
-            high=np.full(shape_px, limits.min if limits else -np.inf, dtype=kept),
+            low=np.full(shape_px, limits.max if limits else np.inf, dtype=kept_dtype),
+            high=np.full(shape_px, limits.min if limits else -np.inf, dtype=kept_dtype),
             largest=np.zeros(shape_px, dtype=np.bool_),
             not_finite=np.zeros(shape_px, dtype=np.bool_),
             ceiling=limits.max if limits else None,
@@ -83,12 +83,12 @@ class Marks:
 
 def find_marks(extremes: Extremes, valid: NDArray[np.bool_] | None) -> Marks:
     """Find the pixels that did not measure, among those that a mask calls valid."""
-    seen = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
+    unmasked = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
     return Marks(
-        largest=extremes.largest & seen,
-        not_finite=extremes.not_finite & seen,
-        negative=(extremes.high < 0) & ~extremes.not_finite & seen,
-        stuck=_stuck(extremes, seen),
+        largest=extremes.largest & unmasked,
+        not_finite=extremes.not_finite & unmasked,
+        negative=(extremes.high < 0) & ~extremes.not_finite & unmasked,
+        stuck=_stuck(extremes, unmasked),
     )
 
 
@@ -103,7 +103,7 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
     for where, what in kinds:
         n_pixels = int(where.sum())
         if n_pixels:
-            row, column = (int(each) for each in np.argwhere(where)[0])
+            row, column = (int(index) for index in np.argwhere(where)[0])
             value = np.nan if where is marks.not_finite else extremes.high[row, column]
             yield Complaint(
                 found=f"{n_pixels} of {where.size} pixels {what}: no photons, but marks that nothing was measured "
@@ -142,8 +142,8 @@ def complain_of_mask(
 
 def complain_of_negatives(extremes: Extremes, valid: NDArray[np.bool_] | None, *, rounds: bool) -> Iterator[Complaint]:
     """Name pixels that are negative now and then: a background was subtracted."""
-    seen = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
-    sometimes = (extremes.low < 0) & (extremes.high >= 0) & seen
+    unmasked = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
+    sometimes = (extremes.low < 0) & (extremes.high >= 0) & unmasked
     if sometimes.any() and not rounds:
         lowest = extremes.low[sometimes].min()
         yield Complaint(
@@ -162,12 +162,12 @@ def without_marks(block: NDArray[np.number], ceiling: int | None) -> NDArray[np.
     return block if finite.all() else np.where(finite, block, 0)
 
 
-def _stuck(extremes: Extremes, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _stuck(extremes: Extremes, unmasked: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Find pixels with photons that never change and are far above the brightest changing pixel beside them."""
-    constant = (extremes.low == extremes.high) & (extremes.high > 0) & ~extremes.largest & seen
+    constant = (extremes.low == extremes.high) & (extremes.high > 0) & ~extremes.largest & unmasked
     if extremes.n_exposures < MIN_EXPOSURES_STUCK or not constant.any():
         return np.zeros_like(constant)
-    others = np.where(constant | ~seen | extremes.not_finite, 0, extremes.high)
+    others = np.where(constant | ~unmasked | extremes.not_finite, 0, extremes.high)
     padded = np.pad(others, 1)
     height, width = constant.shape
     around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]

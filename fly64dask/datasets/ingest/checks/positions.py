@@ -53,17 +53,19 @@ def complain_of_positions(
     if step is None:
         return
     span = span_px(positions_px)
-    said = f"they span {span[0]:.4g} x {span[1]:.4g} px in steps of {step:.4g} px (median to the nearest neighbour)"
+    extent_words = (
+        f"they span {span[0]:.4g} x {span[1]:.4g} px in steps of {step:.4g} px (median to the nearest neighbour)"
+    )
     if step < MIN_STEP_PX:
         yield Complaint(
-            found=f"positions hardly differ: {said}, needed steps of at least {MIN_STEP_PX:g} px: are they in metres "
-            "or micrometres?",
+            found=f"positions hardly differ: {extent_words}, needed steps of at least {MIN_STEP_PX:g} px: are they in "
+            "metres or micrometres?",
             remedy="give them in px, or their unit and the pixel size (--positions-unit, --pixel-size-nm)",
         )
         return
     if overlap_is_needed and step >= min(frame_px):
         yield Complaint(
-            found=f"exposures do not overlap: {said}, in frames of {frame_px[0]} x {frame_px[1]} px",
+            found=f"exposures do not overlap: {extent_words}, in frames of {frame_px[0]} x {frame_px[1]} px",
             remedy="give them in px, or their unit and the pixel size (--positions-unit, --pixel-size-nm), or "
             "--no-overlap if the scan is so sparse",
         )
@@ -73,7 +75,7 @@ def complain_of_positions(
     height, width = (extent + side for extent, side in zip(span, frame_px, strict=True))
     if not lost and height * width > MAX_OBJECT_PIXELS:
         yield Complaint(
-            found=f"the object would have {height:.4g} x {width:.4g} px, more than {MAX_OBJECT_PIXELS}: {said}",
+            found=f"the object would have {height:.4g} x {width:.4g} px, more than {MAX_OBJECT_PIXELS}: {extent_words}",
             remedy="give the positions' unit, or --drop exposures that lie far from the others",
         )
 
