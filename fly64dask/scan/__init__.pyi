@@ -1,3 +1,7 @@
+from .beams import (
+    BeamFields as BeamFields,
+    measure_beams as measure_beams,
+)
 from .degenerate import (
     GUARDED_MIN_EXPOSURES_FOR_PROBE as GUARDED_MIN_EXPOSURES_FOR_PROBE,
     MIN_SPAN_PX as MIN_SPAN_PX,
@@ -7,12 +11,10 @@ from .degenerate import (
     refuses_degenerate as refuses_degenerate,
 )
 from .fluence import (
-    BeamFields as BeamFields,
     FluenceFields as FluenceFields,
     describe_light as describe_light,
     dose_deviation as dose_deviation,
     fluence_per_px2 as fluence_per_px2,
-    measure_beams as measure_beams,
     photons_per_exposure as photons_per_exposure,
 )
 from .identifiability import (

@@ -1,3 +1,9 @@
+from .costs import (
+    ENGINE_BYTES as ENGINE_BYTES,
+    expected_lengths as expected_lengths,
+    expected_work as expected_work,
+    predicted_memory_bytes as predicted_memory_bytes,
+)
 from .graph import (
     GraphBuilder as GraphBuilder,
     GraphOptions as GraphOptions,
@@ -12,12 +18,8 @@ from .packing import (
     refuse_idle_slots as refuse_idle_slots,
 )
 from .plan import (
-    ENGINE_BYTES as ENGINE_BYTES,
     PlannedCell as PlannedCell,
-    expected_lengths as expected_lengths,
-    expected_work as expected_work,
     plan_cells as plan_cells,
-    predicted_memory_bytes as predicted_memory_bytes,
 )
 from .submission import (
     answered as answered,

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dask.base import annotate
-from dask.delayed import Delayed, delayed
+from dask.delayed import Delayed
 from toolz import partition_all
 
 from fly64dask.cells import RunId
 from fly64dask.reconstruction import LSQML
+from fly64dask.scheduling.group_tasks import GroupTasks, longest_of_groups, task_of
 from fly64dask.scheduling.tasks import (
     CellOrder,
     cell_task,
     collect_task,
-    expose_task,
     merge_task,
-    prepare_task,
-    select_task,
 )
-from fly64dask.study import Cell, Remedy, Split, Study, cells, realisation_of
+from fly64dask.study import Cell, Remedy, Study, cells
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -145,8 +143,12 @@ class GraphBuilder:
         """
         options, token = self.options, uuid.uuid4().hex[:6]
         earlier = set(self._groups)
-        groups = _GroupTasks(
-            builder=self, tasks=self._groups, token=token, longest=_longest(requested, options.lengths)
+        groups = GroupTasks(
+            study=self.study,
+            run_id=self.run_id,
+            tasks=self._groups,
+            token=token,
+            longest=longest_of_groups(requested, options.lengths),
         )
         cell_tasks: dict[Cell, Delayed] = {}
         for cell in requested:
@@ -162,7 +164,7 @@ class GraphBuilder:
             key = f"reconstruct-{cell.name.replace('/', '-')}-{token}"
             gpu = {"resources": {"GPU": 1}} if options.use_gpu else {}
             with annotate(priority=options.lengths.get(cell, 0), **gpu):
-                cell_tasks[cell] = _call(functools.partial(cell_task, order), key, *needed)
+                cell_tasks[cell] = task_of(functools.partial(cell_task, order), key, *needed)
         # The reducer reads records after the cells it covers and before cells that wait.
         with annotate(priority=max(options.lengths.values(), default=0) + 1):
             rows_task = _reducer(covered, self.run_id, cell_tasks, token) if covered else None
@@ -178,75 +180,16 @@ class GraphBuilder:
         self._groups.update(futures)
 
 
-def _longest(requested: Sequence[Cell], lengths: Mapping[Cell, int]) -> dict[tuple[str, Split], int]:
-    """Length of the longest cell of each view and split."""
-    longest: dict[tuple[str, Split], int] = {}
-    for cell in requested:
-        longest[cell.view, cell.split] = max(lengths.get(cell, 0), longest.get((cell.view, cell.split), 0))
-    return longest
-
-
-def _call(function: Callable[..., Any], key: str, *tasks: Any) -> Delayed:
-    """A task that calls a function with the results of others."""
-    return delayed(function, name=key, traverse=False)(*tasks, dask_key_name=key)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _GroupTasks:
-    """Makes each task that publishes a group when it is first asked for.
-
-    Dask queues what waits for nothing but `prepare`, by priority, and runs a cell as soon as all that it waits for is
-    there: so the selections that short cells wait for come last.
-    """
-
-    builder: GraphBuilder
-    tasks: dict[Hashable, Any]
-    token: str
-    longest: Mapping[tuple[str, Split], int]
-
-    def prepared(self, object_seed: int | None) -> Any:
-        of_object = "" if object_seed is None else f"-object_{object_seed}"
-        prepare = functools.partial(prepare_task, self.builder.study, object_seed, self.builder.run_id)
-        return self._task(("prepare", object_seed), f"prepare-scan{of_object}-{self.token}", prepare)
-
-    def exposed(self, cell: Cell) -> Any:
-        drawn = realisation_of(self.builder.study, cell)
-        key = f"expose-{drawn.name.replace('/', '-')}-{self.token}"
-        expose = functools.partial(expose_task, drawn, self.builder.run_id)
-        # The photons of an exposure that is for one view depend on what that view keeps.
-        after = () if drawn.view is None else (self.selected(cell),)
-        return self._task(("expose", drawn), key, expose, self.prepared(cell.object_seed), *after)
-
-    def selected(self, cell: Cell, threshold_px: float | None = None) -> Any:
-        spacing = "" if threshold_px is None else f"-spacing_{threshold_px}"
-        key = f"select-view_{cell.view}{spacing}-{cell.split}-{self.token}"
-        kind = ("select", cell.view, cell.split, threshold_px)
-        select = functools.partial(
-            select_task, cell.view, cell.split, threshold_px, cell.object_seed, self.builder.run_id
-        )
-        # Any object's scan has the positions: that of the cell which asks first.
-        scan = self.prepared(cell.object_seed)
-        return self._task(kind, key, select, scan, priority=self.longest[cell.view, cell.split])
-
-    def _task(
-        self, kind: Hashable, key: str, function: Callable[..., Any], *after: Any, priority: int | None = None
-    ) -> Any:
-        if kind not in self.tasks:
-            with annotate(priority=max(self.longest.values(), default=0) if priority is None else priority):
-                self.tasks[kind] = _call(function, key, *after)
-        return self.tasks[kind]
-
-
 def _reducer(covered: Sequence[Cell], run_id: RunId, cell_tasks: Mapping[Cell, Delayed], token: str) -> Delayed:
     """Tree of tasks that read committed records, each after the cells it reads."""
     level = []
     for number, leaf in enumerate(partition_all(LEAF_CELLS, covered)):
         after = [cell_tasks[cell] for cell in leaf if cell in cell_tasks]
         collect = functools.partial(collect_task, leaf, run_id)
-        level.append(_call(collect, f"collect-{number * LEAF_CELLS}-{token}", *after))
+        level.append(task_of(collect, f"collect-{number * LEAF_CELLS}-{token}", *after))
     while len(level) > 1:
         level = [
-            _call(merge_task, f"merge-{len(level)}-{number * LEAF_CELLS}-{token}", *branch)
+            task_of(merge_task, f"merge-{len(level)}-{number * LEAF_CELLS}-{token}", *branch)
             for number, branch in enumerate(partition_all(LEAF_CELLS, level))
         ]
     return level[0]

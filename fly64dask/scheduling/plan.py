@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,7 @@ from fly64dask.scan import (
     Coverage,
     Identifiability,
     SelectionFields,
-    bounding_box_area_px2,
     describe_light,
-    expected_exposures,
     measure_coverage,
     object_frame,
     predict_identifiability,
@@ -26,6 +23,7 @@ from fly64dask.scan import (
     span_px,
     split_indices,
 )
+from fly64dask.scheduling.costs import predicted_memory_bytes
 from fly64dask.simulation import transmitted_share
 from fly64dask.study import Cell, CellCoordinates, Recipe, Split, Study
 
@@ -45,19 +43,6 @@ class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
     identifiability: Identifiability | None = None
     predicted_memory_bytes: int | None = None
     warning: str | None = None
-
-
-# Measured, see predicted_memory_bytes: counts as stored and in float32 at their peak; complex64
-# arrays of a minibatch; complex64 arrays of the object's shape; what the first call adds.
-BYTES_PER_PIXEL = 16
-BATCH_ARRAYS = 24
-ARRAYS_OF_MODE = 8  # of each further mode of the probe
-ARRAYS_OF_OPR, ARRAYS_OF_OPR_MODE = 8, 1  # where there are several OPR modes, and of each further one
-ARRAYS_OF_POSITIONS = 8  # where they are refined
-MASK_BYTES = 5  # of a pixel: whether it is valid, and its weight
-OBJECT_ARRAYS = 24
-FIXED_BYTES = 25_000_000
-ENGINE_BYTES = 900_000_000  # an idle engine: torch and pty-chi, loaded
 
 
 def plan_cells(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> tuple[PlannedCell, ...]:
@@ -87,80 +72,6 @@ def plan_cells(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> t
     return tuple(
         _plan_cell(study, inputs, shares[cell.object_seed], cell, planned[cell.view, cell.split]) for cell in requested
     )
-
-
-def expected_lengths(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> dict[Cell, int]:
-    """Say which cells take long, before anything is selected.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    inputs : ScanInputs
-        Positions.
-    requested : sequence of Cell
-        Cells to compare.
-
-    Returns
-    -------
-    dict of Cell to int
-        Exposures that each is expected to keep: an epoch takes as long as it has exposures, as cells
-        of a study have one detector.
-    """
-    lengths: dict[tuple[str, Split], int] = {}
-    for split in {cell.split for cell in requested}:
-        positions = inputs.positions_px[split_indices(inputs.positions_px, study.split, split)]
-        area_px2 = bounding_box_area_px2(positions)
-        for view in study.views:
-            lengths[view.name, split] = expected_exposures(view, len(positions), area_px2)
-    return {cell: lengths[cell.view, cell.split] for cell in requested}
-
-
-def expected_work(study: Study, lengths: Mapping[Cell, int]) -> dict[Cell, int]:
-    """Say which cells take long when their recipes differ: exposures times epochs times reconstructions.
-
-    Parameters
-    ----------
-    study : Study
-        The study.
-    lengths : mapping of Cell to int
-        From `expected_lengths`.
-    """
-    recipes = {cell.recipe_name: study.recipe_of(cell) for cell in lengths}
-    return {
-        cell: length * recipes[cell.recipe_name].n_epochs * recipes[cell.recipe_name].n_reconstructions
-        for cell, length in lengths.items()
-    }
-
-
-def predicted_memory_bytes(
-    n_exposures: int,
-    diffraction_shape_px: tuple[int, int],
-    object_shape_px: tuple[int, int],
-    recipe: Recipe,
-    n_modes: int = 1,
-    n_opr: int = 1,
-) -> int:
-    """Predict what a cell takes beyond the `ENGINE_BYTES` of an idle engine, bytes; patterns (H, W), an object (Y, X).
-
-    `n_modes` and `n_opr` are those of the starting probe, used where the recipe says nothing of modes.
-    The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000 exposures of 64 x 64 and
-    128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three reconstructions side by side, which take turns
-    with their minibatches, by 18 to 50 % (42 to 1000 exposures). On a GPU, 8 to 1000
-    exposures took 41 to 96 % of it (docs/gpu.md). A further mode of the probe took 60 to 89 % of its
-    `ARRAYS_OF_MODE` (96 of 128 x 128, LSQML on either steps and rPIE), refined positions and two OPR modes up to 90 %
-    of theirs. DM also keeps the waves behind the object.
-    """
-    modes = recipe.probe_modes or n_modes
-    pixels = diffraction_shape_px[0] * diffraction_shape_px[1]
-    arrays = BATCH_ARRAYS + ARRAYS_OF_MODE * (modes - 1) + ARRAYS_OF_POSITIONS * recipe.refine_positions
-    further_opr = recipe.n_opr_modes(n_opr) - 1
-    arrays += ARRAYS_OF_OPR * (further_opr > 0) + ARRAYS_OF_OPR_MODE * further_opr
-    batch = recipe.exposures_in_batch(n_exposures) * pixels * 8 * arrays
-    waves = n_exposures * pixels * 8 * modes if recipe.algorithm == "DM" else 0
-    height, width = (side + 2 * math.ceil(recipe.drift_limit_px) for side in object_shape_px)
-    grid = height * width * 8 * OBJECT_ARRAYS + pixels * MASK_BYTES
-    return FIXED_BYTES + batch + recipe.n_reconstructions * (n_exposures * pixels * BYTES_PER_PIXEL + waves + grid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,9 @@ from .named_arrays import (
     reading as reading,
     text as text,
 )
-from .npz import (
+from .npz import NpzFile as NpzFile
+from .npz_members import (
     Member as Member,
-    NpzFile as NpzFile,
     load_arrays as load_arrays,
     take as take,
 )
