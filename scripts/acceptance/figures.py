@@ -18,6 +18,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#0
 MARKS = "osD^vPX"
 MAX_PLACES = 8
 MAX_SPAN = 50.0
+MAX_LABEL = 24  # of two beside each other
 PANEL_SIZE = (4.4, 3.6)  # inches
 
 
@@ -53,7 +54,8 @@ def draw_panel(axis: Axes, panel: Panel) -> None:
     else:
         axis.set_ylim(bottom=0)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, frameon=False, fontsize=8)
+    n_columns = 1 if max(len(curve.label) for curve in panel.curves) > MAX_LABEL else 2
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=n_columns, frameon=False, fontsize=8)
 
 
 def number_few_places(axis: Axes, panel: Panel) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from acceptance.results import Claim, Finding, Panel, Spread, Table
@@ -27,16 +27,30 @@ class Row(NamedTuple):
 
 
 def reduce(runs: Mapping[str, Run]) -> Finding:
-    """Take the limits of the study's targets, and put the recipes in their order."""
+    """Take the limits of the study's targets, put the recipes in their order, and say which differ."""
     answers = runs["recipes"].limits().targets
-    by_target = [limits_of(answer) for answer in answers]
     columns = ("target", "recipe", "outcome", "photons per exposure", "interval from", "to")
-    rows = tuple(tuple(row) for rows in by_target for row in rows)
+    rows = tuple(tuple(row) for answer in answers for row in limits_of(answer))
+    differing = tuple(row for answer in answers for row in beyond_spread(answer))
+    of_pairs = ("target", "needs more", "than", "times", "p, corrected")
     return Finding(
-        claims=tuple(map(claim, by_target)),
-        tables=(Table(name="recipes", columns=columns, rows=rows),),
+        claims=tuple(map(claim, answers)),
+        tables=(
+            Table(name="recipes", columns=columns, rows=rows),
+            Table(name="differences", columns=of_pairs, rows=differing),
+        ),
         panels=tuple(map(panel, answers)),
     )
+
+
+def beyond_spread(answer: TargetAnswer) -> Iterator[tuple[str, str, str, float | None, float | None]]:
+    """Give the pairs of recipes whose limits differ beyond the spread of repeats: which needs more, and how much."""
+    for each in answer.differences:
+        ratio = each.found.ratio
+        if each.verdict == "first_lower":
+            yield answer.target.label, each.second, each.first, ratio, each.p_corrected
+        elif each.verdict == "second_lower":
+            yield answer.target.label, each.first, each.second, 1 / ratio if ratio else None, each.p_corrected
 
 
 def limits_of(answer: TargetAnswer) -> list[Row]:
@@ -50,20 +64,21 @@ def limits_of(answer: TargetAnswer) -> list[Row]:
     return sorted(rows, key=lambda row: (row.outcome != "reached already", row.photons or float("inf")))
 
 
-def claim(rows: list[Row]) -> Claim:
-    """Say which recipe has the lowest limit, and whether its interval is clear of the canonical Gaussian one's."""
-    best = rows[0]
-    gaussian = next(row for row in rows if row.recipe == "gaussian")
-    fewer = ""
-    if best.photons is not None and gaussian.photons is not None and best is not gaussian:
-        fewer = f", {gaussian.photons / best.photons:.2g} times fewer photons than gaussian"
-    is_clear = best.high is not None and gaussian.low is not None and best.high < gaussian.low
+def claim(answer: TargetAnswer) -> Claim:
+    """Say how often a recipe of one noise model needs less than one of the other, beyond the spread of repeats."""
+    pairs = [(more, less) for _, more, less, _, _ in beyond_spread(answer)]
+    n_poisson, n_gaussian = (
+        sum(less.startswith(model) and not more.startswith(model) for more, less in pairs)
+        for model in ("poisson", "gaussian")
+    )
+    lowest = limits_of(answer)[0]
     return Claim(
         published="at low counts the Poisson likelihood does better than the Gaussian one of amplitudes",
         source=SOURCE,
-        ours=f"{best.target}: {best.recipe} needs least{fewer}",
-        rule="a Poisson recipe needs least, and its interval ends below where that of gaussian begins",
-        verdict="as published" if best.recipe.startswith("poisson") and is_clear else "not as published",
+        ours=f"{lowest.target}: {lowest.recipe} needs least; beyond the spread of repeats a Poisson recipe needs less "
+        f"than a Gaussian one in {n_poisson} pairs, more in {n_gaussian}",
+        rule="less in some pairs, more in none",
+        verdict="as published" if n_poisson and not n_gaussian else "not as published",
     )
 
 

@@ -15,29 +15,29 @@ Verdict = Literal["as published", "not as published", "no bar"]
 
 
 class Spread(Frozen):
-    """Mean and sample standard deviation of `n` repeats; one repeat has no standard deviation."""
+    """Mean and sample standard deviation of repeats, with their `values`; one repeat has no standard deviation."""
 
     mean: float = Field(allow_inf_nan=False)
     standard_deviation: float | None = None
-    n: int = 1
+    values: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Spread | None:
+    def of(cls, numbers: Iterable[float]) -> Spread | None:
         """Summarise those of some numbers that are known; None if none is.
 
         Parameters
         ----------
-        values : iterable of float
+        numbers : iterable of float
             One for each repeat; NaN where it has none.
         """
-        known = [float(value) for value in values if math.isfinite(value)]
+        known = [float(value) for value in numbers if math.isfinite(value)]
         if not known:
             return None
         mean = sum(known) / len(known)
         if len(known) == 1:
-            return cls(mean=mean)
+            return cls(mean=mean, values=tuple(known))
         variance = sum((value - mean) ** 2 for value in known) / (len(known) - 1)
-        return cls(mean=mean, standard_deviation=math.sqrt(variance), n=len(known))
+        return cls(mean=mean, standard_deviation=math.sqrt(variance), values=tuple(known))
 
     def __str__(self) -> str:
         """Write mean and spread with as many digits as the spread allows."""

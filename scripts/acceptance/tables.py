@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from acceptance.results import Curve, Spread
+from fly64dask.metrics import compare_repeats, holm
 
 if TYPE_CHECKING:
     import pandas
@@ -51,35 +52,23 @@ def fitted_power(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 
 def adjusted_p_values(one: Spread, others: Sequence[Spread]) -> list[float | None]:
-    """Test each of some means against one: Welch's t-test, its p-values adjusted for their number after Holm.
+    """Test whether each of some groups of repeats differs from one beyond the spread, corrected for their number.
 
     Parameters
     ----------
     one : Spread
         What all are compared with.
     others : sequence of Spread
-        Means with their repeats' spread.
+        The others.
 
     Returns
     -------
     list of float or None
-        In the order of `others`; None where one of both has no spread.
+        Corrected p values in the order of `others`; None where one of both has no spread.
     """
-    from scipy.stats import ttest_ind_from_stats
-
-    def p_value(other: Spread) -> float | None:
-        if not one.standard_deviation or not other.standard_deviation:
-            return None
-        numbers = [number for each in (one, other) for number in (each.mean, each.standard_deviation, each.n)]
-        return float(ttest_ind_from_stats(*numbers, equal_var=False).pvalue)
-
-    found = [p_value(other) for other in others]
-    order = sorted((p, place) for place, p in enumerate(found) if p is not None)
-    highest = 0.0
-    for rank, (p, place) in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * p))
-        found[place] = highest
-    return found
+    found = [compare_repeats(one.values, other.values, paired=False).p for other in others]
+    corrected = iter(holm([p for p in found if p is not None]))
+    return [None if p is None else next(corrected) for p in found]
 
 
 def guide(label: str, x: Sequence[float], start: float, power: float) -> Curve:
