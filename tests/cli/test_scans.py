@@ -48,7 +48,7 @@ def test_ingest_says_what_it_found_and_did(scan_file: Path, tmp_path: Path) -> N
         "steps of 5 px beside frames of 12 px",
         "median ",
         f"{4 / SIDE**2:.2%} of the pixels masked",
-        "--bin 2, --mask marks, 1 exposures left out",
+        "--bin 2, --mask marks, 1 exposure left out",
     ]
     assert [part for part in needed if part not in out] == []
 

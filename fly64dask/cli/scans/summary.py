@@ -25,7 +25,9 @@ def scan_lines(stored: ExposureAttributes) -> Iterator[str]:
         f"mean {stored.mean_counts_photons:.6g}; brightest pixel {stored.brightest_count_photons}; "
         f"{facts.masked_share:.2%} of the pixels masked"
     )
-    changes = [*facts.changes, *([f"{len(facts.dropped)} exposures left out"] if facts.dropped else [])]
+    n_dropped = len(facts.dropped)
+    dropped = [f"{n_dropped} exposure{'s' if n_dropped > 1 else ''} left out"] if n_dropped else []
+    changes = [*facts.changes, *dropped]
     if changes:
         yield f"changed: {', '.join(changes)}"
     if facts.largest_rounding_photons > 0.001 or facts.n_negative_pixels:
@@ -48,6 +50,9 @@ def _steps(stored: ExposureAttributes, facts: IngestedScan) -> str:
     """Say how far apart positions are, in px and in nm where a pixel has a size."""
     (height, width), step = facts.span_px, facts.step_px
     extent = f"span {height:.4g} x {width:.4g} px"
+    if stored.pixel_size_nm is not None:
+        y_nm, x_nm = stored.pixel_size_nm
+        extent += f" ({height * y_nm:.4g} x {width * x_nm:.4g} nm)"
     if step is None:
         return f"one position; {extent}"
     side_nm = mean_side_nm(stored.pixel_size_nm)

@@ -167,8 +167,8 @@ def _matched(
 
 
 def _incomplete(parts: Sequence[Parts], missing: str, remedy: str) -> InputError:
-    names = ["it"] if len(parts) == 1 else [part.path.name for part in parts]
-    found = " and ".join(f"{name} is {part.file_format}" for name, part in zip(names, parts, strict=True))
+    names = ["content"] if len(parts) == 1 else [part.path.name for part in parts]
+    found = " and ".join(f"{name}: {part.file_format}" for name, part in zip(names, parts, strict=True))
     has = [name for name in ("patterns", "positions", "probe", "object_guess") if any(_has(p, name) for p in parts)]
     said = next((part.remedy for part in parts if part.remedy), remedy)
     return InputError(
