@@ -85,7 +85,11 @@ _ROW = ManifestRow.model_validate(
 
 def row_of(cell: Cell, error_rad: float) -> ManifestRow:
     """The row of a completed cell with an error."""
-    known: Any = {"phase_rmse_rad": error_rad, "frc": None}  # the limits of phase errors need no more
+    known: Any = {
+        "phase_rmse_rad": error_rad,
+        "empty_phase_rmse_rad": 1.0,
+        "frc": None,
+    }  # the limits of phase errors need no more
     metrics = TruthMetrics.model_construct(**known)
     stated = {"dose": cell.dose, "view": cell.view, "repeat": cell.repeat, "dose_photons": cell.dose}
     return _ROW.model_copy(update=stated | {"metrics": metrics})

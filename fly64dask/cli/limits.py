@@ -56,7 +56,7 @@ def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> Non
 
     A limit lies between the last dose that misses the target and the first that reaches it, interpolated in logarithms;
     the numbers in brackets hold it in 90 of 100 cases, as the spread of the repeats tells. Without repeats there are
-    none.
+    none, and the two doses stand there.
     """
     from fly64dask.records import answer_of, read_completed_rows, read_run_study
 

@@ -77,6 +77,17 @@ def test_without_repeats_there_is_no_interval():
     assert limit_of(shot_noise_errors(DOSES, repeats=1)).interval is None
 
 
+def test_a_target_that_an_empty_object_reaches_is_said_to_be_one():
+    """Rows have an error of 0.5 rad for an empty object."""
+    study = study_of(repeats=1)
+    rows = rows_of({1e3: [0.9], 1e4: [0.4], 1e5: [0.1]})
+    of_lax, of_strict = (
+        answer_of(study, rows, [Target(phase_error_rad=goal)]).targets[0].sentences[0] for goal in (0.6, 0.3)
+    )
+    assert of_lax.endswith("; an empty object has 0.5 rad already.")
+    assert "empty object" not in of_strict
+
+
 def test_a_sentence_without_an_interval_names_the_doses_beside_the_limit():
     study = study_of(repeats=1)
     sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, repeats=1)), [TARGET]).targets[0].sentences[0]
@@ -153,7 +164,9 @@ def test_a_target_that_noise_free_data_miss_is_no_matter_of_photons():
     study = study_of(doses=(1e3, 1e4, "noise_free"), repeats=1)
     rows = rows_of({1e3: [0.3], 1e4: [0.2]})
     noise_free = rows[0].model_copy(update={"dose": "noise_free", "dose_photons": None})
-    noise_free = noise_free.model_copy(update={"metrics": TruthMetrics.model_construct(phase_rmse_rad=0.15, frc=None)})
+    noise_free = noise_free.model_copy(
+        update={"metrics": TruthMetrics.model_construct(phase_rmse_rad=0.15, empty_phase_rmse_rad=0.5, frc=None)}
+    )
     answer = answer_of(study, [*rows, noise_free], [TARGET]).targets[0]
     assert answer.doses[0].noise_free == 0.15
     assert "more photons do not help" in answer.sentences[0]
@@ -201,6 +214,11 @@ def test_only_a_target_that_is_reached_between_doses_has_an_interval(outcome):
     errors = {"reached_already": [0.05, 0.06], "not_reached": [0.2, 0.3]}[outcome]
     found = limit_of({1e3: errors, 1e4: errors})
     assert (found.outcome, found.interval) == (outcome, None)
+
+
+def test_the_doses_beside_a_limit_are_those_of_the_study():
+    found = limit_of(shot_noise_errors((1e3, 2.2e3, 3.16e4)))
+    assert (found.last_miss, found.first_reach) == (2.2e3, 3.16e4)
 
 
 def test_where_a_target_is_missed_again_the_doses_say_where():

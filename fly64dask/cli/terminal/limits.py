@@ -73,11 +73,15 @@ def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
 def _cells(limit: DoseLimit, dose_by: DoseBy) -> Iterator[Text | str]:
     yield "-" if limit.linear_overlap is None else percent(limit.linear_overlap)
     yield Text(OUTCOME_WORDS[limit.outcome], style=OUTCOME_STYLES.get(limit.outcome, "bold red"))
-    light, ends = limit.lowest, limit.interval
+    light, ends, before = limit.lowest, limit.interval, ""
+    if limit.outcome == "reached_already":
+        light, before = limit.lowest_dose, "≤ "
+    elif limit.outcome == "not_reached":
+        light, before = limit.highest_dose, "> "
     if light is None:
         yield from ["-"] * (1 + len(OTHER_UNITS[dose_by]))
         return
-    yield interval_words(light.dose, None if ends is None else ends.doses)
+    yield before + interval_words(light.dose, None if ends is None else ends.doses)
     for name in OTHER_UNITS[dose_by].values():
         number = getattr(light, name)
-        yield "-" if number is None else number_words(number)
+        yield "-" if number is None else before + number_words(number)

@@ -138,7 +138,10 @@ def dose_sentence(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
     if limit.outcome == "unknown":
         return f"{who}: nothing is known of its cells, {limit.why}."
     pending = "" if limit.why is None else f" (cells that do not count: {limit.why})"
-    return f"{who} {_dose_words(limit, target, dose_by)}{pending}."
+    idle = ""
+    if limit.empty is not None and limit.empty <= target.value:
+        idle = f"; an empty object has {_with_unit(limit.empty, target)} already"
+    return f"{who} {_dose_words(limit, target, dose_by)}{idle}{pending}."
 
 
 def _dose_words(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:

@@ -51,9 +51,9 @@ class DoseLimit(SeriesCoordinates):
     up to the highest; `not_monotonic` where a higher dose misses again, so that `lowest` is above the last miss;
     `unknown` where nothing was measured. `interval` is absent where it is not `reached`, without repeats that differ,
     and where an object has no number at a dose. `best` is the level of the highest dose, and `noise_free` that of the
-    noise-free cells, both in the target's unit; infinite ones are absent. `n_pending` cells have no number that counts,
-    and `why` says for which reasons: not ended, of an older study, damaged, failed in a way that may pass, not
-    measured.
+    noise-free cells, `empty` the phase error of an empty object, all in the target's unit; infinite ones are absent.
+    `n_pending` cells have no number that counts, and `why` says for which reasons: not ended, of an older study,
+    damaged, failed in a way that may pass, not measured.
     """
 
     outcome: Outcome
@@ -66,6 +66,7 @@ class DoseLimit(SeriesCoordinates):
     highest_dose: Light | None = None
     best: float | None = Field(default=None, allow_inf_nan=False)
     noise_free: float | None = Field(default=None, allow_inf_nan=False)
+    empty: float | None = Field(default=None, allow_inf_nan=False)
     linear_overlap: float | None = None
     step_px: float | None = None
     n_kept: int | None = None
@@ -85,13 +86,15 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
         "step_px": series.step_px,
         "n_kept": series.n_kept,
         "noise_free": _finite(series.noise_free),
+        "empty": _finite(series.empty),
         "n_pending": sum(series.pending.values()),
         "why": ", ".join(f"{number} {reason}" for reason, number in series.pending.items()) or None,
     }
     if not points:
         return DoseLimit.model_validate(facts | {"outcome": "unknown"})
+    dose_at = {math.log(point.light.dose): point.light.dose for point in points}
     found = limit_along(
-        [math.log(point.light.dose) for point in points],
+        list(dose_at),
         [point.values for point in points],
         target.value,
         share=target.share,
@@ -103,8 +106,8 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
             "outcome": found.outcome,
             "lowest": light_at([point.light for point in points], found.at),
             "interval": _interval(points, found),
-            "last_miss": None if found.last_miss is None else math.exp(found.last_miss),
-            "first_reach": None if found.first_reach is None else math.exp(found.first_reach),
+            "last_miss": None if found.last_miss is None else dose_at[found.last_miss],
+            "first_reach": None if found.first_reach is None else dose_at[found.first_reach],
             "lowest_dose": points[0].light,
             "highest_dose": points[-1].light,
             "best": _finite(reached_level(points[-1].pooled, target.share)),

@@ -60,7 +60,8 @@ class Series:
 
     `cell` is the first of its cells, which stands for the coordinates that are not dose, object or repeat. Overlap and
     step are those of the kept exposures. `noise_free` is the mean number of the noise-free cells, if there are some.
-    `pending` counts the cells without a number by the reason for it.
+    `pending` counts the cells without a number by the reason for it. `empty` is the least error of an empty object in
+    these cells, of phase errors against the truth alone.
     """
 
     cell: Cell
@@ -70,6 +71,7 @@ class Series:
     n_kept: int | None
     noise_free: float | None
     pending: Mapping[str, int]
+    empty: float | None = None
 
 
 def series_of(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[Series, ...]:
@@ -124,7 +126,15 @@ def _series(
         n_kept=any_row.n_kept if any_row else None,
         noise_free=fmean(noise_free) if noise_free else None,
         pending=pending,
+        empty=_empty([row_of[cell] for cell in group if cell in row_of], target),
     )
+
+
+def _empty(rows: Iterable[ManifestRow], target: Target) -> float | None:
+    """The least error that an empty object has in some cells, if it is an error that the target is about."""
+    if target.kind != "phase_error_rad" or target.against != "truth":
+        return None
+    return min((row.metrics.empty_phase_rmse_rad for row in rows if row.metrics is not None), default=None)
 
 
 def _point(
