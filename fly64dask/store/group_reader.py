@@ -25,7 +25,6 @@ from fly64dask.store.zarr_format import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-lock_blosc_between_threads()
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
 
 
@@ -129,6 +128,7 @@ class StoredArray:
     def open(cls, directory: Path, *, metadata_sha256: str) -> StoredArray:
         """Open an array; raises IntegrityError if its metadata are not those of the SHA-256 that its group states."""
         _check_metadata(directory, metadata_sha256)
+        lock_blosc_between_threads()
         return cls(directory=directory, array=zarr.open_array(store=str(directory), mode="r", zarr_format=3))
 
     @property
