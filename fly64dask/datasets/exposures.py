@@ -11,9 +11,10 @@ import numpy as np
 
 from fly64dask.datasets.digests import exposures_digest
 from fly64dask.datasets.doses import KeptExposures, dose_in_photons
+from fly64dask.datasets.patterns import Patterns
 from fly64dask.datasets.published_group import group_origin, publish_group
 from fly64dask.datasets.scan_groups import read_truth
-from fly64dask.datasets.setups import known_mask, simulate_exposures, starting_probe
+from fly64dask.datasets.setups import SimulatedExposures, known_mask, simulate_exposures, starting_probe
 from fly64dask.datasets.thinning import thinned_patterns
 from fly64dask.scan import split_boundary_px, split_indices
 from fly64dask.simulation import photon_stream
@@ -78,21 +79,7 @@ def expose_split(
     rows = split_indices(positions, study.split, split)
     dose_photons = dose_in_photons(study, dose, scan.attributes.own_dose_photons, _read_kept(layout, view, split))
     source_digest = exposures_digest(study, scan.attributes.source_digest, drawn, dose_photons)
-
-    def rng() -> np.random.Generator:
-        assert dose_photons is not None, "what has no noise draws nothing"
-        seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
-        return photon_stream(seed, dose_photons, split, repeat, object_seed)
-
-    simulated = None
-    if isinstance(study.source, MeasuredSource):
-        assert dose_photons is not None, "the study model refuses it"
-        patterns = thinned_patterns(Path(study.source.path), scan, dose_photons, rows, rng())
-    else:
-        truth = functools.partial(read_truth, layout, object_seed)
-        simulated = simulate_exposures(study, drawn, scan, rows, truth, dose_photons)
-        patterns = simulated.patterns(rng)
-
+    patterns, simulated = _make_patterns(study, drawn, layout, scan, rows, dose_photons)
     share, mask = scan.attributes.detected_share, known_mask(study, setup_name, scan.attributes.diffraction_shape_px)
 
     def build(directory: Path) -> None:
@@ -133,6 +120,29 @@ def expose_split(
         write_attributes(directory, attributes, array_sha256)
 
     publish_group(layout.exposure_group(*drawn), ExposureAttributes, source_digest, layout, build)
+
+
+def _make_patterns(
+    study: Study,
+    drawn: Realisation,
+    layout: RunLayout,
+    scan: Group[ScanAttributes],
+    rows: NDArray[np.int64],
+    dose_photons: float | None,
+) -> tuple[Patterns, SimulatedExposures | None]:
+    """Thin measured patterns, or simulate them, once they are asked for; with what simulates them, if they are."""
+
+    def rng() -> np.random.Generator:
+        assert dose_photons is not None, "what has no noise draws nothing"
+        seed = study.seeds.subsampling if study.source.kind == "measured" else study.seeds.simulation
+        return photon_stream(seed, dose_photons, drawn.split, drawn.repeat, drawn.object_seed)
+
+    if isinstance(study.source, MeasuredSource):
+        assert dose_photons is not None, "the study model refuses it"
+        return thinned_patterns(Path(study.source.path), scan, dose_photons, rows, rng()), None
+    truth = functools.partial(read_truth, layout, drawn.object_seed)
+    simulated = simulate_exposures(study, drawn, scan, rows, truth, dose_photons)
+    return simulated.patterns(rng), simulated
 
 
 def _of_measured(scan: Group[ScanAttributes], rows: NDArray[np.int64]) -> Iterator[ArraySource]:
