@@ -52,6 +52,11 @@ def test_sentences_name_the_setup():
     assert beginnings == [f"At 60 % linear overlap (close, whole, {name}" for name in (IDEAL, SPREAD)]
 
 
+def test_limits_of_two_setups_are_compared_at_their_view_and_split():
+    (answer,) = answer_of(STUDY, ROWS, [TARGET]).targets
+    assert answer.sentences[-1] == f"Not compared, as the repeats do not differ: {IDEAL} and {SPREAD} (close, whole)."
+
+
 def test_the_table_of_limits_has_a_column_of_setups():
     table = limits_table(answer_of(STUDY, ROWS, [TARGET]).targets[0], "exposure")
     (of_setups,) = [column for column in table.columns if column.header == "setup"]

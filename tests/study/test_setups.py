@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import pytest
 from tiny import TEXT, tiny_study
 
 from fly64dask.base import InputError
 from fly64dask.study import Filters, Setup, SetupAxes, Study, cells, parse_study, realisations, skip_reasons
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def parsed(setup: str, text: str = TEXT) -> Study:
@@ -87,6 +90,14 @@ def test_every_key_may_have_one_value_or_several() -> None:
 def test_parse_study_refuses_a_setup_by_name(setup: str, parts: list[str]) -> None:
     message = message_of(setup)
     assert [part for part in parts if part not in message] == []
+
+
+def test_the_example_has_gaps_in_every_setup() -> None:
+    study = Study.from_toml(ROOT / "data" / "setups.toml")
+    assert [(study.setup_of(name).gap_px, study.setup_of(name).mask) for name in study.setup_names] == [
+        *((2, "known"), (2, "unknown")),
+        *((2, "known"), (2, "unknown")),
+    ]
 
 
 def test_a_measured_study_has_no_setup() -> None:

@@ -59,7 +59,7 @@ def _pairs(study: Study, found: Sequence[tuple[Series, DoseLimit]], target: Targ
     for axis, coordinate in COORDINATES.items():
         groups: dict[tuple[str, ...], list[tuple[Series, DoseLimit]]] = {}
         for series, limit in found:
-            others = (name for name in ("view", "split", *COORDINATES.values()) if name != coordinate)
+            others = (name for name in ("view", "split", "recipe_name", "setup_name") if name != coordinate)
             place = tuple(str(getattr(series.cell, name) or "") for name in others)
             groups.setdefault(place, []).append((series, limit))
         for place, members in groups.items():
