@@ -138,6 +138,10 @@ def resolved_target(target: Target, study: Study) -> Target:
         raise ValueError(f"target {target.label} needs half sets, and no recipe has them; set halves = 'counts'")
     if target.error_over_floor is not None and "noise_free" not in study.doses_photons:
         raise ValueError(f'target {target.label} needs the floor; add "noise_free" to doses_photons')
+    if target.resolution_nm is not None and is_simulated and study.source.pixel_size_nm is None:
+        raise ValueError(
+            f"target {target.label} needs the size of a pixel; add pixel_size_nm to [source], or give resolution_px"
+        )
     return target.model_copy(update={"against": against})
 
 

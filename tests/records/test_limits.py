@@ -182,6 +182,11 @@ def test_a_target_that_needs_what_the_study_has_not_is_refused():
         answer_of(study_of(), [], [Target(error_over_floor=2)])
 
 
+def test_a_target_in_nm_of_pixels_without_a_size_is_refused():
+    with pytest.raises(InputError, match=r"target 2 nm needs the size of a pixel; add pixel_size_nm to \[source\]"):
+        answer_of(study_of(), [], [Target(resolution_nm=2)])
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [(12345.0, "1.2e4"), (1000.0, "1e3"), (940.4, "940"), (12.3, "12"), (0.34, "0.34"), (1.0, "1.0")],
