@@ -105,9 +105,9 @@ def refuse_doses(
     if study.dose_by != "exposure":
         # Selecting takes its time, and simulated photons have no limit but that of a count, which is checked later.
         views = [] if own_dose_photons is None else [*_kept_exposures(study, positions_px, probe)]
-    for kept in views:
+    for of_view in views:
         for dose in study.doses_photons:
-            photons = dose_in_photons(study, dose, own_dose_photons, kept)
+            photons = dose_in_photons(study, dose, own_dose_photons, of_view)
             if not isinstance(dose, str) and study.repeats > 1 and photons == own_dose_photons:
                 raise InputError(
                     f"doses_photons = {dose:g} with repeats = {study.repeats}: that is the measured dose, of which "
@@ -125,9 +125,9 @@ def _kept_exposures(
         of_split = positions_px[split_indices(positions_px, study.split, split)]
         for view in study.views:
             try:
-                kept = select(of_split, view).kept
+                kept_rows = select(of_split, view).kept
             except NotSelectableError:
                 continue
-            beams = measure_beams(of_split[kept], probe)
-            selections.append(KeptExposures(view=view.name, split=split, n_kept=len(kept), beams=beams))
+            beams = measure_beams(of_split[kept_rows], probe)
+            selections.append(KeptExposures(view=view.name, split=split, n_kept=len(kept_rows), beams=beams))
     return selections

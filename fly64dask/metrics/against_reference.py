@@ -45,7 +45,7 @@ class ReferenceComparison:
 
 
 def reference_in_area(
-    found: ReferenceObject,
+    reference: ReferenceObject,
     illuminated: NDArray[np.bool_],
     origin_px: tuple[int, int],
     *,
@@ -55,7 +55,7 @@ def reference_in_area(
 
     Parameters
     ----------
-    found : ReferenceObject
+    reference : ReferenceObject
         The reference; its global phase and ramp, which no data tell, are taken off, so that its phases have a range.
     illuminated : (y, x) bool
         Where the reconstruction's own exposures illuminated the object.
@@ -74,19 +74,19 @@ def reference_in_area(
     InputError
         If the reference was illuminated at less than three pixels, or is not finite there.
     """
-    if found.trusted.sum() < MIN_AREA_PX or not np.isfinite(found.image[found.trusted]).all():
+    if reference.trusted.sum() < MIN_AREA_PX or not np.isfinite(reference.image[reference.trusted]).all():
         raise InputError(
-            f"compare with {found.name}: it is not finite, or illuminated at {found.trusted.sum()} px, "
+            f"compare with {reference.name}: it is not finite, or illuminated at {reference.trusted.sum()} px, "
             f"needed {MIN_AREA_PX}",
             remedy="choose another reference",
         )
-    image = np.where(np.isfinite(found.image), found.image, 1).astype(np.complex128)
-    flat = image * PhasePlane(found.trusted).fit(image).wave(image.shape).conj()
-    offset = (origin_px[0] - found.origin_px[0], origin_px[1] - found.origin_px[1])
+    image = np.where(np.isfinite(reference.image), reference.image, 1).astype(np.complex128)
+    flat = image * PhasePlane(reference.trusted).fit(image).wave(image.shape).conj()
+    offset = (origin_px[0] - reference.origin_px[0], origin_px[1] - reference.origin_px[1])
     shape = (illuminated.shape[0], illuminated.shape[1])
     cut, covered = crop_to_frame(flat.astype(np.complex64), shape, offset)
-    trusted, _ = crop_to_frame(found.trusted.astype(np.complex64), shape, offset)
-    values = flat[found.trusted]
+    trusted, _ = crop_to_frame(reference.trusted.astype(np.complex64), shape, offset)
+    values = flat[reference.trusted]
     return Reference(
         image=cut,
         inside=illuminated & covered & (trusted.real > 0.5),
@@ -98,8 +98,8 @@ def reference_in_area(
 
 def _range(values: NDArray[np.float64]) -> float:
     """Largest less smallest value; 0 where they differ by single precision's rounding alone."""
-    found = float(np.ptp(values))
-    return found if found > ROUNDING else 0.0
+    span = float(np.ptp(values))
+    return span if span > ROUNDING else 0.0
 
 
 def measure_with_reference(name: str, reference: Reference, object_recon: NDArray[np.number]) -> ReferenceComparison:

@@ -75,11 +75,11 @@ def reference_in_frame(
     -------
     Reference
     """
-    image, known = crop_to_frame(object_truth, shape_px, origin_px)
+    image, is_known = crop_to_frame(object_truth, shape_px, origin_px)
     phase, amplitude = np.angle(object_truth), np.abs(object_truth)
     return Reference(
         image=image,
-        inside=illuminated_area(illumination_map(probe, positions_px, shape_px, origin_px)) & known,
+        inside=illuminated_area(illumination_map(probe, positions_px, shape_px, origin_px)) & is_known,
         phase_range_rad=float(np.ptp(phase)),
         amplitude_range=float(np.ptp(amplitude)),
         pixel_nm=pixel_nm,

@@ -213,7 +213,7 @@ def _course(points: Points) -> tuple[tuple[int, float], ...]:
 
 
 def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Addition | None) -> dict[str, Any]:
-    known = {
+    values = {
         "dose": dose_name(cell.dose),
         "view": cell.view,
         "split": cell.split,
@@ -240,7 +240,7 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Additi
         "log": cell_state.log_path,
         "added": addition and f"added in round {addition.round}: {addition.reason}",
     }
-    return {key: value for key, value in known.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _finite(value: float) -> float | None:

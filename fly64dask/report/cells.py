@@ -161,10 +161,14 @@ class CellReader:
         exposures = self.layout.exposure_group(*realisation_of(self.study, row.cell))
         names = ("positions_px", "probe_guess")
         _, arrays = read_group(exposures, ExposureAttributes, problems, digests=row.digests, only=names)
-        kept, positions_px = view_arrays.get("kept_indices"), arrays.get("positions_px")
-        if kept is None or positions_px is None or (len(kept) and kept.max() >= len(positions_px)):
+        kept_indices, positions_px = view_arrays.get("kept_indices"), arrays.get("positions_px")
+        if (
+            kept_indices is None
+            or positions_px is None
+            or (len(kept_indices) and kept_indices.max() >= len(positions_px))
+        ):
             return None, arrays.get("probe_guess")
-        return positions_px[kept], arrays.get("probe_guess")
+        return positions_px[kept_indices], arrays.get("probe_guess")
 
 
 def _phase_limit_of(object_truth: NDArray[np.complex64]) -> float:

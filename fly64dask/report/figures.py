@@ -165,8 +165,8 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
     figure, axes = panels(len(sections(study)), len(study.splits), 1.6 + 0.9 * len(study.views), height)
     numbers, finest = _with_finest(rows, numbers, column)
     tables = [_table(study, rows, numbers, column, section, split) for section, split in places]
-    known = np.concatenate([table[np.isfinite(table)] for table in tables])
-    low, high = float(known.min()), float(known.max())
+    finite = np.concatenate([table[np.isfinite(table)] for table in tables])
+    low, high = float(finite.min()), float(finite.max())
     norm = LogNorm(low, high) if low > 0 and high / low > LOG_RATIO else Normalize(low, high)
     shown = None
     flat_axes = [axis for axis_row in axes for axis in axis_row]

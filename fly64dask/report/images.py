@@ -99,16 +99,16 @@ def object_images(
     relative = Scale(low=0, high=1, colours="magma", unit="")
     everywhere = np.ones_like(frame.area)
     if object_truth is None:
-        images, there = _images_without_truth(recon, frame, phase_limit_rad), frame.cut(recon, frame.area)
+        images, area = _images_without_truth(recon, frame, phase_limit_rad), frame.cut(recon, frame.area)
     else:
-        images, there = _images_beside_truth(recon, object_truth, frame, phase_limit_rad)
+        images, area = _images_beside_truth(recon, object_truth, frame, phase_limit_rad)
     images.append(frame.image("illumination", illumination / illumination.max(), relative, inside=everywhere))
     halves = arrays.get("half_objects")
     if halves is not None:
         difference_rad = remove_phase_ramp(halves[0] * np.conj(halves[1]), frame.area)
         scale = _phase_scale(phase_limit_rad, "RdBu_r")
         images.append(frame.image("half_difference", difference_rad, scale, inside=frame.area))
-    return images, there
+    return images, area
 
 
 def _images_without_truth(recon: NDArray[np.complex64], frame: _Frame, phase_limit_rad: float) -> list[Image]:
@@ -127,8 +127,8 @@ def _images_beside_truth(
 ) -> tuple[list[Image], ObjectInArea]:
     """Phase and amplitude of reconstruction, truth and difference; aligned as for the phase error, as is the object."""
     height, width = recon.shape
-    reference, known = crop_to_frame(object_truth, (height, width), frame.origin_px)
-    area = frame.area & known
+    reference, is_known = crop_to_frame(object_truth, (height, width), frame.origin_px)
+    area = frame.area & is_known
     aligned = align(recon, reference, area).image
     phase_error = np.angle(aligned * np.conj(reference))
     # A mean of the truth's own, which no data tell, would only use up the scale.

@@ -149,8 +149,8 @@ class CellView:
                     f"open the exposures of {self.name}: there is no {path} yet",
                     remedy="run the study, or wait until this run has made it",
                 )
-        kept = open_dataset(view_group)["kept_indices"].values
-        return open_dataset(group).isel(exposure=kept).assign_attrs(cell=self.name)
+        kept_indices = open_dataset(view_group)["kept_indices"].values
+        return open_dataset(group).isel(exposure=kept_indices).assign_attrs(cell=self.name)
 
     @property
     def truth(self) -> xarray.Dataset:

@@ -87,15 +87,15 @@ def crop_to_frame(
     -------
     reference : (y, x) complex64
         Truth where there is one, 1 elsewhere.
-    known : (y, x) bool
+    is_known : (y, x) bool
         Where there is one.
     """
     reference = np.ones(shape_px, dtype=np.complex64)
-    known = np.zeros(shape_px, dtype=bool)
+    is_known = np.zeros(shape_px, dtype=bool)
     low = np.maximum(origin_px, 0)
     high = np.minimum(np.add(origin_px, shape_px), truth.shape)
     if (low < high).all():
         here = tuple(slice(a - o, b - o) for a, b, o in zip(low, high, origin_px, strict=True))
         reference[here] = truth[low[0] : high[0], low[1] : high[1]]
-        known[here] = True
-    return reference, known
+        is_known[here] = True
+    return reference, is_known

@@ -31,9 +31,9 @@ def probe_power(probe: NDArray[np.complexfloating]) -> float:
     return float(total_intensity(probe[0] if probe.ndim == 4 else probe).sum())
 
 
-def is_far_off(power: float, wanted: float) -> bool:
+def is_far_off(power: float, needed: float) -> bool:
     """Say whether a power, above 0, is more than 12 orders of magnitude from the wanted one."""
-    return not wanted / FAR_OFF <= power <= wanted * FAR_OFF
+    return not needed / FAR_OFF <= power <= needed * FAR_OFF
 
 
 def in_held_unit(probe: NDArray[np.complex64], power: float) -> NDArray[np.complex64]:
@@ -46,10 +46,10 @@ def in_held_unit(probe: NDArray[np.complex64], power: float) -> NDArray[np.compl
     power : float
         Wanted `probe_power`, such as the mean photons of an exposure.
     """
-    found = probe_power(probe)
-    if not (found > 0 and power > 0) or not is_far_off(found, power):
+    own_power = probe_power(probe)
+    if not (own_power > 0 and power > 0) or not is_far_off(own_power, power):
         return probe
-    return np.asarray(probe.astype(np.complex128) * np.sqrt(power / found), dtype=np.complex64)
+    return np.asarray(probe.astype(np.complex128) * np.sqrt(power / own_power), dtype=np.complex64)
 
 
 def probe_diameters(probe: NDArray[np.generic]) -> ProbeDiameters:

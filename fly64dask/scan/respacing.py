@@ -64,8 +64,8 @@ def respace(positions_px: NDArray[np.float64], view: SpacingView, *, n_min: int 
     ordered = positions_px[np.lexsort((positions_px[:, 1], positions_px[:, 0]))]
     threshold_px = own_px
     while threshold_px >= MIN_LENGTH_PX:
-        kept, next_px = _spaced(ordered, threshold_px)
-        if _suits(ordered[kept], n_min):
+        kept_rows, next_px = _spaced(ordered, threshold_px)
+        if _suits(ordered[kept_rows], n_min):
             selection = _selected(positions_px, view, threshold_px)
             if selection is not None and _suits(positions_px[selection.kept], n_min):
                 _refuse_own(positions_px, selection, view)
@@ -99,16 +99,16 @@ def _selected(positions_px: NDArray[np.float64], view: SpacingView, threshold_px
 def _spaced(ordered_px: NDArray[np.float64], threshold_px: float) -> tuple[list[int], float]:
     """Keep greedily, positions in order of (y, x): kept rows, and the next lower threshold that keeps others."""
     nearest = np.full(len(ordered_px), np.inf)  # to a position kept before
-    kept = []
+    kept_rows = []
     row = 0
     while row < len(ordered_px):
-        kept.append(row)
+        kept_rows.append(row)
         later = slice(row + 1, None)
         offsets = ordered_px[later] - ordered_px[row]
         np.minimum(nearest[later], np.hypot(offsets[:, 0], offsets[:, 1]), out=nearest[later])
         free = nearest[later] >= threshold_px
         row = row + 1 + int(free.argmax()) if free.any() else len(ordered_px)
-    return kept, float(nearest[nearest < threshold_px].max(initial=0.0))
+    return kept_rows, float(nearest[nearest < threshold_px].max(initial=0.0))
 
 
 def _direct_ends_px(positions_px: NDArray[np.float64], threshold_px: float, n_direct: int) -> float:

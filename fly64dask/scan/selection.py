@@ -143,20 +143,20 @@ def _select_spaced(positions_px: NDArray[np.float64], view: SpacingView) -> Sele
     rates = {}
     strategies: tuple[tuple[Strategy, Keep], ...] = (("direct", keep_isolated), ("greedy", keep_spaced))
     for strategy, keep in strategies:
-        kept = keep(positions_px, threshold)
-        rates[strategy] = len(kept) / n_exposures
+        kept_rows = keep(positions_px, threshold)
+        rates[strategy] = len(kept_rows) / n_exposures
         if rates[strategy] >= needed:
             metadata = SelectionMetadata(
                 overlap_view=view.name,
                 spacing_threshold=threshold,
-                n_accepted=len(kept),
-                n_rejected=n_exposures - len(kept),
+                n_accepted=len(kept_rows),
+                n_rejected=n_exposures - len(kept_rows),
                 acceptance_rate=rates[strategy],
                 selection_strategy=strategy,
                 geometry_acceptance_bound=bound,
                 effective_min_acceptance=needed,
             )
-            return Selection(kept=kept, metadata=metadata)
+            return Selection(kept=kept_rows, metadata=metadata)
     raise NotSelectableError(
         f"select view {view.name!r} at >= {threshold:g} px: of {n_exposures} exposures direct keeps "
         f"{rates['direct']:.6f} and greedy {rates['greedy']:.6f}, needed {needed:.6f} "

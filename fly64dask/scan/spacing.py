@@ -93,13 +93,13 @@ def keep_spaced(positions_px: NDArray[np.float64], threshold_px: float) -> NDArr
     y, x = positions_px[order].T
     ends = np.searchsorted(y, y + threshold_px * (1 + ROUNDING), side="right")
     is_free = np.ones(len(order), dtype=np.bool_)
-    kept = []
+    kept_ranks = []
     for rank, end in enumerate(ends):
         if is_free[rank]:
-            kept.append(rank)
+            kept_ranks.append(rank)
             near = slice(rank + 1, end)
             is_free[near] &= np.hypot(y[near] - y[rank], x[near] - x[rank]) >= threshold_px
-    return np.sort(order[kept])
+    return np.sort(order[kept_ranks])
 
 
 def disc_area_px2(threshold_px: float) -> float:

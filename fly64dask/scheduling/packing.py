@@ -19,12 +19,12 @@ CONTEXT_BYTES = 800_000_000
 BIG_CELL_EXPOSURES = 300
 
 
-def n_local_workers(asked: int | None, *, gpus: Sequence[str], slots_per_gpu: int, n_cores: int, n_cells: int) -> int:
+def n_local_workers(n_asked: int | None, *, gpus: Sequence[str], slots_per_gpu: int, n_cores: int, n_cells: int) -> int:
     """Count the worker processes of a local cluster.
 
     Parameters
     ----------
-    asked : int or None
+    n_asked : int or None
         What the user wants; None takes one for each slot of a GPU, or for each core where there is none.
     gpus : sequence of str
         Devices to use; empty on the CPU.
@@ -40,7 +40,7 @@ def n_local_workers(asked: int | None, *, gpus: Sequence[str], slots_per_gpu: in
     int
         At least 1.
     """
-    return max(1, min(asked or len(gpus) * slots_per_gpu or n_cores, n_cells))
+    return max(1, min(n_asked or len(gpus) * slots_per_gpu or n_cores, n_cells))
 
 
 def cores_hint(lengths: Mapping[Cell, int], *, n_workers: int, n_threads: int, n_cores: int) -> str | None:

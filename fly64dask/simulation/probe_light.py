@@ -32,18 +32,18 @@ class ProbeLight(Frozen):
 
     def warnings(self) -> list[str]:
         """Say what is against the assumptions, with numbers; empty if nothing is."""
-        found = []
+        warnings = []
         if self.beyond_band > NO_MATTER:
-            found.append(
+            warnings.append(
                 f"{self.beyond_band:.2g} of the probe's light is beyond {BAND_EDGE} of the Nyquist frequency, needed "
                 f"{NO_MATTER:g} at most for the grid model and the fine model to agree"
             )
         if self.at_rim > NO_MATTER:
-            found.append(
+            warnings.append(
                 f"{self.at_rim:.2g} of the probe's light is at the rim of its array, needed {NO_MATTER:g} at most: "
                 "moved by parts of a pixel it wraps around"
             )
-        return found
+        return warnings
 
 
 def measure_probe_light(probe: NDArray[np.complexfloating]) -> ProbeLight:

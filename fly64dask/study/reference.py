@@ -70,12 +70,12 @@ def check_reference(study: Study) -> None:
     if isinstance(reference, FileReference):
         return
     doses = [dose_name(dose).removeprefix("dose_") for dose in study.doses_photons]
-    known = {
+    words_of_axis = {
         "dose": (dose_name(reference.dose).removeprefix("dose_"), doses),
         "view": (reference.view, [view.name for view in study.views]),
     }
     if reference.recipe is not None:
-        known["recipe"] = (reference.recipe, [recipe.name for recipe in study.recipes])
-    for axis, (wanted, there) in known.items():
+        words_of_axis["recipe"] = (reference.recipe, [recipe.name for recipe in study.recipes])
+    for axis, (wanted, there) in words_of_axis.items():
         if wanted not in there:
             raise ValueError(f"reference has {axis} {wanted!r}, and the study has {', '.join(there) or 'none'}")

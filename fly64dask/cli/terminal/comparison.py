@@ -84,15 +84,15 @@ def _better_methods(comparison: RunComparison) -> set[tuple[str, str]]:
     return better - worse
 
 
-def difference_table(found: RunDifferences) -> Table:
+def difference_table(differences: RunDifferences) -> Table:
     """Draw which of those that were compared differ beyond the spread, and by what factor."""
-    table = Table(title=f"{found.label}: second over first (95 % interval)", title_justify="left")
+    table = Table(title=f"{differences.label}: second over first (95 % interval)", title_justify="left")
     for heading in ("where", "first", "second"):
         table.add_column(heading)
-    for heading in ("second / first", f"p of {', '.join(_numbers_compared(found))}"):
+    for heading in ("second / first", f"p of {', '.join(_numbers_compared(differences))}"):
         table.add_column(heading, justify="right")
     table.add_column("beyond the spread?")
-    for each in found.differences:
+    for each in differences.differences:
         names = [
             Text(printable(name), style="bold" if name == each.lower else "") for name in (each.first, each.second)
         ]
@@ -101,13 +101,13 @@ def difference_table(found: RunDifferences) -> Table:
     return table
 
 
-def difference_lines(found: RunDifferences) -> Iterator[Text]:
+def difference_lines(differences: RunDifferences) -> Iterator[Text]:
     """Write one line for each sentence."""
-    return map(Text, found.sentences)
+    return map(Text, differences.sentences)
 
 
-def _numbers_compared(found: RunDifferences) -> list[str]:
-    return list(dict.fromkeys(str(each.n_compared) for each in found.differences))
+def _numbers_compared(differences: RunDifferences) -> list[str]:
+    return list(dict.fromkeys(str(each.n_compared) for each in differences.differences))
 
 
 def _score_text(score: MethodScore, *, is_better: bool) -> Text:

@@ -53,8 +53,8 @@ def kev(unit: object, path: Path, *, default: str) -> float:
     return _factor(unit, KEV, default, path)
 
 
-def _factor(unit: object, known: dict[str, float], default: str, path: Path) -> float:
+def _factor(unit: object, factors: dict[str, float], default: str, path: Path) -> float:
     name = str(unit or default).strip().lower()
-    if name not in known:
-        raise InputError(f"read {path}: unit {name!r}, needed one of {', '.join(known)}", remedy="correct the file")
-    return known[name]
+    if name not in factors:
+        raise InputError(f"read {path}: unit {name!r}, needed one of {', '.join(factors)}", remedy="correct the file")
+    return factors[name]

@@ -46,13 +46,15 @@ def _reader_of_other_run(
 
     def read_counterpart(cell: Cell) -> ForeignObject:
         names = {"recipe": (cell.recipe_name, study.recipe_names), "setup": (cell.setup_name, study.setup_names)}
-        for axis, (name, there) in names.items():
-            if name not in there and len(there) > 1:
+        for axis, (name, names_of_axis) in names.items():
+            if name not in names_of_axis and len(names_of_axis) > 1:
                 raise InputError(
-                    f"{cell.name} of {layout.root}: {other.root} has {axis}s {', '.join(map(str, there))}",
+                    f"{cell.name} of {layout.root}: {other.root} has {axis}s {', '.join(map(str, names_of_axis))}",
                     remedy=f"compare with a run of one {axis}, or of one with the same name",
                 )
-        recipe_name, setup_name = (name if name in there else there[0] for name, there in names.values())
+        recipe_name, setup_name = (
+            name if name in names_of_axis else names_of_axis[0] for name, names_of_axis in names.values()
+        )
         object_seed = theirs[ours[cell.object_seed]]
         return read(replace(cell, recipe_name=recipe_name, object_seed=object_seed, setup_name=setup_name))
 

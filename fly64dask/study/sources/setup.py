@@ -155,10 +155,10 @@ class _SetupAxes(Frozen):
 
     def combined(self) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """Name and values of each setup: the product of all lists."""
-        given = {key: value if isinstance(value, tuple) else (value,) for key, value in self}
+        lists = {key: value if isinstance(value, tuple) else (value,) for key, value in self}
         listed = [key for key, value in self if isinstance(value, tuple)]
-        for values in itertools.product(*given.values()):
-            setup = dict(zip(given, values, strict=True))
+        for values in itertools.product(*lists.values()):
+            setup = dict(zip(lists, values, strict=True))
             yield ".".join(f"{key}_{_value_name(setup[key])}" for key in listed) or None, setup
 
     @model_validator(mode="after")

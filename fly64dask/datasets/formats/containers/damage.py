@@ -35,7 +35,7 @@ def too_large(what: str, needed_bytes: int) -> InputError:
 
 def listed(names: Iterable[str]) -> str:
     """Write names of a foreign file for a message, sorted, only the first of many and the start of long ones."""
-    known = sorted(names)
-    shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in known[:SHOWN_NAMES]]
-    more = f" and {len(known) - SHOWN_NAMES} more" if len(known) > SHOWN_NAMES else ""
+    ordered = sorted(names)
+    shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in ordered[:SHOWN_NAMES]]
+    more = f" and {len(ordered) - SHOWN_NAMES} more" if len(ordered) > SHOWN_NAMES else ""
     return f"{shown}{more}"

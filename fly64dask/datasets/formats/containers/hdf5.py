@@ -128,7 +128,7 @@ class Hdf5File:
         with reading(f"read {self.path}: {name!r}"):
             node = self._follow(self._top, name, depth=0)
             if isinstance(node, h5py.Dataset):
-                check_storage(node, self._opened, allow_links=self._allow_links, asked=self.path)
+                check_storage(node, self._opened, allow_links=self._allow_links, asked_file=self.path)
         return node
 
     def _follow(self, start: h5py.Group, name: str, *, depth: int) -> h5py.Group | h5py.Dataset | None:

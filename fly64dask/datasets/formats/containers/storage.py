@@ -26,7 +26,12 @@ FILTERS = {
 
 
 def check_storage(
-    dataset: h5py.Dataset, opened: Callable[[Path, str], h5py.Group], *, allow_links: bool, asked: Path, depth: int = 0
+    dataset: h5py.Dataset,
+    opened: Callable[[Path, str], h5py.Group],
+    *,
+    allow_links: bool,
+    asked_file: Path,
+    depth: int = 0,
 ) -> None:
     """Refuse a dataset whose values HDF5 could not unpack, would fetch from elsewhere, or would make up.
 
@@ -38,7 +43,7 @@ def check_storage(
         Opens another HDF5 file.
     allow_links : bool
         Whether other files may lie outside the directory of the one that names them.
-    asked : Path
+    asked_file : Path
         The file that a person gave, for messages.
     depth : int
         Number of virtual datasets that led here.
@@ -49,7 +54,7 @@ def check_storage(
         If a filter is missing, the values lie in a raw file, or a source of a virtual dataset is missing: HDF5 would
         give zeros for it.
     """
-    what = f"read {asked}: dataset {dataset.name!r}"
+    what = f"read {asked_file}: dataset {dataset.name!r}"
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(i) for i in range(properties.get_nfilters())]
     missing = [_named(code, name) for code, _, _, name in filters if not h5py.h5z.filter_avail(code)]
@@ -70,14 +75,14 @@ def check_storage(
     own = Path(dataset.file.filename)
     for source in dataset.virtual_sources():
         # HDF5 fills in numbers for %b; such a list of files has no end that could be checked.
-        path = own if source.file_name == "." else beside(own, source.file_name, allow=allow_links, asked=asked)
+        path = own if source.file_name == "." else beside(own, source.file_name, allow=allow_links, asked=asked_file)
         inner = None if "%" in source.file_name else opened(path, what).get(source.dset_name)
         if not isinstance(inner, h5py.Dataset):
             raise InputError(
                 f"{what} is put together from {source.dset_name!r} in {path}, which has no such dataset",
                 remedy="copy the scan with all its files",
             )
-        check_storage(inner, opened, allow_links=allow_links, asked=asked, depth=depth + 1)
+        check_storage(inner, opened, allow_links=allow_links, asked_file=asked_file, depth=depth + 1)
 
 
 def beside(holder: Path, name: str, *, allow: bool, asked: Path) -> Path:

@@ -75,19 +75,19 @@ def _read_positions(file: NpzFile) -> NDArray[np.float64]:
     return np.stack([y, x], axis=1)
 
 
-def find_layout(shape: tuple[int, ...], n_positions: int, given: Layout | None, path: Path) -> Layout:
+def find_layout(shape: tuple[int, ...], n_positions: int, stated: Layout | None, path: Path) -> Layout:
     """Tell patterns of (n, H, W) from (H, W, n) by the number of scan positions, unless a person gave the layout.
 
     Raises InputError if neither axis, or both, could number the exposures.
     """
     fits: dict[Layout, bool] = {"nhw": shape[0] == n_positions, "hwn": shape[-1] == n_positions}
-    if given is not None:
-        if not fits[given]:
+    if stated is not None:
+        if not fits[stated]:
             raise InputError(
-                f"read {path}: --layout {given} with patterns of {shape} and {n_positions} positions does not fit",
+                f"read {path}: --layout {stated} with patterns of {shape} and {n_positions} positions does not fit",
                 remedy="give the other layout, or one position for each pattern",
             )
-        return given
+        return stated
     if fits["nhw"] and fits["hwn"]:
         raise InputError(
             f"read {path}: patterns of shape {shape} with {n_positions} positions may be (n, H, W) or (H, W, n)",

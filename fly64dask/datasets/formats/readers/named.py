@@ -97,10 +97,10 @@ def refuse_names(files: list[NamedArrays], options: ReadOptions, *, with_text: b
 
 
 def _named(options: ReadOptions) -> list[str]:
-    given = (options.patterns, options.positions_y, options.positions_x, options.probe, options.mask)
+    chosen_names = (options.patterns, options.positions_y, options.positions_x, options.probe, options.mask)
     stored = (options.energy_kev, options.wavelength_nm, options.distance_m, options.pitch_um)
     return [
-        *(_dataset(each) for each in given if each is not None),
+        *(_dataset(each) for each in chosen_names if each is not None),
         *(each.dataset for each in stored if isinstance(each, Stored)),
     ]
 

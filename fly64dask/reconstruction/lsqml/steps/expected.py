@@ -116,8 +116,8 @@ class ExpectedPatterns:
 
     def on_device(self, indices: Tensor) -> Tensor:
         """A minibatch's indices where the task computes, copied there once."""
-        known, on_device = self.indices
-        if on_device is None or known is not indices:
+        copied, on_device = self.indices
+        if on_device is None or copied is not indices:
             on_device = indices.to(self.device)
             self.indices = indices, on_device
         return on_device
