@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError, mean_side_nm
-from fly64dask.records import Answer, answer_of, read_completed_rows
+from fly64dask.records import Answer, RunDifferences, answer_of, read_completed_rows, run_differences
 from fly64dask.runs.results import RunResults
 from fly64dask.study import Target, cells
 
@@ -56,6 +56,20 @@ class RunAnswers(RunResults):
 
         paths = {name: Path(os.path.realpath(path)) for name, path in others.items()}
         return compare_run(self.study, self.layout, paths, cells(self.study), convention, reference)
+
+    def differences(self) -> RunDifferences:
+        """Say which views, recipes and setups differ at each dose and split by more than the spread of repeats.
+
+        Returns
+        -------
+        RunDifferences
+            For each two at each place the factor with its interval, p corrected for their number, and a verdict.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").differences().sentences  # doctest: +SKIP
+        """
+        return run_differences(self.study, read_completed_rows(self.study, self.layout))
 
     def limits(self, *targets: Target) -> Answer:
         """Say how low the dose of each view, and the overlap at equal fluence, can go.

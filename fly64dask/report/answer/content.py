@@ -13,14 +13,18 @@ from fly64dask.records import (
     Answer,
     Outcome,
     answer_of,
+    factor_words,
     interval_words,
     number_words,
+    p_words,
     percent,
+    run_differences,
+    verdict_words,
 )
 from fly64dask.report.answer.opening import opening_cell
 
 if TYPE_CHECKING:
-    from fly64dask.records import DoseLimit, ManifestRow
+    from fly64dask.records import Difference, DoseLimit, ManifestRow
     from fly64dask.study import Study
 
 
@@ -56,10 +60,35 @@ class LimitRow(Frozen):
     total: str
 
 
+class ComparisonRow(Frozen):
+    """A line of the table of comparisons: which two, where, by what factor, and whether beyond the spread, as words.
+
+    `lower` names the better one, if they differ beyond the spread.
+    """
+
+    axis: str
+    place: str
+    first: str
+    second: str
+    factor: str
+    p: str
+    words: str
+    lower: str | None = None
+
+
+class Comparisons(Frozen):
+    """Views, recipes and setups of a run beside each other: what was compared, sentences, and a line for each two."""
+
+    label: str
+    sentences: tuple[str, ...] = ()
+    rows: tuple[ComparisonRow, ...] = ()
+
+
 class AnswerContent(Frozen):
     """The answer of a run: limits and curves of each target, or in `hint` how to get them; SNR where cells repeat.
 
-    `rows` are the tables of the answer's targets. `opens_on` is the cell that the page shows first (`opening_cell`).
+    `comparisons` say which views, recipes and setups differ beyond the spread of repeats. `rows` are the tables of the
+    answer's targets. `opens_on` is the cell that the page shows first (`opening_cell`).
     """
 
     answer: Answer | None = None
@@ -68,6 +97,7 @@ class AnswerContent(Frozen):
     note: str | None = None
     opens_on: str | None = None
     snr: tuple[SnrCurve, ...] = ()
+    comparisons: Comparisons | None = None
 
 
 def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Iterable[SnrCurve]) -> AnswerContent:
@@ -106,6 +136,33 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
         note=note,
         opens_on=opening_cell(rows, answer, is_measured=study.source.kind == "measured"),
         snr=tuple(snr),
+        comparisons=_comparisons(study, rows),
+    )
+
+
+def _comparisons(study: Study, rows: Sequence[ManifestRow]) -> Comparisons | None:
+    """Compare views, recipes and setups; None where a study has one of each, lines only where something was tested."""
+    found = run_differences(study, rows)
+    if not found.differences:
+        return None
+    tested = any(difference.found.test for difference in found.differences)
+    return Comparisons(
+        label=found.label,
+        sentences=found.sentences,
+        rows=tuple(map(_comparison_row, found.differences)) if tested else (),
+    )
+
+
+def _comparison_row(difference: Difference) -> ComparisonRow:
+    return ComparisonRow(
+        axis=difference.axis,
+        place=difference.place,
+        first=difference.first,
+        second=difference.second,
+        factor=factor_words(difference),
+        p=p_words(difference.p_corrected),
+        words=verdict_words(difference),
+        lower=difference.lower,
     )
 
 

@@ -8,10 +8,11 @@ const MOST_SENTENCES = 8;
 const DASHES = ["none", "6 3", "2 2", "8 3 2 3"];
 
 function showAnswer() {
-  const { answer, rows, hint, note, snr } = RUN.answer;
+  const { answer, rows, hint, note, snr, comparisons } = RUN.answer;
   byId("answernote").textContent = hint || note || "";
   byId("answernote").hidden = !(hint || note);
   if (answer) byId("targets").append(...answer.targets.map((target, i) => targetBox(target, rows[i], answer.dose_by)));
+  if (comparisons) showComparisons(comparisons);
   byId("snr").hidden = !snr.length;
   byId("snr").addEventListener("toggle", () => { if (!byId("snrcharts").childElementCount) showSnr(snr); });
 }
@@ -43,6 +44,32 @@ function sentenceList(sentences) {
   list.append(...sentences.map((sentence) => element("li", sentence)));
   list.hidden = !sentences.length;
   return list;
+}
+
+// Which views, recipes and setups differ beyond the spread of repeats: in a sentence, with the table folded below.
+function showComparisons({ label, sentences, rows }) {
+  const box = byId("comparisons");
+  box.hidden = false;
+  if (!rows.length) {
+    box.append(element("p", sentences.join(" "), "faint"));
+    return;
+  }
+  const table = element("table", undefined, "plain limits");
+  const head = element("tr");
+  head.append(...["where", "first", "second", "second / first (95 %)", "p, corrected", "beyond the spread?"].map((title) => element("th", title)));
+  table.createTHead().append(head);
+  const body = table.createTBody();
+  for (const row of rows) {
+    const line = element("tr");
+    const name = (text) => element("td", text, text === row.lower ? "better" : undefined);
+    line.append(element("td", row.place), name(row.first), name(row.second), element("td", row.factor, "number"), element("td", row.p, "number"), element("td", row.words));
+    body.append(line);
+  }
+  const scroll = element("div", undefined, "sideways");
+  scroll.append(table);
+  const folded = element("details");
+  folded.append(element("summary", sentences.join(" ")), element("p", `Compared: ${label}; lower is better.`, "faint"), scroll);
+  box.append(folded);
 }
 
 // Recipe and setup of a limit or a curve, where the study has several.
