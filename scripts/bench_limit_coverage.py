@@ -13,22 +13,20 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from bench_limits import STUDY
+from known_limit_engine import EMPTY_RAD, ENGINE, typical_error
 
-SUPPORT = Path(__file__).resolve().parents[1] / "tests" / "support"
-sys.path.insert(0, str(SUPPORT))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(SUPPORT), *filter(None, [os.environ.get("PYTHONPATH")])])
+from fly64dask.deploy import Placement
+from fly64dask.records import ManifestRow, answer_of
+from fly64dask.runs import run_study
+from fly64dask.study import Filters, Study, Target, parse_study
 
-from known_limit_engine import EMPTY_RAD, ENGINE, typical_error  # noqa: E402
-from tiny import tiny_study  # noqa: E402
-
-from fly64dask.deploy import Placement  # noqa: E402
-from fly64dask.records import ManifestRow, answer_of  # noqa: E402
-from fly64dask.runs import run_study  # noqa: E402
-from fly64dask.study import Filters, Study, Target  # noqa: E402
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 DOSES = (160.0, 500.0, 1600.0, 5000.0, 16000.0)
 OF_STUDY = 5  # repeats
@@ -37,6 +35,8 @@ OF_STUDY = 5  # repeats
 def measured_rows(out: Path, study: Study, n_workers: int) -> tuple[list[ManifestRow], float]:
     """The rows of a run, and the phase error of an empty object, which one cell tells beforehand."""
     placement = Placement(n_workers=n_workers)
+    here = str(Path(__file__).resolve().parent)
+    os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
     os.environ[EMPTY_RAD] = "0.1"
     one = run_study(
         study, out.with_name(f"{out.name}-empty"), engine=ENGINE, filters=Filters(dose=(DOSES[-1],), repeat=(0,))
@@ -56,14 +56,15 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    study = tiny_study(doses_photons=DOSES, repeats=options.repeats, split="none", views=tiny_study().views[:1])
+    study = parse_study(STUDY, origin="known-limit.toml")
+    study = study.model_copy(update={"doses_photons": DOSES, "repeats": options.repeats})
     rows, empty_rad = measured_rows(options.out, study, options.workers)
     of_dose = {dose: [row for row in rows if row.dose == dose and row.state == "completed"] for dose in DOSES}
     small = study.model_copy(update={"repeats": OF_STUDY})
     rng = np.random.default_rng(0)
     n_held, widths, ratios = 0, [], []
     n_groups = min(map(len, of_dose.values())) // OF_STUDY
-    orders: list[np.ndarray] = []
+    orders: list[NDArray[np.int64]] = []
     for number in range(options.studies):
         if number % n_groups == 0:
             orders = [

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fly64dask.reconstruction import Reconstruction
 from fly64dask.scan import object_frame
+
+if TYPE_CHECKING:
+    from fly64dask.reconstruction import CheckpointFile, Exposures, Progress
+    from fly64dask.study import Recipe
 
 ENGINE = "known_limit_engine:reconstruct"
 EMPTY_RAD = "FLY64DASK_TEST_EMPTY_RAD"  # the phase error of an empty object, which no phases without a truth go below
@@ -17,10 +22,12 @@ SLOPE, FLOOR, SPREAD = 30.0, 1.05, 0.05
 
 def typical_error(dose_photons: float, empty_rad: float) -> float:
     """The median error at a dose: empty_rad (30 dose^-0.5 + 1.05), in rad."""
-    return empty_rad * (SLOPE * dose_photons**-0.5 + FLOOR)
+    return float(empty_rad * (SLOPE * dose_photons**-0.5 + FLOOR))
 
 
-def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
+def reconstruct(
+    exposures: Exposures, recipe: Recipe, *, seed: int, progress: Progress, checkpoint: CheckpointFile | None = None
+) -> Reconstruction:
     """An object of normal phases, which add to the truth's as squares do, of the width that the error asks for."""
     progress(1, 1.0)
     shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
