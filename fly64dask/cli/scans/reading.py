@@ -41,8 +41,8 @@ class RasterType(click.ParamType["tuple[int, int]"]):
         return int(matched[1]), int(matched[2])
 
 
-class FiniteRange(click.FloatRange):
-    """A number in a range that is neither infinite nor NaN, which Click takes for numbers."""
+class FiniteNumber(click.types.FloatParamType):
+    """The type of a number that is neither infinite nor NaN, which Click takes for numbers."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse one number."""
@@ -50,6 +50,10 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value!r} is no finite number", param, ctx)
         return number
+
+
+class FiniteRange(click.FloatRange, FiniteNumber):
+    """The type of such a number in a range."""
 
 
 POSITIVE = FiniteRange(min=0, min_open=True)
@@ -90,7 +94,7 @@ GEOMETRY_OPTIONS = (
     click.option("--bright-disk-radius-px", type=POSITIVE, help="Radius of its bright disk in the patterns."),
     click.option("--raster", type=RasterType(), help="Positions are a raster, the fast axis along x."),
     click.option("--raster-step-nm", type=LengthsType(), help="Step of the raster."),
-    click.option("--raster-rotation-deg", type=FiniteRange(), help="From x to the fast axis, positive towards +y."),
+    click.option("--raster-rotation-deg", type=FiniteNumber(), help="From x to the fast axis, positive towards +y."),
 )
 # Headings of the help page.
 SECTIONS = {
