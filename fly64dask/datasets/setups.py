@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedExposures:
-    """Some exposures of a simulated scan, as one setup makes them.
+    """Exposures of a simulated scan, as one setup makes them.
 
     Parameters
     ----------

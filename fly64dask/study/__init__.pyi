@@ -27,13 +27,7 @@ from .matrix import (
     sections as sections,
     skip_reasons as skip_reasons,
 )
-from .model import (
-    OverlapMeasure as OverlapMeasure,
-    Seeds as Seeds,
-    SplitRule as SplitRule,
-    Splitting as Splitting,
-    Study as Study,
-)
+from .model import Study as Study
 from .names import (
     DOSE_UNITS as DOSE_UNITS,
     DOSE_WORDS as DOSE_WORDS,
@@ -76,6 +70,12 @@ from .reference import (
     CellReference as CellReference,
     FileReference as FileReference,
     Reference as Reference,
+)
+from .settings import (
+    OverlapMeasure as OverlapMeasure,
+    Seeds as Seeds,
+    SplitRule as SplitRule,
+    Splitting as Splitting,
 )
 from .sources.scans import (
     ConcentricScan as ConcentricScan,

@@ -56,7 +56,7 @@ class Addition(Frozen):
 
     @property
     def place(self) -> Place:
-        """Where its repeats count on."""
+        """The place where its repeats count on."""
         return (self.dose, self.view, self.split, self.recipe_name)
 
 

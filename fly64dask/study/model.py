@@ -1,17 +1,18 @@
-"""The model of a study file, and those of its split, seeds and overlap, each checked as it is read."""
+"""The model of a study file, checked as it is read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.adaptive import Adaptive, Addition, check_adaptive
 from fly64dask.study.names import MAX_DOSE_PHOTONS, Dose, DoseBy, dose_name
-from fly64dask.study.quantities import LengthPx, SafeName, refuse_repeats
+from fly64dask.study.quantities import SafeName, refuse_repeats
 from fly64dask.study.recipes import Checkpoints, Limits, NamedRecipe, Recipe, check_recipes, without_counts
 from fly64dask.study.reference import Reference, check_reference
+from fly64dask.study.settings import OverlapMeasure, Seeds, SplitRule, Splitting
 from fly64dask.study.sources.setup import Setup, SetupAxes
 from fly64dask.study.sources.source import Source
 from fly64dask.study.targets import Target, check_targets
@@ -22,43 +23,6 @@ if TYPE_CHECKING:
 
     from fly64dask.study.matrix import Cell
     from fly64dask.study.names import Split
-
-
-class SplitRule(Frozen):
-    """The rule that cuts the field of view: train below min + fraction (max - min), test at or above."""
-
-    axis: Literal["y", "x"] = "y"
-    fraction: float = Field(default=0.5, gt=0, lt=1)
-
-
-# How the field of view is parted, or "none": it stays whole. Told apart by type, as doses are.
-Splitting = Annotated[
-    Annotated[SplitRule, Tag("cut")] | Annotated[Literal["none"], Tag("word")],
-    Discriminator(lambda split: "word" if isinstance(split, str) else "cut"),
-]
-
-
-class Seeds(Frozen):
-    """Every random stream of a study.
-
-    `simulation` draws positions and photons, `subsampling` thins measured counts, `grouping` orders
-    exposures into minibatches and, on streams of its own, parts counts into halves. A `fraction` view
-    has a seed of its own. Defaults: the fly64 study design.
-    """
-
-    simulation: int = Field(default=42, ge=0, le=2**32 - 1)
-    grouping: int = Field(default=123, ge=0, le=2**32 - 1)
-    subsampling: int = Field(default=456, ge=0, le=2**32 - 1)
-
-
-class OverlapMeasure(Frozen):
-    """The measure of the overlap of discs around positions: K nearest neighbours, discs of one diameter.
-
-    Without a diameter it is the probe's: that of the disc which holds 90 % of its power.
-    """
-
-    n_neighbours: int = Field(default=6, ge=1, le=64)
-    diameter_px: LengthPx | None = None
 
 
 class Study(Frozen):

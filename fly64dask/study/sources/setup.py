@@ -32,7 +32,7 @@ RadiusPx = Annotated[float, Field(ge=0, le=65536, allow_inf_nan=False)]
 
 
 class Setup(Frozen):
-    """What is not ideal about a simulated experiment; every default means ideal. docs/setups.md has the formulas.
+    """The setup of a simulated experiment; every default means ideal. docs/setups.md has the formulas.
 
     Of the probe that the engine **starts from** alone: `probe_defocus_waves`, its defocus (waves at the Nyquist
     frequency); `probe_size_error`, by what share it is too large; `probe_noise`, the rms of complex noise on each pixel
@@ -138,7 +138,7 @@ class _SetupAxes(Frozen):
 
     @property
     def words(self) -> str:
-        """What is not ideal, each key with its values; empty if nothing is.
+        """The keys that are not ideal, each with its values; empty if there are none.
 
         Examples
         --------
