@@ -56,7 +56,7 @@ class ManifestRow(ReconstructionFields, ExposureFields, SelectionFields, EndingF
     identifiability: Annotated[Identifiability | None, Quantities("")] = None
     seconds: Annotated[float | None, Quantity("time taken", "s")] = None
     outdated: str | None = None
-    round: int | None = None
+    round: Annotated[int | None, Quantity("round of an adaptive study", "")] = None
     round_reason: str | None = None
     overridden: tuple[str, ...] | None = None
     relative: Annotated[RelativeError | None, Quantities("")] = None
