@@ -20,7 +20,7 @@ from acceptance.studies import STUDIES, AcceptanceStudy, SizeName
 from measuring import machine, machine_line
 
 from fly64dask import Run, open_run, run_study
-from fly64dask.study import skip_reasons
+from fly64dask.study import cells, skip_reasons
 
 
 def main() -> int:
@@ -68,8 +68,8 @@ def reproduce(study: AcceptanceStudy, out: Path, sizes: SizeName, *, is_reduced_
     states: list[str] = []
     for name, (each, filters) in study.runs(sizes).items():
         run = open_run(out / name) if is_reduced_alone else run_study(each, out / name, filters=filters, progress=True)
-        left_out = skip_reasons(run.study, filters)
-        states += [state for cell, state in run.states.items() if cell not in left_out]
+        left_out, found = skip_reasons(each, filters), run.states
+        states += [found[cell] for cell in cells(each) if cell not in left_out]
         runs[name] = run
     return Result(
         study=study.name,

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acceptance.results import Curve, Panel
+from acceptance.results import Curve, Panel, shown_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ def number_few_places(axis: Axes, panel: Panel) -> None:
     """Write plain numbers at the points of a logarithmic axis that has few and spans less than two decades."""
     places = sorted({x for curve in panel.curves for x in curve.x})
     if len(places) <= MAX_PLACES and places[-1] < 100 * places[0]:
-        axis.set_xticks(places, [f"{place:.3g}" for place in places])
+        axis.set_xticks(places, [shown_number(place) for place in places])
         axis.set_xticks([], minor=True)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fly64dask import CellView
 
 SOURCE = "Fannjiang, arXiv 1810.00852"
+NO_NOISE = "no noise"
 SCANS = {"raster_regular": "regular", "raster_jittered": "jittered"}
 PERIODS = 7  # of the raster in the square that is looked at: as many as the positions enclose, less one
 
@@ -42,7 +43,7 @@ def reduce(runs: Mapping[str, Run]) -> Finding:
         errors = [of_scan[scan].error if scan in of_scan else None for scan in SCANS.values()]
         artefacts = [of_scan[scan].artefact if scan in of_scan else None for scan in SCANS.values()]
         rows.append((setup, dose, *errors, *artefacts))
-    columns = ("starting probe", "photons per exposure", *(f"error (rad): {scan}" for scan in SCANS.values()))
+    columns = ("starting probe", "an exposure", *(f"error (rad): {scan}" for scan in SCANS.values()))
     columns = (*columns, *(f"artefact: {scan}" for scan in SCANS.values()))
     found = [claim(groups, setup, dose) for setup, dose in places]
     return Finding(
@@ -59,10 +60,10 @@ def gathered_errors(run: Run, scan: str) -> Iterator[Group]:
         error, artefact = Spread.of(lines[ERROR]), Spread.of(map(artefact_of, spectra))
         if error and artefact:
             defocus = run.study.setup_of(setup).probe_defocus_waves
-            words = f"{defocus:g} waves out of focus" if defocus else "true"
+            words = f"out of focus by {defocus:g} wave" if defocus else "true"
             yield Group(
                 words,
-                "no noise" if isinstance(dose, str) else shown_number(dose),
+                NO_NOISE if isinstance(dose, str) else f"{shown_number(dose)} photons",
                 scan,
                 error,
                 artefact,
@@ -125,7 +126,7 @@ def claim(groups: list[Group], setup: str, dose: str) -> Claim:
 def panels(groups: list[Group]) -> tuple[Panel, ...]:
     """Draw the error's power along the raster's rows for each setup and dose with photons."""
     found = []
-    for setup, dose in dict.fromkeys((group.setup, group.dose) for group in groups):
+    for setup, dose in dict.fromkeys((group.setup, group.dose) for group in groups if group.dose != NO_NOISE):
         curves = []
         for group in groups:
             if (group.setup, group.dose) == (setup, dose):

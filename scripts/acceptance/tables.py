@@ -33,9 +33,13 @@ def gathered(table: pandas.DataFrame, by: Sequence[str], columns: Sequence[str])
     Returns
     -------
     list of (key, group)
-        In the study's order: values of `by`, and by name of a column the `Spread` over repeats or None.
+        In the study's order: values of `by`, and by name of a column the `Spread` over repeats or None. A resolution
+        of a pixel or finer is 1 px.
     """
     flat = table.reset_index()
+    if RESOLUTION in flat:
+        # Without a crossing the correlation stays above the criterion up to Nyquist: pixels show nothing finer.
+        flat[RESOLUTION] = flat[RESOLUTION].where(flat[RESOLUTION].notna() | flat[ERROR].isna(), 1.0)
     found = []
     for key, group in flat.groupby(list(by), sort=False):
         numbers = {name: Spread.of(group[name]) if name in group else None for name in columns}

@@ -29,6 +29,13 @@ def test_page_holds_what_the_committed_results_say_and_nothing_else():
     assert {name: part_of(text, name) for name in expected} == expected
 
 
+def test_every_study_has_a_committed_result_of_its_usual_size():
+    from acceptance.studies import STUDIES
+    from reproduce import committed_results
+
+    assert {name: result.sizes for name, result in committed_results().items()} == dict.fromkeys(STUDIES, "usual")
+
+
 def test_every_size_of_every_study_names_cells_of_its_files():
     from acceptance.studies import STUDIES
 
