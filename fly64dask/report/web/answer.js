@@ -152,10 +152,12 @@ function sideNm() {
 function limitFigure(target, split, curves, doseBy) {
   const title = RUN.splits.length > 1 ? split : isResolution(target) ? "resolution" : "phase error";
   const unit = unitOf(target);
-  const rows = [["view", "split", "recipe", "setup", "cell", RUN.dose_unit, "fluence (photons/px²)", `${isResolution(target) ? "resolution" : "phase error"} (${unit})`]];
+  // A study of one setup has the columns that it always had.
+  const ofSetups = (text) => (curves.some((each) => each.setup_name) ? [text] : []);
+  const rows = [["view", "split", "recipe", ...ofSetups("setup"), "cell", RUN.dose_unit, "fluence (photons/px²)", `${isResolution(target) ? "resolution" : "phase error"} (${unit})`]];
   for (const curve of curves) {
     for (const point of curve.points) {
-      point.cells.forEach((cell, k) => rows.push([curve.view, split, curve.recipe_name || "", curve.setup_name || "", cell, point.light.dose, point.light.fluence_photons_per_px2 ?? "", point.values[k]]));
+      point.cells.forEach((cell, k) => rows.push([curve.view, split, curve.recipe_name || "", ...ofSetups(curve.setup_name), cell, point.light.dose, point.light.fluence_photons_per_px2 ?? "", point.values[k]]));
     }
   }
   if (rows.length === 1) return figureOf(title, element("p", "nothing measured"));
