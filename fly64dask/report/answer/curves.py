@@ -78,6 +78,7 @@ def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, s
         return
     low, high = axis.get_ylim()
     axis.set_ylim(min(low, target.target.value / 1.2), max(high, target.target.value * 1.2))
+    plain_ticks(axis.yaxis)
     axis.axhline(target.target.value, color="0.3", linewidth=0.9, zorder=1, label="target")
     _draw_guide(axis, [curve for _, curve in shown], target.target, has_fluence=has_fluence)
 
@@ -168,10 +169,15 @@ def _times(factor: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
 
 
 def plain_ticks(axis: Any) -> None:
-    """Write the numbers of a logarithmic axis plainly: `0.05`, `20`; between powers of ten where there is room."""
+    """Write the numbers of a logarithmic axis plainly: `0.05`, `20`; between powers of ten where there is room.
+
+    An axis of less than a decade, as its limits are now, has more of them.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    low, high = axis.get_view_interval()
+    digits = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5)
+    axis.set_major_locator(LogLocator(subs=digits, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
