@@ -125,7 +125,10 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
             f"`fly64dask limits {shlex.quote(run)} --target resolution_px=3`."
         )
         return AnswerContent(
-            hint=hint, opens_on=opening_cell(rows, None, is_measured=study.source.kind == "measured"), snr=tuple(snr)
+            hint=hint,
+            opens_on=opening_cell(rows, None, is_measured=study.source.kind == "measured"),
+            snr=tuple(snr),
+            comparisons=_comparisons(study, rows),
         )
     answer = answer_of(study, rows)
     has_repeats = any(limit.n_repeats > 1 for target in answer.targets for limit in target.doses)
