@@ -15,8 +15,9 @@ from typing import Any
 
 import psutil
 import tiny
-from command_line import Command
+from command_line import Command, Wishes
 from faulty_engine import ENGINE, EPOCH_S, FOLDER
+from forked_python import forked_python
 
 from fly64dask.store import RunLayout
 
@@ -87,6 +88,7 @@ def running(
         stdout=Path(os.devnull),
         stderr=said,
         environment={"PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},
+        wishes=Wishes(python=forked_python()),
     )
     found = Running(process, RunLayout(out), said)
     try:
