@@ -199,7 +199,7 @@ def shown_demo(site: Site, profile: Path) -> dict[str, object]:
     )
     assert done.returncode == 0, done.stderr
     job_id = json.loads(done.stdout)["job_id"]
-    assert within(120, lambda: site.records()) == []
+    assert within(300, lambda: site.records()) == []
     address = f"http://127.0.0.1:{json.loads((site.out / 'dashboard.json').read_text())['port']}"
     with opened_browser(profile) as page:
         page.open(f"{address}/fly64", width=1280, height=620)
@@ -361,7 +361,7 @@ def submitted(site: Site) -> str:
         "submit", site.study, "--out", site.out, "--cluster", site.cluster, "--device", "cpu", "--json"
     )
     assert done.returncode == 0, done.stderr
-    assert within(120, lambda: site.records()) == []
+    assert within(300, lambda: site.records()) == []
     return str(json.loads(done.stdout)["job_id"])
 
 
