@@ -73,11 +73,11 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
 
 
 def draw_probe(probe: NDArray[np.complex64], title: str, *, pixel_size_nm: tuple[float, float] | None = None) -> Figure:
-    """Draw a probe (n_opr, n_modes, H, W): amplitude of all modes, and phase of the first where it is bright."""
+    """Draw a starting probe (n_opr, n_modes, H, W) in its own unit: amplitude of all modes, phase where bright."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
-    for axis, image in zip(figure.subplots(1, 2), probe_images(probe), strict=True):
+    for axis, image in zip(figure.subplots(1, 2), probe_images(probe, unit="√intensity"), strict=True):
         _draw_image(figure, axis, image, pixel_size_nm)
     figure.suptitle(title, fontsize=9)
     return figure

@@ -151,12 +151,12 @@ def _images_beside_truth(
     return images, frame.cut(aligned, area, is_aligned=True)
 
 
-def probe_images(probe: NDArray[np.complex64]) -> list[Image]:
+def probe_images(probe: NDArray[np.complex64], *, unit: str = "√photons") -> list[Image]:
     """Make the images of a probe (n_opr, n_modes, H, W): amplitude of all modes, phase of the first where bright."""
     modes = probe[0]
     amplitude = np.sqrt((np.abs(modes) ** 2).sum(axis=0, dtype=np.float64))
     phase = np.where(illuminated_area(np.abs(modes[0]) ** 2), np.angle(modes[0]), np.nan)
-    of_amplitude = Scale(low=0, high=float(amplitude.max()) or 1, colours="viridis", unit="√photons")
+    of_amplitude = Scale(low=0, high=float(amplitude.max()) or 1, colours="viridis", unit=unit)
     return [
         Image(key="probe_amplitude", values=amplitude, scale=of_amplitude, origin_px=(0, 0)),
         Image(
