@@ -106,7 +106,7 @@ def test_a_curve_can_be_kept_as_csv_with_a_line_for_each_cell(shown):
     name, text = kept(shown, "CSV")
     assert name == "tiny-0.1-rad-whole.csv"
     head, *lines = text.splitlines()
-    assert head == "view,split,recipe,setup,cell,photons per exposure,fluence (photons/px²),phase error (rad)"
+    assert head == "view,split,recipe,cell,photons per exposure,fluence (photons/px²),phase error (rad)"
     assert [float(line.split(",")[-1]) for line in lines] == [error for errors in ERRORS.values() for error in errors]
 
 
