@@ -2,7 +2,8 @@
 
 They take the place of the passes of the steps on torch, and use these for whatever there is once in a minibatch. The
 correction of the far wave is linear in its exposure's step, so that it is made before the step is known, in the pass
-that compares with the counts. Buffers are made once: memory that is new to a process costs as much as a pass.
+that compares with the counts. Buffers are made once: memory that is new to a process costs as much as a pass. Passes
+and transforms go through a minibatch in pieces that stay in the cache.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 
 from fly64dask.reconstruction.lsqml.steps import kernels
+from fly64dask.reconstruction.lsqml.steps.buffers import Minibatch
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
     StepSums,
     as_complex,
@@ -30,30 +32,6 @@ if TYPE_CHECKING:
 
 # pty-chi 2.2.0, get_psi_far_step_size with Poisson noise: rounds of improvement, weight of the new step, noise on it.
 ROUNDS, NEW_SHARE, PERTURBATION = 2, 0.5, 1e-2
-
-
-class Waves:
-    """A buffer of complex64 waves, as torch sees it and as the kernels do: (..., W) and (..., 2 W) float32."""
-
-    def __init__(self, *shape: int) -> None:
-        self.tensor = torch.empty(shape, dtype=torch.complex64, device="cpu")
-        self.floats = as_floats(self.tensor)
-
-
-class Minibatch:
-    """The buffers of n exposures: `shifted` and `probes` (n, H, W), `near` and `far` (n, n_modes, H, W), `power`
-    (n, H, W).
-
-    What each holds changes within a minibatch: `shifted` the probes' spectra and later the probes' directions, `near`
-    the exit waves and then their change, `far` the far waves, corrected, and then the transforms of the directions.
-    """
-
-    def __init__(self, n: int, n_modes: int, shape_px: tuple[int, ...]) -> None:
-        self.shifted, self.probes = Waves(n, *shape_px), Waves(n, *shape_px)
-        self.near, self.far = Waves(n, n_modes, *shape_px), Waves(n, n_modes, *shape_px)
-        self.power = torch.empty((n, *shape_px), device="cpu")
-        self.moved = self.far.tensor.view(-1)[: self.shifted.tensor.numel()].view(self.shifted.tensor.shape)
-        self.moved_floats = as_floats(self.moved)
 
 
 class FusedSteps:
@@ -98,30 +76,26 @@ class FusedSteps:
         modes = as_complex(self.probe)[0]
         self.rest, self.image = as_floats(modes[1:]), as_floats(as_complex(self.object)[0])
         spectrum = as_floats(torch.fft.fft2(modes[0], norm="forward"))
-        kernels.shift_probes(spectrum, self.ramp_y, self.ramp_x, self.at, minibatch.shifted.floats)
-        torch.fft.ifft2(minibatch.shifted.tensor, norm="forward", out=minibatch.probes.tensor)
-        kernels.exit_waves(
-            self.image,
-            self.rows,
-            self.columns,
-            self.at,
-            minibatch.probes.floats,
-            self.rest,
-            minibatch.near.floats,
-        )
-        torch.fft.fft2(minibatch.near.tensor, out=minibatch.far.tensor)
         self.squares = np.zeros(2)
-        kernels.compare_with_counts(
-            minibatch.far.floats,
-            self.counts,
-            exposures,
-            self.weights,
-            self.poisson,
-            self.eps,
-            self.loss_eps,
-            minibatch.power.numpy(),
-            self.squares,
-        )
+        for piece in minibatch.pieces:
+            at = self.at[piece.part]
+            kernels.shift_probes(spectrum, self.ramp_y, self.ramp_x, at, piece.shifted.floats)
+            torch.fft.ifft2(piece.shifted.tensor, norm="forward", out=piece.probes.tensor)
+            kernels.exit_waves(
+                self.image, self.rows, self.columns, at, piece.probes.floats, self.rest, piece.near.floats
+            )
+            torch.fft.fft2(piece.near.tensor, out=piece.far.tensor)
+            kernels.compare_with_counts(
+                piece.far.floats,
+                self.counts,
+                exposures[piece.part],
+                self.weights,
+                self.poisson,
+                self.eps,
+                self.loss_eps,
+                piece.power,
+                self.squares,
+            )
         return minibatch.power
 
     def update_fourier_error(self, y_pred: Tensor, y_true: Tensor) -> None:
@@ -137,10 +111,9 @@ class FusedSteps:
         """Set directions of object and probe as gradients, and each exposure's steps, in place of the method."""
         minibatch = self._minibatch(len(indices))
         self.reconstructor.alpha_psi_far = self._far_steps(y_pred, y_true, indices)
-        torch.fft.ifft2(minibatch.far.tensor, out=minibatch.near.tensor)
-        of_object, of_rest = self._directions(minibatch)
+        of_object, of_first, of_rest = self._directions(minibatch)
         step_object = self._set_object_direction(of_object)
-        step_probe = self._set_probe_direction(minibatch, of_rest)
+        step_probe = self._set_probe_direction(of_first, of_rest)
         if self.scan.moving and self.plain.positions.optimization_enabled(self.reconstructor.current_epoch):
             self._set_position_direction(minibatch, indices)
         self._set_steps(minibatch, step_object, step_probe, indices)
@@ -162,28 +135,35 @@ class FusedSteps:
         known[indices] = steps
         return steps
 
-    def _directions(self, minibatch: Minibatch) -> tuple[Tensor, NDArray[np.float32]]:
-        """Sum up the directions of the object, by the first mode and by all further ones, (1 or 2, Y, X), and of the
-        further modes, (n_modes - 1, H, 2 W).
+    def _directions(self, minibatch: Minibatch) -> tuple[Tensor, Tensor, NDArray[np.float32]]:
+        """Sum up directions over the exposures: of the object, by the first mode and by all further ones,
+        (1 or 2, Y, X); the first mode's spectrum (H, W); and the further modes, (n_modes - 1, H, 2 W).
         """
         steps = (self.reconstructor.alpha_psi_far.reshape(-1) * self.step_scale).expand(len(self.at)).contiguous()
         n_images = 2 if len(self.rest) else 1
         of_object = torch.zeros((n_images, *self.object.lateral_shape), dtype=torch.complex64, device="cpu")
-        of_rest = np.zeros_like(self.rest)
-        kernels.directions(
-            minibatch.near.floats,
-            steps.numpy(),
-            self.image,
-            self.rows,
-            self.columns,
-            self.at,
-            minibatch.probes.floats,
-            self.rest,
-            as_floats(of_object),
-            minibatch.shifted.floats,
-            of_rest,
-        )
-        return of_object, of_rest
+        of_first = torch.zeros(self.expected.shape_px, dtype=torch.complex64, device="cpu")
+        on_object, spectrum, of_rest = as_floats(of_object), as_floats(of_first), np.zeros_like(self.rest)
+        for piece in minibatch.pieces:
+            at = self.at[piece.part]
+            torch.fft.ifft2(piece.far.tensor, out=piece.near.tensor)
+            kernels.directions(
+                piece.near.floats,
+                steps.numpy()[piece.part],
+                self.image,
+                self.rows,
+                self.columns,
+                at,
+                piece.probes.floats,
+                self.rest,
+                piece.far.floats,
+                on_object,
+                piece.shifted.floats,
+                of_rest,
+            )
+            torch.fft.fft2(piece.shifted.tensor, out=piece.moved.tensor)
+            kernels.sum_shifted_back(piece.moved.floats, self.ramp_y, self.ramp_x, at, spectrum)
+        return of_object, of_first, of_rest
 
     def _set_object_direction(self, of_object: Tensor) -> Tensor:
         """Set the direction of the object as its gradient; gives that of which the steps are made, (Y, X)."""
@@ -195,12 +175,9 @@ class FusedSteps:
         set_gradient(self.object, -direction)
         return step_object
 
-    def _set_probe_direction(self, minibatch: Minibatch, of_rest: NDArray[np.float32]) -> Tensor:
+    def _set_probe_direction(self, of_first: Tensor, of_rest: NDArray[np.float32]) -> Tensor:
         """Set the direction of the probe as its gradient, Eq. 25a; gives the first mode's, (H, W)."""
-        torch.fft.fft2(minibatch.shifted.tensor, out=minibatch.moved)
-        total = torch.zeros(self.expected.shape_px, dtype=torch.complex64, device="cpu")
-        kernels.sum_shifted_back(minibatch.moved_floats, self.ramp_y, self.ramp_x, self.at, as_floats(total))
-        step_probe = torch.fft.ifft2(total)[None]
+        step_probe = torch.fft.ifft2(of_first)[None]
         if len(of_rest):
             rest = torch.from_numpy(of_rest.view(np.complex64))
             step_probe = torch.cat([step_probe, rest])
@@ -216,7 +193,7 @@ class FusedSteps:
         """Set the steps of object and probe for each exposure, from their directions, (Y, X) and (H, W)."""
         sums = np.empty((6, len(self.at)), np.float32)
         kernels.step_sums(
-            minibatch.near.floats,
+            minibatch.far.floats,
             self.image,
             as_floats(step_object),
             self.rows,
@@ -241,7 +218,7 @@ class FusedSteps:
             probes = torch.cat([probes, rest], dim=1)
         # The object's patches have no say in the gradient of a position.
         self.reconstructor.update_probe_positions(
-            minibatch.near.tensor[:, :1], indices, patches, None, probes, apply_updates=False
+            minibatch.far.tensor[:, :1], indices, patches, None, probes, apply_updates=False
         )
 
     def _minibatch(self, n: int) -> Minibatch:

@@ -150,7 +150,7 @@ def far_step_sums(power: Floats, counts: Floats, at: Indices, weights: Floats, b
         sums[0, k], sums[1, k] = numerator, denominator
 
 
-@compiled(F4, F1, F2, I1, I1, I1, F3, F3, F3, F3, F3)
+@compiled(F4, F1, F2, I1, I1, I1, F3, F3, F4, F3, F3, F3)
 def directions(
     chi: Floats,
     steps: Floats,
@@ -160,23 +160,24 @@ def directions(
     at: Indices,
     probes: Floats,
     rest: Floats,
+    changes: Floats,
     of_object: Floats,
     of_probes: Floats,
     of_rest: Floats,
 ) -> None:
     """Take the directions of object and probe from the change of the exit waves, `chi` (n, n_modes, H, 2 W).
 
-    `chi` is multiplied by its exposure's step first, and keeps that. Eq. 24b: `of_object` (1 or 2, Y, 2 X), 0 before,
-    gets the sum over exposures of chi and the conjugate probe on the object's grid, by the first mode and by all
-    further ones; Eq. 24a: `of_probes` (n, H, 2 W) gets chi times the conjugate patch for the first mode, `of_rest`
-    (n_modes - 1, H, 2 W), 0 before, its sum over exposures for each further mode.
+    It is multiplied by its exposure's step first, which `changes`, of the same shape, gets. Eq. 24b: `of_object`
+    (1 or 2, Y, 2 X), 0 before, gets the sum over exposures of chi and the conjugate probe on the object's grid, by the
+    first mode and by all further ones; Eq. 24a: `of_probes` (n, H, 2 W) gets chi times the conjugate patch for the
+    first mode, `of_rest` (n_modes - 1, H, 2 W), 0 before, its sum over exposures for each further mode.
     """
     n, n_modes, height, double_width = chi.shape
     for k in range(n):
         row, column, step = rows[at[k]], 2 * columns[at[k]], steps[k]
         for mode in range(n_modes):
             for i in range(height):
-                wave = chi[k, mode, i]
+                wave, change = chi[k, mode, i], changes[k, mode, i]
                 probe = probes[k, i] if mode == 0 else rest[mode - 1, i]
                 patch = image[row + i, column : column + double_width]
                 if mode == 0:
@@ -184,7 +185,7 @@ def directions(
                     first = of_object[0, row + i, column : column + double_width]
                     for j in range(double_width // 2):
                         re, im = wave[2 * j] * step, wave[2 * j + 1] * step
-                        wave[2 * j], wave[2 * j + 1] = re, im
+                        change[2 * j], change[2 * j + 1] = re, im
                         first[2 * j] += re * probe[2 * j] + im * probe[2 * j + 1]
                         first[2 * j + 1] += im * probe[2 * j] - re * probe[2 * j + 1]
                         target[2 * j] = re * patch[2 * j] + im * patch[2 * j + 1]
@@ -194,7 +195,7 @@ def directions(
                     total = of_rest[mode - 1, i]
                     for j in range(double_width // 2):
                         re, im = wave[2 * j] * step, wave[2 * j + 1] * step
-                        wave[2 * j], wave[2 * j + 1] = re, im
+                        change[2 * j], change[2 * j + 1] = re, im
                         further[2 * j] += re * probe[2 * j] + im * probe[2 * j + 1]
                         further[2 * j + 1] += im * probe[2 * j] - re * probe[2 * j + 1]
                         total[2 * j] += re * patch[2 * j] + im * patch[2 * j + 1]
