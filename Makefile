@@ -35,7 +35,8 @@ test: install    ## run every test
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-numeric: install ## run the tests of numbers on the most common instructions alone
-	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic $(BIN)/python -m pytest \
+	ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE OPENBLAS_CORETYPE=Nehalem NUMBA_CPU_NAME=generic \
+	NUMBA_CPU_FEATURES=+sse2 $(BIN)/python -m pytest \
 		--numprocesses 2 --dist loadfile tests/reconstruction tests/metrics tests/scan tests/simulation
 
 bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)

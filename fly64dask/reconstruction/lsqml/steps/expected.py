@@ -32,7 +32,8 @@ class ExpectedPatterns:
         self.opr_weights = group.opr_mode_weights
         self.shape_px = tuple(group.probe.shape[-2:])
         self.device = group.probe_positions.tensor.device
-        self.patterns = reconstructor.dataset.patterns.to(self.device)
+        # A turned detector's patterns may be a view with other strides.
+        self.patterns = reconstructor.dataset.patterns.to(self.device).contiguous()
         self.scan = ScanPlaces(group.probe_positions, self.object, self.shape_px)
         self.places = self.scan.all
         metric = reconstructor.loss_tracker.metric_function

@@ -49,7 +49,7 @@ class FusedSteps:
         self.apply_reconstruction_parameter_updates = plain.apply_reconstruction_parameter_updates
         height, width = self.expected.shape_px
         weights = self.expected.pixel_weights
-        self.weights = np.ones((height, width), np.float32) if weights is None else weights.numpy()
+        self.weights = np.ones((height, width), np.float32) if weights is None else weights.contiguous().numpy()
         self.counts = self.expected.patterns.numpy()
         noise = self.expected.noise
         self.poisson = noise.noise_statistics != "gaussian"
@@ -206,7 +206,8 @@ class FusedSteps:
         a_object, a_probe, real, imaginary, b_object, b_probe = sums
         mixed = real + np.complex64(1j) * imaginary
         of_steps = StepSums(a_object=a_object, a_probe=a_probe, mixed=mixed, b_object=b_object, b_probe=b_probe)
-        of_object, of_probe = of_steps.steps(jointly=self.plain.jointly)
+        with np.errstate(all="ignore"):  # what is not finite is found, and named, at the end of the epoch
+            of_object, of_probe = of_steps.steps(jointly=self.plain.jointly)
         self.plain.set_steps((torch.from_numpy(of_object), torch.from_numpy(of_probe)), indices)
 
     def _set_position_direction(self, minibatch: Minibatch, indices: Tensor) -> None:

@@ -84,7 +84,7 @@ def trimmed_mean(numbers: Tensor) -> Tensor:
     if numbers.device.type == "cpu":
         ordered = np.sort(numbers.numpy()[:, 0])
         n_left_out = math.ceil(len(ordered) * TRIMMED / 2 - 0.5)
-        if not np.isnan(ordered[-1]):  # NaN is the largest, and pty-chi leaves it out
+        if np.isfinite(ordered[[0, -1]]).all():  # NaN is sorted last, and pty-chi leaves it out
             return torch.as_tensor(ordered[n_left_out : len(ordered) - n_left_out].mean())[None]
     trimmed: Tensor = maths.trim_mean(numbers, TRIMMED, dim=0)
     return trimmed
