@@ -122,7 +122,6 @@ from .significance.cells import (
     run_differences as run_differences,
 )
 from .significance.difference import (
-    VERDICT_SIGNS as VERDICT_SIGNS,
     Axis as Axis,
     Difference as Difference,
     Pair as Pair,

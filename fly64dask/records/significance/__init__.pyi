@@ -6,7 +6,6 @@ from .cells import (
     run_differences as run_differences,
 )
 from .difference import (
-    VERDICT_SIGNS as VERDICT_SIGNS,
     Axis as Axis,
     Difference as Difference,
     Pair as Pair,

@@ -10,13 +10,6 @@ from fly64dask.metrics import SIGNIFICANT, RatioTest, holm
 
 Axis = Literal["view", "recipe", "setup", "method"]
 Verdict = Literal["first_lower", "second_lower", "not_beyond_spread", "unknown"]
-# What an outcome is called, and a sign that says it without colour.
-VERDICT_SIGNS: dict[Verdict, str] = {
-    "first_lower": "≠",
-    "second_lower": "≠",
-    "not_beyond_spread": "≈",
-    "unknown": "–",
-}
 
 
 class Pair(Frozen):

@@ -87,7 +87,9 @@ def _fastest(task: PtychographyTask) -> tuple[Steps, str, str | None]:
             return compiled, ACCELERATED, None
     if shortfall is None:
         return on_torch, ACCELERATED, disagreement(task, on_torch)
-    log.info("engine=accelerated compiled=no reason=%s", shortfall)
+    # Numba's absence and other numbers are faults of this machine; what has no compiled steps by design is none.
+    is_fault = compiled is not None or shortfall == NO_KERNELS
+    log.log(logging.WARNING if is_fault else logging.INFO, "engine=accelerated compiled=no reason=%s", shortfall)
     return on_torch, f"{ACCELERATED} without compiled loops: {shortfall}", disagreement(task, on_torch)
 
 
