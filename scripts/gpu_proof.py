@@ -89,7 +89,11 @@ def gpus_in_full() -> list[str]:
     pynvml.nvmlInit()
     driver = pynvml.nvmlSystemGetDriverVersion()
     pynvml.nvmlShutdown()
-    return [f"{gpu.name}, driver {driver}, {gpu.memory_bytes / 2**20:.0f} MiB" for gpu in installed_gpus()]
+    sizes = [gpu.memory_bytes and f"{gpu.memory_bytes / 2**20:.0f} MiB" for gpu in installed_gpus()]
+    return [
+        f"{gpu.name}, driver {driver}, {size or 'memory unknown'}"
+        for gpu, size in zip(installed_gpus(), sizes, strict=True)
+    ]
 
 
 def begin(name: str, folder: Path, *, smoke: bool) -> subprocess.Popen[bytes]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import os
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -25,12 +27,17 @@ KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """A GPU as NVIDIA's driver lists it."""
+    """A GPU as NVIDIA's driver lists it, or one of the slices (MIG) into which it is cut."""
 
-    index: str
+    index: str  # the device's number; a slice has none, and CUDA knows it by its UUID
     uuid: str
     name: str
-    memory_bytes: int
+    memory_bytes: int | None  # None where the driver does not know it
+
+    @property
+    def cuda_name(self) -> str:
+        """Its name for `CUDA_VISIBLE_DEVICES`."""
+        return self.index or self.uuid
 
 
 def visible_gpus() -> tuple[str, ...]:
@@ -39,7 +46,8 @@ def visible_gpus() -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Names as that variable has them; if it is not set, indices of all that the driver lists.
+        Names as that variable has them; if it is not set, those of all that the driver lists: indices, and UUIDs of
+        the slices of a device that is cut into some.
 
     Raises
     ------
@@ -49,7 +57,7 @@ def visible_gpus() -> tuple[str, ...]:
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
-    return tuple(gpu.index for gpu in installed_gpus())
+    return tuple(gpu.cuda_name for gpu in installed_gpus())
 
 
 def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
@@ -63,7 +71,7 @@ def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
     Returns
     -------
     dict of str to int
-        Bytes by the given name, of those that the driver lists: not of parts of a device.
+        Bytes by the given name, of those that the driver lists and whose memory it knows.
 
     Raises
     ------
@@ -74,7 +82,7 @@ def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
         name: gpu.memory_bytes
         for gpu in installed_gpus()
         for name in gpus
-        if name == gpu.index or gpu.uuid.startswith(name)
+        if gpu.memory_bytes is not None and (name == gpu.index or gpu.uuid.startswith(name))
     }
 
 
@@ -85,7 +93,7 @@ def installed_gpus() -> tuple[Gpu, ...]:
     Returns
     -------
     tuple of Gpu
-        In the driver's order; none where there is no driver.
+        In the driver's order, slices in the place of a device that is cut; none where there is no driver.
 
     Raises
     ------
@@ -99,13 +107,9 @@ def installed_gpus() -> tuple[Gpu, ...]:
         try:
             handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
             return tuple(
-                Gpu(
-                    index=str(index),
-                    uuid=pynvml.nvmlDeviceGetUUID(handle),
-                    name=pynvml.nvmlDeviceGetName(handle),
-                    memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-                )
+                gpu
                 for index, handle in enumerate(handles)
+                for gpu in [_gpu("", each) for each in _slices(handle)] or [_gpu(str(index), handle)]
             )
         finally:
             pynvml.nvmlShutdown()
@@ -116,6 +120,37 @@ def installed_gpus() -> tuple[Gpu, ...]:
             f"gpu: NVIDIA's driver is installed and does not answer ({error})",
             remedy="see what `nvidia-smi` says, or give --device cpu",
         ) from error
+
+
+def _gpu(index: str, handle: Any) -> Gpu:
+    import pynvml
+
+    try:
+        memory_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_NoPermission):
+        memory_bytes = None  # where CPU and GPU share it, for one
+    return Gpu(
+        index=index,
+        uuid=pynvml.nvmlDeviceGetUUID(handle),
+        name=pynvml.nvmlDeviceGetName(handle),
+        memory_bytes=memory_bytes,
+    )
+
+
+def _slices(handle: Any) -> list[Any]:
+    """Handles of the slices of a device; none of one that is not cut, or cannot be."""
+    import pynvml
+
+    try:
+        is_cut = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
+        n_places = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle) if is_cut else 0
+    except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
+        return []
+    found = []
+    for place in range(n_places):
+        with contextlib.suppress(pynvml.NVMLError_NotFound):  # a place that no slice takes
+            found.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
+    return found
 
 
 def leave_quickly() -> None:

@@ -31,10 +31,38 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda index: ("GPU-4a1b", "GPU-77c0")[index])
     monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda index: ("small", "large")[index])
     monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda index: Memory((16, 80)[index] * 2**30))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", failing(pynvml.NVML_ERROR_NOT_SUPPORTED))
+
+
+@pytest.fixture
+def one_is_cut(two_gpus, monkeypatch):
+    """The same, and the second device is cut into slices of 10 and 20 GiB, in the first and the third of its places."""
+    slices = {0: ("MIG-11", 10), 2: ("MIG-22", 20)}
+    uuid, name = pynvml.nvmlDeviceGetUUID, pynvml.nvmlDeviceGetName
+    memory = pynvml.nvmlDeviceGetMemoryInfo
+
+    def slice_at(index: int, place: int):
+        if place not in slices:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return slices[place]
+
+    def memory_of(handle: object) -> object:
+        if isinstance(handle, tuple):
+            found = memory(0)
+            found.total = handle[1] * 2**30
+            return found
+        return memory(handle)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigMode", lambda index: [index, index])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMaxMigDeviceCount", lambda index: 7)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMigDeviceHandleByIndex", slice_at)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetUUID", lambda of: of[0] if isinstance(of, tuple) else uuid(of))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda of: "slice" if isinstance(of, tuple) else name(of))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", memory_of)
 
 
 def failing(code: int):
-    def fail() -> None:
+    def fail(*handles: object) -> None:
         raise pynvml.NVMLError(code)
 
     return fail
@@ -52,6 +80,21 @@ def test_visible_gpus_are_those_of_the_environment(two_gpus, monkeypatch, value,
 
 def test_gpu_memory_bytes_knows_gpus_by_index_and_by_the_beginning_of_a_uuid(two_gpus):
     assert gpu_memory_bytes(("1", "GPU-4a", "MIG-1")) == {"1": 85899345920, "GPU-4a": 17179869184}
+
+
+def test_visible_gpus_are_the_slices_of_a_device_that_is_cut(one_is_cut):
+    assert visible_gpus() == ("0", "MIG-11", "MIG-22")
+
+
+def test_gpu_memory_bytes_of_a_slice_is_its_own(one_is_cut):
+    assert gpu_memory_bytes(("MIG-22", "MIG-11")) == {"MIG-11": 10 * 2**30, "MIG-22": 20 * 2**30}
+
+
+def test_gpu_memory_bytes_leaves_out_a_device_whose_memory_the_driver_does_not_know(two_gpus, monkeypatch):
+    """`nvidia-smi` shows [N/A] there."""
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", failing(pynvml.NVML_ERROR_NOT_SUPPORTED))
+    assert visible_gpus() == ("0", "1")
+    assert gpu_memory_bytes(("0", "1")) == {}
 
 
 def test_visible_gpus_are_none_without_a_driver(monkeypatch):

@@ -57,20 +57,71 @@ BOTH = frozenset({"j1", "j2"})
 AT_WORK = Observation(clock_s=6, jobs=jobs(j1="RUNNING", j2="RUNNING"), connected=BOTH, busy=BOTH)
 
 
-def test_decide_submits_as_many_jobs_as_are_wanted():
-    _, (first,) = follow(desired(4), Observation(clock_s=0))
-    assert without_words(first) == [Submit(4)]
+def granting(wish: Desired, n_looks: int) -> list[int]:
+    """Jobs that each look submits where Slurm takes them all; they wait in the queue."""
+    history, queued, submitted, numbers = NEW, jobs(), (), []
+    for look in range(n_looks):
+        observed = Observation(clock_s=3.0 * look, jobs=queued, submitted=submitted)
+        history, actions = decide(wish, history, observed)
+        n = sum(action.n_jobs for action in actions if isinstance(action, Submit))
+        submitted = tuple(f"look{look}-{number}" for number in range(n))
+        queued = {**queued, **jobs(**dict.fromkeys(submitted, "PENDING"))}
+        numbers.append(n)
+    return numbers
+
+
+def test_decide_submits_one_job_and_then_twice_as_many_each_time_as_slurm_took():
+    assert granting(desired(16), 7) == [1, 2, 4, 8, 1, 0, 0]
 
 
 def test_decide_leaves_alone_what_is_as_wanted():
-    _, decisions = follow(desired(2), Observation(clock_s=0), STARTED, AT_WORK)
-    assert [without_words(actions) for actions in decisions] == [[Submit(2)], [], []]
+    _, decisions = follow(desired(2), STARTED, AT_WORK)
+    assert [without_words(actions) for actions in decisions] == [[], []]
 
 
 def test_decide_submits_many_jobs_in_portions():
-    _, (first,) = follow(desired(10_000), Observation(clock_s=0))
-    (submit,) = without_words(first)
-    assert submit.n_jobs < 1000
+    numbers = granting(desired(10_000), 30)
+    assert numbers[:7] == [1, 2, 4, 8, 16, 32, 50]
+    assert max(numbers) == 50
+
+
+# A site that grants two of the jobs that are wanted; they wait in its queue.
+AT_LIMIT = Observation(clock_s=3, submitted=("j1",), jobs=jobs(j1="PENDING", j2="PENDING"), refusal="QOSMaxSubmitJob")
+
+
+def at_limit(clock_s: float, **more: object) -> Observation:
+    return Observation(clock_s=clock_s, jobs=AT_LIMIT.jobs, **more)
+
+
+def test_decide_does_not_give_up_at_a_limit_of_the_site_while_its_jobs_wait():
+    asked = [at_limit(400.0 * n, refusal="QOSMaxSubmitJob") for n in range(1, 20)]
+    history, decisions = follow(desired(16), AT_LIMIT, *asked)
+    assert [without_words(actions) for actions in decisions] == [[]] * 20
+    assert history.n_failures == 0
+    assert "Slurm takes no more than 2 worker jobs now (QOSMaxSubmitJob); the run goes on with these" in words(
+        decisions[0]
+    )
+    assert not any("takes no more" in words(actions) for actions in decisions[1:])
+
+
+def test_decide_tries_one_job_beyond_the_limit_after_a_while():
+    _, decisions = follow(desired(16), AT_LIMIT, at_limit(12), at_limit(13))
+    assert [without_words(actions) for actions in decisions] == [[], [], [Submit(1)]]
+
+
+def test_decide_fills_the_place_of_a_job_that_ended_at_the_limit_at_once():
+    one_ended = Observation(clock_s=6, jobs=jobs(j1="RUNNING"), connected=frozenset({"j1"}), endings={"j2": "TIMEOUT"})
+    seen = Observation(clock_s=0, jobs=AT_LIMIT.jobs, submitted=("j1", "j2"), connected=frozenset({"j2"}))
+    _, decisions = follow(desired(16), seen, AT_LIMIT, one_ended)
+    assert [without_words(actions) for actions in decisions] == [[Submit(2)], [], [Submit(1)]]
+
+
+def test_decide_asks_for_more_again_once_slurm_has_taken_a_job_beyond_the_limit():
+    three = jobs(j1="PENDING", j2="PENDING", j3="PENDING")
+    after = [Observation(clock_s=16, submitted=("j3",), jobs=three), Observation(clock_s=19, jobs=three)]
+    history, decisions = follow(desired(16), AT_LIMIT, at_limit(13), *after)
+    assert without_words(decisions[2]) == [Submit(2)]
+    assert history.granted is None
 
 
 def test_decide_says_what_the_run_waits_for_once():
@@ -147,8 +198,7 @@ def test_decide_gives_up_after_failures_in_a_row_without_a_worker():
     assert last.remedy == "read the log"
 
 
-def test_decide_does_not_give_up_while_a_worker_is_there():
-    """A site that allows fewer jobs than `max_jobs`: the cells run on those that it allows."""
+def test_decide_does_not_give_up_at_a_limit_of_the_site_while_a_worker_is_there():
     more = {"jobs": jobs(j1="RUNNING"), "connected": frozenset({"j1"})}
     started = Observation(clock_s=0, submitted=("j1",), **more)
     _, decisions = follow(desired(2), started, *(refused(1000.0 * n, **more) for n in range(1, 9)))

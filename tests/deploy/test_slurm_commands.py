@@ -19,7 +19,15 @@ def answers(tmp_path, monkeypatch):
     """Put commands with given answers before any of Slurm's."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
 
-    def put(**scripts: str) -> None:
+    def put(*, hidden: tuple[str, ...] = (), **scripts: str) -> None:
+        if hidden:
+            # A folder of its own has all that a machine has, but for what is hidden.
+            rest = tmp_path / "rest"
+            rest.mkdir()
+            for path in Path("/usr/bin").iterdir():
+                if path.name not in hidden:
+                    (rest / path.name).symlink_to(path)
+            monkeypatch.setenv("PATH", f"{tmp_path}:{rest}")
         for name, script in scripts.items():
             command = Path(tmp_path, name)
             command.write_text(f"#!/bin/sh\n{script}\n")
@@ -58,6 +66,27 @@ def test_how_it_ended_asks_the_controller_when_accounting_has_not_heard_of_the_e
 def test_how_it_ended_is_none_for_a_job_that_has_not(answers, state):
     answers(sacct=DISABLED, scontrol=controller(state))
     assert how_it_ended("7") is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "ending"),
+    [
+        ("echo 'FAILED        NonZeroExitCode          768'", "FAILED, NonZeroExitCode, exit code 3:0"),
+        ("echo 'CANCELLED     None                     15'", "CANCELLED, exit code 0:15"),
+        ("echo 'PENDING       Priority                 0'", None),
+        ("true", None),
+        (FORGOTTEN, "unknown to Slurm by now"),
+    ],
+)
+def test_how_it_ended_asks_the_queue_where_there_is_neither_accounting_nor_scontrol(answers, answer, ending):
+    """As `squeue --Format=State,Reason,exit_code` of Slurm 22.05 prints it."""
+    answers(hidden=("sacct", "scontrol"), squeue=answer)
+    assert how_it_ended("7") == ending
+
+
+def test_how_it_ended_needs_no_scontrol_where_there_is_accounting(answers):
+    answers(hidden=("scontrol",), sacct="echo 'TIMEOUT|None|0:0'", squeue="exit 1")
+    assert how_it_ended("7") == "TIMEOUT, exit code 0:0"
 
 
 def test_how_it_ended_says_that_nobody_knows_the_job_any_more(answers):

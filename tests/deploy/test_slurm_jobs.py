@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from command_line import run_command
 from tiny import tiny_study
 
 from fly64dask.base import InputError, ResourceError
@@ -197,6 +199,23 @@ def test_preview_runs_what_was_submitted(tmp_path):
     assert "fly64dask run /data/runs/demo/slurm/study.json --out /data/runs/demo" in text["controller"]
     assert "--view sparse" in text["controller"]
     assert "tls://SCHEDULER" in text["worker"]
+
+
+@pytest.mark.process
+def test_dry_run_leaves_nothing_behind(tmp_path):
+    (tmp_path / "home").mkdir()
+    site_file(tmp_path)
+    (tmp_path / "controller.sbatch").write_text((ROOT / "cluster" / "controller.sbatch").read_text())
+    before = sorted(tmp_path.rglob("*"))
+    done = run_command(
+        *("submit", ROOT / "data" / "demo.toml", "--out", tmp_path / "runs" / "demo"),
+        *("--cluster", tmp_path / "site.toml", "--dry-run"),
+        cwd=tmp_path,
+        environment={**os.environ, "HOME": str(tmp_path / "home")},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "#SBATCH" in done.stdout
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_controller_script_runs_its_command(tmp_path):

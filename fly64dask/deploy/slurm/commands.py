@@ -64,9 +64,13 @@ def wait_until_gone(names: Sequence[str], timeout_s: float) -> dict[str, SlurmJo
 def how_it_ended(job_id: str) -> str | None:
     """Say how a job ended, such as `TIMEOUT, TimeLimit, exit code 0:15`; None if it has not.
 
-    Accounting knows, or else Slurm's controller for some minutes. Raises ResourceError if Slurm does not answer.
+    Accounting knows, or else Slurm's controller for some minutes, by `scontrol` or, where a site does not have it, by
+    `squeue`. Raises ResourceError if Slurm does not answer.
     """
-    return _ending_from_accounting(job_id) or _ending_from_controller(job_id)
+    ending = _ending_from_accounting(job_id)
+    if ending is None:
+        ending = _ending_from_queue(job_id) if shutil.which("scontrol") is None else _ending_from_controller(job_id)
+    return ending
 
 
 def _ending_from_accounting(job_id: str) -> str | None:
@@ -87,14 +91,35 @@ def _ending_from_accounting(job_id: str) -> str | None:
 def _ending_from_controller(job_id: str) -> str | None:
     completed = _call("scontrol", "--oneliner", "show", "job", job_id)
     if completed.returncode != 0:
-        if "invalid job id" in _message(completed).lower():
-            return "unknown to Slurm by now"
-        raise ResourceError(
-            f"slurm: cannot ask about job {job_id}: {_message(completed)}", remedy="see whether Slurm is up"
-        )
+        return _unknown(job_id, completed)
     fields = dict(re.findall(r"(JobState|Reason|ExitCode)=(\S+)", completed.stdout))
     state = fields.get("JobState", "")
     return _ending(state, fields.get("Reason", ""), fields.get("ExitCode", "?")) if state in ENDED else None
+
+
+def _ending_from_queue(job_id: str) -> str | None:
+    """Ask `squeue`, which lists jobs of the last minutes in any state; an empty list says nothing."""
+    completed = _call(
+        "squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--Format=State:32,Reason:64,exit_code"
+    )
+    if completed.returncode != 0:
+        return _unknown(job_id, completed)
+    rows = completed.stdout.strip().splitlines()
+    if not rows:
+        return None
+    state, *reason, status = rows[-1].split()
+    # As `wait` gives it, where the other commands write code and signal.
+    code, signal = divmod(int(status), 256)
+    return _ending(state, " ".join(reason), f"{code}:{signal}") if state in ENDED else None
+
+
+def _unknown(job_id: str, completed: subprocess.CompletedProcess[str]) -> str:
+    """Say so of a job that Slurm's controller has forgotten; raises ResourceError if it did not answer."""
+    if "invalid job id" in _message(completed).lower():
+        return "unknown to Slurm by now"
+    raise ResourceError(
+        f"slurm: cannot ask about job {job_id}: {_message(completed)}", remedy="see whether Slurm is up"
+    )
 
 
 def _ending(state: str, reason: str, exit_code: str) -> str:
@@ -103,7 +128,7 @@ def _ending(state: str, reason: str, exit_code: str) -> str:
 
 def refuse_without_slurm() -> None:
     """Raise ResourceError where Slurm's commands are not on the path."""
-    missing = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
+    missing = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
     if missing:
         raise ResourceError(
             f"slurm: {', '.join(missing)} not found on PATH", remedy="run this on a login node of the cluster"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 # From a job's start to its worker's first word: shells, module loads and Python on a cold file system.
 CONNECT_S = 600.0
 MOST_RETRY_S = 300.0
-# At once: each takes Slurm some 10 ms, and in between, the run hears of what has ended.
+# At one look: each takes Slurm some 10 ms, and in between, the run hears of what has ended. The first look submits one
+# job, each further one twice as many as the one before, for as long as Slurm takes them.
 MOST_SUBMISSIONS = 50
 
 
@@ -55,6 +56,10 @@ class History:
     n_failures: int = 0  # in a row: jobs that were refused, or ended before their worker reached the scheduler
     last_failure: str = ""
     retry_at_s: float = 0.0
+    portion: int = 1  # jobs that the next look may submit
+    granted: int | None = None  # jobs that were there when Slurm refused a further one
+    n_refusals: int = 0  # in a row, of jobs beyond those that it granted
+    ask_again_at_s: float = 0.0  # when the next job beyond those is tried
     last_status: str = ""
 
 
@@ -97,7 +102,7 @@ def decide(desired: Desired, history: History, observed: Observation) -> Decisio
     The first history holds the run's start alone.
     """
     actions: list[Action] = []
-    for step in (_take_note, _count_failures, _cancel_silent, _adjust, _judge):
+    for step in (_take_note, _count_failures, _learn_limit, _cancel_silent, _adjust, _judge):
         history, more = step(desired, history, observed)
         actions += more
     return history, actions
@@ -112,6 +117,7 @@ def _take_note(desired: Desired, history: History, observed: Observation) -> Dec
         let_go=history.let_go & observed.jobs.keys(),
         has_connected=has_connected,
         n_failures=history.n_failures if has_connected == history.has_connected else 0,
+        portion=min(MOST_SUBMISSIONS, 2 * history.portion) if observed.submitted else history.portion,
     ), []
 
 
@@ -125,16 +131,45 @@ def _count_failures(desired: Desired, history: History, observed: Observation) -
             actions.append(Say(f"worker job {job_id} ended ({how}); another takes its place"))
         else:
             failures.append(f"job {job_id} ended before its worker reached the run ({how})")
-    if observed.refusal:
-        failures.append(f"sbatch refused a worker job: {observed.refusal}")
     history = replace(history, expected=history.expected - observed.endings.keys())
+    if observed.refusal and not _alive(history, observed):
+        failures.append(f"sbatch refused a worker job: {observed.refusal}")
     for problem in failures:
         n_failures = history.n_failures + 1
-        wait_s = min(MOST_RETRY_S, desired.patience.retry_s * 2.0 ** min(n_failures - 1, 30))
+        wait_s = _wait_s(desired, n_failures)
         if problem != history.last_failure or not observed.connected:
             actions.append(Say(f"{problem}; failure {n_failures} in a row, next try in {wait_s:g} s"))
-        history = replace(history, n_failures=n_failures, last_failure=problem, retry_at_s=observed.clock_s + wait_s)
+        history = replace(
+            history, n_failures=n_failures, last_failure=problem, retry_at_s=observed.clock_s + wait_s, portion=1
+        )
     return history, actions
+
+
+def _learn_limit(desired: Desired, history: History, observed: Observation) -> Decision:
+    """Go on with the jobs that there are when Slurm refuses a further one, as at a limit of a site: that is no failure.
+
+    A job in the place of one that ended is submitted at once, one beyond them after a while, one at a time.
+    """
+    n_alive = len(_alive(history, observed))
+    if not observed.refusal or not n_alive:
+        is_over = history.granted is not None and n_alive > history.granted
+        return (replace(history, granted=None, n_refusals=0) if is_over else history), []
+    n_refusals = history.n_refusals + 1
+    wait_s = _wait_s(desired, n_refusals)
+    words = f"Slurm takes no more than {n_alive} worker jobs now ({observed.refusal}); the run goes on with these"
+    return replace(
+        history, granted=n_alive, n_refusals=n_refusals, ask_again_at_s=observed.clock_s + wait_s, portion=1
+    ), [Say(words)] if n_alive != history.granted else []
+
+
+def _wait_s(desired: Desired, n_times: int) -> float:
+    """Tell how long to wait after so many failures in a row: twice as long each time."""
+    return float(min(MOST_RETRY_S, desired.patience.retry_s * 2.0 ** min(n_times - 1, 30)))
+
+
+def _alive(history: History, observed: Observation) -> frozenset[str]:
+    """Name the jobs that wait, run or are about to, also those that this process has not submitted."""
+    return (history.expected | observed.jobs.keys()) - history.let_go
 
 
 def _cancel_silent(desired: Desired, history: History, observed: Observation) -> Decision:
@@ -157,10 +192,13 @@ def _cancel_silent(desired: Desired, history: History, observed: Observation) ->
 
 def _adjust(desired: Desired, history: History, observed: Observation) -> Decision:
     """Submit what is missing, or let go what is too much: jobs that wait first, then idle workers, no busy one."""
-    alive = (history.expected | observed.jobs.keys()) - history.let_go
+    alive = _alive(history, observed)
     missing = desired.n_jobs - len(alive)
-    if missing > 0 and observed.clock_s >= history.retry_at_s:
-        return history, [Submit(min(missing, MOST_SUBMISSIONS))]
+    free = missing
+    if history.granted is not None and observed.clock_s < history.ask_again_at_s:
+        free = min(missing, history.granted - len(alive))
+    if free > 0 and observed.clock_s >= history.retry_at_s:
+        return history, [Submit(min(free, history.portion))]
     running = {job_id for job_id, job in observed.jobs.items() if job.state == "RUNNING"}
     dispensable = sorted(
         alive - observed.busy, key=lambda job_id: (job_id in observed.connected, job_id in running, job_id)

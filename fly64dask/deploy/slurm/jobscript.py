@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dask
-from dask_jobqueue.slurm import SLURMJob
 from jinja2 import Environment as Templates, StrictUndefined, TemplateError
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, InputError
@@ -132,12 +134,13 @@ def _job(
     log: str,
     directives: Sequence[str],
     **worker_command: object,
-) -> SLURMJob:
+) -> Any:
     """Describe a job to dask-jobqueue, which writes its lines; less what the site forbids."""
+    job_class = _slurm_job()  # first, as with some of its settings here it would take over none of its own
     own = [line for line in (log, "--nodes=1", *directives) if not line.startswith(settings.skip_directives)]
     # Where the cluster file says nothing, a user's own configuration of dask-jobqueue does not count either.
     with dask.config.set({f"jobqueue.slurm.{key}": None for key in ("interface", "local-directory", "log-directory")}):
-        return SLURMJob(
+        return job_class(
             job_name=job_name(layout, role),
             queue=settings.queue,
             account=settings.account,
@@ -151,6 +154,19 @@ def _job(
             config_name="slurm",
             **worker_command,
         )
+
+
+@functools.cache
+def _slurm_job() -> Any:
+    """Import dask-jobqueue's description of a Slurm job, and leave nothing where a user keeps Dask's settings."""
+    usual = dask.config.PATH
+    with tempfile.TemporaryDirectory() as folder:
+        dask.config.PATH = folder  # its import copies a file of examples there
+        try:
+            from dask_jobqueue.slurm import SLURMJob
+        finally:
+            dask.config.PATH = usual
+    return SLURMJob
 
 
 def _log_file(directory: str, name: str) -> str:
