@@ -22,7 +22,12 @@ from .reconstruction import (
 from .runs import (
     CellView as CellView,
     Run as Run,
+    Runs as Runs,
+    RunSummary as RunSummary,
+    find_runs as find_runs,
+    merge_runs as merge_runs,
     open_run as open_run,
+    open_runs as open_runs,
     reconstruct as reconstruct,
     run_study as run_study,
 )

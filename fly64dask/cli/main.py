@@ -22,6 +22,9 @@ from fly64dask.cli.scans.ingest import ingest
 from fly64dask.cli.scans.orient import orient
 from fly64dask.cli.scans.probe import probe
 from fly64dask.cli.schema import schema
+from fly64dask.cli.several.clean import clean
+from fly64dask.cli.several.merge import merge
+from fly64dask.cli.several.runs import runs
 from fly64dask.cli.signals import EXIT_INTERRUPTED
 from fly64dask.cli.slurm import attach, cancel, submit
 from fly64dask.cli.status import status
@@ -52,6 +55,9 @@ COMMANDS = (
     table,
     verify,
     compare,
+    runs,
+    clean,
+    merge,
     ingest,
     orient,
     probe,

@@ -41,7 +41,13 @@ def report(layout: RunLayout, out: Path | None, figures: Path | None) -> None:
 
 
 @click.command(epilog=example("fly64dask table runs/demo --out demo.parquet"))
-@run_argument
+@click.argument(
+    "directories",
+    metavar="RUN...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
 @click.option(
     "--out",
     required=True,
@@ -49,13 +55,20 @@ def report(layout: RunLayout, out: Path | None, figures: Path | None) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The table: a name that ends in .parquet or .csv.",
 )
-def table(layout: RunLayout, out: Path) -> None:
+def table(directories: tuple[Path, ...], out: Path) -> None:
     """Write one row for each cell of RUN, one column for each field of its record.
 
     A Parquet file carries the unit of the dose and of every column, for pandas as `attrs`; a CSV file has names alone.
+    The table of several runs begins with a column `run`, in which each is named as it is given here.
     """
-    from fly64dask.runs import open_run
+    from fly64dask.runs import open_run, open_runs
 
-    run = open_run(layout.root)
-    run.write_table(out)
-    click.echo(f"table: {from_here(out)}, {len(run.cells)} cells")
+    if len(directories) == 1:
+        run = open_run(directories[0])
+        run.write_table(out)
+        n_cells, of_runs = len(run.cells), ""
+    else:
+        runs = open_runs(directories)
+        runs.write_table(out)
+        n_cells, of_runs = sum(len(run.cells) for run in runs.by_name.values()), f" of {len(runs.by_name)} runs"
+    click.echo(f"table: {from_here(out)}, {n_cells} cells{of_runs}")

@@ -29,7 +29,7 @@ def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) 
 
     Cells that are not of the study as it is now are named, and no damage: run the study to renew them.
     """
-    from fly64dask.records import read_completed_rows, read_run_study
+    from fly64dask.records import read_cleaned, read_completed_rows, read_run_study
     from fly64dask.runs import verify_run
 
     if _is_ingested(layout):
@@ -40,13 +40,17 @@ def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) 
     if damages and repair:
         damages = _repair(study, layout, damages, workers)
     outdated = {row.cell.name: row.outdated for row in read_completed_rows(study, layout) if row.outdated}
+    cleaned = read_cleaned(layout)
     if as_json:
-        print_json({"damaged": [damage.model_dump() for damage in damages], "outdated": outdated})
+        of_clean = {"cleaned": cleaned.model_dump(mode="json")} if cleaned else {}
+        print_json({"damaged": [damage.model_dump() for damage in damages], "outdated": outdated, **of_clean})
     else:
         for damage in damages:
             click.secho(f"damaged {damage.path}: {damage.problem}", fg="red")
         for name, words in outdated.items():
             click.secho(f"not of the study as it is now, {name}: {words}", fg="yellow")
+        if cleaned:
+            click.echo(cleaned.words(layout))
         click.echo(f"{len(damages)} damaged" + (f", {len(outdated)} not of the study as it is now" if outdated else ""))
     if damages:
         sys.exit(EXIT_FAILED_CELL)

@@ -2,6 +2,7 @@ from .context import (
     DERIVED_FIELDS as DERIVED_FIELDS,
     RowContext as RowContext,
 )
+from .currency import StudyNow as StudyNow
 from .fields import (
     ExposureFields as ExposureFields,
 )
@@ -98,6 +99,7 @@ from .record import (
     ReconstructionFacts as ReconstructionFacts,
     committed_attempt as committed_attempt,
     next_attempt as next_attempt,
+    past_attempts as past_attempts,
     read_record as read_record,
     unlisted_cells as unlisted_cells,
     write_record as write_record,
@@ -138,6 +140,8 @@ from .significance.words import (
 from .tables import (
     RowFiles as RowFiles,
     each_row as each_row,
+    note_cleaned as note_cleaned,
+    read_cleaned as read_cleaned,
     read_completed_rows as read_completed_rows,
     read_dashboard as read_dashboard,
     read_kept_group as read_kept_group,

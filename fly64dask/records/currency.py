@@ -61,6 +61,13 @@ class StudyNow:
             return None
         return ", ".join(self._differences(row)) or None
 
+    def makes_again(self, realisation: Realisation) -> bool:
+        """Whether the study would make a stored group of exposures again as it is, if its scan is what it was."""
+        stored, computed = self._attributes(self._layout.exposure_group(*realisation)), None
+        if stored:
+            computed = self._exposures_digest(realisation)
+        return computed is not None and stored.get("source_digest") == computed
+
     def _differences(self, row: ManifestRow) -> Iterator[str]:
         is_older = row.recipe_key != self._recipe_key(row.recipe_name, row.dose == "noise_free", row.remedy)
         if is_older:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -100,6 +101,38 @@ def read_dashboard(layout: RunLayout) -> Dashboard | None:
         return read_document(layout.dashboard_file, Dashboard, remedy="")
     except (FileNotFoundError, IntegrityError):
         return None
+
+
+class Cleaned(Frozen):
+    """What was removed of a run's store, as it can be made again: groups of exposures, relative to the run."""
+
+    at: str
+    exposures: tuple[str, ...]
+
+    def words(self, layout: RunLayout) -> str:
+        """Say in words what is missing, since when, and how to make it again."""
+        again = shlex.join(["fly64dask", "run", str(layout.study_file), "--out", str(layout.root)])
+        return (
+            f"cleaned on {self.at[:10]}: {len(self.exposures)} groups of exposures, such as {self.exposures[0]}; "
+            f"`{again}` makes them again and runs no finished cell again"
+        )
+
+
+def read_cleaned(layout: RunLayout) -> Cleaned | None:
+    """Tell which exposures were removed and are still missing; None if there are none, or nothing is known of them."""
+    try:
+        cleaned = read_document(layout.cleaned_file, Cleaned, remedy="")
+    except (FileNotFoundError, IntegrityError):
+        return None
+    missing = tuple(group for group in cleaned.exposures if not (layout.root / group).exists())
+    return cleaned.model_copy(update={"exposures": missing}) if missing else None
+
+
+def note_cleaned(layout: RunLayout, groups: Iterable[Path]) -> None:
+    """Note that groups of exposures are about to be removed, beside those that are missing from earlier."""
+    before = read_cleaned(layout)
+    names = {str(group.relative_to(layout.root)) for group in groups} | set(before.exposures if before else ())
+    write_document(layout.cleaned_file, Cleaned(at=utc_now(), exposures=tuple(sorted(names))))
 
 
 def read_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:

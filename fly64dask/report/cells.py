@@ -12,7 +12,7 @@ import numpy as np
 
 from fly64dask.base import IntegrityError
 from fly64dask.metrics import RingCorrelation, crossing, threshold
-from fly64dask.records import ReferenceNow
+from fly64dask.records import ReferenceNow, read_cleaned
 from fly64dask.report.images import Curve, Image, ObjectInArea, object_images, phase_limit, probe_images
 from fly64dask.store import (
     ExposureAttributes,
@@ -84,10 +84,13 @@ class CellReader:
     _object_truths: dict[int | None, NDArray[np.complex64]] = field(default_factory=dict)
     _phase_limit_rad: float = math.pi
     _references: ReferenceNow = field(init=False)
+    _cleaned: frozenset[Path] = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the truth of each object, if there is one, and choose the scale of phases."""
         self._references = ReferenceNow(self.study, self.layout, {row.cell: row for row in self.rows}.get)
+        cleaned = read_cleaned(self.layout)
+        self._cleaned = frozenset(self.layout.root / name for name in (cleaned.exposures if cleaned else ()))
         for object_seed in self.study.object_seeds:
             group = self.layout.truth_group(object_seed)
             if self.study.source.kind != "measured" and group.exists():
@@ -155,10 +158,12 @@ class CellReader:
     def _read_exposures(
         self, row: ManifestRow, problems: list[str]
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.complex64] | None]:
-        """Read the kept positions and the starting probe; never the counts."""
+        """Read the kept positions and the starting probe; never the counts. Nothing of what was removed on purpose."""
+        exposures = self.layout.exposure_group(*realisation_of(self.study, row.cell))
+        if exposures in self._cleaned:
+            return None, None
         view = self.layout.kept_group(row.cell, row.remedy)
         _, view_arrays = read_group(view, ViewAttributes, problems, digests=row.digests)
-        exposures = self.layout.exposure_group(*realisation_of(self.study, row.cell))
         names = ("positions_px", "probe_guess")
         _, arrays = read_group(exposures, ExposureAttributes, problems, digests=row.digests, only=names)
         kept_indices, positions_px = view_arrays.get("kept_indices"), arrays.get("positions_px")

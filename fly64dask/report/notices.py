@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.records import notes_of, unfollowed, unlisted_cells
+from fly64dask.records import notes_of, read_cleaned, unfollowed, unlisted_cells
 from fly64dask.report.content import Notice
 from fly64dask.store import holder_of
 from fly64dask.study import MENDS, cells, dose_name
@@ -38,6 +38,11 @@ def state_notices(
     if others:
         text = f"{len(others)} committed cells have no place in the study's matrix as it is now, such as {others[0]}."
         yield Notice(kind="pending", text=text)
+    cleaned = read_cleaned(layout)
+    if cleaned is not None:
+        yield Notice(
+            kind="pending", text=f"No pictures of objects whose exposures are missing. {cleaned.words(layout)}."
+        )
     if n_absent:
         yield Notice(kind="pending", text=f"{n_absent} of {n_cells} cells have no result yet.")
     if running and holder is None:

@@ -31,6 +31,17 @@ from .rounds import (
 from .run import (
     run_study as run_study,
 )
+from .several import (
+    CleanedKind as CleanedKind,
+    Cleaning as Cleaning,
+    Runs as Runs,
+    RunSummary as RunSummary,
+    clean_run as clean_run,
+    find_runs as find_runs,
+    merge_runs as merge_runs,
+    open_runs as open_runs,
+    plan_cleaning as plan_cleaning,
+)
 from .verify import (
     Damage as Damage,
     verify_run as verify_run,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.monitoring import CellOutcome
+    from fly64dask.runs.several import CleanedKind, Cleaning
     from fly64dask.runs.verify import Damage
 
 
@@ -119,6 +120,40 @@ class Run(RunAnswers):
 
         repair_run(self.study, self.layout, self.verify(), client=client, progress=progress, engine=engine)
         return self.verify()
+
+    def clean(
+        self, kinds: Collection[CleanedKind] | None = None, *, unfinished: bool = False, dry_run: bool = True
+    ) -> tuple[Cleaning, ...]:
+        """Free what of the run can be made again, or nobody needs any more; `run_study` makes it again.
+
+        Parameters
+        ----------
+        kinds : collection of "exposures", "checkpoints" and "history", optional
+            Photon counts that the study makes again as they are; checkpoints of cells that have ended; all but the
+            records of replaced attempts. All three if omitted.
+        unfinished : bool
+            Also what cells that have not ended would go on from.
+        dry_run : bool
+            Only say what would go.
+
+        Returns
+        -------
+        tuple of Cleaning
+            For each kind the bytes that are freed, and what is kept, by reason.
+
+        Raises
+        ------
+        InputError
+            If a process uses the run and it is no dry run.
+
+        Examples
+        --------
+        >>> open_run("runs/demo").clean(["exposures"], dry_run=False)[0].freed.n_bytes  # doctest: +SKIP
+        """
+        from fly64dask.runs.several import CLEANED_KINDS, clean_run, plan_cleaning
+
+        act = plan_cleaning if dry_run else clean_run
+        return act(self.study, self.layout, CLEANED_KINDS if kinds is None else kinds, unfinished=unfinished)
 
     def rerun(
         self,

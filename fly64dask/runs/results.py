@@ -53,6 +53,11 @@ class RunResults:
         return self._reader.read().states
 
     @property
+    def counts(self) -> dict[str, int]:
+        """The number of cells in each state, zeros left out."""
+        return self._reader.read().counts
+
+    @property
     def rows(self) -> tuple[ManifestRow, ...]:
         """The rows of all committed cells as their records are now, in the study's order."""
         return self._reader.read().rows
@@ -199,7 +204,7 @@ class RunResults:
         return CellView(self.study, self.layout, cell)
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{number} {state}" for state, number in self._reader.read().counts.items())
+        counts = ", ".join(f"{number} {state}" for state, number in self.counts.items())
         return f"<{type(self).__name__} {self.study.name!r} in {_short(self.layout.root)}: {counts}>"
 
 

@@ -15,6 +15,7 @@ from fly64dask.records import (
     Manifest,
     SkipSummary,
     cell_key,
+    read_cleaned,
     read_record,
     read_rows,
     study_digest,
@@ -57,8 +58,8 @@ def verify_run(study: Study, layout: RunLayout) -> tuple[Damage, ...]:
     Returns
     -------
     tuple of Damage
-        Empty if all is well. What was not made yet is not damage; what a record was made from is
-        missed.
+        Empty if all is well. What was not made yet is not damage, nor what `clean_run` has removed; else what a record
+        was made from is missed.
     """
     return (*_damaged_groups(study, layout), *_damaged_cells(study, layout), *_damaged_tables(study, layout))
 
@@ -94,7 +95,9 @@ def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Sp
 
 
 def _damaged_groups(study: Study, layout: RunLayout) -> Iterator[Damage]:
-    needed = _groups_of_records(study, layout)
+    cleaned = read_cleaned(layout)
+    # What was removed on purpose is no damage.
+    needed = _groups_of_records(study, layout) - {layout.root / name for name in (cleaned.exposures if cleaned else ())}
     parents: dict[Path, None] = {}
     for group, model in groups_of(study, layout).items():
         if group.exists():

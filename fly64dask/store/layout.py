@@ -41,6 +41,8 @@ class RunLayout:
     dask_report_file = _Below("dask-report.html")  # Dask's performance report of the last run, a page for a browser
     dashboard_file = _Below("dashboard.json")  # where the dashboard of the run under way is
     snapshots = _Below("snapshots")  # directory of the manifests as each run left them
+    cleaned_file = _Below("cleaned.json")  # which exposures were removed, as they can be made again
+    history = _Below("history")  # directory of the attempts that later ones have replaced
     checkpoints = _Below("checkpoints")  # directory of the checkpoints of all cells
     live = _Below("live")  # directory of files that say how far running cells are; there while a run is under way
     lock_file = _Below(".lock")  # held locked by the process of a run, and names it
@@ -116,7 +118,7 @@ class RunLayout:
 
     def history_directory(self, cell: Cell, attempt: int) -> Path:
         """Give the directory of an attempt that a later one has replaced."""
-        return self.root / "history" / cell.name / f"attempt_{attempt:03d}"
+        return self.history / cell.name / f"attempt_{attempt:03d}"
 
     def cell_scratch(self, cell: Cell) -> Path:
         """Give the directory in which attempts at a cell are built."""

@@ -1,0 +1,40 @@
+"""The command `merge`: puts the cells of several runs of one study into a new run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fly64dask.cli.options import example, from_here
+
+
+@click.command(epilog=example("fly64dask merge runs/low runs/high --out runs/both && fly64dask report runs/both"))
+@click.argument(
+    "directories",
+    metavar="RUN...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
+@click.option(
+    "--out",
+    required=True,
+    metavar="NEW",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The new run directory; it must not be there, or be empty.",
+)
+@click.option("--first-wins", is_flag=True, help="Of a cell with other results take that of the run named first.")
+def merge(directories: tuple[Path, ...], out: Path, first_wins: bool) -> None:
+    """Put the cells of several runs of one study into a new run: other doses, or cells that other machines ran.
+
+    The studies may differ in doses, number of repeats and device, and in where their files lie. What else differs is
+    named and refused, and so are cells with other results in several runs: a cell's key and the digests of its arrays
+    must agree. Of a cell that failed in one run and was completed in another the completed one is taken. Everything is
+    copied and every byte checked; the runs stay as they are, and none of them may be under way.
+    """
+    from fly64dask.runs import merge_runs
+
+    run = merge_runs(directories, out, first_wins=first_wins, say=click.echo)
+    counts = ", ".join(f"{number} {state}" for state, number in run.counts.items())
+    click.echo(f"merged: {from_here(run.layout.root)}, {counts}")

@@ -1,0 +1,17 @@
+from .cleaning import (
+    CLEANED_KINDS as CLEANED_KINDS,
+    CleanedKind as CleanedKind,
+    Cleaning as Cleaning,
+    clean_run as clean_run,
+    plan_cleaning as plan_cleaning,
+)
+from .listing import (
+    RunSummary as RunSummary,
+    find_runs as find_runs,
+    summarise_run as summarise_run,
+)
+from .merging import merge_runs as merge_runs
+from .tables import (
+    Runs as Runs,
+    open_runs as open_runs,
+)

@@ -1,0 +1,107 @@
+"""Finds the runs below a folder and says of each how far it is, how large, how old, and who runs it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from fly64dask.base import Fly64Error, Frozen
+from fly64dask.records import count_states, each_row, read_run_study
+from fly64dask.runs.several.disk_usage import measure_run
+from fly64dask.store import RunLayout, holder_of
+from fly64dask.study import cells
+
+RunState = Literal["running", "completed", "failed", "unfinished", "damaged"]
+
+
+class RunSummary(Frozen):
+    """The standing of one run directory.
+
+    `state` is `running` while a process holds the directory, `damaged` if its study or a record is, `unfinished` if
+    cells are pending, `failed` if all have ended and some without a reconstruction. `cells` are numbers of cells by
+    state. `changed_at` is when the newest of its files was written; `used_bytes` is the room that they take on disk.
+    """
+
+    path: str
+    study: str | None = None
+    state: RunState
+    n_cells: int | None = None
+    cells: dict[str, int] = Field(default_factory=dict)
+    changed_at: str
+    used_bytes: int
+    n_files: int
+    holder: str | None = None
+    problem: str | None = None
+
+
+def find_runs(folder: str | os.PathLike[str]) -> Iterator[RunSummary]:
+    """Find every run below a folder, one after the other, in order of their paths.
+
+    Parameters
+    ----------
+    folder : str or path
+        Where to look; it may be a run itself. Links to folders are not followed, and no run is looked for inside
+        another.
+
+    Yields
+    ------
+    RunSummary
+        Of one run. Each of its records is read, and each of its files looked at.
+
+    Examples
+    --------
+    >>> for run in find_runs("runs"):  # doctest: +SKIP
+    ...     print(run.path, run.state, run.used_bytes)
+    """
+    yield from (summarise_run(RunLayout(root)) for root in _run_directories(Path(os.path.realpath(folder))))
+
+
+def summarise_run(layout: RunLayout) -> RunSummary:
+    """Say how far one run is; a study that cannot be read is a problem of the run, not an error."""
+    usage, holder = measure_run(layout), holder_of(layout)
+    problem, study_name, counts, n_cells = None, None, {}, None
+    try:
+        study = read_run_study(layout)
+        study_name, n_cells = study.name, len(cells(study))
+        counts = count_states(study, tuple(each_row(layout, cells(study))))
+    except Fly64Error as error:
+        problem = str(error)
+    return RunSummary(
+        path=str(layout.root),
+        study=study_name,
+        state=_state(counts, is_held=holder is not None, is_readable=problem is None),
+        n_cells=n_cells,
+        cells=counts,
+        changed_at=datetime.fromtimestamp(usage.changed_s, UTC).isoformat(timespec="seconds"),
+        used_bytes=usage.total.n_bytes,
+        n_files=usage.total.n_files,
+        holder=holder,
+        problem=problem,
+    )
+
+
+def _state(counts: dict[str, int], *, is_held: bool, is_readable: bool) -> RunState:
+    if is_held:
+        return "running"
+    if not is_readable or counts.get("damaged"):
+        return "damaged"
+    if counts.get("pending"):
+        return "unfinished"
+    return "completed" if set(counts) <= {"completed"} else "failed"
+
+
+def _run_directories(folder: Path) -> Iterator[Path]:
+    if RunLayout(folder).study_file.is_file():
+        yield folder
+        return
+    try:
+        inside = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return  # a folder of somebody else, or gone by now
+    for name in inside:
+        yield from _run_directories(folder / name)

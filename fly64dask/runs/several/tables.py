@@ -1,0 +1,117 @@
+"""Several runs opened from Python: one table of all of their cells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fly64dask.base import InputError
+from fly64dask.runs.labelled import DIMENSIONS, FURTHER_DIMENSIONS, flat_cells
+from fly64dask.runs.opened import Run, open_run
+
+if TYPE_CHECKING:
+    import pandas
+
+    from fly64dask.report import Value
+    from fly64dask.study import Study
+
+RUN = "run"
+
+
+def open_runs(paths: Sequence[str | os.PathLike[str]]) -> Runs:
+    """Open several run directories, of one study or of several.
+
+    Parameters
+    ----------
+    paths : sequence of str or path
+        One run or more; each is named in the table as it is given here.
+
+    Returns
+    -------
+    Runs
+
+    Raises
+    ------
+    InputError
+        If a directory holds no run, is given twice, or the doses of the studies do not count the same.
+
+    Examples
+    --------
+    >>> open_runs(["runs/a", "runs/b"]).table().groupby("run")["metrics.phase_rmse_rad"].mean()  # doctest: +SKIP
+    """
+    runs = {os.fspath(path): open_run(path) for path in paths}
+    if not runs or len({run.layout for run in runs.values()}) < len(paths):
+        raise InputError(f"open {len(paths)} runs: none, or one of them twice", remedy="give each run once")
+    units = {run.study.dose_by: name for name, run in runs.items()}
+    if len(units) > 1:
+        words = ", ".join(f"by {dose_by!r} in {name}" for dose_by, name in units.items())
+        raise InputError(f"open {len(paths)} runs: their doses count other things, {words}", remedy="open them apart")
+    return Runs(runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Several runs beside each other.
+
+    Parameters
+    ----------
+    by_name : mapping of str to Run
+        The runs by the names that the table gives them.
+    """
+
+    by_name: Mapping[str, Run]
+
+    def table(self) -> pandas.DataFrame:
+        """Return one line for each cell of each run.
+
+        Returns
+        -------
+        pandas.DataFrame
+            As `Run.table`, with the level `run` before the others; a column is missing where a run does not have it.
+
+        Examples
+        --------
+        >>> open_runs(["runs/a", "runs/b"]).table().xs("runs/a", level="run")  # doctest: +SKIP
+        """
+        import pandas
+
+        from fly64dask.report import table_attributes
+
+        flat_rows = self._flat_rows()
+        levels = [name for name in (RUN, *DIMENSIONS, *FURTHER_DIMENSIONS) if any(name in flat for flat in flat_rows)]
+        table = pandas.DataFrame(flat_rows).set_index(levels)
+        table.attrs = dict(table_attributes(self._described_study(), flat_rows))
+        return table
+
+    def write_table(self, path: str | os.PathLike[str]) -> None:
+        """Write the table as a file that ends in `.parquet` or `.csv`, as `Run.write_table` does.
+
+        Parameters
+        ----------
+        path : str or path
+            The file, replaced if it is there.
+
+        Raises
+        ------
+        InputError
+            If the file's name ends in anything else.
+
+        Examples
+        --------
+        >>> open_runs(["runs/a", "runs/b"]).write_table("both.parquet")  # doctest: +SKIP
+        """
+        from fly64dask.report import write_table
+
+        write_table(Path(path), self._described_study(), self._flat_rows())
+
+    def _flat_rows(self) -> list[dict[str, Value | None]]:
+        return [{RUN: name, **flat} for name, run in self.by_name.items() for flat in flat_cells(run.rows, run.states)]
+
+    def _described_study(self) -> Study:
+        """The study by whose units the columns are described, with the names of all."""
+        studies = [run.study for run in self.by_name.values()]
+        names = dict.fromkeys(study.name for study in studies)
+        return studies[0].model_copy(update={"name": ", ".join(names)})

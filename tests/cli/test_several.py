@@ -1,0 +1,59 @@
+"""The commands `runs`, `clean` and `merge`, and the table of several runs, as a user meets them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def folder(six_cells, tmp_path):
+    """A folder with two equal runs."""
+    for name in ("a", "b"):
+        shutil.copytree(six_cells.root, tmp_path / name)
+    return tmp_path
+
+
+def test_runs_lists_each_run_with_its_state_and_cells(fly64dask, folder):
+    printed = fly64dask("runs", folder).stdout
+    rows = [[word.strip() for word in line.split("│")[1:5]] for line in printed.splitlines() if "│" in line]
+    assert rows == [[name, "tiny", "failed", "4 of 6, 2 failed"] for name in ("a", "b")]
+
+
+def test_runs_as_json_has_one_entry_for_each_run(fly64dask, folder):
+    document = json.loads(fly64dask("runs", folder, "--json").stdout)
+    assert [run["path"] for run in document["runs"]] == [str(folder / "a"), str(folder / "b")]
+
+
+def test_clean_without_yes_changes_nothing(fly64dask, folder):
+    done = fly64dask("clean", folder / "a")
+    assert (done.returncode, "nothing was changed; give --yes to free it" in done.stdout) == (0, True)
+    assert (folder / "a" / "exposures.zarr" / "dose_100000" / "train").exists()
+
+
+def test_verify_of_a_cleaned_run_says_what_makes_the_exposures_again(fly64dask, folder):
+    fly64dask("clean", folder / "a", "--yes")
+    done = fly64dask("verify", folder / "a")
+    again = f"fly64dask run {folder / 'a' / 'study.json'} --out {folder / 'a'}"
+    assert (done.returncode, again in done.stdout, "0 damaged" in done.stdout) == (0, True, True)
+
+
+def test_merge_says_how_many_cells_each_run_gave(fly64dask, folder):
+    done = fly64dask("merge", "a", "b", "--out", "both", cwd=folder)
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        [
+            f"6 of 6 cells from {folder / 'a'}",
+            f"0 of 6 cells from {folder / 'b'}",
+            "merged: both, 4 completed, 2 failed",
+        ],
+    )
+
+
+def test_table_of_several_runs_names_each_as_it_was_given(fly64dask, folder):
+    fly64dask("table", "a", "b", "--out", "both.csv", cwd=folder)
+    with (folder / "both.csv").open() as file:
+        assert [row["run"] for row in csv.DictReader(file)] == 6 * ["a"] + 6 * ["b"]
