@@ -40,7 +40,7 @@ test-numeric: install ## run the tests of numbers on the most common instruction
 		--numprocesses 2 --dist loadfile tests/reconstruction tests/metrics tests/scan tests/simulation
 
 bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)
-	$(BIN)/python scripts/bench.py $(if $(QUICK),--quick)
+	$(BIN)/python scripts/bench/all_parts.py $(if $(QUICK),--quick)
 
 lint: install    ## formatter, linter, types
 	$(BIN)/python -m ruff format --check .

@@ -5,8 +5,9 @@
     PYTHONPATH=/tmp/readers python scripts/check_readers.py
 
 Where a program writes its format (Ptychodus, cdtools, emdfile of py4DSTEM), it writes the file and fly64dask reads it;
-else both read a file of the tests' writers (Merlin and EMPAD beside RosettaSciIO, PtyLab). docs/ingest.md says what was
-found. Nothing of this is needed to run fly64dask. There is no PtyPy here: the package index does not have it.
+else both read a file of the tests' writers (Merlin and EMPAD beside RosettaSciIO, PtyLab). docs/how-to/ingest.md
+says what was found. Nothing of this is needed to run fly64dask. There is no PtyPy here: the package index does not
+have it.
 """
 
 from __future__ import annotations

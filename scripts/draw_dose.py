@@ -1,4 +1,4 @@
-"""Draw what the words of docs/dose.md mean, from a study's own probe and views.
+"""Draw what the words of docs/explanation/dose.md mean, from a study's own probe and views.
 
 python scripts/draw_dose.py data/demo.toml docs/pictures/dose.svg
 """

@@ -28,10 +28,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import bench_gpu
 import numpy as np
-from bench_matrix import apart, our_record, publish, run_process, write_demo
-from measuring import ROOT, Bar, Notes, bars_table, machine, machine_line, rows_table, seconds_of
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, installed_gpus
 from fly64dask.cells import Caller, CellRequest, new_run_id, open_inputs, run_cell
@@ -42,8 +39,13 @@ from fly64dask.scan import illuminated_area, illumination_map
 from fly64dask.store import ReconstructionAttributes, RunLayout, open_group
 from fly64dask.study import Cell, Limits, Study, cells
 
+sys.path.insert(0, str(Path(__file__).with_name("bench")))
+import gpu
+from matrix import apart, our_record, publish, run_process, write_demo
+from measuring import ROOT, Bar, Notes, bars_table, machine, machine_line, rows_table, seconds_of
+
 LIMIT_S = 400.0
-TOLERANCE = 1e-4  # of objects after 25 epochs of single precision, as bench_engine.py has it
+TOLERANCE = 1e-4  # of objects after 25 epochs of single precision, as bench/engine.py has it
 SLOTS = (1, 2, 4, 8)
 # The demo in small, for the CPU.
 TINY = {"n_exposures": 60, "n_epochs": 2, "doses_photons": "[1e4]", "stop": '"epochs"'}
@@ -89,10 +91,10 @@ def gpus_in_full() -> list[str]:
     pynvml.nvmlInit()
     driver = pynvml.nvmlSystemGetDriverVersion()
     pynvml.nvmlShutdown()
-    sizes = [gpu.memory_bytes and f"{gpu.memory_bytes / 2**20:.0f} MiB" for gpu in installed_gpus()]
     return [
-        f"{gpu.name}, driver {driver}, {size or 'memory unknown'}"
-        for gpu, size in zip(installed_gpus(), sizes, strict=True)
+        f"{device.name}, driver {driver}, "
+        + (f"{device.memory_bytes / 2**20:.0f} MiB" if device.memory_bytes else "memory unknown")
+        for device in installed_gpus()
     ]
 
 
@@ -131,7 +133,7 @@ def run_section(name: str, notes: Notes) -> int:
     began = time.perf_counter()
     error = None
     if module == "gpu_engine":
-        bench_gpu.load_engine()
+        gpu.load_engine()
     try:
         with tempfile.TemporaryDirectory() as folder:
             getattr(importlib.import_module(module), function)(notes, Path(folder))
@@ -240,7 +242,7 @@ def slots(notes: Notes, folder: Path) -> None:
         notes.holds(f"{way}: all cells on {notes.device}", on_device)
         apart_by = max(apart(stored(study, first, cell), stored(study, layout, cell), 1.0) for cell in wanted)
         notes.most(f"{way}: objects against those of 1 slot", apart_by, TOLERANCE)
-    loop = [sys.executable, bench_gpu.__file__, "--loop", str(folder / "study.toml"), str(first.root)]
+    loop = [sys.executable, gpu.__file__, "--loop", str(folder / "study.toml"), str(first.root)]
     seconds = run_process(loop, folder / "loop.log")
     notes.row(way="loop", **rate(seconds, len(wanted)))
     crowd = [*run_command(folder, RunLayout(folder / "crowd"), notes.device, 1), "--slots-per-gpu", "9999"]
@@ -299,7 +301,7 @@ def illuminated(object_recon: Any, origin_px: tuple[int, int], exposures: Exposu
 
 def killed(notes: Notes, folder: Path) -> None:
     """Kill a worker that computes: expect the run to end well, with the objects that each cell has by itself."""
-    bench_gpu.load_engine()
+    gpu.load_engine()
     from fly64dask.reconstruction.lsqml import reconstruct
 
     # Cells write once a second how far they are: shorter ones would end before anybody sees them run.

@@ -2,7 +2,7 @@
 
     python scripts/reproduce.py --list           # what there is
     python scripts/reproduce.py fractionation    # one study; its run and its result are in runs/acceptance
-    python scripts/reproduce.py all --page       # all of them, and docs/acceptance.md from what they gave
+    python scripts/reproduce.py all --page       # all of them, and docs/explanation/acceptance.md from what they gave
 
 A study that was interrupted goes on where it was. The results of the usual sizes are committed in data/studies/results,
 from which `--page` alone writes the page again without a run.
@@ -17,10 +17,12 @@ from pathlib import Path
 from acceptance.page import RESULTS, ROOT, write_page
 from acceptance.results import Result, read_result, write_result
 from acceptance.studies import STUDIES, AcceptanceStudy, SizeName
-from measuring import machine, machine_line
 
 from fly64dask import Run, open_run, run_study
 from fly64dask.study import cells, skip_reasons
+
+sys.path.insert(0, str(Path(__file__).with_name("bench")))
+from measuring import machine, machine_line
 
 
 def main() -> int:

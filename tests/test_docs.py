@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def test_testing_page_names_every_mark_and_files_that_exist():
-    page = (ROOT / "docs" / "testing.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "testing.md").read_text()
     markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == {marker.split(":")[0] for marker in markers}
     named = re.findall(r"`(?:tests/)?(\w+/[\w/]*\w+\.py)`", page)
@@ -22,7 +22,7 @@ def test_testing_page_names_every_mark_and_files_that_exist():
 
 
 def test_architecture_page_lists_every_package():
-    page = (ROOT / "docs" / "architecture.md").read_text()
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     packages = [path.parent.name for path in (ROOT / "fly64dask").glob("*/__init__.py")]
     assert [name for name in packages if not re.search(rf"^\| `{name}`", page, re.MULTILINE)] == []
 
@@ -31,6 +31,19 @@ def test_architecture_page_lists_every_package():
 def test_page_links_to_files_that_exist(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_index_links_to_every_page():
+    links = set(re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / "index.md").read_text()))
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
+    assert pages - links == {"index.md"}
+
+
+@pytest.mark.parametrize("top", ["docs", "scripts"])
+def test_no_folder_holds_more_than_thirteen_files(top):
+    folders = [ROOT / top, *(path for path in (ROOT / top).rglob("*") if path.is_dir() and path.name != "__pycache__")]
+    files = {folder: [path for path in folder.iterdir() if path.is_file()] for folder in folders}
+    assert {folder: len(names) for folder, names in files.items() if len(names) > 13} == {}
 
 
 def test_readme_names_every_study_file():

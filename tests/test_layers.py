@@ -82,7 +82,7 @@ def test_every_folder_has_its_place_in_the_order():
 
 
 def test_the_architecture_page_has_a_row_for_each_package_in_this_order():
-    page = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    page = (PACKAGE.parent / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)`", page, re.MULTILINE) == ORDER
 
 

@@ -79,7 +79,7 @@ class ReferenceType(click.ParamType[Any]):
     type=click.Choice(["ours", "original"]),
     default="ours",
     show_default=True,
-    help="Metrics as of this project or as of the original study: see docs/metrics.md.",
+    help="Metrics as of this project or as of the original study: see docs/reference/metrics.md.",
 )
 @filter_options
 @json_option

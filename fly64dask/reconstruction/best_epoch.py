@@ -23,7 +23,7 @@ S = TypeVar("S")
 MAX_SNAPSHOTS = 8
 
 
-# How much more signal there is than any epoch has shown (our choice, by docs/stopping.md: from 1.25 to
+# How much more signal there is than any epoch has shown (our choice, by docs/explanation/stopping.md: from 1.25 to
 # 3 all choose well; 1, nothing is missing, stops too early where photons are few but not too few).
 UNSEEN = 2.0
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # An error above so many times its floor is one of photons (our choice).
 PHOTON_LIMITED_RATIO = 1.5
 # A noise-free cell whose loss falls by this share from the third to the last quarter of its epochs has not converged
-# (our choice, measured: docs/floors.md).
+# (our choice, measured: docs/explanation/floors.md).
 STILL_FALLING = 0.03
 
 Limit = Literal["photons", "convergence", "model", "unknown"]

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 Prediction = Literal["well_determined", "marginal", "underdetermined"]
 
-# Our choice, and a heuristic, held against 84 cells (docs/identifiability.md). Fewer equations than unknowns determine
-# nothing; twice as many are what a single pattern of a known support needs as well. Where the probe has been only once,
-# nothing ties a pattern to its neighbours: half of the area is the least that makes one scan of many patterns.
+# Our choice, and a heuristic, held against 84 cells (docs/explanation/identifiability.md). Fewer equations than
+# unknowns determine nothing; twice as many are what a single pattern of a known support needs as well. Where the probe
+# has been only once, nothing ties a pattern to its neighbours: half of the area is the least that makes one scan of
+# many patterns.
 MIN_LIT_PER_UNKNOWN, GOOD_LIT_PER_UNKNOWN = 1.0, 2.0
 GOOD_COVERED_TWICE = 0.5
 

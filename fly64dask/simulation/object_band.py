@@ -14,7 +14,7 @@ from fly64dask.simulation.forward import Pair, resample
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Below the floor of error that the fine model has, some 0.004 rad (docs/closed_loop.md; our choice).
+# Below the floor of error that the fine model has, some 0.004 rad (docs/explanation/closed_loop.md; our choice).
 NO_MATTER = 3e-3
 MIRRORED_PX = 32  # of the detector's grid, on each side
 

@@ -20,7 +20,7 @@ from fly64dask.store.zarr_format import attributes_sha256, lock_blosc_between_th
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Measured on the counts of scripts/bench_store.py, 128 x 128: with the bits of uint16 sorted, zstd at level 1 takes
+# Measured on the counts of scripts/bench/store.py, 128 x 128: with the bits of uint16 sorted, zstd at level 1 takes
 # 0.53, 0.60 and 0.75 of the bytes of plain zstd at 1e3, 1e4 and 1e5 photons, and less of its time. Larger blocks than
 # blosc's own choice save another 2 to 10 %. zstd alone missed 25 of 40 flipped bits, blosc 39, with crc32c none.
 BLOSC_BLOCK_BYTES = 2**20

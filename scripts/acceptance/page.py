@@ -1,4 +1,4 @@
-"""Writes the generated parts of docs/acceptance.md from results: what stands between markers, and the figures."""
+"""Writes the generated parts of docs/explanation/acceptance.md, which stand between markers, and its figures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from acceptance.figures import draw
 from acceptance.results import CellValue, Claim, Result, Spread, Table, shown_number
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "acceptance.md"
-PICTURES = ROOT / "docs" / "pictures"
+PAGE = ROOT / "docs" / "explanation" / "acceptance.md"
+PICTURES = ROOT / "docs" / "pictures" / "acceptance"
 RESULTS = ROOT / "data" / "studies" / "results"
 SUMMARY = "summary"
 
@@ -24,7 +24,7 @@ def write_page(results: Mapping[str, Result], page: Path = PAGE, pictures: Path 
     page.write_text(text, encoding="utf-8")
     for result in results.values():
         if result.finding.panels:
-            draw(result.finding.panels, pictures / f"acceptance-{result.study}.png")
+            draw(result.finding.panels, pictures / f"{result.study}.png")
 
 
 def parts(results: Mapping[str, Result]) -> dict[str, str]:

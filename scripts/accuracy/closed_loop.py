@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench_closed_loop.py [--device cuda] [--epochs 200] [--json FILE] [--draw FILE]
+    python scripts/accuracy/closed_loop.py [--device cuda] [--epochs 200] [--json FILE] [--draw FILE]
 
 A simulation is right when what is reconstructed from it converges to its truth: the phase error falls as dose^-0.5
 until a floor, which is what the forward model and the number of epochs leave. One thing at a time differs from the
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from closed_loop import EMPTY, errors_by_epoch
+from errors_by_epoch import EMPTY, errors_by_epoch
 
 from fly64dask.base import software_versions
 from fly64dask.reconstruction import Exposures

@@ -2,7 +2,8 @@
 
 Exposures come from plain FFTs on whole pixels. The positions that the engine is told are off by up to `--errors` px: 0
 is a model that fits, any other one that fits no object. The table has the phase error, the late fall of the loss, and
-by how much the error falls when the epochs are doubled. `python scripts/bench_floors.py` prints that of docs/floors.md.
+by how much the error falls when the epochs are doubled. `python scripts/accuracy/floors.py` prints that of
+docs/explanation/floors.md.
 """
 
 from __future__ import annotations

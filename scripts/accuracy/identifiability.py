@@ -3,7 +3,7 @@
 Run it from the repository, after a matrix from hopeless cells to easy ones:
 
     fly64dask run data/studies/identifiability.toml --out runs/identifiability
-    python scripts/bench_identifiability.py runs/identifiability [RUN ...] [--draw FILE]
+    python scripts/accuracy/identifiability.py runs/identifiability [RUN ...] [--draw FILE]
 
 A cell is counted as reconstructed if its phase error is below a share of that of an empty object (`--share`, half by
 default). For each number of the prediction the script prints the area under the ROC curve (0.5: a coin, 1: every

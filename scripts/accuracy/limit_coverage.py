@@ -4,8 +4,8 @@ The engine gives phases whose error is known, empty_rad (30 dose^-0.5 + 1.05) wi
 empty object. Repeats of one run are dealt into studies of five, again and again, each with a target of its own, and
 `limits` is asked for each. Repeats serve in several studies, so that the share is less certain than of as many runs.
 
-    python scripts/bench_limit_coverage.py runs/known               # 1000 cells, 400 studies
-    python scripts/bench_limit_coverage.py runs/known --repeats 20  # 100 cells
+    python scripts/accuracy/limit_coverage.py runs/known               # 1000 cells, 400 studies
+    python scripts/accuracy/limit_coverage.py runs/known --repeats 20  # 100 cells
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench_limits import STUDY
 from known_limit_engine import EMPTY_RAD, ENGINE, typical_error
+from limits import STUDY
 
 from fly64dask.deploy import Placement
 from fly64dask.records import ManifestRow, answer_of

@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench_probes.py [--probes NAME ...] [--epochs 200] [--json FILE]
+    python scripts/accuracy/probes.py [--probes NAME ...] [--epochs 200] [--json FILE]
 
 Each probe illuminates the built-in speckle at 322 positions over the field of one split of the demo, 64 x 64 px. At 1e7
 photons the table has the phase error after 25, 60 and 200 epochs of Gaussian noise with minibatches of 96: how fast
@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from closed_loop import EMPTY, errors_by_epoch
-from measuring import rows_table
+from errors_by_epoch import EMPTY, errors_by_epoch
 from scipy.special import ndtr
 
 from fly64dask.reconstruction import Exposures
@@ -36,6 +36,9 @@ from fly64dask.simulation import (
     survey_brightness,
 )
 from fly64dask.study import Recipe
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+from measuring import rows_table
 
 SIDE_PX, OBJECT_PX, FIELD_PX = 64, (160, 244), (84, 168)
 N_EXPOSURES, LOOKS = 322, (25, 60)

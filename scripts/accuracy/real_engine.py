@@ -1,9 +1,9 @@
 """Measure what the engine makes of data that are not ideal: dead pixels, positions that are off, a probe of two modes.
 
-    python scripts/bench_real_engine.py            # simulated: positions and modes
-    python scripts/bench_real_engine.py STAR.zarr  # and the ingested Siemens star with a cross of dead pixels
+    python scripts/accuracy/real_engine.py            # simulated: positions and modes
+    python scripts/accuracy/real_engine.py STAR.zarr  # and the ingested Siemens star with a cross of dead pixels
 
-Numbers in docs/recipes.md come from here. On one thread of the CPU.
+Numbers in docs/reference/recipes.md come from here. On one thread of the CPU.
 """
 
 from __future__ import annotations

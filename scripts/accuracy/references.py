@@ -1,9 +1,9 @@
 """What comparing a cell with its reference costs: seconds of one core, by the size of the object.
 
-    python scripts/bench_references.py
+    python scripts/accuracy/references.py
 
 Smooth random objects and a Gaussian probe of 128 px on a raster; the comparison is that which a run of a measured scan
-makes at its end, one cell after the other. The numbers of docs/measured.md come from here.
+makes at its end, one cell after the other. The numbers of docs/reference/measured.md come from here.
 """
 
 from __future__ import annotations

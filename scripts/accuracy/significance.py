@@ -3,8 +3,8 @@
 Errors a fluence^-0.5 + floor with a normal spread of their logarithm, of which views share a part as they share their
 photons, go as rows of a run through the same code as `fly64dask compare` and `fly64dask limits`; no engine runs.
 
-    python scripts/bench_significance.py               # 200 seeds a line, 50 where views differ: some minutes
-    python scripts/bench_significance.py --seeds 50
+    python scripts/accuracy/significance.py               # 200 seeds a line, 50 where views differ: some minutes
+    python scripts/accuracy/significance.py --seeds 50
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from bench_limits import FLOOR_RAD, GOAL_RAD, METRICS, STUDY
+from limits import FLOOR_RAD, GOAL_RAD, METRICS, STUDY
 
 from fly64dask.records import ManifestRow, RelativeError, answer_of, run_differences
 from fly64dask.study import BaselineView, Study, Target, parse_study

@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench_stopping.py --out stopping [--seeds 11 12 13] [--exposures 42 300 1000]
+    python scripts/accuracy/stopping.py --out stopping [--seeds 11 12 13] [--exposures 42 300 1000]
 
 `ratio` is for a rule with the recipe's own patience, `of all epochs` for one that sees all 100. Each
 case is a scan of its own (object, positions, photons and minibatches by its seed) with the demo's

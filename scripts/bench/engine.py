@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench_engine.py [--quick] [--json]
+    python scripts/bench/engine.py [--quick] [--json]
 
 Each round reconstructs each scan both ways with the demo's recipe. A time counts only if object,
 probe and loss agree. CPU time of the one thread, the least of all rounds: another process on the
@@ -32,7 +32,7 @@ from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.simulation import intensity_batches, synthetic_pair
 from fly64dask.study import Recipe, Study
 
-DEMO = Path(__file__).resolve().parents[1] / "data" / "demo.toml"
+DEMO = Path(__file__).resolve().parents[2] / "data" / "demo.toml"
 # Exposures and side of a pattern; 8, 42 and 322 are a sparse, a dense and a baseline cell of the demo.
 CASES = ((8, 64), (42, 64), (322, 64), (700, 64), (1000, 64), (322, 128))
 QUICK_CASES = ((8, 64), (42, 64), (322, 64))

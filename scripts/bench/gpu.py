@@ -2,15 +2,15 @@
 
 Run it from the repository, on a machine with an NVIDIA GPU:
 
-    python scripts/bench_gpu.py [--slots 1 2 4 8] [--rounds 3] [--json FILE]
-    python scripts/bench_gpu.py --smoke        # on the CPU: that it runs; no figure of it is one of a GPU
+    python scripts/bench/gpu.py [--slots 1 2 4 8] [--rounds 3] [--json FILE]
+    python scripts/bench/gpu.py --smoke        # on the CPU: that it runs; no figure of it is one of a GPU
 
-Each way reconstructs the 18 cells of the matrix benchmark (`bench_matrix.py`), whose exposures are
+Each way reconstructs the 18 cells of the matrix benchmark (`matrix.py`), whose exposures are
 made before; the loop is one process that calls the engine for one cell after the other. The clock
 runs from the start of the command to its end. Beside it two floors of the same work: bytes, what
 `PASSES` passes over the waves of each minibatch take at the speed of a large copy; and launches,
 what `OPERATIONS` calls of each minibatch take when each does nothing. Both counts were made on the
-CPU (docs/performance.md). Where no GPU is, everything that was not measured is said to be so.
+CPU (docs/reference/performance.md). Where no GPU is, everything that was not measured is said to be so.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_matrix import FULL, QUICK, Bench, prepare, run_process
+from matrix import FULL, QUICK, Bench, prepare, run_process
 from measuring import in_turns, machine, seconds_of, tell
 
 from fly64dask.cells import open_inputs

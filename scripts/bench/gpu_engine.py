@@ -15,9 +15,9 @@ from unittest import mock
 
 import numpy as np
 import torch
-from bench_engine import CASES, expose, plain_recipe
-from bench_gpu import BYTES_PER_PIXEL, OPERATIONS, PASSES, speeds
-from bench_matrix import apart
+from engine import CASES, expose, plain_recipe
+from gpu import BYTES_PER_PIXEL, OPERATIONS, PASSES, speeds
+from matrix import apart
 from measuring import Notes, seconds_of
 
 from fly64dask.reconstruction import ACCELERATED, CheckpointFile, Exposures, Reconstruction
@@ -26,7 +26,7 @@ from fly64dask.scan import illuminated_area, illumination_map, object_frame
 from fly64dask.scheduling import CONTEXT_BYTES, predicted_memory_bytes
 from fly64dask.study import Checkpoints, Recipe, Remedy, remedied_recipe
 
-# After 20 epochs of single precision, as bench_engine.py has it; the second for one exposure alone.
+# After 20 epochs of single precision, as bench/engine.py has it; the second for one exposure alone.
 TOLERANCE, ONE_EXPOSURE = 1e-4, 1e-3
 WAYS: dict[str, dict[str, Any]] = {
     "gaussian": {},

@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench_ingest.py [--gigabytes 4] [--side 256] [--rounds 1] [--json FILE]
+    python scripts/bench/ingest.py [--gigabytes 4] [--side 256] [--rounds 1] [--json FILE]
 
 A file of uint16 patterns is written, of Poisson counts of a bright spot; 200 are drawn, and shifted for the others.
 Each round ingests it in a process of its own: the peak of its memory, and its rate in raw bytes from the start of

@@ -2,7 +2,7 @@
 
 Run it on a quiet machine, from the repository:
 
-    python scripts/bench_isolation.py data/demo.toml --rounds 3
+    python scripts/bench/isolation.py data/demo.toml --rounds 3
 
 It prints the added time per cell, and its share of the wall time of the cells. Both ways write the
 same files; importing pty-chi is paid once by each way before the clock starts, as a worker pays it

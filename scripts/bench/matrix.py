@@ -2,7 +2,7 @@
 
 Run it from the repository (`make bench` does, with the other benchmarks):
 
-    python scripts/bench_matrix.py [--quick] [--rounds 3] [--epochs 10] [--json FILE]
+    python scripts/bench/matrix.py [--quick] [--rounds 3] [--epochs 10] [--json FILE]
 
 The study is the demo's with more exposures: 18 cells of 64 x 64, about 4 092 exposures in all, 10
 epochs (the demo itself: 25). Before any clock starts the exposures are simulated and selected: ours lie in a run
@@ -10,7 +10,7 @@ directory without a cell, the others' in one NPZ for each cell. The clock then r
 of the command to its end. A way's time counts only if all its objects, probes and losses are
 those of fly64dask within `TOLERANCE`.
 
-The other ways are the programs of `scripts/peers`, on pty-chi as it is; Snakemake gets an
+The other ways are the programs of `scripts/bench/peers`, on pty-chi as it is; Snakemake gets an
 environment of its own below `.bench`, made at the first call.
 """
 
@@ -44,7 +44,7 @@ from fly64dask.scan import object_frame
 from fly64dask.store import ReconstructionAttributes, RunLayout, open_group
 from fly64dask.study import Cell, Study, cells
 
-PEERS = ROOT / "scripts" / "peers"
+PEERS = Path(__file__).with_name("peers")
 CACHE = ROOT / ".bench"
 SNAKEMAKE = "snakemake==9.27.1"
 # The demo with more exposures in a larger field; its 18 cells keep 4 092 in all (918 if it is to be quick).
@@ -53,7 +53,7 @@ FULL = {"n_exposures": 1222, "high_px": 264, "object_shape_px": [296, 296], "n_e
 FULL |= {"noise_model": '"gaussian"'}
 QUICK = FULL | {"n_exposures": 240, "high_px": 200, "object_shape_px": [232, 232], "n_epochs": 3}
 OURS, NEEDED = "fly64dask", {"one process per cell": 6.0, "plain loop": 2.5, "snakemake -j2": 4.0, "naive dask": 4.0}
-# After 10 epochs in single precision; other threads and other steps round differently. See docs/performance.md.
+# After 10 epochs in single precision; other threads and steps round differently (docs/reference/performance.md).
 TOLERANCE = 1e-3
 STATUS_RUNS = 5
 

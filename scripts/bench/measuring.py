@@ -15,7 +15,7 @@ from typing import Any
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, installed_gpus, software_versions
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Time and size of the page of a run with many cells, made of links to the cells of a real one.
 
-Example: python scripts/bench_report.py runs/demo --cells 18 500
+Example: python scripts/bench/report.py runs/demo --cells 18 500
 """
 
 from __future__ import annotations

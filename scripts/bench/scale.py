@@ -2,8 +2,8 @@
 
 From the repository:
 
-    python scripts/bench_scale.py                # 1 000 and 10 000 cells; --cells 100000 takes its time
-    python scripts/bench_scale.py --quick        # 200 cells: does it still run?
+    python scripts/bench/scale.py                # 1 000 and 10 000 cells; --cells 100000 takes its time
+    python scripts/bench/scale.py --quick        # 200 cells: does it still run?
 
 Every number of cells is done four times, each time in a process and with a cluster of its own:
 
@@ -40,7 +40,7 @@ WAYS = ("dask", "bare", "refused", "kept")
 WINDOW = 1024
 N_ISOLATED = 100
 BARE = "FLY64DASK_BENCH_BARE"
-ENGINE = "bench_scale:return_at_once"
+ENGINE = "scale:return_at_once"
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def in_a_process(way: str, n_cells: int, n_workers: int, run: Path, profile: str
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths}
     if way == "bare":
-        environment["DASK_DISTRIBUTED__WORKER__PRELOAD"] = '["bench_scale"]'
+        environment["DASK_DISTRIBUTED__WORKER__PRELOAD"] = '["scale"]'
     command = [sys.executable, __file__, "--one", way, str(n_cells), str(n_workers), str(run)]
     command += ["--profile", profile] if profile else []
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -191,7 +191,7 @@ seed_pair = 1
 scan = {{kind = "listed", positions_px = {positions}}}
 {views}
 """,
-        origin="bench_scale",
+        origin="scale",
     )
 
 

@@ -2,7 +2,7 @@
 
 Run it from the repository (`make bench` does, with the other benchmarks):
 
-    python scripts/bench_selection.py [--quick] [--json FILE]
+    python scripts/bench/selection.py [--quick] [--json FILE]
 
 The scan is the fly64 study's: uniform positions, spacing 38.4 px; larger ones are as dense in a
 larger field, so that the kept share stays. The definition takes positions in order of (y, x) and keeps

@@ -2,7 +2,7 @@
 
 Run it from the repository (`make bench` does, with the other benchmarks):
 
-    python scripts/bench_store.py [--quick] [--rounds 5] [--json FILE]
+    python scripts/bench/store.py [--quick] [--rounds 5] [--json FILE]
 
 The same photon counts of 128 x 128 at each dose, uint16, go both ways; the third way is what the
 original study stores, float32 amplitudes. Ours writes, beside the counts, checksums of each chunk,

@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench_threads.py [--threads 2] [--rounds 3]
+    python scripts/bench/threads.py [--threads 2] [--rounds 3]
 
 A worker computes on one thread by default, on which a run is reproducible to the bit. This shows
 what `threads` gains when a single cell is left and other cores have nothing to do. Wall time of an epoch, least of
@@ -15,7 +15,7 @@ import argparse
 import time
 
 import numpy as np
-from bench_engine import expose, plain_recipe
+from engine import expose, plain_recipe
 from measuring import as_worker, machine, machine_line
 
 from fly64dask.reconstruction import Exposures, Reconstruction

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS, PAGE = ROOT / "scripts", ROOT / "docs" / "acceptance.md"
+SCRIPTS, PAGE = ROOT / "scripts", ROOT / "docs" / "explanation" / "acceptance.md"
 
 
 @pytest.fixture(autouse=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+BENCH = Path(__file__).resolve().parents[2] / "scripts" / "bench"
 
 
 @pytest.fixture(autouse=True)
 def _scripts(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    monkeypatch.syspath_prepend(str(SCRIPTS / "peers"))
+    monkeypatch.syspath_prepend(str(BENCH))
+    monkeypatch.syspath_prepend(str(BENCH / "peers"))
 
 
 def test_in_turns_goes_through_the_ways_forth_and_back():
@@ -42,7 +42,7 @@ def test_bars_table_says_what_is_missed(value, at_least, is_met):
 
 
 def test_all_forms_of_the_definition_keep_what_greedy_selection_keeps():
-    import bench_selection as bench
+    import selection as bench
 
     positions = bench.scan(700, 90.0)
     kept = bench.keep_spaced(positions, 7.0)
@@ -53,15 +53,15 @@ def test_all_forms_of_the_definition_keep_what_greedy_selection_keeps():
 
 @pytest.fixture
 def prepared(tmp_path):
-    import bench_matrix
+    import matrix
 
-    return bench_matrix.prepare(tmp_path, bench_matrix.QUICK | {"n_exposures": 120, "n_epochs": 2}, None)
+    return matrix.prepare(tmp_path, matrix.QUICK | {"n_exposures": 120, "n_epochs": 2}, None)
 
 
 @pytest.mark.process
 @pytest.mark.engine
 def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, tmp_path):
-    import bench_matrix
+    import matrix
     from reconstruct_cell import reconstruct
 
     from fly64dask.cells import open_inputs
@@ -71,14 +71,14 @@ def test_other_ways_get_what_our_cells_keep_and_reconstruct_the_same(prepared, t
     cell = Cell(dose=1e5, view="baseline", split="train")
     inputs = open_inputs(prepared.study, prepared.template, cell)
     found = ours(inputs.read(), prepared.study.recipe, seed=123, progress=lambda epoch, loss: None)
-    reconstruct(prepared.peer_cells / bench_matrix.npz_name(cell), tmp_path / "theirs.npz")
+    reconstruct(prepared.peer_cells / matrix.npz_name(cell), tmp_path / "theirs.npz")
     with np.load(tmp_path / "theirs.npz") as theirs:
-        assert bench_matrix.apart(found.object_recon, theirs["object"], 1.0) < bench_matrix.TOLERANCE
-        assert bench_matrix.apart(found.loss, theirs["loss"], float(found.loss.min())) < bench_matrix.TOLERANCE
+        assert matrix.apart(found.object_recon, theirs["object"], 1.0) < matrix.TOLERANCE
+        assert matrix.apart(found.loss, theirs["loss"], float(found.loss.min())) < matrix.TOLERANCE
 
 
 def test_summary_is_json_and_names_every_bar():
-    import bench
+    import all_parts
 
     seconds = {"fly64dask": [10.0, 20.0], "plain loop": [30.0, 40.0]}
     ours = {"first_cell_s": 6.0, "busy_percent": 80.0}
@@ -86,7 +86,7 @@ def test_summary_is_json_and_names_every_bar():
     found = {"study": study, "seconds": seconds, "differences": {"plain loop": 1e-5}, "ours": ours}
     facts = {"processor": "p", "cores": 2, "memory_bytes": 2**34, "gpus": [], "load_average": 0.1}
     facts["versions"] = dict.fromkeys(("ptychi", "torch", "zarr", "dask"), "1")
-    text, document = bench.summary(facts, {"matrix": found | {"help_s": 0.2, "status_s": 0.4}}, quick=False)
+    text, document = all_parts.summary(facts, {"matrix": found | {"help_s": 0.2, "status_s": 0.4}}, quick=False)
     bars = {bar["name"]: (bar["value"], bar["is_met"]) for bar in json.loads(json.dumps(document))["bars"]}
     assert bars["matrix against plain loop"] == (2.5, True)
     assert bars["workers busy, first cell to last"] == (80.0, False)

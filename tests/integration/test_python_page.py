@@ -1,4 +1,4 @@
-"""The code of docs/python.md runs as it stands there, one block after the other, on a small study."""
+"""The code of docs/tutorials/python.md runs as it stands there, one block after the other, on a small study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ STRICT = "import warnings; warnings.simplefilter('error', FutureWarning)"
 
 
 def blocks():
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs" / "tutorials" / "python.md").read_text(), re.DOTALL | re.MULTILINE
+    )
 
 
 def test_python_page_runs_as_it_stands(tmp_path):

@@ -8,7 +8,8 @@ from fly64dask.base import InputError
 from fly64dask.datasets.formats.containers import SUPPORTED, NamedArrays, listed, text
 
 NAME_DATASETS = (
-    "name its datasets, as --patterns NAME --positions-y NAME --positions-x NAME --positions-unit m (docs/ingest.md)"
+    "name its datasets, as --patterns NAME --positions-y NAME --positions-x NAME --positions-unit m "
+    "(docs/how-to/ingest.md)"
 )
 
 

@@ -19,7 +19,7 @@ from types import ModuleType
 
 from fly64dask.base import Failure, result_or_failure
 
-# By their first two numbers. torch 2.11 was tested on a GPU (docs/gpu.md), 2.15 on the CPU.
+# By their first two numbers. torch 2.11 was tested on a GPU (docs/reference/gpu.md), 2.15 on the CPU.
 TESTED_VERSIONS = {"ptychi": {"2.2"}, "torch": {"2.11", "2.15"}}
 ENGINE_MODULE = "ptychi.api.task"
 # What pty-chi imports for its plots, its clustered batches and a blurred starting object.

@@ -15,7 +15,8 @@ from fly64dask.study import MAX_DOSE_PHOTONS, Adaptive, Addition, Repeats, Study
 # All our choice.
 BEYOND = 100.0  # how far below the study's lowest dose, and above its highest, doses are added
 LONGEST_STEP = 10.0  # of a dose beyond others
-CLOSE = 10**0.5  # doses not farther apart get repeats; the cubic between them is known well enough (docs/adaptive.md)
+# Doses not farther apart get repeats; the cubic between them is known well enough (docs/how-to/adaptive.md).
+CLOSE = 10**0.5
 MOST_REPEATS = 1000  # of one dose, as of a study
 FEW_REPEATS = 32  # of one dose where more of them may not help
 DIGITS = 3  # of a dose that is added: its directory is named by it

@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from fly64dask.base import Frozen
 from fly64dask.study.recipes.rules import MULTISLICE_KEYS, contradictions
 
-# Measured, docs/stopping.md: from 5 to 20 choose nearly as well as all 100 epochs, and run 41 to 63 of them.
+# From 5 to 20 choose nearly as well as all 100 epochs, and run 41 to 63 of them (docs/explanation/stopping.md).
 PATIENCE = 10
 
 Algorithm = Literal["LSQML", "rPIE", "ePIE", "DM"]
@@ -23,7 +23,9 @@ StepSize = Annotated[float, Field(ge=1e-6, le=100, allow_inf_nan=False)]
 
 
 class Recipe(Frozen):
-    """Every engine setting that can change a number. Defaults: the fly64 study design; docs/recipes.md explains each.
+    """Every engine setting that can change a number. Defaults: the fly64 study design.
+
+    docs/reference/recipes.md explains each.
 
     `algorithm` is pty-chi's LSQML, rPIE, ePIE or DM (difference map). `noise_model` is what LSQML maximises the
     likelihood of; the others replace amplitudes. `batch_size` is exposures a minibatch, or "all"; DM updates once an

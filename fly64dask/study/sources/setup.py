@@ -32,7 +32,7 @@ RadiusPx = Annotated[float, Field(ge=0, le=65536, allow_inf_nan=False)]
 
 
 class Setup(Frozen):
-    """The setup of a simulated experiment; every default means ideal. docs/setups.md has the formulas.
+    """The setup of a simulated experiment; every default means ideal. docs/reference/setups.md has the formulas.
 
     Of the probe that the engine **starts from** alone: `probe_defocus_waves`, its defocus (waves at the Nyquist
     frequency); `probe_size_error`, by what share it is too large; `probe_noise`, the rms of complex noise on each pixel

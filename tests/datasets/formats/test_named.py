@@ -139,7 +139,7 @@ def test_an_option_comes_before_the_beamline_file() -> None:
         ("allow_pickle = true", "allow_pickle in a beamline file"),
         ('energy_kev = "high"', "energy_kev"),
         ("energy_kev = inf", "energy_kev"),
-        ("patterns = ", "docs/ingest.md"),
+        ("patterns = ", "docs/how-to/ingest.md"),
     ],
     ids=["unknown_key", "leave_to_run_code", "no_number", "infinite", "no_toml"],
 )
@@ -164,12 +164,12 @@ def test_names_take_the_place_of_what_a_known_format_has(tmp_path: Path) -> None
 
 
 def test_the_page_on_ingesting_lists_every_key_of_a_beamline_file() -> None:
-    page = (BEAMLINES.parents[1] / "docs" / "ingest.md").read_text()
+    page = (BEAMLINES.parents[1] / "docs" / "how-to" / "ingest.md").read_text()
     keys = set(ReadOptions.model_fields) - {"positions", "allow_pickle", "allow_links"}
     assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
 
 
 @pytest.mark.parametrize("path", sorted(BEAMLINES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_shipped_beamline_file_is_named_on_the_page_and_read(path: Path) -> None:
-    assert f"`data/beamlines/{path.name}`" in (BEAMLINES.parents[1] / "docs" / "ingest.md").read_text()
+    assert f"`data/beamlines/{path.name}`" in (BEAMLINES.parents[1] / "docs" / "how-to" / "ingest.md").read_text()
     assert read_options(path, {}).patterns

@@ -63,7 +63,7 @@ UNSUITABLE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "gzip": (from_bytes(b"\x1f\x8b\x08\x00"), ["compressed with gzip", "gunzip"]),
     "tiff": (from_bytes(b"II*\x00\x08\x00"), ["a TIFF image"]),
     "dm4": (from_bytes(b"\x00\x00\x00\x04\x00\x00"), ["Digital Micrograph", "py4DSTEM or HyperSpy"]),
-    "unknown_bytes": (from_bytes(b"\x99\x98\x97\x96"), ["no known kind of file", "docs/ingest.md"]),
+    "unknown_bytes": (from_bytes(b"\x99\x98\x97\x96"), ["no known kind of file", "docs/how-to/ingest.md"]),
     "fourier_ptychography": (fourier, ["Fourier ptychography", "'zled'"]),
     "stxm": (
         lambda path: foreign.write_hdf5(path, {"entry1/definition": "NXstxm", "entry1/counter0/data": np.ones((3, 3))}),

@@ -22,7 +22,7 @@ MARKS: dict[bytes, Kind] = {
 }
 SUPPORTED = (
     "CXI, NXcxi_ptycho, Ptychodus, PtyPy, fold_slice, PtychoShelves, PtyLab, py4DSTEM, EMPAD, Merlin, DATA-001 and "
-    "tike files, and any HDF5 or NPZ whose datasets you name (see docs/ingest.md)"
+    "tike files, and any HDF5 or NPZ whose datasets you name (see docs/how-to/ingest.md)"
 )
 # What cannot be used, by its first bytes: what it is, and what to do.
 UNSUITABLE = {

@@ -34,7 +34,9 @@ def read_options(beamline: Path | None, given: Mapping[str, Any]) -> ReadOptions
         try:
             from_file = tomllib.loads(beamline.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
-            raise InputError(f"read {beamline}: {error}", remedy="give a TOML file, as docs/ingest.md shows") from error
+            raise InputError(
+                f"read {beamline}: {error}", remedy="give a TOML file, as docs/how-to/ingest.md shows"
+            ) from error
     theirs = sorted(NOT_OF_A_BEAMLINE & set(from_file))
     if theirs:
         raise InputError(f"read {beamline}: {', '.join(theirs)} in a beamline file", remedy="give it as an option")
@@ -43,7 +45,7 @@ def read_options(beamline: Path | None, given: Mapping[str, Any]) -> ReadOptions
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:5])
         raise InputError(
-            f"read {beamline or 'options'}: {wrong}", remedy="the keys are listed in docs/ingest.md"
+            f"read {beamline or 'options'}: {wrong}", remedy="the keys are listed in docs/how-to/ingest.md"
         ) from error
 
 

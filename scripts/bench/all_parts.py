@@ -1,8 +1,8 @@
 """Everything that is measured on a CPU, in one run: the matrix against four other ways, store, selection, the commands.
 
     make bench                                  # all of it, about 30 minutes on two quiet cores
-    python scripts/bench.py --quick             # small studies, one round: about 4 minutes; for a look, not for a table
-    python scripts/bench.py --part selection    # one part; repeatable
+    python scripts/bench/all_parts.py --quick            # small studies, one round, 4 minutes: for a look
+    python scripts/bench/all_parts.py --part selection    # one part; repeatable
 
 It writes `bench.json` and `bench.md` (`--out FOLDER`, `.bench` if not given) and prints the latter. Nothing
 is a test: a figure that misses its bar is shown as such, and only ways that disagree on the result end it.
@@ -16,17 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import bench_matrix
-import bench_selection
-import bench_store
+import matrix
+import selection
+import store
 from measuring import ROOT, Bar, bars_json, bars_table, machine, machine_line
 
 Part = tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str], Callable[[dict[str, Any]], list[Bar]], int]
 # What measures, what shows, what has to be reached, and rounds.
 PARTS: dict[str, Part] = {
-    "matrix": (bench_matrix.measure, bench_matrix.report, bench_matrix.bars, 3),
-    "store": (bench_store.measure, bench_store.report, bench_store.bars, 5),
-    "selection": (bench_selection.measure, bench_selection.report, bench_selection.bars, 5),
+    "matrix": (matrix.measure, matrix.report, matrix.bars, 3),
+    "store": (store.measure, store.report, store.bars, 5),
+    "selection": (selection.measure, selection.report, selection.bars, 5),
 }
 
 
