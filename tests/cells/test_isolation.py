@@ -22,10 +22,9 @@ from fly64dask.study import Limits
 
 @pytest.fixture
 def call(tmp_path):
-    def run(work, *, on_report=lambda epoch, loss: None, stopped=lambda: False, **limits):
-        return call_in_child(
-            work, log_file=tmp_path / "log", limits=Limits(**limits), on_report=on_report, stopped=stopped
-        )
+    def run(work, *, on_report=lambda epoch, loss: None, stopped=lambda: False, preload=(), **limits):
+        asked = {"limits": Limits(**limits), "on_report": on_report, "stopped": stopped, "preload": preload}
+        return call_in_child(work, log_file=tmp_path / "log", **asked)
 
     return run
 
@@ -111,6 +110,12 @@ def test_child_dies_with_its_supervisor(tmp_path, name):
     supervisor.wait()
     _, alive = psutil.wait_procs([child], timeout=10)
     assert alive == []
+
+
+def test_call_in_child_has_its_modules_loaded_once_whatever_other_calls_need(call):
+    found = [call(faulty.describe_process, preload=modules).value for modules in ((), ("fractions",)) * 2]
+    assert [child["has_fractions"] for child in found] == [False, True, False, True]
+    assert len({child["parent"] for child in found}) == 2
 
 
 OWN_SERVER = """

@@ -98,32 +98,35 @@ def share_server(address: str) -> None:
 
 
 def forget_server() -> None:
-    """Let this process's next child be forked by a new server of its own."""
+    """Let this process's next children be forked by new servers of its own."""
     _servers.forget()
 
 
 class _Servers:
-    """The server that this process asks: one that was named to it, else its own."""
+    """The servers that this process asks: one that was named to it for all, else its own, one for each set of modules.
+
+    A child whose server lacks its modules would load them itself: ten seconds of a core, for each child again.
+    """
 
     def __init__(self) -> None:
         self.shared: str | None = None
-        self._own: ForkServer | None = None
+        self._own: dict[tuple[str, ...], ForkServer] = {}
         self._lock = threading.Lock()
 
     def address(self, preload: Sequence[str]) -> str:
         with self._lock:
             if self.shared is not None:
                 return self.shared
-            if self._own is None:
-                self._own = ForkServer(preload)
-            return self._own.address
+            modules = tuple(preload)
+            if modules not in self._own:
+                self._own[modules] = ForkServer(modules)
+            return self._own[modules].address
 
     def forget(self) -> None:
         with self._lock:
             self.shared = None
-            if self._own is not None:
-                self._own.close()
-                self._own = None
+            while self._own:
+                self._own.popitem()[1].close()
 
 
 _servers = _Servers()
