@@ -84,7 +84,7 @@ def expose_split(
 
     def build(directory: Path) -> None:
         probe = starting_probe(study, setup_name, scan.read("probe_guess"))
-        array_sha256 = write_arrays(
+        written = write_arrays(
             directory,
             [
                 patterns.array((len(rows), *scan.attributes.diffraction_shape_px)),
@@ -117,7 +117,7 @@ def expose_split(
             seeds=study.seeds,
             **({} if simulated is None else dict(simulated.facts())),
         )
-        write_attributes(directory, attributes, array_sha256)
+        write_attributes(directory, attributes, written)
 
     publish_group(layout.exposure_group(*drawn), ExposureAttributes, source_digest, layout, build)
 

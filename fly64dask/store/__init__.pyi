@@ -41,7 +41,12 @@ from .documents import (
     write_document as write_document,
 )
 from .group_reader import Group as Group, open_group as open_group
-from .group_writer import write_arrays as write_arrays, write_attributes as write_attributes, write_group as write_group
+from .group_writer import (
+    write_arrays as write_arrays,
+    write_attributes as write_attributes,
+    write_group as write_group,
+    write_group_archive as write_group_archive,
+)
 from .hierarchy import damaged_parents as damaged_parents, write_parent_groups as write_parent_groups
 from .journal import note as note, started as started, starts_in_vain as starts_in_vain
 from .layout import (

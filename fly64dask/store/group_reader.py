@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -11,19 +12,17 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 import zarr
 from pydantic import ValidationError
+from zarr.core.buffer import cpu
+from zarr.storage import MemoryStore
 
 from fly64dask.base import IntegrityError
 from fly64dask.store.attributes import GroupAttributes
-from fly64dask.store.zarr_format import (
-    METADATA_NAME,
-    damaged,
-    lock_blosc_between_threads,
-    metadata_sha256,
-    read_attributes,
-)
+from fly64dask.store.group_files import GroupFiles, opened_group_files
+from fly64dask.store.zarr_format import METADATA_NAME, attributes_of, damaged, lock_blosc_between_threads, no_group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from zarr.core.buffer import Buffer
 
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
 
@@ -69,7 +68,8 @@ class Group(Generic[Attributes]):
         """
         if name not in self.array_sha256:
             raise damaged(f"read {self.path / name}: the group holds {', '.join(self.names) or 'no array'}")
-        return StoredArray.open(self.path / name, metadata_sha256=self.metadata_sha256[name]).read(rows)
+        with opened_array(self.path, name, metadata_sha256=self.metadata_sha256[name]) as stored:
+            return stored.read(rows)
 
 
 def open_group(path: Path, model: type[Attributes]) -> Group[Attributes]:
@@ -78,7 +78,7 @@ def open_group(path: Path, model: type[Attributes]) -> Group[Attributes]:
     Parameters
     ----------
     path : Path
-        Directory of the group.
+        The group: a directory, or a zip archive.
     model : type of GroupAttributes
         The kind of group that is expected there.
 
@@ -111,25 +111,27 @@ def read_checked_attributes(path: Path, purpose: str) -> dict[str, Any]:
     `array_sha256` and `metadata_sha256` among them are the SHA-256 of each array and of its metadata. Raises
     IntegrityError, which names the purpose of reading, if there is no such group or it is not as it was written.
     """
-    document = read_attributes(path, purpose)
-    for name, sha256 in document["metadata_sha256"].items():
-        _check_metadata(path / name, sha256)
-    return document
+    try:
+        with opened_group_files(path) as files:
+            document = attributes_of(files, purpose)
+            for name, sha256 in document["metadata_sha256"].items():
+                _checked_metadata(files, path / name, sha256)
+            return document
+    except OSError as error:
+        raise no_group(purpose, error) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredArray:
-    """An open array whose Zarr metadata are those that were written; its values are checked when they are read."""
+    """An open array whose Zarr metadata are those that were written; its values are checked when they are read.
 
-    directory: Path
+    `encoded` is what `array` decodes: the metadata, and a chunk while it is read.
+    """
+
+    path: Path
+    files: GroupFiles
     array: zarr.Array[Any]
-
-    @classmethod
-    def open(cls, directory: Path, *, metadata_sha256: str) -> StoredArray:
-        """Open an array; raises IntegrityError if its metadata are not those of the SHA-256 that its group states."""
-        _check_metadata(directory, metadata_sha256)
-        lock_blosc_between_threads()
-        return cls(directory=directory, array=zarr.open_array(store=str(directory), mode="r", zarr_format=3))
+    encoded: dict[str, Buffer]
 
     @property
     def dims(self) -> tuple[str, ...]:
@@ -148,13 +150,18 @@ class StoredArray:
         return result
 
     def _read_block(self, block: int) -> NDArray[Any]:
-        key = "/".join(["c", str(block), *["0"] * (self.array.ndim - 1)])
-        chunk = f"read {self.directory}: chunk {key}"
-        if not _has_bytes(self.directory / key):  # Zarr itself reads such a chunk as fill values, in silence
-            raise damaged(f"{chunk} is missing or empty")
+        key = self.array.metadata.encode_chunk_key((block, *[0] * (self.array.ndim - 1)))
+        chunk = f"read {self.path}: chunk {key}"
         length = self.array.chunks[0]
         try:
+            content = self.files.read(f"{self.path.name}/{key}")
+            if not content:
+                raise damaged(f"{chunk} is missing or empty")
+            self.encoded[key] = cpu.Buffer.from_bytes(content)
             values = np.ascontiguousarray(self.array[block * length : (block + 1) * length])
+            del self.encoded[key]
+        except FileNotFoundError as error:
+            raise damaged(f"{chunk} is missing or empty") from error
         except (OSError, ValueError, RuntimeError) as error:
             raise damaged(f"{chunk} cannot be decoded ({type(error).__name__}: {error})") from error
         if hashlib.sha256(values.data).hexdigest() != self.array.attrs["block_sha256"][block]:  # type: ignore[index]
@@ -162,18 +169,27 @@ class StoredArray:
         return values
 
 
-def _has_bytes(path: Path) -> bool:
+@contextmanager
+def opened_array(group: Path, name: str, *, metadata_sha256: str) -> Iterator[StoredArray]:
+    """Open an array of a group at a path; raises IntegrityError if its metadata are not those of the SHA-256."""
+    lock_blosc_between_threads()
+    path = group / name
     try:
-        return path.stat().st_size > 0
-    except FileNotFoundError:
-        return False
-
-
-def _check_metadata(directory: Path, sha256: str) -> None:
-    """Refuse an array whose metadata were altered: a fill value or codec changes what is read, in silence."""
-    try:
-        computed = metadata_sha256(directory)
+        with opened_group_files(group) as files:
+            metadata = cpu.Buffer.from_bytes(_checked_metadata(files, path, metadata_sha256))
+            encoded: dict[str, Buffer] = {METADATA_NAME: metadata}
+            array = zarr.open_array(MemoryStore(encoded), mode="r", zarr_format=3)
+            yield StoredArray(path=path, files=files, array=array, encoded=encoded)
     except OSError as error:
-        raise damaged(f"read {directory}: no readable {METADATA_NAME} ({error})") from error
-    if computed != sha256:
-        raise damaged(f"read {directory}: {METADATA_NAME} does not match its SHA-256")
+        raise damaged(f"read {path}: {error}") from error
+
+
+def _checked_metadata(files: GroupFiles, path: Path, sha256: str) -> bytes:
+    """Read an array's metadata; if they were altered, a fill value or codec changes what is read, in silence."""
+    try:
+        metadata = files.read(f"{path.name}/{METADATA_NAME}")
+    except OSError as error:
+        raise damaged(f"read {path}: no readable {METADATA_NAME} ({error})") from error
+    if hashlib.sha256(metadata).hexdigest() != sha256:
+        raise damaged(f"read {path}: {METADATA_NAME} does not match its SHA-256")
+    return metadata

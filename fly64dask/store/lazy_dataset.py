@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.store.group_reader import StoredArray, read_checked_attributes
+from fly64dask.store.group_reader import StoredArray, opened_array, read_checked_attributes
 
 if TYPE_CHECKING:
     import dask.array
@@ -22,7 +22,7 @@ def open_dataset(path: Path) -> xarray.Dataset:
     Parameters
     ----------
     path : Path
-        Directory of the group.
+        The group: a directory, or a zip archive.
 
     Returns
     -------
@@ -44,11 +44,11 @@ def open_dataset(path: Path) -> xarray.Dataset:
     array_sha256, metadata_sha256 = attributes.pop("array_sha256"), attributes.pop("metadata_sha256")
     variables = {}
     for name, sha256 in array_sha256.items():
-        stored = StoredArray.open(path.absolute() / name, metadata_sha256=metadata_sha256[name])
-        is_coordinate = stored.dims == (name,)
-        values = stored.read() if is_coordinate else _lazy(stored, sha256, metadata_sha256[name])
-        about = {key: stored.array.attrs[key] for key in ("units", "long_name")}
-        variables[name] = xarray.Variable(stored.dims, values, about)
+        with opened_array(path.absolute(), name, metadata_sha256=metadata_sha256[name]) as stored:
+            is_coordinate = stored.dims == (name,)
+            values = stored.read() if is_coordinate else _lazy(stored, sha256, metadata_sha256[name])
+            about = {key: stored.array.attrs[key] for key in ("units", "long_name")}
+            variables[name] = xarray.Variable(stored.dims, values, about)
     sides_nm = attributes.get("pixel_size_nm")
     if isinstance(sides_nm, float):  # as stores had it that know of square pixels alone
         sides_nm = [sides_nm, sides_nm]
@@ -79,17 +79,17 @@ def _lazy(stored: StoredArray, sha256: str, metadata_sha256: str) -> dask.array.
     lengths = tuple(min(length, n_rows - start) for start in range(0, max(n_rows, 1), length))
     return dask.array.map_blocks(
         _read_block,
-        stored.directory,
+        stored.path,
         metadata_sha256,
         chunks=(lengths, *((size,) for size in rest)),
         dtype=stored.array.dtype,
         meta=np.empty((0,) * stored.array.ndim, dtype=stored.array.dtype),
-        name=f"{stored.directory.name}-{sha256}",
+        name=f"{stored.path.name}-{sha256}",
     )
 
 
-def _read_block(directory: Path, metadata_sha256: str, block_id: tuple[int, ...]) -> NDArray[np.generic]:
-    """Read one block along the first axis, on whichever worker computes it."""
-    stored = StoredArray.open(directory, metadata_sha256=metadata_sha256)
-    start, length = block_id[0] * stored.array.chunks[0], stored.array.chunks[0]
-    return stored.read(np.arange(start, min(start + length, stored.array.shape[0])))
+def _read_block(path: Path, metadata_sha256: str, block_id: tuple[int, ...]) -> NDArray[np.generic]:
+    """Read one block of an array along its first axis, on whichever worker computes it."""
+    with opened_array(path.parent, path.name, metadata_sha256=metadata_sha256) as stored:
+        start, length = block_id[0] * stored.array.chunks[0], stored.array.chunks[0]
+        return stored.read(np.arange(start, min(start + length, stored.array.shape[0])))

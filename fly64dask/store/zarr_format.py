@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 from pathlib import Path
 from typing import Any
 
 from fly64dask.base import IntegrityError, digest
+from fly64dask.store.group_files import GroupFiles, opened_group_files
 
 TESTED_NUMCODECS = ("0.15.", "0.16.")
 METADATA_NAME = "zarr.json"  # of a group or array in Zarr's format 3
@@ -34,16 +34,11 @@ def lock_blosc_between_threads() -> None:
         blosc._MUTEX, blosc._MUTEX_IS_INIT = None, False
 
 
-def attributes_sha256(directory: Path) -> str:
+def attributes_sha256(metadata: bytes) -> str:
     """Compute the digest of all that a group's metadata say but the digest itself; of floats, of how they are spelt."""
-    document = json.loads((directory / METADATA_NAME).read_bytes(), parse_float=str)
+    document = json.loads(metadata, parse_float=str)
     document["attributes"].pop("attributes_sha256", None)
     return digest(document)
-
-
-def metadata_sha256(directory: Path) -> str:
-    """Compute the SHA-256 of the metadata file of an array or group."""
-    return hashlib.sha256((directory / METADATA_NAME).read_bytes()).hexdigest()
 
 
 def read_attributes(path: Path, purpose: str) -> dict[str, Any]:
@@ -53,17 +48,32 @@ def read_attributes(path: Path, purpose: str) -> dict[str, Any]:
     IntegrityError, which names the purpose of reading, if there is no such group or they are not as they were written.
     """
     try:
-        document: dict[str, Any] = json.loads((path / METADATA_NAME).read_bytes())["attributes"]
-        stated, computed = document.pop("attributes_sha256", None), attributes_sha256(path)
+        with opened_group_files(path) as files:
+            return attributes_of(files, purpose)
+    except OSError as error:
+        raise no_group(purpose, error) from error
+
+
+def attributes_of(files: GroupFiles, purpose: str) -> dict[str, Any]:
+    """Read and check a group's attributes, as `read_attributes` does, of a group whose files are open."""
+    try:
+        metadata = files.read(METADATA_NAME)
+        document: dict[str, Any] = json.loads(metadata)["attributes"]
+        stated, computed = document.pop("attributes_sha256", None), attributes_sha256(metadata)
         dict(document["array_sha256"]), dict(document["metadata_sha256"])
     except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{purpose}: no readable Zarr v3 group there ({type(error).__name__}: {error})",
-            remedy="give the path of a group that fly64dask wrote, or write it again",
-        ) from error
+        raise no_group(purpose, error) from error
     if stated != computed:
         raise damaged(f"{purpose}: attributes do not match their SHA-256 {stated}")
     return document
+
+
+def no_group(purpose: str, error: Exception) -> IntegrityError:
+    """Make the error of a path that holds no group."""
+    return IntegrityError(
+        f"{purpose}: no readable Zarr v3 group there ({type(error).__name__}: {error})",
+        remedy="give the path of a group that fly64dask wrote, or write it again",
+    )
 
 
 def damaged(message: str) -> IntegrityError:

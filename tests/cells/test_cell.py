@@ -295,14 +295,14 @@ def test_run_cell_records_why_it_was_blocked(layout):
 
 
 def test_run_cell_refuses_damaged_counts_by_name(layout):
-    chunk = layout.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0"
+    chunk = layout.exposure_group(1e5, "train") / "counts" / "c.0.0.0"
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 4
     chunk.write_bytes(data)
     run_one(tiny_study(), cell_of("all"), layout, None, silent)
     record = read_record(layout, cell_of("all"))
     assert record.failure_kind == "bad_input"
-    assert "chunk c/0/0/0" in record.error
+    assert "chunk c.0.0.0" in record.error
 
 
 def test_run_cell_records_exposures_without_light(layout):
@@ -373,7 +373,7 @@ def test_next_attempt_starts_at_one(layout):
 
 
 def test_expose_split_leaves_the_same_exposures_alone(layout):
-    chunk = layout.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0"
+    chunk = layout.exposure_group(1e5, "train") / "counts" / "c.0.0.0"
     before = chunk.stat().st_mtime_ns
     expose_split(tiny_study(), 1e5, "train", layout)
     assert chunk.stat().st_mtime_ns == before

@@ -131,7 +131,7 @@ def test_respace_gives_the_cell_exposures_of_its_own_and_repair_makes_them_again
     # The group and the reconstruction are damaged: both are made again, with the remedy.
     (group,) = (toy / "exposures.zarr" / "respaced" / "sparse").glob("*/train")
     shutil.rmtree(group / "kept_indices")
-    (toy / "dose_1000/sparse/train/reconstruction.zarr/object_recon/c/0/0/0").unlink()
+    (toy / "dose_1000/sparse/train/reconstruction.zarr/object_recon/c.0.0.0").unlink()
     assert fly("verify", toy).returncode == 1
     repaired = fly("verify", toy, "--repair")
     assert (repaired.returncode, repaired.stdout) == (0, "0 damaged\n"), repaired.stderr

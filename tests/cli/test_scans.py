@@ -102,7 +102,7 @@ def test_verify_finds_a_sound_store_sound(store: Path) -> None:
 
 def test_verify_names_an_altered_chunk(store: Path, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "s.zarr")
-    chunk = tmp_path / "s.zarr" / "counts" / "c" / "0" / "0" / "0"
+    chunk = tmp_path / "s.zarr" / "counts" / "c.0.0.0"
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)

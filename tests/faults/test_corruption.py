@@ -108,12 +108,12 @@ def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(six
     shutil.copytree(six_cells.root, layout.root)
     named = {(cell.view, cell.split): cell for cell in cells(STUDY)}
     refused, victim = named["all", "train"], named["few", "test"]
-    chunk = layout.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0"
+    chunk = layout.exposure_group(1e5, "train") / "counts" / "c.0.0.0"
     chunk.write_bytes(chunk.read_bytes()[:-9])
     shutil.rmtree(layout.cell_directory(refused))
     run_one(STUDY, refused, layout, None, lambda epoch, loss: None, engine=ENGINE)
     assert read_record(layout, refused).failure_kind == "bad_input"
-    (layout.reconstruction_group(victim) / "object_recon" / "c" / "0" / "0" / "0").unlink()
+    (layout.reconstruction_group(victim) / "object_recon" / "c.0.0.0").unlink()
     (layout.store / "zarr.json").unlink()
     records = {cell: layout.record_file(cell).read_bytes() for cell in cells(STUDY)}
     assert fly64dask("verify", layout.root).returncode == 1

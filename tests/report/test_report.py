@@ -225,11 +225,11 @@ def test_crossings_of_ring_correlations_are_those_of_the_record(real):
 
 
 def test_page_of_a_run_with_a_missing_chunk_names_it_and_shows_the_rest(run):
-    (run.reconstruction_group(BEST) / "object_recon" / "c" / "0" / "0" / "0").unlink()
+    (run.reconstruction_group(BEST) / "object_recon" / "c.0.0.0").unlink()
     page = written(run)
     found = cell_of(page, BEST)
     (problem,) = found["problems"]
-    assert "object_recon: chunk c/0/0/0 is missing" in problem
+    assert "object_recon: chunk c.0.0.0 is missing" in problem
     assert {picture["key"] for picture in found["pictures"]} == {"probe_amplitude", "probe_phase"}
     assert set(found["curves"]) == {"loss", "frc_truth", "frc_empty", "half_bit", "one_bit"}
     assert any(problem in notice["text"] and BEST.name in notice["text"] for notice in shown(page)["notices"])

@@ -262,7 +262,7 @@ def test_verify_run_finds_damage_in_a_respaced_group(layout, damage):
     if damage == "delete":
         shutil.rmtree(group)
     else:
-        chunk = group / "kept_indices" / "c" / "0"
+        chunk = group / "kept_indices" / "c.0"
         chunk.write_bytes(bytes([chunk.read_bytes()[0] ^ 1]) + chunk.read_bytes()[1:])
     where = str(group.relative_to(layout.root))
     assert any(found.path.startswith(where) for found in verify_run(STUDY, layout))

@@ -91,11 +91,11 @@ def test_verify_run_finds_a_manifest_that_says_something_else(run):
 
 
 def test_verify_exits_1_and_names_the_damage(run, fly64dask):
-    (run.exposure_group(1e5, "train") / "counts" / "c" / "0" / "0" / "0").unlink()
+    (run.exposure_group(1e5, "train") / "counts" / "c.0.0.0").unlink()
     done = fly64dask("verify", run.root)
     assert done.returncode == 1
     assert "damaged exposures.zarr/dose_100000/train/counts: " in done.stdout
-    assert "chunk c/0/0/0 is missing or empty" in done.stdout
+    assert "chunk c.0.0.0 is missing or empty" in done.stdout
 
 
 def test_verify_exits_0_for_a_whole_run(six_cells, fly64dask):

@@ -214,7 +214,7 @@ def test_group_read_equals_numpy_indexing_at_chunk_borders(sound: Path, counts: 
 
 
 def test_group_read_reads_only_the_chunks_it_needs(group: Path, counts: np.ndarray) -> None:
-    (group / "counts/c/1/0/0").unlink()
+    (group / "counts/c.1.0.0").unlink()
     np.testing.assert_array_equal(read_rows(group, [3, 200]), counts[[3, 200]])
 
 
@@ -365,7 +365,7 @@ def test_write_group_stores_zarr_format_3_with_crc32c(sound: Path) -> None:
 
 def test_write_group_stores_chunks_that_hold_only_zeros(tmp_path: Path) -> None:
     write(tmp_path, counts_array((N, H, W), np.dtype(np.uint16), [np.zeros((N, H, W), dtype=int)]))
-    assert all((tmp_path / f"counts/c/{block}/0/0").stat().st_size > 0 for block in (0, 1))
+    assert all((tmp_path / f"counts/c.{block}.0.0").stat().st_size > 0 for block in (0, 1))
 
 
 def test_write_group_shows_attributes_flat_to_plain_zarr(sound: Path) -> None:
@@ -434,7 +434,7 @@ def test_count_dtype_holds_poisson_counts_of_that_mean(mean: float, seed: int) -
 # Damage.
 
 
-@pytest.mark.parametrize("chunk", ["counts/c/0/0/0", "counts/c/1/0/0", "positions_px/c/0/0", "probe_guess/c/0/0/0/0"])
+@pytest.mark.parametrize("chunk", ["counts/c.0.0.0", "counts/c.1.0.0", "positions_px/c.0.0", "probe_guess/c.0.0.0.0"])
 @pytest.mark.parametrize("seed", range(6))
 def test_group_read_detects_a_flipped_bit(group: Path, chunk: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -447,7 +447,7 @@ def test_group_read_detects_a_flipped_bit(group: Path, chunk: str, seed: int) ->
 
 @pytest.mark.parametrize("offset", [0, 1, 4, 8, -5, -4, -1])
 def test_group_read_detects_a_flipped_bit_in_header_and_checksum(group: Path, offset: int) -> None:
-    chunk = group / "counts/c/0/0/0"
+    chunk = group / "counts/c.0.0.0"
     content = bytearray(chunk.read_bytes())
     content[offset] ^= 1
     chunk.write_bytes(content)
@@ -457,19 +457,19 @@ def test_group_read_detects_a_flipped_bit_in_header_and_checksum(group: Path, of
 
 @pytest.mark.parametrize("length", [1, 3, 4, 5, 20, -1, -4])
 def test_group_read_detects_a_truncated_chunk(group: Path, length: int) -> None:
-    chunk = group / "counts/c/1/0/0"
+    chunk = group / "counts/c.1.0.0"
     chunk.write_bytes(chunk.read_bytes()[:length])
-    with pytest.raises(IntegrityError, match="c/1/0/0"):
+    with pytest.raises(IntegrityError, match="c.1.0.0"):
         read_everything(group)
 
 
 def test_group_read_detects_an_emptied_chunk(group: Path) -> None:
-    (group / "counts/c/1/0/0").write_bytes(b"")
-    with pytest.raises(IntegrityError, match="chunk c/1/0/0 is missing or empty"):
+    (group / "counts/c.1.0.0").write_bytes(b"")
+    with pytest.raises(IntegrityError, match="chunk c.1.0.0 is missing or empty"):
         read_everything(group)
 
 
-@pytest.mark.parametrize("chunk", ["counts/c/0/0/0", "counts/c/1/0/0", "positions_px/c/0/0", "probe_guess/c/0/0/0/0"])
+@pytest.mark.parametrize("chunk", ["counts/c.0.0.0", "counts/c.1.0.0", "positions_px/c.0.0", "probe_guess/c.0.0.0.0"])
 def test_group_read_detects_a_deleted_chunk(group: Path, chunk: str) -> None:
     (group / chunk).unlink()
     with pytest.raises(IntegrityError, match=f"chunk {chunk.split('/', 1)[1]} is missing or empty"):
@@ -479,17 +479,17 @@ def test_group_read_detects_a_deleted_chunk(group: Path, chunk: str) -> None:
 def test_group_read_detects_swapped_chunks(tmp_path: Path) -> None:
     values = np.random.default_rng(4).integers(0, 9, (512, H, W))
     write(tmp_path, counts_array((512, H, W), np.dtype(np.uint16), [values]))
-    one, two = (tmp_path / f"counts/c/{number}/0/0" for number in (0, 1))
+    one, two = (tmp_path / f"counts/c.{number}.0.0" for number in (0, 1))
     content = one.read_bytes()
     one.write_bytes(two.read_bytes())
     two.write_bytes(content)
-    with pytest.raises(IntegrityError, match="c/0/0/0 does not match its SHA-256"):
+    with pytest.raises(IntegrityError, match="c.0.0.0 does not match its SHA-256"):
         read_everything(tmp_path)
 
 
 def test_group_read_detects_a_chunk_of_another_scan(group: Path, tmp_path: Path, counts: np.ndarray) -> None:
     write(tmp_path / "other", counts_array(counts.shape, counts.dtype, [counts + 1]))
-    shutil.copyfile(tmp_path / "other/counts/c/0/0/0", group / "counts/c/0/0/0")
+    shutil.copyfile(tmp_path / "other/counts/c.0.0.0", group / "counts/c.0.0.0")
     with pytest.raises(IntegrityError, match="does not match its SHA-256"):
         read_everything(group)
 
@@ -509,7 +509,7 @@ def test_group_read_detects_a_deleted_array(group: Path) -> None:
 
 
 def test_group_read_names_the_way_out(group: Path) -> None:
-    (group / "counts/c/1/0/0").unlink()
+    (group / "counts/c.1.0.0").unlink()
     with pytest.raises(IntegrityError, match="fly64dask verify RUN --repair"):
         read_everything(group)
 

@@ -124,13 +124,13 @@ def test_open_dataset_has_coordinates_in_nm_where_a_pixel_has_a_size(tmp_path: P
 
 def test_open_dataset_finds_damage_when_the_block_is_computed(damaged: RunLayout) -> None:
     group = damaged.exposure_group(1e4, "train")
-    chunk = group / "counts/c/0/0/0"
+    chunk = group / "counts/c.0.0.0"
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(content)
     dataset = open_dataset(group)
     assert np.isfinite(dataset.positions_px.values).all()
-    with pytest.raises(IntegrityError, match="counts: chunk c/0/0/0"):
+    with pytest.raises(IntegrityError, match="counts: chunk c.0.0.0"):
         dataset.counts.compute()
 
 

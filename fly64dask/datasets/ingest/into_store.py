@@ -142,9 +142,9 @@ def _write(store: Path, prepared: PreparedScan, on_progress: OnProgress, origin:
         raise_complaints(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
     under_way = Pass(prepared.plan, on_progress)
     with FileDigest(prepared.scan.paths[0]) as digest, _published(store) as directory:
-        array_sha256 = write_arrays(directory, _arrays(under_way, prepared, origin))
+        written = write_arrays(directory, _arrays(under_way, prepared, origin))
         attributes = attributes_of(under_way, prepared, digest.result())
-        write_attributes(directory, attributes, array_sha256)
+        write_attributes(directory, attributes, written)
     return attributes
 
 
