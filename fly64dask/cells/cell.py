@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,7 +156,7 @@ def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
     )
     if isinstance(result, Failure):
         # A killed engine may have been writing.
-        shutil.rmtree(directory / RECONSTRUCTION_NAME, ignore_errors=True)
+        (directory / RECONSTRUCTION_NAME).unlink(missing_ok=True)
     return Ending(result=result, identifiability=identifiability)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import warnings
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ from fly64dask.store import (
     refined_positions_array,
     storing,
     whole_array,
-    write_group,
+    write_group_archive,
 )
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class EngineCall:
             device=result.device,
             acceleration=result.acceleration,
             resumed_from_epoch=result.resumed_from_epoch or None,
+            reconstruction_sha256=_file_sha256(target),
             underdetermined=is_guarded(exposures.positions_px, request.recipe),
             stopping=result.stopping,
             half_sets=measured.half_sets,
@@ -119,6 +121,11 @@ class EngineCall:
         )
 
 
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _rms_drift_px(exposures: Exposures, result: Reconstruction) -> float | None:
     """Root mean square of how far positions were moved, px; None if they were not refined."""
     if result.positions_px is None:
@@ -128,13 +135,13 @@ def _rms_drift_px(exposures: Exposures, result: Reconstruction) -> float | None:
 
 
 def _store(
-    directory: Path,
+    path: Path,
     cell: Cell,
     result: Reconstruction,
     curves: Iterable[ArraySource],
     pixel_size_nm: tuple[float, float] | None,
 ) -> dict[str, str]:
-    """Write the Zarr group of what the engine returned and the curves; gives the digest of each array by name."""
+    """Write the archive of what the engine returned and the curves; gives the digest of each array by name."""
     n_epochs, origin_px = len(result.loss), result.object_origin_px
     optional = (
         ("validation", result.validation, ("epoch",), "score of the stopping rule"),
@@ -168,9 +175,8 @@ def _store(
         n_epochs=n_epochs,
         acceleration=result.acceleration,
     )
-    with storing(directory):
-        directory.mkdir()
-        return write_group(directory, attributes, arrays)
+    with storing(path):
+        return write_group_archive(path, attributes, arrays)
 
 
 @contextmanager

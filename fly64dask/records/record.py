@@ -41,10 +41,14 @@ class InputFacts(ExposureFields):
 
 
 class ReconstructionFacts(ReconstructionFields):
-    """The part of a cell's record that is of its reconstruction; empty if there is none."""
+    """The part of a cell's record that is of its reconstruction; empty if there is none.
+
+    `reconstruction_sha256` is the SHA-256 of the file that holds its arrays.
+    """
 
     resumed_from_epoch: int | None = None
     acceleration: str | None = None
+    reconstruction_sha256: str | None = None
 
 
 class CellRecord(ReconstructionFacts, InputFacts, EndingFields, CellCoordinates):

@@ -155,8 +155,16 @@ def _damaged_cells(study: Study, layout: RunLayout) -> Iterator[Damage]:
         if _file_sha256(layout.log_file(cell)) != record.log_sha256:
             yield Damage(path=_where(layout.log_file(cell), layout), problem="does not match its SHA-256")
         if record.state == "completed":
-            group = layout.reconstruction_group(cell)
-            yield from _damaged_group(group, ReconstructionAttributes, layout, stated_sha256=record.digests)
+            yield from _damaged_reconstruction(record, layout)
+
+
+def _damaged_reconstruction(record: CellRecord, layout: RunLayout) -> Iterator[Damage]:
+    """Name the damaged arrays of a cell, or else its file if a byte of it differs that belongs to no array."""
+    group = layout.reconstruction_group(record.cell)
+    damages = tuple(_damaged_group(group, ReconstructionAttributes, layout, stated_sha256=record.digests))
+    yield from damages
+    if not damages and _file_sha256(group) != record.reconstruction_sha256:
+        yield Damage(path=_where(group, layout), problem="does not match its SHA-256")
 
 
 def _foreign_record(study: Study, layout: RunLayout, record: CellRecord) -> Iterator[str]:
@@ -220,6 +228,7 @@ def _where(path: Path, layout: RunLayout) -> str:
 
 def _file_sha256(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
         return None

@@ -12,7 +12,7 @@ LOG_NAME = "ptychi.log"
 RECORD_NAME = "record.json"
 # Of every committed cell, below a run's root.
 RECORDS_PATTERN = f"dose_*/*/*/{RECORD_NAME}"
-RECONSTRUCTION_NAME = "reconstruction.zarr"
+RECONSTRUCTION_NAME = "reconstruction.zarr.zip"
 # A respaced group's directory is named after its spacing.
 SPACING_PREFIX = "spacing_"
 
@@ -105,7 +105,7 @@ class RunLayout:
         return self.cell_directory(cell) / RECORD_NAME
 
     def reconstruction_group(self, cell: Cell) -> Path:
-        """Give the Zarr group of a cell's object, probe and loss."""
+        """Give the zip archive that is the Zarr group of a cell's object, probe and curves."""
         return self.cell_directory(cell) / RECONSTRUCTION_NAME
 
     def log_file(self, cell: Cell) -> Path:

@@ -17,6 +17,7 @@ import pytest
 import zarr
 from one_cell import request_of, run_one
 from tiny import tiny_study
+from zarr.storage import ZipStore
 
 from fly64dask.base import Failure, FailureKind, IntegrityError, describe, digest, failure_kind
 from fly64dask.cells import Caller, EngineCall, RunId, commit_lost, new_run_id, stop_run
@@ -88,7 +89,7 @@ def test_run_cell_stores_the_halves_the_curve_and_which_epoch_was_kept(layout):
     study = tiny_study(stop="half_sets", halves="counts", patience=3)
     run_one(study, cell_of("all"), layout, None, silent)
     record = read_record(layout, cell_of("all"))
-    group = zarr.open_group(str(layout.reconstruction_group(cell_of("all"))), mode="r")
+    group = zarr.open_group(ZipStore(layout.reconstruction_group(cell_of("all"))), mode="r")
     assert (record.stopping.rule, record.stopping.n_epochs_run) == ("half_sets", 3)
     assert np.argmin(group["validation"][:]) + 1 == record.stopping.best_epoch
     assert group["half_objects"].shape == (2, *group["object_recon"].shape[1:])

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import tiny
+from archives import remove_member
 from command_line import run_command
 from forked_python import forked_python
 
@@ -131,7 +132,7 @@ def test_respace_gives_the_cell_exposures_of_its_own_and_repair_makes_them_again
     # The group and the reconstruction are damaged: both are made again, with the remedy.
     (group,) = (toy / "exposures.zarr" / "respaced" / "sparse").glob("*/train")
     shutil.rmtree(group / "kept_indices")
-    (toy / "dose_1000/sparse/train/reconstruction.zarr/object_recon/c.0.0.0").unlink()
+    remove_member(toy / "dose_1000/sparse/train/reconstruction.zarr.zip", "object_recon/c.0.0.0")
     assert fly("verify", toy).returncode == 1
     repaired = fly("verify", toy, "--repair")
     assert (repaired.returncode, repaired.stdout) == (0, "0 damaged\n"), repaired.stderr

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from archives import remove_member
 from faulty_engine import ENGINE
 from finished_runs import SIX_CELLS
 from one_cell import run_one
@@ -113,7 +114,7 @@ def test_verify_repair_makes_a_corrupted_run_whole_and_leaves_the_rest_alone(six
     shutil.rmtree(layout.cell_directory(refused))
     run_one(STUDY, refused, layout, None, lambda epoch, loss: None, engine=ENGINE)
     assert read_record(layout, refused).failure_kind == "bad_input"
-    (layout.reconstruction_group(victim) / "object_recon" / "c.0.0.0").unlink()
+    remove_member(layout.reconstruction_group(victim), "object_recon/c.0.0.0")
     (layout.store / "zarr.json").unlink()
     records = {cell: layout.record_file(cell).read_bytes() for cell in cells(STUDY)}
     assert fly64dask("verify", layout.root).returncode == 1

@@ -16,6 +16,7 @@ import pandas
 import pytest
 import tiny
 import xarray
+from archives import change_member
 from distributed import Client, LocalCluster
 from faulty_engine import ENGINE
 
@@ -251,8 +252,9 @@ def test_pending_cell_raises_that_it_has_not_ended(copied):
 
 def test_damaged_array_raises_by_name_when_it_is_computed_and_when_it_is_drawn(copied):
     cell = copied.sel(dose=1e5, view="all", split="test")
-    chunk = copied.layout.reconstruction_group(cell.cell) / "object_recon" / "c.0.0.0"
-    chunk.write_bytes(chunk.read_bytes()[:-1] + b"?")
+    change_member(
+        copied.layout.reconstruction_group(cell.cell), "object_recon/c.0.0.0", lambda chunk: chunk[:-1] + b"?"
+    )
     dataset = cell.reconstruction
     assert np.isfinite(dataset.loss.values).all()
     with pytest.raises(fly.IntegrityError, match="object_recon"):
@@ -272,9 +274,8 @@ def test_plot_draws_the_object_beside_the_truth(run):
 def test_verify_names_what_is_damaged_and_repair_makes_it_again(copied):
     assert copied.verify() == ()
     cell = copied.sel(dose=1e5, view="all", split="test")
-    chunk = copied.layout.reconstruction_group(cell.cell) / "object_recon" / "c.0.0.0"
-    chunk.write_bytes(b"")
-    assert [damage.path for damage in copied.verify()] == [f"{cell.name}/reconstruction.zarr/object_recon"]
+    change_member(copied.layout.reconstruction_group(cell.cell), "object_recon/c.0.0.0", lambda chunk: b"")
+    assert [damage.path for damage in copied.verify()] == [f"{cell.name}/reconstruction.zarr.zip/object_recon"]
     assert copied.repair(engine=ENGINE) == ()
     assert (cell.state, cell.record.attempt) == ("completed", 2)
 
@@ -286,7 +287,7 @@ def test_report_and_figures_are_written_where_they_are_wanted(run, tmp_path):
 
 def test_figures_of_a_damaged_run_are_drawn_and_the_damage_is_raised(copied, tmp_path):
     cell = copied.sel(dose=1e5, view="all", split="test")
-    (copied.layout.reconstruction_group(cell.cell) / "object_recon" / "c.0.0.0").write_bytes(b"")
+    change_member(copied.layout.reconstruction_group(cell.cell), "object_recon/c.0.0.0", lambda chunk: b"")
     with pytest.raises(fly.IntegrityError, match=r"figures lack 1 damaged .*object_recon"):
         copied.figures(tmp_path / "figures")
     assert (tmp_path / "figures" / "phases.svg").exists()

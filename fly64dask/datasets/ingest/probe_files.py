@@ -14,7 +14,7 @@ from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.detector import Frame, fit_probe
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.starting_probe import parse_probe
-from fly64dask.store import ExposureAttributes, ReconstructionAttributes, open_group
+from fly64dask.store import RECONSTRUCTION_NAME, ExposureAttributes, ReconstructionAttributes, open_group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,8 +57,9 @@ def read_probe(text: str) -> NDArray[np.generic]:
     if not path.exists() and ":" in text:
         file, _, name = text.rpartition(":")
         path = Path(file)
+    is_group = path.is_dir() or path.name.endswith(".zarr.zip")
     try:
-        return _read_store(path) if path.is_dir() else _read_file(path, name)
+        return _read_store(path) if is_group else _read_file(path, name)
     except UNREADABLE as error:
         raise InputError(
             f"read probe {path}: {type(error).__name__}: {error}",
@@ -110,7 +111,7 @@ def _read_store(path: Path) -> NDArray[np.generic]:
         except IntegrityError:
             raise InputError(
                 f"read probe {path}: {not_exposures.message}",
-                remedy="give an ingested store, or the directory reconstruction.zarr of a cell",
+                remedy=f"give an ingested store, or {RECONSTRUCTION_NAME} of a cell",
             ) from not_exposures
 
 
