@@ -16,7 +16,8 @@ A fifth, `isolated`, is done for a few cells only: an engine that returns at onc
 arrays are written.
 
 `driver_cpu_ms` is the CPU time of the process with driver, client and scheduler for each cell, `grown_mb` by how much
-that process grew at its peak. A busy machine stretches all of it: the ratio to `dask` is what can be compared.
+that process grew at its peak. `files_per_cell` and `inodes_per_cell` are of the finished run without its exposures. A
+busy machine stretches all times: the ratio to `dask` is what can be compared.
 """
 
 from __future__ import annotations
@@ -132,8 +133,16 @@ def measure(way: str, n_cells: int, n_workers: int, run: Path, profile: str | No
         "manifest_s": marks["write_manifest"],
         "manifest_mb": document.stat().st_size / 1e6,
         "total_s": total,
+        **inodes(RunLayout(run), n),
         **memory,
     }
+
+
+def inodes(layout: Any, n_cells: int) -> dict[str, float]:
+    """Count what a run has on disk beside its exposures: files, and inodes with the directories, for each cell."""
+    found = [path for path in layout.root.rglob("*") if layout.store not in (path, *path.parents)]
+    n_files = sum(path.is_file() for path in found)
+    return {"files_per_cell": n_files / n_cells, "inodes_per_cell": len(found) / n_cells}
 
 
 def floor(n_tasks: int, n_workers: int) -> dict[str, Any]:

@@ -7,7 +7,8 @@ Run it from the repository (`make bench` does, with the other benchmarks):
 The same photon counts of 128 x 128 at each dose, uint16, go both ways; the third way is what the
 original study stores, float32 amplitudes. Ours writes, beside the counts, checksums of each chunk,
 and checks them when it reads. Nothing is flushed to the disk by either. Wall time, as ours computes
-digests while it compresses. Simulating the canonical 10 304 exposures shows its peak memory.
+digests while it compresses. Then a cell's arrays, as a directory and as the one file that a run makes of them, both on
+disk before they count. Simulating the canonical 10 304 exposures shows its peak memory.
 """
 
 from __future__ import annotations
@@ -37,14 +38,20 @@ from fly64dask.store import (
     TruthAttributes,
     count_dtype,
     counts_array,
+    object_arrays,
     open_group,
+    probe_array,
+    published_directory,
+    whole_array,
     write_group,
+    write_group_archive,
 )
 from fly64dask.study import Study
 
 SIDE_PX, SCAN_PX = 128, 336
 DOSES = (1e3, 1e4, 1e5)
 N_EXPOSURES, QUICK_EXPOSURES, N_SUBSET = 1536, 512, 42
+CELL_PUBLISH = ("directory publish", "file publish")
 # The canonical simulation may take so much memory (our choice): its counts are 338 MB.
 SIMULATION_BYTES = 1_000_000_000
 
@@ -84,7 +91,8 @@ def measure(*, n_rounds: int, quick: bool = False) -> dict[str, Any]:
         found: dict[str, Any] = {
             "doses": [
                 measure_dose(Path(folder), dose, QUICK_EXPOSURES if quick else N_EXPOSURES, n_rounds) for dose in DOSES
-            ]
+            ],
+            "cell": measure_cell(Path(folder), 2 * n_rounds),
         }
         if not quick:
             command = [sys.executable, __file__, "--simulate", str(Path(folder, "canonical"))]
@@ -118,6 +126,40 @@ def measure_dose(folder: Path, dose: float, n_exposures: int, n_rounds: int) -> 
         "original_bytes": original.stat().st_size,
         "seconds": seconds,
     }
+
+
+def measure_cell(folder: Path, n_rounds: int) -> dict[str, Any]:
+    """Publish and read a cell's arrays both ways: an object of 464 x 464 px and what else a cell stores."""
+    rng = np.random.default_rng(3)
+    shape = (SCAN_PX + SIDE_PX, SCAN_PX + SIDE_PX)
+    image = (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+    arrays = [
+        *object_arrays("object_recon", image[None], origin_px=(0, 0), leading_dim="slice"),
+        probe_array(image[None, None, :SIDE_PX, :SIDE_PX], "probe_recon"),
+        *(whole_array(name, rng.normal(size=50), dims=("epoch",)) for name in ("loss", "epoch", "validation")),
+        *(whole_array(f"curve_{number}", rng.normal(size=90), dims=("ring",)) for number in range(6)),
+    ]
+    attributes = TruthAttributes(created_at=utc_now(), software={}, source_digest="")
+    directory, archive = folder / "as_directory", folder / "as_file"
+
+    def publish(target: Path, write_into: Callable[[Path], object]) -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        with published_directory(target, scratch=folder / "scratch") as unfinished:
+            write_into(unfinished)
+
+    def read_all(path: Path) -> None:
+        group = open_group(path, TruthAttributes)
+        for name in group.names:
+            group.read(name)
+
+    ways: dict[str, Callable[[], object]] = {
+        "directory publish": lambda: publish(directory, lambda path: write_group(path, attributes, arrays)),
+        "file publish": lambda: publish(archive, lambda path: write_group_archive(path / "a.zip", attributes, arrays)),
+        "directory read": lambda: read_all(directory),
+        "file read": lambda: read_all(archive / "a.zip"),
+    }
+    seconds = in_turns({name: partial(seconds_of, work) for name, work in forward(ways).items()}, n_rounds)
+    return {"inodes": {path.name: len([*path.rglob("*")]) for path in (directory, archive)}, "seconds": seconds}
 
 
 def forward(ways: dict[str, Callable[[], object]]) -> dict[str, Callable[[], object]]:
@@ -180,7 +222,10 @@ def simulate(root: Path) -> None:
 
 def bars(found: dict[str, Any]) -> list[Bar]:
     """Figures that have something to reach."""
-    result = []
+    of_cell = found["cell"]["seconds"]
+    result = [
+        Bar(name="cell as one file against a directory", value=median_ratio(of_cell, *CELL_PUBLISH), needed=1),
+    ]
     for one in found["doses"]:
         at = f"at {one['dose_photons']:g} photons"
         result += [
@@ -217,6 +262,9 @@ def report(found: dict[str, Any]) -> str:
         lines.append(
             f"| {one['dose_photons']:g} | " + " | ".join([*(f"{size:.1f} MB" for size in sizes), *times]) + " |"
         )
+    of_cell = found["cell"]
+    times = (f"{name} {1e3 * statistics.median(seconds):.1f} ms" for name, seconds in of_cell["seconds"].items())
+    lines += ["", f"a cell's arrays: {', '.join(times)}; inodes {of_cell['inodes']}"]
     if "simulation" in found:
         one = found["simulation"]
         lines += [
