@@ -1,4 +1,20 @@
-from .array_source import (
+from .atomic import (
+    publish_bytes as publish_bytes,
+    publish_text as publish_text,
+    published_directory as published_directory,
+    remove_leftover_files as remove_leftover_files,
+    remove_leftovers as remove_leftovers,
+    replaced_file as replaced_file,
+    retire_directory as retire_directory,
+)
+from .disk_errors import require_space as require_space, storing as storing
+from .documents import (
+    document_schema as document_schema,
+    document_text as document_text,
+    read_document as read_document,
+    write_document as write_document,
+)
+from .groups.array_source import (
     CHUNK_EXPOSURES as CHUNK_EXPOSURES,
     ArraySource as ArraySource,
     count_dtype as count_dtype,
@@ -15,16 +31,7 @@ from .array_source import (
     refined_positions_array as refined_positions_array,
     whole_array as whole_array,
 )
-from .atomic import (
-    publish_bytes as publish_bytes,
-    publish_text as publish_text,
-    published_directory as published_directory,
-    remove_leftover_files as remove_leftover_files,
-    remove_leftovers as remove_leftovers,
-    replaced_file as replaced_file,
-    retire_directory as retire_directory,
-)
-from .attributes import (
+from .groups.attributes import (
     ExposureAttributes as ExposureAttributes,
     GroupAttributes as GroupAttributes,
     IngestedScan as IngestedScan,
@@ -33,21 +40,16 @@ from .attributes import (
     TruthAttributes as TruthAttributes,
     ViewAttributes as ViewAttributes,
 )
-from .disk_errors import require_space as require_space, storing as storing
-from .documents import (
-    document_schema as document_schema,
-    document_text as document_text,
-    read_document as read_document,
-    write_document as write_document,
-)
-from .group_reader import Group as Group, open_group as open_group
-from .group_writer import (
+from .groups.hierarchy import damaged_parents as damaged_parents, write_parent_groups as write_parent_groups
+from .groups.lazy_dataset import open_dataset as open_dataset
+from .groups.metadata import read_attributes as read_attributes
+from .groups.reader import Group as Group, open_group as open_group
+from .groups.writer import (
     write_arrays as write_arrays,
     write_attributes as write_attributes,
     write_group as write_group,
     write_group_archive as write_group_archive,
 )
-from .hierarchy import damaged_parents as damaged_parents, write_parent_groups as write_parent_groups
 from .journal import note as note, started as started, starts_in_vain as starts_in_vain
 from .layout import (
     LOG_NAME as LOG_NAME,
@@ -57,6 +59,4 @@ from .layout import (
     SPACING_PREFIX as SPACING_PREFIX,
     RunLayout as RunLayout,
 )
-from .lazy_dataset import open_dataset as open_dataset
 from .lock import held_run as held_run, holder_of as holder_of
-from .zarr_format import read_attributes as read_attributes

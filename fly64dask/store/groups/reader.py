@@ -16,9 +16,9 @@ from zarr.core.buffer import cpu
 from zarr.storage import MemoryStore
 
 from fly64dask.base import IntegrityError
-from fly64dask.store.attributes import GroupAttributes
-from fly64dask.store.group_files import GroupFiles, opened_group_files
-from fly64dask.store.zarr_format import METADATA_NAME, attributes_of, damaged, lock_blosc_between_threads, no_group
+from fly64dask.store.groups.attributes import GroupAttributes
+from fly64dask.store.groups.files import GroupFiles, opened_group_files
+from fly64dask.store.groups.metadata import METADATA_NAME, attributes_of, damaged, lock_blosc_between_threads, no_group
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.store.group_reader import StoredArray, opened_array, read_checked_attributes
+from fly64dask.store.groups.reader import StoredArray, opened_array, read_checked_attributes
 
 if TYPE_CHECKING:
     import dask.array

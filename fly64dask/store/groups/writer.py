@@ -16,10 +16,10 @@ from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 from zarr.storage import MemoryStore
 
 from fly64dask.base import IntegrityError, digest
-from fly64dask.store.array_source import ArraySource
-from fly64dask.store.attributes import GroupAttributes
-from fly64dask.store.group_files import DirectoryFiles, NewGroupFiles, new_archive_files
-from fly64dask.store.zarr_format import METADATA_NAME, attributes_sha256, lock_blosc_between_threads
+from fly64dask.store.groups.array_source import ArraySource
+from fly64dask.store.groups.attributes import GroupAttributes
+from fly64dask.store.groups.files import DirectoryFiles, NewGroupFiles, new_archive_files
+from fly64dask.store.groups.metadata import METADATA_NAME, attributes_sha256, lock_blosc_between_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

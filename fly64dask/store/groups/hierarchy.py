@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fly64dask.store.atomic import publish_bytes
-from fly64dask.store.zarr_format import METADATA_NAME
+from fly64dask.store.groups.metadata import METADATA_NAME
 
 # A group without attributes in Zarr's format 3; the same bytes everywhere, so any number of writers agree.
 PARENT_METADATA = json.dumps({"zarr_format": 3, "node_type": "group", "attributes": {}}, indent=2).encode()

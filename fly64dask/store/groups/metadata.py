@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fly64dask.base import IntegrityError, digest
-from fly64dask.store.group_files import GroupFiles, opened_group_files
+from fly64dask.store.groups.files import GroupFiles, opened_group_files
 
 TESTED_NUMCODECS = ("0.15.", "0.16.")
 METADATA_NAME = "zarr.json"  # of a group or array in Zarr's format 3
