@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError, mean_side_nm
-from fly64dask.records import Answer, RunDifferences, answer_of, read_completed_rows, run_differences
+from fly64dask.records import read_completed_rows
 from fly64dask.runs.results import RunResults
 from fly64dask.study import Target, cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from fly64dask.records import Answer, RunDifferences
     from fly64dask.runs.comparisons import Convention, RunComparison
     from fly64dask.study import Reference
 
@@ -69,6 +70,8 @@ class RunAnswers(RunResults):
         --------
         >>> open_run("runs/demo").differences().sentences  # doctest: +SKIP
         """
+        from fly64dask.records import run_differences
+
         return run_differences(self.study, read_completed_rows(self.study, self.layout))
 
     def limits(self, *targets: Target) -> Answer:
@@ -93,6 +96,8 @@ class RunAnswers(RunResults):
         --------
         >>> open_run("runs/demo").limits(Target(resolution_px=3)).targets[0].sentences  # doctest: +SKIP
         """
+        from fly64dask.records import answer_of
+
         return answer_of(self.study, read_completed_rows(self.study, self.layout), targets)
 
     def plot_limits(self, *targets: Target) -> Figure:
@@ -117,6 +122,7 @@ class RunAnswers(RunResults):
         --------
         >>> open_run("runs/demo").plot_limits(Target(resolution_px=3)).savefig("limits.pdf")  # doctest: +SKIP
         """
+        from fly64dask.records import answer_of
         from fly64dask.report import draw_limits
 
         rows = read_completed_rows(self.study, self.layout)

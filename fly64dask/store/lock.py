@@ -9,8 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psutil
-
 from fly64dask.base import InputError, host_name, printable, utc_now
 from fly64dask.store.disk_errors import storing
 from fly64dask.store.layout import RunLayout
@@ -54,6 +52,8 @@ def holder_of(layout: RunLayout) -> str | None:
     """
     try:
         holder = json.loads(layout.lock_file.read_bytes())
+        import psutil
+
         if holder["host"] == host_name() and not psutil.pid_exists(holder["pid"]):
             return None
         return _words(holder)
