@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fly64dask.monitoring.cell_state import CellState, continued, ended, started, state_from_row
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
-from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
-from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of, marks_of_signs, resolution_words
+from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of_signs
 from fly64dask.study import (
     DOSE_UNITS,
     Addition,
@@ -33,31 +32,6 @@ if TYPE_CHECKING:
 STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellState:
-    """State of one cell. Times are seconds since 1970; numbers of the result are those of its manifest row."""
-
-    state: str
-    failure: str | None = None
-    log_path: str | None = None  # of a failed cell, relative to the run
-    seconds: float | None = None
-    n_kept: int | None = None
-    phase_rmse_rad: float | None = None
-    resolution: str | None = None  # of a scan without a truth, with its unit
-    error_over_empty: float | None = None
-    marks: tuple[str, ...] = ()  # signs of what must be known of its numbers (`records.marks`)
-    ended: bool = False  # in this run
-    epoch: int = 0
-    n_epochs: int = 0  # that it runs, known from its first epoch on
-    loss: float | None = None
-    points: Points = ()
-    course: tuple[tuple[int, float], ...] = ()  # of the loss in a sparkline: epoch, and height from 0 to 1
-    worker: str = ""
-    host: str = ""
-    started_s: float | None = None
-    heard_s: float | None = None
-
-
 class RunState:
     """The states of all cells of a run. Several threads tell it of events while the scheduler's thread reads.
 
@@ -74,7 +48,7 @@ class RunState:
         self._states = {
             cell: CellState(state="pending" if cell in self._requested else "left_out") for cell in cells(study)
         }
-        self._states |= {row.cell: _from_row(row) for row in rows}
+        self._states |= {row.cell: state_from_row(row) for row in rows}
 
     def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:
         """Update the state of the cell that an event is about; with an outcome comes the cell's committed row.
@@ -86,12 +60,12 @@ class RunState:
             if before is None or (before.ended and not isinstance(event, CellOutcome)):
                 return
             if isinstance(event, CellStarted):
-                after = _started(event, now_s)
+                after = started(event, now_s)
             elif isinstance(event, CellProgress):
-                after = _continued(before, event, now_s)
+                after = continued(before, event, now_s)
                 self.n_epochs_done += 1
             else:
-                after = _ended(before, event, row)
+                after = ended(before, event, row)
             self._states[event.cell] = after
 
     def complete(self, row: ManifestRow) -> None:
@@ -102,7 +76,7 @@ class RunState:
         with self._lock:
             before = self._states.get(row.cell)
             if before is not None and before.state == "completed" == row.state:
-                after = _from_row(row)
+                after = state_from_row(row)
                 self._states[row.cell] = replace(before, marks=after.marks)
 
     def counts(self) -> dict[str, int]:
@@ -141,77 +115,6 @@ def _legend(states: Iterable[CellState]) -> tuple[Mark, ...]:
     return marks_of_signs(sign for cell_state in states for sign in cell_state.marks)
 
 
-def _from_row(row: ManifestRow) -> CellState:
-    return CellState(
-        state=row.state,
-        failure=f"{row.failure_kind}: {row.error}" if row.failure_kind else None,
-        log_path=row.log_path if row.failure_kind else None,
-        seconds=row.seconds,
-        n_kept=row.n_kept,
-        phase_rmse_rad=_finite(row.metrics.phase_rmse_rad) if row.metrics else None,
-        resolution=None if row.metrics or row.state != "completed" else resolution_words(row.half_sets),
-        error_over_empty=_over_empty(row),
-        marks=tuple(mark.sign for mark in marks_of([row])),
-        epoch=row.n_epochs or 0,
-        loss=row.final_loss,
-    )
-
-
-def _over_empty(row: ManifestRow) -> float | None:
-    metrics = row.metrics
-    if metrics is None or metrics.empty_phase_rmse_rad == 0:
-        return None
-    return _finite(metrics.phase_rmse_rad / metrics.empty_phase_rmse_rad)
-
-
-def _started(event: CellStarted, now_s: float) -> CellState:
-    return CellState(state="running", worker=event.worker, host=event.host, started_s=now_s, heard_s=now_s)
-
-
-def _continued(before: CellState, event: CellProgress, now_s: float) -> CellState:
-    points = with_loss(before.points, event.epoch, event.loss)
-    return CellState(
-        state="running",
-        epoch=event.epoch,
-        n_epochs=event.n_epochs,
-        loss=_finite(event.loss),
-        points=points,
-        course=_course(points),
-        worker=event.worker,
-        host=event.host,
-        started_s=now_s if before.started_s is None else before.started_s,
-        heard_s=now_s,
-    )
-
-
-def _ended(before: CellState, outcome: CellOutcome, row: ManifestRow | None) -> CellState:
-    """State of a cell after its task: as its record says, unless this attempt could not be committed."""
-    if row is not None and outcome.committed:
-        after = _from_row(row)
-        # A failed attempt's record has no epochs: they are what this process has seen of it.
-        after = replace(
-            after, epoch=row.n_epochs or before.epoch, loss=before.loss if after.loss is None else after.loss
-        )
-    else:
-        failure = f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else None
-        after = CellState(state="failed" if failure else "completed", failure=failure, epoch=before.epoch)
-    return replace(
-        after,
-        ended=True,
-        points=before.points,
-        course=before.course,
-        worker=before.worker,
-        host=before.host,
-        started_s=before.started_s,
-    )
-
-
-def _course(points: Points) -> tuple[tuple[int, float], ...]:
-    # Once for each event, not for each answer: with 500 cells that would hold up the scheduler.
-    heights = relative_heights([loss for _, loss in points])
-    return tuple((epoch, round(height, 2)) for (epoch, _), height in zip(points, heights, strict=True))
-
-
 def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Addition | None) -> dict[str, Any]:
     values = {
         "dose": dose_name(cell.dose),
@@ -241,10 +144,6 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Additi
         "added": addition and f"added in round {addition.round}: {addition.reason}",
     }
     return {key: value for key, value in values.items() if value is not None}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _since(then_s: float | None, now_s: float) -> float | None:

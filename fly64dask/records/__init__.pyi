@@ -18,16 +18,9 @@ from .keys import (
     failure_key as failure_key,
 )
 from .limits.answer import (
-    OUTCOME_SIGNS as OUTCOME_SIGNS,
-    OUTCOME_WORDS as OUTCOME_WORDS,
     Answer as Answer,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
-    interval_words as interval_words,
-    light_words as light_words,
-    number_words as number_words,
-    percent as percent,
-    target_words as target_words,
 )
 from .limits.crossing import (
     Outcome as Outcome,
@@ -63,6 +56,15 @@ from .limits.points import (
     Light as Light,
     Series as Series,
     series_of as series_of,
+)
+from .limits.sentences import (
+    OUTCOME_SIGNS as OUTCOME_SIGNS,
+    OUTCOME_WORDS as OUTCOME_WORDS,
+    interval_words as interval_words,
+    light_words as light_words,
+    number_words as number_words,
+    percent as percent,
+    target_words as target_words,
 )
 from .manifest import (
     Manifest as Manifest,

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fly64dask.base import Frozen
 from fly64dask.study.adaptive import Adaptive, Addition, check_adaptive
-from fly64dask.study.names import MAX_DOSE_PHOTONS, Dose, DoseBy, dose_name
+from fly64dask.study.names import Dose, DoseBy, check_doses, dose_name
 from fly64dask.study.quantities import SafeName, refuse_repeats
 from fly64dask.study.recipes import Checkpoints, Limits, NamedRecipe, Recipe, check_recipes, without_counts
 from fly64dask.study.reference import Reference, check_reference
@@ -204,50 +204,6 @@ class Study(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _measured_dose_has_a_measurement(self) -> Study:
-        if "measured" in self.doses_photons and self.source.kind != "measured":
-            raise ValueError(
-                f"doses_photons holds 'measured', which needs source.kind = 'measured', found {self.source.kind!r}; "
-                "write the dose in photons"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _exposures_fit_a_count(self) -> Study:
-        for number, dose in enumerate(self.doses_photons):
-            if self.dose_by == "exposure" and not isinstance(dose, str) and dose > MAX_DOSE_PHOTONS:
-                raise ValueError(
-                    f"doses_photons[{number}] is {dose} photons per exposure; "
-                    f"give a number less than or equal to {MAX_DOSE_PHOTONS:.0f}, which a count can hold"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _a_power_is_of_one_dose(self) -> Study:
-        powers = [recipe.probe_power_photons for recipe in (self.recipe, *self.recipes)]
-        held = [power for power in powers if power is not None]
-        if held and (len(self.doses_photons) > 1 or self.dose_by != "exposure"):
-            raise ValueError(
-                f"probe_power_photons {held[0]:g} is what lights each exposure, and exposures of {self.name!r} have "
-                "different numbers of photons; give one dose, in photons per exposure, or leave probe_power_photons out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _noise_free_dose_is_simulated(self) -> Study:
-        if "noise_free" in self.doses_photons and self.source.kind == "measured":
-            raise ValueError(
-                "doses_photons holds 'noise_free', which needs a simulated source, found source.kind = 'measured'; "
-                "leave it out: what was measured has noise"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _repeats_have_photons_to_draw(self) -> Study:
-        words = [dose for dose in self.doses_photons if isinstance(dose, str)]
-        if self.repeats > 1 and len(words) == len(self.doses_photons):
-            raise ValueError(
-                f"repeats = {self.repeats} draws the photons of a dose again, and those of dose {words[0]!r} are not "
-                "drawn; leave repeats out, or add doses in photons"
-            )
+    def _doses_can_be_had(self) -> Study:
+        check_doses(self)
         return self

@@ -1,10 +1,13 @@
-"""Doses and splits, and how they are written in names of directories."""
+"""Doses and splits: their types, their names in paths, and which doses a study cannot have."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag
+
+if TYPE_CHECKING:
+    from fly64dask.study.model import Study
 
 # Parts of the field of view; the whole where a study parts it not.
 Split = Literal["train", "test", "whole"]
@@ -89,3 +92,55 @@ def photons_name(
 def object_name(name: str, object_seed: int | None) -> str:
     """Add the object to the name of something that each object of a study has: `scan`, `scan.object_8`."""
     return name if object_seed is None else f"{name}.object_{object_seed}"
+
+
+def check_doses(study: Study) -> None:
+    """Refuse doses that the study's source cannot give, that no count can hold, or that its recipes contradict.
+
+    Raises
+    ------
+    ValueError
+        With what was found, and what to write instead.
+    """
+    _words_suit_the_source(study)
+    _exposures_fit_a_count(study)
+    _a_power_is_of_one_dose(study)
+    words = [dose for dose in study.doses_photons if isinstance(dose, str)]
+    if study.repeats > 1 and len(words) == len(study.doses_photons):
+        raise ValueError(
+            f"repeats = {study.repeats} draws the photons of a dose again, and those of dose {words[0]!r} are not "
+            "drawn; leave repeats out, or add doses in photons"
+        )
+
+
+def _words_suit_the_source(study: Study) -> None:
+    is_measured = study.source.kind == "measured"
+    if "measured" in study.doses_photons and not is_measured:
+        raise ValueError(
+            f"doses_photons holds 'measured', which needs source.kind = 'measured', found {study.source.kind!r}; "
+            "write the dose in photons"
+        )
+    if "noise_free" in study.doses_photons and is_measured:
+        raise ValueError(
+            "doses_photons holds 'noise_free', which needs a simulated source, found source.kind = 'measured'; "
+            "leave it out: what was measured has noise"
+        )
+
+
+def _exposures_fit_a_count(study: Study) -> None:
+    for number, dose in enumerate(study.doses_photons):
+        if study.dose_by == "exposure" and not isinstance(dose, str) and dose > MAX_DOSE_PHOTONS:
+            raise ValueError(
+                f"doses_photons[{number}] is {dose} photons per exposure; "
+                f"give a number less than or equal to {MAX_DOSE_PHOTONS:.0f}, which a count can hold"
+            )
+
+
+def _a_power_is_of_one_dose(study: Study) -> None:
+    powers = [recipe.probe_power_photons for recipe in (study.recipe, *study.recipes)]
+    held = [power for power in powers if power is not None]
+    if held and (len(study.doses_photons) > 1 or study.dose_by != "exposure"):
+        raise ValueError(
+            f"probe_power_photons {held[0]:g} is what lights each exposure, and exposures of {study.name!r} have "
+            "different numbers of photons; give one dose, in photons per exposure, or leave probe_power_photons out"
+        )

@@ -3,16 +3,9 @@ from .allocation import (
     shared_repeats as shared_repeats,
 )
 from .answer import (
-    OUTCOME_SIGNS as OUTCOME_SIGNS,
-    OUTCOME_WORDS as OUTCOME_WORDS,
     Answer as Answer,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
-    interval_words as interval_words,
-    light_words as light_words,
-    number_words as number_words,
-    percent as percent,
-    target_words as target_words,
 )
 from .crossing import (
     LEVEL as LEVEL,
@@ -58,4 +51,13 @@ from .points import (
 )
 from .resamples import (
     reached_level as reached_level,
+)
+from .sentences import (
+    OUTCOME_SIGNS as OUTCOME_SIGNS,
+    OUTCOME_WORDS as OUTCOME_WORDS,
+    interval_words as interval_words,
+    light_words as light_words,
+    number_words as number_words,
+    percent as percent,
+    target_words as target_words,
 )

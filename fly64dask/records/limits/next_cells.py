@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from fly64dask.records.limits.answer import number_words
 from fly64dask.records.limits.outlook import Outlook, outlook_of
 from fly64dask.records.limits.points import series_of
+from fly64dask.records.limits.sentences import number_words
 from fly64dask.study import DOSE_UNITS, Addition, Study, n_added_cells, resolved_target
 
 if TYPE_CHECKING:

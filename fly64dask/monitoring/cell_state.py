@@ -1,0 +1,113 @@
+"""State of one cell of a run under way, and how an event changes it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted
+from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
+from fly64dask.records import ManifestRow, marks_of, resolution_words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellState:
+    """State of one cell. Times are seconds since 1970; numbers of the result are those of its manifest row."""
+
+    state: str
+    failure: str | None = None
+    log_path: str | None = None  # of a failed cell, relative to the run
+    seconds: float | None = None
+    n_kept: int | None = None
+    phase_rmse_rad: float | None = None
+    resolution: str | None = None  # of a scan without a truth, with its unit
+    error_over_empty: float | None = None
+    marks: tuple[str, ...] = ()  # signs of what must be known of its numbers (`records.marks`)
+    ended: bool = False  # in this run
+    epoch: int = 0
+    n_epochs: int = 0  # that it runs, known from its first epoch on
+    loss: float | None = None
+    points: Points = ()
+    course: tuple[tuple[int, float], ...] = ()  # of the loss in a sparkline: epoch, and height from 0 to 1
+    worker: str = ""
+    host: str = ""
+    started_s: float | None = None
+    heard_s: float | None = None
+
+
+def state_from_row(row: ManifestRow) -> CellState:
+    """State of a cell that earlier runs have committed."""
+    return CellState(
+        state=row.state,
+        failure=f"{row.failure_kind}: {row.error}" if row.failure_kind else None,
+        log_path=row.log_path if row.failure_kind else None,
+        seconds=row.seconds,
+        n_kept=row.n_kept,
+        phase_rmse_rad=_finite(row.metrics.phase_rmse_rad) if row.metrics else None,
+        resolution=None if row.metrics or row.state != "completed" else resolution_words(row.half_sets),
+        error_over_empty=_over_empty(row),
+        marks=tuple(mark.sign for mark in marks_of([row])),
+        epoch=row.n_epochs or 0,
+        loss=row.final_loss,
+    )
+
+
+def _over_empty(row: ManifestRow) -> float | None:
+    metrics = row.metrics
+    if metrics is None or metrics.empty_phase_rmse_rad == 0:
+        return None
+    return _finite(metrics.phase_rmse_rad / metrics.empty_phase_rmse_rad)
+
+
+def started(event: CellStarted, now_s: float) -> CellState:
+    """State of a cell whose task has started."""
+    return CellState(state="running", worker=event.worker, host=event.host, started_s=now_s, heard_s=now_s)
+
+
+def continued(before: CellState, event: CellProgress, now_s: float) -> CellState:
+    """State of a cell after one more epoch."""
+    points = with_loss(before.points, event.epoch, event.loss)
+    return CellState(
+        state="running",
+        epoch=event.epoch,
+        n_epochs=event.n_epochs,
+        loss=_finite(event.loss),
+        points=points,
+        course=_course(points),
+        worker=event.worker,
+        host=event.host,
+        started_s=now_s if before.started_s is None else before.started_s,
+        heard_s=now_s,
+    )
+
+
+def ended(before: CellState, outcome: CellOutcome, row: ManifestRow | None) -> CellState:
+    """State of a cell after its task: as its record says, unless this attempt could not be committed."""
+    if row is not None and outcome.committed:
+        after = state_from_row(row)
+        # A failed attempt's record has no epochs: they are what this process has seen of it.
+        after = replace(
+            after, epoch=row.n_epochs or before.epoch, loss=before.loss if after.loss is None else after.loss
+        )
+    else:
+        failure = f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else None
+        after = CellState(state="failed" if failure else "completed", failure=failure, epoch=before.epoch)
+    return replace(
+        after,
+        ended=True,
+        points=before.points,
+        course=before.course,
+        worker=before.worker,
+        host=before.host,
+        started_s=before.started_s,
+    )
+
+
+def _course(points: Points) -> tuple[tuple[int, float], ...]:
+    # Once for each event, not for each answer: with 500 cells that would hold up the scheduler.
+    heights = relative_heights([loss for _, loss in points])
+    return tuple((epoch, round(height, 2)) for (epoch, _), height in zip(points, heights, strict=True))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
