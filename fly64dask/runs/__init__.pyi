@@ -1,9 +1,6 @@
 from .arrays import (
     reconstruct as reconstruct,
 )
-from .cell_view import (
-    CellView as CellView,
-)
 from .comparisons import (
     Convention as Convention,
     MethodScore as MethodScore,
@@ -11,6 +8,7 @@ from .comparisons import (
     compare_run as compare_run,
 )
 from .opened import (
+    CellView as CellView,
     Run as Run,
     open_run as open_run,
 )

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
-from fly64dask.runs.labelled import DIMENSIONS, FURTHER_DIMENSIONS, flat_cells
-from fly64dask.runs.opened import Run, open_run
+from fly64dask.runs.opened import DIMENSIONS, FURTHER_DIMENSIONS, Run, flat_cells, open_run
 
 if TYPE_CHECKING:
     import pandas

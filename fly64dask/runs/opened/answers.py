@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError, mean_side_nm
 from fly64dask.records import read_completed_rows
-from fly64dask.runs.results import RunResults
+from fly64dask.runs.opened.results import RunResults
 from fly64dask.study import Target, cells
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fly64dask.base import FailureKind, InputError
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import read_run_study
-from fly64dask.runs.answers import RunAnswers
+from fly64dask.runs.opened.answers import RunAnswers
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Filters, RemedyKind, cells
 
