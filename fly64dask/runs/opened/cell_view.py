@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import Failure, InputError, IntegrityError, NoReconstructionError
+from fly64dask.base import Failure, IntegrityError
 from fly64dask.monitoring import read_live
-from fly64dask.records import CellRecord, ManifestRow, RowContext, read_kept_group, read_record, read_row, read_rows
+from fly64dask.records import CellRecord, ManifestRow, RowContext, read_record, read_row, read_rows
+from fly64dask.runs.opened.cell_arrays import REPAIR, completed_row, open_exposures, open_truth
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Study, cells, realisation_of
 
@@ -20,21 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fly64dask.datasets.export import FileFormat
-
-REPAIR = "make it again with `run.repair()` or `fly64dask verify RUN --repair`"
-
-
-def open_truth(study: Study, layout: RunLayout, object_seed: int | None) -> xarray.Dataset:
-    """Open the truth of one object of a run; raises InputError if there is none."""
-    from fly64dask.store import open_dataset
-
-    group = layout.truth_group(object_seed)
-    if study.source.kind == "measured" or not group.exists():
-        raise InputError(
-            f"open the truth of {layout.root}: a {study.source.kind} study's run holds none",
-            remedy="use runs of simulated studies that have begun",
-        )
-    return open_dataset(group)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +73,8 @@ class CellView:
         `relative` sets its error beside that of an empty object and beside its floor.
         """
         row = read_row(self.layout, self.cell)
-        return (
-            None
-            if row is None
-            else RowContext(self.study, self.layout, functools.partial(read_row, self.layout)).complete(row)
-        )
+        context = RowContext(self.study, self.layout, functools.partial(read_row, self.layout))
+        return None if row is None else context.complete(row)
 
     @property
     def record(self) -> CellRecord | None:
@@ -139,18 +122,7 @@ class CellView:
         --------
         >>> cell.exposures.counts.sum(("detector_y", "detector_x")).compute()  # doctest: +SKIP
         """
-        from fly64dask.store import open_dataset
-
-        group = self.layout.exposure_group(*realisation_of(self.study, self.cell))
-        view_group = read_kept_group(self.layout, self.cell)
-        for path in (group, view_group):
-            if not path.exists():
-                raise InputError(
-                    f"open the exposures of {self.name}: there is no {path} yet",
-                    remedy="run the study, or wait until this run has made it",
-                )
-        kept_indices = open_dataset(view_group)["kept_indices"].values
-        return open_dataset(group).isel(exposure=kept_indices).assign_attrs(cell=self.name)
+        return open_exposures(self.study, self.layout, self.cell)
 
     @property
     def truth(self) -> xarray.Dataset:
@@ -188,7 +160,7 @@ class CellView:
         """
         from fly64dask.store import open_dataset
 
-        self._completed_row("open the reconstruction of")
+        completed_row(self.cell, self.row, "open the reconstruction of")
         return open_dataset(self.layout.reconstruction_group(self.cell))
 
     def plot(self) -> Figure:
@@ -212,7 +184,7 @@ class CellView:
         """
         from fly64dask.report import CellReader, draw_cell
 
-        row = self._completed_row("draw")
+        row = completed_row(self.cell, self.row, "draw")
         # Without a truth the cells together decide on the scale of phases.
         rows = read_rows(self.layout, cells(self.study)) if self.study.source.kind == "measured" else (row,)
         arrays = CellReader(self.study, self.layout, rows).read(row)
@@ -261,7 +233,7 @@ class CellView:
         """
         from fly64dask.datasets.export import CellGroups, export_reconstruction
 
-        row = self._completed_row("export")
+        row = completed_row(self.cell, self.row, "export")
         groups = CellGroups(
             reconstruction=self.layout.reconstruction_group(self.cell),
             exposures=self.layout.exposure_group(*realisation_of(self.study, self.cell)),
@@ -269,23 +241,6 @@ class CellView:
         )
         return export_reconstruction(
             groups, Path(path), file_format=file_format, pixel_size_nm=pixel_size_nm, force=force
-        )
-
-    def _completed_row(self, doing: str) -> ManifestRow:
-        """Return the row, or raise with the reason why there is no reconstruction."""
-        row = self.row
-        if row is not None and row.state == "completed":
-            return row
-        if row is None or row.failure_kind is None:
-            raise NoReconstructionError(
-                f"{doing} {self.name}: the cell has not ended yet", remedy="run the study, or wait for the cell"
-            )
-        if row.state == "damaged":
-            raise IntegrityError(f"{doing} {self.name}: {row.error}", remedy=REPAIR)
-        raise NoReconstructionError(
-            f"{doing} {self.name}: the cell is {row.state} with {row.failure_kind}: {row.error}",
-            remedy="",
-            kind=row.failure_kind,
         )
 
     def __repr__(self) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from fly64dask.base import InputError
 from fly64dask.monitoring import RunReader
 from fly64dask.records import Manifest, ManifestRow
-from fly64dask.runs.opened.cell_view import CellView, open_truth
+from fly64dask.runs.opened.cell_arrays import open_truth
+from fly64dask.runs.opened.cell_view import CellView
 from fly64dask.runs.opened.labelled import flat_cells, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
 from fly64dask.study import Cell, Study, cells, choose_cell
