@@ -1,28 +1,22 @@
-"""Arguments and options that commands share, each group of options as one value, JSON for scripts, exit codes."""
+"""Arguments and options that several commands have."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from fly64dask.cli.options.groups import options_as
+from fly64dask.cli.options.output import without_links
 from fly64dask.store import RunLayout
 from fly64dask.study import DOSE_WORDS, SPLIT_NAMES, Filters
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from fly64dask.deploy import Placement
-
-EXIT_FAILED_CELL, EXIT_BAD_INPUT = 1, 2
 
 
 class DoseType(click.ParamType["float | str"]):
@@ -38,72 +32,6 @@ class DoseType(click.ParamType["float | str"]):
             return float(str(value))
         except ValueError:
             self.fail(f"{value!r} is no number of photons, nor {' or '.join(DOSE_WORDS)}", param, ctx)
-
-
-def example(text: str) -> str:
-    """Write the epilog of a help page; the mark keeps click from joining its lines."""
-    return f"\b\nExample:\n  {text}"
-
-
-Command = Callable[..., None]
-Decorator = Callable[[Command], Command]
-
-
-def options_as(keyword: str, make: Callable[..., object], *options: Decorator) -> Decorator:
-    """Join options, in the order of the help, to one decorator whose command gets one value made of them, as a keyword.
-
-    The parameters of `make` are named as the options.
-    """
-    names = tuple(inspect.signature(make).parameters)
-
-    def decorate(command: Command) -> Command:
-        @functools.wraps(command)
-        def with_one_value(**values: Any) -> None:
-            value = make(**{name: values.pop(name) for name in names})
-            command(**values, **{keyword: value})
-
-        decorated: Command = with_one_value
-        for option in reversed(options):
-            decorated = option(decorated)
-        return decorated
-
-    return decorate
-
-
-class SectionedCommand(click.Command):
-    """A command whose help lists its options under headings.
-
-    Parameters
-    ----------
-    sections : dict of str to sequence of decorators
-        Options by heading; all others come before them.
-    """
-
-    def __init__(self, *arguments: Any, sections: Mapping[str, Sequence[Decorator]], **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
-        self._heading_of = {name: heading for heading, options in sections.items() for name in _names_of(options)}
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, under their headings."""
-        rows: dict[str, list[tuple[str, str]]] = {"Options": []}
-        for parameter in self.get_params(ctx):
-            row = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-            if row is not None:
-                rows.setdefault(self._heading_of.get(str(parameter.name), "Options"), []).append(row)
-        for heading, options in rows.items():
-            with formatter.section(heading):
-                formatter.write_dl(options)
-
-
-def _names_of(options: Sequence[Decorator]) -> list[str]:
-    """Name the parameters that decorators add to a command."""
-
-    def command() -> None: ...
-
-    decorated: Command = command
-    for option in options:
-        decorated = option(decorated)
-    return [str(parameter.name) for parameter in click.command()(decorated).params]
 
 
 study_argument = click.argument(
@@ -237,23 +165,3 @@ cluster_options = options_as(
         help="Use no TLS beyond loopback either: whoever reaches the cluster can run code as you and read all of it.",
     ),
 )
-
-
-def without_links(path: Path) -> Path:
-    """Give the absolute path; unlike Path.resolve, one of a loop of links too, for its opener to refuse."""
-    return Path(os.path.realpath(path))
-
-
-def from_here(path: Path) -> Path:
-    """Give a path as people like to read it: relative where it lies below the directory that they are in."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def rows_json(rows: Iterable[BaseModel]) -> list[dict[str, Any]]:
-    """Turn records into JSON objects, without what they do not know."""
-    return [row.model_dump(mode="json", exclude_none=True) for row in rows]
-
-
-def print_json(document: object) -> None:
-    """Print one JSON document on standard output."""
-    click.echo(json.dumps(document, indent=2, allow_nan=False))
