@@ -130,7 +130,7 @@ def _run_attempt(attempt: Attempt, caller: Caller, began: float) -> CellOutcome:
         record = commit_record(attempt, ending, directory, seconds=seconds)
     conclude(layout, record)
     failure = ending.result if isinstance(ending.result, Failure) else None
-    return CellOutcome(cell=cell, failure=failure, seconds=seconds)
+    return CellOutcome(cell=cell, failure=failure, seconds=record.seconds)
 
 
 def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Path) -> Ending:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import Failure, FailureKind, IntegrityError, host_name, software_versions, utc_now
+from fly64dask.base import Failure, IntegrityError, host_name, software_versions, utc_now
 from fly64dask.cells.engine_call import Reconstructed
 from fly64dask.cells.inputs import CellInputs
 from fly64dask.cells.request import CellRequest, open_request
@@ -21,6 +21,7 @@ from fly64dask.records import (
     committed_attempt,
     next_attempt,
     read_record,
+    state_of,
     write_record,
 )
 from fly64dask.store import LOG_NAME, RunLayout, note, storing
@@ -137,7 +138,7 @@ def note_event(layout: RunLayout, cell: Cell, event: str) -> None:
 
 
 def _make_record(attempt: Attempt, ending: Ending, seconds: float, log_sha256: str) -> CellRecord:
-    request, state = attempt.request, "completed"
+    request = attempt.request
     inputs, input_sha256 = InputFacts(), {}
     of_reconstruction, digests_of_reconstruction = ReconstructionFacts(), {}
     failure = None
@@ -145,13 +146,13 @@ def _make_record(attempt: Attempt, ending: Ending, seconds: float, log_sha256: s
         inputs, input_sha256 = attempt.inputs.facts(), attempt.inputs.sha256
     if isinstance(ending.result, Reconstructed):
         of_reconstruction, digests_of_reconstruction = ending.result.facts, ending.result.digests
+        seconds += ending.result.earlier_s
     else:
         failure = ending.result
-        state = "skipped" if failure.kind is FailureKind.NOT_SELECTABLE else "failed"
     return CellRecord(
         study=request.study.name,
         **asdict(request.cell),
-        state=state,
+        state=state_of(failure.kind if failure else None),
         returncode=1 if failure else 0,
         failure_kind=failure.kind if failure else None,
         error=failure.message if failure else None,

@@ -43,10 +43,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconstructed:
-    """The reconstruction that an engine's process stored: facts for the cell's record, and digests of its arrays."""
+    """The reconstruction that an engine's process stored: facts for the cell's record, and digests of its arrays.
+
+    `earlier_s` are the seconds of earlier attempts, as far as it went on from their checkpoint.
+    """
 
     facts: ReconstructionFacts
     digests: dict[str, str]
+    earlier_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,13 @@ class EngineCall:
         inputs = open_inputs(request.study, request.layout, request.cell, request.remedy)
         exposures = inputs.read()
         refuse_dark(exposures.counts)
-        result = self._run_engine(exposures, report)
+        checkpoint = CheckpointFile(
+            path=request.layout.checkpoint_file(request.cell),
+            cell_key=self.cell_key,
+            settings=request.study.checkpoints,
+            ends_at=job_ends_at(),
+        )
+        result = self._run_engine(exposures, report, checkpoint)
         # Only now is the truth opened.
         pixel_size_nm = inputs.exposures.attributes.pixel_size_nm
         measured = measure(request, exposures, result, pixel_size_nm=pixel_size_nm)
@@ -98,9 +108,9 @@ class EngineCall:
             metrics=measured.metrics,
             metrics_seconds=measured.seconds,
         )
-        return Reconstructed(facts=facts, digests=digests)
+        return Reconstructed(facts=facts, digests=digests, earlier_s=checkpoint.earlier_s)
 
-    def _run_engine(self, exposures: Exposures, report: Progress) -> Reconstruction:
+    def _run_engine(self, exposures: Exposures, report: Progress, checkpoint: CheckpointFile) -> Reconstruction:
         request = self.request
 
         def on_epoch(epoch: int, loss: float) -> None:
@@ -112,12 +122,7 @@ class EngineCall:
             request.recipe,
             seed=request.study.seeds.grouping,
             progress=on_epoch,
-            checkpoint=CheckpointFile(
-                path=request.layout.checkpoint_file(request.cell),
-                cell_key=self.cell_key,
-                settings=request.study.checkpoints,
-                ends_at=job_ends_at(),
-            ),
+            checkpoint=checkpoint,
         )
 
 

@@ -64,7 +64,9 @@ def run(
     out = without_links(out)
     study = read_study(study_file).with_recipe(**settings)
     if dry_run:
-        _show_plan(study, filters, out, as_json=as_json)
+        will_fail = _show_plan(study, filters, out, as_json=as_json, allow_missing=allow_missing)
+        if will_fail:
+            sys.exit(EXIT_FAILED_CELL)
         return
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
@@ -113,12 +115,13 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
         raise
 
 
-def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> None:
+def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool, allow_missing: bool) -> bool:
+    """Show what a run would do, and say whether a cell of it will fail."""
     from fly64dask.datasets import read_inputs
     from fly64dask.records import setup_note
     from fly64dask.runs import continued_study, next_round
     from fly64dask.scan import doubt_split
-    from fly64dask.scheduling import plan_cells
+    from fly64dask.scheduling import forecast_run, plan_cells, with_work
     from fly64dask.store import RunLayout
 
     layout = RunLayout(out)
@@ -126,14 +129,19 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
     left_out = skip_reasons(study, filters)
     coming = None if left_out else next_round(study, layout)  # a run of some cells has no rounds
     inputs = read_inputs(study)
-    plan = plan_cells(study, inputs, [cell for cell in cells(study) if cell not in left_out])
+    selected = [cell for cell in cells(study) if cell not in left_out]
+    plan = plan_cells(study, inputs, selected)
+    forecast = with_work(forecast_run(study, layout, selected), study, plan)
+    will_fail = any(planned.will_fail and not (allow_missing and planned.n_kept is None) for planned in plan)
     light, band, doubts = inputs.probe_light, inputs.object_band, list(doubt_split(inputs.positions_px, study.split))
     if as_json:
         rounds_json = {} if coming is None else {"next_round": rows_json(coming.additions)}
         light_and_band = {"probe_light": light and light.model_dump(), "object_band": band and band.model_dump()}
         doubts_json = {"split_doubts": doubts} if doubts else {}
-        print_json({"study": study.name, **light_and_band, **doubts_json, "cells": rows_json(plan), **rounds_json})
-        return
+        counts_json = {"n_left": len(forecast.left), "again": dict(forecast.again), "seconds": forecast.seconds}
+        head = {"study": study.name, **light_and_band, **doubts_json, "forecast": counts_json}
+        print_json({**head, "cells": rows_json(plan), **rounds_json})
+        return will_fail
     from rich.text import Text
 
     from fly64dask.cli.terminal import (
@@ -153,5 +161,7 @@ def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool) -> N
     print_lines(console, map(Text, filter(None, [setup_note(study)])))
     print_lines(console, [Text(doubt, style="yellow") for doubt in doubts])
     print_lines(console, warning_lines(plan))
+    print_lines(console, map(Text, forecast.lines))
     if coming is not None:
         print_lines(console, map(Text, coming.lines))
+    return will_fail

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from fly64dask.base import ResourceError
+from fly64dask.base import InputError, ResourceError
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
@@ -24,7 +26,12 @@ from fly64dask.cli.options import (
     without_links,
 )
 from fly64dask.store import RunLayout
-from fly64dask.study import Filters, cells, skip_reasons
+from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
+
+if TYPE_CHECKING:
+    from fly64dask.datasets import ScanInputs
+    from fly64dask.deploy.slurm import SubmittedController
+    from fly64dask.scheduling import Forecast
 
 
 @click.command(epilog=example("fly64dask submit data/demo.toml --out runs/demo --cluster cluster/slurm.toml"))
@@ -60,26 +67,50 @@ def submit(
     from fly64dask.datasets import read_inputs
     from fly64dask.deploy.slurm import preview, submit_run
     from fly64dask.records import read_study
+    from fly64dask.runs import continued_study, next_round
 
-    study = read_study(study_file).with_recipe(**settings)
+    layout = RunLayout(without_links(out))
+    study = continued_study(read_study(study_file).with_recipe(**settings), layout)
     left_out = skip_reasons(study, filters)
     selected = [cell for cell in cells(study) if cell not in left_out]
-    layout = RunLayout(without_links(out))
-    options = [*filter_words(filters), *(["--allow-missing"] if allow_missing else [])]
+    if not selected:
+        raise InputError("submit: the filters leave no cell of the study", remedy="drop one of them")
     inputs = read_inputs(study)
+    forecast = _forecast(study, layout, inputs, selected)
+    coming = None if left_out else next_round(study, layout)  # a run of some cells has no rounds
+    options = [*filter_words(filters), *(["--allow-missing"] if allow_missing else [])]
     if dry_run:
-        for name, script in preview(study, inputs, selected, layout, cluster_file, options).items():
+        for name, script in preview(study, inputs, forecast.left, layout, cluster_file, options).items():
             click.secho(f"# {name}", bold=True)
             click.echo(script)
+    nothing_left = not forecast.left and (coming is None or not coming.additions)
+    if dry_run or nothing_left:
+        if as_json:
+            print_json({"job_id": None, "n_cells": len(forecast.left), "n_done": forecast.n_done})
+            return
+        for line in forecast.lines:
+            click.echo(line)
         return
-    submission = submit_run(study, inputs, selected, layout, cluster_file, options)
+    submission = submit_run(
+        study, inputs, forecast.left, layout, cluster_file, options, filters=filters, allow_missing=allow_missing
+    )
     if as_json:
         print_json(submission.model_dump(mode="json"))
         return
-    rounds = "" if study.adaptive is None or left_out else "; rounds follow in the same job"
-    click.echo(f"submitted: job {submission.job_id}, {len(selected)} cells{rounds}")
+    rounds = "; rounds follow in the same job" if coming is not None else ""
+    counts, *more = forecast.lines
+    click.echo(f"submitted: job {submission.job_id}, {counts}{rounds}")
+    for line in more:
+        click.echo(line)
     click.echo(f"follow:    fly64dask attach {click.format_filename(out)}")
     click.echo(f"stop:      fly64dask cancel {click.format_filename(out)}")
+
+
+def _forecast(study: Study, layout: RunLayout, inputs: ScanInputs, selected: Sequence[Cell]) -> Forecast:
+    from fly64dask.scheduling import forecast_run, plan_cells, with_work
+
+    forecast = forecast_run(study, layout, selected)
+    return with_work(forecast, study, plan_cells(study, inputs, forecast.left))
 
 
 @click.command(epilog=example("fly64dask cancel runs/demo"))
@@ -115,21 +146,28 @@ def attach(layout: RunLayout, interval_s: float) -> None:
 
     console = make_console()
     submission = read_submission(layout)
-    _wait_for_start(layout, interval_s)
+    _wait_for_start(layout, submission, interval_s)
+    open_states = "no run began"
     if layout.study_file.exists():
         reader = RunReader(read_run_study(layout), layout, follows=True)
         last = watch_run(reader, console, interval_s=interval_s, goes_on=lambda: find_controller(layout) is not None)
         print_matrix(console, last.study, last.rows)
-        if layout.manifest_file.exists() and not {"pending", "running"} & last.counts.keys():
-            sys.exit(EXIT_FAILED_CELL if {"failed", "damaged", "skipped"} & last.counts.keys() else 0)
+        # Others of the study were not asked for.
+        left_out = skip_reasons(last.study, submission.filters)
+        counts = Counter(state for cell, state in last.states.items() if cell not in left_out)
+        still_open = {state: counts[state] for state in ("running", "interrupted", "pending") if counts[state]}
+        if not still_open:
+            fine = {"completed", "skipped"} if submission.allow_missing else {"completed"}
+            sys.exit(EXIT_FAILED_CELL if counts.keys() - fine else 0)
+        open_states = ", ".join(f"{n} {state}" for state, n in still_open.items())
     log = layout.slurm_logs / f"controller-{submission.job_id}.log"
     raise ResourceError(
-        f"run {layout.root}: controller job {submission.job_id} has ended, and cells are not done",
+        f"run {layout.root}: controller job {submission.job_id} has ended, and cells are not done: {open_states}",
         remedy=f"read the end of {log}, then submit again: committed cells are not run twice",
     )
 
 
-def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
+def _wait_for_start(layout: RunLayout, submission: SubmittedController, interval_s: float) -> None:
     """Say how the controller is until its run begins or it ends; then where the dashboard is."""
     from fly64dask.deploy.slurm import find_controller, tunnel_command
     from fly64dask.records import read_dashboard
@@ -139,10 +177,11 @@ def _wait_for_start(layout: RunLayout, interval_s: float) -> None:
         where = read_dashboard(layout)
         if where is not None:
             click.echo(f"controller job {job.job_id} runs on {where.host}; its pages, through a tunnel:")
-            click.echo(f"  {tunnel_command(where.host, where.port, login=socket.getfqdn())}")
+            click.echo(f"  {tunnel_command(where.host, where.port, login=submission.host)}")
             click.echo("  http://127.0.0.1:8787/fly64 and http://127.0.0.1:8787/status")
             return
-        line = f"controller job {job.job_id} is {job.state.lower()}" + (f" ({job.reason})" if job.reason else "")
+        why = "" if job.reason in ("", "None") else f" ({job.reason})"
+        line = f"controller job {job.job_id} is {job.state.lower()}{why}"
         if line != last_line:
             click.echo(line)
             last_line = line

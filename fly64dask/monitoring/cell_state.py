@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
-from fly64dask.records import ManifestRow, marks_of, resolution_words
+from fly64dask.records import ManifestRow, marks_of, resolution_words, state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,8 @@ def ended(before: CellState, outcome: CellOutcome, row: ManifestRow | None) -> C
         )
     else:
         failure = f"{outcome.failure.kind}: {outcome.failure.message}" if outcome.failure else None
-        after = CellState(state="failed" if failure else "completed", failure=failure, epoch=before.epoch)
+        state = state_of(outcome.failure.kind if outcome.failure else None)
+        after = CellState(state=state, failure=failure, epoch=before.epoch)
     return replace(
         after,
         ended=True,

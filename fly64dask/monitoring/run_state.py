@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fly64dask.records import Mark
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
-STATES = ("running", "completed", "failed", "skipped", "damaged", "pending", "left_out")
+STATES = ("running", "completed", "failed", "interrupted", "skipped", "damaged", "pending", "left_out")
 
 
 class RunState:

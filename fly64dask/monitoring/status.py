@@ -108,7 +108,9 @@ def _version(status: os.stat_result) -> tuple[int, int]:
 
 
 def _words_of_row(row: ManifestRow) -> str:
-    words = row.state if row.failure_kind is None else f"{row.state} {row.failure_kind}: {row.error}"
+    words = str(row.state) if row.failure_kind is None else f"{row.state} {row.failure_kind}: {row.error}"
+    if row.state == "interrupted":
+        words = f"interrupted: {row.error}"
     return f"{words} ({row.outdated})" if row.outdated else words
 
 

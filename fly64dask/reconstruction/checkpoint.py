@@ -37,12 +37,16 @@ class CheckpointFile:
     ends_at : float, optional
         Unix time at which this process will be ended from outside; then every epoch that may be
         the last is saved.
+    earlier_s : float
+        Seconds that earlier attempts took to get to the state from which this one goes on; set by `load`.
     """
 
     path: Path
     cell_key: str
     settings: Checkpoints
     ends_at: float | None = None
+    earlier_s: float = 0.0
+    _began_at: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
     _asked_at: float = field(default_factory=time.monotonic)
 
@@ -52,9 +56,16 @@ class CheckpointFile:
             head, _, state = self.path.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
-        if head != self._head(state):
+        try:
+            found = json.loads(head)
+            is_ours = {key: found[key] for key in ("cell_key", "sha256")} == self._digests(state)
+            seconds = float(found["seconds"])
+        except (ValueError, KeyError, TypeError):
+            is_ours = False
+        if not is_ours:
             log.warning("checkpoint %s is damaged or of other inputs: starting from epoch 0", self.path)
             return None
+        self.earlier_s = seconds
         return state
 
     def is_due(self, epoch: int) -> bool:
@@ -75,11 +86,13 @@ class CheckpointFile:
             Gives the engine's state.
         """
         state = capture()
-        publish_bytes(self.path, lambda stream: stream.writelines([self._head(state), b"\n", state]))
+        seconds = self.earlier_s + time.monotonic() - self._began_at
+        head = json.dumps({**self._digests(state), "seconds": round(seconds, 3)}).encode()
+        publish_bytes(self.path, lambda stream: stream.writelines([head, b"\n", state]))
         self._saved_at = time.monotonic()
 
-    def _head(self, state: bytes) -> bytes:
-        return json.dumps({"cell_key": self.cell_key, "sha256": hashlib.sha256(state).hexdigest()}).encode()
+    def _digests(self, state: bytes) -> dict[str, str]:
+        return {"cell_key": self.cell_key, "sha256": hashlib.sha256(state).hexdigest()}
 
 
 ENDS_AT = "FLY64DASK_ENDS_AT"  # local time, as `squeue --format=%e` gives it

@@ -5,6 +5,7 @@ from .context import (
 from .currency import StudyNow as StudyNow
 from .fields import (
     ExposureFields as ExposureFields,
+    state_of as state_of,
 )
 from .floors import (
     PHOTON_LIMITED_RATIO as PHOTON_LIMITED_RATIO,

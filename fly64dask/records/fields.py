@@ -16,7 +16,21 @@ from fly64dask.scan import FluenceFields
 from fly64dask.simulation import SetupFields
 from fly64dask.study import ForwardModel, Remedy
 
-State = Literal["completed", "failed", "skipped", "damaged"]
+# Of an attempt that was committed; a record that cannot be read is `damaged`.
+AttemptState = Literal["completed", "failed", "interrupted", "skipped"]
+State = AttemptState | Literal["damaged"]
+
+
+def state_of(kind: FailureKind | None) -> AttemptState:
+    """Name the state of a cell by the kind of the failure that its attempt ended with; None if it is completed.
+
+    Who stops a run fails no cell: it is interrupted, and the next run goes on with it.
+    """
+    if kind is None:
+        return "completed"
+    if kind is FailureKind.INTERRUPTED:
+        return "interrupted"
+    return "skipped" if kind is FailureKind.NOT_SELECTABLE else "failed"
 
 
 class EndingFields(Frozen):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # A cell that is silent had begun, and its worker has not written lately; one that is left out is not in a run.
 STATE_SIGNS = {
-    **{"completed": "✔", "failed": "✘", "skipped": "–", "damaged": "!"},
+    **{"completed": "✔", "failed": "✘", "interrupted": "‖", "skipped": "–", "damaged": "!"},
     **{"running": "▶", "silent": "…", "pending": "·", "left_out": "○"},
 }
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from fly64dask.base import FailureKind, IntegrityError
-from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields
+from fly64dask.records.fields import AttemptState, EndingFields, ExposureFields, ReconstructionFields
 from fly64dask.scan import Identifiability, SelectionMetadata
 from fly64dask.store import (
     RECORD_NAME,
@@ -52,11 +52,14 @@ class ReconstructionFacts(ReconstructionFields):
 
 
 class CellRecord(ReconstructionFacts, InputFacts, EndingFields, CellCoordinates):
-    """The record of one attempt at one cell. A value that was not computed is absent."""
+    """The record of one attempt at one cell. A value that was not computed is absent.
+
+    `seconds` are those of the attempt, and of earlier ones as far as it goes on from their checkpoint.
+    """
 
     schema_version: Literal[1] = 1
     study: str
-    state: Literal["completed", "failed", "skipped"]
+    state: AttemptState
     returncode: Literal[0, 1]
     attempt: int = Field(ge=1)
     run: str

@@ -12,7 +12,7 @@ from fly64dask.report.answer import AnswerContent
 from fly64dask.scan import Prediction
 from fly64dask.study import Split, Study
 
-CellState = Literal["completed", "failed", "skipped", "damaged", "running", "pending"]
+CellState = Literal["completed", "failed", "interrupted", "skipped", "damaged", "running", "pending"]
 CurveKey = Literal["loss", "validation", "frc_truth", "frc_empty", "frc_halves", "frc_reference", "half_bit", "one_bit"]
 # The most wanted first: where a page has no room for all pictures of a cell, the last ones are left out.
 PictureKey = Literal[

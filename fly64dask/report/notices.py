@@ -26,7 +26,8 @@ def state_notices(
     """Say which cells are missing or not finished."""
     n_cells = len(cells(study))
     n_absent = n_cells - len(rows)
-    n_failed = sum(row.state != "completed" for row in rows)
+    n_interrupted = sum(row.state == "interrupted" for row in rows)
+    n_failed = sum(row.state != "completed" for row in rows) - n_interrupted
     n_outdated = sum(row.outdated is not None for row in rows)
     n_other_dose = sum(row.dose_deviation is not None for row in rows)
     n_unfollowed = sum(bool(unfollowed(row)) for row in rows)
@@ -48,6 +49,9 @@ def state_notices(
     if running and holder is None:
         text = f"{len(running)} cells were running when their process ended; run again to continue."
         yield Notice(kind="failed", text=text)
+    if n_interrupted:
+        text = f"{n_interrupted} cells were interrupted; run again to continue."
+        yield Notice(kind="interrupted", text=text)
     if n_failed:
         yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
     if n_outdated:

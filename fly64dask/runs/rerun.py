@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class PlannedRerun(CellCoordinates):
     """A failed cell before it is tried again: what ran and what would run; or `hopeless`, why nothing would."""
 
-    state: Literal["failed", "skipped", "damaged"]
+    state: Literal["failed", "interrupted", "skipped", "damaged"]
     failure_kind: FailureKind
     remedy: Remedy | None = None
     hopeless: str | None = None

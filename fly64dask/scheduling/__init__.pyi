@@ -4,6 +4,11 @@ from .costs import (
     expected_work as expected_work,
     predicted_memory_bytes as predicted_memory_bytes,
 )
+from .forecast import (
+    Forecast as Forecast,
+    forecast_run as forecast_run,
+    with_work as with_work,
+)
 from .graph import (
     GraphBuilder as GraphBuilder,
     GraphOptions as GraphOptions,

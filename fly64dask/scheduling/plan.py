@@ -44,6 +44,11 @@ class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
     predicted_memory_bytes: int | None = None
     warning: str | None = None
 
+    @property
+    def will_fail(self) -> bool:
+        """Whether it is known before anything runs that the cell gets no reconstruction."""
+        return self.warning is not None and (self.n_kept is None or self.warning.endswith("will fail"))
+
 
 def plan_cells(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> tuple[PlannedCell, ...]:
     """Select for every wanted cell and predict its memory.

@@ -459,11 +459,15 @@ def test_run_cell_commits_that_it_was_interrupted_and_goes_on_from_its_checkpoin
 
     run_one(study, cell_of("few"), layout, None, stop_after_fifty, run_id=run_id)
     first = read_record(layout, cell_of("few"))
+    checkpoint = layout.checkpoint_file(cell_of("few"))
+    head, _, state = checkpoint.read_bytes().partition(b"\n")
+    checkpoint.write_bytes(json.dumps(json.loads(head) | {"seconds": 1000.0}).encode() + b"\n" + state)
     run_one(study, cell_of("few"), layout, None, silent)
     second = read_record(layout, cell_of("few"))
-    assert (first.state, first.failure_kind) == ("failed", "interrupted")
+    assert (first.state, first.failure_kind) == ("interrupted", "interrupted")
     assert (second.state, second.n_epochs) == ("completed", 200)
     assert second.resumed_from_epoch >= 40
+    assert second.seconds > 1000.0  # those of the attempt from whose checkpoint it went on too
     assert not layout.checkpoint_file(cell_of("few")).exists()
 
 

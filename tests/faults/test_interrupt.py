@@ -178,7 +178,7 @@ def test_a_new_run_ends_what_a_killed_command_left_on_workers_that_go_on(tmp_pat
     states = [re.sub(" run=.*", "", line.split("pid=")[1].split(" ", 1)[1]) for line in journal.splitlines()]
     assert states == [
         "started attempt=1",
-        "ended state=failed kind=interrupted",
+        "ended state=interrupted kind=interrupted",
         "started attempt=2",
         "ended state=completed kind=None",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -220,6 +221,20 @@ def test_checkpoint_is_due_every_few_epochs_and_not_too_soon(tmp_path):
     )
     assert [epoch for epoch in range(1, 13) if often.is_due(epoch)] == [4, 8, 12]
     assert not any(seldom.is_due(epoch) for epoch in range(1, 13))
+
+
+def test_checkpoint_adds_up_the_seconds_of_the_attempts_that_go_on_from_it(tmp_path):
+    settings, path = Checkpoints(min_seconds=0), tmp_path / "checkpoint"
+    spent_s = []
+    for _ in range(3):
+        checkpoint = CheckpointFile(path=path, cell_key="key", settings=settings)
+        checkpoint.load()
+        spent_s.append(checkpoint.earlier_s)
+        time.sleep(0.05)
+        checkpoint.save(lambda: b"state")
+    assert spent_s[0] == 0
+    assert spent_s[1] >= 0.05
+    assert spent_s[2] >= spent_s[1] + 0.05
 
 
 def test_reconstruct_depends_on_the_seed_of_the_minibatches(reconstructed, dense):

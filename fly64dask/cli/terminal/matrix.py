@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from fly64dask.records import RepeatSummary
 
 STYLES = {
-    **{"completed": "green", "failed": "bold red", "skipped": "yellow", "damaged": "bold magenta"},
+    **{"completed": "green", "failed": "bold red", "interrupted": "bold yellow", "skipped": "yellow"},
+    "damaged": "bold magenta",
     **{"running": "blue", "silent": "bold yellow", "pending": "dim"},
 }
 SPARK_WIDTH = 16
@@ -209,7 +210,9 @@ def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], 
     n_pending = len(repeats) - len(rows) - n_running
     kinds = [f"{n} {kind}" for kind, n in summary.failure_kinds.items()]
     waiting = [f"{n} {state}" for n, state in ((n_running, "running"), (n_pending, "pending")) if n]
-    state = "failed" if kinds else "running" if n_running else "pending" if n_pending else "completed"
+    has_failed = any(row.state not in ("completed", "interrupted") for row in rows)
+    stopped = "interrupted" if kinds else None
+    state = "failed" if has_failed else stopped or "running" if n_running else "pending" if n_pending else "completed"
     completed = [row for row in rows if row.state == "completed"]
     quality = [_quality_of_repeats(summary, completed)] if completed else []
     words = ", ".join([*quality, *kinds, *waiting]) + signs_of(rows)

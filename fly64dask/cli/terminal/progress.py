@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from fly64dask.base import FailureKind
 from fly64dask.cli.terminal.matrix import STYLES
 from fly64dask.monitoring import CellEvent, CellOutcome, CellProgress
-from fly64dask.records import STATE_SIGNS
+from fly64dask.records import STATE_SIGNS, state_of
 from fly64dask.study import Cell
 
 
@@ -67,9 +66,7 @@ class RunDisplay:
             self._bars.remove_task(task)
         self._n_cells = max(self._n_cells, self._n_done)  # rounds add cells
         self._bars.update(self._all, completed=self._n_done, total=self._n_cells)
-        state = "failed" if event.failure else "completed"
-        if event.failure and event.failure.kind is FailureKind.NOT_SELECTABLE:
-            state = "skipped"
+        state = state_of(event.failure.kind if event.failure else None)
         sign, style = STATE_SIGNS[state], STYLES[state]
         note = f"{event.failure.kind}: {event.failure.message}" if event.failure else f"{event.seconds:.1f} s"
         if event.was_done:

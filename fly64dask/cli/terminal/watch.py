@@ -38,12 +38,15 @@ def _redraw(reader: RunReader, console: Console, interval_s: float, ended: _HasE
 
 
 def _print_changes(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> RunStatus:
-    before: dict[Cell, str] = {}
+    before: dict[Cell, str] | None = None
     while True:
         run_status = reader.read()
         for cell, words in run_status.words.items():
-            if before.get(cell) != words:
-                console.print(Text(f"{run_status.now:%H:%M:%S} {cell.name} {words}"), soft_wrap=True)
+            if before is None or before.get(cell) != words:
+                # What had ended before somebody looked did not happen now.
+                was_there = before is None and cell not in run_status.live
+                when = "before  " if was_there else f"{run_status.now:%H:%M:%S}"
+                console.print(Text(f"{when} {cell.name} {words}"), soft_wrap=True)
         before = run_status.words
         if ended(run_status):
             counts = ", ".join(f"{number} {state}" for state, number in run_status.counts.items())
@@ -68,7 +71,8 @@ class _HasEnded:
             return not self.goes_on()
         ended = self.was_held and run_status.holder is None
         self.was_held = self.was_held or run_status.holder is not None
-        may_go_on = run_status.study.adaptive is not None and run_status.holder is not None
+        is_held = run_status.holder is not None
+        may_go_on = is_held and (run_status.study.adaptive is not None or "interrupted" in run_status.counts)
         return ended or not (may_go_on or {"pending", "running"} & run_status.counts.keys())
 
 

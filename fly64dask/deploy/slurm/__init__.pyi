@@ -1,5 +1,6 @@
 from .cluster import slurm_cluster as slurm_cluster
 from .controller import (
+    SubmittedController as SubmittedController,
     cancel_run as cancel_run,
     find_controller as find_controller,
     preview as preview,

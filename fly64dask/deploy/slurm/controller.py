@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, ResourceError, host_name, utc_now
 from fly64dask.datasets import ScanInputs
+from fly64dask.deploy.access import is_loopback
 from fly64dask.deploy.slurm.commands import (
     SlurmJob,
     cancel_jobs,
@@ -23,19 +24,25 @@ from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_job
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout, publish_text, read_document, write_document
-from fly64dask.study import Cell, Study
+from fly64dask.study import Cell, Filters, Study
 
 ORDERLY_S, HARD_S = 60.0, 60.0
 
 
 class SubmittedController(Frozen):
-    """The controller job of a run as it was submitted: its id, when and where from, its command."""
+    """The controller job of a run as it was submitted: its id, when and where from, its command, its cells.
+
+    `filters` choose the cells that were asked for, and cells that cannot be selected count as no failure if
+    `allow_missing`.
+    """
 
     job_id: str
     submitted_at: str
     host: str
     user: str
     command: tuple[str, ...]
+    filters: Filters = Filters()
+    allow_missing: bool = False
 
 
 def submit_run(
@@ -45,6 +52,9 @@ def submit_run(
     layout: RunLayout,
     cluster_file: Path,
     options: Sequence[str],
+    *,
+    filters: Filters,
+    allow_missing: bool,
 ) -> SubmittedController:
     """Submit a controller job for a run; returns at once.
 
@@ -62,6 +72,10 @@ def submit_run(
         How the site wants its jobs; a copy goes into the run directory.
     options : sequence of str
         Further words of `fly64dask run`: filters, device.
+    filters : Filters
+        The cells that are asked for, those too that are done.
+    allow_missing : bool
+        Whether cells that cannot be selected count as no failure.
 
     Returns
     -------
@@ -92,6 +106,8 @@ def submit_run(
         host=host_name(),
         user=getpass.getuser(),
         command=_command(site, layout, options),
+        filters=filters,
+        allow_missing=allow_missing,
     )
     write_document(layout.submission_file, submission)
     return submission
@@ -189,5 +205,5 @@ def tunnel_command(node: str, port: int, *, login: str | None = None) -> str:
 
     `port` is that of the dashboard on its node, and `login` the host by which the node is reached, if that is needed.
     """
-    jump = ("-J", f"{getpass.getuser()}@{login}") if login and login != node else ()
+    jump = ("-J", f"{getpass.getuser()}@{login}") if login and login != node and not is_loopback(login) else ()
     return shlex.join(["ssh", "-N", *jump, "-L", f"8787:127.0.0.1:{port}", f"{getpass.getuser()}@{node}"])

@@ -235,5 +235,7 @@ def queue_status(jobs: Mapping[str, SlurmJob]) -> str:
     """Say what a run without workers waits for: the states of its jobs and Slurm's reasons."""
     if not jobs:
         return "no worker job is queued yet"
-    states = sorted({f"{job.state.lower()}, {job.reason}" for job in jobs.values()})
+    states = sorted(
+        {job.state.lower() + (f", {job.reason}" if job.reason not in ("", "None") else "") for job in jobs.values()}
+    )
     return f"waiting for a worker: {len(jobs)} jobs ({'; '.join(states)})"

@@ -56,7 +56,7 @@ class CellView:
 
     @property
     def state(self) -> str:
-        """The state of the cell: completed, failed, skipped, damaged, running or pending."""
+        """The state of the cell: completed, failed, interrupted, skipped, damaged, running or pending."""
         # Before the record: a cell that ends in between is then seen as ended.
         live = read_live(self.layout, [self.cell]).get(self.cell)
         row = self.row

@@ -50,7 +50,7 @@ class RunResults:
 
     @property
     def states(self) -> dict[Cell, str]:
-        """The state of each cell: completed, failed, skipped, damaged, running or pending."""
+        """The state of each cell: completed, failed, interrupted, skipped, damaged, running or pending."""
         return self._reader.read().states
 
     @property
