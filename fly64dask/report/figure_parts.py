@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ CURVE_STYLES = {"frc_truth": "-", "frc_empty": ":", "frc_halves": "--", "frc_ref
 CURVE_STYLES |= {"half_bit": "-", "one_bit": "--"}
 GREYS = {"frc_empty": "0.45", "half_bit": "0.7", "one_bit": "0.7"}
 LEGEND_INCHES = 2.0  # room beside the panels
+CAPTION_POINTS = 6.5
+# Of DejaVu Sans at 6.5 and 7 points, no less than the mean of English text; and of a line of a caption.
+LETTER_INCHES, LINE_INCHES = 0.057, 0.12
 CRITERIA = ("half_bit", "one_bit", "half")  # fields that hold where a ring correlation crosses each
 MOST_WHOLE = 1e6  # larger whole numbers are written with a power of ten
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
@@ -44,17 +48,33 @@ def panels(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Fi
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
 
 
+def legend_inches(labels: Iterable[str]) -> float:
+    """Give the room that a legend with these labels needs beside the panels: at least that of short ones."""
+    return max(LEGEND_INCHES, 0.8 + max(map(len, labels), default=0) * LETTER_INCHES)
+
+
+def set_caption(figure: Figure, paragraphs: Sequence[str]) -> None:
+    """Write paragraphs below the panels, wrapped to the figure's width; the figure grows by their height."""
+    if not paragraphs:
+        return
+    width = max(20, round(figure.get_figwidth() / LETTER_INCHES))
+    lines = [line for paragraph in paragraphs for line in _wrapped(paragraph, width)]
+    figure.set_figheight(figure.get_figheight() + LINE_INCHES * len(lines))
+    figure.supxlabel("\n".join(lines), fontsize=CAPTION_POINTS, x=0.01, horizontalalignment="left")
+
+
+def _wrapped(paragraph: str, width: int) -> list[str]:
+    return textwrap.wrap(paragraph, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+
+
 def titled(title: str, section: Section) -> str:
     """Write a title with the recipe and the object, where a study has several."""
     return f"{title}\n{section.label}" if section.label else title
 
 
 def explain_marks(figure: Figure, marks: Sequence[Mark]) -> None:
-    """Write what marks mean below a figure's panels, a line for each."""
-    if marks:
-        lines = "\n".join(f"{mark.sign}  {mark.words}" for mark in marks)
-        figure.set_figheight(figure.get_figheight() + 0.12 * len(marks))
-        figure.supxlabel(lines, fontsize=6.5, x=0.01, horizontalalignment="left")
+    """Write what marks mean below a figure's panels, a paragraph for each."""
+    set_caption(figure, [f"{mark.sign}  {mark.words}" for mark in marks])
 
 
 def caption_of(row: ManifestRow | None) -> str:

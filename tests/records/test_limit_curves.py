@@ -44,6 +44,12 @@ def test_the_standard_error_of_a_slope_is_the_spread_of_slopes_over_noise():
     assert np.mean([slope.standard_error for slope in slopes]) == pytest.approx(0.965 * spread, rel=0.2)
 
 
+def test_the_interval_of_a_slope_is_that_of_student():
+    slope = curve_of([row_of(error, dose) for error, dose in zip((0.2, 0.1, 0.02), DOSES, strict=True)]).slope
+    # Three numbers leave one degree of freedom, for which tables have 12.706.
+    assert slope.half_width_95 == pytest.approx(12.706 * slope.standard_error, rel=1e-4)
+
+
 def test_doses_at_the_floor_do_not_count_for_the_slope():
     errors = {dose: [0.1 * math.sqrt(1e3 / dose)] * 3 for dose in (1e3, 1e4, 1e5)} | {1e6: [0.0105] * 3}
     slope = with_floor(errors, 0.004).slope

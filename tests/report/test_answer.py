@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+from itertools import combinations
+
 import numpy as np
 import pytest
 from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of
 
-from fly64dask.records import answer_of
+from fly64dask.records import Slope, answer_of
 from fly64dask.report.answer import RepeatSnr, answer_content, draw_limits, draw_overlap_map, draw_snr
+from fly64dask.report.answer.curves import slope_words
 from fly64dask.report.answer.overlap_map import round_levels
 from fly64dask.report.cells import CellArrays
 from fly64dask.report.images import ObjectInArea
+from fly64dask.study import NamedRecipe, Target
 
 DOSES = (1e3, 1e4, 1e5)
 STUDY = study_of(targets=(TARGET,))
@@ -92,10 +97,51 @@ def test_a_figure_of_limits_marks_the_crossing_where_the_record_has_it():
     assert places == [pytest.approx(lowest)]
 
 
-def test_a_figure_of_limits_tells_the_fitted_slope_with_its_error():
+@pytest.mark.parametrize(
+    ("power", "half_width", "words"),
+    [
+        (-0.4962, 0.0341, "−0.50 ± 0.04"),
+        (-0.3952, 0.0025, "−0.40 ± 0.01"),
+        (-0.39, 0.25, "−0.4 ± 0.3"),
+        (-0.01, 0.3, "0.0 ± 0.3"),
+    ],
+)
+def test_a_slope_has_the_digits_that_its_interval_leaves(power, half_width, words):
+    assert slope_words(Slope(power=power, standard_error=0.0, half_width_95=half_width, n_doses=3, n_values=3)) == words
+
+
+def test_a_figure_of_limits_tells_the_fitted_slope_with_its_interval():
     slope = ANSWER.targets[0].curves[0].slope
-    words = f"close, whole: ∝ fluence^({slope.power:.3f} ± {slope.standard_error:.3f}), 3 doses"
-    assert words in draw_limits(ANSWER).get_supxlabel()
+    caption = " ".join(draw_limits(ANSWER).get_supxlabel().split())
+    assert f"close {slope_words(slope)} (3 doses)" in caption
+
+
+def made_by_recipes(view, names):
+    """Rows of a view by several recipes, and a study that has them."""
+    rows = [
+        row.model_copy(update={"recipe_name": name, "view": view})
+        for name in names
+        for row in rows_of(shot_noise_errors(DOSES))
+    ]
+    recipes = tuple(NamedRecipe(name=name) for name in names)
+    return study_of(view, targets=(TARGET,), recipes=recipes), rows
+
+
+def test_the_curves_of_one_view_have_a_colour_and_a_mark_for_each_recipe():
+    study, rows = made_by_recipes("close", [f"recipe{k}" for k in range(8)])
+    (axis,) = draw_limits(answer_of(study, rows)).axes
+    looks = {
+        (line.get_color(), line.get_marker()) for name, line in lines_of(axis).items() if name.startswith("recipe")
+    }
+    assert len(looks) == 8
+
+
+def test_the_caption_of_a_figure_stays_within_its_width():
+    study, rows = made_by_recipes("close", [f"a-recipe-of-a-long-name-{k}" for k in range(6)])
+    figure = draw_limits(answer_of(study, rows))
+    figure.savefig(io.BytesIO())
+    (caption,) = (text for text in figure.texts if text.get_text() == figure.get_supxlabel())
+    assert caption.get_window_extent().x1 <= figure.bbox.x1
 
 
 def rows_of_views(**overlaps):
@@ -117,6 +163,22 @@ def test_a_map_of_fluence_and_overlap_has_the_targets_line_where_the_formula_say
     x, y = axis.collections[-1].get_paths()[0].vertices.T
     assert np.interp(40, y[np.argsort(y)], x[np.argsort(y)]) == pytest.approx(50, rel=0.02)
     assert "Drawn from 9 cells" in " ".join(figure.get_supxlabel().split())
+
+
+def test_labels_of_a_map_lie_apart_from_each_other():
+    rows = rows_of_views(loose=0.2, middle=0.4, close=0.8)
+    figure = draw_overlap_map(answer_of(study_of("loose", "middle", "close", repeats=1), rows, [TARGET]).targets[0])
+    figure.savefig(io.BytesIO())
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert len(boxes) > 4
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_a_map_whose_levels_never_reach_the_target_has_no_line_of_it():
+    rows = rows_of_views(loose=0.2, middle=0.4, close=0.8)
+    beyond = Target(phase_error_rad=1e-4)
+    figure = draw_overlap_map(answer_of(study_of("loose", "middle", "close", repeats=1), rows, [beyond]).targets[0])
+    assert "0.0001" not in [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_two_views_have_no_map():

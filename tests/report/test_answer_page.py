@@ -19,6 +19,7 @@ from fly64dask.store import RunLayout
 
 STUDY = study_of(targets=(TARGET,))
 ERRORS = shot_noise_errors((1e3, 1e4, 1e5), spread=0.05)
+LOWEST = answer_content(STUDY, rows_of(ERRORS), "runs/mine", []).rows[0][0].lowest
 LIMITING = "dose_1000/close/whole"
 KEEP = "HTMLAnchorElement.prototype.click = function () { window.kept = [this.download, this.href]; }"
 
@@ -61,6 +62,17 @@ def shown(browser, path):
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_first_screen_has_the_lowest_dose_of_each_view_in_one_table(browser, path, width, height):
+    page = opened(browser, path, width=width, height=height)
+    table = "document.querySelector('#glance table')"
+    assert page.evaluate(f"[...{table}.rows].map((row) => [...row.cells].map((cell) => cell.textContent))") == [
+        ["lowest dose (photons per exposure)", "0.1 rad"],
+        ["close (60\u00a0%)", "✔" + LOWEST],
+    ]
+    assert 0 < page.evaluate(f"{table}.getBoundingClientRect().bottom") < height
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
 def test_the_first_screen_has_the_answer_in_words(browser, path, width, height):
     page = opened(browser, path, width=width, height=height)
     bottom = page.evaluate("document.querySelector('.sentences li').getBoundingClientRect().bottom")
@@ -87,7 +99,7 @@ def test_the_page_opens_on_the_cell_that_limits_the_answer(shown):
 
 
 def test_a_table_says_how_the_target_is_reached_with_a_sign_and_a_word(shown):
-    assert shown.evaluate("document.querySelector('.limits .outcome').textContent") == "✔reached"
+    assert shown.evaluate("document.querySelector('#targets .limits .outcome').textContent") == "✔reached"
 
 
 def kept(page, what):
@@ -117,6 +129,16 @@ def test_a_curve_can_be_kept_as_svg_that_needs_no_style_of_the_page(shown):
     assert 'xmlns="http://www.w3.org/2000/svg"' in text
 
 
+def test_a_kept_curve_says_which_line_is_what(shown):
+    _, text = kept(shown, "SVG")
+    assert {"close", "target 0.1 rad", "∝ 1 / √fluence"} <= set(re.findall("<text[^>]*>([^<]*)</text>", text))
+
+
+def test_a_curve_that_is_kept_from_a_dark_page_is_that_of_a_light_one(browser, path):
+    light, dark = (kept(opened(browser, path, dark=dark), "SVG")[1] for dark in (False, True))
+    assert light == dark
+
+
 def test_a_curve_can_be_kept_as_png(shown):
     _, data = kept(shown, "PNG")
     assert data.startswith(b"\x89PNG")
@@ -132,5 +154,5 @@ def test_a_page_without_a_target_says_how_to_get_one(browser, tmp_path):
 def test_many_sentences_are_folded_so_that_curves_and_table_come_first(browser, tmp_path):
     page = opened(browser, page_with(tmp_path, study_of(*map("view{}".format, range(9)), targets=(TARGET,)), []))
     assert page.evaluate("document.querySelector('.target details:not([open]) > summary').textContent") == "9 sentences"
-    assert page.evaluate("document.querySelectorAll('.limits tbody tr').length") == 9
+    assert page.evaluate("document.querySelectorAll('#targets .limits tbody tr').length") == 9
     assert page.console_errors == []

@@ -25,11 +25,13 @@ MIN_SLOPE_DOSES = 3  # two points lie on every power law
 class Slope(Frozen):
     """The power of the fluence with which a phase error falls, with the standard error of the fit.
 
-    Shot noise alone gives -0.5 for a phase error. `n_doses` are those of the fit, with `n_values` numbers.
+    Shot noise alone gives -0.5 for a phase error. `n_doses` are those of the fit, with `n_values` numbers; the 95 %
+    interval is `power` ± `half_width_95`.
     """
 
     power: float = Field(allow_inf_nan=False)
     standard_error: float = Field(ge=0, allow_inf_nan=False)
+    half_width_95: float = Field(ge=0, allow_inf_nan=False)
     n_doses: int
     n_values: int
 
@@ -136,8 +138,9 @@ def fitted_slope(series: Series) -> Slope | None:
     -----
     Least squares of the logarithm of each repeat's error on that of the fluence (SciPy's `linregress`): as all repeats
     weigh the same, a dose weighs as many times as it has repeats. The standard error is that of the residuals, which
-    hold the repeats' spread and the curve's departure from a power law. Where no fluence is known the dose takes its
-    place: the two are proportional within a view.
+    hold the repeats' spread and the curve's departure from a power law. Its degrees of freedom are two less than the
+    numbers, and the half width is as many standard errors as Student's t has for them: 12.7 for three numbers. Where no
+    fluence is known the dose takes its place: the two are proportional within a view.
     """
     floor = series.noise_free or 0.0
     x: list[float] = []
@@ -153,7 +156,13 @@ def fitted_slope(series: Series) -> Slope | None:
         y += [math.log(number) for number in numbers]
     if n_doses < MIN_SLOPE_DOSES:
         return None
-    from scipy.stats import linregress
+    from scipy.stats import linregress, t
 
     fit = linregress(x, y)
-    return Slope(power=float(fit.slope), standard_error=float(fit.stderr), n_doses=n_doses, n_values=len(x))
+    return Slope(
+        power=float(fit.slope),
+        standard_error=float(fit.stderr),
+        half_width_95=float(t.ppf(0.975, len(x) - 2) * fit.stderr),
+        n_doses=n_doses,
+        n_values=len(x),
+    )

@@ -21,10 +21,11 @@ from fly64dask.records import (
     run_differences,
     verdict_words,
 )
+from fly64dask.report.answer.curves import slope_words
 from fly64dask.report.answer.opening import opening_cell
 
 if TYPE_CHECKING:
-    from fly64dask.records import Difference, DoseLimit, ManifestRow
+    from fly64dask.records import Difference, DoseLimit, LimitCurve, ManifestRow
     from fly64dask.study import Study
 
 
@@ -45,7 +46,7 @@ class SnrCurve(Frozen):
 
 
 class LimitRow(Frozen):
-    """A line of a target's table: which cells, how the target is reached, and the lowest light as words."""
+    """A line of a target's table: which cells, how the target is reached, and the lowest light and slope as words."""
 
     view: str
     split: str
@@ -58,6 +59,7 @@ class LimitRow(Frozen):
     lowest: str
     fluence: str
     total: str
+    slope: str | None = None
 
 
 class ComparisonRow(Frozen):
@@ -135,7 +137,7 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
     note = None if has_repeats else "Without repeats no limit has an interval."
     return AnswerContent(
         answer=answer,
-        rows=tuple(tuple(map(_row, target.doses)) for target in answer.targets),
+        rows=tuple(tuple(map(_row, target.doses, target.curves)) for target in answer.targets),
         note=note,
         opens_on=opening_cell(rows, answer, is_measured=study.source.kind == "measured"),
         snr=tuple(snr),
@@ -169,7 +171,7 @@ def _comparison_row(difference: Difference) -> ComparisonRow:
     )
 
 
-def _row(limit: DoseLimit) -> LimitRow:
+def _row(limit: DoseLimit, curve: LimitCurve) -> LimitRow:
     """Write the lowest light of a view; where its doses do not hold the limit, on which side of them it lies."""
     light, before = limit.lowest, ""
     if limit.outcome == "reached_already":
@@ -195,4 +197,5 @@ def _row(limit: DoseLimit) -> LimitRow:
         lowest=lowest,
         fluence=fluence,
         total=total,
+        slope=None if curve.slope is None else slope_words(curve.slope),
     )

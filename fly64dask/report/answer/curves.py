@@ -5,25 +5,37 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fly64dask.report.figure_parts import INKS, panels
+from fly64dask.report.figure_parts import INKS, legend_inches, panels, set_caption
 from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.typing import LineStyleType
 
-    from fly64dask.records import Answer, DoseLimit, Light, LimitCurve, LinePoint, TargetAnswer
+    from fly64dask.records import Answer, DoseLimit, Light, LimitCurve, LinePoint, Slope, TargetAnswer
     from fly64dask.study import DoseBy, Target
 
-LEGEND_INCHES = 2.6  # room beside the panels
 MARKERS = ("o", "s", "^", "D", "v", "P")  # of views, in their order
-STYLES = ("-", "--", "-.", ":")  # of recipes, in their order
+# Of recipes and setups, in their order.
+STYLES: tuple[LineStyleType, ...] = (
+    "-",
+    "--",
+    "-.",
+    ":",
+    (0, (6, 3)),
+    (0, (8, 2, 2, 2, 2, 2)),
+    (0, (1, 3)),
+    (0, (3, 3, 1, 3)),
+)
 NOISE_FREE = "without noise"
 TARGET_AND_GUIDES = ("target", "guide")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+SHORT_AXIS = 30  # an axis of fluence with a smaller ratio of its ends has plain numbers, a longer one powers of ten
 # Powers of the fluence: of a phase error under shot noise, and of a feature's size (dose ~ d^-4: Howells and others
 # 2009, J. Electron Spectrosc. Relat. Phenom. 170, 4).
 ERROR_POWER, SIZE_POWER = -0.5, -0.25
@@ -42,12 +54,11 @@ def draw_limits(answer: Answer, *, side_nm: float | None = None) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A row for each target and a column for each split; a colour for each view, a style of line for each recipe.
-        Known to no window and no global state.
+        A row for each target and a column for each split; a colour for each view and a style of line for each recipe
+        and setup, or of one view a colour for each of these. Known to no window and no global state.
     """
     splits = list(dict.fromkeys(limit.split for target in answer.targets for limit in target.doses))
     figure, axes = panels(len(answer.targets), max(1, len(splits)), 3.6, 3.0)
-    figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
     for (row, target), (column, split) in product(enumerate(answer.targets), enumerate(splits)):
         _draw_panel(axes[row][column], target, split, answer.dose_by, side_nm)
     every = [line for axis_row in axes for axis in axis_row for line in axis.lines]
@@ -55,22 +66,19 @@ def draw_limits(answer: Answer, *, side_nm: float | None = None) -> Figure:
     every.sort(key=lambda line: str(line.get_label()).startswith(TARGET_AND_GUIDES))
     drawn = {label: line for line in every if not (label := str(line.get_label())).startswith("_")}
     if drawn:
+        figure.set_figwidth(figure.get_figwidth() + legend_inches(drawn))
         figure.legend(drawn.values(), drawn, fontsize=7, loc="outside right upper")
-    words = "\n".join(_slope_words(answer))
-    if words:
-        figure.supxlabel(words, fontsize=6.5, x=0.01, horizontalalignment="left")
+    set_caption(figure, list(_slope_words(answer)))
     return figure
 
 
 def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, side_nm: float | None) -> None:
-    views = list(dict.fromkeys(curve.view for curve in target.curves))
-    methods = list(dict.fromkeys(curve.made_by for curve in target.curves))
+    looks = _looks(target.curves)
     shown = [(limit, curve) for limit, curve in zip(target.doses, target.curves, strict=True) if curve.split == split]
     has_fluence = all(point.light.fluence_photons_per_px2 for _, curve in shown for point in curve.points)
     axis.set(xscale="log", yscale="log")
     for limit, curve in shown:
-        look = views.index(curve.view), methods.index(curve.made_by) % len(STYLES)
-        _draw_curve(axis, limit, curve, target.target, *look, has_fluence=has_fluence)
+        _draw_curve(axis, limit, curve, target.target, looks[curve.view, curve.made_by], has_fluence=has_fluence)
     axis.set_title(f"{split}: {target.target.label}", fontsize=9)
     _name_axes(axis, target.target, dose_by, side_nm, has_fluence=has_fluence)
     if not any(curve.points for _, curve in shown):
@@ -79,32 +87,61 @@ def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, s
     low, high = axis.get_ylim()
     axis.set_ylim(min(low, target.target.value / 1.2), max(high, target.target.value * 1.2))
     plain_ticks(axis.yaxis)
+    low, high = axis.get_xlim()
+    if high < SHORT_AXIS * low:
+        plain_ticks(axis.xaxis)
     axis.axhline(target.target.value, color="0.3", linewidth=0.9, zorder=1, label="target")
     _draw_guide(axis, [curve for _, curve in shown], target.target, has_fluence=has_fluence)
 
 
+class _Look(NamedTuple):
+    """How a curve is drawn, and its name in the legend."""
+
+    label: str
+    colour: str
+    marker: str
+    style: LineStyleType
+
+
+def _looks(curves: Sequence[LimitCurve]) -> dict[tuple[str, str], _Look]:
+    """Give each view and method a look: colours tell views apart, or of one view its recipes and setups."""
+    views = list(dict.fromkeys(curve.view for curve in curves))
+    methods = list(dict.fromkeys(curve.made_by for curve in curves))
+    looks = {}
+    for (k, view), (j, method) in product(enumerate(views), enumerate(methods)):
+        ink, style = (k, j) if len(views) > 1 else (j, 0)
+        looks[view, method] = _Look(
+            label=", ".join(filter(None, (view if len(views) > 1 or not method else "", method))),
+            colour=INKS[ink % len(INKS)],
+            # Where colours begin anew, marks do not.
+            marker=MARKERS[(ink + ink // len(INKS)) % len(MARKERS)],
+            style=STYLES[style % len(STYLES)],
+        )
+    return looks
+
+
 def _draw_curve(
-    axis: Axes,
-    limit: DoseLimit,
-    curve: LimitCurve,
-    target: Target,
-    view: int,
-    style: int,
-    *,
-    has_fluence: bool,
+    axis: Axes, limit: DoseLimit, curve: LimitCurve, target: Target, look: _Look, *, has_fluence: bool
 ) -> None:
-    # Where colours begin anew, marks do not.
-    colour, marker = INKS[view % len(INKS)], MARKERS[(view + view // len(INKS)) % len(MARKERS)]
-    label = ", ".join(filter(None, (curve.view, curve.made_by)))
+    label, colour, marker, style = look
     line = [(_x(point, has_fluence), point.level) for point in curve.line]
     if line:
-        axis.plot(*zip(*line, strict=True), STYLES[style], color=colour, linewidth=1.2)
+        axis.plot(*zip(*line, strict=True), linestyle=style, color=colour, linewidth=1.2)
     each = [(_x(point.light, has_fluence), value) for point in curve.points for value in point.values]
     if each:
         axis.plot(
             *zip(*each, strict=True), marker, color=colour, markersize=4, markerfacecolor="none", markeredgewidth=0.9
         )
-        axis.plot([], [], STYLES[style], color=colour, marker=marker, markersize=4, markerfacecolor="none", label=label)
+        axis.plot(
+            [],
+            [],
+            linestyle=style,
+            color=colour,
+            marker=marker,
+            markersize=4,
+            markerfacecolor="none",
+            label=label,
+        )
     if curve.noise_free is not None and target.kind != "error_over_floor":
         axis.axhline(curve.noise_free, color=colour, linewidth=0.8, linestyle=(0, (6, 3)), alpha=0.7)
         axis.plot([], [], color="0.4", linewidth=0.8, linestyle=(0, (6, 3)), label=NOISE_FREE)
@@ -187,21 +224,27 @@ def _x(light: Light | LinePoint, has_fluence: bool) -> float:
     return (light.fluence_photons_per_px2 or light.dose) if has_fluence else light.dose
 
 
-def slope_words(curve: LimitCurve) -> str | None:
-    """Say with which power of the fluence a curve falls; None where that was not fitted."""
-    slope = curve.slope
-    if slope is None:
-        return None
-    who = ", ".join(filter(None, (curve.view, curve.split, curve.made_by)))
-    # Two decimals, or as many as the error has before its first digit.
-    digits = 2 if slope.standard_error == 0 else min(4, max(2, -math.floor(math.log10(slope.standard_error))))
-    power = f"{slope.power:.{digits}f} ± {slope.standard_error:.{digits}f}"
-    return f"{who}: ∝ fluence^({power}), {slope.n_doses} doses"
+def slope_words(slope: Slope) -> str:
+    """Write the power of the fluence with which a curve falls, and half the width of its 95 % interval: `-0.4 ± 0.2`.
+
+    Two decimals where the interval is narrower than a tenth on each side, else one; its half width is rounded up.
+    """
+    digits = 2 if slope.half_width_95 < 0.1 else 1
+    step = 10.0**-digits
+    half_width = max(1, math.ceil(slope.half_width_95 / step - 1e-9)) * step
+    return f"{slope.power:z.{digits}f} ± {half_width:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _slope_words(answer: Answer) -> Iterator[str]:
     for target in answer.targets:
-        fitted = [words for curve in target.curves if (words := slope_words(curve))]
+        has_splits = len({curve.split for curve in target.curves}) > 1
+        fitted = [
+            f"{' '.join(filter(None, (curve.view, curve.split if has_splits else '', curve.made_by)))} "
+            f"{slope_words(curve.slope)} ({curve.slope.n_doses} doses)"
+            for curve in target.curves
+            if curve.slope is not None
+        ]
         if fitted:
-            yield f"phase error of {target.target.label}; fitted with standard error, doses at the floor left out:"
-            yield from ("   ".join(fitted[at : at + 2]) for at in range(0, len(fitted), 2))
+            # A name stays on one line with its number.
+            named = ", ".join(words.replace(" ", NO_BREAK) for words in fitted)
+            yield f"Fitted powers of the fluence with their 95 % intervals, doses at the floor left out: {named}."

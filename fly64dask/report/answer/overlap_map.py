@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.records import apart
-from fly64dask.report.figure_parts import panels
+from fly64dask.report.figure_parts import panels, set_caption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,10 +19,11 @@ if TYPE_CHECKING:
 
     from fly64dask.records import CurvePoint, DoseLimit, LimitCurve, TargetAnswer
 
+    Segments = Sequence[NDArray[np.float64]]  # pieces of a line, each (k, 2): fluence and overlap
+
 LINE_COLOUR = "#0072b2"  # of Okabe and Ito
 MIN_VIEWS = 3  # two overlaps have a line between them, and no map
 MIN_POINTS = 2  # of a view
-CHARACTERS_PER_INCH = 19  # of a caption
 N_FLUENCES = 200  # between the lowest and the highest: fine enough for smooth lines
 
 
@@ -78,8 +78,7 @@ def draw_overlap_map(target: TargetAnswer) -> Figure | None:
         f"Lines of equal {quantity} ({unit}); the thick one is the target. Drawn from {n_cells} cells at the "
         f"{n_points} dots, straight in logarithms between them: no line is better known than the dots beside it."
     )
-    wrapped = textwrap.fill(words, round(CHARACTERS_PER_INCH * figure.get_figwidth()))
-    figure.supxlabel(wrapped, fontsize=6.5, x=0.01, horizontalalignment="left")
+    set_caption(figure, [words])
     return figure
 
 
@@ -112,14 +111,16 @@ def _draw_panel(axis: Axes, rows: Sequence[_Row], target: TargetAnswer) -> None:
     overlaps = np.array([100 * row.overlap for row in rows])
     levels = [level for level in round_levels(*np.exp([np.nanmin(logs), np.nanmax(logs)])) if level != goal]
     z = np.ma.masked_invalid(logs)
+    labelled: list[tuple[str, str, Segments]] = []
     for names, colour, width in (
         ({math.log(level): f"{level:g}" for level in levels}, LINE_COLOUR, 1.0),
         ({math.log(goal): f"{goal:g}"}, "black", 2.0),
     ):
-        # Levels below 1 have negative logarithms, whose lines would be dashed.
-        lines = axis.contour(fluence, overlaps, z, sorted(names), colors=colour, linewidths=width, linestyles="solid")
-        for label in axis.clabel(lines, fmt=names, fontsize=7, inline=False):
-            label.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
+        inside = [level for level in sorted(names) if z.min() < level < z.max()]
+        if inside:
+            # Levels below 1 have negative logarithms, whose lines would be dashed.
+            lines = axis.contour(fluence, overlaps, z, inside, colors=colour, linewidths=width, linestyles="solid")
+            labelled += [(names[level], colour, found) for level, found in zip(inside, lines.allsegs, strict=True)]
     for row in rows:
         axis.plot(row.fluence, [100 * row.overlap] * len(row.fluence), "o", color="0.25", markersize=3)
     room = 0.05 * (overlaps[-1] - overlaps[0])
@@ -127,6 +128,40 @@ def _draw_panel(axis: Axes, rows: Sequence[_Row], target: TargetAnswer) -> None:
     axis.set_xlabel("fluence (photons/px²)", fontsize=8)
     axis.set_ylabel("linear overlap (%)", fontsize=8)
     axis.tick_params(labelsize=7, which="both")
+    _label_lines(axis, labelled)
+
+
+def _label_lines(axis: Axes, lines: Sequence[tuple[str, str, Segments]]) -> None:
+    """Write the level of each line on it, where labels before it are farthest away; that of the target comes first."""
+    from matplotlib.patheffects import withStroke
+
+    to_panel = (axis.transData - axis.transAxes).transform
+    taken: list[NDArray[np.float64]] = []
+    for name, colour, segments in reversed(lines):  # in units of the panel, whose shape is nearly square
+        longest = max((to_panel(segment) for segment in segments), key=_length, default=np.empty((0, 2)))
+        if not len(longest):
+            continue
+        ends = len(longest) // 8  # a label at the end of a line would hide that it ends
+        places = longest[ends : len(longest) - ends]
+        apart = [np.hypot(*(places - other).T) for other in taken] or [-np.hypot(*(places - 0.5).T)]
+        place = places[int(np.argmax(np.min(apart, axis=0)))]
+        taken.append(place)
+        x, y = place.tolist()
+        axis.text(
+            x,
+            y,
+            name,
+            transform=axis.transAxes,
+            color=colour,
+            fontsize=7,
+            ha="center",
+            va="center",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
+
+
+def _length(line: NDArray[np.float64]) -> float:
+    return float(np.hypot(*np.diff(line, axis=0).T).sum())
 
 
 def round_levels(low: float, high: float) -> list[float]:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.report.answer.curves import LEGEND_INCHES
-from fly64dask.report.figure_parts import INKS, panels
+from fly64dask.report.figure_parts import INKS, legend_inches, panels
 from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ def draw_snr(curves: Sequence[SnrCurve], dose_by: DoseBy, *, side_nm: float | No
     views = list(dict.fromkeys(curve.view for curve in curves))
     doses = list(dict.fromkeys(curve.dose for curve in curves))
     figure, axes = panels(len(lines), len(views), 3.2, 2.6)
-    figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
     of_side = "" if side_nm is None else f" of {side_nm:.3g} nm"
     for curve in curves:
         axis = axes[lines.index((curve.split, curve.section))][views.index(curve.view)]
@@ -66,5 +64,6 @@ def draw_snr(curves: Sequence[SnrCurve], dose_by: DoseBy, *, side_nm: float | No
             axis.set_ylim(bottom=LEAST_SNR)
     drawn = {str(line.get_label()): line for axis_row in axes for axis in axis_row for line in axis.lines}
     title = f"dose ({DOSE_UNITS[dose_by]})"
+    figure.set_figwidth(figure.get_figwidth() + legend_inches([title, *drawn]))
     figure.legend(drawn.values(), drawn, fontsize=7, title=title, title_fontsize=7, loc="outside right upper")
     return figure

@@ -1,20 +1,59 @@
 // Draws how low dose and overlap can go: sentences, a table and curves of each target, and the SNR of repeats. What
-// comes from a run is only ever set as text. `report.js` follows in the same script.
+// comes from a run is only ever set as text. `keep.js` and `report.js` follow in the same script.
 "use strict";
 
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];
 // Of a target that are shown at once; where views, splits and recipes are many, curves and table say it sooner.
 const MOST_SENTENCES = 8;
+const MOST_COLUMNS = 6; // of the table at a glance
 const DASHES = ["none", "6 3", "2 2", "8 3 2 3"];
 
 function showAnswer() {
   const { answer, rows, hint, note, snr, comparisons } = RUN.answer;
   byId("answernote").textContent = hint || note || "";
   byId("answernote").hidden = !(hint || note);
-  if (answer) byId("targets").append(...answer.targets.map((target, i) => targetBox(target, rows[i], answer.dose_by)));
+  if (answer) {
+    showGlance(answer.targets, rows);
+    byId("targets").append(...answer.targets.map((target, i) => targetBox(target, rows[i], answer.dose_by)));
+  }
   if (comparisons) showComparisons(comparisons);
   byId("snr").hidden = !snr.length;
   byId("snr").addEventListener("toggle", () => { if (!byId("snrcharts").childElementCount) showSnr(snr); });
+}
+
+// Percent of a linear overlap; a negative one is a distance between beams, in diameters.
+const overlapWords = (percent) => (percent === "–" ? "" : /^[-−]/.test(percent) ? "beams apart" : percent.replace(" ", "\u00a0"));
+
+// The whole answer in one small table: the lowest dose of each view, a column for each target and split.
+function showGlance(targets, rows) {
+  const columns = targets.flatMap((target, i) => RUN.splits.map((split) => ({ target, split, rows: rows[i].filter((row) => row.split === split) })));
+  const makers = new Map();
+  for (const row of rows.flat()) {
+    const name = [row.view, madeBy(row)].filter(Boolean).join(", ");
+    makers.set(name, { ...row, overlaps: new Set([...(makers.get(name)?.overlaps || []), overlapWords(row.overlap)].filter(Boolean)) });
+  }
+  if (columns.length > MOST_COLUMNS || makers.size > MOST_SENTENCES) return;
+  const table = element("table", undefined, "plain limits");
+  const head = table.createTHead();
+  const line = element("tr");
+  line.append(element("th", `lowest dose (${RUN.dose_unit})`), ...columns.map(({ target, split }) => element("th", [`${goalOf(target)} ${unitOf(target)}`, ...(RUN.splits.length > 1 ? [split] : [])].join(", "), "number")));
+  head.append(line);
+  const body = table.createTBody();
+  for (const [name, { view, recipe_name, setup_name, overlaps }] of makers) {
+    const row = element("tr");
+    row.append(element("th", overlaps.size ? `${name} (${[...overlaps].join(", ")})` : name));
+    for (const column of columns) {
+      const found = column.rows.find((one) => one.view === view && one.recipe_name === recipe_name && one.setup_name === setup_name);
+      const cell = element("td", undefined, `number ${found ? found.outcome : ""}`);
+      if (found) {
+        const [number, ...interval] = found.lowest === "–" ? [found.words] : found.lowest.split(" (");
+        cell.append(element("span", found.sign, "sign"), element("span", number, "lowest"), ...interval.map((text) => ` (${text}`));
+      }
+      row.append(cell);
+    }
+    body.append(row);
+  }
+  byId("glance").append(table);
 }
 
 function targetBox(target, rows, doseBy) {
@@ -31,11 +70,11 @@ function targetBox(target, rows, doseBy) {
   }
   const charts = element("div", undefined, "charts");
   for (const split of RUN.splits) {
-    const curves = target.curves.map((curve, i) => ({ ...curve, limit: target.doses[i], sentence: target.sentences[i] }))
+    const curves = target.curves.map((curve, i) => ({ ...curve, limit: target.doses[i], sentence: target.sentences[i], slopeWords: rows[i].slope }))
       .filter((curve) => curve.split === split);
     charts.append(limitFigure(target, split, curves, doseBy));
   }
-  box.append(limitLegend(target), charts, limitTable(rows), sentenceList(target.sentences.slice(nDoses)));
+  box.append(legend(limitKey(target)), charts, limitTable(rows), sentenceList(target.sentences.slice(nDoses)));
   return box;
 }
 
@@ -98,8 +137,16 @@ function limitTable(rows) {
 }
 
 // ---- curves of a target ------------------------------------------------------------------------------------------
-const inkOf = (view) => INKS[RUN.views.indexOf(view) % INKS.length];
-const shapeOf = (view) => SHAPES[RUN.views.indexOf(view) % SHAPES.length];
+// Colours tell views apart and dashes recipes and setups; of one view colours tell these apart.
+function lookOf(target, { view, ...method }) {
+  const methods = methodsOf(target), made = methods.indexOf(madeBy(method)), place = RUN.views.indexOf(view);
+  const ink = RUN.views.length > 1 ? place : made;
+  return {
+    // Where colours begin anew, marks do not.
+    ink: INKS[ink % INKS.length], shape: SHAPES[(ink + Math.floor(ink / INKS.length)) % SHAPES.length],
+    dash: DASHES[(RUN.views.length > 1 ? made : 0) % DASHES.length],
+  };
+}
 const methodsOf = (target) => [...new Set(target.curves.map(madeBy))];
 
 function markShape(shape, x, y, r, attributes) {
@@ -113,25 +160,20 @@ function markShape(shape, x, y, r, attributes) {
   return drawn("path", { d, ...attributes });
 }
 
-function limitLegend(target) {
-  const box = element("div", undefined, "legend");
-  const item = (name, draw) => {
-    const svg = drawn("svg", { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" });
-    svg.append(...draw);
-    const span = element("span");
-    span.append(svg, ` ${name}`);
-    box.append(span);
-  };
+function limitKey(target) {
   const across = (attributes) => drawn("line", { x1: 0, x2: 26, y1: 6, y2: 6, ...attributes });
-  for (const view of RUN.views) {
-    item(view, [across({ stroke: inkOf(view), class: "line" }), markShape(shapeOf(view), 13, 6, 4, { stroke: inkOf(view), class: "point" })]);
-  }
-  const recipes = methodsOf(target);
-  if (recipes.length > 1) recipes.forEach((recipe, i) => item(recipe, [across({ stroke: "currentColor", class: "line", "stroke-dasharray": DASHES[i % DASHES.length] })]));
-  item("target", [across({ class: "goal" })]);
-  if (hasFloor(target)) item("without noise", [across({ class: "floor", stroke: "currentColor" })]);
-  item(isResolution(target) ? "fluence ∝ size⁻⁴" : "∝ 1 / √fluence", [across({ class: "guide" })]);
-  return box;
+  const methods = methodsOf(target);
+  const curve = (name, { ink, shape }) => ({ name, marks: [across({ stroke: ink, class: "line" }), markShape(shape, 13, 6, 4, { stroke: ink, class: "point" })] });
+  const dashed = (name, { dash }) => ({ name, marks: [across({ stroke: "currentColor", class: "line", "stroke-dasharray": dash })] });
+  const looks = (one) => lookOf(target, { view: RUN.views[0], ...one });
+  const byMethod = target.curves.filter((one, i, all) => all.findIndex((other) => madeBy(other) === madeBy(one)) === i);
+  const items = RUN.views.length > 1
+    ? [...RUN.views.map((view) => curve(view, lookOf(target, { ...target.curves[0], view }))), ...(methods.length > 1 ? byMethod.map((one) => dashed(madeBy(one), looks(one))) : [])]
+    : byMethod.map((one) => curve(madeBy(one) || one.view, looks(one)));
+  items.push({ name: `target ${goalOf(target)} ${unitOf(target)}`, marks: [across({ class: "goal" })] });
+  if (hasFloor(target)) items.push({ name: "without noise", marks: [across({ class: "floor", stroke: "currentColor" })] });
+  items.push({ name: isResolution(target) ? "fluence ∝ size⁻⁴" : "∝ 1 / √fluence", marks: [across({ class: "guide" })] });
+  return items;
 }
 
 const isResolution = (target) => target.target.resolution_px !== undefined || target.target.resolution_nm !== undefined;
@@ -161,14 +203,9 @@ function limitFigure(target, split, curves, doseBy) {
     }
   }
   if (rows.length === 1) return figureOf(title, element("p", "nothing measured"));
-  const slopes = curves.filter((curve) => curve.slope).map((curve) => `${[curve.view, madeBy(curve)].filter(Boolean).join(" ")} ${slopeText(curve.slope)}`);
-  const caption = slopes.length ? [element("p", `slope ± s.e.: ${slopes.join(", ")}`)] : [];
-  return saveable(`${RUN.study} ${goalOf(target)} ${unit} ${split}`, rows, title, limitChart(target, curves, doseBy), ...caption);
-}
-
-function slopeText({ power, standard_error: error }) {
-  const digits = error > 0 ? Math.min(4, Math.max(2, -Math.floor(Math.log10(error)))) : 2;
-  return `${power.toFixed(digits)} ± ${error.toFixed(digits)}`.replace("-", "−");
+  const slopes = curves.filter((curve) => curve.slopeWords).map((curve) => `${[curve.view, madeBy(curve)].filter(Boolean).join(" ")} ${curve.slopeWords}`);
+  const caption = slopes.length ? [element("p", `slope ± 95 %: ${slopes.join(", ")}`)] : [];
+  return saveable(`${RUN.study} ${goalOf(target)} ${unit} ${split}`, rows, title, limitChart(target, curves, doseBy), limitKey(target), ...caption);
 }
 
 function limitChart(target, curves, doseBy) {
@@ -210,8 +247,8 @@ function limitChart(target, curves, doseBy) {
   drawGuide(svg, target, curves, { xOf, px, py, x0, x1, y0, y1 });
   for (const curve of curves) drawCurve(svg, target, curve, { xOf, px, py, left, edge: W - right });
   svg.append(drawn("line", { x1: left, x2: W - right, y1: py(goal), y2: py(goal), class: "goal" }));
-  for (const curve of curves) drawCrossing(svg, curve, { xOf, px, x0, x1, y: py(goal) });
-  for (const curve of curves) drawPoints(svg, curve, { xOf, px, py, unit, name, doseBy });
+  for (const curve of curves) drawCrossing(svg, target, curve, { xOf, px, x0, x1, y: py(goal) });
+  for (const curve of curves) drawPoints(svg, target, curve, { xOf, px, py, unit, name, doseBy });
   return svg;
 }
 
@@ -228,33 +265,32 @@ function drawGuide(svg, target, curves, { xOf, px, py, x0, x1, y0, y1 }) {
 }
 
 function drawCurve(svg, target, curve, { xOf, px, py, left, edge }) {
-  const ink = inkOf(curve.view);
+  const { ink, dash } = lookOf(target, curve);
   if (curve.noise_free !== undefined && hasFloor(target)) {
     svg.append(drawn("line", { x1: left, x2: edge, y1: py(curve.noise_free), y2: py(curve.noise_free), class: "floor", stroke: ink }));
   }
   const d = curve.line.map((one, k) => `${k ? "L" : "M"}${px(xOf(one)).toFixed(1)},${py(one.level).toFixed(1)}`).join("");
-  const dash = DASHES[methodsOf(target).indexOf(madeBy(curve)) % DASHES.length];
   if (d) svg.append(drawn("path", { d, class: "line", stroke: ink, "stroke-dasharray": dash }));
 }
 
-function drawCrossing(svg, curve, { xOf, px, x0, x1, y }) {
+function drawCrossing(svg, target, curve, { xOf, px, x0, x1, y }) {
   const { limit } = curve;
   if (limit.outcome !== "reached" || !limit.lowest) return;
-  const ink = inkOf(curve.view);
+  const { ink, shape } = lookOf(target, curve);
   if (limit.interval) {
     const low = limit.interval.low ? xOf(limit.interval.low) : x0, high = limit.interval.high ? xOf(limit.interval.high) : x1;
     svg.append(drawn("line", { x1: px(low), x2: px(high), y1: y, y2: y, class: "interval", stroke: ink }));
   }
-  const mark = markShape(shapeOf(curve.view), px(xOf(limit.lowest)), y, 4.5, { fill: ink, stroke: ink, tabindex: 0 });
+  const mark = markShape(shape, px(xOf(limit.lowest)), y, 4.5, { fill: ink, stroke: ink, tabindex: 0 });
   explain(mark, () => curve.sentence);
   svg.append(mark);
 }
 
-function drawPoints(svg, curve, { xOf, px, py, unit, name, doseBy }) {
-  const ink = inkOf(curve.view);
+function drawPoints(svg, target, curve, { xOf, px, py, unit, name, doseBy }) {
+  const { ink, shape } = lookOf(target, curve);
   for (const point of curve.points) {
     point.values.forEach((value, k) => {
-      const mark = markShape(shapeOf(curve.view), px(xOf(point.light)), py(value), 3.4, { class: "point", stroke: ink, tabindex: 0 });
+      const mark = markShape(shape, px(xOf(point.light)), py(value), 3.4, { class: "point", stroke: ink, tabindex: 0 });
       const lines = [point.cells[k], `${name}: ${significant(value)} ${unit}`, `${significant(point.light.photons_per_exposure)} photons per exposure`];
       if (point.light.fluence_photons_per_px2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_px2)} photons/px²`);
       if (point.light.fluence_photons_per_nm2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_nm2)} photons/nm²`);
@@ -282,70 +318,6 @@ function showSnr(curves) {
       y: curve.snr.map((value) => (value !== null && value > LEAST_SNR ? value : null)),
     }));
     const axes = { x: "spatial frequency (cycles/px)", y: "spectral SNR", logY: true, level: 1 };
-    byId("snrcharts").append(saveable(`${RUN.study} SNR ${title}`, seriesTable(axes.x, series), title, chart({ title: `SNR of ${title}`, series, ...axes }), legend(series)));
+    byId("snrcharts").append(saveable(`${RUN.study} SNR ${title}`, seriesTable(axes.x, series), title, chart({ title: `SNR of ${title}`, series, ...axes }), entriesOf(series), legend(entriesOf(series))));
   }
 }
-
-// ---- figures to keep ---------------------------------------------------------------------------------------------
-const seriesTable = (x, series) => [["curve", x, "value"], ...series.flatMap((one) => one.x.map((value, k) => [one.name, value, one.y[k] ?? ""]))];
-
-// A figure with links to keep it as SVG or PNG, as it is shown, and its numbers as CSV.
-function saveable(name, rows, title, svg, ...parts) {
-  const figure = figureOf(title, svg, ...parts);
-  const file = name.replace(/[^\w.+-]+/g, "-").replace(/^-|-$/g, "");
-  const links = element("p", undefined, "export");
-  const link = (text, make) => {
-    const button = element("button", text);
-    button.type = "button";
-    button.setAttribute("aria-label", `${text} of ${name}`);
-    button.addEventListener("click", () => make((url) => {
-      const anchor = element("a");
-      anchor.href = url;
-      anchor.download = `${file}.${text.toLowerCase()}`;
-      anchor.click();
-    }));
-    links.append(button);
-  };
-  link("SVG", (keep) => keep(`data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(svg))}`));
-  link("PNG", (keep) => asPng(svg, keep));
-  link("CSV", (keep) => keep(`data:text/csv;charset=utf-8,${encodeURIComponent(csvText(rows))}`));
-  figure.append(links);
-  return figure;
-}
-
-const csvText = (rows) => rows.map((row) => row.map((one) => (/[",\n]/.test(String(one)) ? `"${String(one).replaceAll('"', '""')}"` : one)).join(",")).join("\r\n");
-
-// The figure's source with the styles of the page written into it, on the page's own ground.
-function standalone(svg) {
-  const copy = svg.cloneNode(true);
-  const [, , width, height] = svg.getAttribute("viewBox").split(" ");
-  const originals = [svg, ...svg.querySelectorAll("*")], copies = [copy, ...copy.querySelectorAll("*")];
-  originals.forEach((original, i) => {
-    const style = getComputedStyle(original);
-    for (const name of ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family"]) {
-      copies[i].setAttribute(name, style.getPropertyValue(name));
-    }
-    copies[i].removeAttribute("class");
-    copies[i].removeAttribute("tabindex");
-  });
-  copy.setAttribute("xmlns", SVG);
-  copy.setAttribute("width", width);
-  copy.setAttribute("height", height);
-  const ground = getComputedStyle(svg.parentElement || document.body).backgroundColor;
-  copy.prepend(drawn("rect", { width, height, fill: ground }));
-  return new XMLSerializer().serializeToString(copy);
-}
-
-const PNG_SCALE = 4;
-
-function asPng(svg, keep) {
-  const image = new Image();
-  image.onload = () => {
-    const canvas = element("canvas");
-    [canvas.width, canvas.height] = [image.width * PNG_SCALE, image.height * PNG_SCALE];
-    canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
-    keep(canvas.toDataURL("image/png"));
-  };
-  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(svg))}`;
-}
-

@@ -5,9 +5,9 @@
 const RUN = JSON.parse(document.getElementById("data").textContent);
 const SIGNS = RUN.state_signs;
 const SVG = "http://www.w3.org/2000/svg";
-// Okabe and Ito, lighter where the page is dark.
-const INKS = matchMedia("(prefers-color-scheme: dark)").matches
-  ? ["#56b4e9", "#e69f00", "#2dc59c", "#e08fc0"] : ["#0072b2", "#b84700", "#00785a", "#a8467f"];
+// Okabe and Ito, lighter where the page is dark; figures that are kept have those of a light one.
+const PAPER_INKS = ["#0072b2", "#b84700", "#00785a", "#a8467f", "#8a6100", "#5a4fb0"];
+const INKS = matchMedia("(prefers-color-scheme: dark)").matches ? ["#56b4e9", "#e69f00", "#2dc59c", "#e08fc0", "#f0e442", "#a9a2f0"] : PAPER_INKS;
 const PICTURES = {
   phase: "phase", phase_truth: "phase of the truth", phase_difference: "phase minus truth",
   amplitude: "amplitude", amplitude_truth: "amplitude of the truth", amplitude_difference: "amplitude minus truth",
@@ -371,19 +371,6 @@ function decades(low, high) {
   return inside.length > 1 ? inside.map((value) => Number(value.toPrecision(6))) : ticks(low, high);
 }
 
-function legend(series) {
-  const box = element("div", undefined, "legend");
-  series.forEach((one, i) => {
-    const item = element("span");
-    const line = element("i", undefined, one.dots ? "dot" : "");
-    line.style.color = strokeOf(one, one.ink ?? i);
-    line.style.borderTopStyle = one.dots ? "none" : ["solid", "dashed", "dotted", "dashed"][(one.dash ?? i) % 4];
-    item.append(line, one.name);
-    box.append(item);
-  });
-  return box;
-}
-
 function figureOf(title, ...parts) {
   const figure = element("figure");
   figure.append(element("h3", title), ...parts);
@@ -432,7 +419,7 @@ function showOutcome() {
   }).filter((one) => one.x.length);
   if (series.length) {
     const axes = { x: "lit intensities per unknown", y: "phase error / empty object's", logX: true, logY: true, level: 1 };
-    const figure = figureOf("below 1: better than an empty object", chart({ title: "prediction and outcome", series, ...axes }), legend(series));
+    const figure = figureOf("below 1: better than an empty object", chart({ title: "prediction and outcome", series, ...axes }), legend(entriesOf(series)));
     figure.style.flex = "1 1 380px";
     figure.style.maxWidth = "560px";
     target.append(figure);
@@ -678,7 +665,7 @@ function chartsOf(cell) {
     const sides = sidesOf(cell);
     const x = sides && keys.frc_halves ? `${axes.x.slice(0, -1)} of ${significant(Math.sqrt(sides[0] * sides[1]))} nm)` : axes.x;
     const logY = axes.low === undefined && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values);
-    return saveable(`${cell.name} ${title}`, seriesTable(x, series), title, chart({ title, series, logY, marks, ...axes, x }), ...(series.length > 1 ? [legend(series)] : []), ...crossings.map(({ words }) => element("p", words, "faint")));
+    return saveable(`${cell.name} ${title}`, seriesTable(x, series), title, chart({ title, series, logY, marks, ...axes, x }), entriesOf(series), ...(series.length > 1 ? [legend(entriesOf(series))] : []), ...crossings.map(({ words }) => element("p", words, "faint")));
   });
 }
 
