@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fly64dask.base import IntegrityError, installed_version
 from fly64dask.datasets import KeptExposures, dose_in_photons, exposures_digest, selection_digest
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from fly64dask.study import Dose, Remedy, Split, Study
 
 OLDER_RECIPE, OTHER_DATA, OTHER_SOFTWARE = "of an older recipe", "of other data", "of other software"
+
+
+class _GroupNow(NamedTuple):
+    """What a group on disk holds: digests of its arrays, by name, and whether the study would make it as it is."""
+
+    array_sha256: tuple[tuple[str, str], ...]
+    is_current: bool
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any], *, is_current: bool) -> _GroupNow:
+        """Take what a cell's record is compared with from a group's attributes."""
+        arrays = stored.get("array_sha256", {}).items()
+        return cls(tuple((name, sha256) for name, sha256 in arrays if name not in NOT_IN_KEY), is_current)
 
 
 class StudyNow:
@@ -39,6 +52,8 @@ class StudyNow:
         self._study, self._layout = study, layout
         # Many cells share each of these.
         self._attributes = functools.cache(_read)
+        self._exposures_now = functools.cache(self._look_at_exposures)
+        self._view_now = functools.cache(self._look_at_view)
         self._recipe_key = functools.cache(self._compute_recipe_key)
         self._exposures_digest = functools.cache(self._compute_exposures_digest)
         self._selection_digest = functools.cache(self._compute_selection_digest)
@@ -90,18 +105,24 @@ class StudyNow:
 
     def _has_other_data(self, row: ManifestRow, digests: Mapping[str, str]) -> bool:
         """Whether the cell was made from other arrays than its groups hold, or these are not the study's any more."""
-        realisation, cell = realisation_of(self._study, row.cell), row.cell
-        exposures = self._attributes(self._layout.exposure_group(*realisation))
-        view = self._attributes(self._layout.kept_group(cell, row.remedy))
-        for stored in (exposures.get("array_sha256", {}), view.get("array_sha256", {})):
-            if any(digests.get(name) != sha256 for name, sha256 in stored.items() if name not in NOT_IN_KEY):
-                return True
-        spacing_px = row.remedy.spacing_threshold if row.remedy else None
+        cell, spacing_px = row.cell, row.remedy.spacing_threshold if row.remedy else None
+        exposures = self._exposures_now(realisation_of(self._study, cell))
+        view = self._view_now(cell.view, cell.split, spacing_px, cell.object_seed)
+        if not (exposures.is_current and view.is_current):
+            return True
+        return any(digests.get(name) != sha256 for group in (exposures, view) for name, sha256 in group.array_sha256)
+
+    def _look_at_exposures(self, realisation: Realisation) -> _GroupNow:
+        stored = self._attributes(self._layout.exposure_group(*realisation))
         exposed = self._exposures_digest(realisation)
-        selected = self._selection_digest(cell.view, cell.split, spacing_px, cell.object_seed)
-        return (exposed is not None and exposures.get("source_digest", exposed) != exposed) or (
-            selected is not None and view.get("selection_digest", selected) != selected
-        )
+        return _GroupNow.of(stored, is_current=exposed is None or stored.get("source_digest", exposed) == exposed)
+
+    def _look_at_view(self, view: str, split: Split, spacing_px: float | None, object_seed: int | None) -> _GroupNow:
+        layout = self._layout
+        group = layout.view_group(view, split) if spacing_px is None else layout.respaced_group(view, split, spacing_px)
+        stored = self._attributes(group)
+        selected = self._selection_digest(view, split, spacing_px, object_seed)
+        return _GroupNow.of(stored, is_current=selected is None or stored.get("selection_digest", selected) == selected)
 
     def _compute_recipe_key(self, recipe_name: str | None, is_noise_free: bool, remedy: Remedy | None) -> str:
         dose: Dose = "noise_free" if is_noise_free else 1.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from fly64dask.base import FailureKind, Frozen, IntegrityError
 from fly64dask.records.fields import EndingFields
 from fly64dask.records.record import CellRecord, past_attempts, read_record
-from fly64dask.scan import SelectionFields
+from fly64dask.scan import SelectionFields, SelectionMetadata
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell
 
@@ -22,10 +23,21 @@ class AttemptLine(SelectionFields, EndingFields):
 
 def fields_of(record: CellRecord, model: type[Frozen]) -> dict[str, Any]:
     """Take the values of a record and of its selection for those fields of another model that have the same names."""
-    values = {name: getattr(record, name) for name in model.model_fields if name in CellRecord.model_fields}
+    of_record, of_selection = _shared_names(model)
+    values = {name: getattr(record, name) for name in of_record}
     if record.selection is not None:
-        values |= {name: value for name, value in record.selection if name in model.model_fields}
+        values |= {name: getattr(record.selection, name) for name in of_selection}
     return values
+
+
+@functools.cache
+def _shared_names(model: type[Frozen]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the fields that a model shares with records, and with their selections."""
+    of_record, of_selection = (
+        tuple(name for name in model.model_fields if name in other.model_fields)
+        for other in (CellRecord, SelectionMetadata)
+    )
+    return of_record, of_selection
 
 
 def read_past(layout: RunLayout, cell: Cell) -> tuple[AttemptLine, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,7 @@ def failure_key(study: Study, cell: Cell, recipe: Recipe, kind: FailureKind) -> 
     return digest([cell.name, kind, alone.model_dump(mode="json", exclude=others), *own_setup])
 
 
+@functools.lru_cache(maxsize=256)  # the cells of a study share a few
 def recipe_key(recipe: Recipe, *, seed: int) -> str:
     """Compute the digest of the settings of a cell's key: its recipe without the device, and the engine's seed."""
     return digest([_settings(recipe), seed])

@@ -62,7 +62,8 @@ def spread_of(values: Sequence[float]) -> Spread:
     n, mean = len(values), statistics.fmean(values)
     if n < 2:
         return Spread(n=n, mean=mean)
-    deviation = statistics.stdev(values, mean)
+    # As `statistics.stdev`, which computes with fractions and takes a hundred times as long.
+    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     return Spread(n=n, mean=mean, standard_deviation=deviation, standard_error=deviation / math.sqrt(n))
 
 

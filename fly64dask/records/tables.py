@@ -141,7 +141,10 @@ def read_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:
         record = read_record(layout, cell)
     except IntegrityError as error:
         return damaged_row(cell, str(error), layout, read_past(layout, cell))
-    return None if record is None else row_from_record(record, layout, read_past(layout, cell))
+    if record is None:
+        return None
+    # A first attempt has replaced none: no folder needs to be looked for.
+    return row_from_record(record, layout, read_past(layout, cell) if record.attempt > 1 else ())
 
 
 def read_last_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:

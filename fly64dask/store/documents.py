@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from fly64dask.base import Frozen, IntegrityError
 from fly64dask.store.atomic import publish_bytes
 
 DIGEST_KEY = "sha256"
+# The last entry of a document, and its end.
+ENDING = re.compile(rb'  "' + DIGEST_KEY.encode() + rb'": "([0-9a-f]{64})"\n}\n\Z')
 Document = TypeVar("Document", bound=Frozen)
 
 
@@ -90,23 +93,22 @@ def read_document(path: Path, model: type[Document], *, remedy: str) -> Document
         If a byte differs, or it is of another schema.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         raise
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise _damaged(path, f"cannot be read ({error})", remedy) from error
-    try:
-        content = json.loads(text)
-        stated = content.pop(DIGEST_KEY)
-    except (ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
-        raise _damaged(path, f"is not a {model.__name__} ({type(error).__name__}: {error})", remedy) from error
-    before = text.removesuffix(_ending(stated))
-    if before == text or stated != hashlib.sha256(before.encode()).hexdigest():
+    ending = ENDING.search(content)
+    if ending is None:
+        raise _damaged(path, f"is not a {model.__name__} with its SHA-256", remedy)
+    before = content[: ending.start()]
+    if ending[1].decode() != hashlib.sha256(before).hexdigest():
         raise _damaged(path, "does not match its SHA-256", remedy)
     try:
-        return model.model_validate(content)
+        # Parsed and checked in one go: of ten thousand records that is the time that counts.
+        return model.model_validate_json(before.rstrip().removesuffix(b",") + b"}")
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise _damaged(path, f"is not of this version's schema: {first}", remedy) from error
 
 
