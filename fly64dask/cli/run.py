@@ -77,7 +77,16 @@ def run(
 def _run(
     study: Study, filters: Filters, out: Path, placement: Placement, *, allow_missing: bool, with_report: bool
 ) -> None:
-    from fly64dask.cli.terminal import RunDisplay, closing_lines, make_console, print_lines, print_matrix
+    from fly64dask.cli.terminal import (
+        MAX_MATRIX_CELLS,
+        RunDisplay,
+        closing_lines,
+        make_console,
+        print_lines,
+        print_matrix,
+        print_overview,
+    )
+    from fly64dask.monitoring import read_overview
     from fly64dask.runs import continued_study, run_study
     from fly64dask.store import RunLayout
 
@@ -88,8 +97,14 @@ def _run(
     with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_cells) as display:
         finished = run_study(study, out, filters=filters, placement=placement, notify=display.show, say=display.say)
     study = finished.study  # with what rounds have added
-    print_matrix(console, study, finished.rows)
-    print_lines(console, closing_lines(study, finished.rows, shlex.quote(str(from_here(layout.root)))))
+    where = shlex.quote(str(from_here(layout.root)))
+    if len(cells(study)) > MAX_MATRIX_CELLS:
+        print_overview(console, read_overview(study, layout, frozenset(cells(study))))
+        if study.targets:
+            click.echo(f"limits: fly64dask limits {where}")
+    else:
+        print_matrix(console, study, finished.rows)
+        print_lines(console, closing_lines(study, finished.rows, where))
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
     if with_report:
         from fly64dask.report import write_report

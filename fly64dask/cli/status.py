@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run.
 
-    Filters show a part of the matrix, on one look; --watch shows all of it.
+    Filters show a part of the matrix, on one look; --watch shows all of it. Of more than 2000 cells the numbers in each
+    state are shown, by view.
     """
-    from fly64dask.monitoring import RunReader
+    from fly64dask.monitoring import RunReader, read_overview
     from fly64dask.records import read_run_study, unlisted_cells
 
     if as_json and watch:
@@ -55,15 +56,19 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     shown = frozenset(cell for cell in cells(study) if cell not in left_out)
-    reader = RunReader(study, layout, follows=watch)
+    reader = RunReader(study, layout, follows=watch, chosen=None if filters == Filters() else shown)
     others = unlisted_cells(study, layout)
     if as_json:
         print_json(_document(reader.read(), shown, others))
         return
-    from fly64dask.cli.terminal import make_console, print_matrix, watch_run
+    from fly64dask.cli.terminal import MAX_MATRIX_CELLS, make_console, print_matrix, print_overview, watch_run
     from fly64dask.records import round_lines
 
     console = make_console()
+    if len(shown) > MAX_MATRIX_CELLS and not (watch or light):
+        print_overview(console, read_overview(study, layout, shown))
+        _tell_others(layout, others)
+        return
     if watch:
         with suppress(KeyboardInterrupt):  # the way to end it
             watch_run(reader, console, interval_s=interval_s)
@@ -77,6 +82,11 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
     print_matrix(console, study, run_status.rows, run_status.live, run_status.now, shown=shown)
     for line in round_lines(run_status.study):
         click.echo(line)
+    _tell_others(layout, others)
+
+
+def _tell_others(layout: RunLayout, others: Sequence[str]) -> None:
+    """Say that committed cells are none of the study's."""
     if others:
         click.echo(
             f"{len(others)} committed cells of {from_here(layout.root)} have no place in the study's matrix as it is "

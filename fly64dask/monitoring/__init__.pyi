@@ -21,6 +21,10 @@ from .monitor import (
 from .occupancy import (
     Timekeeper as Timekeeper,
 )
+from .overview import (
+    RunOverview as RunOverview,
+    read_overview as read_overview,
+)
 from .printing import (
     PrintedProgress as PrintedProgress,
     ignore_epoch as ignore_epoch,

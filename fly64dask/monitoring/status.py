@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -51,13 +51,14 @@ class RunStatus:
 class RunReader:
     """Reads a run's records, each one once: hundreds are read in a second only the first time.
 
-    If it `follows` the run, `study` becomes that of its directory when that changes, as rounds of an adaptive study add
-    cells.
+    Of a part of the matrix it reads the `chosen` cells alone. If it `follows` the run, `study` becomes that of its
+    directory when that changes, as rounds of an adaptive study add cells.
     """
 
     study: Study
     layout: RunLayout
     follows: bool = False
+    chosen: Collection[Cell] | None = None
     _seen: dict[Cell, tuple[tuple[int, int], ManifestRow]] = field(default_factory=dict)
     _study_version: tuple[int, int] | None = None
 
@@ -65,11 +66,12 @@ class RunReader:
         """Look at the run."""
         if self.follows:
             self._update_study()
-        everything = cells(self.study)
+        everything = [cell for cell in cells(self.study) if self.chosen is None or cell in self.chosen]
         # Before the records: a cell that ends in between is then seen as ended, never as pending.
         live = read_live(self.layout, everything)
         known_rows = {cell: row for cell in everything if (row := self._row(cell)) is not None}
-        rows = tuple(RowContext(self.study, self.layout, known_rows.get).complete_all(known_rows.values()))
+        row_of = known_rows.get if self.chosen is None else self._row  # a floor or reference may not be chosen
+        rows = tuple(RowContext(self.study, self.layout, row_of).complete_all(known_rows.values()))
         attempts = {row.cell: row.attempt or 0 for row in rows}
         return RunStatus(
             study=self.study,

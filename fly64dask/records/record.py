@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -163,7 +164,8 @@ def unlisted_cells(study: Study, layout: RunLayout) -> tuple[str, ...]:
     is read.
     """
     listed = {cell.name for cell in cells(study)}
-    names = (path.parent.relative_to(layout.root).as_posix() for path in layout.root.glob(RECORDS_PATTERN))
+    begin = len(f"{layout.root}{os.sep}")
+    names = (str(path.parent)[begin:] for path in layout.root.glob(RECORDS_PATTERN))
     return tuple(sorted(name for name in names if name not in listed))
 
 

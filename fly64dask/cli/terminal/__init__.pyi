@@ -22,6 +22,10 @@ from .limits import (
 from .matrix import (
     print_matrix as print_matrix,
 )
+from .overview import (
+    MAX_MATRIX_CELLS as MAX_MATRIX_CELLS,
+    print_overview as print_overview,
+)
 from .plans import (
     hopeless_lines as hopeless_lines,
     plan_table as plan_table,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import product
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -29,12 +29,9 @@ from fly64dask.records import (
     repeat_groups,
     resolution_words,
     signs_of,
-    summarise_repeats,
+    spread_of,
 )
 from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, doses_of, sections
-
-if TYPE_CHECKING:
-    from fly64dask.records import RepeatSummary
 
 STYLES = {
     **{"completed": "green", "failed": "bold red", "interrupted": "bold yellow", "skipped": "yellow"},
@@ -205,32 +202,35 @@ def _mark(row: ManifestRow | None) -> Text:
 def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
     """Mark the repeats of one cell: the worst of their states, and the spread of those that are completed."""
     rows = [by_cell[cell] for cell in repeats if cell in by_cell and cell not in running]
-    summary = summarise_repeats(repeats, rows)
+    failures = Counter(str(row.failure_kind) for row in rows if row.state != "completed")
     n_running = sum(cell in running for cell in repeats)
     n_pending = len(repeats) - len(rows) - n_running
-    kinds = [f"{n} {kind}" for kind, n in summary.failure_kinds.items()]
+    kinds = [f"{n} {kind}" for kind, n in failures.items()]
     waiting = [f"{n} {state}" for n, state in ((n_running, "running"), (n_pending, "pending")) if n]
     has_failed = any(row.state not in ("completed", "interrupted") for row in rows)
     stopped = "interrupted" if kinds else None
     state = "failed" if has_failed else stopped or "running" if n_running else "pending" if n_pending else "completed"
     completed = [row for row in rows if row.state == "completed"]
-    quality = [_quality_of_repeats(summary, completed)] if completed else []
+    quality = [_quality_of_repeats(completed)] if completed else []
     words = ", ".join([*quality, *kinds, *waiting]) + signs_of(rows)
     return Text(f"{STATE_SIGNS[state]} {words}{_relative_line(completed)}", style=STYLES[state])
 
 
-def _quality_of_repeats(summary: RepeatSummary, completed: Sequence[ManifestRow]) -> str:
+def _quality_of_repeats(completed: Sequence[ManifestRow]) -> str:
     n_kept = sorted({row.n_kept for row in completed if row.n_kept is not None})
-    spread, form, unit = summary.metrics.get("phase_rmse_rad"), ".3f", " rad"
     before = f"n={'/'.join(map(str, n_kept))} "
-    halves = summary.half_sets or {}
-    for name, of_name in (("resolution_nm", " nm"), ("resolution_px", " px")):
-        if spread is None:
-            spread, form, unit = halves.get(name), ".3g", of_name
-    if spread is None:
-        return f"{before}{UNKNOWN_RESOLUTION} ({len(completed)})"
-    deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
-    return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n})"
+    halves = [row.half_sets for row in completed if row.half_sets]
+    for form, unit, measured in (
+        (".3f", " rad", [row.metrics.phase_rmse_rad for row in completed if row.metrics]),
+        (".3g", " nm", [each.resolution_nm for each in halves]),
+        (".3g", " px", [each.resolution_px for each in halves]),
+    ):
+        values = [value for value in measured if value is not None]
+        if values:
+            spread = spread_of(values)
+            deviation = "" if spread.standard_deviation is None else f" ± {spread.standard_deviation:{form}}"
+            return f"{before}{spread.mean:{form}}{deviation}{unit} ({spread.n})"
+    return f"{before}{UNKNOWN_RESOLUTION} ({len(completed)})"
 
 
 def _relative_line(completed: Sequence[ManifestRow]) -> str:

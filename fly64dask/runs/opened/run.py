@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import FailureKind, InputError
 from fly64dask.reconstruction import LSQML
-from fly64dask.records import read_run_study
+from fly64dask.records import each_row, read_run_study
 from fly64dask.runs.opened.answers import RunAnswers
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Filters, RemedyKind, cells
@@ -234,8 +234,10 @@ class Run(RunAnswers):
         int
             Of the cells that `run_study` was asked for, or of all cells if the run was opened.
         """
-        states = self.states
+        wanted = self.requested or cells(self.study)
+        # One row at a time: they may be a hundred thousand.
+        states = {row.cell: row.state for row in each_row(self.layout, wanted)}
         fine = {"completed", "skipped"} if allow_missing else {"completed"}
         # An attempt that could not be committed leaves the record of an older one in its place.
         lost = {cell for cell, outcome in self.outcomes.items() if not outcome.committed}
-        return sum(states[cell] not in fine or cell in lost for cell in self.requested or cells(self.study))
+        return sum(states.get(cell) not in fine or cell in lost for cell in wanted)
