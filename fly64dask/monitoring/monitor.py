@@ -64,7 +64,7 @@ def monitored(
     scheduler = getattr(client.cluster, "scheduler", None)
     is_here, has_floors = isinstance(scheduler, Scheduler), "noise_free" in study.doses_photons
     if isinstance(scheduler, Scheduler):
-        add_page(scheduler.http_application, lambda: state.as_json(now_s=time.time()))
+        add_page(scheduler.http_application, lambda page: state.as_json(page, now_s=time.time()))
         say(f"matrix: {client.dashboard_link.removesuffix('/status')}{PATH}")
     else:
         say("matrix: no page on a scheduler of another process; use `fly64dask status RUN --watch`")

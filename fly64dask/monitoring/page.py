@@ -22,10 +22,11 @@ HEADERS = {
 }
 
 
-def add_page(application: tornado.web.Application, state: Callable[[], dict[str, Any]]) -> None:
+def add_page(application: tornado.web.Application, state: Callable[[int], dict[str, Any]]) -> None:
     """Serve a run's page at `/fly64` of a scheduler in this process, instead of that of an earlier run.
 
-    `state` gives JSON-like values; it is called in the scheduler's event loop, so it must be quick.
+    `state` gives JSON-like values of one page of the matrix, by its number from 0; it is called in the scheduler's
+    event loop, so it must be quick.
     """
     is_there = PATH in application.settings
     # A scheduler may see several runs, one after the other: the page is that of the last one.
@@ -60,4 +61,6 @@ class _FileHandler(_Handler):
 class _StateHandler(_Handler):
     def get(self) -> None:
         self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.finish(json.dumps(self.settings[PATH](), allow_nan=False, separators=(",", ":")))
+        number = self.get_query_argument("page", "0")
+        page = int(number) if number.isdecimal() and len(number) < 9 else 0
+        self.finish(json.dumps(self.settings[PATH](page), allow_nan=False, separators=(",", ":")))

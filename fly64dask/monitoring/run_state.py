@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fly64dask.monitoring.cell_state import CellState, continued, ended, started, state_from_row
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
+from fly64dask.monitoring.paging import pages_of
 from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of_signs
 from fly64dask.study import (
     DOSE_UNITS,
@@ -17,12 +18,8 @@ from fly64dask.study import (
     Cell,
     Study,
     additions_of,
-    cells,
     dose_name,
-    doses_of,
-    repeats_of,
     section_of,
-    sections,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +27,10 @@ if TYPE_CHECKING:
 
 # In the order of every list; `left_out` cells are not in this run and have no record either.
 STATES = ("running", "completed", "failed", "interrupted", "skipped", "damaged", "pending", "left_out")
+
+STATE_DIGITS = {state: str(place) for place, state in enumerate(STATES)}
+# Of a failure on the page, characters; the log and the record have all of it.
+MAX_FAILURE = 600
 
 
 class RunState:
@@ -45,10 +46,16 @@ class RunState:
         self._requested = frozenset(requested)
         self._additions = additions_of(study)
         self._lock = threading.Lock()
+        self._pages = pages_of(study)
         self._states = {
-            cell: CellState(state="pending" if cell in self._requested else "left_out") for cell in cells(study)
+            cell: CellState(state="pending" if cell in self._requested else "left_out")
+            for page in self._pages
+            for cell in page.cells
         }
         self._states |= {row.cell: state_from_row(row) for row in rows}
+        # Kept up to date, so that an answer costs no more for many cells.
+        self._counts = Counter(cell_state.state for cell_state in self._states.values())
+        self._n_ended = 0
 
     def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:
         """Update the state of the cell that an event is about; with an outcome comes the cell's committed row.
@@ -66,7 +73,7 @@ class RunState:
                 self.n_epochs_done += 1
             else:
                 after = ended(before, event, row)
-            self._states[event.cell] = after
+            self._put(event.cell, before, after)
 
     def complete(self, row: ManifestRow) -> None:
         """Take over what is known of a completed cell from others: its row, completed by its context.
@@ -79,36 +86,54 @@ class RunState:
                 after = state_from_row(row)
                 self._states[row.cell] = replace(before, marks=after.marks)
 
+    def _put(self, cell: Cell, before: CellState, after: CellState) -> None:
+        self._states[cell] = after
+        self._counts[before.state] -= 1
+        self._counts[after.state] += 1
+        self._n_ended += (after.ended - before.ended) * (cell in self._requested)
+
     def counts(self) -> dict[str, int]:
         """Count the cells in each state, zeros included, in the order of `STATES`."""
         with self._lock:
-            counts = Counter(cell_state.state for cell_state in self._states.values())
-        return {state: counts[state] for state in STATES}
+            return {state: self._counts[state] for state in STATES}
 
-    def as_json(self, *, now_s: float) -> dict[str, Any]:
-        """Describe the run to a page in finite numbers, strings, lists and dicts. What is not known is absent."""
+    def as_json(self, page: int = 0, *, now_s: float) -> dict[str, Any]:
+        """Describe the run, and the cells of one page of its matrix, in finite numbers, strings, lists and dicts.
+
+        What is not known is absent. A page that is not there is the last one. Where there are several, `map` has a
+        digit for each cell of the run, page after page: the place of its state in `states`.
+        """
+        page = min(max(page, 0), len(self._pages) - 1)
+        of_page = self._pages[page]
         with self._lock:
-            states = dict(self._states)
-        counts = Counter(cell_state.state for cell_state in states.values())
+            states = {cell: self._states[cell] for cell in of_page.cells}
+            counts, n_ended = dict(self._counts), self._n_ended
+            state_map = self._map() if len(self._pages) > 1 else None
+        several = {} if state_map is None else {"map": state_map, "page_sizes": [len(p.cells) for p in self._pages]}
         return {
             "study": self.study.name,
             "elapsed_s": round(now_s - self._started_s, 1),
             "n_wanted": len(self._requested),
-            "n_ended": sum(states[cell].ended for cell in self._requested),
-            "counts": {state: counts[state] for state in STATES},
+            "n_ended": n_ended,
+            "counts": {state: counts.get(state, 0) for state in STATES},
             "dose_unit": DOSE_UNITS[self.study.dose_by],
-            "doses": [dose_name(dose) for dose in doses_of(self.study)],
-            "n_repeats": [len(repeats_of(self.study, dose)) for dose in doses_of(self.study)],
             "views": [view.name for view in self.study.views],
-            "splits": list(self.study.splits),
+            "states": STATES,
             "signs": STATE_SIGNS,
             "marks": [mark.model_dump() for mark in _legend(states.values())],
-            "sections": [section.label for section in sections(self.study)],
             "round": max((each.round for each in self._additions.values()), default=0),
+            "page": page,
+            "n_pages": len(self._pages),
+            **several,
+            "lines": [line._asdict() for line in of_page.lines],
             "cells": [
                 _cell_json(cell, cell_state, now_s, self._additions.get(cell)) for cell, cell_state in states.items()
             ],
         }
+
+    def _map(self) -> str:
+        """Write a digit for each cell, in the order of the pages, which is that of the states."""
+        return "".join([STATE_DIGITS[cell_state.state] for cell_state in self._states.values()])
 
 
 def _legend(states: Iterable[CellState]) -> tuple[Mark, ...]:
@@ -131,7 +156,7 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Additi
         "course": cell_state.course,
         "worker": cell_state.worker or None,
         "host": cell_state.host or None,
-        "failure": cell_state.failure,
+        "failure": _short(cell_state.failure),
         "running_s": _since(cell_state.started_s, now_s) if cell_state.state == "running" else None,
         "heard_s": _since(cell_state.heard_s, now_s) if cell_state.state == "running" else None,
         "seconds": cell_state.seconds,
@@ -144,6 +169,10 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Additi
         "added": addition and f"added in round {addition.round}: {addition.reason}",
     }
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _short(words: str | None) -> str | None:
+    return words if words is None or len(words) <= MAX_FAILURE else f"{words[: MAX_FAILURE - 2]} …"
 
 
 def _since(then_s: float | None, now_s: float) -> float | None:

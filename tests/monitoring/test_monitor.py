@@ -157,18 +157,25 @@ class PageTest(tornado.testing.AsyncHTTPTestCase):
 
     def get_app(self):
         application = tornado.web.Application()
-        add_page(application, lambda: {"study": "</script><script>"})
+        add_page(application, lambda page: {"study": "</script><script>", "page": page})
         return application
 
     def test_state_is_json_that_a_browser_takes_for_nothing_else(self):
         answer = self.fetch("/fly64/state.json")
-        assert json.loads(answer.body) == {"study": "</script><script>"}
+        assert json.loads(answer.body) == {"study": "</script><script>", "page": 0}
         assert answer.headers["Content-Type"].startswith("application/json")
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
+    def test_state_is_of_the_page_that_is_asked_for(self):
+        assert json.loads(self.fetch("/fly64/state.json?page=3").body)["page"] == 3
+
+    def test_state_is_of_the_first_page_where_no_number_is_asked_for(self):
+        for words in ("page=", "page=-1", "page=1e3", "page=%C2%B2", "page=99999999999999999999"):
+            assert json.loads(self.fetch(f"/fly64/state.json?{words}").body)["page"] == 0
+
     def test_page_is_that_of_the_last_run(self):
-        add_page(self.get_app(), dict)  # of another scheduler
-        add_page(self._app, lambda: {"study": "later"})
+        add_page(self.get_app(), lambda page: {})  # of another scheduler
+        add_page(self._app, lambda page: {"study": "later"})
         assert json.loads(self.fetch("/fly64/state.json").body) == {"study": "later"}
 
     def test_other_paths_are_not_found(self):

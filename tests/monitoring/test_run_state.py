@@ -53,8 +53,10 @@ def shown(run, now_s=110.0):
     return {cell["name"]: cell for cell in run.as_json(now_s=now_s)["cells"]}[CELL.name]
 
 
-def test_run_state_has_every_cell_of_the_study_in_its_order():
-    assert [cell["name"] for cell in after().as_json(now_s=110.0)["cells"]] == [cell.name for cell in cells(STUDY)]
+def test_run_state_has_every_cell_of_the_study_line_by_line():
+    lines = [(dose, split) for dose in ("dose_10000", "dose_100000") for split in ("train", "test")]
+    names = [f"{dose}/{view}/{split}" for dose, split in lines for view in ("all", "few", "one")]
+    assert [cell["name"] for cell in after().as_json(now_s=110.0)["cells"]] == names
 
 
 def test_run_state_says_in_which_round_a_cell_was_added_and_why():
@@ -69,7 +71,8 @@ def test_run_state_says_in_which_round_a_cell_was_added_and_why():
 def test_run_state_names_recipe_and_object_of_a_cell_where_a_study_has_several():
     study = several_study()
     document = RunState(study, cells(study), [], now_s=0.0).as_json(now_s=1.0)
-    assert document["sections"] == ["gauss, object 7", "gauss, object 8", "poisson, object 7", "poisson, object 8"]
+    of_a_split = ["gauss, object 7", "gauss, object 8", "poisson, object 7", "poisson, object 8"]
+    assert [line["section"] for line in document["lines"]] == 2 * of_a_split
     places = {(cell["view"], cell["split"], cell["section"]) for cell in document["cells"]}
     assert len(places) == len(document["cells"]) == 24
 
@@ -212,15 +215,66 @@ def test_as_json_is_json_whatever_the_loss(loss):
     assert "loss" not in {cell["name"]: cell for cell in json.loads(text)["cells"]}[CELL.name]
 
 
-def test_as_json_of_500_cells_stays_small():
-    many = tiny_study(doses_photons=tuple(float(d) for d in range(1, 85)))
-    run = RunState(many, cells(many), [], now_s=0.0)
-    for cell in cells(many):
+def run_of(n_doses):
+    """A run of six cells for each of so many doses, and its cells."""
+    study = tiny_study(doses_photons=tuple(float(d) for d in range(1, n_doses + 1)))
+    return RunState(study, cells(study), [], now_s=0.0), cells(study)
+
+
+def pages(run):
+    first = run.as_json(now_s=3.0)
+    return [first, *(run.as_json(number, now_s=3.0) for number in range(1, first["n_pages"]))]
+
+
+def test_an_answer_stays_small_whatever_the_number_of_cells():
+    run, all_cells = run_of(1700)
+    assert len(all_cells) == 10_200
+    for cell in all_cells[:600]:
         run.take(started(cell), now_s=1.0)
         for number in range(0, 100, 2):
             run.take(epoch(number + 1, 1 / (number + 1), cell), now_s=2.0)
-    assert len(cells(many)) == 504
-    assert len(json.dumps(run.as_json(now_s=3.0), separators=(",", ":"))) < 400_000
+    for cell in all_cells[600:]:
+        failure = Failure(kind=FailureKind.CRASHED, message=5000 * "x")
+        run.take(CellOutcome(cell=cell, failure=failure, seconds=1.0, committed=False), now_s=3.0)
+    assert max(len(json.dumps(page, separators=(",", ":"))) for page in pages(run)) < 1_000_000
+
+
+def test_pages_have_every_cell_once():
+    run, all_cells = run_of(300)
+    names = [cell["name"] for page in pages(run) for cell in page["cells"]]
+    assert sorted(names) == sorted(cell.name for cell in all_cells)
+
+
+def test_pages_have_whole_lines():
+    run, _ = run_of(300)
+    for page in pages(run):
+        assert len(page["cells"]) == 3 * len(page["lines"])
+
+
+def test_map_has_the_state_of_each_cell_in_the_order_of_the_pages():
+    run, all_cells = run_of(300)
+    run.take(started(all_cells[-1]), now_s=1.0)
+    answers = pages(run)
+    states = [cell["state"] for page in answers for cell in page["cells"]]
+    assert [answers[0]["states"][int(digit)] for digit in answers[0]["map"]] == states
+    assert answers[0]["page_sizes"] == [len(page["cells"]) for page in answers]
+
+
+def test_a_small_run_has_one_page_and_no_map():
+    answer = after().as_json(now_s=1.0)
+    assert (answer["n_pages"], "map" in answer) == (1, False)
+
+
+def test_a_page_beyond_the_last_is_the_last():
+    run, _ = run_of(300)
+    assert run.as_json(99, now_s=1.0)["page"] == len(pages(run)) - 1
+
+
+def test_counts_are_those_of_all_pages():
+    run, all_cells = run_of(300)
+    run.take(started(all_cells[-1]), now_s=1.0)
+    counts = run.as_json(now_s=2.0)["counts"]
+    assert (counts["running"], counts["pending"]) == (1, len(all_cells) - 1)
 
 
 def test_with_loss_keeps_few_points_evenly_apart_and_the_last():

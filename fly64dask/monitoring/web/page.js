@@ -12,6 +12,8 @@ let signs = {};
 let shape = "";
 let cards = new Map();
 let many = false;
+let wanted = 0; // page of the matrix
+let waiting = null;
 let answered = Date.now();
 
 function element(tag, text, name) {
@@ -65,6 +67,25 @@ function makeCard() {
   return { td, mark, word, svg, line, marks, said, bar, shown: "" };
 }
 
+function doseHead(state, dose, nLines) {
+  const photons = dose.replace(/^dose_/, "");
+  const th = element("th", Number.isInteger(Number(photons)) ? photons : short(photons));
+  th.title = photons;
+  th.scope = "rowgroup";
+  th.rowSpan = nLines;
+  if (!Number.isNaN(Number(photons))) th.append(element("small", ` ${state.dose_unit}`));
+  return th;
+}
+
+function lineHead({ split, section, repeat }, isRepeated) {
+  const th = element("th", split);
+  th.scope = "row";
+  if (section) th.append(element("small", ` ${section}`, "section"));
+  if (section) th.title = `${split}, ${section}`;
+  if (isRepeated) th.append(element("small", ` repeat ${repeat}`));
+  return th;
+}
+
 function makeMatrix(state) {
   const head = element("tr");
   for (const title of ["dose", "split", ...state.views]) {
@@ -72,44 +93,79 @@ function makeMatrix(state) {
     th.scope = "col";
     head.append(th);
   }
-  const rows = [];
   cards = new Map();
-  state.doses.forEach((dose, d) => {
-    const lines = state.splits.flatMap((split) => state.sections.flatMap((section) =>
-      Array.from({ length: state.n_repeats[d] }, (_, k) => [split, section, k])));
-    lines.forEach(([split, section, repeat], i) => {
-      const row = element("tr");
-      if (i === 0) {
-        const photons = dose.replace(/^dose_/, "");
-        const th = element("th", Number.isInteger(Number(photons)) ? photons : short(photons));
-        th.title = photons;
-        th.scope = "rowgroup";
-        th.rowSpan = lines.length;
-        if (!Number.isNaN(Number(photons))) th.append(element("small", ` ${state.dose_unit}`));
-        row.append(th);
-      }
-      const th = element("th", split);
-      th.scope = "row";
-      if (section) th.append(element("small", ` ${section}`, "section"));
-      if (section) th.title = `${split}, ${section}`;
-      if (state.n_repeats[d] > 1) th.append(element("small", ` repeat ${repeat}`));
-      row.append(th);
-      for (const view of state.views) {
-        const card = makeCard();
-        cards.set(place(dose, view, split, section, repeat), card);
-        row.append(card.td);
-      }
-      rows.push(row);
-    });
+  const linesOf = new Map();
+  for (const line of state.lines) linesOf.set(line.dose, [...(linesOf.get(line.dose) || []), line]);
+  const rows = state.lines.map((line) => {
+    const row = element("tr");
+    const ofDose = linesOf.get(line.dose);
+    if (ofDose[0] === line) row.append(doseHead(state, line.dose, ofDose.length));
+    row.append(lineHead(line, ofDose.some(({ repeat }) => repeat > 0)));
+    for (const view of state.views) {
+      const card = makeCard();
+      cards.set(place(line.dose, view, line.split, line.section, line.repeat), card);
+      row.append(card.td);
+    }
+    return row;
   });
   byId("matrix").tHead.replaceChildren(head);
   byId("matrix").tBodies[0].replaceChildren(...rows);
   many = cards.size > MANY_CELLS;
   document.body.classList.toggle("many", many);
-  const several = state.sections.length > 1;
+  const several = state.lines.some(({ section }) => section);
   document.body.classList.toggle("sections", several);
   // Cells keep a readable width; a matrix of many views is scrolled sideways.
   byId("matrix").style.minWidth = `${(several ? 280 : 180) + state.views.length * (many ? 130 : 230)}px`;
+}
+
+function goTo(page) {
+  wanted = page;
+  clearTimeout(waiting);
+  poll();
+}
+
+// Each cell of the run as a dot in the colour of its state, a column of dots for some cells of a page.
+function showMap(state) {
+  byId("pages").hidden = state.n_pages < 2;
+  if (state.n_pages < 2) return;
+  const first = state.page_sizes.slice(0, state.page).reduce((sum, size) => sum + size, 0);
+  const next = first + state.page_sizes[state.page];
+  byId("where").textContent =
+    `page ${state.page + 1} of ${state.n_pages}: cells ${first + 1} to ${next} of ${state.map.length}`;
+  byId("before").disabled = state.page === 0;
+  byId("after").disabled = state.page === state.n_pages - 1;
+  const canvas = byId("map");
+  const height = Math.max(4, Math.ceil(Math.sqrt(state.map.length / 8)));
+  const width = Math.ceil(state.map.length / height);
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  const colours = state.states.map((name) => {
+    const styled = element("i", undefined, name);
+    canvas.after(styled);
+    const colour = getComputedStyle(styled).getPropertyValue("--state");
+    styled.remove();
+    return colour;
+  });
+  const pen = canvas.getContext("2d");
+  pen.clearRect(0, 0, width, height);
+  for (let i = 0; i < state.map.length; i += 1) {
+    pen.globalAlpha = i >= first && i < next ? 1 : 0.55;
+    pen.fillStyle = colours[Number(state.map[i])];
+    pen.fillRect(Math.floor(i / height), i % height, 1, 1);
+  }
+  canvas.onclick = ({ offsetX, offsetY }) => {
+    const x = Math.floor((offsetX / canvas.clientWidth) * width);
+    let left = x * height + Math.floor((offsetY / canvas.clientHeight) * height);
+    const page = state.page_sizes.findIndex((size) => (left -= size) < 0);
+    if (page >= 0) goTo(page);
+  };
+  for (const [id, name] of [["running", "running"], ["failed", "failed"]]) {
+    const at = state.map.indexOf(String(state.states.indexOf(name)));
+    let left = at;
+    byId(id).disabled = at < 0;
+    byId(id).onclick = () => goTo(state.page_sizes.findIndex((size) => (left -= size) < 0));
+  }
+  byId("before").onclick = () => goTo(state.page - 1);
+  byId("after").onclick = () => goTo(state.page + 1);
 }
 
 function wordOf(cell) {
@@ -195,7 +251,7 @@ function showMeanings(meanings) {
 
 function show(state) {
   signs = state.signs;
-  const now = JSON.stringify([state.doses, state.n_repeats, state.views, state.splits, state.sections]);
+  const now = JSON.stringify([state.views, state.lines]);
   if (now !== shape) makeMatrix(state);
   shape = now;
   document.title = `${state.n_ended}/${state.n_wanted} ${state.study} · fly64dask`;
@@ -209,6 +265,7 @@ function show(state) {
     item.append(element("span", signs[name], "mark"), document.createTextNode(` ${number} ${WORDS[name] || name}`));
     return item;
   }));
+  showMap(state);
   for (const cell of state.cells) showCell(cell, state.marks);
   showMeanings(state.marks);
   showFailures(state.cells);
@@ -217,9 +274,11 @@ function show(state) {
 async function poll() {
   if (!document.hidden) {
     try {
-      const answer = await fetch("fly64/state.json", { cache: "no-store" });
+      const answer = await fetch(`fly64/state.json?page=${wanted}`, { cache: "no-store" });
       if (!answer.ok) throw new Error(answer.statusText);
-      show(await answer.json());
+      const state = await answer.json();
+      wanted = state.page;
+      show(state);
       answered = Date.now();
       byId("silence").hidden = true;
     } catch {
@@ -229,7 +288,7 @@ async function poll() {
       byId("silence").hidden = false;
     }
   }
-  setTimeout(poll, many ? 2 * EVERY_MS : EVERY_MS);
+  waiting = setTimeout(poll, many ? 2 * EVERY_MS : EVERY_MS);
 }
 
 poll();
