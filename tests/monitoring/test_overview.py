@@ -56,6 +56,6 @@ def test_overview_counts_a_cell_that_runs_again_as_running(run):
         **{"dose": cell.dose, "view": cell.view, "split": cell.split, "attempt": 2, "run": "abc", "n_epochs": 2},
         **{"worker": "w", "host": "h", "pid": 1, "started_at": now, "updated_at": now},
     )
-    run.live_file(cell).parent.mkdir(parents=True)
+    run.live_file(cell).parent.mkdir(parents=True, exist_ok=True)
     run.live_file(cell).write_text(live.model_dump_json())
     assert read_overview(SIX_CELLS, run, EVERYTHING).by_view["all"] == {"completed": 1, "running": 1}
