@@ -137,7 +137,7 @@ def compare(
         console.print(comparison_table(comparison))
         print_lines(console, problem_lines(comparison))
         if comparison.differences is not None:
-            if any(each.found.test for each in comparison.differences.differences):
+            if any(difference.ratio_test.test for difference in comparison.differences.differences):
                 console.print(difference_table(comparison.differences))
             print_lines(console, difference_lines(comparison.differences))
         click.echo(f"comparison: {layout.comparison_file}")

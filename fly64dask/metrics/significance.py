@@ -83,15 +83,15 @@ def compare_repeats(first: Sequence[float], second: Sequence[float], *, paired: 
         return RatioTest(**counts, ratio=ratio, why="the repeats do not differ")
     from scipy.stats import ttest_ind, ttest_rel
 
-    found = ttest_rel(logs[1], logs[0]) if paired else ttest_ind(logs[1], logs[0], equal_var=False)
-    ends = found.confidence_interval(CONFIDENCE)
+    tested = ttest_rel(logs[1], logs[0]) if paired else ttest_ind(logs[1], logs[0], equal_var=False)
+    ends = tested.confidence_interval(CONFIDENCE)
     return RatioTest(
         **counts,
         test="paired_t" if paired else "welch_t",
         ratio=ratio,
         low=math.exp(ends.low),
         high=math.exp(ends.high),
-        p=float(found.pvalue),
+        p=float(tested.pvalue),
     )
 
 

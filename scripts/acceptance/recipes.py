@@ -46,7 +46,7 @@ def reduce(runs: Mapping[str, Run]) -> Finding:
 def beyond_spread(answer: TargetAnswer) -> Iterator[tuple[str, str, str, float | None, float | None]]:
     """Give the pairs of recipes whose limits differ beyond the spread of repeats: which needs more, and how much."""
     for each in answer.differences:
-        ratio = each.found.ratio
+        ratio = each.ratio_test.ratio
         if each.verdict == "first_lower":
             yield answer.target.label, each.second, each.first, ratio, each.p_corrected
         elif each.verdict == "second_lower":

@@ -31,14 +31,14 @@ def differences_of(loose, close, **changes):
 def test_views_that_share_their_photons_are_compared_pair_by_pair():
     """Repeats differ by 5 %, and the views by 10 % in each of them: together the spread hides nothing."""
     found = differences_of(FEW, {1e4: [1.1 * FEW[1e4][0], 1.1001 * FEW[1e4][1], 1.0999 * FEW[1e4][2]]}).differences
-    assert [(each.verdict, each.found.test) for each in found] == [("first_lower", "paired_t")]
-    assert found[0].found.ratio == pytest.approx(1.1, rel=1e-3)
+    assert [(each.verdict, each.ratio_test.test) for each in found] == [("first_lower", "paired_t")]
+    assert found[0].ratio_test.ratio == pytest.approx(1.1, rel=1e-3)
 
 
 def test_views_with_photons_of_their_own_are_compared_as_groups():
     """Where doses count fluence, an exposure of each view has other photons."""
     (found,) = differences_of(FEW, {1e4: [0.111, 0.121, 0.1155]}, dose_by="fluence").differences
-    assert (found.verdict, found.found.test) == ("not_beyond_spread", "welch_t")
+    assert (found.verdict, found.ratio_test.test) == ("not_beyond_spread", "welch_t")
 
 
 def test_errors_are_compared_over_those_of_an_empty_object():
@@ -51,7 +51,7 @@ def test_p_is_corrected_for_all_doses_that_are_compared():
     alone = differences_of({1e4: errors[1e4]}, {1e4: other[1e4]}).differences[0]
     together = differences_of(errors, other).differences
     assert [each.n_compared for each in together] == [3, 3, 3]
-    assert [each.p_corrected for each in together] == pytest.approx([3 * alone.found.p] * 3)
+    assert [each.p_corrected for each in together] == pytest.approx([3 * alone.ratio_test.p] * 3)
     assert (alone.verdict, together[0].verdict) == ("first_lower", "not_beyond_spread")
 
 
@@ -67,11 +67,11 @@ def test_views_that_fail_are_compared_by_how_many_of_their_repeats_do():
     failed = {"state": "failed", "returncode": 1, "failure_kind": FailureKind.NOT_FINITE}
     rows = [*rows_of({1e4: [0.1] * 5}), *(row_of(None, 1e4, k, view="loose", **failed) for k in range(5))]
     (found,) = run_differences(study, completed(rows)).differences
-    assert (found.lower, found.found.p) == ("close", pytest.approx(2 / 252))
+    assert (found.lower, found.ratio_test.p) == ("close", pytest.approx(2 / 252))
 
 
 def test_a_repeat_that_has_not_ended_is_left_out_with_its_partner():
-    found = differences_of(FEW, {1e4: FEW[1e4][:2]}).differences[0].found
+    found = differences_of(FEW, {1e4: FEW[1e4][:2]}).differences[0].ratio_test
     assert (found.n_first, found.n_second) == (2, 2)
 
 
@@ -86,7 +86,7 @@ def test_each_of_several_objects_counts_once():
         for view in ("loose", "close")
     ]
     found = run_differences(study, completed(rows))
-    assert (found.unit, found.differences[0].found.n_first) == ("objects", 3)
+    assert (found.unit, found.differences[0].ratio_test.n_first) == ("objects", 3)
 
 
 def limits_of(loose, close, doses=DOSES):
@@ -99,8 +99,8 @@ def test_limits_that_lie_beyond_the_spread_differ_by_their_factor():
     close = shot_noise_errors(DOSES, spread=0.02)
     found = limits_of({dose: [2 * error for error in errors] for dose, errors in close.items()}, close)
     (difference,) = found.differences
-    assert (difference.lower, difference.found.ratio) == ("close", pytest.approx(1 / 4, rel=0.05))
-    assert difference.found.low <= 1 / 4 <= difference.found.high
+    assert (difference.lower, difference.ratio_test.ratio) == ("close", pytest.approx(1 / 4, rel=0.05))
+    assert difference.ratio_test.low <= 1 / 4 <= difference.ratio_test.high
     assert found.sentences[-1].startswith("loose needs 4.0")
     assert " times the fluence of close (whole); p = 0.001" in found.sentences[-1]
 
@@ -121,9 +121,9 @@ def test_a_view_that_does_not_reach_the_target_needs_at_least_what_its_doses_say
     close = shot_noise_errors(DOSES, spread=0.02)
     far = {dose: [30 * error for error in errors] for dose, errors in close.items()}
     (difference,) = limits_of(far, close).differences
-    assert (difference.lower, difference.found.ratio, difference.found.low) == ("close", None, None)
+    assert (difference.lower, difference.ratio_test.ratio, difference.ratio_test.low) == ("close", None, None)
     # The highest dose is 20 times the limit of the other, 5e3.
-    assert 1 / difference.found.high == pytest.approx(20, rel=0.1)
+    assert 1 / difference.ratio_test.high == pytest.approx(20, rel=0.1)
 
 
 def test_draws_beyond_the_doses_tell_no_more_than_that():

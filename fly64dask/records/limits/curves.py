@@ -143,8 +143,8 @@ def fitted_slope(series: Series) -> Slope | None:
     fluence is known the dose takes its place: the two are proportional within a view.
     """
     floor = series.noise_free or 0.0
-    x: list[float] = []
-    y: list[float] = []
+    log_fluences: list[float] = []
+    log_errors: list[float] = []
     n_doses = 0
     for point in series.points:
         numbers = [value for value in point.pooled if math.isfinite(value) and value > 0]
@@ -152,17 +152,17 @@ def fitted_slope(series: Series) -> Slope | None:
             continue
         fluence = point.light.fluence_photons_per_px2 or point.light.dose
         n_doses += 1
-        x += [math.log(fluence)] * len(numbers)
-        y += [math.log(number) for number in numbers]
+        log_fluences += [math.log(fluence)] * len(numbers)
+        log_errors += [math.log(number) for number in numbers]
     if n_doses < MIN_SLOPE_DOSES:
         return None
     from scipy.stats import linregress, t
 
-    fit = linregress(x, y)
+    fit = linregress(log_fluences, log_errors)
     return Slope(
         power=float(fit.slope),
         standard_error=float(fit.stderr),
-        half_width_95=float(t.ppf(0.975, len(x) - 2) * fit.stderr),
+        half_width_95=float(t.ppf(0.975, len(log_errors) - 2) * fit.stderr),
         n_doses=n_doses,
-        n_values=len(x),
+        n_values=len(log_errors),
     )

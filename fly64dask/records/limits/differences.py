@@ -51,14 +51,15 @@ def comparison_sentences(compared: Sequence[Difference], limits: Sequence[DoseLi
     has_fluence = all(limit.lowest_dose is None or limit.lowest_dose.fluence_photons_per_px2 for limit in limits)
     needs = f"needs {{}} times the {'fluence' if has_fluence else 'dose'} of"
     unit = "repeats" if len(study.object_seeds) == 1 else "objects"
-    for axis in dict.fromkeys(each.axis for each in compared):
-        yield from difference_sentences([each for each in compared if each.axis == axis], needs=needs, unit=unit)
+    for axis in dict.fromkeys(difference.axis for difference in compared):
+        of_axis = [difference for difference in compared if difference.axis == axis]
+        yield from difference_sentences(of_axis, needs=needs, unit=unit)
 
 
-def _pairs(study: Study, found: Sequence[tuple[Series, DoseLimit]], target: Target) -> Iterator[Pair]:
+def _pairs(study: Study, limit_of_each: Sequence[tuple[Series, DoseLimit]], target: Target) -> Iterator[Pair]:
     for axis, coordinate in COORDINATES.items():
         groups: dict[tuple[str, ...], list[tuple[Series, DoseLimit]]] = {}
-        for series, limit in found:
+        for series, limit in limit_of_each:
             others = (name for name in ("view", "split", "recipe_name", "setup_name") if name != coordinate)
             place = tuple(str(getattr(series.cell, name) or "") for name in others)
             groups.setdefault(place, []).append((series, limit))
@@ -69,7 +70,7 @@ def _pairs(study: Study, found: Sequence[tuple[Series, DoseLimit]], target: Targ
                     first=str(getattr(first[0].cell, coordinate)),
                     second=str(getattr(second[0].cell, coordinate)),
                     place=", ".join(filter(None, place)),
-                    found=_tested(study, first, second, target),
+                    ratio_test=_tested(study, first, second, target),
                 )
 
 

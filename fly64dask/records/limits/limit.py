@@ -93,7 +93,7 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
     if not points:
         return DoseLimit.model_validate(facts | {"outcome": "unknown"})
     dose_at = {math.log(point.light.dose): point.light.dose for point in points}
-    found = limit_along(
+    limit = limit_along(
         list(dose_at),
         [point.values for point in points],
         target.value,
@@ -103,11 +103,11 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
     return DoseLimit.model_validate(
         facts
         | {
-            "outcome": found.outcome,
-            "lowest": light_at([point.light for point in points], found.at),
-            "interval": _interval(points, found),
-            "last_miss": None if found.last_miss is None else dose_at[found.last_miss],
-            "first_reach": None if found.first_reach is None else dose_at[found.first_reach],
+            "outcome": limit.outcome,
+            "lowest": light_at([point.light for point in points], limit.at),
+            "interval": _interval(points, limit),
+            "last_miss": None if limit.last_miss is None else dose_at[limit.last_miss],
+            "first_reach": None if limit.first_reach is None else dose_at[limit.first_reach],
             "lowest_dose": points[0].light,
             "highest_dose": points[-1].light,
             "best": _finite(reached_level(points[-1].pooled, target.share)),
@@ -134,11 +134,11 @@ def light_at(lights: Sequence[Light], log_dose: float | None) -> Light | None:
     return Light.model_validate(known)
 
 
-def _interval(points: Sequence[DosePoint], found: LimitAlong) -> Interval | None:
-    if not found.has_interval:
+def _interval(points: Sequence[DosePoint], limit: LimitAlong) -> Interval | None:
+    if not limit.has_interval:
         return None
     lights = [point.light for point in points]
-    return Interval(low=light_at(lights, found.low), high=light_at(lights, found.high))
+    return Interval(low=light_at(lights, limit.low), high=light_at(lights, limit.high))
 
 
 def _finite(number: float | None) -> float | None:

@@ -36,14 +36,14 @@ def outlooks(study: Study, rows: Iterable[ManifestRow]) -> tuple[Outlook, ...]:
     return tuple(outlook_of(study, series, target) for series in series_of(study, rows, target))
 
 
-def next_additions(study: Study, found: Sequence[Outlook]) -> tuple[Addition, ...]:
+def next_additions(study: Study, outlook_of_each: Sequence[Outlook]) -> tuple[Addition, ...]:
     """Choose what the next round adds: the widest limits first, as far as `max_cells` goes.
 
     Parameters
     ----------
     study : Study
         With `adaptive`.
-    found : sequence of Outlook
+    outlook_of_each : sequence of Outlook
         Of the same study.
 
     Returns
@@ -55,7 +55,7 @@ def next_additions(study: Study, found: Sequence[Outlook]) -> tuple[Addition, ..
     # A person may lower `max_cells` below what was added.
     room = max(0, study.adaptive.max_cells - n_added_cells(study)) // len(study.object_seeds)
     chosen = []
-    for outlook in sorted(found, key=lambda each: each.width or math.inf, reverse=True):
+    for outlook in sorted(outlook_of_each, key=lambda outlook: outlook.width or math.inf, reverse=True):
         for addition in outlook.additions:
             n_repeats = min(addition.n_repeats, room)
             if n_repeats:

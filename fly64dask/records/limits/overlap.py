@@ -91,18 +91,18 @@ def _overlap_limit(views: Sequence[Series], target: Target, fluence: float) -> O
         return None
     cell = views[0].cell
     seed = seed_of(cell.split, cell.recipe_name, *filter(None, [cell.setup_name]), fluence)
-    found = limit_along(axis, values, target.value, share=target.share, seed=seed)
+    limit = limit_along(axis, values, target.value, share=target.share, seed=seed)
     return OverlapLimit(
         split=cell.split,
         recipe_name=cell.recipe_name,
         setup_name=cell.setup_name,
         fluence_photons_per_px2=fluence,
         views=tuple(view.cell.view for view in views),
-        outcome=found.outcome,
-        lowest=found.at,
-        interval=OverlapInterval(low=_finite(found.low), high=_finite(found.high)) if found.has_interval else None,
-        last_miss=found.last_miss,
-        first_reach=found.first_reach,
+        outcome=limit.outcome,
+        lowest=limit.at,
+        interval=OverlapInterval(low=_finite(limit.low), high=_finite(limit.high)) if limit.has_interval else None,
+        last_miss=limit.last_miss,
+        first_reach=limit.first_reach,
     )
 
 

@@ -62,10 +62,11 @@ def resampled_levels(
     if len(logs[0]) > 1:
         return _resampled_objects(logs, share=share, rng=rng, n=n)
     repeats = [point[0] for point in logs]
-    found = next((each for group in (repeats[near], repeats) if (each := _residuals(group))[0].any()), None)
-    if found is None:
+    residuals, n_free = _residuals(repeats[near])
+    if not residuals.any():
+        residuals, n_free = _residuals(repeats)
+    if not residuals.any():
         return None
-    residuals, n_free = found
     scale = np.sqrt(n_free / rng.chisquare(n_free, n)) if is_scaled else 1.0
     drawn = []
     for of_point in repeats:

@@ -65,15 +65,15 @@ def run_differences(study: Study, rows: Iterable[ManifestRow]) -> RunDifferences
     compared = next((name for name in COMPARED if any(_value(row, name) is not None for row in row_of.values())), None)
     quantity = compared or COMPARED[0]
     numbers = {cell: number for cell, row in row_of.items() if (number := _number(row, quantity)) is not None}
-    found = differences(_pairs(study, numbers)) if numbers else ()
-    return _told(study, found, quantity=quantity, label=quantity_of(quantity).label)
+    compared_pairs = differences(_pairs(study, numbers)) if numbers else ()
+    return _summed_up(study, compared_pairs, quantity=quantity, label=quantity_of(quantity).label)
 
 
 def _value(row: ManifestRow, column: str) -> float | None:
-    found: Any = row
+    value: Any = row
     for name in column.split("."):
-        found = getattr(found, name, None)
-    return found if isinstance(found, int | float) else None
+        value = getattr(value, name, None)
+    return value if isinstance(value, int | float) else None
 
 
 def _number(row: ManifestRow, column: str) -> float | None:
@@ -113,27 +113,27 @@ def method_differences(
             first=first,
             second=second,
             place=place_words(place),
-            found=_tested(study, *(_at_place(numbers[method], place) for method in (first, second))),
+            ratio_test=_tested(study, *(_at_place(numbers[method], place) for method in (first, second))),
         )
         for place in places
         for first, second in combinations(numbers, 2)
     )
-    return _told(study, differences(pairs), quantity=quantity, label=label)
+    return _summed_up(study, differences(pairs), quantity=quantity, label=label)
 
 
 def _at_place(numbers: Mapping[Cell, float], place: Cell) -> dict[Cell, float]:
     return {cell: number for cell, number in numbers.items() if replace(cell, repeat=0, object_seed=None) == place}
 
 
-def _told(study: Study, found: Sequence[Difference], *, quantity: str, label: str) -> RunDifferences:
+def _summed_up(study: Study, compared: Sequence[Difference], *, quantity: str, label: str) -> RunDifferences:
     unit = "repeats" if len(study.object_seeds) == 1 else "objects"
-    axes = dict.fromkeys(each.axis for each in found)
+    axes = dict.fromkeys(difference.axis for difference in compared)
     return RunDifferences(
         quantity=quantity,
         label=label,
         unit=unit,
-        sentences=tuple(summary_sentence([each for each in found if each.axis == axis], unit=unit) for axis in axes),
-        differences=tuple(found),
+        sentences=tuple(summary_sentence([pair for pair in compared if pair.axis == axis], unit=unit) for axis in axes),
+        differences=tuple(compared),
     )
 
 
@@ -148,8 +148,8 @@ def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[Pair]:
                 members[cell] = numbers[cell]
         for place, of_place in groups.items():
             for first, second in combinations(of_place, 2):
-                found = _tested(study, of_place[first], of_place[second])
-                yield Pair(axis=axis, first=first, second=second, place=place_words(place), found=found)
+                ratio_test = _tested(study, of_place[first], of_place[second])
+                yield Pair(axis=axis, first=first, second=second, place=place_words(place), ratio_test=ratio_test)
 
 
 def place_words(place: Cell) -> str:

@@ -13,13 +13,13 @@ Verdict = Literal["first_lower", "second_lower", "not_beyond_spread", "unknown"]
 
 
 class Pair(Frozen):
-    """Two of a kind that are compared at one place, which `place` names in words; `found` is the test of the two."""
+    """Two of a kind that are compared at one place, which `place` names in words."""
 
     axis: Axis
     first: str
     second: str
     place: str
-    found: RatioTest
+    ratio_test: RatioTest
 
 
 class Difference(Pair):
@@ -52,21 +52,21 @@ def differences(pairs: Iterable[Pair]) -> tuple[Difference, ...]:
     tuple of Difference
         In the same order.
     """
-    found = list(pairs)
+    shown = list(pairs)
     return tuple(
         difference
-        for axis in dict.fromkeys(pair.axis for pair in found)
-        for difference in _corrected([pair for pair in found if pair.axis == axis])
+        for axis in dict.fromkeys(pair.axis for pair in shown)
+        for difference in _corrected([pair for pair in shown if pair.axis == axis])
     )
 
 
 def _corrected(pairs: Sequence[Pair]) -> list[Difference]:
-    tested = [pair for pair in pairs if pair.found.p is not None]
-    corrected = dict(zip(map(id, tested), holm([pair.found.p or 0.0 for pair in tested]), strict=True))
+    tested = [pair for pair in pairs if pair.ratio_test.p is not None]
+    corrected = dict(zip(map(id, tested), holm([pair.ratio_test.p or 0.0 for pair in tested]), strict=True))
     return [
         Difference(
             **dict(pair),
-            verdict=_verdict(pair.found, corrected.get(id(pair))),
+            verdict=_verdict(pair.ratio_test, corrected.get(id(pair))),
             p_corrected=corrected.get(id(pair)),
             n_compared=len(tested),
         )
@@ -74,12 +74,12 @@ def _corrected(pairs: Sequence[Pair]) -> list[Difference]:
     ]
 
 
-def _verdict(found: RatioTest, p_corrected: float | None) -> Verdict:
+def _verdict(test: RatioTest, p_corrected: float | None) -> Verdict:
     if p_corrected is None:
         return "unknown"
     if p_corrected >= SIGNIFICANT:
         return "not_beyond_spread"
-    if found.test == "fisher_exact":
-        first, second = found.n_failed_first / found.n_first, found.n_failed_second / found.n_second
+    if test.test == "fisher_exact":
+        first, second = test.n_failed_first / test.n_first, test.n_failed_second / test.n_second
         return "first_lower" if first < second else "second_lower"
-    return "first_lower" if (found.low or 0.0) > 1 else "second_lower"
+    return "first_lower" if (test.low or 0.0) > 1 else "second_lower"

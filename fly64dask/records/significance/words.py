@@ -13,12 +13,12 @@ NARROW = 1.2
 
 def factor_words(difference: Difference) -> str:
     """Write the factor of the second over the first with its 95 % interval: `1.41 (1.35 to 1.47)`."""
-    found = difference.found
-    if found.test == "fisher_exact":
-        return f"failed: {found.n_failed_first} of {found.n_first}, {found.n_failed_second} of {found.n_second}"
-    if found.test is None:
-        return "–" if found.ratio is None else _number(found.ratio)
-    return _ratio_words(found.ratio, found.low, found.high)
+    test = difference.ratio_test
+    if test.test == "fisher_exact":
+        return f"failed: {test.n_failed_first} of {test.n_first}, {test.n_failed_second} of {test.n_second}"
+    if test.test is None:
+        return "–" if test.ratio is None else _number(test.ratio)
+    return _ratio_words(test.ratio, test.low, test.high)
 
 
 def _ratio_words(ratio: float | None, low: float | None, high: float | None) -> str:
@@ -44,18 +44,18 @@ def p_words(p: float | None) -> str:
 def verdict_words(difference: Difference) -> str:
     """Say which of the two is better, that none is beyond the spread, or why nothing can be said."""
     if difference.verdict == "unknown":
-        return f"nothing can be said: {difference.found.why}"
+        return f"nothing can be said: {difference.ratio_test.why}"
     if difference.lower is None:
         return "no difference beyond the spread"
     return f"{difference.lower} is better"
 
 
-def difference_sentences(found: Sequence[Difference], *, needs: str, unit: str = "repeats") -> Iterator[str]:
-    """Say in sentences which of some differ beyond the spread, and which do not.
+def difference_sentences(compared: Sequence[Difference], *, needs: str, unit: str = "repeats") -> Iterator[str]:
+    """Say in sentences which differ beyond the spread, and which do not.
 
     Parameters
     ----------
-    found : sequence of Difference
+    compared : sequence of Difference
         Of one axis.
     needs : str
         What the factor is of, as in "sparse needs 3 times the fluence of dense": `needs {} times the fluence of`.
@@ -65,34 +65,35 @@ def difference_sentences(found: Sequence[Difference], *, needs: str, unit: str =
     Yields
     ------
     str
-        One for each difference beyond the spread, then one for all that are not, and one for those without a test.
+        One for each difference beyond the spread, then one for all that are not, and one for pairs without a test.
     """
-    for each in found:
-        if each.lower is not None:
-            corrected = f", corrected for {each.n_compared} comparisons" if each.n_compared > 1 else ""
-            yield f"{_differing_words(each, needs)}; p = {p_words(each.p_corrected)}{corrected}."
-    alike = [each for each in found if each.verdict == "not_beyond_spread"]
+    for difference in compared:
+        if difference.lower is not None:
+            corrected = f", corrected for {difference.n_compared} comparisons" if difference.n_compared > 1 else ""
+            yield f"{_differing_words(difference, needs)}; p = {p_words(difference.p_corrected)}{corrected}."
+    alike = [difference for difference in compared if difference.verdict == "not_beyond_spread"]
     if alike:
-        n = sorted({min(each.found.n_first, each.found.n_second) for each in alike})
+        n = sorted({min(difference.ratio_test.n_first, difference.ratio_test.n_second) for difference in alike})
         repeats = str(n[0]) if len(n) == 1 else f"{n[0]} to {n[-1]}"
         yield f"No difference beyond the spread of {repeats} {unit}: {'; '.join(map(_who, alike))}."
-    reasons = {each.found.why for each in found}
-    if len(found) > 1 and len(reasons) == 1 and None not in reasons:
-        yield f"{found[0].axis.capitalize()}s are not compared: {found[0].found.why}."
+    reasons = {difference.ratio_test.why for difference in compared}
+    if len(compared) > 1 and len(reasons) == 1 and None not in reasons:
+        yield f"{compared[0].axis.capitalize()}s are not compared: {compared[0].ratio_test.why}."
         return
-    for why in dict.fromkeys(each.found.why for each in found if each.verdict == "unknown"):
-        those = "; ".join(_who(each) for each in found if each.verdict == "unknown" and each.found.why == why)
-        yield f"Not compared, as {why}: {those}."
+    untested = [difference for difference in compared if difference.verdict == "unknown"]
+    for why in dict.fromkeys(difference.ratio_test.why for difference in untested):
+        pairs = "; ".join(_who(difference) for difference in untested if difference.ratio_test.why == why)
+        yield f"Not compared, as {why}: {pairs}."
 
 
-def summary_sentence(found: Sequence[Difference], *, unit: str = "repeats") -> str:
-    """Say how many of some comparisons of one axis differ beyond the spread."""
-    axis, tested = found[0].axis, [each for each in found if each.verdict != "unknown"]
+def summary_sentence(compared: Sequence[Difference], *, unit: str = "repeats") -> str:
+    """Say how many comparisons of one axis differ beyond the spread."""
+    axis, tested = compared[0].axis, [difference for difference in compared if difference.verdict != "unknown"]
     if not tested:
-        return f"Nothing can be said of differences between {axis}s: {found[0].found.why}."
-    n_differ = sum(each.lower is not None for each in tested)
-    n = min(min(each.found.n_first, each.found.n_second) for each in tested)
-    without = len(found) - len(tested)
+        return f"Nothing can be said of differences between {axis}s: {compared[0].ratio_test.why}."
+    n_differ = sum(difference.lower is not None for difference in tested)
+    n = min(min(difference.ratio_test.n_first, difference.ratio_test.n_second) for difference in tested)
+    without = len(compared) - len(tested)
     rest = f"; {without} more without a test" if without else ""
     return (
         f"{n_differ} of {_n_words(len(tested))} of {axis}s differ beyond the spread of {n} {unit} "
@@ -100,26 +101,26 @@ def summary_sentence(found: Sequence[Difference], *, unit: str = "repeats") -> s
     )
 
 
-def _differing_words(each: Difference, needs: str) -> str:
-    found, (better, worse) = each.found, (each.first, each.second)
-    if found.test == "fisher_exact":
+def _differing_words(difference: Difference, needs: str) -> str:
+    test, (better, worse) = difference.ratio_test, (difference.first, difference.second)
+    if test.test == "fisher_exact":
         return (
-            f"{each.first} failed in {found.n_failed_first} of {found.n_first}, {each.second} in "
-            f"{found.n_failed_second} of {found.n_second} ({each.place})"
+            f"{difference.first} failed in {test.n_failed_first} of {test.n_first}, {difference.second} in "
+            f"{test.n_failed_second} of {test.n_second} ({difference.place})"
         )
-    ratio, low, high = found.ratio, found.low, found.high
-    if each.lower == each.second:
+    ratio, low, high = test.ratio, test.low, test.high
+    if difference.lower == difference.second:
         better, worse = worse, better
         ratio, low, high = (None if ratio is None else 1 / ratio), _inverse(high), _inverse(low)
-    return f"{worse} {needs.format(_ratio_words(ratio, low, high))} {better} ({each.place})"
+    return f"{worse} {needs.format(_ratio_words(ratio, low, high))} {better} ({difference.place})"
 
 
 def _inverse(number: float | None) -> float | None:
     return None if number is None else 1 / number
 
 
-def _who(each: Difference) -> str:
-    return f"{each.first} and {each.second} ({each.place})"
+def _who(difference: Difference) -> str:
+    return f"{difference.first} and {difference.second} ({difference.place})"
 
 
 def _n_words(n: int) -> str:

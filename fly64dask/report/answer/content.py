@@ -147,14 +147,14 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
 
 def _comparisons(study: Study, rows: Sequence[ManifestRow]) -> Comparisons | None:
     """Compare views, recipes and setups; None where a study has one of each, lines only where something was tested."""
-    found = run_differences(study, rows)
-    if not found.differences:
+    compared = run_differences(study, rows)
+    if not compared.differences:
         return None
-    tested = any(difference.found.test for difference in found.differences)
+    tested = any(difference.ratio_test.test for difference in compared.differences)
     return Comparisons(
-        label=found.label,
-        sentences=found.sentences,
-        rows=tuple(map(_comparison_row, found.differences)) if tested else (),
+        label=compared.label,
+        sentences=compared.sentences,
+        rows=tuple(map(_comparison_row, compared.differences)) if tested else (),
     )
 
 

@@ -167,5 +167,5 @@ def _length(line: NDArray[np.float64]) -> float:
 def round_levels(low: float, high: float) -> list[float]:
     """Give numbers of one digit, 1, 1.5, 2, 3, 5 and 7 times powers of ten, between two positive ones."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found = [float(f"{digit * 10.0**power:.2g}") for power in powers for digit in (1, 1.5, 2, 3, 5, 7)]
-    return [level for level in found if low < level < high]
+    levels = [float(f"{digit * 10.0**power:.2g}") for power in powers for digit in (1, 1.5, 2, 3, 5, 7)]
+    return [level for level in levels if low < level < high]

@@ -39,40 +39,40 @@ class RepeatSnr:
         if row.cell.first_repeat != self._first:
             self.finish()
             self._first = row.cell.first_repeat
-        found = arrays.in_area
-        if found is None or row.outdated is not None:
+        image = arrays.in_area
+        if image is None or row.outdated is not None:
             return
         if self._model is None:
-            self._begin(found)
-        elif not np.array_equal(found.inside, self._model.inside):
+            self._begin(image)
+        elif not np.array_equal(image.inside, self._model.inside):
             return
         if self._sums is None or self._model is None:
             return
-        values = found.values
-        if not found.is_aligned and found is not self._model:
-            values = align(values, self._model.values, found.inside).image
+        values = image.values
+        if not image.is_aligned and image is not self._model:
+            values = align(values, self._model.values, image.inside).image
         self._sums.add(values)
 
-    def _begin(self, found: ObjectInArea) -> None:
-        self._model = found
+    def _begin(self, image: ObjectInArea) -> None:
+        self._model = image
         try:
-            self._sums = SnrSums(Rings.around(found.inside))
+            self._sums = SnrSums(Rings.around(image.inside))
         except InputError:  # the area is too small for rings
             self._sums = None
 
     def finish(self) -> None:
         """Compute the curve of the repeats so far, if they are enough, and forget them."""
-        found = self._sums.snr() if self._sums is not None else None
-        if found is not None and self._first is not None:
-            shown = np.unique(np.linspace(0, len(found.snr) - 1, MAX_RINGS).round().astype(int))
+        snr = self._sums.snr() if self._sums is not None else None
+        if snr is not None and self._first is not None:
+            shown = np.unique(np.linspace(0, len(snr.snr) - 1, MAX_RINGS).round().astype(int))
             curve = SnrCurve(
                 dose=dose_name(self._first.dose),
                 view=self._first.view,
                 split=self._first.split,
                 section=section_of(self._first).label,
-                n_repeats=found.n_repeats,
-                frequency_per_px=tuple(float(f"{value:.5g}") for value in found.frequency_per_px[shown]),
-                snr=tuple(float(f"{value:.4g}") if math.isfinite(value) else None for value in found.snr[shown]),
+                n_repeats=snr.n_repeats,
+                frequency_per_px=tuple(float(f"{value:.5g}") for value in snr.frequency_per_px[shown]),
+                snr=tuple(float(f"{value:.4g}") if math.isfinite(value) else None for value in snr.snr[shown]),
             )
             self.curves.append(curve)
         self._first = self._model = self._sums = None
