@@ -146,11 +146,11 @@ def _slices(handle: Any) -> list[Any]:
         n_places = pynvml.nvmlDeviceGetMaxMigDeviceCount(handle) if is_cut else 0
     except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound):
         return []
-    found = []
+    slices = []
     for place in range(n_places):
         with contextlib.suppress(pynvml.NVMLError_NotFound):  # a place that no slice takes
-            found.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
-    return found
+            slices.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
+    return slices
 
 
 def leave_quickly() -> None:

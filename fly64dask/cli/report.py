@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import example, from_here, run_argument
+from fly64dask.cli.options import example, from_here, run_argument, runs_argument
 from fly64dask.store import RunLayout
 
 
@@ -41,13 +41,7 @@ def report(layout: RunLayout, out: Path | None, figures: Path | None) -> None:
 
 
 @click.command(epilog=example("fly64dask table runs/demo --out demo.parquet"))
-@click.argument(
-    "directories",
-    metavar="RUN...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@runs_argument
 @click.option(
     "--out",
     required=True,

@@ -22,5 +22,6 @@ from .shared import (
     out_option as out_option,
     recipe_options as recipe_options,
     run_argument as run_argument,
+    runs_argument as runs_argument,
     study_argument as study_argument,
 )

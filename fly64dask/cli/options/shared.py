@@ -43,6 +43,13 @@ run_argument = options_as(
     lambda run_directory: RunLayout(without_links(run_directory)),
     click.argument("run_directory", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)),
 )
+runs_argument = click.argument(
+    "directories",
+    metavar="RUN...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+)
 out_option = click.option(
     "--out",
     required=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base import InputError
-from fly64dask.cli.options import example, from_here, json_option, print_json, without_links
+from fly64dask.cli.options import example, from_here, json_option, print_json, runs_argument, without_links
 from fly64dask.cli.several.sizes import bytes_words
 from fly64dask.store import RunLayout, holder_of
 
@@ -21,13 +21,7 @@ KINDS: tuple[CleanedKind, ...] = ("exposures", "checkpoints", "history")
 
 
 @click.command(epilog=example("fly64dask clean runs/demo runs/old --only exposures --yes"))
-@click.argument(
-    "directories",
-    metavar="RUN...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@runs_argument
 @click.option(
     "--only",
     "kinds",

@@ -6,17 +6,11 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import example, from_here
+from fly64dask.cli.options import example, from_here, runs_argument
 
 
 @click.command(epilog=example("fly64dask merge runs/low runs/high --out runs/both && fly64dask report runs/both"))
-@click.argument(
-    "directories",
-    metavar="RUN...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+@runs_argument
 @click.option(
     "--out",
     required=True,

@@ -137,29 +137,29 @@ def _matched(
     if numbers is None and scan.frame_numbers is None:
         return patterns, positions, in_order, 0
     frames = np.arange(n) if scan.frame_numbers is None else scan.frame_numbers
-    wanted = np.arange(len(positions)) if numbers is None else numbers
-    if len(frames) != n or len(wanted) != len(positions):
+    of_position = np.arange(len(positions)) if numbers is None else numbers
+    if len(frames) != n or len(of_position) != len(positions):
         raise InputError(
             f"read {scan.path}: {n} patterns with {len(frames)} numbers, {len(positions)} positions with "
-            f"{len(wanted)} numbers",
+            f"{len(of_position)} numbers",
             remedy="give one number for each",
         )
-    for what, found in (("pattern", frames), ("position", wanted)):
-        values, times = np.unique(found, return_counts=True)
+    for what, given in (("pattern", frames), ("position", of_position)):
+        values, times = np.unique(given, return_counts=True)
         if (times > 1).any():
             raise InputError(
                 f"read {scan.path}: {int(values[times > 1][0])} is the number of several {what}s",
                 remedy="number each once",
             )
     place_of = {int(number): place for place, number in enumerate(frames)}
-    lost = [int(number) for number in wanted if int(number) not in place_of]
+    lost = [int(number) for number in of_position if int(number) not in place_of]
     if lost:
         raise InputError(
             f"read {scan.path}: {len(lost)} positions, the first of pattern {lost[0]}, have no pattern: patterns are "
             f"numbered {frames.min()} to {frames.max()}",
             remedy="give the positions of this scan",
         )
-    places = np.array([place_of[int(number)] for number in wanted], dtype=np.int64)
+    places = np.array([place_of[int(number)] for number in of_position], dtype=np.int64)
     chosen = np.argsort(places, kind="stable")  # in the order of the file, which is read once from start to end
     if len(chosen) == n:
         return patterns, positions[chosen], chosen, 0
@@ -168,11 +168,11 @@ def _matched(
 
 def _incomplete(parts: Sequence[Parts], missing: str, remedy: str) -> InputError:
     names = ["content"] if len(parts) == 1 else [part.path.name for part in parts]
-    found = " and ".join(f"{name}: {part.file_format}" for name, part in zip(names, parts, strict=True))
+    origins = " and ".join(f"{name}: {part.file_format}" for name, part in zip(names, parts, strict=True))
     has = [name for name in ("patterns", "positions", "probe", "object_guess") if any(_has(p, name) for p in parts)]
-    said = next((part.remedy for part in parts if part.remedy), remedy)
+    way_out = next((part.remedy for part in parts if part.remedy), remedy)
     return InputError(
-        f"read {parts[0].path}: {found}; it has {', '.join(has) or 'neither'} and no {missing}", remedy=said
+        f"read {parts[0].path}: {origins}; it has {', '.join(has) or 'neither'} and no {missing}", remedy=way_out
     )
 
 

@@ -111,9 +111,9 @@ class _Decision:
 
     def _confirmed(self, width: float) -> Outlook:
         """Narrow enough, unless the numbers of repeats beside the limit make it lie low (`fair_number`)."""
-        wanted = [(point, self._fair(self._n_repeats(point))) for point in self._bracket_points()]
+        repeats_of = [(point, self._fair(self._n_repeats(point))) for point in self._bracket_points()]
         why = f"the interval is {_times(width)}, but of a number of repeats whose level lies low"
-        further = self._repeated(width, wanted, why, most=MOST_REPEATS)
+        further = self._repeated(width, repeats_of, why, most=MOST_REPEATS)
         return further if further.additions else Outlook(limit=self._limit, width=width, is_narrow=True)
 
     def _narrowed(self, width: float, bracket: float) -> Outlook:
@@ -133,15 +133,15 @@ class _Decision:
         return self._repeated(width, [(lower, numbers[0]), (upper, numbers[1])], why, most=most)
 
     def _doubled(self, width: float | None, points: Iterable[DosePoint], why: str) -> Outlook:
-        wanted = [(point, 2 * self._n_repeats(point)) for point in points]
-        return self._repeated(width, wanted, why, most=FEW_REPEATS)
+        repeats_of = [(point, 2 * self._n_repeats(point)) for point in points]
+        return self._repeated(width, repeats_of, why, most=FEW_REPEATS)
 
     def _repeated(
-        self, width: float | None, wanted: Sequence[tuple[DosePoint, int]], why: str, *, most: int
+        self, width: float | None, repeats_of: Sequence[tuple[DosePoint, int]], why: str, *, most: int
     ) -> Outlook:
         """Further repeats of some doses, up to the number that is wanted of each."""
         additions = []
-        for point, number in wanted:
+        for point, number in repeats_of:
             dose, there = point.cells[0].dose, self._n_repeats(point)
             if point.n_pending > len(point.pooled):
                 return self._stopped(width, f"{why}, and of dose {dose} most cells do not count, {self._limit.why}")

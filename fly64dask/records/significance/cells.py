@@ -178,9 +178,9 @@ def _tested(study: Study, first: Mapping[Cell, float], second: Mapping[Cell, flo
 
 def _of_objects(study: Study, group: Mapping[Cell, float]) -> dict[int | None, float]:
     """Geometric mean of the repeats of each object; infinite where one failed."""
-    found = {}
+    mean_of_object = {}
     for seed in study.object_seeds:
         values = [number for cell, number in group.items() if cell.object_seed == seed]
         if values:
-            found[seed] = math.exp(fmean(map(math.log, values))) if min(values) > 0 else 0.0
-    return found
+            mean_of_object[seed] = math.exp(fmean(map(math.log, values))) if min(values) > 0 else 0.0
+    return mean_of_object
