@@ -1,16 +1,21 @@
-from .context import (
+from .derived.context import (
     DERIVED_FIELDS as DERIVED_FIELDS,
     RowContext as RowContext,
 )
-from .currency import StudyNow as StudyNow
-from .fields import (
-    ExposureFields as ExposureFields,
-    state_of as state_of,
-)
-from .floors import (
+from .derived.currency import StudyNow as StudyNow
+from .derived.floors import (
     PHOTON_LIMITED_RATIO as PHOTON_LIMITED_RATIO,
     STILL_FALLING as STILL_FALLING,
     RelativeError as RelativeError,
+)
+from .derived.reference import (
+    ReferenceNow as ReferenceNow,
+    ReferenceRecord as ReferenceRecord,
+    read_reference_record as read_reference_record,
+)
+from .fields import (
+    ExposureFields as ExposureFields,
+    state_of as state_of,
 )
 from .keys import (
     ENGINE_PACKAGES as ENGINE_PACKAGES,
@@ -106,11 +111,6 @@ from .record import (
     read_record as read_record,
     unlisted_cells as unlisted_cells,
     write_record as write_record,
-)
-from .reference import (
-    ReferenceNow as ReferenceNow,
-    ReferenceRecord as ReferenceRecord,
-    read_reference_record as read_reference_record,
 )
 from .repeats import (
     RepeatSummary as RepeatSummary,

@@ -12,8 +12,8 @@ from pydantic import AfterValidator
 
 from fly64dask.base import FailureKind, Frozen, Quantities, Quantity
 from fly64dask.metrics import ReferenceMetrics
+from fly64dask.records.derived import RelativeError
 from fly64dask.records.fields import EndingFields, ExposureFields, ReconstructionFields
-from fly64dask.records.floors import RelativeError
 from fly64dask.records.history import AttemptLine, damaged_line, fields_of
 from fly64dask.records.keys import recipe_key
 from fly64dask.records.record import CellRecord

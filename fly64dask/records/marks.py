@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen
-from fly64dask.records.floors import PHOTON_LIMITED_RATIO
+from fly64dask.records.derived import PHOTON_LIMITED_RATIO
 from fly64dask.records.repeats import repeat_groups
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, IntegrityError, compact_json, digest, host_name, utc_now
-from fly64dask.records.context import RowContext
+from fly64dask.records.derived import RowContext
 from fly64dask.records.history import read_past
 from fly64dask.records.manifest import (
     ManifestFilters,

@@ -12,7 +12,7 @@ from limit_rows import DOSES, TARGET, row_of, rows_of, shot_noise_errors, study_
 from fly64dask.base import FailureKind
 from fly64dask.metrics import compare_draws
 from fly64dask.records import ManifestRow, answer_of, run_differences
-from fly64dask.records.floors import relative_error
+from fly64dask.records.derived import relative_error
 
 FEW = {1e4: [0.10, 0.11, 0.105]}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from limit_rows import TARGET, rows_of, study_of
 
-from fly64dask.records.floors import relative_error
+from fly64dask.records.derived import relative_error
 from fly64dask.report.answer import answer_content
 
 CLOSE = [0.10, 0.11, 0.105]

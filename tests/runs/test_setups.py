@@ -12,7 +12,7 @@ from tiny import TEXT, tiny_study
 from fly64dask.base import InputError
 from fly64dask.datasets import read_inputs
 from fly64dask.records import read_record, read_rows
-from fly64dask.records.currency import StudyNow
+from fly64dask.records.derived import StudyNow
 from fly64dask.runs import open_run, verify_run
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import ExposureAttributes, RunLayout, ScanAttributes, open_group

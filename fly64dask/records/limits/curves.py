@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen
-from fly64dask.records.floors import PHOTON_LIMITED_RATIO
+from fly64dask.records.derived import PHOTON_LIMITED_RATIO
 from fly64dask.records.limits.limit import SeriesCoordinates, light_at
 from fly64dask.records.limits.points import DosePoint, Light, Series
 from fly64dask.records.limits.resamples import reached_level

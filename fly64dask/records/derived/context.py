@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fly64dask.records.currency import StudyNow
-from fly64dask.records.floors import relative_error
-from fly64dask.records.reference import ReferenceNow
+from fly64dask.records.derived.currency import StudyNow
+from fly64dask.records.derived.floors import relative_error
+from fly64dask.records.derived.reference import ReferenceNow
 from fly64dask.scan import GUARDED_MIN_EXPOSURES_FOR_PROBE
 from fly64dask.study import additions_of, overridden_by_guard
 
