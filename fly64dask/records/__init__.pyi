@@ -119,6 +119,16 @@ from .repeats import (
     spread_of as spread_of,
     summarise_repeats as summarise_repeats,
 )
+from .run_files import (
+    note_cleaned as note_cleaned,
+    read_cleaned as read_cleaned,
+    read_dashboard as read_dashboard,
+    read_run_study as read_run_study,
+    read_study as read_study,
+    study_digest as study_digest,
+    write_dashboard as write_dashboard,
+    write_run_study as write_run_study,
+)
 from .significance.cells import (
     COORDINATES as COORDINATES,
     RunDifferences as RunDifferences,
@@ -143,18 +153,10 @@ from .significance.words import (
 from .tables import (
     RowFiles as RowFiles,
     each_row as each_row,
-    note_cleaned as note_cleaned,
-    read_cleaned as read_cleaned,
     read_completed_rows as read_completed_rows,
-    read_dashboard as read_dashboard,
     read_kept_group as read_kept_group,
     read_last_row as read_last_row,
     read_row as read_row,
     read_rows as read_rows,
-    read_run_study as read_run_study,
-    read_study as read_study,
-    study_digest as study_digest,
-    write_dashboard as write_dashboard,
     write_manifest as write_manifest,
-    write_run_study as write_run_study,
 )

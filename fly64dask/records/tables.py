@@ -1,15 +1,14 @@
-"""Reads and writes the tables of a run directory: its study, manifest rows, manifest and skip summary."""
+"""Reads and writes the tables of a run directory: manifest rows, manifest and skip summary."""
 
 from __future__ import annotations
 
 import functools
-import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from fly64dask.base import Frozen, InputError, IntegrityError, compact_json, digest, host_name, utc_now
+from fly64dask.base import IntegrityError, compact_json, utc_now
 from fly64dask.records.derived import RowContext
 from fly64dask.records.history import read_past
 from fly64dask.records.manifest import (
@@ -24,115 +23,9 @@ from fly64dask.records.manifest import (
 )
 from fly64dask.records.record import past_attempts, read_record
 from fly64dask.records.repeats import summarise
-from fly64dask.store import RunLayout, publish_bytes, read_document, storing, write_document
+from fly64dask.records.run_files import study_digest
+from fly64dask.store import RunLayout, publish_bytes, storing, write_document
 from fly64dask.study import Cell, Filters, Remedy, Study, cells
-
-
-def read_study(path: Path) -> Study:
-    """Read a study from a TOML file, or from the JSON file in which a run directory keeps it.
-
-    Parameters
-    ----------
-    path : Path
-        The file. In a TOML file a relative path of the source starts at the file's own directory.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or is not a study.
-    IntegrityError
-        If the JSON file is damaged.
-    """
-    if path.suffix == ".json":
-        return read_document(path, Study, remedy="give the study's TOML file")
-    return Study.from_toml(path)
-
-
-def study_digest(study: Study) -> str:
-    """Compute the digest by which a manifest names its study: without what rounds add, which comes before its cells."""
-    return digest(study.model_dump(mode="json", exclude={"added"}))
-
-
-def read_run_study(layout: RunLayout) -> Study:
-    """Read the study that a run directory was last used with.
-
-    Parameters
-    ----------
-    layout : RunLayout
-        The run.
-
-    Raises
-    ------
-    InputError
-        If it is no run directory.
-    IntegrityError
-        If its study is damaged.
-    """
-    try:
-        return read_document(layout.study_file, Study, remedy="run the study again: its file is written anew")
-    except FileNotFoundError as error:
-        raise InputError(
-            f"open run {layout.root}: no {layout.study_file.name} there",
-            remedy="give a directory that `fly64dask run STUDY --out RUN` made",
-        ) from error
-
-
-def write_run_study(layout: RunLayout, study: Study) -> None:
-    """Store the resolved study with the run."""
-    write_document(layout.study_file, study)
-
-
-class Dashboard(Frozen):
-    """The address of the dashboard of a run under way: a port of a machine's loopback."""
-
-    host: str
-    port: int
-    since: str
-
-
-def write_dashboard(layout: RunLayout, port: int) -> None:
-    """Say where the dashboard of this process's run is."""
-    write_document(layout.dashboard_file, Dashboard(host=host_name(), port=port, since=utc_now()))
-
-
-def read_dashboard(layout: RunLayout) -> Dashboard | None:
-    """Tell where the dashboard of the run under way is; None if there is none, or the file is damaged."""
-    try:
-        return read_document(layout.dashboard_file, Dashboard, remedy="")
-    except (FileNotFoundError, IntegrityError):
-        return None
-
-
-class Cleaned(Frozen):
-    """What was removed of a run's store, as it can be made again: groups of exposures, relative to the run."""
-
-    at: str
-    exposures: tuple[str, ...]
-
-    def words(self, layout: RunLayout) -> str:
-        """Say in words what is missing, since when, and how to make it again."""
-        again = shlex.join(["fly64dask", "run", str(layout.study_file), "--out", str(layout.root)])
-        return (
-            f"cleaned on {self.at[:10]}: {len(self.exposures)} groups of exposures, such as {self.exposures[0]}; "
-            f"`{again}` makes them again and runs no finished cell again"
-        )
-
-
-def read_cleaned(layout: RunLayout) -> Cleaned | None:
-    """Tell which exposures were removed and are still missing; None if there are none, or nothing is known of them."""
-    try:
-        cleaned = read_document(layout.cleaned_file, Cleaned, remedy="")
-    except (FileNotFoundError, IntegrityError):
-        return None
-    missing = tuple(group for group in cleaned.exposures if not (layout.root / group).exists())
-    return cleaned.model_copy(update={"exposures": missing}) if missing else None
-
-
-def note_cleaned(layout: RunLayout, groups: Iterable[Path]) -> None:
-    """Note that groups of exposures are about to be removed, beside those that are missing from earlier."""
-    before = read_cleaned(layout)
-    names = {str(group.relative_to(layout.root)) for group in groups} | set(before.exposures if before else ())
-    write_document(layout.cleaned_file, Cleaned(at=utc_now(), exposures=tuple(sorted(names))))
 
 
 def read_row(layout: RunLayout, cell: Cell) -> ManifestRow | None:
