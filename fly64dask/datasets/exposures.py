@@ -11,10 +11,10 @@ import numpy as np
 
 from fly64dask.datasets.digests import exposures_digest
 from fly64dask.datasets.doses import KeptExposures, dose_in_photons
-from fly64dask.datasets.patterns import Patterns
+from fly64dask.datasets.pattern_batches import PatternBatches
 from fly64dask.datasets.published_group import group_origin, publish_group
 from fly64dask.datasets.scan_groups import read_truth
-from fly64dask.datasets.setups import SimulatedExposures, known_mask, simulate_exposures, starting_probe
+from fly64dask.datasets.setups import SimulatedExposures, known_mask, setup_probe_guess, simulate_exposures
 from fly64dask.datasets.thinning import thinned_patterns
 from fly64dask.scan import split_boundary_px, split_indices
 from fly64dask.simulation import photon_stream
@@ -83,7 +83,7 @@ def expose_split(
     share, mask = scan.attributes.detected_share, known_mask(study, setup_name, scan.attributes.diffraction_shape_px)
 
     def build(directory: Path) -> None:
-        probe = starting_probe(study, setup_name, scan.read("probe_guess"))
+        probe = setup_probe_guess(study, setup_name, scan.read("probe_guess"))
         written = write_arrays(
             directory,
             [
@@ -129,7 +129,7 @@ def _make_patterns(
     scan: Group[ScanAttributes],
     rows: NDArray[np.int64],
     dose_photons: float | None,
-) -> tuple[Patterns, SimulatedExposures | None]:
+) -> tuple[PatternBatches, SimulatedExposures | None]:
     """Thin measured patterns, or simulate them, once they are asked for; with what simulates them, if they are."""
 
     def rng() -> np.random.Generator:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fly64dask.base import InputError
 from fly64dask.datasets.digests import NOISE_FREE_SCALE_PHOTONS
-from fly64dask.datasets.patterns import Patterns
+from fly64dask.datasets.pattern_batches import PatternBatches
 from fly64dask.simulation import (
     Pair,
     SetupDetector,
@@ -60,7 +60,7 @@ class SimulatedExposures:
     scan: Group[ScanAttributes]
     detector: SetupDetector
 
-    def patterns(self, rng: Callable[[], np.random.Generator]) -> Patterns:
+    def patterns(self, rng: Callable[[], np.random.Generator]) -> PatternBatches:
         """Draw the patterns, or compute the expected ones where there is no dose.
 
         `rng` makes the source of the Poisson draws. The scale is that at which an ideal setup detects the dose: setups
@@ -69,9 +69,9 @@ class SimulatedExposures:
         dose = NOISE_FREE_SCALE_PHOTONS if self.dose_photons is None else self.dose_photons
         scale = dose / self.scan.attributes.mean_total_intensity
         if self.dose_photons is None:
-            return Patterns(blocks=self._expected(scale), dtype=np.dtype(np.float32), photons_per_intensity=scale)
+            return PatternBatches(blocks=self._expected(scale), dtype=np.dtype(np.float32), photons_per_intensity=scale)
         dtype = self._count_dtype(scale * self.scan.attributes.brightest_pixel_intensity)
-        return Patterns(blocks=self._drawn(scale, rng()), dtype=dtype, photons_per_intensity=scale)
+        return PatternBatches(blocks=self._drawn(scale, rng()), dtype=dtype, photons_per_intensity=scale)
 
     def _expected(self, scale: float) -> Iterator[NDArray[np.float32]]:
         for intensity in setup_intensity_batches(self.truth(), self.positions_px, self.setup):
@@ -154,7 +154,7 @@ def simulate_exposures(
     )
 
 
-def starting_probe(study: Study, setup_name: str | None, probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
+def setup_probe_guess(study: Study, setup_name: str | None, probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
     """Give the probe that an engine starts from in one of a study's setups, from that of the scan."""
     return mistake_probe(probe, study.setup_of(setup_name), seed=study.seeds.simulation)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError
-from fly64dask.datasets.patterns import Patterns
+from fly64dask.datasets.pattern_batches import PatternBatches
 from fly64dask.simulation import thin
 from fly64dask.store import CHUNK_EXPOSURES, ExposureAttributes, Group, ScanAttributes, count_dtype, open_group
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def thinned_patterns(
     store: Path, scan: Group[ScanAttributes], dose_photons: float, rows: NDArray[np.int64], rng: np.random.Generator
-) -> Patterns:
+) -> PatternBatches:
     """Thin some exposures of a measured scan; nothing is drawn before it is asked for.
 
     Parameters
@@ -35,7 +35,7 @@ def thinned_patterns(
         Source of the binomial draws; advanced.
     """
     probability = dose_photons / scan.attributes.mean_total_intensity
-    return Patterns(
+    return PatternBatches(
         blocks=_thinned(store, rows, probability, rng),
         dtype=count_dtype(scan.attributes.brightest_pixel_intensity),
         thinning_probability=probability,

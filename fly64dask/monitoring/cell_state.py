@@ -59,12 +59,12 @@ def _over_empty(row: ManifestRow) -> float | None:
     return _finite(metrics.phase_rmse_rad / metrics.empty_phase_rmse_rad)
 
 
-def started(event: CellStarted, now_s: float) -> CellState:
+def after_start(event: CellStarted, now_s: float) -> CellState:
     """State of a cell whose task has started."""
     return CellState(state="running", worker=event.worker, host=event.host, started_s=now_s, heard_s=now_s)
 
 
-def continued(before: CellState, event: CellProgress, now_s: float) -> CellState:
+def after_epoch(before: CellState, event: CellProgress, now_s: float) -> CellState:
     """State of a cell after one more epoch."""
     points = with_loss(before.points, event.epoch, event.loss)
     return CellState(
@@ -81,7 +81,7 @@ def continued(before: CellState, event: CellProgress, now_s: float) -> CellState
     )
 
 
-def ended(before: CellState, outcome: CellOutcome, row: ManifestRow | None) -> CellState:
+def after_end(before: CellState, outcome: CellOutcome, row: ManifestRow | None) -> CellState:
     """State of a cell after its task: as its record says, unless this attempt could not be committed."""
     if row is not None and outcome.committed:
         after = state_from_row(row)

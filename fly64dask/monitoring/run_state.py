@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.monitoring.cell_state import CellState, continued, ended, started, state_from_row
+from fly64dask.monitoring.cell_state import CellState, after_end, after_epoch, after_start, state_from_row
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
 from fly64dask.monitoring.paging import pages_of
 from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of_signs
@@ -67,12 +67,12 @@ class RunState:
             if before is None or (before.ended and not isinstance(event, CellOutcome)):
                 return
             if isinstance(event, CellStarted):
-                after = started(event, now_s)
+                after = after_start(event, now_s)
             elif isinstance(event, CellProgress):
-                after = continued(before, event, now_s)
+                after = after_epoch(before, event, now_s)
                 self.n_epochs_done += 1
             else:
-                after = ended(before, event, row)
+                after = after_end(before, event, row)
             self._put(event.cell, before, after)
 
     def complete(self, row: ManifestRow) -> None:

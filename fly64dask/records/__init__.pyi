@@ -138,8 +138,8 @@ from .significance.cells import (
 )
 from .significance.difference import (
     Axis as Axis,
+    ComparedPair as ComparedPair,
     Difference as Difference,
-    Pair as Pair,
     Verdict as Verdict,
     differences as differences,
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
 
-def attributes_of(under_way: Pass, prepared: PreparedScan, sha256: str) -> ExposureAttributes:
+def ingest_attributes(under_way: Pass, prepared: PreparedScan, sha256: str) -> ExposureAttributes:
     """Describe a scan whose patterns have all passed by; `sha256` is that of their file's bytes."""
     photons, plan = under_way.survey.exposure_photons, under_way.plan
     mean = float(photons.sum(dtype=np.float64) / len(photons))

@@ -17,7 +17,7 @@ from fly64dask.datasets.formats.file_digest import FileDigest
 from fly64dask.datasets.formats.options import ReadOptions
 from fly64dask.datasets.formats.scan_file import ScanFile
 from fly64dask.datasets.ingest.checks import complain_of_probe, complaints_of, find_dark, raise_complaints
-from fly64dask.datasets.ingest.facts import attributes_of
+from fly64dask.datasets.ingest.facts import ingest_attributes
 from fly64dask.datasets.ingest.options import IngestOptions
 from fly64dask.datasets.ingest.passes import OnProgress, Pass, PassPlan, StartAgainError
 from fly64dask.datasets.ingest.prepare import prepare
@@ -143,7 +143,7 @@ def _write(store: Path, prepared: PreparedScan, on_progress: OnProgress, origin:
     under_way = Pass(prepared.plan, on_progress)
     with FileDigest(prepared.scan.paths[0]) as digest, _published(store) as directory:
         written = write_arrays(directory, _arrays(under_way, prepared, origin))
-        attributes = attributes_of(under_way, prepared, digest.result())
+        attributes = ingest_attributes(under_way, prepared, digest.result())
         write_attributes(directory, attributes, written)
     return attributes
 

@@ -12,7 +12,7 @@ from fly64dask.metrics import RatioTest, compare_draws
 from fly64dask.records.limits.crossing import limit_draws, points_near
 from fly64dask.records.limits.limit import DoseLimit, seed_of
 from fly64dask.records.limits.points import Series
-from fly64dask.records.significance import COORDINATES, Difference, Pair, difference_sentences, differences
+from fly64dask.records.significance import COORDINATES, ComparedPair, Difference, difference_sentences, differences
 from fly64dask.study import Study, Target, realisation_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def comparison_sentences(compared: Sequence[Difference], limits: Sequence[DoseLi
         yield from difference_sentences(of_axis, needs=needs, unit=unit)
 
 
-def _pairs(study: Study, limit_of_each: Sequence[tuple[Series, DoseLimit]], target: Target) -> Iterator[Pair]:
+def _pairs(study: Study, limit_of_each: Sequence[tuple[Series, DoseLimit]], target: Target) -> Iterator[ComparedPair]:
     for axis, coordinate in COORDINATES.items():
         groups: dict[tuple[str, ...], list[tuple[Series, DoseLimit]]] = {}
         for series, limit in limit_of_each:
@@ -65,7 +65,7 @@ def _pairs(study: Study, limit_of_each: Sequence[tuple[Series, DoseLimit]], targ
             groups.setdefault(place, []).append((series, limit))
         for place, members in groups.items():
             for first, second in combinations(members, 2):
-                yield Pair(
+                yield ComparedPair(
                     axis=axis,
                     first=str(getattr(first[0].cell, coordinate)),
                     second=str(getattr(second[0].cell, coordinate)),

@@ -7,8 +7,8 @@ from .cells import (
 )
 from .difference import (
     Axis as Axis,
+    ComparedPair as ComparedPair,
     Difference as Difference,
-    Pair as Pair,
     Verdict as Verdict,
     differences as differences,
 )

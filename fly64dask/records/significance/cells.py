@@ -13,7 +13,7 @@ from fly64dask.base import Frozen
 from fly64dask.metrics import RatioTest, compare_repeats
 from fly64dask.records.quantities import quantity_of
 from fly64dask.records.record import LASTING_KINDS
-from fly64dask.records.significance.difference import Axis, Difference, Pair, differences
+from fly64dask.records.significance.difference import Axis, ComparedPair, Difference, differences
 from fly64dask.records.significance.words import summary_sentence
 from fly64dask.study import Cell, Study, cells, dose_name, realisation_of
 
@@ -108,7 +108,7 @@ def method_differences(
         replace(cell, repeat=0, object_seed=None) for of_method in numbers.values() for cell in of_method
     )
     pairs = (
-        Pair(
+        ComparedPair(
             axis="method",
             first=first,
             second=second,
@@ -137,7 +137,7 @@ def _summed_up(study: Study, compared: Sequence[Difference], *, quantity: str, l
     )
 
 
-def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[Pair]:
+def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[ComparedPair]:
     for axis, coordinate in COORDINATES.items():
         groups: dict[Cell, dict[str, dict[Cell, float]]] = {}
         for cell in cells(study):
@@ -148,8 +148,13 @@ def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[Pair]:
                 members[cell] = numbers[cell]
         for place, of_place in groups.items():
             for first, second in combinations(of_place, 2):
-                ratio_test = _tested(study, of_place[first], of_place[second])
-                yield Pair(axis=axis, first=first, second=second, place=place_words(place), ratio_test=ratio_test)
+                yield ComparedPair(
+                    axis=axis,
+                    first=first,
+                    second=second,
+                    place=place_words(place),
+                    ratio_test=_tested(study, of_place[first], of_place[second]),
+                )
 
 
 def place_words(place: Cell) -> str:

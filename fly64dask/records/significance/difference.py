@@ -12,7 +12,7 @@ Axis = Literal["view", "recipe", "setup", "method"]
 Verdict = Literal["first_lower", "second_lower", "not_beyond_spread", "unknown"]
 
 
-class Pair(Frozen):
+class ComparedPair(Frozen):
     """Two of a kind that are compared at one place, which `place` names in words."""
 
     axis: Axis
@@ -22,7 +22,7 @@ class Pair(Frozen):
     ratio_test: RatioTest
 
 
-class Difference(Pair):
+class Difference(ComparedPair):
     """Two of a kind that were compared at one place, with the p that is corrected for all `n_compared` beside it.
 
     Lower is better: `first_lower` or `second_lower` where the corrected p is below 0.05, `not_beyond_spread` where it
@@ -39,12 +39,12 @@ class Difference(Pair):
         return {"first_lower": self.first, "second_lower": self.second}.get(self.verdict)
 
 
-def differences(pairs: Iterable[Pair]) -> tuple[Difference, ...]:
+def differences(pairs: Iterable[ComparedPair]) -> tuple[Difference, ...]:
     """Correct the tests of pairs for their number: those of one axis are looked at together.
 
     Parameters
     ----------
-    pairs : iterable of Pair
+    pairs : iterable of ComparedPair
         All that are shown together.
 
     Returns
@@ -60,7 +60,7 @@ def differences(pairs: Iterable[Pair]) -> tuple[Difference, ...]:
     )
 
 
-def _corrected(pairs: Sequence[Pair]) -> list[Difference]:
+def _corrected(pairs: Sequence[ComparedPair]) -> list[Difference]:
     tested = [pair for pair in pairs if pair.ratio_test.p is not None]
     corrected = dict(zip(map(id, tested), holm([pair.ratio_test.p or 0.0 for pair in tested]), strict=True))
     return [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, kw_only=True)
-class Patterns:
+class PatternBatches:
     """Patterns that are made batch by batch, and what is known of those that have passed by.
 
     `blocks` give (k, H, W) photons, once: integers that are drawn, of which `dtype` holds the brightest that is
