@@ -167,7 +167,7 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
             if command is not None:
                 say(f"a worker joins with: {command}")
             for round_of_cells in rounds(request):
-                builder = _prepare(round_of_cells, client, inputs, is_local=is_local)
+                builder = _prepare(round_of_cells, client, inputs, supply, is_local=is_local)
                 with monitored(
                     client, round_of_cells.study, layout, round_of_cells.requested, timed, round_of_cells.say
                 ) as watched:
@@ -179,7 +179,9 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
     return study, outcomes
 
 
-def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_local: bool) -> GraphBuilder:
+def _prepare(
+    request: RunRequest, client: Client, inputs: ScanInputs, supply: WorkerSupply, *, is_local: bool
+) -> GraphBuilder:
     """Check the workers and write what a run has before its first cell; gives what builds its graphs."""
     study, layout = request.study, request.layout
     request.say(f"dashboard: {client.dashboard_link}")
@@ -200,8 +202,14 @@ def _prepare(request: RunRequest, client: Client, inputs: ScanInputs, *, is_loca
         if hint:
             request.say(hint)
     work_by_cell = expected_work(study, lengths)
-    options = GraphOptions(use_gpu=use_gpu, engine=request.engine, remedies=request.remedies, lengths=work_by_cell)
-    return GraphBuilder(_on_device(study, use_gpu), request.requested, run_id, options)
+    options = GraphOptions(
+        use_gpu=use_gpu,
+        engine=request.engine,
+        remedies=request.remedies,
+        lengths=work_by_cell,
+        resources=supply.resources_of(request.requested),
+    )
+    return GraphBuilder(study, request.requested, run_id, options)
 
 
 def _compute(
@@ -219,10 +227,3 @@ def _compute(
     compare_with_references(study, layout, rows, request.say)
     write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
     return outcomes
-
-
-def _on_device(study: Study, use_gpu: bool) -> Study:
-    """On GPU workers `auto` means cuda: a worker that lost its GPU fails instead of going slow."""
-    if not use_gpu:
-        return study
-    return study.with_recipe(device="cuda")

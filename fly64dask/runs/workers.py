@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from fly64dask.datasets import ScanInputs
+    from fly64dask.scheduling import PlannedCell
     from fly64dask.store import RunLayout
     from fly64dask.study import Cell, Study
 
@@ -50,8 +51,11 @@ def run_workers(
         # Where nobody uses Slurm, nobody waits for its modules.
         from fly64dask.deploy.slurm import slurm_cluster
 
-        plan = plan_cells(study, inputs, cells_to_run)
-        with slurm_cluster(Path(placement.where), layout, recipe=study.recipe, plan=plan, say=say) as placed:
+        def plan_of(cells: Sequence[Cell]) -> Sequence[PlannedCell]:
+            return plan_cells(study, inputs, cells)
+
+        path = Path(placement.where)
+        with slurm_cluster(path, layout, study, cells_to_run, plan_of=plan_of, engine=engine, say=say) as placed:
             yield placed
     else:
         with (

@@ -37,6 +37,8 @@ class GraphOptions:
 
     Parameters
     ----------
+    resources : mapping of Cell to mapping of str to float, optional
+        What each cell needs of a worker where workers differ in more than a GPU.
     use_gpu : bool
         Whether a cell needs a worker's `GPU` resource.
     engine : str
@@ -52,6 +54,13 @@ class GraphOptions:
     engine: str = LSQML
     remedies: Mapping[Cell, Remedy] = field(default_factory=dict)
     lengths: Mapping[Cell, int] = field(default_factory=dict)
+    resources: Mapping[Cell, Mapping[str, float]] | None = None
+
+    def needed(self, cell: Cell) -> Mapping[str, float]:
+        """What a cell needs of its worker's resources."""
+        if self.resources is not None:
+            return self.resources[cell]
+        return {"GPU": 1} if self.use_gpu else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +171,8 @@ class GraphBuilder:
                 None if threshold_px is None else groups.selected(cell, threshold_px),
             )
             key = f"reconstruct-{cell.name.replace('/', '-')}-{token}"
-            gpu = {"resources": {"GPU": 1}} if options.use_gpu else {}
-            with annotate(priority=options.lengths.get(cell, 0), **gpu):
+            resources = {"resources": dict(options.needed(cell))} if options.needed(cell) else {}
+            with annotate(priority=options.lengths.get(cell, 0), **resources):
                 cell_tasks[cell] = task_of(functools.partial(cell_task, order), key, *needed)
         # The reducer reads records after the cells it covers and before cells that wait.
         with annotate(priority=max(options.lengths.values(), default=0) + 1):

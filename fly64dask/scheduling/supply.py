@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from fly64dask.base import ResourceError, repeated
@@ -12,11 +12,16 @@ from fly64dask.base import ResourceError, repeated
 if TYPE_CHECKING:
     from distributed import Client
 
+    from fly64dask.study import Cell
+
 ASK_S = 1.0  # between two questions to the scheduler
 
 
 class WorkerSupply(Protocol):
     """The provider of a run's workers, which says when there will be none."""
+
+    def resources_of(self, requested: Sequence[Cell]) -> Mapping[Cell, Mapping[str, float]] | None:
+        """Say what of a worker's resources each cell needs; None where workers differ in nothing but a GPU."""
 
     def want(self, n_cells: int) -> None:
         """Say how many cells have not ended."""
@@ -32,6 +37,9 @@ class ExternalWorkers:
         self._client = client
         self._patience_s = patience_s
         self._seen = time.monotonic()
+
+    def resources_of(self, requested: Sequence[Cell]) -> None:
+        """Give None: who starts the workers says what they offer."""
 
     def want(self, n_cells: int) -> None:
         """Nothing to do: nobody here starts workers."""

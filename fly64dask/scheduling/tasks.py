@@ -102,7 +102,7 @@ def cell_task(
         selection = selected if order.remedy.spacing_threshold is None else respaced
         rerun = Rerun(remedy=order.remedy, blocked_by=exposed or selection)
     request = CellRequest(
-        study=prepared.study,
+        study=_on_device(prepared.study, offers_gpu=worker.state.total_resources.get("GPU", 0) >= 1),
         cell=order.cell,
         run_id=order.run_id,
         engine=order.engine,
@@ -111,6 +111,11 @@ def cell_task(
     )
     caller = Caller(progress=report, worker=str(worker.name), abandoned=lambda: worker.status in GONE)
     return run_cell(request, caller)
+
+
+def _on_device(study: Study, *, offers_gpu: bool) -> Study:
+    """On a worker that offers a GPU `auto` means cuda: one that lost it fails instead of going slow."""
+    return study.with_recipe(device="cuda") if offers_gpu and study.recipe.device != "cpu" else study
 
 
 def collect_task(covered: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:

@@ -17,8 +17,10 @@ from fly64dask.deploy.slurm.decisions import (
     decide,
 )
 from fly64dask.deploy.slurm.reconciler import Reconciler
-from fly64dask.deploy.slurm.site_file import Patience
+from fly64dask.deploy.slurm.site_file import Patience, parse_slurm_file
+from fly64dask.store import RunLayout
 
+ONE_POOL = 'schema_version = 1\n[workers]\nwalltime = "01:00:00"\nmemory = "4GB"\nmax_jobs = 1\n'
 NEW = History(started_s=0.0)
 PATIENCE = Patience(failures_in_a_row=3, retry_s=10, first_worker_s=None)
 
@@ -30,7 +32,7 @@ def desired(n_jobs: int = 2, **patience: object) -> Desired:
 def jobs(**states: str) -> dict[str, SlurmJob]:
     """Jobs by id, from `j1="PENDING"`."""
     return {
-        job_id: SlurmJob(job_id=job_id, name="fly64-worker", state=state, reason="Priority")
+        job_id: SlurmJob(job_id=job_id, role="worker", state=state, reason="Priority")
         for job_id, state in states.items()
     }
 
@@ -102,6 +104,11 @@ def test_decide_does_not_give_up_at_a_limit_of_the_site_while_its_jobs_wait():
         decisions[0]
     )
     assert not any("takes no more" in words(actions) for actions in decisions[1:])
+
+
+def test_decide_does_not_count_a_refusal_as_a_failure_while_jobs_of_other_pools_are_there():
+    history, _ = follow(desired(2), Observation(clock_s=0, refusal="QOSMaxSubmitJob", n_others=3))
+    assert history.n_failures == 0
 
 
 def test_decide_tries_one_job_beyond_the_limit_after_a_while():
@@ -280,11 +287,11 @@ def test_reconcile_gives_the_run_up_when_something_unforeseen_fails(tmp_path, mo
     reconciler = Reconciler(
         no_scheduler,
         None,
-        tmp_path / "script",
-        job_name="name",
-        max_jobs=1,
+        parse_slurm_file(ONE_POOL, origin="site.toml"),
+        RunLayout(tmp_path),
+        device="cpu",
+        plan_of=lambda cells: (),
         n_cells=1,
-        patience=Patience(),
         remedy="",
         say=print,
     )

@@ -14,6 +14,7 @@ from fly64dask.base import InputError, ResourceError
 from fly64dask.datasets import read_inputs
 from fly64dask.deploy.slurm import is_cluster_file, preview, tunnel_command
 from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
+from fly64dask.deploy.slurm.names import RunJobs, role_of
 from fly64dask.deploy.slurm.preflight import refuse_small_jobs
 from fly64dask.deploy.slurm.site_file import parse_slurm_file, read_slurm_file
 from fly64dask.scheduling import plan_cells
@@ -22,12 +23,14 @@ from fly64dask.study import Recipe, cells
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYOUT = RunLayout(Path("/data/runs/demo"))
+JOBS = RunJobs(layout=LAYOUT, study="demo")
 LEAST = 'schema_version = 1\n[workers]\nwalltime = "01:00:00"\nmemory = "4GB"\nmax_jobs = 4\n'
 
 
 def script(more: str = "", workers: str = "") -> list[str]:
     """Lines of a worker's job script."""
-    return worker_script(parse_slurm_file(LEAST + workers + more, origin="site.toml"), LAYOUT).splitlines()
+    site = parse_slurm_file(LEAST + workers + more, origin="site.toml")
+    return worker_script(site, site.pools[0], JOBS).splitlines()
 
 
 def test_worker_job_is_one_process_with_one_thread():
@@ -89,9 +92,19 @@ def test_worker_job_uses_the_sites_interface_and_scratch():
 
 
 def test_logs_of_a_run_directory_with_space_and_percent_sign_are_one_word_to_slurm():
-    text = worker_script(parse_slurm_file(LEAST, origin="site.toml"), RunLayout(Path("/data/my run/dose%20a")))
-    assert "#SBATCH --output='/data/my run/dose%%20a/slurm/logs/fly64-" in text
+    jobs = RunJobs(layout=RunLayout(Path("/data/my run/dose%20a")), study="my demo")
+    site = parse_slurm_file(LEAST, origin="site.toml")
+    text = worker_script(site, site.pools[0], jobs)
+    assert "#SBATCH --output='/data/my run/dose%%20a/slurm/logs/my_demo-worker-" in text
     assert " --tls-ca-file '/data/my run/dose%20a/.tls/ca.pem' " in text
+
+
+def test_jobs_are_named_after_the_study_and_found_by_the_directory_whatever_it_is_called():
+    name = RunJobs(layout=LAYOUT, study="dose-5 (a)").name("worker")
+    assert name.startswith("dose_5__a_-worker-")
+    assert role_of(name, LAYOUT) == "worker"
+    assert role_of(name, RunLayout(Path("/data/runs/other"))) is None
+    assert role_of("somebody-elses", LAYOUT) is None
 
 
 def test_worker_is_named_as_its_job():
@@ -107,9 +120,9 @@ def test_worker_job_ends_if_the_runs_controller_is_gone(monkeypatch):
     assert any("--jobs=4711" in line and "exit 0" in line for line in script())
 
 
-@pytest.mark.parametrize("file", ["slurm.toml", "slurm-cpu.toml"])
+@pytest.mark.parametrize("file", ["slurm.toml", "slurm-cpu.toml", "slurm-pools.toml"])
 def test_example_cluster_files_can_be_read(file):
-    assert read_slurm_file(ROOT / "cluster" / file).workers.max_jobs > 1
+    assert read_slurm_file(ROOT / "cluster" / file).pools[0].max_jobs > 1
 
 
 def test_example_cluster_file_explains_every_key():
@@ -182,7 +195,7 @@ def test_refuse_small_jobs_refuses_cuda_on_jobs_without_gpu(tmp_path):
 def controller(folder: Path, more: str = "") -> str:
     path = site_file(folder, more)
     (folder / "controller.sbatch").write_text((ROOT / "cluster" / "controller.sbatch").read_text())
-    return controller_script(read_slurm_file(path), path, LAYOUT, ["fly64dask", "run", "my study.json"])
+    return controller_script(read_slurm_file(path), path, JOBS, ["fly64dask", "run", "my study.json"])
 
 
 def test_controller_script_is_a_shell_script_with_every_place_filled(tmp_path):
@@ -225,7 +238,7 @@ def test_controller_script_runs_its_command(tmp_path):
 def test_controller_takes_queue_and_account_of_workers_if_it_has_none(tmp_path):
     path = site_file(tmp_path, 'queue = "gpu"\naccount = "proj1"\n[controller]\nqueue = "cpu"\n')
     (tmp_path / "controller.sbatch").write_text((ROOT / "cluster" / "controller.sbatch").read_text())
-    text = controller_script(read_slurm_file(path), path, LAYOUT, [])
+    text = controller_script(read_slurm_file(path), path, JOBS, [])
     assert "#SBATCH -p cpu\n" in text
     assert "#SBATCH -A proj1\n" in text
 
@@ -234,13 +247,13 @@ def test_controller_script_names_a_place_that_cannot_be_filled(tmp_path):
     path = site_file(tmp_path)
     (tmp_path / "controller.sbatch").write_text("#!/bin/bash\n{{ directive }}\n")
     with pytest.raises(InputError, match=r"'directive' is undefined.*places are \{\{ directives \}\}"):
-        controller_script(read_slurm_file(path), path, LAYOUT, [])
+        controller_script(read_slurm_file(path), path, JOBS, [])
 
 
 def test_controller_script_keeps_shell_that_looks_like_a_comment_of_jinja(tmp_path):
     path = site_file(tmp_path)
     (tmp_path / "controller.sbatch").write_text('name=abc\necho "${#name} ${name%%c}"\n')
-    text = controller_script(read_slurm_file(path), path, LAYOUT, [])
+    text = controller_script(read_slurm_file(path), path, JOBS, [])
     done = subprocess.run(["bash"], input=text, text=True, capture_output=True, check=True)
     assert done.stdout == "3 ab\n"
 
@@ -255,7 +268,7 @@ def test_controller_script_leaves_out_what_a_site_forbids(tmp_path):
 def test_controller_script_names_a_missing_template(tmp_path):
     path = site_file(tmp_path)
     with pytest.raises(InputError, match=r"controller\.sbatch"):
-        controller_script(read_slurm_file(path), path, LAYOUT, [])
+        controller_script(read_slurm_file(path), path, JOBS, [])
 
 
 def test_tunnel_command_goes_through_the_login_node(monkeypatch):

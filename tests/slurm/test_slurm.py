@@ -141,7 +141,7 @@ class Site:
             for line in self.jobs("running"):
                 job_id, _, name = line.split()
                 logs = list(self.out.glob("journal/**/*.log"))
-                if name.endswith("-worker") and any(path.read_text().count(" started ") for path in logs):
+                if "-worker-" in name and any(path.read_text().count(" started ") for path in logs):
                     found.append(job_id)
             return bool(found)
 
@@ -227,7 +227,7 @@ def test_submit_runs_the_demo_to_18_records(demo):
 
 def test_submit_uses_both_nodes_and_a_gpu_for_each_worker(demo):
     listing = demo["site"].call("squeue", "--noheader", "--me", "--states=all", "--format=%j %N %b").splitlines()
-    workers = [line.split()[1:] for line in listing if line.startswith(f"{job_prefix(demo['site'].out)}-worker")]
+    workers = [line.split()[1:] for line in listing if line.startswith(f"demo-worker-{job_tag(demo['site'].out)}")]
     assert {node for node, _ in workers} == {"n0", "n1"}
     assert {gres for _, gres in workers} == {"gres:gpu:1"}
 
@@ -240,8 +240,8 @@ def test_page_shows_the_18_cells_and_how_they_change(demo):
     assert {path.name for path in demo["pictures"].glob("slurm-*.png")} == {"slurm-fly64.png", "slurm-status.png"}
 
 
-def job_prefix(out: Path) -> str:
-    return f"fly64-{hashlib.sha256(str(out).encode()).hexdigest()[:8]}"
+def job_tag(out: Path) -> str:
+    return hashlib.sha256(str(out).encode()).hexdigest()[:8]
 
 
 def test_run_replaces_a_busy_worker_that_was_cancelled(site):
@@ -292,6 +292,103 @@ def failing_sbatch(site: Site, n_times: int) -> None:
     )
     (folder / "sbatch").chmod(0o755)
     site.environment["PATH"] = f"{folder}:{site.environment['PATH']}"
+
+
+# 8 cells, none of which is degenerate: `all` keeps about 30 exposures, `few` some 10.
+EIGHT = "".join(line for line in STUDY.splitlines(keepends=True) if '"one"' not in line).replace("[1e5]", "[1e4, 1e5]")
+
+
+def awkward_commands(site: Site, *, most_jobs: int) -> None:
+    """Give the site's commands a limit of jobs, two empty answers of `squeue`, and neither `scontrol` nor `sacct`.
+
+    Each call of sbatch that is refused, and each answer of squeue, is a line on disk.
+    """
+    folder = site.folder / "bin"
+    folder.mkdir()
+    for path in (*Path("/usr/bin").iterdir(), *Path("/bin").iterdir()):
+        if path.name not in ("scontrol", "sacct", "sbatch", "squeue") and not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path)
+    (folder / "sbatch").write_text(
+        "#!/bin/sh\n"
+        f'for word; do [ "$word" = --test-only ] && exec {shutil.which("sbatch")} "$@"; done\n'
+        f"if [ $({shutil.which('squeue')} --noheader --me --array | wc -l) -ge {most_jobs} ]; then\n"
+        f"  echo refused >> {site.folder}/refused\n"
+        "  echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2\n"
+        "  echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy' >&2; exit 1\n"
+        "fi\n"
+        f'exec {shutil.which("sbatch")} "$@"\n'
+    )
+    (folder / "squeue").write_text(
+        "#!/bin/sh\n"
+        f'case "$*" in *--me*) echo look >> {site.folder}/looks;; esac\n'
+        f"n=$(wc -l < {site.folder}/looks)\n"
+        'case "$*" in *--me*) [ "$n" = 5 ] || [ "$n" = 6 ] && exit 0;; esac\n'
+        f'exec {shutil.which("squeue")} "$@"\n'
+    )
+    (site.folder / "looks").touch()
+    for name in ("sbatch", "squeue"):
+        (folder / name).chmod(0o755)
+    site.environment["PATH"] = str(folder)
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory, lab):
+    """A finished run on a site that allows 3 of 16 jobs, whose queue is silent twice, whose partition is drained in the
+    middle while a worker is lost, and which has neither `scontrol` nor `sacct`."""
+    site = Site(tmp_path_factory.mktemp("limited"), lab)
+    site.study.write_text(EIGHT.replace("n_epochs = 20", "n_epochs = 60"))
+    site.allow(16)
+    whole_path = site.environment["PATH"]
+    awkward_commands(site, most_jobs=3)
+    try:
+        process = site.start()
+        site.environment["PATH"] = whole_path  # of the test's own commands
+        victim = site.running_worker()
+        assert within(240, lambda: site.records()) == []
+        before = site.records()
+        site.call("scontrol", "update", "partitionname=debug", "state=DRAIN")
+        site.call("scancel", victim)
+        assert within(120, lambda: "inactive or drain" in (site.folder / "stderr").read_text()) == []
+        site.call("scontrol", "update", "partitionname=debug", "state=UP")
+        code = process.wait(timeout=400)
+        yield {"site": site, "code": code, "before": before, "stderr": (site.folder / "stderr").read_text()}
+    finally:
+        site.call("scontrol", "update", "partitionname=debug", "state=UP", check=False)
+        site.clear()
+
+
+def test_run_is_whole_on_a_site_with_a_limit_empty_answers_and_a_drained_partition(limited):
+    assert limited["code"] == 0, limited["stderr"]
+    assert [row["state"] for row in limited["site"].rows().values()] == ["completed"] * 8
+    assert limited["site"].left() == []
+
+
+def test_run_runs_no_finished_cell_again_when_workers_are_lost_on_a_drained_partition(limited):
+    assert limited["before"].items() <= limited["site"].records().items()
+
+
+def test_run_goes_on_with_the_jobs_that_a_site_grants(limited):
+    assert "Slurm takes no more than 3 worker jobs now" in limited["stderr"]
+    # One try at a time, and the next one later and later.
+    assert 1 <= len((limited["site"].folder / "refused").read_text().splitlines()) < 15
+
+
+def test_small_cells_go_to_a_pool_without_gpus_while_they_would_wait_for_one(site):
+    blockers = take_every_gpu(site)
+    site.study.write_text(EIGHT)
+    pool = SITE.partition("[workers]")[2].partition("[controller]")[0].format(max_jobs=2)
+    cpu = pool.replace("gpus = 1", 'name = "cpu"\ncpus = 2\nslots = 2\nmax_exposures = 20\nsubmit = "array"')
+    pools = f'[[workers]]\nname = "gpu"{pool}[[workers]]{cpu.replace("1500MB", "4GB")}'
+    site.cluster.write_text(SITE.format(max_jobs=2).replace(f"[workers]{pool}", pools))
+    process = site.start()
+    assert within(240, lambda: len(site.records()) == 4) == []
+    assert all("/few/" in path for path in site.records())
+    site.call("scancel", *blockers)
+    assert process.wait(timeout=300) == 0, (site.folder / "stderr").read_text()
+    calls = {path.name: path.read_text().split()[1] for path in site.folder.glob("dose_*") if path.is_file()}
+    assert {name.split("-")[1] for name, job in calls.items() if job.startswith("tiny-gpu-")} == {"all"}
+    assert {name.split("-")[1] for name, job in calls.items() if job.startswith("tiny-cpu-")} == {"few"}
+    assert site.left() == []
 
 
 def test_run_gives_up_with_what_slurm_said_when_sbatch_fails_always(site):
@@ -437,13 +534,22 @@ def test_rounds_of_an_adaptive_study_run_in_the_submitted_controller(site):
     assert site.left() == []
 
 
-def test_attach_follows_a_submitted_run_to_its_end(site):
-    assert site.fly64dask("submit", site.study, "--out", site.out, "--cluster", site.cluster).returncode == 0
+def test_attach_judges_the_cells_that_were_submitted_and_submit_starts_nothing_where_none_is_left(site):
+    words = ("submit", site.study, "--out", site.out, "--cluster", site.cluster, "--view", "all", "--split", "train")
+    first = site.fly64dask(*words)
+    assert (first.returncode, "1 cells to run" in first.stdout) == (0, True), first.stderr
     followed = site.fly64dask("attach", site.out, "--interval", 0.5)
-    assert followed.returncode == 1, followed.stderr
+    assert followed.returncode == 0, followed.stderr
     assert "ssh -N" in followed.stdout
+    assert " -J " not in followed.stdout  # the login node is the node here
+    assert "None" not in followed.stdout
     assert "dose_100000/all/train completed" in followed.stdout
-    assert_whole(site)
+    again = site.fly64dask(*words)
+    assert (again.returncode, again.stdout) == (0, "nothing is left to do: all 1 cells are done\n")
+    assert site.jobs("pending,running") == []
+    looked = site.fly64dask("attach", site.out)
+    assert looked.returncode == 0, looked.stderr
+    assert "before   dose_100000/all/train completed" in looked.stdout
 
 
 def test_cancel_ends_controller_and_workers(site):
@@ -452,6 +558,10 @@ def test_cancel_ends_controller_and_workers(site):
     assert done.returncode == 0, done.stderr
     assert "none is left" in done.stdout
     assert site.left() == []
+    states = {row["state"] for row in site.rows().values()}
+    assert states <= {"completed", "interrupted", "failed"}
+    assert {row["state"] for row in site.rows().values() if row.get("failure_kind") == "interrupted"} <= {"interrupted"}
+    assert site.fly64dask("attach", site.out).returncode == 2
 
 
 def beyond_loopback() -> str:
@@ -512,7 +622,7 @@ def awkward(tmp_path_factory, lab):
 
 def test_run_takes_a_directory_with_a_space_and_a_percent_sign(awkward):
     assert_whole(awkward["site"])
-    assert list(awkward["site"].out.glob("slurm/logs/fly64-*-worker-*.log"))
+    assert list(awkward["site"].out.glob("slurm/logs/tiny-worker-*.log"))
 
 
 def test_run_submits_again_after_sbatch_failed(awkward):

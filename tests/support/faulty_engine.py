@@ -39,7 +39,7 @@ def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
     folder = Path(os.environ[FOLDER])
     name = "-".join(checkpoint.path.with_suffix("").parts[-3:])
     with (folder / name).open("a") as stream:
-        stream.write("call\n")
+        stream.write(f"call {os.environ.get('SLURM_JOB_NAME', '-')}\n")
     n_calls = len((folder / name).read_text().splitlines())
     epoch = int(checkpoint.load() or 0)
     while epoch < recipe.n_epochs:

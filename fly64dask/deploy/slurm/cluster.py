@@ -17,21 +17,30 @@ from fly64dask.base import repeated
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
-from fly64dask.deploy.slurm.commands import cancel_jobs, jobs_named, refuse_without_slurm
-from fly64dask.deploy.slurm.jobscript import job_name, worker_script
+from fly64dask.deploy.slurm.commands import cancel_workers, refuse_without_slurm
+from fly64dask.deploy.slurm.jobscript import worker_script
+from fly64dask.deploy.slurm.names import RunJobs
+from fly64dask.deploy.slurm.pools import computes_on_gpu
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
 from fly64dask.deploy.slurm.reconciler import INTERVAL_S, Reconciler
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
 from fly64dask.scheduling import PlannedCell
 from fly64dask.store import RunLayout
-from fly64dask.study import Recipe
+from fly64dask.study import Cell, Study
 
 POLL_S = 0.5
 
 
 @contextlib.contextmanager
 def slurm_cluster(
-    path: Path, layout: RunLayout, *, recipe: Recipe, plan: Sequence[PlannedCell], say: Callable[[str], None]
+    path: Path,
+    layout: RunLayout,
+    study: Study,
+    cells_to_run: Sequence[Cell],
+    *,
+    plan_of: Callable[[Sequence[Cell]], Sequence[PlannedCell]],
+    engine: str,
+    say: Callable[[str], None],
 ) -> Iterator[tuple[Client, Reconciler]]:
     """Start a scheduler here and worker jobs on Slurm, for as long as the block lasts.
 
@@ -41,10 +50,14 @@ def slurm_cluster(
         The cluster file.
     layout : RunLayout
         The run, whose directory exists; temporary certificates and logs go there.
-    recipe : Recipe
-        The study's.
-    plan : sequence of PlannedCell
-        Cells to run; never more jobs than that.
+    study : Study
+        The study.
+    cells_to_run : sequence of Cell
+        Cells to run; never more workers than that.
+    plan_of : callable
+        Plans cells of the study, which says what memory they need.
+    engine : str
+        `module:function`, whose modules each job loads once.
     say : callable
         Gets lines for a person.
 
@@ -64,12 +77,12 @@ def slurm_cluster(
     """
     site = read_slurm_file(path)
     refuse_without_slurm()
-    refuse_small_jobs(site, path, plan, recipe)
-    name = job_name(layout, "worker")
-    cancel_jobs(list(jobs_named(name)))  # of a run that was killed
-    script = layout.slurm_logs / "worker.sbatch"
+    device = study.recipe.device
+    refuse_small_jobs(site, path, plan_of(cells_to_run), study.recipe)
+    jobs = RunJobs(layout=layout, study=study.name)
+    cancel_workers(layout)  # of a run that was killed
     logs = Path(site.directories.logs or layout.slurm_logs)
-    for folder in (script.parent, logs):
+    for folder in (layout.slurm_logs, logs):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with (
@@ -80,32 +93,41 @@ def slurm_cluster(
             _scheduler(site, security) as cluster,
             Client(cluster) as client,
         ):
-            script.write_text(worker_script(site, layout, scheduler_address=cluster.scheduler_address))
-            refuse_bad_script(path, script, section="workers")
+            for pool in site.pools:
+                script = layout.slurm_logs / f"{pool.name}.sbatch"
+                script.write_text(
+                    worker_script(
+                        site, pool, jobs, device=device, engine=engine, scheduler_address=cluster.scheduler_address
+                    )
+                )
+                refuse_bad_script(path, script, section=site.section(pool))
             reconciler = Reconciler(
                 cluster.scheduler,
                 client,
-                script,
-                job_name=name,
-                max_jobs=site.workers.max_jobs,
-                n_cells=len(plan),
-                patience=site.patience,
-                remedy=f"read the newest {name}-*.log in {logs}, then correct [workers] or [environment] of {path}",
+                site,
+                layout,
+                device=device,
+                plan_of=plan_of,
+                n_cells=len(cells_to_run),
+                remedy=f"read the newest {jobs.name('*')}-*.log in {logs}, then correct [workers] or [environment] "
+                f"of {path}",
                 say=say,
             )
+            reconciler.resources_of(cells_to_run)
             try:
                 reconciler.reconcile()
                 with repeated(reconciler.reconcile, every_s=INTERVAL_S, name="slurm-reconciler"):
                     while not client.scheduler_info(n_workers=1)["workers"]:
                         reconciler.check()
                         time.sleep(POLL_S)
-                    refuse_bad_worker(client, path, needs_gpu=bool(site.workers.gpus) and recipe.device != "cpu")
+                    needs_gpu = all(computes_on_gpu(pool, device) for pool in site.pools)
+                    refuse_bad_worker(client, path, needs_gpu=needs_gpu)
                     yield client, reconciler
             finally:
-                cancel_jobs(list(jobs_named(name)))
+                cancel_workers(layout)
     finally:
         # A job that was submitted as the reconciler ended.
-        cancel_jobs(list(jobs_named(name)))
+        cancel_workers(layout)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fly64dask.base import ResourceError
+from fly64dask.deploy.slurm.names import CONTROLLER, role_of
+from fly64dask.store import RunLayout
 
 TIMEOUT_S = 60.0
 POLL_S = 0.5
@@ -24,7 +26,7 @@ class SlurmJob:
     """A job that Slurm still knows as waiting or running."""
 
     job_id: str
-    name: str
+    role: str  # `controller`, or the name of a pool
     state: str
     reason: str
 
@@ -34,17 +36,32 @@ def submit_script(script: Path) -> str:
     return _slurm("sbatch", "--parsable", str(script)).strip().partition(";")[0]
 
 
+def submit_array(script: Path, n_jobs: int) -> list[str]:
+    """Submit a batch script as an array of jobs and give their ids; raises ResourceError if Slurm refuses it."""
+    text = _slurm("sbatch", "--parsable", f"--array=0-{n_jobs - 1}", str(script))
+    return [f"{text.strip().partition(';')[0]}_{number}" for number in range(n_jobs)]
+
+
 def refusal(script: Path) -> str | None:
     """Ask Slurm what is wrong with a batch script, without submitting it; None if it would be taken."""
     completed = _call("sbatch", "--test-only", str(script))
     return None if completed.returncode == 0 else _message(completed)
 
 
-def jobs_named(*names: str) -> dict[str, SlurmJob]:
-    """List this user's waiting and running jobs of some names, by id; raises ResourceError if Slurm is silent."""
-    text = _slurm("squeue", "--noheader", "--me", f"--name={','.join(names)}", "--format=%i|%j|%T|%r")
+def jobs_of(layout: RunLayout) -> dict[str, SlurmJob]:
+    """List the waiting and running jobs of a run, by id; raises ResourceError if Slurm does not answer."""
+    text = _slurm("squeue", "--noheader", "--me", "--array", "--format=%i|%T|%r|%j")
     rows = [line.split("|", 3) for line in text.splitlines() if line.strip()]
-    return {job_id: SlurmJob(job_id=job_id, name=name, state=state, reason=why) for job_id, name, state, why in rows}
+    return {
+        job_id: SlurmJob(job_id=job_id, role=role, state=state, reason=why)
+        for job_id, state, why, name in rows
+        if (role := role_of(name, layout)) is not None
+    }
+
+
+def cancel_workers(layout: RunLayout) -> None:
+    """Cancel all worker jobs of a run."""
+    cancel_jobs([job_id for job_id, job in jobs_of(layout).items() if job.role != CONTROLLER])
 
 
 def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
@@ -53,10 +70,10 @@ def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
         _call("scancel", "--quiet", *((f"--signal={signal}", "--full") if signal else ()), *job_ids)
 
 
-def wait_until_gone(names: Sequence[str], timeout_s: float) -> dict[str, SlurmJob]:
-    """Wait until no job of these names is left, and give those that are when the time is over."""
+def wait_until_gone(layout: RunLayout, timeout_s: float) -> dict[str, SlurmJob]:
+    """Wait until no job of a run is left, and give those that are when the time is over."""
     deadline = time.monotonic() + timeout_s
-    while (remaining := jobs_named(*names)) and time.monotonic() < deadline:
+    while (remaining := jobs_of(layout)) and time.monotonic() < deadline:
         time.sleep(POLL_S)
     return remaining
 

@@ -14,12 +14,13 @@ from fly64dask.deploy.access import is_loopback
 from fly64dask.deploy.slurm.commands import (
     SlurmJob,
     cancel_jobs,
-    jobs_named,
+    jobs_of,
     refuse_without_slurm,
     submit_script,
     wait_until_gone,
 )
-from fly64dask.deploy.slurm.jobscript import controller_script, job_name, worker_script
+from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
+from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_jobs
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
 from fly64dask.scheduling import plan_cells
@@ -96,10 +97,11 @@ def submit_run(
     write_document(layout.submitted_study, study)
     publish_text(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
     publish_text(layout.controller_script, scripts["controller"])
-    worker_preview = layout.slurm_logs / "worker.sbatch"
-    publish_text(worker_preview, scripts["worker"])
-    refuse_bad_script(cluster_file, worker_preview, section="workers")
-    refuse_bad_script(cluster_file, layout.controller_script, section="controller")
+    for pool in site.pools:
+        worker_preview = layout.slurm_logs / f"{pool.name}.sbatch"
+        publish_text(worker_preview, scripts[pool.name])
+        refuse_bad_script(cluster_file, worker_preview, section=site.section(pool))
+    refuse_bad_script(cluster_file, layout.controller_script, section="[controller]")
     submission = SubmittedController(
         job_id=submit_script(layout.controller_script),
         submitted_at=utc_now(),
@@ -121,21 +123,23 @@ def preview(
     cluster_file: Path,
     options: Sequence[str],
 ) -> dict[str, str]:
-    """Check a submission as far as that goes without Slurm, and give the scripts of its `controller` and of a `worker`.
+    """Check a submission as far as that goes without Slurm, and give the scripts of its `controller` and of each pool.
 
     It takes what `submit_run` takes, and raises the same errors about the cluster file and the memory of jobs.
     """
     site = read_slurm_file(cluster_file)
     refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, cells_to_run), study.recipe)
+    jobs = RunJobs(layout=layout, study=study.name)
+    device = study.recipe.device
     return {
-        "controller": controller_script(site, cluster_file, layout, _command(site, layout, options)),
-        "worker": worker_script(site, layout),
+        CONTROLLER: controller_script(site, cluster_file, jobs, _command(site, layout, options)),
+        **{pool.name: worker_script(site, pool, jobs, device=device) for pool in site.pools},
     }
 
 
 def find_controller(layout: RunLayout) -> SlurmJob | None:
     """Find the run's controller job; None if it has none that waits or runs."""
-    return next(iter(jobs_named(job_name(layout, "controller")).values()), None)
+    return next((job for job in jobs_of(layout).values() if job.role == CONTROLLER), None)
 
 
 def read_submission(layout: RunLayout) -> SubmittedController:
@@ -167,16 +171,15 @@ def cancel_run(layout: RunLayout) -> int:
         If jobs are left.
     """
     refuse_without_slurm()
-    names = [job_name(layout, role) for role in ("controller", "worker")]
-    jobs = jobs_named(*names)
-    controllers = [job_id for job_id, job in jobs.items() if job.name == names[0]]
+    jobs = jobs_of(layout)
+    controllers = [job_id for job_id, job in jobs.items() if job.role == CONTROLLER]
     running = [job_id for job_id in controllers if jobs[job_id].state == "RUNNING"]
     cancel_jobs([job_id for job_id in controllers if job_id not in running])
     cancel_jobs(running, signal="TERM")
     # The driver lets running cells write down that they were interrupted, and ends its workers.
-    remaining = wait_until_gone(names, ORDERLY_S if running else 0.0)
+    remaining = wait_until_gone(layout, ORDERLY_S if running else 0.0)
     cancel_jobs(list(remaining))
-    remaining = wait_until_gone(names, HARD_S)
+    remaining = wait_until_gone(layout, HARD_S)
     if remaining:
         raise ResourceError(
             f"slurm: jobs {', '.join(remaining)} of {layout.root} are still there {HARD_S:g} s after scancel",

@@ -41,6 +41,7 @@ class Observation:
     busy: frozenset[str] = frozenset()  # those whose worker computes
     submitted: tuple[str, ...] = ()  # since the observation before
     refusal: str = ""  # of `sbatch` since then; empty if there was none
+    n_others: int = 0  # jobs of the run's other pools
     endings: Mapping[str, str] = field(default_factory=dict)  # of expected jobs that have ended: how
 
 
@@ -132,7 +133,7 @@ def _count_failures(desired: Desired, history: History, observed: Observation) -
         else:
             failures.append(f"job {job_id} ended before its worker reached the run ({how})")
     history = replace(history, expected=history.expected - observed.endings.keys())
-    if observed.refusal and not _alive(history, observed):
+    if observed.refusal and not _alive(history, observed) and not observed.n_others:
         failures.append(f"sbatch refused a worker job: {observed.refusal}")
     for problem in failures:
         n_failures = history.n_failures + 1
@@ -151,7 +152,7 @@ def _learn_limit(desired: Desired, history: History, observed: Observation) -> D
     A job in the place of one that ended is submitted at once, one beyond them after a while, one at a time.
     """
     n_alive = len(_alive(history, observed))
-    if not observed.refusal or not n_alive:
+    if not observed.refusal or not n_alive + observed.n_others:
         is_over = history.granted is not None and n_alive > history.granted
         return (replace(history, granted=None, n_refusals=0) if is_over else history), []
     n_refusals = history.n_refusals + 1

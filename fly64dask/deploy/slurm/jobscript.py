@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import shlex
 import sys
@@ -16,12 +15,16 @@ import dask
 from jinja2 import Environment as Templates, StrictUndefined, TemplateError
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, InputError
+from fly64dask.cells import engine_modules
 from fly64dask.deploy.certificates import certificate_options
 from fly64dask.deploy.local import DASHBOARD_LOCAL
+from fly64dask.deploy.slurm.job_server import ENGINE_MODULES
+from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs
+from fly64dask.deploy.slurm.pools import GPU, offered, resources_text
 from fly64dask.deploy.slurm.site_file import Controller, Environment, SlurmFile, Workers
-from fly64dask.reconstruction import ENDS_AT
-from fly64dask.store import RunLayout
+from fly64dask.reconstruction import ENDS_AT, LSQML
 
+JOB_SERVER = "fly64dask.deploy.slurm.job_server"
 DEATH_TIMEOUT_S = 60  # a worker that cannot reach the scheduler for so long ends
 CONTROLLER_VARIABLE = "FLY64DASK_CONTROLLER_JOB"  # id of the controller job, in which the driver runs
 PROXY_VARIABLES = "http_proxy https_proxy ftp_proxy all_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY"
@@ -33,31 +36,39 @@ TEMPLATES = Templates(
 )
 
 
-def job_name(layout: RunLayout, role: str) -> str:
-    """Name the jobs of a run, such as `fly64-3f9a2c1b-worker`: the same for one directory, so leftovers are found."""
-    return f"fly64-{hashlib.sha256(str(layout.root).encode()).hexdigest()[:8]}-{role}"
+def worker_script(
+    site: SlurmFile,
+    pool: Workers,
+    jobs: RunJobs,
+    *,
+    device: str = "auto",
+    engine: str = LSQML,
+    scheduler_address: str = "tls://SCHEDULER",
+) -> str:
+    """Write the batch script of every worker job of a pool; a preview has no scheduler yet.
 
-
-def worker_script(site: SlurmFile, layout: RunLayout, *, scheduler_address: str = "tls://SCHEDULER") -> str:
-    """Write the batch script of every worker job; a preview has no scheduler yet.
-
-    One job is one process with one thread; `cores` counts threads, `job_cpu` what Slurm reserves. The worker's name is
-    the id of its job. A job does not come back by itself: a new one takes its place.
+    One job has as many processes with one thread each as the pool has slots, and one server that forks their engines;
+    `cores` counts threads, `job_cpu` what Slurm reserves. A worker's name is the id of its job, with a number after it
+    where there are several. A job does not come back by itself: a new one takes its place. The recipe's device decides
+    what memory a cell has of the pool.
     """
-    directives = ["--no-requeue", *([site.workers.gpu_directive] if site.workers.gpus else [])]
+    layout = jobs.layout
+    has = offered(pool, device) if len(site.pools) > 1 else {GPU: 1.0} if pool.gpus else {}
+    directives = ["--no-requeue", *([pool.gpu_directive] if pool.gpus else [])]
     job = _job(
-        site.workers,
-        layout,
-        "worker",
-        log=_log_file(site.directories.logs or str(layout.slurm_logs), job_name(layout, "worker")),
+        pool,
+        jobs.name(pool.name),
+        log=_log_file(site.directories.logs or str(layout.slurm_logs), jobs.name(pool.name)),
         directives=directives,
+        processes=pool.slots,
         scheduler=scheduler_address,
-        name="$SLURM_JOB_ID",
+        name="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if pool.submit == "array" else "$SLURM_JOB_ID",
         python=shlex.quote(site.environment.python or sys.executable),
-        job_script_prologue=prologue(site.environment),
+        job_script_prologue=prologue(site, pool, engine),
         worker_extra_args=[
             *("--dashboard-address", DASHBOARD_LOCAL),
-            *(("--resources", "GPU=1") if site.workers.gpus else ()),
+            *(("--resources", resources_text(has)) if has else ()),
+            *("--preload-nanny", JOB_SERVER, "--preload", JOB_SERVER),
             *map(shlex.quote, certificate_options(Path(site.network.tls_directory or layout.tls_directory))),
         ],
         local_directory=site.directories.scratch,
@@ -68,11 +79,14 @@ def worker_script(site: SlurmFile, layout: RunLayout, *, scheduler_address: str 
     return script
 
 
-def prologue(environment: Environment) -> list[str]:
+def prologue(site: SlurmFile, pool: Workers, engine: str) -> list[str]:
     """List the lines that a worker job's shell runs before Python starts."""
     settings = {**SINGLE_THREAD, **KEEP_MEMORY, "DASK_DISTRIBUTED__WORKER__DAEMON": "False"}
+    settings |= {ENGINE_MODULES: shlex.quote(" ".join(engine_modules(engine)))}
+    if any(other.gpus for other in site.pools) and not pool.gpus:
+        settings |= {"CUDA_VISIBLE_DEVICES": ""}  # a GPU that its node may have is another job's
     lines = [f"export {name}={value}" for name, value in settings.items()]
-    lines += _site_lines(environment)
+    lines += _site_lines(site.environment)
     controller = os.environ.get(CONTROLLER_VARIABLE)
     if controller:
         # A job that waited for long may start after its run has ended.
@@ -85,7 +99,7 @@ def prologue(environment: Environment) -> list[str]:
     return lines
 
 
-def controller_script(site: SlurmFile, cluster_file: Path, layout: RunLayout, command: Sequence[str]) -> str:
+def controller_script(site: SlurmFile, cluster_file: Path, jobs: RunJobs, command: Sequence[str]) -> str:
     """Fill in the template of the controller's batch script, which lies beside the cluster file, with its command.
 
     Raises InputError if there is no template, or it has places that cannot be filled.
@@ -100,22 +114,21 @@ def controller_script(site: SlurmFile, cluster_file: Path, layout: RunLayout, co
         ) from error
     controller = site.controller.model_copy(
         update={
-            "queue": site.controller.queue or site.workers.queue,
-            "account": site.controller.account or site.workers.account,
+            "queue": site.controller.queue or site.pools[0].queue,
+            "account": site.controller.account or site.pools[0].account,
         }
     )
     job = _job(
         controller,
-        layout,
-        "controller",
-        log=_log_file(str(layout.slurm_logs), "controller"),
+        jobs.name(CONTROLLER),
+        log=_log_file(str(jobs.layout.slurm_logs), CONTROLLER),
         directives=["--open-mode=append", "--requeue", f"--signal=B:USR1@{WARNING_S}"],
     )
     try:
         return TEMPLATES.from_string(text).render(
             directives=job.job_header,
             setup="\n".join(_site_lines(site.environment)),
-            workers=job_name(layout, "worker"),
+            workers=" ".join(jobs.name(pool.name) for pool in site.pools),
             command=shlex.join(command),
         )
     except TemplateError as error:
@@ -128,11 +141,11 @@ def controller_script(site: SlurmFile, cluster_file: Path, layout: RunLayout, co
 
 def _job(
     settings: Workers | Controller,
-    layout: RunLayout,
-    role: str,
+    job_name: str,
     *,
     log: str,
     directives: Sequence[str],
+    processes: int = 1,
     **worker_command: object,
 ) -> Any:
     """Describe a job to dask-jobqueue, which writes its lines; less what the site forbids."""
@@ -141,12 +154,12 @@ def _job(
     # Where the cluster file says nothing, a user's own configuration of dask-jobqueue does not count either.
     with dask.config.set({f"jobqueue.slurm.{key}": None for key in ("interface", "local-directory", "log-directory")}):
         return job_class(
-            job_name=job_name(layout, role),
+            job_name=job_name,
             queue=settings.queue,
             account=settings.account,
             walltime=settings.walltime,
-            cores=1,
-            processes=1,
+            cores=processes,
+            processes=processes,
             job_cpu=settings.cpus,
             memory=settings.memory,
             job_extra_directives=[*own, *settings.extra_directives],

@@ -12,6 +12,7 @@ from distributed import Client
 
 from fly64dask.base import InputError, ResourceError
 from fly64dask.deploy.slurm.commands import refusal
+from fly64dask.deploy.slurm.pools import computes_on_gpu, pool_uses
 from fly64dask.deploy.slurm.site_file import SlurmFile, in_bytes
 from fly64dask.scheduling import CONTEXT_BYTES, ENGINE_BYTES, PlannedCell, find_misfit
 from fly64dask.study import Recipe
@@ -36,26 +37,32 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
     Raises InputError if the recipe wants a GPU and jobs have none, or more threads than jobs have CPUs, and
     ResourceError if a cell needs more memory than a job, or its GPU, has.
     """
-    workers = site.workers
-    if recipe.device == "cuda" and not workers.gpus:
+    if recipe.device == "cuda" and not any(pool.gpus for pool in site.pools):
         raise InputError(
             f"cluster file {path}: workers have no GPU, and the recipe's device is cuda",
             remedy="set gpus = 1 in [workers], or give --device cpu",
         )
-    if recipe.threads > workers.cpus:
-        raise InputError(
-            f"cluster file {path}: workers have {workers.cpus} CPUs, and the recipe's cells compute on "
-            f"{recipe.threads} threads",
-            remedy=f"set cpus = {recipe.threads} in [workers], or threads = 1 in the recipe",
-        )
-    on_gpu = workers.gpus and recipe.device != "cpu"
+    for pool in site.pools:
+        if recipe.threads * pool.slots > pool.cpus:
+            raise InputError(
+                f"cluster file {path}: workers have {pool.cpus} CPUs, and the recipe's cells compute on "
+                f"{recipe.threads} threads" + (f" in each of {pool.slots} slots" if pool.slots > 1 else ""),
+                remedy=f"set cpus = {recipe.threads * pool.slots} in {site.section(pool)}, or fewer threads",
+            )
+    if len(site.pools) > 1:
+        pool_uses(site.pools, plan, recipe.device)
+        return
+    (pool,) = site.pools
+    on_gpu = computes_on_gpu(pool, recipe.device)
     key, size, overhead_bytes = (
-        ("gpu_memory", workers.gpu_memory, CONTEXT_BYTES) if on_gpu else ("memory", workers.memory, ENGINE_BYTES)
+        ("gpu_memory", pool.gpu_memory, CONTEXT_BYTES) if on_gpu else ("memory", pool.memory, ENGINE_BYTES)
     )
-    misfit = None if size is None else find_misfit(plan, in_bytes(size), overhead_bytes=overhead_bytes)
-    if size is not None and misfit is not None:
+    slot_bytes = None if size is None else in_bytes(size) // pool.slots
+    misfit = None if slot_bytes is None else find_misfit(plan, slot_bytes, overhead_bytes=overhead_bytes)
+    if slot_bytes is not None and misfit is not None:
+        where = ("a slot of " if pool.slots > 1 else "") + ("the GPU of a job" if on_gpu else "a job")
         raise ResourceError(
-            f"slurm: {misfit}, {'the GPU of a job' if on_gpu else 'a job'} has {in_bytes(size) / 1e9:.1f} GB",
+            f"slurm: {misfit}, {where} has {slot_bytes / 1e9:.1f} GB",
             remedy=f"raise {key} in [workers] of {path}, or lower the recipe's batch_size",
         )
 
@@ -69,9 +76,9 @@ def refuse_bad_script(path: Path, script: Path, *, section: str) -> None:
     if complaint is None:
         return
     keys = next((keys for word, keys in COMPLAINTS if word in complaint.lower()), ())
-    keys_and_section = f"{' or '.join(keys)} in [{section}]" if keys else f"[{section}]"
+    keys_and_section = f"{' or '.join(keys)} in {section}" if keys else section
     raise ResourceError(
-        f"slurm: the {section} job would be refused: {complaint}",
+        f"slurm: a job of {section} would be refused: {complaint}",
         remedy=f"correct {keys_and_section} of {path}; the script is {script}",
     )
 

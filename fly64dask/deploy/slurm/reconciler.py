@@ -4,57 +4,102 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, ResourceError, result_or_failure
-from fly64dask.deploy.slurm.commands import cancel_jobs, how_it_ended, jobs_named, submit_script
+from fly64dask.deploy.slurm.commands import (
+    SlurmJob,
+    cancel_jobs,
+    how_it_ended,
+    jobs_of,
+    submit_array,
+    submit_script,
+)
 from fly64dask.deploy.slurm.decisions import Action, Cancel, Desired, GiveUp, History, Observation, Say, Submit, decide
+from fly64dask.deploy.slurm.names import CONTROLLER
+from fly64dask.deploy.slurm.pools import PoolUse, jobs_wanted, needed, pool_uses
 
 if TYPE_CHECKING:
     from distributed import Client, Scheduler
 
-    from fly64dask.deploy.slurm.site_file import Patience
+    from fly64dask.deploy.slurm.site_file import SlurmFile, Workers
+    from fly64dask.scheduling import PlannedCell
+    from fly64dask.store import RunLayout
+    from fly64dask.study import Cell
 
 log = logging.getLogger(__name__)
 INTERVAL_S = 3.0
+NamedWorkers = Sequence[tuple[str, bool]]  # workers at the scheduler: name, and whether it computes
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pool:
+    """A pool's jobs as this process knows them; `problem` is why none of them can be had any more."""
+
+    settings: Workers
+    script: Path
+    history: History
+    submitted: list[str] = field(default_factory=list)
+    refusal: str = ""
+    problem: ResourceError | None = None
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Jobs of the pool, those too that Slurm's list leaves out."""
+        return self.history.expected | self.history.has_connected | self.history.let_go | set(self.submitted)
 
 
 class Reconciler:
-    """Keeps as many worker jobs as a run has use for, and never more than `max_jobs` at once.
+    """Keeps as many worker jobs of each pool as a run has use for, and never more than its `max_jobs` at once.
 
-    The script is that of every worker job, and the job name belongs to this run alone; a worker's name is the id of its
-    job. `n_cells` counts cells that have not ended, and `say` gets lines for a person.
+    A worker's name begins with the id of its job. `plan_of` plans cells of the run, `n_cells` counts those that have
+    not ended, and `say` gets lines for a person.
     """
 
     def __init__(
         self,
         scheduler: Scheduler,
         client: Client,
-        script: Path,
+        site: SlurmFile,
+        layout: RunLayout,
         *,
-        job_name: str,
-        max_jobs: int,
+        device: str,
+        plan_of: Callable[[Sequence[Cell]], Sequence[PlannedCell]],
         n_cells: int,
-        patience: Patience,
         remedy: str,
         say: Callable[[str], None],
     ) -> None:
         self._scheduler = scheduler
         self._client = client
-        self._script = script
-        self._job_name = job_name
-        self._max_jobs = max_jobs
+        self._site = site
+        self._layout = layout
+        self._device = device
+        self._plan_of = plan_of
         self._n_cells = n_cells
-        self._patience = patience
         self._remedy = remedy
         self._say = say
-        self._history = History(started_s=time.monotonic())
-        self._submitted: list[str] = []
-        self._refusal = ""
+        self._last_error = ""
         self._given_up: ResourceError | None = None
+        self._uses: tuple[PoolUse, ...] | None = None  # None of a single pool, which does all
+        self._pools = [
+            _Pool(
+                settings=pool,
+                script=layout.slurm_logs / f"{pool.name}.sbatch",
+                history=History(started_s=time.monotonic()),
+            )
+            for pool in site.pools
+        ]
+
+    def resources_of(self, requested: Sequence[Cell]) -> dict[Cell, dict[str, float]] | None:
+        """Say what of a worker's resources each cell needs, by which it goes to a pool where it fits."""
+        if len(self._pools) == 1:
+            return None
+        plan = self._plan_of(requested)
+        self._uses = pool_uses(self._site.pools, plan, self._device)
+        return {planned.cell: needed(planned, self._device) for planned in plan}
 
     def want(self, n_cells: int) -> None:
         """Say how many cells have not ended; workers beyond that are let go."""
@@ -77,61 +122,94 @@ class Reconciler:
     def _reconcile(self) -> None:
         """Do so, and leave to the next time what may pass."""
         try:
-            observed = self.observe()
-            desired = Desired(
-                n_jobs=min(self._max_jobs, max(1, self._n_cells)), patience=self._patience, remedy=self._remedy
-            )
-            self._history, actions = decide(desired, self._history, observed)
-            for action in actions:
-                self.act(action, observed)
+            jobs = jobs_of(self._layout)
+            workers = [(str(worker.name), bool(worker.processing)) for worker in self._scheduler.workers.values()]
+            observations = [self.observe(pool, jobs, workers) for pool in self._pools]
+            for pool, observed, n_jobs in zip(
+                self._pools, observations, self._jobs_wanted(observations, workers), strict=True
+            ):
+                if pool.problem is None:
+                    self._keep(pool, observed, n_jobs, workers)
         except ResourceError as error:
             # Slurm's controller may be restarting; workers that run do not need it.
-            if str(error) != self._history.last_status:
+            if str(error) != self._last_error:
                 self._say(str(error))
-                self._history = replace(self._history, last_status=str(error))
+                self._last_error = str(error)
         except (OSError, RuntimeError) as error:
             # The scheduler did not answer; it is asked again.
             log.warning("reconciler=failed error=%s: %s", type(error).__name__, error)
 
-    def observe(self) -> Observation:
-        """Ask Slurm and the scheduler about the worker jobs; raises ResourceError if Slurm does not answer."""
-        jobs = jobs_named(self._job_name)
-        workers = list(self._scheduler.workers.values())
-        connected = frozenset(str(worker.name) for worker in workers)
-        gone = (self._history.expected | set(self._submitted)) - jobs.keys() - connected
-        endings = {job_id: how for job_id in gone if (how := how_it_ended(job_id)) is not None}
-        observed = Observation(
-            clock_s=time.monotonic(),
-            jobs=jobs,
-            connected=connected,
-            busy=frozenset(str(worker.name) for worker in workers if worker.processing),
-            submitted=tuple(self._submitted),
-            refusal=self._refusal,
-            endings=endings,
-        )
-        self._submitted, self._refusal = [], ""
-        return observed
+    def _keep(self, pool: _Pool, observed: Observation, n_jobs: int, workers: NamedWorkers) -> None:
+        desired = Desired(n_jobs=n_jobs, patience=self._site.patience, remedy=self._remedy)
+        pool.history, actions = decide(desired, pool.history, observed)
+        pool.submitted, pool.refusal = [], ""
+        for action in actions:
+            self.act(pool, action, observed, workers)
 
-    def act(self, action: Action, observed: Observation) -> None:
-        """Do what was decided."""
+    def _jobs_wanted(self, observations: Sequence[Observation], workers: NamedWorkers) -> list[int]:
+        if self._uses is None:
+            pool = self._pools[0].settings
+            return [min(pool.max_jobs, max(1, -(-self._n_cells // pool.slots)))]
+        n_running = [sum(job_of(name) in observed.connected for name, _ in workers) for observed in observations]
+        return jobs_wanted(self._uses, self._n_cells, n_running)
+
+    def observe(self, pool: _Pool, jobs: Mapping[str, SlurmJob], workers: NamedWorkers) -> Observation:
+        """Say how a pool's jobs are, by Slurm's list and the scheduler's workers; asks Slurm how missing ones ended."""
+        own = {job_id: job for job_id, job in jobs.items() if job.role == pool.settings.name}
+        known = pool.known | own.keys()
+        connected = frozenset(job_of(name) for name, _ in workers) & known
+        gone = (pool.history.expected | set(pool.submitted)) - own.keys() - connected
+        return Observation(
+            clock_s=time.monotonic(),
+            jobs=own,
+            connected=connected,
+            busy=frozenset(job_of(name) for name, is_busy in workers if is_busy) & known,
+            submitted=tuple(pool.submitted),
+            refusal=pool.refusal,
+            endings={job_id: how for job_id in gone if (how := how_it_ended(job_id)) is not None},
+            n_others=sum(job.role not in (CONTROLLER, pool.settings.name) for job in jobs.values()),
+        )
+
+    def act(self, pool: _Pool, action: Action, observed: Observation, workers: NamedWorkers) -> None:
+        """Do what was decided about a pool's jobs."""
+        before = f"pool {pool.settings.name}: " if len(self._pools) > 1 else ""
         match action:
             case Say(line):
-                self._say(line)
+                self._say(f"{before}{line}")
             case Submit(n_jobs):
-                self._submit(n_jobs)
+                _submit(pool, n_jobs)
             case Cancel(job_ids):
-                connected = [job_id for job_id in job_ids if job_id in observed.connected]
+                names = [name for name, _ in workers if job_of(name) in observed.connected & set(job_ids)]
                 try:
-                    if connected:
-                        self._client.retire_workers(names=connected)
+                    if names:
+                        self._client.retire_workers(names=names)
                 finally:
                     cancel_jobs(job_ids)
             case GiveUp(problem, remedy):
-                self._given_up = ResourceError(problem, remedy=remedy)
+                pool.problem = ResourceError(f"{before}{problem}", remedy=remedy)
+                self._give_up()
 
-    def _submit(self, n_jobs: int) -> None:
-        try:
-            for _ in range(n_jobs):
-                self._submitted.append(submit_script(self._script))
-        except ResourceError as error:
-            self._refusal = str(error)
+    def _give_up(self) -> None:
+        """End the run if no pool is left, or cells that fit into one alone."""
+        lost = [number for number, pool in enumerate(self._pools) if pool.problem is not None]
+        needs_one = self._uses is not None and any(self._uses[number].n_only for number in lost)
+        if needs_one or len(lost) == len(self._pools):
+            self._given_up = self._pools[lost[-1]].problem
+        elif lost:
+            self._say(f"{self._pools[lost[-1]].problem}; the run goes on with its other pools")
+
+
+def _submit(pool: _Pool, n_jobs: int) -> None:
+    try:
+        if pool.settings.submit == "array":
+            pool.submitted += submit_array(pool.script, n_jobs)
+            return
+        for _ in range(n_jobs):
+            pool.submitted.append(submit_script(pool.script))
+    except ResourceError as error:
+        pool.refusal = str(error)
+
+
+def job_of(worker_name: str) -> str:
+    """Give the id of the job that a worker belongs to: its name, but for the worker's number within the job."""
+    return worker_name.partition("-")[0]

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ByteSize, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    ByteSize,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from fly64dask.base import Frozen, InputError
+from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.study import parse_toml
 
 # What becomes one word of an `#SBATCH` line, or one line of the job script.
@@ -39,8 +49,12 @@ Size = Annotated[str, AfterValidator(_size)]
 
 
 class Workers(Frozen):
-    """Worker jobs: each is one process with one GPU, or with none."""
+    """A pool of worker jobs: each has one GPU, or none, and computes as many cells at once as it has slots."""
 
+    name: str = Field(default="worker", pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    slots: int = Field(default=1, ge=1, le=256)
+    max_exposures: int | None = Field(default=None, ge=1)
+    submit: Literal["jobs", "array"] = "jobs"
     queue: Word | None = None
     account: Word | None = None
     walltime: Walltime
@@ -97,16 +111,40 @@ class Patience(Frozen):
     retry_s: float = Field(default=10.0, gt=0, allow_inf_nan=False)
 
 
+def _one_or_several(value: object) -> str:
+    return "pools" if isinstance(value, list | tuple) else "pool"
+
+
 class SlurmFile(Frozen):
     """The content of one cluster file."""
 
     schema_version: Literal[1]
-    workers: Workers
+    workers: Annotated[
+        Annotated[Workers, Tag("pool")] | Annotated[tuple[Workers, ...], Field(min_length=1), Tag("pools")],
+        Discriminator(_one_or_several),
+    ]
     controller: Controller = Controller()
     environment: Environment = Environment()
     network: Network = Network()
     directories: Directories = Directories()
     patience: Patience = Patience()
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        names = [pool.name for pool in self.pools]
+        for name in names:
+            if name == CONTROLLER or names.count(name) > 1:
+                raise ValueError(f"workers: {names.count(name)} pools are called {name!r}; give each a name of its own")
+        return self
+
+    @property
+    def pools(self) -> tuple[Workers, ...]:
+        """The pools of worker jobs, the one that is preferred first; most files have one."""
+        return self.workers if isinstance(self.workers, tuple) else (self.workers,)
+
+    def section(self, pool: Workers) -> str:
+        """Name the table of a pool as the file has it."""
+        return f"[[workers]] {pool.name}" if isinstance(self.workers, tuple) else "[workers]"
 
 
 def parse_slurm_file(text: str, *, origin: str) -> SlurmFile:

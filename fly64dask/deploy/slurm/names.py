@@ -1,0 +1,37 @@
+"""Names of a run's jobs: they begin with the study, for `squeue`, and end with what tells its run directory."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from fly64dask.store import RunLayout
+
+CONTROLLER = "controller"
+MOST_LETTERS = 40  # of a study's name: `squeue` shows 8 unless it is asked for more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunJobs:
+    """A run as its jobs know it."""
+
+    layout: RunLayout
+    study: str
+
+    def name(self, role: str) -> str:
+        """Name the jobs of a role, `controller` or a pool's name, such as `demo-worker-3f9a2c1b`."""
+        letters = re.sub(r"[^A-Za-z0-9_.]", "_", self.study)[:MOST_LETTERS]
+        return f"{letters}-{role}-{tag_of(self.layout)}"
+
+
+def tag_of(layout: RunLayout) -> str:
+    """Tell a run directory by 8 hexadecimal digits, whatever its study is called: leftovers are found by it."""
+    return hashlib.sha256(str(layout.root).encode()).hexdigest()[:8]
+
+
+def role_of(name: str, layout: RunLayout) -> str | None:
+    """Read the role from the name of a job; None of one that is not of the run."""
+    _, _, role_and_tag = name.partition("-")
+    role, _, tag = role_and_tag.rpartition("-")
+    return role if role and tag == tag_of(layout) else None
