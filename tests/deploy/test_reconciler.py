@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.commands import SlurmJob
+from fly64dask.deploy.slurm.commands import BatchJob
 from fly64dask.deploy.slurm.decisions import (
     Cancel,
     Desired,
@@ -29,10 +29,10 @@ def desired(n_jobs: int = 2, **patience: object) -> Desired:
     return Desired(n_jobs=n_jobs, patience=PATIENCE.model_copy(update=patience), remedy="read the log")
 
 
-def jobs(**states: str) -> dict[str, SlurmJob]:
+def jobs(**states: str) -> dict[str, BatchJob]:
     """Jobs by id, from `j1="PENDING"`."""
     return {
-        job_id: SlurmJob(job_id=job_id, role="worker", state=state, reason="Priority")
+        job_id: BatchJob(job_id=job_id, role="worker", state=state, reason="Priority")
         for job_id, state in states.items()
     }
 
@@ -100,7 +100,7 @@ def test_decide_does_not_give_up_at_a_limit_of_the_site_while_its_jobs_wait():
     history, decisions = follow(desired(16), AT_LIMIT, *asked)
     assert [without_words(actions) for actions in decisions] == [[]] * 20
     assert history.n_failures == 0
-    assert "Slurm takes no more than 2 worker jobs now (QOSMaxSubmitJob); the run goes on with these" in words(
+    assert "the site takes no more than 2 worker jobs now (QOSMaxSubmitJob); the run goes on with these" in words(
         decisions[0]
     )
     assert not any("takes no more" in words(actions) for actions in decisions[1:])

@@ -368,7 +368,7 @@ def test_run_runs_no_finished_cell_again_when_workers_are_lost_on_a_drained_part
 
 
 def test_run_goes_on_with_the_jobs_that_a_site_grants(limited):
-    assert "Slurm takes no more than 3 worker jobs now" in limited["stderr"]
+    assert "the site takes no more than 3 worker jobs now" in limited["stderr"]
     # One try at a time, and the next one later and later.
     assert 1 <= len((limited["site"].folder / "refused").read_text().splitlines()) < 15
 

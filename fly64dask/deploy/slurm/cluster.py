@@ -17,7 +17,7 @@ from fly64dask.base import repeated
 from fly64dask.deploy.certificates import published_certificates, read_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
-from fly64dask.deploy.slurm.commands import cancel_workers, refuse_without_slurm
+from fly64dask.deploy.slurm.batch import cancel_workers, commands_of
 from fly64dask.deploy.slurm.jobscript import worker_script
 from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.pools import computes_on_gpu
@@ -76,11 +76,11 @@ def slurm_cluster(
         If there is no Slurm here, it refuses the job script, or no worker can be had.
     """
     site = read_slurm_file(path)
-    refuse_without_slurm()
+    commands_of(site.system).refuse_without()
     device = study.recipe.device
     refuse_small_jobs(site, path, plan_of(cells_to_run), study.recipe)
     jobs = RunJobs(layout=layout, study=study.name)
-    cancel_workers(layout)  # of a run that was killed
+    cancel_workers(site.system, layout)  # of a run that was killed
     logs = Path(site.directories.logs or layout.slurm_logs)
     for folder in (layout.slurm_logs, logs):
         folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def slurm_cluster(
                         site, pool, jobs, device=device, engine=engine, scheduler_address=cluster.scheduler_address
                     )
                 )
-                refuse_bad_script(path, script, section=site.section(pool))
+                refuse_bad_script(path, script, section=site.section(pool), system=site.system)
             reconciler = Reconciler(
                 cluster.scheduler,
                 client,
@@ -124,10 +124,10 @@ def slurm_cluster(
                     refuse_bad_worker(client, path, needs_gpu=needs_gpu)
                     yield client, reconciler
             finally:
-                cancel_workers(layout)
+                cancel_workers(site.system, layout)
     finally:
         # A job that was submitted as the reconciler ended.
-        cancel_workers(layout)
+        cancel_workers(site.system, layout)
 
 
 @contextlib.contextmanager

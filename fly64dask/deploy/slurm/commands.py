@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.names import CONTROLLER, role_of
+from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 
 TIMEOUT_S = 60.0
@@ -22,8 +22,8 @@ ENDED |= {"NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlurmJob:
-    """A job that Slurm still knows as waiting or running."""
+class BatchJob:
+    """A job that Slurm or PBS still knows as waiting or running."""
 
     job_id: str
     role: str  # `controller`, or the name of a pool
@@ -44,33 +44,28 @@ def submit_array(script: Path, n_jobs: int) -> list[str]:
 
 def refusal(script: Path) -> str | None:
     """Ask Slurm what is wrong with a batch script, without submitting it; None if it would be taken."""
-    completed = _call("sbatch", "--test-only", str(script))
-    return None if completed.returncode == 0 else _message(completed)
+    completed = call("sbatch", "--test-only", str(script))
+    return None if completed.returncode == 0 else complaint(completed)
 
 
-def jobs_of(layout: RunLayout) -> dict[str, SlurmJob]:
+def jobs_of(layout: RunLayout) -> dict[str, BatchJob]:
     """List the waiting and running jobs of a run, by id; raises ResourceError if Slurm does not answer."""
     text = _slurm("squeue", "--noheader", "--me", "--array", "--format=%i|%T|%r|%j")
     rows = [line.split("|", 3) for line in text.splitlines() if line.strip()]
     return {
-        job_id: SlurmJob(job_id=job_id, role=role, state=state, reason=why)
+        job_id: BatchJob(job_id=job_id, role=role, state=state, reason=why)
         for job_id, state, why, name in rows
         if (role := role_of(name, layout)) is not None
     }
 
 
-def cancel_workers(layout: RunLayout) -> None:
-    """Cancel all worker jobs of a run."""
-    cancel_jobs([job_id for job_id, job in jobs_of(layout).items() if job.role != CONTROLLER])
-
-
 def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
     """Cancel jobs, or only send their batch shells and all they started a signal such as `TERM`."""
     if job_ids:
-        _call("scancel", "--quiet", *((f"--signal={signal}", "--full") if signal else ()), *job_ids)
+        call("scancel", "--quiet", *((f"--signal={signal}", "--full") if signal else ()), *job_ids)
 
 
-def wait_until_gone(layout: RunLayout, timeout_s: float) -> dict[str, SlurmJob]:
+def wait_until_gone(layout: RunLayout, timeout_s: float) -> dict[str, BatchJob]:
     """Wait until no job of a run is left, and give those that are when the time is over."""
     deadline = time.monotonic() + timeout_s
     while (remaining := jobs_of(layout)) and time.monotonic() < deadline:
@@ -94,7 +89,7 @@ def _ending_from_accounting(job_id: str) -> str | None:
     """Ask `sacct`; None where there is no accounting, or it has not heard yet that the job ended."""
     if shutil.which("sacct") is None:
         return None
-    completed = _call(
+    completed = call(
         "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job_id}", "--format=State,Reason,ExitCode"
     )
     rows = completed.stdout.strip().splitlines()
@@ -106,7 +101,7 @@ def _ending_from_accounting(job_id: str) -> str | None:
 
 
 def _ending_from_controller(job_id: str) -> str | None:
-    completed = _call("scontrol", "--oneliner", "show", "job", job_id)
+    completed = call("scontrol", "--oneliner", "show", "job", job_id)
     if completed.returncode != 0:
         return _unknown(job_id, completed)
     fields = dict(re.findall(r"(JobState|Reason|ExitCode)=(\S+)", completed.stdout))
@@ -116,7 +111,7 @@ def _ending_from_controller(job_id: str) -> str | None:
 
 def _ending_from_queue(job_id: str) -> str | None:
     """Ask `squeue`, which lists jobs of the last minutes in any state; an empty list says nothing."""
-    completed = _call(
+    completed = call(
         "squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--Format=State:32,Reason:64,exit_code"
     )
     if completed.returncode != 0:
@@ -132,10 +127,10 @@ def _ending_from_queue(job_id: str) -> str | None:
 
 def _unknown(job_id: str, completed: subprocess.CompletedProcess[str]) -> str:
     """Say so of a job that Slurm's controller has forgotten; raises ResourceError if it did not answer."""
-    if "invalid job id" in _message(completed).lower():
+    if "invalid job id" in complaint(completed).lower():
         return "unknown to Slurm by now"
     raise ResourceError(
-        f"slurm: cannot ask about job {job_id}: {_message(completed)}", remedy="see whether Slurm is up"
+        f"slurm: cannot ask about job {job_id}: {complaint(completed)}", remedy="see whether Slurm is up"
     )
 
 
@@ -143,7 +138,7 @@ def _ending(state: str, reason: str, exit_code: str) -> str:
     return ", ".join([state, *([reason] if reason not in ("", "None") else []), f"exit code {exit_code}"])
 
 
-def refuse_without_slurm() -> None:
+def refuse_without() -> None:
     """Raise ResourceError where Slurm's commands are not on the path."""
     missing = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
     if missing:
@@ -153,27 +148,34 @@ def refuse_without_slurm() -> None:
 
 
 def _slurm(*command: str) -> str:
-    completed = _call(*command)
+    completed = call(*command)
     if completed.returncode != 0:
         raise ResourceError(
-            f"slurm: `{' '.join(command)}` ended with {completed.returncode}: {_message(completed)}",
+            f"slurm: `{' '.join(command)}` ended with {completed.returncode}: {complaint(completed)}",
             remedy="correct the cluster file if it says so, else see whether Slurm is up: `sinfo`",
         )
     return completed.stdout
 
 
-def _call(*command: str) -> subprocess.CompletedProcess[str]:
+def call(*command: str) -> subprocess.CompletedProcess[str]:
+    """Call a command of a batch system and wait for its answer, whatever it is.
+
+    Raises ResourceError if it does not come in time, or there is no such command.
+    """
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
-    except FileNotFoundError:
-        refuse_without_slurm()
-        raise
+    except FileNotFoundError as error:
+        raise ResourceError(
+            f"cluster: {command[0]} not found on PATH", remedy="run this on a login node of the cluster"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise ResourceError(
-            f"slurm: `{' '.join(command)}` did not answer within {TIMEOUT_S:g} s", remedy="see whether Slurm is up"
+            f"cluster: `{' '.join(command)}` did not answer within {TIMEOUT_S:g} s",
+            remedy="see whether the batch system is up: `sinfo`, or `qstat -B`",
         ) from error
 
 
-def _message(completed: subprocess.CompletedProcess[str]) -> str:
+def complaint(completed: subprocess.CompletedProcess[str]) -> str:
+    """Give what a command said, in one line."""
     text = (completed.stderr or completed.stdout).strip()
     return " ".join(text.split()) or "nothing"

@@ -12,10 +12,10 @@ from fly64dask.base import Frozen, InputError, ResourceError, host_name, utc_now
 from fly64dask.datasets import ScanInputs
 from fly64dask.deploy.access import is_loopback
 from fly64dask.deploy.slurm.commands import (
-    SlurmJob,
+    BatchJob,
     cancel_jobs,
     jobs_of,
-    refuse_without_slurm,
+    refuse_without,
     submit_script,
     wait_until_gone,
 )
@@ -90,7 +90,7 @@ def submit_run(
         If a cell needs more memory than a job has, or Slurm refuses a job.
     """
     site = read_slurm_file(cluster_file)
-    refuse_without_slurm()
+    refuse_without()
     _refuse_second(layout)
     scripts = preview(study, inputs, cells_to_run, layout, cluster_file, options)
     layout.slurm_logs.mkdir(parents=True, exist_ok=True)
@@ -128,6 +128,11 @@ def preview(
     It takes what `submit_run` takes, and raises the same errors about the cluster file and the memory of jobs.
     """
     site = read_slurm_file(cluster_file)
+    if site.system != "slurm":
+        raise InputError(
+            f"cluster file {cluster_file}: a controller job is for Slurm, found system = {site.system!r}",
+            remedy=f"use `fly64dask run ... --cluster {cluster_file}` on a login node, as long as that is there",
+        )
     refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, cells_to_run), study.recipe)
     jobs = RunJobs(layout=layout, study=study.name)
     device = study.recipe.device
@@ -137,7 +142,7 @@ def preview(
     }
 
 
-def find_controller(layout: RunLayout) -> SlurmJob | None:
+def find_controller(layout: RunLayout) -> BatchJob | None:
     """Find the run's controller job; None if it has none that waits or runs."""
     return next((job for job in jobs_of(layout).values() if job.role == CONTROLLER), None)
 
@@ -170,7 +175,7 @@ def cancel_run(layout: RunLayout) -> int:
     ResourceError
         If jobs are left.
     """
-    refuse_without_slurm()
+    refuse_without()
     jobs = jobs_of(layout)
     controllers = [job_id for job_id, job in jobs.items() if job.role == CONTROLLER]
     running = [job_id for job_id in controllers if jobs[job_id].state == "RUNNING"]

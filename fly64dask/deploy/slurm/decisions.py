@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fly64dask.deploy.slurm.commands import SlurmJob
+    from fly64dask.deploy.slurm.commands import BatchJob
     from fly64dask.deploy.slurm.site_file import Patience
 
 # From a job's start to its worker's first word: shells, module loads and Python on a cold file system.
@@ -36,7 +36,7 @@ class Observation:
     """The answers of Slurm and the scheduler at one time; jobs are named by their ids, and so are their workers."""
 
     clock_s: float
-    jobs: Mapping[str, SlurmJob] = field(default_factory=dict)  # those that wait or run
+    jobs: Mapping[str, BatchJob] = field(default_factory=dict)  # those that wait or run
     connected: frozenset[str] = frozenset()  # those whose worker the scheduler has
     busy: frozenset[str] = frozenset()  # those whose worker computes
     submitted: tuple[str, ...] = ()  # since the observation before
@@ -134,7 +134,7 @@ def _count_failures(desired: Desired, history: History, observed: Observation) -
             failures.append(f"job {job_id} ended before its worker reached the run ({how})")
     history = replace(history, expected=history.expected - observed.endings.keys())
     if observed.refusal and not _alive(history, observed) and not observed.n_others:
-        failures.append(f"sbatch refused a worker job: {observed.refusal}")
+        failures.append(f"a worker job was refused: {observed.refusal}")
     for problem in failures:
         n_failures = history.n_failures + 1
         wait_s = _wait_s(desired, n_failures)
@@ -157,7 +157,7 @@ def _learn_limit(desired: Desired, history: History, observed: Observation) -> D
         return (replace(history, granted=None, n_refusals=0) if is_over else history), []
     n_refusals = history.n_refusals + 1
     wait_s = _wait_s(desired, n_refusals)
-    words = f"Slurm takes no more than {n_alive} worker jobs now ({observed.refusal}); the run goes on with these"
+    words = f"the site takes no more than {n_alive} worker jobs now ({observed.refusal}); the run goes on with these"
     return replace(
         history, granted=n_alive, n_refusals=n_refusals, ask_again_at_s=observed.clock_s + wait_s, portion=1
     ), [Say(words)] if n_alive != history.granted else []
@@ -218,24 +218,28 @@ def _judge(desired: Desired, history: History, observed: Observation) -> Decisio
         return history, []
     if history.n_failures >= desired.patience.failures_in_a_row:
         problem = (
-            f"slurm: {history.n_failures} worker jobs in a row failed, and no worker is there; the last: "
+            f"cluster: {history.n_failures} worker jobs in a row failed, and no worker is there; the last: "
             f"{history.last_failure}"
         )
         return history, [GiveUp(problem, desired.remedy)]
-    status = queue_status(observed.jobs)
+    status = queue_status(observed.jobs, len(history.expected))
     limit_s = desired.patience.first_worker_s
     if limit_s is not None and not history.has_connected and observed.clock_s - history.started_s > limit_s:
-        problem = f"slurm: no worker came within {limit_s:g} s ({status})"
+        problem = f"cluster: no worker came within {limit_s:g} s ({status})"
         return history, [
             GiveUp(problem, "wait longer (first_worker_s in [patience]) or use another queue; what is done stays")
         ]
     return replace(history, last_status=status), [Say(status)] if status != history.last_status else []
 
 
-def queue_status(jobs: Mapping[str, SlurmJob]) -> str:
-    """Say what a run without workers waits for: the states of its jobs and Slurm's reasons."""
+def queue_status(jobs: Mapping[str, BatchJob], n_expected: int) -> str:
+    """Say what a run without workers waits for: the states of its jobs and the site's reasons."""
     if not jobs:
-        return "no worker job is queued yet"
+        return (
+            f"{n_expected} worker jobs were submitted, and none is listed"
+            if n_expected
+            else "no worker job is queued yet"
+        )
     states = sorted(
         {job.state.lower() + (f", {job.reason}" if job.reason not in ("", "None") else "") for job in jobs.values()}
     )

@@ -21,7 +21,15 @@ from fly64dask.deploy.local import DASHBOARD_LOCAL
 from fly64dask.deploy.slurm.job_server import ENGINE_MODULES
 from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs
 from fly64dask.deploy.slurm.pools import GPU, offered, resources_text
-from fly64dask.deploy.slurm.site_file import Controller, Environment, SlurmFile, Workers
+from fly64dask.deploy.slurm.site_file import (
+    Controller,
+    Environment,
+    SlurmFile,
+    System,
+    Workers,
+    in_bytes,
+    in_seconds,
+)
 from fly64dask.reconstruction import ENDS_AT, LSQML
 
 JOB_SERVER = "fly64dask.deploy.slurm.job_server"
@@ -53,16 +61,23 @@ def worker_script(
     what memory a cell has of the pool.
     """
     layout = jobs.layout
+    logs = site.directories.logs or str(layout.slurm_logs)
     has = offered(pool, device) if len(site.pools) > 1 else {GPU: 1.0} if pool.gpus else {}
-    directives = ["--no-requeue", *([pool.gpu_directive] if pool.gpus else [])]
+    if site.system == "pbs":
+        directives = ["-r n", "-j oe", f"-o {_pbs_folder(logs)}/"]
+        worker_name = "${PBS_JOBID%%.*}"
+    else:
+        log = _log_file(logs, jobs.name(pool.name))
+        directives = [log, "--nodes=1", "--no-requeue", *([pool.gpu_directive] if pool.gpus else [])]
+        worker_name = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if pool.submit == "array" else "$SLURM_JOB_ID"
     job = _job(
         pool,
         jobs.name(pool.name),
-        log=_log_file(site.directories.logs or str(layout.slurm_logs), jobs.name(pool.name)),
         directives=directives,
+        system=site.system,
         processes=pool.slots,
         scheduler=scheduler_address,
-        name="${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if pool.submit == "array" else "$SLURM_JOB_ID",
+        name=worker_name,
         python=shlex.quote(site.environment.python or sys.executable),
         job_script_prologue=prologue(site, pool, engine),
         worker_extra_args=[
@@ -94,8 +109,11 @@ def prologue(site: SlurmFile, pool: Workers, engine: str) -> list[str]:
             f'[ "$(squeue --noheader --format=%T --jobs={shlex.quote(controller)} 2>/dev/null)" = RUNNING ] '
             "|| { echo 'the run has ended'; exit 0; }"
         )
-    # When Slurm will end this job: the engine writes a checkpoint shortly before.
-    lines.append(f'export {ENDS_AT}="$(squeue --noheader --format=%e --jobs="$SLURM_JOB_ID" 2>/dev/null)"')
+    # When the job will be ended: the engine writes a checkpoint shortly before.
+    end = 'squeue --noheader --format=%e --jobs="$SLURM_JOB_ID" 2>/dev/null'
+    if site.system == "pbs":
+        end = f"date -d '+{in_seconds(pool.walltime)} seconds' +%FT%T"
+    lines.append(f'export {ENDS_AT}="$({end})"')
     return lines
 
 
@@ -121,8 +139,10 @@ def controller_script(site: SlurmFile, cluster_file: Path, jobs: RunJobs, comman
     job = _job(
         controller,
         jobs.name(CONTROLLER),
-        log=_log_file(str(jobs.layout.slurm_logs), CONTROLLER),
-        directives=["--open-mode=append", "--requeue", f"--signal=B:USR1@{WARNING_S}"],
+        directives=[
+            _log_file(str(jobs.layout.slurm_logs), CONTROLLER),
+            *("--nodes=1", "--open-mode=append", "--requeue", f"--signal=B:USR1@{WARNING_S}"),
+        ],
     )
     try:
         return TEMPLATES.from_string(text).render(
@@ -143,43 +163,70 @@ def _job(
     settings: Workers | Controller,
     job_name: str,
     *,
-    log: str,
     directives: Sequence[str],
+    system: System = "slurm",
     processes: int = 1,
     **worker_command: object,
 ) -> Any:
     """Describe a job to dask-jobqueue, which writes its lines; less what the site forbids."""
-    job_class = _slurm_job()  # first, as with some of its settings here it would take over none of its own
-    own = [line for line in (log, "--nodes=1", *directives) if not line.startswith(settings.skip_directives)]
+    # First, as with some of its settings here it would take over none of its own.
+    job_class = _job_classes()[system]
+    own = [line for line in directives if not line.startswith(settings.skip_directives)]
+    walltime, size = settings.walltime, {"job_cpu": settings.cpus}
+    if system == "pbs":
+        walltime, size = _hours(in_seconds(settings.walltime)), {"resource_spec": _resources(settings)}
     # Where the cluster file says nothing, a user's own configuration of dask-jobqueue does not count either.
-    with dask.config.set({f"jobqueue.slurm.{key}": None for key in ("interface", "local-directory", "log-directory")}):
+    absent = ("interface", "local-directory", "log-directory")
+    with dask.config.set({f"jobqueue.{system}.{key}": None for key in absent}):
         return job_class(
             job_name=job_name,
             queue=settings.queue,
             account=settings.account,
-            walltime=settings.walltime,
+            walltime=walltime,
             cores=processes,
             processes=processes,
-            job_cpu=settings.cpus,
             memory=settings.memory,
             job_extra_directives=[*own, *settings.extra_directives],
             job_directives_skip=settings.skip_directives,
-            config_name="slurm",
+            config_name=system,
+            **size,
             **worker_command,
         )
 
 
+def _resources(settings: Workers | Controller) -> str:
+    """Write what a job of PBS asks for of one node: one chunk with its CPUs, memory and GPU."""
+    gpus = ":ngpus=1" if isinstance(settings, Workers) and settings.gpus else ""
+    return f"select=1:ncpus={settings.cpus}:mem={in_bytes(settings.memory) // 2**20}mb{gpus}"
+
+
+def _hours(seconds: int) -> str:
+    """Write a wall time as PBS takes it, which knows no days."""
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _pbs_folder(folder: str) -> str:
+    """Give a folder for logs as PBS takes it; raises InputError where its name is more than one word there."""
+    if shlex.quote(folder) != folder:
+        raise InputError(
+            f"cluster: PBS cannot write logs into {folder!r}, whose name has spaces or marks that it reads otherwise",
+            remedy="give [directories] logs, or another run directory",
+        )
+    return folder
+
+
 @functools.cache
-def _slurm_job() -> Any:
-    """Import dask-jobqueue's description of a Slurm job, and leave nothing where a user keeps Dask's settings."""
+def _job_classes() -> dict[System, Any]:
+    """Import dask-jobqueue's descriptions of jobs, and leave nothing where a user keeps Dask's settings."""
     usual = dask.config.PATH
     with tempfile.TemporaryDirectory() as folder:
         dask.config.PATH = folder  # its import copies a file of examples there
         try:
+            from dask_jobqueue.pbs import PBSJob
             from dask_jobqueue.slurm import SLURMJob
         finally:
             dask.config.PATH = usual
-    return SLURMJob
+    return {"slurm": SLURMJob, "pbs": PBSJob}
 
 
 def _log_file(directory: str, name: str) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from distributed import Client
 
 from fly64dask.base import InputError, ResourceError
-from fly64dask.deploy.slurm.commands import refusal
+from fly64dask.deploy.slurm.batch import commands_of
 from fly64dask.deploy.slurm.pools import computes_on_gpu, pool_uses
-from fly64dask.deploy.slurm.site_file import SlurmFile, in_bytes
+from fly64dask.deploy.slurm.site_file import SlurmFile, System, in_bytes
 from fly64dask.scheduling import CONTEXT_BYTES, ENGINE_BYTES, PlannedCell, find_misfit
 from fly64dask.study import Recipe
 
@@ -67,12 +67,12 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
         )
 
 
-def refuse_bad_script(path: Path, script: Path, *, section: str) -> None:
-    """Ask Slurm whether it would take a job script that was made from a section of the cluster file.
+def refuse_bad_script(path: Path, script: Path, *, section: str, system: System = "slurm") -> None:
+    """Ask the batch system whether it would take a job script that was made from a section of the cluster file.
 
-    Raises ResourceError with Slurm's words and the key to change.
+    Raises ResourceError with its words and the key to change.
     """
-    complaint = refusal(script)
+    complaint = commands_of(system).refusal(script)
     if complaint is None:
         return
     keys = next((keys for word, keys in COMPLAINTS if word in complaint.lower()), ())

@@ -10,14 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, ResourceError, result_or_failure
-from fly64dask.deploy.slurm.commands import (
-    SlurmJob,
-    cancel_jobs,
-    how_it_ended,
-    jobs_of,
-    submit_array,
-    submit_script,
-)
+from fly64dask.deploy.slurm.batch import BatchCommands, commands_of
+from fly64dask.deploy.slurm.commands import BatchJob
 from fly64dask.deploy.slurm.decisions import Action, Cancel, Desired, GiveUp, History, Observation, Say, Submit, decide
 from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.deploy.slurm.pools import PoolUse, jobs_wanted, needed, pool_uses
@@ -75,6 +69,7 @@ class Reconciler:
         self._scheduler = scheduler
         self._client = client
         self._site = site
+        self._batch = commands_of(site.system)
         self._layout = layout
         self._device = device
         self._plan_of = plan_of
@@ -122,7 +117,7 @@ class Reconciler:
     def _reconcile(self) -> None:
         """Do so, and leave to the next time what may pass."""
         try:
-            jobs = jobs_of(self._layout)
+            jobs = self._batch.jobs_of(self._layout)
             workers = [(str(worker.name), bool(worker.processing)) for worker in self._scheduler.workers.values()]
             observations = [self.observe(pool, jobs, workers) for pool in self._pools]
             for pool, observed, n_jobs in zip(
@@ -153,7 +148,7 @@ class Reconciler:
         n_running = [sum(job_of(name) in observed.connected for name, _ in workers) for observed in observations]
         return jobs_wanted(self._uses, self._n_cells, n_running)
 
-    def observe(self, pool: _Pool, jobs: Mapping[str, SlurmJob], workers: NamedWorkers) -> Observation:
+    def observe(self, pool: _Pool, jobs: Mapping[str, BatchJob], workers: NamedWorkers) -> Observation:
         """Say how a pool's jobs are, by Slurm's list and the scheduler's workers; asks Slurm how missing ones ended."""
         own = {job_id: job for job_id, job in jobs.items() if job.role == pool.settings.name}
         known = pool.known | own.keys()
@@ -166,7 +161,7 @@ class Reconciler:
             busy=frozenset(job_of(name) for name, is_busy in workers if is_busy) & known,
             submitted=tuple(pool.submitted),
             refusal=pool.refusal,
-            endings={job_id: how for job_id in gone if (how := how_it_ended(job_id)) is not None},
+            endings={job_id: how for job_id in gone if (how := self._batch.how_it_ended(job_id)) is not None},
             n_others=sum(job.role not in (CONTROLLER, pool.settings.name) for job in jobs.values()),
         )
 
@@ -177,14 +172,14 @@ class Reconciler:
             case Say(line):
                 self._say(f"{before}{line}")
             case Submit(n_jobs):
-                _submit(pool, n_jobs)
+                _submit(self._batch, pool, n_jobs)
             case Cancel(job_ids):
                 names = [name for name, _ in workers if job_of(name) in observed.connected & set(job_ids)]
                 try:
                     if names:
                         self._client.retire_workers(names=names)
                 finally:
-                    cancel_jobs(job_ids)
+                    self._batch.cancel_jobs(job_ids)
             case GiveUp(problem, remedy):
                 pool.problem = ResourceError(f"{before}{problem}", remedy=remedy)
                 self._give_up()
@@ -199,15 +194,15 @@ class Reconciler:
             self._say(f"{self._pools[lost[-1]].problem}; the run goes on with its other pools")
 
 
-def _submit(pool: _Pool, n_jobs: int) -> None:
+def _submit(batch: BatchCommands, pool: _Pool, n_jobs: int) -> None:
     try:
         if pool.settings.submit == "array":
-            pool.submitted += submit_array(pool.script, n_jobs)
+            pool.submitted += batch.submit_array(pool.script, n_jobs)
             return
         for _ in range(n_jobs):
-            pool.submitted.append(submit_script(pool.script))
+            pool.submitted.append(batch.submit_script(pool.script))
     except ResourceError as error:
-        pool.refusal = str(error)
+        pool.refusal = error.message
 
 
 def job_of(worker_name: str) -> str:

@@ -111,6 +111,9 @@ class Patience(Frozen):
     retry_s: float = Field(default=10.0, gt=0, allow_inf_nan=False)
 
 
+System = Literal["slurm", "pbs"]
+
+
 def _one_or_several(value: object) -> str:
     return "pools" if isinstance(value, list | tuple) else "pool"
 
@@ -119,6 +122,7 @@ class SlurmFile(Frozen):
     """The content of one cluster file."""
 
     schema_version: Literal[1]
+    system: System = "slurm"
     workers: Annotated[
         Annotated[Workers, Tag("pool")] | Annotated[tuple[Workers, ...], Field(min_length=1), Tag("pools")],
         Discriminator(_one_or_several),
@@ -135,6 +139,13 @@ class SlurmFile(Frozen):
         for name in names:
             if name == CONTROLLER or names.count(name) > 1:
                 raise ValueError(f"workers: {names.count(name)} pools are called {name!r}; give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _check_arrays(self) -> Self:
+        for pool in self.pools:
+            if self.system == "pbs" and pool.submit == "array":
+                raise ValueError(f"{self.section(pool)}: arrays are for Slurm; set submit = 'jobs'")
         return self
 
     @property
@@ -164,6 +175,13 @@ def read_slurm_file(path: Path) -> SlurmFile:
 def in_bytes(size: str) -> int:
     """Read a size such as "16GB"."""
     return int(TypeAdapter(ByteSize).validate_python(size))
+
+
+def in_seconds(walltime: str) -> int:
+    """Read a wall time such as "1-12:00:00"."""
+    days, _, clock = walltime.rpartition("-")
+    hours, minutes, seconds = map(int, clock.split(":"))
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def is_cluster_file(where: str) -> bool:

@@ -1,0 +1,49 @@
+"""The batch system of a cluster file, Slurm or PBS: what a run asks of either, and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from fly64dask.deploy.slurm import commands, pbs
+from fly64dask.deploy.slurm.commands import BatchJob
+from fly64dask.deploy.slurm.names import CONTROLLER
+from fly64dask.deploy.slurm.site_file import System
+from fly64dask.store import RunLayout
+
+
+class BatchCommands(Protocol):
+    """The orders and questions that a run has for a batch system; a module of functions for each system."""
+
+    def refuse_without(self) -> None:
+        """Raise ResourceError where its commands are not on the path."""
+
+    def refusal(self, script: Path) -> str | None:
+        """Say why a script would be refused, as far as that can be asked."""
+
+    def submit_script(self, script: Path) -> str:
+        """Submit a script and give the job's id; raises ResourceError if it is refused."""
+
+    def submit_array(self, script: Path, n_jobs: int) -> list[str]:
+        """Submit a script as several jobs at once and give their ids; raises ResourceError if it is refused."""
+
+    def jobs_of(self, layout: RunLayout) -> Mapping[str, BatchJob]:
+        """List a run's waiting and running jobs, by id; raises ResourceError if there is no answer."""
+
+    def cancel_jobs(self, job_ids: Sequence[str]) -> None:
+        """Cancel jobs."""
+
+    def how_it_ended(self, job_id: str) -> str | None:
+        """Say how a job ended; None if it has not."""
+
+
+def commands_of(system: System) -> BatchCommands:
+    """Give the commands of a batch system."""
+    return commands if system == "slurm" else pbs
+
+
+def cancel_workers(system: System, layout: RunLayout) -> None:
+    """Cancel all worker jobs of a run."""
+    batch = commands_of(system)
+    batch.cancel_jobs([job_id for job_id, job in batch.jobs_of(layout).items() if job.role != CONTROLLER])
