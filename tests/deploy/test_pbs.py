@@ -61,7 +61,9 @@ def test_arrays_and_controller_jobs_are_for_slurm(tmp_path):
     with pytest.raises(InputError, match="arrays are for Slurm"):
         script('submit = "array"\n')
     (tmp_path / "site.toml").write_text(LEAST)
-    with pytest.raises(InputError, match=r"a controller job is for Slurm.*fly64dask run .* on a login node"):
+    with pytest.raises(
+        InputError, match=r"a controller job is for Slurm.*fly64dask run .* in a session on a login node"
+    ):
         preview(None, None, (), LAYOUT, tmp_path / "site.toml", ())
 
 

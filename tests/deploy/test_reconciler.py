@@ -270,6 +270,11 @@ def test_decide_gives_up_if_no_first_worker_comes_in_time(clock_s, gives_up):
     assert any(isinstance(action, GiveUp) for action in decisions[1]) is gives_up
 
 
+def test_decide_says_nothing_of_a_pool_that_is_not_wanted_and_does_not_wait_for_it():
+    _, decisions = follow(desired(0, first_worker_s=60.0), Observation(clock_s=3), Observation(clock_s=1e6))
+    assert decisions == [[], []]
+
+
 def test_decide_waits_for_as_long_as_it_takes_without_a_limit():
     late = Observation(clock_s=1e6, jobs=STARTED.jobs)
     waiting = jobs(j1="PENDING", j2="PENDING")

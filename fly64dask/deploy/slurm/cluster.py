@@ -20,7 +20,6 @@ from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
 from fly64dask.deploy.slurm.batch import cancel_workers, commands_of
 from fly64dask.deploy.slurm.jobscript import worker_script
 from fly64dask.deploy.slurm.names import RunJobs
-from fly64dask.deploy.slurm.pools import computes_on_gpu
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
 from fly64dask.deploy.slurm.reconciler import INTERVAL_S, Reconciler
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
@@ -120,8 +119,7 @@ def slurm_cluster(
                     while not client.scheduler_info(n_workers=1)["workers"]:
                         reconciler.check()
                         time.sleep(POLL_S)
-                    needs_gpu = all(computes_on_gpu(pool, device) for pool in site.pools)
-                    refuse_bad_worker(client, path, needs_gpu=needs_gpu)
+                    refuse_bad_worker(client, path, device=device)
                     yield client, reconciler
             finally:
                 cancel_workers(site.system, layout)

@@ -131,7 +131,7 @@ def preview(
     if site.system != "slurm":
         raise InputError(
             f"cluster file {cluster_file}: a controller job is for Slurm, found system = {site.system!r}",
-            remedy=f"use `fly64dask run ... --cluster {cluster_file}` on a login node, as long as that is there",
+            remedy=f"use `fly64dask run ... --cluster {cluster_file}` in a session on a login node that stays open",
         )
     refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, cells_to_run), study.recipe)
     jobs = RunJobs(layout=layout, study=study.name)

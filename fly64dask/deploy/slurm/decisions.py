@@ -214,7 +214,7 @@ def _adjust(desired: Desired, history: History, observed: Observation) -> Decisi
 
 def _judge(desired: Desired, history: History, observed: Observation) -> Decision:
     """Give up if no worker is there and none can be expected; else say what the run waits for."""
-    if observed.connected:
+    if observed.connected or desired.n_jobs == 0:
         return history, []
     if history.n_failures >= desired.patience.failures_in_a_row:
         problem = (

@@ -172,7 +172,8 @@ def _job(
     # First, as with some of its settings here it would take over none of its own.
     job_class = _job_classes()[system]
     own = [line for line in directives if not line.startswith(settings.skip_directives)]
-    walltime, size = settings.walltime, {"job_cpu": settings.cpus}
+    walltime = settings.walltime
+    size: dict[str, object] = {"job_cpu": settings.cpus}
     if system == "pbs":
         walltime, size = _hours(in_seconds(settings.walltime)), {"resource_spec": _resources(settings)}
     # Where the cluster file says nothing, a user's own configuration of dask-jobqueue does not count either.

@@ -12,7 +12,7 @@ from distributed import Client
 
 from fly64dask.base import InputError, ResourceError
 from fly64dask.deploy.slurm.batch import commands_of
-from fly64dask.deploy.slurm.pools import computes_on_gpu, pool_uses
+from fly64dask.deploy.slurm.pools import GPU, computes_on_gpu, pool_uses
 from fly64dask.deploy.slurm.site_file import SlurmFile, System, in_bytes
 from fly64dask.scheduling import CONTEXT_BYTES, ENGINE_BYTES, PlannedCell, find_misfit
 from fly64dask.study import Recipe
@@ -83,12 +83,13 @@ def refuse_bad_script(path: Path, script: Path, *, section: str, system: System 
     )
 
 
-def refuse_bad_worker(client: Client, path: Path, *, needs_gpu: bool) -> None:
-    """Try on the first worker what a cell needs: imports, torch and, if cells shall use one, a GPU.
+def refuse_bad_worker(client: Client, path: Path, *, device: str) -> None:
+    """Try on the first worker what a cell needs: imports, torch and, if it offers one to the recipe's device, a GPU.
 
     Raises ResourceError if something fails there; the path of the cluster file is for its message.
     """
-    address = next(iter(client.scheduler_info(n_workers=1)["workers"]))
+    address, worker = next(iter(client.scheduler_info(n_workers=1)["workers"].items()))
+    needs_gpu = device != "cpu" and worker["resources"].get(GPU, 0) >= 1
     (report,) = client.run(_doctor, workers=[address]).values()
     where, remedy = f"slurm: the first worker ({address})", f"correct [environment] of {path}"
     try:
