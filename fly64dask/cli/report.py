@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import example, from_here, run_argument, runs_argument
+from fly64dask.cli.options import DoseType, example, from_here, run_argument, runs_argument
 from fly64dask.store import RunLayout
+from fly64dask.study import DoseWord
 
 
 @click.command(epilog=example("fly64dask report runs/demo --figures runs/demo/figures"))
@@ -24,17 +25,26 @@ from fly64dask.store import RunLayout
     type=click.Path(file_okay=False, path_type=Path),
     help="Draw PNG and SVG figures there as well.",
 )
-def report(layout: RunLayout, out: Path | None, figures: Path | None) -> None:
+@click.option("--dose", "doses", multiple=True, type=DoseType(), help="Show only this dose; repeatable.")
+@click.option("--view", "views", multiple=True, help="Show only this view; repeatable.")
+def report(
+    layout: RunLayout,
+    out: Path | None,
+    figures: Path | None,
+    doses: tuple[float | DoseWord, ...],
+    views: tuple[str, ...],
+) -> None:
     """Write one HTML page with all that a run gave: maps, pictures, curves, failures, provenance, tables.
 
     It opens from disk and loads nothing. A run under way, with failed or with damaged cells gives a page of what is
-    there, which says so.
+    there, which says so. Of more than 500 cells the page and the figures show a part, which the page names: --dose and
+    --view choose another. Its answer is of all cells.
     """
     from fly64dask.records import read_run_study
     from fly64dask.report import write_report
 
     page = out or layout.report_file
-    write_report(read_run_study(layout), layout, page, figures=figures)
+    write_report(read_run_study(layout), layout, page, figures=figures, doses=doses, views=views)
     click.echo(f"report: {from_here(page)}")
     if figures is not None:
         click.echo(f"figures: {from_here(figures)}")

@@ -12,6 +12,8 @@ from fly64dask.report.answer import AnswerContent
 from fly64dask.scan import Prediction
 from fly64dask.study import Split, Study
 
+# Of one page: each takes 10 to 20 kB besides its pictures, which more of them would leave no room for (our choice).
+MAX_CELLS = 500
 CellState = Literal["completed", "failed", "interrupted", "skipped", "damaged", "running", "pending"]
 CurveKey = Literal["loss", "validation", "frc_truth", "frc_empty", "frc_halves", "frc_reference", "half_bit", "one_bit"]
 # The most wanted first: where a page has no room for all pictures of a cell, the last ones are left out.

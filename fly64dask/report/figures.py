@@ -22,6 +22,7 @@ from fly64dask.records import (
 from fly64dask.report.answer import RepeatSnr, answer_figures
 from fly64dask.report.cells import CellReader
 from fly64dask.report.columns import flat_row, in_order, is_drawn, mapped_numbers
+from fly64dask.report.content import MAX_CELLS
 from fly64dask.report.figure_parts import (
     CURVE_NAMES,
     THRESHOLDS,
@@ -37,7 +38,7 @@ from fly64dask.report.figure_parts import (
 )
 from fly64dask.report.pictures import shrink
 from fly64dask.store import storing
-from fly64dask.study import DOSE_UNITS, Cell, Section, Split, Study, cells, dose_name, doses_of, sections
+from fly64dask.study import DOSE_UNITS, Cell, Section, Split, Study, cells, dose_name, doses_of, part_of_study, sections
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -99,7 +100,8 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
     study : Study
         The run's study.
     layout : RunLayout
-        The run; finished, under way or damaged: the figures show what is there.
+        The run; finished, under way or damaged: the figures show what is there. Of more than `MAX_CELLS` cells they
+        show a part: some of its doses, views, objects and repeats.
     folder : Path
         Where; made if missing.
 
@@ -108,16 +110,19 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
     tuple of str
         What is damaged, and therefore not drawn.
     """
+    part = part_of_study(study, MAX_CELLS)
+    wanted = frozenset(cells(part))
     rows = read_completed_rows(study, layout)
-    reader, gallery = CellReader(study, layout, rows), Gallery(n_cells=len(cells(study)))
+    reader, gallery = CellReader(study, layout, rows), Gallery(n_cells=len(wanted))
+    shown_rows = [row for row in rows if row.cell in wanted]
     snr, problems = RepeatSnr(), list[str]()
-    for row in rows:
+    for row in shown_rows:
         arrays = reader.read(row)
         gallery.add(row, arrays)
         snr.add(row, arrays)
         problems += arrays.problems
     snr.finish()
-    gallery.write(study, rows, snr.curves, folder)
+    gallery.write(part, shown_rows, snr.curves, folder)
     return (*reader.problems, *problems)
 
 

@@ -70,6 +70,18 @@ def state_notices(
         yield Notice(kind="pending", text=text)
 
 
+def part_notices(part: Study, *, n_cells: int, run: str) -> Iterator[Notice]:
+    """Say which part of a run's cells a page shows, if it does not show all."""
+    n_shown = len(cells(part))
+    if n_shown < n_cells:
+        text = (
+            f"This page shows {n_shown} of {n_cells} cells; its answer and its numbers of cells are of all. "
+            f"`fly64dask report {shlex.quote(run)} --dose DOSE --view VIEW` shows others, "
+            f"`fly64dask table {shlex.quote(run)}` writes the numbers of all."
+        )
+        yield Notice(kind="pending", text=text)
+
+
 def cell_notices(contents: Sequence[CellContent], problems: Iterable[str]) -> Iterator[Notice]:
     """Say what is damaged or left out."""
     for problem in problems:

@@ -26,6 +26,7 @@ from fly64dask.report.answer import RepeatSnr, SnrCurve, answer_content
 from fly64dask.report.cells import CellArrays, CellReader
 from fly64dask.report.columns import flat_row, in_order, lead_column, mapped_numbers
 from fly64dask.report.content import (
+    MAX_CELLS,
     CellContent,
     ColourMap,
     CurvePoints,
@@ -37,14 +38,26 @@ from fly64dask.report.content import (
     VersionCount,
 )
 from fly64dask.report.frames import frames_content
-from fly64dask.report.notices import cell_notices, commands_for, state_notices
+from fly64dask.report.notices import cell_notices, commands_for, part_notices, state_notices
 from fly64dask.report.page import render_page
 from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import publish_text
-from fly64dask.study import DOSE_UNITS, Cell, Study, cells, dose_name, doses_of, section_of, sections
+from fly64dask.study import (
+    DOSE_UNITS,
+    Cell,
+    Dose,
+    Study,
+    cells,
+    dose_name,
+    doses_of,
+    part_of_study,
+    section_of,
+    sections,
+)
 
 if TYPE_CHECKING:
+    from fly64dask.report.figures import Gallery
     from fly64dask.report.images import Curve
     from fly64dask.store import RunLayout
 
@@ -54,7 +67,15 @@ MAX_CURVE_POINTS = 240
 N_KEY_COLOURS = 64
 
 
-def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | None = None) -> None:
+def write_report(
+    study: Study,
+    layout: RunLayout,
+    out: Path,
+    *,
+    figures: Path | None = None,
+    doses: Sequence[Dose] = (),
+    views: Sequence[str] = (),
+) -> None:
     """Write the page of a run, and its figures if a directory for them is given.
 
     Parameters
@@ -67,24 +88,30 @@ def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | 
         The page; replaced in one step if it is there.
     figures : Path, optional
         Directory for PNG and SVG figures; made if missing.
+    doses, views : sequence
+        Cells of these alone are shown; of all if empty.
 
     Notes
     -----
-    Cells are read one at a time; what stays in memory is the page.
+    Cells are read one at a time; what stays in memory is the page. It shows `MAX_CELLS` cells at most: of more, a part
+    of the study's doses, views, objects and repeats. The answer and the provenance are of all cells.
+
+    Raises
+    ------
+    InputError
+        If the study has no such dose or view.
     """
+    part = part_of_study(study, MAX_CELLS, doses=doses, views=views)
     # Before the rows: a cell that ends in between is then counted as running, never as pending.
     running = set(read_live(layout, cells(study)))
     rows = read_completed_rows(study, layout)
     row_of = {row.cell: row for row in rows}
+    shown_rows = [row_of[cell] for cell in cells(part) if cell in row_of]
     reader = CellReader(study, layout, rows)
-    store = PictureStore(n_cells=sum(row.state == "completed" for row in rows))
-    gallery = None
-    if figures is not None:
-        from fly64dask.report.figures import Gallery
-
-        gallery = Gallery(n_cells=len(cells(study)))
+    store = PictureStore(n_cells=sum(row.state == "completed" for row in shown_rows))
+    gallery = None if figures is None else _gallery(n_cells=len(cells(part)))
     contents, snr = [], RepeatSnr()
-    for cell in cells(study):
+    for cell in cells(part):
         row = row_of.get(cell)
         arrays = CellArrays() if row is None else reader.read(row)
         contents.append(_cell_content(cell, row, arrays, store, is_running=cell in running, root=layout.root))
@@ -93,10 +120,18 @@ def write_report(study: Study, layout: RunLayout, out: Path, *, figures: Path | 
             if gallery is not None:
                 gallery.add(row, arrays)
     snr.finish()
-    content = _content(study, layout, rows, contents, store, snr.curves, problems=reader.problems, running=running)
-    publish_text(out, render_page(content, [flat_row(row) for row in rows]))
+    content = _content(
+        study, layout, rows, contents, store, snr.curves, part, problems=reader.problems, running=running
+    )
+    publish_text(out, render_page(content, [flat_row(row) for row in shown_rows]))
     if figures is not None and gallery is not None:
-        gallery.write(study, rows, snr.curves, figures)
+        gallery.write(part, shown_rows, snr.curves, figures)
+
+
+def _gallery(n_cells: int) -> Gallery:
+    from fly64dask.report.figures import Gallery
+
+    return Gallery(n_cells=n_cells)
 
 
 def _cell_content(
@@ -145,6 +180,7 @@ def _content(
     contents: Sequence[CellContent],
     store: PictureStore,
     snr: Iterable[SnrCurve],
+    part: Study,
     *,
     problems: Iterable[str],
     running: Collection[Cell],
@@ -152,7 +188,9 @@ def _content(
     frame_problems: list[str] = []
     frames = frames_content(study, layout, store, frame_problems)
     problems = [*problems, *frame_problems]
-    notices = [*state_notices(study, layout, rows, running), *cell_notices(contents, problems)]
+    left_out = part_notices(part, n_cells=len(cells(study)), run=str(layout.root))
+    notices = [*left_out, *state_notices(study, layout, rows, running), *cell_notices(contents, problems)]
+    ended = [row for row in rows if row.cell not in running]
     return ReportContent(
         study=study.name,
         run=str(layout.root),
@@ -160,11 +198,11 @@ def _content(
         counts=count_states(study, rows, running),
         notices=tuple(notices),
         answer=answer_content(study, rows, str(layout.root), snr),
-        doses=tuple(dose_name(dose) for dose in doses_of(study)),
+        doses=tuple(dose_name(dose) for dose in doses_of(part)),
         dose_unit=DOSE_UNITS[study.dose_by],
-        views=tuple(view.name for view in study.views),
+        views=tuple(view.name for view in part.views),
         splits=study.splits,
-        sections=tuple(section.label for section in sections(study)),
+        sections=tuple(section.label for section in sections(part)),
         quantities=_quantities(contents, rows, is_measured=study.source.kind == "measured"),
         frames=frames,
         thresholds=Thresholds(
@@ -173,8 +211,8 @@ def _content(
             good_twice=GOOD_COVERED_TWICE,
         ),
         cells=tuple(contents),
-        places=_places(study, contents, {row.cell: row for row in rows if row.cell not in running}),
-        marks=legend_of(study, [row for row in rows if row.cell not in running]),
+        places=_places(part, contents, {row.cell: row for row in ended}),
+        marks=legend_of(part, ended),
         state_signs=STATE_SIGNS,
         provenance=_provenance(study, rows),
         images=tuple(store.images),

@@ -9,7 +9,10 @@ from .adaptive import (
 from .additions import (
     additions_of as additions_of,
 )
-from .choice import choose_cell as choose_cell
+from .choice import (
+    choose_cell as choose_cell,
+    part_of_study as part_of_study,
+)
 from .files import (
     absolute_source as absolute_source,
 )

@@ -50,6 +50,26 @@ def test_page_puts_each_recipe_and_object_into_a_section_of_its_own(tmp_path):
     assert all(section_of[name] == place["section"] for place in content["places"] for name in place["cells"])
 
 
+def test_page_of_many_cells_shows_some_doses_and_says_so(tmp_path):
+    page = page_of(tmp_path, doses_photons=tuple(float(dose) for dose in range(1, 201)))
+    content = carried(page)
+    assert (len(content["cells"]), content["counts"]) == (498, {"pending": 1200})
+    assert content["notices"][0]["text"].startswith("This page shows 498 of 1200 cells")
+    assert len(page) < 3_000_000
+
+
+def test_page_of_all_cells_says_nothing_of_a_part(tmp_path):
+    assert not any("This page shows" in notice["text"] for notice in carried(page_of(tmp_path))["notices"])
+
+
+def test_page_shows_the_view_that_is_asked_for(tmp_path):
+    layout = RunLayout(tmp_path)
+    write_run_study(layout, TINY)
+    write_report(TINY, layout, layout.report_file, views=["few"])
+    content = carried(layout.report_file.read_text())
+    assert (content["views"], {cell["view"] for cell in content["cells"]}) == (["few"], {"few"})
+
+
 def test_schema_names_every_key(tmp_path):
     content = carried(page_of(tmp_path))
     cell = content["cells"][0]
