@@ -33,6 +33,16 @@ def test_page_links_to_files_that_exist(page):
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_picture_is_on_a_page():
+    shown = {
+        (page.parent / link).resolve()
+        for page in PAGES
+        for link in re.findall(r"!\[[^]]*\]\((?!https?:)([^)#]+)\)", page.read_text())
+    }
+    pictures = {path for path in (ROOT / "docs" / "pictures").rglob("*") if path.is_file()}
+    assert {path.name for path in pictures - shown} == set()
+
+
 def test_index_links_to_every_page():
     links = set(re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / "index.md").read_text()))
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}

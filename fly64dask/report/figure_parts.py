@@ -31,6 +31,8 @@ THRESHOLDS = {"half_bit": "half a bit a pixel", "one_bit": "a bit a pixel"}
 CURVE_STYLES = {"frc_truth": "-", "frc_empty": ":", "frc_halves": "--", "frc_reference": "-."}
 CURVE_STYLES |= {"half_bit": "-", "one_bit": "--"}
 GREYS = {"frc_empty": "0.45", "half_bit": "0.7", "one_bit": "0.7"}
+MOST_FLOWING = 3  # panels beside each other where there is one column
+TITLE_LETTER_INCHES = 0.085
 LEGEND_INCHES = 2.0  # room beside the panels
 CAPTION_POINTS = 6.5
 # Of DejaVu Sans at 6.5 and 7 points, no less than the mean of English text; and of a line of a caption.
@@ -46,6 +48,24 @@ def panels(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Fi
 
     figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+def flowing_panels(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Make the axes of a figure's panels, row by row; a single column is broken into rows of at most three."""
+    n_panels = n_rows * n_columns
+    if n_columns == 1:
+        n_columns = min(MOST_FLOWING, n_panels)
+        n_rows = -(-n_panels // n_columns)
+    figure, axes = panels(n_rows, n_columns, width, height)
+    flat = [axis for axis_row in axes for axis in axis_row]
+    for spare in flat[n_panels:]:
+        spare.remove()
+    return figure, flat[:n_panels]
+
+
+def title_inches(titles: Iterable[str]) -> float:
+    """Give the width that the longest line of titles at 9 points needs: what is longer than a panel is cut off."""
+    return max((len(line) for title in titles for line in title.splitlines()), default=0) * TITLE_LETTER_INCHES
 
 
 def legend_inches(labels: Iterable[str]) -> float:
@@ -114,25 +134,27 @@ def finest_resolution(row: ManifestRow, column: str) -> float | None:
 
 def draw_rings(study: Study, curves: Mapping[Cell, tuple[Curve, ...]], side_nm: float | None) -> Figure:
     """Draw ring correlations: one panel for each view, split and section, one colour for each dose."""
-    lines = list(product(study.splits, sections(study)))
+    places = list(product(study.splits, sections(study), study.views))
     of_side = "" if side_nm is None else f" of {side_nm:.3g} nm"
-    figure, axes = panels(len(lines), len(study.views), 3.2, 2.4)
+    titles = [titled(f"{view.name} {split}", section) for split, section, view in places]
+    n_columns = len(study.views)
+    figure, axes = flowing_panels(len(places) // n_columns, n_columns, max(3.2, title_inches(titles)), 2.4)
     figure.set_figwidth(figure.get_figwidth() + LEGEND_INCHES)
-    for axis_row, (split, section) in zip(axes, lines, strict=True):
-        for axis, view in zip(axis_row, study.views, strict=True):
-            for i, dose in enumerate(doses_of(study)):
-                first = section.cell(dose, view.name, split)
-                for cell, of_cell in curves.items():
-                    if cell.first_repeat == first:
-                        draw_correlations(axis, of_cell, INKS[i % len(INKS)])
-            # Cells of a panel have one area, and so the same thresholds and the same empty object.
-            of_panel = [of_cell for cell, of_cell in curves.items() if (cell.view, cell.split) == (view.name, split)]
-            draw_thresholds(axis, of_panel[0] if of_panel else ())
-            axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=titled(f"{view.name} {split}", section))
-            axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
-            axis.set_ylabel("ring correlation", fontsize=8)
-            axis.tick_params(labelsize=7)
-            axis.title.set_fontsize(9)
+    for axis, title, (split, section, view) in zip(axes, titles, places, strict=True):
+        of_panel: tuple[Curve, ...] = ()
+        for i, dose in enumerate(doses_of(study)):
+            first = section.cell(dose, view.name, split)
+            repeats = [of_cell for cell, of_cell in curves.items() if cell.first_repeat == first]
+            for of_cell in repeats:
+                draw_correlations(axis, of_cell, INKS[i % len(INKS)], width=1.0 if len(repeats) == 1 else 0.6)
+            of_panel = of_panel or next(iter(repeats), ())
+        # Cells of a panel have one area, and so the same thresholds and the same empty object.
+        draw_thresholds(axis, of_panel)
+        axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=title)
+        axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
+        axis.set_ylabel("ring correlation", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.title.set_fontsize(9)
     _explain_rings(figure, study, curves)
     return figure
 
@@ -154,8 +176,8 @@ def _explain_rings(figure: Figure, study: Study, curves: Mapping[Cell, tuple[Cur
     figure.legend(handles=entries, fontsize=7, title=title, title_fontsize=7, loc="outside right upper")
 
 
-def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str) -> None:
-    """Draw ring correlations of one cell in the colour of its dose, each kind in a style of its own.
+def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str, *, width: float) -> None:
+    """Draw ring correlations of one cell in the colour of its dose, each kind in a style of its own; width in points.
 
     A dot is where one falls below half a bit a pixel, and an open one below a bit. That of an empty object is grey, as
     no dose changes it.
@@ -163,7 +185,7 @@ def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str) -> None:
     for curve in curves:
         if curve.key in CURVE_NAMES:
             ink = GREYS.get(curve.key, colour)
-            axis.plot(curve.x, curve.y, CURVE_STYLES[curve.key], color=ink, linewidth=1, label=f"_{curve.key}")
+            axis.plot(curve.x, curve.y, CURVE_STYLES[curve.key], color=ink, linewidth=width, label=f"_{curve.key}")
             draw_crossings(axis, curve, ink)
 
 

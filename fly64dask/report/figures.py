@@ -31,9 +31,11 @@ from fly64dask.report.figure_parts import (
     draw_scale_bar,
     explain_marks,
     finest_resolution,
+    flowing_panels,
     panels,
     save_figure,
     three_digits,
+    title_inches,
     titled,
 )
 from fly64dask.report.pictures import shrink
@@ -167,17 +169,18 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
     quantity = quantity_of(column)
     places = list(product(sections(study), study.splits))
     height = 1.2 + 0.55 * len(doses_of(study))
-    figure, axes = panels(len(sections(study)), len(study.splits), 1.6 + 0.9 * len(study.views), height)
+    titles = [titled(split, section) for section, split in places]
+    width = max(1.6 + 0.9 * len(study.views), 0.7 + title_inches(titles))
+    figure, axes = flowing_panels(len(sections(study)), len(study.splits), width, height)
     numbers, finest = _with_finest(rows, numbers, column)
     tables = [_table(study, rows, numbers, column, section, split) for section, split in places]
     finite = np.concatenate([table[np.isfinite(table)] for table in tables])
     low, high = float(finite.min()), float(finite.max())
     norm = LogNorm(low, high) if low > 0 and high / low > LOG_RATIO else Normalize(low, high)
     shown = None
-    flat_axes = [axis for axis_row in axes for axis in axis_row]
-    for axis, (section, split), table in zip(flat_axes, places, tables, strict=True):
+    for axis, title, (section, split), table in zip(axes, titles, places, tables, strict=True):
         shown = axis.imshow(table, cmap="viridis", norm=norm, aspect="auto")
-        axis.set_title(titled(split, section), fontsize=9)
+        axis.set_title(title, fontsize=9)
         axis.set_xticks(range(len(study.views)), [view.name for view in study.views], fontsize=8)
         doses = [dose_name(dose).removeprefix("dose_") for dose in doses_of(study)]
         axis.set_yticks(range(len(doses)), doses, fontsize=8)

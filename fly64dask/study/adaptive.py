@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 # Wider than this a limit is none: the factor would be met by any two doses (our choice).
 MAX_FACTOR = 1e3
-# Dose, view, split and recipe, whose cells differ in object and repeat.
-Place = tuple[Dose, str, Split, str | None]
+# Dose, view, split, recipe and setup, whose cells differ in object and repeat.
+Place = tuple[Dose, str, Split, str | None, str | None]
 
 
 class Adaptive(Frozen):
@@ -41,7 +41,7 @@ class Adaptive(Frozen):
 
 
 class Addition(Frozen):
-    """Cells that a round added: so many further repeats of one dose in one view, split and recipe, of each object.
+    """Cells that a round added: further repeats of one dose in one view, split, recipe and setup, of each object.
 
     A dose may be one of the study's own; its further repeats are numbered from those that it has.
     """
@@ -50,6 +50,7 @@ class Addition(Frozen):
     view: str
     split: Split
     recipe_name: str | None = None
+    setup_name: str | None = None
     n_repeats: int = Field(ge=1, le=1000)
     round: int = Field(ge=1)
     reason: str
@@ -57,11 +58,11 @@ class Addition(Frozen):
     @property
     def place(self) -> Place:
         """The place where its repeats count on."""
-        return (self.dose, self.view, self.split, self.recipe_name)
+        return (self.dose, self.view, self.split, self.recipe_name, self.setup_name)
 
 
 class Repeats:
-    """The number of repeats that each dose of each view, split and recipe of a study has, additions counted.
+    """The number of repeats that each dose of each view, split, recipe and setup of a study has, additions counted.
 
     Parameters
     ----------
@@ -75,9 +76,9 @@ class Repeats:
         for each in study.added:
             self._added[each.place] = self._added.get(each.place, 0) + each.n_repeats
 
-    def at(self, dose: Dose, view: str, split: Split, recipe_name: str | None) -> int:
+    def at(self, dose: Dose, view: str, split: Split, recipe_name: str | None, setup_name: str | None) -> int:
         """Repeats of a dose there; 0 where a view has no such dose."""
-        return self._own.get(dose, 0) + self._added.get((dose, view, split, recipe_name), 0)
+        return self._own.get(dose, 0) + self._added.get((dose, view, split, recipe_name, setup_name), 0)
 
     def most(self, dose: Dose | None = None) -> int:
         """The most that any place has, of one dose or of all."""
@@ -120,8 +121,8 @@ def with_additions(study: Study, earlier: Study) -> Study:
     Returns
     -------
     Study
-        Additions to views, splits and recipes that it does not have are left out, and all where doses count something
-        else now.
+        Additions to views, splits, recipes and setups that it does not have are left out, and all where doses count
+        something else now.
     """
     if not earlier.added or study.dose_by != earlier.dose_by:
         return study
@@ -129,7 +130,10 @@ def with_additions(study: Study, earlier: Study) -> Study:
     kept = tuple(
         each
         for each in earlier.added
-        if each.view in views and each.split in study.splits and each.recipe_name in study.recipe_names
+        if each.view in views
+        and each.split in study.splits
+        and each.recipe_name in study.recipe_names
+        and each.setup_name in study.setup_names
     )
     return study.model_copy(update={"added": kept})
 
@@ -147,11 +151,6 @@ def check_adaptive(study: Study) -> None:
     if all(isinstance(dose, str) for dose in study.doses_photons):
         raise ValueError(
             "adaptive adds doses around those in photons, and doses_photons has none; give the lowest and the highest"
-        )
-    if study.setup_names != (None,):
-        raise ValueError(
-            f"adaptive adds doses to views and recipes, and setup lists values for {len(study.setup_names)} setups; "
-            "give each key of setup one value, or leave adaptive out"
         )
     if any(each.probe_power_photons is not None for each in (study.recipe, *study.recipes)):
         raise ValueError("adaptive adds doses, and probe_power_photons is of one dose; leave one of them out")

@@ -16,7 +16,13 @@ def additions_of(study: Study) -> dict[Cell, Addition]:
     for addition in study.added:
         first = numbers.get(addition.place, own.at(*addition.place))
         numbers[addition.place] = first + addition.n_repeats
-        cell = Cell(dose=addition.dose, view=addition.view, split=addition.split, recipe_name=addition.recipe_name)
+        cell = Cell(
+            dose=addition.dose,
+            view=addition.view,
+            split=addition.split,
+            recipe_name=addition.recipe_name,
+            setup_name=addition.setup_name,
+        )
         for repeat in range(first, numbers[addition.place]):
             additions |= {replace(cell, repeat=repeat, object_seed=seed): addition for seed in study.object_seeds}
     return additions

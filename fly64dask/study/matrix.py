@@ -119,7 +119,7 @@ def cells(study: Study) -> tuple[Cell, ...]:
         for view in study.views
         for split in study.splits
         for section in sections(study)
-        for repeat in range(repeats.at(dose, view.name, split, section.recipe_name))
+        for repeat in range(repeats.at(dose, view.name, split, section.recipe_name, section.setup_name))
     )
 
 

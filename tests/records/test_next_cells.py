@@ -9,8 +9,8 @@ import pytest
 from limit_rows import row_of, rows_of, shot_noise_errors, study_of
 
 from fly64dask.base import FailureKind
-from fly64dask.records import next_additions, outlooks
-from fly64dask.study import Adaptive, Addition, Target, cells
+from fly64dask.records import next_additions, outlooks, round_line
+from fly64dask.study import Adaptive, Addition, SetupAxes, Target, cells
 
 DOSES = (1e3, 1e4, 1e5)
 FULL = Adaptive(max_cells=1000)
@@ -185,6 +185,22 @@ def test_each_view_gets_doses_of_its_own():
     ]
     added = next_additions(study, outlooks(study, rows))
     assert {each.view: each.dose for each in added} == {"close": 3160, "loose": 31600}
+
+
+def test_each_setup_gets_doses_of_its_own():
+    setup = SetupAxes.model_validate({"gap_px": [0, 2]})
+    study = adaptive_study(setup=setup)
+    errors = shot_noise_errors(DOSES, repeats=1)
+    rows = [
+        *(row.model_copy(update={"setup_name": "gap_px_0"}) for row in rows_of(errors)),
+        *(
+            row.model_copy(update={"setup_name": "gap_px_2"})
+            for row in rows_of({d: [2 * e[0]] for d, e in errors.items()})
+        ),
+    ]
+    added = next_additions(study, outlooks(study, rows))
+    assert {each.setup_name: each.dose for each in added} == {"gap_px_0": 3160, "gap_px_2": 31600}
+    assert "close, whole, gap_px_2: 1 x 3.16e4" in round_line(study, added)
 
 
 def test_the_widest_limits_come_first_where_cells_are_short():

@@ -6,7 +6,17 @@ import pytest
 from tiny import TEXT, tiny_study
 
 from fly64dask.base import InputError
-from fly64dask.study import Addition, Filters, additions_of, cells, doses_of, parse_study, skip_reasons, with_additions
+from fly64dask.study import (
+    Addition,
+    Filters,
+    SetupAxes,
+    additions_of,
+    cells,
+    doses_of,
+    parse_study,
+    skip_reasons,
+    with_additions,
+)
 
 
 def addition(dose, n_repeats=1, view="all"):
@@ -55,6 +65,23 @@ def test_a_continued_study_keeps_additions_to_the_views_that_it_has():
     study = tiny_study(views=tiny_study().views[1:])
     earlier = tiny_study(added=(addition(3e4), addition(3e4, view="few")))
     assert with_additions(study, earlier).added == (addition(3e4, view="few"),)
+
+
+GAPS = SetupAxes.model_validate({"gap_px": [0, 2]})
+
+
+def test_an_added_dose_is_of_its_setup_alone():
+    with_gaps = addition(3e4).model_copy(update={"setup_name": "gap_px_2"})
+    study = tiny_study(setup=GAPS, added=(with_gaps,))
+    assert [cell.setup_name for cell in cells(study) if cell.dose == 3e4] == ["gap_px_2"]
+    assert [cell.setup_name for cell in additions_of(study)] == ["gap_px_2"]
+
+
+def test_a_continued_study_leaves_additions_to_setups_that_it_has_no_more():
+    with_gaps = addition(3e4).model_copy(update={"setup_name": "gap_px_2"})
+    earlier = tiny_study(setup=GAPS, added=(with_gaps,))
+    assert with_additions(tiny_study(setup=GAPS), earlier).added == (with_gaps,)
+    assert with_additions(tiny_study(), earlier).added == ()
 
 
 def test_additions_of_doses_that_count_something_else_are_left():

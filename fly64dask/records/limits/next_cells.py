@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def outlooks(study: Study, rows: Iterable[ManifestRow]) -> tuple[Outlook, ...]:
-    """Say for each view, split and recipe of an adaptive study what would narrow its limit.
+    """Say for each view, split, recipe and setup of an adaptive study what would narrow its limit.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def round_line(study: Study, additions: Iterable[Addition]) -> str:
     chosen = tuple(additions)
     n_cells = sum(each.n_repeats for each in chosen) * len(study.object_seeds)
     words = []
-    for place, of_place in groupby(chosen, key=lambda each: (each.view, each.split, each.recipe_name)):
+    for place, of_place in groupby(chosen, key=lambda each: each.place[1:]):
         members = list(of_place)
         doses = " and ".join(f"{each.n_repeats} x {number_words(each.dose, 3)}" for each in members)
         words.append(f"{', '.join(name for name in place if name)}: {doses} ({members[0].reason})")

@@ -24,7 +24,7 @@ DIGITS = 3  # of a dose that is added: its directory is named by it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """The width of the limit of a view, split and recipe, and what would narrow it.
+    """The width of the limit of a view, split, recipe and setup, and what would narrow it.
 
     `width` is the interval's high over its low end, infinite where an end is beyond the doses; without repeats the
     first dose that reaches the target over the last that misses it. None where there is no limit. `is_narrow` says that
@@ -39,8 +39,8 @@ class Outlook:
 
     @property
     def words(self) -> str:
-        """The view, split and recipe."""
-        names = (self.limit.view, self.limit.split, self.limit.recipe_name)
+        """The view, split, recipe and setup."""
+        names = (self.limit.view, self.limit.split, self.limit.recipe_name, self.limit.setup_name)
         return ", ".join(name for name in names if name)
 
     @property
@@ -179,7 +179,7 @@ class _Decision:
     def _at_new_dose(self, width: float, dose: float, why: str) -> Outlook:
         """As many repeats as the study has of a dose that is none of the series' points."""
         cell = self._series.cell
-        if Repeats(self._study).at(dose, cell.view, cell.split, cell.recipe_name):
+        if Repeats(self._study).at(dose, cell.view, cell.split, cell.recipe_name, cell.setup_name):
             return self._stopped(width, f"{why}, and no cell of dose {dose:g} counts, {self._limit.why}")
         repeats = self._study.repeats
         return self._added(width, [self._addition(dose, self._fair(repeats) if repeats > 1 else 1, why)])
@@ -226,6 +226,7 @@ class _Decision:
             view=cell.view,
             split=cell.split,
             recipe_name=cell.recipe_name,
+            setup_name=cell.setup_name,
             n_repeats=n_repeats,
             round=max((each.round for each in self._study.added), default=0) + 1,
             reason=reason,

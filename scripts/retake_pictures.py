@@ -1,0 +1,110 @@
+"""Retake the pictures of the program that the pages show: the demo while it runs, its report, figures of runs.
+
+python scripts/retake_pictures.py runs/pictures                   # the demo, five minutes on two cores
+python scripts/retake_pictures.py runs/pictures --star siemens-star-small.npz.bz2
+
+A run that is in the folder already is used as it is, and its page of a run under way is not taken again. Look at each
+picture before you keep it: this only takes them. Pictures of measurements are made by the scripts that their pages
+name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "pictures"
+DATA = ROOT / "data"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CELLS_BEFORE_PAGES = 9  # of the demo's 18: half of its page is done then
+SETTLE_MS = 6000  # until a page has its first numbers and has drawn them
+FIGURES = {"demo.png": "phases.png", "limits.png": "limits.png"}
+
+
+def main() -> int:
+    """Run what the pictures show, and take them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="directory of the runs")
+    parser.add_argument(
+        "--star", type=Path, help="scan of data/star.toml, as the README has it; without it its picture stays"
+    )
+    arguments = parser.parse_args()
+    if browser() is None:
+        parser.error(f"take pictures of pages: none of {', '.join(BROWSERS)} is on PATH; install one of them")
+    demo = arguments.folder / "demo"
+    run_demo(demo)
+    take_report(demo)
+    for picture, figure in FIGURES.items():
+        shutil.copyfile(demo / "figures" / figure, PICTURES / picture)
+    python("scripts/draw_dose.py", "data/demo.toml", str(PICTURES / "dose.svg"))
+    if arguments.star:
+        draw_star(arguments.folder / "star", arguments.star)
+    print(f"pictures: {PICTURES}")
+    return 0
+
+
+def run_demo(run: Path) -> None:
+    """Run the demo and take its pages half way."""
+    command = [sys.executable, "-m", "fly64dask", "run", str(DATA / "demo.toml"), "--out", str(run)]
+    addresses: dict[str, str] = {}
+    n_done, has_taken = 0, False
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            name, _, address = line.strip().partition(": ")
+            addresses[name] = address
+            n_done += line.startswith("✔")
+            if n_done == CELLS_BEFORE_PAGES and not has_taken:
+                has_taken = True
+                take(addresses["matrix"], PICTURES / "fly64.png", width=1280, height=860)
+                take(addresses["dashboard"], PICTURES / "dask-status.png", width=1400, height=900)
+    if process.returncode:
+        raise SystemExit(f"run the demo in {run}: exit code {process.returncode}")
+    if not has_taken:
+        print(f"{run} was finished: fly64.png and dask-status.png stay as they are")
+
+
+def take_report(run: Path) -> None:
+    """Write the report with its figures, and take its top and its part on one cell."""
+    python("-m", "fly64dask", "report", str(run), "--figures", str(run / "figures"))
+    report = (run / "report.html").resolve().as_uri()
+    take(report, PICTURES / "report.png", width=1280, height=1720)
+    take(f"{report}#detail", PICTURES / "report-cell.png", width=1280, height=1500)
+
+
+def draw_star(run: Path, scan: Path) -> None:
+    """Ingest the measured scan, reconstruct it and keep the figure of its phases."""
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copyfile(DATA / "star.toml", Path(name) / "star.toml")
+        ingested = Path(name) / "star.zarr"
+        python("-m", "fly64dask", "ingest", str(scan.resolve()), "--out", str(ingested))
+        python("-m", "fly64dask", "run", str(Path(name) / "star.toml"), "--out", str(run))
+        python("-m", "fly64dask", "report", str(run), "--figures", str(run / "figures"))
+    shutil.copyfile(run / "figures" / "phases.png", PICTURES / "star.png")
+
+
+def browser() -> str | None:
+    """Find a browser that can run without a window."""
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def take(address: str, picture: Path, *, width: int, height: int) -> None:
+    """Open a page in a browser without a window, and keep what it shows; sizes in CSS pixels."""
+    with tempfile.TemporaryDirectory() as profile:
+        command = [str(browser()), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        command += [f"--user-data-dir={profile}", f"--window-size={width},{height}", f"--timeout={SETTLE_MS}"]
+        subprocess.run([*command, f"--screenshot={picture}", address], check=True, stderr=subprocess.DEVNULL)
+
+
+def python(*arguments: str) -> None:
+    """Run a program of this Python from the repository's root; what fails ends the script."""
+    subprocess.run([sys.executable, *arguments], check=True, cwd=ROOT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
