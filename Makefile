@@ -16,7 +16,7 @@ $(VENV)/.installed: $(LOCK) pyproject.toml
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c "import fly64dask.reconstruction.lsqml.steps.kernels"  # compiles them for this processor, once
+	$(BIN)/python -c "import fly64dask.reconstruction.lsqml.steps.fused_steps"  # compiles them for this processor, once
 	@touch $@
 
 install: $(VENV)/.installed  ## make .venv with exactly the locked packages

@@ -359,9 +359,7 @@ def test_reconstruct_falls_back_and_says_so_when_pty_chi_gives_other_numbers(
     assert np.array_equal(result.object_recon, run_pty_chi(dense, recipe, 7)[0])
 
 
-WITHOUT_NUMBA = """
-import sys
-sys.modules["numba"] = None
+TINY_RUN = """
 import numpy as np
 from fly64dask.reconstruction import Exposures
 from fly64dask.reconstruction.lsqml import reconstruct
@@ -374,9 +372,17 @@ print(reconstruct(exposures, Recipe(n_epochs=1, device="cpu"), seed=7, progress=
 """
 
 
-def test_reconstruct_runs_on_torch_and_says_so_without_numba():
-    done = subprocess.run([sys.executable, "-c", WITHOUT_NUMBA], capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith(f"{ACCELERATED} without compiled loops: Numba cannot be used"), done.stderr
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        ('import sys; sys.modules["numba"] = None', "import of numba halted"),
+        ('import os; os.environ["NUMBA_DISABLE_JIT"] = "1"', "NUMBA_DISABLE_JIT is set"),
+    ],
+)
+def test_reconstruct_runs_on_torch_and_says_so_where_nothing_can_be_compiled(before, reason):
+    done = subprocess.run([sys.executable, "-c", before + TINY_RUN], capture_output=True, text=True, timeout=120)
+    way = f"{ACCELERATED} without compiled loops: none can be compiled here ({reason}"
+    assert done.stdout.startswith(way), done.stderr
 
 
 @pytest.mark.parametrize("make_steps", [on_torch, compiled])

@@ -32,8 +32,8 @@ try:
     from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
 
     NO_KERNELS = None
-except (ImportError, RuntimeError) as error:  # RuntimeError: Numba finds no folder where it can keep what it compiles
-    NO_KERNELS = f"Numba cannot be used ({error})"
+except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: Numba finds no folder for what it compiles
+    NO_KERNELS = f"none can be compiled here ({error})"
 
 log = logging.getLogger(__name__)
 # Of a quantity's largest value, after one minibatch.

@@ -1,54 +1,50 @@
-"""Buffers of a minibatch on a CPU, in pieces: a piece's waves are still in the cache when the next pass reads them."""
+"""Memory of the compiled passes, made once: memory that is new to a process costs as much as a pass over it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
-import torch
+from fly64dask.reconstruction.lsqml.steps.transforms import Plans
 
-from fly64dask.reconstruction.lsqml.steps.step_arithmetic import as_floats
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-# As many exposures as have waves of half a MiB: four arrays of them fit into the second-level cache of a server's core.
-PIECE_BYTES, LEAST_PIECE = 2**19, 4
-
-
-class Waves:
-    """A buffer of complex64 waves, as torch sees it and as the kernels do: (..., W) and (..., 2 W) float32."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor, self.floats = tensor, as_floats(tensor)
-
-
-class Piece:
-    """Some of a minibatch's exposures, `part`, and their waves: (k, H, W) and, of all modes, (k, n_modes, H, W).
-
-    `probes`, `far` and `power` (k, H, W) are theirs of the minibatch: `far` holds the far waves, corrected, and then
-    the change of the exit waves. The others are for all pieces in turns: `shifted` holds the probes' spectra and then
-    the probes' directions, `near` the exit waves and then their change without its step, and `moved`, in the same
-    memory, the transforms of the directions.
-    """
-
-    def __init__(self, part: slice, scratch: Tensor, probes: Tensor, far: Tensor, power: Tensor) -> None:
-        self.part = part
-        self.probes, self.far, self.power = Waves(probes[part]), Waves(far[part]), power[part].numpy()
-        size, n_modes = self.far.tensor.shape[:2]
-        self.shifted = Waves(scratch[:size, 0])
-        self.near = Waves(scratch[size : size * (1 + n_modes), 0].view(self.far.tensor.shape))
-        self.moved = Waves(scratch[size : 2 * size, 0])
+# As many exposures as have two waves each in half a MiB: they are still in a core's second-level cache when they are
+# read again.
+PIECE_BYTES = 2**19
 
 
 class Minibatch:
-    """The buffers of n exposures: `probes` (n, H, W), `far` (n, n_modes, H, W), `power` (n, H, W); and its pieces."""
+    """What n exposures have, float32, waves with real and imaginary parts in turns.
 
-    def __init__(self, n: int, n_modes: int, shape_px: tuple[int, ...]) -> None:
-        probes = torch.empty((n, *shape_px), dtype=torch.complex64, device="cpu")
-        far = torch.empty((n, n_modes, *shape_px), dtype=torch.complex64, device="cpu")
-        self.power = torch.empty((n, *shape_px), device="cpu")
-        self.probes, self.far = Waves(probes), Waves(far)
-        size = min(n, max(LEAST_PIECE, PIECE_BYTES // (far[0].numel() * far.element_size())))
-        scratch = torch.empty((size * (1 + n_modes), 1, *shape_px), dtype=torch.complex64, device="cpu")
-        parts = [slice(first, min(first + size, n)) for first in range(0, n, size)]
-        self.pieces = [Piece(part, scratch, probes, far, self.power) for part in parts]
+    `probes` (n, H, 2 W) are the first mode as each has it, `changes` (n, n_modes, H, 2 W) the change of the exit waves
+    without its step, `power` (n, H, W) expected intensities. `pieces` are exposures that are worked on at a time, the
+    first of them and the first of the next piece.
+    """
+
+    def __init__(self, n: int, n_modes: int, shape_px: tuple[int, int], n_threads: int) -> None:
+        height, width = shape_px
+        self.probes = np.empty((n, height, 2 * width), np.float32)
+        self.changes = np.empty((n, n_modes, height, 2 * width), np.float32)
+        self.power = np.empty((n, height, width), np.float32)
+        size = min(-(-n // n_threads), max(1, PIECE_BYTES // (8 * height * width * (1 + n_modes))))
+        self.pieces = [np.array([first, min(first + size, n)]) for first in range(0, n, size)]
+
+
+class ThreadBuffers:
+    """What one thread has: plans of transforms, `scratch` (2, H, 2 W), and sums over its exposures.
+
+    The sums are `of_object` (1 or 2, Y, 2 X), directions of the object by the first mode and by all further ones;
+    `of_probe` (n_modes, H, 2 W), directions of the probe, of its first mode the spectrum; and `squares` (2,), squared
+    differences of amplitudes, as the Fourier error and as the loss have them.
+    """
+
+    def __init__(self, n_modes: int, shape_px: tuple[int, int], object_shape_px: tuple[int, int]) -> None:
+        (height, width), (rows, columns) = shape_px, object_shape_px
+        self.plans = Plans(shape_px)
+        self.scratch = np.empty((2, height, 2 * width), np.float32)
+        self.of_object = np.empty((min(n_modes, 2), rows, 2 * columns), np.float32)
+        self.of_probe = np.empty((n_modes, height, 2 * width), np.float32)
+        self.squares = np.zeros(2)
+
+    def clear(self) -> None:
+        """Set the sums to 0."""
+        for total in (self.of_object, self.of_probe, self.squares):
+            total.fill(0)

@@ -84,13 +84,13 @@ class ExpectedPatterns:
         squares = self._weighted((expected - measured).square_())
         self.add_fourier_error(squares.mean(dim=(-2, -1)).sum())
 
-    def add_fourier_error(self, error: Tensor) -> None:
+    def add_fourier_error(self, error: Tensor | float) -> None:
         """Add a minibatch's error, summed over its exposures, to the epoch's, and close the sum after the last one."""
         reconstructor = self.reconstructor
         reconstructor.accumulated_fourier_error += error
         if reconstructor.current_minibatch == len(reconstructor.dataloader) - 1:
             error = reconstructor.accumulated_fourier_error / len(self.patterns)
-            reconstructor.reconstructor_buffers.fourier_errors.append(error.item())
+            reconstructor.reconstructor_buffers.fourier_errors.append(float(error))
             reconstructor.accumulated_fourier_error = 0.0
 
     @naming_devices

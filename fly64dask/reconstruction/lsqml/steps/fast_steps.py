@@ -167,8 +167,8 @@ class FastSteps:
         self.set_steps(sums.steps(jointly=self.jointly), indices)
         self.expected.waves = {}
 
-    def set_steps(self, steps: tuple[Tensor, Tensor], indices: Tensor) -> None:
-        """Set the steps of object and probe for each exposure, each (n,), before they are scaled and are positive."""
+    def set_steps(self, steps: tuple[Tensor, Tensor] | Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Set the steps of object and probe for each exposure, each (n,), scaled and no less than 0; gives them so."""
         reconstructor = self.reconstructor
         reconstructor._initialize_object_step_size_buffer()
         reconstructor._initialize_probe_step_size_buffer()
@@ -179,6 +179,7 @@ class FastSteps:
         )
         of_object, of_probe = (of.mul_(scale).clip_(0, None) for of, scale in zip(steps, scales, strict=True))
         buffers.alpha_object_all_pos_all_slices[indices, 0], buffers.alpha_probe_all_pos[indices] = of_object, of_probe
+        return of_object, of_probe
 
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
         """Take the steps of a minibatch, in place of the reconstructor's method; not the object's if it is compact."""
@@ -195,15 +196,12 @@ class FastSteps:
         epoch, buffers = self.reconstructor.current_epoch, self.reconstructor.reconstructor_buffers
         indices = self.expected.on_device(indices)
         if self.object.optimization_enabled(epoch) and not self.compact:
-            mean = trimmed_mean(buffers.alpha_object_all_pos_all_slices[indices])
-            self.object.tensor.data.grad.mul_(mean[:, None, None, None])
-            descend(self.object)
+            descend(self.object, by=trimmed_mean(buffers.alpha_object_all_pos_all_slices[indices, 0]))
         if self.probe.optimization_enabled(epoch):
             steps = buffers.alpha_probe_all_pos[indices]
             if self.compact:
                 steps = steps / len(self.reconstructor.dataloader)
-            self.probe.tensor.data.grad[0].mul_(steps.mean())
-            descend(self.probe)
+            descend(self.probe, by=steps.mean())
 
     def added_up(self) -> Tensor | None:
         """The object's direction of this epoch's compact minibatches so far, (Y, X); None if there is none yet."""
@@ -223,12 +221,12 @@ class FastSteps:
         twice. `image` is overwritten.
         """
         if not self.compact:
-            return image.mul_(self._damping()), image
+            return image.mul_(self.damping_of_object()), image
         if before is not None:
             image.add_(before)
-        return image, image * self._damping()
+        return image, image * self.damping_of_object()
 
-    def _damping(self) -> Tensor:
+    def damping_of_object(self) -> Tensor:
         """One over the damped illumination on the object, (Y, X): it changes once an epoch at most."""
         illumination, damping = self.damping
         if damping is None or illumination is not self.object.preconditioner:

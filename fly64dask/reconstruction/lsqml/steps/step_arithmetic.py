@@ -80,22 +80,31 @@ class StepSums(Generic[Numbers]):
 
 
 def trimmed_mean(numbers: Tensor) -> Tensor:
-    """Compute the mean of (n, 1) numbers without the least and the largest of them, as pty-chi does; (1,)."""
+    """Compute the mean of (n,) numbers without the least and the largest of them, as pty-chi does; ()."""
     if numbers.device.type == "cpu":
-        ordered = np.sort(numbers.numpy()[:, 0])
+        ordered = np.sort(numbers.numpy())
         n_left_out = math.ceil(len(ordered) * TRIMMED / 2 - 0.5)
         if np.isfinite(ordered[[0, -1]]).all():  # NaN is sorted last, and pty-chi leaves it out
-            return torch.as_tensor(ordered[n_left_out : len(ordered) - n_left_out].mean())[None]
+            return torch.as_tensor(ordered[n_left_out : len(ordered) - n_left_out].mean())
     trimmed: Tensor = maths.trim_mean(numbers, TRIMMED, dim=0)
     return trimmed
 
 
-def descend(parameter: ReconstructParameter) -> None:
-    """Take a step against a parameter's gradient; plain descent needs none of what an optimizer's call brings along."""
-    optimizer = parameter.optimizer
+def descend(parameter: ReconstructParameter, by: Tensor) -> None:
+    """Take a step against a parameter's gradient, the first of which, (1, ...), is multiplied by `by`, ().
+
+    Plain descent needs none of what an optimizer's call brings along.
+    """
+    optimizer, tensor = parameter.optimizer, parameter.tensor.data
     (group,) = optimizer.param_groups
-    if type(optimizer) is torch.optim.SGD and not any(group[name] for name in ("momentum", "weight_decay", "maximize")):
-        parameter.tensor.data.add_(parameter.tensor.data.grad, alpha=-group["lr"])
+    is_plain = type(optimizer) is torch.optim.SGD
+    is_plain &= not any(group[name] for name in ("momentum", "weight_decay", "maximize"))
+    if is_plain and len(tensor) == 1 and by.device.type == "cpu":  # a GPU would be waited for
+        tensor.add_(tensor.grad, alpha=-group["lr"] * float(by))
+        return
+    tensor.grad[0].mul_(by)
+    if is_plain:
+        tensor.add_(tensor.grad, alpha=-group["lr"])
     else:
         optimizer.step()
 

@@ -1,0 +1,29 @@
+"""Functions of this package compiled by Numba for arguments of given types, and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
+# Types as Numba writes them: float32, contiguous float32 of one to four axes, exposures, sums in double precision.
+F, F1, F2, F3, F4 = "f4", "f4[::1]", "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
+I0, I1, I2, D1 = "i8", "i8[::1]", "i8[:,::1]", "f8[::1]"
+
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    raise ImportError("NUMBA_DISABLE_JIT is set")
+
+
+def compiled(*arguments: str, returns: str = "void") -> Callable[[Kernel], Kernel]:
+    """Compile a function when its module is imported, or take it from Numba's cache.
+
+    Division does not check for zero, and sums may be taken in any order: only then does the compiler use the
+    processor's vector instructions. The cache knows a function by its own file, so that one compiled function calls
+    another of the same file alone.
+    """
+    signature = f"{returns}({', '.join(arguments)})"
+    decorator: Any = numba.njit(signature, cache=True, fastmath=True, error_model="numpy", nogil=True)
+    return cast("Callable[[Kernel], Kernel]", decorator)
