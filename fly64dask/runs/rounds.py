@@ -64,7 +64,7 @@ def next_round(study: Study, layout: RunLayout) -> NextRound | None:
     if study.adaptive is None:
         return None
     rows = read_completed_rows(study, layout) if layout.study_file.exists() else ()
-    n_pending = len(cells(study)) - len(rows)
+    n_pending = len(cells(study)) - sum(row.state != "interrupted" for row in rows)
     if n_pending:
         return NextRound(additions=(), lines=(f"next round: decided when {n_pending} pending cells have ended",))
     outlook_of_each = outlooks(study, rows)

@@ -23,8 +23,9 @@ class RunSummary(Frozen):
     """The standing of one run directory.
 
     `state` is `running` while a process holds the directory, `damaged` if its study or a record is, `unfinished` if
-    cells are pending, `failed` if all have ended and some without a reconstruction. `cells` are numbers of cells by
-    state. `changed_at` is when the newest of its files was written; `used_bytes` is the room that they take on disk.
+    cells are pending or interrupted, `failed` if all have ended and some without a reconstruction. `cells` are numbers
+    of cells by state. `changed_at` is when the newest of its files was written; `used_bytes` is the room that they take
+    on disk.
     """
 
     path: str
@@ -90,7 +91,7 @@ def _state(counts: dict[str, int], *, is_held: bool, is_readable: bool) -> RunSt
         return "running"
     if not is_readable or counts.get("damaged"):
         return "damaged"
-    if counts.get("pending"):
+    if counts.get("pending") or counts.get("interrupted"):
         return "unfinished"
     return "completed" if set(counts) <= {"completed"} else "failed"
 

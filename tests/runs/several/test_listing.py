@@ -8,6 +8,8 @@ import shutil
 import pytest
 from finished_runs import SIX_CELLS
 
+from fly64dask.base import FailureKind
+from fly64dask.records import read_record, write_record
 from fly64dask.runs import find_runs
 from fly64dask.store import RunLayout, held_run
 from fly64dask.study import cells
@@ -54,6 +56,13 @@ def test_state_is_failed_where_a_cell_has_no_reconstruction(run):
 
 def test_state_is_unfinished_where_a_cell_is_pending(run):
     shutil.rmtree(run.cell_directory(cells(SIX_CELLS)[0]))
+    assert found(run.root).state == "unfinished"
+
+
+def test_state_is_unfinished_where_a_cell_was_interrupted(run):
+    cell = cells(SIX_CELLS)[0]
+    ending = {"state": "interrupted", "failure_kind": FailureKind.INTERRUPTED, "error": "stopped", "returncode": 1}
+    write_record(run.cell_directory(cell), read_record(run, cell).model_copy(update=ending))
     assert found(run.root).state == "unfinished"
 
 
