@@ -84,19 +84,7 @@ def expose_split(
 
     def build(directory: Path) -> None:
         probe = setup_probe_guess(study, setup_name, scan.read("probe_guess"))
-        written = write_arrays(
-            directory,
-            [
-                patterns.array((len(rows), *scan.attributes.diffraction_shape_px)),
-                positions_array(positions[rows]),
-                _lit_probe(probe, patterns.photons_per_intensity),
-                whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
-                patterns.photons_array(len(rows)),
-                patterns.mean_array(scan.attributes.diffraction_shape_px, len(rows)),
-                *([] if mask is None else [mask_array(mask)]),
-                *_of_measured(scan, rows),
-            ],
-        )
+        written = write_arrays(directory, _arrays(scan, positions, rows, patterns, probe, mask))
         attributes = ExposureAttributes(
             **group_origin(source_digest),
             source=scan.attributes.source,
@@ -143,6 +131,28 @@ def _make_patterns(
     truth = functools.partial(read_truth, layout, drawn.object_seed)
     simulated = simulate_exposures(study, drawn, scan, rows, truth, dose_photons)
     return simulated.patterns(rng), simulated
+
+
+def _arrays(
+    scan: Group[ScanAttributes],
+    positions: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    patterns: PatternBatches,
+    probe: NDArray[np.complex64],
+    mask: NDArray[np.bool_] | None,
+) -> list[ArraySource]:
+    """Describe the arrays of the group; the patterns come first, as the arrays of their sums are known after them."""
+    shape_px = scan.attributes.diffraction_shape_px
+    return [
+        patterns.array((len(rows), *shape_px)),
+        positions_array(positions[rows]),
+        _lit_probe(probe, patterns.photons_per_intensity),
+        whole_array("scan_index", rows, dims=("exposure",), long_name="index in the whole scan"),
+        patterns.photons_array(len(rows)),
+        patterns.mean_array(shape_px, len(rows)),
+        *([] if mask is None else [mask_array(mask)]),
+        *_of_measured(scan, rows),
+    ]
 
 
 def _of_measured(scan: Group[ScanAttributes], rows: NDArray[np.int64]) -> Iterator[ArraySource]:
