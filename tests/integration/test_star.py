@@ -11,14 +11,13 @@ import pytest
 from command_line import run_command
 
 from fly64dask.metrics import remove_phase_ramp
-from fly64dask.reconstruction import Exposures, compare_halves, shared_area
-from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.reconstruction import LSQML, Exposures, compare_halves, load_engine, shared_area
 from fly64dask.scan import illuminated_area, illumination_map
 from fly64dask.store import ExposureAttributes, open_group
 from fly64dask.study import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.engine]
 
 
 def fly64dask(*arguments):
@@ -89,7 +88,7 @@ def halves(store):
             positions_px=whole["positions_px"][first::2],
             probe_guess=whole["probe_guess"],
         )
-        result = reconstruct(exposures, Recipe(n_epochs=15, device="cpu"), seed=123, progress=lambda *_: None)
+        result = load_engine(LSQML)(exposures, Recipe(n_epochs=15, device="cpu"), seed=123, progress=lambda *_: None)
         image, (y, x) = result.object_recon[0], result.object_origin_px
         lit = illuminated_area(
             illumination_map(result.probe_recon, exposures.positions_px, image.shape, result.object_origin_px)
@@ -114,7 +113,7 @@ def test_star_halves_by_exposures_give_a_resolution_without_a_truth(store):
     group = open_group(store, ExposureAttributes)
     exposures = Exposures(**{name: group.read(name) for name in ("counts", "positions_px", "probe_guess")})
     recipe = Recipe(n_epochs=8, device="cpu", halves="exposures")
-    result = reconstruct(exposures, recipe, seed=123, progress=lambda *_: None)
+    result = load_engine(LSQML)(exposures, recipe, seed=123, progress=lambda *_: None)
     shape = (result.half_objects.shape[1], result.half_objects.shape[2])
     area = shared_area(exposures, "exposures", shape, result.object_origin_px)
     found, curve = compare_halves(result.half_objects, area, "exposures")

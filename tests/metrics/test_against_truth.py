@@ -11,7 +11,6 @@ from complex_images import band_limited, moved, ramp
 from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from fly64dask.base import InputError
 from fly64dask.metrics import Reference, TruthMetrics, compare_with_truth, measure_against
@@ -172,6 +171,9 @@ def test_ssim_is_the_mean_of_scikit_images_map_over_whole_windows():
 
 @pytest.mark.parametrize(("size", "n_levels"), [(300, 5), (150, 4), (72, 3), (40, 2)])
 def test_ms_ssim_is_that_of_torchmetrics_scale_by_scale(size, n_levels):
+    # Loads torchvision and torch's compiler, 3 s that not every process that collects this file has to take.
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     rng = np.random.default_rng(9)
     truth = band_limited(10, (size, size)).imag
     first, second = truth + rng.normal(0, [[[0.05]], [[0.2]]], (2, size, size))

@@ -1,9 +1,14 @@
-"""Tests of the engine run on one thread, as workers do: two threads on busy cores take three times as long."""
+"""Tests of the engine run it as its own processes do: without what it never uses, and on one thread.
+
+Two threads on busy cores take three times as long.
+"""
 
 from __future__ import annotations
 
 import pytest
 import torch
+
+import fly64dask.reconstruction.lsqml.lazy_imports  # noqa: F401  # before anything imports pty-chi
 
 
 @pytest.fixture(scope="session", autouse=True)

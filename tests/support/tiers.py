@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,32 +29,44 @@ PROCESS_EVENTS = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn",
 
 def marks_of(test: pytest.Function) -> list[str]:
     """Marks of what a test starts; none makes it a fast one."""
-    names = set(_names_reached(test))
-    return [
-        mark for mark, starters in STARTS.items() if any(f"{n}.".startswith(f"{s}.") for n in names for s in starters)
-    ]
-
-
-def _names_reached(test: pytest.Function) -> Iterator[str]:
     of_hypothesis = getattr(test.obj, "hypothesis", None)
     fixtures = [found[-1].func for found in test._fixtureinfo.name2fixturedefs.values()]
     left = [of_hypothesis.inner_test if of_hypothesis else test.obj, *fixtures]
-    seen = set()
+    seen, marks = set(), set()
     while left:
         function = inspect.unwrap(left.pop())
-        if function in seen or not isinstance(function, types.FunctionType):
-            continue
-        seen.add(function)
-        names = set(_names_in(function.__code__))
-        for value in filter(callable, (function.__globals__.get(name) for name in names)):
+        if function not in seen and isinstance(function, types.FunctionType):
+            seen.add(function)
+            found, called = _reached_from(function)
+            marks |= found
+            left += called
+    return [mark for mark in STARTS if mark in marks]
+
+
+@functools.cache
+def _reached_from(function: types.FunctionType) -> tuple[frozenset[str], tuple[Callable[..., object], ...]]:
+    """Marks of what a function itself names, and those functions of the tests that it names."""
+    names = set(_names_in(function.__code__))
+    values = [function.__globals__[name] for name in names if name in function.__globals__]
+    called = tuple(value for value in values if callable(value) and _is_ours(value))
+    reached = set(_full_names(values, names))
+    marks = (
+        mark
+        for mark, starters in STARTS.items()
+        if any(f"{name}.".startswith(f"{start}.") for name in reached for start in starters)
+    )
+    return frozenset(marks), called
+
+
+def _full_names(values: Iterable[object], names: set[str]) -> Iterator[str]:
+    for value in values:
+        if inspect.ismodule(value):
+            yield value.__name__
+            if value.__name__.startswith("fly64dask"):
+                inner = [getattr(value, name) for name in names if hasattr(value, name)]
+                yield from (f"{one.__module__}.{one.__qualname__}" for one in inner if inspect.isfunction(one))
+        elif callable(value):
             yield f"{value.__module__}.{getattr(value, '__qualname__', '')}"
-            if _is_ours(value):
-                left.append(value)
-        for module in filter(inspect.ismodule, (function.__globals__.get(name) for name in names)):
-            yield module.__name__
-            if module.__name__.startswith("fly64dask"):
-                values = [getattr(module, name) for name in names if hasattr(module, name)]
-                yield from (f"{value.__module__}.{value.__qualname__}" for value in values if inspect.isfunction(value))
 
 
 def _is_ours(value: object) -> bool:
