@@ -29,13 +29,14 @@ STAR_FILE = Path(os.environ.get("FLY64DASK_STAR", BESIDE))
 
 WATCH = Watch()
 
-# What is collected stays until the end, a million objects: to search them for garbage, as they come and then in each
-# full search of a test, takes 0.6 s a time.
-gc.disable()
+
+def pytest_collectstart() -> None:
+    """Search for no garbage while tests are collected: a million objects come, and stay until the end."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Leave what was collected out of later searches for garbage."""
+    """Leave what was collected out of later searches for garbage, which take 0.6 s a time with it."""
     gc.freeze()
     gc.enable()
 
