@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import NoReturn
@@ -69,9 +70,14 @@ for command in COMMANDS:
     cli.add_command(command)
 
 
+# Objects made until Python looks for garbage. With its own 700 it looks for 0.2 s while Dask and the like are loaded.
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
+
+
 def main() -> NoReturn:
     """Run the command line and end the process; the only place that turns errors into exit codes."""
     leave_quickly()
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         cli(standalone_mode=False)
     except Fly64Error as error:

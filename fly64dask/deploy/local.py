@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from fly64dask.cells.isolation import ForkServer
 from fly64dask.deploy.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security, is_loopback
 from fly64dask.deploy.local_worker import LocalWorker
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
+from fly64dask.deploy.worker_server import FORKED, keep_list_of_modules, load_workers
 from fly64dask.scheduling import n_local_workers
 
 DASHBOARD_PORT = 8787
@@ -133,8 +135,12 @@ def connect(
 @contextmanager
 def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Iterator[LocalCluster]:
     """Start a scheduler here and so many worker processes with one thread each."""
+    load_workers()
+    keep_list_of_modules()
     settings = {
         **SCHEDULER_SETTINGS,
+        **FORKED,
+        # For the process that forks workers, should it be lost and started again.
         "distributed.nanny.pre-spawn-environ": {
             **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
             **SINGLE_THREAD,
@@ -154,6 +160,8 @@ def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Itera
             # None, as LocalCluster has it: Dask's pages of a worker take it 0.7 to 1.1 s of CPU time to load, and those
             # of the scheduler show all workers. The HTTP server beneath them is on the worker's address then.
             worker_dashboard_address=None if is_loopback(access.listen) else DASHBOARD_LOCAL,
+            # The process that forks workers has that of its own start.
+            env=dict(os.environ) | SINGLE_THREAD | KEEP_MEMORY,
             resources={"GPU": 1} if plugin.gpus else None,
             # Not registered with the scheduler, which would give it to workers of other machines too.
             plugins=(plugin,),

@@ -46,7 +46,7 @@ def fork_workers_at(address: str) -> None:
     server = forkserver._forkserver
     server._forkserver_address = address
     server._forkserver_alive_fd = os.open(os.devnull, os.O_WRONLY)
-    server.ensure_running = lambda: None
+    server.ensure_running = forkserver.ensure_running = lambda: None
 
 
 def _settings() -> dict[str, object]:

@@ -111,10 +111,13 @@ class ClusterOptions:
 
     @contextmanager
     def placement(self) -> Iterator[Placement]:
-        """Give the placement, while the engine of local workers loads beside all that comes before the first cell."""
+        """Give the placement, while local workers and their engine load beside all that comes before the first cell."""
         from fly64dask.cells import loading_engine
+        from fly64dask.deploy import load_workers
 
         with loading_engine(self.where) as fork_server:
+            if self.where == "local":
+                load_workers()
             # Dask takes a second to load.
             from fly64dask.deploy import Access, Placement
 

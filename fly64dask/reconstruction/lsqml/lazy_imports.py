@@ -9,6 +9,7 @@ Processes that run nothing but engines import this module before the engine (`ce
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -23,17 +24,27 @@ from fly64dask.base import Failure, result_or_failure
 TESTED_VERSIONS = {"ptychi": {"2.2"}, "torch": {"2.11", "2.15"}}
 ENGINE_MODULE = "ptychi.api.task"
 # What pty-chi imports for its plots, its clustered batches and a blurred starting object.
-UNUSED = ("matplotlib.pyplot", "sklearn.cluster", "torchvision.transforms")
+UNUSED = ("matplotlib.pyplot", "sklearn.cluster", "scipy.spatial", "torchvision.transforms")
 # Names that pty-chi takes out of them at once: from torchvision.transforms import GaussianBlur.
 TAKEN = {"torchvision.transforms": ("GaussianBlur",)}
 COMPILER = "torch._dynamo"
+# What torch imports for itself, by its version: the export of models, and the shapes of results without data, which its
+# compiler asks for. A fifth of the time that torch and pty-chi need together.
+SHAPES_ALONE = ("torch._meta_registrations", "torch.distributed._meta_registrations")
+UNUSED_PARTS = {"2.15": ("torch.export", *SHAPES_ALONE)}
+# Those would have imported it. Without it torch makes no generator of random numbers.
+GENERATORS = "torch._prims.rng_prims"
+# pandas works without it: it keeps the losses of epochs, in a table of numbers.
+UNUSED_BY_PANDAS = "pyarrow"
 
 
 def import_engine() -> None:
     """Import pty-chi, without what no reconstruction uses where that is tested and passes its self-check."""
     versions = {name: ".".join(importlib.metadata.version(name).split(".")[:2]) for name in TESTED_VERSIONS}
     if all(versions[name] in tested for name, tested in TESTED_VERSIONS.items()):
-        failure = result_or_failure(_import_sparingly, what="import of pty-chi without unused libraries")
+        parts = UNUSED_PARTS.get(versions["torch"], ())
+        sparingly = functools.partial(_import_sparingly, parts)
+        failure = result_or_failure(sparingly, what="import of pty-chi without unused libraries")
         if not isinstance(failure, Failure):
             return
         for name, module in list(sys.modules.items()):
@@ -42,17 +53,20 @@ def import_engine() -> None:
     importlib.import_module(ENGINE_MODULE)
 
 
-def _import_sparingly() -> None:
-    with put_off():
+def _import_sparingly(parts: tuple[str, ...]) -> None:
+    with put_off(parts=parts), _missing(UNUSED_BY_PANDAS):
         importlib.import_module(ENGINE_MODULE)
+        if parts:
+            importlib.import_module(GENERATORS)
     leave_out_compiler()
-    _check_optimizer()
+    _self_check()
 
 
-def _check_optimizer() -> None:
-    """Take the step of an optimizer, the one thing that asks for the compiler in each epoch."""
+def _self_check() -> None:
+    """Take the step of an optimizer, the one thing that asks for the compiler in each epoch, and draw a number."""
     import torch
 
+    torch.randn(1, generator=torch.Generator(device="cpu").manual_seed(1))
     parameter = torch.nn.Parameter(torch.ones(1, device="cpu"))
     parameter.grad = torch.ones(1, device="cpu")
     torch.optim.SGD([parameter], lr=0.25).step()
@@ -71,12 +85,13 @@ class _Later(ModuleType):
 
 
 @contextmanager
-def put_off(modules: tuple[str, ...] = UNUSED) -> Iterator[None]:
+def put_off(modules: tuple[str, ...] = UNUSED, *, parts: tuple[str, ...] = ()) -> Iterator[None]:
     """Let the imports of this block have stand-ins of some modules, as `package.module`, which import them when used.
 
-    What is loaded already stays as it is. After the block the same imports give the modules themselves, to anyone.
+    Packages of `modules` are stood in for as well, those of `parts` are imported. What is loaded already stays as it
+    is. After the block the same imports give the modules themselves, to anyone.
     """
-    placed: dict[str, ModuleType] = {}
+    placed: dict[str, ModuleType] = {name: _Later(name) for name in parts if name.partition(".")[0] not in sys.modules}
     for name in modules:
         package, _, child = name.partition(".")
         if package in sys.modules:
@@ -94,6 +109,19 @@ def put_off(modules: tuple[str, ...] = UNUSED) -> Iterator[None]:
         for name, module in placed.items():
             if sys.modules.get(name) is module:
                 del sys.modules[name]
+
+
+@contextmanager
+def _missing(package: str) -> Iterator[None]:
+    """Let a package look as if it were not installed while the block lasts, unless it is loaded."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # for which Python raises ImportError
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _called_later(module: str, name: str) -> Callable[..., object]:
@@ -137,6 +165,8 @@ class _Uncompiled(ModuleType):
         self.__class__ = ModuleType  # type: ignore[assignment]
         assert self.__spec__ is not None and self.__spec__.loader is not None
         self.__path__ = self.__spec__.submodule_search_locations or []
+        for part in SHAPES_ALONE:  # these first: only in torch's own order they find each other
+            importlib.import_module(part)
         self.__spec__.loader.exec_module(self)
         return getattr(self, name)
 
