@@ -5,7 +5,7 @@
 
 Every section is a process of its own, so that none takes another with it; those that time nothing run
 side by side. The exit code is 0 only if every chosen section ran to its end and all that it expects
-holds. Masks of pixels are not tried.
+holds.
 """
 
 from __future__ import annotations
