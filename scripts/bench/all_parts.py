@@ -1,6 +1,6 @@
 """Everything that is measured on a CPU, in one run: the matrix against four other ways, store, selection, the commands.
 
-    make bench                                  # all of it, about 30 minutes on two quiet cores
+    make bench                                  # all of it, some 20 minutes on two quiet cores
     python scripts/bench/all_parts.py --quick            # small studies, one round, 4 minutes: for a look
     python scripts/bench/all_parts.py --part selection    # one part; repeatable
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ import store
 from measuring import ROOT, Bar, bars_json, bars_table, machine, machine_line
 
 Part = tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str], Callable[[dict[str, Any]], list[Bar]], int]
+# Of the matrix. The slow ways take minutes each: `matrix.py` by itself runs them as often as ours.
+ROUNDS = {matrix.LOOP: 4, "naive dask": 2, "snakemake -j2": 1, "one process per cell": 1}
 # What measures, what shows, what has to be reached, and rounds.
 PARTS: dict[str, Part] = {
-    "matrix": (matrix.measure, matrix.report, matrix.bars, 3),
-    "store": (store.measure, store.report, store.bars, 5),
-    "selection": (selection.measure, selection.report, selection.bars, 5),
+    "matrix": (partial(matrix.measure, rounds=ROUNDS), matrix.report, matrix.bars, 4),
+    "long-matrix": (partial(matrix.measure, rounds={matrix.LOOP: 1}, n_epochs=50), matrix.report, matrix.bars, 1),
+    "store": (store.measure, store.report, store.bars, 3),
+    "selection": (selection.measure, selection.report, selection.bars, 3),
 }
 
 

@@ -74,15 +74,15 @@ class Notes:
         self.path.write_text(json.dumps({"rows": self.rows, "bars": bars_json(self.bars), **more}))
 
 
-def in_turns(ways: Mapping[str, Callable[[], float]], n_rounds: int) -> dict[str, list[float]]:
+def in_turns(ways: Mapping[str, Callable[[], float]], n_rounds: int | Mapping[str, int]) -> dict[str, list[float]]:
     """Measure several ways in turns, so that a machine's slow minutes fall on all of them.
 
     Parameters
     ----------
     ways : mapping of str to callable
         Each does its work and returns what it took, in seconds.
-    n_rounds : int
-        Every other round goes through them backwards.
+    n_rounds : int or mapping of str to int
+        Rounds, or the first so many of them that each way takes part in. Every other one goes through them backwards.
 
     Returns
     -------
@@ -90,10 +90,13 @@ def in_turns(ways: Mapping[str, Callable[[], float]], n_rounds: int) -> dict[str
         Seconds of each round.
     """
     found: dict[str, list[float]] = {name: [] for name in ways}
-    for round_ in range(n_rounds):
-        for name in list(ways)[:: -1 if round_ % 2 else 1]:
+    rounds_of = n_rounds if isinstance(n_rounds, Mapping) else dict.fromkeys(ways, n_rounds)
+    n_all = max(rounds_of.values())
+    for round_ in range(n_all):
+        taking_part = [name for name in ways if round_ < rounds_of[name]]
+        for name in taking_part[:: -1 if round_ % 2 else 1]:
             found[name].append(ways[name]())
-            print(f"round {round_ + 1} of {n_rounds}: {name} {found[name][-1]:.3g} s", file=sys.stderr, flush=True)
+            print(f"round {round_ + 1} of {n_all}: {name} {found[name][-1]:.3g} s", file=sys.stderr, flush=True)
     return found
 
 

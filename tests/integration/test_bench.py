@@ -26,6 +26,28 @@ def test_in_turns_goes_through_the_ways_forth_and_back():
     assert found == {"a": [1, 6], "b": [2, 5], "c": [3, 4]}
 
 
+def test_in_turns_leaves_a_way_out_once_it_has_done_its_rounds():
+    from measuring import in_turns
+
+    done = []
+    in_turns({name: lambda name=name: done.append(name) or 0 for name in "ab"}, {"a": 3, "b": 1})
+    assert done == ["a", "b", "a", "a"]
+
+
+def test_warm_ratio_leaves_the_first_round_out_unless_it_is_the_only_one():
+    import matrix
+
+    seconds = {"fly64dask": [9.0, 1.0, 2.0, 1.0], "thrice": [9.0, 3.0, 6.0], "once": [18.0]}
+    assert matrix.warm_ratio(seconds, "thrice") == (3.0, 2)
+    assert matrix.warm_ratio(seconds, "once") == (2.0, 0)
+
+
+def test_difference_is_of_cells_of_enough_photons(prepared):
+    import matrix
+
+    assert {cell.dose for cell in matrix.compared(prepared.study)} == {1e4, 1e5}
+
+
 def test_median_ratio_is_that_of_the_rounds_and_not_of_the_medians():
     from measuring import median_ratio
 
@@ -82,12 +104,13 @@ def test_summary_is_json_and_names_every_bar():
 
     seconds = {"fly64dask": [10.0, 20.0], "plain loop": [30.0, 40.0]}
     ours = {"first_cell_s": 6.0, "busy_percent": 80.0}
-    study = {"cells": 18, "exposures": 4092, "epochs": 10}
-    found = {"study": study, "seconds": seconds, "differences": {"plain loop": 1e-5}, "ours": ours}
+    study = {"cells": 18, "compared": 12, "exposures": 4092, "epochs": 10}
+    differences = {"plain loop": {"largest": 1e-5, "cell": "dose_10000/sparse/test"}}
+    found = {"processor": "p", "study": study, "seconds": seconds, "differences": differences, "ours": ours}
     facts = {"processor": "p", "cores": 2, "memory_bytes": 2**34, "gpus": [], "load_average": 0.1}
     facts["versions"] = dict.fromkeys(("ptychi", "torch", "zarr", "dask"), "1")
     text, document = all_parts.summary(facts, {"matrix": found | {"help_s": 0.2, "status_s": 0.4}}, quick=False)
     bars = {bar["name"]: (bar["value"], bar["is_met"]) for bar in json.loads(json.dumps(document))["bars"]}
-    assert bars["matrix against plain loop"] == (2.5, True)
+    assert bars["matrix of 10 epochs against plain loop"] == (2.0, False)
     assert bars["workers busy, first cell to last"] == (80.0, False)
     assert all(name in text for name in bars)
