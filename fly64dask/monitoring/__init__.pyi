@@ -32,6 +32,8 @@ from .printing import (
     ignore_line as ignore_line,
 )
 from .status import (
+    CellWithRow as CellWithRow,
     RunReader as RunReader,
     RunStatus as RunStatus,
+    read_each as read_each,
 )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from fly64dask.base import InputError, IntegrityError, printable
 from fly64dask.monitoring.live import LiveCell, read_live
 from fly64dask.records import ManifestRow, RowContext, count_states, read_row, read_run_study
 from fly64dask.store import RunLayout, holder_of
 from fly64dask.study import Cell, Study, cells
+
+
+class CellWithRow(NamedTuple):
+    """A cell of a run with its state, and its row if anything is committed of it."""
+
+    cell: Cell
+    state: str
+    row: ManifestRow | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,12 @@ class RunStatus:
         """The state of each cell of the study; `pending` where nothing is committed and no worker has written."""
         states = dict.fromkeys(cells(self.study), "pending") | {row.cell: row.state for row in self.rows}
         return states | dict.fromkeys(self.running, "running")
+
+    @property
+    def each(self) -> Iterator[CellWithRow]:
+        """Each cell of the study with its state and its row, if it has one."""
+        rows = {row.cell: row for row in self.rows}
+        return (CellWithRow(cell, state, rows.get(cell)) for cell, state in self.states.items())
 
     @property
     def counts(self) -> dict[str, int]:
@@ -103,6 +119,19 @@ class RunReader:
                 return None
             self._seen[cell] = (version, row)
         return self._seen[cell][1]
+
+
+def read_each(study: Study, layout: RunLayout) -> Iterator[CellWithRow]:
+    """Read the cells of a run one after the other, of which none is kept: there may be a hundred thousand."""
+    # Before the records: a cell that ends in between is then seen as ended, never as pending.
+    live, now = read_live(layout, cells(study)), datetime.now(UTC)
+    context = RowContext(study, layout, functools.partial(read_row, layout))
+    for cell in cells(study):
+        row, live_cell = read_row(layout, cell), live.get(cell)
+        attempt = row.attempt or 0 if row else 0
+        is_running = live_cell is not None and live_cell.attempt > attempt and live_cell.silent_s(now) is None
+        state = "running" if is_running else row.state if row else "pending"
+        yield CellWithRow(cell, state, None if row is None else context.complete(row))
 
 
 def _version(status: os.stat_result) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from fly64dask.monitoring import CellWithRow
     from fly64dask.records import ManifestRow
 
 DIMENSIONS = ("dose", "view", "split", "repeat")
@@ -33,26 +35,33 @@ LABELS = {
 LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
 
 
-def flat_cells(rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> list[dict[str, Value | None]]:
+def flat_cells(each: Iterable[CellWithRow]) -> list[dict[str, Value | None]]:
     """Spread the cells of a run over columns: coordinates, state, failure, numbers, other fields; None where a cell has
     none.
 
-    There is one dict for each cell of the study, all with the same columns in the same order. Fields of nested records
-    have dotted names, such as `metrics.phase_rmse_rad`.
+    There is one dict for each cell, all with the same columns in the same order. Fields of nested records have dotted
+    names, such as `metrics.phase_rmse_rad`. Rows are taken one after the other and not kept.
     """
-    flat: dict[Cell, dict[str, Value]] = {
-        cell: {name: getattr(cell, name) for name in dimensions_of(states)} for cell in states
-    }
-    for row in rows:
-        flat[row.cell] |= flat_row(row)
-    for cell, state in states.items():
-        flat[cell]["state"] = state
-    names = dict.fromkeys(name for columns in flat.values() for name in columns)
-    numbers = in_order(name for columns in flat.values() for name in mapped_numbers(columns))
-    columns = dict.fromkeys(
-        name for name in (*dimensions_of(states), *LEADING_COLUMNS, *numbers, *names) if name in names
-    )
-    return [{name: of_cell.get(name) for name in columns} for of_cell in flat.values()]
+    flat: list[dict[str, Value]] = []
+    for cell, state, row in each:
+        values = _coordinates(cell) | ({} if row is None else flat_row(row)) | {"state": state}
+        # Many cells share a version, a digest, a word: each is kept once.
+        flat.append({name: sys.intern(value) if type(value) is str else value for name, value in values.items()})
+    names = dict.fromkeys(name for values in flat for name in values)
+    numbers = in_order(name for values in flat for name in mapped_numbers(values))
+    dimensions = (name for name in (*DIMENSIONS, *FURTHER_DIMENSIONS) if name in names)
+    columns = tuple(dict.fromkeys(name for name in (*dimensions, *LEADING_COLUMNS, *numbers, *names) if name in names))
+    whole: list[dict[str, Value | None]] = []
+    flat.reverse()
+    while flat:  # each is given up as soon as it is copied
+        values = flat.pop()
+        whole.append({name: values.get(name) for name in columns})
+    return whole
+
+
+def _coordinates(cell: Cell) -> dict[str, Value]:
+    named = {name: getattr(cell, name) for name in (*DIMENSIONS, *FURTHER_DIMENSIONS)}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def dimensions_of(some_cells: Collection[Cell]) -> tuple[str, ...]:
@@ -61,15 +70,15 @@ def dimensions_of(some_cells: Collection[Cell]) -> tuple[str, ...]:
     return (*DIMENSIONS, *further)
 
 
-def run_table(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> pandas.DataFrame:
+def run_table(study: Study, each: Iterable[CellWithRow]) -> pandas.DataFrame:
     """Lay out a run's cells as a table with the columns of `flat_cells`, indexed by their coordinates.
 
     It has one line for each cell of the study. What a cell does not have is missing. `attrs` are `table_attributes`.
     """
     import pandas
 
-    flat_rows = flat_cells(rows, states)
-    table = pandas.DataFrame(flat_rows).set_index(list(dimensions_of(states)))
+    flat_rows = flat_cells(each)
+    table = pandas.DataFrame(flat_rows).set_index(list(dimensions_of(cells(study))))
     table.attrs = dict(table_attributes(study, flat_rows))
     return table
 

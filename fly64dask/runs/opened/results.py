@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
-from fly64dask.monitoring import RunReader
+from fly64dask.monitoring import RunReader, read_each
 from fly64dask.records import Manifest, ManifestRow
 from fly64dask.runs.opened.cell_arrays import open_truth
 from fly64dask.runs.opened.cell_view import CellView
@@ -122,8 +122,7 @@ class RunResults:
         >>> open_run("runs/demo").table().attrs["units"]["dose"]  # doctest: +SKIP
         'photons per exposure'
         """
-        run_status = self._reader.read()
-        return run_table(self.study, run_status.rows, run_status.states)
+        return run_table(self.study, self._reader.read().each)
 
     def write_table(self, path: str | os.PathLike[str]) -> None:
         """Write the table as a file, with its `attrs` where the format has a place for them.
@@ -146,8 +145,7 @@ class RunResults:
         """
         from fly64dask.report import write_table
 
-        run_status = self._reader.read()
-        write_table(Path(path), self.study, flat_cells(run_status.rows, run_status.states))
+        write_table(Path(path), self.study, flat_cells(read_each(self.study, self.layout)))
 
     def _repr_html_(self) -> str:
         """Draw the matrix for a notebook."""

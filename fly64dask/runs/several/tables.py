@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
+from fly64dask.monitoring import read_each
 from fly64dask.runs.opened import DIMENSIONS, FURTHER_DIMENSIONS, Run, flat_cells, open_run
 
 if TYPE_CHECKING:
@@ -107,7 +108,11 @@ class Runs:
         write_table(Path(path), self._described_study(), self._flat_rows())
 
     def _flat_rows(self) -> list[dict[str, Value | None]]:
-        return [{RUN: name, **flat} for name, run in self.by_name.items() for flat in flat_cells(run.rows, run.states)]
+        return [
+            {RUN: name, **flat}
+            for name, run in self.by_name.items()
+            for flat in flat_cells(read_each(run.study, run.layout))
+        ]
 
     def _described_study(self) -> Study:
         """The study by whose units the columns are described, with the names of all."""
