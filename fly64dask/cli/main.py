@@ -25,6 +25,7 @@ from fly64dask.cli.scans.probe import probe
 from fly64dask.cli.schema import schema
 from fly64dask.cli.several.clean import clean
 from fly64dask.cli.several.merge import merge
+from fly64dask.cli.several.objects import pull, push
 from fly64dask.cli.several.runs import runs
 from fly64dask.cli.signals import EXIT_INTERRUPTED
 from fly64dask.cli.slurm import attach, cancel, submit
@@ -59,6 +60,8 @@ COMMANDS = (
     runs,
     clean,
     merge,
+    push,
+    pull,
     ingest,
     orient,
     probe,

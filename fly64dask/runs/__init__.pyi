@@ -12,6 +12,11 @@ from .opened import (
     Run as Run,
     open_run as open_run,
 )
+from .remote import (
+    Copied as Copied,
+    pull_run as pull_run,
+    push_run as push_run,
+)
 from .repair import (
     damaged_cells as damaged_cells,
     repair_run as repair_run,

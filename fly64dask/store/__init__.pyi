@@ -40,9 +40,13 @@ from .groups.attributes import (
     TruthAttributes as TruthAttributes,
     ViewAttributes as ViewAttributes,
 )
-from .groups.hierarchy import damaged_parents as damaged_parents, write_parent_groups as write_parent_groups
+from .groups.hierarchy import (
+    PARENT_METADATA as PARENT_METADATA,
+    damaged_parents as damaged_parents,
+    write_parent_groups as write_parent_groups,
+)
 from .groups.lazy_dataset import open_dataset as open_dataset
-from .groups.metadata import read_attributes as read_attributes
+from .groups.metadata import METADATA_NAME as METADATA_NAME, read_attributes as read_attributes
 from .groups.reader import Group as Group, open_group as open_group
 from .groups.writer import (
     write_arrays as write_arrays,
@@ -59,4 +63,6 @@ from .layout import (
     SPACING_PREFIX as SPACING_PREFIX,
     RunLayout as RunLayout,
 )
+from .lease import LEASE_S as LEASE_S, Lease as Lease, held_place as held_place
 from .lock import held_run as held_run, holder_of as holder_of
+from .objects import ObjectPlace as ObjectPlace, open_place as open_place

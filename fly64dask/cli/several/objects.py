@@ -1,0 +1,52 @@
+"""The commands `push` and `pull`: what a run has committed goes to an object store, and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fly64dask.cli.options import example, from_here, run_argument
+
+if TYPE_CHECKING:
+    from fly64dask.runs import Copied
+    from fly64dask.store import RunLayout
+
+
+@click.command(epilog=example("fly64dask push runs/demo s3://my-bucket/runs/demo"))
+@run_argument
+@click.argument("url", metavar="URL")
+def push(layout: RunLayout, url: str) -> None:
+    """Copy what a run has committed to an object store; do it again to add what is new, or after it was cut off.
+
+    URL is s3://BUCKET/FOLDER of this run alone (gs:// and az:// as obstore has them). Exposures, cells and tables are
+    copied, each whole or not; every byte is checked before it goes. The run may be under way. Who you are, and where
+    the store is, say its own environment variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
+    AWS_ENDPOINT_URL.
+    """
+    from fly64dask.runs import push_run
+
+    copied = push_run(layout.root, url, say=click.echo)
+    _tell(copied, f"pushed to {url}")
+
+
+@click.command(epilog=example("fly64dask pull s3://my-bucket/runs/demo runs/demo && fly64dask report runs/demo"))
+@click.argument("url", metavar="URL")
+@click.argument("directory", metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
+def pull(url: str, directory: Path) -> None:
+    """Bring a run from an object store into a directory, every byte checked, to read it or to go on with it.
+
+    RUN is a new directory, or one that has the same study's run: what is there stays, what is new at the store is
+    added. `fly64dask run` goes on from there as on the machine that pushed it; cells that had not ended begin anew.
+    """
+    from fly64dask.runs import pull_run
+
+    copied = pull_run(url, directory, say=click.echo)
+    _tell(copied, f"pulled into {from_here(directory.absolute())}")
+
+
+def _tell(copied: Copied, done: str) -> None:
+    for words in copied.left_out:
+        click.secho(f"left out {words}", fg="yellow", err=True)
+    click.echo(f"{done}: {copied.n_attempts} new attempts at cells, {copied.n_attempts_there} were there")

@@ -1,0 +1,114 @@
+"""Attempts at cells as objects: their keys, and the check that an attempt's files are those that its record names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from fly64dask.base import InputError, IntegrityError
+from fly64dask.records import CellRecord, past_attempts, read_record
+from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
+from fly64dask.study import Cell
+
+N_AT_ONCE = 8  # requests to a store (our choice)
+FILES = (RECONSTRUCTION_NAME, LOG_NAME)
+_RECORD_KEY = re.compile(r"(?P<cell>.+)/attempt_(?P<number>\d{3,})\.json")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """What a copy found to do: attempts at cells and groups of exposures that are new, and that were there before.
+
+    `left_out` says which attempts were not copied, and why.
+    """
+
+    n_attempts: int
+    n_attempts_there: int
+    n_groups: int
+    n_groups_there: int
+    left_out: tuple[str, ...] = ()
+
+
+def record_key(cell: Cell, number: int) -> str:
+    """Give the key of an attempt's record; the attempt is at the store when there is an object of this key."""
+    return f"{cell.name}/attempt_{number:03d}.json"
+
+
+def folder_key(cell: Cell, number: int, record: bytes) -> str:
+    """Give the key below which an attempt's files lie: named by its record, no other attempt's take their place."""
+    return f"{cell.name}/attempt_{number:03d}-{hashlib.sha256(record).hexdigest()[:16]}"
+
+
+def attempts_at_store(keys: Iterable[str]) -> dict[str, list[int]]:
+    """List the numbers of committed attempts by the names of their cells, in order."""
+    numbers: dict[str, list[int]] = {}
+    for key in keys:
+        found = _RECORD_KEY.fullmatch(key)
+        if found:
+            numbers.setdefault(found["cell"], []).append(int(found["number"]))
+    return {name: sorted(of_cell) for name, of_cell in numbers.items()}
+
+
+def attempts_on_disk(layout: RunLayout, cell: Cell) -> dict[int, Path]:
+    """List the directories of a cell's committed attempts by number, in order: past ones, then the latest."""
+    past = past_attempts(layout, cell)
+    directory = layout.cell_directory(cell)
+    return past | ({max(past, default=0) + 1: directory} if directory.exists() else {})
+
+
+def checked_record(layout: RunLayout, cell: Cell, directory: Path) -> CellRecord:
+    """Read the record of an attempt and check its files; raises IntegrityError if they are not those that it names."""
+    record = read_record(layout, cell, directory=directory)
+    remedy = "find what is damaged with `fly64dask verify RUN`"
+    if record is None:
+        raise IntegrityError(f"{directory} holds no record", remedy=remedy)
+    stated = {LOG_NAME: record.log_sha256}
+    if record.state == "completed":
+        stated[RECONSTRUCTION_NAME] = record.reconstruction_sha256 or ""
+    for name, sha256 in stated.items():
+        path = directory / name
+        if not path.exists():
+            raise IntegrityError(f"{path} is missing", remedy=remedy)
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                raise IntegrityError(f"{path} does not match its SHA-256", remedy=remedy)
+    return record
+
+
+def is_same_group(metadata: bytes | None, other: bytes) -> bool:
+    """Tell by the metadata of two groups whether they were made of the same and hold the same arrays."""
+    if metadata is None:
+        return False
+    try:
+        one, another = (json.loads(each)["attributes"] for each in (metadata, other))
+        return all(one[name] == another[name] for name in ("array_sha256", "metadata_sha256", "source_digest"))
+    except (ValueError, KeyError, TypeError):
+        return False  # a damaged one is copied again
+
+
+def conflict(cell: Cell, number: int, url: str) -> InputError:
+    """Make the error of two results of one attempt."""
+    return InputError(
+        f"attempt {number} of {cell.name} here is another than at {url}: both were made from the same state",
+        remedy="pull into a new directory and put both together with `fly64dask merge --first-wins`",
+    )
+
+
+def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Do the same for each item, several at a time; the first failure is raised when those begun have ended."""
+    with ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="objects") as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,139 @@
+"""The objects of one run at an object store: read, written in one step, created only if there is none yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fly64dask.base import InputError, StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SCHEMES = ("s3://", "gs://", "az://")
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPlace:
+    """All objects below one URL, by their keys; each is put in one step, so a reader finds a whole one or none.
+
+    Every method raises StorageError, with URL and key, if the store cannot be reached or refuses.
+    """
+
+    url: str
+    store: ObjectStore
+
+    def read(self, key: str) -> bytes | None:
+        """Read an object; None if there is none."""
+        found = self.read_tagged(key)
+        return None if found is None else found[0]
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Read an object and the tag of this version of it, for `replace`; None if there is none."""
+        with self._reaching("read", key):
+            try:
+                answer = self.store.get(key)
+            except FileNotFoundError:
+                return None
+            return bytes(answer.bytes()), str(answer.meta["e_tag"])
+
+    def download(self, key: str, path: Path) -> bool:
+        """Read an object into a new file, piece by piece; False if there is none."""
+        with self._reaching("read", key):
+            try:
+                answer = self.store.get(key)
+            except FileNotFoundError:
+                return False
+            with path.open("wb") as stream:
+                stream.writelines(bytes(piece) for piece in answer.stream())
+            return True
+
+    def write(self, key: str, content: bytes | Path) -> None:
+        """Put an object, whatever is there: bytes, or what a file holds."""
+        with self._reaching("write", key):
+            self.store.put(key, content)
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Put an object if there is none, in one step with finding out; False if there is one."""
+        from obstore.exceptions import AlreadyExistsError
+
+        with self._reaching("write", key):
+            try:
+                self.store.put(key, content, mode="create", use_multipart=False)
+            except AlreadyExistsError:
+                return False
+            return True
+
+    def replace(self, key: str, content: bytes, *, tag: str) -> str | None:
+        """Put an object if the one there has a tag, in one step with finding out; its new tag, None if it has not."""
+        from obstore.exceptions import PreconditionError
+
+        with self._reaching("write", key):
+            try:
+                put = self.store.put(key, content, mode={"e_tag": tag}, use_multipart=False)
+            except (PreconditionError, FileNotFoundError):
+                return None
+            return str(put["e_tag"])
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """List the keys of all objects below a prefix, which is whole parts of a key."""
+        with self._reaching("list", prefix):
+            return [found["path"] for page in self.store.list(prefix or None) for found in page]
+
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing happens if there is none."""
+        with self._reaching("delete", key):
+            try:
+                self.store.delete(key)
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def _reaching(self, doing: str, key: str) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            why = str(error).partition("\n")[0]
+            raise StorageError(
+                f"{doing} {self.url}/{key}: {why}",
+                remedy="check the URL, the variables of the store (for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+                "AWS_REGION, AWS_ENDPOINT_URL) and the network, and do it again",
+            ) from error
+
+
+def open_place(url: str) -> ObjectPlace:
+    """Open the objects below a URL, of which nothing is asked yet.
+
+    Parameters
+    ----------
+    url : str
+        `s3://BUCKET/FOLDER`, `gs://...` or `az://...`. Who asks, and where that is, say the environment variables of
+        the store.
+
+    Raises
+    ------
+    InputError
+        If obstore is not installed, or it is no such URL.
+    """
+    try:
+        from obstore.exceptions import BaseError
+        from obstore.store import from_url
+    except ImportError as error:
+        raise InputError(
+            f"open {url}: {error}", remedy="install what reaches object stores: pip install 'fly64dask[objects]'"
+        ) from error
+    url = url.rstrip("/")
+    if not url.startswith(SCHEMES):
+        raise InputError(
+            f"open {url}: no URL of an object store", remedy=f"give one that begins with {', '.join(SCHEMES)}"
+        )
+    try:
+        return ObjectPlace(url, from_url(url))
+    except (BaseError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        raise InputError(f"open {url}: {why}", remedy="give a URL as s3://BUCKET/FOLDER") from error
