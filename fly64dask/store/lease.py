@@ -48,7 +48,7 @@ class Lease:
 
 
 @contextmanager
-def held_place(place: ObjectPlace, *, lease_s: float = LEASE_S) -> Iterator[Lease]:
+def held_place(place: ObjectPlace, *, lease_s: float = LEASE_S, patience_s: float | None = None) -> Iterator[Lease]:
     """Hold the lock of a run at an object store for as long as the block lasts.
 
     Parameters
@@ -56,7 +56,9 @@ def held_place(place: ObjectPlace, *, lease_s: float = LEASE_S) -> Iterator[Leas
     place : ObjectPlace
         The run.
     lease_s : float
-        A lock of another that stays unchanged for so long is taken.
+        The holder renews it three times as often, and gives up if it could not for so long.
+    patience_s : float, optional
+        A lock of another that stays unchanged for so long is taken; `lease_s` by default.
 
     Raises
     ------
@@ -68,7 +70,9 @@ def held_place(place: ObjectPlace, *, lease_s: float = LEASE_S) -> Iterator[Leas
     Clocks of different machines are never compared: who wants the lock looks twice.
     """
     token = uuid.uuid4().hex
-    lease = Lease(place, tag=_acquire(place, token, lease_s), token=token, lease_s=lease_s)
+    lease = Lease(
+        place, tag=_acquire(place, token, lease_s if patience_s is None else patience_s), token=token, lease_s=lease_s
+    )
     ended = threading.Event()
 
     def keep_renewing() -> None:
@@ -89,7 +93,7 @@ def held_place(place: ObjectPlace, *, lease_s: float = LEASE_S) -> Iterator[Leas
             lease.renew(released=True)
 
 
-def _acquire(place: ObjectPlace, token: str, lease_s: float) -> str:
+def _acquire(place: ObjectPlace, token: str, patience_s: float) -> str:
     """Take the lock; gives the tag of its object."""
     mine = _words_of(token)
     if not place.create(LOCK_KEY, mine):
@@ -97,7 +101,7 @@ def _acquire(place: ObjectPlace, token: str, lease_s: float) -> str:
         if found is not None and json.loads(found[0]).get("token") != token:
             seen, tag = found
             if not json.loads(seen).get("released"):
-                time.sleep(lease_s)
+                time.sleep(patience_s)
             taken = place.replace(LOCK_KEY, mine, tag=tag)
             if taken is None:
                 raise _refused(place)

@@ -33,6 +33,8 @@ COMMANDS = (
     "runs",
     "clean",
     "merge",
+    "push",
+    "pull",
     "ingest",
     "orient",
     "probe",

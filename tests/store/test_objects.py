@@ -90,7 +90,7 @@ def test_a_place_is_free_when_its_holder_has_ended(place):
 def test_the_lock_of_a_dead_holder_is_taken_when_nobody_renews_it(place):
     dead = held_place(place, lease_s=1000.0)
     dead.__enter__()  # never left
-    with held_place(place, lease_s=0.2) as lease:
+    with held_place(place, patience_s=0.2) as lease:
         lease.check()
 
 

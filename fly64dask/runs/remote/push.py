@@ -74,11 +74,11 @@ def push_run(path: str | os.PathLike[str], url: str, *, say: Callable[[str], Non
 
 
 def push_to(
-    place: ObjectPlace, layout: RunLayout, *, say: Callable[[str], None] = ignore_line, lease_s: float = LEASE_S
+    place: ObjectPlace, layout: RunLayout, *, say: Callable[[str], None] = ignore_line, patience_s: float = LEASE_S
 ) -> Copied:
-    """Copy a run to where objects go, as `push_run` does; a lock that is not renewed for `lease_s` is taken."""
+    """Copy a run to where objects go, as `push_run` does; a lock that nobody renews for `patience_s` is taken."""
     study = read_run_study(layout)
-    with held_place(place, lease_s=lease_s) as lease:
+    with held_place(place, patience_s=patience_s) as lease:
         _refuse_other_study(study, layout, place)
         lease.check()
         place.write(layout.study_file.name, layout.study_file)
