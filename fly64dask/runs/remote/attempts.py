@@ -106,9 +106,4 @@ def conflict(cell: Cell, number: int, url: str) -> InputError:
 def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Do the same for each item, several at a time; the first failure is raised when those begun have ended."""
     with ThreadPoolExecutor(N_AT_ONCE, thread_name_prefix="objects") as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        return list(pool.map(work, items))  # which drops what has not begun when one fails

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -81,8 +82,9 @@ def pull_from(place: ObjectPlace, layout: RunLayout, *, say: Callable[[str], Non
     with held_directory(layout):
         clear_leftovers(layout)
         study = _take_study(stored_study, layout, place)
-        there = frozenset(place.keys())
-        groups = [_pull_group(group, model, layout, place, there) for group, model in groups_of(study, layout).items()]
+        listed = sorted(place.keys())
+        there = frozenset(listed)
+        groups = [_pull_group(group, model, layout, place, listed) for group, model in groups_of(study, layout).items()]
         n_groups, n_groups_there = groups.count(True), groups.count(False)
         say(f"{n_groups} of {n_groups + n_groups_there} groups of exposures were new")
         numbers = attempts_at_store(there)
@@ -120,12 +122,16 @@ def _take_study(stored: bytes, layout: RunLayout, place: ObjectPlace) -> Study:
 
 
 def _pull_group(
-    group: Path, model: type[GroupAttributes], layout: RunLayout, place: ObjectPlace, there: Collection[str]
+    group: Path, model: type[GroupAttributes], layout: RunLayout, place: ObjectPlace, listed: Sequence[str]
 ) -> bool | None:
-    """Bring a group unless the same one is here; tells whether it was new, None if the store has none."""
+    """Bring a group unless the same one is here; tells whether it was new, None if the store has none.
+
+    `listed` are the keys of all objects in their order.
+    """
     key = group.relative_to(layout.root).as_posix()
+    of_group = listed[bisect_left(listed, f"{key}/") : bisect_left(listed, f"{key}0")]  # "0" comes after "/"
     metadata_key = f"{key}/{METADATA_NAME}"
-    metadata = place.read(metadata_key) if metadata_key in there else None
+    metadata = place.read(metadata_key) if metadata_key in of_group else None
     if metadata is None:
         return None
     if group.exists():
@@ -133,8 +139,8 @@ def _pull_group(
             return False
         retire_directory(group, to=layout.scratch / "stale" / key)
     with published_directory(group, scratch=layout.scratch) as directory:
-        files = {name: directory / name.removeprefix(f"{key}/") for name in there if name.startswith(f"{key}/")}
-        at_once(lambda item: _download(place, *item, below=directory), files.items())
+        files = {name: directory / name.removeprefix(f"{key}/") for name in of_group}
+        at_once(lambda item: _download(place, *item), files.items())
         opened = open_group(directory, model)
         for name in opened.names:
             opened.read(name)
@@ -187,14 +193,17 @@ def _pull_attempt(
 
 
 def _pull_tables(layout: RunLayout, place: ObjectPlace, there: Collection[str]) -> None:
-    """Bring tables and pages: files of the run's own directory, of snapshots and of references."""
+    """Bring tables and pages: files of the run's own directory, of snapshots and of references.
+
+    No key leads out of the directory: obstore refuses to list one with `..` in it.
+    """
     for key in sorted(there):
         path = PurePosixPath(key)
         folders = (layout.snapshots.name, "reference")
         if key != layout.study_file.name and (len(path.parts) == 1 or path.parts[0] in folders):
             content = place.read(key)
             if content is not None and path.suffix in (".json", ".html"):
-                publish_bytes(_inside(layout.root, key), _writer(content))
+                publish_bytes(layout.root / key, _writer(content))
 
 
 def _writer(content: bytes) -> Callable[..., object]:
@@ -206,16 +215,7 @@ def _has_more(study: Study, layout: RunLayout, numbers: Mapping[str, Sequence[in
     return any(set(attempts_on_disk(layout, cell)) - set(numbers.get(cell.name, ())) for cell in cells(study))
 
 
-def _download(place: ObjectPlace, key: str, path: Path, *, below: Path) -> None:
-    path = _inside(below, path.relative_to(below).as_posix())
+def _download(place: ObjectPlace, key: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not place.download(key, path):
         raise IntegrityError(f"pull {place.url}/{key}: it was there and is not any more", remedy="pull again")
-
-
-def _inside(folder: Path, key: str) -> Path:
-    """Give the path of a key below a folder; raises IntegrityError for one that leads out of it."""
-    parts = PurePosixPath(key).parts
-    if any(part in ("", ".", "..") or part.startswith("/") for part in parts):
-        raise IntegrityError(f"pull {key}: the key leads out of the run directory", remedy="do not trust this store")
-    return folder.joinpath(*parts)
