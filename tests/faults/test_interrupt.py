@@ -90,7 +90,7 @@ def test_ctrl_c_stops_in_order_and_the_next_run_continues_from_the_checkpoints(l
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "on disk: 2 failed, 10 pending" in stderr
+    assert "on disk: 2 interrupted, 10 pending" in stderr
     assert "run the same command again to continue" in stderr
     assert "Traceback" not in stderr
     assert children
