@@ -104,7 +104,8 @@ def summarise_repeats(repeats: Sequence[Cell], rows: Sequence[ManifestRow]) -> R
         Numbers are of the completed ones; whoever is not among them is counted beside them.
     """
     first, n_repeats = repeats[0], len(repeats)
-    completed = [row for row in rows if row.state == "completed"]
+    ended = [row for row in rows if row.state != "interrupted"]  # the next run goes on with the others
+    completed = [row for row in ended if row.state == "completed"]
     losses = [row.final_loss for row in completed if row.final_loss is not None]
     return RepeatSummary.model_validate(
         {
@@ -116,9 +117,9 @@ def summarise_repeats(repeats: Sequence[Cell], rows: Sequence[ManifestRow]) -> R
             "setup_name": first.setup_name,
             "n_repeats": n_repeats,
             "n_completed": len(completed),
-            "n_failed": len(rows) - len(completed),
-            "n_pending": n_repeats - len(rows),
-            "failure_kinds": Counter(str(row.failure_kind) for row in rows if row.state != "completed"),
+            "n_failed": len(ended) - len(completed),
+            "n_pending": n_repeats - len(ended),
+            "failure_kinds": Counter(str(row.failure_kind) for row in ended if row.state != "completed"),
             "final_loss": spread_of(losses) if losses else None,
             "metrics": spreads_of(row.metrics for row in completed if row.metrics is not None),
             "half_sets": spreads_of(row.half_sets for row in completed if row.half_sets is not None) or None,

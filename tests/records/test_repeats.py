@@ -224,6 +224,11 @@ def row(repeat, error=None, dose=1e4, state="completed"):
     return ManifestRow.model_construct(**made, metrics=metrics, half_sets=half_sets)
 
 
+def test_summarise_counts_an_interrupted_repeat_as_pending():
+    found = summarise(STUDY, [row(0, 0.1), row(1, state="interrupted"), row(2, 0.2)])[0]
+    assert (found.n_completed, found.n_failed, found.n_pending, found.failure_kinds) == (2, 0, 1, {})
+
+
 def test_summarise_counts_a_failed_repeat_beside_the_others():
     found = summarise(STUDY, [row(0, 0.1), row(1, state="failed"), row(2, 0.2)])[0]
     assert (found.n_repeats, found.n_completed, found.n_failed, found.n_pending) == (3, 2, 1, 0)

@@ -202,17 +202,20 @@ def _mark(row: ManifestRow | None) -> Text:
 def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], running: Collection[Cell]) -> Text:
     """Mark the repeats of one cell: the worst of their states, and the spread of those that are completed."""
     rows = [by_cell[cell] for cell in repeats if cell in by_cell and cell not in running]
-    failures = Counter(str(row.failure_kind) for row in rows if row.state != "completed")
+    failures = Counter(str(row.failure_kind) for row in rows if row.state not in ("completed", "interrupted"))
     n_running = sum(cell in running for cell in repeats)
     n_pending = len(repeats) - len(rows) - n_running
     kinds = [f"{n} {kind}" for kind, n in failures.items()]
-    waiting = [f"{n} {state}" for n, state in ((n_running, "running"), (n_pending, "pending")) if n]
-    has_failed = any(row.state not in ("completed", "interrupted") for row in rows)
-    stopped = "interrupted" if kinds else None
-    state = "failed" if has_failed else stopped or "running" if n_running else "pending" if n_pending else "completed"
+    numbers = {
+        "running": n_running,
+        "interrupted": sum(row.state == "interrupted" for row in rows),
+        "pending": n_pending,
+    }
+    waiting = {state: f"{n} {state}" for state, n in numbers.items() if n}
+    state = "failed" if kinds else next(iter(waiting), "completed")
     completed = [row for row in rows if row.state == "completed"]
     quality = [_quality_of_repeats(completed)] if completed else []
-    words = ", ".join([*quality, *kinds, *waiting]) + signs_of(rows)
+    words = ", ".join([*quality, *kinds, *waiting.values()]) + signs_of(rows)
     return Text(f"{STATE_SIGNS[state]} {words}{_relative_line(completed)}", style=STYLES[state])
 
 
