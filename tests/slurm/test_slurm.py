@@ -558,9 +558,9 @@ def test_cancel_ends_controller_and_workers(site):
     assert done.returncode == 0, done.stderr
     assert "none is left" in done.stdout
     assert site.left() == []
-    states = {row["state"] for row in site.rows().values()}
-    assert states <= {"completed", "interrupted", "failed"}
-    assert {row["state"] for row in site.rows().values() if row.get("failure_kind") == "interrupted"} <= {"interrupted"}
+    # What runs has a minute to write down that it was interrupted, which is no failure.
+    for record in map(json.loads, site.records().values()):
+        assert (record["state"] == "interrupted") == (record.get("failure_kind") == "interrupted")
     assert site.fly64dask("attach", site.out).returncode == 2
 
 
