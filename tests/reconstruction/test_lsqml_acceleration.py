@@ -359,6 +359,33 @@ def test_reconstruct_falls_back_and_says_so_when_pty_chi_gives_other_numbers(
     assert np.array_equal(result.object_recon, run_pty_chi(dense, recipe, 7)[0])
 
 
+@pytest.fixture(scope="module")
+def dark_pixels():
+    """Patterns without noise on a raster of whole pixels: what is dark in them divides what a Poisson model makes."""
+    pair = synthetic_pair((80, 80), (32, 32), seed=7)
+    steps = np.arange(20.0, 61.0, 5.0)
+    positions = np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
+    (intensity,) = intensity_batches(pair, positions, batch=len(positions))
+    scale = 1e6 / intensity.sum(axis=(1, 2)).mean()
+    probe = (pair.probe * np.sqrt(scale))[None, None].astype(np.complex64)
+    return Exposures(counts=(intensity * scale).astype(np.float32), positions_px=positions, probe_guess=probe)
+
+
+@pytest.mark.parametrize("make_steps", [on_torch, compiled])
+def test_disagreement_allows_what_rounding_does_where_dark_pixels_carry_it_far(dark_pixels, make_steps):
+    task = build_task(dark_pixels, RECIPE.model_copy(update={"noise_model": "poisson"}), device="cpu")
+    assert disagreement(task, make_steps(task)) is None
+
+
+@pytest.mark.parametrize("make_steps", [on_torch, compiled])
+def test_disagreement_finds_a_fault_of_two_per_cent_where_rounding_is_carried_far(dark_pixels, make_steps, monkeypatch):
+    name = "_precondition_object_update_direction"
+    own = getattr(LSQMLReconstructor, name)
+    monkeypatch.setattr(LSQMLReconstructor, name, lambda *a, **k: tuple(part * 1.02 for part in own(*a, **k)))
+    task = build_task(dark_pixels, RECIPE.model_copy(update={"noise_model": "poisson"}), device="cpu")
+    assert "object" in disagreement(task, make_steps(task))
+
+
 TINY_RUN = """
 import numpy as np
 from fly64dask.reconstruction import Exposures
