@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 TOLERANCE = 1e-4
 # Dark pixels that counts are divided by can carry rounding further than that. Then allowed is what a relative change of
 # the object by EPS does to pty-chi's own result, this many times (as tests/reconstruction/test_lsqml_acceleration.py
-# measured it on random minibatches), but never more than a hundred times the tolerance: a fault is larger than rounding.
+# measured it on random minibatches), but never over a hundred times the tolerance: a fault is more than rounding.
 EPS = float(torch.finfo(torch.float32).eps)
 A_FEW = 10
 WIDEST_TOLERANCE = 1e-2
