@@ -56,6 +56,7 @@ from .quantities import (
 )
 from .schema import (
     Frozen as Frozen,
+    build_records as build_records,
     compact_json as compact_json,
     digest as digest,
 )
