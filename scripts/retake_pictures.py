@@ -11,18 +11,25 @@ name.
 from __future__ import annotations
 
 import argparse
+import importlib
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 DATA = ROOT / "data"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CELLS_BEFORE_PAGES = 9  # of the demo's 18: half of its page is done then
-SETTLE_MS = 6000  # until a page has its first numbers and has drawn them
+SETTLE_S = 3.0  # until a page of a run has drawn its first numbers
+# What is true of a page once it can be taken.
+READY = {
+    "fly64": "document.querySelectorAll('#matrix td').length > 0",
+    "status": "window.Bokeh && Bokeh.documents.length > 0",
+    "report": "document.body && document.body.dataset.ready === 'yes'",
+}
 FIGURES = {"demo.png": "phases.png", "limits.png": "limits.png"}
 
 
@@ -34,8 +41,6 @@ def main() -> int:
         "--star", type=Path, help="scan of data/star.toml, as the README has it; without it its picture stays"
     )
     arguments = parser.parse_args()
-    if browser() is None:
-        parser.error(f"take pictures of pages: none of {', '.join(BROWSERS)} is on PATH; install one of them")
     demo = arguments.folder / "demo"
     run_demo(demo)
     take_report(demo)
@@ -53,16 +58,25 @@ def run_demo(run: Path) -> None:
     command = [sys.executable, "-m", "fly64dask", "run", str(DATA / "demo.toml"), "--out", str(run)]
     addresses: dict[str, str] = {}
     n_done, has_taken = 0, False
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    # Addresses and ended cells are messages of the standard error.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         for line in process.stdout:
+            print(line, end="", flush=True)
             name, _, address = line.strip().partition(": ")
             addresses[name] = address
             n_done += line.startswith("✔")
             if n_done == CELLS_BEFORE_PAGES and not has_taken:
                 has_taken = True
-                take(addresses["matrix"], PICTURES / "fly64.png", width=1280, height=860)
-                take(addresses["dashboard"], PICTURES / "dask-status.png", width=1400, height=900)
+                take(addresses["matrix"], "fly64.png", READY["fly64"], width=1280, height=640, settle_s=SETTLE_S)
+                take(
+                    addresses["dashboard"],
+                    "dask-status.png",
+                    READY["status"],
+                    width=1240,
+                    height=800,
+                    settle_s=SETTLE_S,
+                )
     if process.returncode:
         raise SystemExit(f"run the demo in {run}: exit code {process.returncode}")
     if not has_taken:
@@ -73,8 +87,9 @@ def take_report(run: Path) -> None:
     """Write the report with its figures, and take its top and its part on one cell."""
     python("-m", "fly64dask", "report", str(run), "--figures", str(run / "figures"))
     report = (run / "report.html").resolve().as_uri()
-    take(report, PICTURES / "report.png", width=1280, height=1720)
-    take(f"{report}#detail", PICTURES / "report-cell.png", width=1280, height=1500)
+    take(report, "report.png", READY["report"], width=1280, height=1560)
+    to_cell = "document.getElementById('detail').scrollIntoView() || true"
+    take(report, "report-cell.png", f"{READY['report']} && ({to_cell})", width=1280, height=1400, settle_s=1)
 
 
 def draw_star(run: Path, scan: Path) -> None:
@@ -88,17 +103,15 @@ def draw_star(run: Path, scan: Path) -> None:
     shutil.copyfile(run / "figures" / "phases.png", PICTURES / "star.png")
 
 
-def browser() -> str | None:
-    """Find a browser that can run without a window."""
-    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
-
-
-def take(address: str, picture: Path, *, width: int, height: int) -> None:
-    """Open a page in a browser without a window, and keep what it shows; sizes in CSS pixels."""
-    with tempfile.TemporaryDirectory() as profile:
-        command = [str(browser()), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        command += [f"--user-data-dir={profile}", f"--window-size={width},{height}", f"--timeout={SETTLE_MS}"]
-        subprocess.run([*command, f"--screenshot={picture}", address], check=True, stderr=subprocess.DEVNULL)
+def take(address: str, picture: str, ready: str, *, width: int, height: int, settle_s: float = 0) -> None:
+    """Open a page without a window, wait until an expression of it is true, and keep what it shows; sizes in px."""
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
+    browser = importlib.import_module("browser")
+    with tempfile.TemporaryDirectory() as profile, browser.opened_browser(Path(profile)) as page:
+        page.open(address, width=width, height=height)
+        page.wait_for(ready)
+        time.sleep(settle_s)
+        page.screenshot(PICTURES / picture)
 
 
 def python(*arguments: str) -> None:

@@ -16,6 +16,7 @@ from fly64dask.report import ReportContent, write_report
 from fly64dask.report.answer import answer_content
 from fly64dask.report.page import render_page
 from fly64dask.store import RunLayout
+from fly64dask.study import SplitRule
 
 STUDY = study_of(targets=(TARGET,))
 ERRORS = shot_noise_errors((1e3, 1e4, 1e5), spread=0.05)
@@ -82,6 +83,17 @@ def test_the_first_screen_has_the_answer_in_words(browser, path, width, height):
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.console_errors == []
+
+
+def test_the_curves_of_two_splits_stand_beside_each_other_where_there_is_room(browser, tmp_path):
+    study = STUDY.model_copy(update={"split": SplitRule(), "targets": (TARGET, TARGET)})
+    rows = [row.model_copy(update={"split": split}) for split in ("train", "test") for row in rows_of(ERRORS)]
+    page = opened(browser, page_with(tmp_path, study, rows), width=1280)
+    tops = page.evaluate(
+        "[...document.querySelectorAll('.charts figure')].map((one) => one.getBoundingClientRect().top)"
+    )
+    assert len(tops) == 4
+    assert len(set(tops)) == 1
 
 
 def test_a_point_tells_its_cell_and_numbers_and_shows_the_cell(shown):
