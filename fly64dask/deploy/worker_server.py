@@ -11,8 +11,14 @@ from multiprocessing import forkserver
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD
 
-# Without simulation and measuring, which some workers never do.
-LOADED = ("distributed.nanny", "fly64dask.deploy.local_worker", "fly64dask.scheduling.tasks")
+# SciPy is for simulating and selecting: each worker would import it by itself, while the first cells wait for that.
+LOADED = (
+    "distributed.nanny",
+    "fly64dask.deploy.local_worker",
+    "fly64dask.scheduling.tasks",
+    "scipy.fft",
+    "scipy.spatial",
+)
 FORKED = {"distributed.worker.multiprocessing-method": "forkserver"}
 
 
