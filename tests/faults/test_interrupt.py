@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 import tiny
-from command_line import Command
+from command_line import Command, run_command
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -83,7 +83,7 @@ def rows(out: Path) -> list[dict[str, object]]:
     return json.loads((out / "reconstruction_manifest.json").read_text())["execution_results"]
 
 
-def test_ctrl_c_stops_in_order_and_the_next_run_continues_from_the_checkpoints(long_run, started):
+def test_ctrl_c_stops_in_order_and_the_next_run_continues_from_the_checkpoints(long_run):
     process, study, out = long_run
     children = psutil.Process(process.pid).children(recursive=True)
     # As a terminal does: the whole foreground group gets the signal.
@@ -99,8 +99,8 @@ def test_ctrl_c_stops_in_order_and_the_next_run_continues_from_the_checkpoints(l
     assert "stopped on request after epoch" in rows(out)[0]["error"]
     n_epochs = {path.parent.name: path for path in out.glob("dose_*/few/*/record.json")}
     assert set(n_epochs) == {"train", "test"}
-    again = started("fly64dask", "run", study, "--out", out, "--workers", 2, *ONLY)
-    assert again.wait(timeout=600) == 0
+    again = run_command("run", study, "--out", out, "--workers", 2, *ONLY, cwd=out.parent)
+    assert again.returncode == 0, again.stderr
     for path in n_epochs.values():
         record = json.loads(path.read_text())
         assert record["state"] == "completed"

@@ -18,8 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 import tiny
-from command_line import Command
+from command_line import Command, Wishes
 from faulty_engine import EPOCH_S, FOLDER
+from forked_python import forked_python
+from forked_workers import fork_workers
 
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run
@@ -45,13 +47,19 @@ ENVIRONMENT = {
 }
 
 
-def start(module: str, *arguments: object) -> Command:
+def start(module: str, *arguments: object, wishes: Wishes | None = None) -> Command:
     nowhere = Path(os.devnull)
-    return Command(module, *arguments, stdout=nowhere, stderr=nowhere, environment=ENVIRONMENT)
+    return Command(module, *arguments, stdout=nowhere, stderr=nowhere, environment=ENVIRONMENT, wishes=wishes)
 
 
 def run(study: Path, out: Path, where: str = "local") -> Command:
     return start("run_with_faulty_engine", study, out, where)
+
+
+def run_undisturbed(study: Path, out: Path) -> int:
+    """Run to the end, with all processes forked, as none is killed; gives the exit code."""
+    forked = Wishes(workers_from=fork_workers(), python=forked_python())
+    return start("run_with_faulty_engine", study, out, "local", wishes=forked).wait(timeout=600)
 
 
 def without_faults(folder: Path) -> Path:
@@ -159,7 +167,7 @@ def undisturbed(tmp_path_factory):
     folder = without_faults(tmp_path_factory.mktemp("undisturbed"))
     study, out = folder / "tiny.toml", folder / "run"
     study.write_text(STUDY)
-    assert run(study, out).wait(timeout=600) == 1
+    assert run_undisturbed(study, out) == 1
     return out
 
 
@@ -179,7 +187,7 @@ def disturbed(tmp_path_factory):
             committed.setdefault(path, path.read_bytes())
         if len(committed) > N_CELLS - 8:
             forget(out, committed, rng)
-    assert run(study, out).wait(timeout=600) == 1, "the degenerate cells turn the exit code"
+    assert run_undisturbed(study, out) == 1, "the degenerate cells turn the exit code"
     return out, committed, hits
 
 
