@@ -118,8 +118,11 @@ class CompiledPasses:
 
     def squares(self) -> tuple[float, float]:
         """Sum the squared differences of amplitudes over all pixels: the Fourier error's, and the loss's."""
-        error, loss = np.sum([buffers.squares for buffers in self.threads], axis=0)
-        return float(error), float(loss)
+        error, loss = 0.0, 0.0
+        for buffers in self.threads:
+            error += float(buffers.squares[0])
+            loss += float(buffers.squares[1])
+        return error, loss
 
     def sum_far_steps(self, before: float) -> Floats:
         """Compute the two sums (2, n) of which a step of the far waves is made with Poisson noise."""

@@ -21,9 +21,9 @@ from fly64dask.reconstruction.lsqml.steps.expected import ExpectedPatterns
 from fly64dask.reconstruction.lsqml.steps.places import corners_px
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
     StepSums,
-    as_complex,
     as_rows,
     descend,
+    intensity_of_modes,
     naming_devices,
     set_gradient,
     trimmed_mean,
@@ -85,11 +85,10 @@ class FastSteps:
         positions.
         """
         shape = tuple(self.object.lateral_shape)
-        waves = as_complex(probe)[0] if use_all_modes else as_complex(probe)[0, :1]
         rows, columns = corners_px(probe_positions.tensor.detach(), self.object, self.expected.shape_px)
-        visits = torch.zeros(shape, device=waves.device)
-        visits.index_put_((rows, columns), torch.ones((), device=waves.device), accumulate=True)
-        illumination = torch.view_as_real(waves).square().sum(dim=(0, -1))
+        illumination = intensity_of_modes(probe, use_all_modes=use_all_modes)
+        visits = torch.zeros(shape, device=illumination.device)
+        visits.index_put_((rows, columns), torch.ones((), device=illumination.device), accumulate=True)
         # No patch reaches beyond the object, so the cyclic convolution wraps nothing round.
         spectrum = torch.fft.rfft2(visits) * torch.fft.rfft2(illumination, s=shape)
         return torch.fft.irfft2(spectrum, s=shape).clamp_min_(0)

@@ -14,16 +14,21 @@ import numpy as np
 import torch
 
 from fly64dask.reconstruction.lsqml.steps.compiled_passes import CompiledPasses, Corners, Measured
+from fly64dask.reconstruction.lsqml.steps.places import corners_px
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
     as_complex,
     as_floats,
     descend,
+    intensity_of_modes,
     naming_devices,
     trimmed_mean,
 )
+from fly64dask.reconstruction.lsqml.steps.update_kernels import add_at_corners
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from ptychi.data_structures.probe import Probe
+    from ptychi.data_structures.probe_positions import ProbePositions
     from torch import Tensor
 
     from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
@@ -45,7 +50,6 @@ class FusedSteps:
     def __init__(self, plain: FastSteps) -> None:
         self.plain, self.expected, self.reconstructor = plain, plain.expected, plain.reconstructor
         self.object, self.probe, self.scan = plain.object, plain.probe, plain.expected.scan
-        self.calculate_illumination_map = plain.calculate_illumination_map
         noise, weights = self.expected.noise, self.expected.pixel_weights
         measured = Measured(
             counts=self.expected.patterns.numpy(),
@@ -66,6 +70,17 @@ class FusedSteps:
         # Of the minibatch at hand: the steps of its far waves, once directions are taken, and those of the object.
         self.far_steps: Floats | None = None
         self.object_steps, self.probe_steps = torch.zeros((2, 0), device="cpu")
+
+    @naming_devices
+    def calculate_illumination_map(
+        self, probe: Probe, probe_positions: ProbePositions, use_all_modes: bool = False
+    ) -> Tensor:
+        """Add up the illumination of the object, in place of its method, (Y, X) float32: as the steps on torch do."""
+        intensity = intensity_of_modes(probe, use_all_modes=use_all_modes).contiguous().numpy()
+        corners = corners_px(probe_positions.tensor.detach(), self.object, self.expected.shape_px)
+        illumination = torch.zeros(tuple(self.object.lateral_shape), device="cpu")
+        add_at_corners(intensity, torch.stack(corners, dim=1).numpy(), illumination.numpy())
+        return illumination
 
     @naming_devices
     def read(self, numbers: list[int] | Tensor) -> list[Tensor]:

@@ -84,7 +84,8 @@ def trimmed_mean(numbers: Tensor) -> Tensor:
     if numbers.device.type == "cpu":
         ordered = np.sort(numbers.numpy())
         n_left_out = math.ceil(len(ordered) * TRIMMED / 2 - 0.5)
-        if np.isfinite(ordered[[0, -1]]).all():  # NaN is sorted last, and pty-chi leaves it out
+        # NaN is sorted last, and pty-chi leaves it out.
+        if math.isfinite(ordered[0]) and math.isfinite(ordered[-1]):
             return torch.as_tensor(ordered[n_left_out : len(ordered) - n_left_out].mean())
     trimmed: Tensor = maths.trim_mean(numbers, TRIMMED, dim=0)
     return trimmed
@@ -121,6 +122,12 @@ def ramps(shifts_px: Tensor, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor]
 def as_complex(parameter: ReconstructParameter) -> Tensor:
     """View a parameter's own memory as a complex tensor, where pty-chi makes a copy."""
     return torch.view_as_complex(parameter.tensor.data.detach())
+
+
+def intensity_of_modes(probe: ReconstructParameter, *, use_all_modes: bool) -> Tensor:
+    """Compute the intensity of a probe's first OPR mode, of all its modes or the first alone, (H, W) float32."""
+    waves = as_complex(probe)[0] if use_all_modes else as_complex(probe)[0, :1]
+    return torch.view_as_real(waves).square().sum(dim=(0, -1))
 
 
 def as_rows(waves: Tensor) -> Tensor:

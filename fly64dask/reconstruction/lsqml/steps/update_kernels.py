@@ -144,3 +144,15 @@ def add_directions(
         for mode in range(1, modes.shape[0]):
             directions_of_further(changes[k, mode], step, image, row, column, modes[mode], of_object[1], of_probe[mode])
     return n_failed
+
+
+@compiled(F2, I2, F2)
+def add_at_corners(patch: Floats, corners: Indices, image: Floats) -> None:
+    """Add a patch (H, W) to an image (Y, X) at each of the first pixels `corners` (n, 2)."""
+    height, width = patch.shape
+    for k in range(len(corners)):
+        row, column = corners[k, 0], corners[k, 1]
+        for i in range(height):
+            source, target = patch[i], image[row + i, column : column + width]
+            for j in range(width):
+                target[j] += source[j]
