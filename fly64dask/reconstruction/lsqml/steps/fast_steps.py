@@ -15,23 +15,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from ptychi.api.enums import BatchingModes
 
 from fly64dask.reconstruction.lsqml.steps.expected import ExpectedPatterns
-from fly64dask.reconstruction.lsqml.steps.places import corners_px
+from fly64dask.reconstruction.lsqml.steps.illumination import ObjectIllumination
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
     StepSums,
     as_rows,
     descend,
-    intensity_of_modes,
     naming_devices,
     set_gradient,
     trimmed_mean,
 )
 
 if TYPE_CHECKING:
-    from ptychi.data_structures.probe import Probe
-    from ptychi.data_structures.probe_positions import ProbePositions
     from ptychi.reconstructors.lsqml import LSQMLReconstructor
     from torch import Tensor
 
@@ -69,29 +65,10 @@ class FastSteps:
         expected = self.expected = ExpectedPatterns(reconstructor)
         self.scan, self.read, self.loss = expected.scan, expected.read, expected.loss
         self.forward, self.update_fourier_error = expected.forward, expected.update_fourier_error
-        # Compact minibatches add up the object's direction, which moves it once an epoch.
-        self.compact = reconstructor.options.batching_mode == BatchingModes.COMPACT
+        self.illumination = ObjectIllumination(reconstructor)
+        self.calculate_illumination_map = self.illumination.calculate_illumination_map
         # Eq. 22, or 23 if the two steps are solved apart.
         self.jointly = reconstructor.options.single_slice_solve_obj_prb_step_size_jointly
-        self.damping: tuple[Tensor | None, Tensor | None] = (None, None)
-
-    @naming_devices
-    def calculate_illumination_map(
-        self, probe: Probe, probe_positions: ProbePositions, use_all_modes: bool = False
-    ) -> Tensor:
-        """Compute the illumination of the object, in place of its method; (Y, X) float32, >= 0.
-
-        It is the intensity of a probe of one OPR mode, of all its modes or the first alone, convolved with the
-        positions.
-        """
-        shape = tuple(self.object.lateral_shape)
-        rows, columns = corners_px(probe_positions.tensor.detach(), self.object, self.expected.shape_px)
-        illumination = intensity_of_modes(probe, use_all_modes=use_all_modes)
-        visits = torch.zeros(shape, device=illumination.device)
-        visits.index_put_((rows, columns), torch.ones((), device=illumination.device), accumulate=True)
-        # No patch reaches beyond the object, so the cyclic convolution wraps nothing round.
-        spectrum = torch.fft.rfft2(visits) * torch.fft.rfft2(illumination, s=shape)
-        return torch.fft.irfft2(spectrum, s=shape).clamp_min_(0)
 
     def compute_reconstruction_parameter_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
         """Set directions of object and probe as gradients, and each exposure's steps, in place of the method."""
@@ -113,10 +90,10 @@ class FastSteps:
         chi = torch.fft.ifft2(waves["far"].mul_(correction[:, None])).conj_physical_()
 
         of_object = chi * waves["probes"]  # Eq. 24b, mode by mode
-        first, before = of_object[:, 0], self.added_up()
-        direction, step_first = self.over_illumination(self._on_the_object(first), before)
+        first, before = of_object[:, 0], self.illumination.added_up()
+        direction, step_first = self.illumination.over_illumination(self._on_the_object(first), before)
         if self.probe.n_modes > 1:
-            direction, _ = self.over_illumination(self._on_the_object(of_object.sum(1)), before)
+            direction, _ = self.illumination.over_illumination(self._on_the_object(of_object.sum(1)), before)
         set_gradient(self.object, -direction)
         change = chi[:, :1].conj_physical() if self.expected.scan.moving or self.probe.n_opr_modes > 1 else None
         of_probe = chi.mul_(waves["patches"][:, None])  # Eq. 24a
@@ -194,46 +171,18 @@ class FastSteps:
         """Take the steps of object and probe."""
         epoch, buffers = self.reconstructor.current_epoch, self.reconstructor.reconstructor_buffers
         indices = self.expected.on_device(indices)
-        if self.object.optimization_enabled(epoch) and not self.compact:
+        if self.object.optimization_enabled(epoch) and not self.illumination.compact:
             descend(self.object, by=trimmed_mean(buffers.alpha_object_all_pos_all_slices[indices, 0]))
         if self.probe.optimization_enabled(epoch):
             steps = buffers.alpha_probe_all_pos[indices]
-            if self.compact:
+            if self.illumination.compact:
                 steps = steps / len(self.reconstructor.dataloader)
             descend(self.probe, by=steps.mean())
-
-    def added_up(self) -> Tensor | None:
-        """The object's direction of this epoch's compact minibatches so far, (Y, X); None if there is none yet."""
-        if not self.compact or self.reconstructor.current_minibatch == 0:
-            return None
-        return torch.view_as_complex(self.object.tensor.data.grad)[0].neg()
 
     def _on_the_object(self, conjugate: Tensor) -> Tensor:
         """Add conjugate patches (n, H, W) on the object's grid: their conjugate, (Y, X)."""
         image = torch.zeros(self.object.lateral_shape, dtype=conjugate.dtype, device=conjugate.device)
         return self.expected.places.add_onto(image, conjugate).conj_physical_()
-
-    def over_illumination(self, image: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Eq. 25b: the patches' directions on the object's grid (Y, X), and over the illumination it gets; both (Y, X).
-
-        `before` is what `added_up` gives. Minibatches that do not add up have no use for the first, and get the second
-        twice. `image` is overwritten.
-        """
-        if not self.compact:
-            return image.mul_(self.damping_of_object()), image
-        if before is not None:
-            image.add_(before)
-        return image, image * self.damping_of_object()
-
-    def damping_of_object(self) -> Tensor:
-        """One over the damped illumination on the object, (Y, X): it changes once an epoch at most."""
-        illumination, damping = self.damping
-        if damping is None or illumination is not self.object.preconditioner:
-            illumination = self.object.preconditioner
-            floor = illumination.max() * self.reconstructor.options.preconditioning_damping_factor
-            damping = (illumination.square() + floor.square()).rsqrt_()
-            self.damping = illumination, damping
-        return damping
 
     def _moved_back(self, conjugate: Tensor) -> Tensor:
         """Transform of each exposure's first mode, (n, H, W), moved back to the pixel."""

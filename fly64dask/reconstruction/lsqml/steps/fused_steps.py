@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fly64dask.reconstruction.lsqml.steps.compiled_passes import CompiledPasses, Corners, Measured
+from fly64dask.reconstruction.lsqml.steps.compiled import CompiledPasses, Corners, Measured, add_at_corners
 from fly64dask.reconstruction.lsqml.steps.places import corners_px
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
     as_complex,
@@ -23,7 +23,6 @@ from fly64dask.reconstruction.lsqml.steps.step_arithmetic import (
     naming_devices,
     trimmed_mean,
 )
-from fly64dask.reconstruction.lsqml.steps.update_kernels import add_at_corners
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,6 +49,7 @@ class FusedSteps:
     def __init__(self, plain: FastSteps) -> None:
         self.plain, self.expected, self.reconstructor = plain, plain.expected, plain.reconstructor
         self.object, self.probe, self.scan = plain.object, plain.probe, plain.expected.scan
+        self.illumination = plain.illumination
         noise, weights = self.expected.noise, self.expected.pixel_weights
         measured = Measured(
             counts=self.expected.patterns.numpy(),
@@ -131,10 +131,10 @@ class FusedSteps:
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
         """Take the steps of a minibatch, in place of the reconstructor's method; not the object's if it is compact."""
         epoch = self.reconstructor.current_epoch
-        if self.object.optimization_enabled(epoch) and not self.plain.compact:
+        if self.object.optimization_enabled(epoch) and not self.illumination.compact:
             descend(self.object, by=trimmed_mean(self.object_steps))
         if self.probe.optimization_enabled(epoch):
-            n_minibatches = len(self.reconstructor.dataloader) if self.plain.compact else 1
+            n_minibatches = len(self.reconstructor.dataloader) if self.illumination.compact else 1
             descend(self.probe, by=self.probe_steps.mean() / n_minibatches)
         if self.plain.positions.optimization_enabled(epoch):
             self.plain.positions.step_optimizer()
@@ -169,7 +169,11 @@ class FusedSteps:
 
     def _set_directions(self) -> None:
         """Set the directions of object and probe as gradients; `of_object` and `of_probe` are those of the steps."""
-        reconstructor, compact, damping = self.reconstructor, self.plain.compact, self.plain.damping_of_object().numpy()
+        reconstructor, compact, damping = (
+            self.reconstructor,
+            self.illumination.compact,
+            self.illumination.damping().numpy(),
+        )
         of_object, of_probe = self.gradients
         adds_up = compact and reconstructor.current_minibatch != 0
         gradients = _floats(of_object)[0], _floats(of_probe)[0]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.compiling import F1, F2, F3, F4, I0, I1, I2, compiled
+from fly64dask.reconstruction.lsqml.steps.compiled.compiling import F1, F2, F3, F4, I0, I1, I2, compiled
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import backward
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import DAMPING, SQUARE_FLOOR
-from fly64dask.reconstruction.lsqml.steps.transforms import backward
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.compiling import F1, F2, F3, F4, I0, I1, I2, F, compiled
-from fly64dask.reconstruction.lsqml.steps.transforms import forward
+from fly64dask.reconstruction.lsqml.steps.compiled.compiling import F1, F2, F3, F4, I0, I1, I2, F, compiled
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import forward
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.transforms import Plans
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import Plans
 
 # As many exposures as have two waves each in half a MiB: they are still in a core's second-level cache when they are
 # read again.

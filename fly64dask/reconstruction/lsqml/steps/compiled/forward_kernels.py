@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.compiling import D1, F1, F2, F3, F4, I0, I1, I2, F, compiled
-from fly64dask.reconstruction.lsqml.steps.transforms import backward, forward
+from fly64dask.reconstruction.lsqml.steps.compiled.compiling import D1, F1, F2, F3, F4, I0, I1, I2, F, compiled
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import backward, forward
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

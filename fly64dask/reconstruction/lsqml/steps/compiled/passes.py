@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.buffers import Minibatch, ThreadBuffers
-from fly64dask.reconstruction.lsqml.steps.forward_kernels import compare_minibatch, transform_probe
-from fly64dask.reconstruction.lsqml.steps.step_kernels import (
+from fly64dask.reconstruction.lsqml.steps.compiled.buffers import Minibatch, ThreadBuffers
+from fly64dask.reconstruction.lsqml.steps.compiled.forward_kernels import compare_minibatch, transform_probe
+from fly64dask.reconstruction.lsqml.steps.compiled.step_kernels import (
     solve_steps,
     step_sums,
     weigh_object_direction,
     weigh_probe_direction,
 )
-from fly64dask.reconstruction.lsqml.steps.update_kernels import add_directions, far_step_sums
+from fly64dask.reconstruction.lsqml.steps.compiled.update_kernels import add_directions, far_step_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
