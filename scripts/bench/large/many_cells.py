@@ -2,9 +2,9 @@
 
 From the repository:
 
-    python scripts/bench/many_cells.py                         # 10 000 cells
-    python scripts/bench/many_cells.py --cells 100000 --only status table page
-    python scripts/bench/many_cells.py --quick                 # 400 cells: does it still run?
+    python scripts/bench/large/many_cells.py                         # 10 000 cells
+    python scripts/bench/large/many_cells.py --cells 100000 --only status table page
+    python scripts/bench/large/many_cells.py --quick                 # 400 cells: does it still run?
 
 A few cells are reconstructed, one for each view and split. All others get records like theirs, written and committed
 by the package itself, with a phase error that falls with the dose, and no arrays of their own. Each command then runs
