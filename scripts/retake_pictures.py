@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -87,9 +88,12 @@ def take_report(run: Path) -> None:
     """Write the report with its figures, and take its top and its part on one cell."""
     python("-m", "fly64dask", "report", str(run), "--figures", str(run / "figures"))
     report = (run / "report.html").resolve().as_uri()
-    take(report, "report.png", READY["report"], width=1280, height=1560)
+    # The pages speak of runs/demo, wherever it was run for the pictures.
+    summary, path = "document.getElementById('summary').textContent", json.dumps(str(run.resolve()))
+    ready = f"{READY['report']} && ({summary} = {summary}.replace({path}, 'runs/demo'))"
+    take(report, "report.png", ready, width=1280, height=1560)
     to_cell = "document.getElementById('detail').scrollIntoView() || true"
-    take(report, "report-cell.png", f"{READY['report']} && ({to_cell})", width=1280, height=1400, settle_s=1)
+    take(report, "report-cell.png", f"{ready} && ({to_cell})", width=1280, height=1400, settle_s=1)
 
 
 def draw_star(run: Path, scan: Path) -> None:
