@@ -82,7 +82,7 @@ class Gallery:
         """Write every figure of a study and its committed cells as PNG and SVG into a folder, made if missing."""
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        save_figure(_draw_phases(study, rows, self._phases), folder / "phases")
+        save_figure(draw_phases(study, rows, self._phases), folder / "phases")
         side_nm = mean_side_nm(next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None))
         numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows}
         for column in in_order(column for of_cell in numbers.values() for column in of_cell):
@@ -128,7 +128,7 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
     return (*reader.problems, *problems)
 
 
-def _draw_phases(
+def draw_phases(
     study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, NDArray[np.floating]]]
 ) -> Figure:
     """Draw the phases: a column for each dose and split, a row for each view of each section; on one scale, in rad."""
@@ -144,16 +144,17 @@ def _draw_phases(
             repeats = rows_at.get(section.cell(dose, view.name, split), [])
             axis.set(xticks=[], yticks=[])
             axis.set_title(titled(f"{dose_name(dose)} {view.name} {split}", section), fontsize=7)
-            axis.set_xlabel(caption_of(repeats[0] if repeats else None), fontsize=7)
-            phase = next((phases[row.cell] for row in repeats if row.cell in phases), None)
-            axis.set_frame_on(phase is not None)
-            if phase is not None:
-                image, values = phase
+            # The caption is of the repeat that is drawn.
+            drawn = next((row for row in repeats if row.cell in phases), repeats[0] if repeats else None)
+            axis.set_xlabel(caption_of(drawn), fontsize=7)
+            axis.set_frame_on(drawn is not None and drawn.cell in phases)
+            if drawn is not None and drawn.cell in phases:
+                image, values = phases[drawn.cell]
                 scale = image.scale
                 height, width = image.values.shape
                 extent = (-0.5, width - 0.5, height - 0.5, -0.5)
                 shown = axis.imshow(values, cmap=scale.colours, vmin=scale.low, vmax=scale.high, extent=extent)
-                sides_nm = repeats[0].pixel_size_nm
+                sides_nm = drawn.pixel_size_nm
                 if sides_nm is not None:
                     draw_scale_bar(axis, (0, height), width, sides_nm[1])
     if shown is not None:

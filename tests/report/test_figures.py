@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from tiny import tiny_study
 
@@ -9,8 +10,10 @@ from fly64dask.metrics import TruthMetrics
 from fly64dask.metrics.results import RingMetrics
 from fly64dask.metrics.ring_correlation import Crossing
 from fly64dask.records import ManifestRow
+from fly64dask.report.content import Scale
 from fly64dask.report.figure_parts import three_digits
-from fly64dask.report.figures import draw_map
+from fly64dask.report.figures import draw_map, draw_phases
+from fly64dask.report.images import Image
 from fly64dask.study import cells
 
 STUDY = tiny_study(doses_photons=(1e4,))
@@ -27,6 +30,23 @@ def drawn(**of_first):
     figure = draw_map(STUDY, rows, {row.cell: {COLUMN: number} for number, row in enumerate(rows)}, COLUMN)
     places = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
     return [text for text in places if text], figure.get_supxlabel()
+
+
+def test_phase_of_a_place_has_the_caption_of_the_repeat_that_is_drawn():
+    study = tiny_study(doses_photons=(1e4,), repeats=2)
+    _, second = (cell for cell in cells(study) if (cell.view, cell.split) == ("all", "train"))
+    base = {"dose": 1e4, "view": "all", "split": "train", "log_path": "x"}
+    rows = [
+        ManifestRow(**base, repeat=0, state="failed", returncode=1, failure_kind="interrupted"),
+        ManifestRow(**base, repeat=1, state="completed", returncode=0, n_kept=7),
+    ]
+    values = np.zeros((4, 4))
+    image = Image(
+        key="phase", values=values, scale=Scale(low=-1, high=1, colours="viridis", unit="rad"), origin_px=(0, 0)
+    )
+    figure = draw_phases(study, rows, {second: (image, values)})
+    captions = [axis.get_xlabel() for axis in figure.axes if axis.images]
+    assert captions[0].startswith("n = 7")
 
 
 def test_map_has_a_number_in_each_place_and_no_mark_where_there_is_none():
