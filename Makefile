@@ -6,7 +6,7 @@ LOCK := cluster/requirements.lock
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test-fast test test-numeric bench check lint format lock clean
+.PHONY: help install demo test-fast test test-numeric docs bench check lint format lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:[^#]*##/\t/'
@@ -39,6 +39,9 @@ test-numeric: install ## run the tests of numbers on the most common instruction
 	NUMBA_CPU_FEATURES=+sse2 $(BIN)/python -m pytest \
 		--numprocesses 2 --dist loadfile tests/reconstruction tests/metrics tests/scan tests/simulation
 
+docs: install    ## build the documentation, running its tutorials; docs/_build/html/index.html
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
+
 bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)
 	$(BIN)/python scripts/bench/all_parts.py $(if $(QUICK),--quick)
 
@@ -60,4 +63,4 @@ lock: install    ## renew the lock file from pyproject.toml
 		--no-header --no-emit-index-url --output-file $(LOCK) pyproject.toml
 
 clean:           ## remove the environment and caches, keep runs/
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) docs/_build build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

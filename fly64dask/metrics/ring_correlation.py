@@ -75,7 +75,7 @@ def frc(
     Returns
     -------
     RingCorrelation
-        Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2) over each ring; 0 where an image has no
+        `Re sum(F conj(G)) / sqrt(sum |F|^2 sum |G|^2)` over each ring; 0 where an image has no
         power, as in an empty one. The ring of the zero frequency is left out.
 
     Raises
