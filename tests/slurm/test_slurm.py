@@ -336,7 +336,7 @@ def limited(tmp_path_factory, lab):
     """A finished run on a site that allows 3 of 16 jobs, whose queue is silent twice, whose partition is drained in the
     middle while a worker is lost, and which has neither `scontrol` nor `sacct`."""
     site = Site(tmp_path_factory.mktemp("limited"), lab)
-    site.study.write_text(EIGHT.replace("n_epochs = 20", "n_epochs = 60"))
+    site.study.write_text(EIGHT.replace("n_epochs = 20", "n_epochs = 200"))
     site.allow(16)
     whole_path = site.environment["PATH"]
     awkward_commands(site, most_jobs=3)
