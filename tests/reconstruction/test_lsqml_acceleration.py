@@ -29,9 +29,11 @@ from torch.utils.data import DataLoader
 from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.reconstruction.lsqml.positions import limit_positions
-from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated, disagreement, replaced, replacements
+from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
+from fly64dask.reconstruction.lsqml.steps.replacements import replaced, replacements
+from fly64dask.reconstruction.lsqml.steps.self_check import disagreement
 from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.reconstruction.lsqml.valid_pixels import count_valid_alone
 from fly64dask.simulation import intensity_batches, synthetic_pair

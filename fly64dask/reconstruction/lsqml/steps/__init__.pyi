@@ -1,4 +1,6 @@
 from .acceleration import (
     accelerated as accelerated,
+)
+from .replacements import (
     replaced as replaced,
 )
