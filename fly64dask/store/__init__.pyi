@@ -15,17 +15,10 @@ from .documents import (
     write_document as write_document,
 )
 from .groups.array_source import (
-    CHUNK_EXPOSURES as CHUNK_EXPOSURES,
     ArraySource as ArraySource,
-    count_dtype as count_dtype,
-    counts_array as counts_array,
-    expected_counts_array as expected_counts_array,
-    exposures_in_chunk as exposures_in_chunk,
     mask_array as mask_array,
-    mean_pattern_array as mean_pattern_array,
     object_arrays as object_arrays,
     opr_weights_array as opr_weights_array,
-    photons_array as photons_array,
     positions_array as positions_array,
     probe_array as probe_array,
     refined_positions_array as refined_positions_array,
@@ -47,6 +40,15 @@ from .groups.hierarchy import (
 )
 from .groups.lazy_dataset import open_dataset as open_dataset
 from .groups.metadata import METADATA_NAME as METADATA_NAME, read_attributes as read_attributes
+from .groups.patterns import (
+    CHUNK_EXPOSURES as CHUNK_EXPOSURES,
+    count_dtype as count_dtype,
+    counts_array as counts_array,
+    expected_counts_array as expected_counts_array,
+    exposures_in_chunk as exposures_in_chunk,
+    mean_pattern_array as mean_pattern_array,
+    photons_array as photons_array,
+)
 from .groups.reader import Group as Group, open_group as open_group
 from .groups.writer import (
     write_arrays as write_arrays,
