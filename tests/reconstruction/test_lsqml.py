@@ -234,7 +234,7 @@ def test_checkpoint_adds_up_the_seconds_of_the_attempts_that_go_on_from_it(tmp_p
         checkpoint.save(lambda: b"state")
     assert spent_s[0] == 0
     assert spent_s[1] >= 0.05
-    assert spent_s[2] >= spent_s[1] + 0.05
+    assert spent_s[2] >= spent_s[1] + 0.05 - 0.002  # kept to the millisecond
 
 
 def test_reconstruct_depends_on_the_seed_of_the_minibatches(reconstructed, dense):
