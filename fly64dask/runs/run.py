@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import InputError, ResourceError
+from fly64dask.base import InputError
 from fly64dask.cells import new_run_id, stop_earlier_runs
 from fly64dask.datasets import read_inputs
 from fly64dask.deploy import LOOPBACK_ONLY, Placement, check_workers, joinable, n_local_cores
@@ -214,15 +214,16 @@ def _prepare(
 def _compute(
     request: RunRequest, client: Client, builder: GraphBuilder, notify: Notify, supply: WorkerSupply
 ) -> dict[Cell, CellOutcome]:
-    """Run the graphs to the end, and write the manifest also if they are interrupted."""
+    """Run the graphs to the end, and write the manifest whatever ends them."""
     study, layout = request.study, request.layout
     rows = RowFiles(layout)
+    outcomes = None
     try:
         outcomes = run_windows(client, builder, notify=notify, keep=rows.keep, supply=supply)
-    except (KeyboardInterrupt, ResourceError):
-        rows.keep_all(each_row(layout, cells(study)))
-        write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
-        raise
+    finally:
+        if outcomes is None:  # an interrupt, a lost cluster, or what either of them has made of a call of Dask
+            rows.keep_all(each_row(layout, cells(study)))
+            write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
     if study.reference is not None:
         from fly64dask.runs.comparisons import compare_with_references  # 0.25 s, which other studies need not wait for
 
