@@ -58,6 +58,11 @@ def test_doses_at_the_floor_do_not_count_for_the_slope():
     assert slope is None  # 1e5 is at the floor as well, and two doses have no slope
 
 
+def test_doses_of_one_fluence_have_no_slope():
+    rows = [row.model_copy(update={"fluence_photons_per_px2": 20.0}) for row in rows_of(shot_noise_errors(DOSES))]
+    assert curve_of(rows).slope is None
+
+
 def test_two_doses_have_no_slope():
     assert curve_of(rows_of(shot_noise_errors((1e3, 1e4))), doses=(1e3, 1e4)).slope is None
 

@@ -132,7 +132,7 @@ def fitted_slope(series: Series) -> Slope | None:
     Returns
     -------
     Slope or None
-        None with fewer than three such doses.
+        None with fewer than three such doses of different fluence.
 
     Notes
     -----
@@ -145,15 +145,14 @@ def fitted_slope(series: Series) -> Slope | None:
     floor = series.noise_free or 0.0
     log_fluences: list[float] = []
     log_errors: list[float] = []
-    n_doses = 0
     for point in series.points:
         numbers = [value for value in point.pooled if math.isfinite(value) and value > 0]
         if not numbers or math.exp(sum(map(math.log, numbers)) / len(numbers)) < PHOTON_LIMITED_RATIO * floor:
             continue
         fluence = point.light.fluence_photons_per_px2 or point.light.dose
-        n_doses += 1
         log_fluences += [math.log(fluence)] * len(numbers)
         log_errors += [math.log(number) for number in numbers]
+    n_doses = len(set(log_fluences))
     if n_doses < MIN_SLOPE_DOSES:
         return None
     from scipy.stats import linregress, t
