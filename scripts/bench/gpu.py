@@ -1,4 +1,4 @@
-"""Cells per hour on one GPU: 1, 2, 4 and 8 worker slots against a plain loop, and the floor.
+"""Cells per hour on one GPU: 1, 2, 4 and 8 worker slots against plain loops, and the floor.
 
 Run it from the repository, on a machine with an NVIDIA GPU:
 
@@ -6,11 +6,14 @@ Run it from the repository, on a machine with an NVIDIA GPU:
     python scripts/bench/gpu.py --smoke        # on the CPU: that it runs; no figure of it is one of a GPU
 
 Each way reconstructs the 18 cells of the matrix benchmark (`matrix.py`), whose exposures are
-made before; the loop is one process that calls the engine for one cell after the other. The clock
-runs from the start of the command to its end. Beside it two floors of the same work: bytes, what
-`PASSES` passes over the waves of each minibatch take at the speed of a large copy; and launches,
-what `OPERATIONS` calls of each minibatch take when each does nothing. Both counts were made on the
-CPU (docs/reference/performance.md). Where no GPU is, everything that was not measured is said to be so.
+made before; a loop is one process that calls the engine for one cell after the other, with the faster steps or with
+pty-chi's own. The clock runs from the start of the command to its end. Beside it two floors of the same work: bytes,
+what `PASSES` passes over the waves of each minibatch take at the speed of a large copy; and launches, what `OPERATIONS`
+recorded kernels of each minibatch take when each does nothing. Passes were counted on the CPU
+(docs/reference/performance.md), kernels on a GPU (docs/reference/gpu.md). Where no GPU is, everything that was not
+measured is said to be so.
+
+`packed` is a section of `gpu_proof.py`: two studies in full, by 8 slots and by the loop on pty-chi's own steps.
 """
 
 from __future__ import annotations
@@ -19,29 +22,43 @@ import argparse
 import importlib
 import json
 import math
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matrix import FULL, QUICK, Bench, prepare, run_process
-from measuring import in_turns, machine, seconds_of, tell
+from matrix import FULL, QUICK, Bench, our_record, prepare, run_process
+from measuring import ROOT, Notes, in_turns, machine, seconds_of, tell
 
 from fly64dask.cells import open_inputs
+from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.store import RunLayout
 from fly64dask.study import Study, cells
 
 # Of a minibatch: passes over its waves, transforms among them, and calls of torch.
-PASSES, OPERATIONS = 41, 207
+PASSES, OPERATIONS = 41, 165
 BYTES_PER_PIXEL = 3 * 8  # two complex64 operands and a result
-LOOP = "loop"
+LOOP, UNMODIFIED_LOOP = "loop", "loop, pty-chi's own steps"
+PACKED_SLOTS = 8
+# Of the canonical study, data/fly64.toml. In the small one each cell has about 42 exposures of 128 x 128, and 100
+# epochs; the whole one has 10 of its 100 epochs here, as pty-chi's own steps would need ten minutes for all of them.
+PACKED_STUDIES = {
+    "canonical, 10 epochs": {"n_epochs": "10"},
+    "small cells, 100 epochs": {"n_exposures": "84", "repeats": "3", "views": "baseline"},
+}
+PACKED_AT_LEAST = {"canonical, 10 epochs": 5.0, "small cells, 100 epochs": 8.0}
+TINY = {"n_exposures": "16", "n_epochs": "2"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +77,11 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="on the CPU, a small study, one round, slots 1")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--loop", type=Path, nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--unmodified", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--floor", type=Path, nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.loop:
-        reconstruct_all(*arguments.loop)
+        reconstruct_all(*arguments.loop, accelerated=not arguments.unmodified)
         return
     if arguments.floor:
         print(json.dumps(asdict(floor(*arguments.floor))))
@@ -81,7 +99,9 @@ def measure(slots: list[int], n_rounds: int, *, smoke: bool) -> dict[str, Any]:
     device = "cpu" if smoke else "cuda"
     with tempfile.TemporaryDirectory() as folder:
         bench = prepare(Path(folder), (QUICK if smoke else FULL) | {"device": f'"{device}"'}, None)
-        ways: dict[str, Callable[[], float]] = {LOOP: partial(run_loop, bench)}
+        files = (bench.study_file, bench.template.root, bench.folder / "loop.log")
+        ways: dict[str, Callable[[], float]] = {LOOP: partial(run_loop, *files)}
+        ways[UNMODIFIED_LOOP] = partial(run_loop, *files, accelerated=False)
         ways |= {slots_name(k): partial(run_slots, bench, k) for k in slots}
         seconds = in_turns(ways, n_rounds)
         command = [sys.executable, __file__, "--floor", str(bench.study_file), str(bench.template.root)]
@@ -95,10 +115,10 @@ def slots_name(k: int) -> str:
     return f"{k} slot{'s' if k > 1 else ''}"
 
 
-def run_loop(bench: Bench) -> float:
+def run_loop(study_file: Path, root: Path, log: Path, *, accelerated: bool = True) -> float:
     """One process, one cell after the other; seconds of the process."""
-    command = [sys.executable, __file__, "--loop", str(bench.study_file), str(bench.template.root)]
-    return run_process(command, bench.folder / "loop.log")
+    command = [sys.executable, __file__, "--loop", str(study_file), str(root)]
+    return run_process([*command, *([] if accelerated else ["--unmodified"])], log)
 
 
 def run_slots(bench: Bench, k: int) -> float:
@@ -116,15 +136,17 @@ def load_engine() -> None:
     importlib.import_module("fly64dask.reconstruction.lsqml.lazy_imports")
 
 
-def reconstruct_all(study_file: Path, root: Path) -> None:
-    """Call the engine for every cell of a study, in this process."""
+def reconstruct_all(study_file: Path, root: Path, *, accelerated: bool) -> None:
+    """Call the engine for every cell of a study, in this process, and print the seconds that all cells took."""
     load_engine()
     from fly64dask.reconstruction.lsqml import reconstruct
 
     study, layout = Study.from_toml(study_file), RunLayout(root)
+    recipe, began = study.recipe.model_copy(update={"accelerated": accelerated}), time.perf_counter()
     for cell in cells(study):
         inputs = open_inputs(study, layout, cell)
-        reconstruct(inputs.read(), study.recipe, seed=study.seeds.grouping, progress=lambda epoch, loss: None)
+        reconstruct(inputs.read(), recipe, seed=study.seeds.grouping, progress=lambda epoch, loss: None)
+    print(json.dumps({"cells_s": time.perf_counter() - began}))
 
 
 def floor(study_file: Path, root: Path) -> Floor:
@@ -146,7 +168,9 @@ def floor(study_file: Path, root: Path) -> Floor:
 
 
 def speeds(device: str) -> tuple[float, float]:
-    """Measure bytes that a large copy moves in a second on a device, and seconds of a call that does nothing."""
+    """Measure bytes that a large copy moves in a second on a device, and seconds of a call that does nothing, recorded
+    on a GPU.
+    """
     import torch
 
     large = torch.empty(2 ** (26 if device == "cuda" else 22), dtype=torch.float32, device=device)
@@ -160,7 +184,69 @@ def speeds(device: str) -> tuple[float, float]:
 
         return min(seconds_of(waited) for _ in range(10))
 
-    return 2 * large.nbytes / least(large.clone), least(lambda: [small.add_(1) for _ in range(1000)]) / 1000
+    def call_often() -> None:
+        for _ in range(1000):
+            small.add_(1)
+
+    call_often()
+    if device == "cuda":
+        from fly64dask.reconstruction.lsqml.steps.recorded_steps import record_on_gpu
+
+        torch.cuda.synchronize()
+        return 2 * large.nbytes / least(large.clone), least(record_on_gpu(call_often)) / 1000
+    return 2 * large.nbytes / least(large.clone), least(call_often) / 1000
+
+
+def packed(notes: Notes, folder: Path) -> None:
+    """Time two studies by slots that share a GPU, and by a loop of pty-chi's own steps that has it alone."""
+    for name, changes in PACKED_STUDIES.items():
+        study_file, root = folder / f"{name}.toml", folder / name
+        study = write_canonical(study_file, changes | (TINY if notes.smoke else {}), notes.device)
+        seconds_of(partial(publish_by_many, study, RunLayout(root)))
+        out = folder / f"{name}, run"
+        shutil.copytree(root, out)
+        log = folder / "packed.log"
+        found = {"loop": {"seconds": run_loop(study_file, root, log, accelerated=False)}}
+        found["loop"] |= json.loads(log.read_text().splitlines()[-1])
+        command = [sys.executable, "-m", "fly64dask", "run", str(study_file), "--out", str(out)]
+        share = ["--slots-per-gpu", str(PACKED_SLOTS)] if notes.device == "cuda" else ["--workers", "2"]
+        found["packed"] = {"seconds": run_process([*command, *share], log)}
+        records = [our_record(RunLayout(out), cell) for cell in cells(study)]
+        times = [[datetime.fromisoformat(when) for when in (one.started_at, one.finished_at)] for one in records]
+        found["packed"]["cells_s"] = (max(end for _, end in times) - min(begin for begin, _ in times)).total_seconds()
+        for way, figures in found.items():
+            notes.row(study=name, way=way, cells=len(records), **figures)
+        ratio = {key: found["loop"][key] / found["packed"][key] for key in ("seconds", "cells_s")}
+        notes.row(study=name, way="ratio", **ratio)
+        if notes.device == "cuda":
+            notes.least(f"{name}: the loop over {PACKED_SLOTS} slots", ratio["cells_s"], PACKED_AT_LEAST[name])
+
+
+def write_canonical(path: Path, changes: dict[str, str], device: str) -> Study:
+    """Write the canonical study with other values of some of its keys, for a device."""
+    text = (ROOT / "data" / "fly64.toml").read_text()
+    changes = changes | {"device": f'"{device}"'}
+    if "views" in changes:
+        others = rf'\[\[views\]\]\nname = "(?!{changes.pop("views")}")[^\[]*'
+        text = re.sub(others, "", text)
+    text = f"repeats = {changes.pop('repeats', '1')}\n" + text
+    for key, value in changes.items():
+        text, n_found = re.subn(rf"^{key} = \S+", f"{key} = {value}", text, flags=re.MULTILINE)
+        assert n_found == 1, key
+    path.write_text(text)
+    return Study.from_toml(path)
+
+
+def publish_by_many(study: Study, layout: RunLayout) -> None:
+    """Make all exposures and selections of a study, each dose and split by a process of its own."""
+    prepare_scan(study, layout)
+    every = cells(study)
+    exposed = {(cell.dose, cell.split, cell.repeat) for cell in every}
+    with ProcessPoolExecutor() as pool:
+        for done in [pool.submit(expose_split, study, dose, split, layout, repeat=k) for dose, split, k in exposed]:
+            done.result()
+    for view, split in {(cell.view, cell.split) for cell in every}:
+        select_view(study, view, split, layout)
 
 
 def report(found: dict[str, Any]) -> str:

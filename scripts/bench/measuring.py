@@ -64,6 +64,11 @@ class Notes:
         self.bars.append(Bar(name=name, value=float(value), needed=needed, unit=unit, at_least=False))
         self.write()
 
+    def least(self, name: str, value: float, needed: float, unit: str = "x") -> None:
+        """Expect a figure to be at least so much."""
+        self.bars.append(Bar(name=name, value=float(value), needed=needed, unit=unit))
+        self.write()
+
     def holds(self, name: str, holds: bool) -> None:
         """Expect something to be true."""
         self.bars.append(Bar(name=name, value=float(holds), needed=1, unit="(1: yes)"))

@@ -8,7 +8,7 @@ are drawn once, when a task is built, from the streams of NumPy and torch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,16 +69,7 @@ def draw_on_cpu(task: PtychographyTask, seed: int = 0) -> None:
             loader.batch_sampler.build_or_sync_indices()
     noise_model = getattr(reconstructor, "noise_model", None)  # LSQML's alone
     if noise_model is not None and noise_model.noise_statistics == "poisson":
-        step_size = reconstructor.get_psi_far_step_size
-
-        def get_psi_far_step_size(*arguments: Any, **keywords: Any) -> torch.Tensor:
-            with _CpuNormals() as normals:
-                step = step_size(*arguments, **keywords)
-            if normals.n_draws == 0:
-                raise InputError("self-check of the Poisson model: its steps drew nothing on the CPU", remedy=REMEDY)
-            return step
-
-        reconstructor.get_psi_far_step_size = get_psi_far_step_size
+        reconstructor.get_psi_far_step_size = StepSizeOfCpuDraws(reconstructor.get_psi_far_step_size)
 
 
 def order_generator(task: PtychographyTask) -> torch.Generator:
@@ -95,6 +86,26 @@ def batches_name(task: PtychographyTask) -> str | None:
         PtychographyUniformBatchSampler: "batches_of_indices",
     }
     return attributes.get(type(sampler))
+
+
+@dataclass(slots=True)
+class StepSizeOfCpuDraws:
+    """The Poisson model's step size of a task, `own` as pty-chi computes it, with the noise on it drawn on the CPU.
+
+    `drawn` (n,) float32 are normal random numbers, on the device, to take in place of new ones: what is recorded for a
+    GPU cannot ask the CPU.
+    """
+
+    own: Callable[..., torch.Tensor]
+    drawn: torch.Tensor | None = None
+
+    def __call__(self, *arguments: object, **keywords: object) -> torch.Tensor:
+        """Compute the step of each exposure's far wave, (n,) float32."""
+        with _CpuNormals(self.drawn) as normals:
+            step = self.own(*arguments, **keywords)
+        if normals.n_draws == 0:
+            raise InputError("self-check of the Poisson model: its steps drew nothing on the CPU", remedy=REMEDY)
+        return step
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +130,13 @@ class _CpuOrder:
 
 
 class _CpuNormals(TorchFunctionMode):
-    """Draws normal random numbers on the CPU and moves them to the device that is asked for, while it is entered."""
+    """Draws normal random numbers on the CPU and moves them to the device that is asked for, while it is entered; or
+    gives those that were drawn before.
+    """
 
-    n_draws = 0
+    def __init__(self, drawn: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.drawn, self.n_draws = drawn, 0
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function of torch."""
@@ -129,4 +144,6 @@ class _CpuNormals(TorchFunctionMode):
         if function is not torch.randn:
             return function(*args, **kwargs)
         self.n_draws += 1
+        if self.drawn is not None:
+            return self.drawn
         return function(*args, **(kwargs | {"device": "cpu"})).to(kwargs["device"])

@@ -16,8 +16,9 @@ import torch
 from fly64dask.reconstruction.interface import ACCELERATED
 from fly64dask.reconstruction.lsqml.state import algorithm_of
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
+from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, obstacle
 from fly64dask.reconstruction.lsqml.steps.replacements import plain_loss_table, replaced, replacements
-from fly64dask.reconstruction.lsqml.steps.self_check import disagreement
+from fly64dask.reconstruction.lsqml.steps.self_check import disagreement, recording_problem
 from fly64dask.reconstruction.lsqml.versions import untested
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
     It is a task of one slice, as `lsqml` builds it, and its state stays what it is. `enabled` is what the recipe says;
     any other reason is logged as well, unless it is that the task's algorithm has no faster steps. On a CPU the faster
     steps are compiled; where these cannot be used, or disagree, it yields `accelerated without compiled loops: ` and
-    why.
+    why. On a GPU a minibatch is recorded, else it yields `accelerated without recorded minibatches: ` and why.
     """
     with ExitStack() as stack:
         if algorithm_of(task) != "LSQML":
@@ -70,23 +71,35 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
 def _fastest(task: PtychographyTask) -> tuple[Steps, str, str | None]:
     """Choose the fastest steps that agree with a task's own: them, what the record says of them, and why none does."""
     on_torch = FastSteps(task.reconstructor)
+    if task.object.tensor.data.device.type != "cpu":
+        return _fastest_on_gpu(task, on_torch)
     compiled, shortfall = compiled_steps(task, on_torch)
     if compiled is not None:
         shortfall = disagreement(task, compiled)
         if shortfall is None:
             return compiled, ACCELERATED, None
-    if shortfall is None:
-        return on_torch, ACCELERATED, disagreement(task, on_torch)
     # Numba's absence and other numbers are faults of this machine; what has no compiled steps by design is none.
     is_fault = compiled is not None or shortfall == NO_KERNELS
     log.log(logging.WARNING if is_fault else logging.INFO, "engine=accelerated compiled=no reason=%s", shortfall)
     return on_torch, f"{ACCELERATED} without compiled loops: {shortfall}", disagreement(task, on_torch)
 
 
+def _fastest_on_gpu(task: PtychographyTask, on_torch: FastSteps) -> tuple[Steps, str, str | None]:
+    """Choose recorded minibatches, where they repeat what is recorded, or the steps on torch."""
+    if (reason := disagreement(task, on_torch)) is not None:
+        return on_torch, ACCELERATED, reason
+    shortfall = obstacle(on_torch)
+    if shortfall is None:
+        recorded = RecordedSteps(on_torch)
+        shortfall = recording_problem(task, recorded)
+        if shortfall is None:
+            return recorded, ACCELERATED, None
+        log.warning("engine=accelerated recorded=no reason=%s", shortfall)
+    return on_torch, f"{ACCELERATED} without recorded minibatches: {shortfall}", None
+
+
 def compiled_steps(task: PtychographyTask, on_torch: FastSteps) -> tuple[FusedSteps | None, str | None]:
-    """Make the compiled steps of a task; None, and why, if it has none, and no reason on a GPU, which needs none."""
-    if task.object.tensor.data.device.type != "cpu":
-        return None, None
+    """Make the compiled steps of a task on a CPU; None, and why, if it has none."""
     if task.opr_mode_weights.n_opr_modes > 1:
         return None, "the probe has several OPR modes"
     if task.reconstructor.options.exclude_measured_pixels_below is not None:

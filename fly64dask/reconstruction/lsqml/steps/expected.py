@@ -76,13 +76,16 @@ class ExpectedPatterns:
         self.waves = {"patches": patches, "probes": probes, "far": far}
         return power[:, 0] if len(probe) == 1 else power.sum(1)
 
-    @naming_devices
     def update_fourier_error(self, y_pred: Tensor, y_true: Tensor) -> None:
         """Add to the epoch's mean square error of the amplitude, in place of the reconstructor's method."""
+        self.add_fourier_error(self.fourier_error(y_pred, y_true))
+
+    @naming_devices
+    def fourier_error(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        """Compute the mean square error of each exposure's amplitude, summed over the exposures, ()."""
         expected, measured = y_pred.sqrt(), y_true.clamp_min(DARK).sqrt_()
         self.waves |= {"expected": expected, "measured": measured}
-        squares = self._weighted((expected - measured).square_())
-        self.add_fourier_error(squares.mean(dim=(-2, -1)).sum())
+        return self._weighted((expected - measured).square_()).mean(dim=(-2, -1)).sum()
 
     def add_fourier_error(self, error: Tensor | float) -> None:
         """Add a minibatch's error, summed over its exposures, to the epoch's, and close the sum after the last one."""
@@ -101,6 +104,11 @@ class ExpectedPatterns:
         """
         squares = y_pred.add_(self.loss_eps).sqrt_().sub_((y_true + self.loss_eps).sqrt_()).square_()
         return self._weighted(squares).mean()
+
+    def only_rescales(self) -> bool:
+        """Whether this epoch does no more than find the scale of the probe."""
+        rescales: bool = self.reconstructor.options.rescale_probe_intensity_in_first_epoch
+        return self.reconstructor.current_epoch == 0 and rescales
 
     def correction(self, y_pred: Tensor, y_true: Tensor, step: Tensor) -> Tensor:
         """The factor that turns the far wave into its change: Eq. 12 and 14."""

@@ -72,6 +72,16 @@ class FastSteps:
 
     def compute_reconstruction_parameter_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
         """Set directions of object and probe as gradients, and each exposure's steps, in place of the method."""
+        self.begin_minibatch()
+        self.set_updates(y_pred, y_true, indices)
+
+    def begin_minibatch(self) -> None:
+        """Let the steps of all exposures be 1 before the first minibatch of an epoch, as pty-chi does."""
+        self.reconstructor._initialize_object_step_size_buffer()
+        self.reconstructor._initialize_probe_step_size_buffer()
+
+    def set_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
+        """Set directions and steps of a minibatch that was begun."""
         reconstructor = self.reconstructor
         # It may draw random numbers, and where these are drawn is for a mode to say.
         reconstructor.alpha_psi_far = reconstructor.get_psi_far_step_size(y_pred, y_true, indices)
@@ -145,10 +155,7 @@ class FastSteps:
 
     def set_steps(self, steps: tuple[Tensor, Tensor] | Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Set the steps of object and probe for each exposure, each (n,), scaled and no less than 0; gives them so."""
-        reconstructor = self.reconstructor
-        reconstructor._initialize_object_step_size_buffer()
-        reconstructor._initialize_probe_step_size_buffer()
-        buffers = reconstructor.reconstructor_buffers
+        buffers = self.reconstructor.reconstructor_buffers
         scales = (
             self.object.options.optimal_step_size_scaler / self.probe.n_modes,
             self.probe.options.optimal_step_size_scaler,
@@ -159,7 +166,7 @@ class FastSteps:
 
     def apply_reconstruction_parameter_updates(self, indices: Tensor) -> None:
         """Take the steps of a minibatch, in place of the reconstructor's method; not the object's if it is compact."""
-        self._take_steps(indices)
+        self.take_steps(indices)
         epoch = self.reconstructor.current_epoch
         if self.positions.optimization_enabled(epoch):
             self.positions.step_optimizer()
@@ -167,7 +174,7 @@ class FastSteps:
             self.opr_weights.step_optimizer()
 
     @naming_devices
-    def _take_steps(self, indices: Tensor) -> None:
+    def take_steps(self, indices: Tensor) -> None:
         """Take the steps of object and probe."""
         epoch, buffers = self.reconstructor.current_epoch, self.reconstructor.reconstructor_buffers
         indices = self.expected.on_device(indices)

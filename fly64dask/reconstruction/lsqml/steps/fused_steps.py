@@ -85,7 +85,7 @@ class FusedSteps:
     @naming_devices
     def read(self, numbers: list[int] | Tensor) -> list[Tensor]:
         """Read a minibatch, in place of the dataset's `__getitems__`: no intensities, unless they are read."""
-        if self._only_rescales() or self.reconstructor.loss_tracker.metric_function != self.loss:
+        if self.expected.only_rescales() or self.reconstructor.loss_tracker.metric_function != self.loss:
             return self.expected.read(numbers)
         return [torch.as_tensor(numbers, device="cpu"), self.expected.patterns[:0]]
 
@@ -100,7 +100,7 @@ class FusedSteps:
         self.minibatch = self.passes.begin(exposures, at, self.places, image, probe)
         power, self.far_steps = torch.from_numpy(self.minibatch.power), None
         in_epoch = reconstructor.current_minibatch < len(reconstructor.dataloader)
-        if not self.poisson and in_epoch and not self._only_rescales():
+        if not self.poisson and in_epoch and not self.expected.only_rescales():
             reconstructor.alpha_psi_far = reconstructor.get_psi_far_step_size(power, None, indices)
             self.far_steps = self._scaled_far_steps(len(exposures))
         self.passes.compare(self.far_steps)
@@ -117,6 +117,7 @@ class FusedSteps:
     @naming_devices
     def compute_reconstruction_parameter_updates(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
         """Set directions of object and probe as gradients, and each exposure's steps, in place of the method."""
+        self.plain.begin_minibatch()
         if self.far_steps is None:
             self._find_far_steps(y_pred, y_true, indices)
             self.far_steps = self._scaled_far_steps(len(indices))
@@ -138,12 +139,6 @@ class FusedSteps:
             descend(self.probe, by=self.probe_steps.mean() / n_minibatches)
         if self.plain.positions.optimization_enabled(epoch):
             self.plain.positions.step_optimizer()
-
-    def _only_rescales(self) -> bool:
-        """Whether this epoch does no more than find the scale of the probe."""
-        reconstructor = self.reconstructor
-        rescales: bool = reconstructor.options.rescale_probe_intensity_in_first_epoch
-        return reconstructor.current_epoch == 0 and rescales
 
     def _find_far_steps(self, y_pred: Tensor, y_true: Tensor, indices: Tensor) -> None:
         """Work out the steps of the far waves, () or (n,), as pty-chi does."""

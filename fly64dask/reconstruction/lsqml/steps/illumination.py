@@ -74,6 +74,8 @@ class ObjectIllumination:
         if damping is None or illumination is not self.object.preconditioner:
             illumination = self.object.preconditioner
             floor = illumination.max() * self.reconstructor.options.preconditioning_damping_factor
-            damping = (illumination.square() + floor.square()).rsqrt_()
+            made = (illumination.square() + floor.square()).rsqrt_()
+            # In the same memory each time: what is recorded for a GPU knows it by its address.
+            damping = made if damping is None else damping.copy_(made)
             self._damping = illumination, damping
         return damping

@@ -44,9 +44,18 @@ class Places:
         return image.unfold(0, height, 1).unfold(1, width, 1)[self.rows, self.columns]
 
     def add_onto(self, image: Tensor, patches: Tensor) -> Tensor:
-        """Add patches (n, H, W) to an image."""
-        added: Tensor = image_proc.batch_put(image, patches, self.rows, self.columns, op="add", check_bounds=False)
-        return added
+        """Add patches (n, H, W) to an image, in its own memory and always in the same order.
+
+        pty-chi's own function waits for the GPU, and loads a compiler in each process or adds in any order there.
+        """
+        if image.device.type == "cpu":
+            added: Tensor = image_proc.batch_put(image, patches, self.rows, self.columns, op="add", check_bounds=False)
+            return added
+        height, width = (torch.arange(size, device=image.device) for size in self.shape_px)
+        lines = (self.rows[:, None] + height) * image.shape[1] + self.columns[:, None]
+        pixels = lines[:, :, None] + width
+        image.view(-1).index_put_((pixels.view(-1),), patches.reshape(-1), accumulate=True)
+        return image
 
     def fit(self, image_shape_px: tuple[int, ...]) -> bool:
         """Whether every patch lies on an image: pty-chi pads it otherwise, here nothing does."""

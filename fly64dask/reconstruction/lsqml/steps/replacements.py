@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ptychi.metrics import MSELossOfSqrt
 
+from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps
 from fly64dask.reconstruction.lsqml.valid_pixels import LossOfValid
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
     from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
 
-    Steps = FastSteps | FusedSteps
+    Steps = FastSteps | FusedSteps | RecordedSteps
 
 MISSING = object()
 Replacement = tuple[Any, str, Any]
@@ -44,6 +45,8 @@ def replacements(task: PtychographyTask, steps: Steps) -> list[Replacement]:
         changes.append((reconstructor.loss_tracker, "metric_function", steps.loss))
     if not weights.optimizable and bool((weights.tensor == 1).all()):
         changes.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none
+    if isinstance(steps, RecordedSteps):
+        changes += steps.further_replacements()
     return changes
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from ptychi.api.enums import BatchingModes
 
-from fly64dask.reconstruction.lsqml.state import copied, copy_state, put_back
+from fly64dask.reconstruction.lsqml.state import copied, copy_state, put_back, set_random_state
 from fly64dask.reconstruction.lsqml.steps.replacements import replaced, replacements
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
     from torch import Tensor
 
+    from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps
     from fly64dask.reconstruction.lsqml.steps.replacements import Steps
 
 # Of a quantity's largest value, after one minibatch.
@@ -59,6 +60,40 @@ def disagreement(task: PtychographyTask, steps: Steps) -> str | None:
     return None
 
 
+@torch.no_grad()
+def recording_problem(task: PtychographyTask, steps: RecordedSteps) -> str | None:
+    """Compare a minibatch that is called with the same one as it is recorded and launched, twice.
+
+    Gives why none can be recorded, or that one differs: no bit may. None if they are equal. The task is afterwards as
+    it was.
+    """
+    state, object_, probe = copy_state(task), task.object, task.probe
+    known, tracker = task.reconstructor.alpha_psi_far_all_pos, task.reconstructor.loss_tracker
+    try:
+        with replaced(replacements(task, steps)):
+            indices = _begin_one_minibatch(task)
+            begun = [(tensor, tensor.clone()) for tensor in (object_.tensor.data, probe.tensor.data, known)]
+            results = []
+            for _ in ("called", "recorded and launched", "launched"):
+                for tensor, value in begun:
+                    tensor.copy_(value)  # in its place, which is what was recorded
+                set_random_state(task, state["random"])
+                task.reconstructor.run_minibatch([indices], steps.expected.patterns[:0])
+                results.append([tensor.clone() for tensor, _ in begun])
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        return f"none can be recorded here ({str(error).splitlines()[0]})"
+    finally:
+        steps.forget()
+        put_back(task, state)
+        tracker.accumulated_num_batches = 0
+    called, *launched = results
+    if all(torch.equal(a, b) for values in launched for a, b in zip(called, values, strict=True)):
+        return None
+    return "self-check: a launched minibatch differs from one that is called"
+
+
 def _relative_differences(results: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
     """Largest difference of each quantity over its largest value; NaN where one of them is NaN."""
     smallest = torch.finfo(torch.float32).tiny  # nothing differs from nothing by nothing
@@ -74,17 +109,9 @@ def _one_minibatch(task: PtychographyTask, *, changed_by: float = 0.0) -> dict[s
 
     The object is a random one, each pixel of it `changed_by` at most, relatively.
     """
-    reconstructor, object_, device = task.reconstructor, task.object, task.object.tensor.data.device
-    indices = torch.arange(min(CHECKED_EXPOSURES, len(task.dataset)), device="cpu")
-    generator = torch.Generator("cpu").manual_seed(0)
-    noise = torch.rand((2, *object_.shape), generator=generator, device="cpu").to(device)
-    change = torch.rand(object_.shape, generator=generator, device="cpu").to(device)
-    object_.set_data(torch.polar(1 + noise[0], noise[1]) * (1 + changed_by * (2 * change - 1)))
-    positions = SimpleNamespace(tensor=task.probe_positions.tensor[indices.to(device)])
-    object_.preconditioner = object_.calculate_illumination_map(task.probe, positions)
-    measured = task.dataset.patterns[indices].to(device)
-    reconstructor.accumulated_fourier_error = 0.0
-    reconstructor.current_epoch = task.reconstructor_options.num_epochs - 1  # whatever starts late has started
+    reconstructor, object_ = task.reconstructor, task.object
+    indices = _begin_one_minibatch(task, changed_by=changed_by)
+    measured = task.dataset.patterns[indices].to(object_.tensor.data.device)
     # Number -1 is neither the first of an epoch nor the last.
     for reconstructor.current_minibatch in (0, 1) if _adds_up(task) else (-1,):
         expected = reconstructor.forward_model(indices)
@@ -106,6 +133,25 @@ def _one_minibatch(task: PtychographyTask, *, changed_by: float = 0.0) -> dict[s
         "positions": task.probe_positions.data,
         "OPR weights": task.opr_mode_weights.data,
     }
+
+
+def _begin_one_minibatch(task: PtychographyTask, *, changed_by: float = 0.0) -> Tensor:
+    """Let a task be before a minibatch of its first exposures, in a late epoch, from a random object; gives their
+    numbers.
+    """
+    reconstructor, object_, device = task.reconstructor, task.object, task.object.tensor.data.device
+    indices = torch.arange(min(CHECKED_EXPOSURES, len(task.dataset)), device="cpu")
+    generator = torch.Generator("cpu").manual_seed(0)
+    noise = torch.rand((2, *object_.shape), generator=generator, device="cpu").to(device)
+    change = torch.rand(object_.shape, generator=generator, device="cpu").to(device)
+    object_.set_data(torch.polar(1 + noise[0], noise[1]) * (1 + changed_by * (2 * change - 1)))
+    positions = SimpleNamespace(tensor=task.probe_positions.tensor[indices.to(device)])
+    object_.preconditioner = object_.calculate_illumination_map(task.probe, positions)
+    reconstructor.accumulated_fourier_error = 0.0
+    # Whatever starts late has started. The first epoch may do no more than find the scale of the probe.
+    reconstructor.current_epoch = max(task.reconstructor_options.num_epochs - 1, 1)
+    reconstructor.current_minibatch = -1  # neither the first of an epoch nor the last
+    return indices
 
 
 def _adds_up(task: PtychographyTask) -> bool:
