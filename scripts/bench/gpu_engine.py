@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,8 @@ from measuring import Notes, seconds_of
 
 from fly64dask.reconstruction import ACCELERATED, CheckpointFile, Exposures, Reconstruction
 from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.reconstruction.lsqml.steps.places import add_in_layers
+from fly64dask.reconstruction.lsqml.steps.recorded_steps import record_on_gpu
 from fly64dask.scan import illuminated_area, illumination_map, object_frame
 from fly64dask.scheduling import CONTEXT_BYTES, predicted_memory_bytes
 from fly64dask.study import Checkpoints, Recipe, Remedy, remedied_recipe
@@ -256,7 +258,41 @@ def epochs(notes: Notes, folder: Path) -> None:
             apart_by = difference(exposures, results["accelerated"], results[name])
             notes.most(f"{n} of {side_px} px: accelerated against {name}", apart_by, TOLERANCE)
         if notes.device == "cuda" and n == 322:
+            notes.row(of=f"placing 96 of {side_px} px", **placing_us(side_px))
             notes.row(of=f"{n} of {side_px} px", **profiled(exposures, recipe))
+
+
+def placing_us(side_px: int) -> dict[str, float]:
+    """Time how patches are added to an object by three recorded ways, in microseconds; the last adds in any order."""
+    shape = (4 * side_px, 4 * side_px)
+    rows, columns = torch.randint(0, 3 * side_px, (2, 96), device="cuda")
+    patches = torch.randn((96, side_px, side_px), dtype=torch.complex64, device="cuda")
+    image = torch.zeros(shape, dtype=torch.complex64, device="cuda")
+    lines = (rows[:, None] + torch.arange(side_px, device="cuda")) * shape[1] + columns[:, None]
+    pixels = (lines[:, :, None] + torch.arange(side_px, device="cuda")).flatten()
+    flat, values = image.view(-1), patches.flatten()
+    ways: dict[str, Callable[[], object]] = {
+        "in_layers_us": lambda: add_in_layers(image, patches, rows, columns),
+        "index_put_us": lambda: flat.index_put_((pixels,), values, accumulate=True),
+        "scatter_add_us": lambda: flat.scatter_add_(0, pixels, values),
+    }
+    found = {}
+    for name, place in ways.items():
+
+        def ten_times(place: Callable[[], object] = place) -> None:
+            for _ in range(10):
+                place()
+
+        ten_times()
+        launch = record_on_gpu(ten_times)
+
+        def waited(launch: Callable[[], object] = launch) -> None:
+            launch()
+            torch.cuda.synchronize()
+
+        waited()
+        found[name] = min(seconds_of(waited) for _ in range(10)) * 1e5
+    return found
 
 
 @contextmanager

@@ -15,7 +15,9 @@ import torch
 from fly64dask.reconstruction import Exposures
 from fly64dask.reconstruction.lsqml.random_draws import StepSizeOfCpuDraws
 from fly64dask.reconstruction.lsqml.state import losses
+from fly64dask.reconstruction.lsqml.steps import places
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
+from fly64dask.reconstruction.lsqml.steps.places import add_in_layers
 from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, obstacle
 from fly64dask.reconstruction.lsqml.steps.replacements import plain_loss_table, replaced, replacements
 from fly64dask.reconstruction.lsqml.steps.self_check import recording_problem
@@ -187,3 +189,18 @@ def test_obstacle_names_what_is_not_recorded(dense, changes, reason):
     recipe = Recipe.model_validate(RECIPE.model_dump() | changes)
     task = built(dense, recipe)
     assert obstacle(FastSteps(task.reconstructor)) == reason
+
+
+@pytest.mark.parametrize("n_bytes", [1, 3 * 30 * 31 * 8, 2**25])
+def test_patches_that_are_added_in_layers_are_the_sum_of_slices(monkeypatch, n_bytes):
+    monkeypatch.setattr(places, "LAYERS_BYTES", n_bytes)  # one patch at a time, three, all
+    rng = np.random.default_rng(5)
+    patches = (rng.normal(size=(7, 8, 9)) + 1j * rng.normal(size=(7, 8, 9))).astype(np.complex64)
+    rows, columns = rng.integers(0, 22, 7), rng.integers(0, 22, 7)
+    expected = np.ones((30, 31), np.complex128)
+    for patch, row, column in zip(patches, rows, columns, strict=True):
+        expected[row : row + 8, column : column + 9] += patch
+    image = torch.ones((30, 31), dtype=torch.complex64)
+    found = add_in_layers(image, *map(torch.from_numpy, (patches, rows, columns)))
+    assert found is image
+    assert np.allclose(found.numpy(), expected, atol=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from ptychi.data_structures.object import PlanarObject
     from ptychi.data_structures.probe_positions import ProbePositions
     from torch import Tensor
+
+
+# Of the layers that patches are added up in: as much as a GPU keeps in its cache, or nearly.
+LAYERS_BYTES = 2**25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +56,7 @@ class Places:
         if image.device.type == "cpu":
             added: Tensor = image_proc.batch_put(image, patches, self.rows, self.columns, op="add", check_bounds=False)
             return added
-        height, width = (torch.arange(size, device=image.device) for size in self.shape_px)
-        lines = (self.rows[:, None] + height) * image.shape[1] + self.columns[:, None]
-        pixels = lines[:, :, None] + width
-        image.view(-1).index_put_((pixels.view(-1),), patches.reshape(-1), accumulate=True)
-        return image
+        return add_in_layers(image, patches, self.rows, self.columns)
 
     def fit(self, image_shape_px: tuple[int, ...]) -> bool:
         """Whether every patch lies on an image: pty-chi pads it otherwise, here nothing does."""
@@ -63,6 +64,23 @@ class Places:
         rows, columns = self.rows.tolist(), self.columns.tolist()
         inside: bool = min(rows) >= 0 and min(columns) >= 0 and max(rows) <= height and max(columns) <= width
         return inside
+
+
+def add_in_layers(image: Tensor, patches: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Add patches (n, H, W) to an image (Y, X) whose pixels `rows` and `columns` (n,) are their first ones; the image.
+
+    Each patch is written to a layer of its own, and the layers are summed: no two threads of a GPU then add to one
+    pixel, in whatever order, and nothing has to be sorted, as `index_put_` does.
+    """
+    height, width = (torch.arange(size, device=image.device) for size in patches.shape[1:])
+    lines = (rows[:, None] + height) * image.shape[1] + columns[:, None]
+    pixels = (lines[:, :, None] + width).flatten(1)
+    n_parts = math.ceil(len(patches) / max(LAYERS_BYTES // image.nbytes, 1))
+    for some_pixels, some_patches in zip(pixels.chunk(n_parts), patches.flatten(1).chunk(n_parts), strict=True):
+        layers = torch.zeros((len(some_pixels), image.numel()), dtype=image.dtype, device=image.device)
+        layers.scatter_(1, some_pixels, some_patches)
+        image.view(-1).add_(layers.sum(0))
+    return image
 
 
 def corners_px(positions_px: Tensor, object_: PlanarObject, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor]:
