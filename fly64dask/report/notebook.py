@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # Beyond this ratio of the largest to the least value a logarithmic scale shows more (our choice).
 LOG_RATIO = 50
 N_COLOURS = 64
+INK_LUMINANCE = 0.179  # of a ground on which black and white have the same contrast, 4.58
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,7 @@ def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, runni
 
 
 def _ink_on(colour: str) -> str:
-    """Black or white, whichever is easier to read on a colour."""
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return "#111" if 0.3 * red + 0.59 * green + 0.11 * blue > 128 else "#fff"
+    """Black or white, whichever has the higher contrast on a colour (relative luminance of WCAG 2.2)."""
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return "#000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > INK_LUMINANCE else "#fff"

@@ -21,7 +21,7 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
     come as JSON, and are only ever set as text.
     """
     style = _file("monitoring", "page.css") + _file("report", "report.css")
-    script = "".join(_file("report", name) for name in ("answer.js", "keep.js", "report.js"))
+    script = "".join(_file("report", name) for name in ("answer.js", "keep.js", "keyboard.js", "report.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"

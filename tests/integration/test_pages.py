@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+from accessibility import axe_violations
 from browser import Page, chromium, opened_browser
 from faulty_engine import MARKUP
 from running import MATRIX, running
@@ -64,6 +65,11 @@ def seen(tmp_path_factory, artifacts):
         failures = page.evaluate("document.getElementById('failures').innerText")
         title = page.evaluate("document.title")
         ours = list(page.console_errors), list(page.requested)
+        violations = axe_violations(page)
+        page.open(run.address("fly64"), width=390, height=860, dark=True)
+        page.wait_for("document.querySelectorAll('#matrix td').length > 0")
+        violations += axe_violations(page)
+        width_px = page.evaluate("document.documentElement.scrollWidth")
         page.open(run.address("status"), width=1400, height=900)
         page.wait_for(f"window.Bokeh && Object.keys({SHOWN_BY_BOKEH}).length === 5")
         page.screenshot(artifacts / "status-while-running.png")
@@ -80,6 +86,8 @@ def seen(tmp_path_factory, artifacts):
         "requested": ours[1],
         "status": status,
         "silence": silence,
+        "violations": violations,
+        "width_px": width_px,
         "origin": run.address(""),
     }
 
@@ -138,6 +146,14 @@ def test_page_shows_markup_in_a_failure_as_text(seen):
 
 def test_page_says_nothing_on_the_console(seen):
     assert seen["errors"] == []
+
+
+def test_axe_finds_nothing_serious_on_a_light_page_and_on_a_dark_one(seen):
+    assert seen["violations"] == []
+
+
+def test_page_needs_no_scrolling_sideways_on_a_phone(seen):
+    assert seen["width_px"] == 390
 
 
 def test_page_asks_nobody_but_its_own_scheduler(seen):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import tiny
 from faulty_engine import MARKUP
 from matplotlib import colormaps
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from several import several_study
 
 from fly64dask.base import FailureKind
@@ -122,6 +123,24 @@ def test_matrix_gives_the_ends_of_the_scale_the_ends_of_the_map():
     document = matrix_html(STUDY, [row(cell, loss=loss) for cell, loss in zip(some, (1.0, 2.0, 3.0), strict=False)])
     grounds = re.findall(r"background: (#\w+)", document)
     assert {to_hex(colormaps["cividis"](at)) for at in (0.0, 1.0)} <= set(grounds)
+
+
+def contrast(colour: str, other: str) -> float:
+    """Contrast of two colours, as WCAG 2.2 defines it: 21 of black and white."""
+    light, dark = sorted((float(luminance(one)) for one in (colour, other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    srgb = np.array(to_rgb(colour))
+    return np.array([0.2126, 0.7152, 0.0722]) @ np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def test_matrix_writes_numbers_that_stand_out_from_every_colour_of_its_scale():
+    rows = [row(cell, loss=float(i)) for i, cell in enumerate(cells(STUDY))]
+    styles = re.findall(r"background: (#\w+); color: (#\w+)", matrix_html(STUDY, rows, column="final_loss"))
+    assert len(styles) == len(rows)
+    assert min(contrast(ground, to_hex(ink)) for ground, ink in styles) >= 4.5
 
 
 @pytest.mark.parametrize("name", [MARKUP, "a & b"])

@@ -31,6 +31,8 @@ OPTIONS = (
     "--hide-scrollbars",
 )
 ANSWER_S = 60.0
+# What Chromium needs to act on a key as if it were pressed: its code, and the text that it types.
+KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), "ArrowRight": (39, ""), "ArrowDown": (40, "")}
 
 
 def chromium() -> str:
@@ -104,6 +106,13 @@ class Page:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press and release a key of `KEYS`."""
+        code, text = KEYS[key]
+        how = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **how)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **how)
 
     def wait_for(self, expression: str, seconds: float = 60) -> Any:
         """Wait until an expression is true, and give its value."""

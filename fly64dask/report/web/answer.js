@@ -1,5 +1,5 @@
 // Draws how low dose and overlap can go: sentences, a table and curves of each target, and the SNR of repeats. What
-// comes from a run is only ever set as text. `keep.js` and `report.js` follow in the same script.
+// comes from a run is only ever set as text. `keep.js`, `keyboard.js` and `report.js` follow in the same script.
 "use strict";
 
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];
@@ -34,14 +34,13 @@ function showGlance(targets, rows) {
   }
   if (columns.length > MOST_COLUMNS || makers.size > MOST_SENTENCES) return;
   const table = element("table", undefined, "plain limits");
-  const head = table.createTHead();
-  const line = element("tr");
-  line.append(element("th", `lowest dose (${RUN.dose_unit})`), ...columns.map(({ target, split }) => element("th", [`${goalOf(target)} ${unitOf(target)}`, ...(RUN.splits.length > 1 ? [split] : [])].join(", "), "number")));
-  head.append(line);
+  const line = headRow([`lowest dose (${RUN.dose_unit})`]);
+  line.append(...columns.map(({ target, split }) => heading([`${goalOf(target)} ${unitOf(target)}`, ...(RUN.splits.length > 1 ? [split] : [])].join(", "), "col", "number")));
+  table.createTHead().append(line);
   const body = table.createTBody();
   for (const [name, { view, recipe_name, setup_name, overlaps }] of makers) {
     const row = element("tr");
-    row.append(element("th", overlaps.size ? `${name} (${[...overlaps].join(", ")})` : name));
+    row.append(heading(overlaps.size ? `${name} (${[...overlaps].join(", ")})` : name, "row"));
     for (const column of columns) {
       const found = column.rows.find((one) => one.view === view && one.recipe_name === recipe_name && one.setup_name === setup_name);
       const cell = element("td", undefined, `number ${found ? found.outcome : ""}`);
@@ -54,6 +53,7 @@ function showGlance(targets, rows) {
     body.append(row);
   }
   byId("glance").append(table);
+  scrollable(byId("glance"), "lowest dose of each view");
 }
 
 function targetBox(target, rows, doseBy) {
@@ -74,7 +74,7 @@ function targetBox(target, rows, doseBy) {
       .filter((curve) => curve.split === split);
     charts.append(limitFigure(target, split, curves, doseBy));
   }
-  box.append(legend(limitKey(target)), charts, limitTable(rows), sentenceList(target.sentences.slice(nDoses)));
+  box.append(legend(limitKey(target)), charts, limitTable(rows, target.words), sentenceList(target.sentences.slice(nDoses)));
   return box;
 }
 
@@ -94,9 +94,7 @@ function showComparisons({ label, sentences, rows }) {
     return;
   }
   const table = element("table", undefined, "plain limits");
-  const head = element("tr");
-  head.append(...["where", "first", "second", "second / first (95 %)", "p, corrected", "beyond the spread?"].map((title) => element("th", title)));
-  table.createTHead().append(head);
+  table.createTHead().append(headRow(["where", "first", "second", "second / first (95 %)", "p, corrected", "beyond the spread?"]));
   const body = table.createTBody();
   for (const row of rows) {
     const line = element("tr");
@@ -104,23 +102,19 @@ function showComparisons({ label, sentences, rows }) {
     line.append(element("td", row.place), name(row.first), name(row.second), element("td", row.factor, "number"), element("td", row.p, "number"), element("td", row.words));
     body.append(line);
   }
-  const scroll = element("div", undefined, "sideways");
-  scroll.append(table);
   const folded = element("details");
-  folded.append(element("summary", sentences.join(" ")), element("p", `Compared: ${label}; lower is better.`, "faint"), scroll);
+  folded.append(element("summary", sentences.join(" ")), element("p", `Compared: ${label}; lower is better.`, "faint"), sideways(table, "differences beyond the spread of repeats"));
   box.append(folded);
 }
 
 // Recipe and setup of a limit or a curve, where the study has several.
 const madeBy = (one) => [one.recipe_name, one.setup_name].filter(Boolean).join(", ");
 
-function limitTable(rows) {
+function limitTable(rows, name) {
   const axes = ["recipe", "setup"].filter((axis) => rows.some((row) => row[`${axis}_name`]));
   const table = element("table", undefined, "plain limits");
-  const head = element("tr");
   const titles = ["view", "split", ...axes, "overlap", "target", `lowest dose (${RUN.dose_unit})`, "photons/px²", "photons in total"];
-  head.append(...titles.map((title) => element("th", title)));
-  table.createTHead().append(head);
+  table.createTHead().append(headRow(titles));
   const body = table.createTBody();
   for (const row of rows) {
     const line = element("tr", undefined, row.outcome);
@@ -131,9 +125,7 @@ function limitTable(rows) {
     line.append(...[row.lowest, row.fluence, row.total].map((text) => element("td", text, "number")));
     body.append(line);
   }
-  const frame = element("div", undefined, "sideways");
-  frame.append(table);
-  return frame;
+  return sideways(table, `lowest doses, ${name}`);
 }
 
 // ---- curves of a target ------------------------------------------------------------------------------------------
@@ -205,10 +197,10 @@ function limitFigure(target, split, curves, doseBy) {
   if (rows.length === 1) return figureOf(title, element("p", "nothing measured"));
   const slopes = curves.filter((curve) => curve.slopeWords).map((curve) => `${[curve.view, madeBy(curve)].filter(Boolean).join(" ")} ${curve.slopeWords}`);
   const caption = slopes.length ? [element("p", `slope ± 95 %: ${slopes.join(", ")}`)] : [];
-  return saveable(`${RUN.study} ${goalOf(target)} ${unit} ${split}`, rows, title, limitChart(target, curves, doseBy), limitKey(target), ...caption);
+  return saveable(`${RUN.study} ${goalOf(target)} ${unit} ${split}`, rows, title, limitChart(target, split, curves, doseBy), limitKey(target), ...caption);
 }
 
-function limitChart(target, curves, doseBy) {
+function limitChart(target, split, curves, doseBy) {
   const side = sideNm();
   const hasFluence = curves.every((curve) => curve.points.every((point) => point.light.fluence_photons_per_px2 > 0));
   const xOf = (light) => (hasFluence ? light.fluence_photons_per_px2 : light.dose);
@@ -221,7 +213,7 @@ function limitChart(target, curves, doseBy) {
   const px = (value) => left + (W - left - right) * Math.log(value / x0) / Math.log(x1 / x0);
   const py = (value) => H - bottom - (H - top - bottom) * Math.log(value / y0) / Math.log(y1 / y0);
   const unit = unitOf(target), name = isResolution(target) ? "resolution" : "phase error";
-  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${target.words}: curves` });
+  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": `${name} of ${RUN.splits.length > 1 ? split : "each view"} over ${hasFluence ? "fluence" : "dose"}: ${target.words}` });
   const text = (x, y, words, anchor = "middle") => svg.append(drawn("text", { x, y, "text-anchor": anchor }, words));
   const upright = (x, words) => svg.append(drawn("text", { x, y: (top + H - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 ${x} ${(top + H - bottom) / 2})` }, words));
   for (const value of decades(x0, x1)) {
@@ -248,7 +240,8 @@ function limitChart(target, curves, doseBy) {
   for (const curve of curves) drawCurve(svg, target, curve, { xOf, px, py, left, edge: W - right });
   svg.append(drawn("line", { x1: left, x2: W - right, y1: py(goal), y2: py(goal), class: "goal" }));
   for (const curve of curves) drawCrossing(svg, target, curve, { xOf, px, x0, x1, y: py(goal) });
-  for (const curve of curves) drawPoints(svg, target, curve, { xOf, px, py, unit, name, doseBy });
+  const marks = curves.map((curve) => drawPoints(svg, target, curve, { xOf, px, py, unit, name, doseBy }));
+  walkable(svg, () => marks);
   return svg;
 }
 
@@ -281,26 +274,28 @@ function drawCrossing(svg, target, curve, { xOf, px, x0, x1, y }) {
     const low = limit.interval.low ? xOf(limit.interval.low) : x0, high = limit.interval.high ? xOf(limit.interval.high) : x1;
     svg.append(drawn("line", { x1: px(low), x2: px(high), y1: y, y2: y, class: "interval", stroke: ink }));
   }
-  const mark = markShape(shape, px(xOf(limit.lowest)), y, 4.5, { fill: ink, stroke: ink, tabindex: 0 });
+  const mark = markShape(shape, px(xOf(limit.lowest)), y, 4.5, { fill: ink, stroke: ink });
   explain(mark, () => curve.sentence);
   svg.append(mark);
 }
 
 function drawPoints(svg, target, curve, { xOf, px, py, unit, name, doseBy }) {
+  const marks = [];
   const { ink, shape } = lookOf(target, curve);
   for (const point of curve.points) {
     point.values.forEach((value, k) => {
-      const mark = markShape(shape, px(xOf(point.light)), py(value), 3.4, { class: "point", stroke: ink, tabindex: 0 });
+      const mark = markShape(shape, px(xOf(point.light)), py(value), 3.4, { class: "point", stroke: ink });
       const lines = [point.cells[k], `${name}: ${significant(value)} ${unit}`, `${significant(point.light.photons_per_exposure)} photons per exposure`];
       if (point.light.fluence_photons_per_px2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_px2)} photons/px²`);
       if (point.light.fluence_photons_per_nm2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_nm2)} photons/nm²`);
       if (doseBy === "total") lines.push(`${significant(point.light.dose)} photons in total`);
       if (point.n_failed) lines.push(`${point.n_failed} repeats failed`);
-      explain(mark, () => lines.join("\n"));
-      mark.addEventListener("click", () => choose(point.cells[k], true));
+      pressable(mark, lines.join("\n"), () => choose(point.cells[k], true));
       svg.append(mark);
+      marks.push(mark);
     });
   }
+  return marks;
 }
 
 // ---- spectral SNR ------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ function saveable(name, rows, title, svg, key, ...parts) {
   link("SVG", (keep) => keep(`data:image/svg+xml;charset=utf-8,${encodeURIComponent(standalone(svg, key))}`));
   link("PNG", (keep) => asPng(svg, key, keep));
   link("CSV", (keep) => keep(`data:text/csv;charset=utf-8,${encodeURIComponent(csvText(rows))}`));
-  figure.append(links);
+  figure.append(links, foldedNumbers(rows, name));
   return figure;
 }
 
@@ -75,17 +75,12 @@ function standalone(svg, key) {
   document.body.append(paper);
   const tall = key.length > 1 ? drawKey(copy, key, width, height + 4) : height;
   for (const each of [copy, ...copy.querySelectorAll("*")]) {
-    for (const name of ["fill", "stroke"]) {
-      const place = INKS.indexOf(each.getAttribute(name));
-      if (place >= 0) each.setAttribute(name, PAPER_INKS[place]);
-    }
-  }
-  for (const each of [copy, ...copy.querySelectorAll("*")]) {
     const style = getComputedStyle(each);
     const written = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family"].map((name) => [name, style.getPropertyValue(name)]);
     written.forEach(([name, value]) => each.setAttribute(name, value));
-    each.removeAttribute("tabindex");
   }
+  copy.setAttribute("role", "img");
+  for (const each of copy.querySelectorAll("[role]")) for (const name of ["tabindex", "role", "aria-label"]) each.removeAttribute(name);
   // Last of all, as styles are found by classes.
   for (const each of [copy, ...copy.querySelectorAll("*")]) each.removeAttribute("class");
   paper.remove();

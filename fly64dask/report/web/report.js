@@ -5,9 +5,8 @@
 const RUN = JSON.parse(document.getElementById("data").textContent);
 const SIGNS = RUN.state_signs;
 const SVG = "http://www.w3.org/2000/svg";
-// Okabe and Ito, lighter where the page is dark; figures that are kept have those of a light one.
-const PAPER_INKS = ["#0072b2", "#b84700", "#00785a", "#a8467f", "#8a6100", "#5a4fb0"];
-const INKS = matchMedia("(prefers-color-scheme: dark)").matches ? ["#56b4e9", "#e69f00", "#2dc59c", "#e08fc0", "#f0e442", "#a9a2f0"] : PAPER_INKS;
+// Colours of the style sheet, which has others for a dark page.
+const INKS = [0, 1, 2, 3, 4, 5].map((i) => `var(--ink${i})`);
 const PICTURES = {
   phase: "phase", phase_truth: "phase of the truth", phase_difference: "phase minus truth",
   amplitude: "amplitude", amplitude_truth: "amplitude of the truth", amplitude_difference: "amplitude minus truth",
@@ -39,6 +38,8 @@ const CRITERIA = [["half_bit", "half a bit"], ["one_bit", "a bit"]];
 const CROSSING = [["frc_halves", "half_sets"], ["frc_truth", "metrics.frc"], ["frc_reference", "reference"]];
 const DATA = "identifiability.lit_intensities_per_unknown";
 const MANY_CELLS = 150;
+const ARROW_STEPS = 40; // of an arrow key, from one end of a curve to the other
+const ON_PAPER = 8; // columns of all cells, as report.css has it
 
 const byId = (id) => document.getElementById(id);
 const cellByName = new Map(RUN.cells.map((cell) => [cell.name, cell]));
@@ -88,14 +89,22 @@ function explain(target, words) {
   for (const name of ["mouseleave", "blur"]) target.addEventListener(name, () => { byId("tip").hidden = true; });
 }
 
+// What waits to be seen; paper shows all of it.
+const unseen = new Map();
+
 function whenSeen(target, draw) {
-  const watcher = new IntersectionObserver((entries) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
+  const watcher = new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) see(); }, { rootMargin: "200px" });
+  const see = () => {
     watcher.disconnect();
+    unseen.delete(target);
     draw(target);
-  }, { rootMargin: "200px" });
+  };
+  unseen.set(target, see);
   watcher.observe(target);
 }
+
+addEventListener("beforeprint", () => { for (const see of [...unseen.values()]) see(); });
+addEventListener("keydown", ({ key }) => { if (key === "Escape") byId("tip").hidden = true; });
 
 // ---- colours -----------------------------------------------------------------------------------------------------
 function colourOf(share, name) {
@@ -103,9 +112,13 @@ function colourOf(share, name) {
   return colours[Math.round(Math.min(1, Math.max(0, share)) * (colours.length - 1))];
 }
 
+// Black and white have the same contrast, 4.58, on a ground of this relative luminance (WCAG 2.2).
+const INK_LUMINANCE = 0.179;
+
 function inkOn(colour) {
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255);
-  return 0.3 * r + 0.59 * g + 0.11 * b > 0.5 ? "#111" : "#fff";
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > INK_LUMINANCE ? "#000" : "#fff";
 }
 
 const label = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? Number(value.toPrecision(3)).toExponential() : String(Number(value.toPrecision(4))));
@@ -121,7 +134,7 @@ function ticks(low, high, most = 5) {
 
 function colourKey({ low, high, colours, unit, log }) {
   const box = element("div", undefined, "key");
-  const svg = drawn("svg", { width: 220, height: 30, viewBox: "0 0 220 30", role: "img", "aria-label": "colour scale" });
+  const svg = drawn("svg", { width: 220, height: 30, viewBox: "0 0 220 30", role: "img", "aria-label": `colours from ${label(low)} to ${label(high)}` });
   const steps = 60;
   for (let i = 0; i < steps; i += 1) {
     svg.append(drawn("rect", { x: 10 + (i * 200) / steps, y: 0, width: 200 / steps + 0.6, height: 10, fill: colourOf((i + 0.5) / steps, colours) }));
@@ -207,7 +220,7 @@ function heatButton(place, quantity, range, small) {
     button.textContent = [`${SIGNS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`, ...place.marks].join(" ");
   }
   button.dataset.cell = place.cells[0];
-  button.setAttribute("aria-label", wordsOf(place, quantity));
+  button.setAttribute("aria-label", `${button.textContent}: ${wordsOf(place, quantity)}`);
   explain(button, () => wordsOf(place, quantity));
   button.addEventListener("click", () => choose(place.cells[0], true));
   return button;
@@ -217,28 +230,26 @@ function heatMap(quantity, split, section, range, small) {
   const box = element("div", undefined, "map");
   box.append(element("h3", titled(split, section)));
   const table = element("table", undefined, small ? "heat small" : "heat");
-  const head = element("tr");
-  for (const title of [withUnit("dose", RUN.dose_unit), ...RUN.views]) {
-    const th = element("th", title);
-    th.scope = "col";
-    head.append(th);
-  }
-  table.createTHead().append(head);
+  table.setAttribute("role", "grid");
+  table.setAttribute("aria-label", `${quantity.label}, ${titled(split, section)}`);
+  table.createTHead().append(headRow([withUnit("dose", RUN.dose_unit), ...RUN.views]));
   const body = table.createTBody();
-  for (const dose of RUN.doses) {
+  const buttons = RUN.doses.map((dose) => RUN.views.map((view) => {
+    // A run may have added a dose to other views alone.
+    const place = placeOf(dose, view, split, section);
+    return place ? heatButton(place, quantity, range, small) : null;
+  }));
+  RUN.doses.forEach((dose, i) => {
     const row = element("tr");
-    const th = element("th", shortDose(dose));
-    th.scope = "row";
-    row.append(th);
-    for (const view of RUN.views) {
+    row.append(heading(shortDose(dose), "row"));
+    for (const button of buttons[i]) {
       const td = element("td");
-      // A run may have added a dose to other views alone.
-      const place = placeOf(dose, view, split, section);
-      if (place) td.append(heatButton(place, quantity, range, small));
+      if (button) td.append(button);
       row.append(td);
     }
     body.append(row);
-  }
+  });
+  walkable(table, () => buttons);
   const scroll = element("div", undefined, "scroll");
   scroll.append(table);
   box.append(scroll);
@@ -309,7 +320,9 @@ function chart({ title, x, y, series, low, high, level, logX = false, logY = fal
   const place = (value, a, b, log) => (log ? Math.log(value / a) / Math.log(b / a) : (value - a) / (b - a));
   const px = (value) => left + (W - left - right) * place(value, x0, x1, logX);
   const py = (value) => H - bottom - (H - top - bottom) * place(value, y0, y1, logY);
-  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": title });
+  const name = `${title}: ${series.map((one) => one.name).join(", ")}; ${y} over ${x}`;
+  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: series.some((one) => one.names) ? "group" : "img", "aria-label": name });
+  const dots = [];
   for (const value of logX ? decades(x0, x1) : ticks(x0, x1)) {
     svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "grid" }));
     svg.append(drawn("text", { x: px(value), y: H - bottom + 14, "text-anchor": "middle" }, label(value)));
@@ -332,16 +345,18 @@ function chart({ title, x, y, series, low, high, level, logX = false, logY = fal
     const points = one.x.map((value, k) => [px(value), one.y[k] === null ? null : py(one.y[k]), k]).filter(([, at]) => at !== null);
     if (one.dots) {
       for (const [cx, cy, k] of points) {
-        const dot = drawn("circle", { cx, cy, r: 5, fill: INKS[one.ink ?? i], "fill-opacity": 0.75, tabindex: 0 });
-        explain(dot, () => one.words[k]);
-        if (one.names) dot.addEventListener("click", () => choose(one.names[k], true));
+        const dot = drawn("circle", { cx, cy, r: 5, fill: INKS[one.ink ?? i], "fill-opacity": 0.75, class: "dot" });
+        pressable(dot, one.words[k], () => choose(one.names[k], true));
         svg.append(dot);
+        dots.push([cx, dot]);
       }
     } else {
       const d = points.map(([a, b], k) => `${k ? "L" : "M"}${a.toFixed(1)},${b.toFixed(1)}`).join("");
       svg.append(drawn("path", { d, class: "line", stroke: strokeOf(one, i), "stroke-dasharray": DASHES[(one.dash ?? i) % DASHES.length] }));
     }
   });
+  const fromLeft = dots.sort(([a], [b]) => a - b).map(([, dot]) => dot);
+  walkable(svg, () => [fromLeft]);
   if (series.some((one) => !one.dots)) followPointer(svg, series, { left, right, W, x0, x1, x });
   return svg;
 }
@@ -352,6 +367,13 @@ function followPointer(svg, series, { left, right, W, x0, x1, x }) {
     const box = svg.getBoundingClientRect();
     at = x0 + (((event.clientX - box.left) * W) / box.width - left) / (W - left - right) * (x1 - x0);
   }, true);
+  svg.setAttribute("tabindex", 0);
+  svg.addEventListener("keydown", (event) => {
+    if (!STEPS[event.key] || !STEPS[event.key][1]) return;
+    event.preventDefault();
+    at = Math.min(x1, Math.max(x0, at + STEPS[event.key][1] * (x1 - x0) / ARROW_STEPS));
+    svg.dispatchEvent(new FocusEvent("focus"));
+  });
   explain(svg, () => series.filter((one) => one.x.length).map((one, i) => {
     const k = one.x.reduce((best, value, j) => (Math.abs(value - at) < Math.abs(one.x[best] - at) ? j : best), 0);
     const value = one.y[k] === null ? "not known" : significant(one.y[k], 4);
@@ -390,25 +412,21 @@ function showOutcome() {
     return;
   }
   const table = element("table", undefined, "plain");
-  const head = element("tr");
-  head.append(...["predicted", "cells", "completed", "failed", "better than empty", "median error / empty object's"].map((text) => element("th", text)));
-  table.createTHead().append(head);
+  table.createTHead().append(headRow(["predicted", "cells", "completed", "failed", "better than empty", "median error / empty object's"]));
   const body = table.createTBody();
   for (const prediction of PREDICTIONS) {
     const some = predicted.filter((cell) => cell.prediction === prediction);
     const completed = some.filter((cell) => cell.state === "completed");
     const ratios = completed.map(ratioOf).filter((ratio) => ratio !== undefined).sort((a, b) => a - b);
     const row = element("tr");
-    row.append(element("th", prediction.replace("_", " ")));
+    row.append(heading(prediction.replace("_", " "), "row"));
     const median = ratios.length ? significant((ratios[(ratios.length - 1) >> 1] + ratios[ratios.length >> 1]) / 2) : "–";
     const numbers = [some.length, completed.length, some.length - completed.length,
       ratios.length ? `${ratios.filter((ratio) => ratio < 1).length} of ${ratios.length}` : "–", median];
     row.append(...numbers.map((text) => element("td", text, "number")));
     body.append(row);
   }
-  const frame = element("div", undefined, "sideways");
-  frame.append(table);
-  target.append(frame);
+  target.append(sideways(table, "prediction and outcome"));
   const series = PREDICTIONS.map((prediction, ink) => {
     const some = predicted.filter((cell) => cell.prediction === prediction && ratioOf(cell) !== undefined);
     return {
@@ -465,7 +483,7 @@ function fieldOf(frames) {
   const [width, height] = [Math.max(40, (x1 - x0) * unit), Math.max(40, (y1 - y0) * unit)];
   const [W, H] = [left + width + 14, top + height + bottom];
   const px = (x) => left + (x - x0) * unit, py = (y) => top + (y - y0) * unit;
-  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": "photons of each exposure over the field" });
+  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": `photons of each exposure over the field: ${frames.photons_min} to ${frames.photons_max}, median ${frames.photons_median}` });
   svg.style.maxWidth = `${W}px`;
   // What is marked would use up the scale.
   const usual = frames.photons.filter((_, i) => !frames.kinds[i]);
@@ -480,7 +498,7 @@ function fieldOf(frames) {
     const words = () => `${significant(frames.photons[i], 6)} photons${kind ? `, ${kind}` : ""}\n(y, x) = (${y}, ${x}) px`;
     const fill = colourOf((frames.photons[i] - low) / (high - low), "viridis");
     const dot = kind
-      ? drawn("path", { d: markPath(px(x), py(y), Math.max(5, r), kind), class: `frame-${kind}`, tabindex: 0 })
+      ? drawn("path", { d: markPath(px(x), py(y), Math.max(5, r), kind), class: `frame-${kind}` })
       : drawn("circle", { cx: px(x).toFixed(1), cy: py(y).toFixed(1), r: r.toFixed(1), fill });
     explain(dot, words);
     svg.append(dot);
@@ -501,7 +519,8 @@ const markPath = (x, y, r, kind) => (kind === "dark" ? `M${x - r},${y - r}h${2 *
 // ---- failures ----------------------------------------------------------------------------------------------------
 function showFailures() {
   const failed = RUN.cells.filter((cell) => cell.error);
-  byId("failures").hidden = !failed.length;
+  byId("failures").hidden = byId("failuresLink").hidden = !failed.length;
+  scrollable(byId("failures"), "cells without a reconstruction");
   byId("failures").querySelector("tbody").append(...failed.map((cell) => {
     const row = element("tr");
     const name = element("td", undefined, cell.state);
@@ -531,7 +550,7 @@ function scaleBar(svg, { left, bottom, width, unit, side }) {
   svg.append(drawn("text", { x: x + length / 2, y: y - 5, "text-anchor": "middle", class: "scaletext" }, lengthText(nm)));
 }
 
-function pictureFigure(picture, scan, sides) {
+function pictureFigure(picture, scan, sides, of = "") {
   const [left, top, bottom, bar] = [46, 6, 36, 62];
   const width = 300;
   const height = Math.max(60, Math.min(330, (width * picture.height_px) / picture.width_px));
@@ -539,7 +558,7 @@ function pictureFigure(picture, scan, sides) {
   const [W, H] = [left + drawnWidth + bar, top + height + bottom];
   const unit = drawnWidth / picture.width_px;
   const x = (at) => left + (at - picture.x_px + 0.5) * unit, y = (at) => top + (at - picture.y_px + 0.5) * unit;
-  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": TITLES[picture.key] });
+  const svg = drawn("svg", { viewBox: `0 0 ${W.toFixed(1)} ${H.toFixed(1)}`, role: "img", "aria-label": pictureWords(picture, of) });
   svg.style.maxWidth = `${W}px`;
   const image = drawn("image", { x: left, y: top, width: drawnWidth, height, preserveAspectRatio: "none", href: urlOf(picture) });
   image.style.imageRendering = "pixelated";
@@ -571,6 +590,11 @@ function pictureFigure(picture, scan, sides) {
   return figureOf(withUnit(TITLES[picture.key], picture.scale.unit), ...parts);
 }
 
+function pictureWords({ key, height_px, width_px, scale }, of) {
+  const ends = [scale.low, scale.high].map((value) => `${significant(value)}${scale.unit ? ` ${scale.unit}` : ""}`);
+  return `${TITLES[key]}${of && ` of ${of}`}: ${height_px} x ${width_px} px, colours from ${ends.join(" to ")}`;
+}
+
 function drawPositions(svg, scan, x, y) {
   const r = scan.yx.length > 400 ? 0.9 : scan.yx.length > 60 ? 1.8 : 3;
   const d = scan.yx.map(([atY, atX]) => `M${(x(atX) - r).toFixed(1)},${y(atY).toFixed(1)}a${r},${r} 0 1 0 ${2 * r},0a${r},${r} 0 1 0 ${-2 * r},0`).join("");
@@ -590,20 +614,26 @@ function showGallery() {
     ? "Inside the illuminated area, aligned to the truth where there is one; one scale for all." : "No cell has a phase to show yet.";
   if (scale) byId("gallery").insertBefore(colourKey({ ...scale, unit: withUnit("phase", scale.unit) }), byId("thumbs"));
   const thumbs = byId("thumbs");
-  thumbs.style.gridTemplateColumns = `max-content repeat(${RUN.views.length * RUN.splits.length}, minmax(96px, 220px))`;
+  thumbs.style.setProperty("--columns", RUN.views.length * RUN.splits.length);
+  const buttons = [];
   thumbs.append(element("span"));
   for (const view of RUN.views) for (const split of RUN.splits) thumbs.append(element("span", `${view} ${split}`, "head top"));
   for (const dose of RUN.doses) {
     for (const section of RUN.sections) {
+      const row = [];
       thumbs.append(element("span", titled(shortDose(dose), section), "head"));
       for (const view of RUN.views) {
         for (const split of RUN.splits) {
           const place = placeOf(dose, view, split, section);
-          thumbs.append(place ? thumbOf(place) : element("span"));
+          const thumb = place ? thumbOf(place) : null;
+          thumbs.append(thumb || element("span"));
+          row.push(thumb);
         }
       }
+      buttons.push(row);
     }
   }
+  walkable(thumbs, () => buttons);
 }
 
 function resolutionOf(cell) {
@@ -629,12 +659,14 @@ function thumbOf(place) {
   if (picture) {
     whenSeen(gap, () => {
       const image = element("img");
-      image.alt = `phase of ${cell.name}`;
+      image.alt = "";
       image.src = urlOf(picture);
       gap.replaceWith(image);
     });
   }
-  explain(button, () => [cell.name, ...words].filter(Boolean).join("\n"));
+  const said = [cell.name, ...words].filter(Boolean).join("\n");
+  button.setAttribute("aria-label", picture ? `phase of ${said}` : `${gap.textContent}: ${said}`);
+  explain(button, () => said);
   button.addEventListener("click", () => choose(cell.name, true));
   return button;
 }
@@ -674,10 +706,10 @@ function factTable(title, facts) {
   const table = element("table", undefined, "plain");
   for (const [name, value] of facts) {
     const row = table.insertRow();
-    row.append(element("th", name), element("td", value));
+    row.append(heading(name, "row"), element("td", value));
   }
   box.append(element("h3", title), table);
-  return box;
+  return scrollable(box, title);
 }
 
 const isDigest = (name) => name.startsWith("digests.") || name.endsWith("_key");
@@ -695,7 +727,7 @@ function showCell(cell) {
   const absent = [];
   for (const key of Object.keys(PICTURES)) {
     const picture = pictureOf(cell, key);
-    if (picture) parts.push(pictureFigure(picture, key === "illumination" ? RUN.scans[cell.scan] : undefined, sidesOf(cell)));
+    if (picture) parts.push(pictureFigure(picture, key === "illumination" ? RUN.scans[cell.scan] : undefined, sidesOf(cell), cell.name));
     else if (!cell.left_out.includes(key) && !(MEASURED && OF_TRUTH.includes(key))) absent.push(PICTURES[key]);
   }
   if (cell.state === "completed") {
@@ -724,6 +756,8 @@ function choose(name, scroll) {
   if (scroll) {
     showCell(cell);
     byId("detail").scrollIntoView();
+    // The next Tab goes on from here, wherever the cell was chosen.
+    if (!byId("detail").contains(document.activeElement)) byId("detailHead").focus({ preventScroll: true });
   } else {
     byId("cell").replaceChildren();
     whenSeen(byId("detail"), () => { if (byId("cell").dataset.cell === name) showCell(cell); });
@@ -770,8 +804,7 @@ function showTable() {
   }));
   const head = element("tr");
   columns.forEach((column) => {
-    const th = element("th");
-    th.scope = "col";
+    const th = heading(undefined, "col");
     const button = element("button", column.title);
     button.type = "button";
     button.addEventListener("click", () => {
@@ -789,6 +822,10 @@ function showTable() {
     head.append(th);
   });
   byId("rows").tHead.append(head);
+  walkable(head, () => [[...head.querySelectorAll("button")]]);
+  walkable(body, () => [...body.rows].map((row) => [row.querySelector("button")]));
+  byId("onpaper").textContent = columns.length > ON_PAPER
+    ? `Paper has room for ${ON_PAPER} of ${columns.length} columns; the page and its CSV have all.` : "";
 }
 
 // ---- the rest ----------------------------------------------------------------------------------------------------
@@ -807,7 +844,7 @@ function showProvenance() {
   const { study, versions, devices, report } = RUN.provenance;
   const counted = (found) => Object.entries(found).map(([name, number]) => [name, `${number} cells`]);
   const source = element("div", undefined, "fact");
-  source.append(element("h3", "Study, as it ran"), element("pre", JSON.stringify(study, null, 2)));
+  source.append(element("h3", "Study, as it ran"), scrollable(element("pre", JSON.stringify(study, null, 2)), "study"));
   byId("facts").append(
     source,
     factTable("Versions of what computed the cells", versions.map((one) => [one.name, `${one.version} (${one.n_cells} cells)`])),
