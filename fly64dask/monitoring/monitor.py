@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, nullcontext
@@ -20,7 +20,7 @@ from fly64dask.monitoring.page import PATH, add_page
 from fly64dask.monitoring.prometheus import COLLECTOR
 from fly64dask.monitoring.run_state import RunState
 from fly64dask.records import ManifestRow, RowContext, each_row, read_row
-from fly64dask.store import publish_bytes, storing
+from fly64dask.store import publish_text, storing
 from fly64dask.study import Cell, Study, cells, doses_of, repeats_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 # Drawing 18 cells takes a second or two; a scheduler that does not answer must not hold up the end.
 REPORT_S = 20.0
+# Dask's report runs scripts of its own, and loads nothing else: Bokeh would fetch MathJax for text that looks like TeX.
+REPORT_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+)
 
 
 @contextmanager
@@ -95,6 +100,12 @@ def _completed_by(row: ManifestRow, study: Study, layout: RunLayout) -> Iterator
                 yield context.complete(dependent)
 
 
+def without_network(page: str) -> str:
+    """Forbid a page of Dask's to load anything, and take out the icon that it would load."""
+    page = re.sub(r'<link rel="shortcut icon"[^>]*>', '<link rel="icon" href="data:,">', page, count=1)
+    return page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{REPORT_POLICY}">', 1)
+
+
 @contextmanager
 def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
     """Write Dask's performance report of what happens in the block; what prevents that is said, not raised.
@@ -112,8 +123,7 @@ def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
 
     def finish(draft: Path) -> None:
         client.sync(stack.aclose, callback_timeout=REPORT_S)
-        with draft.open("rb") as written:
-            publish_bytes(path, lambda file: shutil.copyfileobj(written, file))
+        publish_text(path, without_network(draft.read_text(encoding="utf-8")))
 
     with TemporaryDirectory() as folder:
         draft = Path(folder, path.name)

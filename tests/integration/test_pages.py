@@ -78,6 +78,10 @@ def seen(tmp_path_factory, artifacts):
         run.process.wait(timeout=120)
         page.wait_for("!document.getElementById('silence').hidden")
         silence = page.evaluate("document.getElementById('silence').innerText")
+        page.requested.clear()
+        page.open(run.layout.dask_report_file.as_uri())
+        page.wait_for("window.Bokeh && Bokeh.documents.length > 0 && document.readyState === 'complete'")
+        asked_by_report = [url for url in page.requested if not url.startswith(("file:", "data:"))]
     return {
         "looks": looks,
         "failures": failures,
@@ -86,6 +90,7 @@ def seen(tmp_path_factory, artifacts):
         "requested": ours[1],
         "status": status,
         "silence": silence,
+        "asked_by_report": asked_by_report,
         "violations": violations,
         "width_px": width_px,
         "origin": run.address(""),
@@ -167,6 +172,10 @@ def test_page_says_so_when_the_run_has_ended(seen):
 
 def test_dasks_page_counts_the_cells_as_one_kind_of_task(seen):
     assert seen["status"] == {"reconstruct": 18, "expose": 6, "select": 6, "prepare-scan": 1, "collect": 1}
+
+
+def test_dasks_report_of_the_run_asks_nobody(seen):
+    assert seen["asked_by_report"] == []
 
 
 def test_pictures_of_both_pages_are_kept(seen, artifacts):
