@@ -6,7 +6,7 @@ LOCK := cluster/requirements.lock
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test-fast test test-numeric docs bench check lint format lock clean
+.PHONY: help install demo test-fast test test-numeric docs figures bench check lint format lock clean
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:[^#]*##/\t/'
@@ -41,6 +41,9 @@ test-numeric: install ## run the tests of numbers on the most common instruction
 
 docs: install    ## build the documentation, running its tutorials; docs/_build/html/index.html
 	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
+
+figures: install ## make the pictures and tables of the documentation again (FIGURES="NAME ..." some; --list names them)
+	$(BIN)/python scripts/make_figures.py $(FIGURES)
 
 bench: install   ## measure against other ways; a table in .bench/bench.md (QUICK=1: small studies)
 	$(BIN)/python scripts/bench/all_parts.py $(if $(QUICK),--quick)

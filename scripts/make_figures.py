@@ -1,0 +1,174 @@
+"""Make the pictures and the generated tables of the documentation, and say which of them are stale.
+
+python scripts/make_figures.py --list                # names, minutes, and what is stale
+python scripts/make_figures.py closed_loop setups    # these; without a name all, which takes an hour on two cores
+python scripts/make_figures.py demo --star FILE      # with the measured scan of data/star.toml
+
+docs/measurements/figures.toml says which command makes which picture and table, and of what. In figures.json beside it
+are digests of what was made and of what it was made from, which a test compares. Look at a picture before you keep it.
+A run in the folder of the runs is used as it is: remove it for numbers of the code as it is now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import hashlib
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from acceptance.page import part_of, with_part
+
+from fly64dask.base import Frozen
+
+ROOT = Path(__file__).resolve().parents[1]
+REGISTRY = ROOT / "docs" / "measurements" / "figures.toml"
+LEDGER = REGISTRY.with_suffix(".json")
+STAR_SCAN = "{star}"
+
+
+class Figure(Frozen):
+    """Pictures and tables that some commands make.
+
+    Attributes
+    ----------
+    name : str
+        What the command line calls it.
+    commands : tuple of str
+        Arguments of Python, run from the repository's root in this order; `{runs}` is the folder of runs, `{star}` the
+        measured scan.
+    minutes : float
+        Wall time on two cores.
+    pictures : tuple of str
+        Files that they write.
+    tables : tuple of str
+        `PAGE#PART` for each Markdown table that they print, in order: it is put between the markers of that part.
+    inputs : tuple of str
+        Files that decide what comes out: studies, measurements, and the code that draws.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    minutes: float
+    pictures: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+def main() -> int:
+    """Make what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    figures = {figure.name: figure for figure in read_registry()}
+    parser.add_argument("names", nargs="*", choices=[[], *figures], metavar="NAME", help="of a figure; all if none")
+    parser.add_argument("--list", action="store_true", help="names, minutes, and what is stale; makes nothing")
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "figures", help="folder of runs")
+    parser.add_argument("--star", type=Path, help="measured scan; what needs it is left out without")
+    parser.add_argument("--keep", action="store_true", help="make nothing, but take what is there for up to date")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for figure in figures.values():
+            print(f"{figure.name:20} {figure.minutes:6.1f} min  {'; '.join(complaints(figure)) or 'up to date'}")
+        return 0
+    for name in arguments.names or figures:
+        if not arguments.keep and not make(figures[name], arguments.runs, arguments.star):
+            print(f"{name}: left out, it needs --star")
+            continue
+        record(figures[name])
+    return 0
+
+
+def read_registry() -> list[Figure]:
+    """Read what there is to make."""
+    found = tomllib.loads(REGISTRY.read_text(encoding="utf-8"))["figures"]
+    return [Figure.model_validate(one) for one in found]
+
+
+def make(figure: Figure, runs: Path, star: Path | None) -> bool:
+    """Run the commands of a figure and put its tables into their pages; False if it needs a scan that is not given."""
+    if star is None and any(STAR_SCAN in command for command in figure.commands):
+        return False
+    printed = ""
+    for command in figure.commands:
+        words = [word.replace("{runs}", str(runs)).replace(STAR_SCAN, str(star)) for word in shlex.split(command)]
+        print(f"{figure.name}: python {shlex.join(words)}", flush=True)
+        done = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        printed += f"{done.stdout}\n"
+    tables = re.findall(r"^\|.*(?:\n\|.*)*", printed, re.MULTILINE)
+    if len(tables) < len(figure.tables):
+        raise SystemExit(f"{figure.name}: {len(tables)} tables printed, {len(figure.tables)} needed; see {REGISTRY}")
+    for place, table in zip(figure.tables, tables, strict=False):
+        page, _, part = place.partition("#")
+        path = ROOT / page
+        path.write_text(with_part(path.read_text(encoding="utf-8"), part, table), encoding="utf-8")
+    return True
+
+
+def record(figure: Figure) -> None:
+    """Write down what a figure is now, and what it was made from."""
+    ledger = read_ledger()
+    ledger[figure.name] = {"made": made(figure), "from": sources(figure)}
+    LEDGER.write_text(json.dumps(dict(sorted(ledger.items())), indent=1) + "\n", encoding="utf-8")
+
+
+def read_ledger() -> dict[str, dict[str, dict[str, str]]]:
+    """Read what was written down: for each figure digests of what it is, and of what it was made from."""
+    if not LEDGER.exists():
+        return {}
+    ledger: dict[str, dict[str, dict[str, str]]] = json.loads(LEDGER.read_text(encoding="utf-8"))
+    return ledger
+
+
+def complaints(figure: Figure) -> Iterator[str]:
+    """Say what of a figure is not as its commands made it, or would be made anew of other inputs."""
+    known = read_ledger().get(figure.name, {"made": {}, "from": {}})
+    for what, now, then in (
+        ("changed by hand", made(figure), known["made"]),
+        ("stale", sources(figure), known["from"]),
+    ):
+        for name in sorted(now.keys() | then.keys()):
+            if now.get(name) != then.get(name):
+                yield f"{what}: {name}"
+
+
+def made(figure: Figure) -> dict[str, str]:
+    """Give a digest of each picture and table as it is in the repository."""
+    digests = {picture: digest((ROOT / picture).read_bytes()) for picture in figure.pictures}
+    for place in figure.tables:
+        page, _, part = place.partition("#")
+        digests[place] = digest(part_of((ROOT / page).read_text(encoding="utf-8"), part).encode())
+    return digests
+
+
+def sources(figure: Figure) -> dict[str, str]:
+    """Give a digest of each script and input of a figure, whatever their comments and layout."""
+    scripts = (word for command in figure.commands for word in shlex.split(command) if word.startswith("scripts/"))
+    return {name: digest(content(ROOT / name)) for name in (*dict.fromkeys(scripts), *figure.inputs)}
+
+
+def content(path: Path) -> bytes:
+    """Give what a file says: code without its comments and docstrings, the values of a TOML file, other files whole."""
+    if path.suffix == ".toml":
+        return json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), sort_keys=True, default=str).encode()
+    if path.suffix != ".py":
+        return path.read_bytes()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return "\n".join(code).encode()
+
+
+def digest(text: bytes) -> str:
+    """Shorten content to what tells it from another."""
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
