@@ -15,7 +15,7 @@ from fly64dask.cli.options import (
     filter_options,
     json_option,
     print_json,
-    run_argument,
+    readable_argument,
     without_links,
 )
 from fly64dask.store import RunLayout
@@ -59,7 +59,7 @@ class ReferenceType(click.ParamType[Any]):
 
 
 @click.command(epilog=example("fly64dask compare runs/demo --method rpie=others/rpie --method longer=runs/longer"))
-@run_argument
+@readable_argument
 @click.option(
     "--method",
     "methods",

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from fly64dask.cli.options import example, json_option, print_json, run_argument
+from fly64dask.cli.options import example, json_option, print_json, records_argument
 from fly64dask.store import RunLayout
 from fly64dask.study import Target
 
@@ -40,7 +40,7 @@ def _fault(location: tuple[int | str, ...], message: str) -> str:
 @click.command(
     epilog=example("fly64dask limits runs/demo --target resolution_px=3 --target phase_error_rad=0.05,share=0.8")
 )
-@run_argument
+@records_argument
 @click.option(
     "--target",
     "targets",

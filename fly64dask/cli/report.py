@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import DoseType, example, from_here, run_argument, runs_argument
+from fly64dask.cli.options import DoseType, PlaceType, example, from_here, read_run, readable_argument
 from fly64dask.store import RunLayout
 from fly64dask.study import DoseWord
 
 
 @click.command(epilog=example("fly64dask report runs/demo --figures runs/demo/figures"))
-@run_argument
+@readable_argument
 @click.option(
     "--out",
     metavar="FILE",
@@ -51,7 +51,13 @@ def report(
 
 
 @click.command(epilog=example("fly64dask table runs/demo --out demo.parquet"))
-@runs_argument
+@click.argument(
+    "places",
+    metavar="RUN...",
+    nargs=-1,
+    required=True,
+    type=PlaceType(exists=True, file_okay=False, path_type=Path),
+)
 @click.option(
     "--out",
     required=True,
@@ -59,7 +65,7 @@ def report(
     type=click.Path(dir_okay=False, path_type=Path),
     help="The table: a name that ends in .parquet or .csv.",
 )
-def table(directories: tuple[Path, ...], out: Path) -> None:
+def table(places: tuple[Path | str, ...], out: Path) -> None:
     """Write one row for each cell of RUN, one column for each field of its record.
 
     A Parquet file carries the unit of the dose and of every column, for pandas as `attrs`; a CSV file has names alone.
@@ -67,12 +73,12 @@ def table(directories: tuple[Path, ...], out: Path) -> None:
     """
     from fly64dask.runs import open_run, open_runs
 
-    if len(directories) == 1:
-        run = open_run(directories[0])
+    if len(places) == 1:
+        run = open_run(read_run(places[0], files=False).root)
         run.write_table(out)
         n_cells, of_runs = len(run.cells), ""
     else:
-        runs = open_runs(directories)
+        runs = open_runs(places)
         runs.write_table(out)
         n_cells, of_runs = sum(len(run.cells) for run in runs.by_name.values()), f" of {len(runs.by_name)} runs"
     click.echo(f"table: {from_here(out)}, {n_cells} cells{of_runs}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,12 +17,13 @@ from fly64dask.cli.options import (
     example,
     filter_options,
     from_here,
+    place_argument,
     print_json,
+    read_run,
     rows_json,
-    run_argument,
+    warn,
 )
 from fly64dask.cli.signals import stoppable
-from fly64dask.store import RunLayout
 from fly64dask.study import REMEDY_KINDS, Filters, RemedyKind, Study
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
 
 
 @click.command(epilog=example("fly64dask rerun runs/toy --failed --view sparse --remedy guarded --dry-run"))
-@run_argument
+@place_argument
 @click.option("--failed", is_flag=True, help="Every failed cell; with respace also those that cannot be selected.")
 @click.option(
     "--kind",
@@ -78,7 +80,7 @@ class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
 @cluster_options
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
 def rerun(
-    layout: RunLayout,
+    run: Path | str,
     failed: bool,
     kinds: tuple[tuple[FailureKind, ...], ...],
     filters: Filters,
@@ -102,6 +104,7 @@ def rerun(
         raise InputError("rerun --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
     if min_exposures is not None and remedy != "respace":
         raise InputError("rerun --min-exposures goes with --remedy respace", remedy="drop one of them")
+    layout = read_run(run, files=False)
     study = read_run_study(layout)
     chosen = frozenset(kind for several in kinds for kind in several) or frozenset(FailureKind)
     plan = plan_failed(study, layout, filters=filters, kinds=chosen, remedy=remedy, min_exposures=min_exposures)
@@ -111,30 +114,31 @@ def rerun(
         click.echo(f"{RESULT}no failed cell matches")
     else:
         with cluster.placement() as placement:
-            _rerun(study, layout, filters, plan, placement)
+            n_failed = _rerun(study, run, filters, plan, placement)
+        click.echo(f"{RESULT}{len(plan) - n_failed} of {len(plan)} failed cells completed, {n_failed} still failed")
+        if n_failed:
+            sys.exit(EXIT_FAILED_CELL)
 
 
-def _rerun(
-    study: Study, layout: RunLayout, filters: Filters, plan: Sequence[PlannedRerun], placement: Placement
-) -> None:
+def _rerun(study: Study, run: Path | str, filters: Filters, plan: Sequence[PlannedRerun], placement: Placement) -> int:
+    """Run what was planned; gives how many cells are still failed."""
     from fly64dask.cli.terminal import RunDisplay, hopeless_lines, make_console, print_lines, print_matrix
     from fly64dask.records import read_completed_rows
-    from fly64dask.runs import run_planned
+    from fly64dask.runs import run_place, run_planned
 
     console = make_console(stderr=True)
     print_lines(console, hopeless_lines(plan))
     n_cells = sum(planned.remedy is not None for planned in plan)
-    if n_cells:
-        with stoppable(), RunDisplay(console, n_cells) as display:
-            run_planned(study, layout, plan, filters=filters, placement=placement, notify=display.show, say=display.say)
-    rows = read_completed_rows(study, layout)
-    print_matrix(console, study, rows)
+    with stoppable(), run_place(run, study.name, warn) as (layout, watching):
+        if n_cells:
+            with RunDisplay(console, n_cells) as display:
+                say, notify = display.say, watching(display.show, display.say)
+                run_planned(study, layout, plan, filters=filters, placement=placement, notify=notify, say=say)
+        rows = read_completed_rows(study, layout)
+        print_matrix(console, study, rows)
+        click.echo(f"manifest: {from_here(layout.manifest_file)}")
     completed = {row.cell for row in rows if row.state == "completed"}
-    n_failed = sum(planned.cell not in completed for planned in plan)
-    click.echo(f"manifest: {from_here(layout.manifest_file)}")
-    click.echo(f"{RESULT}{len(plan) - n_failed} of {len(plan)} failed cells completed, {n_failed} still failed")
-    if n_failed:
-        sys.exit(EXIT_FAILED_CELL)
+    return sum(planned.cell not in completed for planned in plan)
 
 
 def _show(study: Study, plan: Sequence[PlannedRerun], *, as_json: bool) -> None:

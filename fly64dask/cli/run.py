@@ -21,16 +21,20 @@ from fly64dask.cli.options import (
     from_here,
     out_option,
     print_json,
+    read_run,
     recipe_options,
     rows_json,
     study_argument,
-    without_links,
+    warn,
 )
 from fly64dask.cli.signals import stoppable
 from fly64dask.study import Filters, Study, cells, skip_reasons
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fly64dask.deploy import Placement
+    from fly64dask.runs import Run
     from fly64dask.store import RunLayout
 
 
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
 def run(
     study_file: Path,
-    out: Path,
+    out: Path | str,
     filters: Filters,
     settings: dict[str, object],
     cluster: ClusterOptions,
@@ -58,10 +62,12 @@ def run(
     """Run a study's cells and write RUN/reconstruction_manifest.json.
 
     Run again to continue: cells whose record is committed are not run twice.
+
+    A run at an object store computes in a cache on this machine, below FLY64DASK_CACHE [default: ~/.cache/fly64dask],
+    and commits each cell there as it ends. The same command on any machine goes on from what is there.
     """
     from fly64dask.records import read_study
 
-    out = without_links(out)
     study = read_study(study_file).with_recipe(**settings)
     if dry_run:
         will_fail = _show_plan(study, filters, out, as_json=as_json, allow_missing=allow_missing)
@@ -71,33 +77,45 @@ def run(
     if as_json:
         raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
     with cluster.placement() as placement:
-        _run(study, filters, out, placement, allow_missing=allow_missing, with_report=with_report)
+        n_failed = _run(study, filters, out, placement, allow_missing=allow_missing, with_report=with_report)
+    if n_failed:
+        sys.exit(EXIT_FAILED_CELL)
 
 
 def _run(
-    study: Study, filters: Filters, out: Path, placement: Placement, *, allow_missing: bool, with_report: bool
-) -> None:
-    from fly64dask.cli.terminal import (
-        MAX_MATRIX_CELLS,
-        RunDisplay,
-        closing_lines,
-        make_console,
-        print_lines,
-        print_matrix,
-        print_overview,
-    )
-    from fly64dask.monitoring import read_overview
-    from fly64dask.runs import continued_study, run_study
-    from fly64dask.store import RunLayout
+    study: Study, filters: Filters, out: Path | str, placement: Placement, *, allow_missing: bool, with_report: bool
+) -> int:
+    """Run the study and show how it went; gives the number of cells that failed."""
+    from fly64dask.cli.terminal import RunDisplay, make_console
+    from fly64dask.runs import continued_study, run_place, run_study
 
     console = make_console(stderr=True)
-    layout = RunLayout(out)
-    study = continued_study(study, layout)
-    n_cells = len(cells(study)) - len(skip_reasons(study, filters))
-    with stoppable(), _counted_when_stopped(study, layout), RunDisplay(console, n_cells) as display:
-        finished = run_study(study, out, filters=filters, placement=placement, notify=display.show, say=display.say)
-    study = finished.study  # with what rounds have added
-    where = shlex.quote(str(from_here(layout.root)))
+    with stoppable(), run_place(out, study.name, warn) as (layout, watching):
+        study = continued_study(study, layout)
+        n_cells = len(cells(study)) - len(skip_reasons(study, filters))
+        with _counted_when_stopped(study, layout), RunDisplay(console, n_cells) as display:
+            notify = watching(display.show, display.say)
+            finished = run_study(
+                study, layout.root, filters=filters, placement=placement, notify=notify, say=display.say
+            )
+        where = out if isinstance(out, str) else str(from_here(layout.root))
+        _show_finished(console, finished, where=shlex.quote(where))
+        if with_report:
+            from fly64dask.report import write_report
+
+            write_report(finished.study, layout, layout.report_file)
+            click.echo(f"report: {from_here(layout.report_file)}")
+    if isinstance(out, str):
+        click.echo(f"committed: {out}")
+    return finished.n_failed(allow_missing=allow_missing)
+
+
+def _show_finished(console: Console, finished: Run, *, where: str) -> None:
+    """Show the matrix of a run that has ended, and where its manifest is."""
+    from fly64dask.cli.terminal import MAX_MATRIX_CELLS, closing_lines, print_lines, print_matrix, print_overview
+    from fly64dask.monitoring import read_overview
+
+    study, layout = finished.study, finished.layout  # with what rounds have added
     if len(cells(study)) > MAX_MATRIX_CELLS:
         print_overview(console, read_overview(study, layout, frozenset(cells(study))))
         if study.targets:
@@ -106,13 +124,6 @@ def _run(
         print_matrix(console, study, finished.rows)
         print_lines(console, closing_lines(study, finished.rows, where))
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
-    if with_report:
-        from fly64dask.report import write_report
-
-        write_report(study, layout, layout.report_file)
-        click.echo(f"report: {from_here(layout.report_file)}")
-    if finished.n_failed(allow_missing=allow_missing):
-        sys.exit(EXIT_FAILED_CELL)
 
 
 @contextmanager
@@ -130,16 +141,24 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
         raise
 
 
-def _show_plan(study: Study, filters: Filters, out: Path, *, as_json: bool, allow_missing: bool) -> bool:
+def _layout_of(out: Path | str) -> RunLayout:
+    """Give the layout of a run that may not be there yet; of a URL that of its cache, with the records of the run."""
+    from fly64dask.runs import cache_layout, has_run
+
+    if isinstance(out, str) and not has_run(out):
+        return cache_layout(out)
+    return read_run(out, files=False)
+
+
+def _show_plan(study: Study, filters: Filters, out: Path | str, *, as_json: bool, allow_missing: bool) -> bool:
     """Show what a run would do, and say whether a cell of it will fail."""
     from fly64dask.datasets import read_inputs
     from fly64dask.records import setup_note
     from fly64dask.runs import continued_study, next_round
     from fly64dask.scan import doubt_split
     from fly64dask.scheduling import forecast_run, plan_cells, with_work
-    from fly64dask.store import RunLayout
 
-    layout = RunLayout(out)
+    layout = _layout_of(out)
     study = continued_study(study, layout)
     left_out = skip_reasons(study, filters)
     coming = None if left_out else next_round(study, layout)  # a run of some cells has no rounds

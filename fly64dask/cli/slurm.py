@@ -18,7 +18,7 @@ from fly64dask.cli.options import (
     filter_options,
     filter_words,
     json_option,
-    out_option,
+    out_directory_option,
     print_json,
     recipe_options,
     run_argument,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog=example("fly64dask submit data/demo.toml --out runs/demo --cluster cluster/slurm.toml"))
 @study_argument
-@out_option
+@out_directory_option
 @click.option(
     "--cluster",
     "cluster_file",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,9 +16,10 @@ from fly64dask.cli.options import (
     filter_options,
     from_here,
     json_option,
+    place_argument,
     print_json,
+    read_run,
     rows_json,
-    run_argument,
 )
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Filters, cells, skip_reasons
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
-@run_argument
+@place_argument
 @filter_options
 @json_option
 @click.option("--light", is_flag=True, help="Show photons, fluence and overlap of the committed cells instead.")
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="With --watch: time between two reads of the run.",
 )
-def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
+def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run.
 
     Filters show a part of the matrix, on one look; --watch shows all of it. Of more than 2000 cells the numbers in each
@@ -53,10 +56,13 @@ def status(layout: RunLayout, filters: Filters, as_json: bool, light: bool, watc
         raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
     if watch and filters != Filters():
         raise InputError("status --watch shows the whole matrix, and a filter was given", remedy="give one of them")
+    look = partial(read_run, run, files=False)
+    layout = look()
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     shown = frozenset(cell for cell in cells(study) if cell not in left_out)
-    reader = RunReader(study, layout, follows=watch, chosen=None if filters == Filters() else shown)
+    chosen = None if filters == Filters() else shown
+    reader = RunReader(study, layout, follows=watch, chosen=chosen, look=look if watch else None)
     others = unlisted_cells(study, layout)
     if as_json:
         print_json(_document(reader.read(), shown, others))

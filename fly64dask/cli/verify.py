@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fly64dask.base import InputError
-from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_json, run_argument
+from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, place_argument, print_json, without_links
 from fly64dask.cli.signals import stoppable
 from fly64dask.store import RunLayout
 from fly64dask.study import Study
@@ -20,18 +20,28 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=example("fly64dask verify runs/demo"))
-@run_argument
+@place_argument
 @click.option("--repair", is_flag=True, help="Make again what is damaged, and nothing else.")
 @click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
 @json_option
-def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) -> None:
+def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) -> None:
     """Read every stored array, record and table of a run, or of an ingested store; exit 1 if anything is damaged.
 
     Cells that are not of the study as it is now are named, and no damage: run the study to renew them.
     """
-    from fly64dask.records import read_cleaned, read_completed_rows, read_run_study
-    from fly64dask.runs import verify_run
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import fetched_run, verify_run
 
+    if isinstance(run, str):
+        if repair:
+            raise InputError(
+                f"verify {run}: --repair works in a directory",
+                remedy="a damaged cell is run again by `fly64dask rerun`; exposures are in the cache of who made them",
+            )
+        with fetched_run(run) as (layout, damages):
+            _tell(read_run_study(layout), layout, damages, as_json=as_json)
+        return
+    layout = RunLayout(without_links(run))
     if _is_ingested(layout):
         _verify_store(layout.root, repair=repair, as_json=as_json)
         return
@@ -39,6 +49,13 @@ def verify(layout: RunLayout, repair: bool, workers: int | None, as_json: bool) 
     damages = verify_run(study, layout)
     if damages and repair:
         damages = _repair(study, layout, damages, workers)
+    _tell(study, layout, damages, as_json=as_json)
+
+
+def _tell(study: Study, layout: RunLayout, damages: Sequence[Damage], *, as_json: bool) -> None:
+    """Say what is damaged, and end with exit code 1 if anything is."""
+    from fly64dask.records import read_cleaned, read_completed_rows
+
     outdated = {row.cell.name: row.outdated for row in read_completed_rows(study, layout) if row.outdated}
     cleaned = read_cleaned(layout)
     if as_json:

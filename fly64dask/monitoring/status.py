@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -68,18 +68,22 @@ class RunReader:
     """Reads a run's records, each one once: hundreds are read in a second only the first time.
 
     Of a part of the matrix it reads the `chosen` cells alone. If it `follows` the run, `study` becomes that of its
-    directory when that changes, as rounds of an adaptive study add cells.
+    directory when that changes, as rounds of an adaptive study add cells. `look` is called before each read, to bring
+    into the directory what is new elsewhere.
     """
 
     study: Study
     layout: RunLayout
     follows: bool = False
     chosen: Collection[Cell] | None = None
+    look: Callable[[], object] | None = None
     _seen: dict[Cell, tuple[tuple[int, int], ManifestRow]] = field(default_factory=dict)
     _study_version: tuple[int, int] | None = None
 
     def read(self) -> RunStatus:
         """Look at the run."""
+        if self.look is not None:
+            self.look()
         if self.follows:
             self._update_study()
         everything = [cell for cell in cells(self.study) if self.chosen is None or cell in self.chosen]

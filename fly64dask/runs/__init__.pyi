@@ -12,8 +12,15 @@ from .opened import (
     Run as Run,
     open_run as open_run,
 )
+from .places import (
+    read_place as read_place,
+    run_place as run_place,
+)
 from .remote import (
     Copied as Copied,
+    cache_layout as cache_layout,
+    fetched_run as fetched_run,
+    has_run as has_run,
     pull_run as pull_run,
     push_run as push_run,
 )

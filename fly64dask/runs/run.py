@@ -26,6 +26,7 @@ from fly64dask.reconstruction import LSQML
 from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifest, write_run_study
 from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.opened import Run
+from fly64dask.runs.places import run_place
 from fly64dask.runs.rounds import RunRequest, continued_study, rounds
 from fly64dask.runs.workers import n_workers_of, run_workers
 from fly64dask.scan import doubt_split
@@ -38,7 +39,6 @@ from fly64dask.scheduling import (
     expected_work,
     run_windows,
 )
-from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Filters, Remedy, Study, absolute_source, cells, skip_reasons
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def run_study(
     study : Study
         The study; a relative path of its source is one of the working directory.
     out : str or path
-        The run directory; made if missing, continued if not.
+        The run directory; made if missing, continued if not. Or the URL of a run at an object store, as
+        `s3://BUCKET/FOLDER`: it is computed in a cache on this machine, and committed there cell by cell.
     client : distributed.Client, optional
         Connected to workers with one thread each that see the run directory; it is not closed. If omitted, a local
         cluster is started, or what `placement` says, and closed at the end.
@@ -112,29 +113,29 @@ def run_study(
     >>> run_study(study, "runs/demo", progress=True)  # doctest: +SKIP
     <Run 'demo' in runs/demo: 18 completed>
     """
-    filters = filters or Filters()
-    layout = RunLayout(Path(os.path.realpath(out)))
-    say = say or (partial(print, flush=True) if progress else ignore_line)
-    study = continued_study(absolute_source(study, Path.cwd()), layout, say)
-    left_out = skip_reasons(study, filters) if left_out is None else left_out
-    requested = tuple(cell for cell in cells(study) if cell not in left_out)
-    if not requested:
-        raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
     if client is not None and placement is not None:
         raise InputError("run: got a client and a placement", remedy="give one of them")
-    printed = PrintedProgress(len(requested))
-    request = RunRequest(
-        study=study,
-        layout=layout,
-        requested=requested,
-        filters=filters,
-        left_out=left_out,
-        remedies=remedies or {},
-        engine=engine,
-        say=say,
-    )
-    notify = notify or (printed.show if progress else ignore_event)
-    study, outcomes = _run(request, client or placement or Placement(), notify)
+    filters = filters or Filters()
+    say = say or (partial(print, flush=True) if progress else ignore_line)
+    study = absolute_source(study, Path.cwd())
+    with run_place(out, study.name, say) as (layout, watching):
+        study = continued_study(study, layout, say)
+        left_out = skip_reasons(study, filters) if left_out is None else left_out
+        requested = tuple(cell for cell in cells(study) if cell not in left_out)
+        if not requested:
+            raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
+        request = RunRequest(
+            study=study,
+            layout=layout,
+            requested=requested,
+            filters=filters,
+            left_out=left_out,
+            remedies=remedies or {},
+            engine=engine,
+            say=say,
+        )
+        notify = notify or (PrintedProgress(len(requested)).show if progress else ignore_event)
+        study, outcomes = _run(request, client or placement or Placement(), watching(notify, say))
     # What rounds have added was requested with the study.
     added = tuple(cell for cell in outcomes if cell not in frozenset(requested))
     return Run(study, layout, requested=(*requested, *added), outcomes=outcomes)

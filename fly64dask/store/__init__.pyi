@@ -66,5 +66,11 @@ from .layout import (
     RunLayout as RunLayout,
 )
 from .lease import LEASE_S as LEASE_S, Lease as Lease, held_place as held_place
-from .lock import held_run as held_run, holder_of as holder_of
-from .objects import ObjectPlace as ObjectPlace, open_place as open_place
+from .lock import (
+    HeldError as HeldError,
+    held_file as held_file,
+    held_run as held_run,
+    holder_of as holder_of,
+    is_held as is_held,
+)
+from .objects import ObjectPlace as ObjectPlace, is_url as is_url, open_place as open_place, tag_of as tag_of

@@ -46,6 +46,8 @@ class RunLayout:
     checkpoints = _Below("checkpoints")  # directory of the checkpoints of all cells
     live = _Below("live")  # directory of files that say how far running cells are; there while a run is under way
     lock_file = _Below(".lock")  # held locked by the process of a run, and names it
+    remote_lock_file = _Below(".remote.lock")  # of a cache: held locked while a run at an object store computes in it
+    remote_id_file = _Below(".remote.id")  # of a cache: a name like no other, by which the store's lock knows it
     tls_directory = _Below(".tls")  # temporary certificates of a running cluster
     scratch = _Below(".scratch")  # directory of work in progress; without a living run all in it can be removed
 

@@ -8,10 +8,15 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from fly64dask.base import InputError, host_name, printable, utc_now
 from fly64dask.store.disk_errors import storing
 from fly64dask.store.layout import RunLayout
+
+
+class HeldError(InputError):
+    """Another living process holds what is to be held."""
 
 
 @contextmanager
@@ -25,7 +30,7 @@ def held_run(layout: RunLayout) -> Iterator[None]:
 
     Raises
     ------
-    InputError
+    HeldError
         If a living process holds it, with its host, process id and since when.
 
     Notes
@@ -33,16 +38,38 @@ def held_run(layout: RunLayout) -> Iterator[None]:
     The kernel drops a lock with its process, so one of a dead process is never in the way.
     Its holder may remove the file: who has locked one that is no longer there takes a new one.
     """
-    descriptor = _locked(layout)
+    with held_file(layout.lock_file, what=f"run {layout.root}"):
+        yield
+
+
+@contextmanager
+def held_file(path: Path, *, what: str) -> Iterator[None]:
+    """Hold what a lock file stands for, as `held_run` does; `what` names it in the error."""
+    descriptor = _locked(path, what)
     try:
         holder = json.dumps({"host": host_name(), "pid": os.getpid(), "since": utc_now()})
-        with storing(layout.lock_file):
+        with storing(path):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, holder.encode(), 0)
         yield
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds a lock file now; to know, it is shared for a moment, in which nobody else can hold it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def holder_of(layout: RunLayout) -> str | None:
@@ -61,21 +88,21 @@ def holder_of(layout: RunLayout) -> str | None:
         return None
 
 
-def _locked(layout: RunLayout) -> int:
+def _locked(path: Path, what: str) -> int:
     """Open and lock the file that has the name now."""
     while True:
-        with storing(layout.lock_file):
-            descriptor = os.open(layout.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with storing(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise InputError(
-                f"run {layout.root}: another run is using it ({holder})", remedy="wait for it, or stop that process"
+            raise HeldError(
+                f"{what}: another run is using it ({holder})", remedy="wait for it, or stop that process"
             ) from error
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), layout.lock_file.stat()):
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
         os.close(descriptor)
 

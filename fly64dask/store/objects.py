@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 SCHEMES = ("s3://", "gs://", "az://")
+RETRY_S = 180.0  # as obstore has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,18 @@ class ObjectPlace:
 
     def keys(self, prefix: str = "") -> list[str]:
         """List the keys of all objects below a prefix, which is whole parts of a key."""
+        return list(self.tags(prefix))
+
+    def tags(self, prefix: str = "") -> dict[str, str]:
+        """List the keys of all objects below a prefix, each with the tag of its version."""
         with self._reaching("list", prefix):
-            return [found["path"] for page in self.store.list(prefix or None) for found in page]
+            return {found["path"]: str(found["e_tag"]) for page in self.store.list(prefix or None) for found in page}
+
+    def holds(self, key: str, content: bytes, *, tag: str | None) -> bool:
+        """Whether an object has a content; asked by its tag, None for no object, where that is the content's MD5."""
+        if tag is None:
+            return False
+        return tag == tag_of(content) or self.read(key) == content
 
     def delete(self, key: str) -> None:
         """Delete an object; nothing happens if there is none."""
@@ -106,7 +120,17 @@ class ObjectPlace:
             ) from error
 
 
-def open_place(url: str) -> ObjectPlace:
+def is_url(words: object) -> bool:
+    """Whether words name a place by a URL, also by one that lost a slash as a path, and no file."""
+    return re.match(r"[a-z][a-z0-9+.-]+:/", str(words)) is not None
+
+
+def tag_of(content: bytes) -> str:
+    """Give the tag that S3 has for an object that was put in one piece: other stores, and encrypted ones, differ."""
+    return f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
+
+
+def open_place(url: str, *, retry_s: float = RETRY_S) -> ObjectPlace:
     """Open the objects below a URL, of which nothing is asked yet.
 
     Parameters
@@ -114,6 +138,8 @@ def open_place(url: str) -> ObjectPlace:
     url : str
         `s3://BUCKET/FOLDER`, `gs://...` or `az://...`. Who asks, and where that is, say the environment variables of
         the store.
+    retry_s : float
+        A request that the store does not answer, or with an error of its own, is repeated for so long.
 
     Raises
     ------
@@ -133,7 +159,9 @@ def open_place(url: str) -> ObjectPlace:
             f"open {url}: no URL of an object store", remedy=f"give one that begins with {', '.join(SCHEMES)}"
         )
     try:
-        return ObjectPlace(url, from_url(url))
+        return ObjectPlace(
+            url, from_url(url, retry_config={"max_retries": 100, "retry_timeout": timedelta(seconds=retry_s)})
+        )
     except (BaseError, ValueError) as error:
         why = str(error).partition("\n")[0]
         raise InputError(f"open {url}: {why}", remedy="give a URL as s3://BUCKET/FOLDER") from error

@@ -98,13 +98,53 @@ def test_a_holder_who_was_taken_for_dead_is_told(place):
     with held_place(place, lease_s=0.3) as slow:
         place.write("push.lock", b'{"token": "of another"}')
         threading.Event().wait(1.0)
-        with pytest.raises(InputError, match="the lock was not renewed"):
+        with pytest.raises(InputError, match="another process has taken the lock"):
             slow.check()
+
+
+class LeavingStore:
+    """A store that answers nobody while it is away."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store, self.is_away = store, False
+
+    def __getattr__(self, name: str):
+        if self.is_away:
+            raise ConnectionError("nobody answers")
+        return getattr(self._store, name)
+
+
+def test_a_holder_whom_the_store_does_not_answer_is_told_until_it_answers():
+    store = LeavingStore(MemoryStore())
+    with held_place(ObjectPlace("memory://", store), lease_s=0.3) as lease:
+        store.is_away = True
+        threading.Event().wait(0.6)
+        with pytest.raises(StorageError, match="the lock could not be renewed"):
+            lease.check()
+        store.is_away = False
+        threading.Event().wait(0.3)
+        lease.check()
+
+
+def test_a_lock_that_was_held_with_the_same_directory_is_taken_at_once(place):
+    dead = held_place(place, lease_s=1000.0, directory="mine")
+    dead.__enter__()  # never left
+    with held_place(place, patience_s=1000.0, directory="mine") as lease:
+        lease.check()
+
+
+def test_a_lock_that_is_renewed_is_refused_before_the_patience_is_over(place):
+    with (
+        held_place(place, lease_s=0.3),
+        pytest.raises(InputError, match="another process is doing so"),
+        held_place(place, patience_s=60.0),
+    ):
+        pass
 
 
 def test_a_store_that_cannot_be_reached_is_named(s3):
     with environment({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}):
-        place = open_place("s3://bucket/run")
+        place = open_place("s3://bucket/run", retry_s=0.5)
     with pytest.raises(StorageError, match=r"read s3://bucket/run/study\.json: .*; check the URL"):
         place.read("study.json")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -64,3 +66,59 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise AssertionError(f"the S3 server did not answer within {START_S:.0f} s")
+
+
+class Gate:
+    """A door on loopback before a server, that can be shut: then nobody answers, and who was being answered is cut off.
+
+    It is open when its block begins.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._port = int(address.rpartition(":")[2])
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._is_open = threading.Event()
+        self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+
+    def __enter__(self) -> Gate:
+        self._is_open.set()
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shut()
+        self._listening.close()
+
+    def shut(self) -> None:
+        """Cut off everybody, and whoever comes until it is opened."""
+        self._is_open.clear()
+        for pair in list(self._pairs):
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def open(self) -> None:
+        """Let everybody through again."""
+        self._is_open.set()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # the end of the block
+            while True:
+                client = self._listening.accept()[0]
+                if not self._is_open.is_set():
+                    client.close()
+                    continue
+                server = socket.create_connection(("127.0.0.1", self._port))
+                self._pairs.add((client, server))
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while content := source.recv(65536):
+            target.sendall(content)
+    for end in (source, target):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)

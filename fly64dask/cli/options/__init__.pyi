@@ -14,14 +14,22 @@ from .output import (
 )
 from .shared import (
     ClusterOptions as ClusterOptions,
+    DirectoryType as DirectoryType,
     DoseType as DoseType,
+    PlaceType as PlaceType,
     cluster_options as cluster_options,
     filter_options as filter_options,
     filter_words as filter_words,
     json_option as json_option,
+    out_directory_option as out_directory_option,
     out_option as out_option,
+    place_argument as place_argument,
+    read_run as read_run,
+    readable_argument as readable_argument,
     recipe_options as recipe_options,
+    records_argument as records_argument,
     run_argument as run_argument,
     runs_argument as runs_argument,
     study_argument as study_argument,
+    warn as warn,
 )

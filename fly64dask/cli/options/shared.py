@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fly64dask.cli.options.groups import options_as
 from fly64dask.cli.options.output import without_links
-from fly64dask.store import RunLayout
+from fly64dask.store import RunLayout, is_url
 from fly64dask.study import DOSE_WORDS, SPLIT_NAMES, Filters
 
 if TYPE_CHECKING:
@@ -37,24 +37,69 @@ class DoseType(click.ParamType["float | str"]):
 study_argument = click.argument(
     "study_file", metavar="STUDY", type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-# Passes `layout`, with an absolute root.
+
+
+class PlaceType(click.Path):
+    """The type of a run's place: a directory, as a path, or the URL of a run at an object store, as a str."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse one place."""
+        return str(value) if is_url(value) else super().convert(value, param, ctx)
+
+
+class DirectoryType(click.Path):
+    """The type of a run directory where no URL can stand for it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse one directory."""
+        if is_url(value):
+            self.fail(
+                f"{value} is the URL of an object store, and this command works in a directory: see `fly64dask pull` "
+                "and `push`",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
+
+def read_run(run: Path | str, *, files: bool) -> RunLayout:
+    """Give the layout of a run to be read: of a URL that of its cache, with the records of the run or all of it."""
+    if not isinstance(run, str):
+        return RunLayout(without_links(run))
+    from fly64dask.runs import read_place
+
+    return read_place(run, files=files, say=warn)
+
+
+def warn(line: str) -> None:
+    """Say on standard error that something is not as it should be."""
+    click.secho(line, fg="yellow", err=True)
+
+
+_of_run: Mapping[str, Any] = {"exists": True, "file_okay": False, "path_type": Path}
+# Passes `run`: a path, or the URL of a run at an object store.
+place_argument = click.argument("run", metavar="RUN", type=PlaceType(**_of_run))
+# Pass `layout`, with an absolute root: of a run directory alone, or of a URL's cache with all that is to be read.
 run_argument = options_as(
     "layout",
-    lambda run_directory: RunLayout(without_links(run_directory)),
-    click.argument("run_directory", metavar="RUN", type=click.Path(exists=True, file_okay=False, path_type=Path)),
+    lambda run: RunLayout(without_links(run)),
+    click.argument("run", metavar="RUN", type=DirectoryType(**_of_run)),
 )
-runs_argument = click.argument(
-    "directories",
-    metavar="RUN...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-)
+readable_argument = options_as("layout", lambda run: read_run(run, files=True), place_argument)
+records_argument = options_as("layout", lambda run: read_run(run, files=False), place_argument)
+runs_argument = click.argument("directories", metavar="RUN...", nargs=-1, required=True, type=DirectoryType(**_of_run))
 out_option = click.option(
     "--out",
     required=True,
     metavar="RUN",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PlaceType(file_okay=False, path_type=Path),
+    help="Run directory: made, or continued. Or s3://BUCKET/FOLDER, a run at an object store.",
+)
+out_directory_option = click.option(
+    "--out",
+    required=True,
+    metavar="RUN",
+    type=DirectoryType(file_okay=False, path_type=Path),
     help="Run directory: made, or continued.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")

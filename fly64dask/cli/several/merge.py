@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import example, from_here, runs_argument
+from fly64dask.cli.options import DirectoryType, example, from_here, runs_argument
 
 
 @click.command(epilog=example("fly64dask merge runs/low runs/high --out runs/both && fly64dask report runs/both"))
@@ -15,7 +15,7 @@ from fly64dask.cli.options import example, from_here, runs_argument
     "--out",
     required=True,
     metavar="NEW",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=DirectoryType(file_okay=False, path_type=Path),
     help="The new run directory; it must not be there, or be empty.",
 )
 @click.option("--first-wins", is_flag=True, help="Of a cell with other results take that of the run named first.")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import FailureKind, InputError
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import each_row, read_run_study
 from fly64dask.runs.opened.answers import RunAnswers
-from fly64dask.store import RunLayout
+from fly64dask.runs.places import read_place
 from fly64dask.study import Cell, Filters, RemedyKind, cells
 
 if TYPE_CHECKING:
@@ -29,7 +28,8 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Parameters
     ----------
     path : str or path
-        The directory that `run_study` or `fly64dask run` made.
+        The directory that `run_study` or `fly64dask run` made; or the URL of a run at an object store, which is
+        brought into its cache once, at this call.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     >>> run = open_run("runs/demo")  # doctest: +SKIP
     >>> run.metrics.phase_rmse_rad.sel(split="train").mean("repeat")  # doctest: +SKIP
     """
-    layout = RunLayout(Path(os.path.realpath(path)))
+    layout = read_place(path)
     return Run(read_run_study(layout), layout)
 
 

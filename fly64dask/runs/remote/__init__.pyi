@@ -1,3 +1,10 @@
 from .attempts import Copied as Copied
+from .cache import (
+    cache_layout as cache_layout,
+    cached_run as cached_run,
+    fetched_run as fetched_run,
+    has_run as has_run,
+)
+from .mirror import Patience as Patience, run_at_store as run_at_store
 from .pull import pull_from as pull_from, pull_run as pull_run
 from .push import push_run as push_run, push_to as push_to

@@ -13,11 +13,14 @@ from typing import TypeVar
 
 from fly64dask.base import InputError, IntegrityError
 from fly64dask.records import CellRecord, past_attempts, read_record
+from fly64dask.runs.verify import Damage
 from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
 from fly64dask.study import Cell
 
 N_AT_ONCE = 8  # requests to a store (our choice)
+STUDY_KEY = "study.json"
 FILES = (RECONSTRUCTION_NAME, LOG_NAME)
+FIND = "find what is damaged with `fly64dask verify RUN`"
 _RECORD_KEY = re.compile(r"(?P<cell>.+)/attempt_(?P<number>\d{3,})\.json")
 
 Item = TypeVar("Item")
@@ -28,7 +31,8 @@ Result = TypeVar("Result")
 class Copied:
     """What a copy found to do: attempts at cells and groups of exposures that are new, and that were there before.
 
-    `left_out` says which attempts were not copied, and why.
+    `left_out` says which attempts were not copied, and why; `damaged` what was brought into a cache without what is
+    damaged at the store.
     """
 
     n_attempts: int
@@ -36,6 +40,7 @@ class Copied:
     n_groups: int
     n_groups_there: int
     left_out: tuple[str, ...] = ()
+    damaged: tuple[Damage, ...] = ()
 
 
 def record_key(cell: Cell, number: int) -> str:
@@ -65,23 +70,31 @@ def attempts_on_disk(layout: RunLayout, cell: Cell) -> dict[int, Path]:
     return past | ({max(past, default=0) + 1: directory} if directory.exists() else {})
 
 
-def checked_record(layout: RunLayout, cell: Cell, directory: Path) -> CellRecord:
-    """Read the record of an attempt and check its files; raises IntegrityError if they are not those that it names."""
-    record = read_record(layout, cell, directory=directory)
-    remedy = "find what is damaged with `fly64dask verify RUN`"
-    if record is None:
-        raise IntegrityError(f"{directory} holds no record", remedy=remedy)
+def stated_files(record: CellRecord) -> dict[str, str]:
+    """Give the SHA-256 of each file of an attempt that its record names."""
     stated = {LOG_NAME: record.log_sha256}
     if record.state == "completed":
         stated[RECONSTRUCTION_NAME] = record.reconstruction_sha256 or ""
-    for name, sha256 in stated.items():
-        path = directory / name
-        if not path.exists():
-            raise IntegrityError(f"{path} is missing", remedy=remedy)
-        with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-                raise IntegrityError(f"{path} does not match its SHA-256", remedy=remedy)
+    return stated
+
+
+def checked_record(layout: RunLayout, cell: Cell, directory: Path) -> CellRecord:
+    """Read the record of an attempt and check its files; raises IntegrityError if they are not those that it names."""
+    record = read_record(layout, cell, directory=directory)
+    if record is None:
+        raise IntegrityError(f"{directory} holds no record", remedy=FIND)
+    for name, sha256 in stated_files(record).items():
+        check_file(directory / name, sha256)
     return record
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise IntegrityError if a file is not there, or not what was written."""
+    if not path.exists():
+        raise IntegrityError(f"{path} is missing", remedy=FIND)
+    with path.open("rb") as stream:
+        if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+            raise IntegrityError(f"{path} does not match its SHA-256", remedy=FIND)
 
 
 def is_same_group(metadata: bytes | None, other: bytes) -> bool:

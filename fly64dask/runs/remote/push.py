@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from fly64dask.base import InputError, IntegrityError
@@ -13,6 +13,7 @@ from fly64dask.monitoring import ignore_line
 from fly64dask.records import read_run_study
 from fly64dask.runs.remote.attempts import (
     FILES,
+    STUDY_KEY,
     Copied,
     at_once,
     attempts_on_disk,
@@ -35,8 +36,9 @@ from fly64dask.store import (
     held_place,
     open_group,
     open_place,
+    tag_of,
 )
-from fly64dask.study import Cell, Study, cells
+from fly64dask.study import Cell, cells
 
 
 def push_run(path: str | os.PathLike[str], url: str, *, say: Callable[[str], None] = ignore_line) -> Copied:
@@ -79,14 +81,13 @@ def push_to(
     """Copy a run to where objects go, as `push_run` does; a lock that nobody renews for `patience_s` is taken."""
     study = read_run_study(layout)
     with held_place(place, patience_s=patience_s) as lease:
-        _refuse_other_study(study, layout, place)
-        lease.check()
-        place.write(layout.study_file.name, layout.study_file)
-        groups = [_push_group(group, model, layout, place, lease) for group, model in _groups_here(study, layout)]
+        refuse_other_study(study.name, place, doing=f"push {layout.root}")
+        copy = Copy(place=place, layout=layout, lease=lease, there=place.tags())
+        copy.put(layout.study_file)
+        groups = [copy.put_group(group, model) for group, model in groups_of(study, layout).items() if group.exists()]
         say(f"{sum(groups)} of {len(groups)} groups of exposures were new")
-        there = frozenset(place.keys())
-        attempts = at_once(partial(_push_cell, layout=layout, place=place, there=there, lease=lease), cells(study))
-        _push_tables(layout, place, lease)
+        attempts = at_once(copy.put_cell, cells(study))
+        copy.put_tables()
     left_out = tuple(words for of_cell in attempts for words in of_cell if isinstance(words, str))
     new = [is_new for of_cell in attempts for is_new in of_cell if not isinstance(is_new, str)]
     return Copied(
@@ -98,94 +99,105 @@ def push_to(
     )
 
 
-def _refuse_other_study(study: Study, layout: RunLayout, place: ObjectPlace) -> None:
-    there = place.read(layout.study_file.name)
+def refuse_other_study(name: str, place: ObjectPlace, *, doing: str) -> None:
+    """Raise InputError if a run of a study of another name is at a place."""
+    there = place.read(STUDY_KEY)
     if there is None:
         return
-    name = json.loads(there).get("name")
-    if name != study.name:
+    other = json.loads(there).get("name")
+    if other != name:
         raise InputError(
-            f"push {layout.root}: {place.url} holds a run of study {name!r}, this one is of {study.name!r}",
+            f"{doing}: {place.url} holds a run of study {other!r}, this one is of {name!r}",
             remedy="give a URL of its own to each run",
         )
 
 
-def _groups_here(study: Study, layout: RunLayout) -> Iterator[tuple[Path, type[GroupAttributes]]]:
-    return ((group, model) for group, model in groups_of(study, layout).items() if group.exists())
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """What puts parts of a run at a store while it holds the lock there, each part in one step.
 
-
-def _push_group(group: Path, model: type[GroupAttributes], layout: RunLayout, place: ObjectPlace, lease: Lease) -> bool:
-    """Put a group's files unless the same group is there; tells whether it was new.
-
-    One that was made from other settings disappears first, as its metadata are deleted.
+    `there` has the tags of all objects, by key: nobody else writes meanwhile.
     """
-    key, metadata = group.relative_to(layout.root).as_posix(), (group / METADATA_NAME).read_bytes()
-    if is_same_group(place.read(f"{key}/{METADATA_NAME}"), metadata):
-        return False
-    opened = open_group(group, model)
-    for name in opened.names:
-        opened.read(name)  # what is damaged is not copied
-    lease.check()
-    place.delete(f"{key}/{METADATA_NAME}")
-    files = {path.relative_to(layout.root).as_posix(): path for path in group.rglob("*") if path.is_file()}
-    del files[f"{key}/{METADATA_NAME}"]
-    at_once(place.delete, [stale for stale in place.keys(key) if stale not in files])
-    at_once(lambda item: place.write(*item), files.items())
-    for folder in group.parents:
-        if folder.is_relative_to(layout.store):
-            place.write(f"{folder.relative_to(layout.root).as_posix()}/{METADATA_NAME}", PARENT_METADATA)
-    lease.check()
-    place.write(f"{key}/{METADATA_NAME}", metadata)
-    return True
 
+    place: ObjectPlace
+    layout: RunLayout
+    lease: Lease
+    there: dict[str, str]
 
-def _push_cell(
-    cell: Cell, *, layout: RunLayout, place: ObjectPlace, there: Collection[str], lease: Lease
-) -> list[bool | str]:
-    """Put each attempt at a cell; gives whether it was new, or words why it was left out."""
-    found: list[bool | str] = []
-    for number, directory in attempts_on_disk(layout, cell).items():
-        try:
-            record = (directory / RECORD_NAME).read_bytes()
-            if directory == layout.cell_directory(cell):  # past ones are copied as they are: nothing reads their arrays
-                checked_record(layout, cell, directory)
-            found.append(_push_attempt(cell, number, directory, record, place=place, there=there, lease=lease))
-        except FileNotFoundError as error:
-            # A run under way has just moved it to the history: the next copy finds it there.
-            found.append(f"attempt {number} of {cell.name}: {error}")
-        except IntegrityError as error:
-            found.append(f"attempt {number} of {cell.name}: {error}")
-    return found
+    def put(self, path: Path) -> None:
+        """Put a file of the run unless the same one is there."""
+        key, content = self._key(path), path.read_bytes()
+        if self.there.get(key) != tag_of(content):
+            self.lease.check()
+            self.place.write(key, content)
+            self.there[key] = tag_of(content)
 
+    def put_group(self, group: Path, model: type[GroupAttributes]) -> bool:
+        """Put a group's files unless the same group is there; tells whether it was new.
 
-def _push_attempt(
-    cell: Cell,
-    number: int,
-    directory: Path,
-    record: bytes,
-    *,
-    place: ObjectPlace,
-    there: Collection[str],
-    lease: Lease,
-) -> bool:
-    key, folder = record_key(cell, number), folder_key(cell, number, record)
-    if key in there and place.read(key) == record:
-        return False
-    for name in FILES:
-        if (directory / name).exists() and f"{folder}/{name}" not in there:
-            place.write(f"{folder}/{name}", directory / name)
-    lease.check()
-    if not place.create(key, record) and place.read(key) != record:
-        raise conflict(cell, number, place.url)
-    return True
+        One that was made from other settings disappears first, as its metadata are deleted.
+        """
+        key, metadata = self._key(group), (group / METADATA_NAME).read_bytes()
+        metadata_key = f"{key}/{METADATA_NAME}"
+        tag = self.there.get(metadata_key)
+        if tag == tag_of(metadata) or (tag is not None and is_same_group(self.place.read(metadata_key), metadata)):
+            return False
+        opened = open_group(group, model)
+        for name in opened.names:
+            opened.read(name)  # what is damaged is not copied
+        self.lease.check()
+        self.place.delete(metadata_key)
+        files = {self._key(path): path for path in group.rglob("*") if path.is_file()}
+        del files[metadata_key]
+        at_once(self.place.delete, [stale for stale in self.place.keys(key) if stale not in files])
+        at_once(lambda item: self.place.write(*item), files.items())
+        for folder in group.parents:
+            if folder.is_relative_to(self.layout.store):
+                self.place.write(self._key(folder / METADATA_NAME), PARENT_METADATA)
+        self.lease.check()
+        self.place.write(metadata_key, metadata)
+        self.there[metadata_key] = tag_of(metadata)
+        return True
 
+    def put_cell(self, cell: Cell) -> list[bool | str]:
+        """Put each attempt at a cell; gives whether it was new, or words why it was left out."""
+        found: list[bool | str] = []
+        for number, directory in attempts_on_disk(self.layout, cell).items():
+            try:
+                found.append(self._put_attempt(cell, number, directory))
+            except FileNotFoundError as error:
+                # A run under way has just moved it to the history: the next copy finds it there.
+                found.append(f"attempt {number} of {cell.name}: {error}")
+            except IntegrityError as error:
+                found.append(f"attempt {number} of {cell.name}: {error}")
+        return found
 
-def _push_tables(layout: RunLayout, place: ObjectPlace, lease: Lease) -> None:
-    """Put tables and pages, the manifest last: it names what is there by then."""
-    paths = [path for path in _tables(layout) if path != layout.manifest_file]
-    for path in [*paths, *([layout.manifest_file] if layout.manifest_file.exists() else [])]:
-        lease.check()
-        place.write(path.relative_to(layout.root).as_posix(), path)
+    def _put_attempt(self, cell: Cell, number: int, directory: Path) -> bool:
+        record = (directory / RECORD_NAME).read_bytes()
+        key, folder = record_key(cell, number), folder_key(cell, number, record)
+        if self.place.holds(key, record, tag=self.there.get(key)):
+            return False
+        if directory == self.layout.cell_directory(cell):  # past ones as they are: nothing reads their arrays
+            checked_record(self.layout, cell, directory)
+        for name in FILES:
+            if (directory / name).exists() and f"{folder}/{name}" not in self.there:
+                self.place.write(f"{folder}/{name}", directory / name)
+        self.lease.check()
+        if not self.place.create(key, record) and self.place.read(key) != record:
+            raise conflict(cell, number, self.place.url)
+        self.there[key] = tag_of(record)
+        return True
+
+    def put_tables(self) -> None:
+        """Put tables and pages, the manifest last: it names what is there by then."""
+        manifest = self.layout.manifest_file
+        for path in [path for path in _tables(self.layout) if path != manifest]:
+            self.put(path)
+        if manifest.exists():
+            self.put(manifest)
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.layout.root).as_posix()
 
 
 def _tables(layout: RunLayout) -> Iterable[Path]:

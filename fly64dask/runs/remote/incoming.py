@@ -1,0 +1,246 @@
+"""Brings the parts of a run from an object store into a directory that is held, each whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from fly64dask.base import InputError, IntegrityError
+from fly64dask.records import read_record, read_run_study
+from fly64dask.runs.remote.attempts import (
+    FILES,
+    STUDY_KEY,
+    at_once,
+    attempts_at_store,
+    attempts_on_disk,
+    check_file,
+    checked_record,
+    conflict,
+    folder_key,
+    is_same_group,
+    record_key,
+    stated_files,
+)
+from fly64dask.runs.verify import Damage
+from fly64dask.store import (
+    METADATA_NAME,
+    RECORD_NAME,
+    GroupAttributes,
+    ObjectPlace,
+    RunLayout,
+    open_group,
+    publish_bytes,
+    published_directory,
+    replaced_file,
+    retire_directory,
+    tag_of,
+    write_parent_groups,
+)
+from fly64dask.study import Cell, Study, cells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """What is brought of a run, and how.
+
+    With `chunks` the arrays of exposures, else what describes them alone; with `files` each attempt's archive and log,
+    else its record alone. `into_cache` has what is at the store replace what is here: another result of the same
+    attempt, and the study. What is damaged at the store is then left out by name, and ends nothing.
+    """
+
+    chunks: bool = True
+    files: bool = True
+    into_cache: bool = False
+
+
+class Incoming:
+    """Brings the parts of a run from a store into a directory that is held; `there` has the tags of all objects."""
+
+    def __init__(self, *, place: ObjectPlace, layout: RunLayout, taking: Taking, there: Mapping[str, str]) -> None:
+        self._place, self._layout, self._taking, self._there = place, layout, taking, there
+        self._listed = sorted(there)
+        self.numbers = attempts_at_store(there)
+        self.left_out: list[str] = []
+        self.damaged: list[Damage] = []
+
+    def take_study(self, stored: bytes) -> Study:
+        """Write the study of the store here; refused where a run of another, or of more cells, would lose by it."""
+        layout = self._layout
+        if layout.study_file.exists():
+            here = read_run_study(layout)
+            aside = RunLayout(layout.scratch / "pulled")
+            publish_bytes(aside.study_file, _writer(stored))
+            more = set() if self._taking.into_cache else set(cells(here)) - set(cells(read_run_study(aside)))
+            if here.name != json.loads(stored).get("name") or more:
+                raise InputError(
+                    f"pull {self._place.url}: {layout.root} holds a run of study {here.name!r} with {len(more)} cells "
+                    "that the study there does not have",
+                    remedy="pull into a new directory, or push this one first",
+                )
+        publish_bytes(layout.study_file, _writer(stored))
+        return read_run_study(layout)
+
+    def take_group(self, group: Path, model: type[GroupAttributes]) -> bool | None:
+        """Bring a group unless the same one is here; tells whether it was new, None if the store has none."""
+        key = group.relative_to(self._layout.root).as_posix()
+        metadata_key = f"{key}/{METADATA_NAME}"
+        of_group = self._listed[bisect_left(self._listed, f"{key}/") : bisect_left(self._listed, f"{key}0")]  # / to 0
+        wanted = [name for name in of_group if self._taking.chunks or name.endswith(f"/{METADATA_NAME}")]
+        if metadata_key not in self._there:
+            if is_hollow(group):  # it was brought without its arrays, and is of no use alone
+                retire_directory(group, to=self._layout.scratch / "stale" / key)
+            return None
+        if self._is_here(group, metadata_key, wanted):
+            return False
+        try:
+            with published_directory(group, scratch=self._layout.scratch) as directory:
+                files = {name: directory / name.removeprefix(f"{key}/") for name in wanted}
+                at_once(lambda item: _download(self._place, *item), files.items())
+                opened = open_group(directory, model)
+                for name in opened.names if self._taking.chunks else ():
+                    opened.read(name)
+                write_parent_groups(group, store=self._layout.store, scratch=self._layout.scratch)
+                if group.exists():
+                    retire_directory(group, to=self._layout.scratch / "stale" / key)
+        except IntegrityError as error:
+            self._leave_out(key, error)
+            return None
+        return True
+
+    def _is_here(self, group: Path, metadata_key: str, wanted: Iterable[str]) -> bool:
+        """Whether a group is here as it is at the store, with all of the files that are wanted of it."""
+        if not group.exists() or not all((self._layout.root / name).exists() for name in wanted):
+            return False
+        metadata = (group / METADATA_NAME).read_bytes()
+        return self._there[metadata_key] == tag_of(metadata) or is_same_group(self._place.read(metadata_key), metadata)
+
+    def take_cell(self, cell: Cell) -> list[bool]:
+        """Bring each attempt at a cell in its order, the latest into its directory; gives whether each was new."""
+        here = attempts_on_disk(self._layout, cell)
+        found = []
+        numbers = self.numbers.get(cell.name, [])
+        for number in numbers:
+            key = record_key(cell, number)
+            if number in here:
+                kept = (here[number] / RECORD_NAME).read_bytes()
+                if self._place.holds(key, kept, tag=self._there[key]):
+                    found.append(False)
+                    continue
+                if not self._taking.into_cache:
+                    raise conflict(cell, number, self._place.url)
+                here = self._without(cell, here, number)
+            record = self._place.read(key)
+            if record is not None:
+                self._take_attempt(cell, number, record, is_latest=number == numbers[-1])
+                found.append(True)
+        return found
+
+    def _without(self, cell: Cell, here: Mapping[int, Path], first: int) -> dict[int, Path]:
+        """Remove the attempts from one on, which the store does not have; gives those that stay."""
+        for number in sorted(here, reverse=True):
+            if number >= first:
+                rubbish = self._layout.scratch / f"other-{uuid.uuid4().hex}"
+                retire_directory(here[number], to=rubbish)
+                shutil.rmtree(rubbish)
+        self.left_out.append(f"{cell.name}: attempt {first} here is another than at the store, whose is taken")
+        return {number: path for number, path in here.items() if number < first}
+
+    def _take_attempt(self, cell: Cell, number: int, record: bytes, *, is_latest: bool) -> None:
+        """Bring one attempt, which comes after all that are here; a past one unchecked: nothing reads its arrays."""
+        layout, target = self._layout, self._layout.cell_directory(cell)
+        folder = folder_key(cell, number, record)
+        with published_directory(target, scratch=layout.cell_scratch(cell)) as directory:
+            for name in FILES if self._taking.files else ():
+                if f"{folder}/{name}" in self._there:
+                    self._place.download(f"{folder}/{name}", directory / name)
+            (directory / RECORD_NAME).write_bytes(record)
+            if is_latest and self._taking.files:
+                checked_record(layout, cell, directory)
+            if target.exists():
+                retire_directory(target, to=layout.history_directory(cell, max(attempts_on_disk(layout, cell))))
+
+    def take_tables(self) -> None:
+        """Bring tables and pages: files of the run's own directory, of snapshots and of references.
+
+        No key leads out of the directory: obstore refuses to list one with `..` in it.
+        """
+        folders = (self._layout.snapshots.name, "reference")
+        for key in self._listed:
+            top, *below = key.split("/")
+            here = self._layout.root / key
+            if here.suffix not in (".json", ".html") or key == STUDY_KEY or (below and top not in folders):
+                continue
+            if here.exists() and tag_of(here.read_bytes()) == self._there[key]:
+                continue
+            content = self._place.read(key)
+            if content is not None:
+                publish_bytes(here, _writer(content))
+
+    def has_more(self, study: Study) -> bool:
+        """Tell whether cells here have attempts that the store's manifest does not know, and no run is to write one."""
+        if self._taking.into_cache:
+            return False
+        layout, numbers = self._layout, self.numbers
+        return any(set(attempts_on_disk(layout, cell)) - set(numbers.get(cell.name, ())) for cell in cells(study))
+
+    def _leave_out(self, key: str, error: IntegrityError) -> None:
+        if not self._taking.into_cache:
+            raise error
+        self.damaged.append(Damage(path=key, problem=error.message))
+
+
+def take_files(place: ObjectPlace, layout: RunLayout, study: Study) -> tuple[Damage, ...]:
+    """Bring the archives and logs that records here name and that are not here, each whole and checked or not at all.
+
+    Returns
+    -------
+    tuple of Damage
+        What is damaged or missing at the store.
+
+    Notes
+    -----
+    Nobody need hold the directory: a file appears beside its record, and none is replaced.
+    """
+    return tuple(damage for of_cell in at_once(partial(_files_of, place, layout), cells(study)) for damage in of_cell)
+
+
+def _files_of(place: ObjectPlace, layout: RunLayout, cell: Cell) -> list[Damage]:
+    directory, damaged = layout.cell_directory(cell), list[Damage]()
+    try:
+        content, record = (directory / RECORD_NAME).read_bytes(), read_record(layout, cell)
+    except (FileNotFoundError, IntegrityError):
+        return []  # of a damaged record nothing is known
+    if record is None:
+        return []
+    for name, sha256 in stated_files(record).items():
+        key = f"{folder_key(cell, record.attempt, content)}/{name}"
+        try:
+            if not (directory / name).exists():
+                with replaced_file(directory / name) as unfinished:
+                    _download(place, key, unfinished)
+                    check_file(unfinished, sha256)
+        except (FileNotFoundError, IntegrityError) as error:
+            what = error.message if isinstance(error, IntegrityError) else str(error)
+            damaged.append(Damage(path=f"{cell.name}/{name}", problem=f"{place.url}/{key}: {what}"))
+    return damaged
+
+
+def is_hollow(group: Path) -> bool:
+    """Whether a group is here that was brought without its arrays."""
+    return group.exists() and all(path.name == METADATA_NAME for path in group.rglob("*") if path.is_file())
+
+
+def _writer(content: bytes) -> Callable[..., object]:
+    return lambda stream: stream.write(content)
+
+
+def _download(place: ObjectPlace, key: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not place.download(key, path):
+        raise IntegrityError(f"pull {place.url}/{key}: it was there and is not any more", remedy="pull again")
