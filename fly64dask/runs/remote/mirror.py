@@ -92,17 +92,21 @@ def run_at_store(
             there = place.tags()
         mirror = Mirror(Copy(place=place, layout=layout, lease=lease, there=there), say)
         wait_s = 0.0
+        has_closed = False
         try:
             try:
                 yield mirror
                 wait_s = patience.end_s
             finally:
                 mirror.close(patience_s=wait_s)
-        except BaseException as error:
-            if mirror.has_interrupted and isinstance(error, KeyboardInterrupt):
+            has_closed = True
+        except KeyboardInterrupt:
+            if mirror.has_interrupted:
                 mirror.raise_what_is_left()
-            mirror.say_what_is_left()
             raise
+        finally:
+            if not has_closed and not mirror.has_interrupted:
+                mirror.say_what_is_left()
         mirror.raise_what_is_left()
 
 
