@@ -69,10 +69,14 @@ def pull_from(
         clear_leftovers(layout)
         pull = Incoming(place=place, layout=layout, taking=taking or Taking(), there=place.tags())
         study = pull.take_study(stored_study)
-        groups = at_once(lambda item: pull.take_group(*item), groups_of(study, layout).items())
+        known = groups_of(study, layout)
+        groups = at_once(lambda item: pull.take_group(*item), known.items())
+        attempts = [is_new for of_cell in at_once(pull.take_cell, cells(study)) for is_new in of_cell]
+        # Views at the spacing of a remedy, which the records name.
+        more = {group: model for group, model in groups_of(study, layout).items() if group not in known}
+        groups += at_once(lambda item: pull.take_group(*item), more.items())
         n_groups, n_groups_there = groups.count(True), groups.count(False)
         say(f"{n_groups} of {n_groups + n_groups_there} groups of exposures were new")
-        attempts = [is_new for of_cell in at_once(pull.take_cell, cells(study)) for is_new in of_cell]
         pull.take_tables()
         if pull.has_more(study):
             write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))

@@ -22,11 +22,13 @@ from one_cell import run_one
 from zarr.storage import ObjectStore
 
 from fly64dask.base import InputError, IntegrityError, StorageError
+from fly64dask.cells import Rerun
+from fly64dask.datasets import select_view
 from fly64dask.records import read_record, write_run_study
 from fly64dask.runs import verify_run
 from fly64dask.runs.remote import pull_from, push_to
-from fly64dask.store import ExposureAttributes, ObjectPlace, RunLayout, open_group, open_place
-from fly64dask.study import cells
+from fly64dask.store import ExposureAttributes, ObjectPlace, RunLayout, ViewAttributes, open_group, open_place
+from fly64dask.study import Cell, Remedy, cells
 
 STUDY = SIX_CELLS
 CELL = cells(STUDY)[0]
@@ -161,6 +163,17 @@ def test_attempts_that_were_made_since_are_added(run, place, tmp_path):
     assert (read_record(layout, CELL).attempt, read_record(layout, CELL).n_epochs) == (2, 3)
     past = layout.history_directory(CELL, 1)
     assert read_record(layout, CELL, directory=past).n_epochs == 2
+
+
+def test_a_view_at_the_spacing_of_a_remedy_comes_with_its_cell(run, place, tmp_path):
+    cell = Cell(dose=1e5, view="one", split="train")
+    remedy = Remedy(kind="respace", spacing_threshold=5.0, study_spacing_threshold=60.0, min_exposures=4)
+    select_view(STUDY, cell.view, cell.split, run, threshold_px=5.0)
+    run_one(STUDY, cell, run, engine=ENGINE, rerun=Rerun(remedy=remedy))
+    push_to(place, run)
+    layout = RunLayout(tmp_path / "copy")
+    pull_from(place, layout)
+    assert open_group(layout.kept_group(cell, remedy), ViewAttributes).attributes.n_exposures > 1
 
 
 def test_a_pulled_run_is_run_on_without_its_finished_cells(six_cells, place, tmp_path):
