@@ -20,6 +20,7 @@ from .inputs import (
 )
 from .preload import (
     engine_modules as engine_modules,
+    leaves_nothing as leaves_nothing,
     loading_engine as loading_engine,
 )
 from .request import (

@@ -22,7 +22,7 @@ from fly64dask.cells.commit import (
 from fly64dask.cells.engine_call import EngineCall, Reconstructed
 from fly64dask.cells.inputs import CellInputs
 from fly64dask.cells.isolation import Failed, Returned, call_in_child
-from fly64dask.cells.preload import engine_modules
+from fly64dask.cells.preload import engine_modules, leaves_nothing
 from fly64dask.cells.request import CellRequest, open_request, unremedied_key
 from fly64dask.monitoring import CellOutcome, LiveFile, live_file
 from fly64dask.reconstruction import Progress
@@ -189,6 +189,7 @@ def _call_engine(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
         on_report=report,
         stopped=lambda: is_stopped(request.run_id) or caller.abandoned(),
         preload=engine_modules(request.engine),
+        leaves_nothing=leaves_nothing(request.engine),
     )
     if isinstance(call, Returned):
         return call.value

@@ -1,4 +1,4 @@
-"""Which modules an engine's process loads before its first cell, and that they are loaded before Dask is imported."""
+"""Which modules an engine's process loads before its first cell, and Dask is imported, and which process stays."""
 
 from __future__ import annotations
 
@@ -17,6 +17,15 @@ BESIDE_ENGINE = ("fly64dask.cells.engine_call", "fly64dask.reconstruction.half_s
 def engine_modules(engine: str) -> tuple[str, ...]:
     """Name the modules that the processes of an engine, `module:function`, need loaded, in their order."""
     return *BEFORE_ENGINE.get(engine, ()), engine.partition(":")[0], *BESIDE_ENGINE
+
+
+def leaves_nothing(engine: str) -> bool:
+    """Tell whether an engine, `module:function`, leaves its process as it was, so that it stays for the next cell.
+
+    The project's own does (`lsqml.process_settings`). What others leave behind, such as a random stream that has gone
+    on, nobody knows: each of their cells has a process of its own.
+    """
+    return engine == LSQML
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import Failure, InputError, NoReconstructionError, result_or_failure
-from fly64dask.cells import engine_modules
+from fly64dask.cells import engine_modules, leaves_nothing
 from fly64dask.cells.isolation import Failed, Returned, call_in_child
 from fly64dask.monitoring import ignore_epoch
 from fly64dask.reconstruction import LSQML, Exposures, Reconstruction, load_engine, refuse_dark
@@ -84,6 +84,7 @@ def reconstruct(
             limits=limits or Limits(),
             on_report=on_epoch or ignore_epoch,
             preload=engine_modules(engine),
+            leaves_nothing=leaves_nothing(engine),
         )
     result = outcome.value if isinstance(outcome, Returned) else None
     if isinstance(result, Reconstruction):

@@ -5,10 +5,10 @@ Run it from the repository:
     python scripts/bench/overhead.py [--rounds 3] [--json FILE]
 
 The first part runs the demo until its first cell is committed, and looks at its processes meanwhile: CPU seconds
-of each kind until then, which other work on the machine stretches less than wall time. The second part runs a cell of
+of each kind until then, which other work on the machine stretches less than wall time. The second part runs cells of
 42 exposures of 64 x 64 in a child of this process, as a worker does: 25 epochs and 50, of which the difference
-is that of 25 epochs. What is left of a cell is reading, checks, building, metrics, writing and the process itself.
-Least of all rounds.
+is that of 25 epochs. What is left of a cell is reading, checks, building, metrics, writing and the process itself: one
+that has run such cells before and stayed, as a worker's does, or a new one for each cell. Least of all rounds.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Limits
 
 LOOK_S = 0.02
+N_CALLS = 6
 # What a process's command line has in it, and what it is then.
 PROCESSES = {
     "multiprocessing.forkserver": "workers, and what forks them",
@@ -112,7 +114,7 @@ def by_kind(cpu: dict[int, tuple[str, float]]) -> dict[str, float]:
 
 
 def small_cell(folder: Path, n_rounds: int) -> dict[str, float]:
-    """Run a cell with 25 and with 50 epochs in turns; CPU seconds of this process and of the child."""
+    """Run cells with 25 and with 50 epochs in turns; CPU seconds of a cell, in this process and in the child's."""
     studies = {n: write_demo(folder / f"{n}.toml", SMALL | {"n_epochs": n}) for n in (25, 50)}
     layouts = {n: RunLayout(folder / str(n)) for n in studies}
     for n, study in studies.items():
@@ -120,35 +122,56 @@ def small_cell(folder: Path, n_rounds: int) -> dict[str, float]:
     with ForkServer(engine_modules(LSQML)) as server:
         share_server(server.address)
         (process,) = psutil.Process().children()
-        run = {
-            n: lambda n=n: again(CellRequest(study=studies[n], cell=CELL, run_id=new_run_id(layouts[n])))
-            for n in studies
-        }
+
+        def cell(n_epochs: int) -> None:
+            again(CellRequest(study=studies[n_epochs], cell=CELL, run_id=new_run_id(layouts[n_epochs])))
+
+        ways: dict[Any, Callable[[], None]] = {(n, "stayed"): partial(cell, n) for n in studies}
+        ways |= {(n, "new"): partial(in_new_process, partial(cell, n)) for n in studies}
+        ways |= {(0, "stayed"): partial(nothing, folder), (0, "new"): partial(in_new_process, partial(nothing, folder))}
         used: dict[Any, list[tuple[float, float]]] = defaultdict(list)
         for _ in range(1 + n_rounds):  # the first one waits for the server
-            for n, work in (*run.items(), (0, lambda: empty_child(folder))):
-                used[n].append(cpu_of(work, process))
-    least = {n: tuple(min(column) for column in zip(*rounds[1:], strict=True)) for n, rounds in used.items()}
-    of_25 = sum(least[25])
+            for way, work in ways.items():
+                work()
+                used[way].append(cpu_of(work, process))
+    least = {way: tuple(min(column) for column in zip(*rounds[1:], strict=True)) for way, rounds in used.items()}
+    beside = {
+        way: [2 * a - b for a, b in zip(least[25, way], least[50, way], strict=True)] for way in ("stayed", "new")
+    }
     return {
-        "25 epochs": sum(least[50]) - of_25,
-        "beside epochs": 2 * of_25 - sum(least[50]),
-        "... in the worker": least[25][0],
-        "... in the engine's process": 2 * least[25][1] - least[50][1],
-        "... of it, a process that does nothing": least[0][1],
+        "25 epochs": sum(least[50, "stayed"]) - sum(least[25, "stayed"]),
+        "beside epochs": sum(beside["stayed"]),
+        "... in the worker": beside["stayed"][0],
+        "... in the engine's process": beside["stayed"][1],
+        "... of it, a call that does nothing": least[0, "stayed"][1],
+        "beside epochs, in a new process": sum(beside["new"]),
+        "... of it, a call that does nothing in a new process": least[0, "new"][1],
     }
 
 
+def in_new_process(work: Callable[[], object]) -> None:
+    """Make a call that no process can make which has made another: none with this environment is there."""
+    os.environ["FLY64DASK_BENCH_CALL"] = str(time.monotonic_ns())
+    work()
+
+
 def cpu_of(work: Callable[[], object], server: psutil.Process) -> tuple[float, float]:
-    """CPU seconds of a call in this process, and of the server and the children that it has seen end."""
+    """CPU seconds of a call, mean of some, in this process, and in the server's and those that it has forked.
+
+    A process's time is told in steps of 10 ms.
+    """
 
     def now() -> tuple[float, float]:
+        while len(children := server.children()) > 1:  # of which one is ending
+            time.sleep(LOOK_S)
         times = server.cpu_times()
-        return time.process_time(), times.user + times.system + times.children_user + times.children_system
+        there = times.user + times.system + times.children_user + times.children_system
+        return time.process_time(), there + sum(sum(child.cpu_times()[:2]) for child in children)
 
     before = now()
-    work()
-    here, there = (after - was for after, was in zip(now(), before, strict=True))
+    for _ in range(N_CALLS):
+        work()
+    here, there = ((after - was) / N_CALLS for after, was in zip(now(), before, strict=True))
     return here, there
 
 
@@ -163,10 +186,10 @@ def again(request: CellRequest) -> None:
         raise SystemExit(f"{request.cell.name}: {record and record.error}")
 
 
-def empty_child(folder: Path) -> None:
-    """Let a process be forked that does nothing."""
+def nothing(folder: Path) -> None:
+    """Let a child make a call that does nothing."""
     # The child finds a function by its module, and this script is none to it.
-    call = call_in_child(str, log_file=folder / "log", limits=Limits(), on_report=lambda *_: None)
+    call = call_in_child(str, log_file=folder / "log", limits=Limits(), on_report=lambda *_: None, leaves_nothing=True)
     assert isinstance(call, Returned)
 
 

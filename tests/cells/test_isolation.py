@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from fly64dask.cells.isolation import Cancelled, Failed, ForkServer, Returned, call_in_child, share_server
-from fly64dask.cells.isolation.child import forget_server
+from fly64dask.cells.isolation.children import forget_server
 from fly64dask.study import Limits
 
 

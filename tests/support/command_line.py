@@ -20,7 +20,6 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from forked_python import forked_python
@@ -142,7 +141,7 @@ class Command:
         self.send_signal(signal.SIGKILL)
 
 
-def _be_the_command(pipe: Connection, *, words: Sequence[str], stdout: str, wishes: Wishes) -> None:
+def _be_the_command(report: object, *, words: Sequence[str], stdout: str, wishes: Wishes) -> None:
     """Become the command, in a new process whose output goes to the file for errors until now."""
     with open(stdout, "ab") as stream:
         os.dup2(stream.fileno(), 1)
@@ -158,3 +157,4 @@ def _be_the_command(pipe: Connection, *, words: Sequence[str], stdout: str, wish
         sys.executable = wishes.python
     sys.argv = list(words)
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    sys.exit(0)

@@ -1,4 +1,4 @@
-"""Work for a supervised child that ends in every way but well. A module of its own: children import it by name."""
+"""Work for a supervised child that ends well or in some other way. A module: children import it by name."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
+
+from fly64dask.base import Failure, FailureKind
 
 
 def answer(report):
@@ -82,3 +85,22 @@ def end_parent(report):
 def end_parent_and_die(report):
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tell_process(report):
+    return os.getpid()
+
+
+def say(words, report):
+    print(words)
+    return os.getpid()
+
+
+def say_later(report):
+    """Let a thread speak that the call does not wait for."""
+    threading.Timer(0.3, print, ["said after the end"], {"flush": True}).start()
+    return os.getpid()
+
+
+def fail_by_name(report):
+    return Failure(kind=FailureKind.NOT_FINITE, message="the loss is NaN")

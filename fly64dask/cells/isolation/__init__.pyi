@@ -1,4 +1,4 @@
-from .child import (
+from .children import (
     share_server as share_server,
 )
 from .fork_server import (

@@ -1,31 +1,28 @@
-"""A process is forked for one call by a server that has its modules, and this process can follow and end it."""
+"""A process that a server has forked for this one, which can follow and end it."""
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import logging
 import os
-import pickle
 import signal
 import socket
-import sys
-import threading
-from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
-from pathlib import Path
+from multiprocessing.connection import wait
 
-from fly64dask.cells.isolation.fork_server import NUMBER, ForkServer
-from fly64dask.cells.isolation.protocol import ChildOrders
+from fly64dask.cells.isolation.fork_server import NUMBER
+from fly64dask.cells.isolation.protocol import Begun, ChildOrders
 
-log = logging.getLogger(__name__)
+PATIENCE_S = 10.0  # with a child that has nothing to do but to begin a call
 
 
 class Child:
-    """A forked process as seen by the process that asked for it: its number, a pipe to it, its end."""
+    """A forked process as seen by the process that asked for it: its number, a pipe to it, its end.
+
+    `is_idle` says that its last call has ended well: whoever follows the call sets it. It may then be given one more.
+    """
 
     def __init__(self, address: str) -> None:
+        self.n_calls, self.is_idle = 0, False
         self._has_ended = False
         self._control = socket.socket(socket.AF_UNIX)
         self.pipe, theirs = Pipe()
@@ -46,6 +43,24 @@ class Child:
         (number,) = NUMBER.unpack(received)
         return int(number)
 
+    def begin(self, orders: ChildOrders) -> None:
+        """Let the child make a call."""
+        self.n_calls, self.is_idle = self.n_calls + 1, False
+        self.pipe.send(orders)
+
+    def begins_another(self, orders: ChildOrders) -> bool:
+        """Let an idle child make one more call; False if it has not begun, as it or its server has ended meanwhile."""
+        if wait([self._control], timeout=0):
+            return False
+        try:
+            self.begin(orders)
+            if self.pipe.poll(PATIENCE_S) and isinstance(self.pipe.recv(), Begun):
+                return True
+        except (EOFError, ConnectionError):
+            pass
+        self.kill()
+        return False
+
     def wait(self) -> int | None:
         """Wait for the child to end; gives its exit code, negative for a signal; None if the server has ended too."""
         self._has_ended = True
@@ -65,69 +80,3 @@ class Child:
         """Close the connections to the child; if it still runs, it ends itself."""
         self.pipe.close()
         self._control.close()
-
-
-def fork_child(call: Callable[[Connection], None], log_file: Path, preload: Sequence[str] = ()) -> Child:
-    """Call a picklable function in a forked process, with its end of a pipe; the log file gets its output and errors.
-
-    The process has this one's environment and import path, and ends itself when this end of its pipe closes: it dies
-    with this process. `preload` are modules to load once, where this process has to start a server of its own, as none
-    is shared or it is gone. Raises ChildProcessError if no process can be forked.
-    """
-    try:
-        child = Child(_servers.address(preload))
-    except (ConnectionError, FileNotFoundError, ChildProcessError) as error:
-        # Somebody ended the server, perhaps the kernel for want of memory.
-        log.warning("fork server of this process is gone (%s): it starts one of its own", error)
-        forget_server()
-        child = Child(_servers.address(preload))
-    with contextlib.ExitStack() as failed:
-        failed.callback(child.close)
-        child.pipe.send(
-            ChildOrders(
-                log_file=str(log_file), environment=dict(os.environ), import_path=sys.path, call=pickle.dumps(call)
-            )
-        )
-        failed.pop_all()
-    return child
-
-
-def share_server(address: str) -> None:
-    """Let this process's children be forked by the server of another process, at its address."""
-    _servers.shared = address
-
-
-def forget_server() -> None:
-    """Let this process's next children be forked by new servers of its own."""
-    _servers.forget()
-
-
-class _Servers:
-    """The servers that this process asks: one that was named to it for all, else its own, one for each set of modules.
-
-    A child whose server lacks its modules would load them itself: ten seconds of a core, for each child again.
-    """
-
-    def __init__(self) -> None:
-        self.shared: str | None = None
-        self._own: dict[tuple[str, ...], ForkServer] = {}
-        self._lock = threading.Lock()
-
-    def address(self, preload: Sequence[str]) -> str:
-        with self._lock:
-            if self.shared is not None:
-                return self.shared
-            modules = tuple(preload)
-            if modules not in self._own:
-                self._own[modules] = ForkServer(modules)
-            return self._own[modules].address
-
-    def forget(self) -> None:
-        with self._lock:
-            self.shared = None
-            while self._own:
-                self._own.popitem()[1].close()
-
-
-_servers = _Servers()
-atexit.register(_servers.forget)

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import importlib
 import os
-import pickle
 import selectors
 import shutil
 import signal
@@ -19,8 +18,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
-import traceback
 import warnings
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -29,7 +26,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD
-from fly64dask.cells.isolation.protocol import ChildOrders
+from fly64dask.cells.isolation.forked_process import take_calls
 
 NUMBER = struct.Struct("q")  # a process's number, or its exit code, on its way from the server
 MAX_PATH = 80  # of the folder for temporary files; a socket's name has 107 bytes
@@ -154,49 +151,16 @@ def _tell_ends(children: dict[int, socket.socket]) -> None:
 
 
 def _become_child(pipe: Connection, of_server: tuple[int, int]) -> NoReturn:
-    """Take on the environment of the process that asked, call its function, and leave."""
-    code = 1
+    """Put off what a process has of the server that forked it, and carry out the calls of the one that asked."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         for descriptor in of_server:
             os.close(descriptor)
-        try:
-            orders: ChildOrders = pipe.recv()
-        except (EOFError, ConnectionError):
-            os._exit(code)  # who asked is gone
-        _redirect(orders.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
-        _redirect(os.devnull, os.O_RDONLY, 0)
-        threading.Thread(target=_die_with_supervisor, args=(pipe,), daemon=True).start()
-        os.environ.clear()
-        os.environ.update(orders.environment)
-        sys.path[:] = orders.import_path
-        pickle.loads(orders.call)(pipe)
-        code = 0
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else 1
+        take_calls(pipe)
     finally:
-        if sys.exc_info()[0] is not None:
-            traceback.print_exc()
-        # Everything is sent and stored; torch's own way out takes half a second.
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _redirect(path: str, flags: int, *descriptors: int) -> None:
-    opened = os.open(path, flags, 0o644)
-    for descriptor in descriptors:
-        os.dup2(opened, descriptor)
-    os.close(opened)
-
-
-def _die_with_supervisor(pipe: Connection) -> None:
-    """Nothing is ever sent this way after the call: the pipe becomes readable when its other end is gone."""
-    pipe.poll(None)
-    os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(1)
 
 
 def main() -> None:

@@ -10,15 +10,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildOrders:
-    """The orders of a new child: the first and only message that it is sent.
+    """The orders of one call: all that a child is ever sent.
 
-    `call` is a pickled function of the child's end of the pipe, which is read after the import path has been taken on.
+    `call` is a pickled function, read after the import path has been taken on. It is called with a function that
+    reports an epoch; a child that it raises in leaves.
     """
 
     log_file: str
     environment: dict[str, str]
     import_path: list[str]
     call: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A child has read its orders: what becomes of it from now on is the doing of their call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,6 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Returned(Generic[T]):
-    """A child's function has returned: the last thing that a child sends."""
+    """A child's function has returned: the last thing that a child sends of a call, whose log it has closed."""
 
     value: T

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
 from fly64dask.base import Failure, FailureKind
-from fly64dask.cells.isolation.child import fork_child
-from fly64dask.cells.isolation.protocol import Reported, Returned
+from fly64dask.cells.isolation.children import calling_child
+from fly64dask.cells.isolation.protocol import Begun, Reported, Returned
 
 if TYPE_CHECKING:
     from fly64dask.study import Limits
@@ -47,8 +45,9 @@ def call_in_child(
     on_report: Report,
     stopped: Callable[[], bool] = lambda: False,
     preload: Sequence[str] = (),
+    leaves_nothing: bool = False,
 ) -> Returned[T] | Failed | Cancelled:
-    """Call a function in a process of its own and wait for it, whatever becomes of it.
+    """Call a function in another process and wait for it, whatever becomes of it.
 
     Parameters
     ----------
@@ -64,8 +63,10 @@ def call_in_child(
     stopped : callable
         Asked several times a second; the child is killed once it says yes.
     preload : sequence of str
-        Modules that are loaded once: with pty-chi among them a child starts in a tenth of a second, not in six. The
-        first call in a process decides.
+        Modules that are loaded once: with pty-chi among them a child starts in a tenth of a second, not in six.
+    leaves_nothing : bool
+        Whether a call that ends well leaves its process as it was, so that the next one finds what a new process would
+        have. The child then stays for it, with what libraries set up once, such as CUDA's context.
 
     Returns
     -------
@@ -76,28 +77,29 @@ def call_in_child(
     -----
     The child dies with this process. Its parent is another one (`fork_server`), which may live on: the kernel's
     parent-death signal would come too late.
+
+    No child stays that gave a `Failure`, crashed, was ended or has made `children.MAX_CALLS` calls. One with a limit of
+    memory neither stays nor follows another: what an earlier call has left to the process would count as its own.
     """
-    child = fork_child(functools.partial(_in_child, function=function), log_file, preload)
-    started = time.monotonic()
-    try:
+    may_stay = leaves_nothing and limits.memory_bytes is None
+    with calling_child(function, log_file=log_file, preload=preload, may_stay=may_stay) as child:
+        started = time.monotonic()
         while True:
             if child.pipe.poll(POLL_S):
                 try:
-                    message: Reported | Returned[T] = child.pipe.recv()
+                    message: Begun | Reported | Returned[T] = child.pipe.recv()
                 except (EOFError, ConnectionResetError):
                     return Failed(_how_it_ended(child.wait()))
                 if isinstance(message, Returned):
-                    child.wait()
+                    child.is_idle = not isinstance(message.value, Failure)
                     return message
-                on_report(message.epoch, message.loss)
+                if isinstance(message, Reported):
+                    on_report(message.epoch, message.loss)
             if stopped():
                 return Cancelled()
             failure = _over_limit(child.pid, time.monotonic() - started, limits)
             if failure is not None:
                 return Failed(failure)
-    finally:
-        child.kill()
-        child.close()
 
 
 def _over_limit(pid: int, seconds: float, limits: Limits) -> Failure | None:
@@ -139,7 +141,3 @@ def _how_it_ended(exitcode: int | None) -> Failure:
     return Failure(
         kind=FailureKind.CRASHED, message=f"engine process was ended by {name}{hint}; see its log, then run again"
     )
-
-
-def _in_child(pipe: Connection, function: Work[T]) -> None:
-    pipe.send(Returned(function(lambda epoch, loss: pipe.send(Reported(epoch, loss)))))

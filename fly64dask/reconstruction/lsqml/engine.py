@@ -95,6 +95,8 @@ def reconstruct(
         finally:
             del running
             gc.collect()
+            if device == "cuda":
+                torch.cuda.empty_cache()  # this process may wait for its next call, and others want the memory
 
 
 def _begin_or_go_on(
