@@ -1,4 +1,4 @@
-"""Prints what the setups of a run gave, as the Markdown table of docs/reference/setups.md.
+"""Prints what the setups of a run gave, as the Markdown table of docs/reference/study/setups.md.
 
 `fly64dask run data/setups.toml --out runs/setups`, then `python scripts/table_setups.py runs/setups`. Numbers are phase
 errors in rad, those of the noise realisations of a place by their mean.

@@ -18,6 +18,8 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_id
 from sphinx.util.typing import ExtensionMetadata
 
+from fly64dask.base import meanings_of
+
 WORDS = {str: "string", float: "number", int: "whole number", bool: "true or false", Path: "path"}
 
 
@@ -37,21 +39,21 @@ class ModelTable(SphinxDirective):
 
     def _section(self, model: type[BaseModel]) -> nodes.section:
         docstring = NumpyDocString(model.__doc__ or "")
-        meanings = {parameter.name: parameter for parameter in docstring["Parameters"]}
+        meanings = meanings_of(model)
         name = make_id(self.env, self.state.document, "model", model.__name__)
         section = nodes.section("", nodes.title(text=model.__name__), ids=[name], names=[model.__name__])
         for paragraph in ("\n".join(docstring["Summary"]), "\n".join(docstring["Extended Summary"])):
             section.extend(self._parsed(paragraph))
-        rows = []
-        for key, field in model.model_fields.items():
-            said = meanings.get(key)
-            kind = said.type.removesuffix(", optional") if said else _type_words(field.annotation)
-            rows.append((key, kind, _default(field), "\n".join(said.desc) if said else ""))
-        section += self._table(("key", "type", "default", "meaning") if meanings else ("key", "type", "default"), rows)
+        section += self._table(
+            [
+                (key, _type_words(field.annotation), _default(field), meanings[key])
+                for key, field in model.model_fields.items()
+            ]
+        )
         return section
 
-    def _table(self, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> nodes.table:
-        widths = (20, 25, 15, 40)[: len(head)]
+    def _table(self, rows: list[tuple[str, str, str, str]]) -> nodes.table:
+        head, widths = ("key", "type", "default", "meaning"), (20, 25, 15, 40)
         group = nodes.tgroup("", *(nodes.colspec(colwidth=width) for width in widths), cols=len(head))
         group += nodes.thead("", nodes.row("", *(nodes.entry("", nodes.paragraph(text=word)) for word in head)))
         body = nodes.tbody()
@@ -59,7 +61,7 @@ class ModelTable(SphinxDirective):
             cells = [[nodes.paragraph("", "", nodes.literal(text=key))], [nodes.paragraph(text=kind)]]
             cells.append([nodes.paragraph("", "", nodes.literal(text=default))] if default else [])
             cells.append(self._parsed(meaning))
-            body += nodes.row("", *(nodes.entry("", *cell) for cell in cells[: len(head)]))
+            body += nodes.row("", *(nodes.entry("", *cell) for cell in cells))
         group += body
         return nodes.table("", group, classes=["table"])
 

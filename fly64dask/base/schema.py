@@ -3,19 +3,74 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+# The heading of a section of a numpydoc docstring: a line of words above a line of dashes.
+SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)
 
 
 class Frozen(BaseModel):
     """A record: immutable, and an unknown key is an error.
 
-    What checks a record is built when one is first made or read: of some 80 classes a command uses few.
+    What checks a record is built when one is first made or read: of some 80 classes a command uses few. Its JSON schema
+    says of each key what the Parameters of its docstring say.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Add the meaning of each key to the JSON schema of the record."""
+        written = handler(core_schema)
+        record = handler.resolve_ref_schema(written)
+        if "description" in record:
+            record["description"] = _sections(cls)[""]
+        for key, meaning in meanings_of(cls).items():
+            if key in record.get("properties", {}):
+                record["properties"][key].setdefault("description", meaning)
+        return written
+
+
+def meanings_of(record: type[BaseModel]) -> dict[str, str]:
+    """Read what the keys of a record mean from the Parameters of its numpydoc docstring and of its bases'.
+
+    Parameters
+    ----------
+    record : type of a record
+        The class.
+
+    Returns
+    -------
+    dict of str
+        The meaning of each key that the docstrings name, on one line.
+    """
+    meanings: dict[str, str] = {}
+    for base in reversed(record.__mro__):
+        names: list[str] = []
+        for line in _sections(base).get("Parameters", "").splitlines():
+            if not line.startswith(" "):
+                names = line.partition(" : ")[0].split(", ")
+                meanings |= dict.fromkeys(names, "")
+            else:
+                meanings |= {name: f"{meanings[name]} {line.strip()}".lstrip() for name in names}
+    return meanings
+
+
+def _sections(described: type) -> dict[str, str]:
+    """Divide the docstring of a class by its headings; what stands before the first is that of an empty one."""
+    first, *others = SECTION.split(inspect.cleandoc(described.__dict__.get("__doc__") or ""))
+    titles, texts = others[::2], others[1::2]
+    return {"": first.strip()} | {title: text.strip("\n") for title, text in zip(titles, texts, strict=True)}
 
 
 def build_records() -> None:

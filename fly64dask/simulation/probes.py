@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
 
 # Lengths are shares of the array's side N, widths standard deviations (our choice, by the table of
-# docs/reference/simulation.md).
+# docs/reference/study/simulation.md).
 PINHOLE_RADIUS = 0.22  # 0.41 N holds 90 % of the power
 PINHOLE_EDGE = 0.025
 PLATE_PHASE_RAD = 2.5  # rms
@@ -50,9 +50,9 @@ def phase_plate_probe(shape_px: tuple[int, int]) -> ComplexArray:
     size have nearly the same probe.
 
     Structure in the detector's plane is what LSQML converges by: with 1e7 photons and 25 epochs the phase error is
-    0.005 rad, and 0.05 to 0.13 rad with lenses and annuli of the same size (docs/reference/simulation.md). Diffusers
-    are used for that with X-rays: Maiden et al., Nature Communications 4, 1669 (2013); Odstrcil et al., Optics
-    Express 27, 14981 (2019) structure a zone plate.
+    0.005 rad, and 0.05 to 0.13 rad with lenses and annuli of the same size (docs/reference/study/simulation.md).
+    Diffusers are used for that with X-rays: Maiden et al., Nature Communications 4, 1669 (2013); Odstrcil et al.,
+    Optics Express 27, 14981 (2019) structure a zone plate.
     """
     height, width = shape_px
     side = min(shape_px)

@@ -43,7 +43,19 @@ class Adaptive(Frozen):
 class Addition(Frozen):
     """Cells that a round added: further repeats of one dose in one view, split, recipe and setup, of each object.
 
-    A dose may be one of the study's own; its further repeats are numbered from those that it has.
+    Parameters
+    ----------
+    dose : float
+        Their dose, in the unit of the study's doses. It may be one of the study's own, whose repeats are then counted
+        on.
+    view, split, recipe_name, setup_name : str
+        The place of the cells in the matrix.
+    n_repeats : int
+        Number of repeats that were added.
+    round : int
+        Number of the round, from 1.
+    reason : str
+        Why the round added them.
     """
 
     dose: Photons

@@ -28,8 +28,49 @@ if TYPE_CHECKING:
 class Study(Frozen):
     """The content of one study file: what is exposed, selected and reconstructed.
 
-    `reference` is what the cells of a measured study are compared with. Recipes in the file of such a study reconstruct
-    half sets of the counts unless they say otherwise, as nothing else tells a resolution.
+    Parameters
+    ----------
+    schema_version : 1
+        Version of this format; always 1.
+    name : str
+        Name of the study in tables, reports and job names.
+    doses_photons : tuple of float, "measured" or "noise_free"
+        Doses of the matrix, in the unit that `dose_by` says. "measured" is a measured scan as it is, "noise_free"
+        reconstructs the expected intensities of a simulation.
+    dose_by : "exposure", "fluence" or "total"
+        What a dose counts: detected photons per exposure (mean over the scan), per px² of the illuminated area, or of a
+        whole cell.
+    source : SyntheticSource, PairSource or MeasuredSource
+        Where the exposures come from.
+    setup : SetupAxes, optional
+        What is not ideal about a simulated experiment; if omitted, nothing is.
+    views : tuple of views
+        Rules by which exposures are kept; each view is a column of the matrix.
+    split : SplitRule or "none"
+        How the field of view is cut into train and test; "none" leaves it whole.
+    seeds : Seeds
+        Seeds of the random streams.
+    overlap : OverlapMeasure
+        How the overlap of neighbouring discs is reported; it changes no reconstruction.
+    recipe : Recipe
+        Settings of the engine. In the file of a measured study `halves` is "counts" unless it says otherwise, as
+        nothing else tells a resolution.
+    recipes : tuple of NamedRecipe
+        Several recipes, with each of which every cell is run; if omitted there is one, without a name.
+    limits : Limits
+        Time and memory after which a cell is ended.
+    checkpoints : Checkpoints
+        How often the state of a running cell is saved.
+    repeats : int
+        Noise realisations of each cell, 1 to 1000 (our choice); they differ in their photons alone.
+    reference : CellReference or FileReference, optional
+        What the cells of a measured study are compared with.
+    targets : tuple of Target
+        What a reconstruction must reach; the run then says the lowest dose and overlap that reach it.
+    adaptive : Adaptive, optional
+        Rounds of further doses and repeats that narrow the limit of one target; if omitted there are none.
+    added : tuple of Addition
+        What rounds have added. The run writes it into the study that its directory keeps; a study file has none.
 
     Examples
     --------
@@ -40,27 +81,21 @@ class Study(Frozen):
     schema_version: Literal[1]
     name: SafeName
     doses_photons: tuple[Dose, ...] = Field(min_length=1)
-    # What these count; "measured" and "noise_free" are the same whatever it says.
     dose_by: DoseBy = "exposure"
     source: Source
-    # What is not ideal about a simulated experiment; None means that nothing is.
     setup: SetupAxes | None = None
     views: tuple[View, ...] = Field(min_length=1)
     split: Splitting = SplitRule()
     seeds: Seeds = Seeds()
     overlap: OverlapMeasure = OverlapMeasure()
     recipe: Recipe = Recipe()
-    # Empty: the study has one recipe, without a name.
     recipes: tuple[NamedRecipe, ...] = ()
     limits: Limits = Limits()
     checkpoints: Checkpoints = Checkpoints()
-    # Cells of one dose, view and split that differ in their photons alone. The most is our choice.
     repeats: int = Field(default=1, ge=1, le=1000)
     reference: Reference | None = None
-    # What a reconstruction must reach; the run's limits say the lowest dose and overlap that do.
     targets: tuple[Target, ...] = ()
     adaptive: Adaptive | None = None
-    # What rounds of a run have added; written by the run in the study that its directory keeps.
     added: tuple[Addition, ...] = ()
 
     @classmethod

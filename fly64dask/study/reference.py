@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 
 
 class CellReference(Frozen):
-    """A dose and a view: a cell is compared with that cell of its own split, and of its own recipe or a named one."""
+    """A cell of the study itself as reference: each cell is compared with that of its own split, at this dose and view.
+
+    Parameters
+    ----------
+    dose : float or "measured"
+        Dose of the cell, in the unit of the study's doses.
+    view : str
+        View of the cell.
+    recipe : str, optional
+        Recipe of the cell; if omitted that of the cell which is compared.
+    """
 
     dose: Dose = "measured"
     view: SafeName = "baseline"
@@ -36,7 +46,13 @@ class CellReference(Frozen):
 
 
 class FileReference(Frozen):
-    """An object of another program in a file, as `fly64dask compare` reads them."""
+    """An object of another program in a file as reference, as `fly64dask compare` reads them.
+
+    Parameters
+    ----------
+    path : str
+        The file; a relative path starts at the study file.
+    """
 
     path: PathText
 

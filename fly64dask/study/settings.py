@@ -11,7 +11,15 @@ from fly64dask.study.quantities import LengthPx
 
 
 class SplitRule(Frozen):
-    """The rule that cuts the field of view: train below min + fraction (max - min), test at or above."""
+    """The rule that cuts the field of view in two: train lies below min + fraction (max - min), test at or above.
+
+    Parameters
+    ----------
+    axis : "y" or "x"
+        Axis along which positions are compared with the cut.
+    fraction : float
+        Place of the cut between the lowest (0) and the highest (1) position.
+    """
 
     axis: Literal["y", "x"] = "y"
     fraction: float = Field(default=0.5, gt=0, lt=1)
@@ -25,11 +33,16 @@ Splitting = Annotated[
 
 
 class Seeds(Frozen):
-    """Every random stream of a study.
+    """The seeds of a study's random streams; a `fraction` view has one of its own. Defaults: the fly64 study design.
 
-    `simulation` draws positions and photons, `subsampling` thins measured counts, `grouping` orders
-    exposures into minibatches and, on streams of its own, parts counts into halves. A `fraction` view
-    has a seed of its own. Defaults: the fly64 study design.
+    Parameters
+    ----------
+    simulation : int
+        Seed of positions, photons and what a setup draws.
+    grouping : int
+        Seed of the order of exposures in minibatches and, on streams of its own, of the division of counts into halves.
+    subsampling : int
+        Seed of the thinning of measured counts to lower doses.
     """
 
     simulation: int = Field(default=42, ge=0, le=2**32 - 1)
@@ -38,9 +51,14 @@ class Seeds(Frozen):
 
 
 class OverlapMeasure(Frozen):
-    """The measure of the overlap of discs around positions: K nearest neighbours, discs of one diameter.
+    """The measure of the overlap of discs around positions.
 
-    Without a diameter it is the probe's: that of the disc which holds 90 % of its power.
+    Parameters
+    ----------
+    n_neighbours : int
+        Nearest neighbours over which the overlap of a position is averaged.
+    diameter_px : float, optional
+        Diameter of the discs, px; if omitted that of the disc which holds 90 % of the probe's power.
     """
 
     n_neighbours: int = Field(default=6, ge=1, le=64)

@@ -22,23 +22,24 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Target(Frozen):
-    """A goal of a study: exactly one number, and the share of repeats that must reach it.
+    """A goal of a study: exactly one number, and the fraction of repeats that must reach it.
 
     Parameters
     ----------
     resolution_px, resolution_nm : float, optional
-        Half a period at which the ring correlation falls below the criterion; reached by a finer one.
+        Half a period, px or nm, at which the ring correlation falls below the criterion; a finer one reaches it.
     phase_error_rad : float, optional
-        Root mean square of the phase against the truth or the reference; reached by a smaller one.
+        Root mean square error of the phase against the truth or the reference, rad; a smaller one reaches it.
     error_over_floor : float, optional
-        Phase error over that of the noise-free cell, at least 1; needs the dose "noise_free".
+        Phase error over that of the noise-free cell, at least 1; a smaller one reaches it. It needs the dose
+        "noise_free".
     criterion : "half_bit" or "one_bit"
-        Of a resolution.
+        Threshold of the ring correlation from which a resolution is read.
     against : "truth", "reference" or "half_sets", optional
-        What is compared; if omitted the truth of a simulation, the reference of a measured scan, or its half sets where
-        it has no reference.
+        What a cell is compared with; if omitted the truth of a simulation, the reference of a measured scan, or its
+        half sets where it has no reference.
     share : float
-        Of a cell's repeats and objects, above 0 up to 1: as many must reach the number.
+        Fraction of a cell's repeats and objects that must reach the number, above 0 up to 1.
     """
 
     resolution_px: Positive | None = None

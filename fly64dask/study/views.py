@@ -11,18 +11,38 @@ from fly64dask.study.quantities import MAX_EXPOSURES, MIN_LENGTH_PX, LengthPx, S
 
 
 class BaselineView(Frozen):
-    """Keeps every exposure."""
+    """A view that keeps every exposure.
+
+    Parameters
+    ----------
+    name : str
+        Name of the view in tables and directories.
+    rule : "baseline"
+        Keep all exposures of the split.
+    """
 
     name: SafeName
     rule: Literal["baseline"]
 
 
 class SpacingView(Frozen):
-    """Keeps exposures that lie at least a threshold apart.
+    """A view that keeps exposures which lie at least a threshold apart.
 
-    `threshold_px` is that spacing S. Or S = (1 - f) N, from `array_overlap` f, the share of the array's side that two
-    arrays at that spacing have in common, and `patch_size_px` N, the side of the array (the fly64 study's definition).
-    The probe is narrower than its array, so that the beams of two neighbours overlap by less than f.
+    Give `threshold_px`, or `array_overlap` f and `patch_size_px` N: the threshold is then (1 - f) N, the definition of
+    the fly64 study. The probe is narrower than its array, so the beams of two neighbours overlap by less than f.
+
+    Parameters
+    ----------
+    name : str
+        Name of the view in tables and directories.
+    rule : "min_spacing"
+        Keep exposures that lie at least a threshold apart.
+    threshold_px : float, optional
+        Smallest distance of two kept positions, px.
+    array_overlap : float, optional
+        Fraction of the array's side that two arrays at the threshold have in common, 0 to 1.
+    patch_size_px : int, optional
+        Side of the array, px.
     """
 
     name: SafeName
@@ -55,7 +75,19 @@ class SpacingView(Frozen):
 
 
 class StrideView(Frozen):
-    """Keeps every n-th exposure of the split, in the order they were taken, beginning with number `offset`, from 0."""
+    """A view that keeps every n-th exposure of the split, in the order in which they were taken.
+
+    Parameters
+    ----------
+    name : str
+        Name of the view in tables and directories.
+    rule : "stride"
+        Keep every n-th exposure.
+    every : int
+        The n, at least 2.
+    offset : int
+        Number of the first kept exposure, from 0; below `every`.
+    """
 
     name: SafeName
     rule: Literal["stride"]
@@ -70,9 +102,20 @@ class StrideView(Frozen):
 
 
 class FractionView(Frozen):
-    """Keeps a random share of the split's exposures; of two views with one seed, the smaller is a part of the larger.
+    """A view that keeps a random fraction of the split's exposures.
 
-    The seed is the view's own, so that two views may be two draws of one share.
+    Of two views with one seed the smaller is a part of the larger.
+
+    Parameters
+    ----------
+    name : str
+        Name of the view in tables and directories.
+    rule : "fraction"
+        Keep a random fraction of the exposures.
+    fraction : float
+        Fraction of the exposures to keep, between 0 and 1.
+    seed : int
+        Seed of this view alone, so that two views may be two draws of one fraction.
     """
 
     name: SafeName
@@ -82,7 +125,17 @@ class FractionView(Frozen):
 
 
 class FirstView(Frozen):
-    """Keeps the exposures of the split that were taken first."""
+    """A view that keeps the exposures of the split that were taken first.
+
+    Parameters
+    ----------
+    name : str
+        Name of the view in tables and directories.
+    rule : "first"
+        Keep the first exposures.
+    n_exposures : int
+        Number of exposures to keep.
+    """
 
     name: SafeName
     rule: Literal["first"]

@@ -3,7 +3,7 @@
     python scripts/accuracy/real_engine.py            # simulated: positions and modes
     python scripts/accuracy/real_engine.py STAR.zarr  # and the ingested Siemens star with a cross of dead pixels
 
-Numbers in docs/reference/recipes.md come from here. On one thread of the CPU.
+Numbers in docs/reference/study/recipes.md come from here. On one thread of the CPU.
 """
 
 from __future__ import annotations

@@ -49,7 +49,41 @@ Size = Annotated[str, AfterValidator(_size)]
 
 
 class Workers(Frozen):
-    """A pool of worker jobs: each has one GPU, or none, and computes as many cells at once as it has slots."""
+    """A pool of worker jobs: each has one GPU, or none, and computes as many cells at once as it has slots.
+
+    Parameters
+    ----------
+    name : str
+        Name of the pool in the queue and in messages.
+    slots : int
+        Cells that a job computes at once; they share its GPU, CPUs and memory.
+    max_exposures : int, optional
+        Cells that keep more exposures do not go to this pool.
+    submit : "jobs" or "array"
+        Whether jobs are submitted one by one or several as one array.
+    queue : str, optional
+        Partition of Slurm or queue of PBS; if omitted the site's default.
+    account : str, optional
+        Account that is charged.
+    walltime : str
+        Time after which the site ends a job, "HH:MM:SS" or "DAYS-HH:MM:SS"; a longer cell goes on in the next job.
+    memory : str
+        Memory of a job, all slots together, with its unit: "16GB".
+    cpus : int
+        CPUs of a job, all slots together.
+    gpus : 0 or 1
+        GPUs of a job.
+    gpu_directive : str
+        Directive by which the site is asked for a GPU.
+    gpu_memory : str, optional
+        Memory of the GPU, or of the slice of it that a job gets, "40GB"; cells that need more do not go to this pool.
+    max_jobs : int
+        Jobs of this pool at the same time, at most.
+    extra_directives : tuple of str
+        Further directives of the job script.
+    skip_directives : tuple of str
+        Directives that the job script leaves out.
+    """
 
     name: str = Field(default="worker", pattern=r"^[a-z][a-z0-9_]{0,31}$")
     slots: int = Field(default=1, ge=1, le=256)
@@ -69,7 +103,25 @@ class Workers(Frozen):
 
 
 class Controller(Frozen):
-    """The job that holds scheduler and driver of a submitted run."""
+    """The job that holds scheduler and driver of a submitted run; it computes no cell.
+
+    Parameters
+    ----------
+    queue, account : str, optional
+        Those of the controller; if omitted those of the workers.
+    walltime : str
+        Time after which the site ends the job, "DAYS-HH:MM:SS"; shortly before it the controller queues itself again.
+    memory : str
+        Memory of the job, with its unit.
+    cpus : int
+        CPUs of the job.
+    extra_directives : tuple of str
+        Further directives of the job script.
+    skip_directives : tuple of str
+        Directives that the job script leaves out.
+    template : str
+        Job script, beside the cluster file.
+    """
 
     queue: Word | None = None
     account: Word | None = None
@@ -82,7 +134,17 @@ class Controller(Frozen):
 
 
 class Environment(Frozen):
-    """The commands that a job's shell runs before Python starts."""
+    """The commands that a job's shell runs before Python starts.
+
+    Parameters
+    ----------
+    setup : tuple of str
+        Lines of shell, such as "module load cuda/12.4".
+    python : str, optional
+        Python of the jobs, an absolute path; if omitted the one that submits.
+    unset_proxies : bool
+        Whether jobs forget http_proxy and its like, where nodes have no proxy.
+    """
 
     setup: tuple[Line, ...] = ()
     python: AbsolutePath | None = None
@@ -90,21 +152,47 @@ class Environment(Frozen):
 
 
 class Network(Frozen):
-    """The addresses and certificates by which scheduler and workers find and trust each other."""
+    """The addresses and certificates by which scheduler and workers find and trust each other.
+
+    Parameters
+    ----------
+    interface : str, optional
+        Network interface of the nodes, such as "ib0", for scheduler and workers.
+    tls_directory : str, optional
+        Directory with ca.pem, cert.pem and key.pem; if omitted certificates are made for each run.
+    """
 
     interface: Word | None = None
     tls_directory: AbsolutePath | None = None
 
 
 class Directories(Frozen):
-    """The directories in which jobs write beside the run directory."""
+    """The directories in which jobs write beside the run directory.
+
+    Parameters
+    ----------
+    logs : str, optional
+        Directory of the jobs' output; if omitted RUN/slurm/logs.
+    scratch : str, optional
+        Directory of Dask's own files on a node, as its shell reads it: "$TMPDIR".
+    """
 
     logs: AbsolutePath | None = None
     scratch: Line | None = None
 
 
 class Patience(Frozen):
-    """When a run gives its jobs up."""
+    """The limits at which a run gives its jobs up.
+
+    Parameters
+    ----------
+    first_worker_s : float, optional
+        Time until the first worker must be there, s; if omitted a run waits in the queue for as long as it takes.
+    failures_in_a_row : int
+        Jobs that end before their worker has reached the run, while no other is there.
+    retry_s : float
+        Time until a job is replaced, s; it doubles with each further failure, up to 300 s.
+    """
 
     first_worker_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     failures_in_a_row: int = Field(default=5, ge=1, le=1000)
@@ -119,7 +207,27 @@ def _one_or_several(value: object) -> str:
 
 
 class SlurmFile(Frozen):
-    """The content of one cluster file."""
+    """The content of one cluster file.
+
+    Parameters
+    ----------
+    schema_version : 1
+        Version of this format; always 1.
+    system : "slurm" or "pbs"
+        Batch system of the site.
+    workers : Workers or tuple of Workers
+        The pool of worker jobs, or several, the one that is preferred first.
+    controller : Controller
+        The job that holds the scheduler.
+    environment : Environment
+        What jobs run before Python.
+    network : Network
+        How scheduler and workers reach each other.
+    directories : Directories
+        Where jobs write.
+    patience : Patience
+        When a run gives up.
+    """
 
     schema_version: Literal[1]
     system: System = "slurm"

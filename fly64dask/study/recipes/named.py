@@ -14,9 +14,12 @@ OF_ALL_WORKERS = ("device", "threads")
 
 
 class NamedRecipe(Recipe):
-    """A recipe of a study that has several, with the name by which its cells are told apart.
+    """A recipe of a study that has several; a study file gives what differs from `[recipe]`, here it is whole.
 
-    A study file gives the settings in which it differs from `[recipe]`; here it is whole.
+    Parameters
+    ----------
+    name : str
+        Name by which the cells of this recipe are told apart.
     """
 
     name: SafeName

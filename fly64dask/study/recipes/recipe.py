@@ -25,30 +25,69 @@ StepSize = Annotated[float, Field(ge=1e-6, le=100, allow_inf_nan=False)]
 class Recipe(Frozen):
     """Every engine setting that can change a number. Defaults: the fly64 study design.
 
-    docs/reference/recipes.md explains each.
+    docs/reference/study/recipes.md says what goes together. What runs under the guard for degenerate scans has random
+    minibatches, updates from the first epoch, one OPR mode and no refined positions.
 
-    `algorithm` is pty-chi's LSQML, rPIE, ePIE or DM (difference map). `noise_model` is what LSQML maximises the
-    likelihood of; the others replace amplitudes. `batch_size` is exposures a minibatch, or "all"; DM updates once an
-    epoch, and computes so many exposures at once. `batching` says which: "random", "compact" (neighbours; LSQML then
-    updates the object once an epoch), or "uniform" (random and spread out). `object_step_size` and `probe_step_size`
-    multiply each update. `momentum_gain` is LSQML's: of the probe, and of the object with compact batches.
-    `object_update_start` and `probe_update_start` are the first epochs, from 1, that change them. `probe_modes` is how
-    many mutually incoherent modes the probe has, made from the starting probe's first if it has another number.
-
-    `opr_modes` is the same of orthogonal probe relaxation, by which LSQML lets the probe change from exposure to
-    exposure. `probe_support` zeroes the probe where its blurred amplitude is below that share of the largest, and
-    `probe_power_photons` holds the photons that light an exposure, after each epoch. `refine_positions` moves positions
-    from `position_update_start` on: by `position_step_size` times the gradient's step, 0.1 px at most in each update,
-    and never further than `position_limit_px` along an axis. What is guarded has one OPR mode and no moved position.
-
-    `on_degenerate` decides on degenerate scans alone; `guarded` puts every scan under their guard, under which
-    minibatches are random and updates start at once.
-    `accelerated` lets LSQML take faster steps than its library's own; they change last digits.
-    `stop` says which epoch's object is kept: the last, the one at which two halves of the counts
-    agree best, or the one that predicts held-out photons best. `patience` ends a cell that many epochs
-    after the best one; a rule brings one of 10. `halves` says what the two reconstructions are made
-    from that a half-set resolution compares. `threads` is what a cell computes on: more than one
-    is for a big cell alone, and its last digits then differ from run to run.
+    Parameters
+    ----------
+    algorithm : "LSQML", "rPIE", "ePIE" or "DM"
+        Algorithm of pty-chi: least squares with maximum likelihood, regularised or extended ptychographic iterative
+        engine, or difference map.
+    n_epochs : int
+        Passes over all kept exposures, at most.
+    batch_size : int or "all"
+        Exposures in a minibatch; DM updates once an epoch and computes so many exposures at once.
+    batching : "random", "compact" or "uniform"
+        Which exposures share a minibatch: random ones, neighbours (LSQML then updates the object once an epoch), or
+        random ones that are spread out over the scan.
+    noise_model : "gaussian" or "poisson"
+        Likelihood that LSQML maximises; the other algorithms replace amplitudes and have none.
+    object_step_size, probe_step_size : float
+        Factor of each update; a smaller one follows noise less and needs more epochs.
+    momentum_gain : float
+        Weight of earlier updates in LSQML's steps, of the probe and with compact minibatches of the object; 0 is none.
+    object_update_start, probe_update_start : int
+        First epoch that changes the object or the probe, from 1.
+    probe_modes : int, optional
+        Mutually incoherent modes of the probe, made from the first one of the starting probe where it has another
+        number; if omitted those of the starting probe.
+    opr_modes : int, optional
+        Modes of orthogonal probe relaxation, by which LSQML lets the probe change from exposure to exposure; if omitted
+        those of the starting probe.
+    probe_support : float, optional
+        Fraction of its largest blurred amplitude below which the probe is set to zero after each epoch; if omitted it
+        is not.
+    probe_power_photons : float, optional
+        Photons that illuminate an exposure, to which the probe is scaled after each epoch; if omitted it is not.
+    optimise_probe : bool
+        Whether the probe changes.
+    refine_positions : bool
+        Whether scan positions move, along the gradient of the object.
+    position_update_start : int
+        First epoch that moves positions, from 1.
+    position_step_size : float
+        Factor of the gradient's step; no update moves a position by more than 0.1 px along an axis.
+    position_limit_px : float
+        Largest distance of a position from where it was given, along each axis, px.
+    on_degenerate : "fail" or "guarded"
+        What becomes of a degenerate scan: the cell fails, or it is reconstructed under the guard and flagged
+        underdetermined.
+    guarded : bool
+        Whether every scan is reconstructed under the guard, degenerate or not.
+    accelerated : bool
+        Whether LSQML takes faster steps than pty-chi's own, which change the last digits.
+    device : "auto", "cpu" or "cuda"
+        Processor that computes; "auto" takes a GPU where there is one, "cuda" insists on one.
+    stop : "epochs", "half_sets" or "held_out"
+        Which epoch's object is kept: the last, the one at which two halves of the counts agree best, or the one that
+        predicts held-out photons best.
+    patience : int, optional
+        Epochs after the best one at which a cell ends; 10 with a stopping rule, none with "epochs".
+    halves : "none", "counts" or "exposures"
+        What two further reconstructions are made from, whose agreement tells a resolution: halves of the counts or of
+        the exposures.
+    threads : int
+        Threads on which one cell computes; with more than one the last digits differ from run to run.
 
     Examples
     --------
@@ -162,17 +201,32 @@ def without_counts(recipe: Recipe) -> Recipe:
 
 
 class Limits(Frozen):
-    """The limits of what a cell's engine may take; no limit where none is given. Limits change no number."""
+    """The limits of what a cell's engine may take; a cell that exceeds one is ended. They change no number.
+
+    Parameters
+    ----------
+    wall_time_s : float, optional
+        Longest time of one attempt, s; if omitted there is no limit.
+    memory_bytes : int, optional
+        Largest resident memory of the engine's process, bytes, about 0.9e9 of which torch takes; if omitted there is no
+        limit.
+    """
 
     wall_time_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     memory_bytes: Annotated[int, Field(ge=10**8)] | None = None
 
 
 class Checkpoints(Frozen):
-    """The intervals at which a running cell writes down where it is. They change no number.
+    """The intervals at which the state of a running cell is saved, from which it goes on after an interruption.
 
-    After every n-th epoch, if at least `min_seconds` have passed since it started or last did so:
-    a cell that takes less loses little and writes none.
+    They change no number. A cell that takes less than `min_seconds` saves nothing, and loses little.
+
+    Parameters
+    ----------
+    every_n_epochs : int
+        Epochs between two checkpoints, at least.
+    min_seconds : float
+        Time between two checkpoints, and before the first, at least, s.
     """
 
     every_n_epochs: int = Field(default=10, ge=1)

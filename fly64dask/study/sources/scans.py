@@ -14,7 +14,17 @@ ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class UniformScan(Frozen):
-    """Positions drawn uniformly from a square, x before y, from NumPy's legacy generator."""
+    """Positions drawn uniformly from a square, x before y, from NumPy's legacy generator.
+
+    Parameters
+    ----------
+    kind : "uniform"
+        Draw positions at random.
+    n_exposures : int
+        Number of positions.
+    low_px, high_px : float
+        Lowest and highest coordinate along both axes, px.
+    """
 
     kind: Literal["uniform"]
     n_exposures: int = Field(ge=1, le=MAX_EXPOSURES)
@@ -29,17 +39,31 @@ class UniformScan(Frozen):
 
 
 class ListedScan(Frozen):
-    """Positions written out in the study file, order (y, x), px."""
+    """Positions that are written in the study file.
+
+    Parameters
+    ----------
+    kind : "listed"
+        Take the positions that follow.
+    positions_px : tuple of (float, float)
+        The positions (y, x), px; two at least.
+    """
 
     kind: Literal["listed"]
     positions_px: tuple[tuple[Pixels, Pixels], ...] = Field(min_length=2)
 
 
 class FileScan(Frozen):
-    """Positions in px from a `.csv`, `.txt`, `.npy` or `.npz` file; a relative path starts at the study file.
+    """Positions in px from a `.csv`, `.txt`, `.npy` or `.npz` file.
 
-    `columns` names y, then x: as the header of a text file has them, the fields of a structured `.npy`, or
-    the arrays of an `.npz`.
+    Parameters
+    ----------
+    kind : "file"
+        Read positions from a file.
+    path : str
+        The file; a relative path starts at the study file.
+    columns : (str, str)
+        Names of y, then x: in the header of a text file, the fields of a structured `.npy`, or the arrays of an `.npz`.
     """
 
     kind: Literal["file"]
@@ -50,8 +74,16 @@ class FileScan(Frozen):
 class PatternScan(Frozen):
     """A regular pattern of one step, as far as it lies in a field: a rectangle or a disc around a centre.
 
-    `step_px` is the distance of neighbours, or what comes near to it; see each pattern. `height_px` and
-    `width_px`, or `radius_px`, are of the field in which the positions lie; `centre_px` is (y, x).
+    Parameters
+    ----------
+    step_px : float
+        Distance of neighbouring positions, or what comes near to it in a spiral, px.
+    height_px, width_px : float, optional
+        Sides of a rectangular field in which the positions lie, px.
+    radius_px : float, optional
+        Radius of a round field, px; instead of both sides.
+    centre_px : (float, float)
+        Centre (y, x) of the field, px.
     """
 
     step_px: LengthPx
@@ -86,7 +118,12 @@ class PatternScan(Frozen):
 class RasterScan(PatternScan):
     """Rows of positions a step apart, from the top; each row from the left.
 
-    `jitter_px` moves each position by up to so much in y and in x.
+    Parameters
+    ----------
+    kind : "raster"
+        Lay positions out in rows and columns.
+    jitter_px : float
+        Largest random displacement of a position, in y and in x, px.
     """
 
     kind: Literal["raster"]
@@ -94,13 +131,25 @@ class RasterScan(PatternScan):
 
 
 class FermatSpiralScan(PatternScan):
-    """Positions on a Fermat spiral, from its centre outwards: as many per area as a raster of the same step has."""
+    """Positions on a Fermat spiral, from its centre outwards: as many per area as a raster of the same step has.
+
+    Parameters
+    ----------
+    kind : "fermat_spiral"
+        Lay positions out on a spiral.
+    """
 
     kind: Literal["fermat_spiral"]
 
 
 class ConcentricScan(PatternScan):
-    """A position in the centre, then rings a step apart; ring k has 5 k positions."""
+    """A position in the centre, then rings a step apart; ring k has 5 k positions.
+
+    Parameters
+    ----------
+    kind : "concentric"
+        Lay positions out on rings.
+    """
 
     kind: Literal["concentric"]
 

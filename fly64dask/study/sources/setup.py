@@ -32,20 +32,43 @@ RadiusPx = Annotated[float, Field(ge=0, le=65536, allow_inf_nan=False)]
 
 
 class Setup(Frozen):
-    """The setup of a simulated experiment; every default means ideal. docs/reference/setups.md has the formulas.
+    """The setup of a simulated experiment; every default means ideal. docs/reference/study/setups.md has the formulas.
 
-    Of the probe that the engine **starts from** alone: `probe_defocus_waves`, its defocus (waves at the Nyquist
-    frequency); `probe_size_error`, by what share it is too large; `probe_noise`, the rms of complex noise on each pixel
-    over the pixel's amplitude. `position_jitter_px` is the rms along each axis of how far an exposure is taken from
-    where the scan says, `position_drift_y_px` and `position_drift_x_px` how far positions move from the first exposure
-    to the last: exposures are simulated at the true positions, and the engine gets the nominal ones.
+    Errors of the starting probe and of positions are what the engine gets: exposures are simulated with the true ones.
 
-    `source_size_px` is the rms radius along each axis of the source's image at the sample, which leaves the light
-    partially coherent; a vibration of that size does the same. The detector: `point_spread_px`, rms radius along each
-    axis in detector pixels; `background_photons`, mean in each pixel of an exposure; `full_well_photons`, the most that
-    a pixel holds, 0 for no limit; `read_noise_photons`, rms; `gain_photons` to a digital unit, 0 for counting without
-    one; `gap_px`, width of the cross between four modules; `dead_pixel_share`, of all pixels;
-    `beam_stop_radius_px`. `mask` says whether the engine knows which pixels measure nothing.
+    Parameters
+    ----------
+    probe_defocus_waves : float
+        Defocus of the starting probe, waves at the Nyquist frequency.
+    probe_size_error : float
+        Fraction by which the starting probe is too large; negative: too small.
+    probe_noise : float
+        Root mean square of complex noise on each pixel of the starting probe, over the pixel's amplitude.
+    position_jitter_px : float
+        Root mean square, along each axis, of how far from its nominal position an exposure is taken, px.
+    position_drift_y_px, position_drift_x_px : float
+        Distance by which positions move from the first exposure to the last, px.
+    source_size_px : float
+        Root mean square radius, along each axis, of the source's image at the sample, px; it makes the light partially
+        coherent, as a vibration of that size does.
+    point_spread_px : float
+        Root mean square radius of the detector's point spread, along each axis, detector px.
+    background_photons : float
+        Mean background in each pixel of an exposure, photons.
+    full_well_photons : float
+        The most that a pixel holds, photons; 0 is no limit.
+    read_noise_photons : float
+        Root mean square of the read noise, photons.
+    gain_photons : float
+        Photons to a digital unit; 0 counts photons.
+    gap_px : int
+        Width of the cross between four modules of the detector, px.
+    dead_pixel_share : float
+        Fraction of all pixels that are dead.
+    beam_stop_radius_px : float
+        Radius of a disc around the zero frequency that measures nothing, px.
+    mask : "known" or "unknown"
+        Whether the engine knows which pixels measure nothing.
 
     Examples
     --------
@@ -208,10 +231,15 @@ def _axis_fields() -> dict[str, Any]:
     return {key: (several[checked[key]], field.default) for key, field in Setup.model_fields.items()}
 
 
+def _axis_docstring() -> str:
+    """The docstring of the table, with what `Setup` says of each key."""
+    return f"{_SetupAxes.__doc__}\n\n    Parameters{(Setup.__doc__ or '').partition('Parameters')[2]}"
+
+
 if TYPE_CHECKING:
     SetupAxes = _SetupAxes
 else:
     # Each key is written once, in `Setup`.
     SetupAxes = create_model(
-        "SetupAxes", __base__=_SetupAxes, __module__=__name__, __doc__=_SetupAxes.__doc__, **_axis_fields()
+        "SetupAxes", __base__=_SetupAxes, __module__=__name__, __doc__=_axis_docstring(), **_axis_fields()
     )

@@ -32,7 +32,18 @@ ObjectKind = Literal["speckle", "siemens_star", "photographs", "white_noise"]
 
 
 class SimulatedSource(Frozen):
-    """The fields that all sources of simulated exposures have: the forward model and the scan."""
+    """The fields that all sources of simulated exposures have: the forward model and the scan.
+
+    Parameters
+    ----------
+    oversampling : 1, 2 or 4
+        How many times as fine as the detector's the grid is on which exposures are simulated; 1 is the engine's own
+        model.
+    scan : scan
+        Positions of the exposures.
+    pixel_size_nm : float or (float, float), optional
+        Side of a pixel of the object, or its sides (y, x), nm; if omitted no length is given in nm.
+    """
 
     oversampling: Oversampling = 1
     scan: Scan
@@ -45,7 +56,20 @@ class SimulatedSource(Frozen):
 
 
 class SyntheticSource(SimulatedSource):
-    """Exposures simulated from a built-in object and probe; of several objects if `seed_pair` lists their seeds."""
+    """Exposures simulated from a built-in object and probe; of several objects if `seed_pair` lists their seeds.
+
+    Parameters
+    ----------
+    kind : "synthetic"
+        Simulate from a built-in object.
+    object_shape_px, probe_shape_px : (int, int)
+        Height and width of the array of the object and of the probe, px; the probe's is also the detector's.
+    seed_pair : int or tuple of int
+        Seed from which object and probe are made; several make as many objects with one probe, each cell with each of
+        them.
+    object : "speckle", "siemens_star", "photographs" or "white_noise"
+        What the object shows.
+    """
 
     kind: Literal["synthetic"]
     object_shape_px: ShapePx
@@ -72,14 +96,32 @@ class SyntheticSource(SimulatedSource):
 
 
 class PairSource(SimulatedSource):
-    """Exposures simulated from an NPZ that holds `objectGuess` and `probeGuess`."""
+    """Exposures simulated from an object and a probe in a file.
+
+    Parameters
+    ----------
+    kind : "pair"
+        Simulate from a file.
+    path : str
+        An NPZ that holds `objectGuess` and `probeGuess`; a relative path starts at the study file.
+    """
 
     kind: Literal["pair"]
     path: PathText
 
 
 class MeasuredSource(Frozen):
-    """Measured exposures, as `fly64dask ingest` stored them."""
+    """Measured exposures, as `fly64dask ingest` stored them.
+
+    Parameters
+    ----------
+    kind : "measured"
+        Use a measured scan.
+    path : str
+        The Zarr store that `fly64dask ingest` wrote; a relative path starts at the study file.
+    pixel_size_nm : float or (float, float), optional
+        Side of a pixel of the object, or its sides (y, x), nm; if omitted the store's own, if it has one.
+    """
 
     kind: Literal["measured"]
     path: PathText
