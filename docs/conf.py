@@ -22,6 +22,7 @@ extensions = [
     "sphinx_click",
     "sphinx_copybutton",
     "sphinx_external_toc",  # contents in _toc.yml, so that index.md stays readable as plain Markdown
+    "glossary_terms",
     "model_tables",
 ]
 exclude_patterns = ["_build"]

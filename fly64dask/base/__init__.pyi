@@ -32,6 +32,10 @@ from .geometry import (
     in_nm as in_nm,
     mean_side_nm as mean_side_nm,
 )
+from .glossary import (
+    GLOSSARY as GLOSSARY,
+    Term as Term,
+)
 from .machine import (
     KEEP_MEMORY as KEEP_MEMORY,
     SINGLE_THREAD as SINGLE_THREAD,
@@ -59,4 +63,5 @@ from .schema import (
     build_records as build_records,
     compact_json as compact_json,
     digest as digest,
+    meanings_of as meanings_of,
 )

@@ -103,11 +103,11 @@ def compare(
                    object, or in that of the whole truth or reference
         origin_px  optional, (y, x) of its first pixel in the scan: any frame
 
-    All methods pass through one alignment inside one area. Exit 1 if a
-    reconstruction is missing or cannot be compared; each is named.
+    All methods pass through one alignment inside one area. The exit code is 1
+    if a reconstruction is missing or cannot be compared; each one is named.
 
-    Of a study with repeats it says which methods differ beyond their spread,
-    and without a method which views, recipes and setups of the run do.
+    For a study with repeats the command says which methods differ by more than
+    the spread of repeats; without --method, which views, recipes and setups do.
     """  # noqa: D301
     from fly64dask.records import read_run_study
     from fly64dask.runs import Convention, compare_run

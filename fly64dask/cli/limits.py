@@ -52,11 +52,11 @@ def _fault(location: tuple[int | str, ...], message: str) -> str:
 )
 @json_option
 def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> None:
-    """Say how low the dose of each view, and the overlap at equal fluence, can go in RUN.
+    """Say how low the dose of each view, and the overlap at equal fluence, can go in a run.
 
-    A limit lies between the last dose that misses the target and the first that reaches it, interpolated in logarithms;
-    the numbers in brackets hold it in 90 of 100 cases, as the spread of the repeats tells. Without repeats there are
-    none, and the two doses stand there.
+    A limit lies between the last dose that misses the target and the first that reaches it, interpolated in logarithms.
+    The interval in brackets comes from the spread of the repeats and holds the limit in 90 of 100 cases. Without
+    repeats there is no interval, and the two doses are named instead.
     """
     from fly64dask.records import answer_of, read_completed_rows, read_run_study
 

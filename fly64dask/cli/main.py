@@ -22,7 +22,7 @@ from fly64dask.cli.scans.export import export
 from fly64dask.cli.scans.ingest import ingest
 from fly64dask.cli.scans.orient import orient
 from fly64dask.cli.scans.probe import probe
-from fly64dask.cli.schema import schema
+from fly64dask.cli.schema import glossary, schema
 from fly64dask.cli.several.clean import clean
 from fly64dask.cli.several.merge import merge
 from fly64dask.cli.several.objects import pull, push
@@ -33,7 +33,10 @@ from fly64dask.cli.status import status
 from fly64dask.cli.verify import verify
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="`fly64dask glossary` says what cell, view, split, dose and the other words mean.",
+)
 @click.version_option(__version__, prog_name="fly64dask")
 @click.option("-v", "--verbose", is_flag=True, help="Log each change of state to standard error.")
 def cli(verbose: bool) -> None:
@@ -67,6 +70,7 @@ COMMANDS = (
     probe,
     export,
     schema,
+    glossary,
     doctor,
 )
 for command in COMMANDS:

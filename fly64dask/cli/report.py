@@ -36,9 +36,9 @@ def report(
 ) -> None:
     """Write one HTML page with all that a run gave: maps, pictures, curves, failures, provenance, tables.
 
-    It opens from disk and loads nothing. A run under way, with failed or with damaged cells gives a page of what is
-    there, which says so. Of more than 500 cells the page and the figures show a part, which the page names: --dose and
-    --view choose another. Its answer is of all cells.
+    The page opens from disk and loads nothing. Of a run that is under way, or has failed or damaged cells, it shows
+    what is there and says what is not. Of more than 500 cells the page and the figures show a part, which the page
+    names; --dose and --view choose another one. The answer on the page is always that of all cells.
     """
     from fly64dask.records import read_run_study
     from fly64dask.report import write_report
@@ -68,8 +68,8 @@ def report(
 def table(places: tuple[Path | str, ...], out: Path) -> None:
     """Write one row for each cell of RUN, one column for each field of its record.
 
-    A Parquet file carries the unit of the dose and of every column, for pandas as `attrs`; a CSV file has names alone.
-    The table of several runs begins with a column `run`, in which each is named as it is given here.
+    A Parquet file holds the unit of the dose and of every column, for pandas as `attrs`; a CSV file holds names only.
+    The table of several runs begins with a column `run`, in which each run is named as it is given here.
     """
     from fly64dask.runs import open_run, open_runs
 

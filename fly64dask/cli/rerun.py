@@ -92,8 +92,8 @@ def rerun(
 ) -> None:
     """Try the failed cells of RUN again; its study is the run's own.
 
-    Every attempt is kept, with the first failure, in the history and in the manifest. A later `run`
-    of the same study keeps what a remedy completed. Exit code 0 also if no failed cell matches.
+    Every attempt is kept in the history and in the manifest, the first failure included. A later `run`
+    of the same study keeps what a remedy completed. The exit code is 0 also if no failed cell matches.
     """
     from fly64dask.records import read_run_study
     from fly64dask.runs import plan_failed

@@ -1,10 +1,10 @@
-"""The command `schema`: the JSON schemas of the files that a person or a script reads and writes."""
+"""The commands `schema` and `glossary`: what the keys of files mean, and the words of this program."""
 
 from __future__ import annotations
 
 import click
 
-from fly64dask.base import Frozen
+from fly64dask.base import GLOSSARY, Frozen, InputError
 from fly64dask.cli.options import example, print_json
 from fly64dask.study import Study
 
@@ -35,3 +35,18 @@ def schema(document: str) -> None:
         print_json(ReportContent.model_json_schema(mode="serialization"))
     else:
         print_json(Study.model_json_schema())
+
+
+@click.command(epilog=example("fly64dask glossary cell view split"))
+@click.argument("words", nargs=-1, metavar="[WORD]...")
+def glossary(words: tuple[str, ...]) -> None:
+    """Print what the words of this program mean: cell, view, dose, floor and others; all of them without WORD."""
+    unknown = [word for word in words if word.lower() not in GLOSSARY]
+    if unknown:
+        raise InputError(
+            f"explain {unknown[0]!r}: it is not in the glossary, which has {', '.join(GLOSSARY)}",
+            remedy="give one of these, in quotes if it has a blank",
+        )
+    formatter = click.HelpFormatter(width=100)
+    formatter.write_dl([(word, GLOSSARY[word].meaning) for word in map(str.lower, words or GLOSSARY)])
+    click.echo(formatter.getvalue(), nl=False)

@@ -62,7 +62,7 @@ def submit(
 ) -> None:
     """Submit a study to Slurm and return at once.
 
-    A controller job holds the scheduler and starts worker jobs; it goes on when you log out.
+    A controller job holds the scheduler and starts worker jobs. It continues when you log out.
     """
     from fly64dask.datasets import read_inputs
     from fly64dask.deploy.slurm import preview, submit_run
@@ -137,7 +137,7 @@ def cancel(layout: RunLayout) -> None:
 def attach(layout: RunLayout, interval_s: float) -> None:
     """Follow a submitted run from anywhere on the shared file system, until its controller ends.
 
-    Ctrl-C stops following, not the run. Exit codes as of `run`.
+    Ctrl-C stops the following, not the run. The exit codes are those of `run`.
     """
     from fly64dask.cli.terminal import make_console, print_matrix, watch_run
     from fly64dask.deploy.slurm import find_controller, read_submission

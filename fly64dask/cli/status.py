@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
     """Show a run's matrix from its records on disk, and how far the cells are that run.
 
-    Filters show a part of the matrix, on one look; --watch shows all of it. Of more than 2000 cells the numbers in each
-    state are shown, by view.
+    Filters show a part of the matrix, once; --watch shows all of it. Of more than 2000 cells the numbers of cells in
+    each state are shown, by view.
     """
     from fly64dask.monitoring import RunReader, read_overview
     from fly64dask.records import read_run_study, unlisted_cells

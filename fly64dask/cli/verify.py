@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) -> None:
     """Read every stored array, record and table of a run, or of an ingested store; exit 1 if anything is damaged.
 
-    Cells that are not of the study as it is now are named, and no damage: run the study to renew them.
+    Cells that are not of the study as it is now are named. They are no damage: run the study to renew them.
     """
     from fly64dask.records import read_run_study
     from fly64dask.runs import fetched_run, verify_run

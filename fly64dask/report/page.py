@@ -7,11 +7,18 @@ import hashlib
 from collections.abc import Sequence
 from importlib import resources
 
+from fly64dask.base import GLOSSARY
 from fly64dask.report.columns import FlatRow, csv_bytes, parquet_bytes
 from fly64dask.report.content import ReportContent
 
 # A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
+# Words of the glossary that the page uses.
+WORDS = (
+    *("cell", "dose", "fluence", "view", "split", "repeat", "recipe", "setup", "linear overlap", "illuminated area"),
+    *("truth", "phase error", "empty object", "floor", "ring correlation", "resolution", "half set", "reference"),
+    *("target", "limit", "guard", "underdetermined", "remedy", "manifest"),
+)
 
 
 def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
@@ -32,6 +39,7 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
         policy=policy,
         style=style,
         script=script,
+        words={word: GLOSSARY[word] for word in WORDS},
         content=content.model_dump(mode="json", exclude_none=True),
         csv=base64.b64encode(csv_bytes(flat_rows)).decode(),
         parquet=base64.b64encode(parquet_bytes(content.provenance.study, flat_rows)).decode(),

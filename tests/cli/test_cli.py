@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from fly64dask.base import GLOSSARY
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
@@ -40,6 +42,7 @@ COMMANDS = (
     "probe",
     "export",
     "schema",
+    "glossary",
     "doctor",
 )
 
@@ -367,6 +370,17 @@ def test_schema_of_a_study_accepts_the_demo(fly64dask):
     import tomllib
 
     jsonschema.validate(tomllib.loads(DEMO.read_text()), json.loads(fly64dask("schema").stdout))
+
+
+def test_glossary_prints_the_meaning_of_a_word(fly64dask):
+    done = fly64dask("glossary", "Split")
+    assert (done.returncode, done.stdout.split()) == (0, ["split", *GLOSSARY["split"].meaning.split()])
+
+
+def test_glossary_refuses_a_word_that_it_does_not_have(fly64dask):
+    done = fly64dask("glossary", "flat")
+    assert done.returncode == 2
+    assert "explain 'flat': it is not in the glossary, which has adaptive study, " in done.stderr
 
 
 def test_export_of_a_run_writes_what_numpy_reads_without_pickle(toy, tmp_path, fly64dask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 
@@ -10,6 +11,7 @@ import tiny
 from faulty_engine import MARKUP
 from several import several_study
 
+from fly64dask.base import GLOSSARY
 from fly64dask.records import write_run_study
 from fly64dask.report import ReportContent, write_report
 from fly64dask.store import RunLayout
@@ -37,6 +39,13 @@ def test_page_of_a_run_that_has_not_begun_is_of_the_published_schema(tmp_path):
     content = carried(page_of(tmp_path))
     jsonschema.validate(content, SCHEMA)
     assert {cell["state"] for cell in content["cells"]} == {"pending"}
+
+
+def test_page_explains_its_words_as_the_glossary_does(tmp_path):
+    page = page_of(tmp_path)
+    for word in ("cell", "floor", "empty object"):
+        meaning = GLOSSARY[word].meaning.replace("`", "")
+        assert f"<dt>{word}</dt><dd>{html.escape(meaning, quote=False)}</dd>" in page.replace("&#39;", "'")
 
 
 def test_page_puts_each_recipe_and_object_into_a_section_of_its_own(tmp_path):

@@ -41,9 +41,9 @@ def ingest(
 ) -> None:
     """Read a scan FILE into a Zarr store.
 
-    Its format is told by what is in it. Where patterns and positions are two files, give either one as FILE and the
-    other with --positions. The patterns are read in blocks. All that is against the scan is said at once, with what
-    to do; then nothing is written.
+    The format is recognised by the content of the file. If patterns and positions are in two files, give either one
+    as FILE and the other with --positions. The patterns are read in blocks. Everything that speaks against the scan is
+    reported at once, with what to do, and nothing is written then.
     """
     from fly64dask.cli.terminal import IngestDisplay, make_console
     from fly64dask.datasets.formats import read_options

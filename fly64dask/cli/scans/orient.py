@@ -19,8 +19,8 @@ from fly64dask.cli.options import example, json_option, print_json, without_link
 def orient(store: Path, n_exposures: int | None, n_epochs: int | None, device: str, as_json: bool) -> None:
     """Reconstruct a part of an ingested STORE in each orientation of its axes, and say which one fits.
 
-    Flipping one axis of the positions, or swapping y and x without the patterns, ruins a reconstruction; files do not
-    say which way their axes run. Nothing is changed: ingest the file again with the flags of the winner.
+    Flipping one axis of the positions, or swapping y and x without the patterns, ruins a reconstruction, and files do
+    not say which way their axes run. The store is not changed: ingest the file again with the flags of the best one.
     """
     trial = try_store(without_links(store), n_exposures, n_epochs, device, quiet=as_json)
     if as_json:

@@ -35,15 +35,15 @@ KINDS: tuple[CleanedKind, ...] = ("exposures", "checkpoints", "history")
 def clean(
     directories: tuple[Path, ...], kinds: tuple[CleanedKind, ...], unfinished: bool, yes: bool, as_json: bool
 ) -> None:
-    """Free what of runs can be made again, or nobody needs any more; a run under way is refused.
+    """Free files of runs that can be made again or are no longer needed; a run under way is refused.
 
     \b
     exposures    photon counts that the study draws or thins again, byte for byte
     checkpoints  what killed cells of an earlier study would go on from
     history      arrays and logs of attempts that later ones have replaced; their records stay
 
-    Exposures are kept where the source's file is gone, where the study would draw others, and where cells have not
-    ended. Reconstructions, records and tables always stay: `status`, `table` and `limits` tell the same as before.
+    Exposures are kept if the source's file is gone, if the study would draw others, or if cells have not ended.
+    Reconstructions, records and tables always stay, so that `status`, `table` and `limits` give the same as before.
     `report` lacks the pictures of objects, and `verify` says what was freed, until `fly64dask run` on the directory has
     made the exposures again; it runs no finished cell again.
     """  # noqa: D301

@@ -22,10 +22,10 @@ from fly64dask.cli.options import DirectoryType, example, from_here, runs_argume
 def merge(directories: tuple[Path, ...], out: Path, first_wins: bool) -> None:
     """Put the cells of several runs of one study into a new run: other doses, or cells that other machines ran.
 
-    The studies may differ in doses, number of repeats and device, and in where their files lie. What else differs is
-    named and refused, and so are cells with other results in several runs: a cell's key and the digests of its arrays
-    must agree. Of a cell that failed in one run and was completed in another the completed one is taken. Everything is
-    copied and every byte checked; the runs stay as they are, and none of them may be under way.
+    The studies may differ in doses, number of repeats and device, and in the places of their files. Any other
+    difference is named and refused, and so are cells with different results in several runs: a cell's key and the
+    digests of its arrays must agree. Of a cell that failed in one run and was completed in another, the completed one
+    is taken. Everything is copied and every byte is checked. The runs stay as they are, and none may be under way.
     """
     from fly64dask.runs import merge_runs
 

@@ -21,9 +21,9 @@ def push(layout: RunLayout, url: str) -> None:
     """Copy what a run has committed to an object store; do it again to add what is new, or after it was cut off.
 
     URL is s3://BUCKET/FOLDER of this run alone (gs:// and az:// as obstore has them). Exposures, cells and tables are
-    copied, each whole or not; every byte is checked before it goes. The run may be under way. Who you are, and where
-    the store is, say its own environment variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION,
-    AWS_ENDPOINT_URL.
+    copied, each as a whole, and every byte is checked before it goes. The run may be under way. Credentials and the
+    place of the store come from its own environment variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+    AWS_REGION and AWS_ENDPOINT_URL.
     """
     from fly64dask.runs import push_run
 
