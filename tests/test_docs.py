@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "cluster" / "README.md", ROOT / "docs" / "index.md"]
-PAGES += sorted((ROOT / "docs").glob("[!_]*/*.md"))
+PAGES += sorted((ROOT / "docs").glob("[!_]*/**/*.md"))
 
 
 def test_testing_page_names_every_mark_and_files_that_exist():
@@ -46,7 +46,7 @@ def test_every_picture_is_on_a_page():
 
 def test_index_links_to_every_page():
     links = set(re.findall(r"\]\(([^)#]+)\)", (ROOT / "docs" / "index.md").read_text()))
-    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("[!_]*/*.md")}
+    pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").glob("[!_]*/**/*.md")}
     assert pages - links == set()
 
 
@@ -58,13 +58,52 @@ def test_no_folder_holds_more_than_thirteen_files(top):
     assert {folder: len(names) for folder, names in files.items() if len(names) > 13} == {}
 
 
-def test_readme_names_every_study_file():
-    readme = (ROOT / "README.md").read_text()
-    assert [path.name for path in (ROOT / "data").glob("*.toml") if f"`data/{path.name}`" not in readme] == []
+def test_readme_shows_lines_of_the_demo_page():
+    lines = set((ROOT / "docs" / "tutorials" / "demo.md").read_text().splitlines())
+    (shown,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert [line for line in shown.splitlines() if line not in lines] == []
 
 
-def test_readme_example_is_a_study_that_parses():
+STUDY_PAGE = ROOT / "docs" / "reference" / "study" / "study_file.md"
+
+
+def test_readme_has_at_most_120_lines():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
+def test_study_page_names_every_study_file():
+    page = STUDY_PAGE.read_text()
+    assert [path.name for path in (ROOT / "data").glob("*.toml") if f"`data/{path.name}`" not in page] == []
+
+
+def test_example_of_the_study_page_is_a_study_that_parses():
     from fly64dask.study import parse_study
 
-    (example,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert parse_study(example, origin="README.md").name == "mine"
+    (example,) = re.findall(r"```toml\n(.*?)```", STUDY_PAGE.read_text(), re.DOTALL)
+    assert parse_study(example, origin=STUDY_PAGE.name).name == "mine"
+
+
+def test_glossary_is_in_order_and_its_pages_exist():
+    from fly64dask.base import GLOSSARY
+
+    assert list(GLOSSARY) == sorted(GLOSSARY)
+    assert [term.page for term in GLOSSARY.values() if not (ROOT / "docs" / term.page).exists()] == []
+
+
+def test_links_to_the_glossary_name_its_terms():
+    from fly64dask.base import GLOSSARY
+
+    linked = {name for page in PAGES for name in re.findall(r"glossary\.md#([\w-]+)\)", page.read_text())}
+    assert linked - {name.replace(" ", "-") for name in GLOSSARY} == set()
+
+
+@pytest.mark.parametrize("document", ["study file", "cluster file"])
+def test_schema_says_what_each_key_means(document):
+    from fly64dask.deploy.slurm.site_file import SlurmFile
+    from fly64dask.study import Study
+
+    schema = {"study file": Study, "cluster file": SlurmFile}[document].model_json_schema()
+    records = {document: schema} | schema["$defs"]
+    keys = {(name, key): field for name, record in records.items() for key, field in record["properties"].items()}
+    assert len(keys) > 20
+    assert [key for key, field in keys.items() if not field.get("description", "").endswith(".")] == []

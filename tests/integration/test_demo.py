@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    out = tmp_path_factory.mktemp("demo") / "run"
-    done = run_command("run", ROOT / "data" / "demo.toml", "--out", out, cwd=out.parent, timeout=900)
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    demo = ("run", ROOT / "data" / "demo.toml", "--out", "runs/demo", "--report")
+    done = run_command(*demo, cwd=folder, timeout=900)
     assert done.returncode == 0, done.stderr
-    return out
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="module")
+def demo(done):
+    return done[0] / "runs" / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +94,20 @@ def test_demo_views_hold_indices_and_no_second_copy_of_the_patterns(demo):
         path.name for path in (demo / "exposures.zarr" / "views" / "dense" / "train").iterdir() if path.is_dir()
     }
     assert names == {"kept_indices"}
+
+
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e\d+)?")
+
+
+def words_of(line):
+    """A line without its numbers, and without what widens a table where one has a digit more."""
+    return re.sub(r"([ ━─])\1+", r"\1", NUMBER.sub("#", line)).strip()
+
+
+def test_demo_page_shows_what_the_demo_prints(done):
+    page = (ROOT / "docs" / "tutorials" / "demo.md").read_text()
+    (shown,) = re.findall(r"```text\n(demo: 18 .*?)```", page, re.DOTALL)
+    printed = done[1][done[1].index("demo: 18 ") :]
+    assert list(map(words_of, shown.splitlines())) == list(map(words_of, printed.splitlines()))
+    numbers = [[float(number) for number in NUMBER.findall(text)] for text in (shown, printed)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.05)  # the last digits depend on the processor
