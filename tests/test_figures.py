@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted((ROOT / "docs").glob("[!_]*/*.md"))
+PAGES = sorted((ROOT / "docs").glob("[!_]*/**/*.md"))
 
 
 @pytest.fixture(autouse=True)
