@@ -48,7 +48,8 @@ class Figure(Frozen):
     pictures : tuple of str
         Files that they write.
     tables : tuple of str
-        `PAGE#PART` for each Markdown table that they print, in order: it is put between the markers of that part.
+        `PAGE#PART` for each Markdown table that they print, in order: it is put between the markers of that part on the
+        page of that name, in whichever folder of docs it is.
     inputs : tuple of str
         Files that decide what comes out: studies, measurements, and the code that draws.
     """
@@ -103,8 +104,7 @@ def make(figure: Figure, runs: Path, star: Path | None) -> bool:
     if len(tables) < len(figure.tables):
         raise SystemExit(f"{figure.name}: {len(tables)} tables printed, {len(figure.tables)} needed; see {REGISTRY}")
     for place, table in zip(figure.tables, tables, strict=False):
-        page, _, part = place.partition("#")
-        path = ROOT / page
+        path, part = place_of(place)
         path.write_text(with_part(path.read_text(encoding="utf-8"), part, table), encoding="utf-8")
     return True
 
@@ -140,9 +140,21 @@ def made(figure: Figure) -> dict[str, str]:
     """Give a digest of each picture and table as it is in the repository."""
     digests = {picture: digest((ROOT / picture).read_bytes()) for picture in figure.pictures}
     for place in figure.tables:
-        page, _, part = place.partition("#")
-        digests[place] = digest(part_of((ROOT / page).read_text(encoding="utf-8"), part).encode())
+        path, part = place_of(place)
+        digests[place] = digest(part_of(path.read_text(encoding="utf-8"), part).encode())
     return digests
+
+
+def place_of(table: str) -> tuple[Path, str]:
+    """Find the page of a generated table, and its part there."""
+    name, _, part = table.partition("#")
+    (page,) = pages_of(name)
+    return page, part
+
+
+def pages_of(pattern: str) -> list[Path]:
+    """Find pages of the documentation by their names."""
+    return sorted(path for path in (ROOT / "docs").rglob(pattern) if "_build" not in path.parts)
 
 
 def sources(figure: Figure) -> dict[str, str]:

@@ -1,11 +1,10 @@
-"""Retake the pictures of the program that the pages show: the demo while it runs, its report, figures of runs.
+"""Retake the pictures of the demo that the pages show: while it runs, its report, its figures; or that of a scan.
 
-python scripts/retake_pictures.py runs/pictures                   # the demo, five minutes on two cores
+python scripts/retake_pictures.py runs/pictures                   # the demo, two minutes on two cores
 python scripts/retake_pictures.py runs/pictures --star siemens-star-small.npz.bz2
 
 A run that is in the folder already is used as it is, and its page of a run under way is not taken again. Look at each
-picture before you keep it: this only takes them. Pictures of measurements are made by the scripts that their pages
-name.
+picture before you keep it: this only takes them. `make figures` runs this and the scripts of the other pictures.
 """
 
 from __future__ import annotations
@@ -39,17 +38,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="directory of the runs")
     parser.add_argument(
-        "--star", type=Path, help="scan of data/star.toml, as the README has it; without it its picture stays"
+        "--star", type=Path, help="scan of data/star.toml: take the picture of its phases, and none of the demo"
     )
     arguments = parser.parse_args()
+    if arguments.star:
+        draw_star(arguments.folder / "star", arguments.star)
+        return 0
     demo = arguments.folder / "demo"
-    run_demo(demo)
+    if (demo / "reconstruction_manifest.json").exists():
+        print(f"{demo} was finished: fly64.png and dask-status.png stay as they are")
+    else:
+        run_demo(demo)
     take_report(demo)
     for picture, figure in FIGURES.items():
         shutil.copyfile(demo / "figures" / figure, PICTURES / picture)
-    python("scripts/draw_dose.py", "data/demo.toml", str(PICTURES / "dose.svg"))
-    if arguments.star:
-        draw_star(arguments.folder / "star", arguments.star)
     print(f"pictures: {PICTURES}")
     return 0
 
@@ -80,8 +82,6 @@ def run_demo(run: Path) -> None:
                 )
     if process.returncode:
         raise SystemExit(f"run the demo in {run}: exit code {process.returncode}")
-    if not has_taken:
-        print(f"{run} was finished: fly64.png and dask-status.png stay as they are")
 
 
 def take_report(run: Path) -> None:

@@ -122,7 +122,7 @@ def main() -> None:
     n_seeds = parser.parse_args().seeds
     study = parse_study(STUDY, origin="known-limit.toml")
     print(
-        "| repeats | doses a factor of | spread | share | intervals that hold the limit | median width "
+        "| repeats | doses apart by a factor of | spread | share | intervals that hold the limit | median width "
         "| median limit over the true one |"
     )
     print("|---|---|---|---|---|---|---|")

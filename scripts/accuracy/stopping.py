@@ -140,7 +140,7 @@ def table(cases: list[dict[str, Any]]) -> str:
     """Text for people: a line for each case, then geometric means and worst cases."""
     rows = [row(case) for case in cases]
     lines = [
-        "|    n |   dose | seed | best epoch, rad | flat  | chosen, run | ratio | of all epochs |"
+        "|    n |   dose | seed | best epoch, rad | empty | chosen, run | ratio | of all epochs |"
         + "".join(f" {n} epochs |" for n in FIXED)
         + " resolution: halves, truth |",
         "|---|---|---|---|---|---|---|---|" + "---|" * len(FIXED) + "---|",
