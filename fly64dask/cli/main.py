@@ -12,8 +12,9 @@ import click
 from fly64dask import __version__
 from fly64dask.base import Fly64Error, leave_quickly
 from fly64dask.cli.compare import compare
-from fly64dask.cli.doctor import doctor
 from fly64dask.cli.limits import limits
+from fly64dask.cli.machines.doctor import doctor
+from fly64dask.cli.machines.worker import worker
 from fly64dask.cli.options import EXIT_BAD_INPUT
 from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
@@ -71,6 +72,7 @@ COMMANDS = (
     export,
     schema,
     glossary,
+    worker,
     doctor,
 )
 for command in COMMANDS:

@@ -1,6 +1,7 @@
 from .access import LOOPBACK_ONLY as LOOPBACK_ONLY, Access as Access, joinable as joinable
 from .certificates import remove_certificates as remove_certificates
 from .doctor import examine as examine
+from .joining import work_for as work_for
 from .local import Placement as Placement, connect as connect, n_local_cores as n_local_cores
 from .worker_checks import check_workers as check_workers
 from .worker_server import load_workers as load_workers

@@ -19,9 +19,9 @@ from fly64dask.deploy.certificates import (
     CA_FILE,
     CERTIFICATE_FILE,
     KEY_FILE,
-    certificate_options,
     published_certificates,
     read_certificates,
+    temporary_certificates,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def cluster_security(access: Access) -> Security | None:
         return read_certificates(access.tls_directory)
     if access.insecure or is_loopback(access.listen):
         return None
-    return Security.temporary()
+    return temporary_certificates()
 
 
 def client_security(address: str, access: Access) -> Security | None:
@@ -126,7 +126,7 @@ def joinable(client: Client, access: Access, tls_directory: Path) -> Iterator[st
     Yields
     ------
     str or None
-        The command with which a worker joins; None unless a local cluster listens beyond loopback.
+        The command with which workers of another machine join; None unless a local cluster listens beyond loopback.
     """
     if client.cluster is None or is_loopback(access.listen):
         yield None
@@ -139,12 +139,9 @@ def joinable(client: Client, access: Access, tls_directory: Path) -> Iterator[st
 
 
 def join_command(address: str, certificates: Path | None) -> str:
-    """Write the shell command with which a worker of another machine joins a scheduler; None stands for no TLS."""
-    words = ["dask", "worker", address]
-    if certificates is not None:
-        words += certificate_options(certificates)
-    words += ["--nthreads", "1", "--dashboard-address", f"{LOOPBACK}:0"]
-    return f"DASK_DISTRIBUTED__WORKER__DAEMON=False {shlex.join(words)}"
+    """Write the shell command with which another machine joins a scheduler; None stands for no TLS."""
+    how = ["--insecure"] if certificates is None else ["--tls", str(certificates)]
+    return shlex.join(["fly64dask", "worker", address, *how])
 
 
 def _check_listen(host: str) -> None:

@@ -1,4 +1,4 @@
-"""Reads certificates from disk into distributed's `Security`, and keeps temporary ones on disk while a run lasts."""
+"""Reads certificates into distributed's `Security`, or makes temporary ones, kept on disk while a run lasts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,49 @@ import shlex
 import shutil
 import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509 import load_pem_x509_certificates
+from cryptography.x509.oid import NameOID
 from distributed.security import Security
 
 from fly64dask.base import InputError
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
+ROLES = ("client", "scheduler", "worker")
+CLOCKS_DIFFER, LASTING = timedelta(days=1), timedelta(days=365)  # a wrong time zone among them; Dask's own
+
+
+def temporary_certificates() -> Security:
+    """Make certificates for one cluster, in memory: one of its own for all of its processes, trusted by no other.
+
+    They are valid from a day before: with Dask's own, valid from now, a machine whose clock is behind cannot join.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fly64dask")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now - CLOCKS_DIFFER).not_valid_after(now + LASTING)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+    written = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return Security(
+        require_encryption=True,
+        tls_ca_file=certificate,
+        **{f"tls_{role}_cert": certificate for role in ROLES},
+        **{f"tls_{role}_key": written for role in ROLES},
+    )
 
 
 def read_certificates(directory: Path) -> Security:
@@ -47,8 +80,8 @@ def read_certificates(directory: Path) -> Security:
     security = Security(
         require_encryption=True,
         tls_ca_file=str(ca),
-        **{f"tls_{role}_cert": str(certificate) for role in ("client", "scheduler", "worker")},
-        **{f"tls_{role}_key": str(key) for role in ("client", "scheduler", "worker")},
+        **{f"tls_{role}_cert": str(certificate) for role in ROLES},
+        **{f"tls_{role}_key": str(key) for role in ROLES},
     )
     try:
         _shake_hands(security)

@@ -20,7 +20,7 @@ from fly64dask.cells.isolation import ForkServer
 from fly64dask.deploy.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security, is_loopback
 from fly64dask.deploy.local_worker import LocalWorker
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
-from fly64dask.deploy.worker_server import FORKED, keep_list_of_modules, load_workers
+from fly64dask.deploy.worker_server import keep_list_of_modules, load_workers, worker_settings
 from fly64dask.scheduling import n_local_workers
 
 DASHBOARD_PORT = 8787
@@ -137,20 +137,8 @@ def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Itera
     """Start a scheduler here and so many worker processes with one thread each."""
     load_workers()
     keep_list_of_modules()
-    settings = {
-        **SCHEDULER_SETTINGS,
-        **FORKED,
-        # For the process that forks workers, should it be lost and started again.
-        "distributed.nanny.pre-spawn-environ": {
-            **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
-            **SINGLE_THREAD,
-            **KEEP_MEMORY,
-        },
-        # A daemonic process may have no children, and each cell's engine runs in one.
-        "distributed.worker.daemon": False,
-    }
     with (
-        dask.config.set(settings),
+        dask.config.set(SCHEDULER_SETTINGS | worker_settings()),
         LocalCluster(
             n_workers=n_workers,
             threads_per_worker=1,

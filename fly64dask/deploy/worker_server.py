@@ -19,7 +19,6 @@ LOADED = (
     "scipy.fft",
     "scipy.spatial",
 )
-FORKED = {"distributed.worker.multiprocessing-method": "forkserver"}
 
 
 def load_workers() -> None:
@@ -39,6 +38,23 @@ def load_workers() -> None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def worker_settings() -> dict[str, object]:
+    """Give Dask's settings for workers that are forked so, and may start engines."""
+    import dask  # who begins to load workers does so before Dask
+
+    return {
+        "distributed.worker.multiprocessing-method": "forkserver",
+        # For the process that forks workers, should it be lost and started again.
+        "distributed.nanny.pre-spawn-environ": {
+            **dask.config.get("distributed.nanny.pre-spawn-environ", {}),
+            **SINGLE_THREAD,
+            **KEEP_MEMORY,
+        },
+        # A daemonic process may have no children, and each cell's engine runs in one.
+        "distributed.worker.daemon": False,
+    }
 
 
 def keep_list_of_modules() -> None:

@@ -43,6 +43,7 @@ COMMANDS = (
     "export",
     "schema",
     "glossary",
+    "worker",
     "doctor",
 )
 

@@ -123,9 +123,9 @@ def test_status_calls_what_a_killed_run_left_silent_and_the_next_run_removes_it(
         wait_for_a_running_cell(run)
         run.kill()
         for path in run.layout.live.rglob("*.json"):
-            content = json.loads(path.read_text())
-            content["updated_at"] = (datetime.now(UTC) - timedelta(seconds=SILENT_S + 2)).isoformat()
-            path.write_text(json.dumps(content))
+            then = datetime.now(UTC) - timedelta(seconds=SILENT_S + 2)
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"updated_at": then.isoformat()}))
+            os.utime(path, (then.timestamp(), then.timestamp()))
         found, picture = document(run.layout.root), status(run.layout.root).stdout
         left = set(run.layout.live.rglob("*.json"))
     assert found["running"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 
@@ -41,10 +42,9 @@ def read(layout):
 
 def age(layout, seconds):
     """Make a live file as old as if its worker had died so long ago."""
-    path = layout.live_file(CELL)
-    content = json.loads(path.read_text())
-    content["updated_at"] = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
-    path.write_text(json.dumps(content))
+    path, then = layout.live_file(CELL), datetime.now(UTC) - timedelta(seconds=seconds)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"updated_at": then.isoformat()}))
+    os.utime(path, (then.timestamp(), then.timestamp()))
 
 
 def test_live_file_is_there_before_the_first_epoch(layout):
@@ -119,6 +119,18 @@ def test_live_cell_is_silent_when_its_worker_has_not_written_for_long(layout):
         assert read(layout).silent_s(datetime.now(UTC)) is None
         age(layout, SILENT_S + 25)
         assert read(layout).silent_s(datetime.now(UTC)) == pytest.approx(40, abs=2)
+
+
+@pytest.mark.parametrize("off", [timedelta(minutes=-7), timedelta(minutes=7)])
+def test_live_cell_has_times_by_the_clock_of_its_file_system_when_that_of_its_host_is_wrong(layout, off):
+    with kept(layout):
+        path, names = layout.live_file(CELL), ("started_at", "updated_at")
+        content = json.loads(path.read_text())
+        wrong = {name: (datetime.fromisoformat(content[name]) + off).isoformat() for name in names}
+        path.write_text(json.dumps(content | wrong))
+        found, now = read(layout), datetime.now(UTC)
+    assert found.silent_s(now) is None
+    assert abs(now - found.started_at) < timedelta(seconds=5)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"epoch": 1}', "\x00\xff"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import functools
 import os
 import pickle
@@ -75,6 +76,7 @@ class Wishes:
         None  # address of a server that forks Dask's local workers; None: they start from nothing
     )
     python: str | None = None  # program that starts its other processes, such as the server of engines
+    network: str | None = None  # file of a network namespace: it runs on that host
 
 
 class Command:
@@ -147,6 +149,9 @@ def _be_the_command(report: object, *, words: Sequence[str], stdout: str, wishes
         os.dup2(stream.fileno(), 1)
     if wishes.own_session:
         os.setsid()
+    if wishes.network is not None:
+        with open(wishes.network, "rb") as namespace:  # `os.setns` came with Python 3.12
+            assert ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0) == 0, ctypes.get_errno()
     os.chdir(wishes.cwd)
     for name, value in (wishes.limits or {}).items():
         resource.setrlimit(getattr(resource, name), (value, value))

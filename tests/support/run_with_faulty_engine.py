@@ -12,7 +12,7 @@ from pathlib import Path
 
 from faulty_engine import ENGINE
 
-from fly64dask.deploy import Placement
+from fly64dask.deploy import LOOPBACK_ONLY, Access, Placement
 from fly64dask.monitoring import ignore_event
 from fly64dask.runs import run_study
 from fly64dask.runs.remote import Patience, run_at_store
@@ -20,6 +20,7 @@ from fly64dask.store import is_url
 from fly64dask.study import Study
 
 LEASE_S = "FLY64DASK_TEST_LEASE_S"
+DEFAULTS = (ENGINE, LOOPBACK_ONLY.listen)
 
 
 def say(line: str) -> None:
@@ -27,8 +28,10 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    study, out, where, *engines = sys.argv[1:]
-    asked = {"placement": Placement(where=where, n_workers=2), "engine": engines[0] if engines else ENGINE, "say": say}
+    study, out, where, *further = sys.argv[1:]
+    engine, listen = (*further, *DEFAULTS[len(further) :])
+    placement = Placement(where=where, n_workers=2, access=Access(listen=listen))
+    asked = {"placement": placement, "engine": engine, "say": say}
     study = Study.from_toml(Path(study))
     with contextlib.ExitStack() as stack:
         if is_url(out) and LEASE_S in os.environ:

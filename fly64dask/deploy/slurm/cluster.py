@@ -14,7 +14,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.security import Security
 
 from fly64dask.base import repeated
-from fly64dask.deploy.certificates import published_certificates, read_certificates
+from fly64dask.deploy.certificates import published_certificates, read_certificates, temporary_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
 from fly64dask.deploy.slurm.batch import cancel_workers, commands_of
@@ -134,7 +134,7 @@ def _certificates(site: SlurmFile, layout: RunLayout) -> Iterator[Security]:
     if site.network.tls_directory is not None:
         yield read_certificates(Path(site.network.tls_directory))
         return
-    with published_certificates(Security.temporary(), layout.tls_directory):
+    with published_certificates(temporary_certificates(), layout.tls_directory):
         yield read_certificates(layout.tls_directory)
 
 

@@ -1,0 +1,191 @@
+"""Lets worker processes of this machine join a scheduler on another one, and join it again when the link was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dask
+from distributed import Nanny, Status
+from distributed.comm.addressing import get_address_host_port
+
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, ResourceError, host_name, visible_gpus
+from fly64dask.cells import engine_modules
+from fly64dask.cells.isolation import ForkServer
+from fly64dask.deploy.access import Access, client_security
+from fly64dask.deploy.local import DASHBOARD_LOCAL, n_local_cores
+from fly64dask.deploy.local_worker import LocalWorker
+from fly64dask.deploy.process_settings import quiet_dask
+from fly64dask.deploy.worker_server import keep_list_of_modules, load_workers, worker_settings
+from fly64dask.reconstruction import LSQML
+from fly64dask.scheduling import gpu_of_worker
+
+if TYPE_CHECKING:
+    from distributed.security import Security
+
+ASK_S = 2.0  # between two questions whether a scheduler answers
+ANSWER_S = 5.0  # for an answer
+SHORT_S, MAX_SHORT = 20.0, 3  # so often in a row a worker may end so soon: then it is not the link
+
+
+def work_for(
+    address: str,
+    *,
+    access: Access,
+    n_workers: int | None,
+    device: str,
+    patience_s: float,
+    say: Callable[[str], None],
+) -> None:
+    """Compute cells for runs at a scheduler until it ends.
+
+    Parameters
+    ----------
+    address : str
+        The scheduler's.
+    access : Access
+        Certificates of the link.
+    n_workers : int or None
+        Worker processes; None takes one for each GPU, or each core where there is none.
+    device : "auto" or "cpu"
+        With `cpu` no GPU is offered.
+    patience_s : float
+        How long to wait for a scheduler that does not answer, as when a cable is out.
+    say : callable
+        Gets lines for a person.
+
+    Raises
+    ------
+    InputError
+        If the address or the certificates cannot be used.
+    ResourceError
+        If there is no scheduler at first, if it has not answered for too long, or workers end as soon as they have
+        joined.
+
+    Notes
+    -----
+    Dask's own `dask worker` ends when its link is lost, and says as little as when the run has ended. A machine that is
+    there refuses a connection to a port that nobody listens on; one that cannot be reached does not.
+    """
+    security = client_security(address, access)
+    gpus = visible_gpus() if device == "auto" else ()
+    n_workers = n_workers or len(gpus) or n_local_cores()
+    load_workers()
+    keep_list_of_modules()
+    with quiet_dask(), dask.config.set(worker_settings()), _engine_server(n_workers) as server_address:
+        link = _Link(address=address, security=security, patience_s=patience_s, say=say)
+        asyncio.run(_work(link, n_workers, gpus, LocalWorker((), server_address)))
+
+
+@contextmanager
+def _engine_server(n_workers: int) -> Iterator[str | None]:
+    """Give the server that forks the engines of several workers; a single one starts its own."""
+    if n_workers == 1:
+        yield None
+    else:
+        with ForkServer(engine_modules(LSQML)) as server:
+            yield server.address
+
+
+async def _work(link: _Link, n_workers: int, gpus: Sequence[str], plugin: LocalWorker) -> None:
+    """Keep so many workers joined; SIGTERM ends them as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    if not await link.answers():
+        raise ResourceError(
+            f"worker: nobody listens at {link.address}", remedy="give the address that the run under way has printed"
+        )
+    environments = [{"CUDA_VISIBLE_DEVICES": gpu_of_worker(n, gpus)} if gpus else {} for n in range(n_workers)]
+    try:
+        await asyncio.gather(*(_keep_joined(link, environment, plugin) for environment in environments))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
+    link.say("the scheduler has ended, and this with it")
+
+
+async def _keep_joined(link: _Link, environment: Mapping[str, str], plugin: LocalWorker) -> None:
+    """Keep one worker joined until the scheduler has ended."""
+    n_short = 0
+    while True:
+        began = time.monotonic()
+        await link.stay(environment, plugin)
+        n_short = n_short + 1 if time.monotonic() - began < SHORT_S else 0
+        await asyncio.sleep(ASK_S)  # a scheduler that is ending lets its workers go first
+        if not await link.answers():
+            return
+        if n_short == MAX_SHORT:
+            raise ResourceError(
+                f"worker: {MAX_SHORT} in a row ended within {SHORT_S:g} s though {link.address} answers",
+                remedy="see what was said above, and compare versions with `fly64dask doctor`",
+            )
+        link.say("the link was lost: joining again")
+
+
+class _Link:
+    """The way to a scheduler, which may be lost and found again."""
+
+    def __init__(
+        self, *, address: str, security: Security | None, patience_s: float, say: Callable[[str], None]
+    ) -> None:
+        self.address = address
+        self.say = say
+        self._security = security
+        self._patience_s = patience_s
+        self._numbers = itertools.count()
+
+    async def stay(self, environment: Mapping[str, str], plugin: LocalWorker) -> None:
+        """Join with one worker, and return when it has ended, whatever ended it."""
+        # Not its old name, which the scheduler may hold to be in use still.
+        name = f"{host_name()}-{os.getpid()}-{next(self._numbers)}"
+        settings: dict[str, Any] = {
+            "nthreads": 1,
+            "name": name,
+            "security": self._security,
+            "resources": {"GPU": 1} if environment else None,
+            "env": {**os.environ, **SINGLE_THREAD, **KEEP_MEMORY, **environment},
+            "dashboard_address": DASHBOARD_LOCAL,
+            "plugins": (plugin,),
+            "silence_logs": logging.CRITICAL,  # what matters comes back as an error
+        }
+        try:
+            async with Nanny(self.address, **settings) as nanny:
+                if nanny.status == Status.running:
+                    self.say(f"worker {name} has joined {self.address}")
+                await nanny.finished()
+        except (OSError, TimeoutError, RuntimeError) as error:  # Dask raises the last of a process that cannot start
+            self.say(f"worker {name} did not join {self.address}: {error}")
+
+    async def answers(self) -> bool:
+        """Tell whether somebody listens at the address, once its machine can be reached.
+
+        Raises ResourceError if it could not for as long as patience lasts.
+        """
+        host, port = get_address_host_port(self.address)
+        began, was_said = time.monotonic(), False
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    _, writer = await asyncio.open_connection(host, port)
+                writer.close()
+                return True
+            except ConnectionRefusedError:
+                return False
+            except (OSError, TimeoutError) as error:
+                if time.monotonic() - began > self._patience_s:
+                    found = str(error) or "silence"
+                    raise ResourceError(
+                        f"worker: {self.address} has not answered for {self._patience_s:g} s ({found})",
+                        remedy="check the network between both machines, and start this again",
+                    ) from error
+                if not was_said:
+                    self.say(f"{self.address} does not answer: asking on for {self._patience_s:g} s")
+                was_said = True
+            await asyncio.sleep(ASK_S)
