@@ -6,16 +6,17 @@ from .errors import (
     NO_DESCRIPTORS as NO_DESCRIPTORS,
     NO_PLACE as NO_PLACE,
     NO_RIGHT as NO_RIGHT,
+    NO_ROOM as NO_ROOM,
     NO_SPACE as NO_SPACE,
     AbandonedError as AbandonedError,
     DegenerateScanError as DegenerateScanError,
-    Failure as Failure,
     FailureKind as FailureKind,
     Fly64Error as Fly64Error,
     GpuMissingError as GpuMissingError,
     InputError as InputError,
     IntegrityError as IntegrityError,
     NoReconstructionError as NoReconstructionError,
+    NoRoomError as NoRoomError,
     NotFiniteError as NotFiniteError,
     NotSelectableError as NotSelectableError,
     ResourceError as ResourceError,
@@ -23,6 +24,9 @@ from .errors import (
     describe as describe,
     failure_kind as failure_kind,
     printable as printable,
+)
+from .failures import (
+    Failure as Failure,
     result_or_failure as result_or_failure,
 )
 from .geometry import (

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import errno
-import logging
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
 
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
-
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})  # now, but perhaps later
+NO_SPACE = NO_ROOM | {errno.EFBIG}
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 NO_RIGHT = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 BAD_DEVICE = frozenset({errno.EIO})
@@ -118,6 +110,12 @@ class StorageError(Fly64Error):
     kind = FailureKind.STORAGE_FAILED
 
 
+class NoRoomError(StorageError):
+    """There is no room for so many bytes now; once there is, the same can be done again."""
+
+    n_bytes = 2**20  # of a record and its log, generously
+
+
 class AbandonedError(Fly64Error):
     """A cell's worker has lost its scheduler: nobody waits for the cell here, another may have it."""
 
@@ -208,35 +206,3 @@ def describe(error: BaseException) -> str:
         return str(error)
     description = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return printable(f"{description}; {REMEDIES[failure_kind(error)]}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why something could not be done: a named kind and a message for a person."""
-
-    kind: FailureKind
-    message: str
-
-
-def result_or_failure(call: Callable[[], T], *, what: str) -> T | Failure:
-    """Call a function and turn any exception that it raises into a named failure; the only place that catches all.
-
-    Parameters
-    ----------
-    call : callable
-        The function, without arguments.
-    what : str
-        What it does, for the log.
-
-    Returns
-    -------
-    object or Failure
-        What the function returned, or why it could not.
-    """
-    try:
-        return call()
-    except Exception as error:
-        kind = failure_kind(error)
-        log.warning("%s state=failed kind=%s error=%s", what, kind, describe(error))
-        log.debug("%s", traceback.format_exc())
-        return Failure(kind=kind, message=describe(error))

@@ -1,5 +1,6 @@
 from .cancellation import (
     RunId as RunId,
+    is_stopped as is_stopped,
     new_run_id as new_run_id,
     stop_earlier_runs as stop_earlier_runs,
     stop_run as stop_run,
@@ -26,4 +27,7 @@ from .preload import (
 from .request import (
     CellRequest as CellRequest,
     Rerun as Rerun,
+)
+from .room import (
+    RoomWait as RoomWait,
 )

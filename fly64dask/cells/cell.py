@@ -11,11 +11,13 @@ from fly64dask.base import AbandonedError, Failure, FailureKind, result_or_failu
 from fly64dask.cells.cancellation import RunId, is_stopped, running_cell
 from fly64dask.cells.commit import (
     Attempt,
+    CommittedElsewhereError,
     Ending,
     commit_record,
     conclude,
     note_event,
     outcome_of,
+    refuse_second,
     remove_settled_checkpoint,
     settled_record,
 )
@@ -24,6 +26,7 @@ from fly64dask.cells.inputs import CellInputs
 from fly64dask.cells.isolation import Failed, Returned, call_in_child
 from fly64dask.cells.preload import engine_modules, leaves_nothing
 from fly64dask.cells.request import CellRequest, open_request, unremedied_key
+from fly64dask.cells.room import RoomWait
 from fly64dask.monitoring import CellOutcome, LiveFile, live_file
 from fly64dask.reconstruction import Progress
 from fly64dask.records import committed_attempt, next_attempt
@@ -49,11 +52,14 @@ class Caller:
         Name of the Dask worker, for those who watch.
     abandoned : callable
         Asked while the engine runs; if nobody waits for the cell any more, it ends without a record.
+    waiting : callable
+        Called with the reason when the cell has to wait for room on the disk, and with None when it goes on.
     """
 
     progress: Progress = lambda epoch, loss: None
     worker: str = ""
     abandoned: Callable[[], bool] = lambda: False
+    waiting: Callable[[str | None], None] = lambda reason: None
 
 
 def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
@@ -72,13 +78,25 @@ def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
         `committed` is False only if the cell was abandoned or the record itself could not be written.
     """
     began = time.monotonic()
+    what = f"cell={request.cell.name}"
+    room = RoomWait(
+        folder=request.layout.root,
+        patience_s=request.study.limits.room_wait_s,
+        what=what,
+        say=caller.waiting,
+        stopped=lambda: is_stopped(request.run_id) or caller.abandoned(),
+    )
 
     def run() -> CellOutcome:
         attempt = plan_attempt(request)
-        return _run_attempt(attempt, caller, began) if isinstance(attempt, Attempt) else attempt
+        return _run_attempt(attempt, caller, room) if isinstance(attempt, Attempt) else attempt
 
     with running_cell(request.run_id):
-        outcome = result_or_failure(run, what=f"cell={request.cell.name}")
+        outcome = result_or_failure(run, what=what)
+        while room.helps(outcome):
+            # An attempt that waited was none that a worker died of.
+            result_or_failure(lambda: note_event(request.layout, request.cell, "waited for room"), what=what)
+            outcome = result_or_failure(run, what=what)
     if isinstance(outcome, Failure):
         return CellOutcome(cell=request.cell, failure=outcome, seconds=time.monotonic() - began, committed=False)
     return outcome
@@ -117,17 +135,24 @@ def is_killer(layout: RunLayout, cell: Cell, run_id: RunId) -> bool:
     return in_vain >= MAX_STARTS
 
 
-def _run_attempt(attempt: Attempt, caller: Caller, began: float) -> CellOutcome:
+def _run_attempt(attempt: Attempt, caller: Caller, room: RoomWait) -> CellOutcome:
+    began = time.monotonic()
     request = attempt.request
     cell, layout, run = request.cell, request.layout, request.run_id.token
     live_cell = live_file(
         layout, cell, attempt=attempt.number, run=run, n_epochs=request.recipe.n_epochs, worker=caller.worker
     )
     note_event(layout, cell, started(attempt.number, run=run, checkpoint=_checkpoint_of(layout, cell)))
-    with live_cell as live, committed_attempt(layout, cell) as directory:
-        ending = _reconstruct(attempt, caller, live, directory)
-        seconds = time.monotonic() - began
-        record = commit_record(attempt, ending, directory, seconds=seconds)
+    try:
+        with live_cell as live, committed_attempt(layout, cell) as directory:
+            ending = _reconstruct(attempt, caller, live, directory)
+            refuse_second(attempt)
+            room.refuse_to_end(ending.result)
+            seconds = time.monotonic() - began
+            record = commit_record(attempt, ending, directory, seconds=seconds)
+    except CommittedElsewhereError as other:
+        note_event(layout, cell, f"dropped attempt={attempt.number}, as another worker has committed the cell")
+        return outcome_of(other.record)
     conclude(layout, record)
     failure = ending.result if isinstance(ending.result, Failure) else None
     return CellOutcome(cell=cell, failure=failure, seconds=record.seconds)

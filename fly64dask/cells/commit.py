@@ -53,6 +53,21 @@ class Ending:
     identifiability: Identifiability | None = None
 
 
+class CommittedElsewhereError(Exception):
+    """While an attempt was made, another worker has committed the cell: one that Dask had given up, perhaps."""
+
+    def __init__(self, record: CellRecord) -> None:
+        super().__init__(record.cell.name)
+        self.record = record
+
+
+def refuse_second(attempt: Attempt) -> None:
+    """Raise CommittedElsewhereError if the cell has a record by now that leaves nothing to do."""
+    theirs = None if attempt.cell_key is None else settled_record(attempt.request, attempt.cell_key)
+    if theirs is not None:
+        raise CommittedElsewhereError(theirs)
+
+
 def commit_record(attempt: Attempt, ending: Ending, directory: Path, *, seconds: float) -> CellRecord:
     """Write the last line of an attempt's log and its record, into a directory from `committed_attempt`."""
     result, path = ending.result, directory / LOG_NAME

@@ -3,7 +3,10 @@ from .events import (
     CellOutcome as CellOutcome,
     CellProgress as CellProgress,
     CellStarted as CellStarted,
+    Hear as Hear,
     Notify as Notify,
+    RoomAwaited as RoomAwaited,
+    Say as Say,
 )
 from .live import (
     LiveCell as LiveCell,

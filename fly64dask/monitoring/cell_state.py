@@ -33,6 +33,7 @@ class CellState:
     host: str = ""
     started_s: float | None = None
     heard_s: float | None = None
+    waits: str | None = None  # why it waits for room on the disk
 
 
 def state_from_row(row: ManifestRow) -> CellState:
@@ -62,6 +63,11 @@ def _over_empty(row: ManifestRow) -> float | None:
 def after_start(event: CellStarted, now_s: float) -> CellState:
     """State of a cell whose task has started."""
     return CellState(state="running", worker=event.worker, host=event.host, started_s=now_s, heard_s=now_s)
+
+
+def after_wait(before: CellState, reason: str | None, now_s: float) -> CellState:
+    """State of a cell that waits for room on the disk, for a reason, or goes on, without one."""
+    return replace(before, waits=reason, heard_s=now_s)
 
 
 def after_epoch(before: CellState, event: CellProgress, now_s: float) -> CellState:

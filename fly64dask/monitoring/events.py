@@ -44,6 +44,21 @@ class CellProgress:
 CellEvent = CellStarted | CellProgress | CellOutcome
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomAwaited:
+    """A worker waits for room on the disk, with the reason; or goes on, without one.
+
+    `cell` is None if it is to publish what cells read.
+    """
+
+    cell: Cell | None
+    reason: str | None
+    worker: str
+    host: str
+
+
 Notify = Callable[[CellEvent], None]
+# Of whoever hears of a run's tasks themselves.
+Hear = Callable[[CellEvent | RoomAwaited], None]
 
 Say = Callable[[str], None]

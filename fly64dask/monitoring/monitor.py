@@ -15,7 +15,7 @@ from distributed import performance_report
 from distributed.scheduler import Scheduler
 
 from fly64dask.base import ResourceError, result_or_failure
-from fly64dask.monitoring.events import CellEvent, CellOutcome, Say
+from fly64dask.monitoring.events import CellEvent, CellOutcome, RoomAwaited, Say
 from fly64dask.monitoring.page import PATH, add_page
 from fly64dask.monitoring.prometheus import COLLECTOR
 from fly64dask.monitoring.run_state import RunState
@@ -26,7 +26,7 @@ from fly64dask.study import Cell, Study, cells, doses_of, repeats_of
 if TYPE_CHECKING:
     from distributed import Client
 
-    from fly64dask.monitoring.events import Notify
+    from fly64dask.monitoring.events import Hear, Notify
     from fly64dask.store import RunLayout
 
 # Drawing 18 cells takes a second or two; a scheduler that does not answer must not hold up the end.
@@ -41,7 +41,7 @@ REPORT_POLICY = (
 @contextmanager
 def monitored(
     client: Client, study: Study, layout: RunLayout, requested: Sequence[Cell], notify: Notify, say: Say
-) -> Iterator[Notify]:
+) -> Iterator[Hear]:
     """Show a run for as long as the block lasts.
 
     Parameters
@@ -74,7 +74,12 @@ def monitored(
     else:
         say("matrix: no page on a scheduler of another process; use `fly64dask status RUN --watch`")
 
-    def both(event: CellEvent) -> None:
+    def both(event: CellEvent | RoomAwaited) -> None:
+        if isinstance(event, RoomAwaited):
+            line = state.wait(event, now_s=time.time())
+            if line is not None:
+                say(line)
+            return
         # Read before the state is locked: the scheduler's thread shall not wait for a disk.
         row = read_row(layout, event.cell) if isinstance(event, CellOutcome) and event.committed else None
         state.take(event, row, now_s=time.time())

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.monitoring.cell_state import CellState, after_end, after_epoch, after_start, state_from_row
-from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted
+from fly64dask.monitoring.cell_state import CellState, after_end, after_epoch, after_start, after_wait, state_from_row
+from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted, RoomAwaited
 from fly64dask.monitoring.paging import pages_of
 from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of_signs
 from fly64dask.study import (
@@ -46,6 +46,7 @@ class RunState:
         self._requested = frozenset(requested)
         self._additions = additions_of(study)
         self._lock = threading.Lock()
+        self._waiting: set[Cell | str] = set()  # what waits for room: cells, and workers that publish what cells read
         self._pages = pages_of(study)
         self._states = {
             cell: CellState(state="pending" if cell in self._requested else "left_out")
@@ -56,6 +57,20 @@ class RunState:
         # Kept up to date, so that an answer costs no more for many cells.
         self._counts = Counter(cell_state.state for cell_state in self._states.values())
         self._n_ended = 0
+
+    def wait(self, event: RoomAwaited, *, now_s: float) -> str | None:
+        """Take note of what waits for room on the disk; gives a line to say as the first begins or the last ends."""
+        waited, who = bool(self._waiting), event.cell or event.worker
+        with self._lock:
+            (self._waiting.discard if event.reason is None else self._waiting.add)(who)
+            before = None if event.cell is None else self._states.get(event.cell)
+            if event.cell is not None and before is not None and before.state == "running":
+                self._put(event.cell, before, after_wait(before, event.reason, now_s))
+        if waited == bool(self._waiting):
+            return None
+        if event.reason is None:
+            return "disk: nothing waits for room any more"
+        return f"disk: {event.reason}; what runs waits until there is room, and goes on by itself"
 
     def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:
         """Update the state of the cell that an event is about; with an outcome comes the cell's committed row.
@@ -166,6 +181,7 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Additi
         "error_over_empty": cell_state.error_over_empty,
         "marks": cell_state.marks or None,
         "log": cell_state.log_path,
+        "waits": cell_state.waits,
         "added": addition and f"added in round {addition.round}: {addition.reason}",
     }
     return {key: value for key, value in values.items() if value is not None}

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fly64dask.base import NoRoomError
 from fly64dask.store import publish_bytes
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class CheckpointFile:
         return waited and epoch % self.settings.every_n_epochs == 0
 
     def save(self, capture: Callable[[], bytes]) -> None:
-        """Replace the file in one step.
+        """Replace the file in one step; one for which there is no room is left out.
 
         Parameters
         ----------
@@ -88,7 +89,10 @@ class CheckpointFile:
         state = capture()
         seconds = self.earlier_s + time.monotonic() - self._began_at
         head = json.dumps({**self._digests(state), "seconds": round(seconds, 3)}).encode()
-        publish_bytes(self.path, lambda stream: stream.writelines([head, b"\n", state]))
+        try:
+            publish_bytes(self.path, lambda stream: stream.writelines([head, b"\n", state]))
+        except NoRoomError as error:
+            log.warning("no checkpoint: %s", error)  # the cell may well end before it is missed
         self._saved_at = time.monotonic()
 
     def _digests(self, state: bytes) -> dict[str, str]:

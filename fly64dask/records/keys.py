@@ -53,7 +53,8 @@ def failure_key(study: Study, cell: Cell, recipe: Recipe, kind: FailureKind) -> 
     other cells alone.
     """
     alone = study.of_object(cell.object_seed).model_copy(update={"recipe": recipe})
-    others = {"name", "doses_photons", "repeats", "recipes", "reference", "targets", "adaptive", "added", "setup"}
+    names = ("name", "doses_photons", "repeats", "recipes", "reference", "targets", "adaptive", "added", "setup")
+    others: dict[str, Any] = {**dict.fromkeys(names, True), "limits": {"room_wait_s"}}
     setup = study.setup_of(cell.setup_name)
     own_setup = [] if setup.is_ideal else [setup.model_dump(mode="json")]
     return digest([cell.name, kind, alone.model_dump(mode="json", exclude=others), *own_setup])

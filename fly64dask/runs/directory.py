@@ -1,12 +1,15 @@
-"""Makes, holds and cleans a run directory while this process computes in it."""
+"""Makes, holds and cleans a run directory while this process computes in it, and waits for room there."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from fly64dask.base import Failure, NoRoomError
+from fly64dask.cells import RoomWait
 from fly64dask.deploy import remove_certificates
+from fly64dask.monitoring import Say
 from fly64dask.store import RunLayout, held_run, remove_leftover_files, storing
 
 
@@ -42,3 +45,21 @@ def clear_leftovers(layout: RunLayout) -> None:
     remove_leftover_files(layout.root)
     remove_leftover_files(layout.snapshots)
     remove_leftover_files(layout.checkpoints, below=True)
+
+
+def written_in_room(layout: RunLayout, patience_s: float, say: Say, write: Callable[[], None]) -> None:
+    """Write something of a run, once there is room for it.
+
+    Raises NoRoomError if there was none for so many seconds.
+    """
+
+    def tell(reason: str | None) -> None:
+        say("disk: waiting is over" if reason is None else f"disk: {reason}; waiting until there is room")
+
+    room = RoomWait(folder=layout.root, patience_s=patience_s, what="tables of the run", say=tell)
+    while True:
+        try:
+            return write()
+        except NoRoomError as error:
+            if not room.helps(Failure(kind=error.kind, message=str(error), room_bytes=error.n_bytes)):
+                raise

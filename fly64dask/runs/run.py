@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from fly64dask.deploy import LOOPBACK_ONLY, Placement, check_workers, joinable, 
 from fly64dask.monitoring import (
     CellEvent,
     CellOutcome,
+    Hear,
     Notify,
     PrintedProgress,
     Timekeeper,
@@ -23,8 +24,8 @@ from fly64dask.monitoring import (
     monitored,
 )
 from fly64dask.reconstruction import LSQML
-from fly64dask.records import RowFiles, each_row, write_dashboard, write_manifest, write_run_study
-from fly64dask.runs.directory import clear_leftovers, held_directory
+from fly64dask.records import ManifestRow, RowFiles, each_row, write_dashboard, write_manifest, write_run_study
+from fly64dask.runs.directory import clear_leftovers, held_directory, written_in_room
 from fly64dask.runs.opened import Run
 from fly64dask.runs.places import run_place
 from fly64dask.runs.rounds import RunRequest, continued_study, rounds
@@ -213,14 +214,20 @@ def _prepare(
 
 
 def _compute(
-    request: RunRequest, client: Client, builder: GraphBuilder, notify: Notify, supply: WorkerSupply
+    request: RunRequest, client: Client, builder: GraphBuilder, hear: Hear, supply: WorkerSupply
 ) -> dict[Cell, CellOutcome]:
     """Run the graphs to the end, and write the manifest whatever ends them."""
     study, layout = request.study, request.layout
     rows = RowFiles(layout)
     outcomes = None
+
+    in_room = partial(written_in_room, layout, request.study.limits.room_wait_s, request.say)
+
+    def keep(window: int, rows_of_window: Sequence[ManifestRow]) -> None:
+        in_room(partial(rows.keep, window, rows_of_window))
+
     try:
-        outcomes = run_windows(client, builder, notify=notify, keep=rows.keep, supply=supply)
+        outcomes = run_windows(client, builder, notify=hear, keep=keep, supply=supply)
     finally:
         if outcomes is None:  # an interrupt, a lost cluster, or what either of them has made of a call of Dask
             rows.keep_all(each_row(layout, cells(study)))
@@ -228,6 +235,6 @@ def _compute(
     if study.reference is not None:
         from fly64dask.runs.comparisons import compare_with_references  # 0.25 s, which other studies need not wait for
 
-        compare_with_references(study, layout, rows, request.say)
-    write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies)
+        in_room(lambda: compare_with_references(study, layout, rows, request.say))
+    in_room(lambda: write_manifest(study, layout, request.filters, request.left_out, rows, remedies=request.remedies))
     return outcomes

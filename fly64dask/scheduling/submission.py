@@ -14,7 +14,7 @@ from distributed import CancelledError, as_completed
 
 from fly64dask.base import ResourceError
 from fly64dask.cells import stop_run
-from fly64dask.monitoring import CellProgress, CellStarted, Notify
+from fly64dask.monitoring import CellProgress, CellStarted, Hear, RoomAwaited
 from fly64dask.scheduling.graph import CellGraph, GraphBuilder
 from fly64dask.scheduling.tasks import PROGRESS_TOPIC
 from fly64dask.study import Cell, remedied_recipe
@@ -55,7 +55,7 @@ class SubmittedGraphs:
     `notify` gets starts and epochs of cells.
     """
 
-    def __init__(self, client: Client, builder: GraphBuilder, notify: Notify) -> None:
+    def __init__(self, client: Client, builder: GraphBuilder, notify: Hear) -> None:
         self._client = client
         self._builder = builder
         self._notify = notify
@@ -168,10 +168,13 @@ def _error_of(future: Future[Any]) -> BaseException:
         return error
 
 
-def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: Mapping[Cell, int], notify: Notify) -> None:
+def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: Mapping[Cell, int], notify: Hear) -> None:
     _, message = event
-    cell = Cell(**message["cell"])
+    cell = Cell(**message["cell"]) if "cell" in message else None
     source = {"worker": message["worker_name"], "host": message["host"]}
+    if "waits" in message or cell is None:
+        notify(RoomAwaited(cell=cell, reason=message["waits"], **source))
+        return
     if "epoch" not in message:
         notify(CellStarted(cell=cell, **source))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from distributed import get_worker
 from distributed.core import Status
 
 from fly64dask.base import Failure, host_name, result_or_failure
-from fly64dask.cells import Caller, CellRequest, Rerun, RunId, run_cell
+from fly64dask.cells import Caller, CellRequest, Rerun, RoomWait, RunId, is_stopped, run_cell
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import CellOutcome
 from fly64dask.records import ManifestRow, read_rows
@@ -41,11 +41,33 @@ class CellOrder:
 
 def prepare_task(study: Study, object_seed: int | None, run_id: RunId) -> Prepared:
     """Publish the scan and the truth of an object, on a worker."""
-    failure = result_or_failure(
+    failure = _published(
         lambda: prepare_scan(study, _layout(run_id), object_seed=object_seed),
-        what=f"stage={object_name('prepare', object_seed)}",
+        study,
+        run_id,
+        object_name("prepare", object_seed),
     )
     return Prepared(study=study, failure=failure)
+
+
+def _published(publish: Callable[[], None], study: Study, run_id: RunId, stage: str) -> Failure | None:
+    """Publish a group, once there is room for it; gives why it could not be."""
+    worker, what = get_worker(), f"stage={stage}"
+
+    def say(reason: str | None) -> None:
+        worker.log_event(PROGRESS_TOPIC, {"waits": reason, "worker_name": str(worker.name), "host": host_name()})
+
+    room = RoomWait(
+        folder=Path(run_id.root),
+        patience_s=study.limits.room_wait_s,
+        what=what,
+        say=say,
+        stopped=lambda: worker.status in GONE or is_stopped(run_id),
+    )
+    failure = result_or_failure(publish, what=what)
+    while room.helps(failure):
+        failure = result_or_failure(publish, what=what)
+    return failure
 
 
 def expose_task(
@@ -55,9 +77,11 @@ def expose_task(
     return (
         prepared.failure
         or selected
-        or result_or_failure(
+        or _published(
             lambda: expose_split(prepared.study, layout=_layout(run_id), **drawn._asdict()),
-            what=f"stage=expose {drawn.name}",
+            prepared.study,
+            run_id,
+            f"expose {drawn.name}",
         )
     )
 
@@ -69,11 +93,13 @@ def select_task(
 
     The positions are those of the scan of one object, whichever it is.
     """
-    return prepared.failure or result_or_failure(
+    return prepared.failure or _published(
         lambda: select_view(
             prepared.study, view, split, _layout(run_id), threshold_px=threshold_px, object_seed=object_seed
         ),
-        what=f"stage=select {view}/{split}",
+        prepared.study,
+        run_id,
+        f"select {view}/{split}",
     )
 
 
@@ -96,6 +122,9 @@ def cell_task(
     def report(epoch: int, loss: float) -> None:
         worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
 
+    def wait(reason: str | None) -> None:
+        worker.log_event(PROGRESS_TOPIC, source | {"waits": reason})
+
     worker.log_event(PROGRESS_TOPIC, source)
     rerun = None
     if order.remedy is not None:
@@ -109,7 +138,7 @@ def cell_task(
         blocked_by=exposed or selected,
         rerun=rerun,
     )
-    caller = Caller(progress=report, worker=str(worker.name), abandoned=lambda: worker.status in GONE)
+    caller = Caller(progress=report, worker=str(worker.name), abandoned=lambda: worker.status in GONE, waiting=wait)
     return run_cell(request, caller)
 
 

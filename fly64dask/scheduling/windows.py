@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, describe, failure_kind, result_or_failure
 from fly64dask.cells import CellRequest, Rerun, commit_lost, is_killer
-from fly64dask.monitoring import CellOutcome, Notify
+from fly64dask.monitoring import CellOutcome, Hear
 from fly64dask.records import ManifestRow, read_rows
 from fly64dask.scheduling.graph import CellGraph, GraphBuilder
 from fly64dask.scheduling.submission import CellTask, EndedTask, SubmittedGraphs
@@ -35,7 +35,7 @@ def run_windows(
     client: Client,
     builder: GraphBuilder,
     *,
-    notify: Notify,
+    notify: Hear,
     keep: KeepRows,
     supply: WorkerSupply,
     refill_cells: int = REFILL_CELLS,
@@ -105,7 +105,7 @@ class _Results:
     `given_up` are the cells whose tasks Dask gave up, each with its error; `unread` the windows whose reducer failed.
     """
 
-    notify: Notify
+    notify: Hear
     keep: KeepRows
     supply: WorkerSupply
     n_cells: int

@@ -7,7 +7,12 @@ from .atomic import (
     replaced_file as replaced_file,
     retire_directory as retire_directory,
 )
-from .disk_errors import require_space as require_space, storing as storing
+from .disk_errors import (
+    ROOM_REMEDY as ROOM_REMEDY,
+    has_room as has_room,
+    require_space as require_space,
+    storing as storing,
+)
 from .documents import (
     document_schema as document_schema,
     document_text as document_text,

@@ -494,6 +494,23 @@ def test_run_cell_runs_nothing_twice_within_a_run(layout):
     assert run_one(study, cell_of("few"), layout, None, silent, run_id=run_id).was_done
 
 
+def test_run_cell_drops_its_attempt_when_another_worker_has_committed_the_cell_meanwhile(layout):
+    """A worker whose link was lost goes on for a while, after another has been given its cell."""
+    study = tiny_study()
+    inner = []
+
+    def other_worker(epoch, loss):
+        if epoch == study.recipe.n_epochs:
+            inner.append(run_one(study, cell_of("few"), layout, None, silent))
+
+    outer = run_one(study, cell_of("few"), layout, None, other_worker)
+    journal = layout.journal_file(cell_of("few")).read_text()
+    assert [inner[0].was_done, outer.was_done] == [False, True]
+    assert [word for word in ("ended", "dropped") for _ in re.findall(f" {word} ", journal)] == ["ended", "dropped"]
+    assert next_attempt(layout, cell_of("few")) == 2
+    assert [path for path in layout.scratch.rglob("*") if path.is_file()] == []
+
+
 def test_commit_lost_leaves_a_record_that_its_worker_committed_before_it_died(layout):
     run_one(tiny_study(), cell_of("few"), layout, None, silent)
     lost = Failure(kind=FailureKind.WORKER_LOST, message="its workers died")
@@ -514,11 +531,52 @@ def test_run_cell_refuses_to_start_what_the_disk_cannot_hold(layout, monkeypatch
     """The disk's own figure is the one thing that a test cannot make small everywhere."""
     usage = shutil.disk_usage(layout.root)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
-    run_one(tiny_study(), cell_of("few"), layout, None, silent)
+    run_one(tiny_study(limits=Limits(room_wait_s=0)), cell_of("few"), layout, None, silent)
     record = read_record(layout, cell_of("few"))
     assert record.failure_kind == "storage_failed"
     assert "0.0 of" in record.error
     assert "needed are" in record.error
+
+
+@pytest.fixture
+def filling(layout, monkeypatch):
+    """A disk that is full as long as this holds something."""
+    usage, full = shutil.disk_usage(layout.root), [True]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000) if full else usage)
+    return full
+
+
+def test_run_cell_waits_on_a_full_disk_and_goes_on_once_there_is_room(layout, filling):
+    reasons = []
+
+    def free(reason):
+        reasons.append(reason)
+        filling.clear()
+
+    run_one(tiny_study(), cell_of("few"), layout, caller=Caller(progress=silent, waiting=free))
+    record = read_record(layout, cell_of("few"))
+    assert (record.state, record.attempt) == ("completed", 1)
+    assert re.fullmatch(rf"write {layout.root}: 0\.0 of \d+ MB are free, needed are \d\.\d MB", reasons[0])
+    assert reasons[1:] == [None]
+
+
+def test_run_cell_does_not_take_a_start_that_waited_for_one_that_a_worker_died_of(layout, filling):
+    run_id = new_run_id(layout)
+    for _ in range(2):
+        killed_while_running(layout, run_id, "")
+    caller = Caller(waiting=lambda reason: filling.clear())
+    assert run_one(tiny_study(), cell_of("few"), layout, run_id=run_id, caller=caller).failure is None
+
+
+def test_run_cell_stops_waiting_for_room_when_its_run_is_stopped(layout, filling):
+    run_id = RunId(root=str(layout.root), token="waits")
+
+    def stop(reason):
+        asyncio.run(stop_run_now(run_id))
+
+    outcome = run_one(tiny_study(), cell_of("few"), layout, run_id=run_id, caller=Caller(waiting=stop))
+    assert outcome.committed is False
+    assert read_record(layout, cell_of("few")) is None
 
 
 def test_run_cell_keeps_a_journal_of_its_attempts(layout):

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 import tiny
 from command_line import run_command
+from running import running
 
+from fly64dask.reconstruction import CheckpointFile
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run
 from fly64dask.store import RunLayout
+from fly64dask.study import Checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
-STUDY = tiny.TEXT.replace("[1e4, 1e5]", "[1e5]").replace('    {name = "all", rule = "baseline"},\n', "")
+WAITING = tiny.TEXT.replace("[1e4, 1e5]", "[1e5]").replace('    {name = "all", rule = "baseline"},\n', "")
+STUDY = WAITING.replace("[source]", "limits = {room_wait_s = 0}\n[source]")
 
 
 @pytest.fixture
@@ -25,6 +29,8 @@ def small_disk(tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
     if os.geteuid() != 0 or mount("-t", "tmpfs", "-o", "size=8m", "tmpfs", place) != 0:
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI needs a small file system, which a privileged user may mount")
         pytest.skip("mounting a small file system needs a privileged user")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
@@ -32,6 +38,11 @@ def small_disk(tmp_path):
 
 def mount(*arguments: object) -> int:
     return subprocess.run(["mount", *map(str, arguments)], capture_output=True, check=False).returncode
+
+
+def fill(disk: Path, n_free: int) -> None:
+    free = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - n_free))
 
 
 def run(folder: Path, out: Path, **limits: int) -> subprocess.CompletedProcess[str]:
@@ -52,14 +63,62 @@ def assert_finished(folder: Path, out: Path) -> None:
 @pytest.mark.parametrize("n_free", [60_000, 1_300_000], ids=["before_the_first_cell", "at_the_cells"])
 def test_run_says_that_the_disk_is_full_and_goes_on_when_there_is_space(small_disk, tmp_path, n_free):
     out = small_disk / "run"
-    free = os.statvfs(small_disk)
-    (small_disk / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - n_free))
+    fill(small_disk, n_free)
     full = run(tmp_path, out)
     assert full.returncode in (1, 2)
     assert "of 8 MB are free" in full.stderr
     assert "make space and run again" in full.stderr
     (small_disk / "filler").unlink()
     assert_finished(tmp_path, out)
+
+
+@pytest.fixture
+def on_small_disk(small_disk, tmp_path):
+    """A folder whose run is on the small file system."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (small_disk / "run").mkdir()
+    (folder / "run").symlink_to(small_disk / "run")
+    return folder
+
+
+@pytest.mark.parametrize("n_free", [60_000, 1_300_000], ids=["before_the_first_cell", "at_the_cells"])
+def test_run_waits_on_a_full_disk_and_ends_by_itself_once_there_is_room(small_disk, on_small_disk, n_free):
+    fill(small_disk, n_free)
+    with running(on_small_disk, study=WAITING, epoch_s=0.0) as found:
+        found.wait_for(lambda: "what runs waits until there is room" in found.said.read_text())
+        assert list(small_disk.glob("run/dose_*/few/*/record.json")) == []
+        (small_disk / "filler").unlink()
+        assert found.process.wait(timeout=60) == 1, "the degenerate cells turn the exit code"
+        assert "nothing waits for room any more" in found.said.read_text()
+    assert_waited_well(small_disk / "run")
+
+
+def test_run_waits_where_the_disk_fills_up_while_its_cells_run(small_disk, on_small_disk):
+    with running(on_small_disk, study=WAITING, epoch_s=0.5) as found:
+        found.wait_for(lambda: [cell for cell in found.state()["cells"] if cell.get("epoch")])
+        fill(small_disk, 0)
+        found.wait_for(lambda: [cell for cell in found.state()["cells"] if "waits" in cell])
+        (small_disk / "filler").unlink()
+        assert found.process.wait(timeout=60) == 1
+    assert_waited_well(small_disk / "run")
+
+
+def test_checkpoint_for_which_there_is_no_room_is_left_out(small_disk):
+    fill(small_disk, 0)
+    checkpoint = CheckpointFile(path=small_disk / "cell.state", cell_key="key", settings=Checkpoints())
+    checkpoint.save(lambda: bytes(10**6))
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
+
+
+def assert_waited_well(out: Path) -> None:
+    """All cells have ended in their first attempt, and nothing is left in progress."""
+    rows = json.loads((out / "reconstruction_manifest.json").read_text())["execution_results"]
+    kinds = [row.get("failure_kind") for row in rows]
+    assert [(kind, row["attempt"]) for kind, row in zip(kinds, rows, strict=True) if kind is None] == [(None, 1)] * 2
+    assert kinds.count("degenerate_scan") == 2
+    assert verify_run(read_run_study(RunLayout(out)), RunLayout(out)) == ()
+    assert list(out.rglob(".room-*")) == []
 
 
 def test_run_says_that_the_directory_is_read_only_and_goes_on_when_it_is_not(small_disk, tmp_path):

@@ -12,7 +12,7 @@ from tiny import tiny_study
 
 from fly64dask.base import Failure, FailureKind
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
-from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, sparkline
+from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, RoomAwaited, sparkline
 from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, with_loss
 from fly64dask.monitoring.run_state import STATES, RunState
 from fly64dask.records import ManifestRow, RelativeError
@@ -75,6 +75,26 @@ def test_run_state_names_recipe_and_object_of_a_cell_where_a_study_has_several()
     assert [line["section"] for line in document["lines"]] == 2 * of_a_split
     places = {(cell["view"], cell["split"], cell["section"]) for cell in document["cells"]}
     assert len(places) == len(document["cells"]) == 24
+
+
+def waits(reason, cell=CELL, worker="3"):
+    return RoomAwaited(cell=cell, reason=reason, worker=worker, host="node-7")
+
+
+def test_run_state_shows_why_a_running_cell_waits_for_room_until_it_goes_on():
+    run = after(started(), epoch(2))
+    run.wait(waits("no space left"), now_s=104.0)
+    assert (shown(run)["state"], shown(run)["epoch"], shown(run)["waits"]) == ("running", 2, "no space left")
+    run.wait(waits(None), now_s=105.0)
+    assert "waits" not in shown(run)
+
+
+def test_run_state_has_a_line_for_the_first_that_waits_for_room_and_for_the_last_that_goes_on():
+    run, other = after(started()), {"cell": None, "worker": "4"}
+    words = "disk: no space left; what runs waits until there is room, and goes on by itself"
+    events = (waits("no space left"), waits("none here", **other), waits(None), waits(None, **other))
+    lines = [run.wait(event, now_s=104.0) for event in events]
+    assert lines == [words, None, None, "disk: nothing waits for room any more"]
 
 
 def test_run_state_tells_the_epochs_that_a_cell_runs_from_its_first_epoch_on():

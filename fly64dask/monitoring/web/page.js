@@ -169,6 +169,7 @@ function showMap(state) {
 }
 
 function wordOf(cell) {
+  if (cell.waits !== undefined) return many ? "waits" : "waits for room";
   if (many && cell.state === "running") return (cell.epoch ? `${cell.epoch}/${cell.n_epochs}` : "starting");
   if (many && cell.state === "completed") return ["done", ...marksOf(cell)].join(" ");
   if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${cell.n_epochs}` : "starting";
@@ -185,6 +186,7 @@ const marksOf = (cell) => cell.marks || [];
 function noteOf(cell) {
   const parts = [];
   if (cell.state === "running") {
+    if (cell.waits !== undefined) parts.push(cell.waits);
     if (cell.loss !== undefined) parts.push(`loss ${significant(cell.loss)}`);
     if (cell.worker !== undefined) parts.push(`worker ${cell.worker} on ${cell.host}`);
     const quiet = `${cell.epoch ? "last epoch" : "started"} ${duration(cell.heard_s)} ago`;

@@ -210,10 +210,13 @@ class Limits(Frozen):
     memory_bytes : int, optional
         Largest resident memory of the engine's process, bytes, about 0.9e9 of which torch takes; if omitted there is no
         limit.
+    room_wait_s : float
+        Longest time that a cell waits for room on a full disk before it ends as `storage_failed`, s.
     """
 
     wall_time_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     memory_bytes: Annotated[int, Field(ge=10**8)] | None = None
+    room_wait_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 12 * 3600.0
 
 
 class Checkpoints(Frozen):
