@@ -23,6 +23,7 @@ from fly64dask.deploy.access import Access, client_security
 from fly64dask.deploy.local import DASHBOARD_LOCAL, n_local_cores
 from fly64dask.deploy.local_worker import LocalWorker
 from fly64dask.deploy.process_settings import quiet_dask
+from fly64dask.deploy.worker_checks import refuse_to_join
 from fly64dask.deploy.worker_server import keep_list_of_modules, load_workers, worker_settings
 from fly64dask.reconstruction import LSQML
 from fly64dask.scheduling import gpu_of_worker
@@ -66,8 +67,8 @@ def work_for(
     InputError
         If the address or the certificates cannot be used.
     ResourceError
-        If there is no scheduler at first, if it has not answered for too long, or workers end as soon as they have
-        joined.
+        If there is no scheduler at first, if it has not answered for too long, if this machine has other versions than
+        the run or does not see its directory, or if workers end as soon as they have joined.
 
     Notes
     -----
@@ -103,6 +104,7 @@ async def _work(link: _Link, n_workers: int, gpus: Sequence[str], plugin: LocalW
         raise ResourceError(
             f"worker: nobody listens at {link.address}", remedy="give the address that the run under way has printed"
         )
+    await refuse_to_join(link.address, link.security)
     environments = [{"CUDA_VISIBLE_DEVICES": gpu_of_worker(n, gpus)} if gpus else {} for n in range(n_workers)]
     try:
         await asyncio.gather(*(_keep_joined(link, environment, plugin) for environment in environments))
@@ -137,7 +139,7 @@ class _Link:
     ) -> None:
         self.address = address
         self.say = say
-        self._security = security
+        self.security = security
         self._patience_s = patience_s
         self._numbers = itertools.count()
 
@@ -148,7 +150,7 @@ class _Link:
         settings: dict[str, Any] = {
             "nthreads": 1,
             "name": name,
-            "security": self._security,
+            "security": self.security,
             "resources": {"GPU": 1} if environment else None,
             "env": {**os.environ, **SINGLE_THREAD, **KEEP_MEMORY, **environment},
             "dashboard_address": DASHBOARD_LOCAL,

@@ -190,7 +190,7 @@ def _engine_server(running: ForkServer | None, preload: tuple[str, ...]) -> Iter
 def _scheduler_at(address: str, security: Security | None) -> Iterator[Client]:
     try:
         client = Client(address, security=security)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:  # Dask takes the words of a web server for a huge length
         raise ResourceError(
             f"cluster: no Dask scheduler answers at {address!r} ({type(error).__name__}: {error})",
             remedy="give `local` or an address such as tcp://127.0.0.1:8786"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,11 @@ from fly64dask.base import ResourceError, software_versions
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed.security import Security
 
 # Versions that must agree between this process and the workers: they decide numbers and records.
 AGREEING = ("fly64dask", "ptychi", "torch", "zarr")
+WANTED_KEY = "fly64dask-run"  # of the scheduler's metadata
 
 
 def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
@@ -53,17 +56,18 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
                 remedy="start it with `--nthreads 1` and more worker processes",
             )
     ours = software_versions()
+    wanted = {name: ours[name] for name in AGREEING}
+    # For machines that join later and ask before they do.
+    client.set_metadata([WANTED_KEY], {"versions": wanted, "run_directory": str(run_directory)})
     for address, (theirs, sees, is_daemon) in client.run(_worker_facts, str(run_directory)).items():
         if is_daemon:
             raise ResourceError(
                 f"cluster: worker {address} is a daemonic process, which may not start the engine's",
                 remedy="set DASK_DISTRIBUTED__WORKER__DAEMON=False where you start workers",
             )
-        other = [f"{p} {theirs.get(p)} (here {ours[p]})" for p in AGREEING if theirs.get(p) != ours[p]]
+        other = differing(theirs, wanted, whose="here")
         if other:
-            raise ResourceError(
-                f"cluster: worker {address} has {', '.join(other)}", remedy="install the same environment there"
-            )
+            raise ResourceError(f"cluster: worker {address} has {other}", remedy="install the same environment there")
         if not sees:
             raise ResourceError(
                 f"cluster: worker {address} does not see {run_directory}", remedy="put the run on a shared file system"
@@ -75,6 +79,35 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
             remedy="run on a machine with an NVIDIA GPU, start workers with `--resources GPU=1`, or give --device cpu",
         )
     return device != "cpu" and offers_gpu
+
+
+def differing(found: Mapping[str, str], wanted: Mapping[str, str], *, whose: str) -> str:
+    """Name the packages that are found in other versions than wanted, with both; empty if there are none."""
+    return ", ".join(f"{p} {found.get(p)} ({whose} {wanted[p]})" for p in wanted if found.get(p) != wanted[p])
+
+
+async def refuse_to_join(address: str, security: Security | None) -> None:
+    """Raise ResourceError if this machine cannot compute cells of the run that is under way at a scheduler."""
+    from distributed import Client
+
+    try:
+        async with Client(address, security=security, asynchronous=True) as client:
+            run = await client.get_metadata([WANTED_KEY], default=None)
+    except (OSError, ValueError, MemoryError) as error:  # Dask takes the words of a web server for a huge length
+        raise ResourceError(
+            f"worker: what listens at {address} does not talk to this machine ({error})",
+            remedy="check that it is the run's scheduler, and that the certificates are those of the run",
+        ) from error
+    if run is None:
+        return  # nobody has started one yet: who does looks at the workers that are there
+    other = differing(software_versions(), run["versions"], whose="the run has")
+    if other:
+        raise ResourceError(f"worker: this machine has {other}", remedy="install the environment of the run")
+    if not Path(run["run_directory"]).is_dir():
+        raise ResourceError(
+            f"worker: this machine does not see {run['run_directory']}",
+            remedy="put the run on a file system that both machines share, under the same path",
+        )
 
 
 def _worker_facts(run_directory: str) -> tuple[dict[str, str], bool, bool]:

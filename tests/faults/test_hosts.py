@@ -30,9 +30,9 @@ from fly64dask.study import Cell, cells, parse_study
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.process]
 
 SUPPORT = Path(tiny.__file__).parent
-# 20 cells, and no degenerate ones; each takes 2.5 s.
+# 20 cells, and no degenerate ones; each takes 3 s.
 TEXT = "".join(line for line in tiny.TEXT.splitlines(keepends=True) if '"one"' not in line)
-TEXT = TEXT.replace("[1e4, 1e5]", "[1e3, 3e3, 1e4, 3e4, 1e5]").replace("n_epochs = 3", "n_epochs = 25")
+TEXT = TEXT.replace("[1e4, 1e5]", "[1e3, 3e3, 1e4, 3e4, 1e5]").replace("n_epochs = 3", "n_epochs = 30")
 STUDY = parse_study(TEXT, origin="tiny.toml")
 N_CELLS = 20
 CLOCK_OFF_S = -420
