@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.compiled.buffers import Minibatch, ThreadBuffers
+from fly64dask.reconstruction.lsqml.steps.compiled.buffers import Minibatch, ThreadBuffers, floats
 from fly64dask.reconstruction.lsqml.steps.compiled.forward_kernels import compare_minibatch, transform_probe
 from fly64dask.reconstruction.lsqml.steps.compiled.step_kernels import (
     solve_steps,
@@ -66,7 +66,7 @@ class CompiledPasses:
         self.threads = [ThreadBuffers(n_modes, self._shape_px, object_shape_px) for _ in range(n_threads)]
         self._pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
         self._minibatches: dict[int, Minibatch] = {}
-        self._spectrum = np.empty((self._shape_px[0], 2 * self._shape_px[1]), np.float32)
+        self._spectrum = floats(self._shape_px[0], 2 * self._shape_px[1])
 
     def begin(self, exposures: Indices, at: Indices, places: Corners, image: Floats, probe: Floats) -> Minibatch:
         """Take up a minibatch of `exposures` (n,) of the scan, which lie at `at` (n,) of the places; gives its buffers.
