@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import threading
 
 import numpy as np
@@ -26,12 +25,6 @@ EXPOSURES = Exposures(
     probe_guess=(RNG.normal(size=(1, 1, 16, 16)) + 1j * RNG.normal(size=(1, 1, 16, 16))).astype(np.complex64),
 )
 RECIPE = Recipe(n_epochs=6, batch_size=4, device="cpu")
-
-
-@pytest.fixture
-def untested_version(monkeypatch):
-    installed = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9" if name == "ptychi" else installed(name))
 
 
 class Stopped(Exception):

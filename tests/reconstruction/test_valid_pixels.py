@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import replace
 
 import numpy as np
@@ -141,8 +140,7 @@ def test_mask_without_light_of_the_probe_is_refused(scan):
         run(replace(masked(scan, valid), probe_guess=even))
 
 
-def test_masked_scan_is_refused_by_a_pty_chi_that_is_not_tested(scan, monkeypatch):
-    installed = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9" if name == "ptychi" else installed(name))
+@pytest.mark.usefixtures("untested_version")
+def test_masked_scan_is_refused_by_a_pty_chi_that_is_not_tested(scan):
     with pytest.raises(InputError, match=r"pty-chi 9\.9 is installed"):
         run(masked(scan))

@@ -185,9 +185,10 @@ def _load(modules: Sequence[str]) -> None:
         with contextlib.suppress(ImportError, OSError):
             importlib.import_module(name)
     if modules:
-        from fly64dask.base import build_records
+        from fly64dask.base import build_records, software_versions
 
         build_records()  # 0.06 s here, or 0.04 s in each child
+        software_versions()  # 0.02 s, and two calls of Git
     gc.freeze()
     gc.enable()
     # From 3.12 on Python warns of forks beside threads. pyarrow has one, which gives memory back now and then.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+from fly64dask.base import installed_version
 
 TESTED_VERSIONS = frozenset({"2.2.0"})
 REMEDY = f"install pty-chi {' or '.join(sorted(TESTED_VERSIONS))}"
@@ -10,7 +10,7 @@ REMEDY = f"install pty-chi {' or '.join(sorted(TESTED_VERSIONS))}"
 
 def untested(what: str) -> str | None:
     """Say that the installed pty-chi is not one of the versions that something is tested with; None if it is."""
-    installed = importlib.metadata.version("ptychi")
+    installed = installed_version("ptychi")
     if installed in TESTED_VERSIONS:
         return None
     return f"pty-chi {installed} is installed, {what} are tested with {', '.join(sorted(TESTED_VERSIONS))}"
