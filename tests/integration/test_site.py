@@ -11,7 +11,7 @@ from browser import chromium, opened_browser
 
 SITE = Path(__file__).resolve().parents[2] / "docs" / "_build" / "html"
 # The first page, one with pictures, formulas and tables, and one with code that was run.
-PAGES = ("index.html", "explanation/limits.html", "tutorials/python.html")
+PAGES = ("index.html", "explanation/limits.html", "tutorials/first_matrix.html")
 
 
 @pytest.fixture(scope="module")

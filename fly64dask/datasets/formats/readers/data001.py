@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.datasets.formats.containers import Member, NpzFile, coordinates, take
+from fly64dask.datasets.formats.containers import Member, NpzFile, coordinates, listed, take
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.options import Layout, Quantity, ReadOptions
 from fly64dask.datasets.formats.patterns import ArrayPatterns, Patterns
@@ -67,6 +67,13 @@ def read_data001(file: NpzFile, options: ReadOptions) -> Parts:
 
 def _read_positions(file: NpzFile) -> NDArray[np.float64]:
     """Read the scan positions, (n, 2), order (y, x), px."""
+    for name in ("xcoords", "ycoords"):
+        if name not in file:
+            raise InputError(
+                f"read {file.path}: no array {name!r}, found {listed(file.arrays)}",
+                remedy="add it in px, or name the arrays that are there: --patterns NAME --positions-y NAME[:COLUMN] "
+                "--positions-x NAME[:COLUMN] --positions-unit px|m|um|nm",
+            )
     x, y = (coordinates(file, name, "px") for name in ("xcoords", "ycoords"))
     if len(x) != len(y):
         raise InputError(
