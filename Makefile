@@ -62,7 +62,7 @@ format: install  ## let ruff rewrite the sources
 lock: install    ## renew the lock file from pyproject.toml
 	$(BIN)/python -m venv --clear $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet uv==$(UV_VERSION)
-	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra docs --extra objects --generate-hashes --upgrade \
+	$(VENV)/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --extra all --extra dev --extra docs --generate-hashes --upgrade \
 		--no-header --no-emit-index-url --output-file $(LOCK) pyproject.toml
 
 clean:           ## remove the environment and caches, keep runs/

@@ -29,6 +29,9 @@ from .failures import (
     Failure as Failure,
     result_or_failure as result_or_failure,
 )
+from .extras import (
+    how_to_install as how_to_install,
+)
 from .geometry import (
     Geometry as Geometry,
     Particle as Particle,
@@ -50,6 +53,7 @@ from .machine import (
     visible_gpus as visible_gpus,
 )
 from .provenance import (
+    NOT_INSTALLED as NOT_INSTALLED,
     host_name as host_name,
     installed_version as installed_version,
     software_versions as software_versions,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from enum import StrEnum
 
+from fly64dask.base.extras import how_to_install
+
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})  # now, but perhaps later
 NO_SPACE = NO_ROOM | {errno.EFBIG}
 NO_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
@@ -200,9 +202,13 @@ def describe(error: BaseException) -> str:
     Returns
     -------
     str
-        An error of ours as it is; any other with its type and the remedy for its kind.
+        An error of ours as it is; a library that is installed by choice, with how to install it; any other with its
+        type and the remedy for its kind.
     """
     if isinstance(error, Fly64Error):
         return str(error)
+    missing = how_to_install(error) if isinstance(error, ModuleNotFoundError) else None
+    if missing is not None:
+        return missing
     description = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return printable(f"{description}; {REMEDIES[failure_kind(error)]}")

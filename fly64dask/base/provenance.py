@@ -10,6 +10,7 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+NOT_INSTALLED = "not installed"
 PACKAGES = ("fly64dask", "ptychi", "torch", "zarr", "dask", "distributed", "numpy", "scipy")
 
 
@@ -27,7 +28,7 @@ def software_versions() -> dict[str, str]:
     """Read the versions of what can change a number from installed metadata, without importing it."""
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
-        versions[package] = installed_version(package) or "not installed"
+        versions[package] = installed_version(package) or NOT_INSTALLED
     commit = source_commit()
     return versions | ({"commit": commit} if commit else {})
 

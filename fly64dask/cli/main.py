@@ -10,11 +10,13 @@ from typing import NoReturn
 import click
 
 from fly64dask import __version__
-from fly64dask.base import Fly64Error, leave_quickly
+from fly64dask.base import Fly64Error, how_to_install, leave_quickly
 from fly64dask.cli.compare import compare
+from fly64dask.cli.completion import completion
 from fly64dask.cli.limits import limits
 from fly64dask.cli.machines.doctor import doctor
 from fly64dask.cli.machines.worker import worker
+from fly64dask.cli.new import new
 from fly64dask.cli.options import EXIT_BAD_INPUT
 from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
@@ -50,6 +52,7 @@ def cli(verbose: bool) -> None:
 
 
 COMMANDS = (
+    new,
     run,
     rerun,
     submit,
@@ -73,6 +76,7 @@ COMMANDS = (
     schema,
     glossary,
     worker,
+    completion,
     doctor,
 )
 for command in COMMANDS:
@@ -91,6 +95,12 @@ def main() -> NoReturn:
         cli(standalone_mode=False)
     except Fly64Error as error:
         click.secho(f"fly64dask: {error}", fg="red", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except ModuleNotFoundError as error:
+        missing = how_to_install(error)
+        if missing is None:
+            raise
+        click.secho(f"fly64dask: {missing}", fg="red", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
         error.show()

@@ -1,5 +1,5 @@
 from .access import LOOPBACK_ONLY as LOOPBACK_ONLY, Access as Access, joinable as joinable
-from .certificates import remove_certificates as remove_certificates
+from .certificate_folder import remove_certificates as remove_certificates
 from .doctor import examine as examine
 from .joining import work_for as work_for
 from .local import Placement as Placement, connect as connect, n_local_cores as n_local_cores

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import shutil
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from distributed.security import Security
 
 from fly64dask.base import InputError
+from fly64dask.deploy.certificate_folder import remove_certificates
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 ROLES = ("client", "scheduler", "worker")
@@ -115,14 +115,6 @@ def published_certificates(security: Security, directory: Path) -> Iterator[None
         yield
     finally:
         remove_certificates(directory)
-
-
-def remove_certificates(directory: Path) -> None:
-    """Remove published certificates, or what a killed run left of them; nothing if there are none."""
-    if directory.is_dir() and not directory.is_symlink():
-        shutil.rmtree(directory)
-    else:
-        directory.unlink(missing_ok=True)
 
 
 def certificate_options(directory: Path) -> list[str]:

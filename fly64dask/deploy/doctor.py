@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +68,9 @@ def _try_gpu() -> str:
 
 
 def _try_ptychi() -> str:
+    if importlib.util.find_spec("torchvision") is None:
+        # As an engine's own process does: pty-chi then needs nothing that no reconstruction uses.
+        importlib.import_module("fly64dask.reconstruction.lsqml.lazy_imports")
     from fly64dask.reconstruction.lsqml import take_device
 
     return f"imports, device auto is {take_device('auto')}"

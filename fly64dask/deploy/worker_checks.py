@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import ResourceError, software_versions
+from fly64dask.base import NOT_INSTALLED, ResourceError, software_versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -18,7 +18,7 @@ AGREEING = ("fly64dask", "ptychi", "torch", "zarr")
 WANTED_KEY = "fly64dask-run"  # of the scheduler's metadata
 
 
-def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
+def check_workers(client: Client, *, device: str, run_directory: Path, libraries: Sequence[str] = ()) -> bool:
     """Check that the workers of a cluster can run a study, before anything is submitted.
 
     Parameters
@@ -29,6 +29,8 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
         The recipe's device.
     run_directory : Path
         Must be visible to every worker.
+    libraries : sequence of str
+        What workers must have, by the names of `software_versions`.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
     Raises
     ------
     ResourceError
-        If there is no worker, one has several threads or other versions or cannot see the run
+        If there is no worker, one has several threads or other versions, lacks a library or cannot see the run
         directory, or cuda is wanted and none offers a GPU.
     """
     try:
@@ -68,6 +70,12 @@ def check_workers(client: Client, *, device: str, run_directory: Path) -> bool:
         other = differing(theirs, wanted, whose="here")
         if other:
             raise ResourceError(f"cluster: worker {address} has {other}", remedy="install the same environment there")
+        missing = [name for name in libraries if theirs.get(name, NOT_INSTALLED) == NOT_INSTALLED]
+        if missing:
+            raise ResourceError(
+                f"cluster: worker {address} has no {' and no '.join(missing)}",
+                remedy="pip install 'fly64dask[engine]' there",
+            )
         if not sees:
             raise ResourceError(
                 f"cluster: worker {address} does not see {run_directory}", remedy="put the run on a shared file system"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 from collections.abc import Sequence
 from importlib import resources
 
@@ -42,8 +43,15 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
         words={word: GLOSSARY[word] for word in WORDS},
         content=content.model_dump(mode="json", exclude_none=True),
         csv=base64.b64encode(csv_bytes(flat_rows)).decode(),
-        parquet=base64.b64encode(parquet_bytes(content.provenance.study, flat_rows)).decode(),
+        parquet=_parquet(content, flat_rows),
     )
+
+
+def _parquet(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str | None:
+    """Encode the table as Parquet in base64; None where pyarrow is not installed, and the page offers CSV alone."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return None
+    return base64.b64encode(parquet_bytes(content.provenance.study, flat_rows)).decode()
 
 
 def render_template(name: str, **values: object) -> str:

@@ -6,10 +6,12 @@ import base64
 import functools
 import hashlib
 import io
+import json
 import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -40,7 +42,7 @@ def palette_png(values: NDArray[np.number], scale: Scale) -> bytes:
     is_finite = np.isfinite(values)
     fraction = (np.where(is_finite, values, scale.low) - scale.low) / (scale.high - scale.low)
     index = np.where(is_finite, 1 + np.rint(np.clip(fraction, 0, 1) * (N_COLOURS - 1)), 0).astype(np.uint8)
-    colours = (_colours(scale.colours, N_COLOURS) * 255).round().astype(np.uint8)
+    colours = _colours(scale.colours, N_COLOURS)
     height, width = index.shape
     picture = PillowImage.frombytes("P", (width, height), index.tobytes())
     picture.putpalette(bytes(3) + colours.tobytes())
@@ -51,7 +53,7 @@ def palette_png(values: NDArray[np.number], scale: Scale) -> bytes:
 
 def hex_colours(name: ColourMap, n_colours: int) -> tuple[str, ...]:
     """Return colours of a map, two or more, from its low to its high end, as `#rrggbb`."""
-    return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in (_colours(name, n_colours) * 255).round().astype(int))
+    return tuple(f"#{r:02x}{g:02x}{b:02x}" for r, g, b in _colours(name, n_colours))
 
 
 def shrink(values: NDArray[np.number], max_side_px: int, *, cyclic: bool = False) -> NDArray[np.float64]:
@@ -197,8 +199,9 @@ def _block_px(shape: tuple[int, ...], max_side_px: int) -> int:
 
 
 @functools.cache
-def _colours(name: ColourMap, n_colours: int) -> NDArray[np.float64]:
-    """Return (n_colours, 3) red, green and blue from 0 to 1."""
-    from matplotlib import colormaps
-
-    return np.asarray(colormaps[name](np.linspace(0, 1, n_colours)))[:, :3]
+def _colours(name: ColourMap, n_colours: int) -> NDArray[np.uint8]:
+    """Return (n_colours, 3) red, green and blue, evenly from those of a map, both ends among them."""
+    maps = json.loads((Path(__file__).parent / "web" / "colour_maps.json").read_text(encoding="utf-8"))
+    colours = np.frombuffer(bytes.fromhex(maps[name]), np.uint8).reshape(-1, 3)
+    places = (np.linspace(0, 1, n_colours) * len(colours)).astype(int)
+    return colours[np.minimum(places, len(colours) - 1)]

@@ -188,7 +188,8 @@ def _prepare(
     request.say(f"dashboard: {client.dashboard_link}")
     run_id = new_run_id(layout)
     with answered():
-        use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root)
+        libraries = ("torch", "ptychi") if request.engine == LSQML else ()
+        use_gpu = check_workers(client, device=study.recipe.device, run_directory=layout.root, libraries=libraries)
         # Workers of a scheduler that runs on may still be busy with cells of a killed driver.
         client.run(stop_earlier_runs, run_id)
     clear_leftovers(layout)

@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
 FIVE = {"selection_strategy", "acceptance_rate", "spacing_threshold", "n_accepted", "n_rejected"}
 COMMANDS = (
+    "new",
     "run",
     "rerun",
     "submit",
@@ -44,6 +45,7 @@ COMMANDS = (
     "schema",
     "glossary",
     "worker",
+    "completion",
     "doctor",
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import get_args
 
 import matplotlib.image
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, strategies as st
 from matplotlib import colormaps
 
 from fly64dask.report.cells import CellArrays
-from fly64dask.report.content import Scale
+from fly64dask.report.content import ColourMap, Scale
 from fly64dask.report.images import Image
 from fly64dask.report.pictures import PictureStore, hex_colours, palette_png, shrink
 
@@ -47,6 +48,14 @@ def test_hex_colours_begin_and_end_with_those_of_the_map():
     found = hex_colours("cividis", 5)
     ends = ["#" + "".join(f"{round(255 * c):02x}" for c in colormaps["cividis"](at)[:3]) for at in (0.0, 1.0)]
     assert (len(found), [found[0], found[-1]]) == (5, ends)
+
+
+@pytest.mark.parametrize("name", get_args(ColourMap))
+def test_hex_colours_are_those_of_matplotlibs_map(name):
+    expected = [
+        tuple(round(255 * channel) for channel in colour[:3]) for colour in colormaps[name](np.linspace(0, 1, 64))
+    ]
+    assert [tuple(bytes.fromhex(colour[1:])) for colour in hex_colours(name, 64)] == expected
 
 
 def test_shrink_averages_square_blocks_and_leaves_out_what_is_not_known():

@@ -205,6 +205,14 @@ def test_check_workers_refuses_cuda_when_no_worker_offers_a_gpu(tmp_path):
         check_workers(client, device="cuda", run_directory=tmp_path)
 
 
+def test_check_workers_refuses_a_worker_without_a_library(tmp_path):
+    with (
+        connect("local", device="cpu", n_workers=1, n_cells=1) as client,
+        pytest.raises(ResourceError, match=r"has no absent; pip install 'fly64dask\[engine\]' there"),
+    ):
+        check_workers(client, device="cpu", run_directory=tmp_path, libraries=("torch", "absent"))
+
+
 def test_check_workers_refuses_a_worker_with_two_threads(tmp_path):
     with (
         LocalCluster(n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,

@@ -20,8 +20,9 @@ from types import ModuleType
 
 from fly64dask.base import Failure, result_or_failure
 
-# By their first two numbers. torch 2.11 was tested on a GPU (docs/reference/gpu.md), 2.15 on the CPU.
-TESTED_VERSIONS = {"ptychi": {"2.2"}, "torch": {"2.11", "2.15"}}
+# By their first two numbers. torch 2.11 was tested on a GPU (docs/reference/gpu.md), 2.15 on the CPU, and 2.13 in its
+# build for CPUs, where none of the libraries below was installed.
+TESTED_VERSIONS = {"ptychi": {"2.2"}, "torch": {"2.11", "2.13", "2.15"}}
 ENGINE_MODULE = "ptychi.api.task"
 # What pty-chi imports for its plots, its clustered batches and a blurred starting object.
 UNUSED = ("matplotlib.pyplot", "sklearn.cluster", "scipy.spatial", "torchvision.transforms")
@@ -88,8 +89,8 @@ class _Later(ModuleType):
 def put_off(modules: tuple[str, ...] = UNUSED, *, parts: tuple[str, ...] = ()) -> Iterator[None]:
     """Let the imports of this block have stand-ins of some modules, as `package.module`, which import them when used.
 
-    Packages of `modules` are stood in for as well, those of `parts` are imported. What is loaded already stays as it
-    is. After the block the same imports give the modules themselves, to anyone.
+    Packages of `modules` are stood in for as well, installed or not; those of `parts` are imported. What is loaded
+    already stays as it is. After the block the same imports give the modules themselves, to anyone.
     """
     placed: dict[str, ModuleType] = {name: _Later(name) for name in parts if name.partition(".")[0] not in sys.modules}
     for name in modules:
@@ -97,7 +98,7 @@ def put_off(modules: tuple[str, ...] = UNUSED, *, parts: tuple[str, ...] = ()) -
         if package in sys.modules:
             continue
         placed[package], placed[name] = _Later(package), _Later(name)
-        # Who looks for the package is to find that it is installed.
+        # Who looks for the package is to find whether it is installed.
         placed[package].__spec__ = importlib.util.find_spec(package)
         setattr(placed[package], child, placed[name])
         for attribute in TAKEN.get(name, ()):

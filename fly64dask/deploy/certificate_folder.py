@@ -1,0 +1,14 @@
+"""Removes a run's certificates, also where neither Dask nor cryptography is installed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+def remove_certificates(directory: Path) -> None:
+    """Remove published certificates, or what a killed run left of them; nothing if there are none."""
+    if directory.is_dir() and not directory.is_symlink():
+        shutil.rmtree(directory)
+    else:
+        directory.unlink(missing_ok=True)
