@@ -25,12 +25,12 @@ from .errors import (
     failure_kind as failure_kind,
     printable as printable,
 )
+from .extras import (
+    how_to_install as how_to_install,
+)
 from .failures import (
     Failure as Failure,
     result_or_failure as result_or_failure,
-)
-from .extras import (
-    how_to_install as how_to_install,
 )
 from .geometry import (
     Geometry as Geometry,

@@ -69,7 +69,7 @@ def _key(text: str, comment: str) -> str:
 
 def _recipe_lines(proposal: Proposal) -> Iterator[str]:
     largest_gb = (proposal.memory_bytes + ENGINE_BYTES) / 1e9
-    yield _key("[recipe]", "docs/reference/recipes.md has all keys")
+    yield _key("[recipe]", "docs/reference/study/recipes.md has all keys")
     yield _key('stop = "half_sets"', "keeps the epoch at which two halves of the photons agree best")
     yield _key("n_epochs = 100", "at most")
     yield _key('noise_model = "poisson"', "of photon counts; gaussian suits a detector with much noise of its own")
