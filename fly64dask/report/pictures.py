@@ -204,4 +204,4 @@ def _colours(name: ColourMap, n_colours: int) -> NDArray[np.uint8]:
     maps = json.loads((Path(__file__).parent / "web" / "colour_maps.json").read_text(encoding="utf-8"))
     colours = np.frombuffer(bytes.fromhex(maps[name]), np.uint8).reshape(-1, 3)
     places = (np.linspace(0, 1, n_colours) * len(colours)).astype(int)
-    return colours[np.minimum(places, len(colours) - 1)]
+    return np.asarray(colours[np.minimum(places, len(colours) - 1)])
