@@ -12,11 +12,13 @@ from fly64dask.study import Study
 @click.command(epilog=example("fly64dask schema manifest > manifest.schema.json"))
 @click.argument(
     "document",
-    type=click.Choice(["study", "manifest", "skip-summary", "record", "comparison", "limits", "report"]),
+    type=click.Choice(
+        ["study", "cluster-file", "manifest", "skip-summary", "record", "comparison", "limits", "report"]
+    ),
     default="study",
 )
 def schema(document: str) -> None:
-    """Print the JSON schema of a study file, of a file in a run directory, or of what a report's page carries."""
+    """Print the JSON schema of a study or cluster file, of a file in a run directory, or of a report's content."""
     from fly64dask.records import Answer, CellRecord, Manifest, SkipSummary
     from fly64dask.report import ReportContent
     from fly64dask.runs import RunComparison
@@ -31,6 +33,10 @@ def schema(document: str) -> None:
     }
     if document in written:
         print_json(document_schema(written[document]))
+    elif document == "cluster-file":
+        from fly64dask.deploy.slurm import SlurmFile
+
+        print_json(SlurmFile.model_json_schema())
     elif document == "report":
         print_json(ReportContent.model_json_schema(mode="serialization"))
     else:

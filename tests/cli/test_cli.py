@@ -369,10 +369,13 @@ def test_doctor_json_reports_every_check(fly64dask):
     assert checks == dict.fromkeys(["versions", "torch", "gpu", "pty-chi", "zarr", "dashboard port"], "ok")
 
 
-def test_schema_of_a_study_accepts_the_demo(fly64dask):
+@pytest.mark.parametrize(
+    ("document", "file"), [("study", DEMO), ("cluster-file", ROOT / "cluster" / "slurm-pools.toml")]
+)
+def test_schema_accepts_an_example(fly64dask, document, file):
     import tomllib
 
-    jsonschema.validate(tomllib.loads(DEMO.read_text()), json.loads(fly64dask("schema").stdout))
+    jsonschema.validate(tomllib.loads(file.read_text()), json.loads(fly64dask("schema", document).stdout))
 
 
 def test_glossary_prints_the_meaning_of_a_word(fly64dask):
