@@ -16,6 +16,8 @@ from fly64dask.store import RunLayout
 from fly64dask.study import Study
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from fly64dask.runs import Damage
 
 
@@ -30,16 +32,10 @@ def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) ->
     Cells that are not of the study as it is now are named. They are no damage: run the study to renew them.
     """
     from fly64dask.records import read_run_study
-    from fly64dask.runs import fetched_run, verify_run
+    from fly64dask.runs import verify_run
 
     if isinstance(run, str):
-        if repair:
-            raise InputError(
-                f"verify {run}: --repair works in a directory",
-                remedy="a damaged cell is run again by `fly64dask rerun`; exposures are in the cache of who made them",
-            )
-        with fetched_run(run) as (layout, damages):
-            _tell(read_run_study(layout), layout, damages, as_json=as_json)
+        _verify_at_store(run, repair=repair, workers=workers, as_json=as_json)
         return
     layout = RunLayout(without_links(run))
     if _is_ingested(layout):
@@ -98,15 +94,49 @@ def _verify_store(store: Path, *, repair: bool, as_json: bool) -> None:
         sys.exit(EXIT_FAILED_CELL)
 
 
-def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
-    """Repair a run, and see what is damaged then."""
-    from fly64dask.cli.terminal import RunDisplay, make_console
+def _verify_at_store(url: str, *, repair: bool, workers: int | None, as_json: bool) -> None:
+    """Check all objects of a run, and again when what was damaged is repaired."""
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import fetched_run
+
+    with fetched_run(url) as (layout, damages):
+        study = read_run_study(layout)
+        if not (damages and repair):
+            _tell(study, layout, damages, as_json=as_json)
+            return
+        _repair_at_store(study, url, layout, damages, workers)
+    with fetched_run(url) as (layout, damages):
+        _tell(study, layout, damages, as_json=as_json)
+
+
+def _repair_at_store(study: Study, url: str, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> None:
+    from fly64dask.cli.terminal import RunDisplay
     from fly64dask.deploy import Placement
-    from fly64dask.runs import damaged_cells, repair_run, verify_run
+    from fly64dask.runs import damaged_cells, repair_at_store
+
+    console = _named(damages)
+    with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
+        placement = Placement(n_workers=workers)
+        repair_at_store(study, url, layout, damages, placement, notify=display.show, say=display.say)
+
+
+def _named(damages: Sequence[Damage]) -> Console:
+    """Name on standard error what is to be repaired; gives the console there."""
+    from fly64dask.cli.terminal import make_console
 
     console = make_console(stderr=True)
     for damage in damages:
         console.print(f"damaged {damage.path}: {damage.problem}", style="yellow", soft_wrap=True, markup=False)
+    return console
+
+
+def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
+    """Repair a run, and see what is damaged then."""
+    from fly64dask.cli.terminal import RunDisplay
+    from fly64dask.deploy import Placement
+    from fly64dask.runs import damaged_cells, repair_run, verify_run
+
+    console = _named(damages)
     with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
         repair_run(study, layout, damages, Placement(n_workers=workers), notify=display.show, say=display.say)
     return verify_run(study, layout)

@@ -50,10 +50,11 @@ def read_past(layout: RunLayout, cell: Cell) -> tuple[AttemptLine, ...]:
         try:
             record = read_record(layout, cell, directory=directory)
         except IntegrityError as error:
-            lines.append(damaged_line(number, str(error)))
+            # A run may be moved or copied: where it lies is no part of its tables.
+            lines.append(damaged_line(number, str(error).replace(f"{layout.root}/", "")))
             continue
         if record is None:
-            lines.append(damaged_line(number, f"{directory} holds no record"))
+            lines.append(damaged_line(number, f"{directory.relative_to(layout.root)} holds no record"))
         else:
             lines.append(AttemptLine(**fields_of(record, AttemptLine)))
     return tuple(lines)

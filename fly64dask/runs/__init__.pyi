@@ -23,6 +23,7 @@ from .remote import (
     has_run as has_run,
     pull_run as pull_run,
     push_run as push_run,
+    repair_at_store as repair_at_store,
 )
 from .repair import (
     damaged_cells as damaged_cells,

@@ -5,6 +5,7 @@ from .cache import (
     fetched_run as fetched_run,
     has_run as has_run,
 )
+from .mending import repair_at_store as repair_at_store
 from .mirror import Patience as Patience, run_at_store as run_at_store
 from .pull import pull_from as pull_from, pull_run as pull_run
 from .push import push_run as push_run, push_to as push_to

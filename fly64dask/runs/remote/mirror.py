@@ -7,10 +7,11 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from fly64dask.base import Failure, Fly64Error, StorageError, result_or_failure
 from fly64dask.monitoring import CellEvent, CellOutcome, Notify, ignore_line
@@ -51,6 +52,7 @@ def run_at_store(
     *,
     say: Callable[[str], None] = ignore_line,
     patience: Patience | None = None,
+    layout: RunLayout | None = None,
 ) -> Iterator[Mirror]:
     """Hold a run at an object store, and commit there what is committed in its cache while the block lasts.
 
@@ -64,6 +66,8 @@ def run_at_store(
         Gets lines for a person.
     patience : Patience, optional
         How long it waits for what.
+    layout : RunLayout, optional
+        A directory that has all of the run, to compute in instead of the cache.
 
     Yields
     ------
@@ -80,17 +84,15 @@ def run_at_store(
         Nothing of it is lost: it stays in the cache, and the next run commits it.
     """
     patience = patience or Patience()
-    place, layout = open_place(url, retry_s=patience.request_s), cache_layout(url)
+    place, cache = open_place(url, retry_s=patience.request_s), cache_layout(url)
     with (
-        held_cache(layout, url) as cache_name,
+        held_cache(cache, url) as cache_name,
         held_place(place, lease_s=patience.lease_s, directory=cache_name) as lease,
     ):
         refuse_other_study(name, place, doing="run")
-        there = place.tags()
-        if STUDY_KEY in there:
-            told(bring(place, layout, Taking(files=False, into_cache=True)), say)
-            there = place.tags()
-        mirror = Mirror(Copy(place=place, layout=layout, lease=lease, there=there), say)
+        if layout is None and place.read(STUDY_KEY) is not None:
+            told(bring(place, cache, Taking(files=False, into_cache=True)), say)
+        mirror = Mirror(Copy(place=place, layout=layout or cache, lease=lease, there=place.tags()), say)
         wait_s = 0.0
         has_closed = False
         try:
@@ -141,6 +143,11 @@ class Mirror:
                 self._ended_cells.put(event.cell)
 
         return take
+
+    def forget(self, paths: Sequence[Path]) -> None:
+        """Delete at the store what lies there of files of the run, to have them committed anew."""
+        for path in paths:
+            self._copy.delete(path)
 
     def close(self, *, patience_s: float) -> None:
         """Commit what is left, tables last, and end; a store that does not answer is waited for so long."""

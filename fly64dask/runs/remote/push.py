@@ -132,6 +132,12 @@ class Copy:
             self.place.write(key, content)
             self.there[key] = tag_of(content)
 
+    def delete(self, path: Path) -> None:
+        """Delete the object of a file of the run, if there is one."""
+        self.lease.check()
+        self.place.delete(self._key(path))
+        self.there.pop(self._key(path), None)
+
     def put_group(self, group: Path, model: type[GroupAttributes]) -> bool:
         """Put a group's files unless the same group is there; tells whether it was new.
 

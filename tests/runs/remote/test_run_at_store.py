@@ -20,10 +20,11 @@ from object_store import Gate, environment, s3_server
 from one_cell import run_one
 
 from fly64dask.base import InputError, IntegrityError, StorageError
+from fly64dask.deploy import Placement
 from fly64dask.monitoring import CellOutcome, ignore_event
-from fly64dask.records import read_completed_rows, read_run_study
+from fly64dask.records import read_completed_rows, read_record, read_run_study
 from fly64dask.runs import read_place, verify_run
-from fly64dask.runs.remote import Patience, fetched_run, run_at_store
+from fly64dask.runs.remote import Patience, fetched_run, repair_at_store, run_at_store
 from fly64dask.store import ObjectPlace, RunLayout, held_place, open_place
 from fly64dask.study import Cell, cells
 
@@ -262,9 +263,9 @@ def test_where_nothing_was_committed_nothing_can_be_read(url):
         read_place(url)
 
 
-def test_verify_finds_every_damaged_object_though_the_cache_has_good_ones(six_cells, url):
-    finish(six_cells, url)
-    place, exposures = open_place(url), "exposures.zarr/dose_100000"
+def damage_five(place: ObjectPlace) -> set[str]:
+    """Alter five objects of several kinds; gives what `verify` should name, beside the manifest."""
+    exposures = "exposures.zarr/dose_100000"
     first, second, third, *_ = (cell.name for cell in ALL)
     damaged = {
         f"{first}/attempt_001-*/reconstruction.zarr.zip": f"{first}/reconstruction.zarr.zip",
@@ -277,9 +278,27 @@ def test_verify_finds_every_damaged_object_though_the_cache_has_good_ones(six_ce
         (key,) = fnmatch.filter(place.keys(), pattern)
         content = place.read(key)
         place.write(key, content[: len(content) // 2] + b"?" + content[len(content) // 2 + 1 :])
+    return {*damaged.values()}
+
+
+def test_verify_finds_every_damaged_object_though_the_cache_has_good_ones(six_cells, url):
+    finish(six_cells, url)
+    damaged = damage_five(open_place(url))
     with fetched_run(url) as (_, damages):
         paths = {damage.path for damage in damages}
-    assert paths - {"reconstruction_manifest.json"} == {*damaged.values()}
+    assert paths - {"reconstruction_manifest.json"} == damaged
+
+
+@pytest.mark.cluster
+def test_repair_makes_again_at_the_store_what_is_damaged_there(six_cells, url):
+    finish(six_cells, url)
+    damage_five(open_place(url))
+    with fetched_run(url) as (layout, damages):
+        placement = Placement(n_workers=1)
+        repair_at_store(STUDY, url, layout, damages, placement, engine=ENGINE, patience=SOON)
+    with fetched_run(url) as (layout, damages):
+        assert damages == ()
+        assert [read_record(layout, cell).attempt for cell in ALL] == [2, 2, 2, 1, 1, 1]
 
 
 def test_commands_run_at_s3_and_read_what_is_there(six_cells, url, tmp_path, fly64dask):
