@@ -88,13 +88,13 @@ def checked_record(layout: RunLayout, cell: Cell, directory: Path) -> CellRecord
     return record
 
 
-def check_file(path: Path, sha256: str) -> None:
-    """Raise IntegrityError if a file is not there, or not what was written."""
+def check_file(path: Path, sha256: str, *, name: str = "") -> None:
+    """Raise IntegrityError, with its path or another name, if a file is not there, or not what was written."""
     if not path.exists():
-        raise IntegrityError(f"{path} is missing", remedy=FIND)
+        raise IntegrityError(f"{name or path} is missing", remedy=FIND)
     with path.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
-            raise IntegrityError(f"{path} does not match its SHA-256", remedy=FIND)
+            raise IntegrityError(f"{name or path} does not match its SHA-256", remedy=FIND)
 
 
 def is_same_group(metadata: bytes | None, other: bytes) -> bool:

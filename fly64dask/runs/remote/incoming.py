@@ -109,7 +109,10 @@ class Incoming:
                 if group.exists():
                     retire_directory(group, to=self._layout.scratch / "stale" / key)
         except IntegrityError as error:
-            self._leave_out(key, error)
+            if not self._taking.into_cache:
+                raise
+            there = f"{self._place.url}/{key}"
+            self.damaged.append(Damage(path=key, problem=error.message.replace(str(directory), there)))
             return None
         return True
 
@@ -189,11 +192,6 @@ class Incoming:
         layout, numbers = self._layout, self.numbers
         return any(set(attempts_on_disk(layout, cell)) - set(numbers.get(cell.name, ())) for cell in cells(study))
 
-    def _leave_out(self, key: str, error: IntegrityError) -> None:
-        if not self._taking.into_cache:
-            raise error
-        self.damaged.append(Damage(path=key, problem=error.message))
-
 
 def take_files(place: ObjectPlace, layout: RunLayout, study: Study) -> tuple[Damage, ...]:
     """Bring the archives and logs that records here name and that are not here, each whole and checked or not at all.
@@ -224,10 +222,10 @@ def _files_of(place: ObjectPlace, layout: RunLayout, cell: Cell) -> list[Damage]
             if not (directory / name).exists():
                 with replaced_file(directory / name) as unfinished:
                     _download(place, key, unfinished)
-                    check_file(unfinished, sha256)
+                    check_file(unfinished, sha256, name=f"{place.url}/{key}")
         except (FileNotFoundError, IntegrityError) as error:
             what = error.message if isinstance(error, IntegrityError) else str(error)
-            damaged.append(Damage(path=f"{cell.name}/{name}", problem=f"{place.url}/{key}: {what}"))
+            damaged.append(Damage(path=f"{cell.name}/{name}", problem=what))
     return damaged
 
 
