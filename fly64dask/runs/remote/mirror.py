@@ -20,12 +20,7 @@ from fly64dask.runs.remote.cache import bring, cache_layout, held_cache, told
 from fly64dask.runs.remote.committing import Committing
 from fly64dask.runs.remote.incoming import Taking
 from fly64dask.runs.remote.push import Copy, refuse_other_study
-from fly64dask.store import (
-    LEASE_S,
-    RunLayout,
-    held_place,
-    open_place,
-)
+from fly64dask.store import LEASE_S, RunLayout, held_place, open_place
 from fly64dask.study import Cell
 
 LOOK_S = 1.0  # between two looks whether the run is still this process's
