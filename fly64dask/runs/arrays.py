@@ -33,8 +33,8 @@ def reconstruct(
 ) -> Reconstruction:
     """Reconstruct object and probe from exposures, in a supervised child process.
 
-    Torch and pty-chi are loaded in the child: this process keeps its memory, threads and random numbers, and lives
-    on if the engine crashes. The first call takes some seconds longer, as the engine is loaded; later ones share it, and
+    Torch and pty-chi are loaded in the child: this process keeps its memory, threads and random numbers, and lives on
+    if the engine crashes. The first call takes some seconds longer, as the engine is loaded; later ones share it, and
     a child that ended well stays for the next call, for a minute at most.
 
     Parameters
