@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -233,6 +236,31 @@ def test_dry_run_leaves_nothing_behind(tmp_path):
 
 def test_controller_script_runs_its_command(tmp_path):
     assert "  fly64dask run 'my study.json' &\n" in controller(tmp_path)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("requeues", [True, False])
+def test_controller_hands_over_before_its_wall_time_ends_by_another_job_where_it_cannot_be_requeued(tmp_path, requeues):
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("scancel", "sbatch", *(["scontrol"] if requeues else [])):
+        (commands / name).write_text(f'#!/bin/sh\necho {name} "$@" >> {tmp_path}/calls\n')
+        (commands / name).chmod(0o755)
+    for name in ("bash", "date", "hostname", "sleep", "touch"):
+        (commands / name).symlink_to(shutil.which(name))
+    path = site_file(tmp_path)
+    (tmp_path / "controller.sbatch").write_text((ROOT / "cluster" / "controller.sbatch").read_text())
+    driver = ["bash", "-c", f"trap 'exit 130' TERM; touch {tmp_path}/runs; while :; do sleep 0.1; done"]
+    text = controller_script(read_slurm_file(path), path, JOBS, driver)
+    environment = {"PATH": str(commands), "SLURM_JOB_ID": "47"}
+    job = subprocess.Popen(["bash", "-c", text], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (tmp_path / "runs").exists():
+        time.sleep(0.05)
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(timeout=30) == 0
+    handed_over = [line for line in (tmp_path / "calls").read_text().splitlines() if not line.startswith("scancel")]
+    script = f"sbatch --dependency=afterany:47 {LAYOUT.controller_script}"
+    assert handed_over == (["scontrol requeue 47"] if requeues else [script])
 
 
 def test_controller_takes_queue_and_account_of_workers_if_it_has_none(tmp_path):

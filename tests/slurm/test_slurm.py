@@ -24,6 +24,7 @@ from command_line import Command, run_command
 from faulty_engine import EPOCH_S, FOLDER
 from slurm_lab import NODES, missing_daemons, slurm_lab
 
+from fly64dask.deploy.slurm.commands import how_it_ended
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run
 from fly64dask.store import RunLayout
@@ -298,16 +299,21 @@ def failing_sbatch(site: Site, n_times: int) -> None:
 EIGHT = "".join(line for line in STUDY.splitlines(keepends=True) if '"one"' not in line).replace("[1e5]", "[1e4, 1e5]")
 
 
+def commands_without(folder: Path, *names: str) -> Path:
+    """Fill a folder with the commands of this machine but some."""
+    folder.mkdir()
+    for path in (*Path("/usr/bin").iterdir(), *Path("/bin").iterdir()):
+        if path.name not in names and not (folder / path.name).exists():
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
 def awkward_commands(site: Site, *, most_jobs: int) -> None:
     """Give the site's commands a limit of jobs, two empty answers of `squeue`, and neither `scontrol` nor `sacct`.
 
     Each call of sbatch that is refused, and each answer of squeue, is a line on disk.
     """
-    folder = site.folder / "bin"
-    folder.mkdir()
-    for path in (*Path("/usr/bin").iterdir(), *Path("/bin").iterdir()):
-        if path.name not in ("scontrol", "sacct", "sbatch", "squeue") and not (folder / path.name).exists():
-            (folder / path.name).symlink_to(path)
+    folder = commands_without(site.folder / "bin", "scontrol", "sacct", "sbatch", "squeue")
     (folder / "sbatch").write_text(
         "#!/bin/sh\n"
         f'for word; do [ "$word" = --test-only ] && exec {shutil.which("sbatch")} "$@"; done\n'
@@ -389,6 +395,22 @@ def test_small_cells_go_to_a_pool_without_gpus_while_they_would_wait_for_one(sit
     assert {name.split("-")[1] for name, job in calls.items() if job.startswith("tiny-gpu-")} == {"all"}
     assert {name.split("-")[1] for name, job in calls.items() if job.startswith("tiny-cpu-")} == {"few"}
     assert site.left() == []
+
+
+@pytest.mark.parametrize("absent", [(), ("sacct",), ("scontrol",), ("sacct", "scontrol")], ids=",".join)
+def test_how_a_job_ended_is_known_on_a_site_without_some_of_its_commands(site, failed_job, monkeypatch, absent):
+    monkeypatch.setenv("SLURM_CONF", site.environment["SLURM_CONF"])
+    monkeypatch.setenv("PATH", str(commands_without(site.folder / "bin", *absent)))
+    assert how_it_ended(failed_job) == "FAILED, NonZeroExitCode, exit code 7:0"
+
+
+@pytest.fixture(scope="module")
+def failed_job(tmp_path_factory, lab):
+    """The id of a job that has ended with exit code 7."""
+    site = Site(tmp_path_factory.mktemp("failed"), lab)
+    job_id = site.call("sbatch", "--parsable", "--output=/dev/null", "--wrap=exit 7").strip()
+    assert within(60, lambda: ended(site, job_id)) == []
+    return job_id
 
 
 def test_run_gives_up_with_what_slurm_said_when_sbatch_fails_always(site):
@@ -503,6 +525,20 @@ def test_a_controller_that_was_killed_and_requeued_goes_on(site):
     assert_whole(site)
     assert {path: site.records()[path] for path in before} == before
     assert site.left() == []
+
+
+def test_a_controller_whose_wall_time_ends_hands_over_where_there_is_no_scontrol(site):
+    whole_path = site.environment["PATH"]
+    site.environment["PATH"] = str(commands_without(site.folder / "bin", "scontrol"))
+    job_id = submitted(site)
+    site.environment["PATH"] = whole_path  # of the test's own commands
+    before = site.records()
+    site.call("scancel", "--batch", "--signal=USR1", job_id)  # as Slurm does two minutes before
+    assert within(120, lambda: ended(site, job_id)) == []
+    assert within(300, lambda: not site.jobs("pending,running,completing")) == []
+    assert_whole(site)
+    assert {path: site.records()[path] for path in before} == before
+    assert len(list(site.out.glob("slurm/logs/controller-*.log"))) == 2
 
 
 def has_step(job_id: str) -> bool:

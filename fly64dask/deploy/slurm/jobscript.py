@@ -150,11 +150,12 @@ def controller_script(site: SlurmFile, cluster_file: Path, jobs: RunJobs, comman
             setup="\n".join(_site_lines(site.environment)),
             workers=" ".join(jobs.name(pool.name) for pool in site.pools),
             command=shlex.join(command),
+            script=shlex.quote(str(jobs.layout.controller_script)),
         )
     except TemplateError as error:
         raise InputError(
             f"cluster file {cluster_file}: cannot fill in the controller's template {template} ({error})",
-            remedy="places are {{ directives }}, {{ setup }}, {{ workers }} and {{ command }}, "
+            remedy="places are {{ directives }}, {{ setup }}, {{ workers }}, {{ command }} and {{ script }}, "
             "as in fly64dask's cluster/controller.sbatch",
         ) from error
 
