@@ -79,11 +79,18 @@ def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
     """
     began = time.monotonic()
     what = f"cell={request.cell.name}"
+
+    def wait(reason: str | None) -> None:
+        # Or a worker whose job ends meanwhile would have died of the cell. The line may find no room either.
+        event = "goes on" if reason is None else "waits for room"
+        result_or_failure(lambda: note_event(request.layout, request.cell, event), what=what)
+        caller.waiting(reason)
+
     room = RoomWait(
         folder=request.layout.root,
         patience_s=request.study.limits.room_wait_s,
         what=what,
-        say=caller.waiting,
+        say=wait,
         stopped=lambda: is_stopped(request.run_id) or caller.abandoned(),
     )
 
@@ -94,8 +101,6 @@ def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
     with running_cell(request.run_id):
         outcome = result_or_failure(run, what=what)
         while room.helps(outcome):
-            # An attempt that waited was none that a worker died of.
-            result_or_failure(lambda: note_event(request.layout, request.cell, "waited for room"), what=what)
             outcome = result_or_failure(run, what=what)
     if isinstance(outcome, Failure):
         return CellOutcome(cell=request.cell, failure=outcome, seconds=time.monotonic() - began, committed=False)

@@ -566,6 +566,9 @@ def test_run_cell_does_not_take_a_start_that_waited_for_one_that_a_worker_died_o
         killed_while_running(layout, run_id, "")
     caller = Caller(waiting=lambda reason: filling.clear())
     assert run_one(tiny_study(), cell_of("few"), layout, run_id=run_id, caller=caller).failure is None
+    lines = layout.journal_file(cell_of("few")).read_text().splitlines()
+    words = [line.split(maxsplit=3)[3].partition(" attempt=")[0] for line in lines]
+    assert words == ["started"] * 3 + ["waits for room", "goes on", "started", "ended state=completed kind=None"]
 
 
 def test_run_cell_stops_waiting_for_room_when_its_run_is_stopped(layout, filling):
