@@ -204,18 +204,24 @@ def read_live(layout: RunLayout, chosen_cells: Sequence[Cell]) -> dict[Cell, Liv
         return {}
     live_cells = {cell: _read(layout.live_file(cell)) for cell in chosen_cells}
     return {
-        cell: _on_clock_of_files(live, layout.live_file(cell))
+        cell: _on_our_clock(live, layout.live_file(cell))
         for cell, live in live_cells.items()
         if live is not None and live.cell == cell
     }
 
 
-def _on_clock_of_files(live: LiveCell, path: Path) -> LiveCell:
-    """Give a live cell with times by the clock of its file system: that of its own host may be minutes off."""
+def _on_our_clock(live: LiveCell, path: Path) -> LiveCell:
+    """Give a live cell with times by the clock of this machine.
+
+    Its host and the server of its files have clocks of their own, of which one may be minutes off: what is nearer to
+    now is taken for the time of its last write.
+    """
     try:
-        written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        by_files = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except OSError:
         return live  # it has ended in between
+    now = datetime.now(UTC)
+    written_at = min(by_files, live.updated_at, key=lambda time: abs(now - time))
     off = written_at - live.updated_at
     epoch_at = None if live.epoch_at is None else live.epoch_at + off
     return live.model_copy(update={"updated_at": written_at, "started_at": live.started_at + off, "epoch_at": epoch_at})

@@ -122,7 +122,7 @@ def test_live_cell_is_silent_when_its_worker_has_not_written_for_long(layout):
 
 
 @pytest.mark.parametrize("off", [timedelta(minutes=-7), timedelta(minutes=7)])
-def test_live_cell_has_times_by_the_clock_of_its_file_system_when_that_of_its_host_is_wrong(layout, off):
+def test_live_cell_has_times_by_the_clock_of_its_reader_when_that_of_its_host_is_wrong(layout, off):
     with kept(layout):
         path, names = layout.live_file(CELL), ("started_at", "updated_at")
         content = json.loads(path.read_text())
@@ -131,6 +131,13 @@ def test_live_cell_has_times_by_the_clock_of_its_file_system_when_that_of_its_ho
         found, now = read(layout), datetime.now(UTC)
     assert found.silent_s(now) is None
     assert abs(now - found.started_at) < timedelta(seconds=5)
+
+
+def test_live_cell_is_not_silent_where_the_clock_of_its_file_server_is_wrong(layout):
+    with kept(layout):
+        long_ago = datetime.now(UTC).timestamp() - 420
+        os.utime(layout.live_file(CELL), (long_ago, long_ago))
+        assert read(layout).silent_s(datetime.now(UTC)) is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"epoch": 1}', "\x00\xff"])
