@@ -70,7 +70,7 @@ def cores_hint(lengths: Mapping[Cell, int], *, n_workers: int, n_threads: int, n
         return None
     return (
         f"cells={len(lengths)} cores={n_cores}: --threads {per_cell} would use them all; last digits then differ from "
-        "run to run"
+        "those on one thread"
     )
 
 

@@ -4,7 +4,7 @@ Run it from the repository:
 
     python scripts/bench/threads.py [--threads 2] [--rounds 3]
 
-A worker computes on one thread by default, on which a run is reproducible to the bit. This shows
+A worker computes on one thread by default; another number gives other last digits. This shows
 what `threads` gains when a single cell is left and other cores have nothing to do. Wall time of an epoch, least of
 all epochs of all rounds; the difference is that of the results.
 """

@@ -57,3 +57,9 @@ def test_reconstruct_gives_the_same_bits_wherever_arrays_lie(scan, name):
             assert np.empty(1000).ctypes.data % LINE_BYTES == offset_bytes
             found.append(bits(scan, name))
     assert all(one == found[0] for one in found)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "poisson, the epoch of two halves"])
+def test_reconstruct_on_two_threads_gives_the_same_bits_again(scan, name):
+    first, second = (bits(scan, name, threads=2, batch_size=40) for _ in range(2))
+    assert first == second

@@ -49,7 +49,7 @@ def reconstruct(
     Returns
     -------
     Reconstruction
-        The same bits from a checkpoint as from epoch 0, on one thread of the CPU.
+        The same bits from a checkpoint as from epoch 0, on the CPU.
 
     Raises
     ------
@@ -61,7 +61,9 @@ def reconstruct(
     Notes
     -----
     dtype, FFT precision and default device are global to the process in pty-chi: one call at a time. They are put back
-    when it ends. On one thread a run is reproducible to the bit; on several it is not.
+    when it ends. On the CPU the same exposures, recipe and seed give the same bits with the same versions of libraries,
+    the same vector instructions and the same number of threads, wherever arrays lie in memory and whatever the process
+    has computed before.
     """
     guarded = is_guarded(exposures.positions_px, recipe)
     n_epochs = min(recipe.n_epochs, GUARDED_MAX_EPOCHS) if guarded else recipe.n_epochs

@@ -87,7 +87,7 @@ class Recipe(Frozen):
         What two further reconstructions are made from, whose agreement tells a resolution: halves of the counts or of
         the exposures.
     threads : int
-        Threads on which one cell computes; with more than one the last digits differ from run to run.
+        Threads on which one cell computes; another number gives other last digits.
 
     Examples
     --------
