@@ -107,3 +107,11 @@ def test_schema_says_what_each_key_means(document):
     keys = {(name, key): field for name, record in records.items() for key, field in record["properties"].items()}
     assert len(keys) > 20
     assert [key for key, field in keys.items() if not field.get("description", "").endswith(".")] == []
+
+
+def test_readme_quotes_what_the_page_of_the_demo_says_it_prints():
+    """That page is compared with what the demo prints by `integration/test_demo.py`."""
+    (quoted,) = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    printed = (ROOT / "docs" / "tutorials" / "demo.md").read_text().splitlines()
+    assert quoted.splitlines()
+    assert [line for line in quoted.splitlines() if line not in printed] == []
