@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,14 +130,14 @@ def _show_finished(console: Console, finished: Run, *, where: str) -> None:
 @contextmanager
 def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
     """Say at an interrupt what is safe."""
-    from fly64dask.records import count_states, read_rows
+    from fly64dask.records import count_states, each_row
     from fly64dask.runs import continued_study
 
     try:
         yield
     except KeyboardInterrupt:
         study = continued_study(study, layout)
-        states = count_states(study, read_rows(layout, cells(study)))
+        states = count_states(study, each_row(layout, cells(study)))
         click.echo(f"on disk: {', '.join(f'{n} {state}' for state, n in states.items())}", err=True)
         raise
 
@@ -165,15 +166,20 @@ def _show_plan(study: Study, filters: Filters, out: Path | str, *, as_json: bool
     inputs = read_inputs(study)
     selected = [cell for cell in cells(study) if cell not in left_out]
     plan = plan_cells(study, inputs, selected)
-    forecast = with_work(forecast_run(study, layout, selected), study, plan)
+    forecast = with_work(forecast_run(study, layout, inputs, selected), study, plan)
     will_fail = any(planned.will_fail and not (allow_missing and planned.n_kept is None) for planned in plan)
     light, band, doubts = inputs.probe_light, inputs.object_band, list(doubt_split(inputs.positions_px, study.split))
     if as_json:
         rounds_json = {} if coming is None else {"next_round": rows_json(coming.additions)}
         light_and_band = {"probe_light": light and light.model_dump(), "object_band": band and band.model_dump()}
         doubts_json = {"split_doubts": doubts} if doubts else {}
-        counts_json = {"n_left": len(forecast.left), "again": dict(forecast.again), "seconds": forecast.seconds}
-        head = {"study": study.name, **light_and_band, **doubts_json, "forecast": counts_json}
+        forecast_json = {
+            "n_left": len(forecast.left),
+            "again": dict(forecast.again),
+            "seconds": forecast.seconds,
+            "rates": [asdict(rate) for rate in forecast.rates],
+        }
+        head = {"study": study.name, **light_and_band, **doubts_json, "forecast": forecast_json}
         print_json({**head, "cells": rows_json(plan), **rounds_json})
         return will_fail
     from rich.text import Text

@@ -109,7 +109,7 @@ def submit(
 def _forecast(study: Study, layout: RunLayout, inputs: ScanInputs, selected: Sequence[Cell]) -> Forecast:
     from fly64dask.scheduling import forecast_run, plan_cells, with_work
 
-    forecast = forecast_run(study, layout, selected)
+    forecast = forecast_run(study, layout, inputs, selected)
     return with_work(forecast, study, plan_cells(study, inputs, forecast.left))
 
 

@@ -7,16 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fly64dask.records import LASTING_KINDS, RowContext, each_row
-from fly64dask.study import cells, remedied_recipe
+from fly64dask.records import LASTING_KINDS, each_completed_row
+from fly64dask.scheduling.rates import MeasuredRate, measured_rates
 
 if TYPE_CHECKING:
+    from fly64dask.datasets import ScanInputs
     from fly64dask.records import ManifestRow
     from fly64dask.scheduling.plan import PlannedCell
     from fly64dask.store import RunLayout
     from fly64dask.study import Cell, Study
 
 HOUR_S = 3600.0
+NEW = "new"
+NOTHING_MEASURED = "no cell with such patterns and recipe was measured in this run or beside it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,22 +27,23 @@ class Forecast:
     """The cells of a run that are left to do.
 
     `again` counts those that are committed and run again, by why; `work` is exposures times epochs times
-    reconstructions of all that are left. `rate_s` are seconds for one of these, measured on `n_measured` cells that
-    this run has completed: None if it has none.
+    reconstructions of all that are left. `rates` tell how long one of these took, for each device on which it was
+    measured.
     """
 
     left: tuple[Cell, ...]
     n_done: int
     again: Mapping[str, int]
+    rates: tuple[MeasuredRate, ...]
     work: int = 0
-    rate_s: float | None = None
-    n_measured: int = 0
-    device: str = ""
 
     @property
     def seconds(self) -> float | None:
-        """Seconds that one worker would take for all that is left, at most, as a stopping rule may end cells sooner."""
-        return None if self.rate_s is None else self.rate_s * self.work
+        """Seconds that one worker would take for all that is left, at most, as a stopping rule may end cells sooner.
+
+        By the first of the rates: that of the device on which most cells of this run ran, if it has completed any.
+        """
+        return self.rates[0].seconds * self.work if self.rates else None
 
     @property
     def lines(self) -> tuple[str, ...]:
@@ -49,14 +53,20 @@ class Forecast:
         counts = f"{len(self.left)} cells to run{f' ({again})' if again else ''}{done}"
         if not self.left:
             return (f"nothing is left to do: all {self.n_done} cells are done",)
-        if self.seconds is None or self.rate_s is None:
-            return counts, "time: not known, as no cell of this run has been measured yet"
-        hours = f"{self.seconds / HOUR_S:.2g} {'GPU hours' if self.device.startswith('cuda') else 'hours of one CPU'}"
-        measured = f"{self.rate_s * 1e3:.2g} ms for an exposure and epoch in {self.n_measured} cells of this run"
-        return counts, f"time: at most {hours}, by {measured}"
+        if not self.rates:
+            return counts, f"time: not known, as {NOTHING_MEASURED}"
+        return counts, *(_time_line(rate, self.work) for rate in self.rates)
 
 
-def forecast_run(study: Study, layout: RunLayout, requested: Sequence[Cell]) -> Forecast:
+def _time_line(rate: MeasuredRate, work: int) -> str:
+    """Say how long some work takes on a device, and by what that was measured."""
+    kind, _, name = rate.device.partition(" ")
+    one = f"GPU hours {name}".rstrip() if kind == "cuda" else f"hours of one CPU {name}".rstrip()
+    measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {rate.n_cells} cells of {rate.source}"
+    return f"time: at most {rate.seconds * work / HOUR_S:.2g} {one}, by {measured}"
+
+
+def forecast_run(study: Study, layout: RunLayout, inputs: ScanInputs, requested: Sequence[Cell]) -> Forecast:
     """Say what a run of some cells of a study would do, from what its directory holds.
 
     Parameters
@@ -65,6 +75,8 @@ def forecast_run(study: Study, layout: RunLayout, requested: Sequence[Cell]) -> 
         The study as it is now.
     layout : RunLayout
         The run; it may not exist yet.
+    inputs : ScanInputs
+        The study's scan.
     requested : sequence of Cell
         Cells that are asked for.
 
@@ -73,13 +85,16 @@ def forecast_run(study: Study, layout: RunLayout, requested: Sequence[Cell]) -> 
     Forecast
         Without the work of the cells that are left (`with_work`).
     """
-    everything = {row.cell: row for row in each_row(layout, cells(study))} if layout.root.exists() else {}
-    rows = {row.cell: row for row in RowContext(study, layout, everything.get).complete_all(everything.values())}
-    reasons = {cell: _why_again(rows[cell]) if cell in rows else "new" for cell in requested}
-    left = tuple(cell for cell in requested if reasons[cell] is not None)
-    again = Counter(why for why in reasons.values() if why not in (None, "new"))
-    forecast = Forecast(left=left, n_done=len(requested) - len(left), again={str(why): n for why, n in again.items()})
-    return _measured(forecast, study, rows.values())
+    reasons: dict[Cell, str | None] = dict.fromkeys(requested, NEW)
+    for row in each_completed_row(study, layout, requested):
+        reasons[row.cell] = _why_again(row)
+    left = tuple(cell for cell, why in reasons.items() if why is not None)
+    return Forecast(
+        left=left,
+        n_done=len(reasons) - len(left),
+        again=Counter(why for why in reasons.values() if why is not None and why != NEW),
+        rates=measured_rates(study, inputs, layout) if left else (),
+    )
 
 
 def with_work(forecast: Forecast, study: Study, plan: Iterable[PlannedCell]) -> Forecast:
@@ -102,18 +117,3 @@ def _why_again(row: ManifestRow) -> str | None:
     if row.failure_kind is None or row.failure_kind in LASTING_KINDS:
         return None
     return row.state if row.state == "interrupted" else f"failed as {row.failure_kind}"
-
-
-def _measured(forecast: Forecast, study: Study, rows: Iterable[ManifestRow]) -> Forecast:
-    """Return a forecast with how long an exposure and epoch took, on the device that most cells ran on."""
-    spent: dict[str, list[tuple[float, int]]] = {}
-    for row in rows:
-        if row.state == "completed" and row.seconds and row.n_kept and row.n_epochs and row.outdated is None:
-            recipe = remedied_recipe(study.recipe_of(row.cell), row.remedy)
-            work = row.n_kept * row.n_epochs * recipe.n_reconstructions
-            spent.setdefault(row.device or "", []).append((row.seconds, work))
-    if not spent:
-        return forecast
-    device, cells_of_it = max(spent.items(), key=lambda item: len(item[1]))
-    seconds, work = (sum(column) for column in zip(*cells_of_it, strict=True))
-    return replace(forecast, rate_s=seconds / work, n_measured=len(cells_of_it), device=device)

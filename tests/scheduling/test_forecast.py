@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 
 import pytest
 from finished_runs import SIX_CELLS, made_once, make_six_cells
@@ -14,6 +16,9 @@ from fly64dask.scheduling import forecast_run, plan_cells, with_work
 from fly64dask.store import RunLayout
 from fly64dask.study import cells
 
+NOT_KNOWN = "time: not known, as no cell with such patterns and recipe was measured in this run or beside it"
+SMALLER = SIX_CELLS.source.model_copy(update={"probe_shape_px": (20, 20)})
+
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory):
@@ -21,14 +26,15 @@ def layout(tmp_path_factory):
 
 
 def forecast(study, layout, requested=None):
-    found = forecast_run(study, layout, cells(study) if requested is None else requested)
-    return with_work(found, study, plan_cells(study, read_inputs(study), found.left))
+    inputs = read_inputs(study)
+    found = forecast_run(study, layout, inputs, cells(study) if requested is None else requested)
+    return with_work(found, study, plan_cells(study, inputs, found.left))
 
 
 def test_forecast_run_leaves_all_cells_of_a_new_run(tmp_path):
     found = forecast(SIX_CELLS, RunLayout(tmp_path / "absent"))
     assert found.left == cells(SIX_CELLS)
-    assert found.lines == ("6 cells to run", "time: not known, as no cell of this run has been measured yet")
+    assert found.lines == ("6 cells to run", NOT_KNOWN)
 
 
 def test_forecast_run_leaves_nothing_of_a_finished_run(layout):
@@ -64,10 +70,37 @@ def test_forecast_run_runs_again_what_was_interrupted_or_failed_in_a_way_that_ma
 
 def test_forecast_tells_the_time_by_what_an_exposure_and_epoch_took(layout):
     """All cells again with three epochs for two: those that were measured take half as long again."""
-    longer = SIX_CELLS.with_recipe(n_epochs=3)
     rows = [row for row in read_rows(layout, cells(SIX_CELLS)) if row.state == "completed"]
-    measured = forecast(SIX_CELLS, layout)
-    assert measured.n_measured == len(rows)
-    assert measured.rate_s == pytest.approx(sum(r.seconds for r in rows) / sum(r.n_kept * 2 for r in rows))
-    work = sum(row.n_kept for row in read_rows(layout, cells(SIX_CELLS)) if row.n_kept) * 3
-    assert forecast(longer, layout).work == work
+    found = forecast(SIX_CELLS.with_recipe(n_epochs=3), layout)
+    (rate,) = found.rates
+    assert (rate.source, rate.device, rate.n_cells) == ("this run", rows[0].device, len(rows))
+    assert rate.seconds == pytest.approx(sum(row.seconds for row in rows) / sum(row.n_kept * 2 for row in rows))
+    assert found.work == sum(row.n_kept for row in read_rows(layout, cells(SIX_CELLS)) if row.n_kept) * 3
+    assert found.seconds == pytest.approx(found.work * rate.seconds)
+
+
+def test_forecast_of_a_new_run_goes_by_the_run_beside_it(layout, tmp_path):
+    shutil.copytree(layout.root, tmp_path / "before")
+    found = forecast(SIX_CELLS, RunLayout(tmp_path / "new"))
+    assert [rate.source for rate in found.rates] == [str(tmp_path / "before")]
+    assert found.lines[1].endswith(f"for an exposure and epoch in 4 cells of {tmp_path / 'before'}")
+
+
+@pytest.mark.parametrize(
+    ("study", "why"),
+    [
+        (SIX_CELLS.with_recipe(batch_size=3), "other minibatches"),
+        (SIX_CELLS.model_copy(update={"source": SMALLER}), "patterns of another shape"),
+    ],
+)
+def test_forecast_does_not_go_by_runs_of_another_cost(layout, tmp_path, study, why):
+    shutil.copytree(layout.root, tmp_path / "before")
+    assert forecast(study, RunLayout(tmp_path / "new")).lines[1] == NOT_KNOWN, why
+
+
+def test_forecast_goes_by_the_newest_run_beside_it(layout, tmp_path):
+    for name, age_s in (("old", 100), ("newest", 0), ("older", 200)):
+        shutil.copytree(layout.root, tmp_path / name)
+        at = time.time() - age_s
+        os.utime(tmp_path / name / "study.json", (at, at))
+    assert forecast(SIX_CELLS, RunLayout(tmp_path / "new")).rates[0].source == str(tmp_path / "newest")
