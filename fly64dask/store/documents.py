@@ -16,7 +16,8 @@ from fly64dask.store.atomic import publish_bytes
 
 DIGEST_KEY = "sha256"
 # The last entry of a document, and its end.
-ENDING = re.compile(rb'  "' + DIGEST_KEY.encode() + rb'": "([0-9a-f]{64})"\n}\n\Z')
+ENDING = re.compile(rb'  "' + DIGEST_KEY.encode() + rb'": "([0-9a-f]{64})"\n}\n')
+ENDING_BYTES = len(f'  "{DIGEST_KEY}": ""\n}}\n') + 64
 Document = TypeVar("Document", bound=Frozen)
 
 
@@ -98,10 +99,10 @@ def read_document(path: Path, model: type[Document], *, remedy: str) -> Document
         raise
     except OSError as error:
         raise _damaged(path, f"cannot be read ({error})", remedy) from error
-    ending = ENDING.search(content)
+    ending = ENDING.fullmatch(content[-ENDING_BYTES:])
     if ending is None:
         raise _damaged(path, f"is not a {model.__name__} with its SHA-256", remedy)
-    before = content[: ending.start()]
+    before = content[:-ENDING_BYTES]
     if ending[1].decode() != hashlib.sha256(before).hexdigest():
         raise _damaged(path, "does not match its SHA-256", remedy)
     try:
