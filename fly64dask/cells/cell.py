@@ -46,6 +46,8 @@ class Caller:
 
     Parameters
     ----------
+    begun : callable
+        Called when an attempt begins; never for a cell that is done.
     progress : callable
         Called with (epochs done, loss) after each epoch.
     worker : str
@@ -56,6 +58,7 @@ class Caller:
         Called with the reason when the cell has to wait for room on the disk, and with None when it goes on.
     """
 
+    begun: Callable[[], None] = lambda: None
     progress: Progress = lambda epoch, loss: None
     worker: str = ""
     abandoned: Callable[[], bool] = lambda: False
@@ -144,6 +147,7 @@ def _run_attempt(attempt: Attempt, caller: Caller, room: RoomWait) -> CellOutcom
     began = time.monotonic()
     request = attempt.request
     cell, layout, run = request.cell, request.layout, request.run_id.token
+    caller.begun()
     live_cell = live_file(
         layout, cell, attempt=attempt.number, run=run, n_epochs=request.recipe.n_epochs, worker=caller.worker
     )

@@ -22,7 +22,7 @@ class CellOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellStarted:
-    """A worker has taken up a cell."""
+    """A worker has begun an attempt at a cell."""
 
     cell: Cell
     worker: str

@@ -119,13 +119,15 @@ def cell_task(
     # Dask puts the worker's address under `worker`.
     source = {"cell": asdict(order.cell), "worker_name": str(worker.name), "host": host_name()}
 
+    def begun() -> None:
+        worker.log_event(PROGRESS_TOPIC, source)
+
     def report(epoch: int, loss: float) -> None:
         worker.log_event(PROGRESS_TOPIC, source | {"epoch": epoch, "loss": loss})
 
     def wait(reason: str | None) -> None:
         worker.log_event(PROGRESS_TOPIC, source | {"waits": reason})
 
-    worker.log_event(PROGRESS_TOPIC, source)
     rerun = None
     if order.remedy is not None:
         selection = selected if order.remedy.spacing_threshold is None else respaced
@@ -138,7 +140,13 @@ def cell_task(
         blocked_by=exposed or selected,
         rerun=rerun,
     )
-    caller = Caller(progress=report, worker=str(worker.name), abandoned=lambda: worker.status in GONE, waiting=wait)
+    caller = Caller(
+        begun=begun,
+        progress=report,
+        worker=str(worker.name),
+        abandoned=lambda: worker.status in GONE,
+        waiting=wait,
+    )
     return run_cell(request, caller)
 
 
