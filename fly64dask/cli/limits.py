@@ -58,10 +58,10 @@ def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> Non
     The interval in brackets comes from the spread of the repeats and holds the limit in 90 of 100 cases. Without
     repeats there is no interval, and the two doses are named instead.
     """
-    from fly64dask.records import answer_of, read_completed_rows, read_run_study
+    from fly64dask.records import answer_of, each_completed_row, read_run_study
 
     study = read_run_study(layout)
-    answer = answer_of(study, read_completed_rows(study, layout), targets)
+    answer = answer_of(study, each_completed_row(study, layout), targets)
     if as_json:
         print_json(answer.model_dump(mode="json", exclude_none=True))
         return

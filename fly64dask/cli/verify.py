@@ -50,9 +50,9 @@ def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) ->
 
 def _tell(study: Study, layout: RunLayout, damages: Sequence[Damage], *, as_json: bool) -> None:
     """Say what is damaged, and end with exit code 1 if anything is."""
-    from fly64dask.records import read_cleaned, read_completed_rows
+    from fly64dask.records import each_completed_row, read_cleaned
 
-    outdated = {row.cell.name: row.outdated for row in read_completed_rows(study, layout) if row.outdated}
+    outdated = {row.cell.name: row.outdated for row in each_completed_row(study, layout) if row.outdated}
     cleaned = read_cleaned(layout)
     if as_json:
         of_clean = {"cleaned": cleaned.model_dump(mode="json")} if cleaned else {}

@@ -25,6 +25,7 @@ from .keys import (
 )
 from .limits.answer import (
     Answer as Answer,
+    AnswerNumbers as AnswerNumbers,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
 )
@@ -98,6 +99,7 @@ from .marks import (
 )
 from .quantities import (
     described_columns as described_columns,
+    number_at as number_at,
     quantity_of as quantity_of,
 )
 from .record import (
@@ -131,6 +133,7 @@ from .run_files import (
 )
 from .significance.cells import (
     COORDINATES as COORDINATES,
+    ComparedNumbers as ComparedNumbers,
     RunDifferences as RunDifferences,
     method_differences as method_differences,
     place_words as place_words,
@@ -152,6 +155,7 @@ from .significance.words import (
 )
 from .tables import (
     RowFiles as RowFiles,
+    each_completed_row as each_completed_row,
     each_row as each_row,
     read_completed_rows as read_completed_rows,
     read_kept_group as read_kept_group,

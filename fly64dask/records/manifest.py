@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -19,12 +18,12 @@ from fly64dask.records.keys import recipe_key
 from fly64dask.records.record import CellRecord
 from fly64dask.records.repeats import RepeatSummary
 from fly64dask.scan import Identifiability, SelectionFields
-from fly64dask.store import RunLayout
+from fly64dask.store import LOG_NAME, RunLayout
 from fly64dask.study import Cell, CellCoordinates, Dose, Remedy, Seeds, Study, cells, realisation_of, remedied_recipe
 
 
 def _in_run(path: str) -> str:
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+    if path.startswith("/") or ".." in path.split("/"):
         raise ValueError(f"{path!r} leads out of the run directory; paths in it are relative and go down")
     return path
 
@@ -129,23 +128,23 @@ class SkipSummary(Frozen):
     skipped_jobs: tuple[SkippedJob, ...]
 
 
-def row_from_record(record: CellRecord, layout: RunLayout, past: Sequence[AttemptLine] = ()) -> ManifestRow:
+def row_from_record(record: CellRecord, past: Sequence[AttemptLine] = ()) -> ManifestRow:
     """Turn a committed record, and the attempts that it has replaced, into its manifest row."""
     return ManifestRow(
         **fields_of(record, ManifestRow),
-        log_path=_log_path(record.cell, layout),
+        log_path=_log_path(record.cell),
         recipe_key=recipe_key(record.recipe, seed=record.seeds.grouping),
         attempts=(*past, AttemptLine(**fields_of(record, AttemptLine))) if past else None,
     )
 
 
-def damaged_row(cell: Cell, error: str, layout: RunLayout, past: Sequence[AttemptLine] = ()) -> ManifestRow:
+def damaged_row(cell: Cell, error: str, past: Sequence[AttemptLine] = ()) -> ManifestRow:
     """Make the row of a cell whose record cannot be trusted, with the attempts that it has replaced."""
     return ManifestRow(
         **asdict(cell),
         returncode=1,
         state="damaged",
-        log_path=_log_path(cell, layout),
+        log_path=_log_path(cell),
         failure_kind=FailureKind.BAD_INPUT,
         error=error,
         attempts=(*past, damaged_line(past[-1].attempt + 1, error)) if past else None,
@@ -174,7 +173,7 @@ def make_skip_summary(reasons: Mapping[Cell, str], rows: Iterable[ManifestRow], 
 
 def count_states(
     study: Study,
-    rows: Sequence[ManifestRow],
+    rows: Iterable[ManifestRow],
     running: Collection[Cell] = (),
     *,
     of: Collection[Cell] | None = None,
@@ -185,8 +184,8 @@ def count_states(
     ----------
     study : Study
         The study.
-    rows : sequence of ManifestRow
-        Committed cells.
+    rows : iterable of ManifestRow
+        Committed cells; they are taken one after the other, and none is kept.
     running : collection of Cell
         Cells that run now; one that has a row of an earlier attempt counts as running.
     of : collection of Cell, optional
@@ -197,11 +196,14 @@ def count_states(
     dict of str to int
         Number of cells per state, `running` and `pending` included, zero counts left out.
     """
-    counts = Counter(str(row.state) for row in rows if row.cell not in running)
-    ended = {row.cell for row in rows}
+    counts, ended = Counter[str](), set[Cell]()
+    for row in rows:
+        ended.add(row.cell)
+        if row.cell not in running:
+            counts[row.state] += 1
     pending = sum(cell not in ended and cell not in running for cell in (cells(study) if of is None else of))
     return dict(counts) | {name: n for name, n in (("running", len(running)), ("pending", pending)) if n}
 
 
-def _log_path(cell: Cell, layout: RunLayout) -> str:
-    return str(layout.log_file(cell).relative_to(layout.root))
+def _log_path(cell: Cell) -> str:
+    return f"{cell.name}/{LOG_NAME}"

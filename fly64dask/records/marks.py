@@ -121,9 +121,9 @@ def setup_note(study: Study) -> str | None:
     return f"setup: {words}" if words else None
 
 
-def notes_of(study: Study, rows: Sequence[ManifestRow]) -> list[str]:
-    """Say what holds for all cells of a study: its setup, that no floor is known, what cells are compared with."""
-    floor = floor_note(study) if any(row.metrics for row in rows) else None
+def notes_of(study: Study, *, has_errors: bool) -> list[str]:
+    """Say what holds for all cells of a study: its setup, what they are compared with, that errors have no floor."""
+    floor = floor_note(study) if has_errors else None
     return [note for note in (setup_note(study), floor, reference_note(study)) if note is not None]
 
 

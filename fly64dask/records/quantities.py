@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 from fly64dask.base import Quantity, quantities_of
 from fly64dask.records.manifest import ManifestRow
@@ -52,3 +53,11 @@ def quantity_of(column: str) -> Quantity:
     label = name.removesuffix(suffix).replace("_", " ")
     holder = record.removeprefix("metrics").lstrip(".").replace("_", " ").replace(".", " ")
     return Quantity(f"{holder}: {label}" if holder else label, SUFFIX_UNITS.get(suffix, ""))
+
+
+def number_at(row: ManifestRow, column: str) -> float | None:
+    """Give the number that a row has in a column, such as `metrics.phase_rmse_rad`; None where it has none."""
+    value: Any = row
+    for name in column.split("."):
+        value = getattr(value, name, None)
+    return value if isinstance(value, int | float) else None

@@ -9,12 +9,12 @@ from .cells import (
     CellReader as CellReader,
 )
 from .columns import (
+    FlatRow as FlatRow,
     Value as Value,
     flat_row as flat_row,
     in_order as in_order,
+    is_mapped as is_mapped,
     mapped_numbers as mapped_numbers,
-    table_attributes as table_attributes,
-    write_table as write_table,
 )
 from .content import (
     ReportContent as ReportContent,
@@ -27,4 +27,11 @@ from .notebook import (
 )
 from .report import (
     write_report as write_report,
+)
+from .table import (
+    TableColumns as TableColumns,
+    check_table_name as check_table_name,
+    gathered as gathered,
+    table_attributes as table_attributes,
+    write_table as write_table,
 )

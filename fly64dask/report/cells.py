@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from fly64dask.base import IntegrityError
 from fly64dask.metrics import RingCorrelation, crossing, threshold
-from fly64dask.records import ReferenceNow, read_cleaned
+from fly64dask.records import ReferenceNow, read_cleaned, read_row
 from fly64dask.report.images import Curve, Image, ObjectInArea, object_images, phase_limit, probe_images
 from fly64dask.store import (
     ExposureAttributes,
@@ -74,7 +75,7 @@ class CellReader:
     layout : RunLayout
         The run.
     rows : sequence of ManifestRow
-        Its committed cells. Without a truth the best exposed of them sets the scale of phases.
+        Cells that are shown. Without a truth the best exposed of them sets the scale of phases.
     """
 
     study: Study
@@ -88,7 +89,7 @@ class CellReader:
 
     def __post_init__(self) -> None:
         """Read the truth of each object, if there is one, and choose the scale of phases."""
-        self._references = ReferenceNow(self.study, self.layout, {row.cell: row for row in self.rows}.get)
+        self._references = ReferenceNow(self.study, self.layout, functools.partial(read_row, self.layout))
         cleaned = read_cleaned(self.layout)
         self._cleaned = frozenset(self.layout.root / name for name in (cleaned.exposures if cleaned else ()))
         for object_seed in self.study.object_seeds:

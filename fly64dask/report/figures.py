@@ -14,9 +14,9 @@ import numpy as np
 
 from fly64dask.base import mean_side_nm
 from fly64dask.records import (
+    each_completed_row,
     legend_of,
     quantity_of,
-    read_completed_rows,
     signs_of,
 )
 from fly64dask.report.answer import RepeatSnr, answer_figures
@@ -113,10 +113,8 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
         What is damaged, and therefore not drawn.
     """
     part = part_of_study(study, MAX_CELLS)
-    wanted = frozenset(cells(part))
-    rows = read_completed_rows(study, layout)
-    reader, gallery = CellReader(study, layout, rows), Gallery(n_cells=len(wanted))
-    shown_rows = [row for row in rows if row.cell in wanted]
+    shown_rows = list(each_completed_row(study, layout, cells(part)))
+    reader, gallery = CellReader(study, layout, shown_rows), Gallery(n_cells=len(cells(part)))
     snr, problems = RepeatSnr(), list[str]()
     for row in shown_rows:
         arrays = reader.read(row)

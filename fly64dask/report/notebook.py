@@ -158,7 +158,7 @@ def matrix_html(
         quantity=quantity_of(matrix.column),
         ends=scale.ends,
         legend=legend_of(study, matrix.row_of.values()),
-        note="; ".join(notes_of(study, rows)),
+        note="; ".join(notes_of(study, has_errors=any(row.metrics for row in rows))),
         gradient=", ".join(scale.colours[::9]),
     )
 
@@ -167,7 +167,8 @@ def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, runni
     numbers = {row.cell: mapped_numbers(flat_row(row)) for row in rows if row.state == "completed"}
     if column is None:
         present = {name for of_cell in numbers.values() for name in of_cell}
-        column = lead_column(rows, present, is_measured=study.source.kind == "measured")
+        n_pixels = [row.metrics.n_pixels for row in rows if row.metrics]
+        column = lead_column(n_pixels, present, is_measured=study.source.kind == "measured")
     states = {cell: "pending" for group in repeat_groups(study).values() for cell in group}
     states |= {row.cell: str(row.state) for row in rows} | dict.fromkeys(running, "running")
     return _Matrix(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.records import notes_of, read_cleaned, unfollowed, unlisted_cells
+from fly64dask.records import notes_of, read_cleaned, unlisted_cells
 from fly64dask.report.content import Notice
 from fly64dask.store import holder_of
 from fly64dask.study import MENDS, cells, dose_name
@@ -15,22 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fly64dask.records import ManifestRow
+    from fly64dask.report.answer import RunTotals
     from fly64dask.report.content import CellContent
     from fly64dask.store import RunLayout
-    from fly64dask.study import Cell, Study
+    from fly64dask.study import Study
 
 
-def state_notices(
-    study: Study, layout: RunLayout, rows: Sequence[ManifestRow], running: Collection[Cell]
-) -> Iterator[Notice]:
+def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterator[Notice]:
     """Say which cells are missing or not finished."""
-    n_cells = len(cells(study))
-    n_absent = n_cells - len(rows)
-    n_interrupted = sum(row.state == "interrupted" for row in rows)
-    n_failed = sum(row.state != "completed" for row in rows) - n_interrupted
-    n_outdated = sum(row.outdated is not None for row in rows)
-    n_other_dose = sum(row.dose_deviation is not None for row in rows)
-    n_unfollowed = sum(bool(unfollowed(row)) for row in rows)
+    n_cells, n_committed, n_running = len(cells(study)), totals.states.total(), len(totals.running)
+    n_interrupted = totals.states["interrupted"]
+    n_failed = n_committed - totals.states["completed"] - n_interrupted
     holder = holder_of(layout)
     if holder is not None:
         text = f"This run is held by {holder}; the page shows what was committed when it was made."
@@ -44,29 +39,27 @@ def state_notices(
         yield Notice(
             kind="pending", text=f"No pictures of objects whose exposures are missing. {cleaned.words(layout)}."
         )
-    if n_absent:
-        yield Notice(kind="pending", text=f"{n_absent} of {n_cells} cells have no result yet.")
-    if running and holder is None:
-        text = f"{len(running)} cells were running when their process ended; run again to continue."
+    if n_committed < n_cells:
+        yield Notice(kind="pending", text=f"{n_cells - n_committed} of {n_cells} cells have no result yet.")
+    if n_running and holder is None:
+        text = f"{n_running} cells were running when their process ended; run again to continue."
         yield Notice(kind="failed", text=text)
     if n_interrupted:
         text = f"{n_interrupted} cells were interrupted; run again to continue."
         yield Notice(kind="interrupted", text=text)
     if n_failed:
         yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
-    if n_outdated:
-        text = f"{n_outdated} of {n_cells} cells are not of the study as it is now; run it to renew them."
+    if totals.n_outdated:
+        text = f"{totals.n_outdated} of {n_cells} cells are not of the study as it is now; run it to renew them."
         yield Notice(kind="pending", text=text)
-    for note in notes_of(study, rows):
+    for note in notes_of(study, has_errors=bool(totals.n_pixels)):
         yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
-    if n_other_dose:
-        yield Notice(
-            kind="pending", text=f"{n_other_dose} of {n_cells} cells hold other photons than asked; each says so."
-        )
-    if n_unfollowed:
-        text = (
-            f"{n_unfollowed} of {n_cells} cells lack the half sets or the stopping rule of their recipe; each says why."
-        )
+    if totals.n_other_dose:
+        text = f"{totals.n_other_dose} of {n_cells} cells hold other photons than asked; each says so."
+        yield Notice(kind="pending", text=text)
+    if totals.n_unfollowed:
+        of_all = f"{totals.n_unfollowed} of {n_cells} cells"
+        text = f"{of_all} lack the half sets or the stopping rule of their recipe; each says why."
         yield Notice(kind="pending", text=text)
 
 

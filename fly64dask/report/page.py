@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from importlib import resources
 
 from fly64dask.base import GLOSSARY
-from fly64dask.report.columns import FlatRow, csv_bytes, parquet_bytes
+from fly64dask.report.columns import FlatRow
 from fly64dask.report.content import ReportContent
+from fly64dask.report.table import TableColumns, csv_bytes, gathered, parquet_bytes
 
 # A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
@@ -34,6 +35,7 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
+    columns = gathered(flat_rows)
     return render_template(
         "report.html",
         study=content.study,
@@ -42,16 +44,16 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
         script=script,
         words={word: GLOSSARY[word] for word in WORDS},
         content=content.model_dump(mode="json", exclude_none=True),
-        csv=base64.b64encode(csv_bytes(flat_rows)).decode(),
-        parquet=_parquet(content, flat_rows),
+        csv=base64.b64encode(csv_bytes(columns)).decode(),
+        parquet=_parquet(content, columns),
     )
 
 
-def _parquet(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str | None:
+def _parquet(content: ReportContent, columns: TableColumns) -> str | None:
     """Encode the table as Parquet in base64; None where pyarrow is not installed, and the page offers CSV alone."""
     if importlib.util.find_spec("pyarrow") is None:
         return None
-    return base64.b64encode(parquet_bytes(content.provenance.study, flat_rows)).decode()
+    return base64.b64encode(parquet_bytes(content.provenance.study, columns)).decode()
 
 
 def render_template(name: str, **values: object) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -14,17 +13,16 @@ from fly64dask.records import (
     STATE_SIGNS,
     ManifestRow,
     caveats_of,
-    count_states,
+    each_completed_row,
     legend_of,
     marks_of,
     quantity_of,
-    read_completed_rows,
     repeat_groups,
     spread_of,
 )
-from fly64dask.report.answer import RepeatSnr, SnrCurve, answer_content
+from fly64dask.report.answer import RepeatSnr, RunTotals, SnrCurve, answer_content
 from fly64dask.report.cells import CellArrays, CellReader
-from fly64dask.report.columns import flat_row, in_order, lead_column, mapped_numbers
+from fly64dask.report.columns import flat_row, in_order, mapped_numbers
 from fly64dask.report.content import (
     MAX_CELLS,
     CellContent,
@@ -103,26 +101,26 @@ def write_report(
     """
     part = part_of_study(study, MAX_CELLS, doses=doses, views=views)
     # Before the rows: a cell that ends in between is then counted as running, never as pending.
-    running = set(read_live(layout, cells(study)))
-    rows = read_completed_rows(study, layout)
-    row_of = {row.cell: row for row in rows}
-    shown_rows = [row_of[cell] for cell in cells(part) if cell in row_of]
-    reader = CellReader(study, layout, rows)
+    totals = RunTotals(study, set(read_live(layout, cells(study))))
+    row_of: dict[Cell, ManifestRow | None] = dict.fromkeys(cells(part))
+    for committed in each_completed_row(study, layout):
+        totals.add(committed)
+        if committed.cell in row_of:
+            row_of[committed.cell] = committed
+    shown_rows = [row for row in row_of.values() if row is not None]
+    reader = CellReader(study, layout, shown_rows)
     store = PictureStore(n_cells=sum(row.state == "completed" for row in shown_rows))
     gallery = None if figures is None else _gallery(n_cells=len(cells(part)))
     contents, snr = [], RepeatSnr()
-    for cell in cells(part):
-        row = row_of.get(cell)
+    for cell, row in row_of.items():
         arrays = CellArrays() if row is None else reader.read(row)
-        contents.append(_cell_content(cell, row, arrays, store, is_running=cell in running, root=layout.root))
+        contents.append(_cell_content(cell, row, arrays, store, is_running=cell in totals.running, root=layout.root))
         if row is not None:
             snr.add(row, arrays)
             if gallery is not None:
                 gallery.add(row, arrays)
     snr.finish()
-    content = _content(
-        study, layout, rows, contents, store, snr.curves, part, problems=reader.problems, running=running
-    )
+    content = _content(layout, totals, shown_rows, contents, store, snr.curves, part, problems=reader.problems)
     publish_text(out, render_page(content, [flat_row(row) for row in shown_rows]))
     if figures is not None and gallery is not None:
         gallery.write(part, shown_rows, snr.curves, figures)
@@ -174,36 +172,35 @@ def _curve_points(curve: Curve) -> CurvePoints:
 
 
 def _content(
-    study: Study,
     layout: RunLayout,
-    rows: Sequence[ManifestRow],
+    totals: RunTotals,
+    shown_rows: Sequence[ManifestRow],
     contents: Sequence[CellContent],
     store: PictureStore,
     snr: Iterable[SnrCurve],
     part: Study,
     *,
     problems: Iterable[str],
-    running: Collection[Cell],
 ) -> ReportContent:
-    frame_problems: list[str] = []
+    study, frame_problems = totals.study, list[str]()
     frames = frames_content(study, layout, store, frame_problems)
     problems = [*problems, *frame_problems]
     left_out = part_notices(part, n_cells=len(cells(study)), run=str(layout.root))
-    notices = [*left_out, *state_notices(study, layout, rows, running), *cell_notices(contents, problems)]
-    ended = [row for row in rows if row.cell not in running]
+    notices = [*left_out, *state_notices(study, layout, totals), *cell_notices(contents, problems)]
+    ended = [row for row in shown_rows if row.cell not in totals.running]
     return ReportContent(
         study=study.name,
         run=str(layout.root),
         made_at=utc_now()[:19].replace("T", " ") + " UTC",
-        counts=count_states(study, rows, running),
+        counts=totals.counts,
         notices=tuple(notices),
-        answer=answer_content(study, rows, str(layout.root), snr),
+        answer=answer_content(totals, str(layout.root), snr),
         doses=tuple(dose_name(dose) for dose in doses_of(part)),
         dose_unit=DOSE_UNITS[study.dose_by],
         views=tuple(view.name for view in part.views),
         splits=study.splits,
         sections=tuple(section.label for section in sections(part)),
-        quantities=_quantities(contents, rows, is_measured=study.source.kind == "measured"),
+        quantities=_quantities(contents, totals),
         frames=frames,
         thresholds=Thresholds(
             good_lit=GOOD_LIT_PER_UNKNOWN,
@@ -214,18 +211,16 @@ def _content(
         places=_places(part, contents, {row.cell: row for row in ended}),
         marks=legend_of(part, ended),
         state_signs=STATE_SIGNS,
-        provenance=_provenance(study, rows),
+        provenance=_provenance(totals),
         images=tuple(store.images),
         scans=store.scans,
         colours={name: hex_colours(name, N_KEY_COLOURS) for name in get_args(ColourMap)},
     )
 
 
-def _quantities(
-    contents: Iterable[CellContent], rows: Sequence[ManifestRow], *, is_measured: bool
-) -> tuple[QuantityContent, ...]:
+def _quantities(contents: Iterable[CellContent], totals: RunTotals) -> tuple[QuantityContent, ...]:
     columns = in_order(key for cell in contents for key in cell.numbers)
-    lead = lead_column(rows, columns, is_measured=is_measured)
+    lead = totals.lead(columns)
     described = [(column, quantity_of(column)) for column in sorted(columns, key=lambda column: column != lead)]
     return tuple(
         QuantityContent(key=column, label=quantity.label, unit=quantity.unit, better=quantity.better)
@@ -259,17 +254,16 @@ def _places(
     return tuple(places)
 
 
-def _provenance(study: Study, rows: Sequence[ManifestRow]) -> Provenance:
-    """Count which software and devices computed the cells."""
-    counts = Counter(pair for row in rows for pair in (row.versions or {}).items())
+def _provenance(totals: RunTotals) -> Provenance:
+    """Say which software and devices computed how many cells."""
     ours = software_versions()
     report = {"made with fly64dask": ours["fly64dask"]}
     return Provenance(
-        study=study,
+        study=totals.study,
         versions=tuple(
             VersionCount(name=name, version=version, n_cells=n_cells)
-            for (name, version), n_cells in sorted(counts.items())
+            for (name, version), n_cells in sorted(totals.versions.items())
         ),
-        devices=dict(Counter(row.device for row in rows if row.device)),
+        devices=dict(totals.devices),
         report=report | ({"commit": ours["commit"]} if ours.get("commit") else {}),
     )

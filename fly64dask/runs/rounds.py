@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 
 from fly64dask.base import IntegrityError
 from fly64dask.monitoring import ignore_line
-from fly64dask.records import Outlook, next_additions, outlooks, read_completed_rows, read_run_study, round_line
+from fly64dask.records import (
+    Outlook,
+    each_completed_row,
+    each_row,
+    next_additions,
+    outlooks,
+    read_run_study,
+    round_line,
+)
 from fly64dask.store import RunLayout
 from fly64dask.study import Addition, Cell, Filters, Remedy, Study, cells, n_added_cells, with_additions
 
@@ -63,11 +71,11 @@ def next_round(study: Study, layout: RunLayout) -> NextRound | None:
     """
     if study.adaptive is None:
         return None
-    rows = read_completed_rows(study, layout) if layout.study_file.exists() else ()
-    n_pending = len(cells(study)) - sum(row.state != "interrupted" for row in rows)
+    committed = each_row(layout, cells(study)) if layout.study_file.exists() else ()
+    n_pending = len(cells(study)) - sum(row.state != "interrupted" for row in committed)
     if n_pending:
         return NextRound(additions=(), lines=(f"next round: decided when {n_pending} pending cells have ended",))
-    outlook_of_each = outlooks(study, rows)
+    outlook_of_each = outlooks(study, each_completed_row(study, layout))
     additions = next_additions(study, outlook_of_each)
     if not additions:
         return NextRound(
@@ -92,7 +100,7 @@ def rounds(request: RunRequest) -> Iterator[RunRequest]:
         return
     started_s, spent = time.monotonic(), False
     while True:
-        outlook_of_each = outlooks(study, read_completed_rows(study, request.layout))
+        outlook_of_each = outlooks(study, each_completed_row(study, request.layout))
         additions = next_additions(study, outlook_of_each)
         spent = adaptive.budget_s is not None and time.monotonic() - started_s >= adaptive.budget_s
         if not additions or spent:

@@ -10,7 +10,7 @@ import pytest
 from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of
 
 from fly64dask.records import Slope, answer_of
-from fly64dask.report.answer import RepeatSnr, answer_content, draw_limits, draw_overlap_map, draw_snr
+from fly64dask.report.answer import RepeatSnr, answer_content, draw_limits, draw_overlap_map, draw_snr, totals_of
 from fly64dask.report.answer.curves import slope_words
 from fly64dask.report.answer.overlap_map import round_levels
 from fly64dask.report.cells import CellArrays
@@ -28,47 +28,47 @@ def lines_of(axis):
 
 
 def test_the_page_opens_on_the_cell_that_misses_the_target_last():
-    content = answer_content(STUDY, ROWS, "runs/mine", [])
+    content = answer_content(totals_of(STUDY, ROWS), "runs/mine", [])
     assert content.opens_on == "dose_1000/close/whole"
     assert (content.hint, content.note) == (None, None)
 
 
 def test_the_page_opens_on_the_highest_dose_where_it_misses_the_target_too():
     errors = {dose: [0.3, 0.31, 0.32] for dose in DOSES}
-    assert answer_content(STUDY, rows_of(errors), "runs/mine", []).opens_on == "dose_100000/close/whole"
+    assert answer_content(totals_of(STUDY, rows_of(errors)), "runs/mine", []).opens_on == "dose_100000/close/whole"
 
 
 def test_the_page_opens_on_the_lowest_dose_where_it_reaches_the_target_already():
     errors = {dose: [0.01, 0.02, 0.03] for dose in DOSES}
-    assert answer_content(STUDY, rows_of(errors), "runs/mine", []).opens_on == "dose_1000/close/whole"
+    assert answer_content(totals_of(STUDY, rows_of(errors)), "runs/mine", []).opens_on == "dose_1000/close/whole"
 
 
 def test_the_page_of_a_study_without_targets_opens_on_its_best_cell():
     study = STUDY.model_copy(update={"targets": ()})
     rows = [row_of(error, dose) for error, dose in ((0.2, 1e3), (0.05, 1e4), (0.1, 1e5))]
-    assert answer_content(study, rows, "runs/mine", []).opens_on == "dose_10000/close/whole"
+    assert answer_content(totals_of(study, rows), "runs/mine", []).opens_on == "dose_10000/close/whole"
 
 
 def test_of_equal_cells_the_page_opens_on_the_one_with_the_most_photons():
     study = STUDY.model_copy(update={"targets": ()})
     rows = [row_of(0.1, dose, view=view) for dose in (1e3, 1e5, 1e4) for view in ("loose", "close")]
-    assert answer_content(study, rows, "runs/mine", []).opens_on == "dose_100000/loose/whole"
+    assert answer_content(totals_of(study, rows), "runs/mine", []).opens_on == "dose_100000/loose/whole"
 
 
 def test_the_page_of_a_run_without_a_completed_cell_opens_on_none_of_them():
     study = STUDY.model_copy(update={"targets": ()})
-    assert answer_content(study, [], "runs/mine", []).opens_on is None
+    assert answer_content(totals_of(study, []), "runs/mine", []).opens_on is None
 
 
 def test_a_page_without_a_target_says_how_to_get_one_with_a_command_that_a_shell_takes():
-    content = answer_content(STUDY.model_copy(update={"targets": ()}), ROWS, "my runs/mine", [])
+    content = answer_content(totals_of(STUDY.model_copy(update={"targets": ()}), ROWS), "my runs/mine", [])
     assert content.answer is None
     assert "[[targets]]" in content.hint
     assert "`fly64dask limits 'my runs/mine' --target resolution_px=3`" in content.hint
 
 
 def test_a_page_of_a_study_without_repeats_says_that_no_limit_has_an_interval():
-    content = answer_content(STUDY.model_copy(update={"repeats": 1}), ROWS[::3], "runs/mine", [])
+    content = answer_content(totals_of(STUDY.model_copy(update={"repeats": 1}), ROWS[::3]), "runs/mine", [])
     assert content.note == "Without repeats no limit has an interval."
 
 

@@ -13,14 +13,14 @@ from limit_rows import TARGET, rows_of, shot_noise_errors, study_of
 
 from fly64dask.records import write_run_study
 from fly64dask.report import ReportContent, write_report
-from fly64dask.report.answer import answer_content
+from fly64dask.report.answer import answer_content, totals_of
 from fly64dask.report.page import render_page
 from fly64dask.store import RunLayout
 from fly64dask.study import SplitRule
 
 STUDY = study_of(targets=(TARGET,))
 ERRORS = shot_noise_errors((1e3, 1e4, 1e5), spread=0.05)
-LOWEST = answer_content(STUDY, rows_of(ERRORS), "runs/mine", []).rows[0][0].lowest
+LOWEST = answer_content(totals_of(STUDY, rows_of(ERRORS)), "runs/mine", []).rows[0][0].lowest
 LIMITING = "dose_1000/close/whole"
 KEEP = "HTMLAnchorElement.prototype.click = function () { window.kept = [this.download, this.href]; }"
 
@@ -31,7 +31,7 @@ def page_with(folder, study, rows):
     write_run_study(layout, study)
     write_report(study, layout, layout.report_file)
     (text,) = re.findall(r'id="data">(.*?)</script>', layout.report_file.read_text(), re.DOTALL)
-    answer = answer_content(study, rows, "runs/mine", [])
+    answer = answer_content(totals_of(study, rows), "runs/mine", [])
     content = ReportContent.model_validate(json.loads(text)).model_copy(update={"answer": answer})
     layout.report_file.write_text(render_page(content, []))
     return layout.report_file

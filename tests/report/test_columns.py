@@ -11,20 +11,21 @@ import pytest
 from tiny import tiny_study
 
 from fly64dask.base import InputError
-from fly64dask.report.columns import csv_bytes, lead_column, mapped_numbers, parquet_bytes, write_table
+from fly64dask.report.columns import lead_column, mapped_numbers
+from fly64dask.report.table import csv_bytes, gathered, parquet_bytes, write_table
 
 STUDY = tiny_study()
 
 
 def test_parquet_takes_doses_that_are_numbers_and_words():
     read = pyarrow.parquet.read_table(
-        io.BytesIO(parquet_bytes(STUDY, [{"dose": 1e3}, {"dose": "measured", "n": 1}, {"n": 0.5}]))
+        io.BytesIO(parquet_bytes(STUDY, gathered([{"dose": 1e3}, {"dose": "measured", "n": 1}, {"n": 0.5}])))
     )
     assert read.to_pydict() == {"dose": ["1000.0", "measured", None], "n": [None, 1.0, 0.5]}
 
 
 def test_csv_quotes_what_would_end_a_field():
-    read = list(csv.reader(io.StringIO(csv_bytes([{"error": 'a,"b"\nc'}]).decode())))
+    read = list(csv.reader(io.StringIO(csv_bytes(gathered([{"error": 'a,"b"\nc'}])).decode())))
     assert read == [["error"], ['a,"b"\nc']]
 
 
@@ -34,7 +35,9 @@ def test_mapped_numbers_take_every_number_of_a_records_own_records():
 
 
 def test_parquet_fields_carry_labels_and_units():
-    (field,) = pyarrow.parquet.read_table(io.BytesIO(parquet_bytes(STUDY, [{"metrics.phase.psnr_db": 1.5}]))).schema
+    (field,) = pyarrow.parquet.read_table(
+        io.BytesIO(parquet_bytes(STUDY, gathered([{"metrics.phase.psnr_db": 1.5}])))
+    ).schema
     assert field.metadata == {b"label": b"phase PSNR", b"unit": b"dB", b"better": b"higher"}
 
 
@@ -44,7 +47,7 @@ def test_parquet_fields_carry_labels_and_units():
 )
 def test_pandas_reads_from_parquet_what_a_dose_counts(tmp_path, dose_by, unit):
     study = STUDY.model_copy(update={"dose_by": dose_by})
-    write_table(tmp_path / "t.parquet", study, [{"dose": 1e3, "state": "completed"}])
+    write_table(tmp_path / "t.parquet", study, gathered([{"dose": 1e3, "state": "completed"}]))
     read = pandas.read_parquet(tmp_path / "t.parquet")
     assert read.attrs["dose_by"] == dose_by
     assert read.attrs["units"] == {"dose": unit}
@@ -54,7 +57,7 @@ def test_pandas_reads_from_parquet_what_a_dose_counts(tmp_path, dose_by, unit):
 
 def test_pandas_reads_from_parquet_the_unit_label_and_better_direction_of_each_number(tmp_path):
     rows = [{"metrics.phase_rmse_rad": None, "n_kept": 3}, {"metrics.phase_rmse_rad": 0.1, "state": "completed"}]
-    write_table(tmp_path / "t.parquet", STUDY, rows)
+    write_table(tmp_path / "t.parquet", STUDY, gathered(rows))
     attributes = pandas.read_parquet(tmp_path / "t.parquet").attrs
     assert attributes["units"] == {"metrics.phase_rmse_rad": "rad", "n_kept": "1"}
     assert attributes["labels"] == {
@@ -66,7 +69,7 @@ def test_pandas_reads_from_parquet_the_unit_label_and_better_direction_of_each_n
 
 def test_write_table_refuses_a_name_that_says_no_format(tmp_path):
     with pytest.raises(InputError, match=r"ends in '.xlsx', needed .parquet or .csv"):
-        write_table(tmp_path / "t.xlsx", STUDY, [])
+        write_table(tmp_path / "t.xlsx", STUDY, gathered([]))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 from limit_rows import TARGET, rows_of, study_of
 
 from fly64dask.records.derived import relative_error
-from fly64dask.report.answer import answer_content
+from fly64dask.report.answer import answer_content, totals_of
 
 CLOSE = [0.10, 0.11, 0.105]
 LOOSE = [2.00 * CLOSE[0], 2.02 * CLOSE[1], 1.98 * CLOSE[2]]
@@ -16,7 +16,7 @@ def comparisons_of(loose, close, **changes):
     study = study_of("loose", "close", doses=(1e4,), repeats=len(loose), **changes)
     rows = [*rows_of({1e4: loose}, view="loose"), *rows_of({1e4: close})]
     completed = [row.model_copy(update={"relative": relative_error(row, None)}) for row in rows]
-    return answer_content(study, completed, "runs/mine", []).comparisons
+    return answer_content(totals_of(study, completed), "runs/mine", []).comparisons
 
 
 @pytest.mark.parametrize("targets", [(), (TARGET,)])

@@ -119,7 +119,7 @@ def print_matrix(
 def legend_lines(study: Study, rows: Sequence[ManifestRow]) -> list[Text]:
     """Write one line for each mark in the matrix, and one on what is unknown or what cells are compared with."""
     lines = [Text(f"{mark.sign}  {mark.words}", style="dim") for mark in legend_of(study, rows)]
-    return [*lines, *(Text(note, style="dim") for note in notes_of(study, rows))]
+    return [*lines, *(Text(note, style="dim") for note in notes_of(study, has_errors=any(row.metrics for row in rows)))]
 
 
 def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:

@@ -4,8 +4,12 @@ from .allocation import (
 )
 from .answer import (
     Answer as Answer,
+    AnswerNumbers as AnswerNumbers,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
+)
+from .cell_numbers import (
+    measured_value as measured_value,
 )
 from .crossing import (
     LEVEL as LEVEL,
@@ -46,7 +50,6 @@ from .points import (
     DosePoint as DosePoint,
     Light as Light,
     Series as Series,
-    measured_value as measured_value,
     series_of as series_of,
 )
 from .resamples import (

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen, InputError
+from fly64dask.records.limits.cell_numbers import CellNumbers, cell_numbers
 from fly64dask.records.limits.curves import LimitCurve, limit_curve
 from fly64dask.records.limits.differences import comparison_sentences, limit_differences
 from fly64dask.records.limits.limit import DoseLimit, dose_limit
 from fly64dask.records.limits.overlap import OverlapLimit, overlap_limits
-from fly64dask.records.limits.points import series_of
+from fly64dask.records.limits.points import Series, series_for
 from fly64dask.records.limits.sentences import dose_sentence, overlap_sentence, target_words
 from fly64dask.records.significance import Difference
-from fly64dask.study import DoseBy, Study, Target, resolved_target
+from fly64dask.study import Cell, DoseBy, Study, Target, resolved_target
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
@@ -43,6 +44,40 @@ class Answer(Frozen):
     targets: tuple[TargetAnswer, ...]
 
 
+class AnswerNumbers:
+    """Gathers row by row what the answer of a run follows from, and gives the answer: no row is kept.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    targets : sequence of Target
+        Instead of the study's own.
+
+    Raises
+    ------
+    InputError
+        If there is no target, or one that the study's cells cannot be measured by.
+    """
+
+    def __init__(self, study: Study, targets: Sequence[Target] = ()) -> None:
+        self._study = study
+        self._targets = _resolved(study, targets)
+        self._numbers: dict[Cell, CellNumbers] = {}
+
+    def add(self, row: ManifestRow) -> None:
+        """Take the numbers of a committed cell, whose row is completed by its context."""
+        self._numbers[row.cell] = cell_numbers(row, self._targets)
+
+    def answer(self) -> Answer:
+        """Find the limits of the cells so far."""
+        answers = (
+            _target_answer(self._study, series_for(self._study, self._numbers, place, target), target)
+            for place, target in enumerate(self._targets)
+        )
+        return Answer(study=self._study.name, dose_by=self._study.dose_by, targets=tuple(answers))
+
+
 def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Target] = ()) -> Answer:
     """Find the limits of a run.
 
@@ -51,7 +86,7 @@ def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Targe
     study : Study
         The study.
     rows : iterable of ManifestRow
-        Its committed cells, completed by their context.
+        Its committed cells, completed by their context; they are taken one after the other, and none is kept.
     targets : sequence of Target
         Instead of the study's own.
 
@@ -64,6 +99,14 @@ def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Targe
     InputError
         If there is no target, or one that the study's cells cannot be measured by.
     """
+    numbers = AnswerNumbers(study, targets)
+    for row in rows:
+        numbers.add(row)
+    return numbers.answer()
+
+
+def _resolved(study: Study, targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Targets, or the study's own, with what each is compared with."""
     try:
         resolved = tuple(resolved_target(target, study) for target in targets or study.targets)
     except ValueError as error:
@@ -73,13 +116,10 @@ def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Targe
             f"find the limits of {study.name!r}: the study has no targets",
             remedy="give one, such as `--target resolution_px=3`, or add [[targets]] to the study",
         )
-    committed = list(rows)
-    answers = tuple(_target_answer(study, committed, target) for target in resolved)
-    return Answer(study=study.name, dose_by=study.dose_by, targets=answers)
+    return resolved
 
 
-def _target_answer(study: Study, rows: Sequence[ManifestRow], target: Target) -> TargetAnswer:
-    every_series = series_of(study, rows, target)
+def _target_answer(study: Study, every_series: Sequence[Series], target: Target) -> TargetAnswer:
     doses = tuple(dose_limit(series, target) for series in every_series)
     overlaps = overlap_limits(study, every_series, target)
     compared = limit_differences(study, every_series, doses, target)

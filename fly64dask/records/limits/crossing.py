@@ -155,7 +155,7 @@ def _places(axis: NDArray[np.float64], levels: NDArray[np.float64], goal: float)
     misses = levels > goal
     last_miss = np.where(misses.any(axis=1), levels.shape[1] - 1 - misses[:, ::-1].argmax(axis=1), -1)
     places = np.where(last_miss < 0, -math.inf, math.inf)
-    for below in range(levels.shape[1] - 1):
+    for below in np.unique(last_miss[(last_miss >= 0) & (last_miss < levels.shape[1] - 1)]).tolist():
         rows = last_miss == below
         is_finite = np.isfinite(levels[:, below])
         places[rows & ~is_finite] = axis[below + 1]

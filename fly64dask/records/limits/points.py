@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,14 +9,11 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 from fly64dask.base import Frozen, Quantity
-from fly64dask.records.record import LASTING_KINDS
+from fly64dask.records.limits.cell_numbers import CellNumbers, cell_numbers
 from fly64dask.study import Cell, Study, Target, cells
 
 if TYPE_CHECKING:
-    from fly64dask.metrics import Crossing
     from fly64dask.records.manifest import ManifestRow
-
-FINEST_PX = 1.0  # the resolution of images that agree up to Nyquist: pixels show nothing finer
 
 
 class Light(Frozen):
@@ -82,7 +78,7 @@ def series_of(study: Study, rows: Iterable[ManifestRow], target: Target) -> tupl
     study : Study
         The study.
     rows : iterable of ManifestRow
-        Its committed cells, completed by their context.
+        Its committed cells, completed by their context; they are taken one after the other, and none is kept.
     target : Target
         With what it is compared with.
 
@@ -91,22 +87,26 @@ def series_of(study: Study, rows: Iterable[ManifestRow], target: Target) -> tupl
     tuple of Series
         One for each view, split, recipe and setup. Doses at which no cell has a number are left out.
     """
-    row_of = {row.cell: row for row in rows}
+    return series_for(study, {row.cell: cell_numbers(row, (target,)) for row in rows}, 0, target)
+
+
+def series_for(study: Study, numbers_of: Mapping[Cell, CellNumbers], place: int, target: Target) -> tuple[Series, ...]:
+    """Gather the series of a study for a target, whose `place` is that in the numbers of each cell (`series_of`)."""
     members: dict[Cell, list[Cell]] = {}
     for cell in cells(study):
         members.setdefault(replace(cell, dose=study.doses_photons[0], repeat=0, object_seed=None), []).append(cell)
-    return tuple(_series(key, group, row_of, target, study) for key, group in members.items())
+    return tuple(_series(key, group, numbers_of, place, target, study) for key, group in members.items())
 
 
 def _series(
-    key: Cell, group: Sequence[Cell], row_of: Mapping[Cell, ManifestRow], target: Target, study: Study
+    key: Cell, group: Sequence[Cell], numbers_of: Mapping[Cell, CellNumbers], place: int, target: Target, study: Study
 ) -> Series:
     at_dose: dict[float | str, list[Cell]] = {}
     numbers: dict[Cell, float] = {}
     pending: Counter[str] = Counter()
     for cell in group:
         at_dose.setdefault(cell.dose, []).append(cell)
-        number = _number(row_of.get(cell), target)
+        number = numbers_of[cell].of_targets[place] if cell in numbers_of else "not ended"
         if isinstance(number, str):
             pending[number] += 1
         else:
@@ -115,45 +115,45 @@ def _series(
     points = [
         point
         for dose, of_dose in at_dose.items()
-        if (point := _point(dose, of_dose, row_of, numbers, study)) is not None
+        if (point := _point(dose, of_dose, numbers_of, numbers, study)) is not None
     ]
-    any_row = next((row_of[cell] for cell in group if cell in row_of), None)
+    committed = [numbers_of[cell] for cell in group if cell in numbers_of]
     return Series(
         cell=key,
         points=_apart(points),
-        linear_overlap=any_row.linear_overlap if any_row else None,
-        step_px=any_row.step_px if any_row else None,
-        n_kept=any_row.n_kept if any_row else None,
+        linear_overlap=committed[0].linear_overlap if committed else None,
+        step_px=committed[0].step_px if committed else None,
+        n_kept=committed[0].n_kept if committed else None,
         noise_free=fmean(noise_free) if noise_free else None,
         pending=pending,
-        empty=_empty([row_of[cell] for cell in group if cell in row_of], target),
+        empty=_empty(committed, target),
     )
 
 
-def _empty(rows: Iterable[ManifestRow], target: Target) -> float | None:
+def _empty(committed: Iterable[CellNumbers], target: Target) -> float | None:
     """The least error that an empty object has in some cells, if it is an error that the target is about."""
     if target.kind != "phase_error_rad" or target.against != "truth":
         return None
-    return min((row.metrics.empty_phase_rmse_rad for row in rows if row.metrics is not None), default=None)
+    return min((each.empty_rad for each in committed if each.empty_rad is not None), default=None)
 
 
 def _point(
     dose: float | str,
     of_dose: Sequence[Cell],
-    row_of: Mapping[Cell, ManifestRow],
+    numbers_of: Mapping[Cell, CellNumbers],
     numbers: Mapping[Cell, float],
     study: Study,
 ) -> DosePoint | None:
     """One dose of a series; None if no cell has a number, or nothing says how many photons an exposure has."""
-    rows = [row_of[cell] for cell in of_dose if cell in row_of]
+    committed = [numbers_of[cell] for cell in of_dose if cell in numbers_of]
     measured = [cell for seed in study.object_seeds for cell in of_dose if cell.object_seed == seed and cell in numbers]
-    asked = _mean([row.dose_photons for row in rows])
+    asked = _mean([each.dose_photons for each in committed])
     if asked is None and study.dose_by == "exposure" and not isinstance(dose, str):
         asked = dose  # of cells that failed before their exposures were read
     if asked is None or not measured:
         return None
     fluence, total = (
-        _mean([getattr(row, name) for row in rows]) for name in ("fluence_photons_per_px2", "total_photons")
+        _mean([getattr(each, name) for each in committed]) for name in ("fluence_photons_per_px2", "total_photons")
     )
     of_word = {"exposure": asked, "fluence": fluence, "total": total}[study.dose_by]
     in_study_unit = of_word if isinstance(dose, str) else dose
@@ -163,7 +163,7 @@ def _point(
         dose=in_study_unit,
         photons_per_exposure=asked,
         fluence_photons_per_px2=fluence,
-        fluence_photons_per_nm2=_mean([row.fluence_photons_per_nm2 for row in rows]),
+        fluence_photons_per_nm2=_mean([each.fluence_photons_per_nm2 for each in committed]),
         total_photons=total,
     )
     values = tuple(tuple(numbers[cell] for cell in measured if cell.object_seed == seed) for seed in study.object_seeds)
@@ -179,59 +179,3 @@ def _apart(points: Sequence[DosePoint]) -> tuple[DosePoint, ...]:
 def _mean(numbers: Sequence[float | None]) -> float | None:
     known = [number for number in numbers if number is not None]
     return fmean(known) if known else None
-
-
-def _number(row: ManifestRow | None, target: Target) -> float | str:
-    """The number of a cell, infinite where the same input fails again; or in words why it has none that counts.
-
-    A view that cannot be selected says nothing of a dose, and neither does a failure that may pass with time.
-    """
-    if row is None:
-        return "not ended"
-    if row.outdated is not None:
-        return "of an older study"
-    if row.state == "completed":
-        value = measured_value(row, target)
-        return "without this number" if value is None else value
-    if row.state == "failed" and row.failure_kind in LASTING_KINDS:
-        return math.inf
-    return "damaged" if row.state == "damaged" else str(row.failure_kind)
-
-
-def measured_value(row: ManifestRow, target: Target) -> float | None:
-    """Give the number of a completed cell that a target is about, in the target's unit.
-
-    Parameters
-    ----------
-    row : ManifestRow
-        The cell's row, completed by its context.
-    target : Target
-        With what it is compared with.
-
-    Returns
-    -------
-    float or None
-        None where it was not measured: two images that agree up to Nyquist have the resolution of a pixel.
-    """
-    if target.kind == "error_over_floor":
-        return row.relative.error_over_floor if row.relative else None
-    if target.kind == "phase_error_rad":
-        compared = row.metrics if target.against == "truth" else row.reference
-        return compared.phase_rmse_rad if compared else None
-    correlation = {
-        "truth": row.metrics.frc if row.metrics else None,
-        "reference": row.reference if row.reference and row.reference.n_pixels is not None else None,
-        "half_sets": row.half_sets if row.half_sets and row.half_sets.resolution_px is not None else None,
-    }[target.against or "truth"]
-    if correlation is None:
-        return None
-    crossing = correlation.one_bit if target.criterion == "one_bit" else correlation.half_bit
-    return _resolution(crossing, row, in_nm=target.kind == "resolution_nm")
-
-
-def _resolution(crossing: Crossing | None, row: ManifestRow, *, in_nm: bool) -> float | None:
-    if crossing is not None:
-        return crossing.resolution_nm if in_nm else crossing.resolution_px
-    if not in_nm:
-        return FINEST_PX
-    return FINEST_PX * math.sqrt(math.prod(row.pixel_size_nm)) if row.pixel_size_nm else None

@@ -68,13 +68,13 @@ def resampled_levels(
     if not residuals.any():
         return None
     scale = np.sqrt(n_free / rng.chisquare(n_free, n)) if is_scaled else 1.0
-    drawn = []
+    drawn, quantile = [], np.quantile(residuals, share)
     for of_point in repeats:
         shape = (n, len(of_point))
         rank = rank_of(share, len(of_point))
         if np.isfinite(of_point).all():
             levels = np.sort(rng.choice(residuals, shape), axis=1)[:, rank]
-            drawn.append(of_point.mean() + scale * (levels + np.quantile(residuals, share) - levels.mean()))
+            drawn.append(of_point.mean() + scale * (levels + quantile - levels.mean()))
         else:  # it has no mean
             drawn.append(np.sort(rng.choice(of_point, shape), axis=1)[:, rank])
     return np.stack(drawn, axis=1)

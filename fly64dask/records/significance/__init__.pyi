@@ -1,5 +1,6 @@
 from .cells import (
     COORDINATES as COORDINATES,
+    ComparedNumbers as ComparedNumbers,
     RunDifferences as RunDifferences,
     method_differences as method_differences,
     place_words as place_words,

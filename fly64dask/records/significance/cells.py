@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fly64dask.base import Frozen
 from fly64dask.metrics import RatioTest, compare_repeats
-from fly64dask.records.quantities import quantity_of
+from fly64dask.records.quantities import number_at, quantity_of
 from fly64dask.records.record import LASTING_KINDS
 from fly64dask.records.significance.difference import Axis, ComparedPair, Difference, differences
 from fly64dask.records.significance.words import summary_sentence
@@ -40,6 +40,37 @@ class RunDifferences(Frozen):
     differences: tuple[Difference, ...]
 
 
+class ComparedNumbers:
+    """Gathers row by row the numbers by which the cells of a run are compared, and compares them: no row is kept.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._has_value: set[str] = set()
+        self._numbers: dict[str, dict[Cell, float]] = {column: {} for column in COMPARED}
+
+    def add(self, row: ManifestRow) -> None:
+        """Take the numbers of a committed cell, whose row is completed by its context."""
+        for column, numbers in self._numbers.items():
+            if number_at(row, column) is not None:
+                self._has_value.add(column)
+            number = _number(row, column)
+            if number is not None:
+                numbers[row.cell] = number
+
+    def differences(self) -> RunDifferences:
+        """Compare views, recipes and setups of the cells so far."""
+        quantity = next((column for column in COMPARED if column in self._has_value), COMPARED[0])
+        numbers = self._numbers[quantity]
+        compared_pairs = differences(_pairs(self._study, numbers)) if numbers else ()
+        return _summed_up(self._study, compared_pairs, quantity=quantity, label=quantity_of(quantity).label)
+
+
 def run_differences(study: Study, rows: Iterable[ManifestRow]) -> RunDifferences:
     """Compare the views, the recipes and the setups of a run with each other, at each dose and split.
 
@@ -48,7 +79,7 @@ def run_differences(study: Study, rows: Iterable[ManifestRow]) -> RunDifferences
     study : Study
         The study.
     rows : iterable of ManifestRow
-        Its committed cells, completed by their context.
+        Its committed cells, completed by their context; they are taken one after the other, and none is kept.
 
     Returns
     -------
@@ -61,19 +92,10 @@ def run_differences(study: Study, rows: Iterable[ManifestRow]) -> RunDifferences
     each counts once, with the geometric mean of its repeats: the question is then what another object would give.
     Repeats that have not ended, or failed in a way that may pass, are left out with their partners.
     """
-    row_of = {row.cell: row for row in rows}
-    compared = next((name for name in COMPARED if any(_value(row, name) is not None for row in row_of.values())), None)
-    quantity = compared or COMPARED[0]
-    numbers = {cell: number for cell, row in row_of.items() if (number := _number(row, quantity)) is not None}
-    compared_pairs = differences(_pairs(study, numbers)) if numbers else ()
-    return _summed_up(study, compared_pairs, quantity=quantity, label=quantity_of(quantity).label)
-
-
-def _value(row: ManifestRow, column: str) -> float | None:
-    value: Any = row
-    for name in column.split("."):
-        value = getattr(value, name, None)
-    return value if isinstance(value, int | float) else None
+    numbers = ComparedNumbers(study)
+    for row in rows:
+        numbers.add(row)
+    return numbers.differences()
 
 
 def _number(row: ManifestRow, column: str) -> float | None:
@@ -81,7 +103,7 @@ def _number(row: ManifestRow, column: str) -> float | None:
     if row.outdated is not None:
         return None
     if row.state == "completed":
-        return _value(row, column)
+        return number_at(row, column)
     return math.inf if row.state == "failed" and row.failure_kind in LASTING_KINDS else None
 
 

@@ -18,3 +18,7 @@ from .repeats import (
 from .snr_figure import (
     draw_snr as draw_snr,
 )
+from .totals import (
+    RunTotals as RunTotals,
+    totals_of as totals_of,
+)

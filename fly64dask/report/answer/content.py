@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen
@@ -12,21 +12,19 @@ from fly64dask.records import (
     OUTCOME_WORDS,
     Answer,
     Outcome,
-    answer_of,
     factor_words,
     interval_words,
     number_words,
     p_words,
     percent,
-    run_differences,
     verdict_words,
 )
 from fly64dask.report.answer.curves import slope_words
-from fly64dask.report.answer.opening import opening_cell
+from fly64dask.report.answer.opening import limiting_cell
 
 if TYPE_CHECKING:
-    from fly64dask.records import Difference, DoseLimit, LimitCurve, ManifestRow
-    from fly64dask.study import Study
+    from fly64dask.records import Difference, DoseLimit, LimitCurve
+    from fly64dask.report.answer.totals import RunTotals
 
 
 class SnrCurve(Frozen):
@@ -90,7 +88,7 @@ class AnswerContent(Frozen):
     """The answer of a run: limits and curves of each target, or in `hint` how to get them; SNR where cells repeat.
 
     `comparisons` say which views, recipes and setups differ beyond the spread of repeats. `rows` are the tables of the
-    answer's targets. `opens_on` is the cell that the page shows first (`opening_cell`).
+    answer's targets. `opens_on` is the cell that the page shows first: the one that limits the answer, else the best.
     """
 
     answer: Answer | None = None
@@ -102,15 +100,13 @@ class AnswerContent(Frozen):
     comparisons: Comparisons | None = None
 
 
-def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Iterable[SnrCurve]) -> AnswerContent:
+def answer_content(totals: RunTotals, run: str, snr: Iterable[SnrCurve]) -> AnswerContent:
     """Find what the page shows first of a run.
 
     Parameters
     ----------
-    study : Study
-        The study; without targets the page says how to give one.
-    rows : sequence of ManifestRow
-        Its committed cells, completed by their context.
+    totals : RunTotals
+        Of all cells of the run; of a study without targets the page says how to give one.
     run : str
         The run directory.
     snr : iterable of SnrCurve
@@ -120,7 +116,8 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
     -------
     AnswerContent
     """
-    if not study.targets:
+    answer = totals.answer()
+    if answer is None:
         hint = (
             "How low dose and overlap can go is known for a target alone: add [[targets]] to the study, such as "
             "resolution_px = 3, and run it again, or ask "
@@ -128,26 +125,25 @@ def answer_content(study: Study, rows: Sequence[ManifestRow], run: str, snr: Ite
         )
         return AnswerContent(
             hint=hint,
-            opens_on=opening_cell(rows, None, is_measured=study.source.kind == "measured"),
+            opens_on=totals.best_cell(),
             snr=tuple(snr),
-            comparisons=_comparisons(study, rows),
+            comparisons=_comparisons(totals),
         )
-    answer = answer_of(study, rows)
     has_repeats = any(limit.n_repeats > 1 for target in answer.targets for limit in target.doses)
     note = None if has_repeats else "Without repeats no limit has an interval."
     return AnswerContent(
         answer=answer,
         rows=tuple(tuple(map(_row, target.doses, target.curves)) for target in answer.targets),
         note=note,
-        opens_on=opening_cell(rows, answer, is_measured=study.source.kind == "measured"),
+        opens_on=limiting_cell(answer) or totals.best_cell(),
         snr=tuple(snr),
-        comparisons=_comparisons(study, rows),
+        comparisons=_comparisons(totals),
     )
 
 
-def _comparisons(study: Study, rows: Sequence[ManifestRow]) -> Comparisons | None:
+def _comparisons(totals: RunTotals) -> Comparisons | None:
     """Compare views, recipes and setups; None where a study has one of each, lines only where something was tested."""
-    compared = run_differences(study, rows)
+    compared = totals.differences()
     if not compared.differences:
         return None
     tested = any(difference.ratio_test.test for difference in compared.differences)

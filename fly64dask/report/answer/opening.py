@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fly64dask.records import Answer, Outcome, quantity_of
-from fly64dask.report.columns import flat_row, in_order, lead_column, mapped_numbers
+from fly64dask.records import Answer, Outcome, number_at, quantity_of
+from fly64dask.report.columns import LEADING
 
 if TYPE_CHECKING:
     from fly64dask.records import DoseLimit, LimitCurve, ManifestRow
 
 # The outcomes whose cells tell most come first.
 TELLING: tuple[Outcome, ...] = ("reached", "not_monotonic", "not_reached", "reached_already")
-
-
-def opening_cell(rows: Sequence[ManifestRow], answer: Answer | None, *, is_measured: bool) -> str | None:
-    """Name the cell that a page shows first; None if no cell has a number."""
-    limiting = None if answer is None else limiting_cell(answer)
-    return limiting or best_cell(rows, is_measured=is_measured)
 
 
 def limiting_cell(answer: Answer) -> str | None:
@@ -47,16 +42,35 @@ def _cell_at(limit: DoseLimit, curve: LimitCurve) -> str | None:
     return None
 
 
-def best_cell(rows: Sequence[ManifestRow], *, is_measured: bool) -> str | None:
-    """Name the completed cell with the best number of those that a report shows first.
+@dataclass(slots=True)
+class BestCells:
+    """Finds among completed cells, which come one after the other, the best one by each number to be shown first.
 
     Many agree up to Nyquist: of equal ones it is that with the most photons, and the first of these in the study.
     """
-    numbers = {row.cell.name: mapped_numbers(flat_row(row)) for row in rows if row.state == "completed"}
-    lead = lead_column(rows, in_order(key for each in numbers.values() for key in each), is_measured=is_measured)
-    sign = -1 if quantity_of(lead).better == "higher" else 1
 
-    def rank(name: str) -> tuple[float, float]:
-        return sign * numbers[name].get(lead, math.inf * sign), -numbers[name].get("total_photons", 0.0)
+    _by_column: dict[str, tuple[tuple[float, float], str]] = field(default_factory=dict)
+    _by_photons: tuple[float, str] | None = None
 
-    return min(numbers, key=rank, default=None)
+    @property
+    def columns(self) -> Collection[str]:
+        """The numbers that any of the cells has."""
+        return self._by_column.keys()
+
+    def add(self, row: ManifestRow) -> None:
+        """Look at a completed cell."""
+        photons, name = -(row.total_photons or 0.0), row.cell.name
+        if self._by_photons is None or photons < self._by_photons[0]:
+            self._by_photons = (photons, name)
+        for column in LEADING:
+            value = number_at(row, column)
+            if value is not None:
+                rank = (-value if quantity_of(column).better == "higher" else value, photons)
+                if column not in self._by_column or rank < self._by_column[column][0]:
+                    self._by_column[column] = (rank, name)
+
+    def cell_by(self, column: str) -> str | None:
+        """Name the best cell by a number; if no cell has it, that with the most photons, and None without a cell."""
+        if column in self._by_column:
+            return self._by_column[column][1]
+        return None if self._by_photons is None else self._by_photons[1]

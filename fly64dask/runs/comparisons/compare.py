@@ -19,8 +19,8 @@ from fly64dask.metrics import (
 )
 from fly64dask.records import (
     RunDifferences,
+    each_completed_row,
     method_differences,
-    read_completed_rows,
     read_record,
     run_differences,
 )
@@ -114,8 +114,7 @@ def _differences(
 ) -> RunDifferences:
     """Compare the methods of all cells; of a run alone its views, recipes and setups."""
     if not has_methods:
-        shown = {row.cell for row in compared}
-        return run_differences(study, [row for row in read_completed_rows(study, layout) if row.cell in shown])
+        return run_differences(study, each_completed_row(study, layout, [row.cell for row in compared]))
     numbers: dict[str, dict[Cell, float]] = {}
     for row in compared:
         for score in row.scores:

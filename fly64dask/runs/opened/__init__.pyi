@@ -2,9 +2,10 @@ from .cell_view import (
     CellView as CellView,
 )
 from .labelled import (
-    DIMENSIONS as DIMENSIONS,
-    FURTHER_DIMENSIONS as FURTHER_DIMENSIONS,
-    flat_cells as flat_cells,
+    RUN as RUN,
+    cell_columns as cell_columns,
+    flat_cell as flat_cell,
+    run_table as run_table,
 )
 from .run import (
     Run as Run,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError, mean_side_nm
-from fly64dask.records import read_completed_rows
+from fly64dask.records import each_completed_row
 from fly64dask.runs.opened.results import RunResults
 from fly64dask.study import Target, cells
 
@@ -72,7 +72,7 @@ class RunAnswers(RunResults):
         """
         from fly64dask.records import run_differences
 
-        return run_differences(self.study, read_completed_rows(self.study, self.layout))
+        return run_differences(self.study, each_completed_row(self.study, self.layout))
 
     def limits(self, *targets: Target) -> Answer:
         """Say how low the dose of each view, and the overlap at equal fluence, can go.
@@ -98,7 +98,7 @@ class RunAnswers(RunResults):
         """
         from fly64dask.records import answer_of
 
-        return answer_of(self.study, read_completed_rows(self.study, self.layout), targets)
+        return answer_of(self.study, each_completed_row(self.study, self.layout), targets)
 
     def plot_limits(self, *targets: Target) -> Figure:
         """Draw what each dose gave for each target against its fluence, and where the target is reached.
@@ -125,9 +125,10 @@ class RunAnswers(RunResults):
         from fly64dask.records import answer_of
         from fly64dask.report import draw_limits
 
-        rows = read_completed_rows(self.study, self.layout)
+        answer = answer_of(self.study, each_completed_row(self.study, self.layout), targets)
+        rows = each_completed_row(self.study, self.layout)
         sides_nm = next((row.pixel_size_nm for row in rows if row.pixel_size_nm), None)
-        return draw_limits(answer_of(self.study, rows, targets), side_nm=mean_side_nm(sides_nm))
+        return draw_limits(answer, side_nm=mean_side_nm(sides_nm))
 
     def report(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Write one HTML page with all that the run gave.

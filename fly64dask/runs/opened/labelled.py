@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fly64dask.records import quantity_of
-from fly64dask.report import Value, flat_row, in_order, mapped_numbers, table_attributes
+from fly64dask.report import TableColumns, flat_row, gathered, in_order, is_mapped, mapped_numbers, table_attributes
 from fly64dask.study import DOSE_UNITS, Cell, Repeats, Study, cells, doses_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray
 
     from fly64dask.monitoring import CellWithRow
-    from fly64dask.records import ManifestRow
+    from fly64dask.report import FlatRow, Value
 
 DIMENSIONS = ("dose", "view", "split", "repeat")
 # These as well where a study names recipes, or lists objects or values of its setup.
@@ -31,32 +31,30 @@ LABELS = {
     "object_seed": {"long_name": "seed of the object"},
     "setup_name": {"long_name": "setup"},
 }
+RUN = "run"  # of a table of several
+INDEX = (RUN, *DIMENSIONS, *FURTHER_DIMENSIONS)
 # What a reader of the table looks for first.
 LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
 
 
-def flat_cells(each: Iterable[CellWithRow]) -> list[dict[str, Value | None]]:
-    """Spread the cells of a run over columns: coordinates, state, failure, numbers, other fields; None where a cell has
-    none.
+def flat_cell(each: CellWithRow) -> dict[str, Value]:
+    """Spread a cell over columns: its coordinates, what its row holds, its state. Nested fields have dotted names."""
+    return _coordinates(each.cell) | ({} if each.row is None else flat_row(each.row)) | {"state": each.state}
 
-    There is one dict for each cell, all with the same columns in the same order. Fields of nested records have dotted
-    names, such as `metrics.phase_rmse_rad`. Rows are taken one after the other and not kept.
+
+def cell_columns(flat_cells: Iterable[FlatRow]) -> TableColumns:
+    """Gather the columns of a table: coordinates, state, failure, numbers, other fields.
+
+    Parameters
+    ----------
+    flat_cells : iterable of mapping
+        Of `flat_cell`, of several runs with a column `run`; they are taken one after the other, and none is kept.
     """
-    flat: list[dict[str, Value]] = []
-    for cell, state, row in each:
-        values = _coordinates(cell) | ({} if row is None else flat_row(row)) | {"state": state}
-        # Many cells share a version, a digest, a word: each is kept once.
-        flat.append({name: sys.intern(value) if type(value) is str else value for name, value in values.items()})
-    names = dict.fromkeys(name for values in flat for name in values)
-    numbers = in_order(name for values in flat for name in mapped_numbers(values))
-    dimensions = (name for name in (*DIMENSIONS, *FURTHER_DIMENSIONS) if name in names)
-    columns = tuple(dict.fromkeys(name for name in (*dimensions, *LEADING_COLUMNS, *numbers, *names) if name in names))
-    whole: list[dict[str, Value | None]] = []
-    flat.reverse()
-    while flat:  # each is given up as soon as it is copied
-        values = flat.pop()
-        whole.append({name: values.get(name) for name in columns})
-    return whole
+    columns = gathered(flat_cells)
+    numbers = in_order(name for name in columns.names if is_mapped(name) and columns.has_numbers(name))
+    first = (name for name in (*INDEX, *LEADING_COLUMNS) if name in columns.names)
+    columns.reorder(dict.fromkeys((*first, *numbers, *columns.names)))
+    return columns
 
 
 def _coordinates(cell: Cell) -> dict[str, Value]:
@@ -70,20 +68,22 @@ def dimensions_of(some_cells: Collection[Cell]) -> tuple[str, ...]:
     return (*DIMENSIONS, *further)
 
 
-def run_table(study: Study, each: Iterable[CellWithRow]) -> pandas.DataFrame:
-    """Lay out a run's cells as a table with the columns of `flat_cells`, indexed by their coordinates.
+def run_table(study: Study, flat_cells: Iterable[FlatRow]) -> pandas.DataFrame:
+    """Lay out cells as a table with the columns of `cell_columns`, indexed by their coordinates.
 
-    It has one line for each cell of the study. What a cell does not have is missing. `attrs` are `table_attributes`.
+    What a cell does not have is missing. `attrs` are `table_attributes`.
     """
     import pandas
 
-    flat_rows = flat_cells(each)
-    table = pandas.DataFrame(flat_rows).set_index(list(dimensions_of(cells(study))))
-    table.attrs = dict(table_attributes(study, flat_rows))
+    columns = cell_columns(flat_cells)
+    values = {name: pandas.Series(list(chain.from_iterable(columns.pieces(name)))) for name in columns.names}
+    table = pandas.DataFrame(values, copy=False)
+    table = table.set_index([name for name in INDEX if name in columns.names])
+    table.attrs = dict(table_attributes(study, columns))
     return table
 
 
-def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[Cell, str]) -> xarray.Dataset:
+def metrics_dataset(study: Study, each: Iterable[CellWithRow]) -> xarray.Dataset:
     """Lay out the numbers of a run's cells over their coordinates: float64 variables, NaN where a cell has none.
 
     Names are those of the table without `metrics.`, joined by `_`. `units` and `long_name` are attributes, `column` is
@@ -96,18 +96,17 @@ def metrics_dataset(study: Study, rows: Iterable[ManifestRow], states: Mapping[C
     shape = tuple(len(axes[name]) for name in dimensions)
     position = {cell: tuple(axes[name].index(getattr(cell, name)) for name in dimensions) for cell in matrix}
     arrays: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = {}
-    for row in rows:
-        for column, value in mapped_numbers(flat_row(row)).items():
-            arrays.setdefault(column, np.full(shape, np.nan))[position[row.cell]] = value
-    state = np.full(shape, "", dtype=object)
-    for cell, word in states.items():
-        state[position[cell]] = word
+    state_of = np.full(shape, "", dtype=object)
+    for cell, state, row in each:
+        state_of[position[cell]] = state
+        for column, value in mapped_numbers({} if row is None else flat_row(row)).items():
+            arrays.setdefault(column, np.full(shape, np.nan))[position[cell]] = value
     values = axes | {"dose": _dose_values(study)}
     labels = LABELS | {"dose": LABELS["dose"] | {"units": DOSE_UNITS[study.dose_by]}}
     return xarray.Dataset(
         {_variable(column): (dimensions, arrays[column], _attributes(column)) for column in in_order(arrays)},
         coords={name: (name, values[name], labels[name]) for name in dimensions}
-        | {"state": (dimensions, state.astype(str), {"long_name": "state of the cell"})},
+        | {"state": (dimensions, state_of.astype(str), {"long_name": "state of the cell"})},
         attrs={"study": study.name},
     )
 

@@ -12,7 +12,7 @@ from fly64dask.monitoring import RunReader, read_each
 from fly64dask.records import Manifest, ManifestRow
 from fly64dask.runs.opened.cell_arrays import open_truth
 from fly64dask.runs.opened.cell_view import CellView
-from fly64dask.runs.opened.labelled import flat_cells, metrics_dataset, run_table
+from fly64dask.runs.opened.labelled import cell_columns, flat_cell, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
 from fly64dask.study import Cell, Study, cells, choose_cell
 
@@ -101,8 +101,7 @@ class RunResults:
         >>> open_run("runs/demo").metrics.phase_rmse_rad.attrs["units"]  # doctest: +SKIP
         'rad'
         """
-        run_status = self._reader.read()
-        return metrics_dataset(self.study, run_status.rows, run_status.states)
+        return metrics_dataset(self.study, read_each(self.study, self.layout))
 
     def table(self) -> pandas.DataFrame:
         """Return one line for each cell of the study.
@@ -122,7 +121,7 @@ class RunResults:
         >>> open_run("runs/demo").table().attrs["units"]["dose"]  # doctest: +SKIP
         'photons per exposure'
         """
-        return run_table(self.study, self._reader.read().each)
+        return run_table(self.study, map(flat_cell, read_each(self.study, self.layout)))
 
     def write_table(self, path: str | os.PathLike[str]) -> None:
         """Write the table as a file, with its `attrs` where the format has a place for them.
@@ -143,9 +142,10 @@ class RunResults:
         --------
         >>> open_run("runs/demo").write_table("demo.parquet")  # doctest: +SKIP
         """
-        from fly64dask.report import write_table
+        from fly64dask.report import check_table_name, write_table
 
-        write_table(Path(path), self.study, flat_cells(read_each(self.study, self.layout)))
+        check_table_name(Path(path))
+        write_table(Path(path), self.study, cell_columns(map(flat_cell, read_each(self.study, self.layout))))
 
     def _repr_html_(self) -> str:
         """Draw the matrix for a notebook."""

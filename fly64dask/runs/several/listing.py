@@ -69,7 +69,7 @@ def summarise_run(layout: RunLayout) -> RunSummary:
     try:
         study = read_run_study(layout)
         study_name, n_cells = study.name, len(cells(study))
-        counts = count_states(study, tuple(each_row(layout, cells(study))))
+        counts = count_states(study, each_row(layout, cells(study)))
     except Fly64Error as error:
         problem = str(error)
     return RunSummary(

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
 from fly64dask.monitoring import read_each
-from fly64dask.runs.opened import DIMENSIONS, FURTHER_DIMENSIONS, Run, flat_cells, open_run
+from fly64dask.runs.opened import RUN, Run, cell_columns, flat_cell, open_run, run_table
 
 if TYPE_CHECKING:
     import pandas
 
-    from fly64dask.report import Value
+    from fly64dask.report import FlatRow
     from fly64dask.study import Study
-
-RUN = "run"
 
 
 def open_runs(paths: Sequence[str | os.PathLike[str]]) -> Runs:
@@ -76,15 +74,7 @@ class Runs:
         --------
         >>> open_runs(["runs/a", "runs/b"]).table().xs("runs/a", level="run")  # doctest: +SKIP
         """
-        import pandas
-
-        from fly64dask.report import table_attributes
-
-        flat_rows = self._flat_rows()
-        levels = [name for name in (RUN, *DIMENSIONS, *FURTHER_DIMENSIONS) if any(name in flat for flat in flat_rows)]
-        table = pandas.DataFrame(flat_rows).set_index(levels)
-        table.attrs = dict(table_attributes(self._described_study(), flat_rows))
-        return table
+        return run_table(self._described_study(), self._flat_cells())
 
     def write_table(self, path: str | os.PathLike[str]) -> None:
         """Write the table as a file that ends in `.parquet` or `.csv`, as `Run.write_table` does.
@@ -103,16 +93,17 @@ class Runs:
         --------
         >>> open_runs(["runs/a", "runs/b"]).write_table("both.parquet")  # doctest: +SKIP
         """
-        from fly64dask.report import write_table
+        from fly64dask.report import check_table_name, write_table
 
-        write_table(Path(path), self._described_study(), self._flat_rows())
+        check_table_name(Path(path))
+        write_table(Path(path), self._described_study(), cell_columns(self._flat_cells()))
 
-    def _flat_rows(self) -> list[dict[str, Value | None]]:
-        return [
-            {RUN: name, **flat}
+    def _flat_cells(self) -> Iterator[FlatRow]:
+        return (
+            {RUN: name, **flat_cell(each)}
             for name, run in self.by_name.items()
-            for flat in flat_cells(read_each(run.study, run.layout))
-        ]
+            for each in read_each(run.study, run.layout)
+        )
 
     def _described_study(self) -> Study:
         """The study by whose units the columns are described, with the names of all."""

@@ -1,0 +1,104 @@
+"""Gathers row by row what a report says of all cells of a run, so that the rows of many cells need not be kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fly64dask.records import AnswerNumbers, ComparedNumbers, unfollowed
+from fly64dask.report.answer.opening import BestCells
+from fly64dask.report.columns import lead_column
+from fly64dask.study import cells
+
+if TYPE_CHECKING:
+    from fly64dask.records import Answer, ManifestRow, RunDifferences
+    from fly64dask.study import Cell, Study
+
+
+@dataclass(slots=True)
+class RunTotals:
+    """The numbers of a run that a report is made of, besides those of the cells that it shows.
+
+    `states` counts the committed cells in each state, `ended` those of them that do not run again. Of the committed
+    ones `n_outdated` are not of the study as it is now, `n_other_dose` hold other photons than asked, and
+    `n_unfollowed` did not follow all of their recipe. `versions` and `devices` count them by what computed them;
+    `n_pixels` has the fewest and the most pixels that any was compared on, if any was.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    running : collection of Cell
+        Cells that run, whatever is committed of them.
+    """
+
+    study: Study
+    running: Collection[Cell] = ()
+    n_outdated: int = 0
+    n_other_dose: int = 0
+    n_unfollowed: int = 0
+    states: Counter[str] = field(default_factory=Counter)
+    ended: Counter[str] = field(default_factory=Counter)
+    versions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    devices: Counter[str] = field(default_factory=Counter)
+    n_pixels: tuple[int, ...] = ()
+    _answer: AnswerNumbers | None = field(init=False)
+    _compared: ComparedNumbers = field(init=False)
+    _best: BestCells = field(default_factory=BestCells)
+
+    def __post_init__(self) -> None:
+        """Begin without a cell."""
+        self._answer = AnswerNumbers(self.study) if self.study.targets else None
+        self._compared = ComparedNumbers(self.study)
+
+    def add(self, row: ManifestRow) -> None:
+        """Take a committed cell, whose row is completed by its context."""
+        self.states[row.state] += 1
+        self.ended[row.state] += row.cell not in self.running
+        self.n_outdated += row.outdated is not None
+        self.n_other_dose += row.dose_deviation is not None
+        self.n_unfollowed += bool(unfollowed(row))
+        self.versions.update((row.versions or {}).items())
+        self.devices.update([row.device] if row.device else [])
+        if row.metrics is not None:
+            pixels = (*self.n_pixels, row.metrics.n_pixels)
+            self.n_pixels = (min(pixels), max(pixels))
+        self._compared.add(row)
+        if self._answer is not None:
+            self._answer.add(row)
+        if row.state == "completed":
+            self._best.add(row)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of cells per state, `running` and `pending` included, zero counts left out."""
+        n_running = len(self.running)
+        n_pending = len(cells(self.study)) - self.ended.total() - n_running
+        counts = {**self.ended, "running": n_running, "pending": n_pending}
+        return {state: number for state, number in counts.items() if number}
+
+    def answer(self) -> Answer | None:
+        """Find the limits of the study's targets; None if it has none."""
+        return None if self._answer is None else self._answer.answer()
+
+    def differences(self) -> RunDifferences:
+        """Compare views, recipes and setups."""
+        return self._compared.differences()
+
+    def lead(self, columns: Collection[str]) -> str:
+        """Choose the number to show first among some columns."""
+        return lead_column(self.n_pixels, columns, is_measured=self.study.source.kind == "measured")
+
+    def best_cell(self) -> str | None:
+        """Name the completed cell with the best number of those that a report shows first; None without any."""
+        return self._best.cell_by(self.lead(self._best.columns))
+
+
+def totals_of(study: Study, rows: Iterable[ManifestRow], running: Collection[Cell] = ()) -> RunTotals:
+    """Gather the totals of a run from the rows of its committed cells, completed by their context."""
+    totals = RunTotals(study, running)
+    for row in rows:
+        totals.add(row)
+    return totals

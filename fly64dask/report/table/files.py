@@ -1,0 +1,134 @@
+"""Writes the table of a run, or of several, as CSV, or as Parquet with units and labels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypedDict
+
+from fly64dask.base import InputError, Quantity
+from fly64dask.records import quantity_of
+from fly64dask.store import publish_bytes
+from fly64dask.study import DOSE_UNITS
+
+if TYPE_CHECKING:
+    from fly64dask.report.table.gathering import TableColumns
+    from fly64dask.study import DoseBy, Study
+
+# Where pandas keeps and finds the attributes of a table in a Parquet file's metadata.
+PANDAS_ATTRIBUTES = "PANDAS_ATTRS"
+
+
+class TableAttributes(TypedDict):
+    """The attributes of a run's table: what doses count, and by column the unit, label and better direction.
+
+    Columns that hold neither numbers nor lists of them have none; the unit of a plain number is "1".
+    """
+
+    study: str
+    dose_by: DoseBy
+    units: dict[str, str]
+    labels: dict[str, str]
+    better: dict[str, str]
+
+
+def table_attributes(study: Study, columns: TableColumns) -> TableAttributes:
+    """Describe the columns of a study's table."""
+    described = {name: _column_quantity(name, study.dose_by) for name in columns.names}
+    quantities = {name: quantity for name, quantity in described.items() if quantity.unit or columns.has_numbers(name)}
+    return TableAttributes(
+        study=study.name,
+        dose_by=study.dose_by,
+        units={name: quantity.unit or "1" for name, quantity in quantities.items()},
+        labels={name: quantity.label for name, quantity in quantities.items()},
+        better={name: quantity.better for name, quantity in quantities.items() if quantity.better},
+    )
+
+
+def write_table(path: Path, study: Study, columns: TableColumns) -> None:
+    """Write a table as a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file, replaced if it is there; it ends in `.parquet` or `.csv`. A CSV file holds names and values alone.
+    study : Study
+        The study of the run.
+    columns : TableColumns
+        The table.
+
+    Raises
+    ------
+    InputError
+        If the file's name ends in anything else.
+    """
+    check_table_name(path)
+    if path.suffix == ".csv":
+        publish_bytes(path, lambda file: _write_csv(columns, file))
+    else:
+        publish_bytes(path, lambda file: _write_parquet(study, columns, file))
+
+
+def check_table_name(path: Path) -> None:
+    """Refuse the name of a file that says no format of tables, before anything is read."""
+    if path.suffix not in (".parquet", ".csv"):
+        raise InputError(
+            f"write table {path}: its name ends in {path.suffix or 'no suffix'!r}, needed .parquet or .csv",
+            remedy="give the file one of these",
+        )
+
+
+def csv_bytes(columns: TableColumns) -> bytes:
+    """Write a table as CSV in UTF-8: a head line, floats that read back as they were, nothing for what is not known."""
+    stream = io.BytesIO()
+    _write_csv(columns, stream)
+    return stream.getvalue()
+
+
+def parquet_bytes(study: Study, columns: TableColumns) -> bytes:
+    """Write a table as Parquet.
+
+    Label, unit and better direction are metadata of each field, and those of the file are what pandas reads as `attrs`.
+    """
+    stream = io.BytesIO()
+    _write_parquet(study, columns, stream)
+    return stream.getvalue()
+
+
+def _write_csv(columns: TableColumns, file: BinaryIO | io.BytesIO) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns.names)
+    writer.writerows(columns.rows())
+    text.detach()  # the file stays open: it is not ours
+
+
+def _write_parquet(study: Study, columns: TableColumns, file: BinaryIO | io.BytesIO) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrays = {}
+    for name in columns.names:
+        pieces = [pa.array(values) for values in columns.pieces(name)]
+        kind = next((piece.type for piece in pieces if piece.type != pa.null()), pa.null())
+        arrays[name] = pa.chunked_array([piece.cast(kind) for piece in pieces], kind)
+    fields = [
+        pa.field(name, array.type, metadata=_field_metadata(_column_quantity(name, study.dose_by)))
+        for name, array in arrays.items()
+    ]
+    attributes = {PANDAS_ATTRIBUTES: json.dumps(table_attributes(study, columns))}
+    table = pa.table(list(arrays.values()), schema=pa.schema(fields, attributes))
+    pq.write_table(table, file, compression="zstd")
+
+
+def _column_quantity(column: str, dose_by: DoseBy) -> Quantity:
+    """Describe a column; the unit of the dose is what the study's doses count."""
+    return Quantity("dose", DOSE_UNITS[dose_by]) if column == "dose" else quantity_of(column)
+
+
+def _field_metadata(quantity: Quantity) -> dict[str, str]:
+    """Label, unit and better direction of a column, those that it has."""
+    described = {"label": quantity.label, "unit": quantity.unit, "better": quantity.better}
+    return {name: value for name, value in described.items() if value}
