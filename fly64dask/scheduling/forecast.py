@@ -62,7 +62,8 @@ def _time_line(rate: MeasuredRate, work: int) -> str:
     """Say how long some work takes on a device, and by what that was measured."""
     kind, _, name = rate.device.partition(" ")
     one = f"GPU hours {name}".rstrip() if kind == "cuda" else f"hours of one CPU {name}".rstrip()
-    measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {rate.n_cells} cells of {rate.source}"
+    cells = "1 cell" if rate.n_cells == 1 else f"{rate.n_cells} cells"
+    measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {cells} of {rate.source}"
     return f"time: at most {rate.seconds * work / HOUR_S:.2g} {one}, by {measured}"
 
 
