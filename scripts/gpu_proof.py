@@ -46,7 +46,7 @@ from measuring import ROOT, Bar, Notes, bars_table, machine, machine_line, rows_
 
 LIMIT_S = 440.0
 TOLERANCE = 1e-4  # of objects after 25 epochs of single precision, as bench/engine.py has it
-SLOTS = (1, 2, 4, 8)
+SLOTS = (1, 4, 8)
 # The demo in small, for the CPU.
 TINY = {"n_exposures": 60, "n_epochs": 2, "doses_photons": "[1e4]", "stop": '"epochs"'}
 
@@ -221,7 +221,7 @@ def filled(device: str, left_bytes: float) -> Iterator[None]:
 
 
 def slots(notes: Notes, folder: Path) -> None:
-    """Time the demo by local workers that share one GPU, and by loops in one process; see who gets which device."""
+    """Time the demo by local workers that share one GPU, and by a loop in one process; see who gets which device."""
     study = write_demo(folder / "study.toml", (TINY if notes.smoke else {}) | {"device": f'"{notes.device}"'})
     wanted, first = cells(study), RunLayout(folder / "1")
     if notes.device == "cuda":
@@ -238,9 +238,8 @@ def slots(notes: Notes, folder: Path) -> None:
         notes.holds(f"{way}: all cells on {notes.device}", on_device)
         apart_by = max(apart(stored(study, first, cell), stored(study, layout, cell), 1.0) for cell in wanted)
         notes.most(f"{way}: objects against those of 1 slot", apart_by, TOLERANCE)
-    for accelerated in (True, False):
-        seconds = gpu.run_loop(folder / "study.toml", first.root, folder / "loop.log", accelerated=accelerated)
-        notes.row(way=gpu.LOOP if accelerated else gpu.UNMODIFIED_LOOP, **rate(seconds, len(wanted)))
+    seconds = gpu.run_loop(folder / "study.toml", first.root, folder / "loop.log")
+    notes.row(way=gpu.LOOP, **rate(seconds, len(wanted)))
     crowd = [*run_command(folder, RunLayout(folder / "crowd"), notes.device, 1), "--slots-per-gpu", "9999"]
     done = subprocess.run(crowd, capture_output=True, text=True, check=False)
     notes.holds("9999 slots are refused with a reason", done.returncode != 0 and "slots-per-gpu" in done.stderr)

@@ -82,8 +82,8 @@ def predicted_memory_bytes(
     `n_modes` and `n_opr` are those of the starting probe, used where the recipe says nothing of modes.
     The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000 exposures of 64 x 64 and
     128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three reconstructions side by side, which take turns
-    with their minibatches, by 18 to 50 % (42 to 1000 exposures). On a GPU, 8 to 1000
-    exposures took 41 to 96 % of it (docs/reference/gpu.md). A further mode of the probe took 60 to 89 % of its
+    with their minibatches, by 18 to 50 % (42 to 1000 exposures). What a GPU took is in
+    docs/reference/gpu.md. A further mode of the probe took 60 to 89 % of its
     `ARRAYS_OF_MODE` (96 of 128 x 128, LSQML on either steps and rPIE), refined positions and two OPR modes up to 90 %
     of theirs. DM also keeps the waves behind the object.
     """

@@ -39,8 +39,8 @@ def record_on_gpu(work: Work) -> Work:
 
     The function must have run before, as what libraries prepare at a first call cannot be recorded.
     """
-    graph = torch.cuda.CUDAGraph()
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    graph, stream = torch.cuda.CUDAGraph(), _recording_stream()
+    torch.cuda.empty_cache()  # what the call before has left is no use to a recording, whose memory is its own
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         # Not `torch.cuda.graph`, which looks for garbage first: longer than all the rest takes.
@@ -52,6 +52,12 @@ def record_on_gpu(work: Work) -> Work:
             graph.capture_end()
     torch.cuda.current_stream().wait_stream(stream)
     return graph.replay
+
+
+@functools.cache
+def _recording_stream() -> torch.cuda.Stream:
+    """Give the stream that all is recorded on: each one has memory of its own, and 32 MB for matrix products."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 
 @dataclass(slots=True)
