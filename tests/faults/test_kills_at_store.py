@@ -47,8 +47,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def start(folder: Path, out: object, machine: str) -> Command:
-    """Run the study as one of the machines, all processes forked."""
+def start(folder: Path, out: object, machine: str, *, lease: bool = ROUNDS not in os.environ) -> Command:
+    """Run the study as one of the machines, all processes forked; with a short lease of the lock, or that of real runs.
+
+    With the latter the run is by `run_study` alone.
+    """
     variables = {
         "PYTHONPATH": str(SUPPORT),
         "OMP_NUM_THREADS": "1",
@@ -57,9 +60,9 @@ def start(folder: Path, out: object, machine: str) -> Command:
         EPOCH_S: str(CELL_S / 10),
     }
     wishes = Wishes(workers_from=fork_workers(), python=forked_python())
-    lease = {} if ROUNDS in os.environ else {LEASE_S: "1.5"}
+    variables |= {LEASE_S: "1.5"} if lease else {}
     asked = {"stdout": Path(os.devnull), "stderr": folder / f"{machine}.log", "wishes": wishes}
-    return Command("run_with_faulty_engine", folder / "tiny.toml", out, "local", environment=variables | lease, **asked)
+    return Command("run_with_faulty_engine", folder / "tiny.toml", out, "local", environment=variables, **asked)
 
 
 def kill(command: Command) -> None:
@@ -128,3 +131,9 @@ def test_no_committed_cell_is_done_twice(killed):
     there = records_at(open_place(URL))
     assert killed[0].items() <= there.items()
     assert {key.rpartition("/")[2] for key in there} == {"attempt_001.json"}
+
+
+def test_a_finished_run_is_run_again_on_another_machine_with_nothing_to_do(folder, killed):
+    before = records_at(open_place(URL))
+    assert start(folder, URL, "fourth", lease=False).wait(timeout=600) == 1
+    assert records_at(open_place(URL)) == before

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from faulty_engine import ENGINE
-from finished_runs import SIX_CELLS
+from finished_runs import SIX_CELLS, TOY
 from object_store import Gate, environment, s3_server
 from one_cell import run_one
 
@@ -301,13 +301,15 @@ def test_repair_makes_again_at_the_store_what_is_damaged_there(six_cells, url):
         assert [read_record(layout, cell).attempt for cell in ALL] == [2, 2, 2, 1, 1, 1]
 
 
-def test_commands_run_at_s3_and_read_what_is_there(six_cells, url, tmp_path, fly64dask):
-    finish(six_cells, url)
+@pytest.mark.cluster
+def test_commands_run_at_s3_and_read_what_is_there(url, tmp_path, fly64dask):
+    ran = fly64dask("run", TOY, "--out", url, "--view", "sparse", "--workers", 1)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (1, f"committed: {url}"), ran.stderr
     with machine(tmp_path / "second"):
         status = fly64dask("status", url)
         table = fly64dask("table", url, "--out", "table.csv")
         verified = fly64dask("verify", url)
     assert (status.returncode, table.returncode, verified.returncode) == (0, 0, 0), verified.stderr
-    assert "tiny: 4 completed, 2 failed" in status.stdout
+    assert "toy: 2 failed, 4 pending" in status.stdout
     assert table.stdout == "table: table.csv, 6 cells\n"
     assert verified.stdout == "0 damaged\n"
