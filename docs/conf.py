@@ -52,4 +52,11 @@ html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 4,
     "use_edit_page_button": False,
+    # What commands print is wide: pages that show it have no list of their headings beside the text.
+    "secondary_sidebar_items": {
+        "**": ["page-toc"],
+        "tutorials/measured_scan": [],
+        "tutorials/find_the_limit": [],
+        "tutorials/slurm_night": [],
+    },
 }
