@@ -1,9 +1,10 @@
 """Installs the wheel as each kind of user would, outside the checkout, uses it, and prints sizes and times as a table.
 
-`python scripts/check_install.py --write docs/how-to/install.md` builds the wheel, makes an environment for each kind in
-a temporary folder, runs its commands there, and puts the table into the page. With names of kinds only these are tried:
-`cpu` before `viewer`, which looks at the run that `cpu` has made. It needs pip with a package index, and for `cpu` a
-build of torch for CPUs that pip finds (`--torch`). The exit code is not 0 if a command does not do what it shall.
+It builds the wheel, makes an environment for each kind in a temporary folder, and runs its commands there. With names
+of kinds only these are tried: `cpu` before `viewer`, which looks at the run that `cpu` has made. It needs pip with a
+package index, and for `cpu` a build of torch for CPUs that pip finds (`--torch`). The exit code is not 0 if a command
+does not do what it shall, or a kind is larger than it may be. `make figures FIGURES=install` puts the table into
+docs/how-to/install.md.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- written by scripts/check_install.py -->", "<!-- end -->"
 ONE_CELL = ("--dose", "1e4", "--view", "dense", "--split", "train", "--device", "cpu", "--workers", "1")
 LOOKS = (
     (0, "status", "runs/mine"),
@@ -42,11 +42,12 @@ Words = tuple[int | str, ...]  # the exit code that a command shall have, and it
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of user: what pip is asked for, one call after the other, and the commands that shall work then."""
+    """A kind of user: what pip is asked for, in this order, the commands that shall work then, and the largest size."""
 
     what: str
     installs: Sequence[tuple[str, ...]]
     commands: Sequence[Words]
+    most_megabytes: float = float("inf")
 
 
 @dataclass(kw_only=True)
@@ -66,11 +67,13 @@ def kinds_of(wheel: Path, torch: str) -> dict[str, Kind]:
             what="run on a CPU, ingest scans",
             installs=[(f"{wheel}[run,ingest]",), (torch,), ("--no-deps", "ptychi")],
             commands=RUNS,
+            most_megabytes=2000,
         ),
         "viewer": Kind(
             what="look at runs, write studies",
             installs=[(str(wheel),)],
             commands=((0, "new", "other.toml"), *LOOKS, (2, "run", "other.toml", "--out", "runs/other")),
+            most_megabytes=400,
         ),
         "full": Kind(what="all of it, for GPUs too", installs=[(f"{wheel}[all]",)], commands=RUNS),
     }
@@ -81,7 +84,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", metavar="kind", help="cpu, viewer or full; all if none is given")
     parser.add_argument("--torch", default="torch==2.13.0+cpu", help="what pip is asked for on a CPU [%(default)s]")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fly64dask-install-") as name:
         folder = Path(name)
@@ -101,10 +103,6 @@ def main() -> None:
             lines.append(f"| {kind} | {kinds[kind].what} | {size} | {quick} | {run} |")
             shutil.rmtree(folder / kind)
     print("\n".join(lines))
-    if options.write:
-        before, _, rest = options.write.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
-        options.write.write_text("\n".join([before + BEGIN, "", *lines, "", END + after]), encoding="utf-8")
 
 
 def try_kind(kind: Kind, environment: Path, work: Path) -> Found:
@@ -120,6 +118,8 @@ def try_kind(kind: Kind, environment: Path, work: Path) -> Found:
     found.install_s = time.monotonic() - start
     found.megabytes = (_bytes_of(packages) - own_bytes) / 1e6
     found.n_packages = len([*packages.glob("*.dist-info")]) - own
+    if found.megabytes > kind.most_megabytes:
+        sys.exit(f"{environment.name}: {found.megabytes:.0f} MB installed, at most {kind.most_megabytes} MB needed")
     (work / "mine.toml").unlink(missing_ok=True)
     if any(words[1] == "doctor" for words in kind.commands):
         shutil.rmtree(work / "runs", ignore_errors=True)
