@@ -12,7 +12,9 @@ from fly64dask.base import Failure, NoRoomError
 from fly64dask.store import ROOM_REMEDY, has_room
 
 log = logging.getLogger(__name__)
-LOOK_S = 1.0  # between two looks whether there is room
+# Between two looks whether there is room; longer each time that what has room fails all the same, as with a quota of
+# files, of which a look needs but one.
+LOOK_S, LONGEST_S = 1.0, 60.0
 ASK_S = 0.25  # between two questions whether to wait on
 
 
@@ -40,6 +42,7 @@ class RoomWait:
     say: Callable[[str | None], None]
     stopped: Callable[[], bool] = lambda: False
     _waited_s: float = 0.0
+    _look_s: float = LOOK_S
 
     @property
     def is_over(self) -> bool:
@@ -74,11 +77,12 @@ class RoomWait:
                 if has_room(self.folder, result.room_bytes):
                     return
         finally:
+            self._look_s = min(2 * self._look_s, LONGEST_S)
             log.warning("%s state=waited seconds=%.1f", self.what, self._waited_s)
             self.say(None)
 
     def _pause(self) -> None:
-        for _ in range(int(LOOK_S / ASK_S)):
+        for _ in range(int(self._look_s / ASK_S)):
             if self.stopped():
                 return
             time.sleep(ASK_S)
