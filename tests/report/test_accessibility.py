@@ -125,7 +125,7 @@ def test_a_picture_is_named_after_its_cell_size_and_range(browser, path):
 def test_the_numbers_of_a_curve_are_a_table(browser, path):
     page = all_shown(opened(browser, path))
     rows = page.evaluate(
-        "[...document.querySelector('#targets .numbers tbody').rows].map((row) => row.cells[3].textContent)"
+        "[...document.querySelector('#targets .numbers tbody').rows].map((row) => row.cells[2].textContent)"
     )
     assert set(rows) >= {"dose_100000/all/train", "dose_100000/few/train"}
 

@@ -79,11 +79,13 @@ function foldedNumbers(rows, name) {
   folded.addEventListener("toggle", () => {
     if (folded.childElementCount > 1) return;
     const table = element("table", undefined, "plain");
-    table.createTHead().append(headRow(rows[0]));
+    const isUsed = rows[0].map((_, column) => rows.slice(1).some((row) => row[column] !== ""));
+    const used = (row) => row.filter((_, column) => isUsed[column]);
+    table.createTHead().append(headRow(used(rows[0])));
     const body = table.createTBody();
     for (const row of rows.slice(1)) {
       const line = element("tr");
-      line.append(...row.map((value) => (typeof value === "number" ? element("td", significant(value, 5), "number") : element("td", value))));
+      line.append(...used(row).map((value) => (typeof value === "number" ? element("td", significant(value, 5), "number") : element("td", value))));
       body.append(line);
     }
     folded.append(sideways(table, `numbers of ${name}`));
