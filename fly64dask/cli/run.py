@@ -64,8 +64,8 @@ def run(
 
     Run again to continue: cells whose record is committed are not run twice.
 
-    A run at an object store computes in a cache on this machine, below FLY64DASK_CACHE [default: ~/.cache/fly64dask],
-    and commits each cell there as it ends. The same command on any machine goes on from what is there.
+    A run at an object store computes in a cache on this machine, below FLY64DASK_CACHE [~/.cache/fly64dask/runs], and
+    commits each cell at the store as it ends. The same command on any machine goes on from what is there.
     """
     from fly64dask.records import read_study
 
