@@ -498,14 +498,40 @@ def ended(site: Site, job_id: str) -> bool:
     return state in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 
-def test_a_controller_whose_driver_was_killed_goes_on(site):
-    job_id = submitted(site)
-    before = site.records()
-    driver_of(site).send_signal(signal.SIGKILL)
-    assert within(300, lambda: ended(site, job_id)) == []
+@pytest.fixture(scope="module")
+def disturbed_controller(tmp_path_factory, lab):
+    """A finished run, submitted where there is no `scontrol`: its driver was killed, and then its controller job was
+    told that its wall time ends. Its site, its first job, and what was committed each time."""
+    site = Site(tmp_path_factory.mktemp("disturbed"), lab)
+    whole_path = site.environment["PATH"]
+    site.environment["PATH"] = str(commands_without(site.folder / "bin", "scontrol"))
+    try:
+        job_id = submitted(site)
+        site.environment["PATH"] = whole_path  # of the test's own commands
+        at_kill = site.records()
+        driver_of(site).send_signal(signal.SIGKILL)
+        assert within(300, lambda: len(site.records()) > len(at_kill)) == []
+        at_end = site.records()
+        site.call("scancel", "--batch", "--signal=USR1", job_id)  # as Slurm does two minutes before
+        assert within(120, lambda: ended(site, job_id)) == []
+        assert within(300, lambda: not site.jobs("pending,running,completing")) == []
+        yield {"site": site, "job_id": job_id, "at_kill": at_kill, "at_end": at_end}
+    finally:
+        site.clear()
+
+
+def test_a_controller_whose_driver_was_killed_goes_on(disturbed_controller):
+    site, job_id = disturbed_controller["site"], disturbed_controller["job_id"]
+    log = (site.out / "slurm" / "logs" / f"controller-{job_id}.log").read_text()
+    assert [code for code in re.findall(r"exit code (\d+)", log) if code == "137"] == ["137"]
+    assert disturbed_controller["at_kill"].items() <= disturbed_controller["at_end"].items()
+
+
+def test_a_controller_whose_wall_time_ends_hands_over_where_there_is_no_scontrol(disturbed_controller):
+    site = disturbed_controller["site"]
     assert_whole(site)
-    assert {path: site.records()[path] for path in before} == before
-    assert site.left() == []
+    assert disturbed_controller["at_end"].items() <= site.records().items()
+    assert len(list(site.out.glob("slurm/logs/controller-*.log"))) == 2
 
 
 def test_a_controller_that_was_killed_and_requeued_goes_on(site):
@@ -525,20 +551,6 @@ def test_a_controller_that_was_killed_and_requeued_goes_on(site):
     assert_whole(site)
     assert {path: site.records()[path] for path in before} == before
     assert site.left() == []
-
-
-def test_a_controller_whose_wall_time_ends_hands_over_where_there_is_no_scontrol(site):
-    whole_path = site.environment["PATH"]
-    site.environment["PATH"] = str(commands_without(site.folder / "bin", "scontrol"))
-    job_id = submitted(site)
-    site.environment["PATH"] = whole_path  # of the test's own commands
-    before = site.records()
-    site.call("scancel", "--batch", "--signal=USR1", job_id)  # as Slurm does two minutes before
-    assert within(120, lambda: ended(site, job_id)) == []
-    assert within(300, lambda: not site.jobs("pending,running,completing")) == []
-    assert_whole(site)
-    assert {path: site.records()[path] for path in before} == before
-    assert len(list(site.out.glob("slurm/logs/controller-*.log"))) == 2
 
 
 def has_step(job_id: str) -> bool:
