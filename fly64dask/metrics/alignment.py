@@ -135,14 +135,20 @@ class PhasePlane:
         not wrap for slopes below pi rad / px; least squares on wrapped phases refine it.
         """
         slopes = np.array(neighbour_slopes(ratio, self._inside))
-        unit = ratio[self._inside] * np.exp(-1j * (slopes @ self._terms[1:]))
+        # The wave of a ramp is a product of two lines.
+        lines = zip(ratio.shape, self._centre, slopes, strict=True)
+        down, right = (np.exp(-1j * slope * (np.arange(size) - centre)) for size, centre, slope in lines)
+        unit = (ratio * down[:, None] * right)[self._inside]
         offset = float(np.angle(unit.sum()))
         rest = np.angle(unit * np.exp(-1j * offset)).astype(np.float64)
         for _ in range(N_FITS):
             step = self._solve @ rest
             offset, slopes = offset + float(step[0]), slopes + step[1:]
             rest -= step @ self._terms
-            rest -= 2 * np.pi * np.rint(rest / (2 * np.pi))
+            turns = np.rint(rest / (2 * np.pi))
+            if not turns.any():
+                break  # nothing wraps, so that the first least squares are the last
+            rest -= 2 * np.pi * turns
         return Plane(
             offset_rad=offset - float(slopes @ self._centre),
             ramp_y=float(slopes[0]),
