@@ -8,7 +8,9 @@ From the repository:
 
 A few cells are reconstructed, one for each view and split. All others get records like theirs, written and committed
 by the package itself, with a phase error that falls with the dose, and no arrays of their own. Each command then runs
-in a process of its own: CPU seconds, wall seconds, and its memory at the peak. `page` is one answer of `/fly64`.
+in a process of its own: CPU seconds, wall seconds, and its memory at the peak. `page` is one answer of `/fly64`, and
+`proof` what a table kept beside the manifest would take to be read, once it is shown to be of the records and groups
+that are there: their digests are computed.
 
 With `--keep DIRECTORY` the run stays there, and is used again.
 """
@@ -16,6 +18,7 @@ With `--keep DIRECTORY` the run stays there, and is used again.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -46,7 +49,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="400 cells")
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--only", nargs="+", choices=[*COMMANDS, "page"], default=[*COMMANDS, "page"])
+    names = [*COMMANDS, "page", "proof"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
     arguments = parser.parse_args()
     n_cells = 400 if arguments.quick else arguments.cells
     if arguments.make:
@@ -58,7 +62,12 @@ def main() -> None:
             # Apart, as a command's memory begins with that of who starts it.
             subprocess.run([sys.executable, __file__, "--cells", str(n_cells), "--make", run], check=True)
         for name in arguments.only:
-            found = page_answer(n_cells) if name == "page" else measured(COMMANDS[name], run, Path(folder))
+            if name == "page":
+                found = page_answer(n_cells)
+            elif name == "proof":
+                found = proven_table(run, Path(folder))
+            else:
+                found = measured(COMMANDS[name], run, Path(folder))
             print(f"{name:<8}" + "  ".join(f"{key} {value:.3g}" for key, value in found.items()), flush=True)
 
 
@@ -87,6 +96,26 @@ def page_answer(n_cells: int) -> dict[str, float]:
     began = time.process_time()
     answer = json.dumps(state.as_json(now_s=1.0), separators=(",", ":"))
     return {"cpu_s": time.process_time() - began, "answer_mb": len(answer) / 1e6}
+
+
+def proven_table(run: Path, folder: Path) -> dict[str, float]:
+    """Time what shows that a table is of a run's records and groups as they are, and the reading of its file."""
+    import pandas
+
+    from fly64dask.records import read_run_study
+    from fly64dask.store import RunLayout, read_attributes
+    from fly64dask.study import cells, realisations
+
+    measured(["table", "--out", "kept.parquet"], run, folder)
+    layout = RunLayout(run)
+    began = time.process_time()
+    matrix = cells(study := read_run_study(layout))
+    for cell in matrix:
+        hashlib.sha256(layout.record_file(cell).read_bytes()).digest()
+    for realisation in realisations(study, matrix):
+        read_attributes(layout.exposure_group(*realisation), "compare")
+    pandas.read_parquet(folder / "kept.parquet")
+    return {"cpu_s": time.process_time() - began}
 
 
 def study_of(n_cells: int) -> Any:
