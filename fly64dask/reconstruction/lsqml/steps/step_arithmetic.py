@@ -79,19 +79,20 @@ class StepSums(Generic[Numbers]):
         )
 
 
-def trimmed_mean(numbers: Tensor) -> Tensor:
-    """Compute the mean of (n,) numbers without the least and the largest of them, as pty-chi does; ()."""
+def trimmed_mean(numbers: Tensor) -> Tensor | float:
+    """Compute the mean of (n,) numbers without the least and the largest of them, as pty-chi does; () on a GPU."""
     if numbers.device.type == "cpu":
         ordered = np.sort(numbers.numpy())
         n_left_out = math.ceil(len(ordered) * TRIMMED / 2 - 0.5)
         # NaN is sorted last, and pty-chi leaves it out.
         if math.isfinite(ordered[0]) and math.isfinite(ordered[-1]):
-            return torch.as_tensor(ordered[n_left_out : len(ordered) - n_left_out].mean())
+            kept = ordered[n_left_out : len(ordered) - n_left_out]
+            return float(np.add.reduce(kept) / kept.dtype.type(len(kept)))  # as `mean`, in half its time
     trimmed: Tensor = maths.trim_mean(numbers, TRIMMED, dim=0)
     return trimmed
 
 
-def descend(parameter: ReconstructParameter, by: Tensor) -> None:
+def descend(parameter: ReconstructParameter, by: Tensor | float) -> None:
     """Take a step against a parameter's gradient, the first of which, (1, ...), is multiplied by `by`, ().
 
     Plain descent needs none of what an optimizer's call brings along.
@@ -100,7 +101,8 @@ def descend(parameter: ReconstructParameter, by: Tensor) -> None:
     (group,) = optimizer.param_groups
     is_plain = type(optimizer) is torch.optim.SGD
     is_plain &= not any(group[name] for name in ("momentum", "weight_decay", "maximize"))
-    if is_plain and len(tensor) == 1 and by.device.type == "cpu":  # a GPU would be waited for
+    on_cpu = isinstance(by, float) or by.device.type == "cpu"
+    if is_plain and len(tensor) == 1 and on_cpu:  # a GPU would be waited for
         tensor.add_(tensor.grad, alpha=-group["lr"] * float(by))
         return
     tensor.grad[0].mul_(by)
