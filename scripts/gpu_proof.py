@@ -300,7 +300,7 @@ def killed(notes: Notes, folder: Path) -> None:
     from fly64dask.reconstruction.lsqml import reconstruct
 
     # Cells write once a second how far they are: shorter ones would end before anybody sees them run.
-    size = {"n_exposures": 60, "n_epochs": 60} if notes.smoke else {"n_exposures": 640, "n_epochs": 1000}
+    size = {"n_exposures": 60, "n_epochs": 400} if notes.smoke else {"n_exposures": 640, "n_epochs": 1000}
     changes = TINY | size | {"device": f'"{notes.device}"'}
     study, layout = write_demo(folder / "study.toml", changes), RunLayout(folder / "run")
     with (folder / "said").open("wb") as said:

@@ -58,7 +58,7 @@ PACKED_STUDIES = {
     "small cells, 100 epochs": {"n_exposures": "84", "repeats": "3", "views": "baseline"},
 }
 PACKED_AT_LEAST = {"canonical, 10 epochs": 5.0, "small cells, 100 epochs": 8.0}
-TINY = {"n_exposures": "16", "n_epochs": "2"}
+TINY = {"n_exposures": "16", "n_epochs": "2", "doses_photons": "[1e4]", "repeats": "1", "views": "baseline"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +231,7 @@ def write_canonical(path: Path, changes: dict[str, str], device: str) -> Study:
         text = re.sub(others, "", text)
     text = f"repeats = {changes.pop('repeats', '1')}\n" + text
     for key, value in changes.items():
-        text, n_found = re.subn(rf"^{key} = \S+", f"{key} = {value}", text, flags=re.MULTILINE)
+        text, n_found = re.subn(rf"^{key} = [^#\n]+", f"{key} = {value}", text, flags=re.MULTILINE)
         assert n_found == 1, key
     path.write_text(text)
     return Study.from_toml(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -22,9 +23,12 @@ printf '%s\\n' "${COMPREPLY[@]}"
 @pytest.fixture
 def completed(tmp_path: Path):
     """What bash offers for the last of some words, in an empty directory with one study file."""
-    program = tmp_path / "bin" / "fly64dask"
-    program.parent.mkdir()
-    program.write_text(f"#!{sys.executable}\nfrom fly64dask.cli.main import main\nmain()\n")
+    program, script = tmp_path / "bin" / "fly64dask", tmp_path / "script" / "fly64dask"
+    for path in (program, script):
+        path.parent.mkdir()
+    script.write_text("from fly64dask.cli.main import main\nmain()\n")
+    # Not by `#!`, which takes no space in Python's path.
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(script))} "$@"\n')
     program.chmod(0o755)
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "mine.toml").touch()

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -302,3 +303,13 @@ def test_controller_script_names_a_missing_template(tmp_path):
 def test_tunnel_command_goes_through_the_login_node(monkeypatch):
     monkeypatch.setattr("getpass.getuser", lambda: "me")
     assert tunnel_command("node7", 41234, login="login1") == "ssh -N -J me@login1 -L 8787:127.0.0.1:41234 me@node7"
+
+
+def test_ctrl_c_stays_what_it_was_when_job_scripts_are_made():
+    """dask-jobqueue's import lets it end the process without a word."""
+    code = (
+        "import signal; before = signal.getsignal(signal.SIGINT)\n"
+        "from fly64dask.deploy.slurm.jobscript import _job_classes; _job_classes()\n"
+        "raise SystemExit(signal.getsignal(signal.SIGINT) is not before)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

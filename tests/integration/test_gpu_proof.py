@@ -24,7 +24,7 @@ def test_smoke_runs_every_section_and_all_of_them_hold(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     sections = json.loads(found.read_text())["sections"]
-    assert set(sections) == {"agreement", "failures", "killed", "full-card", "memory", "epochs", "slots"}
+    assert set(sections) == {"agreement", "failures", "killed", "full-card", "memory", "epochs", "slots", "packed"}
     assert all(section["rows"] for section in sections.values())
 
 

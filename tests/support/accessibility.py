@@ -12,6 +12,8 @@ from browser import Page
 
 # Its `minor` and `moderate` findings are advice.
 LEVELS = ("serious", "critical")
+# A colour on its way to another one is nobody's choice.
+STILL = "document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')"
 RUN = """
 axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations
   .filter(({impact}) => %s.includes(impact))
@@ -21,7 +23,7 @@ axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violatio
 
 def axe_violations(page: Page) -> list[str]:
     """Violations of level serious or above on the page that is shown, each with its element and what to do."""
-    page.evaluate(f"{_axe_script()}; 0")
+    page.evaluate(f"{STILL}; {_axe_script()}; 0")
     return page.evaluate(RUN % list(LEVELS))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import subprocess
@@ -80,15 +81,23 @@ class Gate:
         self.address = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._is_open = threading.Event()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Gate:
         self._is_open.set()
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._threads.append(threading.Thread(target=self._serve, daemon=True))
+        self._threads[0].start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # which ends the wait of the thread that accepts
+        self._threads[0].join()  # no more of them come
         self.shut()
-        self._listening.close()
+        for thread in self._threads:
+            thread.join()
+        for end in (self._listening, *itertools.chain(*self._pairs)):
+            end.close()
 
     def shut(self) -> None:
         """Cut off everybody, and whoever comes until it is opened."""
@@ -112,7 +121,8 @@ class Gate:
                 server = socket.create_connection(("127.0.0.1", self._port))
                 self._pairs.add((client, server))
                 for pair in ((client, server), (server, client)):
-                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+                    self._threads.append(threading.Thread(target=_pass_on, args=pair, daemon=True))
+                    self._threads[-1].start()
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:

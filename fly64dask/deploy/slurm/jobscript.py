@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -219,8 +220,10 @@ def _pbs_folder(folder: str) -> str:
 
 @functools.cache
 def _job_classes() -> dict[System, Any]:
-    """Import dask-jobqueue's descriptions of jobs, and leave nothing where a user keeps Dask's settings."""
-    usual = dask.config.PATH
+    """Import dask-jobqueue's descriptions of jobs without what its import leaves: a file of examples where a user keeps
+    Dask's settings, and an end without a word on Ctrl-C.
+    """
+    usual, on_interrupt = dask.config.PATH, signal.getsignal(signal.SIGINT)
     with tempfile.TemporaryDirectory() as folder:
         dask.config.PATH = folder  # its import copies a file of examples there
         try:
@@ -228,6 +231,7 @@ def _job_classes() -> dict[System, Any]:
             from dask_jobqueue.slurm import SLURMJob
         finally:
             dask.config.PATH = usual
+            signal.signal(signal.SIGINT, on_interrupt)
     return {"slurm": SLURMJob, "pbs": PBSJob}
 
 
