@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from engine import CASES, expose, plain_recipe
+from engine import A_FEW, CASES, expose, last_digits_changed, plain_recipe
 from gpu import BYTES_PER_PIXEL, OPERATIONS, PASSES, speeds
 from matrix import apart
 from measuring import Notes, seconds_of
@@ -30,7 +30,6 @@ from fly64dask.study import Checkpoints, Recipe, Remedy, remedied_recipe
 
 # After 20 epochs of single precision, as bench/engine.py has it; the second for one exposure alone.
 TOLERANCE, ONE_EXPOSURE = 1e-4, 1e-3
-A_FEW = 10
 WAYS: dict[str, dict[str, Any]] = {
     "gaussian": {},
     "poisson": {"noise_model": "poisson"},
@@ -129,14 +128,6 @@ def compare_devices(notes: Notes, way: str, exposures: Exposures, recipe: Recipe
         f"{name}: ran so",
         ran_as_expected(way, recipe, notes.device, result.acceleration) and notes.device in result.device,
     )
-
-
-def last_digits_changed(exposures: Exposures, seed: int) -> Exposures:
-    """Change the starting probe by normal noise of the distance from 1 to the next number in single precision."""
-    rng, shape = np.random.default_rng(seed), exposures.probe_guess.shape
-    noise = rng.normal(size=shape) + 1j * rng.normal(size=shape)
-    probe = exposures.probe_guess * (1 + np.finfo(np.float32).eps * noise)
-    return replace(exposures, probe_guess=probe.astype(np.complex64))
 
 
 def ran_as_expected(way: str, recipe: Recipe, device: str, ran: str) -> bool:
