@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 
-    Replacement = tuple[Any, str, Any]
-
+# An object of a task, the name of one of its attributes, and what takes the place of that.
+Replacement = tuple[Any, str, Any]
 Work = Callable[[], None]
 Recorder = Callable[[Work], Work]
 
@@ -45,13 +46,20 @@ def record_on_gpu(work: Work) -> Work:
     with torch.cuda.stream(stream):
         # Not `torch.cuda.graph`, which looks for garbage first: longer than all the rest takes.
         graph.capture_begin(pool=next((other.pool() for other in _graphs), None), capture_error_mode="thread_local")
-        _graphs.add(graph)
-        try:
+        with ExitStack() as failed:
+            failed.callback(_end_in_vain, graph)
             work()
-        finally:
-            graph.capture_end()
+            failed.pop_all()
+        graph.capture_end()
+    _graphs.add(graph)
     torch.cuda.current_stream().wait_stream(stream)
     return graph.replay
+
+
+def _end_in_vain(graph: torch.cuda.CUDAGraph) -> None:
+    """End a recording whose work has failed, perhaps for want of memory: that is to be seen, not what comes of it."""
+    with suppress(RuntimeError):
+        graph.capture_end()
 
 
 @functools.cache

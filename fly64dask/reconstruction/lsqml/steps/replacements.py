@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ptychi.metrics import MSELossOfSqrt
 
-from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps
+from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, Replacement
 from fly64dask.reconstruction.lsqml.valid_pixels import LossOfValid
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Steps = FastSteps | FusedSteps | RecordedSteps
 
 MISSING = object()
-Replacement = tuple[Any, str, Any]
 
 
 def replacements(task: PtychographyTask, steps: Steps) -> list[Replacement]:
