@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from measured import write_scan
 from noisy_engine import ENGINE
 from one_cell import run_one
 from small_scan import small_counts, small_probe
@@ -17,7 +18,7 @@ from fly64dask.base import InputError
 from fly64dask.cli.main import cli
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.runs.new_study import TEMPLATES, new_study, new_study_of_scan
-from fly64dask.store import ExposureAttributes, RunLayout, counts_array, positions_array, probe_array, write_group
+from fly64dask.store import RunLayout
 from fly64dask.study import Study, cells, parse_study
 
 DATA = Path(__file__).resolve().parents[2] / "data"
@@ -31,25 +32,8 @@ def raster(n_rows: int, n_columns: int, step_px: float = 3.0) -> np.ndarray:
 
 def stored(store: Path, positions: np.ndarray, photons: float = 3000.0) -> Path:
     """A scan as `ingest` stores it, of so many photons per exposure, with a beam of 24 x 24 px."""
-    store.mkdir()
     counts = np.resize(small_counts(photons=photons), (len(positions), 24, 24))
-    mean = float(counts.sum() / len(counts))
-    attributes = ExposureAttributes(
-        created_at="",
-        software={},
-        source_digest="",
-        source={},
-        dose_photons=mean,
-        mean_counts_photons=mean,
-        brightest_count_photons=int(counts.max()),
-        n_exposures=len(counts),
-    )
-    arrays = [
-        counts_array(counts.shape, counts.dtype, [counts]),
-        positions_array(positions),
-        probe_array(small_probe()[None, None]),
-    ]
-    write_group(store, attributes, arrays)
+    write_scan(store, counts, positions=positions, probe=small_probe()[None, None])
     return store
 
 

@@ -27,8 +27,11 @@ def write_scan(
     counts: NDArray[Any],
     valid_pixels: NDArray[np.bool_] | None = None,
     further: Sequence[ArraySource] = (),
+    *,
+    positions: NDArray[np.float64] | None = None,
+    probe: NDArray[np.complex64] | None = None,
 ) -> None:
-    """Write counts (n, H, W) at random positions of 40 x 40 px, an even probe, and what else is given."""
+    """Write counts (n, H, W) and what is given; by default at random positions of 40 x 40 px, with an even probe."""
     store.mkdir()
     mean = float(counts.sum(dtype=np.float64) / len(counts))
     attributes = ExposureAttributes(
@@ -41,8 +44,10 @@ def write_scan(
         brightest_count_photons=int(counts.max()),
         n_exposures=len(counts),
     )
-    probe = np.ones((1, 1, *counts.shape[1:]), np.complex64)
-    positions = np.random.default_rng(1).uniform(10, 50, (len(counts), 2))
+    if probe is None:
+        probe = np.ones((1, 1, *counts.shape[1:]), np.complex64)
+    if positions is None:
+        positions = np.random.default_rng(1).uniform(10, 50, (len(counts), 2))
     arrays = [counts_array(counts.shape, counts.dtype, [counts]), positions_array(positions), probe_array(probe)]
     arrays += [*([] if valid_pixels is None else [mask_array(valid_pixels)]), *further]
     write_group(store, attributes, arrays)
