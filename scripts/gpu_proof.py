@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -42,7 +43,7 @@ from fly64dask.study import Cell, Limits, Study, cells
 sys.path.insert(0, str(Path(__file__).with_name("bench")))
 import gpu
 from matrix import apart, our_record, publish, run_process, write_demo
-from measuring import ROOT, Bar, Notes, bars_table, machine, machine_line, rows_table, seconds_of
+from measuring import ROOT, Bar, Notes, bars_table, machine, machine_line, rows_table, seconds_of, write_measurement
 
 LIMIT_S = 440.0
 TOLERANCE = 1e-4  # of objects after 25 epochs of single precision, as bench/engine.py has it
@@ -76,7 +77,7 @@ def main() -> None:
             for name, process in begun.items():
                 found[name] = end(name, process, Path(folder), deadline)
                 if arguments.json:
-                    arguments.json.write_text(json.dumps({"machine": facts, "sections": found}, indent=1))
+                    write_measurement(arguments.json, facts, {"sections": found})
     failed = [name for name, one in found.items() if not one["holds"]]
     print(f"\n{len(found) - len(failed)} of {len(found)} sections hold; not: {', '.join(failed) or 'none'}")
     sys.exit(bool(failed))
@@ -117,7 +118,8 @@ def end(name: str, process: subprocess.Popen[bytes], folder: Path, deadline: flo
     holds = code == 0 and all(bar["is_met"] for bar in found["bars"])
     print(f"\n## {name}: {'holds' if holds else 'DOES NOT HOLD'} ({found.get('seconds', 0):.0f} s, exit code {code})")
     print(rows_table(found["rows"]), "", sep="\n")
-    bars = [Bar(**{key: value for key, value in bar.items() if key != "is_met"}) for bar in found["bars"]]
+    names = {field.name for field in fields(Bar)}
+    bars = [Bar(**{key: value for key, value in bar.items() if key in names}) for bar in found["bars"]]
     print(f"{sum(bar.is_met for bar in bars)} of {len(bars)} expectations hold")
     if missed := [bar for bar in bars if not bar.is_met]:
         print(bars_table(missed))

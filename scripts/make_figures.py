@@ -12,8 +12,6 @@ A run in the folder of the runs is used as it is: remove it for numbers of the c
 from __future__ import annotations
 
 import argparse
-import ast
-import hashlib
 import json
 import re
 import shlex
@@ -27,7 +25,9 @@ from acceptance.page import part_of, with_part
 
 from fly64dask.base import Frozen
 
-ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(Path(__file__).with_name("bench")))
+from measuring import ROOT, content as code_content, digest
+
 REGISTRY = ROOT / "docs" / "measurements" / "figures.toml"
 LEDGER = REGISTRY.with_suffix(".json")
 STAR_SCAN = "{star}"
@@ -167,19 +167,7 @@ def content(path: Path) -> bytes:
     """Give what a file says: code without its comments and docstrings, the values of a TOML file, other files whole."""
     if path.suffix == ".toml":
         return json.dumps(tomllib.loads(path.read_text(encoding="utf-8")), sort_keys=True, default=str).encode()
-    if path.suffix != ".py":
-        return path.read_bytes()
-    lines = path.read_text(encoding="utf-8").splitlines()
-    for node in ast.walk(ast.parse("\n".join(lines))):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
-            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
-    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    return "\n".join(code).encode()
-
-
-def digest(text: bytes) -> str:
-    """Shorten content to what tells it from another."""
-    return hashlib.sha256(text).hexdigest()[:16]
+    return code_content(path) if path.suffix == ".py" else path.read_bytes()
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""What benchmarks share: this machine in words, ways measured in turns, bars met or missed, a table of them."""
+"""What benchmarks share: this machine in words, ways measured in turns, bars met or missed, how figures are kept."""
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import os
 import platform
+import shlex
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,15 @@ class Bar:
     def is_met(self) -> bool:
         """Whether the figure is on the right side."""
         return self.value >= self.needed if self.at_least else self.value <= self.needed
+
+    def words(self) -> dict[str, str]:
+        """Give what was measured, the bar and the verdict, as tables show them."""
+        sign, unit = (">=" if self.at_least else "<="), f" {self.unit}" if self.unit != "x" else "x"
+        return {
+            "measured": f"{self.value:.3g}{unit}",
+            "bar": f"{sign} {self.needed:g}{unit}",
+            "verdict": "met" if self.is_met else "**missed**",
+        }
 
 
 @dataclass(slots=True)
@@ -165,10 +178,7 @@ def processor() -> str:
 def bars_table(bars: Sequence[Bar]) -> str:
     """Draw bars as a table in Markdown."""
     lines = ["| what | measured | bar | |", "|---|---|---|---|"]
-    for bar in bars:
-        sign, unit = (">=" if bar.at_least else "<="), f" {bar.unit}" if bar.unit != "x" else "x"
-        verdict = "met" if bar.is_met else "**missed**"
-        lines.append(f"| {bar.name} | {bar.value:.3g}{unit} | {sign} {bar.needed:g}{unit} | {verdict} |")
+    lines += [f"| {bar.name} | {' | '.join(bar.words().values())} |" for bar in bars]
     return "\n".join(lines)
 
 
@@ -186,8 +196,8 @@ def rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def bars_json(bars: Sequence[Bar]) -> list[dict[str, Any]]:
-    """Bars as JSON objects."""
-    return [asdict(bar) | {"is_met": bar.is_met} for bar in bars]
+    """Bars as JSON objects, with their words for a table."""
+    return [asdict(bar) | {"is_met": bar.is_met} | bar.words() for bar in bars]
 
 
 def tell(
@@ -213,4 +223,58 @@ def tell(
     if bars:
         print(bars_table(bars))
     if json_file:
-        json_file.write_text(json.dumps({"machine": facts, **found, "bars": bars_json(bars)}, indent=2))
+        write_measurement(json_file, facts, {**found, "bars": bars_json(bars)})
+
+
+def write_measurement(path: Path, facts: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Write down what a script found, for the tables of the documentation (`scripts/make_figures.py`).
+
+    Parameters
+    ----------
+    path : Path
+        `docs/measurements/NAME.json`, or another file.
+    facts : mapping
+        The machine before anything was measured, from `machine`.
+    found : mapping
+        The figures, by names that a table's columns can use: lists of rows, each a mapping.
+
+    Notes
+    -----
+    Command, date and digests of the code that ran stand before them.
+    """
+    given = sys.argv[1:]
+    words = [word for place, word in enumerate(given) if "--json" not in given[max(0, place - 1) : place + 1]]
+    script = Path(sys.argv[0]).resolve().relative_to(ROOT).as_posix()
+    made = {
+        "command": f"python {shlex.join([script, *words])}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": facts,
+        "code": {script: digest(content(ROOT / script))} | code_digests(),
+    }
+    path.write_text(json.dumps(made | dict(found), indent=1) + "\n", encoding="utf-8")
+
+
+def code_digests() -> dict[str, str]:
+    """Give a digest of the modules in each folder of the package, whatever their comments and docstrings."""
+    modules: dict[str, list[Path]] = {}
+    for path in sorted((ROOT / "fly64dask").rglob("*.py")):
+        modules.setdefault(path.parent.relative_to(ROOT).as_posix(), []).append(path)
+    return {
+        folder: digest(b"".join(path.name.encode() + content(path) for path in paths))
+        for folder, paths in modules.items()
+    }
+
+
+def content(path: Path) -> bytes:
+    """Give what a module says, without its comments and docstrings."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for node in ast.walk(ast.parse("\n".join(lines))):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.end_lineno:
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (node.end_lineno - node.lineno + 1)
+    code = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return "\n".join(code).encode()
+
+
+def digest(text: bytes) -> str:
+    """Shorten content to what tells it from another."""
+    return hashlib.sha256(text).hexdigest()[:16]
