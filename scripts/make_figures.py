@@ -2,11 +2,16 @@
 
 python scripts/make_figures.py --list                # names, minutes, and what is stale
 python scripts/make_figures.py closed_loop setups    # these; without a name all, which takes an hour on two cores
+python scripts/make_figures.py engine                # its tables, from docs/measurements/engine.json as it is
+python scripts/make_figures.py engine --measure      # measures first, which writes that file
 python scripts/make_figures.py demo --star FILE      # with the measured scan of data/star.toml
 
 docs/measurements/figures.toml says which command makes which picture and table, and of what. In figures.json beside it
 are digests of what was made and of what it was made from, which a test compares. Look at a picture before you keep it.
 A run in the folder of the runs is used as it is: remove it for numbers of the code as it is now.
+
+A measurement is a file there, which holds digests of the code that was measured. Its tables are compared with it word
+for word, and the digests with the code as it is.
 """
 
 from __future__ import annotations
@@ -18,15 +23,16 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from acceptance.page import part_of, with_part
+from measured_tables import MeasuredTable, older_than, taken_as_new, written  # which finds the next one
+from measuring import code_content, digest
 
 from fly64dask.base import Frozen
 
-sys.path.insert(0, str(Path(__file__).with_name("bench")))
-from measuring import ROOT, content as code_content, digest
+ROOT = Path(__file__).resolve().parents[1]
 
 REGISTRY = ROOT / "docs" / "measurements" / "figures.toml"
 LEDGER = REGISTRY.with_suffix(".json")
@@ -52,14 +58,30 @@ class Figure(Frozen):
         page of that name, in whichever folder of docs it is.
     inputs : tuple of str
         Files that decide what comes out: studies, measurements, and the code that draws.
+    measure : str
+        Arguments of Python that measure and write `measurement`.
+    measurement : str
+        JSON file with figures.
+    measures : tuple of str
+        Folders of the package whose change makes the measurement stale.
+    written : tuple of MeasuredTable
+        Tables that are written from the measurement.
     """
 
     name: str
-    commands: tuple[str, ...]
     minutes: float
+    commands: tuple[str, ...] = ()
     pictures: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    measure: str = ""
+    measurement: str = ""
+    measures: tuple[str, ...] = ()
+    written: tuple[MeasuredTable, ...] = ()
+
+    def parts(self) -> dict[str, str]:
+        """Give each table that the measurement says, by its place."""
+        return written(json.loads((ROOT / self.measurement).read_text(encoding="utf-8")), self.written)
 
 
 def main() -> int:
@@ -70,17 +92,24 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="names, minutes, and what is stale; makes nothing")
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "figures", help="folder of runs")
     parser.add_argument("--star", type=Path, help="measured scan; what needs it is left out without")
+    parser.add_argument("--measure", action="store_true", help="measure anew what is written from a measurement")
     parser.add_argument("--keep", action="store_true", help="make nothing, but take what is there for up to date")
     arguments = parser.parse_args()
     if arguments.list:
         for figure in figures.values():
             print(f"{figure.name:20} {figure.minutes:6.1f} min  {'; '.join(complaints(figure)) or 'up to date'}")
         return 0
-    for name in arguments.names or figures:
-        if not arguments.keep and not make(figures[name], arguments.runs, arguments.star):
-            print(f"{name}: left out, it needs --star")
-            continue
-        record(figures[name])
+    for figure in [figures[name] for name in arguments.names or figures]:
+        if arguments.measure and figure.measure:
+            run_python(figure, figure.measure)
+        if figure.written:
+            if arguments.keep:
+                taken_as_new(ROOT / figure.measurement)
+            put(figure.parts())
+        elif arguments.keep or make(figure, arguments.runs, arguments.star):
+            record(figure)
+        else:
+            print(f"{figure.name}: left out, it needs --star")
     return 0
 
 
@@ -96,17 +125,30 @@ def make(figure: Figure, runs: Path, star: Path | None) -> bool:
         return False
     printed = ""
     for command in figure.commands:
-        words = [word.replace("{runs}", str(runs)).replace(STAR_SCAN, str(star)) for word in shlex.split(command)]
-        print(f"{figure.name}: python {shlex.join(words)}", flush=True)
-        done = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-        printed += f"{done.stdout}\n"
+        places = {"{runs}": shlex.quote(str(runs)), STAR_SCAN: shlex.quote(str(star))}
+        for word, path in places.items():
+            command = command.replace(word, path)
+        printed += run_python(figure, command)
     tables = re.findall(r"^\|.*(?:\n\|.*)*", printed, re.MULTILINE)
     if len(tables) < len(figure.tables):
         raise SystemExit(f"{figure.name}: {len(tables)} tables printed, {len(figure.tables)} needed; see {REGISTRY}")
-    for place, table in zip(figure.tables, tables, strict=False):
+    put(dict(zip(figure.tables, tables, strict=False)))
+    return True
+
+
+def run_python(figure: Figure, arguments: str) -> str:
+    """Run a command of a figure from the repository's root; what it prints."""
+    words = shlex.split(arguments)
+    print(f"{figure.name}: python {shlex.join(words)}", flush=True)
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return f"{done.stdout}\n"
+
+
+def put(parts: Mapping[str, str]) -> None:
+    """Put tables between the markers of their places."""
+    for place, table in parts.items():
         path, part = place_of(place)
         path.write_text(with_part(path.read_text(encoding="utf-8"), part, table), encoding="utf-8")
-    return True
 
 
 def record(figure: Figure) -> None:
@@ -126,6 +168,13 @@ def read_ledger() -> dict[str, dict[str, dict[str, str]]]:
 
 def complaints(figure: Figure) -> Iterator[str]:
     """Say what of a figure is not as its commands made it, or would be made anew of other inputs."""
+    if figure.written:
+        yield from (f"stale: {name}" for name in older_than(ROOT / figure.measurement, figure.measures))
+        for place, table in figure.parts().items():
+            path, part = place_of(place)
+            if part_of(path.read_text(encoding="utf-8"), part) != table:
+                yield f"not what {figure.measurement} says: {place}"
+        return
     known = read_ledger().get(figure.name, {"made": {}, "from": {}})
     for what, now, then in (
         ("changed by hand", made(figure), known["made"]),

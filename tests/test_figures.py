@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def test_every_generated_table_is_made_by_one_command():
         if page.name != "acceptance.md"  # whose parts have a test of their own
         for name in re.findall(r"^<!-- end of (\w+) -->$", page.read_text(), re.MULTILINE)
     ]
-    assert sorted(table for figure in registry() for table in figure.tables) == sorted(marked)
+    made = [place for figure in registry() for place in (*figure.tables, *(table.place for table in figure.written))]
+    assert sorted(made) == sorted(marked)
 
 
 def test_no_picture_or_table_is_stale_or_changed_by_hand():
@@ -64,3 +66,87 @@ def test_the_digest_of_code_knows_its_numbers(tmp_path):
     one.write_text("X = 1\n")
     two.write_text("X = 2\n")
     assert content(one) != content(two)
+
+
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    """A figure with a measurement of one row, and its table on a page."""
+    import make_figures
+    import measured_tables
+    from measuring import write_measurement
+
+    script = ROOT / "scripts" / "bench" / "store.py"
+    monkeypatch.setattr("sys.argv", [str(script), "--rounds", "2", "--json", str(tmp_path / "m.json")])
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text("<!-- part -->\n<!-- end of part -->\n")
+    versions = dict.fromkeys(("ptychi", "torch", "zarr", "dask"), "1")
+    facts = {"processor": "p", "cores": 2, "memory_bytes": 2**34, "gpus": [], "load_average": 0.1}
+    write_measurement(tmp_path / "m.json", facts | {"versions": versions}, {"rows": [{"n": 8, "epoch_s": 0.01234}]})
+    table = measured_tables.MeasuredTable(
+        place="page.md#part", rows="rows", columns=(("exposures", "{n}"), ("ms", "{epoch_s:ms 3}"))
+    )
+    figure = make_figures.Figure(
+        name="m", minutes=1, measurement=str(tmp_path / "m.json"), measures=("fly64dask/store",), written=(table,)
+    )
+    monkeypatch.setattr(make_figures, "ROOT", tmp_path)
+    make_figures.put(figure.parts())
+    return figure
+
+
+def test_a_measured_table_is_its_measurement_with_how_and_where_it_was_made(measured, tmp_path):
+    from make_figures import complaints
+
+    text = (tmp_path / "docs" / "page.md").read_text()
+    assert text.splitlines()[1:4] == ["| exposures | ms |", "|---|---|", "| 8 | 12.3 |"]
+    assert "`python scripts/bench/store.py --rounds 2` on 20" in text
+    assert list(complaints(measured)) == []
+
+
+def test_a_measured_table_that_was_changed_by_hand_is_named(measured, tmp_path):
+    from make_figures import complaints
+
+    page = tmp_path / "docs" / "page.md"
+    page.write_text(page.read_text().replace("12.3", "11.3"))
+    assert list(complaints(measured)) == [f"not what {measured.measurement} says: page.md#part"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("fly64dask/store", ["stale: fly64dask/store"]),
+        ("scripts/bench/store.py", ["stale: scripts/bench/store.py"]),
+        ("fly64dask/metrics", []),
+    ],
+)
+def test_a_measurement_is_stale_when_what_it_measures_has_changed(measured, changed, said):
+    from make_figures import complaints
+
+    path = Path(measured.measurement)
+    found = json.loads(path.read_text())
+    found["code"][changed] = "another"
+    path.write_text(json.dumps(found))
+    assert list(complaints(measured)) == said
+
+
+def test_a_column_that_no_row_fills_is_refused():
+    from measured_tables import MeasuredTable, markdown
+
+    with pytest.raises(SystemExit, match="column 'ms'"):
+        markdown(MeasuredTable(place="p#t", rows="rows", columns=(("ms", "{epoch_s:3}"),)), [{"epoch": 1.0}])
+
+
+@pytest.mark.parametrize(
+    ("value", "n_digits", "text"),
+    [
+        (1170.4, 3, "1170"),
+        (19.46, 3, "19.5"),
+        (9.999, 3, "10.00"),
+        (0.0516, 2, "0.052"),
+        (2.6e-5, 2, "2.6e-5"),
+        (0, 3, "0"),
+    ],
+)
+def test_rounded_shows_so_many_digits_and_no_power_of_ten_where_none_is_needed(value, n_digits, text):
+    from measured_tables import rounded
+
+    assert rounded(value, n_digits) == text

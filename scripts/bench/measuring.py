@@ -249,7 +249,7 @@ def write_measurement(path: Path, facts: Mapping[str, Any], found: Mapping[str, 
         "command": f"python {shlex.join([script, *words])}",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": facts,
-        "code": {script: digest(content(ROOT / script))} | code_digests(),
+        "code": {script: digest(code_content(ROOT / script))} | code_digests(),
     }
     path.write_text(json.dumps(made | dict(found), indent=1) + "\n", encoding="utf-8")
 
@@ -260,12 +260,12 @@ def code_digests() -> dict[str, str]:
     for path in sorted((ROOT / "fly64dask").rglob("*.py")):
         modules.setdefault(path.parent.relative_to(ROOT).as_posix(), []).append(path)
     return {
-        folder: digest(b"".join(path.name.encode() + content(path) for path in paths))
+        folder: digest(b"".join(path.name.encode() + code_content(path) for path in paths))
         for folder, paths in modules.items()
     }
 
 
-def content(path: Path) -> bytes:
+def code_content(path: Path) -> bytes:
     """Give what a module says, without its comments and docstrings."""
     lines = path.read_text(encoding="utf-8").splitlines()
     for node in ast.walk(ast.parse("\n".join(lines))):
