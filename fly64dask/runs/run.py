@@ -138,7 +138,8 @@ def run_study(
         notify = notify or (PrintedProgress(len(requested)).show if progress else ignore_event)
         study, outcomes = _run(request, client or placement or Placement(), watching(notify, say))
     # What rounds have added was requested with the study.
-    added = tuple(cell for cell in outcomes if cell not in frozenset(requested))
+    known = frozenset(requested)
+    added = tuple(cell for cell in outcomes if cell not in known)
     return Run(study, layout, requested=(*requested, *added), outcomes=outcomes)
 
 
