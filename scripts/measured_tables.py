@@ -36,7 +36,7 @@ class MeasuredTable(Frozen):
         Names that lead to the rows in the measurement, with points between; an object instead of a list gives a row for
         each of its keys, which is `key` of the row.
     columns : tuple of (str, str)
-        Head and template of each.
+        Head and template of each; left out: those of bars.
     only : str
         Rows without this are left out.
     least : (str, float)
@@ -45,7 +45,12 @@ class MeasuredTable(Frozen):
 
     place: str
     rows: str
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, str], ...] = (
+        ("what", "{name}"),
+        ("measured", "{measured}"),
+        ("bar", "{bar}"),
+        ("", "{verdict}"),
+    )
     only: str = ""
     least: tuple[str, float] | None = None
 

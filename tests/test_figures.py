@@ -128,6 +128,11 @@ def test_a_measurement_is_stale_when_what_it_measures_has_changed(measured, chan
     assert list(complaints(measured)) == said
 
 
+def test_a_measurement_names_folders_of_the_package():
+    named = [ROOT / folder for figure in registry() for folder in figure.measures]
+    assert [folder for folder in named if not folder.is_dir()] == []
+
+
 def test_a_column_that_no_row_fills_is_refused():
     from measured_tables import MeasuredTable, markdown
 

@@ -4,7 +4,7 @@ The engine gives phases whose error is known, empty_rad (30 dose^-0.5 + 1.05) wi
 empty object. Repeats of one run are dealt into studies of five, again and again, each with a target of its own, and
 `limits` is asked for each. Repeats serve in several studies, so that the share is less certain than of as many runs.
 
-    python scripts/accuracy/limit_coverage.py runs/known               # 1000 cells, 400 studies
+    python scripts/accuracy/limit_coverage.py runs/known               # 500 cells, 400 studies
     python scripts/accuracy/limit_coverage.py runs/known --repeats 20  # 100 cells
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ from fly64dask.deploy import Placement
 from fly64dask.records import ManifestRow, answer_of
 from fly64dask.runs import run_study
 from fly64dask.study import Filters, Study, Target, parse_study
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+from measuring import rows_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +56,7 @@ def main() -> None:
     """Print how many intervals hold the limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="run directory")
-    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=100)
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
@@ -85,14 +89,20 @@ def main() -> None:
         if found.lowest is not None and low:
             widths.append(high / low)
             ratios.append(found.lowest.dose / limit)
-    print(f"{len(rows)} cells, {sum(map(len, of_dose.values()))} completed; {options.studies} studies of {OF_STUDY}")
-    print(f"intervals that hold the limit: {100 * n_held / options.studies:.1f} %")
-    print(f"median width {np.median(widths):.2f}, median limit over the true one {np.median(ratios):.3f}")
-    for dose in DOSES:
-        errors = [row.metrics.phase_rmse_rad for row in of_dose[dose] if row.metrics]
-        print(
-            f"dose {dose:g}: median error over the formula's {np.median(errors) / typical_error(dose, empty_rad):.4f}"
-        )
+    summary = {
+        "cells": len(rows),
+        "completed": sum(map(len, of_dose.values())),
+        f"studies of {OF_STUDY}": options.studies,
+        "intervals that hold the limit": f"{100 * n_held / options.studies:.1f} %",
+        "median width": f"{np.median(widths):.2f}",
+        "median limit over the true one": f"{np.median(ratios):.2f}",
+    }
+    print(rows_table([summary]))
+    medians = {
+        dose: np.median([row.metrics.phase_rmse_rad for row in some if row.metrics]) for dose, some in of_dose.items()
+    }
+    ratio = "median error over the formula's"
+    print(rows_table([{"dose": f"{dose:g}", ratio: medians[dose] / typical_error(dose, empty_rad)} for dose in DOSES]))
 
 
 if __name__ == "__main__":

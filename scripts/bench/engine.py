@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench/engine.py [--quick] [--json]
+    python scripts/bench/engine.py [--quick] [--json FILE]
 
 Each round reconstructs each scan both ways with the demo's recipe. A time counts only if object,
 probe and loss agree. CPU time of the one thread, the least of all rounds: another process on the
@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import argparse
 import gc
-import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.fft
 import torch
-from measuring import as_worker, processor
+from measuring import as_worker, machine, machine_line, write_measurement
 from numpy.typing import NDArray
 
-from fly64dask.base import software_versions
 from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
 from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.simulation import intensity_batches, synthetic_pair
@@ -73,27 +71,30 @@ class Timing:
         fastest = min(self.transforms_s, key=self.transforms_s.__getitem__)
         return self.epoch_median_s / self.transforms_s[fastest], fastest
 
+    def figures(self) -> dict[str, Any]:
+        """Give all of it, for a table."""
+        more = {"call_ratio": self.call_own_s / self.call_s, "transforms_least_s": min(self.transforms_s.values())}
+        return asdict(self) | {"ratio": self.ratio, "over_transforms": self.over_transforms} | more
+
 
 def main() -> None:
     """Run the benchmark and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="times that each way does each scan [default: 3]")
     parser.add_argument("--quick", action="store_true", help="three small scans, two rounds")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
     as_worker()
     recipe = plain_recipe()
     cases, n_rounds = (QUICK_CASES, 2) if arguments.quick else (CASES, arguments.rounds)
     gc.collect()
     gc.freeze()  # as in a worker's child, whose garbage collection leaves out what was loaded before
-    versions = software_versions()
-    machine = {"processor": processor(), "cores": os.cpu_count(), "versions": versions}
+    facts = machine()
     timings = [measure(n, side, recipe, n_rounds) for n, side in cases]
     if arguments.json:
-        rows = [asdict(of) | {"ratio": of.ratio, "over_transforms": of.over_transforms} for of in timings]
-        print(json.dumps({"machine": machine, "epochs": recipe.n_epochs, "rounds": n_rounds, "scans": rows}, indent=2))
-        return
-    print(f"{machine['processor']}, one thread; pty-chi {versions['ptychi']}, torch {versions['torch']}")
+        found = {"epochs": recipe.n_epochs, "rounds": n_rounds, "scans": [each.figures() for each in timings]}
+        write_measurement(arguments.json, facts, found)
+    print(f"{machine_line(facts)}; one thread")
     print(f"{recipe.n_epochs} epochs, batch {recipe.batch_size}, least of {n_rounds} rounds\n")
     print(
         "scan              pty-chi    ours     ratio  (median)  call: pty-chi, ours   transforms, ours over them"

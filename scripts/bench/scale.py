@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="200 cells, 10 of them isolated")
-    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     parser.add_argument("--profile", metavar="FILE", help="cProfile of the driver's thread; one way, one number")
     parser.add_argument("--one", nargs=4, metavar=("WAY", "CELLS", "WORKERS", "RUN"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -60,28 +60,29 @@ def main() -> None:
         found = floor(int(n_cells), int(n_workers)) if way == "dask" else None
         print(json.dumps(found or measure(way, int(n_cells), int(n_workers), Path(run), arguments.profile)))
         return
+    from measuring import machine, write_measurement
+
     sizes = arguments.cells or ([200] if arguments.quick else [1000, 10000])
-    figures = []
+    facts, figures = machine(), []
     with tempfile.TemporaryDirectory(dir=os.environ.get("FLY64DASK_BENCH_DIR")) as folder:
         for n_cells in sizes:
             for way in arguments.ways:
                 # A kept cell is one that was refused before.
                 run = Path(folder, f"{way if way in ('dask', 'bare') else 'run'}-{n_cells}")
                 figures.append(in_a_process(way, n_cells, arguments.workers, run, arguments.profile))
-                show(figures[-1], as_json=arguments.json)
+                show(figures[-1])
         n_isolated = 10 if arguments.quick else N_ISOLATED
         if not arguments.profile:
             figures.append(in_a_process("isolated", n_isolated, arguments.workers, Path(folder, "isolated"), None))
-            show(figures[-1], as_json=arguments.json)
+            show(figures[-1])
     if arguments.json:
-        print(json.dumps(figures, indent=2))
+        write_measurement(arguments.json, facts, {"scale": figures})
 
 
-def show(found: Mapping[str, Any], *, as_json: bool) -> None:
+def show(found: Mapping[str, Any]) -> None:
     """One line for one measurement."""
-    if not as_json:
-        words = (f"{name} {value:.4g}" for name, value in found.items() if name not in ("way", "cells"))
-        print(f"{found['way']:<9}{found['cells']:>7} cells  {'  '.join(words)}", flush=True)
+    words = (f"{name} {value:.4g}" for name, value in found.items() if name not in ("way", "cells"))
+    print(f"{found['way']:<9}{found['cells']:>7} cells  {'  '.join(words)}", flush=True)
 
 
 def in_a_process(way: str, n_cells: int, n_workers: int, run: Path, profile: str | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import ROOT, Bar, in_turns, machine, median_ratio, seconds_of, tell
+from measuring import ROOT, Bar, in_turns, machine, median_ratio, rows_table, seconds_of, tell
 from numpy.typing import NDArray
 
 from fly64dask.base import utc_now
@@ -69,7 +69,7 @@ def main() -> None:
         return
     facts = machine()
     found = measure(n_rounds=1 if arguments.quick else arguments.rounds, quick=arguments.quick)
-    tell(facts, found, report(found), bars(found), arguments.json)
+    tell(facts, {**found, "rows": rows(found)}, report(found), bars(found), arguments.json)
 
 
 def measure(*, n_rounds: int, quick: bool = False) -> dict[str, Any]:
@@ -252,16 +252,19 @@ def bars(found: dict[str, Any]) -> list[Bar]:
     return result
 
 
+def rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Sizes and medians at each dose, MB and s."""
+    return [
+        {"photons": one["dose_photons"]}
+        | {f"{name}_mb": one[f"{name}_bytes"] / 1e6 for name in ("array", "store", "npz", "original")}
+        | {f"{name.replace(' ', '_')}_s": statistics.median(seconds) for name, seconds in one["seconds"].items()}
+        for one in found["doses"]
+    ]
+
+
 def report(found: dict[str, Any]) -> str:
     """Sizes and medians as a table in Markdown."""
-    lines = ["", "| photons | array | store | npz | amplitudes | " + " | ".join(found["doses"][0]["seconds"]) + " |"]
-    lines.append("|---" * (5 + len(found["doses"][0]["seconds"])) + "|")
-    for one in found["doses"]:
-        sizes = (one[name] / 1e6 for name in ("array_bytes", "store_bytes", "npz_bytes", "original_bytes"))
-        times = (f"{statistics.median(seconds):.3f} s" for seconds in one["seconds"].values())
-        lines.append(
-            f"| {one['dose_photons']:g} | " + " | ".join([*(f"{size:.1f} MB" for size in sizes), *times]) + " |"
-        )
+    lines = [rows_table(rows(found))]
     of_cell = found["cell"]
     times = (f"{name} {1e3 * statistics.median(seconds):.1f} ms" for name, seconds in of_cell["seconds"].items())
     lines += ["", f"a cell's arrays: {', '.join(times)}; inodes {of_cell['inodes']}"]

@@ -2,7 +2,7 @@
 
 Run it from the repository:
 
-    python scripts/bench/threads.py [--threads 2] [--rounds 3]
+    python scripts/bench/threads.py [--threads 2] [--rounds 3] [--json FILE]
 
 A worker computes on one thread by default; another number gives other last digits. This shows
 what `threads` gains when a single cell is left and other cores have nothing to do. Wall time of an epoch, least of
@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 from engine import expose, plain_recipe
-from measuring import as_worker, machine, machine_line
+from measuring import as_worker, machine, rows_table, tell
 
 from fly64dask.reconstruction import Exposures, Reconstruction
 from fly64dask.reconstruction.lsqml import reconstruct
@@ -32,12 +33,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
     as_worker()
     recipe = plain_recipe().model_copy(update={"n_epochs": arguments.epochs})
-    print(machine_line(machine()))
-    print(f"\n| exposures, pattern | 1 thread, ms | {arguments.threads} threads, ms | ratio | difference |")
-    print("|---|---|---|---|---|")
+    facts, rows = machine(), []
     for n, side in CASES:
         exposures = expose(n, side)
         seconds: dict[int, list[float]] = {1: [], arguments.threads: []}
@@ -48,7 +48,9 @@ def main() -> None:
                 found += epochs
         one, several = (min(found) for found in seconds.values())
         apart = float(np.abs(results[1].object_recon - results[arguments.threads].object_recon).max())
-        print(f"| {n} of {side} x {side} | {1e3 * one:.1f} | {1e3 * several:.1f} | {one / several:.2f} | {apart:.1e} |")
+        case = {"exposures": n, "side_px": side, "threads": arguments.threads}
+        rows.append(case | {"one_s": one, "several_s": several, "ratio": one / several, "difference": apart})
+    tell(facts, {"rows": rows}, rows_table(rows), [], arguments.json)
 
 
 def run(exposures: Exposures, recipe: Recipe, n_threads: int) -> tuple[list[float], Reconstruction]:
