@@ -45,6 +45,29 @@ def test_errors_are_compared_over_those_of_an_empty_object():
     assert differences_of(FEW, FEW).quantity == "relative.error_over_empty"
 
 
+def rows_of_views(errors_of):
+    """Rows of views at one dose or several, each with its errors."""
+    return [row for view, errors in errors_of.items() for row in rows_of(errors, view=view)]
+
+
+def test_of_more_than_ten_views_each_is_compared_with_the_first_alone():
+    """All pairs of 25 views would be 300 at each dose and split."""
+    views = [f"v{number}" for number in range(11)]
+    study = study_of(*views, doses=(1e4,), repeats=3)
+    errors = {view: {1e4: [0.1 + 0.001 * n, 0.11, 0.105 - 0.001 * n]} for n, view in enumerate(views)}
+    found = run_differences(study, completed(rows_of_views(errors)))
+    assert [(each.first, each.second) for each in found.differences] == [("v0", view) for view in views[1:]]
+    assert found.sentences[0].endswith("Each of the 10 other views is compared with v0 alone, the first of them.")
+
+
+def test_ten_views_are_compared_in_all_pairs():
+    views = [f"v{number}" for number in range(10)]
+    study = study_of(*views, doses=(1e4,), repeats=3)
+    found = run_differences(study, completed(rows_of_views(dict.fromkeys(views, FEW))))
+    assert len(found.differences) == 45
+    assert "alone" not in found.sentences[0]
+
+
 def test_p_is_corrected_for_all_doses_that_are_compared():
     errors = {dose: [0.10, 0.11, 0.105] for dose in DOSES}
     other = {dose: [1.02 * 0.10, 1.04 * 0.11, 1.03 * 0.105] for dose in DOSES}
@@ -103,6 +126,19 @@ def test_limits_that_lie_beyond_the_spread_differ_by_their_factor():
     assert difference.ratio_test.low <= 1 / 4 <= difference.ratio_test.high
     assert found.sentences[-1].startswith("loose needs 4.0")
     assert " times the fluence of close (whole); p = 0.001" in found.sentences[-1]
+
+
+def test_a_limit_of_very_many_views_can_differ_beyond_the_spread():
+    """p of 1999 draws is at least 0.001, which 60 comparisons would make 0.06: there are as many draws as needed."""
+    views = [f"v{number}" for number in range(61)]
+    study = study_of(*views, doses=DOSES, repeats=3)
+    alike, far = shot_noise_errors(DOSES, spread=0.02), shot_noise_errors(DOSES, spread=0.02, seed=1)
+    errors = dict.fromkeys(views, alike) | {
+        "v60": {dose: [2 * error for error in of_dose] for dose, of_dose in far.items()}
+    }
+    found = answer_of(study, rows_of_views(errors), [TARGET]).targets[0].differences
+    assert [(each.first, each.second) for each in found if each.lower] == [("v0", "v60")]
+    assert found[-1].n_compared == 60
 
 
 def test_limits_within_the_spread_are_not_ranked():

@@ -32,7 +32,7 @@ def row_of(error_rad, dose, repeat=0, *, view="close", **fields):
     stated = {"state": "completed", "returncode": 0, "log_path": "x", "n_kept": 50} | fields
     light = {"dose_photons": dose, "fluence_photons_per_px2": dose / PX2, "total_photons": 50 * dose}
     row = ManifestRow(
-        dose=dose, view=view, split="whole", repeat=repeat, linear_overlap=OVERLAPS[view], **light, **stated
+        dose=dose, view=view, split="whole", repeat=repeat, linear_overlap=OVERLAPS.get(view), **light, **stated
     )
     return row.model_copy(update={"metrics": metrics})
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -12,14 +11,24 @@ from fly64dask.metrics import RatioTest, compare_draws
 from fly64dask.records.limits.crossing import limit_draws, points_near
 from fly64dask.records.limits.limit import DoseLimit, seed_of
 from fly64dask.records.limits.points import Series
-from fly64dask.records.significance import COORDINATES, ComparedPair, Difference, difference_sentences, differences
+from fly64dask.records.significance import (
+    COORDINATES,
+    ComparedPair,
+    Difference,
+    difference_sentences,
+    differences,
+    pairs_of,
+)
 from fly64dask.study import Study, Target, realisation_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-N_DRAWS = 1999  # so that p goes down to 0.001, and up to 50 comparisons can differ beyond the spread
+N_DRAWS = 1999  # so that p goes down to 0.001
+DRAWS_PER_PAIR = 50  # of one axis, at least: where all draws agree, the corrected p is then 0.04
+
+LimitOf = tuple[Series, DoseLimit]
 
 
 def limit_differences(
@@ -56,33 +65,39 @@ def comparison_sentences(compared: Sequence[Difference], limits: Sequence[DoseLi
         yield from difference_sentences(of_axis, needs=needs, unit=unit)
 
 
-def _pairs(study: Study, limit_of_each: Sequence[tuple[Series, DoseLimit]], target: Target) -> Iterator[ComparedPair]:
+def _pairs(study: Study, limit_of_each: Sequence[LimitOf], target: Target) -> Iterator[ComparedPair]:
     for axis, coordinate in COORDINATES.items():
-        groups: dict[tuple[str, ...], list[tuple[Series, DoseLimit]]] = {}
-        for series, limit in limit_of_each:
-            others = (name for name in ("view", "split", "recipe_name", "setup_name") if name != coordinate)
-            place = tuple(str(getattr(series.cell, name) or "") for name in others)
-            groups.setdefault(place, []).append((series, limit))
-        for place, members in groups.items():
-            for first, second in combinations(members, 2):
-                yield ComparedPair(
-                    axis=axis,
-                    first=str(getattr(first[0].cell, coordinate)),
-                    second=str(getattr(second[0].cell, coordinate)),
-                    place=", ".join(filter(None, place)),
-                    ratio_test=_tested(study, first, second, target),
-                )
+        pairs = list(_pairs_along(coordinate, limit_of_each))
+        n_testable = sum(_obstacle(first[1], second[1]) is None for _, first, second in pairs)
+        for place, first, second in pairs:
+            yield ComparedPair(
+                axis=axis,
+                first=str(getattr(first[0].cell, coordinate)),
+                second=str(getattr(second[0].cell, coordinate)),
+                place=place,
+                ratio_test=_tested(study, first, second, target, n_draws=max(N_DRAWS, DRAWS_PER_PAIR * n_testable - 1)),
+            )
 
 
-def _tested(
-    study: Study, first: tuple[Series, DoseLimit], second: tuple[Series, DoseLimit], target: Target
-) -> RatioTest:
+def _pairs_along(coordinate: str, limit_of_each: Sequence[LimitOf]) -> Iterator[tuple[str, LimitOf, LimitOf]]:
+    """Pair the limits that differ in one coordinate, each pair with the others in words."""
+    groups: dict[tuple[str, ...], list[LimitOf]] = {}
+    for series, limit in limit_of_each:
+        others = (name for name in ("view", "split", "recipe_name", "setup_name") if name != coordinate)
+        place = tuple(str(getattr(series.cell, name) or "") for name in others)
+        groups.setdefault(place, []).append((series, limit))
+    for place, members in groups.items():
+        for first, second in pairs_of(members):
+            yield ", ".join(filter(None, place)), first, second
+
+
+def _tested(study: Study, first: LimitOf, second: LimitOf, target: Target, *, n_draws: int) -> RatioTest:
     both = (first, second)
     n_first, n_second = (limit.n_repeats for _, limit in both)
-    why = _obstacle([limit for _, limit in both])
+    why = _obstacle(first[1], second[1])
     if why is not None:
         return RatioTest(n_first=n_first, n_second=n_second, why=why)
-    draws = _draws(study, first[0], second[0], target)
+    draws = _draws(study, first[0], second[0], target, n=n_draws)
     if draws is None:
         alone = min(n_first, n_second) < 2
         why = "one repeat tells no spread" if alone else "the repeats do not differ"
@@ -109,9 +124,9 @@ def _tested(
     return tested.model_copy(update={"ratio": math.exp(at[1] - at[0]) if len(at) == 2 else None})
 
 
-def _obstacle(limits: Sequence[DoseLimit]) -> str | None:
+def _obstacle(first: DoseLimit, second: DoseLimit) -> str | None:
     """Say why two limits cannot be compared; None if they can."""
-    outcomes = {limit.outcome for limit in limits}
+    outcomes = {first.outcome, second.outcome}
     if "unknown" in outcomes:
         return "nothing is known of one"
     if "not_monotonic" in outcomes:
@@ -124,7 +139,7 @@ def _obstacle(limits: Sequence[DoseLimit]) -> str | None:
 
 
 def _draws(
-    study: Study, first: Series, second: Series, target: Target
+    study: Study, first: Series, second: Series, target: Target, *, n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Logarithms of the limits of resamples, drawn together where the repeats of both read the same photons."""
     both = (first, second)
@@ -136,9 +151,7 @@ def _draws(
         near = [slice(min(each.start for each in near), max(each.stop for each in near))] * 2
         seeds = seeds[:1] * 2
     drawn = [
-        limit_draws(
-            axis, of_series, target.value, share=target.share, seed=seed, near=points, n=N_DRAWS, is_scaled=True
-        )
+        limit_draws(axis, of_series, target.value, share=target.share, seed=seed, near=points, n=n, is_scaled=True)
         for axis, of_series, seed, points in zip(axes, values, seeds, near, strict=True)
     ]
     return None if drawn[0] is None or drawn[1] is None else (drawn[0], drawn[1])

@@ -12,6 +12,7 @@ from .difference import (
     Difference as Difference,
     Verdict as Verdict,
     differences as differences,
+    pairs_of as pairs_of,
 )
 from .words import (
     difference_sentences as difference_sentences,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from fly64dask.base import Frozen
 from fly64dask.metrics import RatioTest, compare_repeats
 from fly64dask.records.quantities import number_at, quantity_of
 from fly64dask.records.record import LASTING_KINDS
-from fly64dask.records.significance.difference import Axis, ComparedPair, Difference, differences
+from fly64dask.records.significance.difference import Axis, ComparedPair, Difference, differences, pairs_of
 from fly64dask.records.significance.words import summary_sentence
 from fly64dask.study import Cell, Study, cells, dose_name, realisation_of
 
@@ -138,7 +137,7 @@ def method_differences(
             ratio_test=_tested(study, *(_at_place(numbers[method], place) for method in (first, second))),
         )
         for place in places
-        for first, second in combinations(numbers, 2)
+        for first, second in pairs_of(tuple(numbers))
     )
     return _summed_up(study, differences(pairs), quantity=quantity, label=label)
 
@@ -169,7 +168,7 @@ def _pairs(study: Study, numbers: Mapping[Cell, float]) -> Iterator[ComparedPair
             if cell in numbers:
                 members[cell] = numbers[cell]
         for place, of_place in groups.items():
-            for first, second in combinations(of_place, 2):
+            for first, second in pairs_of(tuple(of_place)):
                 yield ComparedPair(
                     axis=axis,
                     first=first,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Literal, TypeVar
 
 from fly64dask.base import Frozen
 from fly64dask.metrics import SIGNIFICANT, RatioTest, holm
 
 Axis = Literal["view", "recipe", "setup", "method"]
 Verdict = Literal["first_lower", "second_lower", "not_beyond_spread", "unknown"]
+Member = TypeVar("Member")
+
+# Of more at one place, each is compared with the first alone (our choice): the pairs of ten are already 45, which share
+# the chance of one false difference.
+MOST_IN_ALL_PAIRS = 10
 
 
 class ComparedPair(Frozen):
@@ -37,6 +43,13 @@ class Difference(ComparedPair):
     def lower(self) -> str | None:
         """The name of the better one, if they differ beyond the spread."""
         return {"first_lower": self.first, "second_lower": self.second}.get(self.verdict)
+
+
+def pairs_of(members: Sequence[Member]) -> Iterator[tuple[Member, Member]]:
+    """Pair those at one place, in their order: each with each; of more than ten, the first with each other."""
+    if len(members) <= MOST_IN_ALL_PAIRS:
+        return combinations(members, 2)
+    return ((members[0], other) for other in members[1:])
 
 
 def differences(pairs: Iterable[ComparedPair]) -> tuple[Difference, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fly64dask.metrics import SIGNIFICANT
-from fly64dask.records.significance.difference import Difference
+from fly64dask.records.significance.difference import MOST_IN_ALL_PAIRS, Difference
 
 # An interval whose ends are closer than this factor needs a third digit.
 NARROW = 1.2
@@ -65,7 +65,8 @@ def difference_sentences(compared: Sequence[Difference], *, needs: str, unit: st
     Yields
     ------
     str
-        One for each difference beyond the spread, then one for all that are not, and one for pairs without a test.
+        One for each difference beyond the spread, then one for all that are not, one for pairs without a test, and one
+        if they are too many to be compared in all pairs.
     """
     for difference in compared:
         if difference.lower is not None:
@@ -84,6 +85,7 @@ def difference_sentences(compared: Sequence[Difference], *, needs: str, unit: st
     for why in dict.fromkeys(difference.ratio_test.why for difference in untested):
         pairs = "; ".join(_who(difference) for difference in untested if difference.ratio_test.why == why)
         yield f"Not compared, as {why}: {pairs}."
+    yield from _with_first_words(compared)
 
 
 def summary_sentence(compared: Sequence[Difference], *, unit: str = "repeats") -> str:
@@ -95,10 +97,19 @@ def summary_sentence(compared: Sequence[Difference], *, unit: str = "repeats") -
     n = min(min(difference.ratio_test.n_first, difference.ratio_test.n_second) for difference in tested)
     without = len(compared) - len(tested)
     rest = f"; {without} more without a test" if without else ""
-    return (
+    said = (
         f"{n_differ} of {_n_words(len(tested))} of {axis}s differ beyond the spread of {n} {unit} "
         f"(p below {SIGNIFICANT:g}, corrected for their number after Holm){rest}."
     )
+    return " ".join((said, *_with_first_words(compared)))
+
+
+def _with_first_words(compared: Sequence[Difference]) -> Iterator[str]:
+    """Say that each is compared with the first alone, where they are too many for all pairs."""
+    names = {name for difference in compared for name in (difference.first, difference.second)}
+    if len(names) > MOST_IN_ALL_PAIRS:
+        first, axis = compared[0].first, compared[0].axis
+        yield f"Each of the {len(names) - 1} other {axis}s is compared with {first} alone, the first of them."
 
 
 def _differing_words(difference: Difference, needs: str) -> str:
