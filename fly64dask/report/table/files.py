@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypedDict
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 
 from fly64dask.base import InputError, Quantity
 from fly64dask.records import quantity_of
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Where pandas keeps and finds the attributes of a table in a Parquet file's metadata.
 PANDAS_ATTRIBUTES = "PANDAS_ATTRS"
+# Packed pieces, of 1024 rows each, that are one row group of a Parquet file, and in memory at once (our choice).
+GROUP_PIECES = 16
 
 
 class TableAttributes(TypedDict):
@@ -109,18 +112,18 @@ def _write_parquet(study: Study, columns: TableColumns, file: BinaryIO | io.Byte
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrays = {}
-    for name in columns.names:
-        pieces = [pa.array(values) for values in columns.pieces(name)]
-        kind = next((piece.type for piece in pieces if piece.type != pa.null()), pa.null())
-        arrays[name] = pa.chunked_array([piece.cast(kind) for piece in pieces], kind)
+    types: dict[type | None, Any] = {None: pa.null(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
     fields = [
-        pa.field(name, array.type, metadata=_field_metadata(_column_quantity(name, study.dose_by)))
-        for name, array in arrays.items()
+        pa.field(name, types[columns.kind(name)], metadata=_field_metadata(_column_quantity(name, study.dose_by)))
+        for name in columns.names
     ]
     attributes = {PANDAS_ATTRIBUTES: json.dumps(table_attributes(study, columns))}
-    table = pa.table(list(arrays.values()), schema=pa.schema(fields, attributes))
-    pq.write_table(table, file, compression="zstd")
+    schema = pa.schema(fields, attributes)
+    pieces = zip(*(columns.pieces(name) for name in columns.names), strict=True)
+    batches = (pa.record_batch([*map(pa.array, piece, schema.types)], schema=schema) for piece in pieces)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        while group := list(itertools.islice(batches, GROUP_PIECES)):
+            writer.write_table(pa.Table.from_batches(group))
 
 
 def _column_quantity(column: str, dose_by: DoseBy) -> Quantity:

@@ -47,6 +47,14 @@ class TableColumns:
         self._pack()
         self._kinds = {name: self._kinds[name] for name in names}
 
+    def kind(self, name: str) -> type | None:
+        """The type of all values of a column, None where none is known.
+
+        Fractions where a column has whole numbers too, text where it has numbers and words.
+        """
+        self._pack()
+        return _common_type(self._kinds[name])
+
     def has_numbers(self, name: str) -> bool:
         """Whether any value of a column is a number; truth values are none."""
         self._pack()
@@ -55,8 +63,7 @@ class TableColumns:
     def pieces(self, name: str) -> Iterator[list[Value | None]]:
         """Give the values of a column, as many at a time as were packed.
 
-        They are of one type: fractions where a column has whole numbers too, text where it has numbers and words; None
-        where nothing is known.
+        They are of one type, that of the column; None where nothing is known.
         """
         self._pack()
         return (_of_one_type(piece.values(name), self._kinds[name]) for piece in self._pieces)
@@ -117,9 +124,15 @@ def _packed(values: Sequence[Value | None], dtype: type) -> tuple[NDArray[Any], 
     return numbers, None if known.all() else known
 
 
+def _common_type(kinds: Collection[type]) -> type | None:
+    if len(kinds) < 2:
+        return next(iter(kinds), None)
+    return float if set(kinds) == {int, float} else str
+
+
 def _of_one_type(values: list[Value | None], kinds: Collection[type]) -> list[Value | None]:
     """Make whole numbers fractions where their column has both, and anything text where it has numbers and words."""
-    if len(kinds) < 2:
+    convert = _common_type(kinds)
+    if convert is None or len(kinds) < 2:
         return values
-    convert = float if set(kinds) == {int, float} else str
     return [value if value is None else convert(value) for value in values]
