@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,7 @@ from fly64dask.cli.options import (
     from_here,
     json_option,
     place_argument,
-    print_json,
+    print_long_json,
     read_run,
     rows_json,
 )
@@ -25,7 +27,7 @@ from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Filters, cells, skip_reasons
 
 if TYPE_CHECKING:
-    from fly64dask.monitoring import RunStatus
+    from fly64dask.study import Study
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
@@ -61,16 +63,16 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     shown = frozenset(cell for cell in cells(study) if cell not in left_out)
-    chosen = None if filters == Filters() else shown
-    reader = RunReader(study, layout, follows=watch, chosen=chosen, look=look if watch else None)
     others = unlisted_cells(study, layout)
     if as_json:
-        print_json(_document(reader.read(), shown, others))
+        _print_document(study, layout, shown, others)
         return
     from fly64dask.cli.terminal import MAX_MATRIX_CELLS, make_console, print_matrix, print_overview, watch_run
     from fly64dask.records import round_lines
 
     console = make_console()
+    chosen = None if filters == Filters() else shown
+    reader = RunReader(study, layout, follows=watch, chosen=chosen, look=look if watch else None)
     if len(shown) > MAX_MATRIX_CELLS and not (watch or light):
         print_overview(console, read_overview(study, layout, shown))
         _tell_others(layout, others)
@@ -100,20 +102,28 @@ def _tell_others(layout: RunLayout, others: Sequence[str]) -> None:
         )
 
 
-def _document(run_status: RunStatus, shown: Collection[Cell], others: Sequence[str]) -> dict[str, Any]:
-    """What scripts get: rows of committed cells as in the manifest, those that run, and cells without a place."""
-    from fly64dask.records import count_states
+def _print_document(study: Study, layout: RunLayout, shown: Collection[Cell], others: Sequence[str]) -> None:
+    """Print what scripts get: rows of committed cells as in the manifest, those that run, and cells without a place.
 
-    rows = [row for row in run_status.rows if row.cell in shown]
-    running = {cell: live for cell, live in run_status.live.items() if cell in shown}
-    return {
-        "study": run_status.study.name,
-        "states": count_states(run_status.study, rows, [c for c in run_status.running if c in shown], of=shown),
-        "cells": rows_json(rows),
-        "added": rows_json(run_status.study.added),
-        "not_in_the_matrix": list(others),
-        "running": [
-            live.model_dump(mode="json", exclude_none=True) | {"silent_s": live.silent_s(run_status.now)}
-            for live in running.values()
-        ],
-    }
+    Rows are printed one after the other: of very many they would fill the memory.
+    """
+    from fly64dask.monitoring import read_each, read_live
+
+    live, states = read_live(layout, [cell for cell in cells(study) if cell in shown]), Counter[str]()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for cell, state, row in read_each(study, layout, shown):
+            states[state] += 1
+            if row is not None:
+                if cell in live and live[cell].attempt <= (row.attempt or 0):
+                    del live[cell]
+                yield row.model_dump(mode="json", exclude_none=True)
+
+    def running() -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        return [
+            each.model_dump(mode="json", exclude_none=True) | {"silent_s": each.silent_s(now)} for each in live.values()
+        ]
+
+    before = {"study": study.name, "added": rows_json(study.added), "not_in_the_matrix": list(others)}
+    print_long_json(before, "cells", rows(), lambda: {"states": dict(states), "running": running()})

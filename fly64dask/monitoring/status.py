@@ -125,12 +125,14 @@ class RunReader:
         return self._seen[cell][1]
 
 
-def read_each(study: Study, layout: RunLayout) -> Iterator[CellWithRow]:
-    """Read the cells of a run one after the other, of which none is kept: there may be a hundred thousand."""
+def read_each(study: Study, layout: RunLayout, shown: Collection[Cell] | None = None) -> Iterator[CellWithRow]:
+    """Read cells of a run one after the other, all or some, of which none is kept: there may be a hundred thousand."""
     # Before the records: a cell that ends in between is then seen as ended, never as pending.
     live, now = read_live(layout, cells(study)), datetime.now(UTC)
     context = RowContext(study, layout, functools.partial(read_row, layout))
     for cell in cells(study):
+        if shown is not None and cell not in shown:
+            continue
         row, live_cell = read_row(layout, cell), live.get(cell)
         attempt = row.attempt or 0 if row else 0
         is_running = live_cell is not None and live_cell.attempt > attempt and live_cell.silent_s(now) is None

@@ -9,6 +9,7 @@ from .output import (
     EXIT_FAILED_CELL as EXIT_FAILED_CELL,
     from_here as from_here,
     print_json as print_json,
+    print_long_json as print_long_json,
     rows_json as rows_json,
     without_links as without_links,
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,3 +35,15 @@ def rows_json(rows: Iterable[BaseModel]) -> list[dict[str, Any]]:
 def print_json(document: object) -> None:
     """Print one JSON document on standard output."""
     click.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def print_long_json(
+    before: Mapping[str, object], name: str, items: Iterable[object], after: Callable[[], Mapping[str, object]]
+) -> None:
+    """Print one JSON document with a list of any length, item by item; what comes after it is asked for at its end."""
+    click.echo(json.dumps(before, indent=2, allow_nan=False).removesuffix("\n}") + f',\n  "{name}": [', nl=False)
+    separator = "\n"
+    for item in items:
+        click.echo(separator + indent(json.dumps(item, indent=2, allow_nan=False), "    "), nl=False)
+        separator = ",\n"
+    click.echo("\n  ],\n" + json.dumps(after(), indent=2, allow_nan=False).removeprefix("{\n"))
