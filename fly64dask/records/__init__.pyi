@@ -74,7 +74,9 @@ from .limits.sentences import (
     target_words as target_words,
 )
 from .manifest import (
+    Job as Job,
     Manifest as Manifest,
+    ManifestHead as ManifestHead,
     ManifestRow as ManifestRow,
     SkipSummary as SkipSummary,
     count_states as count_states,
@@ -157,10 +159,12 @@ from .tables import (
     RowFiles as RowFiles,
     each_completed_row as each_completed_row,
     each_row as each_row,
+    open_manifest as open_manifest,
     read_completed_rows as read_completed_rows,
     read_kept_group as read_kept_group,
     read_last_row as read_last_row,
     read_row as read_row,
     read_rows as read_rows,
+    renew_manifest as renew_manifest,
     write_manifest as write_manifest,
 )

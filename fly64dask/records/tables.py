@@ -24,7 +24,7 @@ from fly64dask.records.manifest import (
 from fly64dask.records.record import past_attempts, read_record
 from fly64dask.records.repeats import summarise
 from fly64dask.records.run_files import study_digest
-from fly64dask.store import RunLayout, publish_bytes, storing, write_document
+from fly64dask.store import LongDocument, RunLayout, publish_bytes, storing, write_document
 from fly64dask.study import Cell, Filters, Remedy, Study, cells
 
 
@@ -86,6 +86,14 @@ def read_completed_rows(study: Study, layout: RunLayout) -> tuple[ManifestRow, .
     return tuple(each_completed_row(study, layout))
 
 
+def open_manifest(path: Path, *, remedy: str) -> LongDocument:
+    """Open a manifest, or a snapshot of one, of which one row at a time is read: all would take 20 kB each.
+
+    Raises FileNotFoundError if there is none, IntegrityError with the remedy if a byte of it differs.
+    """
+    return LongDocument.opened(path, lists=("jobs", "execution_results"), remedy=remedy)
+
+
 class RowFiles:
     """Rows of a run in files of its scratch, a line each: a run may have more rows than fit in memory.
 
@@ -110,8 +118,12 @@ class RowFiles:
 
     def keep_all(self, rows: Iterable[ManifestRow]) -> None:
         """Keep the rows of all cells, instead of what there was."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.remove()
         self.keep(0, rows)
+
+    def remove(self) -> None:
+        """Remove the files."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def __iter__(self) -> Iterator[ManifestRow]:
         """Yield the rows in the order of the windows."""
@@ -172,3 +184,11 @@ def write_manifest(
     with snapshot.open("rb") as written:
         publish_bytes(layout.manifest_file, lambda file: shutil.copyfileobj(written, file))
     write_document(layout.skip_summary_file, make_skip_summary(reasons, rows, timestamp=timestamp))
+
+
+def renew_manifest(study: Study, layout: RunLayout) -> None:
+    """Write the manifest anew from the records of all committed cells, of a run that this process holds."""
+    rows = RowFiles(layout)
+    rows.keep_all(each_row(layout, cells(study)))
+    write_manifest(study, layout, Filters(), {}, rows)
+    rows.remove()

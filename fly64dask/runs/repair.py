@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from fly64dask.base import FailureKind, IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction import LSQML
-from fly64dask.records import Manifest, next_attempt, read_rows, write_manifest
+from fly64dask.records import ManifestRow, each_row, next_attempt, open_manifest, renew_manifest
 from fly64dask.runs.run import run_study
 from fly64dask.runs.verify import Damage, groups_of, respaced_groups
-from fly64dask.store import RunLayout, held_run, read_document, retire_directory, write_parent_groups
-from fly64dask.study import Cell, Filters, Remedy, Split, Study, cells, realisation_of, realisations
+from fly64dask.store import RunLayout, held_run, retire_directory, write_parent_groups
+from fly64dask.study import Cell, Remedy, Split, Study, cells, realisation_of, realisations
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -75,7 +75,8 @@ def repair_run(
             if path.relative_to(layout.root) in paths:
                 path.unlink()
     if redone or blocked:
-        left_out = {cell: "is not damaged" for cell in cells(study) if cell not in (*redone, *blocked)}
+        again = {*redone, *blocked}
+        left_out = {cell: "is not damaged" for cell in cells(study) if cell not in again}
         run_study(
             study,
             layout.root,
@@ -89,14 +90,14 @@ def repair_run(
             say=say,
         )
     with held_run(layout):
-        write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
+        renew_manifest(study, layout)
 
 
 def _cells_of(study: Study, layout: RunLayout, broken: Sequence[Path]) -> list[Cell]:
     """Cells that failed on the damaged groups, and have nothing else wrong with them."""
     return [
         row.cell
-        for row in read_rows(layout, cells(study))
+        for row in each_row(layout, cells(study))
         if row.failure_kind is FailureKind.BAD_INPUT
         and {layout.exposure_group(*realisation_of(study, row.cell)), layout.kept_group(row.cell, row.remedy)}
         & set(broken)
@@ -105,11 +106,17 @@ def _cells_of(study: Study, layout: RunLayout, broken: Sequence[Path]) -> list[C
 
 def _remedies(study: Study, layout: RunLayout) -> dict[Cell, Remedy]:
     """With what each cell ran, by its record; by the manifest where the record cannot say it."""
-    rows = {row.cell: row for row in read_rows(layout, cells(study))}
+    remedies, damaged = dict[Cell, Remedy](), set[Cell]()
+    for row in each_row(layout, cells(study)):
+        if row.state == "damaged":
+            damaged.add(row.cell)
+        elif row.remedy is not None:
+            remedies[row.cell] = row.remedy
     with suppress(FileNotFoundError, IntegrityError):
-        manifest = read_document(layout.manifest_file, Manifest, remedy="")
-        rows |= {row.cell: row for row in manifest.execution_results if rows.get(row.cell, row).state == "damaged"}
-    return {cell: row.remedy for cell, row in rows.items() if row.remedy is not None}
+        for row in open_manifest(layout.manifest_file, remedy="").items("execution_results", ManifestRow):
+            if row.cell in damaged and row.remedy is not None:
+                remedies[row.cell] = row.remedy
+    return remedies
 
 
 def _touches(paths: Sequence[Path], directory: Path, layout: RunLayout) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,12 +12,16 @@ from fly64dask.cells import open_inputs
 from fly64dask.records import (
     DERIVED_FIELDS,
     CellRecord,
-    Manifest,
+    Job,
+    ManifestHead,
+    ManifestRow,
     SkipSummary,
     cell_key,
+    each_row,
+    open_manifest,
     read_cleaned,
     read_record,
-    read_rows,
+    read_row,
     study_digest,
 )
 from fly64dask.store import (
@@ -88,7 +92,7 @@ def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Sp
             for path in layout.respaced_folder(view.name).glob(f"{SPACING_PREFIX}*/{split}"):
                 with suppress(ValueError):  # somebody else's directory
                     groups[path] = (view.name, split, float(path.parent.name.removeprefix(SPACING_PREFIX)))
-    for row in read_rows(layout, cells(study)):
+    for row in each_row(layout, cells(study)):
         if row.remedy is not None and row.remedy.spacing_threshold is not None:
             groups[layout.kept_group(row.cell, row.remedy)] = (row.view, row.split, row.remedy.spacing_threshold)
     return groups
@@ -112,7 +116,7 @@ def _damaged_groups(study: Study, layout: RunLayout) -> Iterator[Damage]:
 def _groups_of_records(study: Study, layout: RunLayout) -> set[Path]:
     """Groups without which the committed reconstructions could not have been made."""
     needed: set[Path] = set()
-    for row in read_rows(layout, cells(study)):
+    for row in each_row(layout, cells(study)):
         if row.state == "completed":
             needed.add(layout.exposure_group(*realisation_of(study, row.cell)))
             needed.add(layout.kept_group(row.cell, row.remedy))
@@ -189,37 +193,49 @@ def _foreign_record(study: Study, layout: RunLayout, record: CellRecord) -> Iter
 
 def _damaged_tables(study: Study, layout: RunLayout) -> Iterator[Damage]:
     for path in sorted(layout.snapshots.glob("*.json")):
-        yield from _damaged_document(path, Manifest, layout)
+        yield from _damaged_document(path, layout, _check_manifest)
     if layout.skip_summary_file.exists():
-        yield from _damaged_document(layout.skip_summary_file, SkipSummary, layout)
+        yield from _damaged_document(layout.skip_summary_file, layout, _check_skip_summary)
     if layout.manifest_file.exists():
-        yield from _damaged_manifest(study, layout)
+        yield from _damaged_document(layout.manifest_file, layout, _check_manifest) or _differing(study, layout)
 
 
-def _damaged_document(path: Path, model: type[Frozen], layout: RunLayout) -> Iterator[Damage]:
+def _damaged_document(path: Path, layout: RunLayout, check: Callable[[Path], object]) -> list[Damage]:
     try:
-        read_document(path, model, remedy=REPAIR)
+        check(path)
     except IntegrityError as error:
-        yield Damage(path=_where(path, layout), problem=str(error))
+        return [Damage(path=_where(path, layout), problem=str(error))]
+    return []
 
 
-def _damaged_manifest(study: Study, layout: RunLayout) -> Iterator[Damage]:
+def _check_skip_summary(path: Path) -> None:
+    read_document(path, SkipSummary, remedy=REPAIR)
+
+
+def _check_manifest(path: Path) -> None:
+    """Read all of a manifest, of which one row at a time is in memory."""
+    manifest = open_manifest(path, remedy=REPAIR)
+    manifest.head(ManifestHead)
+    for model, name in ((Job, "jobs"), (ManifestRow, "execution_results")):
+        for _ in manifest.items(name, model):
+            pass
+
+
+def _differing(study: Study, layout: RunLayout) -> Iterator[Damage]:
     """Compare the manifest, which is written when a run ends, with the records."""
     where = _where(layout.manifest_file, layout)
-    try:
-        manifest = read_document(layout.manifest_file, Manifest, remedy=REPAIR)
-    except IntegrityError as error:
-        yield Damage(path=where, problem=str(error))
-        return
-    if manifest.study_digest != study_digest(study):
+    manifest = open_manifest(layout.manifest_file, remedy=REPAIR)
+    if manifest.head(ManifestHead).study_digest != study_digest(study):
         yield Damage(path=where, problem="is of another study than study.json")
     # What follows from other cells, the groups and the software may have changed since.
     underived = dict.fromkeys(DERIVED_FIELDS)
-    stated_rows = {row.cell: row.model_copy(update=underived) for row in manifest.execution_results}
-    rows = {row.cell: row for row in read_rows(layout, cells(study))}
-    for cell in {**stated_rows, **rows}:
-        if stated_rows.get(cell) != rows.get(cell):
-            yield Damage(path=where, problem=f"{cell.name} is not as its record has it")
+    unstated = dict.fromkeys(cell for cell in cells(study) if layout.record_file(cell).exists())
+    for stated in manifest.items("execution_results", ManifestRow):
+        unstated.pop(stated.cell, None)
+        if stated.model_copy(update=underived) != read_row(layout, stated.cell):
+            yield Damage(path=where, problem=f"{stated.cell.name} is not as its record has it")
+    for cell in unstated:
+        yield Damage(path=where, problem=f"{cell.name} is not as its record has it")
 
 
 def _where(path: Path, layout: RunLayout) -> str:

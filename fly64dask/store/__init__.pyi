@@ -14,6 +14,7 @@ from .disk_errors import (
     storing as storing,
 )
 from .documents import (
+    LongDocument as LongDocument,
     document_schema as document_schema,
     document_text as document_text,
     read_document as read_document,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ DIGEST_KEY = "sha256"
 ENDING = re.compile(rb'  "' + DIGEST_KEY.encode() + rb'": "([0-9a-f]{64})"\n}\n')
 ENDING_BYTES = len(f'  "{DIGEST_KEY}": ""\n}}\n') + 64
 Document = TypeVar("Document", bound=Frozen)
+Item = TypeVar("Item", bound=Frozen)
+PIECE_BYTES = 2**20  # that are read at once of a long document
 
 
 def write_document(path: Path, document: Frozen, *, long_lists: Mapping[str, Iterable[Frozen]] | None = None) -> None:
@@ -109,8 +112,83 @@ def read_document(path: Path, model: type[Document], *, remedy: str) -> Document
         # Parsed and checked in one go: of ten thousand records that is the time that counts.
         return model.model_validate_json(before.rstrip().removesuffix(b",") + b"}")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        raise _damaged(path, f"is not of this version's schema: {first}", remedy) from error
+        raise _of_other_schema(path, error, remedy) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongDocument:
+    """A document with long lists, of which one item at a time is in memory; every byte of it was as it was written.
+
+    `lists` are the names of its long lists, `remedy` is what to do if it is damaged.
+    """
+
+    path: Path
+    lists: tuple[str, ...]
+    remedy: str
+
+    @classmethod
+    def opened(cls, path: Path, *, lists: Iterable[str], remedy: str) -> LongDocument:
+        """Check a document by its digest.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        IntegrityError
+            If a byte differs.
+        """
+        try:
+            with path.open("rb") as stream:
+                size = stream.seek(0, 2)
+                stream.seek(max(0, size - ENDING_BYTES))
+                ending = ENDING.fullmatch(stream.read())
+                if ending is None:
+                    raise _damaged(path, "is not a document with its SHA-256", remedy)
+                stream.seek(0)
+                sha256, left = hashlib.sha256(), size - ENDING_BYTES
+                while left and (piece := stream.read(min(left, PIECE_BYTES))):
+                    sha256.update(piece)
+                    left -= len(piece)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _damaged(path, f"cannot be read ({error})", remedy) from error
+        if ending[1].decode() != sha256.hexdigest():
+            raise _damaged(path, "does not match its SHA-256", remedy)
+        return cls(path=path, lists=tuple(lists), remedy=remedy)
+
+    def head(self, model: type[Document]) -> Document:
+        """Read all but the long lists; raises IntegrityError if it is of another schema."""
+        text = b"".join(line for name, line in self._lines() if name is None)
+        return self._parsed(model, text.removesuffix(b"}\n").rstrip().removesuffix(b",") + b"}")
+
+    def items(self, name: str, model: type[Item]) -> Iterator[Item]:
+        """Read the items of one of the long lists; raises IntegrityError at one of another schema."""
+        for of_list, line in self._lines():
+            if of_list == name:
+                yield self._parsed(model, line.rstrip().removesuffix(b","))
+
+    def _lines(self) -> Iterator[tuple[str | None, bytes]]:
+        """Give each line, with the name of the long list if it is an item of one; the digest is left out."""
+        starts = {f"  {json.dumps(name)}: [\n".encode(): name for name in self.lists}
+        inside = None
+        with self.path.open("rb") as stream:
+            for line in stream:
+                if inside is not None:
+                    if line.startswith(b"    "):
+                        yield inside, line
+                    else:
+                        inside = None
+                elif line in starts:
+                    inside = starts[line]
+                elif not line.startswith(f'  "{DIGEST_KEY}"'.encode()):
+                    yield None, line
+
+    def _parsed(self, model: type[Document], text: bytes) -> Document:
+        try:
+            return model.model_validate_json(text)
+        except ValidationError as error:
+            raise _of_other_schema(self.path, error, self.remedy) from error
 
 
 def document_schema(model: type[Frozen]) -> dict[str, Any]:
@@ -122,3 +200,8 @@ def document_schema(model: type[Frozen]) -> dict[str, Any]:
 
 def _damaged(path: Path, what: str, remedy: str) -> IntegrityError:
     return IntegrityError(f"{path} {what}", remedy=remedy)
+
+
+def _of_other_schema(path: Path, error: ValidationError, remedy: str) -> IntegrityError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    return _damaged(path, f"is not of this version's schema: {first}", remedy)

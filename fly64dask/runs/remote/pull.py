@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fly64dask.base import InputError
 from fly64dask.monitoring import ignore_line
-from fly64dask.records import read_rows, write_manifest
+from fly64dask.records import renew_manifest
 from fly64dask.runs.directory import clear_leftovers, held_directory
-from fly64dask.runs.remote.attempts import (
-    STUDY_KEY,
-    Copied,
-    at_once,
-)
+from fly64dask.runs.remote.attempts import STUDY_KEY, Copied, at_once
 from fly64dask.runs.remote.incoming import Incoming, Taking
 from fly64dask.runs.verify import groups_of
-from fly64dask.store import (
-    ObjectPlace,
-    RunLayout,
-    open_place,
-)
-from fly64dask.study import Filters, cells
+from fly64dask.store import ObjectPlace, RunLayout, open_place
+from fly64dask.study import cells
 
 
 def pull_run(url: str, path: str | os.PathLike[str], *, say: Callable[[str], None] = ignore_line) -> Copied:
@@ -56,9 +48,14 @@ def pull_run(url: str, path: str | os.PathLike[str], *, say: Callable[[str], Non
 
 
 def pull_from(
-    place: ObjectPlace, layout: RunLayout, taking: Taking | None = None, *, say: Callable[[str], None] = ignore_line
+    place: ObjectPlace,
+    layout: RunLayout,
+    taking: Taking | None = None,
+    there: Mapping[str, str] | None = None,
+    *,
+    say: Callable[[str], None] = ignore_line,
 ) -> Copied:
-    """Bring a run from where its objects are, as `pull_run` does."""
+    """Bring a run from where its objects are, as `pull_run` does; `there` are their tags, where these are known."""
     stored_study = place.read(STUDY_KEY)
     if stored_study is None:
         raise InputError(
@@ -67,7 +64,9 @@ def pull_from(
         )
     with held_directory(layout):
         clear_leftovers(layout)
-        pull = Incoming(place=place, layout=layout, taking=taking or Taking(), there=place.tags())
+        pull = Incoming(
+            place=place, layout=layout, taking=taking or Taking(), there=place.tags() if there is None else there
+        )
         study = pull.take_study(stored_study)
         known = groups_of(study, layout)
         groups = at_once(lambda item: pull.take_group(*item), known.items())
@@ -79,7 +78,7 @@ def pull_from(
         say(f"{n_groups} of {n_groups + n_groups_there} groups of exposures were new")
         pull.take_tables()
         if pull.has_more(study):
-            write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
+            renew_manifest(study, layout)
     others = pull.numbers.keys() - {cell.name for cell in cells(study)}
     pull.left_out += [f"{name}: the cell is none of the study's" for name in sorted(others)]
     return Copied(

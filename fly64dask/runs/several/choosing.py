@@ -10,7 +10,7 @@ from pathlib import Path
 from fly64dask.base import InputError, IntegrityError
 from fly64dask.records import CellRecord, read_record
 from fly64dask.store import RunLayout, read_attributes
-from fly64dask.study import Cell, Study, cells, realisation_of
+from fly64dask.study import Cell, Remedy, Study, cells, realisation_of
 
 # Of all conflicts, those that an error names.
 MAX_NAMED = 10
@@ -18,10 +18,13 @@ MAX_NAMED = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The run from which a cell is taken, and its record there."""
+    """The run from which a cell is taken, and the remedy with which it was tried there: a record would take 20 kB."""
 
     layout: RunLayout
-    record: CellRecord
+    remedy: Remedy | None
+
+
+Found = tuple[RunLayout, CellRecord]
 
 
 def choose_cells(study: Study, layouts: Sequence[RunLayout], *, first_wins: bool) -> dict[Cell, Chosen]:
@@ -38,15 +41,12 @@ def choose_cells(study: Study, layouts: Sequence[RunLayout], *, first_wins: bool
     """
     chosen, conflicts = {}, []
     for cell in cells(study):
-        found = [
-            Chosen(layout=layout, record=record)
-            for layout in layouts
-            if (record := read_record(layout, cell)) is not None
-        ]
-        completed = [each for each in found if each.record.state == "completed"]
+        found = [(layout, record) for layout in layouts if (record := read_record(layout, cell)) is not None]
+        completed = [each for each in found if each[1].state == "completed"]
         if not found:
             continue
-        chosen[cell] = (completed or found)[0]
+        layout, record = (completed or found)[0]
+        chosen[cell] = Chosen(layout=layout, remedy=record.remedy)
         conflicts += [_conflict(cell, completed[0], other) for other in completed[1:]]
     named = [conflict for conflict in conflicts if conflict is not None]
     if named and not first_wins:
@@ -86,13 +86,14 @@ def choose_groups(study: Study, chosen: Mapping[Cell, Chosen], layouts: Sequence
     return groups
 
 
-def _conflict(cell: Cell, taken: Chosen, other: Chosen) -> str | None:
+def _conflict(cell: Cell, taken: Found, other: Found) -> str | None:
     """Say in what two results of a cell differ; None if they are the same."""
-    where = f"{cell.name} in {taken.layout.root} and {other.layout.root}"
-    if taken.record.cell_key != other.record.cell_key:
+    (layout, record), (other_layout, other_record) = taken, other
+    where = f"{cell.name} in {layout.root} and {other_layout.root}"
+    if record.cell_key != other_record.cell_key:
         return f"{where}: other inputs, recipe or versions"
-    if taken.record.digests != other.record.digests:
-        devices = f"{taken.record.device} and {other.record.device}"
+    if record.digests != other_record.digests:
+        devices = f"{record.device} and {other_record.device}"
         return f"{where}: other arrays from the same inputs and recipe (devices {devices})"
     return None
 
@@ -105,7 +106,7 @@ def _groups_of(study: Study, cell: Cell, each: Chosen) -> Iterator[Path]:
         for group in (
             layout.scan_group(cell.object_seed),
             layout.truth_group(cell.object_seed),
-            layout.kept_group(cell, each.record.remedy),
+            layout.kept_group(cell, each.remedy),
             layout.view_group(cell.view, cell.split),
             layout.exposure_group(*realisation_of(study, cell)),
         )

@@ -113,10 +113,9 @@ def _cleaning(kind: CleanedKind, found: Iterator[tuple[Path, str | None]], layou
 
 def _unfinished_cells(study: Study, layout: RunLayout) -> frozenset[Cell]:
     """The cells that a run of the study would go on with: pending, damaged, or of a failure that may pass."""
-    rows = {row.cell: row for row in each_row(layout, cells(study))}
     ended = {
-        cell
-        for cell, row in rows.items()
+        row.cell
+        for row in each_row(layout, cells(study))
         if row.state != "damaged" and (row.failure_kind is None or row.failure_kind in LASTING_KINDS)
     }
     return frozenset(cell for cell in cells(study) if cell not in ended)

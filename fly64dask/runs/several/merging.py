@@ -11,12 +11,12 @@ from pathlib import Path
 from fly64dask.base import InputError, IntegrityError
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import (
+    each_row,
     note_cleaned,
     past_attempts,
     read_cleaned,
-    read_rows,
     read_run_study,
-    write_manifest,
+    renew_manifest,
     write_run_study,
 )
 from fly64dask.runs.comparisons import compare_with_references
@@ -26,7 +26,7 @@ from fly64dask.runs.several.choosing import Chosen, choose_cells, choose_groups
 from fly64dask.runs.several.studies import merged_study
 from fly64dask.runs.verify import verify_run
 from fly64dask.store import RunLayout, held_run, published_directory, write_parent_groups
-from fly64dask.study import Cell, Filters, Study, cells
+from fly64dask.study import Cell, Study, cells
 
 
 def merge_runs(
@@ -115,8 +115,8 @@ def _fill(
             remedy="find and mend it with `fly64dask verify RUN --repair` on each run, and merge again",
         )
     write_run_study(target, study)
-    compare_with_references(study, target, read_rows(target, cells(study)), say)
-    write_manifest(study, target, Filters(), {}, read_rows(target, cells(study)))
+    compare_with_references(study, target, each_row(target, cells(study)), say)
+    renew_manifest(study, target)
 
 
 def _empty(target: RunLayout) -> None:
