@@ -1,4 +1,8 @@
-"""A real S3 server on loopback, for the tests that push and pull runs."""
+"""A real S3 server on loopback, for the tests that push and pull runs.
+
+`FLY64DASK_TEST_S3=http://127.0.0.1:8333` has them use a server that runs there instead of moto's: with an empty bucket
+`bucket`, which user `nobody` with the key `nothing` may use.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 START_S = 120.0
+GIVEN = "FLY64DASK_TEST_S3"
 
 
 @contextmanager
 def s3_server() -> Iterator[Mapping[str, str]]:
-    """Start moto's server with a bucket `bucket`; gives the environment by which it is reached."""
+    """Start moto's server with a bucket `bucket`, unless one is given; gives the environment by which it is reached."""
+    if GIVEN in os.environ:
+        yield _variables(os.environ[GIVEN])
+        return
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
@@ -29,16 +37,20 @@ def s3_server() -> Iterator[Mapping[str, str]]:
         _wait_for(port, server)
         with urllib.request.urlopen(urllib.request.Request(f"{address}/bucket", method="PUT"), timeout=60):
             pass
-        yield {
-            "AWS_ACCESS_KEY_ID": "nobody",
-            "AWS_SECRET_ACCESS_KEY": "nothing",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ALLOW_HTTP": "true",
-        }
+        yield _variables(address)
     finally:
         server.terminate()
         server.wait()
+
+
+def _variables(address: str) -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": address,
+        "AWS_ALLOW_HTTP": "true",
+    }
 
 
 @contextmanager

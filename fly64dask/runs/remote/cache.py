@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -78,9 +78,9 @@ def cached_run(url: str, *, files: bool = False, say: Callable[[str], None] = ig
     return layout
 
 
-def bring(place: ObjectPlace, layout: RunLayout, taking: Taking) -> Copied:
+def bring(place: ObjectPlace, layout: RunLayout, taking: Taking, there: Mapping[str, str] | None = None) -> Copied:
     """Pull a run into its cache, once no other process of this machine does."""
-    return _when_free(lambda: pull_from(place, layout, taking), PATIENCE_S)
+    return _when_free(lambda: pull_from(place, layout, taking, there), PATIENCE_S)
 
 
 def told(copied: Copied, say: Callable[[str], None]) -> None:

@@ -56,14 +56,15 @@ class Committing:
         return self._study
 
     def _put_groups(self, groups: dict[Path, type[GroupAttributes]]) -> None:
-        for group, model in groups.items():
-            if group in self._put_before or not group.exists():
-                continue
-            try:
-                self._copy.put_group(group, model)
-                self._put_before.add(group)
-            except IntegrityError as error:
-                self.left[str(group)] = error
+        new = [item for item in groups.items() if item[0] not in self._put_before and item[0].exists()]
+        at_once(lambda item: self._put_group(*item), new)
+
+    def _put_group(self, group: Path, model: type[GroupAttributes]) -> None:
+        try:
+            self._copy.put_group(group, model)
+            self._put_before.add(group)
+        except IntegrityError as error:
+            self.left[str(group)] = error
 
     def _put_cells(self, ended: Sequence[Cell]) -> None:
         for words in (words for of_cell in at_once(self._copy.put_cell, ended) for words in of_cell):

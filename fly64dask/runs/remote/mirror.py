@@ -85,9 +85,10 @@ def run_at_store(
         held_place(place, lease_s=patience.lease_s, directory=cache_name) as lease,
     ):
         refuse_other_study(name, place, doing="run")
-        if layout is None and place.read(STUDY_KEY) is not None:
-            told(bring(place, cache, Taking(files=False, into_cache=True)), say)
-        mirror = Mirror(Copy(place=place, layout=layout or cache, lease=lease, there=place.tags()), say)
+        there = place.tags()  # the lock is held: nobody else writes
+        if layout is None and STUDY_KEY in there:
+            told(bring(place, cache, Taking(files=False, into_cache=True), there), say)
+        mirror = Mirror(Copy(place=place, layout=layout or cache, lease=lease, there=there), say)
         wait_s = 0.0
         has_closed = False
         try:

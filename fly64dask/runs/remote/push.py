@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fly64dask.base import InputError, IntegrityError
@@ -84,7 +85,8 @@ def push_to(
         refuse_other_study(study.name, place, doing=f"push {layout.root}")
         copy = Copy(place=place, layout=layout, lease=lease, there=place.tags())
         copy.put(layout.study_file)
-        groups = [copy.put_group(group, model) for group, model in groups_of(study, layout).items() if group.exists()]
+        kept = [item for item in groups_of(study, layout).items() if item[0].exists()]
+        groups = at_once(lambda item: copy.put_group(*item), kept)
         say(f"{sum(groups)} of {len(groups)} groups of exposures were new")
         attempts = at_once(copy.put_cell, cells(study))
         copy.put_tables()
@@ -116,21 +118,24 @@ def refuse_other_study(name: str, place: ObjectPlace, *, doing: str) -> None:
 class Copy:
     """What puts parts of a run at a store while it holds the lock there, each part in one step.
 
-    `there` has the tags of all objects, by key: nobody else writes meanwhile.
+    `there` has the tags of all objects, by key: nobody else writes meanwhile. Its methods may be called at once.
     """
 
     place: ObjectPlace
     layout: RunLayout
     lease: Lease
     there: dict[str, str]
+    _folders: set[str] = field(init=False, default_factory=set)  # that have objects, or may have some
+    _reading: threading.Lock = field(init=False, default_factory=threading.Lock)  # a whole group, one at a time
+
+    def __post_init__(self) -> None:
+        """Note in which folders there are objects."""
+        for key in self.there:
+            self._note_folders(key)
 
     def put(self, path: Path) -> None:
         """Put a file of the run unless the same one is there."""
-        key, content = self._key(path), path.read_bytes()
-        if self.there.get(key) != tag_of(content):
-            self.lease.check()
-            self.place.write(key, content)
-            self.there[key] = tag_of(content)
+        self._put(self._key(path), path.read_bytes())
 
     def delete(self, path: Path) -> None:
         """Delete the object of a file of the run, if there is one."""
@@ -148,18 +153,21 @@ class Copy:
         tag = self.there.get(metadata_key)
         if tag == tag_of(metadata) or (tag is not None and is_same_group(self.place.read(metadata_key), metadata)):
             return False
-        opened = open_group(group, model)
-        for name in opened.names:
-            opened.read(name)  # what is damaged is not copied
+        with self._reading:
+            opened = open_group(group, model)
+            for name in opened.names:
+                opened.read(name)  # what is damaged is not copied
         self.lease.check()
-        self.place.delete(metadata_key)
         files = {self._key(path): path for path in group.rglob("*") if path.is_file()}
         del files[metadata_key]
-        at_once(self.place.delete, [stale for stale in self.place.keys(key) if stale not in files])
+        if key in self._folders:
+            self.place.delete(metadata_key)
+            at_once(self.place.delete, [stale for stale in self.place.keys(key) if stale not in files])
+        self._note_folders(metadata_key)
         at_once(lambda item: self.place.write(*item), files.items())
         for folder in group.parents:
             if folder.is_relative_to(self.layout.store):
-                self.place.write(self._key(folder / METADATA_NAME), PARENT_METADATA)
+                self._put(self._key(folder / METADATA_NAME), PARENT_METADATA)
         self.lease.check()
         self.place.write(metadata_key, metadata)
         self.there[metadata_key] = tag_of(metadata)
@@ -201,6 +209,16 @@ class Copy:
             self.put(path)
         if manifest.exists():
             self.put(manifest)
+
+    def _put(self, key: str, content: bytes) -> None:
+        if self.there.get(key) != tag_of(content):
+            self.lease.check()
+            self.place.write(key, content)
+            self.there[key] = tag_of(content)
+
+    def _note_folders(self, key: str) -> None:
+        while "/" in key and (key := key.rpartition("/")[0]) not in self._folders:
+            self._folders.add(key)
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.layout.root).as_posix()
