@@ -1,4 +1,4 @@
-"""What it costs to look at a run of very many cells: `status`, `table`, `limits`, `report`, and the page of a run.
+"""What it costs to look at a run of very many cells: each command that reads it, its table in Python, its page.
 
 From the repository:
 
@@ -7,12 +7,12 @@ From the repository:
     python scripts/bench/large/many_cells.py --quick                 # 400 cells: does it still run?
 
 A few cells are reconstructed, one for each view and split. All others get records like theirs, written and committed
-by the package itself, with a phase error that falls with the dose, and no arrays of their own. Each command then runs
-in a process of its own: CPU seconds, wall seconds, and its memory at the peak. `page` is one answer of `/fly64`, and
-`proof` what a table kept beside the manifest would take to be read, once it is shown to be of the records and groups
-that are there: their digests are computed.
+by the package itself, with a phase error that falls with the dose, and the same arrays. Each command then runs in a
+process of its own: CPU seconds, wall seconds, and its memory at the peak. `compare` has the run as a method beside
+itself, at one dose. `page` is one answer of `/fly64`, and `proof` what a table kept beside the manifest would take to
+be read, once it is shown to be of the records and groups that are there: their digests are computed.
 
-With `--keep DIRECTORY` the run stays there, and is used again.
+With `--keep DIRECTORY` the run stays there, and is used again. `--json FILE` keeps the figures.
 """
 
 from __future__ import annotations
@@ -31,13 +31,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from measuring import machine, write_measurement
+
+RUN = "RUN"  # stands for the run directory
+IN_PYTHON = "import fly64dask, sys; fly64dask.open_run(sys.argv[1]).table()"
+FLY64DASK = ["-m", "fly64dask"]
 COMMANDS = {
-    "status": ["status"],
-    "dose": ["status", "--dose", "100"],
-    "table": ["table", "--out", "table.parquet"],
-    "limits": ["limits"],
-    "report": ["report", "--out", "report.html"],
-    "runs": ["runs"],
+    "status": [*FLY64DASK, "status", RUN],
+    "json": [*FLY64DASK, "status", RUN, "--json"],
+    "dose": [*FLY64DASK, "status", RUN, "--dose", "100"],
+    "table": [*FLY64DASK, "table", RUN, "--out", "table.parquet"],
+    "csv": [*FLY64DASK, "table", RUN, "--out", "table.csv"],
+    "python": ["-c", IN_PYTHON, RUN],
+    "limits": [*FLY64DASK, "limits", RUN],
+    "report": [*FLY64DASK, "report", RUN, "--out", "report.html"],
+    "compare": [*FLY64DASK, "compare", RUN, "--method", f"again={RUN}", "--dose", "100"],
+    "verify": [*FLY64DASK, "verify", RUN],
+    "runs": [*FLY64DASK, "runs", RUN],
+    "clean": [*FLY64DASK, "clean", RUN],
 }
 N_VIEWS, N_REPEATS, N_SPLITS = 25, 4, 2
 
@@ -48,6 +60,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--quick", action="store_true", help="400 cells")
     parser.add_argument("--keep", type=Path, metavar="DIRECTORY")
+    parser.add_argument("--json", type=Path, metavar="FILE", dest="json_file")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     names = [*COMMANDS, "page", "proof"]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
@@ -56,9 +69,10 @@ def main() -> None:
     if arguments.make:
         make_run(n_cells, arguments.make)
         return
+    facts, rows = machine(), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as folder:
         run = (arguments.keep or Path(folder, "run")).resolve()
-        if not (run / "study.json").exists():
+        if not (run / "reconstruction_manifest.json").exists():
             # Apart, as a command's memory begins with that of who starts it.
             subprocess.run([sys.executable, __file__, "--cells", str(n_cells), "--make", run], check=True)
         for name in arguments.only:
@@ -68,22 +82,32 @@ def main() -> None:
                 found = proven_table(run, Path(folder))
             else:
                 found = measured(COMMANDS[name], run, Path(folder))
+            rows.append({"cells": n_cells, "what": name, **found})
             print(f"{name:<8}" + "  ".join(f"{key} {value:.3g}" for key, value in found.items()), flush=True)
+    if arguments.json_file:
+        write_measurement(arguments.json_file, facts, {"many_cells": rows})
 
 
 def measured(command: list[str], run: Path, folder: Path) -> dict[str, float]:
-    """Run a command on a run in a process of its own; its CPU and wall time, s, and its memory at the peak, MB."""
-    words = [sys.executable, "-m", "fly64dask", command[0], str(run), *command[1:]]
-    began = time.perf_counter()
-    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL)
-    _, code, usage = os.wait4(process.pid, 0)
+    """Run a command on a run in a process of its own; its CPU and wall time, s, and its memory at the peak, MB.
+
+    `printed_mb` is what it prints, `file_mb` what it writes to the folder.
+    """
+    words = [sys.executable, *(word.replace(RUN, str(run)) for word in command)]
+    printed = folder / "printed"
+    with printed.open("wb") as stream:
+        began = time.perf_counter()
+        process = subprocess.Popen(words, cwd=folder, stdout=stream)
+        _, code, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(code)
     if process.returncode:
-        raise SystemExit(f"{words} ended with exit code {process.returncode}")
-    written = [path.stat().st_size for path in folder.glob("*.*") if path.name in command]
-    size = {"file_mb": written[0] / 1e6} if written else {}
-    seconds = time.perf_counter() - began
-    return {"cpu_s": usage.ru_utime + usage.ru_stime, "wall_s": seconds, "peak_mb": usage.ru_maxrss / 1e3, **size}
+        raise SystemExit(f"{words} ended with exit code {process.returncode}: {printed.read_text()[-1000:]}")
+    sizes = {"printed_mb": printed.stat().st_size / 1e6}
+    for path in folder.glob("*.*"):
+        if path.name in command:
+            sizes["file_mb"] = path.stat().st_size / 1e6
+    return {"cpu_s": usage.ru_utime + usage.ru_stime, "wall_s": seconds, "peak_mb": usage.ru_maxrss / 1e3, **sizes}
 
 
 def page_answer(n_cells: int) -> dict[str, float]:
@@ -106,7 +130,7 @@ def proven_table(run: Path, folder: Path) -> dict[str, float]:
     from fly64dask.store import RunLayout, read_attributes
     from fly64dask.study import cells, realisations
 
-    measured(["table", "--out", "kept.parquet"], run, folder)
+    measured([*FLY64DASK, "table", RUN, "--out", "kept.parquet"], run, folder)
     layout = RunLayout(run)
     began = time.process_time()
     matrix = cells(study := read_run_study(layout))
@@ -152,10 +176,11 @@ scan = {{kind = "uniform", n_exposures = 60, low_px = 12, high_px = 60}}
 def make_run(n_cells: int, root: Path) -> None:
     """Publish the groups of the study, reconstruct some cells, and commit a record for each other."""
     from fly64dask.datasets import expose_split, prepare_scan, select_view
-    from fly64dask.records import each_row, write_manifest, write_run_study
+    from fly64dask.records import RowFiles, each_row, write_manifest, write_run_study
     from fly64dask.store import RunLayout
     from fly64dask.study import Filters, cells, realisations
 
+    setattr(os, "fsync", lambda descriptor: None)  # noqa: B010  # what is made here need not survive a power cut
     study, layout = study_of(n_cells), RunLayout(root)
     prepare_scan(study, layout)
     for split in study.splits:
@@ -163,15 +188,17 @@ def make_run(n_cells: int, root: Path) -> None:
             select_view(study, view.name, split, layout)
     for drawn in realisations(study, cells(study)):
         expose_split(study, layout=layout, **drawn._asdict())
-    for record, cell, log in records_of(study, layout):
-        commit(layout, cell, record, log)
+    for record, cell, first in records_of(study, layout):
+        commit(layout, cell, record, first)
     write_run_study(layout, study)
-    write_manifest(study, layout, Filters(), {}, list(each_row(layout, cells(study))))
+    rows = RowFiles(layout)
+    rows.keep_all(each_row(layout, cells(study)))
+    write_manifest(study, layout, Filters(), {}, rows)
     shutil.rmtree(layout.scratch, ignore_errors=True)
 
 
 def records_of(study: Any, layout: Any) -> Iterator[tuple[Any, Any, Path]]:
-    """Make the record of each cell but those that are reconstructed, with the cell and the log of one that is."""
+    """Make the record of each cell but those that are reconstructed, with the cell and the directory of one that is."""
     from fly64dask.base import Failure
     from fly64dask.cells import Caller, CellRequest, new_run_id, run_cell
     from fly64dask.cells.request import open_request
@@ -191,7 +218,7 @@ def records_of(study: Any, layout: Any) -> Iterator[tuple[Any, Any, Path]]:
             light = {"dose": cell.dose, "repeat": cell.repeat, "dose_photons": cell.dose}
             digests = {"cell_key": key, "digests": done[first].digests | inputs.sha256}
             record = lit(done[first], cell.dose / middle, 1 + 0.05 * cell.repeat)
-            yield record.model_copy(update=light | digests), cell, layout.log_file(first)
+            yield record.model_copy(update=light | digests), cell, layout.cell_directory(first)
 
 
 def lit(record: Any, factor: float, spread: float) -> Any:
@@ -207,13 +234,14 @@ def lit(record: Any, factor: float, spread: float) -> Any:
     return record.model_copy(update=light)
 
 
-def commit(layout: Any, cell: Any, record: Any, log: Path) -> None:
-    """Commit a record as a cell's worker does."""
+def commit(layout: Any, cell: Any, record: Any, first: Path) -> None:
+    """Commit a record as a cell's worker does, with the files of another cell's directory."""
     from fly64dask.records import committed_attempt, write_record
-    from fly64dask.store import LOG_NAME
+    from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME
 
     with committed_attempt(layout, cell) as directory:
-        shutil.copy(log, directory / LOG_NAME)
+        for name in (LOG_NAME, RECONSTRUCTION_NAME):
+            os.link(first / name, directory / name)
         write_record(directory, record)
 
 
