@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fly64dask.base import Frozen
 from fly64dask.records.derived import PHOTON_LIMITED_RATIO
-from fly64dask.records.limits.limit import SeriesCoordinates, light_at
+from fly64dask.records.limits.limit import SeriesCoordinates, lights_at
 from fly64dask.records.limits.points import DosePoint, Light, Series
 from fly64dask.records.limits.resamples import reached_level
 
@@ -108,7 +108,7 @@ def _line(points: Sequence[CurvePoint]) -> tuple[LinePoint, ...]:
     axis = np.log([light.dose for light, _ in known])
     cubic = PchipInterpolator(axis, np.log([level for _, level in known]))
     fine = np.interp(np.arange((len(known) - 1) * N_LINE_STEPS + 1) / N_LINE_STEPS, np.arange(len(known)), axis)
-    lights = [light_at([light for light, _ in known], place) for place in fine.tolist()]
+    lights = lights_at([light for light, _ in known], fine.tolist())
     return tuple(
         LinePoint(
             dose=float(f"{light.dose:.6g}"),
@@ -116,7 +116,6 @@ def _line(points: Sequence[CurvePoint]) -> tuple[LinePoint, ...]:
             level=float(f"{math.exp(level):.6g}"),
         )
         for light, level in zip(lights, cubic(fine).tolist(), strict=True)
-        if light is not None
     )
 
 

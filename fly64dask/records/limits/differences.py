@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,13 @@ from fly64dask.records.significance import (
     differences,
     pairs_of,
 )
-from fly64dask.study import Study, Target, realisation_of
+from fly64dask.study import Cell, Study, Target, realisation_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Draws = NDArray[np.float64]
 
 N_DRAWS = 1999  # so that p goes down to 0.001
 DRAWS_PER_PAIR = 50  # of one axis, at least: where all draws agree, the corrected p is then 0.04
@@ -69,13 +72,14 @@ def _pairs(study: Study, limit_of_each: Sequence[LimitOf], target: Target) -> It
     for axis, coordinate in COORDINATES.items():
         pairs = list(_pairs_along(coordinate, limit_of_each))
         n_testable = sum(_obstacle(first[1], second[1]) is None for _, first, second in pairs)
+        resamples = _Resamples(study=study, target=target, n=max(N_DRAWS, DRAWS_PER_PAIR * n_testable - 1))
         for place, first, second in pairs:
             yield ComparedPair(
                 axis=axis,
                 first=str(getattr(first[0].cell, coordinate)),
                 second=str(getattr(second[0].cell, coordinate)),
                 place=place,
-                ratio_test=_tested(study, first, second, target, n_draws=max(N_DRAWS, DRAWS_PER_PAIR * n_testable - 1)),
+                ratio_test=_tested(first, second, resamples),
             )
 
 
@@ -91,13 +95,13 @@ def _pairs_along(coordinate: str, limit_of_each: Sequence[LimitOf]) -> Iterator[
             yield ", ".join(filter(None, place)), first, second
 
 
-def _tested(study: Study, first: LimitOf, second: LimitOf, target: Target, *, n_draws: int) -> RatioTest:
+def _tested(first: LimitOf, second: LimitOf, resamples: _Resamples) -> RatioTest:
     both = (first, second)
     n_first, n_second = (limit.n_repeats for _, limit in both)
     why = _obstacle(first[1], second[1])
     if why is not None:
         return RatioTest(n_first=n_first, n_second=n_second, why=why)
-    draws = _draws(study, first[0], second[0], target, n=n_draws)
+    draws = resamples.of_both(first[0], second[0])
     if draws is None:
         alone = min(n_first, n_second) < 2
         why = "one repeat tells no spread" if alone else "the repeats do not differ"
@@ -138,23 +142,44 @@ def _obstacle(first: DoseLimit, second: DoseLimit) -> str | None:
     return None
 
 
-def _draws(
-    study: Study, first: Series, second: Series, target: Target, *, n: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Logarithms of the limits of resamples, drawn together where the repeats of both read the same photons."""
-    both = (first, second)
-    axes = [[math.log(point.light.dose) for point in series.points] for series in both]
-    values = [[point.values for point in series.points] for series in both]
-    near = [points_near(each, target.value, share=target.share) for each in values]
-    seeds = [seed_of(*(getattr(series.cell, name) for name in ("split", *COORDINATES.values()))) for series in both]
-    if axes[0] == axes[1] and realisation_of(study, first.cell) == realisation_of(study, second.cell):
-        near = [slice(min(each.start for each in near), max(each.stop for each in near))] * 2
-        seeds = seeds[:1] * 2
-    drawn = [
-        limit_draws(axis, of_series, target.value, share=target.share, seed=seed, near=points, n=n, is_scaled=True)
-        for axis, of_series, seed, points in zip(axes, values, seeds, near, strict=True)
-    ]
-    return None if drawn[0] is None or drawn[1] is None else (drawn[0], drawn[1])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resamples:
+    """Limits of resamples of series, `n` of each; those that several comparisons ask for are drawn once."""
+
+    study: Study
+    target: Target
+    n: int
+    _drawn: dict[tuple[Cell, int, int, int], Draws | None] = field(default_factory=dict)
+    _near: dict[Cell, slice] = field(default_factory=dict)
+
+    def of_both(self, first: Series, second: Series) -> tuple[Draws, Draws] | None:
+        """Logarithms of the limits of two series, drawn together where the repeats of both read the same photons."""
+        both = (first, second)
+        near = [self._near_of(series) for series in both]
+        seeds = [seed_of(*(getattr(series.cell, name) for name in ("split", *COORDINATES.values()))) for series in both]
+        doses = [[point.light.dose for point in series.points] for series in both]
+        if doses[0] == doses[1] and realisation_of(self.study, first.cell) == realisation_of(self.study, second.cell):
+            near = [slice(min(each.start for each in near), max(each.stop for each in near))] * 2
+            seeds = seeds[:1] * 2
+        drawn = [self._of(series, seed, points) for series, seed, points in zip(both, seeds, near, strict=True)]
+        return None if drawn[0] is None or drawn[1] is None else (drawn[0], drawn[1])
+
+    def _near_of(self, series: Series) -> slice:
+        if series.cell not in self._near:
+            values = [point.values for point in series.points]
+            self._near[series.cell] = points_near(values, self.target.value, share=self.target.share)
+        return self._near[series.cell]
+
+    def _of(self, series: Series, seed: int, near: slice) -> Draws | None:
+        key = (series.cell, seed, near.start, near.stop)
+        if key not in self._drawn:
+            axis = [math.log(point.light.dose) for point in series.points]
+            values = [point.values for point in series.points]
+            goal, share = self.target.value, self.target.share
+            self._drawn[key] = limit_draws(
+                axis, values, goal, share=share, seed=seed, near=near, n=self.n, is_scaled=True
+            )
+        return self._drawn[key]
 
 
 def _log_fluence_of_dose(series: Series) -> float:

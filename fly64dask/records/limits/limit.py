@@ -125,13 +125,18 @@ def light_at(lights: Sequence[Light], log_dose: float | None) -> Light | None:
     """Give the light at a dose between some, on straight lines in logarithms; None beyond them."""
     if log_dose is None or not math.isfinite(log_dose):
         return None
+    return lights_at(lights, [log_dose])[0]
+
+
+def lights_at(lights: Sequence[Light], log_doses: Sequence[float]) -> list[Light]:
+    """Give the light at several doses between some, as `light_at` does."""
     axis = [math.log(light.dose) for light in lights]
-    known: dict[str, float] = {"dose": math.exp(log_dose)}
+    known: dict[str, list[float]] = {"dose": [math.exp(log_dose) for log_dose in log_doses]}
     for name in Light.model_fields.keys() - {"dose"}:
         numbers = [getattr(light, name) for light in lights]
         if all(number is not None for number in numbers):
-            known[name] = math.exp(np.interp(log_dose, axis, np.log(numbers)))
-    return Light.model_validate(known)
+            known[name] = [math.exp(log) for log in np.interp(log_doses, axis, np.log(numbers)).tolist()]
+    return [Light.model_validate(dict(zip(known, each, strict=True))) for each in zip(*known.values(), strict=True)]
 
 
 def _interval(points: Sequence[DosePoint], limit: LimitAlong) -> Interval | None:

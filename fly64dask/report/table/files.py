@@ -112,7 +112,13 @@ def _write_parquet(study: Study, columns: TableColumns, file: BinaryIO | io.Byte
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types: dict[type | None, Any] = {None: pa.null(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+    types: dict[type | None, Any] = {
+        None: pa.null(),
+        bool: pa.bool_(),
+        int: pa.int64(),
+        float: pa.float64(),
+        str: pa.string(),
+    }
     fields = [
         pa.field(name, types[columns.kind(name)], metadata=_field_metadata(_column_quantity(name, study.dose_by)))
         for name in columns.names
