@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -199,26 +200,35 @@ def make_run(n_cells: int, root: Path) -> None:
 
 def records_of(study: Any, layout: Any) -> Iterator[tuple[Any, Any, Path]]:
     """Make the record of each cell but those that are reconstructed, with the cell and the directory of one that is."""
-    from fly64dask.base import Failure
     from fly64dask.cells import Caller, CellRequest, new_run_id, run_cell
-    from fly64dask.cells.request import open_request
-    from fly64dask.records import read_record
-    from fly64dask.study import cells
+    from fly64dask.cells.inputs import CellInputs
+    from fly64dask.records import cell_key, read_record
+    from fly64dask.store import ExposureAttributes, ViewAttributes, open_group
+    from fly64dask.study import cells, realisation_of
 
     run_id, done = new_run_id(layout), dict[Any, Any]()
     middle = study.doses_photons[len(study.doses_photons) // 2]
+    # Many cells share each of these.
+    exposures_of = cache(lambda drawn: open_group(layout.exposure_group(*drawn), ExposureAttributes))
+    view_of = cache(lambda view, split: open_group(layout.view_group(view, split), ViewAttributes))
     for cell in cells(study):
         first = replace(cell, dose=middle, repeat=0)
         if first not in done:
             run_cell(CellRequest(study=study, cell=first, run_id=run_id), Caller())
             done[first] = read_record(layout, first)
-        if cell != first:
-            key, inputs = open_request(CellRequest(study=study, cell=cell, run_id=run_id))
-            assert not isinstance(inputs, Failure), "its groups are published"
-            light = {"dose": cell.dose, "repeat": cell.repeat, "dose_photons": cell.dose}
-            digests = {"cell_key": key, "digests": done[first].digests | inputs.sha256}
-            record = lit(done[first], cell.dose / middle, 1 + 0.05 * cell.repeat)
-            yield record.model_copy(update=light | digests), cell, layout.cell_directory(first)
+        record = done[first]
+        inputs = CellInputs(
+            exposures=exposures_of(realisation_of(study, cell)), view=view_of(cell.view, cell.split)
+        ).sha256
+        seed, versions = study.seeds.grouping, record.versions
+        key = cell_key(inputs, record.recipe, seed=seed, engine=record.engine, versions=versions)
+        if cell == first:
+            assert key == record.cell_key, "a record is made as the package makes it"
+            continue
+        light = {"dose": cell.dose, "repeat": cell.repeat, "dose_photons": cell.dose}
+        digests = {"cell_key": key, "digests": record.digests | inputs}
+        lit_record = lit(record, cell.dose / middle, 1 + 0.05 * cell.repeat)
+        yield lit_record.model_copy(update=light | digests), cell, layout.cell_directory(first)
 
 
 def lit(record: Any, factor: float, spread: float) -> Any:
