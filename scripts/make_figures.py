@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from acceptance.page import part_of, with_part
-from measured_tables import MeasuredTable, older_than, taken_as_new, written  # which finds the next one
+from measured_tables import MeasuredTable, older_than, trim, written  # which finds the next one
 from measuring import code_content, digest
 
 from fly64dask.base import Frozen
@@ -63,7 +63,7 @@ class Figure(Frozen):
     measurement : str
         JSON file with figures.
     measures : tuple of str
-        Folders of the package whose change makes the measurement stale.
+        Modules and folders of the package whose change makes the measurement stale.
     written : tuple of MeasuredTable
         Tables that are written from the measurement.
     """
@@ -103,8 +103,7 @@ def main() -> int:
         if arguments.measure and figure.measure:
             run_python(figure, figure.measure)
         if figure.written:
-            if arguments.keep:
-                taken_as_new(ROOT / figure.measurement)
+            trim(ROOT / figure.measurement, figure.measures, is_new=arguments.keep)
             put(figure.parts())
         elif arguments.keep or make(figure, arguments.runs, arguments.star):
             record(figure)

@@ -122,17 +122,23 @@ def origin(measurement: Row) -> str:
 
 
 def older_than(path: Path, measures: Sequence[str]) -> Iterator[str]:
-    """Name what has changed since something was measured: its script, and folders of the package with all below."""
-    then: dict[str, str] = json.loads(path.read_text(encoding="utf-8")).get("code", {})
-    now = {name: digest(code_content(ROOT / name)) for name in then if name.endswith(".py")} | code_digests()
-    for name in sorted(now.keys() | then.keys()):
-        is_meant = name.endswith(".py") or any(f"{name}/".startswith(f"{each}/") for each in measures)
-        if is_meant and now.get(name) != then.get(name):
-            yield name
+    """Name what has changed since something was measured: its script, and modules of the package."""
+    then = json.loads(path.read_text(encoding="utf-8")).get("code", {})
+    now = digests_of(then, measures)
+    yield from sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
 
 
-def taken_as_new(path: Path) -> None:
-    """Write down that a measurement is of the code as it is, though this has changed since."""
+def digests_of(code: Mapping[str, str], measures: Sequence[str]) -> dict[str, str]:
+    """Give digests, as they are now, of the script in `code` and of measured modules, by file or folder."""
+    scripts = {name: digest(code_content(ROOT / name)) for name in code if name.startswith("scripts/")}
+    modules = code_digests().items()
+    return scripts | {name: of for name, of in modules if any(f"{name}/".startswith(f"{each}/") for each in measures)}
+
+
+def trim(path: Path, measures: Sequence[str], *, is_new: bool = False) -> None:
+    """Leave of a measurement's digests those of what it measures; if it counts as new, those of the code as it is."""
     found = json.loads(path.read_text(encoding="utf-8"))
-    scripts = {name: digest(code_content(ROOT / name)) for name in found["code"] if name.endswith(".py")}
-    path.write_text(json.dumps(found | {"code": scripts | code_digests()}, indent=1) + "\n", encoding="utf-8")
+    if "code" in found:
+        now = digests_of(found["code"], measures)
+        code = now if is_new else {name: of for name, of in found["code"].items() if name in now}
+        path.write_text(json.dumps(found | {"code": code}, indent=1) + "\n", encoding="utf-8")

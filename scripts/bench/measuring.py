@@ -255,14 +255,9 @@ def write_measurement(path: Path, facts: Mapping[str, Any], found: Mapping[str, 
 
 
 def code_digests() -> dict[str, str]:
-    """Give a digest of the modules in each folder of the package, whatever their comments and docstrings."""
-    modules: dict[str, list[Path]] = {}
-    for path in sorted((ROOT / "fly64dask").rglob("*.py")):
-        modules.setdefault(path.parent.relative_to(ROOT).as_posix(), []).append(path)
-    return {
-        folder: digest(b"".join(path.name.encode() + code_content(path) for path in paths))
-        for folder, paths in modules.items()
-    }
+    """Give a digest of each module of the package, whatever its comments and docstrings."""
+    modules = sorted((ROOT / "fly64dask").rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): digest(code_content(path)) for path in modules}
 
 
 def code_content(path: Path) -> bytes:
