@@ -8,7 +8,7 @@ import logging
 
 import lazy_loader
 
-__version__ = "0.1.0"
+from fly64dask.base.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

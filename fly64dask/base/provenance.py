@@ -10,8 +10,10 @@ import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fly64dask.base.version import __version__
+
 NOT_INSTALLED = "not installed"
-PACKAGES = ("fly64dask", "ptychi", "torch", "zarr", "dask", "distributed", "numpy", "scipy")
+PACKAGES = ("ptychi", "torch", "zarr", "dask", "distributed", "numpy", "scipy")
 
 
 @functools.cache
@@ -25,8 +27,11 @@ def installed_version(package: str) -> str | None:
 
 @functools.cache
 def software_versions() -> dict[str, str]:
-    """Read the versions of what can change a number from installed metadata, without importing it."""
-    versions = {"python": platform.python_version()}
+    """Read the versions of all software that can change a number, without importing it.
+
+    The version of this package is that of the code that runs, as the installed metadata of a checkout may be older.
+    """
+    versions = {"python": platform.python_version(), "fly64dask": __version__}
     for package in PACKAGES:
         versions[package] = installed_version(package) or NOT_INSTALLED
     commit = source_commit()

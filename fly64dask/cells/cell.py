@@ -27,6 +27,7 @@ from fly64dask.cells.isolation import Failed, Returned, call_in_child
 from fly64dask.cells.preload import engine_modules, leaves_nothing
 from fly64dask.cells.request import CellRequest, open_request, unremedied_key
 from fly64dask.cells.room import RoomWait
+from fly64dask.cells.waiting import shown_waiting
 from fly64dask.monitoring import CellOutcome, LiveFile, live_file
 from fly64dask.reconstruction import Progress
 from fly64dask.records import committed_attempt, next_attempt
@@ -55,7 +56,7 @@ class Caller:
     abandoned : callable
         Asked while the engine runs; if nobody waits for the cell any more, it ends without a record.
     waiting : callable
-        Called with the reason when the cell has to wait for room on the disk, and with None when it goes on.
+        Called with the reason when the cell has to wait for disk space, and with None when it continues.
     """
 
     begun: Callable[[], None] = lambda: None
@@ -83,25 +84,21 @@ def run_cell(request: CellRequest, caller: Caller) -> CellOutcome:
     began = time.monotonic()
     what = f"cell={request.cell.name}"
 
-    def wait(reason: str | None) -> None:
-        # Or a worker whose job ends meanwhile would have died of the cell. The line may find no room either.
-        event = "goes on" if reason is None else "waits for room"
-        result_or_failure(lambda: note_event(request.layout, request.cell, event), what=what)
-        caller.waiting(reason)
-
-    room = RoomWait(
-        folder=request.layout.root,
-        patience_s=request.study.limits.room_wait_s,
-        what=what,
-        say=wait,
-        stopped=lambda: is_stopped(request.run_id) or caller.abandoned(),
-    )
-
     def run() -> CellOutcome:
         attempt = plan_attempt(request)
         return _run_attempt(attempt, caller, room) if isinstance(attempt, Attempt) else attempt
 
-    with running_cell(request.run_id):
+    with (
+        running_cell(request.run_id),
+        shown_waiting(request, worker=caller.worker, tell=caller.waiting) as wait,
+    ):
+        room = RoomWait(
+            folder=request.layout.root,
+            patience_s=request.study.limits.room_wait_s,
+            what=what,
+            say=wait,
+            stopped=lambda: is_stopped(request.run_id) or caller.abandoned(),
+        )
         outcome = result_or_failure(run, what=what)
         while room.helps(outcome):
             outcome = result_or_failure(run, what=what)

@@ -72,14 +72,14 @@ class ReferenceType(click.ParamType[Any]):
     "--reference",
     type=ReferenceType(),
     metavar="DOSE/VIEW|FILE",
-    help="Of a measured scan: the cells, or the file, that all are compared with, instead of the study's reference.",
+    help="For a measured scan: the cells, or the file, to compare with, instead of the study's reference.",
 )
 @click.option(
     "--convention",
     type=click.Choice(["ours", "original"]),
     default="ours",
     show_default=True,
-    help="Metrics as of this project or as of the original study: see docs/reference/metrics.md.",
+    help="Metrics of this project or of the original study; see docs/reference/metrics.md.",
 )
 @filter_options
 @json_option
@@ -91,7 +91,7 @@ def compare(
     filters: Filters,
     as_json: bool,
 ) -> None:
-    """Put others' reconstructions of a run's cells beside its own, and write RUN/comparison.json.
+    """Compare reconstructions of other programs or runs with those of RUN, and write RUN/comparison.json.
 
     Cells of a simulated run are compared with the truth, those of a measured one with its reference: another cell, or
     an object in a file.
@@ -103,7 +103,7 @@ def compare(
                    object, or in that of the whole truth or reference
         origin_px  optional, (y, x) of its first pixel in the scan: any frame
 
-    All methods pass through one alignment inside one area. The exit code is 1
+    All methods are aligned in the same way and measured in the same area. The exit code is 1
     if a reconstruction is missing or cannot be compared; each one is named.
 
     For a study with repeats the command says which methods differ by more than

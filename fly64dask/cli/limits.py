@@ -52,7 +52,7 @@ def _fault(location: tuple[int | str, ...], message: str) -> str:
 )
 @json_option
 def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> None:
-    """Say how low the dose of each view, and the overlap at equal fluence, can go in a run.
+    """Find how low the dose of each view, and the overlap at equal fluence, can go in a run.
 
     A limit lies between the last dose that misses the target and the first that reaches it, interpolated in logarithms.
     The interval in brackets comes from the spread of the repeats and holds the limit in 90 of 100 cases. Without

@@ -43,7 +43,7 @@ from fly64dask.cli.verify import verify
 @click.version_option(__version__, prog_name="fly64dask")
 @click.option("-v", "--verbose", is_flag=True, help="Log each change of state to standard error.")
 def cli(verbose: bool) -> None:
-    """Run the dose x view x split matrix of a ptychography study.
+    """Run a matrix of ptychographic reconstructions over dose, view and split, to find how low dose and overlap can go.
 
     \b
     Exit codes: 0 all cells done, 1 a cell failed, 2 bad input, disk or cluster, 130 interrupted.

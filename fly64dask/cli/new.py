@@ -16,7 +16,7 @@ from fly64dask.study import Study
 
 @click.command(epilog=example("fly64dask new mine.toml --scan scan.zarr"))
 @click.argument("study_file", metavar="STUDY", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--template", type=click.Choice(TEMPLATES), help="Study to begin with [default: demo].")
+@click.option("--template", type=click.Choice(TEMPLATES), help="Study to start from [default: demo].")
 @click.option(
     "--scan",
     metavar="STORE",
@@ -24,10 +24,11 @@ from fly64dask.study import Study
     help="An ingested scan, instead of a template: doses, views, split and batch size are computed from it.",
 )
 def new(study_file: Path, template: str | None, scan: Path | None) -> None:
-    """Write a study file with comments, to begin with; no file is replaced.
+    """Write a study file with comments to start from; an existing file is never replaced.
 
-    The templates are studies of simulated scans, but for `star`, which is of a measured one. A study made with --scan
-    has lower doses as fractions of the measured photons, and views whose spacings suit the scan's step and its probe.
+    The templates are studies of simulated scans, except `star`, which is a study of a measured one. A study made with
+    --scan has lower doses as fractions of the measured photons, and views whose spacings suit the step and the probe of
+    the scan.
     """
     from fly64dask.runs.new_study import new_study, new_study_of_scan
 
@@ -36,7 +37,9 @@ def new(study_file: Path, template: str | None, scan: Path | None) -> None:
     elif template is None:
         study = new_study_of_scan(study_file, scan, about=_about(scan))
     else:
-        raise InputError("new: --template and --scan are two ways to a study", remedy="give one of them")
+        raise InputError(
+            "new: found both --template and --scan, of which each makes a study", remedy="give one of them"
+        )
     click.echo(f"study: {from_here(study_file)}")
     for step in _next_steps(study_file, study):
         click.echo(step)

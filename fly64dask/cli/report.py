@@ -34,11 +34,11 @@ def report(
     doses: tuple[float | DoseWord, ...],
     views: tuple[str, ...],
 ) -> None:
-    """Write one HTML page with all that a run gave: maps, pictures, curves, failures, provenance, tables.
+    """Write one HTML page with all results of a run: maps, pictures, curves, failures, provenance, tables.
 
-    The page opens from disk and loads nothing. Of a run that is under way, or has failed or damaged cells, it shows
-    what is there and says what is not. Of more than 500 cells the page and the figures show a part, which the page
-    names; --dose and --view choose another one. The answer on the page is always that of all cells.
+    The page opens from disk and loads nothing from the network. If the run has not ended, or has failed or damaged
+    cells, the page shows what exists and names what is missing. For more than 500 cells the page and the figures show a
+    part, which the page names; --dose and --view choose another part. The answer on the page always covers all cells.
     """
     from fly64dask.records import read_run_study
     from fly64dask.report import write_report

@@ -74,9 +74,9 @@ class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
 @click.option(
     "--min-exposures",
     type=click.IntRange(min=1),
-    help="With respace: exposures to keep, at least [default: 4, from which on the engine can free the probe].",
+    help="With respace: least number of exposures to keep [default: 4; with fewer the probe stays fixed].",
 )
-@click.option("--dry-run", is_flag=True, help="Show what would change, run and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change; run and write nothing.")
 @cluster_options
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
 def rerun(
@@ -90,7 +90,7 @@ def rerun(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Try the failed cells of RUN again; its study is the run's own.
+    """Try the failed cells of RUN again, with the study that the run has stored.
 
     Every attempt is kept in the history and in the manifest, the first failure included. A later `run`
     of the same study keeps what a remedy completed. The exit code is 0 also if no failed cell matches.
@@ -101,9 +101,9 @@ def rerun(
     if not failed and not kinds:
         raise InputError("rerun: no cells are chosen", remedy="give --failed, or --kind with failure kinds")
     if as_json and not dry_run:
-        raise InputError("rerun --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
+        raise InputError("rerun: found --json without --dry-run", remedy="read the manifest, or use `status --json`")
     if min_exposures is not None and remedy != "respace":
-        raise InputError("rerun --min-exposures goes with --remedy respace", remedy="drop one of them")
+        raise InputError("rerun: found --min-exposures without --remedy respace", remedy="drop one of them")
     layout = read_run(run, files=False)
     study = read_run_study(layout)
     chosen = frozenset(kind for several in kinds for kind in several) or frozenset(FailureKind)

@@ -43,9 +43,11 @@ if TYPE_CHECKING:
 @study_argument
 @out_option
 @filter_options
-@click.option("--dry-run", is_flag=True, help="Show what each cell would keep and need, and run nothing.")
-@click.option("--report", "with_report", is_flag=True, help="Write RUN/report.html at the end, also if cells failed.")
-@click.option("--allow-missing", is_flag=True, help="Exit 0 although views cannot be selected.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show which exposures each cell would keep and what it would need; run nothing."
+)
+@click.option("--report", "with_report", is_flag=True, help="Write RUN/report.html at the end, even if cells failed.")
+@click.option("--allow-missing", is_flag=True, help="Exit with 0 even if views cannot be selected.")
 @recipe_options
 @cluster_options
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document on standard output.")
@@ -62,10 +64,10 @@ def run(
 ) -> None:
     """Run a study's cells and write RUN/reconstruction_manifest.json.
 
-    Run again to continue: cells whose record is committed are not run twice.
+    The same command again continues the run: cells with a committed record do not run again.
 
     A run at an object store computes in a cache on this machine, below FLY64DASK_CACHE [~/.cache/fly64dask/runs], and
-    commits each cell at the store as it ends. The same command on any machine goes on from what is there.
+    commits each cell at the store as it ends. The same command on any machine continues the run.
     """
     from fly64dask.records import read_study
 
@@ -76,7 +78,7 @@ def run(
             sys.exit(EXIT_FAILED_CELL)
         return
     if as_json:
-        raise InputError("run --json goes with --dry-run", remedy="read the manifest, or use `status --json`")
+        raise InputError("run: found --json without --dry-run", remedy="read the manifest, or use `status --json`")
     with cluster.placement() as placement:
         n_failed = _run(study, filters, out, placement, allow_missing=allow_missing, with_report=with_report)
     if n_failed:
@@ -113,17 +115,18 @@ def _run(
 
 def _show_finished(console: Console, finished: Run, *, where: str) -> None:
     """Show the matrix of a run that has ended, and where its manifest is."""
-    from fly64dask.cli.terminal import MAX_MATRIX_CELLS, closing_lines, print_lines, print_matrix, print_overview
+    from fly64dask.cli.terminal import MAX_MATRIX_CELLS, closing_table, print_matrix, print_overview
     from fly64dask.monitoring import read_overview
 
     study, layout = finished.study, finished.layout  # with what rounds have added
     if len(cells(study)) > MAX_MATRIX_CELLS:
         print_overview(console, read_overview(study, layout, frozenset(cells(study))))
-        if study.targets:
-            click.echo(f"limits: fly64dask limits {where}")
     else:
         print_matrix(console, study, finished.rows)
-        print_lines(console, closing_lines(study, finished.rows, where))
+        if (limits := closing_table(study, finished.rows)) is not None:
+            console.print(limits)
+    if study.targets:
+        click.echo(f"limits: fly64dask limits {where}")
     click.echo(f"manifest: {from_here(layout.manifest_file)}")
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 )
 @filter_options
 @recipe_options
-@click.option("--allow-missing", is_flag=True, help="Exit 0 although views cannot be selected.")
+@click.option("--allow-missing", is_flag=True, help="Exit with 0 even if views cannot be selected.")
 @click.option("--dry-run", is_flag=True, help="Check everything, print the job scripts, submit nothing.")
 @json_option
 def submit(
@@ -74,7 +74,7 @@ def submit(
     left_out = skip_reasons(study, filters)
     selected = [cell for cell in cells(study) if cell not in left_out]
     if not selected:
-        raise InputError("submit: the filters leave no cell of the study", remedy="drop one of them")
+        raise InputError("submit: the filters leave no cell of the study", remedy="leave one of them out")
     inputs = read_inputs(study)
     forecast = _forecast(study, layout, inputs, selected)
     coming = None if left_out else next_round(study, layout)  # a run of some cells has no rounds
@@ -137,7 +137,7 @@ def cancel(layout: RunLayout) -> None:
 def attach(layout: RunLayout, interval_s: float) -> None:
     """Follow a submitted run from anywhere on the shared file system, until its controller ends.
 
-    Ctrl-C stops the following, not the run. The exit codes are those of `run`.
+    Ctrl-C ends this command and not the run. The exit codes are those of `run`.
     """
     from fly64dask.cli.terminal import make_console, print_matrix, watch_run
     from fly64dask.deploy.slurm import find_controller, read_submission

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @filter_options
 @json_option
 @click.option("--light", is_flag=True, help="Show photons, fluence and overlap of the committed cells instead.")
-@click.option("--watch", is_flag=True, help="Show the matrix again and again, until no cell is pending or running.")
+@click.option("--watch", is_flag=True, help="Show the matrix repeatedly, until no cell is pending or running.")
 @click.option(
     "--interval",
     "interval_s",
@@ -46,18 +46,18 @@ if TYPE_CHECKING:
     help="With --watch: time between two reads of the run.",
 )
 def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
-    """Show a run's matrix from its records on disk, and how far the cells are that run.
+    """Show the matrix of a run from its records on disk, and the progress of its running cells.
 
-    Filters show a part of the matrix, once; --watch shows all of it. Of more than 2000 cells the numbers of cells in
-    each state are shown, by view.
+    With filters it shows a part of the matrix, once; --watch shows all of it. For more than 2000 cells it shows how
+    many cells of each view are in each state.
     """
     from fly64dask.monitoring import RunReader, read_overview
     from fly64dask.records import read_run_study, unlisted_cells
 
     if as_json and watch:
-        raise InputError("status --watch shows a run again and again, --json writes one document", remedy="give one")
+        raise InputError("status: found both --watch and --json, which writes one document", remedy="give one")
     if watch and filters != Filters():
-        raise InputError("status --watch shows the whole matrix, and a filter was given", remedy="give one of them")
+        raise InputError("status: found a filter and --watch, which shows the whole matrix", remedy="give one of them")
     look = partial(read_run, run, files=False)
     layout = look()
     study = read_run_study(layout)

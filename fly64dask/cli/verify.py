@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @click.command(epilog=example("fly64dask verify runs/demo"))
 @place_argument
-@click.option("--repair", is_flag=True, help="Make again what is damaged, and nothing else.")
+@click.option("--repair", is_flag=True, help="Make damaged parts again, and nothing else.")
 @click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
 @json_option
 def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) -> None:
-    """Read every stored array, record and table of a run, or of an ingested store; exit 1 if anything is damaged.
+    """Check every stored array, record and table of a run or of an ingested store; exit with 1 if anything is damaged.
 
-    Cells that are not of the study as it is now are named. They are no damage: run the study to renew them.
+    Cells that do not belong to the study as it is now are named too. They are not damage; run the study to renew them.
     """
     from fly64dask.records import read_run_study
     from fly64dask.runs import verify_run

@@ -110,7 +110,7 @@ def refuse_doses(
             photons = dose_in_photons(study, dose, own_dose_photons, of_view)
             if not isinstance(dose, str) and study.repeats > 1 and photons == own_dose_photons:
                 raise InputError(
-                    f"doses_photons = {dose:g} with repeats = {study.repeats}: that is the measured dose, of which "
+                    f"doses_photons = {dose:g} with repeats = {study.repeats}: this is the measured dose, of which "
                     "thinning leaves the same photons each time",
                     remedy='write it as "measured", of which there is one cell, or lower it',
                 )

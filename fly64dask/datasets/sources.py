@@ -116,7 +116,7 @@ def _make_simulated(study: Study) -> ScanInputs:
     else:
         if any(p > o for p, o in zip(source.probe_shape_px, source.object_shape_px, strict=True)):
             raise InputError(
-                f"source.probe_shape_px = {source.probe_shape_px}: over object {source.object_shape_px}",
+                f"source.probe_shape_px = {source.probe_shape_px}: larger than the object, {source.object_shape_px}",
                 remedy="enlarge the object or shrink the probe",
             )
         assert isinstance(source.seed_pair, int), "of one object"

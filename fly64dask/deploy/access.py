@@ -104,7 +104,7 @@ def client_security(address: str, access: Access) -> Security | None:
         )
     if not access.insecure and not is_loopback(host):
         raise ResourceError(
-            f"cluster: the link to {address} would be open to anyone on its way, who could read it and run code",
+            f"cluster: the link to {address} has no TLS, so others on the network could read it and run code",
             remedy="use tls://HOST:PORT with --tls DIRECTORY, or accept that with --insecure",
         )
     return None

@@ -87,7 +87,7 @@ def read_certificates(directory: Path) -> Security:
         _shake_hands(security)
     except ssl.SSLError as error:
         raise InputError(
-            f"certificates: two processes with those of {directory} refuse each other ({error})",
+            f"certificates: two processes with those of {directory} cannot connect to each other ({error})",
             remedy=f"needed: {KEY_FILE} of {CERTIFICATE_FILE}, which {CA_FILE} has signed and which is valid today",
         ) from error
     return security

@@ -64,7 +64,7 @@ def check_workers(client: Client, *, device: str, run_directory: Path, libraries
     for address, (theirs, sees, is_daemon) in client.run(_worker_facts, str(run_directory)).items():
         if is_daemon:
             raise ResourceError(
-                f"cluster: worker {address} is a daemonic process, which may not start the engine's",
+                f"cluster: worker {address} is a daemonic process, which cannot start the engine's process",
                 remedy="set DASK_DISTRIBUTED__WORKER__DAEMON=False where you start workers",
             )
         other = differing(theirs, wanted, whose="here")

@@ -46,6 +46,7 @@ class LiveCell(CellCoordinates):
     pid: int
     started_at: AwareDatetime
     epoch_at: AwareDatetime | None = None
+    waits: str | None = None  # why it waits for disk space
     updated_at: AwareDatetime
 
     def silent_s(self, now: datetime) -> float | None:
@@ -123,7 +124,7 @@ class LiveFile:
 
 @contextmanager
 def live_file(
-    layout: RunLayout, cell: Cell, *, attempt: int, run: str, n_epochs: int, worker: str
+    layout: RunLayout, cell: Cell, *, attempt: int, run: str, n_epochs: int, worker: str, waits: str | None = None
 ) -> Iterator[LiveFile]:
     """Keep a cell's live file for as long as the block lasts.
 
@@ -141,6 +142,8 @@ def live_file(
         Epochs that the recipe asks for.
     worker : str
         Name of the Dask worker.
+    waits : str, optional
+        Why the cell waits for disk space, if it does.
 
     Yields
     ------
@@ -163,6 +166,7 @@ def live_file(
             worker=worker,
             host=host_name(),
             pid=os.getpid(),
+            waits=waits,
             started_at=now,
             updated_at=now,
         ),

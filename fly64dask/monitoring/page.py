@@ -9,8 +9,15 @@ from typing import Any
 
 import tornado.web
 
+from fly64dask.base import GLOSSARY
+
 PATH = "/fly64"
 FILES = {"page.css": "text/css", "page.js": "text/javascript"}
+# Words of the glossary that the page uses.
+WORDS = (
+    *("cell", "dose", "view", "split", "repeat", "recipe", "setup", "epoch", "noise-free", "phase error"),
+    *("empty object", "floor", "half set", "resolution", "guard", "underdetermined", "remedy"),
+)
 # Nothing from elsewhere, nothing inline: a name or message that holds markup can do nothing, and no network is needed.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -36,6 +43,7 @@ def add_page(application: tornado.web.Application, state: Callable[[int], dict[s
     rules: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
         (PATH, _FileHandler, {"name": "page.html", "content_type": "text/html"}),
         (f"{PATH}/state.json", _StateHandler, {}),
+        (f"{PATH}/words.json", _WordsHandler, {}),
         # Relative, so that it works behind a proxy that adds a prefix.
         (f"{PATH}/", tornado.web.RedirectHandler, {"url": f"..{PATH}", "permanent": False}),
     ]
@@ -64,3 +72,9 @@ class _StateHandler(_Handler):
         number = self.get_query_argument("page", "0")
         page = int(number) if number.isdecimal() and len(number) < 9 else 0
         self.finish(json.dumps(self.settings[PATH](page), allow_nan=False, separators=(",", ":")))
+
+
+class _WordsHandler(_Handler):
+    def get(self) -> None:
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(json.dumps({word: GLOSSARY[word].meaning.replace("`", "") for word in WORDS}))

@@ -69,8 +69,8 @@ class RunState:
         if waited == bool(self._waiting):
             return None
         if event.reason is None:
-            return "disk: nothing waits for room any more"
-        return f"disk: {event.reason}; what runs waits until there is room, and goes on by itself"
+            return "disk: there is space again; what waited continues"
+        return f"disk: {event.reason}; the run waits until there is space, and then continues by itself"
 
     def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:
         """Update the state of the cell that an event is about; with an outcome comes the cell's committed row.

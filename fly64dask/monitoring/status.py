@@ -156,6 +156,8 @@ def _words_of_live(live_cell: LiveCell, now: datetime) -> str:
     if silent_s is not None:
         # Without the number, which would be a change each time.
         return f"silent after epoch {live_cell.epoch} of {live_cell.n_epochs}"
+    if live_cell.waits is not None:
+        return f"waits for disk space: {printable(live_cell.waits)}"
     if not live_cell.epoch:
         return f"started on worker {printable(f'{live_cell.worker} on {live_cell.host}')}"
     loss = "" if live_cell.loss is None else f" loss {live_cell.loss:.4g}"

@@ -64,7 +64,7 @@ class CheckpointFile:
         except (ValueError, KeyError, TypeError):
             is_ours = False
         if not is_ours:
-            log.warning("checkpoint %s is damaged or of other inputs: starting from epoch 0", self.path)
+            log.warning("checkpoint %s is damaged or belongs to other inputs; starting from epoch 0", self.path)
             return None
         self.earlier_s = seconds
         return state
@@ -92,7 +92,7 @@ class CheckpointFile:
         try:
             publish_bytes(self.path, lambda stream: stream.writelines([head, b"\n", state]))
         except NoRoomError as error:
-            log.warning("no checkpoint: %s", error)  # the cell may well end before it is missed
+            log.warning("no checkpoint was written: %s", error)  # the cell may well end before it is missed
         self._saved_at = time.monotonic()
 
     def _digests(self, state: bytes) -> dict[str, str]:

@@ -110,7 +110,7 @@ def try_orientations(
     reconstruct : callable
         Reconstructs exposures by a recipe.
     n_epochs : int
-        Of each trial.
+        Epochs of each trial.
     device : "auto", "cpu" or "cuda"
         Where.
     pixel_nm : (float, float), optional

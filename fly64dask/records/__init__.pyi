@@ -72,6 +72,7 @@ from .limits.sentences import (
     number_words as number_words,
     percent as percent,
     target_words as target_words,
+    value_words as value_words,
 )
 from .manifest import (
     Job as Job,

@@ -77,8 +77,8 @@ def floor_note(study: Study) -> str | None:
     if study.source.kind == "measured" or "noise_free" in study.doses_photons:
         return None
     return (
-        'floor unknown: without "noise_free" among doses_photons nobody can tell whether photons, convergence or the '
-        "model limit an error"
+        'floor unknown: add "noise_free" to doses_photons to learn whether photons, convergence or the model limit an '
+        "error"
     )
 
 

@@ -124,7 +124,7 @@ def run_study(
         left_out = skip_reasons(study, filters) if left_out is None else left_out
         requested = tuple(cell for cell in cells(study) if cell not in left_out)
         if not requested:
-            raise InputError("run: the filters leave no cell of the study", remedy="drop one of them")
+            raise InputError("run: the filters leave no cell of the study", remedy="leave one of them out")
         request = RunRequest(
             study=study,
             layout=layout,

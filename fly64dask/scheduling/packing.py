@@ -149,7 +149,7 @@ def refuse_idle_slots(slots_per_gpu: int, *, where: str, gpus: Sequence[str]) ->
         return
     if where != "local":
         raise InputError(
-            f"run: --slots-per-gpu {slots_per_gpu} is about local workers, and cells go to {where}",
+            f"run: --slots-per-gpu {slots_per_gpu} applies to local workers, and the cells run at {where}",
             remedy="leave it out; at a scheduler's address, start as many workers for each GPU",
         )
     if not gpus:

@@ -48,7 +48,7 @@ class ExternalWorkers:
         """Raise ResourceError if there was no worker for too long."""
         if time.monotonic() - self._seen > self._patience_s:
             raise ResourceError(
-                f"cluster: no worker is left, and none came for {self._patience_s:g} s",
+                f"cluster: no worker is left, and no other connected within {self._patience_s:g} s",
                 remedy="see why they ended (memory, environment), start others, and run the same command again",
             )
 

@@ -89,7 +89,9 @@ def run_windows(
             if cell not in innocent:
                 results.end_cell(_commit_lost(builder, cell, error))
         if innocent:
-            log.warning("state=again cells=%d given up by Dask, though no worker died of them", len(innocent))
+            log.warning(
+                "state=again cells=%d were given up by Dask although no worker died while running them", len(innocent)
+            )
             again = builder.rebuilt()
             _run_graphs(SubmittedGraphs(client, again, notify), [again.build(innocent)], results, refill_cells)
     for number, covered in results.unread.items():

@@ -18,6 +18,8 @@ from fly64dask.store.atomic import publish_bytes
 DIGEST_KEY = "sha256"
 # The last entry of a document, and its end.
 ENDING = re.compile(rb'  "' + DIGEST_KEY.encode() + rb'": "([0-9a-f]{64})"\n}\n')
+# Version 0.1 made the digest in another way.
+OTHER_BYTES = "does not match its SHA-256: it is damaged, or version 0.1 of fly64dask wrote it"
 ENDING_BYTES = len(f'  "{DIGEST_KEY}": ""\n}}\n') + 64
 Document = TypeVar("Document", bound=Frozen)
 Item = TypeVar("Item", bound=Frozen)
@@ -107,7 +109,7 @@ def read_document(path: Path, model: type[Document], *, remedy: str) -> Document
         raise _damaged(path, f"is not a {model.__name__} with its SHA-256", remedy)
     before = content[:-ENDING_BYTES]
     if ending[1].decode() != hashlib.sha256(before).hexdigest():
-        raise _damaged(path, "does not match its SHA-256", remedy)
+        raise _damaged(path, OTHER_BYTES, remedy)
     try:
         # Parsed and checked in one go: of ten thousand records that is the time that counts.
         return model.model_validate_json(before.rstrip().removesuffix(b",") + b"}")
@@ -154,7 +156,7 @@ class LongDocument:
         except OSError as error:
             raise _damaged(path, f"cannot be read ({error})", remedy) from error
         if ending[1].decode() != sha256.hexdigest():
-            raise _damaged(path, "does not match its SHA-256", remedy)
+            raise _damaged(path, OTHER_BYTES, remedy)
         return cls(path=path, lists=tuple(lists), remedy=remedy)
 
     def head(self, model: type[Document]) -> Document:
@@ -204,4 +206,4 @@ def _damaged(path: Path, what: str, remedy: str) -> IntegrityError:
 
 def _of_other_schema(path: Path, error: ValidationError, remedy: str) -> IntegrityError:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return _damaged(path, f"is not of this version's schema: {first}", remedy)
+    return _damaged(path, f"does not have the schema of this version: {first}", remedy)

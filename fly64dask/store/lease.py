@@ -45,13 +45,13 @@ class Lease:
         """Raise InputError if another has the lock by now, StorageError if another may have it."""
         if self.is_lost:
             raise InputError(
-                f"write to {self._place.url}: another process has taken the lock, as it was not renewed for too long",
-                remedy="wait for that process and do it again: what was written stays",
+                f"write to {self._place.url}: another process has taken the lock, which was not renewed in time",
+                remedy="wait for that process, then run the same command again; what was written stays",
             )
         if time.monotonic() - self._renewed_at > self._lease_s:
             raise StorageError(
                 f"write to {self._place.url}: the lock could not be renewed for {self._lease_s:.0f} s",
-                remedy="do it again when the store answers: what was written stays",
+                remedy="run the same command again when the store answers; what was written stays",
             )
 
 

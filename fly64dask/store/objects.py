@@ -156,7 +156,8 @@ def open_place(url: str, *, retry_s: float = RETRY_S) -> ObjectPlace:
     url = url.rstrip("/")
     if not url.startswith(SCHEMES):
         raise InputError(
-            f"open {url}: no URL of an object store", remedy=f"give one that begins with {', '.join(SCHEMES)}"
+            f"open {url}: this is not the URL of an object store",
+            remedy=f"give one that begins with {', '.join(SCHEMES)}",
         )
     try:
         return ObjectPlace(

@@ -44,6 +44,10 @@ from .names import (
     object_name as object_name,
     photons_name as photons_name,
 )
+from .parsing import (
+    parse_study as parse_study,
+    parse_toml as parse_toml,
+)
 from .quantities import (
     MAX_EXPOSURES as MAX_EXPOSURES,
     MAX_LENGTH_PX as MAX_LENGTH_PX,
@@ -105,10 +109,6 @@ from .targets import (
     Against as Against,
     Target as Target,
     resolved_target as resolved_target,
-)
-from .toml import (
-    parse_study as parse_study,
-    parse_toml as parse_toml,
 )
 from .views import (
     BaselineView as BaselineView,

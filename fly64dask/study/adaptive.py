@@ -165,4 +165,6 @@ def check_adaptive(study: Study) -> None:
             "adaptive adds doses around those in photons, and doses_photons has none; give the lowest and the highest"
         )
     if any(each.probe_power_photons is not None for each in (study.recipe, *study.recipes)):
-        raise ValueError("adaptive adds doses, and probe_power_photons is of one dose; leave one of them out")
+        raise ValueError(
+            "adaptive adds doses, and probe_power_photons is right for one dose only; leave one of them out"
+        )

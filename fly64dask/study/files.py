@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fly64dask.base import InputError
 from fly64dask.study.model import Study
+from fly64dask.study.parsing import parse_study
 from fly64dask.study.reference import FileReference
-from fly64dask.study.toml import parse_study
 
 
 def load_study(path: str | os.PathLike[str]) -> Study:

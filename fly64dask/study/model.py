@@ -233,8 +233,7 @@ class Study(Frozen):
     def _setup_is_simulated(self) -> Study:
         if self.setup is not None and self.source.kind == "measured":
             raise ValueError(
-                "setup says what a simulation does wrong, found source.kind = 'measured': a measurement has its own "
-                "faults; leave setup out"
+                "setup describes the faults of a simulated experiment, found source.kind = 'measured'; leave setup out"
             )
         return self
 

@@ -88,12 +88,16 @@ class Target(Frozen):
         given_names = [name for name in numbers if getattr(self, name) is not None]
         if len(given_names) != 1:
             raise ValueError(
-                f"a target is one number, found {', '.join(given_names) or 'none'}; give one of {', '.join(numbers)}"
+                f"a target has one number, found {', '.join(given_names) or 'none'}; give one of {', '.join(numbers)}"
             )
         if not self.is_resolution and self.criterion != "half_bit":
-            raise ValueError(f"criterion {self.criterion!r} is of a resolution, found {given_names[0]}; leave it out")
+            raise ValueError(
+                f"criterion {self.criterion!r} belongs to a resolution, found {given_names[0]}; leave it out"
+            )
         if self.error_over_floor is not None and self.against not in (None, "truth"):
-            raise ValueError(f"error_over_floor is against the truth, found against = {self.against!r}; leave it out")
+            raise ValueError(
+                f"error_over_floor compares with the truth, found against = {self.against!r}; leave it out"
+            )
         if self.phase_error_rad is not None and self.against == "half_sets":
             raise ValueError("phase_error_rad between half sets is not computed; give a resolution, or another against")
         return self

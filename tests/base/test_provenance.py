@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,6 +22,12 @@ def test_source_commit_is_the_checkouts_head():
         ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
     assert (source_commit() or "").removesuffix("+changes") == head
+
+
+def test_software_versions_name_the_code_that_runs_whatever_the_installed_metadata_say():
+    code = (ROOT / "fly64dask" / "base" / "version.py").read_text(encoding="utf-8")
+    (version,) = re.findall(r'^__version__ = "(.+)"$', code, re.MULTILINE)
+    assert software_versions()["fly64dask"] == version
 
 
 def test_software_versions_are_those_that_the_libraries_tell():

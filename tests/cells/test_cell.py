@@ -22,7 +22,7 @@ from zarr.storage import ZipStore
 from fly64dask.base import Failure, FailureKind, IntegrityError, describe, digest, failure_kind
 from fly64dask.cells import Caller, EngineCall, RunId, commit_lost, new_run_id, stop_run
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.monitoring import CellOutcome
+from fly64dask.monitoring import CellOutcome, read_live
 from fly64dask.records import cell_key, next_attempt, read_record, read_rows, write_manifest
 from fly64dask.report import CellReader, draw_cell
 from fly64dask.runs import Run
@@ -547,13 +547,15 @@ def filling(layout, monkeypatch):
 
 
 def test_run_cell_waits_on_a_full_disk_and_goes_on_once_there_is_room(layout, filling):
-    reasons = []
+    reasons, shown = [], []
 
     def free(reason):
         reasons.append(reason)
+        shown.append([live.waits for live in read_live(layout, [cell_of("few")]).values()])
         filling.clear()
 
     run_one(tiny_study(), cell_of("few"), layout, caller=Caller(progress=silent, waiting=free))
+    assert shown == [[reasons[0]], []], "its live file says why it waits, and is gone once it does not"
     record = read_record(layout, cell_of("few"))
     assert (record.state, record.attempt) == ("completed", 1)
     assert re.fullmatch(rf"write {layout.root}: 0\.0 of \d+ MB are free, needed are \d\.\d MB", reasons[0])

@@ -71,7 +71,7 @@ def test_ingest_takes_ranges_of_exposures_to_drop(scan_file: Path, tmp_path: Pat
 def test_ingest_names_all_that_is_against_a_scan(scan_file: Path, tmp_path: Path) -> None:
     failure = run("ingest", scan_file, "--out", tmp_path / "s.zarr").exception
     assert isinstance(failure, InputError)
-    assert "2 things are against it" in str(failure)
+    assert "2 problems were found" in str(failure)
 
 
 @pytest.mark.parametrize("option", ["--energy-kev", "--distance-m", "--photons-per-intensity", "--raster-rotation-deg"])

@@ -30,7 +30,7 @@ def test_runs_as_json_has_one_entry_for_each_run(fly64dask, folder):
 
 def test_clean_without_yes_changes_nothing(fly64dask, folder):
     done = fly64dask("clean", folder / "a")
-    assert (done.returncode, "nothing was changed; give --yes to free it" in done.stdout) == (0, True)
+    assert (done.returncode, "nothing was changed; add --yes to free it" in done.stdout) == (0, True)
     assert (folder / "a" / "exposures.zarr" / "dose_100000" / "train").exists()
 
 

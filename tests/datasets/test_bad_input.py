@@ -215,7 +215,7 @@ SCANS: dict[str, tuple[Make, list[str]]] = {
     "boolean_positions": (scan_with(ycoords=np.zeros(N, bool)), ["'ycoords'", "bool", "in px"]),
     "empty_scan": (
         scan_with(diffraction=AMPLITUDE[:0], xcoords=POSITIONS_PX[:0, 1], ycoords=POSITIONS_PX[:0, 0]),
-        ["there is none", "check which array"],
+        ["and so no pattern", "check which array"],
     ),
     "probe_larger_than_the_patterns": (
         scan_with(probeGuess=draw_probe(3, (H, W + 2))),

@@ -86,11 +86,11 @@ def on_small_disk(small_disk, tmp_path):
 def test_run_waits_on_a_full_disk_and_ends_by_itself_once_there_is_room(small_disk, on_small_disk, n_free):
     fill(small_disk, n_free)
     with running(on_small_disk, study=WAITING, epoch_s=0.0) as found:
-        found.wait_for(lambda: "what runs waits until there is room" in found.said.read_text())
+        found.wait_for(lambda: "the run waits until there is space" in found.said.read_text())
         assert list(small_disk.glob("run/dose_*/few/*/record.json")) == []
         (small_disk / "filler").unlink()
         assert found.process.wait(timeout=60) == 1, "the degenerate cells turn the exit code"
-        assert "nothing waits for room any more" in found.said.read_text()
+        assert "there is space again" in found.said.read_text()
     assert_waited_well(small_disk / "run")
 
 

@@ -111,3 +111,15 @@ def test_demo_page_shows_what_the_demo_prints(done):
     assert list(map(words_of, shown.splitlines())) == list(map(words_of, printed.splitlines()))
     numbers = [[float(number) for number in NUMBER.findall(text)] for text in (shown, printed)]
     assert numbers[0] == pytest.approx(numbers[1], rel=0.05)  # the last digits depend on the processor
+
+
+def test_demo_page_quotes_sentences_of_its_limits(demo):
+    page = (ROOT / "docs" / "tutorials" / "demo.md").read_text()
+    (quoted,) = re.findall(r"```text\n(At .*?)```", page, re.DOTALL)
+    printed = run_command("limits", demo, cwd=demo, timeout=60).stdout.splitlines()
+    assert set(map(words_of, quoted.splitlines())) <= set(map(words_of, printed))
+    for sentence in quoted.splitlines():
+        numbers = [float(number) for number in NUMBER.findall(sentence)]
+        alike = [line for line in printed if words_of(line) == words_of(sentence)]
+        found = [[float(number) for number in NUMBER.findall(line)] for line in alike]
+        assert any(numbers == pytest.approx(each, rel=0.05) for each in found)

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from running import PATHS, running
 from tiny import tiny_study
 
-from fly64dask.base import ResourceError
+from fly64dask.base import GLOSSARY, ResourceError
 from fly64dask.deploy import Placement
 from fly64dask.monitoring.monitor import reported
 from fly64dask.monitoring.page import add_page
@@ -44,7 +44,7 @@ def asked(tmp_path_factory):
         state, metrics, page = run.state(), run.get("metrics"), run.get("fly64")
         with urllib.request.urlopen(run.address("fly64"), timeout=30) as answer:
             headers = dict(answer.headers)
-        parts = {name: run.get(f"fly64/{name}") for name in ("page.js", "page.css")}
+        parts = {name: run.get(f"fly64/{name}") for name in ("page.js", "page.css", "words.json")}
         with urllib.request.urlopen(run.address("fly64/"), timeout=30) as answer:
             redirected = answer.url == run.address("fly64")
         exit_code = run.process.wait(timeout=120)
@@ -100,11 +100,17 @@ def test_page_asks_for_nothing_from_elsewhere(asked):
     assert links.found
     assert [link for link in links.found if "//" in link and not link.startswith("data:")] == []
     others = {name: set(re.findall(r"https?://[^\"'\s)]+", text)) for name, text in asked["parts"].items()}
-    assert others == {"page.js": {"http://www.w3.org/2000/svg"}, "page.css": set()}
+    assert others == {"page.js": {"http://www.w3.org/2000/svg"}, "page.css": set(), "words.json": set()}
 
 
 def test_page_never_sets_markup(asked):
     assert not re.search("innerHTML|outerHTML|insertAdjacentHTML|document.write|eval", asked["parts"]["page.js"])
+
+
+def test_page_explains_its_words_as_the_glossary_does(asked):
+    words = json.loads(asked["parts"]["words.json"])
+    assert {"cell", "dose", "view", "split"} <= set(words)
+    assert words == {word: GLOSSARY[word].meaning.replace("`", "") for word in words}
 
 
 def test_page_is_found_with_a_slash_at_the_end(asked):

@@ -91,10 +91,10 @@ def test_run_state_shows_why_a_running_cell_waits_for_room_until_it_goes_on():
 
 def test_run_state_has_a_line_for_the_first_that_waits_for_room_and_for_the_last_that_goes_on():
     run, other = after(started()), {"cell": None, "worker": "4"}
-    words = "disk: no space left; what runs waits until there is room, and goes on by itself"
+    words = "disk: no space left; the run waits until there is space, and then continues by itself"
     events = (waits("no space left"), waits("none here", **other), waits(None), waits(None, **other))
     lines = [run.wait(event, now_s=104.0) for event in events]
-    assert lines == [words, None, None, "disk: nothing waits for room any more"]
+    assert lines == [words, None, None, "disk: there is space again; what waited continues"]
 
 
 def test_run_state_tells_the_epochs_that_a_cell_runs_from_its_first_epoch_on():

@@ -91,7 +91,7 @@ def test_a_target_that_an_empty_object_reaches_is_said_to_be_one():
 def test_a_sentence_without_an_interval_names_the_doses_beside_the_limit():
     study = study_of(repeats=1)
     sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, repeats=1)), [TARGET]).targets[0].sentences[0]
-    assert "need 5e3 photons per exposure (1e3 misses, 1e4 reaches; no interval), 50 photons/px²" in sentence
+    assert "needs 5e3 photons per exposure (1e3 misses, 1e4 reaches; no interval), 50 photons/px²" in sentence
 
 
 def test_the_interval_holds_the_truth_in_nine_of_ten_cases():
@@ -155,7 +155,7 @@ def test_an_overlap_without_an_interval_names_the_views_beside_it():
 def test_a_sentence_has_overlap_target_dose_interval_and_fluence():
     study = study_of(doses=DOSES, repeats=3)
     sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, spread=0.05)), [TARGET]).targets[0].sentences[0]
-    assert sentence.startswith("At 60 % linear overlap (close, whole), 0.1 rad need ")
+    assert sentence.startswith("At 60 % linear overlap (close, whole), 0.1 rad needs ")
     assert "photons per exposure, " in sentence
     assert " photons/px², " in sentence
 

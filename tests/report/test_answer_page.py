@@ -79,7 +79,7 @@ def test_the_first_screen_has_the_answer_in_words(browser, path, width, height):
     bottom = page.evaluate("document.querySelector('.sentences li').getBoundingClientRect().bottom")
     assert 0 < bottom < height
     assert page.evaluate("document.querySelector('.sentences li').textContent").startswith(
-        "At 60 % linear overlap (close, whole), 0.1 rad need "
+        "At 60 % linear overlap (close, whole), 0.1 rad needs "
     )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.console_errors == []

@@ -165,7 +165,7 @@ def test_run_windows_gives_up_when_no_worker_is_left(tmp_path):
         client.retire_workers()
         with (
             external_workers(client, 2.0) as supply,
-            pytest.raises(ResourceError, match="no worker is left, and none came for 2 s"),
+            pytest.raises(ResourceError, match="no worker is left, and no other connected within 2 s"),
         ):
             run(client, builder, supply)
 

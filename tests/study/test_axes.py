@@ -97,10 +97,10 @@ def test_with_recipe_leaves_the_other_settings_of_every_recipe() -> None:
 @pytest.mark.parametrize(
     ("recipes", "parts"),
     [
-        ('{name = "a"}, {name = "b", batch_size = -1}', ["recipes[1].batch_size = -1", "'b'", "greater than or equal"]),
+        ('{name = "a"}, {name = "b", batch_size = -1}', ["recipes[1].batch_size = -1", "'b'", "at least 1"]),
         ('{name = "a"}, {name = "b", batch_siz = 8}', ["recipes[1].batch_siz = 8", "'b'", "did you mean 'batch_size'"]),
         ('{name = "a"}, {name = "b", patience = 3}', ["recipes[1]", "'b'", "leave patience out"]),
-        ('{name = "A b"}', ["recipes[0].name = 'A b'", "match"]),
+        ('{name = "A b"}', ["recipes[0].name = 'A b'", "needed a name"]),
         ("{batch_size = 8}", ["recipes[0].name: missing", "add it"]),
         ('{name = "a"}, {name = "a", batch_size = 8}', ["recipe 'a' is given 2 times", "keep it once"]),
         ('{name = "a"}, {name = "b"}', ["recipes 'a' and 'b' have the same settings", "keep one of them"]),

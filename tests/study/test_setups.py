@@ -75,9 +75,9 @@ def test_every_key_may_have_one_value_or_several() -> None:
 @pytest.mark.parametrize(
     ("setup", "parts"),
     [
-        ("background_photons = -1", ["setup.background_photons = -1", "greater than or equal to 0"]),
-        ("background_photons = [0, -1]", ["setup.background_photons[1] = -1", "greater than or equal to 0"]),
-        ("gap_px = 1.5", ["setup.gap_px = 1.5", "integer"]),
+        ("background_photons = -1", ["setup.background_photons = -1", "needed at least 0"]),
+        ("background_photons = [0, -1]", ["setup.background_photons[1] = -1", "needed at least 0"]),
+        ("gap_px = 1.5", ["setup.gap_px = 1.5", "needed a whole number"]),
         ("gap_px = [2, 2]", ["gap_px value '2' is given 2 times"]),
         ("gap_pxx = 2", ["setup.gap_pxx", "did you mean 'gap_px'"]),
         ('mask = "unknown"', ["mask 'unknown'", "leave mask out"]),
@@ -102,6 +102,6 @@ def test_the_example_has_gaps_in_every_setup() -> None:
 
 def test_a_measured_study_has_no_setup() -> None:
     source = '[source]\nkind = "measured"\npath = "scan.zarr"\n'
-    assert "setup says what a simulation does wrong" in message_of(
+    assert "setup describes the faults of a simulated experiment" in message_of(
         "gap_px = 2", TEXT[: TEXT.index("[source]")] + source
     )

@@ -19,9 +19,9 @@ def with_targets(text):
     [
         ({}, "found none"),
         ({"resolution_px": 3, "phase_error_rad": 0.1}, "found resolution_px, phase_error_rad"),
-        ({"phase_error_rad": 0.1, "criterion": "one_bit"}, "is of a resolution"),
+        ({"phase_error_rad": 0.1, "criterion": "one_bit"}, "belongs to a resolution"),
         ({"phase_error_rad": 0.1, "against": "half_sets"}, "not computed"),
-        ({"error_over_floor": 2, "against": "reference"}, "against the truth"),
+        ({"error_over_floor": 2, "against": "reference"}, "compares with the truth"),
         ({"error_over_floor": 0.5}, "greater than or equal to 1"),
         ({"resolution_px": 0}, "greater than 0"),
         ({"resolution_px": 3, "share": 0}, "greater than 0"),

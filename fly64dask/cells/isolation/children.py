@@ -107,7 +107,7 @@ def _new_child(surroundings: Surroundings, orders: ChildOrders) -> Child:
         child = Child(surroundings.server)
     except (ConnectionError, FileNotFoundError, ChildProcessError) as error:
         # Somebody ended the server, perhaps the kernel for want of memory.
-        log.warning("fork server of this process is gone (%s): it starts one of its own", error)
+        log.warning("the fork server of this process has ended (%s); the process starts another one", error)
         forget_server()
         child = Child(_servers.address(surroundings.preload))
     with ExitStack() as failed:

@@ -18,7 +18,7 @@ from fly64dask.cli.options import example
     type=click.Path(path_type=Path),
     help="Certificates (ca.pem, cert.pem, key.pem) for a tls:// address.",
 )
-@click.option("--insecure", is_flag=True, help="Join a scheduler beyond loopback without TLS.")
+@click.option("--insecure", is_flag=True, help="Connect without TLS to a scheduler on another machine.")
 @click.option(
     "--workers",
     "n_workers",
@@ -46,7 +46,7 @@ def worker(
 ) -> None:
     """Compute cells of runs at the scheduler ADDRESS, such as `run --listen` prints.
 
-    It ends with the scheduler. Where the link to it was lost, the worker joins again once it answers.
+    It ends when the scheduler ends. If the link is lost, the worker connects again as soon as the scheduler answers.
     """
     from fly64dask.deploy import Access, work_for
 

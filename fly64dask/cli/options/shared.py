@@ -31,7 +31,7 @@ class DoseType(click.ParamType["float | str"]):
         try:
             return float(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no number of photons, nor {' or '.join(DOSE_WORDS)}", param, ctx)
+            self.fail(f"{value!r} is neither a number of photons nor {' or '.join(DOSE_WORDS)}", param, ctx)
 
 
 study_argument = click.argument(
@@ -93,14 +93,14 @@ out_option = click.option(
     required=True,
     metavar="RUN",
     type=PlaceType(file_okay=False, path_type=Path),
-    help="Run directory: made, or continued. Or s3://BUCKET/FOLDER, a run at an object store.",
+    help="Run directory to make or to continue; or s3://BUCKET/FOLDER, for a run at an object store.",
 )
 out_directory_option = click.option(
     "--out",
     required=True,
     metavar="RUN",
     type=DirectoryType(file_okay=False, path_type=Path),
-    help="Run directory: made, or continued.",
+    help="Run directory to make or to continue.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 # Passes `filters`, of which none leaves all cells.
@@ -217,6 +217,6 @@ cluster_options = options_as(
     click.option(
         "--insecure",
         is_flag=True,
-        help="Use no TLS beyond loopback either: whoever reaches the cluster can run code as you and read all of it.",
+        help="Use no TLS, even beyond loopback: whoever reaches the cluster can run code as you and read all data.",
     ),
 )

@@ -103,7 +103,7 @@ choice_options = options_as(
     "[default: by the suffix].",
 )
 @click.option("--pixel-size-nm", type=PixelSizeType(), help="Of the object, where the run does not know it.")
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def export(store: Path, out: Path, choice: Choice, with_truth: bool, reconstruction: bool, **options: Any) -> None:
     """Write exposures, or a reconstruction, as a file that other programs read.
 
@@ -117,7 +117,7 @@ def export(store: Path, out: Path, choice: Choice, with_truth: bool, reconstruct
     if not layout.store.is_dir():
         if with_truth or reconstruction or not choice.is_empty:
             raise InputError(
-                f"export {store}: {CHOOSING} choose from a run; this is none",
+                f"export {store}: {CHOOSING} choose a cell of a run, and this is not a run",
                 remedy="give a run directory, or an ingested store without them",
             )
         from fly64dask.datasets.export import export_scan
@@ -141,7 +141,10 @@ def _export_reconstruction(
     from fly64dask.runs import CellView
 
     if with_truth:
-        raise InputError("export: --with-truth goes with exposures", remedy="leave it or --reconstruction out")
+        raise InputError(
+            "export: found both --with-truth and --reconstruction; the truth goes with exposures only",
+            remedy="leave it or --reconstruction out",
+        )
     return CellView(study, layout, cell).export(path, **options)
 
 
@@ -161,13 +164,13 @@ def _export_exposures(
 
     if file_format is not None or pixel_size_nm is not None:
         raise InputError(
-            "export: --format and --pixel-size-nm go with --reconstruction; exposures become an NPZ in px",
+            "export: found --format or --pixel-size-nm without --reconstruction; exposures become an NPZ in px",
             remedy="leave them out, or give --reconstruction",
         )
     cell = choice.cell(study, of_view=choice.view is not None)
     if study.dose_by != "exposure" and choice.view is None:
         raise InputError(
-            f"export {layout.root}: doses count by {study.dose_by}, so that exposures are for one view",
+            f"export {layout.root}: its doses count {study.dose_by}, so each view has exposures of its own",
             remedy="give --view",
         )
     return export_scan(

@@ -39,11 +39,11 @@ def ingest(
     beamline: Path | None,
     **reading: Any,
 ) -> None:
-    """Read a scan FILE into a Zarr store.
+    """Read a scan from FILE into a Zarr store.
 
     The format is recognised by the content of the file. If patterns and positions are in two files, give either one
-    as FILE and the other with --positions. The patterns are read in blocks. Everything that speaks against the scan is
-    reported at once, with what to do, and nothing is written then.
+    as FILE and the other with --positions. The patterns are read in blocks. All problems of the scan are reported
+    together, with what to do about each, and then nothing is written.
     """
     from fly64dask.cli.terminal import IngestDisplay, make_console
     from fly64dask.datasets.formats import read_options

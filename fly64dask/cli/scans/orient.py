@@ -12,8 +12,13 @@ from fly64dask.cli.options import example, json_option, print_json, without_link
 
 @click.command(epilog=example("fly64dask orient runs/scan.zarr"))
 @click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--exposures", "n_exposures", type=click.IntRange(min=4), help="So many in the middle [default: 120].")
-@click.option("--epochs", "n_epochs", type=click.IntRange(min=1), help="Of each trial [default: 8].")
+@click.option(
+    "--exposures",
+    "n_exposures",
+    type=click.IntRange(min=4),
+    help="Number of exposures, from the middle of the scan [default: 120].",
+)
+@click.option("--epochs", "n_epochs", type=click.IntRange(min=1), help="Epochs of each trial [default: 8].")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device [default: auto].")
 @json_option
 def orient(store: Path, n_exposures: int | None, n_epochs: int | None, device: str, as_json: bool) -> None:

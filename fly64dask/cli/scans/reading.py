@@ -103,7 +103,7 @@ SECTIONS = {
     "Geometry that the files do not say": GEOMETRY_OPTIONS,
 }
 FORMATS = """\b
-Formats, told by content, and the names that each is read from:
+Formats, which are recognised by their content, and the names under which each holds its data:
   CXI, NXcxi_ptycho, NXptycho   entry_1/data_1/{data,translation}, entry_1/instrument_1/{detector_1,source_1,beam_1}
   Ptychodus, pty-chi            patterns: dp, or patterns + indexes (NPZ); product: probe_position_{x,y}_m
   PtyPy                         .ptyd: chunks/N/{data,positions,weights}, meta; .ptyr as --positions: content/probe

@@ -29,17 +29,21 @@ KINDS: tuple[CleanedKind, ...] = ("exposures", "checkpoints", "history")
     type=click.Choice(KINDS),
     help="Only this kind; repeatable [default: all three].",
 )
-@click.option("--unfinished", is_flag=True, help="Free as well what cells that have not ended would go on from.")
-@click.option("--yes", is_flag=True, help="Free it. Without this it is told what would go, and nothing is changed.")
+@click.option("--unfinished", is_flag=True, help="Free also what cells that have not ended need to continue.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Free the space. Without --yes the command lists what it would delete, and changes nothing.",
+)
 @json_option
 def clean(
     directories: tuple[Path, ...], kinds: tuple[CleanedKind, ...], unfinished: bool, yes: bool, as_json: bool
 ) -> None:
-    """Free files of runs that can be made again or are no longer needed; a run under way is refused.
+    """Delete files of runs that can be made again or are not needed any more; a running run is refused.
 
     \b
     exposures    photon counts that the study draws or thins again, byte for byte
-    checkpoints  what killed cells of an earlier study would go on from
+    checkpoints  states from which killed cells of an earlier study would continue
     history      arrays and logs of attempts that later ones have replaced; their records stay
 
     Exposures are kept if the source's file is gone, if the study would draw others, or if cells have not ended.
@@ -67,7 +71,7 @@ def clean(
     if as_json:
         print_json({"runs": documents})
     elif not yes:
-        click.echo("nothing was changed; give --yes to free it")
+        click.echo("nothing was changed; add --yes to free it")
 
 
 def _tell(layout: RunLayout, cleanings: Sequence[Cleaning], *, is_freed: bool) -> None:

@@ -15,7 +15,7 @@ from .light import (
     light_tables as light_tables,
 )
 from .limits import (
-    closing_lines as closing_lines,
+    closing_table as closing_table,
     limits_table as limits_table,
     sentence_lines as sentence_lines,
 )

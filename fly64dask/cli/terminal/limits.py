@@ -1,4 +1,4 @@
-"""The limits of a run, drawn as sentences and as one table for each target."""
+"""The limits of a run, drawn as sentences, as one table for each target, and as one table of all targets."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.records import OUTCOME_WORDS, answer_of, interval_words, number_words, percent
+from fly64dask.records import OUTCOME_WORDS, answer_of, interval_words, number_words, percent, value_words
 from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
     from fly64dask.records import DoseLimit, ManifestRow, TargetAnswer
-    from fly64dask.study import DoseBy, Study
+    from fly64dask.study import DoseBy, Study, Target
 
 PER_EXPOSURE = {"photons per exposure": "photons_per_exposure"}
 FLUENCE = {"photons/px²": "fluence_photons_per_px2"}
 TOTAL = {"photons in total": "total_photons"}
 # Headings of the light in other units than the study's, and the fields that hold it.
 OTHER_UNITS = {"exposure": FLUENCE | TOTAL, "fluence": PER_EXPOSURE | TOTAL, "total": PER_EXPOSURE | FLUENCE}
+# Of more the run's command `limits` has the table.
+MAX_CLOSING_ROWS = 12
 OUTCOME_STYLES = {"reached": "green", "reached_already": "green", "not_reached": "yellow"}
 
 
@@ -28,50 +30,83 @@ def sentence_lines(answer: TargetAnswer) -> Iterator[Text]:
     return map(Text, answer.sentences)
 
 
-def closing_lines(study: Study, rows: Sequence[ManifestRow], run: str) -> Iterator[Text]:
-    """Say at the end of a run how low the dose of each view can go, and which command says more of it.
+def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
+    """Draw the lowest dose at which each view reaches each target, as a run shows it at its end.
 
     Parameters
     ----------
     study : Study
-        The study; without targets nothing is said.
+        The study.
     rows : sequence of ManifestRow
         Its committed cells, completed by their context.
-    run : str
-        The run directory, as a command takes it.
 
-    Yields
-    ------
-    Text
-        At most a sentence for each view, split and target: with several recipes the command alone.
+    Returns
+    -------
+    Table or None
+        None without targets, and where the table would have more than 12 rows.
     """
     if not study.targets:
-        return
+        return None
     answer = answer_of(study, rows)
-    sentences = [line for target in answer.targets for line in target.sentences[: len(target.doses)]]
-    if len(sentences) <= len(study.views) * len(study.splits) * len(study.targets):
-        yield from map(Text, sentences)
-    yield Text(f"limits: fly64dask limits {run}")
+    lines = list(zip(*(target.doses for target in answer.targets), strict=True))  # all targets have the same series
+    if len(lines) > MAX_CLOSING_ROWS:
+        return None
+    first = [limits[0] for limits in lines]
+    table = Table(title=f"lowest dose that reaches the target, in {DOSE_UNITS[answer.dose_by]}", title_justify="left")
+    axes = _add_series_columns(table, first)
+    for target in answer.targets:
+        table.add_column(target.target.label)
+    for limits in lines:
+        words = (_closing_words(limit, target.target) for limit, target in zip(limits, answer.targets, strict=True))
+        table.add_row(*_series_cells(limits[0], axes), *words)
+    return table
+
+
+def _closing_words(limit: DoseLimit, target: Target) -> Text:
+    """The lowest dose in a few words: with its interval, or with the doses between which it lies."""
+    words = OUTCOME_WORDS[limit.outcome]
+    if limit.outcome == "reached" and limit.lowest is not None:
+        if limit.interval is not None:
+            words = interval_words(limit.lowest.dose, limit.interval.doses)
+        else:
+            assert limit.last_miss is not None and limit.first_reach is not None, "it lies between two doses"
+            between = f"{number_words(limit.last_miss, 3)} and {number_words(limit.first_reach, 3)}"
+            words = f"{number_words(limit.lowest.dose)}, between {between}"
+    elif limit.outcome == "reached_already" and limit.lowest_dose is not None:
+        words = f"≤ {number_words(limit.lowest_dose.dose)}"
+    elif limit.outcome == "not_reached" and limit.highest_dose is not None:
+        best = "" if limit.best is None else f", which gives {value_words(limit.best, target)}"
+        words = f"> {number_words(limit.highest_dose.dose)}{best}"
+    return Text(words, style=OUTCOME_STYLES.get(limit.outcome, "bold red"))
 
 
 def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
     """Draw the lowest light of each view, with its interval."""
-    axes = [name for name in ("recipe", "setup") if any(getattr(limit, f"{name}_name") for limit in answer.doses)]
     table = Table(title=answer.words, title_justify="left")
-    for heading in ("view", "split", *axes):
-        table.add_column(heading, overflow="fold")  # names are told apart by their ends
-    table.add_column("overlap", justify="right")
+    axes = _add_series_columns(table, answer.doses)
     table.add_column("target")
     for heading in (f"lowest, in {DOSE_UNITS[dose_by]}", *OTHER_UNITS[dose_by]):
         table.add_column(heading, justify="right")
     for limit in answer.doses:
-        made_by = (getattr(limit, f"{name}_name") or "" for name in axes)
-        table.add_row(limit.view, limit.split, *made_by, *_cells(limit, dose_by))
+        table.add_row(*_series_cells(limit, axes), *_cells(limit, dose_by))
     return table
 
 
-def _cells(limit: DoseLimit, dose_by: DoseBy) -> Iterator[Text | str]:
+def _add_series_columns(table: Table, limits: Sequence[DoseLimit]) -> list[str]:
+    """Add the columns that name a series; gives those of recipe and setup, where a study has several."""
+    axes = [name for name in ("recipe", "setup") if any(getattr(limit, f"{name}_name") for limit in limits)]
+    for heading in ("view", "split", *axes):
+        table.add_column(heading, overflow="fold")  # names are told apart by their ends
+    table.add_column("overlap", justify="right")
+    return axes
+
+
+def _series_cells(limit: DoseLimit, axes: Sequence[str]) -> Iterator[str]:
+    yield from (limit.view, limit.split, *(getattr(limit, f"{name}_name") or "" for name in axes))
     yield "-" if limit.linear_overlap is None else percent(limit.linear_overlap)
+
+
+def _cells(limit: DoseLimit, dose_by: DoseBy) -> Iterator[Text | str]:
     yield Text(OUTCOME_WORDS[limit.outcome], style=OUTCOME_STYLES.get(limit.outcome, "bold red"))
     light, ends, before = limit.lowest, limit.interval, ""
     if limit.outcome == "reached_already":

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.base import printable
-from fly64dask.cli.terminal.console import line_about, number_text, print_lines
-from fly64dask.monitoring import LiveCell, sparkline
+from fly64dask.cli.terminal.console import line_about, print_lines
+from fly64dask.cli.terminal.running import STATE_STYLES, live_mark, live_table, waiting_lines
+from fly64dask.monitoring import LiveCell
 from fly64dask.records import (
     EMPTY,
     OUTDATED,
@@ -33,12 +33,6 @@ from fly64dask.records import (
 )
 from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, doses_of, sections
 
-STYLES = {
-    **{"completed": "green", "failed": "bold red", "interrupted": "bold yellow", "skipped": "yellow"},
-    "damaged": "bold magenta",
-    **{"running": "blue", "silent": "bold yellow", "pending": "dim"},
-}
-SPARK_WIDTH = 16
 # Marks of a number that does not say what its place says.
 DOUBTS = (EMPTY, OUTDATED)
 
@@ -113,6 +107,7 @@ def print_matrix(
     console.print(matrix_table(study, rows, live, now, shown=shown))
     if live and now:
         console.print(live_table(live, now))
+        print_lines(console, waiting_lines(live))
     print_lines(console, (*legend_lines(study, rows), *caveat_lines(rows), *failure_lines(rows)))
 
 
@@ -120,30 +115,6 @@ def legend_lines(study: Study, rows: Sequence[ManifestRow]) -> list[Text]:
     """Write one line for each mark in the matrix, and one on what is unknown or what cells are compared with."""
     lines = [Text(f"{mark.sign}  {mark.words}", style="dim") for mark in legend_of(study, rows)]
     return [*lines, *(Text(note, style="dim") for note in notes_of(study, has_errors=any(row.metrics for row in rows)))]
-
-
-def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
-    """Draw the cells that run, or ran when their worker died, as `now` tells: a row for each.
-
-    It has the epoch, the loss and its course, where the cell runs and for how long.
-    """
-    table = Table()
-    for heading in ("running", "epoch", "loss", "course", "worker", "for"):
-        table.add_column(heading, justify="right" if heading in ("epoch", "loss", "for") else "left")
-    for cell, live_cell in live.items():
-        silent_s = live_cell.silent_s(now)
-        state = "running" if silent_s is None else "silent"
-        sign, style = STATE_SIGNS[state], STYLES[state]
-        seconds = (now - live_cell.started_at).total_seconds()
-        table.add_row(
-            Text(f"{sign} {cell.name}", style=style),
-            f"{live_cell.epoch} of {live_cell.n_epochs}",
-            number_text(live_cell.loss, ".4g"),
-            Text(sparkline(live_cell.points, width=SPARK_WIDTH), style=style),
-            Text(printable(f"{live_cell.worker} on {live_cell.host}")),
-            f"{seconds:.0f} s" if silent_s is None else f"silent for {silent_s:.0f} s",
-        )
-    return table
 
 
 def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:
@@ -175,21 +146,12 @@ def _place_mark(
     cell = next(iter(repeats), None)
     if cell is None:
         return Text()
-    return _live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell))
-
-
-def _live_mark(live_cell: LiveCell, now: datetime) -> Text:
-    silent_s = live_cell.silent_s(now)
-    state = "running" if silent_s is None else "silent"
-    note = f"epoch {live_cell.epoch}/{live_cell.n_epochs}" if live_cell.epoch else "started"
-    if silent_s is not None:
-        note = f"silent for {silent_s:.0f} s"
-    return Text(f"{STATE_SIGNS[state]} {note}", style=STYLES[state])
+    return live_mark(live[cell], now) if cell in live and now else _mark(by_cell.get(cell))
 
 
 def _mark(row: ManifestRow | None) -> Text:
     state = row.state if row else "pending"
-    sign, style = STATE_SIGNS[state], STYLES[state]
+    sign, style = STATE_SIGNS[state], STATE_STYLES[state]
     if row is None:
         return Text(f"{sign} pending", style=style)
     if row.state != "completed":
@@ -216,7 +178,7 @@ def _repeats_mark(repeats: Sequence[Cell], by_cell: Mapping[Cell, ManifestRow], 
     completed = [row for row in rows if row.state == "completed"]
     quality = [_quality_of_repeats(completed)] if completed else []
     words = ", ".join([*quality, *kinds, *waiting.values()]) + signs_of(rows)
-    return Text(f"{STATE_SIGNS[state]} {words}{_relative_line(completed)}", style=STYLES[state])
+    return Text(f"{STATE_SIGNS[state]} {words}{_relative_line(completed)}", style=STATE_STYLES[state])
 
 
 def _quality_of_repeats(completed: Sequence[ManifestRow]) -> str:

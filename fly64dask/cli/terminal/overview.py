@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fly64dask.cli.terminal.console import print_lines
-from fly64dask.cli.terminal.matrix import STYLES, failure_lines, live_table
+from fly64dask.cli.terminal.matrix import failure_lines
+from fly64dask.cli.terminal.running import STATE_STYLES, live_table, waiting_lines
 from fly64dask.records import STATE_SIGNS
 
 if TYPE_CHECKING:
@@ -26,13 +27,14 @@ def print_overview(console: Console, overview: RunOverview) -> None:
     table = Table(title=f"{overview.study.name}: {title}", title_justify="left")
     table.add_column("view")
     for state in counts:
-        table.add_column(Text(f"{STATE_SIGNS[state]} {state}", style=STYLES[state]), justify="right")
+        table.add_column(Text(f"{STATE_SIGNS[state]} {state}", style=STATE_STYLES[state]), justify="right")
     for view, numbers in overview.by_view.items():
         if any(numbers.values()):
             table.add_row(view, *(str(numbers.get(state, "")) for state in counts))
     console.print(table)
     if overview.live:
         console.print(live_table(overview.live, overview.now))
+        print_lines(console, waiting_lines(overview.live))
     print_lines(console, failure_lines(overview.unreconstructed))
     print_lines(console, _notes(overview))
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from fly64dask.cli.terminal.matrix import STYLES
+from fly64dask.cli.terminal.running import STATE_STYLES
 from fly64dask.monitoring import CellEvent, CellOutcome, CellProgress
 from fly64dask.records import STATE_SIGNS, state_of
 from fly64dask.study import Cell
@@ -67,7 +67,7 @@ class RunDisplay:
         self._n_cells = max(self._n_cells, self._n_done)  # rounds add cells
         self._bars.update(self._all, completed=self._n_done, total=self._n_cells)
         state = state_of(event.failure.kind if event.failure else None)
-        sign, style = STATE_SIGNS[state], STYLES[state]
+        sign, style = STATE_SIGNS[state], STATE_STYLES[state]
         note = f"{event.failure.kind}: {event.failure.message}" if event.failure else f"{event.seconds:.1f} s"
         if event.was_done:
             note = f"done before ({note})"

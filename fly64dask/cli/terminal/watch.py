@@ -10,7 +10,8 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from fly64dask.cli.terminal.matrix import failure_lines, live_table, matrix_table
+from fly64dask.cli.terminal.matrix import failure_lines, matrix_table
+from fly64dask.cli.terminal.running import live_table, waiting_lines
 from fly64dask.monitoring import RunReader, RunStatus
 from fly64dask.study import Cell
 
@@ -80,5 +81,6 @@ def _picture(run_status: RunStatus) -> Group:
     who = f"held by {run_status.holder}" if run_status.holder else "no run is under way on this directory"
     # What runs comes first: a terminal that is too small cuts off the end.
     parts = [live_table(run_status.live, run_status.now)] if run_status.live else []
+    waiting = list(waiting_lines(run_status.live))
     table = matrix_table(run_status.study, run_status.rows, run_status.live, run_status.now)
-    return Group(Text(who, style="dim"), *parts, table, *failure_lines(run_status.rows))
+    return Group(Text(who, style="dim"), *parts, *waiting, table, *failure_lines(run_status.rows))

@@ -99,7 +99,7 @@ def _positions(
     if options.raster is not None:
         step_nm = options.raster_step_nm
         if step_nm is None:
-            raise InputError(f"read {order[-1].path}: a raster without its step", remedy="give --raster-step-nm")
+            raise InputError(f"read {order[-1].path}: found a raster without its step", remedy="give --raster-step-nm")
         return raster_positions(options.raster, step_nm, options.raster_rotation_deg), None, "m"
     for part in order:
         if part.positions is not None:

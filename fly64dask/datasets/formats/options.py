@@ -75,7 +75,7 @@ class ReadOptions(Frozen):
         if self.energy_kev is not None and self.wavelength_nm is not None:
             raise InputError(
                 f"geometry: an energy ({self.energy_kev}) and a wavelength ({self.wavelength_nm}) are given, "
-                "and either settles the other",
+                "and each determines the other",
                 remedy="give --energy-kev or --wavelength-nm, and leave the other out, of a beamline's file as well",
             )
         changes: dict[str, Any] = {

@@ -106,7 +106,8 @@ def _kept_rows(n: int, options: IngestOptions, origin: str) -> NDArray[np.int64]
     beyond = [index for index in options.drop if not 0 <= index < n]
     if beyond:
         raise InputError(
-            f"{origin}: --drop {beyond[0]} of exposures 0 to {n - 1}", remedy="count exposures of the file from 0"
+            f"{origin}: --drop {beyond[0]} names no exposure; they are numbered 0 to {n - 1}",
+            remedy="count exposures of the file from 0",
         )
     kept_rows = np.setdiff1d(np.arange(n, dtype=np.int64), np.asarray(options.drop, dtype=np.int64))
     if not len(kept_rows):

@@ -91,7 +91,7 @@ def make_probe(text: str, around: Surroundings) -> NDArray[np.complex64]:
     probe = makers[kind](around, *numbers)
     power = float(np.square(np.abs(probe)).sum())
     if not power > 0:
-        raise InputError(f"--probe {text}: it would hold no light", remedy="give larger numbers")
+        raise InputError(f"--probe {text}: this probe would be dark", remedy="give larger numbers")
     probe *= np.sqrt(float(around.mean_pattern.sum()) / power)
     return np.asarray(probe[None, None], dtype=np.complex64)
 

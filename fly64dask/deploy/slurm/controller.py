@@ -153,7 +153,7 @@ def read_submission(layout: RunLayout) -> SubmittedController:
         return read_document(layout.submission_file, SubmittedController, remedy="submit the study again")
     except FileNotFoundError as error:
         raise InputError(
-            f"run {layout.root}: nothing was submitted for it", remedy="use `fly64dask submit`, or `fly64dask status`"
+            f"run {layout.root}: no job was submitted for it", remedy="use `fly64dask submit`, or `fly64dask status`"
         ) from error
 
 

@@ -9,6 +9,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 const byId = (id) => document.getElementById(id);
 let signs = {};
+let glossary = {};
 let shape = "";
 let cards = new Map();
 let many = false;
@@ -91,6 +92,7 @@ function makeMatrix(state) {
   for (const title of ["dose", "split", ...state.views]) {
     const th = element("th", title);
     th.scope = "col";
+    th.title = glossary[title] || `view ${title}: ${glossary.view || ""}`;
     head.append(th);
   }
   cards = new Map();
@@ -169,7 +171,7 @@ function showMap(state) {
 }
 
 function wordOf(cell) {
-  if (cell.waits !== undefined) return many ? "waits" : "waits for room";
+  if (cell.waits !== undefined) return many ? "waits" : "waits for disk space";
   if (many && cell.state === "running") return (cell.epoch ? `${cell.epoch}/${cell.n_epochs}` : "starting");
   if (many && cell.state === "completed") return ["done", ...marksOf(cell)].join(" ");
   if (cell.state === "running") return cell.epoch ? `epoch ${cell.epoch} of ${cell.n_epochs}` : "starting";
@@ -273,6 +275,16 @@ function show(state) {
   showFailures(state.cells);
 }
 
+// The page works without them, so that an answer that does not come stops nothing.
+async function showWords() {
+  const answer = await fetch("fly64/words.json").catch(() => undefined);
+  if (!answer || !answer.ok) return;
+  glossary = await answer.json();
+  const parts = Object.entries(glossary).flatMap(([word, meaning]) => [element("dt", word), element("dd", meaning)]);
+  byId("words").querySelector("dl").replaceChildren(...parts);
+  byId("words").hidden = false;
+}
+
 async function poll() {
   if (!document.hidden) {
     try {
@@ -293,4 +305,4 @@ async function poll() {
   waiting = setTimeout(poll, many ? 2 * EVERY_MS : EVERY_MS);
 }
 
-poll();
+showWords().then(poll);

@@ -109,7 +109,7 @@ def _begin_or_go_on(
     state = checkpoint.load() if checkpoint else None
     if state is None or running.restore(state):
         return running
-    log.warning("checkpoint: a task that goes on is not where it was: starting from epoch 0")
+    log.warning("checkpoint: the restored task is not in the state that was saved; starting from epoch 0")
     return begin_anew()
 
 
@@ -118,7 +118,7 @@ def _usable(checkpoint: CheckpointFile | None) -> CheckpointFile | None:
     problem = untested("checkpoints")
     if checkpoint is None or problem is None:
         return checkpoint
-    log.warning("checkpoint: none is read or written: %s", problem)
+    log.warning("checkpoint: none is read, and none will be written: %s", problem)
     return None
 
 

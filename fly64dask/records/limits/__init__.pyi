@@ -63,4 +63,5 @@ from .sentences import (
     number_words as number_words,
     percent as percent,
     target_words as target_words,
+    value_words as value_words,
 )

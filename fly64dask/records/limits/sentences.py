@@ -53,7 +53,7 @@ def dose_sentence(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
     pending = "" if limit.why is None else f" (cells that do not count: {limit.why})"
     idle = ""
     if limit.empty is not None and limit.empty <= target.value:
-        idle = f"; an empty object has {_with_unit(limit.empty, target)} already"
+        idle = f"; an empty object has {value_words(limit.empty, target)} already"
     return f"{who} {_dose_words(limit, target, dose_by)}{idle}{pending}."
 
 
@@ -61,35 +61,33 @@ def _dose_words(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
     unit = DOSE_UNITS[dose_by]
     assert limit.lowest_dose is not None and limit.highest_dose is not None, "something was measured"
     if limit.outcome == "reached_already":
-        return f"are reached already at the lowest dose, {light_words(limit.lowest_dose, dose_by)}"
+        return f"is reached already at the lowest dose, {light_words(limit.lowest_dose, dose_by)}"
     if limit.outcome == "not_reached":
-        best = "" if limit.best is None else f"; the highest dose gives {_with_unit(limit.best, target)}"
-        return (
-            f"are not reached up to {number_words(limit.highest_dose.dose)} {unit}{best}{_floor_words(limit, target)}"
-        )
+        best = "" if limit.best is None else f"; the highest dose gives {value_words(limit.best, target)}"
+        return f"is not reached up to {number_words(limit.highest_dose.dose)} {unit}{best}{_floor_words(limit, target)}"
     if limit.outcome == "not_monotonic":
         assert limit.first_reach is not None and limit.last_miss is not None, "it is reached, and missed again"
         first, last = number_words(limit.first_reach), number_words(limit.last_miss)
-        return f"are not monotonic in dose: first reached at {first} {unit}, and missed again at {last}"
+        return f"is not monotonic in dose: first reached at {first} {unit}, and missed again at {last}"
     assert limit.lowest is not None, "a reached target has its lowest light"
     further = _further_words(limit.lowest, dose_by)
     if limit.interval is not None:
-        return f"need {interval_words(limit.lowest.dose, limit.interval.doses)} {unit}{further}"
+        return f"needs {interval_words(limit.lowest.dose, limit.interval.doses)} {unit}{further}"
     # Of a number alone nobody would guess that its doses may be a decade apart.
     assert limit.first_reach is not None and limit.last_miss is not None, "a reached target has two doses beside it"
     beside = f"{number_words(limit.last_miss, 3)} misses, {number_words(limit.first_reach, 3)} reaches; no interval"
-    return f"need {number_words(limit.lowest.dose)} {unit} ({beside}){further}"
+    return f"needs {number_words(limit.lowest.dose)} {unit} ({beside}){further}"
 
 
 def overlap_sentence(limit: OverlapLimit, target: Target) -> str:
     """Say in a sentence how low the overlap can go with one fluence."""
     who = f"With {number_words(limit.fluence_photons_per_px2)} photons/px² ({_series_words(limit)}), {target.label}"
     if limit.outcome == "reached_already":
-        return f"{who} are reached by the sparsest view already."
+        return f"{who} is reached by the sparsest view already."
     if limit.outcome == "not_reached":
-        return f"{who} are reached by no view."
+        return f"{who} is reached by no view."
     if limit.outcome == "not_monotonic":
-        return f"{who} are not monotonic in overlap: a denser view misses again."
+        return f"{who} is not monotonic in overlap: a denser view misses again."
     assert limit.lowest is not None, "a reached target has its lowest overlap"
     ends, low, high = limit.interval, limit.last_miss, limit.first_reach
     if ends is not None:
@@ -98,7 +96,7 @@ def overlap_sentence(limit: OverlapLimit, target: Target) -> str:
     else:
         assert low is not None and high is not None, "a reached target has two views beside it"
         between = f"between the views of {percent(low)}, which misses, and {percent(high)}"
-    return f"{who} need a linear overlap of {percent(limit.lowest)} ({between})."
+    return f"{who} needs a linear overlap of {percent(limit.lowest)} ({between})."
 
 
 def interval_words(number: float, ends: tuple[float | None, float | None] | None) -> str:
@@ -127,6 +125,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %".replace("-", "−")
 
 
+def value_words(number: float, target: Target) -> str:
+    """Write a number in the unit of a target."""
+    unit = target.label.partition(" ")[2]
+    return f"{number:.3g} {unit}"
+
+
 def _further_words(light: Light, dose_by: DoseBy) -> str:
     """The same light in the other units, each after a comma."""
     further = {
@@ -152,14 +156,9 @@ def _series_words(limit: DoseLimit | OverlapLimit) -> str:
     return ", ".join(filter(None, (limit.split, limit.recipe_name, limit.setup_name)))
 
 
-def _with_unit(number: float, target: Target) -> str:
-    unit = target.label.partition(" ")[2]
-    return f"{number:.3g} {unit}"
-
-
 def _floor_words(limit: DoseLimit, target: Target) -> str:
     """Whether photons can help at all: what the same view gives without noise."""
     if limit.noise_free is None or target.kind == "error_over_floor":
         return ""
     hopeless = ": more photons do not help" if limit.noise_free > target.value else ""
-    return f", data without noise {_with_unit(limit.noise_free, target)}{hopeless}"
+    return f", data without noise {value_words(limit.noise_free, target)}{hopeless}"

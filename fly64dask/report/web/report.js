@@ -402,7 +402,7 @@ function figureOf(title, ...parts) {
 // ---- prediction and outcome --------------------------------------------------------------------------------------
 function showOutcome() {
   const { good_lit, min_lit, good_twice } = RUN.thresholds;
-  byId("rule").textContent = `Predicted before anything ran, from counts of equations alone; a heuristic. Well determined: at least ${good_lit} `
+  byId("rule").textContent = `Predicted before anything ran, from the numbers of equations and unknowns; a heuristic. Well determined: at least ${good_lit} `
     + `intensities that are expected to hold a photon for each unknown, and ${100 * good_twice} % of the area covered at least twice. `
     + `Underdetermined: less than ${min_lit}, or nothing covered twice. Marginal: in between.`;
   const predicted = RUN.cells.filter((cell) => cell.prediction);
@@ -611,7 +611,7 @@ function showGallery() {
   const shown = RUN.cells.filter((cell) => pictureOf(cell, "phase"));
   const scale = shown.length && pictureOf(shown[0], "phase").scale;
   byId("gallerynote").textContent = scale
-    ? "Inside the illuminated area, aligned to the truth where there is one; one scale for all." : "No cell has a phase to show yet.";
+    ? "Shown inside the illuminated area, aligned to the truth if there is one, on one scale." : "No cell has a phase to show yet.";
   if (scale) byId("gallery").insertBefore(colourKey({ ...scale, unit: withUnit("phase", scale.unit) }), byId("thumbs"));
   const thumbs = byId("thumbs");
   thumbs.style.setProperty("--columns", RUN.views.length * RUN.splits.length);
@@ -831,7 +831,7 @@ function showTable() {
 // ---- the rest ----------------------------------------------------------------------------------------------------
 function showHead() {
   byId("study").textContent = RUN.study;
-  byId("summary").textContent = `${RUN.cells.length} cells in ${RUN.run}, as they were at ${RUN.made_at}`;
+  byId("summary").textContent = `${RUN.cells.length} cells in ${RUN.run}, in the state of ${RUN.made_at}`;
   byId("counts").append(...Object.entries(RUN.counts).map(([state, number]) => {
     const item = element("li", undefined, state);
     item.append(element("span", SIGNS[state], "mark"), ` ${number} ${state}`);

@@ -154,8 +154,8 @@ def _frames(
         )
     if not any(layout.truth_group(seed).exists() for seed in study.object_seeds):
         raise InputError(
-            f"compare {layout.root}: metrics are against the truth, and this run holds none yet",
-            remedy="compare runs that have begun",
+            f"compare {layout.root}: cells are compared with the truth, and this run has none yet",
+            remedy="run its study first",
         )
     truths = {seed: _truth_of(layout, seed) for seed in object_seeds}
     return lambda cell: _frame_of(study, layout, cell, truths[cell.object_seed])

@@ -20,7 +20,9 @@ ObjectReader = Callable[[Cell], ForeignObject]
 def reader_of_method(name: str, path: Path, layout: RunLayout, object_seeds: Sequence[int | None]) -> ObjectReader:
     """Read what a method made of a run's cells; InputError if its path is of no use."""
     if name == OURS:
-        raise InputError(f"compare: a method named {OURS!r}, which is the run itself", remedy="choose another name")
+        raise InputError(
+            f"compare: found a method named {OURS!r}, which is the name of the run itself", remedy="choose another name"
+        )
     if not path.is_dir():
         raise InputError(
             f"compare: method {name!r} at {path} is no directory", remedy="give one file a cell, in a folder"

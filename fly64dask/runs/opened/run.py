@@ -100,7 +100,7 @@ class Run(RunAnswers):
     def repair(
         self, *, client: Client | None = None, progress: bool = False, engine: str = LSQML
     ) -> tuple[Damage, ...]:
-        """Make again what is damaged, and nothing else.
+        """Make damaged parts again, and nothing else.
 
         Parameters
         ----------

@@ -241,4 +241,6 @@ def _writer(content: bytes) -> Callable[..., object]:
 def _download(place: ObjectPlace, key: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not place.download(key, path):
-        raise IntegrityError(f"pull {place.url}/{key}: it was there and is not any more", remedy="pull again")
+        raise IntegrityError(
+            f"pull {place.url}/{key}: it was deleted at the store while it was read", remedy="pull again"
+        )

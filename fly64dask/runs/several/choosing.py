@@ -51,7 +51,7 @@ def choose_cells(study: Study, layouts: Sequence[RunLayout], *, first_wins: bool
     named = [conflict for conflict in conflicts if conflict is not None]
     if named and not first_wins:
         raise InputError(
-            f"merge: {_listed(named, 'cells have other results')}",
+            f"merge: {_listed(named, 'cells have different results')}",
             remedy="leave one of the runs out, or take the results of the run named first with --first-wins",
         )
     return chosen
@@ -80,7 +80,7 @@ def choose_groups(study: Study, chosen: Mapping[Cell, Chosen], layouts: Sequence
                 differing[group] = f"{group} in {taken.root} and {holders[0].root}"
     if differing:
         raise InputError(
-            f"merge: {_listed(list(differing.values()), 'groups hold other arrays')}",
+            f"merge: {_listed(list(differing.values()), 'groups hold different arrays')}",
             remedy="their cells were made from other data: merge runs of the same data, made by the same version",
         )
     return groups

@@ -44,7 +44,7 @@ def merge_runs(
         Two run directories or more. Their studies may differ in doses, number of repeats, device, and in where the
         files of their source lie.
     out : str or path
-        The new run directory; it must not be there, or be empty.
+        The new run directory; it must not exist, or be empty.
     first_wins : bool
         Of a cell with other results in several runs, take that of the run that is named first, instead of refusing.
     say : callable

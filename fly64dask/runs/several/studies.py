@@ -51,7 +51,9 @@ def merged_study(studies: Mapping[RunLayout, Study]) -> Study:
         return Study.model_validate(first.model_dump() | together)
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
-        raise InputError(f"merge {first_layout.root}: the doses make no study together: {reason}", remedy="") from error
+        raise InputError(
+            f"merge {first_layout.root}: the doses of the runs cannot be put into one study: {reason}", remedy=""
+        ) from error
 
 
 def _merged_doses(lists: Sequence[tuple[Dose, ...]]) -> tuple[Dose, ...]:

@@ -42,11 +42,15 @@ def open_runs(paths: Sequence[str | os.PathLike[str]]) -> Runs:
     """
     runs = {os.fspath(path): open_run(path) for path in paths}
     if not runs or len({run.layout for run in runs.values()}) < len(paths):
-        raise InputError(f"open {len(paths)} runs: none, or one of them twice", remedy="give each run once")
+        raise InputError(
+            f"open {len(paths)} runs: needed at least one, and none of them twice", remedy="give each run once"
+        )
     units = {run.study.dose_by: name for name, run in runs.items()}
     if len(units) > 1:
         words = ", ".join(f"by {dose_by!r} in {name}" for dose_by, name in units.items())
-        raise InputError(f"open {len(paths)} runs: their doses count other things, {words}", remedy="open them apart")
+        raise InputError(
+            f"open {len(paths)} runs: their doses count different quantities, {words}", remedy="open them one by one"
+        )
     return Runs(runs)
 
 

@@ -98,7 +98,7 @@ def test_a_mask_the_wrong_way_round_is_named_alone_with_its_shares(dark_px: int)
     lost = brightest[~valid].sum() / brightest.sum()
     needed = [f"leaves out {dark_px / SIDE**2:.1%}", f"hold {lost:.1%} of the light", "exchanged; give --mask-good"]
     assert [part for part in needed if part not in message] == []
-    assert "things are against it" not in message
+    assert "problems were found" not in message
 
 
 def test_a_mask_of_hot_pixels_that_outshine_the_scan_is_taken() -> None:
@@ -171,7 +171,9 @@ def test_a_repeated_exposure_is_named() -> None:
 
 
 def test_a_number_to_drop_that_is_not_there_is_refused() -> None:
-    assert f"--drop {N} of exposures 0 to {N - 1}" in refusal(small_scan(), wishes=IngestOptions(drop=(N,)))
+    assert f"--drop {N} names no exposure; they are numbered 0 to {N - 1}" in refusal(
+        small_scan(), wishes=IngestOptions(drop=(N,))
+    )
 
 
 # Positions.
@@ -332,7 +334,7 @@ def test_all_complaints_come_at_once() -> None:
     positions = small_positions()
     positions[5, 1] = 2e7
     message = refusal(small_scan(counts, positions=positions))
-    assert "3 things are against it" in message
+    assert "3 problems were found, and nothing was written" in message
     needed = ("largest value of uint32", "are dark", "far from all others")
     assert [part for part in needed if part not in message] == []
 

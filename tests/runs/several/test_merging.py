@@ -91,7 +91,7 @@ def test_a_completed_cell_comes_before_a_failed_one(six_cells, copy, tmp_path):
 def test_a_cell_with_other_arrays_is_a_conflict_with_its_name(six_cells, copy, tmp_path):
     digests = read_record(copy, FIRST).digests
     change_record(copy, FIRST, digests=digests | {"object_recon": "0" * 64})
-    with pytest.raises(InputError, match=f"1 cells have other results: {FIRST.name} in .*other arrays"):
+    with pytest.raises(InputError, match=f"1 cells have different results: {FIRST.name} in .*other arrays"):
         merge_runs([six_cells.root, copy.root], tmp_path / "both")
     assert not (tmp_path / "both").exists()
 
@@ -171,5 +171,5 @@ def test_table_of_several_runs_is_written_with_units(six_cells, low_dose, tmp_pa
 
 def test_open_runs_refuses_doses_that_count_other_things(six_cells, copy):
     write_run_study(copy, SIX_CELLS.model_copy(update={"dose_by": "total"}))
-    with pytest.raises(InputError, match="their doses count other things"):
+    with pytest.raises(InputError, match="their doses count different quantities"):
         open_runs([six_cells.root, copy.root])

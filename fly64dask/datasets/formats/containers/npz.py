@@ -79,7 +79,7 @@ class NpzFile:
         if dtype.hasobject:
             raise refusal_of_pickles(what)
         if not math.prod(shape):
-            raise InputError(f"{what} is of {shape}: there is none", remedy="check which array holds the scan")
+            raise InputError(f"{what} has shape {shape} and so no pattern", remedy="check which array holds the scan")
         if len(shape) < 3 or dtype.kind not in "uif":
             raise InputError(
                 f"read {self.path}: {name!r} has shape {shape} and dtype {dtype}, needed three axes of reals",

@@ -42,7 +42,9 @@ def raise_complaints(origin: str, complaints: Sequence[Complaint]) -> None:
     lines = [
         f"  {number}. {complaint.found}; {complaint.remedy}" for number, complaint in enumerate(complaints, start=1)
     ]
-    raise InputError("\n".join([f"{origin}: {len(complaints)} things are against it", *lines]), remedy="")
+    raise InputError(
+        "\n".join([f"{origin}: {len(complaints)} problems were found, and nothing was written", *lines]), remedy=""
+    )
 
 
 def listed_exposures(exposures: NDArray[np.int64] | Iterable[int]) -> str:
