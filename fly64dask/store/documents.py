@@ -18,9 +18,9 @@ from fly64dask.store.atomic import publish_bytes
 DIGEST_KEY = "sha256"
 # The last entry of a document, and its end.
 ENDING = re.compile(rb'  "' + DIGEST_KEY.encode() + rb'": "([0-9a-f]{64})"\n}\n')
+ENDING_BYTES = len(f'  "{DIGEST_KEY}": ""\n}}\n') + 64
 # Version 0.1 made the digest in another way.
 OTHER_BYTES = "does not match its SHA-256: it is damaged, or version 0.1 of fly64dask wrote it"
-ENDING_BYTES = len(f'  "{DIGEST_KEY}": ""\n}}\n') + 64
 Document = TypeVar("Document", bound=Frozen)
 Item = TypeVar("Item", bound=Frozen)
 PIECE_BYTES = 2**20  # that are read at once of a long document
