@@ -51,10 +51,12 @@ GLOSSARY: dict[str, Term] = {
         _STUDY,
     ),
     "checkpoint": Term(
-        "The saved state of a running cell, from which it goes on after an interruption, to the same bits on a CPU.",
+        "The saved state of a running cell, from which it continues after an interruption; on a CPU to the same bits.",
         _RELIABILITY,
     ),
-    "cluster file": Term("A TOML file that says which queue, wall time and GPUs a site's batch system has.", _SLURM),
+    "cluster file": Term(
+        "A TOML file with the queue, wall time and GPUs that the batch system of a site offers.", _SLURM
+    ),
     "controller": Term(
         "The batch job that holds the scheduler of a submitted run and replaces worker jobs that the site ends.", _SLURM
     ),
@@ -68,8 +70,8 @@ GLOSSARY: dict[str, Term] = {
         _DOSE,
     ),
     "empty object": Term(
-        "An object that changes nothing of the light, measured as a reconstruction is. A reconstruction whose error is "
-        "not below that of the empty object is marked `≥ empty`.",
+        "An object with transmission 1 everywhere, measured in the same way as a reconstruction. A reconstruction "
+        "whose error is not below that of the empty object is marked `≥ empty`.",
         _METRICS,
     ),
     "engine": Term("The program that reconstructs a cell: pty-chi, unless a run names another.", _RECIPES),
@@ -82,12 +84,12 @@ GLOSSARY: dict[str, Term] = {
     ),
     "fluence": Term("Detected photons per px² (or nm²) of the illuminated area.", _DOSE),
     "guard": Term(
-        "The way in which a degenerate scan is reconstructed all the same: a fixed probe, at most 30 epochs, and a "
-        "result that is flagged as underdetermined.",
+        "Settings with which a degenerate scan can still be reconstructed: the probe is fixed if the scan does not "
+        "determine it, at most 30 epochs run, and the result is flagged as underdetermined.",
         _RERUN,
     ),
     "half set": Term(
-        "One of two halves of a cell's photons, or of its exposures, each reconstructed by itself. Structure on which "
+        "One of two halves of a cell's photons, or of its exposures. Both are reconstructed, and structure on which "
         "the two agree is supported by the data.",
         _STOPPING,
     ),
@@ -106,10 +108,10 @@ GLOSSARY: dict[str, Term] = {
         _DOSE,
     ),
     "manifest": Term(
-        "`reconstruction_manifest.json`: the table of all committed cells of a run, whatever became of them.", _RUN
+        "`reconstruction_manifest.json`: the table of all committed cells of a run, failed ones included.", _RUN
     ),
     "mark": Term(
-        "A sign beside a number for what must be known of it, such as `≥ empty` or `≠ study`; a legend explains it.",
+        "A sign beside a number that tells how to read it, such as `≥ empty` or `≠ study`; a legend explains it.",
         _FLOORS,
     ),
     "matrix": Term("All cells of a study, by dose, view and split.", _STUDY),
@@ -138,13 +140,14 @@ GLOSSARY: dict[str, Term] = {
         "The correlation of two images on each ring of spatial frequency (Fourier ring correlation, FRC).", _METRICS
     ),
     "run": Term(
-        "A study that is computed into a directory. The same command again continues it, and keeps what is done.", _RUN
+        "A study that is computed in a run directory. The same command again continues it and keeps finished cells.",
+        _RUN,
     ),
     "setup": Term(
         "What is not ideal about a simulated experiment, such as background, gaps of the detector or wrong positions.",
         "reference/study/setups.md",
     ),
-    "split": Term("A part of the field of view that is reconstructed by itself: train, test, or the whole.", _SCANS),
+    "split": Term("A part of the field of view that is reconstructed separately: train, test, or the whole.", _SCANS),
     "step": Term("The median distance of a kept position to its nearest neighbour, px.", _DOSE),
     "stopping rule": Term(
         "The rule that chooses the epoch whose object is kept, without looking at the truth.", _STOPPING
@@ -157,7 +160,9 @@ GLOSSARY: dict[str, Term] = {
         "floor.",
         _LIMITS,
     ),
-    "thinning": Term("Lowering the dose of measured counts by keeping each photon with one probability.", _REPEATS),
+    "thinning": Term(
+        "Lowering the dose of measured counts by keeping each photon with the same probability.", _REPEATS
+    ),
     "truth": Term(
         "The object from which exposures were simulated. It is opened only after the engine has returned.", _METRICS
     ),
