@@ -110,7 +110,7 @@ async def _work(link: _Link, n_workers: int, gpus: Sequence[str], plugin: LocalW
         await asyncio.gather(*(_keep_joined(link, environment, plugin) for environment in environments))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
-    link.say("the scheduler has ended, and this with it")
+    link.say("the scheduler has ended, and so this command ends")
 
 
 async def _keep_joined(link: _Link, environment: Mapping[str, str], plugin: LocalWorker) -> None:
@@ -128,7 +128,7 @@ async def _keep_joined(link: _Link, environment: Mapping[str, str], plugin: Loca
                 f"worker: {MAX_SHORT} in a row ended within {SHORT_S:g} s though {link.address} answers",
                 remedy="see what was said above, and compare versions with `fly64dask doctor`",
             )
-        link.say("the link was lost: joining again")
+        link.say("the link was lost; connecting again")
 
 
 class _Link:
@@ -188,6 +188,6 @@ class _Link:
                         remedy="check the network between both machines, and start this again",
                     ) from error
                 if not was_said:
-                    self.say(f"{self.address} does not answer: asking on for {self._patience_s:g} s")
+                    self.say(f"{self.address} does not answer; trying again for {self._patience_s:g} s")
                 was_said = True
             await asyncio.sleep(ASK_S)

@@ -47,7 +47,7 @@ def continued_study(study: Study, layout: RunLayout, say: Callable[[str], None] 
         return with_additions(study, read_run_study(layout))
     except IntegrityError as error:
         if study.adaptive is not None:
-            say(f"adaptive: what rounds have added is not known and is decided again, as {error}")
+            say(f"adaptive: the cells that rounds have added are not known and are chosen again, because {error}")
         return study
 
 

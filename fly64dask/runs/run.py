@@ -167,7 +167,7 @@ def _run(request: RunRequest, placement: Placement | Client, notify: Notify) -> 
         outcomes: dict[Cell, CellOutcome] = {}
         with joinable(client, access, layout.tls_directory) as command:
             if command is not None:
-                say(f"a worker joins with: {command}")
+                say(f"to add a worker on another machine: {command}")
             for round_of_cells in rounds(request):
                 builder = _prepare(round_of_cells, client, inputs, supply, is_local=is_local)
                 with monitored(

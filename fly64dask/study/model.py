@@ -43,7 +43,7 @@ class Study(Frozen):
     source : SyntheticSource, PairSource or MeasuredSource
         Where the exposures come from.
     setup : SetupAxes, optional
-        What is not ideal about a simulated experiment; if omitted, nothing is.
+        What is not ideal about a simulated experiment; if omitted it is ideal.
     views : tuple of views
         Rules by which exposures are kept; each view is a column of the matrix.
     split : SplitRule or "none"
@@ -53,8 +53,8 @@ class Study(Frozen):
     overlap : OverlapMeasure
         How the overlap of neighbouring discs is reported; it changes no reconstruction.
     recipe : Recipe
-        Settings of the engine. In the file of a measured study `halves` is "counts" unless it says otherwise, as
-        nothing else tells a resolution.
+        Settings of the engine. In the file of a measured study `halves` is "counts" unless it says otherwise, because
+        only half sets give a resolution there.
     recipes : tuple of NamedRecipe
         Several recipes, with each of which every cell is run; if omitted there is one, without a name.
     limits : Limits

@@ -478,8 +478,8 @@ def test_run_beyond_loopback_prints_how_to_join_and_leaves_no_certificates(host,
     make_certificates(out / ".tls")
     one = ("--dose", "1e4", "--view", "few", "--split", "train")
     done = fly64dask("run", study, "--out", out, *one, "--listen", host, "--workers", "1")
-    (line,) = [line for line in done.stderr.splitlines() if "a worker joins with" in line]
-    words = shlex.split(line.split("a worker joins with: ")[1])
+    (line,) = [line for line in done.stderr.splitlines() if "to add a worker on another machine" in line]
+    words = shlex.split(line.split("to add a worker on another machine: ")[1])
     assert done.returncode == 0
     assert words[:2] == ["fly64dask", "worker"]
     assert words[2].startswith(f"tls://{host}:")

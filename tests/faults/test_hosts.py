@@ -153,7 +153,7 @@ def test_run_on_hosts_starts_again_only_what_the_lost_host_computed(seen):
 def test_lost_host_joins_again_and_ends_with_the_run(seen):
     joined = re.findall(r"worker (\S+) has joined", seen.far_said)
     assert [name.rsplit("-", 1)[1] for name in joined] == ["0", "1"]
-    assert seen.far_said.splitlines()[-1] == "the scheduler has ended, and this with it"
+    assert seen.far_said.splitlines()[-1] == "the scheduler has ended, and so this command ends"
     assert seen.exit_codes[1] == 0
 
 

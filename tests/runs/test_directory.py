@@ -34,8 +34,8 @@ def test_written_in_room_writes_again_once_there_is_room(tmp_path, full):
     written_in_room(RunLayout(tmp_path), 60.0, say, write)
     assert written == ["manifest"]
     assert said == [
-        "disk: write manifest: No space left on device; make space; waiting until there is room",
-        "disk: waiting is over",
+        "disk: write manifest: No space left on device; make space; waiting until there is space",
+        "disk: there is space again",
     ]
 
 

@@ -166,4 +166,4 @@ def test_a_damaged_study_of_a_run_is_named_where_rounds_are_decided_again(tmp_pa
     study, said, layout = parse_study(ADAPTIVE, origin="x.toml"), [], RunLayout(tmp_path)
     layout.study_file.write_text("{}")
     assert continued_study(study, layout, said.append) == study
-    assert "what rounds have added is not known and is decided again" in said[0]
+    assert "the cells that rounds have added are not known and are chosen again" in said[0]

@@ -55,10 +55,10 @@ class Recipe(Frozen):
         Modes of orthogonal probe relaxation, by which LSQML lets the probe change from exposure to exposure; if omitted
         those of the starting probe.
     probe_support : float, optional
-        Fraction of its largest blurred amplitude below which the probe is set to zero after each epoch; if omitted it
-        is not.
+        Fraction of its largest blurred amplitude below which the probe is set to zero after each epoch; if omitted
+        nothing is set to zero.
     probe_power_photons : float, optional
-        Photons that illuminate an exposure, to which the probe is scaled after each epoch; if omitted it is not.
+        Photons that illuminate an exposure, to which the probe is scaled after each epoch; if omitted it is not scaled.
     optimise_probe : bool
         Whether the probe changes.
     refine_positions : bool
@@ -211,7 +211,7 @@ class Limits(Frozen):
         Largest resident memory of the engine's process, bytes, about 0.9e9 of which torch takes; if omitted there is no
         limit.
     room_wait_s : float
-        Longest time that a cell waits for room on a full disk before it ends as `storage_failed`, s.
+        Longest time that a cell waits for space on a full disk before it ends as `storage_failed`, s.
     """
 
     wall_time_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
@@ -220,7 +220,7 @@ class Limits(Frozen):
 
 
 class Checkpoints(Frozen):
-    """The intervals at which the state of a running cell is saved, from which it goes on after an interruption.
+    """The intervals at which the state of a running cell is saved, so that it can continue after an interruption.
 
     They change no number. A cell that takes less than `min_seconds` saves nothing, and loses little.
 
