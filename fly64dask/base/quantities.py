@@ -1,4 +1,4 @@
-"""What a number of a record is called, its unit and which way is better, said at the field that holds it."""
+"""The label and the unit of a number in a record, and whether lower or higher is better, declared at its field."""
 
 from __future__ import annotations
 

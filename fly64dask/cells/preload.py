@@ -1,4 +1,4 @@
-"""Which modules an engine's process loads before its first cell, and Dask is imported, and which process stays."""
+"""Chooses which modules a process of an engine loads before its first cell and before Dask, and which process stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What finds no room on the disk waits until there is some, and is done again."""
+"""Waits for disk space, and repeats what failed because there was none."""
 
 from __future__ import annotations
 

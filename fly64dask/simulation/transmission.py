@@ -1,4 +1,4 @@
-"""The share of a simulation's incident light that is detected, of its patterns or before any is computed."""
+"""The fraction of a simulation's incident light that is detected, from its patterns or before any is computed."""
 
 from __future__ import annotations
 

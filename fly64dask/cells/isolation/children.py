@@ -1,4 +1,4 @@
-"""A child is had for a call: one that waits for one more, else a new one, forked by a server that has its modules."""
+"""Gives a call its child process: one that waits for a further call, or a new one that the fork server makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a forked process does: it carries out calls, one after the other, as they come through its pipe."""
+"""The loop of a forked process: it carries out calls, one after the other, as they come through its pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A function is called in a supervised child process: it gives its result, or how the child ended."""
+"""Calls a function in a supervised child process, and gives its result or how the child ended."""
 
 from __future__ import annotations
 

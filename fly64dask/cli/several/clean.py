@@ -1,4 +1,4 @@
-"""The command `clean`: frees what of runs can be made again."""
+"""The command `clean`: deletes files of runs that can be made again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frees what of a run can be made again, or nobody needs any more: exposures, checkpoints, replaced attempts."""
+"""Deletes what can be made again of a run or is not needed any more: exposures, checkpoints, replaced attempts."""
 
 from __future__ import annotations
 

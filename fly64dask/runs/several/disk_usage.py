@@ -1,4 +1,4 @@
-"""Measures the room that a run takes on disk, by kind of content."""
+"""Measures the disk space that a run takes, by kind of content."""
 
 from __future__ import annotations
 

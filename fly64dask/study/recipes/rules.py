@@ -1,4 +1,4 @@
-"""Which keys of a recipe go together, said of those that do not."""
+"""Names the keys of a recipe that contradict each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell by the first bytes of a file what it is; its name is not believed."""
+"""Tell by the first bytes of a file what it is; its name is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is against a scan: found by many checks, and said all at once with what to do about each."""
+"""The problems of a scan: found by many checks, and reported together with what to do about each."""
 
 from __future__ import annotations
 

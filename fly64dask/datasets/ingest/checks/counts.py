@@ -1,4 +1,4 @@
-"""All that may be against the counts of a scan, asked one after the other once every exposure has passed by."""
+"""The checks of the counts of a scan, made one after the other once every exposure has been read."""
 
 from __future__ import annotations
 
