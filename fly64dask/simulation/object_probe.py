@@ -87,8 +87,9 @@ def check_coverage(pair: Pair, positions_px: NDArray[np.float64], *, what: str =
     outside = ((positions_px < low) | (positions_px > high)).any(axis=1)
     if outside.any():
         bad = int(np.flatnonzero(outside)[0])
+        y, x = positions_px[bad]
         raise InputError(
-            f"{what}: position {bad} (y, x) = {positions_px[bad].tolist()} px puts a probe of "
+            f"{what}: position {bad} (y, x) = [{y:.6g}, {x:.6g}] px puts a probe of "
             f"{tuple(size.tolist())} px outside an object of {tuple(shape.tolist())} px, "
             f"needed y in [{low[0]}, {high[0]}] and x in [{low[1]}, {high[1]}]",
             remedy="move the scan or enlarge the object",

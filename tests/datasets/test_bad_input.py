@@ -175,7 +175,7 @@ STUDIES: dict[str, tuple[Make, list[str]]] = {
         ["probeGuess", "single precision", "store one complex image"],
     ),
     "pair_probe_larger": (pair_study(objectGuess=draw_probe(1, (H - 1, W))), [f"probe ({H}, {W})", "give an object"]),
-    "pair_position_outside": (pair_study("[[10, 12], [29, 12]]"), ["position 1", "[29.0, 12.0] px", "move the scan"]),
+    "pair_position_outside": (pair_study("[[10, 12], [29, 12]]"), ["position 1", "[29, 12] px", "move the scan"]),
     "pair_position_nan": (pair_study("[[10, nan], [11, 12]]"), ["positions_px[0][1] = nan", "finite", "correct it"]),
     "pair_pickled": (pair_study(objectGuess=np.array([Bomb()])), ["'objectGuess' is pickled"]),
     "store_missing": (measured_study("absent.zarr"), ["absent.zarr", "fly64dask ingest FILE --out STORE"]),

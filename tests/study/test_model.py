@@ -96,6 +96,13 @@ def study() -> Study:
 BAD_STUDIES = {
     "unknown_key_close_spelling": ("n_epochs = 5", "n_epoch = 5", "recipe.n_epoch", "5", "did you mean 'n_epochs'"),
     "unknown_key": ("n_epochs = 5", "colour = 5", "recipe.colour", "5", "remove it"),
+    "unknown_key_as_another_table_has_it": (
+        SPACING,
+        "overlap = 0.7",
+        "views[1].overlap",
+        "0.7",
+        "unknown key; did you mean 'array_overlap'",
+    ),
     "unknown_table": ("[recipe]", "[reciep]", "reciep", "{'n_epochs': 5}", "did you mean 'recipe'"),
     "dose_zero": (DOSES, "[0]", "doses_photons[0]", "0", "needed more than 0"),
     "dose_negative": (DOSES, "[1e3, -5.0]", "doses_photons[1]", "-5.0", "needed more than 0"),
@@ -108,6 +115,7 @@ BAD_STUDIES = {
     "dose_twice": (DOSES, "[1e3, 1e4, 1e3]", "doses_photons", "'dose_1000'", "keep it once"),
     "dose_twice_as_integer_and_float": (DOSES, "[1000, 1e3]", "doses_photons", "'dose_1000'", "keep it once"),
     "doses_empty": (DOSES, "[]", "doses_photons", "[]", "at least 1"),
+    "dose_word_without_quotes": (DOSES, "[noise_free]", "TOML", "line", "a word needs quotes"),
     "dose_noise_free_twice": (
         DOSES,
         '["noise_free", "noise_free"]',

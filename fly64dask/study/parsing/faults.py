@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -130,7 +131,7 @@ def _describe(fault: ErrorDetails, document: object, record: type[Frozen], what:
         unknown = str(fault["loc"][-1])
         if unknown in RENAMED:
             return f"{key} = {value}: this key is now called {RENAMED[unknown]!r}; rename it (see {keys})"
-        close = difflib.get_close_matches(unknown, sorted(_known_keys(record)), n=1)
+        close = difflib.get_close_matches(unknown, sorted(_keys_beside(fault["loc"], record)), n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"{key} = {value}{owner}: unknown key{hint}; remove it or see {keys}"
     if fault["type"] == "missing":
@@ -176,6 +177,30 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _known_keys(record: type[Frozen]) -> set[str]:
+def _keys_beside(place: tuple[int | str, ...], record: type[Frozen]) -> set[str]:
+    """The keys that the table of a fault may have."""
     schema = record.model_json_schema()
-    return set(schema["properties"]).union(*(part.get("properties", {}) for part in schema["$defs"].values()))
+    tables = _alternatives(schema, schema)
+    for part in place[:-1]:
+        inner = [entry for table in tables for entry in _entries(table, part)]
+        # A part that no table has is a word of ours for one of the alternatives.
+        tables = [table for entry in inner for table in _alternatives(entry, schema)] or tables
+    return set().union(*(table.get("properties", {}) for table in tables))
+
+
+def _alternatives(entry: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a value may be, one JSON schema for each."""
+    if "$ref" in entry:
+        return _alternatives(schema["$defs"][entry["$ref"].rpartition("/")[2]], schema)
+    several = [*entry.get("anyOf", ()), *entry.get("oneOf", ()), *entry.get("allOf", ())]
+    return [one for part in several for one in _alternatives(part, schema)] or [entry]
+
+
+def _entries(table: dict[str, Any], part: int | str) -> list[dict[str, Any]]:
+    """The schema of a key or of an item; that of the table itself where the part is the tag that chose it."""
+    keys = table.get("properties", {})
+    if part in keys:
+        return [keys[part]]
+    if isinstance(part, int):
+        return [table["items"]] if "items" in table else []
+    return [table] if any(key.get("const") == part for key in keys.values()) else []

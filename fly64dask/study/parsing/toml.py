@@ -53,7 +53,8 @@ def parse_toml(
         as_json = json.dumps(document, default=str)
     # Integers of more than 4300 digits are a plain ValueError, in decimal above and in hexadecimal below.
     except (ValueError, RecursionError) as error:
-        raise InputError(f"read {what} {origin}: not valid TOML: {error}", remedy="correct that line") from error
+        remedy = f"correct that line{'; a word needs quotes' if 'Invalid value' in str(error) else ''}"
+        raise InputError(f"read {what} {origin}: not valid TOML: {error}", remedy=remedy) from error
     try:
         return record.model_validate_json(as_json, strict=True)
     except ValidationError as error:
