@@ -91,10 +91,10 @@ def compare(
     filters: Filters,
     as_json: bool,
 ) -> None:
-    """Compare reconstructions of other programs or runs with those of RUN, and write RUN/comparison.json.
+    """Compare reconstructions of other programs or runs with those of RUN.
 
-    Cells of a simulated run are compared with the truth, those of a measured one with its reference: another cell, or
-    an object in a file.
+    The result is written to RUN/comparison.json. Cells of a simulated run are compared with the truth, those of a
+    measured one with its reference: another cell, or an object in a file.
 
     \b
     PATH holds one file for each cell, named after it with - for /:

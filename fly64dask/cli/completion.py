@@ -13,7 +13,9 @@ PROGRAM = "fly64dask"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that lets a SHELL complete commands, options, their values and paths.
+    """Print the script that lets a SHELL complete commands.
+
+    It completes options, their values and paths as well.
 
     \b
     For each new shell, put this into its start file:

@@ -24,6 +24,9 @@ class TargetType(click.ParamType[Any]):
         pairs = [part.partition("=") for part in str(value).split(",")]
         if not all(name and mark and text for name, mark, text in pairs):
             self.fail(f"{value!r} is not KEY=VALUE, such as resolution_px=3,share=0.8", param, ctx)
+        unknown = [name.strip() for name, _, _ in pairs if name.strip() not in Target.model_fields]
+        if unknown:
+            self.fail(f"{unknown[0]!r} is not one of {', '.join(Target.model_fields)}", param, ctx)
         try:
             return Target.model_validate({name.strip(): text.strip() for name, _, text in pairs})
         except ValidationError as error:
@@ -52,7 +55,9 @@ def _fault(location: tuple[int | str, ...], message: str) -> str:
 )
 @json_option
 def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> None:
-    """Find how low the dose of each view, and the overlap at equal fluence, can go in a run.
+    """Find how low dose and overlap can go in a run.
+
+    The dose is that of each view, and the overlap is that at equal fluence.
 
     A limit lies between the last dose that misses the target and the first that reaches it, interpolated in logarithms.
     The interval in brackets comes from the spread of the repeats and holds the limit in 90 of 100 cases. Without

@@ -17,7 +17,7 @@ from fly64dask.cli.limits import limits
 from fly64dask.cli.machines.doctor import doctor
 from fly64dask.cli.machines.worker import worker
 from fly64dask.cli.new import new
-from fly64dask.cli.options import EXIT_BAD_INPUT
+from fly64dask.cli.options import EXIT_BAD_INPUT, SectionedGroup
 from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
 from fly64dask.cli.run import run
@@ -35,8 +35,20 @@ from fly64dask.cli.slurm import attach, cancel, submit
 from fly64dask.cli.status import status
 from fly64dask.cli.verify import verify
 
+# Commands by what a person wants to do, in the order of the help.
+COMMANDS = {
+    "A study and its run": (new, run, status, limits, report, table),
+    "Cells again, checked or compared": (rerun, verify, compare),
+    "Measured scans and other programs": (ingest, orient, probe, export),
+    "Many runs": (runs, clean, merge, push, pull),
+    "Clusters and other machines": (submit, attach, cancel, worker),
+    "This program": (doctor, glossary, schema, completion),
+}
+
 
 @click.group(
+    cls=SectionedGroup,
+    sections=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="`fly64dask glossary` says what cell, view, split, dose and the other words mean.",
 )
@@ -49,38 +61,6 @@ def cli(verbose: bool) -> None:
     Exit codes: 0 all cells done, 1 a cell failed, 2 bad input, disk or cluster, 130 interrupted.
     """  # noqa: D301
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(asctime)s %(name)s %(message)s")
-
-
-COMMANDS = (
-    new,
-    run,
-    rerun,
-    submit,
-    attach,
-    cancel,
-    status,
-    limits,
-    report,
-    table,
-    verify,
-    compare,
-    runs,
-    clean,
-    merge,
-    push,
-    pull,
-    ingest,
-    orient,
-    probe,
-    export,
-    schema,
-    glossary,
-    worker,
-    completion,
-    doctor,
-)
-for command in COMMANDS:
-    cli.add_command(command)
 
 
 # Objects made until Python looks for garbage. With its own 700 it looks for 0.2 s while Dask and the like are loaded.

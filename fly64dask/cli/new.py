@@ -24,7 +24,7 @@ from fly64dask.study import Study
     help="An ingested scan, instead of a template: doses, views, split and batch size are computed from it.",
 )
 def new(study_file: Path, template: str | None, scan: Path | None) -> None:
-    """Write a study file with comments to start from; an existing file is never replaced.
+    """Write a study file with comments to start from. An existing file is never replaced.
 
     The templates are studies of simulated scans, except `star`, which is a study of a measured one. A study made with
     --scan has lower doses as fractions of the measured photons, and views whose spacings suit the step and the probe of

@@ -34,11 +34,12 @@ def report(
     doses: tuple[float | DoseWord, ...],
     views: tuple[str, ...],
 ) -> None:
-    """Write one HTML page with all results of a run: maps, pictures, curves, failures, provenance, tables.
+    """Write one HTML page with all results of a run.
 
-    The page opens from disk and loads nothing from the network. If the run has not ended, or has failed or damaged
-    cells, the page shows what exists and names what is missing. For more than 500 cells the page and the figures show a
-    part, which the page names; --dose and --view choose another part. The answer on the page always covers all cells.
+    It has maps, pictures, curves, failures, provenance and tables. The page opens from disk and loads nothing from the
+    network. If the run has not ended, or has failed or damaged cells, the page shows what exists and names what is
+    missing. For more than 500 cells the page and the figures show a part, which the page names; --dose and --view
+    choose another part. The answer on the page always covers all cells.
     """
     from fly64dask.records import read_run_study
     from fly64dask.report import write_report
@@ -66,10 +67,11 @@ def report(
     help="The table: a name that ends in .parquet or .csv.",
 )
 def table(places: tuple[Path | str, ...], out: Path) -> None:
-    """Write one row for each cell of RUN, one column for each field of its record.
+    """Write a table with one row for each cell of RUN.
 
-    A Parquet file holds the unit of the dose and of every column, for pandas as `attrs`; a CSV file holds names only.
-    The table of several runs begins with a column `run`, in which each run is named as it is given here.
+    It has one column for each field of a cell's record. A Parquet file holds the unit of the dose and of every column,
+    for pandas as `attrs`; a CSV file holds names only. The table of several runs begins with a column `run`, in which
+    each run is named as it is given here.
     """
     from fly64dask.runs import open_run, open_runs
 

@@ -18,7 +18,10 @@ from fly64dask.study import Study
     default="study",
 )
 def schema(document: str) -> None:
-    """Print the JSON schema of a study or cluster file, of a file in a run directory, or of a report's content."""
+    """Print the JSON schema of a file.
+
+    DOCUMENT is a study or cluster file, a file in a run directory, or a report's content.
+    """
     from fly64dask.records import Answer, CellRecord, Manifest, SkipSummary
     from fly64dask.report import ReportContent
     from fly64dask.runs import RunComparison
@@ -46,7 +49,10 @@ def schema(document: str) -> None:
 @click.command(epilog=example("fly64dask glossary cell view split"))
 @click.argument("words", nargs=-1, metavar="[WORD]...")
 def glossary(words: tuple[str, ...]) -> None:
-    """Print what the words of this program mean: cell, view, dose, floor and others; all of them without WORD."""
+    """Print what the words of this program mean.
+
+    Such words are cell, view, dose and floor; without WORD all of them are printed.
+    """
     unknown = [word for word in words if word.lower() not in GLOSSARY]
     if unknown:
         raise InputError(

@@ -135,7 +135,7 @@ def cancel(layout: RunLayout) -> None:
     help="Time between two reads of the run.",
 )
 def attach(layout: RunLayout, interval_s: float) -> None:
-    """Follow a submitted run from anywhere on the shared file system, until its controller ends.
+    """Follow a submitted run until its controller ends. Any machine that sees the run directory can.
 
     Ctrl-C ends this command and not the run. The exit codes are those of `run`.
     """

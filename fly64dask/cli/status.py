@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     help="With --watch: time between two reads of the run.",
 )
 def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch: bool, interval_s: float) -> None:
-    """Show the matrix of a run from its records on disk, and the progress of its running cells.
+    """Show the matrix of a run and the progress of its running cells. It reads files only.
 
     With filters it shows a part of the matrix, once; --watch shows all of it. For more than 2000 cells it shows how
     many cells of each view are in each state.

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
 @json_option
 def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) -> None:
-    """Check every stored array, record and table of a run or of an ingested store; exit with 1 if anything is damaged.
+    """Check every stored byte of a run or of an ingested store.
 
-    Cells that do not belong to the study as it is now are named too. They are not damage; run the study to renew them.
+    Every array, record and table is read. The exit code is 1 if anything is damaged. Cells that do not belong to the
+    study as it is now are named too. They are not damage; run the study to renew them.
     """
     from fly64dask.records import read_run_study
     from fly64dask.runs import verify_run

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pyarrow.parquet
 import pytest
 
 from fly64dask.base import GLOSSARY
+from fly64dask.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO, TOY = ROOT / "data" / "demo.toml", ROOT / "data" / "toy.toml"
@@ -145,6 +147,12 @@ def test_status_shows_the_matrix_and_the_reasons(toy, fly64dask):
     assert "dose_1000/sparse/test degenerate_scan: kept 1 of 8 exposures" in shown.stdout
 
 
+def test_status_of_a_folder_of_runs_names_one_of_them(toy, fly64dask):
+    done = fly64dask("status", toy[0].parent)
+    assert done.returncode == 2
+    assert f"give one of the runs in it, such as {toy[0]}; `fly64dask runs` lists them" in done.stderr
+
+
 def test_status_json_is_one_document(toy, fly64dask):
     document = json.loads(fly64dask("status", toy[0], "--json").stdout)
     assert document["states"] == {"completed": 4, "failed": 2}
@@ -233,6 +241,12 @@ def test_dry_run_of_a_submission_writes_nothing(tmp_path, fly64dask):
     done = fly64dask("submit", TOY, "--cluster", cluster, "--out", tmp_path / "runs" / "a b", "--dry-run")
     assert done.returncode == 0
     assert not (tmp_path / "runs").exists()
+
+
+def test_dry_run_reads_the_cluster_file(tmp_path, fly64dask):
+    done = fly64dask("run", DEMO, "--out", tmp_path / "run", "--dry-run", "--cluster", tmp_path / "absent.toml")
+    assert done.returncode == 2
+    assert "read cluster file" in done.stderr
 
 
 def test_dry_run_names_a_position_of_a_scan_file_that_moves_the_cut_of_the_split(tmp_path, fly64dask):
@@ -351,6 +365,19 @@ def test_help_shows_an_example(fly64dask, command):
     done = fly64dask(*command, "--help")
     assert done.returncode == 0
     assert f"fly64dask {command[0]} " in done.stdout if command else all(c in done.stdout for c in COMMANDS)
+
+
+def test_help_lists_every_command_once_with_a_whole_sentence(fly64dask):
+    commands = fly64dask("--help").stdout.partition("A study and its run:")[2].replace("\n" + " " * 14, " ")
+    listed = re.findall(r"^  ([a-z]+) +(\S.*)$", commands, re.MULTILINE)
+    assert sorted(name for name, _ in listed) == sorted(cli.commands)
+    assert [name for name, said in listed if not said.endswith(".")] == []
+
+
+def test_limits_names_the_keys_of_a_target(toy, fly64dask):
+    done = fly64dask("limits", toy[0], "--target", "phase_rad=0.1")
+    assert done.returncode == 2
+    assert "'phase_rad' is not one of resolution_px, resolution_nm, phase_error_rad" in done.stderr
 
 
 def test_help_imports_nothing_heavy():

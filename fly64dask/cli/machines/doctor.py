@@ -12,7 +12,10 @@ from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_
 @click.command(epilog=example("fly64dask doctor --json"))
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check that this machine can run studies: versions, torch, GPU, pty-chi, Zarr, ports."""
+    """Check that this machine can run studies.
+
+    It looks at versions, torch, the GPU, pty-chi, Zarr and ports.
+    """
     from fly64dask.deploy import examine
 
     checks = examine()

@@ -44,9 +44,10 @@ from fly64dask.cli.options import example
 def worker(
     address: str, tls_directory: Path | None, insecure: bool, n_workers: int | None, device: str, patience_s: float
 ) -> None:
-    """Compute cells of runs at the scheduler ADDRESS, such as `run --listen` prints.
+    """Compute cells of runs at the scheduler ADDRESS.
 
-    It ends when the scheduler ends. If the link is lost, the worker connects again as soon as the scheduler answers.
+    `run --listen` prints this command with an address. The worker ends when the scheduler ends. If the link is lost,
+    the worker connects again as soon as the scheduler answers.
     """
     from fly64dask.deploy import Access, work_for
 

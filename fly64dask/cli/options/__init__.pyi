@@ -1,6 +1,7 @@
 from .groups import (
     Command as Command,
     SectionedCommand as SectionedCommand,
+    SectionedGroup as SectionedGroup,
     example as example,
     options_as as options_as,
 )

@@ -65,6 +65,31 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(options)
 
 
+class SectionedGroup(click.Group):
+    """A group of commands whose help lists them under headings, each with the whole of its first sentence.
+
+    Parameters
+    ----------
+    sections : dict of str to sequence of commands
+        Commands by heading.
+    """
+
+    def __init__(self, *arguments: Any, sections: Mapping[str, Sequence[click.Command]], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._sections = sections
+        for command in (command for commands in sections.values() for command in commands):
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands, under their headings."""
+        width = max(map(len, self.commands))
+        for heading, commands in self._sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(f"{command.name:<{width}}", command.get_short_help_str(limit=1000)) for command in commands]
+                )
+
+
 def _names_of(options: Sequence[Decorator]) -> list[str]:
     """Name the parameters that decorators add to a command."""
 

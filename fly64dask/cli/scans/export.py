@@ -105,7 +105,7 @@ choice_options = options_as(
 @click.option("--pixel-size-nm", type=PixelSizeType(), help="Of the object, where the run does not know it.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def export(store: Path, out: Path, choice: Choice, with_truth: bool, reconstruction: bool, **options: Any) -> None:
-    """Write exposures, or a reconstruction, as a file that other programs read.
+    """Write exposures or a reconstruction for other programs.
 
     Exposures of an ingested STORE, or of one dose and split of a run, become a DATA-001 NPZ. With --reconstruction the
     object and probe of a cell are written, with positions and pixel size.

@@ -22,10 +22,11 @@ from fly64dask.cli.options import example, json_option, print_json, without_link
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device [default: auto].")
 @json_option
 def orient(store: Path, n_exposures: int | None, n_epochs: int | None, device: str, as_json: bool) -> None:
-    """Reconstruct a part of an ingested STORE in each orientation of its axes, and say which one fits.
+    """Say which orientation of its axes fits an ingested STORE.
 
-    Flipping one axis of the positions, or swapping y and x without the patterns, ruins a reconstruction, and files do
-    not say which way their axes run. The store is not changed: ingest the file again with the flags of the best one.
+    A part of it is reconstructed in each orientation. Flipping one axis of the positions, or swapping y and x without
+    the patterns, ruins a reconstruction, and files do not say which way their axes run. The store is not changed:
+    ingest the file again with the flags of the best one.
     """
     trial = try_store(without_links(store), n_exposures, n_epochs, device, quiet=as_json)
     if as_json:

@@ -22,7 +22,10 @@ SHADES, N_COLUMNS = " .:-=+*#%@", 64
 @click.option("--png", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture there.")
 @json_option
 def probe(store: Path, png: Path | None, as_json: bool) -> None:
-    """Show the starting probe of an ingested STORE: how wide it is, its modes, and a picture of its amplitude."""
+    """Show the starting probe of an ingested STORE.
+
+    The output says how wide it is and what its modes hold, and draws its amplitude.
+    """
     from fly64dask.store import ExposureAttributes, open_group
 
     group = open_group(without_links(store), ExposureAttributes)

@@ -39,7 +39,7 @@ KINDS: tuple[CleanedKind, ...] = ("exposures", "checkpoints", "history")
 def clean(
     directories: tuple[Path, ...], kinds: tuple[CleanedKind, ...], unfinished: bool, yes: bool, as_json: bool
 ) -> None:
-    """Delete files of runs that can be made again or are not needed any more; a running run is refused.
+    """Delete files of runs that can be made again or are not needed any more. A running run is refused.
 
     \b
     exposures    photon counts that the study draws or thins again, byte for byte

@@ -20,12 +20,13 @@ from fly64dask.cli.options import DirectoryType, example, from_here, runs_argume
 )
 @click.option("--first-wins", is_flag=True, help="If a cell has different results, take those of the run named first.")
 def merge(directories: tuple[Path, ...], out: Path, first_wins: bool) -> None:
-    """Join several runs of one study, with other doses or from other machines, into a new run.
+    """Join several runs of one study into a new run.
 
-    The studies may differ in doses, number of repeats and device, and in the places of their files. Any other
-    difference is named and refused, and so are cells with different results in several runs: a cell's key and the
-    digests of its arrays must agree. If a cell failed in one run and was completed in another, the completed one is
-    taken. Everything is copied, and every byte is checked. The runs stay as they are. None of them may be running.
+    The runs have other doses, or are from other machines. The studies may differ in doses, number of repeats and
+    device, and in the places of their files. Any other difference is named and refused, and so are cells with different
+    results in several runs: a cell's key and the digests of its arrays must agree. If a cell failed in one run and was
+    completed in another, the completed one is taken. Everything is copied, and every byte is checked. The runs stay as
+    they are. None of them may be running.
     """
     from fly64dask.runs import merge_runs
 

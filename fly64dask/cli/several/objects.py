@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 @run_argument
 @click.argument("url", metavar="URL")
 def push(layout: RunLayout, url: str) -> None:
-    """Copy the committed cells of a run to an object store; the same command again adds new ones or continues the copy.
+    """Copy the committed cells of a run to an object store.
 
-    URL is s3://BUCKET/FOLDER of this run alone (gs:// and az:// as obstore has them). Exposures, cells and tables are
-    copied, each as a whole, and every byte is checked before it is sent. The run may be running. Credentials and the
-    place of the store come from its own environment variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-    AWS_REGION and AWS_ENDPOINT_URL.
+    The same command again adds new ones or continues the copy. URL is s3://BUCKET/FOLDER of this run alone (gs:// and
+    az:// as obstore has them). Exposures, cells and tables are copied, each as a whole, and every byte is checked
+    before it is sent. The run may be running. Credentials and the place of the store come from its own environment
+    variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL.
     """
     from fly64dask.runs import push_run
 
@@ -35,11 +35,11 @@ def push(layout: RunLayout, url: str) -> None:
 @click.argument("url", metavar="URL")
 @click.argument("directory", metavar="RUN", type=click.Path(file_okay=False, path_type=Path))
 def pull(url: str, directory: Path) -> None:
-    """Copy a run from an object store into a directory and check every byte, to read the run or to continue it.
+    """Copy a run from an object store into a directory.
 
-    RUN is a new directory, or one that has the same study's run: what is there stays, and what is new at the store is
-    added. `fly64dask run` then continues the run as on the machine that pushed it; cells that had not ended start
-    again.
+    Every byte is checked. The run can then be read or continued. RUN is a new directory, or one that has the same
+    study's run: what is there stays, and what is new at the store is added. `fly64dask run` then continues the run as
+    on the machine that pushed it; cells that had not ended start again.
     """
     from fly64dask.runs import pull_run
 

@@ -26,7 +26,9 @@ UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @json_option
 def runs(folder: Path, as_json: bool) -> None:
-    """List every run below DIR: state, cells, time since its last change, size on disk, who runs it.
+    """List every run below DIR with its state, cells, age and size.
+
+    The age is the time since its last change. A run under way has the process that holds it.
 
     \b
     running     a process holds the run
