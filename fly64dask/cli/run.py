@@ -73,6 +73,7 @@ def run(
 
     study = read_study(study_file).with_recipe(**settings)
     if dry_run:
+        cluster.check_file()
         will_fail = _show_plan(study, filters, out, as_json=as_json, allow_missing=allow_missing)
         if will_fail:
             sys.exit(EXIT_FAILED_CELL)

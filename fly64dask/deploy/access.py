@@ -88,7 +88,7 @@ def client_security(address: str, access: Access) -> Security | None:
     except ValueError as error:
         raise InputError(
             f"cluster: {address!r} is no scheduler's address ({error})",
-            remedy="give `local` or an address such as tcp://127.0.0.1:8786",
+            remedy="give `local`, an address such as tcp://127.0.0.1:8786, or a cluster file, whose name ends in .toml",
         ) from error
     if scheme == "tls":
         if access.tls_directory is None:

@@ -54,10 +54,11 @@ def read_run_study(layout: RunLayout) -> Study:
     try:
         return read_document(layout.study_file, Study, remedy="run the study again: its file is written anew")
     except FileNotFoundError as error:
-        raise InputError(
-            f"open run {layout.root}: no {layout.study_file.name} there",
-            remedy="give a directory that `fly64dask run STUDY --out RUN` made",
-        ) from error
+        remedy = "give a directory that `fly64dask run STUDY --out RUN` made"
+        below = sorted(path.parent.name for path in layout.root.glob(f"*/{layout.study_file.name}"))
+        if below:
+            remedy = f"give one of the runs in it, such as {layout.root / below[0]}; `fly64dask runs` lists them"
+        raise InputError(f"open run {layout.root}: no {layout.study_file.name} there", remedy=remedy) from error
 
 
 def write_run_study(layout: RunLayout, study: Study) -> None:

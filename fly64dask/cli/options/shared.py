@@ -154,6 +154,13 @@ class ClusterOptions:
     tls_directory: Path | None
     insecure: bool
 
+    def check_file(self) -> None:
+        """Refuse a cluster file that cannot be used, for a command that opens no cluster."""
+        from fly64dask.deploy.slurm import is_cluster_file, read_slurm_file
+
+        if is_cluster_file(self.where):
+            read_slurm_file(Path(self.where))
+
     @contextmanager
     def placement(self) -> Iterator[Placement]:
         """Give the placement, while local workers and their engine load beside all that comes before the first cell."""

@@ -8,4 +8,8 @@ from .controller import (
     submit_run as submit_run,
     tunnel_command as tunnel_command,
 )
-from .site_file import SlurmFile as SlurmFile, is_cluster_file as is_cluster_file
+from .site_file import (
+    SlurmFile as SlurmFile,
+    is_cluster_file as is_cluster_file,
+    read_slurm_file as read_slurm_file,
+)
