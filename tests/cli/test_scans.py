@@ -51,6 +51,7 @@ def test_ingest_says_what_it_found_and_did(scan_file: Path, tmp_path: Path) -> N
         "--bin 2, --mask marks, 1 exposure left out",
     ]
     assert [part for part in needed if part not in out] == []
+    assert out.splitlines()[-1] == f"next: fly64dask new mine.toml --scan {tmp_path / 's.zarr'}"
 
 
 def test_ingest_json_is_one_document(scan_file: Path, tmp_path: Path) -> None:

@@ -437,6 +437,11 @@ def test_read_scan_refuses_a_single_array(tmp_path: Path) -> None:
     assert "save it with np.savez" in message_of(tmp_path / "counts.npy")
 
 
+def test_read_scan_asks_for_the_unit_of_positions_alone(tmp_path: Path) -> None:
+    np.save(tmp_path / "positions.npy", np.zeros((5, 2)))
+    assert "give --positions-unit px, m" in message_of(tmp_path / "positions.npy")
+
+
 def test_read_scan_refuses_an_npz_of_other_arrays(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", images=COUNTS)
     message = message_of(tmp_path / "other.npz")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,3 +60,5 @@ def ingest(
     if as_json:
         document = stored.model_dump(mode="json", exclude={"legacy_metadata"}, exclude_none=True)
         print_json({"store": str(out), **document, **tried})
+    else:
+        click.echo(f"next: fly64dask new mine.toml --scan {shlex.quote(click.format_filename(out))}")

@@ -69,7 +69,9 @@ FILE_OPTIONS = (
         default=None,
         help="Read pickled arrays of an NPZ, which runs code from the file.",
     ),
-    click.option("--layout", type=click.Choice(["nhw", "hwn"]), help="Order of the patterns' axes in an NPZ."),
+    click.option(
+        "--layout", type=click.Choice(["nhw", "hwn"]), help="Order of the patterns' axes in an NPZ or a named dataset."
+    ),
     click.option("--quantity", type=click.Choice(["amplitude", "intensity"]), help="What a pixel holds."),
     click.option("--zero-frequency", type=click.Choice(["centre", "corner"]), help="Where the direct beam is."),
     click.option("--photons-per-intensity", type=POSITIVE, help="Scale to photon counts."),

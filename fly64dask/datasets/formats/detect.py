@@ -47,7 +47,7 @@ from fly64dask.datasets.formats.readers import (
     refuse_names,
 )
 from fly64dask.datasets.formats.scan_file import ScanFile
-from fly64dask.datasets.formats.units import METRES
+from fly64dask.datasets.formats.units import GIVE_UNIT, METRES
 from fly64dask.datasets.formats.unsuitable import refuse_unreadable
 
 # In this order: a file that fits several is the first.
@@ -141,7 +141,9 @@ def _read_npy(path: Path, options: ReadOptions) -> Parts:
             remedy="one array: give that of the positions with --positions FILE, or save it with np.savez beside them",
         )
     unit = options.positions_unit
-    if unit is not None and array.ndim == 2 and array.shape[1] == 2 and array.dtype.kind in "uif":
+    if array.ndim == 2 and array.shape[1] == 2 and array.dtype.kind in "uif":
+        if unit is None:
+            raise InputError(f"read {path}: positions of an unknown unit", remedy=GIVE_UNIT)
         positions = np.asarray(array, dtype=np.float64)
         return Parts(
             file_format="NumPy array",

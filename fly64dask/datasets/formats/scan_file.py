@@ -88,9 +88,12 @@ class ScanFile(Description):
         """Refuse patterns, positions and a mask that do not belong together."""
         n = self.patterns.shape[0]
         if len(self.positions) != n:
+            last = self.patterns.shape[2] == len(self.positions)
             raise InputError(
                 f"read {self.paths[0]}: {n} patterns but {len(self.positions)} scan positions",
-                remedy="give one position for each pattern",
+                remedy="give --layout hwn, as the last axis counts the patterns"
+                if last
+                else "give one position for each pattern",
             )
         if self.mask is not None and self.mask.shape != self.patterns.shape[1:]:
             raise InputError(

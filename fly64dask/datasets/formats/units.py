@@ -7,6 +7,7 @@ from pathlib import Path
 from fly64dask.base import InputError
 
 ELEMENTARY_CHARGE_C = 1.602176634e-19  # exact (SI)
+GIVE_UNIT = "give --positions-unit px, m, mm, um, nm or angstrom"
 METRES = {
     "m": 1.0,
     "metre": 1.0,

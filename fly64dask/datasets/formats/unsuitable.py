@@ -8,8 +8,8 @@ from fly64dask.base import InputError
 from fly64dask.datasets.formats.containers import SUPPORTED, NamedArrays, listed, text
 
 NAME_DATASETS = (
-    "name its datasets, as --patterns NAME --positions-y NAME --positions-x NAME --positions-unit m "
-    "(docs/how-to/ingest.md)"
+    "name its datasets, as --patterns NAME --positions-y NAME --positions-x NAME --positions-unit m, where NAME:0 is "
+    "the first column of a dataset (docs/how-to/ingest.md)"
 )
 
 

@@ -42,6 +42,13 @@ def test_positions_are_brought_from_their_unit_to_metres(tmp_path: Path) -> None
     np.testing.assert_array_equal(scan.positions, YX_UM * 1e-6)
 
 
+def test_patterns_whose_last_axis_counts_them_ask_for_that_layout(tmp_path: Path) -> None:
+    path = tmp_path / "last.npz"
+    np.savez(path, frames=np.moveaxis(COUNTS, 0, 2), y=YX_UM[:, 0], x=YX_UM[:, 1])
+    assert "give --layout hwn" in refusal(path, **NAMES)
+    assert read(path, **NAMES, layout="hwn").patterns.shape == COUNTS.shape
+
+
 def test_positions_in_px_stay_as_they_are(tmp_path: Path) -> None:
     scan = read(save(tmp_path), **NAMES | {"positions_unit": "px"})
     assert scan.positions_unit == "px"

@@ -14,7 +14,8 @@ from fly64dask.base import Geometry, InputError
 from fly64dask.datasets.formats.containers import NamedArrays, coordinates, listed, number
 from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 from fly64dask.datasets.formats.options import LengthUnit, MaskGood, ReadOptions, Stored
-from fly64dask.datasets.formats.units import METRES
+from fly64dask.datasets.formats.patterns import ArrayPatterns
+from fly64dask.datasets.formats.units import GIVE_UNIT, METRES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,15 +61,14 @@ def read_named(file: NamedArrays, options: ReadOptions) -> Parts:
     Raises InputError if a dataset has no place for a column that is asked for, or its numbers do not fit.
     """
     patterns = file.patterns(options.patterns) if options.patterns and options.patterns in file else None
+    if patterns is not None and options.patterns and options.layout == "hwn":
+        patterns = ArrayPatterns(array=np.moveaxis(file.take(options.patterns), -1, 0))
     unit = options.positions_unit
     y, x = options.positions_y, options.positions_x
     positions = None
     if y is not None and x is not None and all(_dataset(column) in file for column in (y, x)):
         if unit is None:
-            raise InputError(
-                f"read {file.path}: positions of an unknown unit",
-                remedy="give --positions-unit px, m, mm, um, nm or angstrom",
-            )
+            raise InputError(f"read {file.path}: positions of an unknown unit", remedy=GIVE_UNIT)
         positions = _positions(file, y, x, unit)
     return Parts(
         file_format=FORMAT,
