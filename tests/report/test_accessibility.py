@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from accessibility import axe_violations
 from browser import Page, chromium, opened_browser
@@ -28,6 +30,12 @@ FOCUS = """
 CUT = """
 [...document.querySelectorAll("main *, header *")].filter((one) => one.getBoundingClientRect().right > innerWidth + 1
   && one.checkVisibility() && !one.closest(".paper")).map((one) => one.outerHTML.slice(0, 120))
+"""
+
+# Captions of which an end is left out.
+SHORTENED = """
+[...document.querySelectorAll('.thumb small')].filter((one) => one.scrollWidth > one.clientWidth + 1)
+  .map((one) => one.textContent)
 """
 
 
@@ -138,6 +146,7 @@ def test_paper_cuts_nothing_and_is_light(browser, path):
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         page.wait_for("document.querySelectorAll('#thumbs img').length === 4")
         assert page.evaluate(CUT) == []
+        assert page.evaluate(SHORTENED) == []
         assert page.evaluate("getComputedStyle(document.body).color") == "rgb(29, 33, 37)"
         assert page.evaluate("document.querySelectorAll('#cell figure').length") > 3
     finally:
@@ -147,3 +156,11 @@ def test_paper_cuts_nothing_and_is_light(browser, path):
 def test_a_phone_shows_the_page_without_scrolling_sideways(browser, path):
     page = all_shown(opened(browser, path, width=390, height=844))
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate(SHORTENED) == []
+
+
+def test_a_cells_record_has_no_digits_that_tell_nothing(browser, path):
+    page = all_shown(opened(browser, path))
+    shown = page.evaluate("[...document.querySelectorAll('#cell > .tables td')].map((one) => one.textContent)")
+    assert "completed" in shown
+    assert [value for value in shown if re.fullmatch(r"-?\d*\.\d{9,}", value)] == []

@@ -737,7 +737,8 @@ function showCell(cell) {
   const numbers = RUN.quantities.map((one) => [withUnit(one.label, one.unit), cell.numbers[one.key]]);
   const tables = element("div", undefined, "wide tables");
   tables.append(factTable("Numbers", numbers.map(([name, value]) => [name, value === undefined ? "not computed" : significant(value, 5)])));
-  const facts = Object.entries(cell.facts).map(([name, value]) => [name, String(value)]);
+  const written = (value) => (typeof value === "number" && !Number.isInteger(value) ? significant(value, 5) : String(value));
+  const facts = Object.entries(cell.facts).map(([name, value]) => [name, written(value)]);
   tables.append(factTable("Record", facts.filter(([name]) => !isDigest(name))));
   const digests = element("details", undefined, "wide");
   digests.append(element("summary", "Digests"), factTable("SHA-256", facts.filter(([name]) => isDigest(name))));
