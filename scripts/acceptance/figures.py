@@ -27,7 +27,9 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"font.size": 9, "svg.hashsalt": "fly64dask", "svg.fonttype": "none"}):
+    with mpl.rc_context(
+        {"font.size": 9, "axes.titlesize": "medium", "svg.hashsalt": "fly64dask", "svg.fonttype": "none"}
+    ):
         figure = Figure(figsize=(PANEL_SIZE[0] * len(panels), PANEL_SIZE[1]), layout="constrained")
         for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             draw_panel(axis, panel)
