@@ -112,7 +112,7 @@ def reference_note(study: Study) -> str | None:
             f'{OF_HALVES}; no reference: `reference = {{dose = "measured", view = "baseline"}}` in the study compares '
             "its cells with one of them"
         )
-    return f"{OF_HALVES}; the reference is {study.reference.label}, a reconstruction too and no truth"
+    return f"{OF_HALVES}; the reference is {study.reference.label}, which is a reconstruction and not the truth"
 
 
 def setup_note(study: Study) -> str | None:

@@ -28,7 +28,7 @@ def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterato
     n_failed = n_committed - totals.states["completed"] - n_interrupted
     holder = holder_of(layout)
     if holder is not None:
-        text = f"This run is held by {holder}; the page shows what was committed when it was made."
+        text = f"This run is still running ({holder}); the page shows the cells that had ended when it was made."
         yield Notice(kind="running", text=text)
     others = unlisted_cells(study, layout)
     if others:
@@ -42,20 +42,20 @@ def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterato
     if n_committed < n_cells:
         yield Notice(kind="pending", text=f"{n_cells - n_committed} of {n_cells} cells have no result yet.")
     if n_running and holder is None:
-        text = f"{n_running} cells were running when their process ended; run again to continue."
+        text = f"{n_running} cells were running when their process ended; run the study again to continue."
         yield Notice(kind="failed", text=text)
     if n_interrupted:
-        text = f"{n_interrupted} cells were interrupted; run again to continue."
+        text = f"{n_interrupted} cells were interrupted; run the study again to continue."
         yield Notice(kind="interrupted", text=text)
     if n_failed:
         yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
     if totals.n_outdated:
-        text = f"{totals.n_outdated} of {n_cells} cells are not of the study as it is now; run it to renew them."
+        text = f"{totals.n_outdated} of {n_cells} cells are not of the study as it is now; run the study to renew them."
         yield Notice(kind="pending", text=text)
     for note in notes_of(study, has_errors=bool(totals.n_pixels)):
         yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
     if totals.n_other_dose:
-        text = f"{totals.n_other_dose} of {n_cells} cells hold other photons than asked; each says so."
+        text = f"{totals.n_other_dose} of {n_cells} cells have another number of photons than asked for; each says so."
         yield Notice(kind="pending", text=text)
     if totals.n_unfollowed:
         of_all = f"{totals.n_unfollowed} of {n_cells} cells"
@@ -68,7 +68,7 @@ def part_notices(part: Study, *, n_cells: int, run: str) -> Iterator[Notice]:
     n_shown = len(cells(part))
     if n_shown < n_cells:
         text = (
-            f"This page shows {n_shown} of {n_cells} cells; its answer and its numbers of cells are of all. "
+            f"This page shows {n_shown} of {n_cells} cells; its answer and its counts cover all of them. "
             f"`fly64dask report {shlex.quote(run)} --dose DOSE --view VIEW` shows others, "
             f"`fly64dask table {shlex.quote(run)}` writes the numbers of all."
         )
