@@ -64,5 +64,5 @@ def test_a_document_that_is_cut_off_is_damaged(tmp_path):
 
 def test_an_item_of_another_schema_is_named_with_the_file(tmp_path):
     document = opened(written(tmp_path, head=Head(name="a"), these=[Item(words="b")], those=[]))
-    with pytest.raises(IntegrityError, match=r"document\.json is not of this version's schema"):
+    with pytest.raises(IntegrityError, match=r"document\.json does not have the schema of this version"):
         list(document.items("these", Head))
