@@ -156,7 +156,7 @@ def floor(study_file: Path, root: Path) -> Floor:
     n_minibatches, n_waves = 0, 0
     for cell in cells(study):
         inputs = open_inputs(study, layout, cell)
-        n = len(inputs.read_kept())
+        n = len(inputs.kept_indices)
         n_waves += n
         n_minibatches += math.ceil(n / study.recipe.exposures_in_batch(n))
     pixels = int(np.prod(study.source.probe_shape_px))  # type: ignore[union-attr]

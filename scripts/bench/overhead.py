@@ -2,74 +2,78 @@
 
 Run it from the repository:
 
-    python scripts/bench/overhead.py [--rounds 3] [--json FILE]
+    python scripts/bench/overhead.py [--rounds 3] [--cells 10] [--only start] [--json FILE]
 
 The first part runs the demo until its first cell is committed, and looks at its processes meanwhile: CPU seconds
-of each kind until then, which other work on the machine stretches less than wall time. The second part runs cells of
-42 exposures of 64 x 64 in a child of this process, as a worker does: 25 epochs and 50, of which the difference
-is that of 25 epochs. What is left of a cell is reading, checks, building, metrics, writing and the process itself: one
-that has run such cells before and stayed, as a worker's does, or a new one for each cell. Least of all rounds.
+of each kind until then, which other work on the machine stretches less than wall time. Least of all rounds.
+
+The second part runs cells of 42 exposures of 64 x 64 and 25 epochs as a worker does, in a child of this process that
+stays, and times their parts (`small_cell/`): median, least and most of what a cell takes beside its epochs, and the
+median of each part. The parts are in both processes: their sum is compared with cells that are not timed inside.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
-from matrix import publish, write_demo
 from measuring import ROOT, Bar, as_worker, machine, rows_table, tell
+from small_cell import cells
 
-from fly64dask.cells import Caller, CellRequest, engine_modules, new_run_id, run_cell
-from fly64dask.cells.isolation import ForkServer, Returned, call_in_child, share_server
-from fly64dask.reconstruction import LSQML
-from fly64dask.records import read_record
 from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Limits
 
 LOOK_S = 0.02
-N_CALLS = 6
 # What a process's command line has in it, and what it is then.
 PROCESSES = {
     "multiprocessing.forkserver": "workers, and what forks them",
     "isolation.fork_server": "engines, and what forks them",
     "fly64dask run": "driver",
 }
-SMALL = {"n_exposures": 84, "device": '"cpu"', "noise_model": '"gaussian"', "stop": '"epochs"'}
-CELL = Cell(dose=1e5, view="baseline", split="train")
 
 
 def main() -> None:
     """Run both parts and print their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="times that each part is done [default: 3]")
+    parser.add_argument("--rounds", type=int, default=3, help="times that a run is started [default: 3]")
+    parser.add_argument("--cells", type=int, default=10, help="small cells of each kind [default: 10]")
+    parser.add_argument("--only", choices=("start", "cell"), help="one of the two parts alone")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     arguments = parser.parse_args()
     as_worker()
     facts = machine()
+    found: dict[str, Any] = {}
+    text, bars = "", []
     with tempfile.TemporaryDirectory() as folder:
-        starts = [start_of_run(Path(folder) / f"run-{number}") for number in range(arguments.rounds)]
-        cell = small_cell(Path(folder), arguments.rounds)
-    start = {name: min(one[name] for one in starts) for name in starts[0]}
-    found = {"start": start, "small_cell": cell, "rounds": arguments.rounds}
-    text = rows_table([{"start of a run": name, "s": value} for name, value in start.items()])
-    text += "\n" + rows_table([{"small cell": name, "CPU ms": value * 1e3} for name, value in cell.items()]) + "\n"
-    bars = [
-        Bar(name="first cell starts after", value=start["first cell starts"], needed=4, unit="s", at_least=False),
-        Bar(name="small cell beside its epochs", value=cell["beside epochs"], needed=0.25, unit="s", at_least=False),
-    ]
-    tell(facts, found, text, bars, arguments.json)
+        if arguments.only != "cell":
+            starts = [start_of_run(Path(folder) / f"run-{number}") for number in range(arguments.rounds)]
+            start = {name: min(one[name] for one in starts) for name in starts[0]}
+            found["starts"] = [{"start of a run": name, "s": value} for name, value in start.items()]
+            text += rows_table(found["starts"])
+            bars.append(at_most("first cell starts after", start["first cell starts"], 4))
+        if arguments.only != "start":
+            rows = cells.measure(Path(folder), arguments.cells)
+            found |= rows
+            text += cells.tables(rows)
+            bars += [
+                at_most(f"small cell beside its epochs, {row['cell']}", row["median_s"], 0.25)
+                for row in rows["cells"]
+                if row["figure"] == cells.BESIDE
+            ]
+    tell(facts, found, f"{text}\n", bars, arguments.json)
+
+
+def at_most(name: str, seconds: float, needed: float) -> Bar:
+    """Make the bar of a time."""
+    return Bar(name=name, value=seconds, needed=needed, unit="s", at_least=False)
 
 
 def start_of_run(out: Path) -> dict[str, float]:
@@ -111,86 +115,6 @@ def by_kind(cpu: dict[int, tuple[str, float]]) -> dict[str, float]:
         total[kind] += used
         total["all"] += used
     return dict(total)
-
-
-def small_cell(folder: Path, n_rounds: int) -> dict[str, float]:
-    """Run cells with 25 and with 50 epochs in turns; CPU seconds of a cell, in this process and in the child's."""
-    studies = {n: write_demo(folder / f"{n}.toml", SMALL | {"n_epochs": n}) for n in (25, 50)}
-    layouts = {n: RunLayout(folder / str(n)) for n in studies}
-    for n, study in studies.items():
-        publish(study, layouts[n], [CELL])
-    with ForkServer(engine_modules(LSQML)) as server:
-        share_server(server.address)
-        (process,) = psutil.Process().children()
-
-        def cell(n_epochs: int) -> None:
-            again(CellRequest(study=studies[n_epochs], cell=CELL, run_id=new_run_id(layouts[n_epochs])))
-
-        ways: dict[Any, Callable[[], None]] = {(n, "stayed"): partial(cell, n) for n in studies}
-        ways |= {(n, "new"): partial(in_new_process, partial(cell, n)) for n in studies}
-        ways |= {(0, "stayed"): partial(nothing, folder), (0, "new"): partial(in_new_process, partial(nothing, folder))}
-        used: dict[Any, list[tuple[float, float]]] = defaultdict(list)
-        for _ in range(1 + n_rounds):  # the first one waits for the server
-            for way, work in ways.items():
-                work()
-                used[way].append(cpu_of(work, process))
-    least = {way: tuple(min(column) for column in zip(*rounds[1:], strict=True)) for way, rounds in used.items()}
-    beside = {
-        way: [2 * a - b for a, b in zip(least[25, way], least[50, way], strict=True)] for way in ("stayed", "new")
-    }
-    return {
-        "25 epochs": sum(least[50, "stayed"]) - sum(least[25, "stayed"]),
-        "beside epochs": sum(beside["stayed"]),
-        "... in the worker": beside["stayed"][0],
-        "... in the engine's process": beside["stayed"][1],
-        "... of it, a call that does nothing": least[0, "stayed"][1],
-        "beside epochs, in a new process": sum(beside["new"]),
-        "... of it, a call that does nothing in a new process": least[0, "new"][1],
-    }
-
-
-def in_new_process(work: Callable[[], object]) -> None:
-    """Make a call that no process can make which has made another: none with this environment is there."""
-    os.environ["FLY64DASK_BENCH_CALL"] = str(time.monotonic_ns())
-    work()
-
-
-def cpu_of(work: Callable[[], object], server: psutil.Process) -> tuple[float, float]:
-    """CPU seconds of a call, mean of some, in this process, and in the server's and those that it has forked.
-
-    A process's time is told in steps of 10 ms.
-    """
-
-    def now() -> tuple[float, float]:
-        while len(children := server.children()) > 1:  # of which one is ending
-            time.sleep(LOOK_S)
-        times = server.cpu_times()
-        there = times.user + times.system + times.children_user + times.children_system
-        return time.process_time(), there + sum(sum(child.cpu_times()[:2]) for child in children)
-
-    before = now()
-    for _ in range(N_CALLS):
-        work()
-    here, there = ((after - was) / N_CALLS for after, was in zip(now(), before, strict=True))
-    return here, there
-
-
-def again(request: CellRequest) -> None:
-    """Run a cell as if it had not been run."""
-    layout = request.layout
-    with suppress(FileNotFoundError):
-        os.rename(layout.cell_directory(request.cell), layout.root / f"earlier-{time.monotonic_ns()}")
-    run_cell(request, Caller())
-    record = read_record(layout, request.cell)
-    if record is None or record.state != "completed":
-        raise SystemExit(f"{request.cell.name}: {record and record.error}")
-
-
-def nothing(folder: Path) -> None:
-    """Let a child make a call that does nothing."""
-    # The child finds a function by its module, and this script is none to it.
-    call = call_in_child(str, log_file=folder / "log", limits=Limits(), on_report=lambda *_: None, leaves_nothing=True)
-    assert isinstance(call, Returned)
 
 
 if __name__ == "__main__":
