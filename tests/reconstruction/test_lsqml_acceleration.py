@@ -32,7 +32,7 @@ from fly64dask.reconstruction.lsqml.steps.acceleration import accelerated
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
 from fly64dask.reconstruction.lsqml.steps.replacements import replaced, replacements
-from fly64dask.reconstruction.lsqml.steps.self_check import disagreement
+from fly64dask.reconstruction.lsqml.steps.self_check import are_alike, disagreement
 from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.reconstruction.lsqml.valid_pixels import count_valid_alone
 from fly64dask.simulation import intensity_batches, synthetic_pair
@@ -357,6 +357,56 @@ def test_reconstruct_falls_back_and_says_so_when_pty_chi_gives_other_numbers(
     assert result.acceleration.startswith(f"unmodified: self-check: {differs}")
     assert "differs by" in caplog.text
     assert np.array_equal(result.object_recon, run_pty_chi(dense, recipe, 7)[0])
+
+
+def test_halves_run_on_pty_chis_own_steps_where_the_self_check_of_the_full_data_differs(dense, monkeypatch, caplog):
+    own = PlanarObject.calculate_illumination_map
+    monkeypatch.setattr(PlanarObject, "calculate_illumination_map", lambda *args, **kw: own(*args, **kw) * 1.001)
+    recipe = RECIPE.model_copy(update={"n_epochs": 2, "halves": "counts"})
+    halves = reconstruct(dense, recipe, seed=7, progress=quiet).half_objects
+    assert caplog.text.count("engine=unmodified") == 3
+    unmodified = reconstruct(dense, recipe.model_copy(update={"accelerated": False}), seed=7, progress=quiet)
+    assert np.array_equal(halves, unmodified.half_objects)
+
+
+def halved(exposures):
+    return replace(exposures, counts=exposures.counts // 2)
+
+
+def every_other(exposures):
+    return replace(exposures, counts=exposures.counts[::2], positions_px=exposures.positions_px[::2])
+
+
+def moved(exposures):
+    return replace(exposures, positions_px=exposures.positions_px + np.array([0.25, 0]))
+
+
+def brightened(exposures):
+    return replace(exposures, counts=exposures.counts + 1)
+
+
+def masked(exposures):
+    return replace(exposures, valid_pixels=np.arange(32 * 32).reshape(32, 32) > 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "recipe", "alike"),
+    [
+        (halved, {}, True),
+        (every_other, {}, False),
+        (moved, {}, False),
+        (brightened, {}, False),
+        (masked, {}, False),
+        (halved, {"noise_model": "poisson"}, False),
+        (halved, {"probe_modes": 2}, False),
+        (halved, {"batch_size": 7}, False),
+    ],
+)
+def test_are_alike_tells_tasks_that_differ_in_more_than_their_photons(dense, change, recipe, alike):
+    assert dense.counts[:3].min() == 0
+    task = build_task(dense, RECIPE, device="cpu", seed=1)
+    other = build_task(change(dense), RECIPE.model_copy(update=recipe), device="cpu", seed=2)
+    assert are_alike(other, task) == alike
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from fly64dask.reconstruction.lsqml.state import (
     restore,
     set_random_state,
 )
-from fly64dask.reconstruction.lsqml.steps import accelerated
+from fly64dask.reconstruction.lsqml.steps import Choice, accelerated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,8 +73,12 @@ class InterleavedTasks:
     @contextmanager
     def accelerated(self, *, enabled: bool) -> Iterator[str]:
         """Let all tasks run on the faster steps while the block lasts; yields what the full data's run on."""
+        choices: list[Choice] = []
         with ExitStack() as stack:
-            ways = {name: stack.enter_context(accelerated(task, enabled=enabled)) for name, task in self.tasks.items()}
+            ways = {
+                name: stack.enter_context(accelerated(task, enabled=enabled, choices=choices))
+                for name, task in self.tasks.items()
+            }
             yield ways[FULL_DATA]
 
     def run_epoch(self) -> float:

@@ -1,4 +1,5 @@
 from .acceleration import (
+    Choice as Choice,
     accelerated as accelerated,
 )
 from .replacements import (

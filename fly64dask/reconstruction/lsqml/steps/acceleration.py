@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +19,7 @@ from fly64dask.reconstruction.lsqml.state import algorithm_of
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, obstacle
 from fly64dask.reconstruction.lsqml.steps.replacements import plain_loss_table, replaced, replacements
-from fly64dask.reconstruction.lsqml.steps.self_check import disagreement, recording_problem
+from fly64dask.reconstruction.lsqml.steps.self_check import are_alike, disagreement, recording_problem
 from fly64dask.reconstruction.lsqml.versions import untested
 
 if TYPE_CHECKING:
@@ -37,14 +38,32 @@ except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: Numba fin
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The fastest steps that agree with a task's own, what the record says of them, and the reason if none agree."""
+
+    task: PtychographyTask
+    steps: Steps
+    way: str
+    reason: str | None = None
+
+    def steps_of(self, task: PtychographyTask) -> Steps:
+        """Give the steps, or make the same for a task that computes alike."""
+        if task is self.task:
+            return self.steps
+        on_torch = FastSteps(task.reconstructor)
+        return on_torch if isinstance(self.steps, FastSteps) else type(self.steps)(on_torch)
+
+
 @contextmanager
-def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
+def accelerated(task: PtychographyTask, *, enabled: bool, choices: list[Choice] | None = None) -> Iterator[str]:
     """Let a task run on the faster steps while the block lasts; yields `accelerated`, or `unmodified: ` and why.
 
     It is a task of one slice, as `lsqml` builds it, and its state stays what it is. `enabled` is what the recipe says;
     any other reason is logged as well, unless it is that the task's algorithm has no faster steps. On a CPU the faster
     steps are compiled; where these cannot be used, or disagree, it yields `accelerated without compiled loops: ` and
-    why. On a GPU a minibatch is recorded, else it yields `accelerated without recorded minibatches: ` and why.
+    why. On a GPU a minibatch is recorded, else it yields `accelerated without recorded minibatches: ` and why. Of
+    `choices`, made for other tasks of the same call, that of one which computes alike is taken; a new one is added.
     """
     with ExitStack() as stack:
         if algorithm_of(task) != "LSQML":
@@ -56,11 +75,12 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
                 # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
                 stack.callback(torch.set_default_device, "cpu")
                 torch.set_default_device(None)
-            steps, way, reason = _fastest(task)
+            choice = _choice(task, [] if choices is None else choices)
+            reason = choice.reason
         if reason is None:
-            stack.enter_context(replaced(replacements(task, steps)))
+            stack.enter_context(replaced(replacements(task, choice.steps_of(task))))
             stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
-            yield way
+            yield choice.way
             return
         stack.close()
         if enabled:
@@ -68,34 +88,44 @@ def accelerated(task: PtychographyTask, *, enabled: bool) -> Iterator[str]:
         yield f"unmodified: {reason}"
 
 
-def _fastest(task: PtychographyTask) -> tuple[Steps, str, str | None]:
-    """Choose the fastest steps that agree with a task's own: them, what the record says of them, and why none does."""
+def _choice(task: PtychographyTask, choices: list[Choice]) -> Choice:
+    """Take the choice of a task that computes alike, or make one and add it."""
+    for choice in choices:
+        if are_alike(task, choice.task):
+            return choice
+    on_cpu = task.object.tensor.data.device.type == "cpu"
+    choices.append(_fastest(task) if on_cpu else _fastest_on_gpu(task))
+    return choices[-1]
+
+
+def _fastest(task: PtychographyTask) -> Choice:
+    """Choose the compiled steps, where there are any and they agree with a task's own, or the steps on torch."""
     on_torch = FastSteps(task.reconstructor)
-    if task.object.tensor.data.device.type != "cpu":
-        return _fastest_on_gpu(task, on_torch)
     compiled, shortfall = compiled_steps(task, on_torch)
     if compiled is not None:
         shortfall = disagreement(task, compiled)
         if shortfall is None:
-            return compiled, ACCELERATED, None
+            return Choice(task=task, steps=compiled, way=ACCELERATED)
     # Numba's absence and other numbers are faults of this machine; what has no compiled steps by design is none.
     is_fault = compiled is not None or shortfall == NO_KERNELS
     log.log(logging.WARNING if is_fault else logging.INFO, "engine=accelerated compiled=no reason=%s", shortfall)
-    return on_torch, f"{ACCELERATED} without compiled loops: {shortfall}", disagreement(task, on_torch)
+    way = f"{ACCELERATED} without compiled loops: {shortfall}"
+    return Choice(task=task, steps=on_torch, way=way, reason=disagreement(task, on_torch))
 
 
-def _fastest_on_gpu(task: PtychographyTask, on_torch: FastSteps) -> tuple[Steps, str, str | None]:
+def _fastest_on_gpu(task: PtychographyTask) -> Choice:
     """Choose recorded minibatches, where they repeat what is recorded, or the steps on torch."""
+    on_torch = FastSteps(task.reconstructor)
     if (reason := disagreement(task, on_torch)) is not None:
-        return on_torch, ACCELERATED, reason
+        return Choice(task=task, steps=on_torch, way=ACCELERATED, reason=reason)
     shortfall = obstacle(on_torch)
     if shortfall is None:
         recorded = RecordedSteps(on_torch)
         shortfall = recording_problem(task, recorded)
         if shortfall is None:
-            return recorded, ACCELERATED, None
+            return Choice(task=task, steps=recorded, way=ACCELERATED)
         log.warning("engine=accelerated recorded=no reason=%s", shortfall)
-    return on_torch, f"{ACCELERATED} without recorded minibatches: {shortfall}", None
+    return Choice(task=task, steps=on_torch, way=f"{ACCELERATED} without recorded minibatches: {shortfall}")
 
 
 def compiled_steps(task: PtychographyTask, on_torch: FastSteps) -> tuple[FusedSteps | None, str | None]:

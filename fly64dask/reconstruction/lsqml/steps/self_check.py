@@ -60,6 +60,34 @@ def disagreement(task: PtychographyTask, steps: Steps) -> str | None:
     return None
 
 
+def are_alike(task: PtychographyTask, checked: PtychographyTask) -> bool:
+    """Tell whether a self-check of one task says the same of another, as the steps do the same work for both.
+
+    They have the same options, shapes, positions, mask and weights of OPR modes; only photons, probe, object and seeds
+    differ. Pixels without photons are a case of their own: both or none have some among the exposures that are checked.
+    """
+    if task.options != checked.options:
+        return False
+    return all(
+        first.shape == second.shape and torch.equal(first, second)
+        for first, second in zip(_what_steps_depend_on(task), _what_steps_depend_on(checked), strict=True)
+    )
+
+
+def _what_steps_depend_on(task: PtychographyTask) -> list[Tensor]:
+    """List what decides which work the steps of a task do, beside its options."""
+    patterns = task.dataset.patterns
+    shapes = [torch.tensor(of.shape, device="cpu") for of in (patterns, task.object, task.probe)]
+    are_some_dark = (patterns[:CHECKED_EXPOSURES] == 0).any()
+    return [
+        *shapes,
+        are_some_dark,
+        task.dataset.valid_pixel_mask,
+        task.probe_positions.data,
+        task.opr_mode_weights.data,
+    ]
+
+
 @torch.no_grad()
 def recording_problem(task: PtychographyTask, steps: RecordedSteps) -> str | None:
     """Compare a minibatch that is called with the same one as it is recorded and launched, twice.
