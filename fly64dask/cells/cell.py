@@ -172,8 +172,8 @@ def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
     cell_label = f"cell={request.cell.name}"
     identifiability = result_or_failure(
         lambda: predict_identifiability(
-            inputs.read_positions(),
-            inputs.read_probe(),
+            inputs.positions_px,
+            inputs.probe_guess,
             request.recipe,
             dose_photons=inputs.exposures.attributes.dose_photons,
             valid_pixels=inputs.read_valid_pixels(),
@@ -193,8 +193,8 @@ def _reconstruct(attempt: Attempt, caller: Caller, live: LiveFile, directory: Pa
 
 def _refuse_in_vain(request: CellRequest, inputs: CellInputs) -> None:
     """Refuse damaged numbers of photons, a degenerate scan, unless it is guarded, and a full disk."""
-    inputs.read_exposure_photons()  # the record says their mean
-    view, positions, probe = inputs.view.attributes, inputs.read_positions(), inputs.read_probe()
+    _ = inputs.exposure_photons  # read and checked: the record says their mean
+    view, positions, probe = inputs.view.attributes, inputs.positions_px, inputs.probe_guess
     if refuses_degenerate(request.recipe):
         rule, advice = rule_and_advice(view.selection)
         refuse_degenerate(positions, n_exposures=view.n_exposures, rule=rule, advice=advice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell, Remedy, Study
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CellInputs:
-    """The two open groups that a cell reads, and readers of what a cell needs of them."""
+    """The two open groups that a cell reads, and readers of what a cell needs of them.
+
+    An array that is small and needed more than once is read, and checked, where it is first asked for.
+    """
 
     exposures: Group[ExposureAttributes]
     view: Group[ViewAttributes]
@@ -35,20 +39,24 @@ class CellInputs:
         digests = {**self.exposures.array_sha256, **self.view.array_sha256}
         return {name: sha256 for name, sha256 in digests.items() if name not in NOT_IN_KEY}
 
-    def read_kept(self) -> NDArray[np.int64]:
-        """Read the indices of the kept exposures, (k,) int64, ascending."""
+    @cached_property
+    def kept_indices(self) -> NDArray[np.int64]:
+        """The indices of the kept exposures, (k,) int64, ascending."""
         return self.view.read("kept_indices")
 
-    def read_positions(self) -> NDArray[np.float64]:
-        """Read the positions of the kept exposures, (k, 2) float64, order (y, x), px."""
-        return self.exposures.read("positions_px", self.read_kept())
+    @cached_property
+    def positions_px(self) -> NDArray[np.float64]:
+        """The positions of the kept exposures, (k, 2) float64, order (y, x), px."""
+        return self.exposures.read("positions_px", self.kept_indices)
 
-    def read_exposure_photons(self) -> NDArray[np.generic]:
-        """Read the photons of each kept exposure, (k,) int64, or float64 where they are expected ones."""
-        return self.exposures.read("exposure_photons", self.read_kept())
+    @cached_property
+    def exposure_photons(self) -> NDArray[np.generic]:
+        """The photons of each kept exposure, (k,) int64, or float64 where they are expected ones."""
+        return self.exposures.read("exposure_photons", self.kept_indices)
 
-    def read_probe(self) -> NDArray[np.complex64]:
-        """Read the starting probe, (n_opr, n_modes, H, W) complex64."""
+    @cached_property
+    def probe_guess(self) -> NDArray[np.complex64]:
+        """The starting probe, (n_opr, n_modes, H, W) complex64."""
         return self.exposures.read("probe_guess")
 
     def read_valid_pixels(self) -> NDArray[np.bool_] | None:
@@ -57,21 +65,20 @@ class CellInputs:
 
     def read(self) -> Exposures:
         """Read all that an engine may see, every byte checked."""
-        kept_indices = self.read_kept()
         return Exposures(
-            counts=self.exposures.read("counts", kept_indices),
-            positions_px=self.exposures.read("positions_px", kept_indices),
-            probe_guess=self.read_probe(),
+            counts=self.exposures.read("counts", self.kept_indices),
+            positions_px=self.positions_px,
+            probe_guess=self.probe_guess,
             noise_free=self.exposures.attributes.noise_free,
             valid_pixels=self.read_valid_pixels(),
-            opr_weights=self._read_opr_weights(kept_indices),
+            opr_weights=self._read_opr_weights(),
         )
 
-    def _read_opr_weights(self, kept_indices: NDArray[np.int64]) -> NDArray[np.float32] | None:
+    def _read_opr_weights(self) -> NDArray[np.float32] | None:
         """Read how strong each OPR mode of the starting probe is in each kept exposure, (k, n_opr), if it is known."""
         if "opr_weights" not in self.exposures.names:
             return None
-        weights: NDArray[np.float32] = self.exposures.read("opr_weights", kept_indices).astype("float32")
+        weights: NDArray[np.float32] = self.exposures.read("opr_weights", self.kept_indices).astype("float32")
         return weights
 
     def facts(self) -> InputFacts:
@@ -107,7 +114,7 @@ class CellInputs:
     def _exposure_photons(self) -> NDArray[np.generic] | None:
         """Read the photons of each kept exposure, (k,); None of a damaged group, whose cell fails by name."""
         with suppress(IntegrityError):
-            return self.read_exposure_photons()
+            return self.exposure_photons
         return None
 
 

@@ -52,5 +52,5 @@ def test_key_of_a_scan_without_a_mask_names_none(tmp_path):
 def test_read_gives_the_weights_of_the_kept_exposures(tmp_path):
     weights = np.arange(30.0)[:, None]
     inputs = inputs_of(tmp_path, None, [opr_weights_array(weights)])
-    rows = inputs.exposures.read("scan_index", inputs.read_kept())
+    rows = inputs.exposures.read("scan_index", inputs.kept_indices)
     assert np.array_equal(inputs.read().opr_weights, weights[rows])

@@ -279,7 +279,7 @@ def test_cell_inputs_of_a_respaced_cell_keep_what_its_spacing_keeps(layout):
     remedy = respace_of(layout)
     select_view(STUDY, "one", "train", layout, threshold_px=remedy.spacing_threshold)
     inputs = open_inputs(STUDY, layout, CELL, remedy)
-    positions = inputs.read_positions()
+    positions = inputs.positions_px
     distances = np.hypot(*(positions[:, None] - positions[None]).transpose(2, 0, 1))
     assert distances[~np.eye(len(positions), dtype=bool)].min() >= remedy.spacing_threshold
 

@@ -196,7 +196,7 @@ def _frame_of(study: Study, layout: RunLayout, cell: Cell, truth: Pair | Fly64Er
     try:
         record = read_record(layout, cell)
         inputs = open_inputs(study, layout, cell, record.remedy if record else None)
-        positions = inputs.read_positions()
+        positions = inputs.positions_px
     except Fly64Error as error:
         return error
     shape, origin = object_frame(positions, (truth.probe.shape[-2], truth.probe.shape[-1]))

@@ -50,7 +50,7 @@ def illuminated_frame(study: Study, layout: RunLayout, cell: Cell) -> LitFrame:
     """Find the frame of a cell and the pixels that its starting probe lights; Fly64Error if its groups are damaged."""
     record = read_record(layout, cell)
     inputs = open_inputs(study, layout, cell, record.remedy if record else None)
-    positions, probe = inputs.read_positions(), inputs.read_probe()
+    positions, probe = inputs.positions_px, inputs.probe_guess
     shape, origin = object_frame(positions, (probe.shape[-2], probe.shape[-1]))
     return LitFrame(
         illuminated=illuminated_area(illumination_map(probe, positions, shape, origin)),

@@ -111,8 +111,11 @@ def _write_arrays(files: NewGroupFiles, arrays: Sequence[ArraySource]) -> Writte
     _check_dimensions(arrays)
     lock_blosc_between_threads()
     written = WrittenArrays({}, {})
-    for array in arrays:
-        written.array_sha256[array.name], written.metadata_sha256[array.name] = _write_array(files, array)
+    # A block's digest takes as long as its compression: one beside the other.
+    with ThreadPoolExecutor(1) as beside:
+        for array in arrays:
+            sha256 = _write_array(files, array, beside)
+            written.array_sha256[array.name], written.metadata_sha256[array.name] = sha256
     return written
 
 
@@ -145,27 +148,25 @@ def _check_dimensions(arrays: Sequence[ArraySource]) -> None:
                 )
 
 
-def _write_array(files: NewGroupFiles, source: ArraySource) -> tuple[str, str]:
+def _write_array(files: NewGroupFiles, source: ArraySource, beside: ThreadPoolExecutor) -> tuple[str, str]:
     """Write an array, each of its files once; gives its SHA-256 and that of its metadata."""
     encoded: dict[str, Buffer] = {}  # what Zarr has made of a block, until it is written
     array = _create_array(encoded, source)
     del encoded[METADATA_NAME]
     start, blocks = 0, []
-    # A block's digest takes as long as its compression: one beside the other.
-    with ThreadPoolExecutor(1) as beside:
-        for block in source.blocks:
-            if block.shape[1:] != source.shape[1:]:
-                raise IntegrityError(
-                    f"write {source.name}: got a block of shape {block.shape}, declared {source.shape}",
-                    remedy="report this as a defect",
-                )
-            block_sha256 = beside.submit(_sha256, block)
-            array[start : start + len(block)] = block
-            while encoded:
-                key, content = encoded.popitem()
-                files.write(f"{source.name}/{key}", content.to_bytes())
-            blocks.append(block_sha256.result())
-            start += len(block)
+    for block in source.blocks:
+        if block.shape[1:] != source.shape[1:]:
+            raise IntegrityError(
+                f"write {source.name}: got a block of shape {block.shape}, declared {source.shape}",
+                remedy="report this as a defect",
+            )
+        block_sha256 = beside.submit(_sha256, block)
+        array[start : start + len(block)] = block
+        while encoded:
+            key, content = encoded.popitem()
+            files.write(f"{source.name}/{key}", content.to_bytes())
+        blocks.append(block_sha256.result())
+        start += len(block)
     if start != source.shape[0]:
         raise IntegrityError(
             f"write {source.name}: got {start} rows, declared {source.shape[0]}", remedy="report this as a defect"
