@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HOUR_S = 3600.0
 NEW = "new"
-NOTHING_MEASURED = "no cell with such patterns and recipe was measured in this run or beside it"
+NOTHING_MEASURED = "no completed cell here or in a run beside it has such patterns and recipe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Forecast:
         if not self.left:
             return (f"nothing is left to do: all {self.n_done} cells are done",)
         if not self.rates:
-            return counts, f"time: not known, as {NOTHING_MEASURED}"
+            return counts, f"time: not known, because {NOTHING_MEASURED}"
         return counts, *(_time_line(rate, self.work) for rate in self.rates)
 
 

@@ -16,7 +16,7 @@ from fly64dask.scheduling import forecast_run, plan_cells, with_work
 from fly64dask.store import RunLayout
 from fly64dask.study import cells
 
-NOT_KNOWN = "time: not known, as no cell with such patterns and recipe was measured in this run or beside it"
+NOT_KNOWN = "time: not known, because no completed cell here or in a run beside it has such patterns and recipe"
 SMALLER = SIX_CELLS.source.model_copy(update={"probe_shape_px": (20, 20)})
 
 
