@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,7 +119,8 @@ class _Results:
         """Keep the result of a task, or remember that it has none."""
         if isinstance(ended.task, CellTask):
             if ended.error is None:
-                self.end_cell(ended.result)
+                # The cell as it is known here: its copy that came back need not be kept.
+                self.end_cell(replace(ended.result, cell=ended.task.cell))
             else:
                 self.given_up[ended.task.cell] = ended.error
         elif ended.error is None:
