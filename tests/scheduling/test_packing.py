@@ -106,7 +106,7 @@ def test_refuse_crowded_advises_the_most_slots_that_fit(fitting, spare):
 
 @pytest.mark.parametrize("where", ["tcp://127.0.0.1:8786", "cluster.toml"])
 def test_refuse_idle_slots_names_where_cells_go_instead(where):
-    with pytest.raises(InputError, match=rf"--slots-per-gpu 2 .* cells go to {where}; leave it out"):
+    with pytest.raises(InputError, match=rf"--slots-per-gpu 2 applies to local workers, .* at {where}; leave it out"):
         refuse_idle_slots(2, where=where, gpus=())
 
 
