@@ -6,11 +6,11 @@ python scripts/make_figures.py engine                # its tables, from docs/mea
 python scripts/make_figures.py engine --measure      # measures first, which writes that file
 python scripts/make_figures.py demo --star FILE      # with the measured scan of data/star.toml
 
-docs/measurements/figures.toml says which command makes which picture and table, and of what. In figures.json beside it
+docs/figures.toml says which command makes which picture and table, and of what. In figures.json beside it
 are digests of what was made and of what it was made from, which a test compares. Look at a picture before you keep it.
 A run in the folder of the runs is used as it is: remove it for numbers of the code as it is now.
 
-A measurement is a file there, which holds digests of the code that was measured. Its tables are compared with it word
+A measurement is a file in docs/measurements, which holds digests of the code that was measured. Its tables are compared with it word
 for word, and the digests with the code as it is.
 """
 
@@ -34,7 +34,7 @@ from fly64dask.base import Frozen
 
 ROOT = Path(__file__).resolve().parents[1]
 
-REGISTRY = ROOT / "docs" / "measurements" / "figures.toml"
+REGISTRY = ROOT / "docs" / "figures.toml"
 LEDGER = REGISTRY.with_suffix(".json")
 STAR_SCAN = "{star}"
 
