@@ -10,8 +10,8 @@ docs/figures.toml says which command makes which picture and table, and of what.
 are digests of what was made and of what it was made from, which a test compares. Look at a picture before you keep it.
 A run in the folder of the runs is used as it is: remove it for numbers of the code as it is now.
 
-A measurement is a file in docs/measurements, which holds digests of the code that was measured. Its tables are compared with it word
-for word, and the digests with the code as it is.
+A measurement is a file in docs/measurements, which holds digests of the code that was measured. Its tables are compared
+with it word for word, and the digests with the code as it is.
 """
 
 from __future__ import annotations
