@@ -20,7 +20,7 @@ from fly64dask.study import Study
 def schema(document: str) -> None:
     """Print the JSON schema of a file.
 
-    DOCUMENT is a study or cluster file, a file in a run directory, or a report's content.
+    The file is a study or cluster file, a file in a run directory, or a report's content; without a name it is a study.
     """
     from fly64dask.records import Answer, CellRecord, Manifest, SkipSummary
     from fly64dask.report import ReportContent

@@ -114,8 +114,13 @@ def test_parse_study_names_the_recipe_that_is_wrong_and_what_to_do(recipes: str,
     assert [part for part in parts if part not in message] == []
 
 
+def faults_of(message: str) -> list[str]:
+    """The lines of a message that name a fault; those that say what a key means stand further to the right."""
+    return [line for line in message.splitlines()[1:] if not line.startswith("    ")]
+
+
 def test_parse_study_names_a_wrong_setting_once_though_all_recipes_share_it() -> None:
-    _, *faults = message_of('{name = "a"}, {name = "b", batch_size = 8}', SHARED.replace("= 3", "= 0")).splitlines()
+    faults = faults_of(message_of('{name = "a"}, {name = "b", batch_size = 8}', SHARED.replace("= 3", "= 0")))
     assert [fault.split(" = ")[0].strip() for fault in faults] == ["recipe.n_epochs"]
 
 
@@ -130,12 +135,11 @@ def test_parse_study_names_a_wrong_setting_once_though_all_recipes_share_it() ->
         ('"7"', "seed_pair = '7'"),
     ],
 )
-def test_parse_study_names_what_is_wrong_with_the_seeds_of_objects_in_one_line(seeds: str, part: str) -> None:
+def test_parse_study_names_what_is_wrong_with_the_seeds_of_objects_as_one_fault(seeds: str, part: str) -> None:
     with pytest.raises(InputError) as refused:
         parsed(TEXT.replace("seed_pair = 1", f"seed_pair = {seeds}"))
-    _, *faults = str(refused.value).splitlines()
-    assert len(faults) == 1
-    assert part in faults[0]
+    (fault,) = faults_of(str(refused.value))
+    assert part in fault
 
 
 def test_of_object_is_the_study_of_that_object_alone() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fly64dask.base import InputError
-from fly64dask.study import parse_study
+from fly64dask.study import Study, parse_study
 
 DEMO = (Path(__file__).resolve().parents[2] / "data" / "demo.toml").read_text(encoding="utf-8")
 
@@ -39,6 +39,30 @@ def test_parse_study_says_what_a_wrong_key_needs(right, wrong, words):
     with pytest.raises(InputError) as caught:
         parse_study(DEMO.replace(right, wrong, 1), origin="demo.toml")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "key"),
+    [
+        ("n_epochs = 40", "n_epochs = 0", "n_epochs"),
+        ("n_epochs = 40", "n_epoch = 40", "n_epochs"),
+        ("seed_pair = 7", "", "seed_pair"),
+        ("[1e3, 1e4, 1e5]", '["1e3"]', "doses_photons"),
+    ],
+)
+def test_parse_study_says_what_a_wrong_or_missing_key_means(right, wrong, key):
+    schema = Study.model_json_schema()
+    tables = [schema, *schema["$defs"].values()]
+    meaning = next(entry["description"] for table in tables if (entry := table.get("properties", {}).get(key)))
+    with pytest.raises(InputError) as caught:
+        parse_study(DEMO.replace(right, wrong, 1), origin="demo.toml")
+    assert f"\n    {key}: {meaning}" in str(caught.value)
+
+
+def test_parse_study_says_once_what_a_key_means():
+    with pytest.raises(InputError) as caught:
+        parse_study(DEMO.replace("seed_pair", "seed_pairs", 1), origin="demo.toml")
+    assert str(caught.value).count("\n    seed_pair: ") == 1
 
 
 def test_parse_study_says_how_a_list_of_tables_is_written():

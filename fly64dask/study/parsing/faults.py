@@ -52,7 +52,7 @@ def describe_faults(
     what: str,
     keys: str,
 ) -> list[str]:
-    """Describe each wrong key of a file in one line: where it is, what was found, what is needed, and what to do.
+    """Describe each wrong key of a file: where it is, what was found, what is needed, what to do, and what it means.
 
     Parameters
     ----------
@@ -68,11 +68,16 @@ def describe_faults(
     all_faults = error.errors(include_url=False)
     # A list whose only item is wrong is reported as too short as well.
     outer = [fault["loc"][:depth] for fault in all_faults for depth in range(len(fault["loc"]))]
-    return [
-        _describe(fault, document, record, what, keys)
+    faults = [
+        fault
         for fault in all_faults
         if not (fault["type"] == "too_short" and fault["loc"] in outer)
         and not _is_taken_over(fault["loc"], written, document)
+    ]
+    meanings = [_meaning(fault, record) for fault in faults]
+    return [
+        _describe(fault, document, record, what, keys) + (meaning if meaning not in meanings[:number] else "")
+        for number, (fault, meaning) in enumerate(zip(faults, meanings, strict=True))
     ]
 
 
@@ -131,8 +136,8 @@ def _describe(fault: ErrorDetails, document: object, record: type[Frozen], what:
         unknown = str(fault["loc"][-1])
         if unknown in RENAMED:
             return f"{key} = {value}: this key is now called {RENAMED[unknown]!r}; rename it (see {keys})"
-        close = difflib.get_close_matches(unknown, sorted(_keys_beside(fault["loc"], record)), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        close = _closest_key(fault["loc"], record)
+        hint = f"; did you mean {close!r}?" if close else ""
         return f"{key} = {value}{owner}: unknown key{hint}; remove it or see {keys}"
     if fault["type"] == "missing":
         return f"{key}{owner}: missing; add it (see {keys})"
@@ -177,15 +182,35 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _keys_beside(place: tuple[int | str, ...], record: type[Frozen]) -> set[str]:
-    """The keys that the table of a fault may have."""
+def _meaning(fault: ErrorDetails, record: type[Frozen]) -> str:
+    """A line that says what a wrong key means, or the key that a misspelt one is close to; empty for a whole table."""
+    place = fault["loc"]
+    if fault["type"] == "extra_forbidden":
+        place = (*place[:-1], _closest_key(place, record) or "")
+    elif isinstance(fault["input"], dict) and fault["type"] != "missing":
+        return ""
+    # What follows the last key is the number of an item, or a word for an alternative.
+    for depth in range(len(place), 0, -1):
+        found = _keys_beside(place[:depth], record).get(str(place[depth - 1]))
+        if found is not None:
+            return f"\n    {place[depth - 1]}: {found['description']}" if "description" in found else ""
+    return ""
+
+
+def _closest_key(place: tuple[int | str, ...], record: type[Frozen]) -> str | None:
+    """The key of the same table that is spelt most like an unknown one."""
+    return next(iter(difflib.get_close_matches(str(place[-1]), sorted(_keys_beside(place, record)), n=1)), None)
+
+
+def _keys_beside(place: tuple[int | str, ...], record: type[Frozen]) -> dict[str, Any]:
+    """The keys that the table of a fault may have, with the JSON schema of each."""
     schema = record.model_json_schema()
     tables = _alternatives(schema, schema)
     for part in place[:-1]:
         inner = [entry for table in tables for entry in _entries(table, part)]
         # A part that no table has is a word of ours for one of the alternatives.
         tables = [table for entry in inner for table in _alternatives(entry, schema)] or tables
-    return set().union(*(table.get("properties", {}) for table in tables))
+    return {key: entry for table in tables for key, entry in table.get("properties", {}).items()}
 
 
 def _alternatives(entry: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:
