@@ -24,6 +24,7 @@ install: $(VENV)/.installed  ## make .venv with exactly the locked packages
 
 demo: install    ## run the demo study on this machine; results and a page of them in runs/demo
 	$(BIN)/python -m fly64dask run data/demo.toml --out runs/demo --report
+	@echo "next: . $(BIN)/activate    # then fly64dask is a command of this shell"
 
 # Hundreds of processes import the package: they find it compiled, whatever the shell says of bytecode.
 test-fast test test-numeric: export PYTHONDONTWRITEBYTECODE :=
