@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import several
 from hypothesis import given, strategies as st
+from named_faults import faults_of
 from pydantic import ValidationError
 from several import RECIPES, SHARED
 from tiny import TEXT, tiny_study
@@ -112,11 +113,6 @@ def test_with_recipe_leaves_the_other_settings_of_every_recipe() -> None:
 def test_parse_study_names_the_recipe_that_is_wrong_and_what_to_do(recipes: str, parts: list[str]) -> None:
     message = message_of(recipes)
     assert [part for part in parts if part not in message] == []
-
-
-def faults_of(message: str) -> list[str]:
-    """The lines of a message that name a fault; those that say what a key means stand further to the right."""
-    return [line for line in message.splitlines()[1:] if not line.startswith("    ")]
 
 
 def test_parse_study_names_a_wrong_setting_once_though_all_recipes_share_it() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
+from named_faults import faults_of
 from pydantic import ValidationError
 
 from fly64dask.base import InputError, digest
@@ -216,9 +217,9 @@ def test_parse_study_names_key_value_and_remedy_when_refused(
 
 
 @pytest.mark.parametrize("fault", ["dose_zero", "dose_nan", "n_epochs_zero", "view_neither", "source_missing"])
-def test_parse_study_gives_one_line_when_one_value_is_wrong(fault: str) -> None:
+def test_parse_study_gives_one_fault_when_one_value_is_wrong(fault: str) -> None:
     old, new, *_ = BAD_STUDIES[fault]
-    _, *faults = message_of(study_with(old, new)).splitlines()
+    faults = faults_of(message_of(study_with(old, new)))
     assert len(faults) == 1, faults
 
 
@@ -505,7 +506,7 @@ def test_study_without_a_split_refuses_to_filter_by_one() -> None:
 
 
 def test_split_that_is_another_word_is_one_fault() -> None:
-    (_, fault) = message_of(whole_field("all")).splitlines()
+    (fault,) = faults_of(message_of(whole_field("all")))
     assert "split = 'all': needed 'none', or a table [split]" in fault
 
 

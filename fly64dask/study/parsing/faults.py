@@ -186,7 +186,10 @@ def _meaning(fault: ErrorDetails, record: type[Frozen]) -> str:
     """A line that says what a wrong key means, or the key that a misspelt one is close to; empty for a whole table."""
     place = fault["loc"]
     if fault["type"] == "extra_forbidden":
-        place = (*place[:-1], _closest_key(place, record) or "")
+        close = _closest_key(place, record)
+        if close is None:
+            return ""
+        place = (*place[:-1], close)
     elif isinstance(fault["input"], dict) and fault["type"] != "missing":
         return ""
     # What follows the last key is the number of an item, or a word for an alternative.
