@@ -153,7 +153,9 @@ def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Itera
             resources={"GPU": 1} if plugin.gpus else None,
             # Not registered with the scheduler, which would give it to workers of other machines too.
             plugins=(plugin,),
-            silence_logs=logging.ERROR,
+            # A worker that tries to reach a scheduler that has just closed says so with a traceback; what matters comes
+            # back as an error.
+            silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
         yield cluster

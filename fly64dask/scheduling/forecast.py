@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fly64dask.store import RunLayout
     from fly64dask.study import Cell, Study
 
-HOUR_S = 3600.0
+UNITS = ((3600.0, "hours"), (60.0, "min"), (1.0, "s"))
 NEW = "new"
 NOTHING_MEASURED = "no completed cell here or in a run beside it has such patterns and recipe"
 
@@ -61,10 +61,17 @@ class Forecast:
 def _time_line(rate: MeasuredRate, work: int) -> str:
     """Say how long some work takes on a device, and by what that was measured."""
     kind, _, name = rate.device.partition(" ")
-    one = f"GPU hours {name}".rstrip() if kind == "cuda" else f"hours of one CPU {name}".rstrip()
+    one = f"{'GPU' if kind == 'cuda' else 'CPU'} {name}".rstrip()
     cells = "1 cell" if rate.n_cells == 1 else f"{rate.n_cells} cells"
     measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {cells} of {rate.source}"
-    return f"time: at most {rate.seconds * work / HOUR_S:.2g} {one}, by {measured}"
+    return f"time: at most {_duration(rate.seconds * work)} of one {one}, by {measured}"
+
+
+def _duration(seconds: float) -> str:
+    """A time in the largest unit of which there are two or more."""
+    size, unit = next((size, unit) for size, unit in UNITS if seconds >= 2 * size or unit == "s")
+    number = seconds / size
+    return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
 
 
 def forecast_run(study: Study, layout: RunLayout, inputs: ScanInputs, requested: Sequence[Cell]) -> Forecast:

@@ -12,7 +12,8 @@ from finished_runs import SIX_CELLS, made_once, make_six_cells
 from fly64dask.base import FailureKind
 from fly64dask.datasets import read_inputs
 from fly64dask.records import read_record, read_rows, write_record
-from fly64dask.scheduling import forecast_run, plan_cells, with_work
+from fly64dask.scheduling import Forecast, forecast_run, plan_cells, with_work
+from fly64dask.scheduling.rates import MeasuredRate
 from fly64dask.store import RunLayout
 from fly64dask.study import cells
 
@@ -42,6 +43,16 @@ def test_forecast_run_leaves_nothing_of_a_finished_run(layout):
     found = forecast(SIX_CELLS, layout)
     assert (found.left, found.again) == ((), {})
     assert found.lines == ("nothing is left to do: all 6 cells are done",)
+
+
+@pytest.mark.parametrize(
+    ("work", "said"), [(17, "17 s"), (100, "100 s"), (420, "7.0 min"), (7000, "117 min"), (9000, "2.5 hours")]
+)
+def test_forecast_says_a_time_in_the_unit_that_a_person_would_take(work, said):
+    rate = MeasuredRate(device="cuda NVIDIA H100", seconds=1.0, n_cells=1, source="this run")
+    found = Forecast(left=cells(SIX_CELLS), n_done=0, again={}, rates=(rate,), work=work)
+    measured = "by 1e+03 ms for an exposure and epoch in 1 cell of this run"
+    assert found.lines[1] == f"time: at most {said} of one GPU NVIDIA H100, {measured}"
 
 
 def test_forecast_run_says_which_cells_run_again_after_a_change_of_the_recipe(layout):
