@@ -52,11 +52,17 @@ html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 4,
     "use_edit_page_button": False,
-    # What commands print is wide: pages that show it have no list of their headings beside the text.
+    # What commands print is wide, and so are some tables: pages with these have no list of headings beside the text.
     "secondary_sidebar_items": {
         "**": ["page-toc"],
         "tutorials/measured_scan": [],
         "tutorials/find_the_limit": [],
         "tutorials/slurm_night": [],
+        "explanation/acceptance": [],
+        "how-to/ingest": [],
+        "reference/gpu": [],
+        "reference/performance": [],
+        "reference/study/recipes": [],
+        "reference/study/setups": [],
     },
 }
