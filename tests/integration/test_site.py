@@ -10,8 +10,13 @@ from accessibility import axe_violations
 from browser import chromium, opened_browser
 
 SITE = Path(__file__).resolve().parents[2] / "docs" / "_build" / "html"
-# The first page, one with pictures, formulas and tables, and one with code that was run.
-PAGES = ("index.html", "explanation/limits.html", "tutorials/first_matrix.html")
+# The first page, one with pictures, formulas and tables, one with code that was run, and the listing of a source.
+PAGES = (
+    "index.html",
+    "explanation/limits.html",
+    "tutorials/first_matrix.html",
+    "_modules/fly64dask/study/model.html",
+)
 
 
 @pytest.fixture(scope="module")
