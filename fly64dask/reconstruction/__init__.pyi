@@ -17,6 +17,7 @@ from .half_sets import (
 )
 from .interface import (
     ACCELERATED as ACCELERATED,
+    COMPILED as COMPILED,
     LSQML as LSQML,
     Exposures as Exposures,
     Progress as Progress,

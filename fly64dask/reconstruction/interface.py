@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # How an engine says that it ran on its faster steps; otherwise it says why not.
 ACCELERATED = "accelerated"
+# The beginning of what it says where these are compiled.
+COMPILED = f"{ACCELERATED} by compiled loops"
 
 LSQML = "fly64dask.reconstruction.lsqml.engine:reconstruct"
 
@@ -70,7 +72,7 @@ class Reconstruction:
     `object_recon` (n_slices, Y, X) complex64, whose pixel [0, 0] is the scan frame's
     `object_origin_px` (y, x); `probe_recon` (n_opr, n_modes, H, W) complex64; `loss`
     (n_epochs,) float64, the engine's own, which does not measure quality; `acceleration` is
-    `accelerated`, or `unmodified:` and why the library's own steps ran.
+    `accelerated` and how, or `unmodified:` and why the library's own steps ran.
 
     Object and probe are those of `stopping.best_epoch`. `validation` (n_epochs,) float64 is the
     curve that it is the lowest of, `half_objects` (2, Y, X) complex64 two independent halves'

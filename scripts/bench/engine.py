@@ -2,35 +2,52 @@
 
 Run it from the repository:
 
-    python scripts/bench/engine.py [--quick] [--json FILE]
+    python scripts/bench/engine.py [--quick] [--rounds N] [--json FILE]
 
 Each round reconstructs each scan both ways with the demo's recipe. A time counts only if object,
 probe and loss agree. CPU time of the one thread, the least of all rounds: another process on the
 machine only ever adds. Beside it the floor, in turns with our epochs: the bare Fourier transforms of an epoch by the
-fastest of torch, a minibatch or eight waves at a time, and SciPy.
+fastest of torch, a minibatch or eight waves at a time, SciPy, the libraries of the compiled loops, wave by wave, and
+FFTW with measured plans where pyFFTW is installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
+import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import scipy.fft
 import torch
 from measuring import as_worker, machine, machine_line, write_measurement
 from numpy.typing import NDArray
 
-from fly64dask.reconstruction import ACCELERATED, Exposures, Reconstruction
+from fly64dask.reconstruction import COMPILED, Exposures, Reconstruction
 from fly64dask.reconstruction.lsqml import reconstruct
+from fly64dask.reconstruction.lsqml.steps.compiled.memory import floats
+from fly64dask.reconstruction.lsqml.steps.compiled.mkl_transforms import MKL, MklPlans
+from fly64dask.reconstruction.lsqml.steps.compiled.own_transforms import OwnPlans
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import (
+    BACKWARD,
+    BETWEEN,
+    FORWARD,
+    IN_PLACE,
+    Library,
+    call,
+    plans_for,
+)
 from fly64dask.simulation import intensity_batches, synthetic_pair
 from fly64dask.study import Recipe, Study
 
+fftw: Any = importlib.import_module("pyfftw") if importlib.util.find_spec("pyfftw") else None
 DEMO = Path(__file__).resolve().parents[2] / "data" / "demo.toml"
 # Exposures and side of a pattern; 8, 42 and 322 are a sparse, a dense and a baseline cell of the demo.
 CASES = ((8, 64), (42, 64), (322, 64), (700, 64), (1000, 64), (322, 128))
@@ -59,6 +76,7 @@ class Timing:
     transforms_s: dict[str, float]
     epoch_median_s: float
     difference: float
+    ran_as: str
 
     @property
     def ratio(self) -> float:
@@ -107,6 +125,7 @@ def main() -> None:
             f"{row.call_own_s / row.call_s:6.2f}  {min(row.transforms_s.values()) * 1e3:9.1f} ms"
             f"{row.over_transforms[0]:6.2f} ({row.over_transforms[1]:<18}){row.difference:9.1e}"
         )
+    print("\nours: " + ", ".join(dict.fromkeys(row.ran_as for row in timings)))
 
 
 def plain_recipe() -> Recipe:
@@ -142,6 +161,7 @@ def measure(n_exposures: int, side_px: int, recipe: Recipe, n_rounds: int) -> Ti
         transforms_s=transforms.medians_s(),
         epoch_median_s=float(np.median(ours)),
         difference=compared(exposures, recipe, results),
+        ran_as=results[True].acceleration,
     )
 
 
@@ -187,7 +207,7 @@ def last_digits_changed(exposures: Exposures, seed: int) -> Exposures:
 
 def difference(unmodified: Reconstruction, ours: Reconstruction) -> float:
     """Largest difference of object, probe and loss."""
-    if ours.acceleration != ACCELERATED:
+    if not ours.acceleration.startswith(COMPILED):
         raise SystemExit(f"nothing to compare: the engine ran as {ours.acceleration!r}")
     pairs = (
         (unmodified.object_recon, ours.object_recon, 1.0),
@@ -204,7 +224,18 @@ class Transforms:
     def __init__(self, n_exposures: int, side_px: int, batch_size: int) -> None:
         sizes = [min(batch_size, n_exposures - first) for first in range(0, n_exposures, batch_size)]
         self.waves = [torch.randn(size, side_px, side_px, dtype=torch.complex64) for size in sizes]
-        self.ways = {"torch": self._torch, f"torch, {PIECE} at a time": self._torch_in_pieces, "SciPy": self._scipy}
+        self.ways: dict[str, Callable[[Sequence[torch.Tensor]], None]] = {
+            "torch": self._torch,
+            f"torch, {PIECE} at a time": self._torch_in_pieces,
+            "SciPy": self._scipy,
+        }
+        self.results = floats(max(sizes), side_px, 2 * side_px)
+        libraries: list[Library] = ["fly64dask"] if MKL is None else ["fly64dask", "MKL"]
+        for library in libraries:
+            plans = plans_for((side_px, side_px), library)
+            self.ways[f"{library}, one by one"] = functools.partial(self._one_by_one, plans)
+        if fftw is not None:
+            self.ways["FFTW, one by one"] = self._fftw(side_px)
         self.seconds: dict[str, list[float]] = {name: [] for name in self.ways}
 
     def time_each(self) -> None:
@@ -226,10 +257,41 @@ class Transforms:
     def _torch_in_pieces(self, waves: Sequence[torch.Tensor]) -> None:
         self._torch([wave[first : first + PIECE] for wave in waves for first in range(0, len(wave), PIECE)])
 
+    def _one_by_one(self, plans: MklPlans | OwnPlans, waves: Sequence[torch.Tensor]) -> None:
+        for wave in waves:
+            transform_each(plans.addresses, torch.view_as_real(wave).numpy(), self.results)
+
+    def _fftw(self, side_px: int) -> Callable[[Sequence[torch.Tensor]], None]:
+        first, second = (fftw.empty_aligned((side_px, side_px), "complex64") for _ in range(2))
+        forward, backward = (
+            fftw.FFTW(one, other, axes=(0, 1), direction=way, flags=("FFTW_PATIENT",))
+            for one, other, way in ((first, second, "FFTW_FORWARD"), (second, first, "FFTW_BACKWARD"))
+        )
+
+        def transform(waves: Sequence[torch.Tensor]) -> None:
+            for wave in waves:
+                for _ in range(TRANSFORMS // 2 * len(wave)):
+                    forward.execute()
+                    backward.execute()
+
+        return transform
+
     def _scipy(self, waves: Sequence[torch.Tensor]) -> None:
         for wave in waves:
             for _ in range(TRANSFORMS // 2):
                 scipy.fft.ifft2(scipy.fft.fft2(wave.numpy()))
+
+
+def _transform_each(plans: Any, waves: Any, results: Any) -> None:
+    """Transform each wave (n, H, W, 2) as often as an epoch does, forward and back in turns."""
+    for k in range(len(waves)):
+        wave, result = waves[k].ctypes.data, results[k].ctypes.data
+        for _ in range(TRANSFORMS // 2):
+            call(plans[FORWARD], plans[BETWEEN], wave, result)
+            call(plans[BACKWARD], plans[IN_PLACE], result, result)
+
+
+transform_each: Any = numba.njit(_transform_each)
 
 
 def expose(n_exposures: int, side_px: int) -> Exposures:

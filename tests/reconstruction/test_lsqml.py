@@ -194,6 +194,17 @@ def test_reconstruct_goes_on_from_a_checkpoint_to_the_same_bits_in_another_proce
         assert np.array_equal(found[array], EMPTY if wanted is None else wanted), array
 
 
+def test_reconstruct_names_another_way_before_its_checkpoint(dense, tmp_path):
+    checkpoint = checkpoint_file(tmp_path / "checkpoint")
+    with pytest.raises(Stopped):
+        reconstruct(dense, RECIPE, seed=7, progress=stop_after(6), checkpoint=checkpoint)
+    recipe = RECIPE.model_copy(update={"accelerated": False, "n_epochs": 7})
+    result = reconstruct(dense, recipe, seed=7, progress=lambda *_: None, checkpoint=checkpoint)
+    assert result.resumed_from_epoch == 4
+    before = "accelerated by compiled loops with transforms of "
+    assert result.acceleration.startswith(f"unmodified: the recipe says so; before its checkpoint: {before}")
+
+
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "other_key"])
 def test_reconstruct_starts_anew_when_its_checkpoint_cannot_be_trusted(dense, tmp_path, damage):
     path = tmp_path / "checkpoint"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fly64dask.reconstruction import ACCELERATED, Exposures
+from fly64dask.reconstruction import COMPILED, Exposures
 from fly64dask.reconstruction.half_sets import halve
 from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.reconstruction.lsqml.starting_probe import starting_probe
@@ -51,7 +51,7 @@ def distance_px(positions_px, true_px):
 
 def test_refined_positions_come_near_the_true_ones(scan, jittered):
     result = run(jittered, refine_positions=True, n_epochs=40)
-    assert result.acceleration == ACCELERATED
+    assert result.acceleration.startswith(COMPILED)
     before = distance_px(jittered.positions_px, scan.positions_px)
     assert distance_px(result.positions_px, scan.positions_px) < 0.5 * before
 
@@ -167,5 +167,5 @@ def test_probe_is_dark_outside_of_its_support(scan):
 def test_probe_held_to_support_and_power_runs_on_the_faster_steps_to_the_same_numbers(scan):
     keys = {"probe_support": 0.05, "probe_power_photons": 1e5, "n_epochs": 8}
     ours, unmodified = (run(scan, accelerated=fast, **keys) for fast in (True, False))
-    assert ours.acceleration == ACCELERATED
+    assert ours.acceleration.startswith(COMPILED)
     assert np.allclose(ours.loss, unmodified.loss, rtol=1e-4)

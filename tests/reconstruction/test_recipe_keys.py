@@ -13,7 +13,7 @@ from ptychi.api.task import PtychographyTask
 from ptychi.utils import rescale_probe
 
 from fly64dask.base import InputError, NotFiniteError
-from fly64dask.reconstruction import ACCELERATED, Exposures
+from fly64dask.reconstruction import COMPILED, Exposures
 from fly64dask.reconstruction.lsqml import begin, reconstruct
 from fly64dask.reconstruction.lsqml.process_settings import settings_put_back
 from fly64dask.reconstruction.lsqml.starting_probe import _with_modes
@@ -222,7 +222,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_faster_steps_give_pty_chis_numbers_with_every_key(scan, way):
     ours, unmodified = (run(scan, n_epochs=10, accelerated=fast, **WAYS[way]) for fast in (True, False))
-    assert ours.acceleration == ACCELERATED
+    assert ours.acceleration.startswith(COMPILED)
     assert np.allclose(ours.loss, unmodified.loss, rtol=1e-5)
     lit = (slice(None), slice(20, 40), slice(20, 40))
     assert np.abs(ours.object_recon[lit] - unmodified.object_recon[lit]).max() < 1e-4

@@ -75,7 +75,8 @@ def reconstruct(
         running = _begin_or_go_on(begin_anew, checkpoint)
         try:
             resumed_from_epoch = running.tasks.n_epochs_run
-            with running.tasks.accelerated(enabled=recipe.accelerated) as acceleration:
+            with running.tasks.accelerated(enabled=recipe.accelerated) as ran_as:
+                running.ran_as = [*(way for way in running.ran_as if way != ran_as), ran_as]
                 running.run(n_epochs, progress, checkpoint)
             snapshot, rule = running.snapshot(), running.rule
             return Reconstruction(
@@ -85,7 +86,7 @@ def reconstruct(
                 object_origin_px=origin,
                 device=_describe_device(device, recipe.threads),
                 guarded=guarded,
-                acceleration=acceleration,
+                acceleration=running.acceleration(),
                 resumed_from_epoch=resumed_from_epoch,
                 stopping=running.facts(),
                 validation=rule.course.scores() if rule else None,

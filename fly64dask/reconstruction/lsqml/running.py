@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fly64dask.base import DegenerateScanError, InputError
@@ -37,7 +37,7 @@ class RunningReconstruction:
     """The tasks of one reconstruction and its early-stopping rule: what a checkpoint holds.
 
     `no_halves` says why there are no halves although the recipe wants them, `fallback` why the recipe's stopping rule
-    is not followed.
+    is not followed. `ran_as` are the ways in which epochs were run, those before a checkpoint first.
     """
 
     recipe: Recipe
@@ -45,6 +45,7 @@ class RunningReconstruction:
     rule: StoppingRule | None
     no_halves: str | None
     fallback: str | None
+    ran_as: list[str] = field(default_factory=list)
 
     def run(self, n_epochs: int, progress: Progress, checkpoint: CheckpointFile | None = None) -> None:
         """Run epochs until there are `n_epochs`, or until the stopping rule is settled."""
@@ -58,6 +59,11 @@ class RunningReconstruction:
             progress(epoch, loss)
             if checkpoint is not None and epoch < n_epochs and checkpoint.is_due(epoch):
                 checkpoint.save(self.capture)
+
+    def acceleration(self) -> str:
+        """Say how epochs were run: for the record, which also names another way before the checkpoint."""
+        *earlier, latest = self.ran_as
+        return f"{latest}; before its checkpoint: {', '.join(earlier)}" if earlier else latest
 
     def snapshot(self) -> Snapshot:
         """Give what is to be returned: the best epoch's snapshot if there is a rule, else the last epoch's."""
@@ -77,6 +83,7 @@ class RunningReconstruction:
                 "rule": self.rule.capture() if self.rule else None,
                 "no_halves": self.no_halves,
                 "fallback": self.fallback,
+                "ran_as": self.ran_as,
             }
         )
 
@@ -84,7 +91,7 @@ class RunningReconstruction:
         """Go on from what `capture` wrote; gives whether all tasks are where they were then."""
         state = from_bytes(data)
         are_there = self.tasks.restore(state["tasks"])
-        self.no_halves, self.fallback = state["no_halves"], state["fallback"]
+        self.no_halves, self.fallback, self.ran_as = state["no_halves"], state["fallback"], state["ran_as"]
         if state["rule"] is None:
             self.rule = None
         elif self.rule is not None:

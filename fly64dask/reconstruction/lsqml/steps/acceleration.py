@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fly64dask.reconstruction.interface import ACCELERATED
+from fly64dask.reconstruction.interface import ACCELERATED, COMPILED
 from fly64dask.reconstruction.lsqml.state import algorithm_of
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, obstacle
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 try:
     # Here, so that the server of a machine's engines loads the compiled code once for all of them.
+    from fly64dask.reconstruction.lsqml.steps.compiled import library_for
     from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
 
     NO_KERNELS = None
@@ -52,18 +53,23 @@ class Choice:
         if task is self.task:
             return self.steps
         on_torch = FastSteps(task.reconstructor)
-        return on_torch if isinstance(self.steps, FastSteps) else type(self.steps)(on_torch)
+        if isinstance(self.steps, FastSteps):
+            return on_torch
+        if isinstance(self.steps, RecordedSteps):
+            return RecordedSteps(on_torch)
+        return FusedSteps(on_torch, self.steps.library)
 
 
 @contextmanager
 def accelerated(task: PtychographyTask, *, enabled: bool, choices: list[Choice] | None = None) -> Iterator[str]:
-    """Let a task run on the faster steps while the block lasts; yields `accelerated`, or `unmodified: ` and why.
+    """Let a task run on the faster steps while the block lasts; yields how, or `unmodified: ` and why.
 
     It is a task of one slice, as `lsqml` builds it, and its state stays what it is. `enabled` is what the recipe says;
     any other reason is logged as well, unless it is that the task's algorithm has no faster steps. On a CPU the faster
-    steps are compiled; where these cannot be used, or disagree, it yields `accelerated without compiled loops: ` and
-    why. On a GPU a minibatch is recorded, else it yields `accelerated without recorded minibatches: ` and why. Of
-    `choices`, made for other tasks of the same call, that of one which computes alike is taken; a new one is added.
+    steps are compiled, and it yields `accelerated by compiled loops with transforms of ` and a library; where these
+    cannot be used, or disagree, `accelerated without compiled loops: ` and why. On a GPU a minibatch is recorded, and
+    it yields `accelerated`, else `accelerated without recorded minibatches: ` and why. Of `choices`, made for other
+    tasks of the same call, that of one which computes alike is taken; a new one is added.
     """
     with ExitStack() as stack:
         if algorithm_of(task) != "LSQML":
@@ -105,7 +111,7 @@ def _fastest(task: PtychographyTask) -> Choice:
     if compiled is not None:
         shortfall = disagreement(task, compiled)
         if shortfall is None:
-            return Choice(task=task, steps=compiled, way=ACCELERATED)
+            return Choice(task=task, steps=compiled, way=f"{COMPILED} with transforms of {compiled.library}")
     # Numba's absence and other numbers are faults of this machine; what has no compiled steps by design is none.
     is_fault = compiled is not None or shortfall == NO_KERNELS
     log.log(logging.WARNING if is_fault else logging.INFO, "engine=accelerated compiled=no reason=%s", shortfall)
@@ -136,4 +142,8 @@ def compiled_steps(task: PtychographyTask, on_torch: FastSteps) -> tuple[FusedSt
         return None, "pixels with few photons are left out"
     if NO_KERNELS is not None:
         return None, NO_KERNELS
-    return FusedSteps(on_torch), None
+    library = library_for(on_torch.expected.shape_px)
+    if library is None:
+        shape = " x ".join(map(str, on_torch.expected.shape_px))
+        return None, f"no library here transforms waves of {shape} pixels"
+    return FusedSteps(on_torch, library), None

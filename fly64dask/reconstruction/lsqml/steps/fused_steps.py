@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ptychi.data_structures.probe_positions import ProbePositions
     from torch import Tensor
 
+    from fly64dask.reconstruction.lsqml.steps.compiled import Library
     from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
     from fly64dask.reconstruction.lsqml.steps.places import Places
 
@@ -40,13 +41,14 @@ ROUNDS, NEW_SHARE, PERTURBATION = 2, 0.5, 1e-2
 
 
 class FusedSteps:
-    """The steps of a built task with one slice and one OPR mode, on a CPU.
+    """The steps of a built task with one slice and one OPR mode, on a CPU, with Fourier transforms of a library.
 
     Methods that stand in for pty-chi's have its signatures: `indices` (n,) int64 are exposures, `y_pred` and `y_true`
     (n, H, W) float32 their expected and measured intensities.
     """
 
-    def __init__(self, plain: FastSteps) -> None:
+    def __init__(self, plain: FastSteps, library: Library) -> None:
+        self.library = library
         self.plain, self.expected, self.reconstructor = plain, plain.expected, plain.reconstructor
         self.object, self.probe, self.scan = plain.object, plain.probe, plain.expected.scan
         self.illumination = plain.illumination
@@ -62,7 +64,7 @@ class FusedSteps:
         # What the step of Eq. 16 is multiplied by, with an amplitude's variance of sigma^2.
         self.step_scale = 1.0 if self.poisson else 2 / (2 * noise.sigma) ** 2
         shape_px, n_threads = tuple(self.object.lateral_shape), torch.get_num_threads()
-        self.passes = CompiledPasses(measured, self.probe.n_modes, shape_px, n_threads=n_threads)
+        self.passes = CompiledPasses(measured, self.probe.n_modes, shape_px, library=library, n_threads=n_threads)
         self.n_pixels = measured.weights.size
         # As pty-chi has gradients: (1, Y, X, 2) and (1, n_modes, H, W, 2).
         self.gradients = [torch.zeros(of.tensor.data.shape, device="cpu") for of in (self.object, self.probe)]

@@ -1,4 +1,4 @@
-"""The passes over a minibatch of waves as loops that Numba compiles, with MKL's Fourier transforms in them.
+"""The passes over a minibatch of waves as loops that Numba compiles, with Fourier transforms in them.
 
 Importing a name compiles what is not yet kept on disk; ImportError, OSError or RuntimeError where nothing can be
 compiled. `CompiledPasses` are the passes over a minibatch, on arrays alone.

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.compiled.transforms import Plans
+from fly64dask.reconstruction.lsqml.steps.compiled.memory import floats
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import Library, plans_for
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float32]
-
-# A cache line. Where waves begin elsewhere, as arrays of NumPy do, an epoch of 322 exposures takes an eighth longer
-# with 128 x 128 pixels, a twentieth with 64 x 64: MKL's transforms alone a quarter and a tenth (AVX-512).
-LINE_BYTES = 64
 # As many exposures as have two waves each in half a MiB: they are still in a core's second-level cache when they are
 # read again.
 PIECE_BYTES = 2**19
-
-
-def floats(*shape: int) -> Floats:
-    """Make a float32 array, its values not set, that begins with a cache line."""
-    n_bytes = 4 * math.prod(shape)
-    memory = np.empty(n_bytes + LINE_BYTES, np.uint8)
-    first = -memory.ctypes.data % LINE_BYTES
-    return memory[first : first + n_bytes].view(np.float32).reshape(shape)
 
 
 class Minibatch:
@@ -55,9 +37,11 @@ class ThreadBuffers:
     differences of amplitudes, as the Fourier error and as the loss have them.
     """
 
-    def __init__(self, n_modes: int, shape_px: tuple[int, int], object_shape_px: tuple[int, int]) -> None:
+    def __init__(
+        self, n_modes: int, shape_px: tuple[int, int], object_shape_px: tuple[int, int], library: Library
+    ) -> None:
         (height, width), (rows, columns) = shape_px, object_shape_px
-        self.plans = Plans(shape_px)
+        self.plans = plans_for(shape_px, library)
         self.scratch = floats(2, height, 2 * width)
         self.of_object = floats(min(n_modes, 2), rows, 2 * columns)
         self.of_probe = floats(n_modes, height, 2 * width)

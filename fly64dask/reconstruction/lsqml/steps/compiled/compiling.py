@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.extending import intrinsic
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -27,3 +28,18 @@ def compiled(*arguments: str, returns: str = "void") -> Callable[[Kernel], Kerne
     signature = f"{returns}({', '.join(arguments)})"
     decorator: Any = numba.njit(signature, cache=True, fastmath=True, error_model="numpy", nogil=True)
     return cast("Callable[[Kernel], Kernel]", decorator)
+
+
+def callable_by_address(*arguments: str, returns: str) -> Callable[[Callable[..., object]], Any]:
+    """Compile a function like `compiled`, for those who call it by its `address`, as a function of C."""
+    signature = f"{returns}({', '.join(arguments)})"
+    decorator: Any = numba.cfunc(signature, cache=True, fastmath=True, error_model="numpy")
+    return cast("Callable[[Callable[..., object]], Any]", decorator)
+
+
+def made_of_instructions(define: Callable[..., Any]) -> Callable[..., Any]:
+    """Let compiled functions call what a function defines, as Numba's intrinsics are: its types, and what generates its
+    instructions.
+    """
+    decorator: Any = intrinsic(prefer_literal=True)
+    return cast("Callable[..., Any]", decorator(define))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.reconstruction.lsqml.steps.compiled.compiling import D1, F1, F2, F3, F4, I0, I1, I2, F, compiled
-from fly64dask.reconstruction.lsqml.steps.compiled.transforms import backward, forward
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import BACKWARD, BETWEEN, FORWARD, IN_PLACE, call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +28,7 @@ ZERO, ONE = np.float32(0), np.float32(1)
 @compiled(I1, F2, F2, returns=I0)
 def transform_probe(plans: Indices, probe: Floats, spectrum: Floats) -> int:
     """Write the Fourier transform of a probe (H, 2 W), not scaled, to `spectrum`; gives the number that failed."""
-    return int(forward(plans[0], probe.ctypes.data, spectrum.ctypes.data) != 0)
+    return int(call(plans[FORWARD], plans[BETWEEN], probe.ctypes.data, spectrum.ctypes.data) != 0)
 
 
 @compiled(F2, F1, F1, F2)
@@ -136,21 +136,21 @@ def compare_minibatch(
     `corners` (N, 2), the first pixel of each patch, and the ramps (N, 2 H) and (N, 2 W). `modes` (n_modes, H, 2 W) is
     the probe, of which the first mode, by its `spectrum`, is moved. `probes` (n, H, 2 W) gets that mode,
     `changes` (n, n_modes, H, 2 W) the change of the exit waves without its step, `power` (n, H, W) the expected
-    intensities; `sums` as for one exposure. `plans` are those of `Plans`, `scratch` (>= 1, H, 2 W) is overwritten.
-    Gives the number of transforms that failed.
+    intensities; `sums` as for one exposure. `plans` are the addresses of those that `plans_for` gives, `scratch`
+    (>= 1, H, 2 W) is overwritten. Gives the number of transforms that failed.
     """
     n_modes, n_failed = modes.shape[0], 0
-    between, in_place = plans[0], plans[1]
+    forward, backward, between, in_place = plans[FORWARD], plans[BACKWARD], plans[BETWEEN], plans[IN_PLACE]
     wave = scratch[0]
     for k in range(part[0], part[1]):
         shift_probe(spectrum, ramps_y[at[k]], ramps_x[at[k]], wave)
-        n_failed += backward(between, wave.ctypes.data, probes[k].ctypes.data) != 0
+        n_failed += call(backward, between, wave.ctypes.data, probes[k].ctypes.data) != 0
         row, column = corners[at[k], 0], corners[at[k], 1]
         far = changes[k]
         for mode in range(n_modes):
             exit_wave(image, row, column, probes[k] if mode == 0 else modes[mode], wave)
-            n_failed += forward(between, wave.ctypes.data, far[mode].ctypes.data) != 0
+            n_failed += call(forward, between, wave.ctypes.data, far[mode].ctypes.data) != 0
         compare_with_counts(far, counts[exposures[k]], weights, poisson, eps, loss_eps, power[k], sums)
         for mode in range(n_modes):
-            n_failed += backward(in_place, far[mode].ctypes.data, far[mode].ctypes.data) != 0
+            n_failed += call(backward, in_place, far[mode].ctypes.data, far[mode].ctypes.data) != 0
     return n_failed

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.reconstruction.lsqml.steps.compiled.buffers import Minibatch, ThreadBuffers, floats
+from fly64dask.reconstruction.lsqml.steps.compiled.buffers import Minibatch, ThreadBuffers
 from fly64dask.reconstruction.lsqml.steps.compiled.forward_kernels import compare_minibatch, transform_probe
+from fly64dask.reconstruction.lsqml.steps.compiled.memory import floats
 from fly64dask.reconstruction.lsqml.steps.compiled.step_kernels import (
     solve_steps,
     step_sums,
@@ -21,6 +22,8 @@ from fly64dask.reconstruction.lsqml.steps.compiled.update_kernels import add_dir
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from fly64dask.reconstruction.lsqml.steps.compiled.transforms import Library
 
     Floats = NDArray[np.float32]
     Indices = NDArray[np.int64]
@@ -53,17 +56,25 @@ class Corners:
 
 class CompiledPasses:
     """The passes over a minibatch of a scan, one after the other: `begin`, `compare`, `add_directions`, `directions`,
-    `steps`.
+    `steps`. `library` is that of the Fourier transforms.
 
     Complex arrays are float32 with real and imaginary parts in turns: object (Y, 2 X), probe (n_modes, H, 2 W). On
     several threads each has its own exposures, and its own sums over them, which are added in one order: the same
     number of threads gives the same numbers.
     """
 
-    def __init__(self, measured: Measured, n_modes: int, object_shape_px: tuple[int, int], *, n_threads: int) -> None:
-        self.measured = measured
+    def __init__(
+        self,
+        measured: Measured,
+        n_modes: int,
+        object_shape_px: tuple[int, int],
+        *,
+        library: Library,
+        n_threads: int,
+    ) -> None:
+        self.measured, self.library = measured, library
         self._shape_px: tuple[int, int] = measured.weights.shape
-        self.threads = [ThreadBuffers(n_modes, self._shape_px, object_shape_px) for _ in range(n_threads)]
+        self.threads = [ThreadBuffers(n_modes, self._shape_px, object_shape_px, library) for _ in range(n_threads)]
         self._pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
         self._minibatches: dict[int, Minibatch] = {}
         self._spectrum = floats(self._shape_px[0], 2 * self._shape_px[1])
@@ -207,4 +218,6 @@ class CompiledPasses:
     def _check(self, n_failed: int) -> None:
         if n_failed:
             n = len(self._at)
-            raise RuntimeError(f"{n_failed} Fourier transforms of MKL failed in a minibatch of {n} exposures")
+            raise RuntimeError(
+                f"{n_failed} Fourier transforms of {self.library} failed in a minibatch of {n} exposures"
+            )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.reconstruction.lsqml.steps.compiled.compiling import F1, F2, F3, F4, I0, I1, I2, compiled
-from fly64dask.reconstruction.lsqml.steps.compiled.transforms import backward
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import BACKWARD, IN_PLACE, call
 from fly64dask.reconstruction.lsqml.steps.step_arithmetic import DAMPING, SQUARE_FLOOR
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def weigh_probe_direction(plans: Indices, of_probe: Floats, n: int, gradient: Fl
     negative the probe's gradient. Gives the number of transforms that failed.
     """
     n_modes, height, double_width = of_probe.shape
-    n_failed = int(backward(plans[1], of_probe[0].ctypes.data, of_probe[0].ctypes.data) != 0)
+    spectrum = of_probe[0].ctypes.data
+    n_failed = int(call(plans[BACKWARD], plans[IN_PLACE], spectrum, spectrum) != 0)
     share = ONE / np.float32(n)
     for mode in range(n_modes):
         for i in range(height):

@@ -1,74 +1,60 @@
-"""Fourier transforms of one wave by the MKL that torch has with it, called from compiled functions.
-
-By way of torch a transform is planned anew in each call, and copied to where it is wanted: a third more time.
-"""
+"""Fourier transforms of one wave for compiled functions, by MKL or by compiled loops of this package."""
 
 from __future__ import annotations
 
-import ctypes
-import weakref
-from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, Literal
 
-import llvmlite.binding  # type: ignore[import-untyped]
-import numpy as np
-import torch
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
-from numpy.typing import NDArray
 
-LIBRARY = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
-# mkl_dfti.h: settings of a plan, and their values.
-SINGLE, COMPLEX = 35, 32
-FORWARD_SCALE, BACKWARD_SCALE, PLACEMENT, THREAD_LIMIT = 4, 5, 11, 27
-IN_PLACE, NOT_IN_PLACE = 43, 44
-COMPUTE = ("DftiComputeForward", "DftiComputeBackward")
+from fly64dask.reconstruction.lsqml.steps.compiled.compiling import made_of_instructions
+from fly64dask.reconstruction.lsqml.steps.compiled.mkl_transforms import MKL, MklPlans
+from fly64dask.reconstruction.lsqml.steps.compiled.own_transforms import OwnPlans, radices_of
+
+Library = Literal["MKL", "fly64dask"]
+# What the addresses of plans are: functions, and plans from array to array and in place.
+FORWARD, BACKWARD, BETWEEN, IN_PLACE = range(4)
 
 
-def _mkl() -> ctypes.CDLL:
-    """Load the library, and let compiled functions find its transforms; ImportError if it has none."""
+def _is_intel() -> bool:
     try:
-        library = ctypes.CDLL(str(LIBRARY))
-        for name in COMPUTE:
-            llvmlite.binding.add_symbol(name, ctypes.cast(library[name], ctypes.c_void_p).value)
-    except (OSError, AttributeError) as error:
-        raise ImportError(f"torch has no transforms of MKL: {error}") from error
-    return library
+        return "GenuineIntel" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
 
 
-MKL = _mkl()
-# Plan, wave to read and wave to write, as addresses; 0 if all went well.
-CALL = types.int64(types.int64, types.int64, types.int64)
-forward, backward = (cast("Callable[[int, int, int], int]", types.ExternalFunction(name, CALL)) for name in COMPUTE)
+IS_INTEL = _is_intel()
 
 
-class Plans:
-    """Plans for waves of H x W pixels, complex64: `addresses` (2,) int64 of one from array to array, whose transforms
-    are not scaled, and of one in place, whose backward transform is divided by H W. They belong to one thread.
+def library_for(shape_px: tuple[int, int]) -> Library | None:
+    """Choose what transforms waves of H x W pixels: MKL on Intel's processors, else our own, which is faster there.
+
+    It is a matter of processor and shape alone, so that the same cell gets the same bits on the same kind of machine.
+    None if torch has no MKL, and a side a prime factor that our own does not know.
     """
-
-    def __init__(self, shape_px: tuple[int, int]) -> None:
-        n_pixels = shape_px[0] * shape_px[1]
-        plans = [_plan(shape_px, NOT_IN_PLACE, 1.0), _plan(shape_px, IN_PLACE, 1 / n_pixels)]
-        self.addresses: NDArray[np.int64] = np.array([plan.value for plan in plans], np.int64)
-        weakref.finalize(self, _free, plans)
+    ours = all(radices_of(length) is not None for length in shape_px)
+    if MKL is not None and (IS_INTEL or not ours):
+        return "MKL"
+    return "fly64dask" if ours else None
 
 
-def _plan(shape_px: tuple[int, int], placement: int, backward_scale: float) -> ctypes.c_void_p:
-    plan, lengths = ctypes.c_void_p(), (ctypes.c_long * 2)(*shape_px)
-    _check(MKL.DftiCreateDescriptor_s_md(ctypes.byref(plan), COMPLEX, ctypes.c_long(2), lengths))
-    _check(MKL.DftiSetValue(plan, PLACEMENT, placement))
-    _check(MKL.DftiSetValue(plan, BACKWARD_SCALE, ctypes.c_double(backward_scale)))
-    _check(MKL.DftiSetValue(plan, THREAD_LIMIT, ctypes.c_long(1)))
-    _check(MKL.DftiCommitDescriptor(plan))
-    return plan
+def plans_for(shape_px: tuple[int, int], library: Library) -> MklPlans | OwnPlans:
+    """Make plans for waves of H x W pixels, complex64, which belong to one thread.
+
+    Their `addresses` (4,) int64 are those of the functions forward and backward, of a plan from array to array, whose
+    transforms are not scaled, and of one in place, whose backward transform is divided by H W.
+    """
+    return MklPlans(shape_px) if library == "MKL" else OwnPlans(shape_px)
 
 
-def _check(status: int) -> None:
-    if status != 0:
-        raise RuntimeError(f"MKL could not plan a transform: status {status}")
+@made_of_instructions
+def call(_: Any, function: Any, plan: Any, source: Any, target: Any) -> Any:
+    """Call a function by its address, with those of a plan and of two waves; it gives 0 if all went well."""
 
+    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        function, *addresses = arguments
+        word = ir.IntType(64)
+        return builder.call(builder.inttoptr(function, ir.FunctionType(word, [word] * 3).as_pointer()), addresses)
 
-def _free(plans: list[ctypes.c_void_p]) -> None:
-    for plan in plans:
-        MKL.DftiFreeDescriptor(ctypes.byref(plan))
+    return types.int64(*[types.int64] * 4), generate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.reconstruction.lsqml.steps.compiled.compiling import F1, F2, F3, F4, I0, I1, I2, F, compiled
-from fly64dask.reconstruction.lsqml.steps.compiled.transforms import forward
+from fly64dask.reconstruction.lsqml.steps.compiled.transforms import BETWEEN, FORWARD, call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -139,7 +139,7 @@ def add_directions(
     for k in range(part[0], part[1]):
         row, column, step = corners[at[k], 0], corners[at[k], 1], steps[k]
         directions_of_first(changes[k, 0], step, image, row, column, probes[k], of_object[0], of_first)
-        n_failed += forward(plans[0], of_first.ctypes.data, spectrum.ctypes.data) != 0
+        n_failed += call(plans[FORWARD], plans[BETWEEN], of_first.ctypes.data, spectrum.ctypes.data) != 0
         add_shifted_back(spectrum, ramps_y[at[k]], ramps_x[at[k]], of_probe[0])
         for mode in range(1, modes.shape[0]):
             directions_of_further(changes[k, mode], step, image, row, column, modes[mode], of_object[1], of_probe[mode])
