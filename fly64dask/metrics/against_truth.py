@@ -11,7 +11,7 @@ import numpy as np
 from fly64dask.base import InputError
 from fly64dask.metrics.alignment import Aligned, align
 from fly64dask.metrics.results import ImageMetrics, ObjectMetrics, RingMetrics, TruthMetrics
-from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc
+from fly64dask.metrics.ring_correlation import RingCorrelation, crossing, frc_with
 from fly64dask.metrics.rings import MIN_SIDE_PX
 from fly64dask.metrics.similarity import Similarity, similarities, whole_windows
 from fly64dask.scan import bounding_box, crop_to_frame, illuminated_area, illumination_map
@@ -181,8 +181,9 @@ def _compared(objects: Sequence[Aligned], reference: Reference) -> list[tuple[Ob
     box = bounding_box(reference.inside)
     inside, truth = reference.inside[box], reference.image[box].astype(np.complex128)
     images = [np.where(inside, aligned.image[box], truth) for aligned in objects]
-    is_large = min(inside.shape) >= MIN_SIDE_PX
-    curves = [frc(image, truth, inside, pixel_nm=reference.pixel_nm) if is_large else None for image in images]
+    curves: Sequence[RingCorrelation | None] = [None] * len(images)
+    if min(inside.shape) >= MIN_SIDE_PX:
+        curves = frc_with(images, truth, inside, pixel_nm=reference.pixel_nm)
     true_phase = np.angle(truth)
     # The difference is wrapped, not the phase: a truth beyond pi wraps in both images at once.
     phases = [true_phase + np.angle(image * truth.conj()) for image in images]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -98,10 +99,26 @@ def frc(
     >>> float(curve.correlation.min().round(6))
     1.0
     """
+    (curve,) = frc_with([first], second, inside, pixel_nm=pixel_nm)
+    return curve
+
+
+def frc_with(
+    images: Sequence[NDArray[np.number]],
+    reference: NDArray[np.number],
+    inside: NDArray[np.bool_],
+    *,
+    pixel_nm: tuple[float, float] | None = None,
+) -> list[RingCorrelation]:
+    """Correlate several images with one reference ring by ring in Fourier space; see `frc`."""
     rings = Rings.around(inside, pixel_nm)
-    first_spectrum, second_spectrum = rings.spectrum(first), rings.spectrum(second)
-    shared = rings.sums((first_spectrum * second_spectrum.conj()).real)
-    power = np.sqrt(rings.sums(np.abs(first_spectrum) ** 2)) * np.sqrt(rings.sums(np.abs(second_spectrum) ** 2))
+    expected = rings.spectrum(reference)
+    return [_correlate(rings, rings.spectrum(image), expected) for image in images]
+
+
+def _correlate(rings: Rings, first: NDArray[np.complex128], second: NDArray[np.complex128]) -> RingCorrelation:
+    shared = rings.sums((first * second.conj()).real)
+    power = np.sqrt(rings.sums(np.abs(first) ** 2)) * np.sqrt(rings.sums(np.abs(second) ** 2))
     return RingCorrelation(
         frequency_per_px=rings.frequency_per_px,
         correlation=np.divide(shared, power, out=np.zeros(len(power)), where=power > 0),

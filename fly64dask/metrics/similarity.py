@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import minimum_filter
-from skimage.metrics import structural_similarity
+from scipy.ndimage import gaussian_filter, minimum_filter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     Area = NDArray[np.bool_]
 
 # Z. Wang et al., IEEE Trans. Image Process. 13, 600 (2004): a Gaussian window of 11 x 11 px, population moments.
-WINDOW: Any = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-WINDOW_PX = 11
+SIGMA_PX, WINDOW_PX = 1.5, 11
 K1, K2 = 0.01, 0.03
 # With a constant this large for means, what SSIM says of them is 1: contrast times structure is left.
 NO_MEANS = 1e8
@@ -58,7 +56,7 @@ def similarities(images: Sequence[Image], reference: Image, levels: list[Area], 
 
     MS-SSIM takes contrast times structure of each scale but the coarsest, there SSIM, to the published exponents of the
     scales used, divided by their sum; a scale whose mean is negative counts as 0. It needs two scales, the finest with
-    `MIN_WINDOWS` windows too. Libraries average scikit-image's map of SSIM over a rectangle, here it is over an area.
+    `MIN_WINDOWS` windows too. Libraries average the map of SSIM over a rectangle, here it is over an area.
     """
     n_levels = len(levels)
     several = n_levels > 1 and levels[0].sum() >= MIN_WINDOWS
@@ -69,13 +67,12 @@ def similarities(images: Sequence[Image], reference: Image, levels: list[Area], 
     for level, (windows, weight) in enumerate(zip(levels, weights, strict=True)):
         if not windows.any():
             break
+        expected = _Moments.of(reference, windows)
         for which, image in enumerate(scaled):
-            is_coarsest = level == n_levels - 1
+            is_coarsest, compared = level == n_levels - 1, _Compared.of(image, reference, expected, windows)
             if level == 0:
-                finest[which] = min(1.0, _mean(image, reference, windows, peak, K1))
-            products[which] *= (
-                max(0.0, _mean(image, reference, windows, peak, K1 if is_coarsest else NO_MEANS)) ** weight
-            )
+                finest[which] = min(1.0, compared.mean_similarity(peak, K1))
+            products[which] *= max(0.0, compared.mean_similarity(peak, K1 if is_coarsest else NO_MEANS)) ** weight
         scaled, reference = [_halved(image) for image in scaled], _halved(reference)
     return [
         Similarity(
@@ -85,10 +82,46 @@ def similarities(images: Sequence[Image], reference: Image, levels: list[Area], 
     ]
 
 
-def _mean(image: Image, reference: Image, windows: Area, peak: float, k1: float) -> float:
-    """Mean SSIM over some windows."""
-    _, similarity = structural_similarity(image, reference, data_range=peak, K1=k1, K2=K2, full=True, **WINDOW)
-    return float(similarity[windows].mean())
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """Mean and variance of an image in each of some windows, (k,) float64."""
+
+    mean: Image
+    variance: Image
+
+    @classmethod
+    def of(cls, image: Image, windows: Area) -> _Moments:
+        mean = _means(image, windows)
+        return cls(mean, _means(image * image, windows) - mean * mean)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """The moments of an image, those of a reference and their covariance in each of some windows, (k,) float64."""
+
+    image: _Moments
+    reference: _Moments
+    covariance: Image
+
+    @classmethod
+    def of(cls, image: Image, reference: Image, expected: _Moments, windows: Area) -> _Compared:
+        found = _Moments.of(image, windows)
+        return cls(found, expected, _means(image * reference, windows) - found.mean * expected.mean)
+
+    def mean_similarity(self, peak: float, k1: float) -> float:
+        """Mean SSIM over the windows."""
+        of_means, of_variances = (k1 * peak) ** 2, (K2 * peak) ** 2
+        x, y = self.image, self.reference
+        likeness = (2 * x.mean * y.mean + of_means) * (2 * self.covariance + of_variances)
+        return float(
+            (likeness / ((x.mean**2 + y.mean**2 + of_means) * (x.variance + y.variance + of_variances))).mean()
+        )
+
+
+def _means(image: Image, windows: Area) -> Image:
+    """Weighted means of an image in each of some windows, (k,) float64."""
+    means: Image = gaussian_filter(image, SIGMA_PX, radius=WINDOW_PX // 2)[windows]
+    return means
 
 
 def _halved(image: NDArray[np.generic]) -> Image:
