@@ -3,7 +3,7 @@
 From the repository:
 
     python scripts/bench/large/many_cells.py                         # 10 000 cells
-    python scripts/bench/large/many_cells.py --cells 100000 --only status table page
+    python scripts/bench/large/many_cells.py --cells 10000 100000 --only status table page
     python scripts/bench/large/many_cells.py --quick                 # 400 cells: does it still run?
 
 A few cells are reconstructed, one for each view and split. All others get records like theirs, written and committed
@@ -12,7 +12,7 @@ process of its own: CPU seconds, wall seconds, and its memory at the peak. `comp
 itself, at one dose. `page` is one answer of `/fly64`, and `proof` what a table kept beside the manifest would take to
 be read, once it is shown to be of the records and groups that are there: their digests are computed.
 
-With `--keep DIRECTORY` the run stays there, and is used again. `--json FILE` keeps the figures.
+Where `FLY64DASK_BENCH_DIR` names a folder, the runs stay there, and are used again. `--json FILE` keeps the figures.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ IN_PYTHON = "import fly64dask, sys; fly64dask.open_run(sys.argv[1]).table()"
 FLY64DASK = ["-m", "fly64dask"]
 COMMANDS = {
     "status": [*FLY64DASK, "status", RUN],
-    "json": [*FLY64DASK, "status", RUN, "--json"],
     "dose": [*FLY64DASK, "status", RUN, "--dose", "100"],
+    "json": [*FLY64DASK, "status", RUN, "--json"],
+    "runs": [*FLY64DASK, "runs", RUN],
     "table": [*FLY64DASK, "table", RUN, "--out", "table.parquet"],
     "csv": [*FLY64DASK, "table", RUN, "--out", "table.csv"],
     "python": ["-c", IN_PYTHON, RUN],
     "limits": [*FLY64DASK, "limits", RUN],
     "report": [*FLY64DASK, "report", RUN, "--out", "report.html"],
     "compare": [*FLY64DASK, "compare", RUN, "--method", f"again={RUN}", "--dose", "100"],
-    "verify": [*FLY64DASK, "verify", RUN],
-    "runs": [*FLY64DASK, "runs", RUN],
     "clean": [*FLY64DASK, "clean", RUN],
+    "verify": [*FLY64DASK, "verify", RUN],
 }
 N_VIEWS, N_REPEATS, N_SPLITS = 25, 4, 2
 
@@ -58,35 +58,37 @@ N_VIEWS, N_REPEATS, N_SPLITS = 25, 4, 2
 def main() -> None:
     """Make the run, and print what each command takes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--cells", type=int, nargs="+", default=[10_000])
     parser.add_argument("--quick", action="store_true", help="400 cells")
-    parser.add_argument("--keep", type=Path, metavar="DIRECTORY")
     parser.add_argument("--json", type=Path, metavar="FILE", dest="json_file")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     names = [*COMMANDS, "page", "proof"]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     arguments = parser.parse_args()
-    n_cells = 400 if arguments.quick else arguments.cells
+    sizes = [400] if arguments.quick else arguments.cells
     if arguments.make:
-        make_run(n_cells, arguments.make)
+        make_run(sizes[0], arguments.make)
         return
     facts, rows = machine(), list[dict[str, Any]]()
     with tempfile.TemporaryDirectory() as folder:
-        run = (arguments.keep or Path(folder, "run")).resolve()
-        if not (run / "reconstruction_manifest.json").exists():
-            # Apart, as a command's memory begins with that of who starts it.
-            subprocess.run([sys.executable, __file__, "--cells", str(n_cells), "--make", run], check=True)
-        for name in arguments.only:
-            if name == "page":
-                found = page_answer(n_cells)
-            elif name == "proof":
-                found = proven_table(run, Path(folder))
-            else:
-                found = measured(COMMANDS[name], run, Path(folder))
-            rows.append({"cells": n_cells, "what": name, **found})
-            print(f"{name:<8}" + "  ".join(f"{key} {value:.3g}" for key, value in found.items()), flush=True)
+        for n_cells in sizes:
+            run = Path(os.environ.get("FLY64DASK_BENCH_DIR", folder), f"run-{n_cells}").resolve()
+            if not (run / "reconstruction_manifest.json").exists():
+                # Apart, as a command's memory begins with that of who starts it.
+                subprocess.run([sys.executable, __file__, "--cells", str(n_cells), "--make", run], check=True)
+            for name in arguments.only:
+                found = figures_of(name, n_cells, run, Path(folder))
+                rows.append({"cells": n_cells, "what": name, **found})
+                print(f"{name:<8}" + "  ".join(f"{key} {value:.3g}" for key, value in found.items()), flush=True)
     if arguments.json_file:
         write_measurement(arguments.json_file, facts, {"many_cells": rows})
+
+
+def figures_of(name: str, n_cells: int, run: Path, folder: Path) -> dict[str, float]:
+    """Measure one thing, called by its name."""
+    if name == "page":
+        return page_answer(n_cells)
+    return proven_table(run, folder) if name == "proof" else measured(COMMANDS[name], run, folder)
 
 
 def measured(command: list[str], run: Path, folder: Path) -> dict[str, float]:
