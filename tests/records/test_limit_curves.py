@@ -76,3 +76,11 @@ def test_points_name_their_cells_and_count_what_failed():
     point, *_ = curve_of([row_of(0.2, 1e3, 0), failed, row_of(0.3, 1e3, 2)]).points
     assert point.cells == ("dose_1000/close/whole", "dose_1000.repeat_2/close/whole")
     assert (point.values, point.level, point.n_failed) == ((0.2, 0.3), 0.3, 1)
+
+
+@pytest.mark.parametrize(("n_doses", "n_places"), [(3, 17), (51, 401), (600, 600)])
+def test_a_line_has_eight_steps_between_two_doses_and_fewer_between_many(n_doses, n_places):
+    doses = tuple(np.geomspace(1e3, 1e5, n_doses).tolist())
+    line = curve_of(rows_of({dose: [0.1] * 3 for dose in doses}), doses=doses).line
+    assert len(line) == n_places
+    assert (line[0].dose, line[-1].dose) == (1e3, 1e5)

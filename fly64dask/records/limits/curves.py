@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fly64dask.study import Target
 
 N_LINE_STEPS = 8  # between two doses of a line: straight ones, which look like the cubic
+MAX_LINE_STEPS = 400  # of a line, unless it has more doses: no screen shows more (our choice)
 MIN_SLOPE_DOSES = 3  # two points lie on every power law
 
 
@@ -107,7 +108,9 @@ def _line(points: Sequence[CurvePoint]) -> tuple[LinePoint, ...]:
 
     axis = np.log([light.dose for light, _ in known])
     cubic = PchipInterpolator(axis, np.log([level for _, level in known]))
-    fine = np.interp(np.arange((len(known) - 1) * N_LINE_STEPS + 1) / N_LINE_STEPS, np.arange(len(known)), axis)
+    n_gaps = len(known) - 1
+    n_steps = max(1, min(N_LINE_STEPS, MAX_LINE_STEPS // n_gaps))
+    fine = np.interp(np.arange(n_gaps * n_steps + 1) / n_steps, np.arange(len(known)), axis)
     lights = lights_at([light for light, _ in known], fine.tolist())
     return tuple(
         LinePoint(
