@@ -36,6 +36,11 @@ def test_the_slope_of_an_exact_power_law_is_its_power_and_has_no_error():
     assert (slope.n_doses, slope.n_values) == (3, 9)
 
 
+def test_errors_that_are_all_the_same_have_a_slope_of_zero():
+    slope = curve_of(rows_of({dose: [0.1] * 3 for dose in DOSES})).slope
+    assert (slope.power, slope.standard_error, slope.half_width_95) == (0, 0, 0)
+
+
 def test_the_standard_error_of_a_slope_is_the_spread_of_slopes_over_noise():
     slopes = [curve_of(rows_of(shot_noise_errors(DOSES, spread=0.1, seed=seed))).slope for seed in range(200)]
     spread = np.std([slope.power for slope in slopes], ddof=1)

@@ -157,6 +157,8 @@ def fitted_slope(series: Series) -> Slope | None:
     n_doses = len(set(log_fluences))
     if n_doses < MIN_SLOPE_DOSES:
         return None
+    if min(log_errors) == max(log_errors):  # of which SciPy has no standard error
+        return Slope(power=0.0, standard_error=0.0, half_width_95=0.0, n_doses=n_doses, n_values=len(log_errors))
     from scipy.stats import linregress, t
 
     fit = linregress(log_fluences, log_errors)
