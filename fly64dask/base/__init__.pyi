@@ -73,3 +73,6 @@ from .schema import (
     digest as digest,
     meanings_of as meanings_of,
 )
+from .words import (
+    counted as counted,
+)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from fly64dask.base import InputError, ResourceError
+from fly64dask.base import InputError, ResourceError, counted
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     example,
@@ -23,6 +24,7 @@ from fly64dask.cli.options import (
     recipe_options,
     run_argument,
     study_argument,
+    warn,
     without_links,
 )
 from fly64dask.store import RunLayout
@@ -120,7 +122,7 @@ def cancel(layout: RunLayout) -> None:
     from fly64dask.deploy.slurm import cancel_run
 
     n_jobs = cancel_run(layout)
-    click.echo(f"{n_jobs} jobs cancelled, none is left" if n_jobs else "no job of this run waits or runs")
+    click.echo(f"{counted(n_jobs, 'job')} cancelled, none is left" if n_jobs else "no job of this run waits or runs")
 
 
 @click.command(epilog=example("fly64dask attach runs/demo"))
@@ -140,17 +142,18 @@ def attach(layout: RunLayout, interval_s: float) -> None:
     Ctrl-C ends this command and not the run. The exit codes are those of `run`.
     """
     from fly64dask.cli.terminal import make_console, print_matrix, watch_run
-    from fly64dask.deploy.slurm import find_controller, read_submission
+    from fly64dask.deploy.slurm import read_submission
     from fly64dask.monitoring import RunReader
     from fly64dask.records import read_run_study
 
     console = make_console()
     submission = read_submission(layout)
-    _wait_for_start(layout, submission, interval_s)
+    goes_on = _asking(layout, submission)
+    _wait_for_start(layout, submission, goes_on, interval_s)
     open_states = "no run began"
     if layout.study_file.exists():
         reader = RunReader(read_run_study(layout), layout, follows=True)
-        last = watch_run(reader, console, interval_s=interval_s, goes_on=lambda: find_controller(layout) is not None)
+        last = watch_run(reader, console, interval_s=interval_s, goes_on=goes_on)
         print_matrix(console, last.study, last.rows)
         # Others of the study were not asked for.
         left_out = skip_reasons(last.study, submission.filters)
@@ -167,22 +170,45 @@ def attach(layout: RunLayout, interval_s: float) -> None:
     )
 
 
-def _wait_for_start(layout: RunLayout, submission: SubmittedController, interval_s: float) -> None:
-    """Say how the controller is until its run begins or it ends; then where the dashboard is."""
-    from fly64dask.deploy.slurm import find_controller, tunnel_command
+def _asking(layout: RunLayout, submission: SubmittedController) -> Callable[[], bool | None]:
+    """Make the question whether the controller goes on; while Slurm does not answer it is None, which is said once."""
+    from fly64dask.deploy.slurm import controller_goes_on
+
+    said = ""
+
+    def ask() -> bool | None:
+        nonlocal said
+        try:
+            return controller_goes_on(layout, submission)
+        except ResourceError as error:
+            if error.message != said:
+                warn(f"{error.message}; the run is followed from its directory alone")
+            said = error.message
+            return None
+
+    return ask
+
+
+def _wait_for_start(
+    layout: RunLayout, submission: SubmittedController, goes_on: Callable[[], bool | None], interval_s: float
+) -> None:
+    """Say what the run's jobs wait for until its first worker is there or it ends; then where the dashboard is."""
+    from fly64dask.deploy.slurm import jobs_line, tunnel_command
     from fly64dask.records import read_dashboard
 
-    last_line = ""
-    while (job := find_controller(layout)) is not None:
+    last_line = None
+    while (is_known := goes_on()) is not False:
         where = read_dashboard(layout)
         if where is not None:
-            click.echo(f"controller job {job.job_id} runs on {where.host}; its pages, through a tunnel:")
+            click.echo(f"the controller runs on {where.host}; its pages, through a tunnel:")
             click.echo(f"  {tunnel_command(where.host, where.port, login=submission.host)}")
             click.echo("  http://127.0.0.1:8787/fly64 and http://127.0.0.1:8787/status")
             return
-        why = "" if job.reason in ("", "None") else f" ({job.reason})"
-        line = f"controller job {job.job_id} is {job.state.lower()}{why}"
-        if line != last_line:
-            click.echo(line)
-            last_line = line
+        if is_known is None and layout.study_file.exists():
+            return
+        with suppress(ResourceError):
+            line = jobs_line(layout)
+            if line not in (None, last_line):
+                click.echo(line)
+                last_line = line
         time.sleep(interval_s)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,11 +23,8 @@ from fly64dask.cli.options import (
     read_run,
     rows_json,
 )
-from fly64dask.store import RunLayout
-from fly64dask.study import Cell, Filters, cells, skip_reasons
-
-if TYPE_CHECKING:
-    from fly64dask.study import Study
+from fly64dask.store import RunLayout, holder_of
+from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
@@ -52,7 +49,7 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
     many cells of each view are in each state.
     """
     from fly64dask.monitoring import RunReader, read_overview
-    from fly64dask.records import read_run_study, unlisted_cells
+    from fly64dask.records import unlisted_cells
 
     if as_json and watch:
         raise InputError("status: found both --watch and --json, which writes one document", remedy="give one")
@@ -60,7 +57,7 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
         raise InputError("status: found a filter and --watch, which shows the whole matrix", remedy="give one of them")
     look = partial(read_run, run, files=False)
     layout = look()
-    study = read_run_study(layout)
+    study = _study_of(layout)
     left_out = skip_reasons(study, filters)
     shown = frozenset(cell for cell in cells(study) if cell not in left_out)
     others = unlisted_cells(study, layout)
@@ -75,6 +72,7 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
     reader = RunReader(study, layout, follows=watch, chosen=chosen, look=look if watch else None)
     if len(shown) > MAX_MATRIX_CELLS and not (watch or light):
         print_overview(console, read_overview(study, layout, shown))
+        _tell_jobs(layout)
         _tell_others(layout, others)
         return
     if watch:
@@ -90,7 +88,28 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
     print_matrix(console, study, run_status.rows, run_status.live, run_status.now, shown=shown)
     for line in round_lines(run_status.study):
         click.echo(line)
+    _tell_jobs(layout)
     _tell_others(layout, others)
+
+
+def _study_of(layout: RunLayout) -> Study:
+    """Read the study of a run: until its first worker is there, of a submitted one what was submitted."""
+    from fly64dask.records import read_run_study, read_study
+
+    if layout.submitted_study.exists() and not layout.study_file.exists():
+        return read_study(layout.submitted_study)
+    return read_run_study(layout)
+
+
+def _tell_jobs(layout: RunLayout) -> None:
+    """Say how the worker jobs of a run are; of a submitted one that has not begun, which command tells."""
+    from fly64dask.records import read_worker_jobs
+
+    line = read_worker_jobs(layout) if holder_of(layout) else None
+    if line is None and not layout.study_file.exists():
+        line = f"the run has not begun: `fly64dask attach {from_here(layout.root)}` says what its jobs wait for"
+    if line is not None:
+        click.echo(line)
 
 
 def _tell_others(layout: RunLayout, others: Sequence[str]) -> None:
@@ -108,6 +127,7 @@ def _print_document(study: Study, layout: RunLayout, shown: Collection[Cell], ot
     Rows are printed one after the other: of very many they would fill the memory.
     """
     from fly64dask.monitoring import read_each, read_live
+    from fly64dask.records import read_worker_jobs
 
     live, states = read_live(layout, [cell for cell in cells(study) if cell in shown]), Counter[str]()
 
@@ -126,4 +146,6 @@ def _print_document(study: Study, layout: RunLayout, shown: Collection[Cell], ot
         ]
 
     before = {"study": study.name, "added": rows_json(study.added), "not_in_the_matrix": list(others)}
+    jobs = read_worker_jobs(layout) if holder_of(layout) else None
+    before |= {} if jobs is None else {"worker_jobs": jobs}
     print_long_json(before, "cells", rows(), lambda: {"states": dict(states), "running": running()})

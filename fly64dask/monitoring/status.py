@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from fly64dask.base import InputError, IntegrityError, printable
 from fly64dask.monitoring.live import LiveCell, read_live
-from fly64dask.records import ManifestRow, RowContext, count_states, read_row, read_run_study
+from fly64dask.records import ManifestRow, RowContext, count_states, read_row, read_run_study, read_worker_jobs
 from fly64dask.store import RunLayout, holder_of
 from fly64dask.study import Cell, Study, cells
 
@@ -26,13 +26,14 @@ class CellWithRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """The states of a run's cells at one moment, from disk alone."""
+    """The states of a run's cells at one moment, from disk alone, and how its worker jobs are, if it has such."""
 
     study: Study
     rows: tuple[ManifestRow, ...]
     live: Mapping[Cell, LiveCell]
     now: datetime
     holder: str | None
+    worker_jobs: str | None = None
 
     @property
     def running(self) -> list[Cell]:
@@ -93,12 +94,14 @@ class RunReader:
         row_of = known_rows.get if self.chosen is None else self._row  # a floor or reference may not be chosen
         rows = tuple(RowContext(self.study, self.layout, row_of).complete_all(known_rows.values()))
         attempts = {row.cell: row.attempt or 0 for row in rows}
+        holder = holder_of(self.layout)
         return RunStatus(
             study=self.study,
             rows=rows,
             live={cell: live_cell for cell, live_cell in live.items() if live_cell.attempt > attempts.get(cell, 0)},
             now=datetime.now(UTC),
-            holder=holder_of(self.layout),
+            holder=holder,
+            worker_jobs=holder and read_worker_jobs(self.layout),
         )
 
     def _update_study(self) -> None:

@@ -130,9 +130,11 @@ from .run_files import (
     read_dashboard as read_dashboard,
     read_run_study as read_run_study,
     read_study as read_study,
+    read_worker_jobs as read_worker_jobs,
     study_digest as study_digest,
     write_dashboard as write_dashboard,
     write_run_study as write_run_study,
+    write_worker_jobs as write_worker_jobs,
 )
 from .significance.cells import (
     COORDINATES as COORDINATES,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, IntegrityError, digest, host_name, utc_now
-from fly64dask.store import RunLayout, read_document, write_document
+from fly64dask.store import RunLayout, read_document, replaced_file, write_document
 from fly64dask.study import Study
+
+# A run says every few seconds how its worker jobs are; what is older than this has its age beside it.
+WORKER_JOBS_S = 60.0
 
 
 def read_study(path: Path) -> Study:
@@ -85,6 +90,24 @@ def read_dashboard(layout: RunLayout) -> Dashboard | None:
         return read_document(layout.dashboard_file, Dashboard, remedy="")
     except (FileNotFoundError, IntegrityError):
         return None
+
+
+def write_worker_jobs(layout: RunLayout, words: str) -> None:
+    """Say how the worker jobs of this process's run are; what the file system refuses is left, as it is for people."""
+    with suppress(OSError):
+        layout.live.mkdir(exist_ok=True)
+        with replaced_file(layout.worker_jobs_file) as draft:
+            draft.write_text(words, encoding="utf-8")
+
+
+def read_worker_jobs(layout: RunLayout) -> str | None:
+    """Tell how the worker jobs of a run under way are, and when it said so if that is long ago; None if it has none."""
+    path = layout.worker_jobs_file
+    try:
+        words, age_s = path.read_text(encoding="utf-8"), time.time() - path.stat().st_mtime
+    except (OSError, UnicodeDecodeError):
+        return None
+    return words if age_s < WORKER_JOBS_S else f"{words} (said {age_s / 60:.0f} min ago)"
 
 
 class Cleaned(Frozen):

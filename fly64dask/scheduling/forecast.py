@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from fly64dask.base import counted
 from fly64dask.records import LASTING_KINDS, each_completed_row
 from fly64dask.scheduling.rates import MeasuredRate, measured_rates
 
@@ -49,10 +50,11 @@ class Forecast:
     def lines(self) -> tuple[str, ...]:
         """The forecast in words."""
         again = ", ".join(f"{n} {why}" for why, n in self.again.items())
-        done = f", {self.n_done} are done" if self.n_done else ""
-        counts = f"{len(self.left)} cells to run{f' ({again})' if again else ''}{done}"
+        done = f", {self.n_done} {'is' if self.n_done == 1 else 'are'} done" if self.n_done else ""
+        counts = f"{counted(len(self.left), 'cell')} to run{f' ({again})' if again else ''}{done}"
         if not self.left:
-            return (f"nothing is left to do: all {self.n_done} cells are done",)
+            all_done = "the cell is done" if self.n_done == 1 else f"all {self.n_done} cells are done"
+            return (f"nothing is left to do: {all_done}",)
         if not self.rates:
             return counts, f"time: not known, because {NOTHING_MEASURED}"
         return counts, *(_time_line(rate, self.work) for rate in self.rates)
@@ -62,7 +64,7 @@ def _time_line(rate: MeasuredRate, work: int) -> str:
     """Say how long some work takes on a device, and by what that was measured."""
     kind, _, name = rate.device.partition(" ")
     one = f"{'GPU' if kind == 'cuda' else 'CPU'} {name}".rstrip()
-    cells = "1 cell" if rate.n_cells == 1 else f"{rate.n_cells} cells"
+    cells = counted(rate.n_cells, "cell")
     measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {cells} of {rate.source}"
     return f"time: at most {_duration(rate.seconds * work)} of one {one}, by {measured}"
 

@@ -45,6 +45,7 @@ class RunLayout:
     history = _Below("history")  # directory of the attempts that later ones have replaced
     checkpoints = _Below("checkpoints")  # directory of the checkpoints of all cells
     live = _Below("live")  # directory of files that say how far running cells are; there while a run is under way
+    worker_jobs_file = _Below("live", "worker_jobs.txt")  # how the worker jobs of a run under way are, in words
     lock_file = _Below(".lock")  # held locked by the process of a run, and names it
     remote_lock_file = _Below(".remote.lock")  # of a cache: held locked while a run at an object store computes in it
     remote_id_file = _Below(".remote.id")  # of a cache: a name like no other, by which the store's lock knows it

@@ -16,7 +16,7 @@ from fly64dask.deploy.slurm.decisions import (
     Submit,
     decide,
 )
-from fly64dask.deploy.slurm.reconciler import Reconciler
+from fly64dask.deploy.slurm.reconciler import Reconciler, pools_words
 from fly64dask.deploy.slurm.site_file import Patience, parse_slurm_file
 from fly64dask.store import RunLayout
 
@@ -133,7 +133,7 @@ def test_decide_asks_for_more_again_once_slurm_has_taken_a_job_beyond_the_limit(
 
 def test_decide_says_what_the_run_waits_for_once():
     _, decisions = follow(desired(2), Observation(clock_s=0), STARTED, STARTED)
-    assert "2 jobs (pending, Priority; running, Priority)" in words(decisions[1])
+    assert "waiting for a worker; worker jobs: 1 pending (Priority), 1 running (Priority)" in words(decisions[1])
     assert decisions[2] == []
 
 
@@ -280,6 +280,28 @@ def test_decide_waits_for_as_long_as_it_takes_without_a_limit():
     waiting = jobs(j1="PENDING", j2="PENDING")
     _, decisions = follow(desired(2), Observation(clock_s=3, submitted=("j1", "j2"), jobs=waiting), late)
     assert not any(isinstance(action, GiveUp) for actions in decisions for action in actions)
+
+
+@pytest.mark.parametrize(
+    ("observed", "facts", "expected"),
+    [
+        ({}, {}, "worker jobs: none yet"),
+        ({"jobs": jobs(j1="PENDING", j2="PENDING")}, {}, "worker jobs: 2 pending (Priority)"),
+        (
+            {"jobs": jobs(j1="RUNNING", j2="RUNNING", j3="PENDING"), "connected": frozenset({"j1"})},
+            {"granted": 3},
+            "worker jobs: 1 at work, 1 pending (Priority), 1 starting, no more than 3 are granted by the site now",
+        ),
+        (
+            {},
+            {"n_failures": 2, "last_failure": "job 7 ended before its worker reached the run (FAILED)"},
+            "worker jobs: last failure: job 7 ended before its worker reached the run (FAILED)",
+        ),
+    ],
+)
+def test_pools_words_say_what_worker_jobs_wait_for(observed, facts, expected):
+    history = History(started_s=0.0, **facts)
+    assert pools_words([history], [Observation(clock_s=9, **observed)]) == expected
 
 
 @pytest.mark.process

@@ -1,4 +1,4 @@
-"""How a job ended, from commands that answer as Slurm's own do; no Slurm is needed."""
+"""How a job ended and what is refused, from commands that answer as Slurm's own do; no Slurm is needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.commands import how_it_ended
+from fly64dask.deploy.slurm.commands import how_it_ended, refusal
 
 DISABLED = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
 FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
@@ -89,6 +89,11 @@ def test_how_it_ended_needs_no_scontrol_where_there_is_accounting(answers):
     assert how_it_ended("7") == "TIMEOUT, exit code 0:0"
 
 
+def test_how_it_ended_asks_the_controller_where_accounting_does_not_answer(answers):
+    answers(sacct="exec sleep 60", scontrol=controller("TIMEOUT", "TimeLimit", "0:15"))
+    assert how_it_ended("7") == "TIMEOUT, TimeLimit, exit code 0:15"
+
+
 def test_how_it_ended_says_that_nobody_knows_the_job_any_more(answers):
     answers(sacct="true", scontrol=FORGOTTEN)
     assert how_it_ended("7") == "unknown to Slurm by now"
@@ -98,3 +103,19 @@ def test_how_it_ended_does_not_take_silence_for_an_end(answers):
     answers(sacct=DISABLED, scontrol=UNREACHABLE)
     with pytest.raises(ResourceError, match="Unable to contact slurm controller"):
         how_it_ended("7")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("answer", "refused"),
+    [
+        ("echo 'sbatch: Job 9 to start at 2026-11-27T10:00:00' >&2", None),
+        ("echo 'allocation failure: Invalid partition name specified' >&2; exit 1", "Invalid partition name"),
+        ("echo 'allocation failure: Socket timed out on send/recv operation' >&2; exit 1", None),
+        (UNREACHABLE, None),
+    ],
+)
+def test_refusal_does_not_take_silence_for_a_refusal(answers, tmp_path, answer, refused):
+    answers(sbatch=answer)
+    says = refusal(tmp_path / "script")
+    assert (says is None) if refused is None else (refused in says)

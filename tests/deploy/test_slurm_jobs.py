@@ -91,7 +91,7 @@ def test_worker_job_forgets_proxies_if_the_site_says_so():
 def test_worker_job_uses_the_sites_interface_and_scratch():
     lines = script('[network]\ninterface = "ib0"\n[directories]\nscratch = "$TMPDIR"\nlogs = "/scratch/logs"\n')
     assert "--interface ib0" in lines[-1]
-    assert "--local-directory $TMPDIR" in lines[-1]
+    assert '--local-directory "$TMPDIR"' in lines[-1]
     assert any("--output=/scratch/logs/" in line for line in lines)
 
 
@@ -119,9 +119,29 @@ def test_worker_dashboard_stays_on_loopback():
     assert "--dashboard-address 127.0.0.1:0" in script()[-1]
 
 
-def test_worker_job_ends_if_the_runs_controller_is_gone(monkeypatch):
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("answer", "goes_on"),
+    [
+        ("echo RUNNING", True),
+        ("echo COMPLETED", False),
+        ("echo PENDING", False),  # it was queued again, and starts jobs of its own
+        ("echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", False),
+        ("echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1", True),
+        ("exit 0", True),
+        ("echo 'squeue: command not found' >&2; exit 127", True),
+    ],
+)
+def test_worker_job_ends_if_the_runs_controller_is_gone(tmp_path, monkeypatch, answer, goes_on):
     monkeypatch.setenv("FLY64DASK_CONTROLLER_JOB", "4711")
-    assert any("--jobs=4711" in line and "exit 0" in line for line in script())
+    (tmp_path / "squeue").write_text(f'#!/bin/sh\n[ "$4" = --jobs=4711 ] || exit 9\n{answer}\n')
+    (tmp_path / "squeue").chmod(0o755)
+    (python := tmp_path / "python").write_text("#!/bin/sh\necho began\n")
+    python.chmod(0o755)
+    text = "\n".join(script(f'[environment]\npython = "{python}"\n'))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SLURM_JOB_ID": "5"}
+    done = subprocess.run(["bash", "-c", text], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "began\n" if goes_on else "the run has ended\n")
 
 
 @pytest.mark.parametrize("file", ["slurm.toml", "slurm-cpu.toml", "slurm-pools.toml"])

@@ -17,12 +17,13 @@ from fly64dask.study import Cell
 
 
 def watch_run(
-    reader: RunReader, console: Console, *, interval_s: float, goes_on: Callable[[], bool] | None = None
+    reader: RunReader, console: Console, *, interval_s: float, goes_on: Callable[[], bool | None] | None = None
 ) -> RunStatus:
     """Show a run until no cell is pending or running any more, or the process that ran it has ended in order.
 
     A terminal is redrawn, anything else gets a line for each change. `goes_on` is asked instead whether somebody still
-    runs it, where that is known better than from its lock. Gives how the run was at the end.
+    runs it, where that is known better than from its lock; its answer is None where it is not. Gives how the run was at
+    the end.
     """
     show = _redraw if console.is_terminal else _print_changes
     return show(reader, console, interval_s, _HasEnded(goes_on))
@@ -40,8 +41,12 @@ def _redraw(reader: RunReader, console: Console, interval_s: float, ended: _HasE
 
 def _print_changes(reader: RunReader, console: Console, interval_s: float, ended: _HasEnded) -> RunStatus:
     before: dict[Cell, str] | None = None
+    worker_jobs = None
     while True:
         run_status = reader.read()
+        if run_status.worker_jobs not in (None, worker_jobs):
+            worker_jobs = run_status.worker_jobs
+            console.print(Text(f"{run_status.now:%H:%M:%S} {worker_jobs}"), soft_wrap=True)
         for cell, words in run_status.words.items():
             if before is None or before.get(cell) != words:
                 # What had ended before somebody looked did not happen now.
@@ -60,7 +65,7 @@ def _print_changes(reader: RunReader, console: Console, interval_s: float, ended
 class _HasEnded:
     """Tells when there is nothing more to see."""
 
-    goes_on: Callable[[], bool] | None
+    goes_on: Callable[[], bool | None] | None
     was_held: bool = False
 
     def __call__(self, run_status: RunStatus) -> bool:
@@ -68,19 +73,21 @@ class _HasEnded:
 
         While somebody runs an adaptive study, a round may follow.
         """
-        if self.goes_on is not None:
-            return not self.goes_on()
-        ended = self.was_held and run_status.holder is None
-        self.was_held = self.was_held or run_status.holder is not None
         is_held = run_status.holder is not None
+        ended = self.was_held and not is_held
+        self.was_held = self.was_held or is_held
+        goes_on = None if self.goes_on is None else self.goes_on()
+        if goes_on is not None:
+            return not goes_on
         may_go_on = is_held and (run_status.study.adaptive is not None or "interrupted" in run_status.counts)
         return ended or not (may_go_on or {"pending", "running"} & run_status.counts.keys())
 
 
 def _picture(run_status: RunStatus) -> Group:
     who = f"held by {run_status.holder}" if run_status.holder else "no run is under way on this directory"
+    lines = [Text(line, style="dim") for line in (who, run_status.worker_jobs) if line]
     # What runs comes first: a terminal that is too small cuts off the end.
     parts = [live_table(run_status.live, run_status.now)] if run_status.live else []
     waiting = list(waiting_lines(run_status.live))
     table = matrix_table(run_status.study, run_status.rows, run_status.live, run_status.now)
-    return Group(Text(who, style="dim"), *parts, *waiting, table, *failure_lines(run_status.rows))
+    return Group(*lines, *parts, *waiting, table, *failure_lines(run_status.rows))

@@ -2,7 +2,9 @@ from .cluster import slurm_cluster as slurm_cluster
 from .controller import (
     SubmittedController as SubmittedController,
     cancel_run as cancel_run,
+    controller_goes_on as controller_goes_on,
     find_controller as find_controller,
+    jobs_line as jobs_line,
     preview as preview,
     read_submission as read_submission,
     submit_run as submit_run,

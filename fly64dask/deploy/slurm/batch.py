@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from fly64dask.base import ResourceError
 from fly64dask.deploy.slurm import commands, pbs
 from fly64dask.deploy.slurm.commands import BatchJob
 from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.deploy.slurm.site_file import System
 from fly64dask.store import RunLayout
+
+# How long a run waits for an answer as it begins and ends: Slurm's controller may be busy, or starting again.
+PATIENCE_S, ASK_S = 60.0, 2.0
 
 
 class BatchCommands(Protocol):
@@ -43,7 +48,29 @@ def commands_of(system: System) -> BatchCommands:
     return commands if system == "slurm" else pbs
 
 
-def cancel_workers(system: System, layout: RunLayout) -> None:
-    """Cancel all worker jobs of a run."""
+def cancel_workers(system: System, layout: RunLayout, known: Collection[str] = ()) -> None:
+    """Cancel all worker jobs of a run: those that are listed, and those that are known to have been submitted.
+
+    Asks again for a minute where the batch system does not answer, and then raises ResourceError.
+    """
     batch = commands_of(system)
-    batch.cancel_jobs([job_id for job_id, job in batch.jobs_of(layout).items() if job.role != CONTROLLER])
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            listed = {job_id for job_id, job in batch.jobs_of(layout).items() if job.role != CONTROLLER}
+            return batch.cancel_jobs(sorted(listed | set(known)))
+        except ResourceError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(ASK_S)
+
+
+def end_workers(system: System, layout: RunLayout, known: Collection[str], *, say: Callable[[str], None]) -> None:
+    """Cancel them as a run ends; it says so if that was not possible, as its results do not depend on it."""
+    try:
+        cancel_workers(system, layout, known)
+    except ResourceError as error:
+        say(
+            f"{error.message}; the worker jobs of this run could not be cancelled, and each ends by itself about a "
+            "minute after its worker has lost the run"
+        )

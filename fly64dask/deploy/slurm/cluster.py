@@ -17,7 +17,7 @@ from fly64dask.base import repeated
 from fly64dask.deploy.certificates import published_certificates, read_certificates, temporary_certificates
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
-from fly64dask.deploy.slurm.batch import cancel_workers, commands_of
+from fly64dask.deploy.slurm.batch import cancel_workers, commands_of, end_workers
 from fly64dask.deploy.slurm.jobscript import worker_script
 from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
@@ -122,10 +122,10 @@ def slurm_cluster(
                     refuse_bad_worker(client, path, device=device)
                     yield client, reconciler
             finally:
-                cancel_workers(site.system, layout)
+                end_workers(site.system, layout, reconciler.known, say=say)
     finally:
         # A job that was submitted as the reconciler ended.
-        cancel_workers(site.system, layout)
+        end_workers(site.system, layout, (), say=say)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,13 @@ from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 
 TIMEOUT_S = 60.0
+ACCOUNTING_TIMEOUT_S = 5.0  # a database that is away shall not keep a run from asking Slurm's controller
 POLL_S = 0.5
 # States of a job that has ended (`man squeue`, JOB STATE CODES).
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"}
 ENDED |= {"NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
+# Words of a command that says nothing of the job, as Slurm's controller is busy or starting again.
+NO_ANSWER = ("unable to contact", "timed out", "connection refused", "temporarily unable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,16 @@ class BatchJob:
     role: str  # `controller`, or the name of a pool
     state: str
     reason: str
+
+    @property
+    def words(self) -> str:
+        """The state, and the site's reason for it, such as `pending (Priority)`."""
+        return self.state.lower() + (f" ({self.reason})" if self.reason not in ("", "None") else "")
+
+
+def jobs_words(jobs: Iterable[BatchJob]) -> str:
+    """Count jobs by their state and the site's reason for it, such as `14 pending (Priority), 2 running`."""
+    return ", ".join(f"{n} {words}" for words, n in sorted(Counter(job.words for job in jobs).items()))
 
 
 def submit_script(script: Path) -> str:
@@ -43,9 +57,11 @@ def submit_array(script: Path, n_jobs: int) -> list[str]:
 
 
 def refusal(script: Path) -> str | None:
-    """Ask Slurm what is wrong with a batch script, without submitting it; None if it would be taken."""
+    """Ask Slurm what is wrong with a batch script, without submitting it; None if it would be taken, or if silent."""
     completed = call("sbatch", "--test-only", str(script))
-    return None if completed.returncode == 0 else complaint(completed)
+    says = complaint(completed)
+    no_answer = any(words in says.lower() for words in NO_ANSWER)
+    return None if completed.returncode == 0 or no_answer else says
 
 
 def jobs_of(layout: RunLayout) -> dict[str, BatchJob]:
@@ -65,12 +81,16 @@ def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
         call("scancel", "--quiet", *((f"--signal={signal}", "--full") if signal else ()), *job_ids)
 
 
-def wait_until_gone(layout: RunLayout, timeout_s: float) -> dict[str, BatchJob]:
-    """Wait until no job of a run is left, and give those that are when the time is over."""
+def wait_until_gone(layout: RunLayout, job_ids: Iterable[str], timeout_s: float) -> set[str]:
+    """Wait until no job of a run is listed, and it is known how each given one ended; gives those that are left."""
     deadline = time.monotonic() + timeout_s
-    while (remaining := jobs_of(layout)) and time.monotonic() < deadline:
+    remaining = set(job_ids)
+    while True:
+        listed = jobs_of(layout).keys()
+        remaining = {job_id for job_id in remaining if job_id in listed or how_it_ended(job_id) is None} | listed
+        if not remaining or time.monotonic() > deadline:
+            return remaining
         time.sleep(POLL_S)
-    return remaining
 
 
 def how_it_ended(job_id: str) -> str | None:
@@ -86,12 +106,14 @@ def how_it_ended(job_id: str) -> str | None:
 
 
 def _ending_from_accounting(job_id: str) -> str | None:
-    """Ask `sacct`; None where there is no accounting, or it has not heard yet that the job ended."""
+    """Ask `sacct`; None where there is no accounting, it does not answer, or has not heard yet that the job ended."""
     if shutil.which("sacct") is None:
         return None
-    completed = call(
-        "sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={job_id}", "--format=State,Reason,ExitCode"
-    )
+    question = ("--noheader", "--parsable2", "--allocations", f"--jobs={job_id}", "--format=State,Reason,ExitCode")
+    try:
+        completed = call("sacct", *question, timeout_s=ACCOUNTING_TIMEOUT_S)
+    except ResourceError:
+        return None
     rows = completed.stdout.strip().splitlines()
     if completed.returncode != 0 or not rows:
         return None
@@ -157,20 +179,20 @@ def _slurm(*command: str) -> str:
     return completed.stdout
 
 
-def call(*command: str) -> subprocess.CompletedProcess[str]:
+def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
     """Call a command of a batch system and wait for its answer, whatever it is.
 
     Raises ResourceError if it does not come in time, or there is no such command.
     """
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
     except FileNotFoundError as error:
         raise ResourceError(
             f"cluster: {command[0]} not found on PATH", remedy="run this on a login node of the cluster"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise ResourceError(
-            f"cluster: `{' '.join(command)}` did not answer within {TIMEOUT_S:g} s",
+            f"cluster: `{' '.join(command)}` did not answer within {timeout_s:g} s",
             remedy="see whether the batch system is up: `sinfo`, or `qstat -B`",
         ) from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from fly64dask.deploy.access import is_loopback
 from fly64dask.deploy.slurm.commands import (
     BatchJob,
     cancel_jobs,
+    how_it_ended,
     jobs_of,
+    jobs_words,
     refuse_without,
     submit_script,
     wait_until_gone,
@@ -28,6 +31,7 @@ from fly64dask.store import RunLayout, publish_text, read_document, write_docume
 from fly64dask.study import Cell, Filters, Study
 
 ORDERLY_S, HARD_S = 60.0, 60.0
+ASK_S = 1.0  # between two looks at a list of jobs that may be wrong
 
 
 class SubmittedController(Frozen):
@@ -147,6 +151,25 @@ def find_controller(layout: RunLayout) -> BatchJob | None:
     return next((job for job in jobs_of(layout).values() if job.role == CONTROLLER), None)
 
 
+def controller_goes_on(layout: RunLayout, submission: SubmittedController) -> bool:
+    """Whether a run's controller waits or runs: Slurm lists it, or does not say how it ended, as its list may be wrong.
+
+    Raises ResourceError if Slurm does not answer.
+    """
+    return find_controller(layout) is not None or how_it_ended(submission.job_id) is None
+
+
+def jobs_line(layout: RunLayout) -> str | None:
+    """Say in a line how a run's jobs are, and what they wait for; None if it has none that wait or run.
+
+    Raises ResourceError if Slurm does not answer.
+    """
+    jobs = jobs_of(layout)
+    workers = [job for job in jobs.values() if job.role != CONTROLLER]
+    lines = [f"controller job {job.job_id} is {job.words}" for job in jobs.values() if job.role == CONTROLLER]
+    return "; ".join([*lines, *([f"worker jobs: {jobs_words(workers)}"] if workers else [])]) or None
+
+
 def read_submission(layout: RunLayout) -> SubmittedController:
     """Read what was submitted for a run; raises InputError if nothing was."""
     try:
@@ -168,29 +191,38 @@ def cancel_run(layout: RunLayout) -> int:
     Returns
     -------
     int
-        How many jobs there were.
-
-    Raises
-    ------
-    ResourceError
-        If jobs are left.
+        How many jobs there were. Raises ResourceError if some are left.
     """
     refuse_without()
-    jobs = jobs_of(layout)
+    jobs = _listed_jobs(layout)
     controllers = [job_id for job_id, job in jobs.items() if job.role == CONTROLLER]
     running = [job_id for job_id in controllers if jobs[job_id].state == "RUNNING"]
     cancel_jobs([job_id for job_id in controllers if job_id not in running])
     cancel_jobs(running, signal="TERM")
     # The driver lets running cells write down that they were interrupted, and ends its workers.
-    remaining = wait_until_gone(layout, ORDERLY_S if running else 0.0)
-    cancel_jobs(list(remaining))
-    remaining = wait_until_gone(layout, HARD_S)
+    remaining = wait_until_gone(layout, jobs, ORDERLY_S if running else 0.0)
+    cancel_jobs(sorted(remaining))
+    remaining = wait_until_gone(layout, remaining, HARD_S)
     if remaining:
         raise ResourceError(
-            f"slurm: jobs {', '.join(remaining)} of {layout.root} are still there {HARD_S:g} s after scancel",
+            f"slurm: jobs {', '.join(sorted(remaining))} of {layout.root} are still there {HARD_S:g} s after scancel",
             remedy="see `squeue --me`; a node may be down",
         )
     return len(jobs)
+
+
+def _listed_jobs(layout: RunLayout) -> dict[str, BatchJob]:
+    """List the jobs of a run; again, while there are none and nothing says how its controller ended."""
+    deadline = time.monotonic() + HARD_S
+    while not (jobs := jobs_of(layout)) and layout.submission_file.exists():
+        job_id = read_submission(layout).job_id
+        if how_it_ended(job_id) is not None:
+            break
+        if time.monotonic() > deadline:
+            problem = f"slurm: `squeue` does not list controller job {job_id}, and nothing says how it ended"
+            raise ResourceError(problem, remedy=f"see `squeue --me`, or cancel it yourself: `scancel {job_id}`")
+        time.sleep(ASK_S)
+    return jobs
 
 
 def _command(site: SlurmFile, layout: RunLayout, options: Sequence[str]) -> tuple[str, ...]:
@@ -203,7 +235,7 @@ def _refuse_second(layout: RunLayout) -> None:
     job = find_controller(layout)
     if job is not None:
         raise InputError(
-            f"run {layout.root}: controller job {job.job_id} is {job.state.lower()} already",
+            f"run {layout.root}: its controller job {job.job_id} is {job.words} already",
             remedy="follow it with `fly64dask attach`, or end it with `fly64dask cancel`",
         )
 

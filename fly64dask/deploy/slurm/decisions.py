@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from fly64dask.base import counted
+from fly64dask.deploy.slurm.commands import jobs_words
+
 if TYPE_CHECKING:
     from fly64dask.deploy.slurm.commands import BatchJob
     from fly64dask.deploy.slurm.site_file import Patience
@@ -157,7 +160,8 @@ def _learn_limit(desired: Desired, history: History, observed: Observation) -> D
         return (replace(history, granted=None, n_refusals=0) if is_over else history), []
     n_refusals = history.n_refusals + 1
     wait_s = _wait_s(desired, n_refusals)
-    words = f"the site takes no more than {n_alive} worker jobs now ({observed.refusal}); the run goes on with these"
+    limit = counted(n_alive, "worker job")
+    words = f"the site takes no more than {limit} now ({observed.refusal}); the run goes on with these"
     return replace(
         history, granted=n_alive, n_refusals=n_refusals, ask_again_at_s=observed.clock_s + wait_s, portion=1
     ), [Say(words)] if n_alive != history.granted else []
@@ -218,7 +222,7 @@ def _judge(desired: Desired, history: History, observed: Observation) -> Decisio
         return history, []
     if history.n_failures >= desired.patience.failures_in_a_row:
         problem = (
-            f"cluster: {history.n_failures} worker jobs in a row failed, and no worker is there; the last: "
+            f"cluster: {counted(history.n_failures, 'worker job')} in a row failed, and no worker is there; the last: "
             f"{history.last_failure}"
         )
         return history, [GiveUp(problem, desired.remedy)]
@@ -236,11 +240,8 @@ def queue_status(jobs: Mapping[str, BatchJob], n_expected: int) -> str:
     """Say what a run without workers waits for: the states of its jobs and the site's reasons."""
     if not jobs:
         return (
-            f"{n_expected} worker jobs were submitted, and none is listed"
+            f"waiting for a worker: none of the jobs that were submitted is listed ({n_expected})"
             if n_expected
-            else "no worker job is queued yet"
+            else "waiting for a worker: no worker job is queued yet"
         )
-    states = sorted(
-        {job.state.lower() + (f", {job.reason}" if job.reason not in ("", "None") else "") for job in jobs.values()}
-    )
-    return f"waiting for a worker: {len(jobs)} jobs ({'; '.join(states)})"
+    return f"waiting for a worker; worker jobs: {jobs_words(jobs.values())}"

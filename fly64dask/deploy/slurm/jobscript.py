@@ -87,7 +87,7 @@ def worker_script(
             *("--preload-nanny", JOB_SERVER, "--preload", JOB_SERVER),
             *map(shlex.quote, certificate_options(Path(site.network.tls_directory or layout.tls_directory))),
         ],
-        local_directory=site.directories.scratch,
+        local_directory=site.directories.scratch and f'"{site.directories.scratch}"',
         death_timeout=DEATH_TIMEOUT_S,
         interface=site.network.interface,
     )
@@ -105,11 +105,12 @@ def prologue(site: SlurmFile, pool: Workers, engine: str) -> list[str]:
     lines += _site_lines(site.environment)
     controller = os.environ.get(CONTROLLER_VARIABLE)
     if controller:
-        # A job that waited for long may start after its run has ended.
-        lines.append(
-            f'[ "$(squeue --noheader --format=%T --jobs={shlex.quote(controller)} 2>/dev/null)" = RUNNING ] '
-            "|| { echo 'the run has ended'; exit 0; }"
-        )
+        # A job that waited for long may start after its run has ended. No answer is no news of that.
+        lines += [
+            f"controller=$(squeue --noheader --states=all --format=%T --jobs={shlex.quote(controller)} 2>&1)",
+            'case "$controller" in *"Invalid job id"*) controller=ENDED ;; *[!A-Z_]*|"") controller=RUNNING ;; esac',
+            "[ \"$controller\" = RUNNING ] || { echo 'the run has ended'; exit 0; }",
+        ]
     # When the job will be ended: the engine writes a checkpoint shortly before.
     end = 'squeue --noheader --format=%e --jobs="$SLURM_JOB_ID" 2>/dev/null'
     if site.system == "pbs":

@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, ResourceError, result_or_failure
 from fly64dask.deploy.slurm.batch import BatchCommands, commands_of
-from fly64dask.deploy.slurm.commands import BatchJob
+from fly64dask.deploy.slurm.commands import BatchJob, jobs_words
 from fly64dask.deploy.slurm.decisions import Action, Cancel, Desired, GiveUp, History, Observation, Say, Submit, decide
 from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.deploy.slurm.pools import PoolUse, jobs_wanted, needed, pool_uses
+from fly64dask.records import write_worker_jobs
 
 if TYPE_CHECKING:
     from distributed import Client, Scheduler
@@ -100,6 +101,13 @@ class Reconciler:
         """Say how many cells have not ended; workers beyond that are let go."""
         self._n_cells = n_cells
 
+    @property
+    def known(self) -> frozenset[str]:
+        """Jobs that this run has submitted and that have not ended, as far as it knows."""
+        return frozenset(
+            job_id for pool in self._pools for job_id in (*pool.history.expected, *pool.history.let_go, *pool.submitted)
+        )
+
     def check(self) -> None:
         """Raise ResourceError if no worker can be had."""
         if self._given_up is not None:
@@ -125,14 +133,21 @@ class Reconciler:
             ):
                 if pool.problem is None:
                     self._keep(pool, observed, n_jobs, workers)
+            write_worker_jobs(self._layout, pools_words([pool.history for pool in self._pools], observations))
+            self._note_answer("")
         except ResourceError as error:
             # Slurm's controller may be restarting; workers that run do not need it.
-            if str(error) != self._last_error:
-                self._say(str(error))
-                self._last_error = str(error)
+            write_worker_jobs(self._layout, f"worker jobs: not known now: {error}")
+            self._note_answer(str(error))
         except (OSError, RuntimeError) as error:
             # The scheduler did not answer; it is asked again.
             log.warning("reconciler=failed error=%s: %s", type(error).__name__, error)
+
+    def _note_answer(self, error: str) -> None:
+        """Say once that the batch system does not answer, and that it does again."""
+        if error != self._last_error:
+            self._say(error or "the batch system answers again")
+        self._last_error = error
 
     def _keep(self, pool: _Pool, observed: Observation, n_jobs: int, workers: NamedWorkers) -> None:
         desired = Desired(n_jobs=n_jobs, patience=self._site.patience, remedy=self._remedy)
@@ -192,6 +207,23 @@ class Reconciler:
             self._given_up = self._pools[lost[-1]].problem
         elif lost:
             self._say(f"{self._pools[lost[-1]].problem}; the run goes on with its other pools")
+
+
+def pools_words(histories: Sequence[History], observations: Sequence[Observation]) -> str:
+    """Say how a run's worker jobs are: how many are at work, and what the others wait for."""
+    n_at_work = sum(len(observed.connected) for observed in observations)
+    others = [
+        replace(job, state="STARTING", reason="") if job.state == "RUNNING" else job
+        for observed in observations
+        for job_id, job in observed.jobs.items()
+        if job_id not in observed.connected
+    ]
+    words = [*([f"{n_at_work} at work"] if n_at_work else []), *([jobs_words(others)] if others else [])]
+    limits = [history.granted for history in histories if history.granted is not None]
+    if limits:
+        words.append(f"no more than {sum(limits)} are granted by the site now")
+    words += [f"last failure: {history.last_failure}" for history in histories if history.n_failures]
+    return f"worker jobs: {', '.join(words) or 'none yet'}"
 
 
 def _submit(batch: BatchCommands, pool: _Pool, n_jobs: int) -> None:
