@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
 from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.pools import PoolUse, fits, jobs_wanted, needed, offered, pool_uses
 from fly64dask.deploy.slurm.preflight import refuse_small_jobs
+from fly64dask.deploy.slurm.reconciler import job_of
 from fly64dask.deploy.slurm.site_file import parse_slurm_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout
@@ -137,7 +139,12 @@ def test_a_job_with_slots_has_a_worker_for_each_that_share_its_memory_and_one_en
 
 
 def test_workers_of_an_array_are_named_as_slurm_lists_its_jobs():
-    assert "--name ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID " in script(site(GPU_POOL + 'submit = "array"\n'), "gpu")
+    text = script(site(GPU_POOL + 'submit = "array"\n'), "gpu")
+    (name,) = re.findall(r"--name (\S+)", text)
+    name = name.replace("${SLURM_ARRAY_JOB_ID}", "6").replace("$SLURM_ARRAY_TASK_ID", "0")
+    assert job_of(name) == job_of(f"{name}-1") == "6_0"
+    with pytest.raises(ValueError, match="invalid literal"):
+        int(name)  # of which Dask would make a number: 6_0 is 60
 
 
 def test_refuse_small_jobs_counts_the_threads_of_all_slots(tmp_path):

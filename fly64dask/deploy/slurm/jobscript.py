@@ -57,9 +57,8 @@ def worker_script(
     """Write the batch script of every worker job of a pool; a preview has no scheduler yet.
 
     One job has as many processes with one thread each as the pool has slots, and one server that forks their engines;
-    `cores` counts threads, `job_cpu` what Slurm reserves. A worker's name is the id of its job, with a number after it
-    where there are several. A job does not come back by itself: a new one takes its place. The recipe's device decides
-    what memory a cell has of the pool.
+    `cores` counts threads, `job_cpu` what Slurm reserves. A worker's name begins with the id of its job. A job does not
+    come back by itself: a new one takes its place. The recipe's device decides what memory a cell has of the pool.
     """
     layout = jobs.layout
     logs = site.directories.logs or str(layout.slurm_logs)
@@ -70,7 +69,9 @@ def worker_script(
     else:
         log = _log_file(logs, jobs.name(pool.name))
         directives = [log, "--nodes=1", "--no-requeue", *([pool.gpu_directive] if pool.gpus else [])]
-        worker_name = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID" if pool.submit == "array" else "$SLURM_JOB_ID"
+        # Dask makes a number of a name that Python reads as one, and 6_0 is 60.
+        of_array = "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID-w"
+        worker_name = of_array if pool.submit == "array" else "$SLURM_JOB_ID"
     job = _job(
         pool,
         jobs.name(pool.name),
