@@ -247,6 +247,10 @@ def test_cancel_ends_controller_and_workers(site):
     assert done.returncode == 0, done.stderr
     assert "none is left" in done.stdout
     assert site.left() == []
+    (log,) = site.out.glob("slurm/logs/controller-*.log")
+    assert "stopping: " in log.read_text()
+    assert "stopped at once" not in log.read_text()
+    assert not (site.out / ".tls").exists()
     # What runs has a minute to write down that it was interrupted, which is no failure.
     for record in map(json.loads, site.records().values()):
         assert (record["state"] == "interrupted") == (record.get("failure_kind") == "interrupted")
