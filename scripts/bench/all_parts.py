@@ -24,11 +24,14 @@ from measuring import ROOT, Bar, bars_json, bars_table, machine, machine_line
 
 Part = tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str], Callable[[dict[str, Any]], list[Bar]], int]
 # Of the matrix. The slow ways take minutes each: `matrix.py` by itself runs them as often as ours.
-ROUNDS = {matrix.LOOP: 4, "naive dask": 2, "snakemake -j2": 1, "one process per cell": 1}
+ROUNDS = {
+    10: {matrix.LOOP: 4, "naive dask": 3, "snakemake -j2": 2, "one process per cell": 2},
+    25: {matrix.LOOP: 1},
+    50: {matrix.LOOP: 1},
+}
 # What measures, what shows, what has to be reached, and rounds.
 PARTS: dict[str, Part] = {
     "matrix": (partial(matrix.measure, rounds=ROUNDS), matrix.report, matrix.bars, 4),
-    "long-matrix": (partial(matrix.measure, rounds={matrix.LOOP: 1}, n_epochs=50), matrix.report, matrix.bars, 1),
     "store": (store.measure, store.report, store.bars, 3),
     "selection": (selection.measure, selection.report, selection.bars, 3),
 }

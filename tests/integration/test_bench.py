@@ -110,10 +110,18 @@ def test_summary_is_json_and_names_every_bar():
     study = {"cells": 18, "compared": 12, "exposures": 4092, "epochs": 10}
     differences = {"plain loop": {"largest": 1e-5, "cell": "dose_10000/sparse/test"}}
     found = {"processor": "p", "study": study, "seconds": seconds, "differences": differences, "ours": ours}
+    found |= {"help_s": 0.2, "status_s": 0.4}
+    long = found | {
+        "study": study | {"epochs": 50, "compared": 4},
+        "seconds": {"fly64dask": [20.0], "plain loop": [150.0]},
+    }
     facts = {"processor": "p", "cores": 2, "memory_bytes": 2**34, "gpus": [], "load_average": 0.1}
     facts["versions"] = dict.fromkeys(("ptychi", "torch", "zarr", "dask"), "1")
-    text, document = all_parts.summary(facts, {"matrix": found | {"help_s": 0.2, "status_s": 0.4}}, quick=False)
+    text, document = all_parts.summary(facts, {"matrix": {"epochs_10": found, "epochs_50": long}}, quick=False)
     bars = {bar["name"]: (bar["value"], bar["is_met"]) for bar in json.loads(json.dumps(document))["bars"]}
     assert bars["matrix of 10 epochs against plain loop"] == (2.0, False)
+    assert bars["matrix of 50 epochs against plain loop"] == (7.5, True)
     assert bars["workers busy, first cell to last"] == (80.0, False)
+    table = [line for line in text.splitlines() if line.startswith(("| 10 |", "| 50 |"))]
+    assert [line.split(" | ")[1] for line in table] == ["fly64dask", "plain loop"] * 2
     assert all(name in text for name in bars)
