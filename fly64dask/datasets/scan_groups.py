@@ -37,10 +37,10 @@ def prepare_scan(study: Study, layout: RunLayout, *, object_seed: int | None = N
     """
     study = study.of_object(object_seed)
     inputs = read_inputs(study)
-    pair, source_digest = inputs.pair, inputs.source_digest
+    source_digest = inputs.source_digest
     scan_group, truth_group = layout.scan_group(object_seed), layout.truth_group(object_seed)
-    if pair is not None:
-        publish_group(truth_group, TruthAttributes, source_digest, layout, lambda to: _write_truth(to, pair, inputs))
+    if inputs.is_simulated:
+        publish_group(truth_group, TruthAttributes, source_digest, layout, lambda to: _write_truth(to, inputs))
     publish_group(scan_group, ScanAttributes, source_digest, layout, lambda to: _write_scan(to, study, inputs))
 
 
@@ -71,7 +71,9 @@ def read_truth(layout: RunLayout, object_seed: int | None = None) -> Pair:
     )
 
 
-def _write_truth(directory: Path, pair: Pair, inputs: ScanInputs) -> None:
+def _write_truth(directory: Path, inputs: ScanInputs) -> None:
+    pair = inputs.pair
+    assert pair is not None, "it is simulated"
     arrays = [
         *object_arrays("object_truth", pair.object_truth, origin_px=(0, 0)),
         probe_array(pair.probe, "probe_truth"),

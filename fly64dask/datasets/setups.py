@@ -167,17 +167,21 @@ def known_mask(study: Study, setup_name: str | None, shape_px: tuple[int, int]) 
     return valid_pixels(shape_px, setup, seed=study.seeds.simulation)
 
 
-def refuse_setups(study: Study, pair: Pair, positions_px: NDArray[np.float64]) -> None:
+def refuse_setups(
+    study: Study, positions_px: NDArray[np.float64], probe: NDArray[np.complex64], object_shape_px: tuple[int, ...]
+) -> None:
     """Refuse setups that cannot be simulated.
 
     Parameters
     ----------
     study : Study
         The study.
-    pair : Pair
-        Object and probe.
     positions_px : (n, 2) float64
         The whole scan as it was meant, order (y, x).
+    probe : (H, W) complex64
+        The probe.
+    object_shape_px : (int, int)
+        (Y, X) of the object on the detector's grid.
 
     Raises
     ------
@@ -188,12 +192,12 @@ def refuse_setups(study: Study, pair: Pair, positions_px: NDArray[np.float64]) -
         setup, of_setup = study.setup_of(name), f" of setup {name}" if name else " of the setup"
         if setup.moves_positions:
             moved = true_positions_px(positions_px, setup, seed=study.seeds.simulation)
-            check_coverage(pair, moved, what=f"simulate true positions{of_setup}")
-        if not valid_pixels(pair.probe.shape, setup, seed=study.seeds.simulation).any():
+            check_coverage(moved, probe.shape, object_shape_px, what=f"simulate true positions{of_setup}")
+        if not valid_pixels((probe.shape[0], probe.shape[1]), setup, seed=study.seeds.simulation).any():
             raise InputError(
                 f"simulate{of_setup}: gaps, dead pixels and beam stop leave none of the detector's "
-                f"{' x '.join(map(str, pair.probe.shape))} px",
+                f"{' x '.join(map(str, probe.shape))} px",
                 remedy="make them smaller",
             )
     for source_size_px in {study.setup_of(name).source_size_px for name in study.setup_names}:
-        coherent_modes(pair.probe, source_size_px)
+        coherent_modes(probe, source_size_px)

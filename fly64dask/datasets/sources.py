@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from fly64dask.simulation import (
     make_pair,
     measure_object_band,
     measure_probe_light,
+    phase_plate_probe,
     resample,
     synthetic_pair,
 )
@@ -38,19 +41,19 @@ if TYPE_CHECKING:
 SIMULATION_VERSION = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ScanInputs:
     """Scan positions, probe and dose that a study's source gives.
 
     `positions_px` (n, 2) float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64;
-    `pair` only if simulated, `own_dose_photons` only if measured; `valid_pixels` (H, W) bool only if the detector has
-    pixels that measure nothing. `pixel_size_nm` are the sides (y, x) of a pixel of the object, as the study has them or
-    else the measured store; that has the rest of the `geometry` too.
+    `make_pair` only if simulated, `own_dose_photons` only if measured; `valid_pixels` (H, W) bool only if the detector
+    has pixels that measure nothing. `pixel_size_nm` are the sides (y, x) of a pixel of the object, as the study has
+    them or else the measured store; that has the rest of the `geometry` too.
     """
 
     positions_px: NDArray[np.float64]
     probe_guess: NDArray[np.complex64]
-    pair: Pair | None
+    make_pair: Callable[[], Pair] | None
     own_dose_photons: float | None
     brightest_count_photons: float | None
     source_digest: str
@@ -59,10 +62,23 @@ class ScanInputs:
     pixel_size_nm: tuple[float, float] | None = None
     geometry: Geometry | None = None
 
+    @functools.cached_property
+    def pair(self) -> Pair | None:
+        """The object and the probe of a simulated scan, made when they are first asked for; None if measured.
+
+        A driver does not ask: to make the demo's takes 0.3 s.
+        """
+        return self.make_pair() if self.make_pair else None
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether exposures are simulated and not measured."""
+        return self.make_pair is not None
+
     @property
     def probe_light(self) -> ProbeLight | None:
         """The shares of a simulated probe's light by where it lies; None if measured."""
-        return measure_probe_light(self.pair.probe) if self.pair else None
+        return measure_probe_light(self.probe_guess[0, 0]) if self.is_simulated else None
 
     @property
     def object_band(self) -> ObjectBand | None:
@@ -111,7 +127,8 @@ def _make_simulated(study: Study) -> ScanInputs:
     # Of files the content counts, wherever they are.
     identity = source.model_dump(mode="json", exclude={"path": True, "scan": {"path"}})
     if isinstance(source, PairSource):
-        pair = _finer(read_pair(Path(source.path)), source.oversampling)
+        read = _finer(read_pair(Path(source.path)), source.oversampling)
+        probe, object_shape_px, pair_maker = read.probe, read.object_truth.shape, lambda: read
         identity["sha256"] = file_sha256(Path(source.path))
     else:
         if any(p > o for p, o in zip(source.probe_shape_px, source.object_shape_px, strict=True)):
@@ -120,8 +137,10 @@ def _make_simulated(study: Study) -> ScanInputs:
                 remedy="enlarge the object or shrink the probe",
             )
         assert isinstance(source.seed_pair, int), "of one object"
-        pair = synthetic_pair(
-            source.object_shape_px,
+        probe, object_shape_px = phase_plate_probe(source.probe_shape_px), source.object_shape_px
+        pair_maker = functools.partial(
+            synthetic_pair,
+            object_shape_px,
             source.probe_shape_px,
             seed=source.seed_pair,
             kind=source.object,
@@ -133,12 +152,12 @@ def _make_simulated(study: Study) -> ScanInputs:
     else:
         positions_px = draw_positions(source.scan, seed=study.seeds.simulation)
     positions = checked_positions(positions_px, origin="source.scan")
-    check_coverage(pair, positions)
-    refuse_setups(study, pair, positions)
+    check_coverage(positions, probe.shape, object_shape_px)
+    refuse_setups(study, positions, probe, object_shape_px)
     return ScanInputs(
         positions_px=positions,
-        probe_guess=pair.probe[None, None],
-        pair=pair,
+        probe_guess=probe[None, None],
+        make_pair=pair_maker,
         own_dose_photons=None,
         brightest_count_photons=None,
         source_digest=digest([identity, study.seeds.simulation, SIMULATION_VERSION]),
@@ -171,7 +190,7 @@ def _read_measured(source: MeasuredSource) -> ScanInputs:
     return ScanInputs(
         positions_px=measured.read("positions_px"),
         probe_guess=measured.read("probe_guess"),
-        pair=None,
+        make_pair=None,
         own_dose_photons=measured.attributes.mean_counts_photons,
         brightest_count_photons=measured.attributes.brightest_count_photons,
         source_digest=digest(["measured", measured.array_sha256, *([pixel_size_nm] if pixel_size_nm else [])]),

@@ -121,7 +121,7 @@ def _plan_cell(study: Study, inputs: ScanInputs, share: float | None, cell: Cell
             dose_photons=dose_photons,
             coverage=view.coverage,
             valid_pixels=inputs.valid_pixels
-            if inputs.pair is None
+            if not inputs.is_simulated
             else known_mask(study, cell.setup_name, inputs.diffraction_shape_px),
         ),
         "predicted_memory_bytes": predicted_memory_bytes(

@@ -64,15 +64,21 @@ def make_pair(transmission: ComplexArray, probe: ComplexArray, *, oversampling: 
     return Pair(object_truth=resample(transmission, (height, width)), probe=probe, object_fine=transmission)
 
 
-def check_coverage(pair: Pair, positions_px: NDArray[np.float64], *, what: str = "simulate") -> None:
+def check_coverage(
+    positions_px: NDArray[np.float64],
+    probe_shape_px: tuple[int, ...],
+    object_shape_px: tuple[int, ...],
+    *,
+    what: str = "simulate",
+) -> None:
     """Refuse positions whose patch leaves the object.
 
     Parameters
     ----------
-    pair : Pair
-        Object and probe.
     positions_px : (n, 2) float64
         Patch centres at index N / 2, order (y, x), px.
+    probe_shape_px, object_shape_px : (int, int)
+        (H, W) and (Y, X), px.
     what : str
         What is being done, for the message.
 
@@ -81,8 +87,8 @@ def check_coverage(pair: Pair, positions_px: NDArray[np.float64], *, what: str =
     InputError
         Naming the first such position and the allowed range.
     """
-    shape = np.asarray(pair.object_truth.shape)
-    size = np.asarray(pair.probe.shape)
+    shape = np.asarray(object_shape_px)
+    size = np.asarray(probe_shape_px)
     low, high = size // 2, shape - size + size // 2
     outside = ((positions_px < low) | (positions_px > high)).any(axis=1)
     if outside.any():

@@ -97,12 +97,12 @@ def test_photon_stream_differs_by_seed_dose_and_split():
 @pytest.mark.parametrize("position", [[15.9, 50.0], [80.1, 50.0], [50.0, 15.0], [50.0, 96.5]])
 def test_check_coverage_refuses_a_patch_outside_the_object(position):
     with pytest.raises(InputError, match="position 1 "):
-        check_coverage(PAIR, np.array([[40.0, 40.0], position]))
+        check_coverage(np.array([[40.0, 40.0], position]), (32, 32), (96, 112))
 
 
 def test_check_coverage_takes_the_extreme_corners_and_nothing_beyond():
     corners = np.array([[16.0, 16.0], [80.0, 96.0]])
-    check_coverage(PAIR, corners)
+    check_coverage(corners, (32, 32), (96, 112))
     for beyond in np.array([[[-0.1, 0], [0, 0]], [[0, 0], [0, 0.1]]]):
         with pytest.raises(InputError):
-            check_coverage(PAIR, corners + beyond)
+            check_coverage(corners + beyond, (32, 32), (96, 112))
