@@ -43,6 +43,10 @@ from .glossary import (
     GLOSSARY as GLOSSARY,
     Term as Term,
 )
+from .loading import (
+    kept_for_good as kept_for_good,
+    load_for_good as load_for_good,
+)
 from .machine import (
     KEEP_MEMORY as KEEP_MEMORY,
     SINGLE_THREAD as SINGLE_THREAD,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, kept_for_good
 from fly64dask.cli.options import (
     EXIT_FAILED_CELL,
     ClusterOptions,
@@ -90,8 +90,9 @@ def _run(
     study: Study, filters: Filters, out: Path | str, placement: Placement, *, allow_missing: bool, with_report: bool
 ) -> int:
     """Run the study and show how it went; gives the number of cells that failed."""
-    from fly64dask.cli.terminal import RunDisplay, make_console
-    from fly64dask.runs import continued_study, run_place, run_study
+    with kept_for_good():
+        from fly64dask.cli.terminal import RunDisplay, make_console
+        from fly64dask.runs import continued_study, run_place, run_study
 
     console = make_console(stderr=True)
     with stoppable(), run_place(out, study.name, warn) as (layout, watching):

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
-import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen, InputError, Quantity
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from fly64dask.reconstruction.checkpoint import CheckpointFile

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fly64dask.base import kept_for_good
 from fly64dask.cli.options.groups import options_as
 from fly64dask.cli.options.output import without_links
 from fly64dask.store import RunLayout, is_url
@@ -170,8 +171,8 @@ class ClusterOptions:
         with loading_engine(self.where) as fork_server:
             if self.where == "local":
                 load_workers()
-            # Dask takes a second to load.
-            from fly64dask.deploy import Access, Placement
+            with kept_for_good():
+                from fly64dask.deploy import Access, Placement  # Dask, a quarter of a second
 
             yield Placement(
                 where=self.where,
