@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.records import OUTCOME_WORDS, answer_of, interval_words, number_words, percent, value_words
+from fly64dask.records import OUTCOME_WORDS, dose_limits_of, interval_words, number_words, percent, value_words
 from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
@@ -47,17 +47,17 @@ def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
     """
     if not study.targets:
         return None
-    answer = answer_of(study, rows)
-    lines = list(zip(*(target.doses for target in answer.targets), strict=True))  # all targets have the same series
+    targets, limits_of_each = zip(*dose_limits_of(study, rows), strict=True)
+    lines = list(zip(*limits_of_each, strict=True))  # all targets have the same series
     if len(lines) > MAX_CLOSING_ROWS:
         return None
     first = [limits[0] for limits in lines]
-    table = Table(title=f"lowest dose that reaches the target, in {DOSE_UNITS[answer.dose_by]}", title_justify="left")
+    table = Table(title=f"lowest dose that reaches the target, in {DOSE_UNITS[study.dose_by]}", title_justify="left")
     axes = _add_series_columns(table, first)
-    for target in answer.targets:
-        table.add_column(target.target.label)
+    for target in targets:
+        table.add_column(target.label)
     for limits in lines:
-        words = (_closing_words(limit, target.target) for limit, target in zip(limits, answer.targets, strict=True))
+        words = (_closing_words(limit, target) for limit, target in zip(limits, targets, strict=True))
         table.add_row(*_series_cells(limits[0], axes), *words)
     return table
 
