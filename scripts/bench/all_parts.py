@@ -25,7 +25,7 @@ from measuring import ROOT, Bar, bars_json, bars_table, machine, machine_line
 Part = tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any]], str], Callable[[dict[str, Any]], list[Bar]], int]
 # Of the matrix. The slow ways take minutes each: `matrix.py` by itself runs them as often as ours.
 ROUNDS = {
-    10: {matrix.LOOP: 4, "naive dask": 3, "snakemake -j2": 2, "one process per cell": 2},
+    10: {matrix.LOOP: 4, "naive dask": 2, "snakemake -j2": 2, "one process per cell": 1},
     25: {matrix.LOOP: 1},
     50: {matrix.LOOP: 1},
 }
