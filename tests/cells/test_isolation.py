@@ -151,7 +151,7 @@ def test_fork_server_gives_children_the_environment_of_who_asks(call, shared, mo
 def test_call_in_child_goes_on_without_a_server_that_was_killed_and_says_so(call, shared, caplog):
     shared.close()
     assert call(faulty.answer) == Returned({"answer": 42})
-    assert "fork server of this process is gone" in caplog.text
+    assert "fork server of this process has ended" in caplog.text
 
 
 def test_call_in_child_names_the_loss_of_both_processes(call, shared):

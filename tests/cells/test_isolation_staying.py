@@ -101,7 +101,7 @@ def test_call_in_child_takes_no_process_whose_server_is_gone(process_of, caplog)
         before = psutil.Process(process_of())
     assert process_of() != before.pid
     assert psutil.wait_procs([before], timeout=10)[1] == []
-    assert "fork server of this process is gone" in caplog.text
+    assert "fork server of this process has ended" in caplog.text
     forget_server()
 
 

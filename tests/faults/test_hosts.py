@@ -78,8 +78,8 @@ def watched_run(folder: Path, near: Host, far: Host) -> Seen:
         wishes=Wishes(network=str(near.namespace), python=forked_python()),
     )
     with driver:
-        wait_for(driver, lambda: "joins with: " in said.read_text())
-        command = re.search(r"joins with: (.*)", said.read_text())[1]
+        wait_for(driver, lambda: "to add a worker on another machine: " in said.read_text())
+        command = re.search(r"to add a worker on another machine: (.*)", said.read_text())[1]
         faults = {"clock_off_s": CLOCK_OFF_S, "slow_folder": layout.root, "slow_s": 0.02}
         with far.shell(f"{command} --workers 1", folder / "far", environment=settings, **faults) as worker:
             wait_for(driver, lambda: far_cell(layout))
