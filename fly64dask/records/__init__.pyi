@@ -28,7 +28,6 @@ from .limits.answer import (
     AnswerNumbers as AnswerNumbers,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
-    dose_limits_of as dose_limits_of,
 )
 from .limits.crossing import (
     Outcome as Outcome,

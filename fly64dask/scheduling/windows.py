@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 POLL_S = 0.1  # between two looks at what has ended; its results are fetched at once
-LAST_POLL_S = 0.01  # where no cell is left, but the rows of all
 REFILL_CELLS = 1024  # how few cells are left when the next graph is submitted (our choice)
 
 # Gets the number of a window, from 0, and the rows of its committed cells in the study's order.
@@ -155,7 +154,7 @@ def _run_graphs(submission: SubmittedGraphs, graphs: Iterable[CellGraph], result
             if ended:
                 results.supply.want(max(submission.n_cells, results.n_left))
             else:
-                time.sleep(POLL_S if submission.n_cells else LAST_POLL_S)
+                time.sleep(POLL_S)
                 results.supply.check()
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.records import OUTCOME_WORDS, dose_limits_of, interval_words, number_words, percent, value_words
-from fly64dask.study import DOSE_UNITS
+from fly64dask.records import OUTCOME_WORDS, dose_limit, interval_words, number_words, percent, series_of, value_words
+from fly64dask.study import DOSE_UNITS, resolved_target
 
 if TYPE_CHECKING:
     from fly64dask.records import DoseLimit, ManifestRow, TargetAnswer
@@ -47,7 +47,9 @@ def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
     """
     if not study.targets:
         return None
-    targets, limits_of_each = zip(*dose_limits_of(study, rows), strict=True)
+    # Not the whole answer: its curves and differences would load SciPy's statistics, a quarter of a second.
+    targets = [resolved_target(target, study) for target in study.targets]
+    limits_of_each = ([dose_limit(series, target) for series in series_of(study, rows, target)] for target in targets)
     lines = list(zip(*limits_of_each, strict=True))  # all targets have the same series
     if len(lines) > MAX_CLOSING_ROWS:
         return None

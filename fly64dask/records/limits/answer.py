@@ -78,24 +78,6 @@ class AnswerNumbers:
         return Answer(study=self._study.name, dose_by=self._study.dose_by, targets=tuple(answers))
 
 
-def dose_limits_of(study: Study, rows: Iterable[ManifestRow]) -> list[tuple[Target, tuple[DoseLimit, ...]]]:
-    """Find how low the dose of each view can go for each of a study's targets, and nothing else of the answer.
-
-    Parameters
-    ----------
-    study : Study
-        The study, with targets.
-    rows : iterable of ManifestRow
-        Its committed cells, completed by their context.
-    """
-    targets = _resolved(study, ())
-    numbers = {row.cell: cell_numbers(row, targets) for row in rows}
-    return [
-        (target, tuple(dose_limit(series, target) for series in series_for(study, numbers, place, target)))
-        for place, target in enumerate(targets)
-    ]
-
-
 def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Target] = ()) -> Answer:
     """Find the limits of a run.
 
