@@ -7,8 +7,6 @@ memory. `multiprocessing` has such a server for each process that wants one; thi
 from __future__ import annotations
 
 import contextlib
-import gc
-import importlib
 import os
 import selectors
 import shutil
@@ -178,19 +176,10 @@ def main() -> None:
 
 
 def _load(modules: Sequence[str]) -> None:
-    # Modules stay: to search them for garbage takes a tenth of their loading, and later, as pty-chi asks for it in each
-    # child, 0.3 s and a copy of their pages.
-    gc.disable()
-    for name in modules:
-        with contextlib.suppress(ImportError, OSError):
-            importlib.import_module(name)
     if modules:
-        from fly64dask.base import build_records, software_versions
+        from fly64dask.base import load_for_good
 
-        build_records()  # 0.06 s here, or 0.04 s in each child
-        software_versions()  # 0.02 s, and two calls of Git
-    gc.freeze()
-    gc.enable()
+        load_for_good(modules)
     # From 3.12 on Python warns of forks beside threads. pyarrow has one, which gives memory back now and then.
     warnings.filterwarnings("ignore", message="This process .* is multi-threaded", category=DeprecationWarning)
 
