@@ -30,7 +30,8 @@ def awkward_commands(site: Site, *, most_jobs: int) -> None:
     (folder / "sbatch").write_text(
         "#!/bin/sh\n"
         f'for word; do [ "$word" = --test-only ] && exec {shutil.which("sbatch")} "$@"; done\n'
-        f"if [ $({shutil.which('squeue')} --noheader --me --array | wc -l) -ge {most_jobs} ]; then\n"
+        f"n=$({shutil.which('squeue')} --noheader --me --array --states=PENDING,RUNNING | wc -l)\n"
+        f'if [ "$n" -ge {most_jobs} ]; then\n'
         f"  echo refused >> {site.folder}/refused\n"
         "  echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2\n"
         "  echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy' >&2; exit 1\n"
@@ -54,10 +55,11 @@ def limited(tmp_path_factory, lab):
     """A finished run on a site without `scontrol` and `sacct` that allows 3 of 16 jobs, whose queue is silent twice and
     whose partition is drained while the wall time of a worker ends.
 
-    Slurm ends jobs up to half a minute after their time is over; the cells last until then.
+    Slurm ends jobs up to half a minute after their time is over. The cells last much longer: a job that ends is
+    replaced only if more cells are left than the other jobs have.
     """
     site = Site(tmp_path_factory.mktemp("limited"), lab)
-    site.study.write_text(EIGHT.replace("n_epochs = 20", "n_epochs = 200"))
+    site.study.write_text(EIGHT.replace("n_epochs = 20", "n_epochs = 400"))
     site.allow(16)
     awkward_commands(site, most_jobs=3)
     try:
