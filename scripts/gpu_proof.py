@@ -23,19 +23,15 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
-
-import numpy as np
 
 from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, installed_gpus
 from fly64dask.cells import Caller, CellRequest, new_run_id, open_inputs, run_cell
 from fly64dask.monitoring import LiveCell
 from fly64dask.reconstruction import LSQML, Exposures
-from fly64dask.records import CellRecord, read_record
+from fly64dask.records import read_record
 from fly64dask.scan import illuminated_area, illumination_map
 from fly64dask.store import ReconstructionAttributes, RunLayout, open_group
 from fly64dask.study import Cell, Limits, Study, cells
@@ -233,9 +229,7 @@ def slots(notes: Notes, folder: Path) -> None:
         layout = first if k == 1 else RunLayout(folder / way)
         seconds = run_process(run_command(folder, layout, notes.device, k), folder / "run.log")
         records = [our_record(layout, cell) for cell in wanted]
-        shares = np.mean([phases(layout.log_file(record.cell), record) for record in records], axis=0).tolist()
-        parts = dict(zip(("to_first_epoch_s", "epochs_s", "after_s"), shares, strict=True))
-        notes.row(way=way, **rate(seconds, len(wanted)), cell_s=float(np.mean([r.seconds for r in records])), **parts)
+        notes.row(way=way, **rate(seconds, len(wanted)), **gpu.parts_of_cells(layout, records))
         on_device = all(notes.device in (record.device or "") for record in records)
         notes.holds(f"{way}: all cells on {notes.device}", on_device)
         apart_by = max(apart(stored(study, first, cell), stored(study, layout, cell), 1.0) for cell in wanted)
@@ -250,15 +244,6 @@ def slots(notes: Notes, folder: Path) -> None:
 def rate(seconds: float, n_cells: int) -> dict[str, float]:
     """Seconds of a way, and its cells in an hour."""
     return {"seconds": seconds, "cells_per_hour": 3600 * n_cells / seconds}
-
-
-def phases(log_file: Path, record: CellRecord) -> tuple[float, float, float]:
-    """Seconds of a cell until its first epoch was done, from there to its last, and after that."""
-    logged = [line.partition(" INFO ")[0] for line in log_file.read_text().splitlines() if " epoch=" in line]
-    done = [datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f").astimezone() for stamp in (logged[0], logged[-1])]
-    times = [datetime.fromisoformat(record.started_at), *done, datetime.fromisoformat(record.finished_at)]
-    first, second, third = ((b - a).total_seconds() for a, b in pairwise(times))
-    return first, second, third
 
 
 def pinned(n: int) -> bool:

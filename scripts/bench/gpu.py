@@ -29,11 +29,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from measuring import ROOT, Notes, in_turns, machine, seconds_of, tell
 
 from fly64dask.cells import open_inputs
 from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.records import CellRecord
 from fly64dask.store import RunLayout
 from fly64dask.study import Study, cells
 
@@ -214,12 +216,26 @@ def packed(notes: Notes, folder: Path) -> None:
         records = [our_record(RunLayout(out), cell) for cell in cells(study)]
         times = [[datetime.fromisoformat(when) for when in (one.started_at, one.finished_at)] for one in records]
         found["packed"]["cells_s"] = (max(end for _, end in times) - min(begin for begin, _ in times)).total_seconds()
+        found["packed"] |= parts_of_cells(RunLayout(out), records)
         for way, figures in found.items():
             notes.row(study=name, way=way, cells=len(records), **figures)
         ratio = {key: found["loop"][key] / found["packed"][key] for key in ("seconds", "cells_s")}
         notes.row(study=name, way="ratio", **ratio)
         if notes.device == "cuda":
             notes.least(f"{name}: the loop over {PACKED_SLOTS} slots", ratio["cells_s"], PACKED_AT_LEAST[name])
+
+
+def parts_of_cells(layout: RunLayout, records: Iterable[CellRecord]) -> dict[str, float]:
+    """Mean seconds of cells: all, until the first epoch was done, from there to the last, and after that."""
+    parts = []
+    for record in records:
+        lines = [line for line in layout.log_file(record.cell).read_text().splitlines() if " epoch=" in line]
+        stamps = [line.partition(" INFO ")[0] for line in (lines[0], lines[-1])]
+        done = [datetime.strptime(stamp, "%Y-%m-%d %H:%M:%S,%f").astimezone() for stamp in stamps]
+        times = [datetime.fromisoformat(record.started_at), *done, datetime.fromisoformat(record.finished_at)]
+        parts.append([record.seconds, *((after - before).total_seconds() for before, after in pairwise(times))])
+    names = ("cell_s", "to_first_epoch_s", "epochs_s", "after_s")
+    return dict(zip(names, np.mean(parts, axis=0).tolist(), strict=True))
 
 
 def write_canonical(path: Path, changes: dict[str, str], device: str) -> Study:
