@@ -1,3 +1,4 @@
+from .columns import row_columns as row_columns
 from .derived.context import (
     DERIVED_FIELDS as DERIVED_FIELDS,
     RowContext as RowContext,

@@ -29,9 +29,12 @@ from .report import (
     write_report as write_report,
 )
 from .table import (
-    TableColumns as TableColumns,
+    DIMENSIONS as DIMENSIONS,
+    FURTHER_DIMENSIONS as FURTHER_DIMENSIONS,
+    INDEX as INDEX,
+    RUN as RUN,
+    cell_columns as cell_columns,
     check_table_name as check_table_name,
-    gathered as gathered,
     table_attributes as table_attributes,
     write_table as write_table,
 )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from fly64dask.records import described_columns, quantity_of
+from fly64dask.records import described_columns, quantity_of, row_columns
 
 if TYPE_CHECKING:
-    from fly64dask.base import Frozen
+    from fly64dask.records import ManifestRow
 
 Value = str | int | float | bool
 FlatRow = Mapping[str, Value | None]
@@ -70,9 +70,12 @@ def lead_column(n_pixels: Collection[int], columns: Collection[str], *, is_measu
     return next((column for column in usual if column in columns), ERROR)
 
 
-def flat_row(row: Frozen) -> dict[str, Value]:
-    """Spread a row over columns: nested records by dotted names, lists as JSON, without what it does not know."""
-    return dict(_flat(row.model_dump(mode="json", exclude_none=True)))
+def flat_row(row: ManifestRow) -> dict[str, Value]:
+    """Spread a row over columns: nested records by dotted names, without what it does not know.
+
+    Lists and mappings are one column each, of JSON.
+    """
+    return dict(_flat(row.model_dump(mode="json", exclude_none=True), row_columns()))
 
 
 def mapped_numbers(flat: FlatRow) -> dict[str, int | float]:
@@ -89,14 +92,14 @@ def _is_number(value: Value | None) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
+def _flat(document: Mapping[str, Any], whole: Container[str], prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """Spread what is no column as a whole."""
     for name, value in document.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            yield f"{prefix}{name}", json.dumps(value)
+        path = f"{prefix}{name}"
+        if isinstance(value, dict) and path not in whole:
+            yield from _flat(value, whole, f"{path}.")
         else:
-            yield f"{prefix}{name}", value
+            yield path, json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def is_drawn(column: str) -> bool:

@@ -11,7 +11,7 @@ from importlib import resources
 from fly64dask.base import GLOSSARY
 from fly64dask.report.columns import FlatRow
 from fly64dask.report.content import ReportContent
-from fly64dask.report.table import TableColumns, csv_bytes, gathered, parquet_bytes
+from fly64dask.report.table import TableColumns, cell_columns, csv_bytes, parquet_bytes
 
 # A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
@@ -35,7 +35,7 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    columns = gathered(flat_rows)
+    columns = cell_columns(flat_rows)
     return render_template(
         "report.html",
         study=content.study,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -55,12 +55,13 @@ from fly64dask.study import (
 )
 
 if TYPE_CHECKING:
+    from fly64dask.report.columns import Value
     from fly64dask.report.figures import Gallery
     from fly64dask.report.images import Curve
     from fly64dask.store import RunLayout
 
 # Columns that stand once for the run, or are too long to read in a cell's table; the downloads have them.
-NOT_SHOWN = ("versions.", "seeds.", "attempts", "error", "log_path")
+NOT_SHOWN = ("versions", "digests", "seeds.", "attempts", "error", "log_path")
 MAX_CURVE_POINTS = 240
 N_KEY_COLOURS = 64
 
@@ -150,7 +151,7 @@ def _cell_content(
         state="running" if is_running and not is_completed else row.state if row else "pending",
         prediction=row.identifiability.prediction if row and row.identifiability else None,
         numbers=numbers,
-        facts={name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)},
+        facts=_facts(flat, numbers, {} if row is None else row.digests or {}),
         curves={curve.key: _curve_points(curve) for curve in arrays.curves},
         problems=arrays.problems,
         caveats=tuple(caveats_of(row)) if row else (),
@@ -159,6 +160,12 @@ def _cell_content(
         log=row.log_path if row and has_failed else None,
         commands=commands_for(row, root) if row and has_failed else (),
     )
+
+
+def _facts(flat: Mapping[str, Value], numbers: Collection[str], digests: Mapping[str, str]) -> dict[str, Value]:
+    """Give what a row holds besides its numbers, and each digest by itself."""
+    facts = {name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)}
+    return facts | {f"digests.{name}": sha256 for name, sha256 in digests.items()}
 
 
 def _curve_points(curve: Curve) -> CurvePoints:

@@ -94,6 +94,24 @@ def test_table_has_a_line_for_each_cell_with_the_numbers_of_its_record(run):
             assert line["n_kept"] == record.n_kept
 
 
+def test_table_has_the_same_columns_however_the_cells_have_ended(run, copied):
+    """Completed and failed ones, completed ones alone, failed ones alone, and none at all."""
+    tables = [run.table()]
+    for view in ("one", "all", "few"):
+        for cell in copied.cells:
+            if cell.cell.view == view:
+                shutil.rmtree(copied.layout.cell_directory(cell.cell), ignore_errors=True)
+        tables.append(copied.table())
+    assert [set(table["state"]) for table in tables] == [
+        {"completed", "failed"},
+        {"completed", "pending"},
+        {"completed", "pending"},
+        {"pending"},
+    ]
+    assert all(list(table) == list(tables[0]) and table.attrs == tables[0].attrs for table in tables)
+    assert tables[-1].query("error.notna() or n_kept > 0 or seconds > 0").empty
+
+
 def test_table_says_the_unit_of_its_doses_and_of_every_number(run, tmp_path):
     table = run.table()
     assert table.attrs["units"]["dose"] == "photons per exposure"

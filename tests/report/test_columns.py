@@ -11,8 +11,9 @@ import pytest
 from tiny import tiny_study
 
 from fly64dask.base import InputError
+from fly64dask.records import ManifestRow, row_columns
 from fly64dask.report.columns import lead_column, mapped_numbers
-from fly64dask.report.table import csv_bytes, gathered, parquet_bytes, write_table
+from fly64dask.report.table import cell_columns, csv_bytes, gathered, parquet_bytes, write_table
 
 STUDY = tiny_study()
 
@@ -84,3 +85,36 @@ def test_write_table_refuses_a_name_that_says_no_format(tmp_path):
 )
 def test_a_measured_run_leads_with_its_resolution_and_never_with_the_loss(columns, lead):
     assert lead_column([], columns, is_measured=True) == lead
+
+
+def test_the_table_of_cells_has_a_column_for_each_value_of_the_published_schema():
+    schema = ManifestRow.model_json_schema()
+    published = dict(values_of(schema, schema, ""))
+    coordinates = {"dose", "view", "split", "repeat", "recipe_name", "object_seed", "setup_name"}
+    assert cell_columns([]).names
+    assert set(cell_columns([]).names) == published.keys() - coordinates
+    types = {"boolean": bool, "integer": int, "number": float, "string": str, "array": str, "object": str}
+    assert {name: types[kind] for name, kind in published.items() if name not in coordinates} == row_columns()
+
+
+def values_of(schema, whole, path):
+    """The values of a JSON schema by dotted names, with their types; those of an object that names its own."""
+    for name, field in schema["properties"].items():
+        choices = [choice for choice in field.get("anyOf", [field]) if choice.get("type") != "null"]
+        inner = whole["$defs"][choices[0]["$ref"].rpartition("/")[2]] if "$ref" in choices[0] else choices[0]
+        if "properties" in inner:
+            yield from values_of(inner, whole, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", inner.get("type", "number")
+
+
+def test_a_column_without_a_value_keeps_its_type_in_parquet():
+    read = pyarrow.parquet.read_schema(io.BytesIO(parquet_bytes(STUDY, cell_columns([{"state": "pending"}]))))
+    found = {name: str(read.field(name).type) for name in ("error", "n_kept", "seconds", "underdetermined", "attempts")}
+    assert found == {
+        "error": "string",
+        "n_kept": "int64",
+        "seconds": "double",
+        "underdetermined": "bool",
+        "attempts": "string",
+    }

@@ -80,11 +80,11 @@ def nested(columns: dict) -> dict:
     """A flat row as it was in the manifest."""
     found: dict = {}
     for column, value in columns.items():
-        *records, name = column.split(".") if not column.startswith("digests.") else ("digests", column[8:])
+        *records, name = column.split(".")
         inner = found
         for record in records:
             inner = inner.setdefault(record, {})
-        inner[name] = value
+        inner[name] = json.loads(value) if column in ("digests", "versions") else value
     return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +24,15 @@ class TableColumns:
 
     Rows are packed many at a time as arrays: a number then takes 8 bytes instead of 32, besides the 8 in a list, and
     equal texts are kept once.
+
+    Parameters
+    ----------
+    always : mapping of str to type
+        Columns that are there whatever rows are added, and what their values are.
     """
 
-    def __init__(self) -> None:
-        self._kinds: dict[str, set[type]] = {}
+    def __init__(self, always: Mapping[str, type] = MappingProxyType({})) -> None:
+        self._kinds = {name: {kind} for name, kind in always.items()}
         self._waiting: list[FlatRow] = []
         self._pieces: list[_Piece] = []
 
@@ -38,7 +44,7 @@ class TableColumns:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All columns, in the order in which the rows brought them up, unless they were reordered."""
+        """All columns: those that are always there, then as the rows brought them up, unless they were reordered."""
         self._pack()
         return tuple(self._kinds)
 
@@ -48,7 +54,7 @@ class TableColumns:
         self._kinds = {name: self._kinds[name] for name in names}
 
     def kind(self, name: str) -> type | None:
-        """The type of all values of a column, None where none is known.
+        """The type of all values of a column, None where none is known and nothing says it.
 
         Fractions where a column has whole numbers too, text where it has numbers and words.
         """
@@ -56,7 +62,7 @@ class TableColumns:
         return _common_type(self._kinds[name])
 
     def has_numbers(self, name: str) -> bool:
-        """Whether any value of a column is a number; truth values are none."""
+        """Whether a column is one of numbers, or has any; truth values are none."""
         self._pack()
         return not self._kinds[name].isdisjoint((int, float))
 

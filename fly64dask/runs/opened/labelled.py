@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fly64dask.records import quantity_of
-from fly64dask.report import TableColumns, flat_row, gathered, in_order, is_mapped, mapped_numbers, table_attributes
+from fly64dask.report import (
+    DIMENSIONS,
+    FURTHER_DIMENSIONS,
+    INDEX,
+    cell_columns,
+    flat_row,
+    in_order,
+    mapped_numbers,
+    table_attributes,
+)
 from fly64dask.study import DOSE_UNITS, Cell, Repeats, Study, cells, doses_of
 
 if TYPE_CHECKING:
@@ -19,9 +28,6 @@ if TYPE_CHECKING:
     from fly64dask.monitoring import CellWithRow
     from fly64dask.report import FlatRow, Value
 
-DIMENSIONS = ("dose", "view", "split", "repeat")
-# These as well where a study names recipes, or lists objects or values of its setup.
-FURTHER_DIMENSIONS = ("recipe_name", "object_seed", "setup_name")
 LABELS = {
     "dose": {"long_name": "dose"},
     "view": {"long_name": "view"},
@@ -31,30 +37,11 @@ LABELS = {
     "object_seed": {"long_name": "seed of the object"},
     "setup_name": {"long_name": "setup"},
 }
-RUN = "run"  # of a table of several
-INDEX = (RUN, *DIMENSIONS, *FURTHER_DIMENSIONS)
-# What a reader of the table looks for first.
-LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
 
 
 def flat_cell(each: CellWithRow) -> dict[str, Value]:
     """Spread a cell over columns: its coordinates, what its row holds, its state. Nested fields have dotted names."""
     return _coordinates(each.cell) | ({} if each.row is None else flat_row(each.row)) | {"state": each.state}
-
-
-def cell_columns(flat_cells: Iterable[FlatRow]) -> TableColumns:
-    """Gather the columns of a table: coordinates, state, failure, numbers, other fields.
-
-    Parameters
-    ----------
-    flat_cells : iterable of mapping
-        Of `flat_cell`, of several runs with a column `run`; they are taken one after the other, and none is kept.
-    """
-    columns = gathered(flat_cells)
-    numbers = in_order(name for name in columns.names if is_mapped(name) and columns.has_numbers(name))
-    first = (name for name in (*INDEX, *LEADING_COLUMNS) if name in columns.names)
-    columns.reorder(dict.fromkeys((*first, *numbers, *columns.names)))
-    return columns
 
 
 def _coordinates(cell: Cell) -> dict[str, Value]:
@@ -76,11 +63,22 @@ def run_table(study: Study, flat_cells: Iterable[FlatRow]) -> pandas.DataFrame:
     import pandas
 
     columns = cell_columns(flat_cells)
-    values = {name: pandas.Series(list(chain.from_iterable(columns.pieces(name)))) for name in columns.names}
+    values = {
+        name: _series(list(chain.from_iterable(columns.pieces(name))), columns.kind(name)) for name in columns.names
+    }
     table = pandas.DataFrame(values, copy=False)
     table = table.set_index([name for name in INDEX if name in columns.names])
     table.attrs = dict(table_attributes(study, columns))
     return table
+
+
+def _series(values: list[Value | None], kind: type | None) -> pandas.Series:
+    """Make a column; one without values has the type of one that lacks some."""
+    import pandas
+
+    if kind is None or any(value is not None for value in values):
+        return pandas.Series(values)
+    return pandas.Series(values, dtype=pandas.Series([kind(), None]).dtype)
 
 
 def metrics_dataset(study: Study, each: Iterable[CellWithRow]) -> xarray.Dataset:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from fly64dask.base import InputError
 from fly64dask.monitoring import RunReader, read_each
 from fly64dask.records import Manifest, ManifestRow
+from fly64dask.report import cell_columns
 from fly64dask.runs.opened.cell_arrays import open_truth
 from fly64dask.runs.opened.cell_view import CellView
-from fly64dask.runs.opened.labelled import cell_columns, flat_cell, metrics_dataset, run_table
+from fly64dask.runs.opened.labelled import flat_cell, metrics_dataset, run_table
 from fly64dask.store import RunLayout, read_document
 from fly64dask.study import Cell, Study, cells, choose_cell
 
@@ -111,9 +112,10 @@ class RunResults:
         pandas.DataFrame
             Indexed by dose, view, split and repeat, and by `recipe_name`, `object_seed` and `setup_name` where the
             study names recipes, lists objects or values of its setup; columns as in the CSV file of the report, fields
-            of nested records with dotted names. Cells that have not run have a state and nothing else. `attrs` say what
-            doses count (`dose_by`) and hold `units`, `labels` and `better` by name of a column or level of the index,
-            of those that hold numbers.
+            of nested records with dotted names. The columns are the same for each run and however its cells have ended:
+            a column of which no cell has a value is empty. Cells that have not run have a state and nothing else.
+            `attrs` say what doses count (`dose_by`) and hold `units`, `labels` and `better` by name of a column or
+            level of the index, of those that hold numbers.
 
         Examples
         --------

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
 from fly64dask.monitoring import read_each
-from fly64dask.runs.opened import RUN, Run, cell_columns, flat_cell, open_run, run_table
+from fly64dask.report import RUN, cell_columns
+from fly64dask.runs.opened import Run, flat_cell, open_run, run_table
 
 if TYPE_CHECKING:
     import pandas
@@ -72,7 +73,7 @@ class Runs:
         Returns
         -------
         pandas.DataFrame
-            As `Run.table`, with the level `run` before the others; a column is missing where a run does not have it.
+            As `Run.table`, with the level `run` before the others.
 
         Examples
         --------
