@@ -123,6 +123,38 @@ def test_decide_fills_the_place_of_a_job_that_ended_at_the_limit_at_once():
     assert [without_words(actions) for actions in decisions] == [[Submit(2)], [], [Submit(1)]]
 
 
+THREE = jobs(j1="RUNNING", j2="RUNNING", j3="RUNNING")
+OF_THREE = frozenset(THREE)
+
+
+def test_decide_judges_a_refusal_by_the_jobs_that_there_were_when_it_came():
+    """Slurm had three jobs and refused a fourth; one has ended since, so there is room for one at once."""
+    before = Observation(clock_s=0, submitted=("j1", "j2", "j3"), jobs=THREE, connected=OF_THREE, busy=OF_THREE)
+    left = {job_id: job for job_id, job in THREE.items() if job_id != "j3"}
+    after = Observation(
+        clock_s=3, jobs=left, connected=frozenset(left), refusal="QOSMaxSubmitJob", endings={"j3": "TIMEOUT"}
+    )
+    _, (asked, decided) = follow(desired(16), before, after)
+    assert without_words(asked) == [Submit(2)]
+    assert "the site takes no more than 3 worker jobs now" in words(decided)
+    assert without_words(decided) == [Submit(1)]
+
+
+def test_decide_counts_jobs_that_slurm_took_before_it_refused_one():
+    before = Observation(clock_s=0, submitted=("j1",), jobs=jobs(j1="PENDING"))
+    after = Observation(clock_s=3, jobs=jobs(j1="PENDING"), submitted=("j2",), refusal="QOSMaxSubmitJob")
+    _, decisions = follow(desired(16), before, after)
+    assert "the site takes no more than 2 worker jobs now" in words(decisions[1])
+
+
+def test_decide_does_not_count_a_refusal_as_a_failure_when_the_only_other_job_has_ended_since():
+    before = Observation(clock_s=0, submitted=("j1",), jobs=jobs(j1="RUNNING"), connected=frozenset({"j1"}))
+    after = Observation(clock_s=3, refusal="QOSMaxSubmitJob", endings={"j1": "TIMEOUT"})
+    history, decisions = follow(desired(2), before, after)
+    assert history.n_failures == 0
+    assert without_words(decisions[1]) == [Submit(1)]
+
+
 def test_decide_asks_for_more_again_once_slurm_has_taken_a_job_beyond_the_limit():
     three = jobs(j1="PENDING", j2="PENDING", j3="PENDING")
     after = [Observation(clock_s=16, submitted=("j3",), jobs=three), Observation(clock_s=19, jobs=three)]

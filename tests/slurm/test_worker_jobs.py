@@ -69,6 +69,7 @@ def limited(tmp_path_factory, lab):
         site.call("scontrol", "update", "partitionname=debug", "state=DRAIN")
         site.call("scontrol", "update", f"jobid={victim}", "endtime=now+2")
         assert within(120, lambda: f"worker job {victim} ended (TIMEOUT" in site.said()) == []
+        assert within(120, lambda: "inactive or drain" in site.said()) == []
         assert within(240, lambda: site.records()) == []
         before = site.records()
         site.call("scontrol", "update", "partitionname=debug", "state=UP")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,17 @@ class BatchJob:
 def jobs_words(jobs: Iterable[BatchJob]) -> str:
     """Count jobs by their state and the site's reason for it, such as `14 pending (Priority), 2 running`."""
     return ", ".join(f"{n} {words}" for words, n in sorted(Counter(job.words for job in jobs).items()))
+
+
+def queue_status(jobs: Mapping[str, BatchJob], n_expected: int) -> str:
+    """Say what a run without workers waits for: the states of its jobs and the site's reasons."""
+    if not jobs:
+        return (
+            f"waiting for a worker: none of the jobs that were submitted is listed ({n_expected})"
+            if n_expected
+            else "waiting for a worker: no worker job is queued yet"
+        )
+    return f"waiting for a worker; worker jobs: {jobs_words(jobs.values())}"
 
 
 def submit_script(script: Path) -> str:

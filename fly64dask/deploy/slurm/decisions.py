@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fly64dask.base import counted
-from fly64dask.deploy.slurm.commands import jobs_words
+from fly64dask.deploy.slurm.commands import queue_status
 
 if TYPE_CHECKING:
     from fly64dask.deploy.slurm.commands import BatchJob
@@ -61,6 +61,8 @@ class History:
     last_failure: str = ""
     retry_at_s: float = 0.0
     portion: int = 1  # jobs that the next look may submit
+    alive: frozenset[str] = frozenset()  # jobs at the decision before, when those that it asked for were submitted
+    n_others: int = 0  # jobs of other pools then
     granted: int | None = None  # jobs that were there when Slurm refused a further one
     n_refusals: int = 0  # in a row, of jobs beyond those that it granted
     ask_again_at_s: float = 0.0  # when the next job beyond those is tried
@@ -109,7 +111,7 @@ def decide(desired: Desired, history: History, observed: Observation) -> Decisio
     for step in (_take_note, _count_failures, _learn_limit, _cancel_silent, _adjust, _judge):
         history, more = step(desired, history, observed)
         actions += more
-    return history, actions
+    return replace(history, alive=_alive(history, observed), n_others=observed.n_others), actions
 
 
 def _take_note(desired: Desired, history: History, observed: Observation) -> Decision:
@@ -136,7 +138,7 @@ def _count_failures(desired: Desired, history: History, observed: Observation) -
         else:
             failures.append(f"job {job_id} ended before its worker reached the run ({how})")
     history = replace(history, expected=history.expected - observed.endings.keys())
-    if observed.refusal and not _alive(history, observed) and not observed.n_others:
+    if observed.refusal and not _is_limit(history, observed):
         failures.append(f"a worker job was refused: {observed.refusal}")
     for problem in failures:
         n_failures = history.n_failures + 1
@@ -154,17 +156,27 @@ def _learn_limit(desired: Desired, history: History, observed: Observation) -> D
 
     A job in the place of one that ended is submitted at once, one beyond them after a while, one at a time.
     """
-    n_alive = len(_alive(history, observed))
-    if not observed.refusal or not n_alive + observed.n_others:
-        is_over = history.granted is not None and n_alive > history.granted
+    if not _is_limit(history, observed):
+        is_over = history.granted is not None and len(_alive(history, observed)) > history.granted
         return (replace(history, granted=None, n_refusals=0) if is_over else history), []
+    granted = len(_at_refusal(history, observed))
     n_refusals = history.n_refusals + 1
     wait_s = _wait_s(desired, n_refusals)
-    limit = counted(n_alive, "worker job")
+    limit = counted(granted, "worker job")
     words = f"the site takes no more than {limit} now ({observed.refusal}); the run goes on with these"
     return replace(
-        history, granted=n_alive, n_refusals=n_refusals, ask_again_at_s=observed.clock_s + wait_s, portion=1
-    ), [Say(words)] if n_alive != history.granted else []
+        history, granted=granted, n_refusals=n_refusals, ask_again_at_s=observed.clock_s + wait_s, portion=1
+    ), [Say(words)] if granted != history.granted else []
+
+
+def _is_limit(history: History, observed: Observation) -> bool:
+    """Whether Slurm refused a job while it had others of the run."""
+    return bool(observed.refusal) and bool(_at_refusal(history, observed) or history.n_others or observed.n_others)
+
+
+def _at_refusal(history: History, observed: Observation) -> frozenset[str]:
+    """Name the jobs that there were when Slurm refused one; some may have ended since, and none has been added."""
+    return history.alive | set(observed.submitted) | _alive(history, observed)
 
 
 def _wait_s(desired: Desired, n_times: int) -> float:
@@ -234,14 +246,3 @@ def _judge(desired: Desired, history: History, observed: Observation) -> Decisio
             GiveUp(problem, "wait longer (first_worker_s in [patience]) or use another queue; what is done stays")
         ]
     return replace(history, last_status=status), [Say(status)] if status != history.last_status else []
-
-
-def queue_status(jobs: Mapping[str, BatchJob], n_expected: int) -> str:
-    """Say what a run without workers waits for: the states of its jobs and the site's reasons."""
-    if not jobs:
-        return (
-            f"waiting for a worker: none of the jobs that were submitted is listed ({n_expected})"
-            if n_expected
-            else "waiting for a worker: no worker job is queued yet"
-        )
-    return f"waiting for a worker; worker jobs: {jobs_words(jobs.values())}"
