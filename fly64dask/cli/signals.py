@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: an orderly stop the first time, the end of every process of the run the second time."""
+"""Ctrl-C and SIGTERM: an orderly stop the first time; a further Ctrl-C ends every process of the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 EXIT_INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-FIRST = b"\nstopping: running cells write down that they were interrupted; once more to stop at once\n"
+FIRST = b"\nstopping: running cells write down that they were interrupted; press Ctrl-C once more to stop at once\n"
 SECOND = b"\nstopped at once: committed cells stay; run the same command again to continue\n"
 
 
@@ -21,17 +21,20 @@ SECOND = b"\nstopped at once: committed cells stay; run the same command again t
 def stoppable() -> Iterator[None]:
     """Let signals stop what the block does: the first raises KeyboardInterrupt in it.
 
-    At the second this process ends all it has started, then itself, with exit code 130.
+    At a Ctrl-C after that, this process ends all it has started, then itself, with exit code 130. A further SIGTERM
+    changes nothing: it comes twice where a batch system sends it to all processes of a job and its shell hands it on.
     """
-    n_signals = 0
+    is_stopping = False
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal n_signals
-        n_signals += 1
-        os.write(2, FIRST if n_signals == 1 else SECOND)
-        if n_signals > 1:
+        nonlocal is_stopping
+        if not is_stopping:
+            is_stopping = True
+            os.write(2, FIRST)
+            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            os.write(2, SECOND)
             _end_everything()
-        raise KeyboardInterrupt
 
     before = {number: signal.signal(number, on_signal) for number in SIGNALS}
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C or SIGTERM once stops in order, twice at once, and leaves nothing running. Real signals, real processes."""
+"""Ctrl-C or SIGTERM stops in order, a second Ctrl-C at once; nothing is left running. Real signals, real processes."""
 
 from __future__ import annotations
 
@@ -121,6 +121,18 @@ def test_a_second_ctrl_c_stops_at_once(long_run):
     assert process.returncode == 130
     assert "stopped at once: committed cells stay" in stderr
     assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_a_second_sigterm_hurries_nothing(long_run):
+    """A batch system sends it to all processes of a job, and the job's shell hands it on."""
+    process, *_ = long_run
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.stderr is not None
+    assert any("stopping: " in line for line in process.stderr)
+    os.kill(process.pid, signal.SIGTERM)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "on disk: 2 interrupted, 10 pending" in stderr
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def jobs_of(layout: RunLayout) -> dict[str, BatchJob]:
 
 
 def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
-    """Cancel jobs, or only send their batch shells a signal such as `TERM`, which they hand on: twice would hurry."""
+    """Cancel jobs, or only send their batch shells a signal such as `TERM`, which they hand on."""
     if job_ids:
         call("scancel", "--quiet", *((f"--signal={signal}", "--batch") if signal else ()), *job_ids)
 
