@@ -193,7 +193,8 @@ def _wait_for_start(
     layout: RunLayout, submission: SubmittedController, goes_on: Callable[[], bool | None], interval_s: float
 ) -> None:
     """Say what the run's jobs wait for until its first worker is there or it ends; then where the dashboard is."""
-    from fly64dask.deploy.slurm import jobs_line, tunnel_command
+    from fly64dask.deploy import tunnel_command
+    from fly64dask.deploy.slurm import jobs_line
     from fly64dask.records import read_dashboard
 
     last_line = None

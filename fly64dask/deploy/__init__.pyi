@@ -1,4 +1,9 @@
-from .access import LOOPBACK_ONLY as LOOPBACK_ONLY, Access as Access, joinable as joinable
+from .access import (
+    LOOPBACK_ONLY as LOOPBACK_ONLY,
+    Access as Access,
+    joinable as joinable,
+    tunnel_command as tunnel_command,
+)
 from .certificate_folder import remove_certificates as remove_certificates
 from .doctor import examine as examine
 from .joining import work_for as work_for

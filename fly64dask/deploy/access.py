@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import ipaddress
 import shlex
 import socket
@@ -142,6 +143,15 @@ def join_command(address: str, certificates: Path | None) -> str:
     """Write the shell command with which another machine joins a scheduler; None stands for no TLS."""
     how = ["--insecure"] if certificates is None else ["--tls", str(certificates)]
     return shlex.join(["fly64dask", "worker", address, *how])
+
+
+def tunnel_command(node: str, port: int, *, login: str | None = None) -> str:
+    """Write the shell command that brings a dashboard on a node's loopback to a browser elsewhere.
+
+    `port` is that of the dashboard on its node, and `login` the host by which the node is reached, if that is needed.
+    """
+    jump = ("-J", f"{getpass.getuser()}@{login}") if login and login != node and not is_loopback(login) else ()
+    return shlex.join(["ssh", "-N", *jump, "-L", f"8787:127.0.0.1:{port}", f"{getpass.getuser()}@{node}"])
 
 
 def _check_listen(host: str) -> None:

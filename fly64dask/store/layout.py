@@ -57,6 +57,7 @@ class RunLayout:
     slurm = _Below("slurm")  # directory of what was submitted to Slurm
     slurm_logs = _Below("slurm", "logs")  # directory of the logs of its jobs
     submission_file = _Below("slurm", "submission.json")  # names the controller job that was submitted last
+    submission_lock = _Below("slurm", ".lock")  # held locked while a controller job is submitted
     submitted_study = _Below("slurm", "study.json")  # the study that the controller job runs
     submitted_cluster_file = _Below("slurm", "cluster.toml")  # the cluster settings with which it runs the study
     controller_script = _Below("slurm", "controller.sbatch")  # batch script of the controller job

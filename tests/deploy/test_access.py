@@ -26,7 +26,7 @@ from distributed import Client
 from distributed.security import Security
 
 from fly64dask.base import InputError, ResourceError
-from fly64dask.deploy import Access, Placement, connect, joinable
+from fly64dask.deploy import Access, Placement, connect, joinable, tunnel_command
 from fly64dask.deploy.access import LOOPBACK_ONLY, client_security, cluster_security, is_loopback, join_command
 from fly64dask.deploy.certificates import published_certificates, read_certificates, temporary_certificates
 from fly64dask.runs import run_study
@@ -505,3 +505,8 @@ def test_run_exits_2_before_anything_runs(tmp_path, fly64dask, arguments, named)
     assert named in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_tunnel_command_goes_through_the_login_node(monkeypatch):
+    monkeypatch.setattr("getpass.getuser", lambda: "me")
+    assert tunnel_command("node7", 41234, login="login1") == "ssh -N -J me@login1 -L 8787:127.0.0.1:41234 me@node7"

@@ -16,7 +16,7 @@ from tiny import tiny_study
 
 from fly64dask.base import InputError, ResourceError
 from fly64dask.datasets import read_inputs
-from fly64dask.deploy.slurm import is_cluster_file, preview, tunnel_command
+from fly64dask.deploy.slurm import is_cluster_file, preview
 from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
 from fly64dask.deploy.slurm.names import RunJobs, role_of
 from fly64dask.deploy.slurm.preflight import refuse_small_jobs
@@ -109,6 +109,12 @@ def test_jobs_are_named_after_the_study_and_found_by_the_directory_whatever_it_i
     assert role_of(name, LAYOUT) == "worker"
     assert role_of(name, RunLayout(Path("/data/runs/other"))) is None
     assert role_of("somebody-elses", LAYOUT) is None
+
+
+def test_worker_jobs_of_a_controller_are_named_after_it_and_found_with_those_of_others():
+    name = RunJobs(layout=LAYOUT, study="demo", controller="4711").name("worker")
+    assert name == f"{JOBS.name('worker')}-4711"
+    assert role_of(name, LAYOUT) == "worker"
 
 
 def test_worker_is_named_as_its_job():
@@ -279,7 +285,10 @@ def test_controller_hands_over_before_its_wall_time_ends_by_another_job_where_it
         time.sleep(0.05)
     job.send_signal(signal.SIGUSR1)
     assert job.wait(timeout=30) == 0
-    handed_over = [line for line in (tmp_path / "calls").read_text().splitlines() if not line.startswith("scancel")]
+    calls = (tmp_path / "calls").read_text().splitlines()
+    cancelled = {line for line in calls if line.startswith("scancel")}
+    assert cancelled == {f"scancel --quiet --me --name={JOBS.name('worker')}-47"}  # none of another controller
+    handed_over = [line for line in calls if line not in cancelled]
     script = f"sbatch --dependency=afterany:47 {LAYOUT.controller_script}"
     assert handed_over == (["scontrol requeue 47"] if requeues else [script])
 
@@ -318,11 +327,6 @@ def test_controller_script_names_a_missing_template(tmp_path):
     path = site_file(tmp_path)
     with pytest.raises(InputError, match=r"controller\.sbatch"):
         controller_script(read_slurm_file(path), path, JOBS, [])
-
-
-def test_tunnel_command_goes_through_the_login_node(monkeypatch):
-    monkeypatch.setattr("getpass.getuser", lambda: "me")
-    assert tunnel_command("node7", 41234, login="login1") == "ssh -N -J me@login1 -L 8787:127.0.0.1:41234 me@node7"
 
 
 def test_ctrl_c_stays_what_it_was_when_job_scripts_are_made():

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -121,9 +122,34 @@ def test_submit_refuses_a_run_that_has_a_controller_and_status_says_what_its_job
     assert site.fly64dask("cancel", site.out).returncode == 0
 
 
-def submitted(site: Site) -> str:
+def test_of_two_submits_in_the_same_moment_one_is_refused(site):
+    take_every_gpu(site)  # no worker is needed
+    words = ("submit", site.study, "--out", site.out, "--cluster", site.cluster, "--device", "cpu")
+    with ThreadPoolExecutor(2) as threads:
+        both = list(threads.map(lambda _: site.fly64dask(*words), range(2)))
+    assert sorted(done.returncode for done in both) == [0, 2], [done.stderr for done in both]
+    assert sum("-controller-" in line for line in site.jobs("pending,running")) == 1
+    assert site.fly64dask("cancel", site.out).returncode == 0
+
+
+def test_a_second_controller_is_refused_and_leaves_the_workers_of_the_first_alone(site):
+    submitted(site, n_epochs=1000)
+    workers = worker_jobs(site)
+    second = site.call("sbatch", "--parsable", site.out / "slurm" / "controller.sbatch").strip()
+    assert within(120, lambda: ended(site, second)) == []
+    assert "another run is using it" in (site.out / "slurm" / "logs" / f"controller-{second}.log").read_text()
+    assert len(workers) == 1
+    assert worker_jobs(site) == workers
+    assert site.fly64dask("cancel", site.out).returncode == 0
+
+
+def worker_jobs(site: Site) -> list[str]:
+    return [line for line in site.jobs("running") if "-worker-" in line]
+
+
+def submitted(site: Site, n_epochs: int = 100) -> str:
     """Submit it with pty-chi, cells of a second or two; gives the controller's job once the first one has ended."""
-    site.study.write_text(STUDY.replace("n_epochs = 20", "n_epochs = 100"))
+    site.study.write_text(STUDY.replace("n_epochs = 20", f"n_epochs = {n_epochs}"))
     done = site.fly64dask(
         "submit", site.study, "--out", site.out, "--cluster", site.cluster, "--device", "cpu", "--json"
     )
@@ -255,6 +281,20 @@ def test_cancel_ends_controller_and_workers(site):
     for record in map(json.loads, site.records().values()):
         assert (record["state"] == "interrupted") == (record.get("failure_kind") == "interrupted")
     assert site.fly64dask("attach", site.out).returncode == 2
+
+
+def test_scancel_of_the_controller_ends_the_run_in_order(site):
+    job_id = submitted(site, n_epochs=1000)
+    site.running_worker()
+    site.call("scancel", job_id)
+    assert within(60, lambda: ended(site, job_id)) == []
+    assert site.left() == []
+    log = (site.out / "slurm" / "logs" / f"controller-{job_id}.log").read_text()
+    assert "stopping: " in log
+    assert "stopped at once" not in log
+    assert "interrupted" in {row["state"] for row in site.rows().values()}
+    left = [path.name for path in (site.out / ".tls", site.out / "live", site.out / "dashboard.json") if path.exists()]
+    assert left == []
 
 
 def test_submit_matrix_submits_every_study_of_a_folder_and_leaves_alone_what_runs(site):

@@ -8,7 +8,6 @@ from .controller import (
     preview as preview,
     read_submission as read_submission,
     submit_run as submit_run,
-    tunnel_command as tunnel_command,
 )
 from .site_file import (
     SlurmFile as SlurmFile,

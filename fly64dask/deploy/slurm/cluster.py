@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from fly64dask.deploy.certificates import published_certificates, read_certifica
 from fly64dask.deploy.local import DASHBOARD_LOCAL, SCHEDULER_SETTINGS
 from fly64dask.deploy.process_settings import many_descriptors, quiet_dask
 from fly64dask.deploy.slurm.batch import cancel_workers, commands_of, end_workers
-from fly64dask.deploy.slurm.jobscript import worker_script
+from fly64dask.deploy.slurm.jobscript import CONTROLLER_VARIABLE, worker_script
 from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
 from fly64dask.deploy.slurm.reconciler import INTERVAL_S, Reconciler
@@ -78,7 +79,7 @@ def slurm_cluster(
     commands_of(site.system).refuse_without()
     device = study.recipe.device
     refuse_small_jobs(site, path, plan_of(cells_to_run), study.recipe)
-    jobs = RunJobs(layout=layout, study=study.name)
+    jobs = RunJobs(layout=layout, study=study.name, controller=os.environ.get(CONTROLLER_VARIABLE))
     cancel_workers(site.system, layout)  # of a run that was killed
     logs = Path(site.directories.logs or layout.slurm_logs)
     for folder in (layout.slurm_logs, logs):

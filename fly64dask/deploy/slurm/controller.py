@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 
 from fly64dask.base import Frozen, InputError, ResourceError, host_name, utc_now
 from fly64dask.datasets import ScanInputs
-from fly64dask.deploy.access import is_loopback
 from fly64dask.deploy.slurm.commands import (
     BatchJob,
     cancel_jobs,
@@ -27,7 +25,7 @@ from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_jobs
 from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
 from fly64dask.scheduling import plan_cells
-from fly64dask.store import RunLayout, publish_text, read_document, write_document
+from fly64dask.store import RunLayout, held_file, publish_text, read_document, write_document
 from fly64dask.study import Cell, Filters, Study
 
 ORDERLY_S, HARD_S = 60.0, 60.0
@@ -89,33 +87,35 @@ def submit_run(
     Raises
     ------
     InputError
-        If the run has a controller already, or the cluster file cannot be used.
+        If the run has a controller already or is just being submitted, or the cluster file cannot be used.
     ResourceError
         If a cell needs more memory than a job has, or Slurm refuses a job.
     """
     site = read_slurm_file(cluster_file)
     refuse_without()
-    _refuse_second(layout)
     scripts = preview(study, inputs, cells_to_run, layout, cluster_file, options)
     layout.slurm_logs.mkdir(parents=True, exist_ok=True)
-    write_document(layout.submitted_study, study)
-    publish_text(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
-    publish_text(layout.controller_script, scripts["controller"])
-    for pool in site.pools:
-        worker_preview = layout.slurm_logs / f"{pool.name}.sbatch"
-        publish_text(worker_preview, scripts[pool.name])
-        refuse_bad_script(cluster_file, worker_preview, section=site.section(pool))
-    refuse_bad_script(cluster_file, layout.controller_script, section="[controller]")
-    submission = SubmittedController(
-        job_id=submit_script(layout.controller_script),
-        submitted_at=utc_now(),
-        host=host_name(),
-        user=getpass.getuser(),
-        command=_command(site, layout, options),
-        filters=filters,
-        allow_missing=allow_missing,
-    )
-    write_document(layout.submission_file, submission)
+    with held_file(layout.submission_lock, what=f"submit to {layout.root}"):
+        _refuse_second(layout)
+        write_document(layout.submitted_study, study)
+        publish_text(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
+        publish_text(layout.controller_script, scripts[CONTROLLER])
+        for pool in site.pools:
+            # Not the script of a driver that may be at work without a controller.
+            worker_preview = layout.slurm_logs / f"{pool.name}-preview.sbatch"
+            publish_text(worker_preview, scripts[pool.name])
+            refuse_bad_script(cluster_file, worker_preview, section=site.section(pool))
+        refuse_bad_script(cluster_file, layout.controller_script, section="[controller]")
+        submission = SubmittedController(
+            job_id=submit_script(layout.controller_script),
+            submitted_at=utc_now(),
+            host=host_name(),
+            user=getpass.getuser(),
+            command=_command(site, layout, options),
+            filters=filters,
+            allow_missing=allow_missing,
+        )
+        write_document(layout.submission_file, submission)
     return submission
 
 
@@ -238,12 +238,3 @@ def _refuse_second(layout: RunLayout) -> None:
             f"run {layout.root}: its controller job {job.job_id} is {job.words} already",
             remedy="follow it with `fly64dask attach`, or end it with `fly64dask cancel`",
         )
-
-
-def tunnel_command(node: str, port: int, *, login: str | None = None) -> str:
-    """Write the shell command that brings a dashboard on a node's loopback to a browser elsewhere.
-
-    `port` is that of the dashboard on its node, and `login` the host by which the node is reached, if that is needed.
-    """
-    jump = ("-J", f"{getpass.getuser()}@{login}") if login and login != node and not is_loopback(login) else ()
-    return shlex.join(["ssh", "-N", *jump, "-L", f"8787:127.0.0.1:{port}", f"{getpass.getuser()}@{node}"])

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +148,13 @@ def controller_script(site: SlurmFile, cluster_file: Path, jobs: RunJobs, comman
             *("--nodes=1", "--open-mode=append", "--requeue", f"--signal=B:USR1@{WARNING_S}"),
         ],
     )
+    # Another controller of the run may be at work, whose workers are not to be ended.
+    of_this = replace(jobs, controller=f"${CONTROLLER_VARIABLE}")
     try:
         return TEMPLATES.from_string(text).render(
             directives=job.job_header,
             setup="\n".join(_site_lines(site.environment)),
-            workers=" ".join(jobs.name(pool.name) for pool in site.pools),
+            workers=" ".join(of_this.name(pool.name) for pool in site.pools),
             command=shlex.join(command),
             script=shlex.quote(str(jobs.layout.controller_script)),
         )

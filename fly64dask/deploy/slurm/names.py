@@ -1,4 +1,4 @@
-"""Names of a run's jobs: they begin with the study, for `squeue`, and end with what tells its run directory."""
+"""Names of a run's jobs: they begin with the study, for `squeue`, and end with what tells their run and controller."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ MOST_LETTERS = 40  # of a study's name: `squeue` shows 8 unless it is asked for 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunJobs:
-    """A run as its jobs know it."""
+    """A run as its jobs know it; `controller` is the id of the controller job that submits its workers, if one does."""
 
     layout: RunLayout
     study: str
+    controller: str | None = None
 
     def name(self, role: str) -> str:
-        """Name the jobs of a role, `controller` or a pool's name, such as `demo-worker-3f9a2c1b`."""
+        """Name the jobs of a role, `controller` or a pool's name, such as `demo-worker-3f9a2c1b-4711`."""
         letters = re.sub(r"[^A-Za-z0-9_.]", "_", self.study)[:MOST_LETTERS]
-        return f"{letters}-{role}-{tag_of(self.layout)}"
+        of_controller = f"-{self.controller}" if self.controller and role != CONTROLLER else ""
+        return f"{letters}-{role}-{tag_of(self.layout)}{of_controller}"
 
 
 def tag_of(layout: RunLayout) -> str:
@@ -32,6 +34,7 @@ def tag_of(layout: RunLayout) -> str:
 
 def role_of(name: str, layout: RunLayout) -> str | None:
     """Read the role from the name of a job; None of one that is not of the run."""
-    _, _, role_and_tag = name.partition("-")
-    role, _, tag = role_and_tag.rpartition("-")
-    return role if role and tag == tag_of(layout) else None
+    match name.split("-"):
+        case [_, role, tag] | [_, role, tag, _] if tag == tag_of(layout):
+            return role
+    return None
