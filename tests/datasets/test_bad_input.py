@@ -239,7 +239,7 @@ SCANS: dict[str, tuple[Make, list[str]]] = {
         ["photons_per_intensity of its metadata is 1", "give --photons-per-intensity"],
     ),
     "file_of_no_bytes": (scan_bytes(b""), ["it is empty", "give one of CXI"]),
-    "truncated_zip": (scan_bytes(sound()[:-100]), ["not an NPZ file", "give an .npz"]),
+    "truncated_zip": (scan_bytes(sound()[:-100]), ["not a whole NPZ file", "cut short has to be copied again"]),
     "zip_of_nothing": (scan_bytes(b"PK\x05\x06" + bytes(18)), ["nothing in it", "rename the array"]),
     "pickle": (scan_bytes(pickle.dumps(Bomb())), ["a Python pickle", "numpy.savez"]),
     "pickled_array": (scan_with(diffraction=np.array([Bomb()])), ["'diffraction' is pickled", "give --allow-pickle"]),

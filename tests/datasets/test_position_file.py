@@ -69,7 +69,7 @@ def test_read_positions_takes_a_plain_array_as_y_and_x(tmp_path):
         ("word.csv", b"y_px,x_px\n1,two\n", "'two'"),
         ("bytes.csv", b"y_px,x_px\n\xff\xfe,1\n", "can't decode"),
         ("cut.npy", np.lib.format.MAGIC_PREFIX + b"\x01\x00", "cut.npy"),
-        ("cut.npz", b"PK\x03\x04", "not an NPZ file"),
+        ("cut.npz", b"PK\x03\x04", "not a whole NPZ file"),
     ],
 )
 def test_read_positions_refuses_by_name(name, content, named, tmp_path):

@@ -40,8 +40,8 @@ def _what(file: NamedArrays, names: list[str]) -> tuple[str, str]:
     reconstruction = [name for name in names if name.lower() in ("object", "objectguess", "probe", "probeguess")]
     if reconstruction:
         return (
-            "an object or probe without patterns: a result, not a scan",
-            "give the file of the patterns; this one can be its --probe, or the reference of a comparison",
+            "an object or probe, and no patterns with a name that is known",
+            f"{NAME_DATASETS}; if it has no patterns, give their file, and this one as its --probe",
         )
     if file.kind == "NPZ file":
         return (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import Geometry, software_versions, utc_now
-from fly64dask.datasets.ingest.checks import doubt_zero_frequency
+from fly64dask.datasets.ingest.checks import doubt_wrapping, doubt_zero_frequency
 from fly64dask.datasets.ingest.passes import Pass
 from fly64dask.datasets.ingest.prepared import PreparedScan
 from fly64dask.scan import median_step_px, span_px
@@ -69,6 +69,7 @@ def _doubts(under_way: Pass, prepared: PreparedScan) -> Iterator[str]:
     claimed, mean_pattern = prepared.read.zero_frequency, under_way.survey.pattern_sum / len(under_way.plan.rows)
     if claimed is not None:
         yield from doubt_zero_frequency(mean_pattern, claimed)
+    yield from doubt_wrapping(under_way.extremes)
     photons = float(mean_pattern.sum())
     power = prepared.power_far_off(photons)
     if power is not None:

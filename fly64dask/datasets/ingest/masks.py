@@ -63,6 +63,12 @@ def read_mask(text: str, shape_px: tuple[int, int], good: GoodValue | None) -> N
             f"{shape_px[0]} x {shape_px[1]} px",
             remedy="give a mask of the patterns as they lie in their file",
         )
+    if not np.isfinite(squeezed).all():
+        raise InputError(
+            f"read mask {path}: {int((~np.isfinite(squeezed)).sum())} of {squeezed.size} pixels of "
+            f"{name or 'its array'} are not finite, so neither good nor bad",
+            remedy="give a mask of whole numbers",
+        )
     convention = good or next((value for pattern, value in CONVENTIONS if re.search(pattern, name)), None)
     if convention is None:
         n_zero, n_one = int((squeezed == 0).sum()), int((squeezed == 1).sum())

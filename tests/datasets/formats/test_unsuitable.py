@@ -84,8 +84,13 @@ UNSUITABLE: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         ["a PtyRAD reconstruction"],
     ),
     "object_and_probe": (
-        lambda path: scipy.io.savemat(path, {"probe": np.ones((4, 4)), "something": 1}),
-        ["an object or probe without patterns"],
+        lambda path: scipy.io.savemat(path, {"probe": np.ones((4, 4)), "frames": SCAN.counts}),
+        [
+            "an object or probe, and no patterns with a name that is known",
+            "['frames', 'probe']",
+            "--patterns NAME",
+            "--probe",
+        ],
     ),
     "patterns_alone": (lambda path: foreign.write_dp(path, SCAN), ["/dp patterns", "no positions", "--positions FILE"]),
     "hdf5_of_no_layout": (

@@ -12,6 +12,7 @@ from small_scan import SIDE, STEP_PX, N, small_counts, small_positions, small_pr
 from fly64dask.base import InputError
 from fly64dask.datasets.formats import ReadOptions
 from fly64dask.datasets.ingest import IngestOptions
+from fly64dask.datasets.ingest.checks import Extremes, doubt_wrapping, find_marks
 from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, raise_complaints
 from fly64dask.datasets.ingest.checks.zero_frequency import complain_of_probe, doubt_zero_frequency
 
@@ -43,6 +44,7 @@ MARKED = {
     "largest_in_one_exposure": (with_pixel(2**32 - 1, exposures=7), "hold 4294967295"),
     "gap_of_minus_two": (with_pixel(-2, dtype="i4"), "are negative in every exposure"),
     "gap_of_minus_one_in_reals": (with_pixel(-1, dtype="f4"), "are negative in every exposure"),
+    "infinite_in_one_exposure": (with_pixel(np.inf, dtype="f4", exposures=3), "hold values that are not finite"),
     "nan": (with_pixel(np.nan, dtype="f4"), "hold values that are not finite"),
     "nan_in_one_exposure": (with_pixel(np.nan, dtype="f4", exposures=3), "hold values that are not finite"),
     "stuck": (with_pixel(1000), f"hold one value in all {N} exposures"),
@@ -54,7 +56,8 @@ def test_marks_are_refused_with_their_number_place_and_remedy(counts: np.ndarray
     message = refusal(small_scan(counts))
     needed = [named, f"1 of {SIDE * SIDE} pixels", "row 3, column 4", "--mask marks"]
     assert [part for part in needed if part not in message] == []
-    assert "inf" not in message
+    assert "value inf" not in message
+    assert "value nan" not in message
 
 
 @pytest.mark.parametrize("counts", [counts for counts, _ in MARKED.values()], ids=MARKED)
@@ -107,6 +110,46 @@ def test_a_mask_of_hot_pixels_that_outshine_the_scan_is_taken() -> None:
     valid = np.ones((SIDE, SIDE), dtype=bool)
     valid[3, 4] = False
     np.testing.assert_array_equal(convert(small_scan(counts, mask=valid)).valid_pixels, valid)
+
+
+def saturated(n_px: int, top: int, dtype: str = "u2") -> np.ndarray:
+    """The counts, made brighter, of which the brightest pixels reach no more than a value."""
+    counts = small_counts().astype(np.int64) * 400
+    counts += np.random.default_rng(5).poisson(50, counts.shape)  # no multiples
+    brightest = np.sort(counts.max(axis=0).ravel())
+    return np.minimum(counts * (top / brightest[-n_px]), top).astype(dtype)
+
+
+@pytest.mark.parametrize(("n_px", "top"), [(12, 16383), (40, 4095)])
+def test_pixels_that_reach_the_most_that_a_detector_counts_are_refused(n_px: int, top: int) -> None:
+    counts = saturated(n_px, top)
+    n_at_top = int((counts.max(axis=0) == top).sum())
+    message = refusal(small_scan(counts))
+    needed = [f"{n_at_top} of {SIDE * SIDE} pixels reach the largest value of all", f"value {top}", "--mask marks"]
+    assert [part for part in needed if part not in message] == []
+    found = convert(small_scan(counts), wishes=IngestOptions(masks=("marks",)))
+    np.testing.assert_array_equal(found.valid_pixels, counts.max(axis=0) < top)
+
+
+def extremes_of(counts: np.ndarray) -> Extremes:
+    extremes = Extremes.of((SIDE, SIDE), counts.dtype)
+    extremes.add(counts)
+    return extremes
+
+
+@pytest.mark.parametrize("mean", [0.05, 1.0, 100.0, 3000.0])
+@pytest.mark.parametrize("share", [1, 20])
+def test_photons_of_a_bright_field_are_not_saturated(mean: float, share: int) -> None:
+    counts = np.random.default_rng(6).poisson(mean, (N, SIDE, SIDE)).astype(np.uint16)
+    counts[:, :, SIDE // share :] = 0
+    assert not find_marks(extremes_of(counts), None).saturated.any()
+
+
+@pytest.mark.parametrize(("brightest", "n_doubts"), [(65535, 0), (65000, 1), (50000, 0)])
+def test_counts_that_end_just_below_their_type_are_doubted(brightest: int, n_doubts: int) -> None:
+    doubts = list(doubt_wrapping(extremes_of(with_pixel(brightest, dtype="u2", exposures=2))))
+    assert [doubt for doubt in doubts if f"{brightest} is close to 65535, where uint16 ends" in doubt] == doubts
+    assert len(doubts) == n_doubts
 
 
 def test_detector_gaps_are_no_photons() -> None:
@@ -216,6 +259,13 @@ def test_an_object_that_no_memory_holds_is_refused_before_it_is_made() -> None:
     positions = small_positions()
     positions[N // 2 :] += 1e6
     assert "the object would have" in refusal(small_scan(positions=positions))
+
+
+def test_positions_whose_axes_are_one_array_are_refused() -> None:
+    positions = np.repeat(small_positions()[:, :1], 2, axis=1) + 0.5 * np.arange(N)[:, None]
+    message = refusal(small_scan(positions=positions))
+    assert f"y and x are equal in all {N} positions" in message
+    assert "--positions-x" in message
 
 
 def test_positions_that_are_no_numbers_are_named() -> None:

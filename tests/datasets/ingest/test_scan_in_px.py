@@ -318,3 +318,11 @@ def test_a_stated_pixel_is_doubted_where_the_rest_of_the_geometry_gives_another(
 @pytest.mark.parametrize("geometry", [REAL, REAL.model_copy(update={"pixel_size_nm": (63.6, 63.6)})])
 def test_a_pixel_that_agrees_with_the_rest_of_the_geometry_is_not_doubted(geometry: Geometry) -> None:
     assert list(doubt_pixel(geometry, (128, 128), is_transposed=False)) == []
+
+
+def test_a_mask_that_is_not_finite_is_refused_with_its_number_of_pixels(tmp_path: Path) -> None:
+    mask = np.ones((SIDE, SIDE))
+    mask[2, :3] = np.nan
+    np.save(tmp_path / "mask.npy", mask)
+    with pytest.raises(InputError, match=f"mask.npy: 3 of {SIDE * SIDE} pixels of mask are not finite"):
+        read_mask(f"{tmp_path}/mask.npy", (SIDE, SIDE), "1")

@@ -62,7 +62,8 @@ def load_arrays(path: Path, *, allow_pickle: bool) -> Mapping[str, Member]:
             _compare_directory(archive)
     except UNREADABLE as error:
         raise InputError(
-            f"read {path}: not an NPZ file ({type(error).__name__}: {error})", remedy="give an .npz or .npz.bz2 file"
+            f"read {path}: not a whole NPZ file ({type(error).__name__}: {error})",
+            remedy="give an .npz or .npz.bz2 file; one that was cut short has to be copied again",
         ) from error
     if archive is None:
         raise InputError(

@@ -11,6 +11,7 @@ from .exposures import (
 )
 from .marks import (
     Extremes as Extremes,
+    doubt_wrapping as doubt_wrapping,
     find_marks as find_marks,
     without_marks as without_marks,
 )

@@ -1,4 +1,4 @@
-"""Values that mark that nothing was measured: the largest of a detector's type, negative, not finite, or stuck."""
+"""Values that mark that nothing was measured: largest of a type, saturated, negative, not finite, or stuck."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 # A pixel with one value in so many exposures is stuck, if its neighbours are so much darker (our choice: photons do
 # that with a chance below 1e-8).
 MIN_EXPOSURES_STUCK, FAR_ABOVE = 8, 10.0
+# So many pixels that reach one largest value, more than so many times as many as share another one above half of it,
+# reach what the detector counts at most, as the 16383 of 14 bits; but not if they are a large share, as of an even
+# illumination (our choice). Largest values that photons reach are shared by fewer pixels than those below them.
+MIN_SATURATED, MORE_OFTEN, MOST_SATURATED_SHARE, MIN_SATURATED_VALUE = 4, 3, 0.25, 30
+# A count so close to the end of its type may be one of some that wrapped around (our choice).
+NEAR_CEILING = 0.9
+NARROW_CEILINGS = tuple(np.iinfo(dtype).max for dtype in (np.uint8, np.int16, np.uint16))
 # A mask that leaves out more than half of the pixels, and so much of the light, is the wrong way round (our choice).
 MOST_MASKED_SHARE, MOST_LOST_LIGHT = 0.5, 0.9
 
@@ -71,6 +78,7 @@ class Marks:
     """Pixels (H, W) that did not measure, by how they are known; those that a mask names already are in none."""
 
     largest: NDArray[np.bool_]
+    saturated: NDArray[np.bool_]
     not_finite: NDArray[np.bool_]
     negative: NDArray[np.bool_]
     stuck: NDArray[np.bool_]
@@ -78,17 +86,19 @@ class Marks:
     @property
     def all(self) -> NDArray[np.bool_]:
         """(H, W): whether a pixel has any mark."""
-        return self.largest | self.not_finite | self.negative | self.stuck
+        return self.largest | self.saturated | self.not_finite | self.negative | self.stuck
 
 
 def find_marks(extremes: Extremes, valid: NDArray[np.bool_] | None) -> Marks:
     """Find the pixels that did not measure, among those that a mask calls valid."""
     unmasked = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
+    stuck = _stuck(extremes, unmasked)
     return Marks(
         largest=extremes.largest & unmasked,
+        saturated=_saturated(extremes, unmasked & ~stuck),
         not_finite=extremes.not_finite & unmasked,
         negative=(extremes.high < 0) & ~extremes.not_finite & unmasked,
-        stuck=_stuck(extremes, unmasked),
+        stuck=stuck,
     )
 
 
@@ -96,6 +106,7 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
     """Name pixels with marks that no mask leaves out, each kind with its number of pixels and a place."""
     kinds = (
         (marks.largest, f"hold {extremes.ceiling}, the largest value of {extremes.low.dtype}"),
+        (marks.saturated, "reach the largest value of all, the same for each: the detector counts no further"),
         (marks.not_finite, "hold values that are not finite"),
         (marks.negative, "are negative in every exposure"),
         (marks.stuck, f"hold one value in all {extremes.n_exposures} exposures, far above their neighbours"),
@@ -104,10 +115,10 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
         n_pixels = int(where.sum())
         if n_pixels:
             row, column = (int(index) for index in np.argwhere(where)[0])
-            value = np.nan if where is marks.not_finite else extremes.high[row, column]
+            value = "" if where is marks.not_finite else f", value {extremes.high[row, column]:g}"
             yield Complaint(
                 found=f"{n_pixels} of {where.size} pixels {what}: no photons, but marks that nothing was measured "
-                f"(first at row {row}, column {column} of the pattern as it is kept, value {value:g})",
+                f"(first at row {row}, column {column} of the pattern as it is kept{value})",
                 remedy="give --mask marks to leave these pixels out, or --mask FILE[:PATH] with the detector's mask",
             )
 
@@ -172,3 +183,25 @@ def _stuck(extremes: Extremes, unmasked: NDArray[np.bool_]) -> NDArray[np.bool_]
     height, width = constant.shape
     around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
     return np.asarray(constant & (extremes.high >= FAR_ABOVE * np.maximum.reduce(around)))
+
+
+def _saturated(extremes: Extremes, unmasked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Find pixels that share the largest value of all below the ceiling, if far fewer share any other large one."""
+    measured = unmasked & ~extremes.largest & ~extremes.not_finite
+    top = extremes.high[measured].max(initial=0)
+    shared = measured & (extremes.high == top)
+    n_shared = int(shared.sum())
+    if top < MIN_SATURATED_VALUE or not MIN_SATURATED <= n_shared <= MOST_SATURATED_SHARE * measured.sum():
+        return np.zeros_like(shared)
+    _, n_each = np.unique(extremes.high[measured & ~shared & (extremes.high > top / 2)], return_counts=True)
+    return shared if n_shared > MORE_OFTEN * n_each.max(initial=0) else np.zeros_like(shared)
+
+
+def doubt_wrapping(extremes: Extremes) -> Iterator[str]:
+    """Say that counts end just below what their type holds: those beyond would have begun at 0 again."""
+    brightest = int(extremes.high.max(initial=0))
+    if extremes.ceiling in NARROW_CEILINGS and NEAR_CEILING * extremes.ceiling <= brightest < extremes.ceiling:
+        yield (
+            f"no count has wrapped around to 0, though the brightest of {brightest} is close to {extremes.ceiling}, "
+            f"where {extremes.low.dtype} ends"
+        )

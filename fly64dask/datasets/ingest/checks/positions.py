@@ -53,6 +53,12 @@ def complain_of_positions(
     if step is None:
         return
     span = span_px(positions_px)
+    if len(positions_px) > 2 and np.array_equal(positions_px[:, 0], positions_px[:, 1]):
+        yield Complaint(
+            found=f"y and x are equal in all {len(positions_px)} positions: they are one array, read twice",
+            remedy="give another dataset, or another column, for --positions-y or --positions-x",
+        )
+        return
     extent_words = (
         f"they span {span[0]:.4g} x {span[1]:.4g} px in steps of {step:.4g} px (median to the nearest neighbour)"
     )
