@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
@@ -15,7 +17,7 @@ from distributed import Client, LocalCluster
 from distributed.comm.addressing import unparse_host_port
 from distributed.security import Security
 
-from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, ResourceError, visible_gpus
+from fly64dask.base import KEEP_MEMORY, SINGLE_THREAD, InputError, ResourceError, visible_gpus
 from fly64dask.cells.isolation import ForkServer
 from fly64dask.deploy.access import LOOPBACK, LOOPBACK_ONLY, Access, client_security, cluster_security, is_loopback
 from fly64dask.deploy.local_worker import LocalWorker
@@ -28,6 +30,7 @@ DASHBOARD_PORT = 8787
 # workers is found by other means (see scheduling.run_windows); this bounds the rest.
 ALLOWED_FAILURES = 10
 DASHBOARD_LOCAL = f"{LOOPBACK}:0"  # a dashboard knows no password: never beyond loopback, at any free port
+GUARD = 'in a script, put what starts a run below `if __name__ == "__main__":`'
 SCHEDULER_SETTINGS = {
     # Workers take no second task in advance where Dask can queue it at the scheduler.
     "distributed.scheduler.worker-saturation": 1.0,
@@ -139,7 +142,7 @@ def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Itera
     keep_list_of_modules()
     with (
         dask.config.set(SCHEDULER_SETTINGS | worker_settings()),
-        LocalCluster(
+        _start_cluster(
             n_workers=n_workers,
             threads_per_worker=1,
             host=unparse_host_port(access.listen),
@@ -159,6 +162,25 @@ def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Itera
         ) as cluster,
     ):
         yield cluster
+
+
+def _start_cluster(**settings: Any) -> LocalCluster:
+    try:
+        return LocalCluster(**settings)
+    except RuntimeError as error:
+        raise ResourceError(
+            f"start workers: a worker process ended before it was ready ({error})",
+            remedy=f"{GUARD}; else read above what the process said",
+        ) from error
+
+
+def refuse_unguarded_script() -> None:
+    """Refuse to run in a process that is only starting and reads the user's script again, as Python's own processes do.
+
+    Raises InputError there, with what the script lacks. It is asked as `multiprocessing.spawn` asks it.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise InputError("run: called by a worker process of it, which reads the script as it starts", remedy=GUARD)
 
 
 def n_local_cores() -> int:

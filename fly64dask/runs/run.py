@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from fly64dask.base import InputError
 from fly64dask.cells import new_run_id, stop_earlier_runs
 from fly64dask.datasets import read_inputs
-from fly64dask.deploy import LOOPBACK_ONLY, Placement, check_workers, joinable, n_local_cores
+from fly64dask.deploy import (
+    LOOPBACK_ONLY,
+    Placement,
+    check_workers,
+    joinable,
+    n_local_cores,
+    refuse_unguarded_script,
+)
 from fly64dask.monitoring import (
     CellEvent,
     CellOutcome,
@@ -114,6 +121,7 @@ def run_study(
     >>> run_study(study, "runs/demo", progress=True)  # doctest: +SKIP
     <Run 'demo' in runs/demo: 18 completed>
     """
+    refuse_unguarded_script()
     if client is not None and placement is not None:
         raise InputError("run: got a client and a placement", remedy="give one of them")
     filters = filters or Filters()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,21 @@ def test_python_page_runs_as_it_stands(tmp_path):
     assert "degenerate_scan kept 1 of" in done.stdout
     assert "<Run 'demo' in runs/few: 2 completed" in done.stdout
     assert (tmp_path / "cell.png").stat().st_size > 10_000
+
+
+def test_a_script_without_its_guard_fails_with_what_it_lacks_and_leaves_nothing(tmp_path):
+    (tmp_path / "tiny.toml").write_text(tiny.TEXT)
+    (tmp_path / "script.py").write_text(
+        'import fly64dask as fly\nfly.run_study(fly.Study.from_toml("tiny.toml"), "run")\nprint("done")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+    )
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("fly64dask.base.errors.ResourceError: start workers: a worker process ended before it was")
+    assert 'put what starts a run below `if __name__ == "__main__":`' in last
+    assert "InputError: run: called by a worker process" in done.stderr
+    assert "another run is using it" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "run").exists()
