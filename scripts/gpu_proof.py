@@ -41,7 +41,7 @@ import gpu
 from matrix import apart, our_record, publish, run_process, write_demo
 from measuring import ROOT, Bar, Notes, bars_table, machine, machine_line, rows_table, seconds_of, write_measurement
 
-LIMIT_S = 440.0
+LIMIT_S = 460.0
 TOLERANCE = 1e-4  # of objects after 25 epochs of single precision, as bench/engine.py has it
 SLOTS = (1, 4, 8)
 # The demo in small, for the CPU.
@@ -219,7 +219,7 @@ def filled(device: str, left_bytes: float) -> Iterator[None]:
 
 
 def slots(notes: Notes, folder: Path) -> None:
-    """Time the demo by local workers that share one GPU, and by a loop in one process; see who gets which device."""
+    """Time the demo by local workers that share one GPU; see who gets which device."""
     study = write_demo(folder / "study.toml", (TINY if notes.smoke else {}) | {"device": f'"{notes.device}"'})
     wanted, first = cells(study), RunLayout(folder / "1")
     if notes.device == "cuda":
@@ -234,8 +234,6 @@ def slots(notes: Notes, folder: Path) -> None:
         notes.holds(f"{way}: all cells on {notes.device}", on_device)
         apart_by = max(apart(stored(study, first, cell), stored(study, layout, cell), 1.0) for cell in wanted)
         notes.most(f"{way}: objects against those of 1 slot", apart_by, TOLERANCE)
-    seconds = gpu.run_loop(folder / "study.toml", first.root, folder / "loop.log")
-    notes.row(way=gpu.LOOP, **rate(seconds, len(wanted)))
     crowd = [*run_command(folder, RunLayout(folder / "crowd"), notes.device, 1), "--slots-per-gpu", "9999"]
     done = subprocess.run(crowd, capture_output=True, text=True, check=False)
     notes.holds("9999 slots are refused with a reason", done.returncode != 0 and "slots-per-gpu" in done.stderr)
@@ -326,6 +324,8 @@ def busy_worker(layout: RunLayout) -> int | None:
 
 SECTIONS = {
     "agreement": "gpu_engine:agreement",
+    "unmodified": "gpu_engine:unmodified",
+    "checkpoints": "gpu_engine:checkpoints",
     "failures": "gpu_proof:failures",
     "killed": "gpu_proof:killed",
     "full-card": "gpu_proof:full_card",
@@ -334,7 +334,7 @@ SECTIONS = {
     "slots": "gpu_proof:slots",
     "packed": "gpu:packed",
 }
-TIMELESS = ("agreement", "failures", "killed")
+TIMELESS = ("agreement", "unmodified", "checkpoints", "failures", "killed")
 
 
 if __name__ == "__main__":

@@ -72,20 +72,39 @@ class Stopped(Exception):
 
 
 def agreement(notes: Notes, folder: Path) -> None:
-    """Expect the CPU and the device to agree on objects, probes and losses, on every path of the engine."""
-    dense = expose(*((12, 32) if notes.smoke else (42, 64)))
+    """Expect the CPU and the device to agree on objects, probes and losses, on every path of the faster steps."""
+    dense = some_exposures(notes)
     notes.holds("a mask changes the objects: it reaches the engine", is_mask_seen(dense))
-    for way, changes in WAYS.items():
-        in_one_way = "algorithm" in changes or (notes.smoke and way != "gaussian")
-        for accelerated in (True,) if in_one_way else (True, False):
-            settings = {"n_epochs": 3 if notes.smoke else 20, "batch_size": 16, "accelerated": accelerated}
-            recipe = Recipe.model_validate(settings | changes)
-            if way == "guarded remedy":
-                recipe = remedied_recipe(recipe, Remedy(kind="guarded"))
-            compare_devices(notes, way, exposures_of(way, dense), recipe)
+    for way in WAYS:
+        if "algorithm" not in WAYS[way]:
+            compare_devices(notes, way, exposures_of(way, dense), recipe_of(notes, way, accelerated=True))
+
+
+def unmodified(notes: Notes, folder: Path) -> None:
+    """Expect the same of pty-chi's own steps, and of the algorithms that have no others."""
+    dense = some_exposures(notes)
+    for way in ("gaussian", "rPIE") if notes.smoke else WAYS:
+        compare_devices(notes, way, exposures_of(way, dense), recipe_of(notes, way, accelerated=False))
+
+
+def checkpoints(notes: Notes, folder: Path) -> None:
+    """Expect a reconstruction that was stopped to go on from its checkpoint to what it gives without a break."""
+    dense = some_exposures(notes)
     for name in ("gaussian", "masked", "compact minibatches, momentum", "DM"):
         recipe = Recipe.model_validate({"n_epochs": 12, "batch_size": 16} | WAYS[name])
         go_on(notes, folder / name, exposures_of(name, dense), recipe, name)
+
+
+def some_exposures(notes: Notes) -> Exposures:
+    """Make the exposures that are compared."""
+    return expose(*((12, 32) if notes.smoke else (42, 64)))
+
+
+def recipe_of(notes: Notes, way: str, *, accelerated: bool) -> Recipe:
+    """Give the recipe of a way of `WAYS`."""
+    settings = {"n_epochs": 3 if notes.smoke else 20, "batch_size": 16, "accelerated": accelerated}
+    recipe = Recipe.model_validate(settings | WAYS[way])
+    return remedied_recipe(recipe, Remedy(kind="guarded")) if way == "guarded remedy" else recipe
 
 
 def go_on(notes: Notes, path: Path, exposures: Exposures, recipe: Recipe, name: str) -> None:

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from fly64dask.cells import open_inputs
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.reconstruction import COMPILED
+from fly64dask.reconstruction import ACCELERATED, COMPILED
 from fly64dask.records import CellRecord, read_record
 from fly64dask.scan import object_frame
 from fly64dask.store import ReconstructionAttributes, RunLayout, open_group
@@ -390,9 +390,10 @@ def shares(layout: RunLayout, study: Study, began: datetime, seconds: float) -> 
 
 
 def our_record(layout: RunLayout, cell: Cell) -> CellRecord:
-    """A cell's record, which says that it was done, and by the faster steps."""
+    """A cell's record, which says that it was done, and by the fastest steps of its device."""
     record = read_record(layout, cell)
-    if record is None or record.state != "completed" or not (record.acceleration or "").startswith(COMPILED):
+    fastest = ACCELERATED if record and (record.device or "").startswith("cuda") else COMPILED
+    if record is None or record.state != "completed" or not (record.acceleration or "").startswith(fastest):
         raise SystemExit(f"{cell.name}: nothing to compare: {record and (record.error or record.acceleration)}")
     return record
 

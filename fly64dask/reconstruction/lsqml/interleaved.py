@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from fly64dask.base import NotFiniteError
 from fly64dask.reconstruction.lsqml.random_draws import order_generator, seed_streams
@@ -17,6 +18,7 @@ from fly64dask.reconstruction.lsqml.state import (
     latest_loss,
     n_epochs_run,
     random_state,
+    read_epochs,
     restore,
     set_random_state,
 )
@@ -48,6 +50,8 @@ class InterleavedTasks:
     def __init__(self, seeded: dict[str, SeededTask]) -> None:
         self.tasks = {name: of_subset.task for name, of_subset in seeded.items()}
         self._streams: dict[str, TaskState] = {}
+        # What is not finite in each after the last epoch; empty if everything is.
+        self._bad: dict[str, str] = {}
         for name, task in self.tasks.items():
             # `random_seed` does not reach the loader that draws the minibatches.
             order_generator(task).manual_seed(seeded[name].seed)
@@ -92,8 +96,9 @@ class InterleavedTasks:
             task.run(1)
             if len(self.tasks) > 1:
                 self._streams[name] = random_state(task)
+        self._bad = dict(zip(self.tasks, _not_finite(list(self.tasks.values())), strict=True))
         loss = latest_loss(self.full)
-        if bad := _not_finite(self.full):
+        if bad := self._bad[FULL_DATA]:
             raise NotFiniteError(
                 f"after epoch {self.n_epochs_run} of {self.full.reconstructor_options.num_epochs}: {bad} not finite "
                 f"(loss {loss})",
@@ -102,20 +107,29 @@ class InterleavedTasks:
         return loss
 
     def companion_problem(self) -> str | None:
-        """Say what is not finite in a companion; None if everything is finite."""
-        for name, task in self.tasks.items():
-            if name != FULL_DATA and (bad := _not_finite(task)):
+        """Say what is not finite in a companion after the last epoch; None if everything is finite."""
+        for name, bad in self._bad.items():
+            if name != FULL_DATA and bad:
                 return f"{name} after epoch {self.n_epochs_run}: {bad} not finite"
         return None
 
     def drop_companions(self) -> None:
         """Go on with the full data alone."""
         self._give_streams(FULL_DATA)
-        self.tasks = {FULL_DATA: self.full}
+        self.tasks, self._bad = {FULL_DATA: self.full}, {}
 
     def half_objects(self) -> NDArray[np.complex64]:
         """Copy the objects of the two halves, (2, Y, X) complex64: the only slice of each."""
-        return np.stack([as_array(self.tasks[name], "object")[0] for name in HALVES])
+        return self._objects(HALVES)
+
+    def full_and_half_objects(self) -> NDArray[np.complex64]:
+        """Copy the objects of the full data and of the two halves, (3, Y, X) complex64: the only slice of each."""
+        return self._objects((FULL_DATA, *HALVES))
+
+    def _objects(self, names: Sequence[str]) -> NDArray[np.complex64]:
+        # In one copy, as a GPU is waited for only once.
+        objects = torch.stack([self.tasks[name].object.data.detach()[0] for name in names])
+        return np.asarray(objects.cpu().numpy()).astype(np.complex64, copy=False)
 
     def capture(self) -> dict[str, TaskState]:
         """Gather the state of every task between two epochs, by its name."""
@@ -163,12 +177,18 @@ def opr_weights(task: PtychographyTask) -> NDArray[np.float32] | None:
     return np.asarray(weights.data.detach().cpu()) if weights.n_opr_modes > 1 else None
 
 
-def _not_finite(task: PtychographyTask) -> str:
-    finite = {"loss": bool(np.isfinite(latest_loss(task)))}
-    named = [("object", task.object), ("probe", task.probe)]
-    named += [("positions", task.probe_positions)] if task.probe_positions.optimizable else []
-    for name, parameter in named:
-        values = parameter.tensor.data
-        # A sum is finite only if all of it is, and is the shorter way to know.
-        finite[name] = bool(values.sum().isfinite()) or bool(values.isfinite().all())
-    return " and ".join(name for name, is_finite in finite.items() if not is_finite)
+def _not_finite(tasks: Sequence[PtychographyTask]) -> list[str]:
+    """Say of each task what is NaN or infinite after an epoch, and read its loss; empty where everything is finite."""
+    named = []
+    for task in tasks:
+        of_task = [("object", task.object), ("probe", task.probe)]
+        of_task += [("positions", task.probe_positions)] if task.probe_positions.optimizable else []
+        named.append([(name, parameter.tensor.data) for name, parameter in of_task])
+    # A sum is finite only if all of it is, and is the shorter way to know.
+    sums = iter(read_epochs(tasks, [values.sum().double() for of in named for _, values in of]))
+    found = []
+    for task, of_task in zip(tasks, named, strict=True):
+        bad = [] if np.isfinite(latest_loss(task)) else ["loss"]
+        bad += [name for name, values in of_task if not (np.isfinite(next(sums)) or bool(values.isfinite().all()))]
+        found.append(" and ".join(bad))
+    return found

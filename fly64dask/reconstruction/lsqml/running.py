@@ -17,7 +17,6 @@ from fly64dask.reconstruction.lsqml.interleaved import (
     SHOWN_PHOTONS,
     InterleavedTasks,
     SeededTask,
-    as_array,
 )
 from fly64dask.reconstruction.lsqml.state import from_bytes, to_bytes
 from fly64dask.reconstruction.lsqml.stopping_rule import Snapshot, StoppingRule, held_out_deviance, take_snapshot
@@ -163,6 +162,7 @@ def _estimator(
     estimator = HalfSetEstimator(shared_area(exposures, "counts", *frame))
 
     def estimate() -> EpochEstimate:
-        return estimator.estimate(as_array(tasks.full, "object")[0], tasks.half_objects())
+        objects = tasks.full_and_half_objects()
+        return estimator.estimate(objects[0], objects[1:])
 
     return estimate

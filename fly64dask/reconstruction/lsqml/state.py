@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fly64dask.reconstruction.lsqml.random_draws import batches_name, order_gene
 
 if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
+    from torch import Tensor
 
     from fly64dask.study import Algorithm
 
@@ -109,6 +111,30 @@ def losses(task: PtychographyTask) -> list[float]:
 def latest_loss(task: PtychographyTask) -> float:
     """Give the loss of the last epoch that a task has run; at least one."""
     return float(task.reconstructor.loss_tracker.table["loss"][n_epochs_run(task) - 1])
+
+
+def read_epochs(tasks: Iterable[PtychographyTask], further: Sequence[Tensor] = ()) -> list[float]:
+    """Read what the last epoch of tasks has left on their device, its loss among it, and `further` numbers, each ().
+
+    Gives the further numbers. All are read at once: each time that a process waits for a GPU, others that share it may
+    have their turn first.
+    """
+    waiting = [
+        numbers
+        for task in tasks
+        for numbers in (task.reconstructor.loss_tracker.table["loss"], _fourier_errors(task))
+        if isinstance(numbers, list) and numbers and isinstance(numbers[-1], torch.Tensor)
+    ]
+    all_numbers = [*(numbers[-1] for numbers in waiting), *further]
+    read: list[float] = torch.stack(all_numbers).tolist() if all_numbers else []
+    for numbers in waiting:
+        numbers[-1] = read.pop(0)
+    return read
+
+
+def _fourier_errors(task: PtychographyTask) -> list[Any]:
+    """The error of each epoch, as pty-chi keeps it for LSQML alone."""
+    return getattr(getattr(task.reconstructor, "reconstructor_buffers", None), "fourier_errors", [])
 
 
 def n_epochs_run(task: PtychographyTask) -> int:

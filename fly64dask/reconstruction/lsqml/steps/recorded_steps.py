@@ -2,7 +2,8 @@
 
 A minibatch is some 160 kernels and copies, which take the GPU a tenth of the time that Python needs to call them one by
 one (docs/reference/gpu.md). A graph knows tensors by their addresses: what a minibatch reads and writes stays where it
-is, the numbers of its exposures are copied in, and nothing is read back before the last minibatch of an epoch.
+is, and the numbers of its exposures are copied in. Nothing waits for the GPU: the sums of an epoch stay there until
+somebody reads them (`state.read_epochs`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from ptychi.metrics import MSELossOfSqrt
 
 from fly64dask.reconstruction.lsqml.random_draws import StepSizeOfCpuDraws
+from fly64dask.reconstruction.lsqml.steps.step_arithmetic import naming_devices
 from fly64dask.reconstruction.lsqml.valid_pixels import LossOfValid
 
 if TYPE_CHECKING:
@@ -133,7 +135,15 @@ class RecordedSteps:
         if self.expected.only_rescales():
             self._own_minibatch(input_data, y_true)
             return
-        (indices,), reconstructor = input_data, self.reconstructor
+        (indices,) = input_data
+        recording = self._begin(indices)
+        self._run(recording)
+        self._count(recording)
+
+    @naming_devices
+    def _begin(self, indices: Tensor) -> _Recording:
+        """Make ready what a minibatch of such exposures reads."""
+        reconstructor = self.reconstructor
         reconstructor.indices.append(indices)
         self.plain.begin_minibatch()
         self.plain.illumination.damping()  # so that it is new where the illumination is
@@ -141,11 +151,39 @@ class RecordedSteps:
             self._error.zero_()
             self._loss.zero_()
         recording = self._recording(len(indices))
-        recording.indices.copy_(indices)
+        _copy_in(recording.indices, indices)
         if self._draws is not None:
-            recording.normals.copy_(torch.randn(len(indices), device="cpu"))
-        self._run(recording)
-        self._count()
+            _copy_in(recording.normals, torch.randn(len(indices), device="cpu"))
+        return recording
+
+    def _run(self, recording: _Recording) -> None:
+        """Call a minibatch that is the first of its kind, record the second, and launch it from then on."""
+        if not recording.was_called:
+            self._work(recording)
+            recording.was_called = True
+            return
+        if recording.launch is None:
+            recording.launch = self._record(functools.partial(self._work, recording))
+            recording.results = (
+                self.plain.object.tensor.data.grad,
+                self.plain.probe.tensor.data.grad,
+                self.reconstructor.alpha_psi_far,
+            )
+        recording.launch()
+
+    @naming_devices
+    def _count(self, recording: _Recording) -> None:
+        """Leave what a minibatch has made for pty-chi, and the sums of the epoch, unread, after its last one."""
+        reconstructor, tracker = self.reconstructor, self.reconstructor.loss_tracker
+        if recording.launch is not None:
+            self.plain.object.tensor.data.grad, self.plain.probe.tensor.data.grad, reconstructor.alpha_psi_far = (
+                recording.results
+            )
+        tracker.accumulated_num_batches += 1
+        if reconstructor.current_minibatch == len(reconstructor.dataloader) - 1:
+            tracker.epoch_loss = tracker.epoch_loss + self._loss.double()
+            mean_error = self._error.double() / len(self.expected.patterns)
+            reconstructor.reconstructor_buffers.fourier_errors.append(mean_error)
 
     def forget(self) -> None:
         """Forget all recordings; the memory of their results is given back."""
@@ -179,24 +217,6 @@ class RecordedSteps:
             self.plain.illumination.damping(),
         ]
 
-    def _run(self, recording: _Recording) -> None:
-        """Do the work of a minibatch."""
-        if not recording.was_called:
-            self._work(recording)
-            recording.was_called = True
-            return
-        if recording.launch is None:
-            recording.launch = self._record(functools.partial(self._work, recording))
-            recording.results = (
-                self.plain.object.tensor.data.grad,
-                self.plain.probe.tensor.data.grad,
-                self.reconstructor.alpha_psi_far,
-            )
-        recording.launch()
-        self.plain.object.tensor.data.grad, self.plain.probe.tensor.data.grad, self.reconstructor.alpha_psi_far = (
-            recording.results
-        )
-
     def _work(self, recording: _Recording) -> None:
         """Take the steps of a minibatch: only calls that do not wait for the GPU."""
         indices, expected = recording.indices, self.expected
@@ -213,14 +233,11 @@ class RecordedSteps:
             if self._draws is not None:
                 self._draws.drawn = None
 
-    def _count(self) -> None:
-        """Count a minibatch, and read the sums of the epoch after its last one."""
-        reconstructor, tracker = self.reconstructor, self.reconstructor.loss_tracker
-        tracker.accumulated_num_batches += 1
-        if reconstructor.current_minibatch == len(reconstructor.dataloader) - 1:
-            error, loss = torch.stack([self._error, self._loss]).tolist()
-            tracker.epoch_loss += loss
-            self.expected.add_fourier_error(error)
+
+def _copy_in(to: Tensor, numbers: Tensor) -> None:
+    """Copy numbers from the CPU to where a recording reads them, and do not wait until they are there."""
+    # Memory that is not pinned would be waited for; torch keeps what is pinned until it has been copied.
+    to.copy_(numbers.pin_memory() if to.is_cuda else numbers, non_blocking=True)
 
 
 def obstacle(plain: FastSteps) -> str | None:

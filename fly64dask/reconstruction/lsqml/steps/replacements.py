@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
 from ptychi.metrics import MSELossOfSqrt
 
 from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, Replacement
@@ -66,14 +67,18 @@ def replaced(replacements: list[Replacement]) -> Iterator[None]:
 
 @contextmanager
 def plain_loss_table(tracker: LossTracker) -> Iterator[None]:
-    """Keep the loss of each epoch in lists: a row of a data frame takes 2 ms, a third of an epoch of 8 exposures."""
+    """Keep the loss of each epoch in lists: a row of a data frame takes 2 ms, a third of an epoch of 8 exposures.
+
+    One that is on a GPU stays there until somebody reads it (`state.read_epochs`).
+    """
     frame = tracker.table
     rows = {name: column.tolist() for name, column in frame.items()}
 
     def conclude_epoch(epoch: int) -> None:
         regularisation = tracker.epoch_reg_loss / max(tracker.accumulated_num_reg_batches, 1)
         rows["epoch"].append(epoch)
-        rows["loss"].append(float(tracker.epoch_loss / tracker.accumulated_num_batches))
+        loss = tracker.epoch_loss / tracker.accumulated_num_batches
+        rows["loss"].append(loss if isinstance(loss, torch.Tensor) else float(loss))
         rows["reg_loss"].append(float(regularisation))
         tracker.epoch = epoch + 1
         tracker.epoch_loss = tracker.epoch_reg_loss = 0.0
@@ -84,4 +89,5 @@ def plain_loss_table(tracker: LossTracker) -> Iterator[None]:
             tracker.table = rows
             yield
     finally:
+        rows["loss"] = [float(loss) for loss in rows["loss"]]
         tracker.table = type(frame)(rows) if rows["loss"] else frame
