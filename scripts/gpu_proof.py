@@ -328,11 +328,11 @@ SECTIONS = {
     "checkpoints": "gpu_engine:checkpoints",
     "failures": "gpu_proof:failures",
     "killed": "gpu_proof:killed",
-    "full-card": "gpu_proof:full_card",
-    "memory": "gpu_engine:memory",
+    "packed": "gpu:packed",
     "epochs": "gpu_engine:epochs",
     "slots": "gpu_proof:slots",
-    "packed": "gpu:packed",
+    "memory": "gpu_engine:memory",
+    "full-card": "gpu_proof:full_card",
 }
 TIMELESS = ("agreement", "unmodified", "checkpoints", "failures", "killed")
 
