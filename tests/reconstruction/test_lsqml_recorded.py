@@ -14,7 +14,7 @@ import torch
 
 from fly64dask.reconstruction import Exposures
 from fly64dask.reconstruction.lsqml.random_draws import StepSizeOfCpuDraws
-from fly64dask.reconstruction.lsqml.state import losses
+from fly64dask.reconstruction.lsqml.state import losses, read_epochs
 from fly64dask.reconstruction.lsqml.steps import places
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.steps.places import add_in_layers
@@ -108,6 +108,24 @@ def test_fourier_error_of_an_epoch_is_read_once_and_is_that_of_called_minibatche
     errors = [task.reconstructor.reconstructor_buffers.fourier_errors for task in (called, recorded)]
     assert len(errors[0]) == 4
     assert errors[1] == pytest.approx(errors[0], rel=1e-6)
+
+
+def test_sums_of_an_epoch_stay_on_the_device_until_those_of_all_tasks_are_read(dense):
+    tasks = [built(dense, RECIPE) for _ in range(2)]
+    tables = [task.reconstructor.loss_tracker for task in tasks]
+    with ExitStack() as stack:
+        for task, tracker in zip(tasks, tables, strict=True):
+            steps = RecordedSteps(FastSteps(task.reconstructor), record=lambda work: work)
+            stack.enter_context(replaced(replacements(task, steps)))
+            stack.enter_context(plain_loss_table(tracker))
+            task.run(1)  # finds the scale of the probe, as pty-chi does
+            task.run(1)
+        waiting = [float(tracker.table["loss"][-1]) for tracker in tables]
+        assert all(isinstance(tracker.table["loss"][-1], torch.Tensor) for tracker in tables)
+        further = read_epochs(tasks, [torch.tensor(7.0, dtype=torch.float64)])
+        assert [tracker.table["loss"][-1] for tracker in tables] == waiting
+        assert not any(isinstance(loss, torch.Tensor) for tracker in tables for loss in tracker.table["loss"])
+    assert further == [7.0]
 
 
 def test_each_kind_of_minibatch_is_recorded_once(dense):
