@@ -39,6 +39,11 @@ SCHEDULER_SETTINGS = {
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     # Dask keeps 100 000 finished tasks for its pages and report; 2 kB each.
     "distributed.scheduler.dashboard.tasks.task-stream-length": 10_000,
+    # Of each link Dask keeps the last batches of messages for its developers, with all tasks and results in them: of
+    # 1000 batches 2 to 5 kB for each of tens of thousands of cells.
+    "distributed.admin.low-level-log-length": 100,
+    # Of each graph it keeps a word for each of its tasks.
+    "distributed.diagnostics.computations.max-history": 2,
     # Dask would name the scheduler's host, where no dashboard listens.
     "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),
 }

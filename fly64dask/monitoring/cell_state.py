@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from fly64dask.monitoring.events import CellOutcome, CellProgress, CellStarted
-from fly64dask.monitoring.loss_curve import Points, relative_heights, with_loss
+from fly64dask.monitoring.loss_curve import Points, packed_course, with_loss
 from fly64dask.records import ManifestRow, marks_of, resolution_words, state_of
 
 
@@ -27,8 +27,8 @@ class CellState:
     epoch: int = 0
     n_epochs: int = 0  # that it runs, known from its first epoch on
     loss: float | None = None
-    points: Points = ()
-    course: tuple[tuple[int, float], ...] = ()  # of the loss in a sparkline: epoch, and height from 0 to 1
+    points: Points = ()  # of the loss, while it runs
+    course: bytes = b""  # of the loss in a sparkline (`packed_course`)
     worker: str = ""
     host: str = ""
     started_s: float | None = None
@@ -79,7 +79,7 @@ def after_epoch(before: CellState, event: CellProgress, now_s: float) -> CellSta
         n_epochs=event.n_epochs,
         loss=_finite(event.loss),
         points=points,
-        course=_course(points),
+        course=packed_course(points),  # for each event, not for each answer: that would hold up the scheduler
         worker=event.worker,
         host=event.host,
         started_s=now_s if before.started_s is None else before.started_s,
@@ -102,18 +102,10 @@ def after_end(before: CellState, outcome: CellOutcome, row: ManifestRow | None) 
     return replace(
         after,
         ended=True,
-        points=before.points,
         course=before.course,
         worker=before.worker,
         host=before.host,
-        started_s=before.started_s,
     )
-
-
-def _course(points: Points) -> tuple[tuple[int, float], ...]:
-    # Once for each event, not for each answer: with 500 cells that would hold up the scheduler.
-    heights = relative_heights([loss for _, loss in points])
-    return tuple((epoch, round(height, 2)) for (epoch, _), height in zip(points, heights, strict=True))
 
 
 def _finite(value: float) -> float | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Sequence
 
 # Of one cell: enough for a sparkline, little enough for hundreds of cells in one answer (our choice).
 MAX_POINTS = 48
 BLOCKS = "▁▂▃▄▅▆▇█"
+POINT = struct.Struct("<IB")  # an epoch, and a height in hundredths
 
 # (epoch, loss), epochs rising.
 Points = tuple[tuple[int, float], ...]
@@ -38,6 +40,17 @@ def relative_heights(losses: Sequence[float]) -> list[float]:
     if not high > low:
         return [0.5] * len(values)
     return [(value - low) / (high - low) for value in values]
+
+
+def packed_course(points: Points) -> bytes:
+    """Pack the epochs and relative heights of losses into few bytes: a run keeps those of all of its cells."""
+    heights = relative_heights([loss for _, loss in points])
+    return b"".join(POINT.pack(epoch, round(100 * height)) for (epoch, _), height in zip(points, heights, strict=True))
+
+
+def unpacked_course(packed: bytes) -> tuple[tuple[int, float], ...]:
+    """Give the epochs and heights, from 0 to 1 in steps of 0.01, that `packed_course` has packed."""
+    return tuple((epoch, height / 100) for epoch, height in POINT.iter_unpack(packed))
 
 
 def sparkline(points: Points, *, width: int) -> str:

@@ -40,17 +40,18 @@ class Timekeeper:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._starts: list[float] = []
-        self._ends: list[float] = []
-        self._cells_s: list[float] = []
+        self._first_start: float | None = None
+        self._last_end: float | None = None
+        self._cells_s = 0.0
 
     def take(self, event: CellEvent) -> None:
         """Note an event; cells that were done before count for nothing."""
         if isinstance(event, CellStarted):
-            self._starts.append(time.monotonic())
+            if self._first_start is None:
+                self._first_start = time.monotonic()
         elif isinstance(event, CellOutcome) and not event.was_done:
-            self._ends.append(time.monotonic())
-            self._cells_s.append(event.seconds)
+            self._last_end = time.monotonic()
+            self._cells_s += event.seconds
 
     def occupancy(self, n_workers: int) -> Occupancy | None:
         """Sum up.
@@ -65,11 +66,12 @@ class Timekeeper:
         Occupancy or None
             None if no cell ran.
         """
-        if not self._starts or not self._ends or max(self._ends) <= min(self._starts):
+        first, last = self._first_start, self._last_end
+        if first is None or last is None or last <= first:
             return None
         return Occupancy(
             n_workers=n_workers,
-            cells_s=sum(self._cells_s),
-            between_s=max(self._ends) - min(self._starts),
+            cells_s=self._cells_s,
+            between_s=last - first,
             whole_s=time.monotonic() - self._began,
         )

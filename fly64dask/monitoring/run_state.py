@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fly64dask.monitoring.cell_state import CellState, after_end, after_epoch, after_start, after_wait, state_from_row
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted, RoomAwaited
+from fly64dask.monitoring.loss_curve import unpacked_course
 from fly64dask.monitoring.paging import pages_of
 from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of_signs
 from fly64dask.study import (
@@ -168,7 +169,7 @@ def _cell_json(cell: Cell, cell_state: CellState, now_s: float, addition: Additi
         "epoch": cell_state.epoch,
         "n_epochs": cell_state.n_epochs or None,
         "loss": cell_state.loss,
-        "course": cell_state.course,
+        "course": unpacked_course(cell_state.course),
         "worker": cell_state.worker or None,
         "host": cell_state.host or None,
         "failure": _short(cell_state.failure),

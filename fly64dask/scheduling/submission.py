@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ class SubmittedGraphs:
         self._client = client
         self._builder = builder
         self._notify = notify
-        self._n_epochs: dict[Cell, int] = {}
+        self._has_submitted = False
         # Whoever holds a future has the scheduler keep its result: ended ones are let go.
         self._waiting = as_completed(loop=client.loop)
         self._futures: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
@@ -78,7 +79,7 @@ class SubmittedGraphs:
             with contextlib.suppress(OSError, TimeoutError):
                 # Only what has not started can be cancelled; what runs is asked to end.
                 self._client.cancel([future for future in self._futures if not future.done()])
-                if self._n_epochs:
+                if self._has_submitted:
                     self._client.run(stop_run, self._builder.run_id, on_error="ignore")
             raise
         finally:
@@ -104,9 +105,7 @@ class SubmittedGraphs:
 
     def submit(self, window: int, graph: CellGraph) -> None:
         """Give a graph of the builder, the window with a number from 0, to the scheduler."""
-        for cell in graph.cell_tasks:
-            remedy = self._builder.options.remedies.get(cell)
-            self._n_epochs[cell] = remedied_recipe(self._builder.study.recipe_of(cell), remedy).n_epochs
+        self._has_submitted = self._has_submitted or bool(graph.cell_tasks)
         rows_tasks = [] if graph.rows_task is None else [graph.rows_task]
         # With fusing on, the annotations that send cells to GPUs would be dropped.
         with answered(), dask.config.set({"optimization.fuse.delayed": False}):
@@ -124,6 +123,11 @@ class SubmittedGraphs:
             self._rows[future.key] = RowsTask(window=window, covered=graph.covered, runs_cells=bool(graph.cell_tasks))
         self._futures.update(futures)
         self._waiting.update(futures)
+
+    def _n_epochs(self, cell: Cell) -> int:
+        """Tell how many epochs a cell runs at most."""
+        remedy = self._builder.options.remedies.get(cell)
+        return remedied_recipe(self._builder.study.recipe_of(cell), remedy).n_epochs
 
     def take_ended(self) -> list[EndedTask]:
         """Return the tasks that have ended since the last call, and let go of their futures."""
@@ -168,14 +172,15 @@ def _error_of(future: Future[Any]) -> BaseException:
         return error
 
 
-def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: Mapping[Cell, int], notify: Hear) -> None:
+def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: Callable[[Cell], int], notify: Hear) -> None:
     _, message = event
     cell = Cell(**message["cell"]) if "cell" in message else None
-    source = {"worker": message["worker_name"], "host": message["host"]}
+    # One string for each worker: a run keeps those of all cells.
+    source = {"worker": sys.intern(message["worker_name"]), "host": sys.intern(message["host"])}
     if "waits" in message or cell is None:
         notify(RoomAwaited(cell=cell, reason=message["waits"], **source))
         return
     if "epoch" not in message:
         notify(CellStarted(cell=cell, **source))
         return
-    notify(CellProgress(cell=cell, epoch=message["epoch"], n_epochs=n_epochs[cell], loss=message["loss"], **source))
+    notify(CellProgress(cell=cell, epoch=message["epoch"], n_epochs=n_epochs(cell), loss=message["loss"], **source))

@@ -13,7 +13,7 @@ from tiny import tiny_study
 from fly64dask.base import Failure, FailureKind
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, RoomAwaited, sparkline
-from fly64dask.monitoring.loss_curve import MAX_POINTS, relative_heights, with_loss
+from fly64dask.monitoring.loss_curve import MAX_POINTS, packed_course, relative_heights, unpacked_course, with_loss
 from fly64dask.monitoring.run_state import STATES, RunState
 from fly64dask.records import ManifestRow, RelativeError
 from fly64dask.study import Addition, Cell, cells
@@ -321,6 +321,15 @@ def test_relative_heights_are_logarithmic_for_positive_losses():
 
 def test_relative_heights_are_linear_otherwise():
     assert relative_heights([4.0, 2.0, 0.0]) == [1.0, 0.5, 0.0]
+
+
+def test_packed_course_reads_back_as_epochs_and_heights():
+    assert unpacked_course(packed_course(((1, 100.0), (5000, 10.0), (70000, 1.0)))) == (
+        (1, 1.0),
+        (5000, 0.5),
+        (70000, 0.0),
+    )
+    assert unpacked_course(packed_course(())) == ()
 
 
 def test_sparkline_falls_as_the_loss_does():
