@@ -24,7 +24,7 @@ from fly64dask.records.manifest import (
 from fly64dask.records.record import past_attempts, read_record
 from fly64dask.records.repeats import summarise
 from fly64dask.records.run_files import study_digest
-from fly64dask.store import LongDocument, RunLayout, publish_bytes, storing, write_document
+from fly64dask.store import LongDocument, RunLayout, publish_link, storing, write_document
 from fly64dask.study import Cell, Filters, Remedy, Study, cells
 
 
@@ -181,8 +181,7 @@ def write_manifest(
     results = RowContext(study, layout, functools.partial(read_row, layout)).complete_all(rows)
     lists = {"jobs": jobs(study, layout, filtered, remedies or {}), "execution_results": results}
     write_document(snapshot, head, long_lists=lists)
-    with snapshot.open("rb") as written:
-        publish_bytes(layout.manifest_file, lambda file: shutil.copyfileobj(written, file))
+    publish_link(layout.manifest_file, snapshot)
     write_document(layout.skip_summary_file, make_skip_summary(reasons, rows, timestamp=timestamp))
 
 

@@ -1,5 +1,6 @@
 from .atomic import (
     publish_bytes as publish_bytes,
+    publish_link as publish_link,
     publish_text as publish_text,
     published_directory as published_directory,
     remove_leftover_files as remove_leftover_files,

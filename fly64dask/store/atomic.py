@@ -140,6 +140,21 @@ def publish_text(target: Path, text: str) -> None:
     publish_bytes(target, lambda stream: stream.write(text.encode()))
 
 
+def publish_link(target: Path, source: Path) -> None:
+    """Replace a file in one step by what another one holds, which nobody writes to again: both become one file.
+
+    Where a file system has no hard links, the content is copied.
+    """
+    with storing(target):
+        with replaced_file(target) as unfinished:
+            try:
+                os.link(source, unfinished)
+            except OSError:  # whatever else is wrong comes up again
+                shutil.copyfile(source, unfinished)
+                _sync(unfinished)
+        _sync(target.parent)
+
+
 def retire_directory(target: Path, *, to: Path) -> None:
     """Move a directory out of the way in one step, to a path on the same file system that must not exist."""
     with storing(to):

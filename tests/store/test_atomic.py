@@ -20,6 +20,7 @@ from hypothesis import given, settings, strategies as st
 from fly64dask.base import StorageError
 from fly64dask.store import (
     publish_bytes,
+    publish_link,
     publish_text,
     published_directory,
     remove_leftover_files,
@@ -407,6 +408,29 @@ def test_publish_text_leaves_old_or_new_content_when_killed_at_any_line(tmp_path
     n_old = found.count("old")
     assert n_old > 5
     assert found == ["old"] * n_old + ["new"] * (len(found) - n_old)
+
+
+def test_publish_link_makes_one_file_of_two(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "dated").write_text("new")
+    publish_link(tmp_path / "file", tmp_path / "dated")
+    assert os.path.samefile(tmp_path / "file", tmp_path / "dated")
+    assert tree(tmp_path) == {"file": "new", "dated": "new"}
+
+
+def test_publish_bytes_leaves_what_a_file_was_linked_with(tmp_path: Path) -> None:
+    publish_text(tmp_path / "dated", "first")
+    publish_link(tmp_path / "file", tmp_path / "dated")
+    publish_text(tmp_path / "file", "second")
+    assert tree(tmp_path) == {"file": "second", "dated": "first"}
+
+
+def test_publish_link_copies_where_files_cannot_be_linked(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        assert os.stat(folder).st_dev != tmp_path.stat().st_dev
+        Path(folder, "dated").write_text("new")
+        publish_link(tmp_path / "file", Path(folder, "dated"))
+    assert tree(tmp_path) == {"file": "new"}
 
 
 def test_publish_bytes_has_the_new_content_when_killed_after(tmp_path: Path) -> None:
