@@ -118,11 +118,11 @@ def _run(
 def _show_finished(console: Console, finished: Run, *, where: str) -> None:
     """Show the matrix of a run that has ended, and where its manifest is."""
     from fly64dask.cli.terminal import MAX_MATRIX_CELLS, closing_table, print_matrix, print_overview
-    from fly64dask.monitoring import read_overview
+    from fly64dask.monitoring import OverviewReader
 
     study, layout = finished.study, finished.layout  # with what rounds have added
     if len(cells(study)) > MAX_MATRIX_CELLS:
-        print_overview(console, read_overview(study, layout, frozenset(cells(study))))
+        print_overview(console, OverviewReader(study, layout).read())
     else:
         print_matrix(console, study, finished.rows)
         if (limits := closing_table(study, finished.rows)) is not None:

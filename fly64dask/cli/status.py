@@ -48,7 +48,7 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
     With filters it shows a part of the matrix, once; --watch shows all of it. For more than 2000 cells it shows how
     many cells of each view are in each state.
     """
-    from fly64dask.monitoring import RunReader, read_overview
+    from fly64dask.monitoring import OverviewReader, RunReader
     from fly64dask.records import unlisted_cells
 
     if as_json and watch:
@@ -69,12 +69,23 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
 
     console = make_console()
     chosen = None if filters == Filters() else shown
-    reader = RunReader(study, layout, follows=watch, chosen=chosen, look=look if watch else None)
-    if len(shown) > MAX_MATRIX_CELLS and not (watch or light):
-        print_overview(console, read_overview(study, layout, shown))
+    again = look if watch else None
+    if len(shown) > MAX_MATRIX_CELLS:
+        if light:
+            raise InputError(
+                f"status: --light shows a row for each cell, and these are {len(shown)}",
+                remedy="choose some with --dose, --view and other filters; `fly64dask table` writes all",
+            )
+        overview_reader = OverviewReader(study, layout, follows=watch, chosen=chosen, look=again)
+        if watch:
+            with suppress(KeyboardInterrupt):  # the way to end it
+                watch_run(overview_reader, console, interval_s=interval_s)
+            return
+        print_overview(console, overview_reader.read())
         _tell_jobs(layout)
         _tell_others(layout, others)
         return
+    reader = RunReader(study, layout, follows=watch, chosen=chosen, look=again)
     if watch:
         with suppress(KeyboardInterrupt):  # the way to end it
             watch_run(reader, console, interval_s=interval_s)

@@ -25,8 +25,8 @@ from .occupancy import (
     Timekeeper as Timekeeper,
 )
 from .overview import (
+    OverviewReader as OverviewReader,
     RunOverview as RunOverview,
-    read_overview as read_overview,
 )
 from .printing import (
     PrintedProgress as PrintedProgress,

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fly64dask.monitoring.live import LiveCell, read_live
-from fly64dask.records import ManifestRow, StudyNow, each_row
+from fly64dask.records import (
+    FileVersion,
+    ManifestRow,
+    StudyNow,
+    newer_run_study,
+    read_row,
+    read_worker_jobs,
+    version_of,
+)
 from fly64dask.store import holder_of
 from fly64dask.study import Cell, cells
 
@@ -23,7 +31,7 @@ MAX_NAMED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOverview:
-    """The cells of a run in numbers, at one moment, from disk alone.
+    """The cells of a run in numbers, at one moment, from disk alone, and how its worker jobs are, if it has such.
 
     `by_view` has the number of cells per state of each view; `unreconstructed` are the first rows without a
     reconstruction; `n_outdated` cells are not of the study as it is now.
@@ -36,6 +44,7 @@ class RunOverview:
     live: Mapping[Cell, LiveCell]
     now: datetime
     holder: str | None
+    worker_jobs: str | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -43,32 +52,85 @@ class RunOverview:
         return dict(sum((Counter(states) for states in self.by_view.values()), Counter[str]()))
 
 
-def read_overview(study: Study, layout: RunLayout, shown: Collection[Cell]) -> RunOverview:
-    """Count some cells of a run; their records are read one after the other, and none is kept."""
-    live, now = read_live(layout, cells(study)), datetime.now(UTC)
-    live = {cell: live_cell for cell, live_cell in live.items() if cell in shown}
-    now_of_study = StudyNow(study, layout)
-    by_view: dict[str, Counter[str]] = {view.name: Counter() for view in study.views}
-    pending, named, n_outdated = set(shown), list[ManifestRow](), 0
-    for row in each_row(layout, (cell for cell in cells(study) if cell in shown)):
-        cell, outdated = row.cell, now_of_study.outdated(row)
-        pending.discard(cell)
-        if cell in live and live[cell].attempt <= (row.attempt or 0):
-            del live[cell]  # it has ended in between
-        n_outdated += outdated is not None
-        is_running = cell in live and live[cell].silent_s(now) is None
-        by_view[cell.view]["running" if is_running else row.state] += 1
-        if row.state != "completed" and not is_running and len(named) < MAX_NAMED:
-            named.append(row.model_copy(update={"outdated": outdated}))
-    for cell in pending:
-        is_running = cell in live and live[cell].silent_s(now) is None
-        by_view[cell.view]["running" if is_running else "pending"] += 1
-    return RunOverview(
-        study=study,
-        by_view=by_view,
-        unreconstructed=tuple(named),
-        n_outdated=n_outdated,
-        live=live,
-        now=now,
-        holder=holder_of(layout),
-    )
+class _Known(NamedTuple):
+    """What is kept of a cell's row between two looks: a row takes 20 to 30 kB."""
+
+    version: FileVersion | None
+    state: str
+    attempt: int
+    is_outdated: bool
+
+
+@dataclass(slots=True)
+class OverviewReader:
+    """Counts the cells of a run again and again, and reads each record once; no row is kept.
+
+    Of a part of the matrix it counts the `chosen` cells alone. If it `follows` the run, `study` becomes that of its
+    directory when that changes. `look` is called before each read, to bring into the directory what is new elsewhere.
+    """
+
+    study: Study
+    layout: RunLayout
+    follows: bool = False
+    chosen: Collection[Cell] | None = None
+    look: Callable[[], object] | None = None
+    _known: dict[Cell, _Known] = field(default_factory=dict)
+    _now_of_study: StudyNow | None = None
+    _study_version: FileVersion | None = None
+
+    def read(self) -> RunOverview:
+        """Look at the run."""
+        if self.look is not None:
+            self.look()
+        self._renew_study()
+        shown = [cell for cell in cells(self.study) if self.chosen is None or cell in self.chosen]
+        # Before the records: a cell that ends in between is then seen as ended, never as pending.
+        live, now = read_live(self.layout, shown), datetime.now(UTC)
+        by_view: dict[str, Counter[str]] = {view.name: Counter() for view in self.study.views}
+        unreconstructed, n_outdated = list[Cell](), 0
+        for cell in shown:
+            known = self._look_at(cell)
+            if known is not None and cell in live and live[cell].attempt <= known.attempt:
+                del live[cell]  # it has ended in between
+            is_running = cell in live and live[cell].silent_s(now) is None
+            state = "running" if is_running else "pending" if known is None else known.state
+            by_view[cell.view][state] += 1
+            n_outdated += known is not None and known.is_outdated
+            if state not in ("completed", "running", "pending") and len(unreconstructed) < MAX_NAMED:
+                unreconstructed.append(cell)
+        holder = holder_of(self.layout)
+        return RunOverview(
+            study=self.study,
+            by_view=by_view,
+            unreconstructed=tuple(row for cell in unreconstructed if (row := self._row(cell)) is not None),
+            n_outdated=n_outdated,
+            live=live,
+            now=now,
+            holder=holder,
+            worker_jobs=holder and read_worker_jobs(self.layout),
+        )
+
+    def _renew_study(self) -> None:
+        """Follow the run's study: each run writes it, and other cells may be outdated then."""
+        before = self._study_version
+        if self.follows:
+            self.study, self._study_version = newer_run_study(self.layout, self.study, before)
+        if self._now_of_study is None or self._study_version != before:
+            self._known, self._now_of_study = {}, StudyNow(self.study, self.layout)
+
+    def _look_at(self, cell: Cell) -> _Known | None:
+        """What is known of a cell's record, read if it is another one than before; None if nothing is committed."""
+        known, version = self._known.get(cell), version_of(self.layout.record_file(cell))
+        if known is None or version is None or known.version != version:
+            row = self._row(cell)
+            if row is None:
+                return None
+            known = _Known(version, row.state, row.attempt or 0, row.outdated is not None)
+            self._known[cell] = known
+        return known
+
+    def _row(self, cell: Cell) -> ManifestRow | None:
+        row = read_row(self.layout, cell)
+        if row is None or self._now_of_study is None:
+            return row
+        return row.model_copy(update={"outdated": self._now_of_study.outdated(row)})

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from fly64dask.base import InputError, IntegrityError, printable
+from fly64dask.base import printable
 from fly64dask.monitoring.live import LiveCell, read_live
-from fly64dask.records import ManifestRow, RowContext, count_states, read_row, read_run_study, read_worker_jobs
+from fly64dask.records import (
+    FileVersion,
+    ManifestRow,
+    RowContext,
+    count_states,
+    newer_run_study,
+    read_row,
+    read_worker_jobs,
+    version_of,
+)
 from fly64dask.store import RunLayout, holder_of
 from fly64dask.study import Cell, Study, cells
 
@@ -78,15 +86,15 @@ class RunReader:
     follows: bool = False
     chosen: Collection[Cell] | None = None
     look: Callable[[], object] | None = None
-    _seen: dict[Cell, tuple[tuple[int, int], ManifestRow]] = field(default_factory=dict)
-    _study_version: tuple[int, int] | None = None
+    _seen: dict[Cell, tuple[FileVersion, ManifestRow]] = field(default_factory=dict)
+    _study_version: FileVersion | None = None
 
     def read(self) -> RunStatus:
         """Look at the run."""
         if self.look is not None:
             self.look()
         if self.follows:
-            self._update_study()
+            self.study, self._study_version = newer_run_study(self.layout, self.study, self._study_version)
         everything = [cell for cell in cells(self.study) if self.chosen is None or cell in self.chosen]
         # Before the records: a cell that ends in between is then seen as ended, never as pending.
         live = read_live(self.layout, everything)
@@ -104,22 +112,10 @@ class RunReader:
             worker_jobs=holder and read_worker_jobs(self.layout),
         )
 
-    def _update_study(self) -> None:
-        """Read the run's study again if its file is another one than at the look before."""
-        try:
-            version = _version(self.layout.study_file.stat())
-            if version != self._study_version:
-                self.study = read_run_study(self.layout)
-                self._study_version = version
-        except (OSError, IntegrityError, InputError):
-            return  # the run is about to begin, or its study is damaged: the cells stay those that are known
-
     def _row(self, cell: Cell) -> ManifestRow | None:
-        try:
-            status = self.layout.record_file(cell).stat()
-        except OSError:
+        version = version_of(self.layout.record_file(cell))
+        if version is None:
             return read_row(self.layout, cell)
-        version = _version(status)
         if cell not in self._seen or self._seen[cell][0] != version:
             row = read_row(self.layout, cell)
             if row is None:
@@ -141,10 +137,6 @@ def read_each(study: Study, layout: RunLayout, shown: Collection[Cell] | None = 
         is_running = live_cell is not None and live_cell.attempt > attempt and live_cell.silent_s(now) is None
         state = "running" if is_running else row.state if row else "pending"
         yield CellWithRow(cell, state, None if row is None else context.complete(row))
-
-
-def _version(status: os.stat_result) -> tuple[int, int]:
-    return (status.st_ino, status.st_mtime_ns)
 
 
 def _words_of_row(row: ManifestRow) -> str:

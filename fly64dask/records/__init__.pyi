@@ -126,6 +126,8 @@ from .repeats import (
     summarise_repeats as summarise_repeats,
 )
 from .run_files import (
+    FileVersion as FileVersion,
+    newer_run_study as newer_run_study,
     note_cleaned as note_cleaned,
     read_cleaned as read_cleaned,
     read_dashboard as read_dashboard,
@@ -133,6 +135,7 @@ from .run_files import (
     read_study as read_study,
     read_worker_jobs as read_worker_jobs,
     study_digest as study_digest,
+    version_of as version_of,
     write_dashboard as write_dashboard,
     write_run_study as write_run_study,
     write_worker_jobs as write_worker_jobs,

@@ -14,6 +14,8 @@ from fly64dask.study import Study
 
 # A run says every few seconds how its worker jobs are; what is older than this has its age beside it.
 WORKER_JOBS_S = 60.0
+# Inode and time of the last change, ns: files of a run are replaced, never written to again.
+FileVersion = tuple[int, int]
 
 
 def read_study(path: Path) -> Study:
@@ -64,6 +66,29 @@ def read_run_study(layout: RunLayout) -> Study:
         if below:
             remedy = f"give one of the runs in it, such as {layout.root / below[0]}; `fly64dask runs` lists them"
         raise InputError(f"open run {layout.root}: no {layout.study_file.name} there", remedy=remedy) from error
+
+
+def version_of(path: Path) -> FileVersion | None:
+    """Give the version of a file, which costs no read of it; None if it is not there or cannot be looked at."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return (status.st_ino, status.st_mtime_ns)
+
+
+def newer_run_study(layout: RunLayout, study: Study, version: FileVersion | None) -> tuple[Study, FileVersion | None]:
+    """Read a run's study if its file is of another version; gives the study as it is known, and its version.
+
+    The known one stays where the run is about to begin, or its study is damaged.
+    """
+    now = version_of(layout.study_file)
+    if now is None or now == version:
+        return study, version
+    try:
+        return read_run_study(layout), now
+    except (IntegrityError, InputError):
+        return study, version
 
 
 def write_run_study(layout: RunLayout, study: Study) -> None:

@@ -22,6 +22,14 @@ MAX_MATRIX_CELLS = 2000
 
 def print_overview(console: Console, overview: RunOverview) -> None:
     """Print the number of cells per view and state, those that run, and the first ones without a reconstruction."""
+    console.print(overview_table(overview))
+    if overview.live:
+        console.print(live_table(overview.live, overview.now))
+    print_lines(console, overview_lines(overview))
+
+
+def overview_table(overview: RunOverview) -> Table:
+    """Draw the number of cells per view and state."""
     counts = overview.counts
     title = ", ".join(f"{number} {state}" for state, number in counts.items())
     table = Table(title=f"{overview.study.name}: {title}", title_justify="left")
@@ -31,12 +39,12 @@ def print_overview(console: Console, overview: RunOverview) -> None:
     for view, numbers in overview.by_view.items():
         if any(numbers.values()):
             table.add_row(view, *(str(numbers.get(state, "")) for state in counts))
-    console.print(table)
-    if overview.live:
-        console.print(live_table(overview.live, overview.now))
-        print_lines(console, waiting_lines(overview.live))
-    print_lines(console, failure_lines(overview.unreconstructed))
-    print_lines(console, _notes(overview))
+    return table
+
+
+def overview_lines(overview: RunOverview) -> list[Text]:
+    """Write what waits for disk space, the first cells without a reconstruction, and what must be known besides."""
+    return [*waiting_lines(overview.live), *failure_lines(overview.unreconstructed), *_notes(overview)]
 
 
 def _notes(overview: RunOverview) -> list[Text]:

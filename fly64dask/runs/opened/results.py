@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
-from fly64dask.monitoring import RunReader, read_each
+from fly64dask.monitoring import OverviewReader, RunReader, read_each
 from fly64dask.records import Manifest, ManifestRow
 from fly64dask.report import cell_columns
 from fly64dask.runs.opened.cell_arrays import open_truth
@@ -39,10 +39,12 @@ class RunResults:
     study: Study
     layout: RunLayout
     _reader: RunReader = field(init=False, repr=False, compare=False)
+    _counter: OverviewReader = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Keep a reader, which reads each record once."""
+        """Keep readers, which read each record once: one keeps rows, the other, for very many cells, their states."""
         object.__setattr__(self, "_reader", RunReader(self.study, self.layout))
+        object.__setattr__(self, "_counter", OverviewReader(self.study, self.layout))
 
     @property
     def cells(self) -> tuple[CellView, ...]:
@@ -57,7 +59,7 @@ class RunResults:
     @property
     def counts(self) -> dict[str, int]:
         """The number of cells in each state, zeros left out."""
-        return self._reader.read().counts
+        return self._counter.read().counts
 
     @property
     def rows(self) -> tuple[ManifestRow, ...]:

@@ -99,11 +99,11 @@ def measured(step: str, n_cells: int, out: str) -> dict[str, Any]:
         setattr(ObjectPlace, name, counted(getattr(ObjectPlace, name), name, requests))
     began, n = time.perf_counter(), len(cells_of(study))
     if step in ("status", "look"):
-        from fly64dask.monitoring import read_overview
+        from fly64dask.monitoring import OverviewReader
         from fly64dask.records import read_run_study
 
         layout = read_place(out, files=False)
-        found = read_overview(read_run_study(layout), layout, frozenset(cells_of(study))).counts
+        found = OverviewReader(read_run_study(layout), layout).read().counts
     else:
         found = run_study(study, out, placement=Placement(n_workers=2)).counts
     assert found == {"failed": n}, found
