@@ -17,7 +17,9 @@ from .engine_call import (
     EngineCall as EngineCall,
 )
 from .inputs import (
+    CellInputs as CellInputs,
     open_inputs as open_inputs,
+    shared_inputs as shared_inputs,
 )
 from .preload import (
     engine_modules as engine_modules,

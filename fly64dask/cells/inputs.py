@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fly64dask.base import IntegrityError
@@ -16,11 +16,16 @@ from fly64dask.store import ExposureAttributes, Group, ViewAttributes, open_grou
 from fly64dask.study import realisation_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from fly64dask.store import RunLayout
     from fly64dask.study import Cell, Remedy, Study
+
+# Groups that are open at once where those of many cells are looked at: some kB each (our choice).
+SHARED_GROUPS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,22 +44,22 @@ class CellInputs:
         digests = {**self.exposures.array_sha256, **self.view.array_sha256}
         return {name: sha256 for name, sha256 in digests.items() if name not in NOT_IN_KEY}
 
-    @cached_property
+    @functools.cached_property
     def kept_indices(self) -> NDArray[np.int64]:
         """The indices of the kept exposures, (k,) int64, ascending."""
         return self.view.read("kept_indices")
 
-    @cached_property
+    @functools.cached_property
     def positions_px(self) -> NDArray[np.float64]:
         """The positions of the kept exposures, (k, 2) float64, order (y, x), px."""
         return self.exposures.read("positions_px", self.kept_indices)
 
-    @cached_property
+    @functools.cached_property
     def exposure_photons(self) -> NDArray[np.generic]:
         """The photons of each kept exposure, (k,) int64, or float64 where they are expected ones."""
         return self.exposures.read("exposure_photons", self.kept_indices)
 
-    @cached_property
+    @functools.cached_property
     def probe_guess(self) -> NDArray[np.complex64]:
         """The starting probe, (n_opr, n_modes, H, W) complex64."""
         return self.exposures.read("probe_guess")
@@ -118,6 +123,23 @@ class CellInputs:
         return None
 
 
+def shared_inputs(study: Study, layout: RunLayout) -> Callable[[Cell, Remedy | None], CellInputs]:
+    """Make what opens the groups of many cells as `open_inputs` does, but each of the last thousand only once.
+
+    Many cells read each of them, neighbours in the study's order the same ones.
+    """
+    exposures_of = functools.lru_cache(SHARED_GROUPS)(
+        lambda drawn: open_group(layout.exposure_group(*drawn), ExposureAttributes)
+    )
+    view_of = functools.lru_cache(SHARED_GROUPS)(lambda path: open_group(path, ViewAttributes))
+
+    def inputs_of(cell: Cell, remedy: Remedy | None) -> CellInputs:
+        group = layout.kept_group(cell, remedy)
+        return CellInputs(exposures=exposures_of(realisation_of(study, cell)), view=view_of(group))
+
+    return inputs_of
+
+
 def open_inputs(study: Study, layout: RunLayout, cell: Cell, remedy: Remedy | None = None) -> CellInputs:
     """Open the groups that a cell reads, and check their attributes; no pattern is read.
 
@@ -137,7 +159,4 @@ def open_inputs(study: Study, layout: RunLayout, cell: Cell, remedy: Remedy | No
     IntegrityError
         If a group is missing or damaged.
     """
-    return CellInputs(
-        exposures=open_group(layout.exposure_group(*realisation_of(study, cell)), ExposureAttributes),
-        view=open_group(layout.kept_group(cell, remedy), ViewAttributes),
-    )
+    return shared_inputs(study, layout)(cell, remedy)

@@ -8,22 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from fly64dask.base import Frozen, IntegrityError
-from fly64dask.cells import open_inputs
-from fly64dask.records import (
-    DERIVED_FIELDS,
-    CellRecord,
-    Job,
-    ManifestHead,
-    ManifestRow,
-    SkipSummary,
-    cell_key,
-    each_row,
-    open_manifest,
-    read_cleaned,
-    read_record,
-    read_row,
-    study_digest,
-)
+from fly64dask.cells import CellInputs, shared_inputs
+from fly64dask.records import CellRecord, cell_key, each_row, read_cleaned, read_record
+from fly64dask.runs.tables_check import problems_of_tables
 from fly64dask.store import (
     SPACING_PREFIX,
     ExposureAttributes,
@@ -35,11 +22,8 @@ from fly64dask.store import (
     ViewAttributes,
     damaged_parents,
     open_group,
-    read_document,
 )
-from fly64dask.study import Split, Study, cells, realisation_of, realisations
-
-REPAIR = "write it anew with `fly64dask verify RUN --repair`"
+from fly64dask.study import Cell, Remedy, Split, Study, cells, realisation_of, realisations
 
 
 class Damage(Frozen):
@@ -65,7 +49,8 @@ def verify_run(study: Study, layout: RunLayout) -> tuple[Damage, ...]:
         Empty if all is well. What was not made yet is not damage, nor what `clean_run` has removed; else what a record
         was made from is missed.
     """
-    return (*_damaged_groups(study, layout), *_damaged_cells(study, layout), *_damaged_tables(study, layout))
+    tables = (Damage(path=_where(path, layout), problem=problem) for path, problem in problems_of_tables(study, layout))
+    return (*_damaged_groups(study, layout), *_damaged_cells(study, layout), *tables)
 
 
 def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttributes]]:
@@ -144,6 +129,7 @@ def _damaged_group(
 
 
 def _damaged_cells(study: Study, layout: RunLayout) -> Iterator[Damage]:
+    inputs_of = shared_inputs(study, layout)
     for cell in cells(study):
         if not layout.cell_directory(cell).exists():
             continue
@@ -155,7 +141,7 @@ def _damaged_cells(study: Study, layout: RunLayout) -> Iterator[Damage]:
         if record is None:
             yield Damage(path=cell.name, problem="directory without a record")
             continue
-        yield from (Damage(path=cell.name, problem=problem) for problem in _foreign_record(study, layout, record))
+        yield from (Damage(path=cell.name, problem=problem) for problem in _foreign_record(study, record, inputs_of))
         if _file_sha256(layout.log_file(cell)) != record.log_sha256:
             yield Damage(path=_where(layout.log_file(cell), layout), problem="does not match its SHA-256")
         if record.state == "completed":
@@ -165,20 +151,25 @@ def _damaged_cells(study: Study, layout: RunLayout) -> Iterator[Damage]:
 def _damaged_reconstruction(record: CellRecord, layout: RunLayout) -> Iterator[Damage]:
     """Name the damaged arrays of a cell, or else its file if a byte of it differs that belongs to no array."""
     group = layout.reconstruction_group(record.cell)
+    sha256 = _file_sha256(group)
+    if sha256 is not None and sha256 == record.reconstruction_sha256:
+        return  # every byte is as it was committed: reading each array by itself takes ten times as long
     damages = tuple(_damaged_group(group, ReconstructionAttributes, layout, stated_sha256=record.digests))
     yield from damages
-    if not damages and _file_sha256(group) != record.reconstruction_sha256:
+    if not damages:
         yield Damage(path=_where(group, layout), problem="does not match its SHA-256")
 
 
-def _foreign_record(study: Study, layout: RunLayout, record: CellRecord) -> Iterator[str]:
+def _foreign_record(
+    study: Study, record: CellRecord, inputs_of: Callable[[Cell, Remedy | None], CellInputs]
+) -> Iterator[str]:
     """Say how a record that is whole does not belong to this run: copied from another, or its exposures replaced."""
     if record.study != study.name:
         yield f"record is of study {record.study!r}, this run's is {study.name!r}"
     if record.state != "completed":
         return
     try:
-        inputs = open_inputs(study, layout, record.cell, record.remedy)
+        inputs = inputs_of(record.cell, record.remedy)
     except IntegrityError:
         return  # named where the groups are checked
     if any(record.digests.get(name) != sha256 for name, sha256 in inputs.sha256.items()):
@@ -189,53 +180,6 @@ def _foreign_record(study: Study, layout: RunLayout, record: CellRecord) -> Iter
     )
     if key != record.cell_key:
         yield "record's key is not that of its own inputs, recipe and versions"
-
-
-def _damaged_tables(study: Study, layout: RunLayout) -> Iterator[Damage]:
-    for path in sorted(layout.snapshots.glob("*.json")):
-        yield from _damaged_document(path, layout, _check_manifest)
-    if layout.skip_summary_file.exists():
-        yield from _damaged_document(layout.skip_summary_file, layout, _check_skip_summary)
-    if layout.manifest_file.exists():
-        yield from _damaged_document(layout.manifest_file, layout, _check_manifest) or _differing(study, layout)
-
-
-def _damaged_document(path: Path, layout: RunLayout, check: Callable[[Path], object]) -> list[Damage]:
-    try:
-        check(path)
-    except IntegrityError as error:
-        return [Damage(path=_where(path, layout), problem=str(error))]
-    return []
-
-
-def _check_skip_summary(path: Path) -> None:
-    read_document(path, SkipSummary, remedy=REPAIR)
-
-
-def _check_manifest(path: Path) -> None:
-    """Read all of a manifest, of which one row at a time is in memory."""
-    manifest = open_manifest(path, remedy=REPAIR)
-    manifest.head(ManifestHead)
-    for model, name in ((Job, "jobs"), (ManifestRow, "execution_results")):
-        for _ in manifest.items(name, model):
-            pass
-
-
-def _differing(study: Study, layout: RunLayout) -> Iterator[Damage]:
-    """Compare the manifest, which is written when a run ends, with the records."""
-    where = _where(layout.manifest_file, layout)
-    manifest = open_manifest(layout.manifest_file, remedy=REPAIR)
-    if manifest.head(ManifestHead).study_digest != study_digest(study):
-        yield Damage(path=where, problem="is of another study than study.json")
-    # What follows from other cells, the groups and the software may have changed since.
-    underived = dict.fromkeys(DERIVED_FIELDS)
-    unstated = dict.fromkeys(cell for cell in cells(study) if layout.record_file(cell).exists())
-    for stated in manifest.items("execution_results", ManifestRow):
-        unstated.pop(stated.cell, None)
-        if stated.model_copy(update=underived) != read_row(layout, stated.cell):
-            yield Damage(path=where, problem=f"{stated.cell.name} is not as its record has it")
-    for cell in unstated:
-        yield Damage(path=where, problem=f"{cell.name} is not as its record has it")
 
 
 def _where(path: Path, layout: RunLayout) -> str:
