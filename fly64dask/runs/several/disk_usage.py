@@ -56,7 +56,8 @@ def measure(path: Path) -> Usage:
 
 
 def _usage_of(status: os.stat_result) -> Usage:
-    return Usage(status.st_blocks * BLOCK_BYTES, 1)
+    # A file with several names, as the last manifest and its dated copy, takes its room once.
+    return Usage(status.st_blocks * BLOCK_BYTES // max(1, status.st_nlink), 1)
 
 
 def _files_below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

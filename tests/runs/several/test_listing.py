@@ -78,7 +78,9 @@ def test_state_is_running_while_a_process_holds_the_run(run):
     assert (summary.state, f"process {os.getpid()}" in summary.holder) == ("running", True)
 
 
-def test_used_bytes_are_the_blocks_of_all_files(run):
+def test_used_bytes_are_the_blocks_of_all_files_of_which_one_has_two_names(run):
+    os.link(run.manifest_file, run.snapshots / "another_name.json")
     files = [os.path.join(folder, name) for folder, _, names in os.walk(run.root) for name in names]
+    blocks = {os.stat(file).st_ino: os.stat(file).st_blocks for file in files}
     summary = found(run.root)
-    assert (summary.used_bytes, summary.n_files) == (sum(512 * os.stat(file).st_blocks for file in files), len(files))
+    assert (summary.used_bytes, summary.n_files) == (512 * sum(blocks.values()), len(files))
