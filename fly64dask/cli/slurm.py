@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ def submit(
     A controller job holds the scheduler and starts worker jobs. It continues when you log out.
     """
     from fly64dask.datasets import read_inputs
-    from fly64dask.deploy.slurm import preview, submit_run
+    from fly64dask.deploy.slurm import device_kinds, preview, read_slurm_file, submit_run
     from fly64dask.records import read_study
     from fly64dask.runs import continued_study, next_round
 
@@ -78,7 +78,8 @@ def submit(
     if not selected:
         raise InputError("submit: the filters leave no cell of the study", remedy="leave one of them out")
     inputs = read_inputs(study)
-    forecast = _forecast(study, layout, inputs, selected)
+    devices = device_kinds(read_slurm_file(cluster_file).pools, study.recipe.device)
+    forecast = _forecast(study, layout, inputs, selected, devices)
     coming = None if left_out else next_round(study, layout)  # a run of some cells has no rounds
     options = [*filter_words(filters), *(["--allow-missing"] if allow_missing else [])]
     if dry_run:
@@ -108,10 +109,12 @@ def submit(
     click.echo(f"stop:      fly64dask cancel {click.format_filename(out)}")
 
 
-def _forecast(study: Study, layout: RunLayout, inputs: ScanInputs, selected: Sequence[Cell]) -> Forecast:
+def _forecast(
+    study: Study, layout: RunLayout, inputs: ScanInputs, selected: Sequence[Cell], devices: Collection[str]
+) -> Forecast:
     from fly64dask.scheduling import forecast_run, plan_cells, with_work
 
-    forecast = forecast_run(study, layout, inputs, selected)
+    forecast = forecast_run(study, layout, inputs, selected, devices=devices)
     return with_work(forecast, study, plan_cells(study, inputs, forecast.left))
 
 

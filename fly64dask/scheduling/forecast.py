@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fly64dask.store import RunLayout
     from fly64dask.study import Cell, Study
 
+DEVICES = {"auto": ("cpu", "cuda"), "cpu": ("cpu",), "cuda": ("cuda",)}  # that a recipe allows
 UNITS = ((3600.0, "hours"), (60.0, "min"), (1.0, "s"))
 NEW = "new"
 NOTHING_MEASURED = "no completed cell here or in a run beside it has such patterns and recipe"
@@ -57,16 +58,16 @@ class Forecast:
             return (f"nothing is left to do: {all_done}",)
         if not self.rates:
             return counts, f"time: not known, because {NOTHING_MEASURED}"
-        return counts, *(_time_line(rate, self.work) for rate in self.rates)
+        first, *others = (_time_words(rate, self.work) for rate in self.rates)
+        return counts, f"time: {first}", *(f"or:   {words}" for words in others)
 
 
-def _time_line(rate: MeasuredRate, work: int) -> str:
-    """Say how long some work takes on a device, and by what that was measured."""
-    kind, _, name = rate.device.partition(" ")
-    one = f"{'GPU' if kind == 'cuda' else 'CPU'} {name}".rstrip()
+def _time_words(rate: MeasuredRate, work: int) -> str:
+    """Say how long all the work takes on a device, and by what that was measured."""
+    one = rate.device.replace(rate.kind, "GPU" if rate.kind == "cuda" else "CPU", 1)
     cells = counted(rate.n_cells, "cell")
     measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {cells} of {rate.source}"
-    return f"time: at most {_duration(rate.seconds * work)} of one {one}, by {measured}"
+    return f"at most {_duration(rate.seconds * work)} of one {one}, by {measured}"
 
 
 def _duration(seconds: float) -> str:
@@ -76,7 +77,14 @@ def _duration(seconds: float) -> str:
     return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
 
 
-def forecast_run(study: Study, layout: RunLayout, inputs: ScanInputs, requested: Sequence[Cell]) -> Forecast:
+def forecast_run(
+    study: Study,
+    layout: RunLayout,
+    inputs: ScanInputs,
+    requested: Sequence[Cell],
+    *,
+    devices: Collection[str] | None = None,
+) -> Forecast:
     """Say what a run of some cells of a study would do, from what its directory holds.
 
     Parameters
@@ -89,6 +97,8 @@ def forecast_run(study: Study, layout: RunLayout, inputs: ScanInputs, requested:
         The study's scan.
     requested : sequence of Cell
         Cells that are asked for.
+    devices : collection of str, optional
+        The kinds of devices that the run may have, "cpu" and "cuda"; those that its recipe allows if omitted.
 
     Returns
     -------
@@ -103,7 +113,7 @@ def forecast_run(study: Study, layout: RunLayout, inputs: ScanInputs, requested:
         left=left,
         n_done=len(reasons) - len(left),
         again=Counter(why for why in reasons.values() if why is not None and why != NEW),
-        rates=measured_rates(study, inputs, layout) if left else (),
+        rates=measured_rates(study, inputs, layout, devices or DEVICES[study.recipe.device]) if left else (),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,8 @@ THIS_RUN = "this run"
 class MeasuredRate:
     """How long one exposure and epoch of one reconstruction took on a device: the mean over `n_cells` cells of a run.
 
-    `device` is as records have it, `source` the run. Starting an engine and measuring its result are in the time.
+    `device` is as records have it, such as `cuda (NVIDIA H200)`, and `source` the run. Starting an engine and measuring
+    its result are in the time.
     """
 
     device: str
@@ -40,8 +41,15 @@ class MeasuredRate:
     n_cells: int
     source: str
 
+    @property
+    def kind(self) -> str:
+        """The kind of the device, `cpu` or `cuda`."""
+        return self.device.partition(" ")[0]
 
-def measured_rates(study: Study, inputs: ScanInputs, layout: RunLayout) -> tuple[MeasuredRate, ...]:
+
+def measured_rates(
+    study: Study, inputs: ScanInputs, layout: RunLayout, devices: Collection[str]
+) -> tuple[MeasuredRate, ...]:
     """Tell how long an exposure and epoch took on each device, by the run itself or else by the newest beside it.
 
     Parameters
@@ -52,6 +60,8 @@ def measured_rates(study: Study, inputs: ScanInputs, layout: RunLayout) -> tuple
         Its scan.
     layout : RunLayout
         The run; it may not exist yet.
+    devices : collection of str
+        The kinds of devices that are asked about, "cpu" and "cuda".
 
     Returns
     -------
@@ -63,7 +73,8 @@ def measured_rates(study: Study, inputs: ScanInputs, layout: RunLayout) -> tuple
     rates: dict[str, MeasuredRate] = {}
     for source, run in (((THIS_RUN, layout)), *((str(run.root), run) for run in _runs_beside(layout))):
         for rate in _rates_of(run, source, recipes, inputs.diffraction_shape_px):
-            rates.setdefault(rate.device, rate)
+            if rate.kind in devices:
+                rates.setdefault(rate.device, rate)
     return tuple(rates.values())
 
 

@@ -12,7 +12,7 @@ from fly64dask.base import InputError, ResourceError
 from fly64dask.datasets import read_inputs
 from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
 from fly64dask.deploy.slurm.names import RunJobs
-from fly64dask.deploy.slurm.pools import PoolUse, fits, jobs_wanted, needed, offered, pool_uses
+from fly64dask.deploy.slurm.pools import PoolUse, device_kinds, fits, jobs_wanted, needed, offered, pool_uses
 from fly64dask.deploy.slurm.preflight import refuse_small_jobs
 from fly64dask.deploy.slurm.reconciler import job_of
 from fly64dask.deploy.slurm.site_file import parse_slurm_file
@@ -55,6 +55,15 @@ def test_parse_slurm_file_names_the_key_of_a_wrong_pool():
 def test_parse_slurm_file_refuses_pools_that_nobody_could_tell_apart(name):
     with pytest.raises(InputError, match=f"called '{name}'; give each a name of its own"):
         site(GPU_POOL, CPU_POOL.replace('"cpu"', f'"{name}"'))
+
+
+@pytest.mark.parametrize(
+    ("device", "of_gpu_pool", "of_both"),
+    [("auto", {"cuda"}, {"cpu", "cuda"}), ("cuda", {"cuda"}, {"cuda"}), ("cpu", {"cpu"}, {"cpu"})],
+)
+def test_device_kinds_are_those_on_which_cells_are_computed(device, of_gpu_pool, of_both):
+    assert device_kinds(site(GPU_POOL).pools, device) == of_gpu_pool
+    assert device_kinds(site(GPU_POOL, CPU_POOL).pools, device) == of_both
 
 
 def test_cells_with_more_exposures_than_a_pool_takes_never_go_there(plan):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import tiny
 from command_line import run_command
+from finished_runs import as_if_computed_on, made_once, make_six_cells
 from tiny import tiny_study
 
 from fly64dask.base import InputError, ResourceError
@@ -259,6 +262,25 @@ def test_dry_run_leaves_nothing_behind(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "#SBATCH" in done.stdout
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.process
+def test_submit_tells_the_time_of_the_gpus_of_its_pool(tmp_path, tmp_path_factory):
+    """A run beside it was computed on a GPU and on CPUs: workers of this one have GPUs."""
+    finished = RunLayout(made_once(tmp_path_factory, "six-cells", make_six_cells) / "run")
+    as_if_computed_on(finished, tmp_path / "before", "cpu", "cuda (NVIDIA H200)")
+    (tmp_path / "tiny.toml").write_text(tiny.TEXT)
+    (tmp_path / "controller.sbatch").write_text((ROOT / "cluster" / "controller.sbatch").read_text())
+    site = site_file(tmp_path, "gpus = 1\n")
+    done = run_command(
+        *("submit", tmp_path / "tiny.toml", "--out", tmp_path / "new", "--cluster", site, "--device", "auto"),
+        "--dry-run",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    times = [line for line in done.stdout.splitlines() if "at most" in line]
+    assert len(times) == 1
+    assert re.fullmatch(r"time: at most .* of one GPU \(NVIDIA H200\), by .* in 2 cells of .*/before", times[0])
 
 
 def test_controller_script_runs_its_command(tmp_path):

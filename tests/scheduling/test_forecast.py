@@ -7,7 +7,7 @@ import shutil
 import time
 
 import pytest
-from finished_runs import SIX_CELLS, made_once, make_six_cells
+from finished_runs import SIX_CELLS, as_if_computed_on, made_once, make_six_cells
 
 from fly64dask.base import FailureKind
 from fly64dask.datasets import read_inputs
@@ -49,10 +49,10 @@ def test_forecast_run_leaves_nothing_of_a_finished_run(layout):
     ("work", "said"), [(17, "17 s"), (100, "100 s"), (420, "7.0 min"), (7000, "117 min"), (9000, "2.5 hours")]
 )
 def test_forecast_says_a_time_in_the_unit_that_a_person_would_take(work, said):
-    rate = MeasuredRate(device="cuda NVIDIA H100", seconds=1.0, n_cells=1, source="this run")
+    rate = MeasuredRate(device="cuda (NVIDIA H200)", seconds=1.0, n_cells=1, source="this run")
     found = Forecast(left=cells(SIX_CELLS), n_done=0, again={}, rates=(rate,), work=work)
     measured = "by 1e+03 ms for an exposure and epoch in 1 cell of this run"
-    assert found.lines[1] == f"time: at most {said} of one GPU NVIDIA H100, {measured}"
+    assert found.lines[1] == f"time: at most {said} of one GPU (NVIDIA H200), {measured}"
 
 
 def test_forecast_run_says_which_cells_run_again_after_a_change_of_the_recipe(layout):
@@ -88,6 +88,38 @@ def test_forecast_tells_the_time_by_what_an_exposure_and_epoch_took(layout):
     assert rate.seconds == pytest.approx(sum(row.seconds for row in rows) / sum(row.n_kept * 2 for row in rows))
     assert found.work == sum(row.n_kept for row in read_rows(layout, cells(SIX_CELLS)) if row.n_kept) * 3
     assert found.seconds == pytest.approx(found.work * rate.seconds)
+
+
+def test_forecast_tells_hours_of_the_kind_of_gpu_that_was_measured(layout, tmp_path):
+    """A cell of the same exposures and 20 000 epochs takes 10 000 times as long as one of two epochs: 3.5 hours."""
+    copy = as_if_computed_on(layout, tmp_path / "run", "cuda (NVIDIA H200)")
+    few = [cell for cell in cells(SIX_CELLS) if read_record(layout, cell).state == "completed"]
+    found = forecast(SIX_CELLS.with_recipe(n_epochs=20_000, device="cuda"), copy, few)
+    assert found.lines[1].startswith("time: at most 14 hours of one GPU (NVIDIA H200), by ")
+    assert found.lines[1].endswith(" for an exposure and epoch in 4 cells of this run")
+    assert found.seconds == pytest.approx(4 * 1.26 * 10_000)
+
+
+def test_forecast_tells_a_time_for_each_kind_of_device_as_one_or_the_other(layout, tmp_path):
+    kinds = ("cuda (NVIDIA H200)", "cuda (NVIDIA A100-SXM4-40GB)", "cpu")
+    copy = as_if_computed_on(layout, tmp_path / "run", *kinds)
+    _, *times = forecast(SIX_CELLS.with_recipe(n_epochs=3, device="auto"), copy).lines
+    assert [line[: len("time: at most")] for line in times] == ["time: at most", "or:   at most", "or:   at most"]
+    assert [line.partition(" of one ")[2].partition(", by")[0] for line in times] == [
+        "GPU (NVIDIA H200)",  # two of the four cells
+        "GPU (NVIDIA A100-SXM4-40GB)",
+        "CPU",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("device", "kinds"),
+    [("cpu", ["CPU"]), ("cuda", ["GPU (NVIDIA H200)"]), ("auto", ["CPU", "GPU (NVIDIA H200)"])],
+)
+def test_forecast_tells_no_time_of_a_device_that_the_recipe_does_not_use(layout, tmp_path, device, kinds):
+    copy = as_if_computed_on(layout, tmp_path / "run", "cpu", "cuda (NVIDIA H200)")
+    _, *times = forecast(SIX_CELLS.with_recipe(n_epochs=3, device=device), copy).lines
+    assert [line.partition(" of one ")[2].partition(", by")[0] for line in times] == kinds
 
 
 def test_forecast_of_a_new_run_goes_by_the_run_beside_it(layout, tmp_path):

@@ -15,7 +15,7 @@ from one_cell import run_one
 from tiny import tiny_study
 
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.records import read_rows, write_manifest, write_run_study
+from fly64dask.records import read_record, read_rows, write_manifest, write_record, write_run_study
 from fly64dask.store import RunLayout
 from fly64dask.study import Filters, Study, cells
 
@@ -42,6 +42,19 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def make_six_cells(folder: Path) -> None:
     """Run `SIX_CELLS` with the engine of the tests: four cells completed, the two of view `one` degenerate."""
     make_run(SIX_CELLS, RunLayout(folder / "run"))
+
+
+def as_if_computed_on(layout: RunLayout, copy: Path, *devices: str) -> RunLayout:
+    """Copy a run of `SIX_CELLS` as if its completed cells had been computed on these devices, in turn, each in 1.26 s.
+
+    So long took a cell of the demo on an H200 (docs/measurements/gpu-nvidia-h200.json).
+    """
+    shutil.copytree(layout.root, copy)
+    completed = [record for cell in cells(SIX_CELLS) if (record := read_record(layout, cell)).state == "completed"]
+    for number, record in enumerate(completed):
+        ran = {"device": devices[number % len(devices)], "seconds": 1.26}
+        write_record(RunLayout(copy).cell_directory(record.cell), record.model_copy(update=ran))
+    return RunLayout(copy)
 
 
 def make_run(study: Study, layout: RunLayout) -> None:

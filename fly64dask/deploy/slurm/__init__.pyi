@@ -9,6 +9,7 @@ from .controller import (
     read_submission as read_submission,
     submit_run as submit_run,
 )
+from .pools import device_kinds as device_kinds
 from .site_file import (
     SlurmFile as SlurmFile,
     is_cluster_file as is_cluster_file,

@@ -20,6 +20,12 @@ def computes_on_gpu(pool: Workers, device: str) -> bool:
     return bool(pool.gpus) and device != "cpu"
 
 
+def device_kinds(pools: Sequence[Workers], device: str) -> set[str]:
+    """Name the kinds of devices on which the pools compute cells of a recipe's device, `cpu` and `cuda`."""
+    kinds = {"cuda" if computes_on_gpu(pool, device) else "cpu" for pool in pools}
+    return kinds & {"cuda"} if device == "cuda" else kinds
+
+
 def offered(pool: Workers, device: str) -> dict[str, float]:
     """Say what a worker of a pool has for a cell: a GPU or none, bytes beyond the engine's own, exposures at most."""
     on_gpu = computes_on_gpu(pool, device)
