@@ -57,7 +57,8 @@ class Figure(Frozen):
         `PAGE#PART` for each Markdown table that they print, in order: it is put between the markers of that part on the
         page of that name, in whichever folder of docs it is.
     inputs : tuple of str
-        Files that decide what comes out: studies, measurements, and the code that draws.
+        Files and folders that decide what comes out: studies, measurements, the code that computes and draws, the files
+        of a page.
     measure : str
         Arguments of Python that measure and write `measurement`.
     measurement : str
@@ -185,8 +186,9 @@ def complaints(figure: Figure) -> Iterator[str]:
 
 
 def made(figure: Figure) -> dict[str, str]:
-    """Give a digest of each picture and table as it is in the repository."""
-    digests = {picture: digest((ROOT / picture).read_bytes()) for picture in figure.pictures}
+    """Give a digest of each picture and table that is in the repository."""
+    pictures = [picture for picture in figure.pictures if (ROOT / picture).exists()]
+    digests = {picture: digest((ROOT / picture).read_bytes()) for picture in pictures}
     for place in figure.tables:
         path, part = place_of(place)
         digests[place] = digest(part_of(path.read_text(encoding="utf-8"), part).encode())
@@ -208,7 +210,10 @@ def pages_of(pattern: str) -> list[Path]:
 def sources(figure: Figure) -> dict[str, str]:
     """Give a digest of each script and input of a figure, whatever their comments and layout."""
     scripts = (word for command in figure.commands for word in shlex.split(command) if word.startswith("scripts/"))
-    return {name: digest(content(ROOT / name)) for name in (*dict.fromkeys(scripts), *figure.inputs)}
+    paths = [ROOT / name for name in (*dict.fromkeys(scripts), *figure.inputs)]
+    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*")))]
+    named = {file.relative_to(ROOT).as_posix(): file for file in files if file.is_file()}
+    return {name: digest(content(file)) for name, file in named.items() if "__pycache__" not in file.parts}
 
 
 def content(path: Path) -> bytes:

@@ -41,6 +41,8 @@ class MeasuredTable(Frozen):
         Rows without this are left out.
     least : (str, float)
         Rows in which a figure is lower than this are left out.
+    names : mapping of str to str or None
+        Words for the keys of such an object, of which the others are left out.
     """
 
     place: str
@@ -53,6 +55,7 @@ class MeasuredTable(Frozen):
     )
     only: str = ""
     least: tuple[str, float] | None = None
+    names: Mapping[str, str] | None = None
 
 
 class Figures(string.Formatter):
@@ -92,7 +95,9 @@ def rows_of(measurement: Row, table: MeasuredTable) -> list[Row]:
     for name in table.rows.split("."):
         found = found[name]
     if isinstance(found, dict):
-        found = [{"key": key} | (of if isinstance(of, dict) else {"value": of}) for key, of in found.items()]
+        names = table.names or {key: key for key in found}
+        values = {words: found[key] for key, words in names.items()}
+        found = [{"key": key} | (of if isinstance(of, dict) else {"value": of}) for key, of in values.items()]
     rows: list[Row] = [row for row in found if not table.only or table.only in row]
     return [row for row in rows if table.least is None or row[table.least[0]] >= table.least[1]]
 

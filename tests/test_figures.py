@@ -68,6 +68,23 @@ def test_the_digest_of_code_knows_its_numbers(tmp_path):
     assert content(one) != content(two)
 
 
+@pytest.mark.parametrize("changed", ["page.css", "new.js"])
+def test_a_picture_of_a_page_is_stale_when_a_file_of_the_page_has_changed(changed, tmp_path, monkeypatch):
+    import make_figures
+
+    monkeypatch.setattr(make_figures, "ROOT", tmp_path)
+    monkeypatch.setattr(make_figures, "LEDGER", tmp_path / "ledger.json")
+    web, picture = tmp_path / "web", tmp_path / "page.png"
+    web.mkdir()
+    (web / "page.css").write_text("td { color: red }")
+    picture.write_bytes(b"a picture")
+    figure = make_figures.Figure(name="page", minutes=1, pictures=(picture.name,), inputs=("web",))
+    make_figures.record(figure)
+    assert list(make_figures.complaints(figure)) == []
+    (web / changed).write_text("another design")
+    assert list(make_figures.complaints(figure)) == [f"stale: web/{changed}"]
+
+
 @pytest.fixture
 def measured(tmp_path, monkeypatch):
     """A figure with a measurement of one row, and its table on a page."""
@@ -134,6 +151,16 @@ def test_a_measurement_names_modules_and_folders_that_exist():
     assert [path for path in named if not path.exists()] == []
 
 
+def test_figures_of_an_object_are_rows_with_words_for_their_keys():
+    from measured_tables import MeasuredTable, markdown, rows_of
+
+    table = MeasuredTable(
+        place="p#t", rows="ours", names={"end_s": "the end, s"}, columns=(("what", "{key}"), ("median", "{value:2}"))
+    )
+    rows = rows_of({"ours": {"end_s": 1.51, "other": 2.0}}, table)
+    assert markdown(table, rows).splitlines()[2:] == ["| the end, s | 1.5 |"]
+
+
 def test_a_column_that_no_row_fills_is_refused():
     from measured_tables import MeasuredTable, markdown
 
@@ -162,7 +189,10 @@ def test_rounded_shows_so_many_digits_and_no_power_of_ten_where_none_is_needed(v
 DEFINED = ('| `"epochs"`', '| `"half_sets"`', '| `"held_out"`', "| negative SSIM")
 NUMBER = re.compile(r"[*~]*[-+]?\d[\d .,]*(e-?\d+)?( ?(%|s|ms|us|MB|GB|kB|MB/s|px|rad|x|min))?[*]*")
 # What only a stopwatch tells.
-TIMED = re.compile(r"\d (ms|us|MB/s)\b|\d s of (CPU|one core)|\d times (as long|as fast|faster)")
+TIMED = re.compile(
+    r"\d (ms|us|MB/s)\b|\d s of (CPU|one core)|\d times (as long|as fast|faster)"
+    r"|(second|minute|hour)s? (on|of) (one|two|a|2) |fraction of a (milli)?second"
+)
 
 
 def typed_lines(page):

@@ -19,15 +19,18 @@ from pathlib import Path
 import numpy as np
 
 import fly64dask
+from fly64dask.base import quantities_of
 from fly64dask.scan import Identifiability, Prediction
 
+# The last three put cells in the same order, so their lines are such that all are seen.
 SCORES = (
     "lit_intensities_per_unknown",
-    "covered_twice_fraction",
     "photons_per_unknown",
     "intensities_per_unknown",
     "mean_coverage",
+    "covered_twice_fraction",
 )
+STYLES = (("C0", "-"), ("C2", "-"), ("C1", "-"), ("C3", (0, (3, 3))), ("k", (0, (1, 4))))
 WORDS: tuple[Prediction, ...] = ("underdetermined", "marginal", "well_determined")
 
 
@@ -43,7 +46,8 @@ def main() -> None:
     print(
         f"{len(cells)} cells, {succeeded.sum()} with less than {arguments.share:g} of an empty object's phase error\n"
     )
-    scores = {name: np.array([getattr(prediction, name) for prediction, _ in cells]) for name in SCORES}
+    labels = {name: quantity.label for name, quantity in quantities_of(Identifiability).items()}
+    scores = {labels[name]: np.array([getattr(prediction, name) for prediction, _ in cells]) for name in SCORES}
     print("| number of the prediction | area under the ROC curve |\n|---|---|")
     for name, values in scores.items():
         print(f"| {name} | {area_under_roc(values, succeeded):.3f} |")
@@ -86,15 +90,18 @@ def draw(scores: dict[str, np.ndarray], succeeded: np.ndarray, path: Path) -> No
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
-    for name, values in scores.items():
+    figure, axes = plt.subplots(figsize=(6, 5), layout="constrained")
+    for (name, values), (colour, line) in zip(scores.items(), STYLES, strict=True):
         order = np.argsort(-values, kind="stable")
         hits = np.concatenate([[0], np.cumsum(succeeded[order]) / max(1, succeeded.sum())])
         alarms = np.concatenate([[0], np.cumsum(~succeeded[order]) / max(1, (~succeeded).sum())])
-        axes.plot(alarms, hits, label=f"{name}: {area_under_roc(values, succeeded):.2f}")
-    axes.plot([0, 1], [0, 1], "k:", linewidth=0.8)
-    axes.set(xlabel="failed cells above the threshold", ylabel="reconstructed cells above the threshold")
-    axes.legend(fontsize=7)
+        label = f"{name}: {area_under_roc(values, succeeded):.2f}"
+        axes.plot(alarms, hits, color=colour, linestyle=line, linewidth=2, label=label)
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8, label="a guess: 0.50")
+    axes.set(
+        xlabel="share of failed cells above the threshold", ylabel="share of reconstructed cells above the threshold"
+    )
+    axes.legend(fontsize=8, title="number of the prediction: area", title_fontsize=8)
     figure.savefig(path, dpi=120)
 
 

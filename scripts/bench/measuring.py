@@ -11,9 +11,11 @@ import shlex
 import statistics
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -254,10 +256,14 @@ def write_measurement(path: Path, facts: Mapping[str, Any], found: Mapping[str, 
     path.write_text(json.dumps(made | dict(found), indent=1) + "\n", encoding="utf-8")
 
 
+@cache
 def code_digests() -> dict[str, str]:
-    """Give a digest of each module of the package, whatever its comments and docstrings."""
+    """Give a digest of each module of the package, whatever its comments and docstrings, and of what it requires."""
     modules = sorted((ROOT / "fly64dask").rglob("*.py"))
-    return {path.relative_to(ROOT).as_posix(): digest(code_content(path)) for path in modules}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = json.dumps([project["requires-python"], project["dependencies"], project["optional-dependencies"]])
+    digests = {path.relative_to(ROOT).as_posix(): digest(code_content(path)) for path in modules}
+    return digests | {"pyproject.toml": digest(required.encode())}
 
 
 def code_content(path: Path) -> bytes:
