@@ -45,7 +45,7 @@ numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
 html_title = "fly64dask"
 html_static_path = ["_static"]
-html_css_files = ["wrapped_output.css"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "navigation_with_keys": False,
@@ -59,6 +59,7 @@ html_theme_options = {
         "tutorials/find_the_limit": [],
         "tutorials/slurm_night": [],
         "explanation/acceptance": [],
+        "explanation/stopping": [],
         "how-to/ingest": [],
         "reference/gpu": [],
         "reference/performance": [],

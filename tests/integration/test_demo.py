@@ -115,7 +115,7 @@ def test_demo_page_shows_what_the_demo_prints(done):
 
 def test_demo_page_quotes_sentences_of_its_limits(demo):
     page = (ROOT / "docs" / "tutorials" / "demo.md").read_text()
-    (quoted,) = re.findall(r"```text\n(At .*?)```", page, re.DOTALL)
+    (quoted,) = re.findall(r"```output\n(At .*?)```", page, re.DOTALL)
     printed = run_command("limits", demo, cwd=demo, timeout=60).stdout.splitlines()
     assert set(map(words_of, quoted.splitlines())) <= set(map(words_of, printed))
     for sentence in quoted.splitlines():
