@@ -83,6 +83,12 @@ def test_a_name_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path)
     assert "['frames', 'x', 'y']" in message
 
 
+def test_a_name_that_is_not_in_its_group_is_refused_with_those_that_are_in_it(tmp_path: Path) -> None:
+    path = foreign.write_hdf5(tmp_path / "scan.h5", {"det/eiger/frames": COUNTS, "det/eiger/gain": 1, "motors/y": 0})
+    message = refusal(path, **NAMES | {"patterns": "det/eiger/data"})
+    assert "no dataset 'det/eiger/data'; scan.h5 has ['frames', 'gain'] in det/eiger; check" in message
+
+
 def test_positions_without_a_unit_are_refused(tmp_path: Path) -> None:
     assert "--positions-unit" in refusal(save(tmp_path), **NAMES | {"positions_unit": None})
 

@@ -92,10 +92,19 @@ def refuse_names(files: list[NamedArrays], options: ReadOptions, *, with_text: b
         if name in columns:
             continue
         if not any(name in file for file in files):
-            datasets = "; ".join(f"{file.path.name} has {listed(file.names())}" for file in files)
             raise InputError(
-                f"read {files[0].path}: no dataset {name!r}; {datasets}", remedy="check the name, and its groups"
+                f"read {files[0].path}: no dataset {name!r}; {'; '.join(_beside(file, name) for file in files)}",
+                remedy="check the name, and its groups",
             )
+
+
+def _beside(file: NamedArrays, name: str) -> str:
+    """List what is in the last group on the way to a name that a file has."""
+    group = name.strip("/")
+    while group and not file.members(group):
+        group = group.rpartition("/")[0]
+    held = file.members(group) if group else file.names()
+    return f"{file.path.name} has {listed(held)}{f' in {group}' if group else ''}"
 
 
 def _named(options: ReadOptions) -> list[str]:
