@@ -12,7 +12,7 @@ help:            ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:[^#]*##/\t/'
 
 $(VENV)/.installed: $(LOCK) pyproject.toml
-	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"fly64dask needs Python 3.11 to 3.13, found {v[0]}.{v[1]}; choose one: make PYTHON=python3.12 ...")'
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "fly64dask needs Python 3.11 to 3.13, found %d.%d; choose one: make PYTHON=python3.12 ..." % v)'
 	@echo "fly64dask: installing the locked packages into $(VENV), about 7 GB; it takes some minutes and prints nothing"
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement $(LOCK)

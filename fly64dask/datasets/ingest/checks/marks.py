@@ -106,7 +106,7 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
     """Name pixels with marks that no mask leaves out, each kind with its number of pixels and a place."""
     kinds = (
         (marks.largest, f"hold {extremes.ceiling}, the largest value of {extremes.low.dtype}"),
-        (marks.saturated, "reach the largest value of all, the same for each: the detector counts no further"),
+        (marks.saturated, "reach one largest value, as of a detector that counts no further"),
         (marks.not_finite, "hold values that are not finite"),
         (marks.negative, "are negative in every exposure"),
         (marks.stuck, f"hold one value in all {extremes.n_exposures} exposures, far above their neighbours"),
