@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fly64dask.base import IntegrityError
+from fly64dask.base import InputError, IntegrityError
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import (
     Outlook,
@@ -39,16 +39,22 @@ def continued_study(study: Study, layout: RunLayout, say: Callable[[str], None] 
     """Return a study with the cells that rounds have added to a run directory before; itself for a new directory.
 
     Where the directory's own study is damaged they are not known, which is said of an adaptive one: the same rounds
-    then find them done.
+    then find them done. Raises InputError if the directory holds a run of a study of another name.
     """
     if not layout.study_file.exists():
         return study
     try:
-        return with_additions(study, read_run_study(layout))
+        before = read_run_study(layout)
     except IntegrityError as error:
         if study.adaptive is not None:
             say(f"adaptive: the cells that rounds have added are not known and are chosen again, because {error}")
         return study
+    if before.name != study.name:
+        raise InputError(
+            f"run into {layout.root}: it holds a run of study {before.name!r}, this one is of {study.name!r}",
+            remedy="give a directory of its own to each run; a study that has only a new name needs its old one here",
+        )
+    return with_additions(study, before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from noisy_engine import ENGINE
 from running import PATHS, running
 from tiny import TEXT
 
+from fly64dask.base import InputError
 from fly64dask.deploy import Placement
 from fly64dask.records import read_run_study, write_run_study
 from fly64dask.runs import continued_study, next_round, open_run, run_study, verify_run
@@ -167,3 +168,16 @@ def test_a_damaged_study_of_a_run_is_named_where_rounds_are_decided_again(tmp_pa
     layout.study_file.write_text("{}")
     assert continued_study(study, layout, said.append) == study
     assert "the cells that rounds have added are not known and are chosen again" in said[0]
+
+
+def test_a_directory_of_another_studys_run_is_refused_and_left_as_it_is(tmp_path):
+    layout = RunLayout(tmp_path)
+    write_run_study(layout, parse_study(ADAPTIVE, origin="x.toml"))
+    before = layout.study_file.read_bytes()
+    other = parse_study(ADAPTIVE.replace('name = "tiny"', 'name = "other"'), origin="y.toml")
+    with pytest.raises(
+        InputError, match="holds a run of study 'tiny', this one is of 'other'; give a directory of its"
+    ):
+        run_study(other, tmp_path, engine=ENGINE)
+    assert [path.name for path in tmp_path.iterdir()] == ["study.json"]
+    assert layout.study_file.read_bytes() == before
