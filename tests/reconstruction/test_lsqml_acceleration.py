@@ -417,6 +417,17 @@ def test_are_alike_tells_tasks_that_differ_in_more_than_their_photons(dense, cha
     assert are_alike(other, task) == alike
 
 
+@pytest.mark.parametrize(("recipe", "shared"), [({}, True), ({"refine_positions": True}, False)])
+def test_tasks_that_compute_alike_share_ramps_and_corners_unless_positions_move(dense, recipe, shared):
+    recipe, choices = RECIPE.model_copy(update=recipe), []
+    task, other = (build_task(of, recipe, device="cpu", seed=1) for of in (dense, halved(dense)))
+    with accelerated(task, enabled=True, choices=choices), accelerated(other, enabled=True, choices=choices):
+        (choice,) = choices
+        steps = choice.steps_of(other)
+        assert (steps.scan is choice.steps.scan) == shared
+        assert (steps.places is choice.steps.places) == shared
+
+
 @pytest.fixture(scope="module")
 def dark_pixels():
     """Patterns without noise on a raster of whole pixels: what is dark in them divides what a Poisson model makes."""

@@ -49,15 +49,16 @@ class Choice:
     reason: str | None = None
 
     def steps_of(self, task: PtychographyTask) -> Steps:
-        """Give the steps, or make the same for a task that computes alike."""
+        """Give the steps, or make the same for a task that computes alike, with the same ramps and corners."""
         if task is self.task:
             return self.steps
-        on_torch = FastSteps(task.reconstructor)
+        moving = self.steps.scan.moving
+        on_torch = FastSteps(task.reconstructor, None if moving else self.steps.scan)
         if isinstance(self.steps, FastSteps):
             return on_torch
         if isinstance(self.steps, RecordedSteps):
             return RecordedSteps(on_torch)
-        return FusedSteps(on_torch, self.steps.library)
+        return FusedSteps(on_torch, self.steps.library, None if moving else self.steps.places)
 
 
 @contextmanager

@@ -23,9 +23,10 @@ class ExpectedPatterns:
 
     Methods that stand in for pty-chi's have its signatures: `indices` (n,) int64 are exposures, `y_pred` and `y_true`
     (n, H, W) float32 their expected and measured intensities. `waves` and `places` are those of the minibatch at hand.
+    `scan` is given where another task has the same positions.
     """
 
-    def __init__(self, reconstructor: LSQMLReconstructor) -> None:
+    def __init__(self, reconstructor: LSQMLReconstructor, scan: ScanPlaces | None = None) -> None:
         group = reconstructor.parameter_group
         self.reconstructor = reconstructor
         self.object, self.probe, self.noise = group.object, group.probe, reconstructor.noise_model
@@ -34,7 +35,7 @@ class ExpectedPatterns:
         self.device = group.probe_positions.tensor.device
         # A turned detector's patterns may be a view with other strides.
         self.patterns = reconstructor.dataset.patterns.to(self.device).contiguous()
-        self.scan = ScanPlaces(group.probe_positions, self.object, self.shape_px)
+        self.scan = scan or ScanPlaces(group.probe_positions, self.object, self.shape_px)
         self.places = self.scan.all
         metric = reconstructor.loss_tracker.metric_function
         self.loss_eps = getattr(getattr(metric, "own", metric), "eps", 0.0)

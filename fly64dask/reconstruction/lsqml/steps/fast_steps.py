@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ptychi.reconstructors.lsqml import LSQMLReconstructor
     from torch import Tensor
 
+    from fly64dask.reconstruction.lsqml.steps.places import ScanPlaces
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directions:
@@ -54,15 +56,15 @@ class FastSteps:
 
     They read and write the object, probe and step sizes of its reconstructor. Their methods stand in for pty-chi's and
     have its signatures: `indices` (n,) int64 are exposures, `y_pred` and `y_true` (n, H, W) float32 their expected and
-    measured intensities.
+    measured intensities. `scan` is that of another task with the same positions, if there is one.
     """
 
-    def __init__(self, reconstructor: LSQMLReconstructor) -> None:
+    def __init__(self, reconstructor: LSQMLReconstructor, scan: ScanPlaces | None = None) -> None:
         group = reconstructor.parameter_group
         self.reconstructor = reconstructor
         self.object, self.probe = group.object, group.probe
         self.positions, self.opr_weights = group.probe_positions, group.opr_mode_weights
-        expected = self.expected = ExpectedPatterns(reconstructor)
+        expected = self.expected = ExpectedPatterns(reconstructor, scan)
         self.scan, self.read, self.loss = expected.scan, expected.read, expected.loss
         self.forward, self.update_fourier_error = expected.forward, expected.update_fourier_error
         self.illumination = ObjectIllumination(reconstructor)

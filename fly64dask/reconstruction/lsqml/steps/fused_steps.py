@@ -44,10 +44,11 @@ class FusedSteps:
     """The steps of a built task with one slice and one OPR mode, on a CPU, with Fourier transforms of a library.
 
     Methods that stand in for pty-chi's have its signatures: `indices` (n,) int64 are exposures, `y_pred` and `y_true`
-    (n, H, W) float32 their expected and measured intensities.
+    (n, H, W) float32 their expected and measured intensities. `places` are those of another task with the same
+    positions, if there is one.
     """
 
-    def __init__(self, plain: FastSteps, library: Library) -> None:
+    def __init__(self, plain: FastSteps, library: Library, places: Corners | None = None) -> None:
         self.library = library
         self.plain, self.expected, self.reconstructor = plain, plain.expected, plain.reconstructor
         self.object, self.probe, self.scan = plain.object, plain.probe, plain.expected.scan
@@ -68,7 +69,7 @@ class FusedSteps:
         self.n_pixels = measured.weights.size
         # As pty-chi has gradients: (1, Y, X, 2) and (1, n_modes, H, W, 2).
         self.gradients = [torch.zeros(of.tensor.data.shape, device="cpu") for of in (self.object, self.probe)]
-        self.places = _corners(self.scan.all)
+        self.places = places or _corners(self.scan.all)
         # Of the minibatch at hand: the steps of its far waves, once directions are taken, and those of the object.
         self.far_steps: Floats | None = None
         self.object_steps, self.probe_steps = torch.zeros((2, 0), device="cpu")
