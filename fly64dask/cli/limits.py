@@ -7,7 +7,7 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from fly64dask.cli.options import example, json_option, print_json, records_argument
+from fly64dask.cli.options import example, json_option, print_json, runs_records_argument
 from fly64dask.store import RunLayout
 from fly64dask.study import Target
 
@@ -41,9 +41,12 @@ def _fault(location: tuple[int | str, ...], message: str) -> str:
 
 
 @click.command(
-    epilog=example("fly64dask limits runs/demo --target resolution_px=3 --target phase_error_rad=0.05,share=0.8")
+    epilog=example(
+        "fly64dask limits runs/demo --target resolution_px=3 --target phase_error_rad=0.05,share=0.8",
+        "fly64dask limits runs/short runs/long --target phase_error_rad=0.05",
+    )
 )
-@records_argument
+@runs_records_argument
 @click.option(
     "--target",
     "targets",
@@ -54,25 +57,30 @@ def _fault(location: tuple[int | str, ...], message: str) -> str:
     "then criterion, against and share as in a study. Repeatable.",
 )
 @json_option
-def limits(layout: RunLayout, targets: tuple[Target, ...], as_json: bool) -> None:
-    """Find how low dose and overlap can go in a run.
+def limits(layouts: list[tuple[str, RunLayout]], targets: tuple[Target, ...], as_json: bool) -> None:
+    """Find how low dose and overlap can go in a run, or in several runs beside each other.
 
     The dose is that of each view, and the overlap is that at equal fluence.
 
     A limit lies between the last dose that misses the target and the first that reaches it, interpolated in logarithms.
     The interval in brackets comes from the spread of the repeats and holds the limit in 90 of 100 cases. Without
     repeats there is no interval, and the two doses are named instead.
-    """
-    from fly64dask.records import answer_of, each_completed_row, read_run_study
 
-    study = read_run_study(layout)
-    answer = answer_of(study, each_completed_row(study, layout), targets)
+    Of several runs each limit is found in the cells of its run alone, for the targets of all studies. The settings in
+    which the studies differ come first.
+    """
+    from fly64dask.runs import run_or_runs
+
+    answer = run_or_runs(layouts).limits(*targets)
     if as_json:
         print_json(answer.model_dump(mode="json", exclude_none=True))
         return
-    from fly64dask.cli.terminal import limits_table, make_console, print_lines, sentence_lines
+    from fly64dask.cli.terminal import differing_table, limits_table, make_console, print_lines, sentence_lines
 
     console = make_console()
+    if answer.differing:
+        console.print(differing_table(answer.differing, answer.runs))
+    print_lines(console, sentence_lines(answer.notes))
     for target_limits in answer.targets:
         console.print(limits_table(target_limits, answer.dose_by))
-        print_lines(console, sentence_lines(target_limits))
+        print_lines(console, sentence_lines(target_limits.sentences))

@@ -1,3 +1,9 @@
+from .answers_of_runs import (
+    AskedRuns as AskedRuns,
+    answer_of_runs as answer_of_runs,
+    asked_runs as asked_runs,
+    joined_answer as joined_answer,
+)
 from .columns import row_columns as row_columns
 from .derived.context import (
     DERIVED_FIELDS as DERIVED_FIELDS,
@@ -71,6 +77,7 @@ from .limits.sentences import (
     interval_words as interval_words,
     light_words as light_words,
     number_words as number_words,
+    overlap_words as overlap_words,
     percent as percent,
     target_words as target_words,
     value_words as value_words,

@@ -28,6 +28,9 @@ from .notebook import (
 from .report import (
     write_report as write_report,
 )
+from .several import (
+    write_runs_report as write_runs_report,
+)
 from .table import (
     DIMENSIONS as DIMENSIONS,
     FURTHER_DIMENSIONS as FURTHER_DIMENSIONS,

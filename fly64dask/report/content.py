@@ -14,6 +14,7 @@ from fly64dask.study import Split, Study
 
 # Of one page: each takes 10 to 20 kB besides its pictures, which more of them would leave no room for (our choice).
 MAX_CELLS = 500
+N_KEY_COLOURS = 64  # of a colour map on a page
 CellState = Literal["completed", "failed", "interrupted", "skipped", "damaged", "running", "pending"]
 CurveKey = Literal["loss", "validation", "frc_truth", "frc_empty", "frc_halves", "frc_reference", "half_bit", "one_bit"]
 # The most wanted first: where a page has no room for all pictures of a cell, the last ones are left out.
@@ -173,7 +174,7 @@ class Notice(Frozen):
 
 
 class Thresholds(Frozen):
-    """Limits of the prediction: lit intensities per unknown, and fraction of the area covered twice."""
+    """Limits of the prediction: nonzero intensities per unknown, and fraction of the area covered twice."""
 
     good_lit: float
     min_lit: float

@@ -34,11 +34,6 @@ def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterato
     if others:
         text = f"{len(others)} committed cells have no place in the study's matrix as it is now, such as {others[0]}."
         yield Notice(kind="pending", text=text)
-    cleaned = read_cleaned(layout)
-    if cleaned is not None:
-        yield Notice(
-            kind="pending", text=f"No pictures of objects whose exposures are missing. {cleaned.words(layout)}."
-        )
     if n_committed < n_cells:
         yield Notice(kind="pending", text=f"{n_cells - n_committed} of {n_cells} cells have no result yet.")
     if n_running and holder is None:
@@ -61,6 +56,15 @@ def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterato
         of_all = f"{totals.n_unfollowed} of {n_cells} cells"
         text = f"{of_all} lack the half sets or the stopping rule of their recipe; each says why."
         yield Notice(kind="pending", text=text)
+
+
+def cleaned_notices(layout: RunLayout) -> Iterator[Notice]:
+    """Say that exposures were cleaned, if they were."""
+    cleaned = read_cleaned(layout)
+    if cleaned is not None:
+        yield Notice(
+            kind="pending", text=f"No pictures of objects whose exposures are missing. {cleaned.words(layout)}."
+        )
 
 
 def part_notices(part: Study, *, n_cells: int, run: str) -> Iterator[Notice]:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from fly64dask.base import GLOSSARY
 from fly64dask.report.columns import FlatRow
 from fly64dask.report.content import ReportContent
 from fly64dask.report.table import TableColumns, cell_columns, csv_bytes, parquet_bytes
 
+if TYPE_CHECKING:
+    from fly64dask.report.several.content import RunsContent
+
 # A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
+# In the order in which they follow each other: `use strict` first.
+SHARED_SCRIPTS = ("answer.js", "drawing.js", "keep.js", "keyboard.js", "matrix.js")
 # Words of the glossary that the page uses.
 WORDS = (
     *("cell", "dose", "fluence", "view", "split", "repeat", "recipe", "setup", "linear overlap", "illuminated area"),
     *("truth", "phase error", "empty object", "floor", "ring correlation", "resolution", "half set", "reference"),
     *("target", "limit", "guard", "underdetermined", "remedy", "manifest"),
 )
+
+OF_ONE_RUN = ("illuminated area", "half set", "guard", "manifest")
 
 
 def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
@@ -29,23 +37,38 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
     Its policy lets nothing be loaded and no script run but its own, whatever a run's names and messages hold; these
     come as JSON, and are only ever set as text.
     """
+    columns = cell_columns(flat_rows)
+    return _page(
+        "report",
+        content,
+        WORDS,
+        csv=base64.b64encode(csv_bytes(columns)).decode(),
+        parquet=_parquet(content, columns),
+    )
+
+
+def render_runs_page(content: RunsContent) -> str:
+    """Join content, style and script of several runs to one page of HTML, under the same policy."""
+    return _page("runs", content, [word for word in WORDS if word not in OF_ONE_RUN])
+
+
+def _page(name: str, content: ReportContent | RunsContent, words: Iterable[str], **values: object) -> str:
+    """Fill the template of a page, which is named as its own script is."""
     style = _file("monitoring", "page.css") + _file("report", "report.css")
-    script = "".join(_file("report", name) for name in ("answer.js", "keep.js", "keyboard.js", "report.js"))
+    script = "".join(_file("report", script) for script in (*SHARED_SCRIPTS, f"{name}.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    columns = cell_columns(flat_rows)
     return render_template(
-        "report.html",
+        f"{name}.html",
         study=content.study,
         policy=policy,
         style=style,
         script=script,
-        words={word: GLOSSARY[word] for word in WORDS},
+        words={word: GLOSSARY[word] for word in words},
         content=content.model_dump(mode="json", exclude_none=True),
-        csv=base64.b64encode(csv_bytes(columns)).decode(),
-        parquet=_parquet(content, columns),
+        **values,
     )
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -12,33 +11,26 @@ from fly64dask.monitoring import read_live
 from fly64dask.records import (
     STATE_SIGNS,
     ManifestRow,
-    caveats_of,
     each_completed_row,
     legend_of,
-    marks_of,
-    quantity_of,
-    repeat_groups,
-    spread_of,
 )
 from fly64dask.report.answer import RepeatSnr, RunTotals, SnrCurve, answer_content
-from fly64dask.report.cells import CellArrays, CellReader
-from fly64dask.report.columns import flat_row, in_order, mapped_numbers
+from fly64dask.report.cells import CellArrays, CellReader, cell_content, places_of, quantities_of
+from fly64dask.report.columns import flat_row
 from fly64dask.report.content import (
     MAX_CELLS,
+    N_KEY_COLOURS,
     CellContent,
     ColourMap,
-    CurvePoints,
-    PlaceContent,
     Provenance,
-    QuantityContent,
     ReportContent,
     Thresholds,
     VersionCount,
 )
 from fly64dask.report.frames import frames_content
-from fly64dask.report.notices import cell_notices, commands_for, part_notices, state_notices
+from fly64dask.report.notices import cell_notices, cleaned_notices, part_notices, state_notices
 from fly64dask.report.page import render_page
-from fly64dask.report.pictures import PictureStore, evenly_taken, hex_colours
+from fly64dask.report.pictures import PictureStore, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import publish_text
 from fly64dask.study import (
@@ -50,20 +42,12 @@ from fly64dask.study import (
     dose_name,
     doses_of,
     part_of_study,
-    section_of,
     sections,
 )
 
 if TYPE_CHECKING:
-    from fly64dask.report.columns import Value
     from fly64dask.report.figures import Gallery
-    from fly64dask.report.images import Curve
     from fly64dask.store import RunLayout
-
-# Columns that stand once for the run, or are too long to read in a cell's table; the downloads have them.
-NOT_SHOWN = ("versions", "digests", "seeds.", "attempts", "error", "log_path")
-MAX_CURVE_POINTS = 240
-N_KEY_COLOURS = 64
 
 
 def write_report(
@@ -115,7 +99,9 @@ def write_report(
     contents, snr = [], RepeatSnr()
     for cell, row in row_of.items():
         arrays = CellArrays() if row is None else reader.read(row)
-        contents.append(_cell_content(cell, row, arrays, store, is_running=cell in totals.running, root=layout.root))
+        pictures = None if row is None or row.state != "completed" else store.add_cell(arrays)
+        is_running = cell in totals.running
+        contents.append(cell_content(cell, row, arrays, pictures, is_running=is_running, root=layout.root))
         if row is not None:
             snr.add(row, arrays)
             if gallery is not None:
@@ -133,51 +119,6 @@ def _gallery(n_cells: int) -> Gallery:
     return Gallery(n_cells=n_cells)
 
 
-def _cell_content(
-    cell: Cell, row: ManifestRow | None, arrays: CellArrays, store: PictureStore, *, is_running: bool, root: Path
-) -> CellContent:
-    flat = flat_row(row) if row else {}
-    numbers = mapped_numbers(flat)
-    is_completed = row is not None and row.state == "completed"
-    has_failed = row is not None and not is_completed
-    pictures = store.add_cell(arrays) if is_completed else None
-    return CellContent(
-        **(dict(pictures) if pictures else {}),
-        name=cell.name,
-        dose=dose_name(cell.dose),
-        view=cell.view,
-        split=cell.split,
-        section=section_of(cell).label,
-        state="running" if is_running and not is_completed else row.state if row else "pending",
-        prediction=row.identifiability.prediction if row and row.identifiability else None,
-        numbers=numbers,
-        facts=_facts(flat, numbers, {} if row is None else row.digests or {}),
-        curves={curve.key: _curve_points(curve) for curve in arrays.curves},
-        problems=arrays.problems,
-        caveats=tuple(caveats_of(row)) if row else (),
-        kind=row.failure_kind if row and has_failed else None,
-        error=row.error if row and has_failed else None,
-        log=row.log_path if row and has_failed else None,
-        commands=commands_for(row, root) if row and has_failed else (),
-    )
-
-
-def _facts(flat: Mapping[str, Value], numbers: Collection[str], digests: Mapping[str, str]) -> dict[str, Value]:
-    """Give what a row holds besides its numbers, and each digest by itself."""
-    facts = {name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)}
-    return facts | {f"digests.{name}": sha256 for name, sha256 in digests.items()}
-
-
-def _curve_points(curve: Curve) -> CurvePoints:
-    """Take points of a curve evenly where there are many, to five digits."""
-    shown = evenly_taken(len(curve.x), MAX_CURVE_POINTS)
-    x, y = (
-        tuple(float(f"{value:.5g}") if math.isfinite(value) else None for value in values[shown].tolist())
-        for values in (curve.x, curve.y)
-    )
-    return CurvePoints(x=x, y=y)
-
-
 def _content(
     layout: RunLayout,
     totals: RunTotals,
@@ -193,7 +134,8 @@ def _content(
     frames = frames_content(study, layout, store, frame_problems)
     problems = [*problems, *frame_problems]
     left_out = part_notices(part, n_cells=len(cells(study)), run=str(layout.root))
-    notices = [*left_out, *state_notices(study, layout, totals), *cell_notices(contents, problems)]
+    of_run = [*cleaned_notices(layout), *state_notices(study, layout, totals)]
+    notices = [*left_out, *of_run, *cell_notices(contents, problems)]
     ended = [row for row in shown_rows if row.cell not in totals.running]
     return ReportContent(
         study=study.name,
@@ -207,7 +149,7 @@ def _content(
         views=tuple(view.name for view in part.views),
         splits=study.splits,
         sections=tuple(section.label for section in sections(part)),
-        quantities=_quantities(contents, totals),
+        quantities=quantities_of(contents, totals.lead({column for cell in contents for column in cell.numbers})),
         frames=frames,
         thresholds=Thresholds(
             good_lit=GOOD_LIT_PER_UNKNOWN,
@@ -215,7 +157,7 @@ def _content(
             good_twice=GOOD_COVERED_TWICE,
         ),
         cells=tuple(contents),
-        places=_places(part, contents, {row.cell: row for row in ended}),
+        places=places_of(part, contents, {row.cell: row for row in ended}),
         marks=legend_of(part, ended),
         state_signs=STATE_SIGNS,
         provenance=_provenance(totals),
@@ -223,42 +165,6 @@ def _content(
         scans=store.scans,
         colours={name: hex_colours(name, N_KEY_COLOURS) for name in get_args(ColourMap)},
     )
-
-
-def _quantities(contents: Iterable[CellContent], totals: RunTotals) -> tuple[QuantityContent, ...]:
-    columns = in_order(key for cell in contents for key in cell.numbers)
-    lead = totals.lead(columns)
-    described = [(column, quantity_of(column)) for column in sorted(columns, key=lambda column: column != lead)]
-    return tuple(
-        QuantityContent(key=column, label=quantity.label, unit=quantity.unit, better=quantity.better)
-        for column, quantity in described
-    )
-
-
-def _places(
-    study: Study, contents: Iterable[CellContent], row_of: Mapping[Cell, ManifestRow]
-) -> tuple[PlaceContent, ...]:
-    """Put repeats together, with their marks, and mean and spread of every number that several of them have."""
-    content_of = {content.name: content for content in contents}
-    places = []
-    for first, repeats in repeat_groups(study).items():
-        values: dict[str, list[float]] = {}
-        for cell in repeats:
-            for column, value in content_of[cell.name].numbers.items():
-                values.setdefault(column, []).append(value)
-        spreads = {column: spread_of(several) for column, several in values.items() if len(several) > 1}
-        names = tuple(cell.name for cell in repeats)
-        place = PlaceContent(
-            dose=dose_name(first.dose),
-            view=first.view,
-            split=first.split,
-            section=section_of(first).label,
-            cells=names,
-            marks=tuple(mark.sign for mark in marks_of([row_of[cell] for cell in repeats if cell in row_of])),
-            numbers=spreads,
-        )
-        places.append(place)
-    return tuple(places)
 
 
 def _provenance(totals: RunTotals) -> Provenance:

@@ -52,6 +52,7 @@ from .several import (
     merge_runs as merge_runs,
     open_runs as open_runs,
     plan_cleaning as plan_cleaning,
+    run_or_runs as run_or_runs,
 )
 from .verify import (
     Damage as Damage,

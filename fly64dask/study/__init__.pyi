@@ -13,6 +13,10 @@ from .choice import (
     choose_cell as choose_cell,
     part_of_study as part_of_study,
 )
+from .differences import (
+    StudyDifference as StudyDifference,
+    study_differences as study_differences,
+)
 from .files import (
     absolute_source as absolute_source,
 )

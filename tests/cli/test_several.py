@@ -1,4 +1,4 @@
-"""The commands `runs`, `clean` and `merge`, and the table of several runs, as a user meets them."""
+"""The commands `runs`, `clean` and `merge`, and table and limits of several runs, as a user meets them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import json
 import shutil
 
 import pytest
+from finished_runs import SIX_CELLS
+
+from fly64dask.records import read_run_study, write_run_study
+from fly64dask.store import RunLayout
 
 
 @pytest.fixture
@@ -57,3 +61,29 @@ def test_table_of_several_runs_names_each_as_it_was_given(fly64dask, folder):
     fly64dask("table", "a", "b", "--out", "both.csv", cwd=folder)
     with (folder / "both.csv").open() as file:
         assert [row["run"] for row in csv.DictReader(file)] == 6 * ["a"] + 6 * ["b"]
+
+
+@pytest.fixture
+def other_recipe(folder):
+    """The second run as one of another recipe."""
+    layout = RunLayout(folder / "b")
+    write_run_study(layout, read_run_study(layout).with_recipe(n_epochs=7))
+    return folder
+
+
+def test_limits_of_several_runs_has_a_row_for_each_and_what_differs(fly64dask, other_recipe):
+    done = fly64dask("limits", "a", "b", "--target", "phase_error_rad=10", cwd=other_recipe)
+    rows = [[word.strip() for word in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
+    assert done.returncode == 0
+    assert rows[0] == ["recipe.n_epochs", str(SIX_CELLS.recipe.n_epochs), "7"]
+    assert {row[0] for row in rows[1:] if row[0]} == {"a", "b"}
+
+
+def test_limits_of_one_run_has_no_column_of_runs(fly64dask, folder):
+    document = json.loads(fly64dask("limits", "a", "--target", "phase_error_rad=10", "--json", cwd=folder).stdout)
+    assert (document.get("runs"), {limit.get("run_name") for limit in document["targets"][0]["doses"]}) == ([], {None})
+
+
+def test_a_run_that_is_given_twice_is_refused(fly64dask, folder):
+    done = fly64dask("limits", "a", "a", "--target", "phase_error_rad=10", cwd=folder)
+    assert (done.returncode, "none of them twice" in done.stderr) == (2, True)

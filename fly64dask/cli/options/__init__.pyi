@@ -28,10 +28,11 @@ from .shared import (
     place_argument as place_argument,
     read_run as read_run,
     readable_argument as readable_argument,
+    readable_runs_argument as readable_runs_argument,
     recipe_options as recipe_options,
-    records_argument as records_argument,
     run_argument as run_argument,
     runs_argument as runs_argument,
+    runs_records_argument as runs_records_argument,
     study_argument as study_argument,
     warn as warn,
 )

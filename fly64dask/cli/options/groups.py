@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 
-def example(text: str) -> str:
+def example(*commands: str) -> str:
     """Write the epilog of a help page; the mark keeps click from joining its lines."""
-    return f"\b\nExample:\n  {text}"
+    return "\n  ".join((f"\b\nExample{'s' if len(commands) > 1 else ''}:", *commands))
 
 
 Command = Callable[..., None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,10 @@ def read_run(run: Path | str, *, files: bool) -> RunLayout:
     return read_place(run, files=files, say=warn)
 
 
+def _named_layouts(places: Sequence[Path | str], *, files: bool) -> list[tuple[str, RunLayout]]:
+    return [(str(place), read_run(place, files=files)) for place in places]
+
+
 def warn(line: str) -> None:
     """Say on standard error that something is not as it should be."""
     click.secho(line, fg="yellow", err=True)
@@ -87,7 +91,10 @@ run_argument = options_as(
     click.argument("run", metavar="RUN", type=DirectoryType(**_of_run)),
 )
 readable_argument = options_as("layout", lambda run: read_run(run, files=True), place_argument)
-records_argument = options_as("layout", lambda run: read_run(run, files=False), place_argument)
+_places = click.argument("places", metavar="RUN...", nargs=-1, required=True, type=PlaceType(**_of_run))
+# Pass `layouts`: of each run its name, as it is given, and its layout with all that is to be read, or its records.
+readable_runs_argument = options_as("layouts", lambda places: _named_layouts(places, files=True), _places)
+runs_records_argument = options_as("layouts", lambda places: _named_layouts(places, files=False), _places)
 runs_argument = click.argument("directories", metavar="RUN...", nargs=-1, required=True, type=DirectoryType(**_of_run))
 out_option = click.option(
     "--out",

@@ -16,6 +16,7 @@ from .light import (
 )
 from .limits import (
     closing_table as closing_table,
+    differing_table as differing_table,
     limits_table as limits_table,
     sentence_lines as sentence_lines,
 )

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from fly64dask.records import OUTCOME_WORDS, dose_limit, interval_words, number_words, percent, series_of, value_words
+from fly64dask.records import (
+    OUTCOME_WORDS,
+    dose_limit,
+    interval_words,
+    number_words,
+    overlap_words,
+    series_of,
+    value_words,
+)
 from fly64dask.study import DOSE_UNITS, resolved_target
 
 if TYPE_CHECKING:
     from fly64dask.records import DoseLimit, ManifestRow, TargetAnswer
-    from fly64dask.study import DoseBy, Study, Target
+    from fly64dask.study import DoseBy, Study, StudyDifference, Target
 
 PER_EXPOSURE = {"photons per exposure": "photons_per_exposure"}
 FLUENCE = {"photons/px²": "fluence_photons_per_px2"}
@@ -22,12 +30,15 @@ TOTAL = {"photons in total": "total_photons"}
 OTHER_UNITS = {"exposure": FLUENCE | TOTAL, "fluence": PER_EXPOSURE | TOTAL, "total": PER_EXPOSURE | FLUENCE}
 # Of more the run's command `limits` has the table.
 MAX_CLOSING_ROWS = 12
+# Headings of the columns that name a series, and the fields that hold the names.
+SERIES_AXES = {"run": "run_name", "view": "view", "split": "split", "recipe": "recipe_name", "setup": "setup_name"}
+ALWAYS = ("view", "split")
 OUTCOME_STYLES = {"reached": "green", "reached_already": "green", "not_reached": "yellow"}
 
 
-def sentence_lines(answer: TargetAnswer) -> Iterator[Text]:
+def sentence_lines(sentences: Iterable[str]) -> Iterator[Text]:
     """Write one line for each sentence."""
-    return map(Text, answer.sentences)
+    return map(Text, sentences)
 
 
 def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
@@ -82,6 +93,16 @@ def _closing_words(limit: DoseLimit, target: Target) -> Text:
     return Text(words, style=OUTCOME_STYLES.get(limit.outcome, "bold red"))
 
 
+def differing_table(differing: Sequence[StudyDifference], runs: Sequence[str]) -> Table:
+    """Draw in what the studies of several runs differ: a row for each setting, a column for each run."""
+    table = Table(title="settings in which the studies differ", title_justify="left")
+    for heading in ("setting", *runs):
+        table.add_column(heading, overflow="fold")
+    for each in differing:
+        table.add_row(*(Text(word) for word in (each.key, *map(each.words_of, runs))))
+    return table
+
+
 def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
     """Draw the lowest light of each view, with its interval."""
     table = Table(title=answer.words, title_justify="left")
@@ -95,17 +116,19 @@ def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
 
 
 def _add_series_columns(table: Table, limits: Sequence[DoseLimit]) -> list[str]:
-    """Add the columns that name a series; gives those of recipe and setup, where a study has several."""
-    axes = [name for name in ("recipe", "setup") if any(getattr(limit, f"{name}_name") for limit in limits)]
-    for heading in ("view", "split", *axes):
+    """Add the columns that name a series, and gives their headings; run, recipe and setup where there are several."""
+    axes = [
+        name for name in SERIES_AXES if name in ALWAYS or any(getattr(limit, SERIES_AXES[name]) for limit in limits)
+    ]
+    for heading in axes:
         table.add_column(heading, overflow="fold")  # names are told apart by their ends
     table.add_column("overlap", justify="right")
     return axes
 
 
 def _series_cells(limit: DoseLimit, axes: Sequence[str]) -> Iterator[str]:
-    yield from (limit.view, limit.split, *(getattr(limit, f"{name}_name") or "" for name in axes))
-    yield "-" if limit.linear_overlap is None else percent(limit.linear_overlap)
+    yield from (getattr(limit, SERIES_AXES[name]) or "" for name in axes)
+    yield "-" if limit.linear_overlap is None else overlap_words(limit.linear_overlap)
 
 
 def _cells(limit: DoseLimit, dose_by: DoseBy) -> Iterator[Text | str]:

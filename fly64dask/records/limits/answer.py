@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Frozen, InputError
@@ -14,7 +15,7 @@ from fly64dask.records.limits.overlap import OverlapLimit, overlap_limits
 from fly64dask.records.limits.points import Series, series_for
 from fly64dask.records.limits.sentences import dose_sentence, overlap_sentence, target_words
 from fly64dask.records.significance import Difference
-from fly64dask.study import Cell, DoseBy, Study, Target, resolved_target
+from fly64dask.study import Cell, DoseBy, Study, StudyDifference, Target, resolved_target
 
 if TYPE_CHECKING:
     from fly64dask.records.manifest import ManifestRow
@@ -37,11 +38,18 @@ class TargetAnswer(Frozen):
 
 
 class Answer(Frozen):
-    """The answer of a run: for each target the lowest dose and overlap, with intervals."""
+    """The answer of a run, or of several: for each target the lowest dose and overlap, with intervals.
+
+    Of several runs `runs` has the names, `differing` the settings in which their studies differ, and `notes` what else
+    must be known to compare them.
+    """
 
     study: str
     dose_by: DoseBy
     targets: tuple[TargetAnswer, ...]
+    runs: tuple[str, ...] = ()
+    differing: tuple[StudyDifference, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class AnswerNumbers:
@@ -53,6 +61,8 @@ class AnswerNumbers:
         The study.
     targets : sequence of Target
         Instead of the study's own.
+    run_name : str, optional
+        The name of the run where several are asked.
 
     Raises
     ------
@@ -60,8 +70,8 @@ class AnswerNumbers:
         If there is no target, or one that the study's cells cannot be measured by.
     """
 
-    def __init__(self, study: Study, targets: Sequence[Target] = ()) -> None:
-        self._study = study
+    def __init__(self, study: Study, targets: Sequence[Target] = (), *, run_name: str | None = None) -> None:
+        self._study, self._run_name = study, run_name
         self._targets = _resolved(study, targets)
         self._numbers: dict[Cell, CellNumbers] = {}
 
@@ -71,11 +81,16 @@ class AnswerNumbers:
 
     def answer(self) -> Answer:
         """Find the limits of the cells so far."""
-        answers = (
-            _target_answer(self._study, series_for(self._study, self._numbers, place, target), target)
-            for place, target in enumerate(self._targets)
-        )
+        answers = (_target_answer(self._study, series, target) for target, series in self.series_of_targets())
         return Answer(study=self._study.name, dose_by=self._study.dose_by, targets=tuple(answers))
+
+    def series_of_targets(self) -> Iterator[tuple[Target, tuple[Series, ...]]]:
+        """Give the series of the cells so far for each target."""
+        return ((target, self._series(place, target)) for place, target in enumerate(self._targets))
+
+    def _series(self, place: int, target: Target) -> tuple[Series, ...]:
+        found = series_for(self._study, self._numbers, place, target)
+        return tuple(replace(series, run_name=self._run_name) for series in found)
 
 
 def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Target] = ()) -> Answer:

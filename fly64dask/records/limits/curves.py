@@ -76,6 +76,7 @@ def limit_curve(series: Series, target: Target) -> LimitCurve:
     """Gather the curve of a series for a target; without points where nothing was measured."""
     points = tuple(_point(point, target) for point in series.points)
     return LimitCurve(
+        run_name=series.run_name,
         view=series.cell.view,
         split=series.cell.split,
         recipe_name=series.cell.recipe_name,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fly64dask.metrics import RatioTest, compare_draws
 from fly64dask.records.limits.crossing import limit_draws, points_near
@@ -14,6 +14,7 @@ from fly64dask.records.limits.limit import DoseLimit, seed_of
 from fly64dask.records.limits.points import Series
 from fly64dask.records.significance import (
     COORDINATES,
+    Axis,
     ComparedPair,
     Difference,
     difference_sentences,
@@ -31,18 +32,22 @@ if TYPE_CHECKING:
 N_DRAWS = 1999  # so that p goes down to 0.001
 DRAWS_PER_PAIR = 50  # of one axis, at least: where all draws agree, the corrected p is then 0.04
 
+NAMES = ("run_name", "view", "split", "recipe_name", "setup_name")  # by which series are told apart
+
 LimitOf = tuple[Series, DoseLimit]
+FluenceField = Literal["fluence_photons_per_px2", "fluence_photons_per_nm2"]
 
 
 def limit_differences(
-    study: Study, every_series: Sequence[Series], limits: Sequence[DoseLimit], target: Target
+    study: Study | None, every_series: Sequence[Series], limits: Sequence[DoseLimit], target: Target
 ) -> tuple[Difference, ...]:
     """Say which views, recipes and setups reach a target with less light than others, beyond the spread of repeats.
 
     Parameters
     ----------
-    study : Study
-        The study.
+    study : Study or None
+        The study; None if the series are of several runs, which are then compared at each view, split, recipe and
+        setup. Their photons are taken to be independent: where they are the same the interval is too wide.
     every_series : sequence of Series
         All of its series for the target.
     limits : sequence of DoseLimit
@@ -53,7 +58,8 @@ def limit_differences(
     Returns
     -------
     tuple of Difference
-        Of the fluence at the limit where it is known of both, else of the dose; lower is better.
+        Of the fluence at the limit where it is known of both (per nm^2 where pixels differ), else of the dose; lower is
+        better.
     """
     return differences(_pairs(study, list(zip(every_series, limits, strict=True)), target))
 
@@ -68,16 +74,17 @@ def comparison_sentences(compared: Sequence[Difference], limits: Sequence[DoseLi
         yield from difference_sentences(of_axis, needs=needs, unit=unit)
 
 
-def _pairs(study: Study, limit_of_each: Sequence[LimitOf], target: Target) -> Iterator[ComparedPair]:
-    for axis, coordinate in COORDINATES.items():
+def _pairs(study: Study | None, limit_of_each: Sequence[LimitOf], target: Target) -> Iterator[ComparedPair]:
+    axes: dict[Axis, str] = COORDINATES if study is not None else {"run": "run_name"}
+    for axis, coordinate in axes.items():
         pairs = list(_pairs_along(coordinate, limit_of_each))
         n_testable = sum(_obstacle(first[1], second[1]) is None for _, first, second in pairs)
         resamples = _Resamples(study=study, target=target, n=max(N_DRAWS, DRAWS_PER_PAIR * n_testable - 1))
         for place, first, second in pairs:
             yield ComparedPair(
                 axis=axis,
-                first=str(getattr(first[0].cell, coordinate)),
-                second=str(getattr(second[0].cell, coordinate)),
+                first=str(_name_of(first[0], coordinate)),
+                second=str(_name_of(second[0], coordinate)),
                 place=place,
                 ratio_test=_tested(first, second, resamples),
             )
@@ -87,18 +94,23 @@ def _pairs_along(coordinate: str, limit_of_each: Sequence[LimitOf]) -> Iterator[
     """Pair the limits that differ in one coordinate, each pair with the others in words."""
     groups: dict[tuple[str, ...], list[LimitOf]] = {}
     for series, limit in limit_of_each:
-        others = (name for name in ("view", "split", "recipe_name", "setup_name") if name != coordinate)
-        place = tuple(str(getattr(series.cell, name) or "") for name in others)
+        others = (name for name in NAMES if name != coordinate)
+        place = tuple(str(_name_of(series, name) or "") for name in others)
         groups.setdefault(place, []).append((series, limit))
     for place, members in groups.items():
         for first, second in pairs_of(members):
             yield ", ".join(filter(None, place)), first, second
 
 
+def _name_of(series: Series, coordinate: str) -> str | None:
+    name: str | None = getattr(series if coordinate == "run_name" else series.cell, coordinate)
+    return name
+
+
 def _tested(first: LimitOf, second: LimitOf, resamples: _Resamples) -> RatioTest:
     both = (first, second)
     n_first, n_second = (limit.n_repeats for _, limit in both)
-    why = _obstacle(first[1], second[1])
+    why = _obstacle(first[1], second[1]) or _pixel_obstacle(first[0], second[0], resamples.target)
     if why is not None:
         return RatioTest(n_first=n_first, n_second=n_second, why=why)
     draws = resamples.of_both(first[0], second[0])
@@ -106,8 +118,8 @@ def _tested(first: LimitOf, second: LimitOf, resamples: _Resamples) -> RatioTest
         alone = min(n_first, n_second) < 2
         why = "one repeat tells no spread" if alone else "the repeats do not differ"
         return RatioTest(n_first=n_first, n_second=n_second, why=why)
-    has_fluence = all(point.light.fluence_photons_per_px2 for series, _ in both for point in series.points)
-    shifts = [_log_fluence_of_dose(series) if has_fluence else 0.0 for series, _ in both]
+    field = _shared_fluence(first[0], second[0])
+    shifts = [0.0 if field is None else _log_fluence_of_dose(series, field) for series, _ in both]
     ends = [
         (math.log(series.points[0].light.dose) + shift, math.log(series.points[-1].light.dose) + shift)
         for (series, _), shift in zip(both, shifts, strict=True)
@@ -142,36 +154,70 @@ def _obstacle(first: DoseLimit, second: DoseLimit) -> str | None:
     return None
 
 
+def _pixel_obstacle(first: Series, second: Series, target: Target) -> str | None:
+    """Say why pixels prevent a comparison of two series; None if they do not."""
+    if (_side_nm(first) is None) != (_side_nm(second) is None):
+        return "the size of a pixel is known of one alone"
+    in_px = target.resolution_px is not None
+    return "a target in px is another length for other pixels" if in_px and _pixels_differ(first, second) else None
+
+
+def _pixels_differ(first: Series, second: Series) -> bool:
+    sides = [side for series in (first, second) if (side := _side_nm(series)) is not None]
+    return len(sides) == 2 and not math.isclose(*sides, rel_tol=1e-6)
+
+
+def _side_nm(series: Series) -> float | None:
+    return next((side for point in series.points if (side := point.light.side_nm) is not None), None)
+
+
+def _shared_fluence(first: Series, second: Series) -> FluenceField | None:
+    """Choose the fluence that all points of two series have: per px^2, or per nm^2 where pixels differ."""
+    is_nm2 = _pixels_differ(first, second)
+    field: FluenceField = "fluence_photons_per_nm2" if is_nm2 else "fluence_photons_per_px2"
+    has_all = all(getattr(point.light, field) for series in (first, second) for point in series.points)
+    return field if has_all else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Resamples:
-    """Limits of resamples of series, `n` of each; those that several comparisons ask for are drawn once."""
+    """Limits of resamples of series, `n` of each; those that several comparisons ask for are drawn once.
 
-    study: Study
+    Without a study no two series read the same photons: they are of several runs.
+    """
+
+    study: Study | None
     target: Target
     n: int
-    _drawn: dict[tuple[Cell, int, int, int], Draws | None] = field(default_factory=dict)
-    _near: dict[Cell, slice] = field(default_factory=dict)
+    _drawn: dict[tuple[str | None, Cell, int, int, int], Draws | None] = field(default_factory=dict)
+    _near: dict[tuple[str | None, Cell], slice] = field(default_factory=dict)
 
     def of_both(self, first: Series, second: Series) -> tuple[Draws, Draws] | None:
         """Logarithms of the limits of two series, drawn together where the repeats of both read the same photons."""
         both = (first, second)
         near = [self._near_of(series) for series in both]
-        seeds = [seed_of(*(getattr(series.cell, name) for name in ("split", *COORDINATES.values()))) for series in both]
+        seeds = [self._seed(series) for series in both]
         doses = [[point.light.dose for point in series.points] for series in both]
-        if doses[0] == doses[1] and realisation_of(self.study, first.cell) == realisation_of(self.study, second.cell):
+        study = self.study
+        if study and doses[0] == doses[1] and realisation_of(study, first.cell) == realisation_of(study, second.cell):
             near = [slice(min(each.start for each in near), max(each.stop for each in near))] * 2
             seeds = seeds[:1] * 2
         drawn = [self._of(series, seed, points) for series, seed, points in zip(both, seeds, near, strict=True)]
         return None if drawn[0] is None or drawn[1] is None else (drawn[0], drawn[1])
 
+    def _seed(self, series: Series) -> int:
+        names = [getattr(series.cell, name) for name in ("split", *COORDINATES.values())]
+        return seed_of(*names, *([] if self.study else [series.run_name]))
+
     def _near_of(self, series: Series) -> slice:
-        if series.cell not in self._near:
+        key = (series.run_name, series.cell)
+        if key not in self._near:
             values = [point.values for point in series.points]
-            self._near[series.cell] = points_near(values, self.target.value, share=self.target.share)
-        return self._near[series.cell]
+            self._near[key] = points_near(values, self.target.value, share=self.target.share)
+        return self._near[key]
 
     def _of(self, series: Series, seed: int, near: slice) -> Draws | None:
-        key = (series.cell, seed, near.start, near.stop)
+        key = (series.run_name, series.cell, seed, near.start, near.stop)
         if key not in self._drawn:
             axis = [math.log(point.light.dose) for point in series.points]
             values = [point.values for point in series.points]
@@ -182,10 +228,6 @@ class _Resamples:
         return self._drawn[key]
 
 
-def _log_fluence_of_dose(series: Series) -> float:
+def _log_fluence_of_dose(series: Series, field: FluenceField) -> float:
     """Mean logarithm of fluence over dose: the two are proportional within a view."""
-    return fmean(
-        math.log(point.light.fluence_photons_per_px2 / point.light.dose)
-        for point in series.points
-        if point.light.fluence_photons_per_px2
-    )
+    return fmean(math.log(getattr(point.light, field) / point.light.dose) for point in series.points)

@@ -17,8 +17,12 @@ from fly64dask.study import Split, Target
 
 
 class SeriesCoordinates(Frozen):
-    """The cells that a limit is of: all doses, repeats and objects of one view, split, recipe and setup."""
+    """The cells that a limit is of: all doses, repeats and objects of one view, split, recipe and setup of a run.
 
+    The run is named where several are asked.
+    """
+
+    run_name: str | None = None
     view: str
     split: Split
     recipe_name: str | None = None
@@ -26,8 +30,8 @@ class SeriesCoordinates(Frozen):
 
     @property
     def made_by(self) -> str:
-        """Names of recipe and setup, where a study has several of them; else empty."""
-        return ", ".join(filter(None, (self.recipe_name, self.setup_name)))
+        """Names of run, recipe and setup, where there are several of them; else empty."""
+        return ", ".join(filter(None, (self.run_name, self.recipe_name, self.setup_name)))
 
 
 class Interval(Frozen):
@@ -78,6 +82,7 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
     """Find the lowest light at which a series reaches a target."""
     points, cell = series.points, series.cell
     facts = {
+        "run_name": series.run_name,
         "view": cell.view,
         "split": cell.split,
         "recipe_name": cell.recipe_name,

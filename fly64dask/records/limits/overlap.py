@@ -32,7 +32,7 @@ class OverlapInterval(Frozen):
 
 
 class OverlapLimit(Frozen):
-    """The lowest linear overlap at which a split and recipe reach a target with one fluence.
+    """The lowest linear overlap at which a split and recipe of a run reach a target with one fluence.
 
     `outcome` is as of a `DoseLimit`, along the views in order of overlap: `last_miss` and `first_reach` are the
     overlaps of two views. Of views that overlap alike `views` has the first. `fluence_photons_per_px2` is a dose of
@@ -40,6 +40,7 @@ class OverlapLimit(Frozen):
     logarithms.
     """
 
+    run_name: str | None = None
     split: Split
     recipe_name: str | None = None
     setup_name: str | None = None
@@ -93,6 +94,7 @@ def _overlap_limit(views: Sequence[Series], target: Target, fluence: float) -> O
     seed = seed_of(cell.split, cell.recipe_name, *filter(None, [cell.setup_name]), fluence)
     limit = limit_along(axis, values, target.value, share=target.share, seed=seed)
     return OverlapLimit(
+        run_name=views[0].run_name,
         split=cell.split,
         recipe_name=cell.recipe_name,
         setup_name=cell.setup_name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,13 @@ class Light(Frozen):
     fluence_photons_per_px2: Annotated[float | None, Quantity("fluence", "photons/px²", "lower")] = None
     fluence_photons_per_nm2: Annotated[float | None, Quantity("fluence", "photons/nm²", "lower")] = None
     total_photons: Annotated[float | None, Quantity("photons of all kept exposures", "photons", "lower")] = None
+
+    @property
+    def side_nm(self) -> float | None:
+        """Side of a pixel, where both fluences are known."""
+        if not self.fluence_photons_per_px2 or not self.fluence_photons_per_nm2:
+            return None
+        return math.sqrt(self.fluence_photons_per_px2 / self.fluence_photons_per_nm2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +65,7 @@ class Series:
     `cell` is the first of its cells, which stands for the coordinates that are not dose, object or repeat. Overlap and
     step are those of the kept exposures. `noise_free` is the mean number of the noise-free cells, if there are some.
     `pending` counts the cells without a number by the reason for it. `empty` is the least error of an empty object in
-    these cells, of phase errors against the truth alone.
+    these cells, of phase errors against the truth alone. `run_name` is given where several runs are asked.
     """
 
     cell: Cell
@@ -68,6 +76,7 @@ class Series:
     noise_free: float | None
     pending: Mapping[str, int]
     empty: float | None = None
+    run_name: str | None = None
 
 
 def series_of(study: Study, rows: Iterable[ManifestRow], target: Target) -> tuple[Series, ...]:

@@ -91,12 +91,12 @@ def overlap_sentence(limit: OverlapLimit, target: Target) -> str:
     assert limit.lowest is not None, "a reached target has its lowest overlap"
     ends, low, high = limit.interval, limit.last_miss, limit.first_reach
     if ends is not None:
-        low_words = "below the sparsest view" if ends.low is None else percent(ends.low)
-        between = f"{low_words} to {'above the densest view' if ends.high is None else percent(ends.high)}"
+        low_words = "below the sparsest view" if ends.low is None else overlap_words(ends.low)
+        between = f"{low_words} to {'above the densest view' if ends.high is None else overlap_words(ends.high)}"
     else:
         assert low is not None and high is not None, "a reached target has two views beside it"
-        between = f"between the views of {percent(low)}, which misses, and {percent(high)}"
-    return f"{who} needs a linear overlap of {percent(limit.lowest)} ({between})."
+        between = f"between the views of {overlap_words(low)}, which misses, and {overlap_words(high)}"
+    return f"{who} needs a linear overlap of {overlap_words(limit.lowest)} ({between})."
 
 
 def interval_words(number: float, ends: tuple[float | None, float | None] | None) -> str:
@@ -125,6 +125,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %".replace("-", "−")
 
 
+def overlap_words(overlap: float) -> str:
+    """Write a linear overlap, 1 - step / diameter; below 0 it is a gap between beams."""
+    return percent(overlap) + (" (beams apart)" if overlap < 0 else "")
+
+
 def value_words(number: float, target: Target) -> str:
     """Write a number in the unit of a target."""
     unit = target.label.partition(" ")[2]
@@ -144,7 +149,8 @@ def _further_words(light: Light, dose_by: DoseBy) -> str:
 
 
 def _place_words(limit: DoseLimit) -> str:
-    overlap, names = limit.linear_overlap, f"{limit.view}, {_series_words(limit)}"
+    overlap = limit.linear_overlap
+    names = ", ".join(filter(None, (limit.run_name, limit.view, limit.split, limit.recipe_name, limit.setup_name)))
     if overlap is None:
         return f"In {names}"
     if overlap < 0:
@@ -152,8 +158,8 @@ def _place_words(limit: DoseLimit) -> str:
     return f"At {percent(overlap)} linear overlap ({names})"
 
 
-def _series_words(limit: DoseLimit | OverlapLimit) -> str:
-    return ", ".join(filter(None, (limit.split, limit.recipe_name, limit.setup_name)))
+def _series_words(limit: OverlapLimit) -> str:
+    return ", ".join(filter(None, (limit.run_name, limit.split, limit.recipe_name, limit.setup_name)))
 
 
 def _floor_words(limit: DoseLimit, target: Target) -> str:

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 from fly64dask.base import Frozen
 from fly64dask.metrics import SIGNIFICANT, RatioTest, holm
 
-Axis = Literal["view", "recipe", "setup", "method"]
+Axis = Literal["run", "view", "recipe", "setup", "method"]
 Verdict = Literal["first_lower", "second_lower", "not_beyond_spread", "unknown"]
 Member = TypeVar("Member")
 

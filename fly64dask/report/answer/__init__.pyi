@@ -2,6 +2,7 @@ from .content import (
     AnswerContent as AnswerContent,
     SnrCurve as SnrCurve,
     answer_content as answer_content,
+    limit_rows as limit_rows,
 )
 from .curves import (
     draw_limits as draw_limits,

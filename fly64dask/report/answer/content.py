@@ -15,8 +15,8 @@ from fly64dask.records import (
     factor_words,
     interval_words,
     number_words,
+    overlap_words,
     p_words,
-    percent,
     verdict_words,
 )
 from fly64dask.report.answer.curves import slope_words
@@ -46,6 +46,7 @@ class SnrCurve(Frozen):
 class LimitRow(Frozen):
     """A line of a target's table: which cells, how the target is reached, and the lowest light and slope as words."""
 
+    run_name: str | None = None
     view: str
     split: str
     recipe_name: str | None = None
@@ -133,12 +134,17 @@ def answer_content(totals: RunTotals, run: str, snr: Iterable[SnrCurve]) -> Answ
     note = None if has_repeats else "Without repeats no limit has an interval."
     return AnswerContent(
         answer=answer,
-        rows=tuple(tuple(map(_row, target.doses, target.curves)) for target in answer.targets),
+        rows=limit_rows(answer),
         note=note,
         opens_on=limiting_cell(answer) or totals.best_cell(),
         snr=tuple(snr),
         comparisons=_comparisons(totals),
     )
+
+
+def limit_rows(answer: Answer) -> tuple[tuple[LimitRow, ...], ...]:
+    """Write the table of each target."""
+    return tuple(tuple(map(_row, target.doses, target.curves)) for target in answer.targets)
 
 
 def _comparisons(totals: RunTotals) -> Comparisons | None:
@@ -182,11 +188,12 @@ def _row(limit: DoseLimit, curve: LimitCurve) -> LimitRow:
             for number in (light.fluence_photons_per_px2, light.total_photons)
         )
     return LimitRow(
+        run_name=limit.run_name,
         view=limit.view,
         split=limit.split,
         recipe_name=limit.recipe_name,
         setup_name=limit.setup_name,
-        overlap="–" if limit.linear_overlap is None else percent(limit.linear_overlap),
+        overlap="–" if limit.linear_overlap is None else overlap_words(limit.linear_overlap),
         outcome=limit.outcome,
         sign=OUTCOME_SIGNS[limit.outcome],
         words=OUTCOME_WORDS[limit.outcome],

@@ -32,10 +32,13 @@ class RunTotals:
         The study.
     running : collection of Cell
         Cells that run, whatever is committed of them.
+    answer_numbers : AnswerNumbers, optional
+        What gathers the answer, instead of one for the study's own targets.
     """
 
     study: Study
     running: Collection[Cell] = ()
+    answer_numbers: AnswerNumbers | None = None
     n_outdated: int = 0
     n_other_dose: int = 0
     n_unfollowed: int = 0
@@ -44,13 +47,13 @@ class RunTotals:
     versions: Counter[tuple[str, str]] = field(default_factory=Counter)
     devices: Counter[str] = field(default_factory=Counter)
     n_pixels: tuple[int, ...] = ()
-    _answer: AnswerNumbers | None = field(init=False)
     _compared: ComparedNumbers = field(init=False)
     _best: BestCells = field(default_factory=BestCells)
 
     def __post_init__(self) -> None:
         """Begin without a cell."""
-        self._answer = AnswerNumbers(self.study) if self.study.targets else None
+        if self.answer_numbers is None and self.study.targets:
+            self.answer_numbers = AnswerNumbers(self.study)
         self._compared = ComparedNumbers(self.study)
 
     def add(self, row: ManifestRow) -> None:
@@ -66,8 +69,8 @@ class RunTotals:
             pixels = (*self.n_pixels, row.metrics.n_pixels)
             self.n_pixels = (min(pixels), max(pixels))
         self._compared.add(row)
-        if self._answer is not None:
-            self._answer.add(row)
+        if self.answer_numbers is not None:
+            self.answer_numbers.add(row)
         if row.state == "completed":
             self._best.add(row)
 
@@ -81,7 +84,7 @@ class RunTotals:
 
     def answer(self) -> Answer | None:
         """Find the limits of the study's targets; None if it has none."""
-        return None if self._answer is None else self._answer.answer()
+        return None if self.answer_numbers is None else self.answer_numbers.answer()
 
     def differences(self) -> RunDifferences:
         """Compare views, recipes and setups."""

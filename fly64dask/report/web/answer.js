@@ -1,5 +1,5 @@
 // Draws how low dose and overlap can go: sentences, a table and curves of each target, and the SNR of repeats. What
-// comes from a run is only ever set as text. `keep.js`, `keyboard.js` and `report.js` follow in the same script.
+// comes from a run is only ever set as text. The other scripts of the page follow in the same one.
 "use strict";
 
 const SHAPES = ["circle", "square", "triangle", "diamond", "cross"];
@@ -17,6 +17,7 @@ function showAnswer() {
     byId("targets").append(...answer.targets.map((target, i) => targetBox(target, rows[i], answer.dose_by)));
   }
   if (comparisons) showComparisons(comparisons);
+  if (!byId("snr")) return; // of one run alone
   byId("snr").hidden = !snr.length;
   byId("snr").addEventListener("toggle", () => { if (!byId("snrcharts").childElementCount) showSnr(snr); });
 }
@@ -32,17 +33,17 @@ function showGlance(targets, rows) {
     const name = [row.view, madeBy(row)].filter(Boolean).join(", ");
     makers.set(name, { ...row, overlaps: new Set([...(makers.get(name)?.overlaps || []), overlapWords(row.overlap)].filter(Boolean)) });
   }
-  if (columns.length > MOST_COLUMNS || makers.size > MOST_SENTENCES) return;
+  if (columns.length > MOST_COLUMNS || makers.size > MOST_SENTENCES * (RUN.runs || [RUN]).length) return;
   const table = element("table", undefined, "plain limits");
   const line = headRow([`lowest dose (${RUN.dose_unit})`]);
   line.append(...columns.map(({ target, split }) => heading([`${goalOf(target)} ${unitOf(target)}`, ...(RUN.splits.length > 1 ? [split] : [])].join(", "), "col", "number")));
   table.createTHead().append(line);
   const body = table.createTBody();
-  for (const [name, { view, recipe_name, setup_name, overlaps }] of makers) {
+  for (const [name, { view, overlaps, ...method }] of makers) {
     const row = element("tr");
     row.append(heading(overlaps.size ? `${name} (${[...overlaps].join(", ")})` : name, "row"));
     for (const column of columns) {
-      const found = column.rows.find((one) => one.view === view && one.recipe_name === recipe_name && one.setup_name === setup_name);
+      const found = column.rows.find((one) => one.view === view && madeBy(one) === madeBy(method));
       const cell = element("td", undefined, `number ${found ? found.outcome : ""}`);
       if (found) {
         const [number, ...interval] = found.lowest === "–" ? [found.words] : found.lowest.split(" (");
@@ -69,14 +70,17 @@ function targetBox(target, rows, doseBy) {
     box.append(said);
   }
   const charts = element("div", undefined, "charts");
-  for (const split of RUN.splits) {
+  for (const { split, view } of panels()) {
     const curves = target.curves.map((curve, i) => ({ ...curve, limit: target.doses[i], sentence: target.sentences[i], slopeWords: rows[i].slope }))
-      .filter((curve) => curve.split === split);
-    charts.append(limitFigure(target, split, curves, doseBy));
+      .filter((curve) => curve.split === split && (!view || curve.view === view));
+    if (curves.length || !view) charts.append(limitFigure(target, { split, view }, curves, doseBy));
   }
   box.append(legend(limitKey(target)), charts, limitTable(rows, target.words), sentenceList(target.sentences.slice(nDoses)));
   return box;
 }
+
+// One chart for each split; of several runs one for each view as well, so that colours tell the runs apart.
+const panels = () => RUN.splits.flatMap((split) => (hasRuns() ? RUN.views.map((view) => ({ split, view })) : [{ split }]));
 
 function sentenceList(sentences) {
   const list = element("ul", undefined, "sentences");
@@ -107,20 +111,21 @@ function showComparisons({ label, sentences, rows }) {
   box.append(folded);
 }
 
-// Recipe and setup of a limit or a curve, where the study has several.
-const madeBy = (one) => [one.recipe_name, one.setup_name].filter(Boolean).join(", ");
+// Run, recipe and setup of a limit or a curve, where there are several.
+const madeBy = (one) => [one.run_name, one.recipe_name, one.setup_name].filter(Boolean).join(", ");
+const hasRuns = () => Boolean(RUN.runs);
 
 function limitTable(rows, name) {
-  const axes = ["recipe", "setup"].filter((axis) => rows.some((row) => row[`${axis}_name`]));
+  const [runs, axes] = [["run"], ["recipe", "setup"]].map((some) => some.filter((axis) => rows.some((row) => row[`${axis}_name`])));
   const table = element("table", undefined, "plain limits");
-  const titles = ["view", "split", ...axes, "overlap", "target", `lowest dose (${RUN.dose_unit})`, "photons/px²", "photons in total"];
+  const titles = [...runs, "view", "split", ...axes, "overlap", "target", `lowest dose (${RUN.dose_unit})`, "photons/px²", "photons in total"];
   table.createTHead().append(headRow(titles));
   const body = table.createTBody();
   for (const row of rows) {
     const line = element("tr", undefined, row.outcome);
     const outcome = element("td", undefined, "outcome");
     outcome.append(element("span", row.sign, "sign"), row.words);
-    line.append(...[row.view, row.split, ...axes.map((axis) => row[`${axis}_name`] || "")].map((text) => element("td", text)));
+    line.append(...[...runs.map(() => row.run_name), row.view, row.split, ...axes.map((axis) => row[`${axis}_name`] || "")].map((text) => element("td", text)));
     line.append(element("td", row.overlap, "number"), outcome);
     line.append(...[row.lowest, row.fluence, row.total].map((text) => element("td", text, "number")));
     body.append(line);
@@ -129,17 +134,19 @@ function limitTable(rows, name) {
 }
 
 // ---- curves of a target ------------------------------------------------------------------------------------------
-// Colours tell views apart and dashes recipes and setups; of one view colours tell these apart.
-function lookOf(target, { view, ...method }) {
-  const methods = methodsOf(target), made = methods.indexOf(madeBy(method)), place = RUN.views.indexOf(view);
-  const ink = RUN.views.length > 1 ? place : made;
+// Colours tell views apart and dashes recipes and setups; of one view and of several runs colours tell these apart.
+const isByView = () => RUN.views.length > 1 && !hasRuns();
+
+function lookOf({ view, ...method }) {
+  const made = allMethods().indexOf(madeBy(method));
+  const ink = isByView() ? RUN.views.indexOf(view) : made;
   return {
     // Where colours begin anew, marks do not.
     ink: INKS[ink % INKS.length], shape: SHAPES[(ink + Math.floor(ink / INKS.length)) % SHAPES.length],
-    dash: DASHES[(RUN.views.length > 1 ? made : 0) % DASHES.length],
+    dash: DASHES[(isByView() ? made : 0) % DASHES.length],
   };
 }
-const methodsOf = (target) => [...new Set(target.curves.map(madeBy))];
+const allMethods = () => [...new Set(RUN.answer.answer.targets.flatMap((target) => target.curves.map(madeBy)))];
 
 function markShape(shape, x, y, r, attributes) {
   const d = {
@@ -154,14 +161,12 @@ function markShape(shape, x, y, r, attributes) {
 
 function limitKey(target) {
   const across = (attributes) => drawn("line", { x1: 0, x2: 26, y1: 6, y2: 6, ...attributes });
-  const methods = methodsOf(target);
   const curve = (name, { ink, shape }) => ({ name, marks: [across({ stroke: ink, class: "line" }), markShape(shape, 13, 6, 4, { stroke: ink, class: "point" })] });
   const dashed = (name, { dash }) => ({ name, marks: [across({ stroke: "currentColor", class: "line", "stroke-dasharray": dash })] });
-  const looks = (one) => lookOf(target, { view: RUN.views[0], ...one });
   const byMethod = target.curves.filter((one, i, all) => all.findIndex((other) => madeBy(other) === madeBy(one)) === i);
-  const items = RUN.views.length > 1
-    ? [...RUN.views.map((view) => curve(view, lookOf(target, { ...target.curves[0], view }))), ...(methods.length > 1 ? byMethod.map((one) => dashed(madeBy(one), looks(one))) : [])]
-    : byMethod.map((one) => curve(madeBy(one) || one.view, looks(one)));
+  const items = isByView()
+    ? [...RUN.views.map((view) => curve(view, lookOf({ ...target.curves[0], view }))), ...(byMethod.length > 1 ? byMethod.map((one) => dashed(madeBy(one), lookOf(one))) : [])]
+    : byMethod.map((one) => curve(madeBy(one) || one.view, lookOf(one)));
   items.push({ name: `target ${goalOf(target)} ${unitOf(target)}`, marks: [across({ class: "goal" })] });
   if (hasFloor(target)) items.push({ name: "without noise", marks: [across({ class: "floor", stroke: "currentColor" })] });
   items.push({ name: isResolution(target) ? "fluence ∝ size⁻⁴" : "∝ 1 / √fluence", marks: [across({ class: "guide" })] });
@@ -177,43 +182,56 @@ function unitOf({ target }) {
   return target.phase_error_rad !== undefined ? "rad" : target.resolution_nm !== undefined ? "nm" : "px";
 }
 
-// Side of a pixel in nm, where the run knows one.
-function sideNm() {
-  const sides = RUN.cells.map(sidesOf).find(Boolean);
-  return sides && Math.sqrt(sides[0] * sides[1]);
+// Side of a pixel in nm at some light, from its two fluences; undefined where it is not known.
+function sideOf(light) {
+  const [ofPx, ofNm] = [light.fluence_photons_per_px2, light.fluence_photons_per_nm2];
+  return ofPx > 0 && ofNm > 0 ? Number(Math.sqrt(ofPx / ofNm).toPrecision(6)) : undefined;
 }
 
-function limitFigure(target, split, curves, doseBy) {
-  const title = RUN.splits.length > 1 ? split : isResolution(target) ? "resolution" : "phase error";
+// The sides of the pixels of all runs: one, or several where px of one run are not those of another.
+function sidesNm() {
+  const ofRun = new Map();
+  for (const { curves } of RUN.answer.answer.targets) {
+    for (const { run_name, points } of curves) for (const { light } of points) ofRun.set(run_name, ofRun.get(run_name) ?? sideOf(light));
+  }
+  return [...new Set(ofRun.values())];
+}
+
+function limitFigure(target, { split, view }, curves, doseBy) {
+  const title = [view, RUN.splits.length > 1 ? split : !view && (isResolution(target) ? "resolution" : "phase error")].filter(Boolean).join(", ");
   const unit = unitOf(target);
   // A study of one setup has the columns that it always had.
   const ofSetups = (text) => (curves.some((each) => each.setup_name) ? [text] : []);
-  const rows = [["view", "split", "recipe", ...ofSetups("setup"), "cell", RUN.dose_unit, "fluence (photons/px²)", `${isResolution(target) ? "resolution" : "phase error"} (${unit})`]];
+  const ofRuns = (text) => (hasRuns() ? [text] : []);
+  const rows = [[...ofRuns("run"), "view", "split", "recipe", ...ofSetups("setup"), "cell", RUN.dose_unit, "fluence (photons/px²)", `${isResolution(target) ? "resolution" : "phase error"} (${unit})`]];
   for (const curve of curves) {
     for (const point of curve.points) {
-      point.cells.forEach((cell, k) => rows.push([curve.view, split, curve.recipe_name || "", ...ofSetups(curve.setup_name), cell, point.light.dose, point.light.fluence_photons_per_px2 ?? "", point.values[k]]));
+      point.cells.forEach((cell, k) => rows.push([...ofRuns(curve.run_name), curve.view, split, curve.recipe_name || "", ...ofSetups(curve.setup_name), cell, point.light.dose, point.light.fluence_photons_per_px2 ?? "", point.values[k]]));
     }
   }
   if (rows.length === 1) return figureOf(title, element("p", "nothing measured"));
   const slopes = curves.filter((curve) => curve.slopeWords).map((curve) => `${[curve.view, madeBy(curve)].filter(Boolean).join(" ")} ${curve.slopeWords}`);
   const caption = slopes.length ? [element("p", `slope ± 95 %: ${slopes.join(", ")}`)] : [];
-  return saveable(`${RUN.study} ${goalOf(target)} ${unit} ${split}`, rows, title, limitChart(target, split, curves, doseBy), limitKey(target), ...caption);
+  if (sidesNm().length > 1 && target.target.resolution_px !== undefined) caption.push(element("p", "pixels of these runs differ: px are those of each run"));
+  const name = [RUN.study, goalOf(target), unit, ...(view ? [view] : []), split].join(" ");
+  return saveable(name, rows, title, limitChart(target, { split, view }, curves, doseBy), limitKey(target), ...caption);
 }
 
-function limitChart(target, split, curves, doseBy) {
-  const side = sideNm();
-  const hasFluence = curves.every((curve) => curve.points.every((point) => point.light.fluence_photons_per_px2 > 0));
-  const xOf = (light) => (hasFluence ? light.fluence_photons_per_px2 : light.dose);
+function limitChart(target, { split, view }, shown, doseBy) {
+  const sides = sidesNm(), [side] = sides.length === 1 ? sides : [];
+  const field = sides.length > 1 ? "fluence_photons_per_nm2" : "fluence_photons_per_px2";
+  const hasFluence = shown.every((curve) => curve.points.every((point) => point.light[field] > 0));
+  const curves = shown.map((curve) => ({ ...curve, xOf: hasFluence ? fluenceIn(field, curve) : (light) => light.dose }));
   const topNm = side !== undefined && hasFluence, rightNm = side !== undefined && target.target.resolution_px !== undefined;
   const [W, H, left, right, top, bottom] = [310, 214, 44, rightNm ? 42 : 8, topNm ? 30 : 6, 36];
   const goal = goalOf(target), floors = hasFloor(target) ? curves.map((curve) => curve.noise_free).filter((one) => one !== undefined) : [];
   const points = curves.flatMap((curve) => curve.points);
-  const xs = points.map((point) => xOf(point.light)), ys = [goal, ...floors, ...points.flatMap((point) => point.values)];
+  const xs = curves.flatMap((curve) => curve.points.map((point) => curve.xOf(point.light))), ys = [goal, ...floors, ...points.flatMap((point) => point.values)];
   const [x0, x1, y0, y1] = [Math.min(...xs) / 1.4, Math.max(...xs) * 1.4, Math.min(...ys) / 1.2, Math.max(...ys) * 1.2];
   const px = (value) => left + (W - left - right) * Math.log(value / x0) / Math.log(x1 / x0);
   const py = (value) => H - bottom - (H - top - bottom) * Math.log(value / y0) / Math.log(y1 / y0);
   const unit = unitOf(target), name = isResolution(target) ? "resolution" : "phase error";
-  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": `${name} of ${RUN.splits.length > 1 ? split : "each view"} over ${hasFluence ? "fluence" : "dose"}: ${target.words}` });
+  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: "group", "aria-label": `${name} of ${view ? `${view}, ${split}` : RUN.splits.length > 1 ? split : "each view"} over ${hasFluence ? "fluence" : "dose"}: ${target.words}` });
   const text = (x, y, words, anchor = "middle") => svg.append(drawn("text", { x, y, "text-anchor": anchor }, words));
   const upright = (x, words) => svg.append(drawn("text", { x, y: (top + H - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 ${x} ${(top + H - bottom) / 2})` }, words));
   for (const value of decades(x0, x1)) {
@@ -225,7 +243,7 @@ function limitChart(target, split, curves, doseBy) {
     text(left - 4, py(value) + 4, label(value), "end");
   }
   svg.append(drawn("path", { d: `M${left},${top}V${H - bottom}H${W - right}`, class: "axis" }));
-  text((left + W - right) / 2, H - 6, hasFluence ? "fluence (photons/px²)" : withUnit("dose", RUN.dose_unit));
+  text((left + W - right) / 2, H - 6, hasFluence ? `fluence (photons/${field.endsWith("nm2") ? "nm" : "px"}²)` : withUnit("dose", RUN.dose_unit));
   upright(11, `${name} (${unit})`);
   if (topNm) {
     const area = side * side;
@@ -236,61 +254,67 @@ function limitChart(target, split, curves, doseBy) {
     for (const value of decades(y0 * side, y1 * side)) text(W - right + 4, py(value / side) + 4, label(value), "start");
     upright(W - 5, `${name} (nm)`);
   }
-  drawGuide(svg, target, curves, { xOf, px, py, x0, x1, y0, y1 });
-  for (const curve of curves) drawCurve(svg, target, curve, { xOf, px, py, left, edge: W - right });
+  drawGuide(svg, target, curves, { px, py, x0, x1, y0, y1 });
+  for (const curve of curves) drawCurve(svg, target, curve, { px, py, left, edge: W - right });
   svg.append(drawn("line", { x1: left, x2: W - right, y1: py(goal), y2: py(goal), class: "goal" }));
-  for (const curve of curves) drawCrossing(svg, target, curve, { xOf, px, x0, x1, y: py(goal) });
-  const marks = curves.map((curve) => drawPoints(svg, target, curve, { xOf, px, py, unit, name, doseBy }));
+  for (const curve of curves) drawCrossing(svg, target, curve, { px, x0, x1, y: py(goal) });
+  const marks = curves.map((curve) => drawPoints(svg, curve, { px, py, unit, name, doseBy }));
   walkable(svg, () => marks);
   return svg;
 }
 
+// What the fluence is at some light of a curve; lines have it for pixels alone.
+function fluenceIn(field, curve) {
+  const side = curve.points.length ? sideOf(curve.points[0].light) : undefined;
+  return (light) => light[field] ?? light.fluence_photons_per_px2 / (side * side);
+}
+
 // How shot noise alone lowers the number, through the lowest dose of the curve that ends lowest.
-function drawGuide(svg, target, curves, { xOf, px, py, x0, x1, y0, y1 }) {
-  const known = curves.map((curve) => curve.points.filter((point) => point.level !== undefined)).filter((points) => points.length);
+function drawGuide(svg, target, curves, { px, py, x0, x1, y0, y1 }) {
+  const known = curves.map((curve) => curve.points.filter((point) => point.level !== undefined).map(({ light, level }) => ({ x: curve.xOf(light), level }))).filter((points) => points.length);
   if (!known.length) return;
   const [first] = known.reduce((best, points) => (points[points.length - 1].level < best[best.length - 1].level ? points : best));
   const power = isResolution(target) ? -0.25 : -0.5;
-  const at = (x) => first.level * (x / xOf(first.light)) ** power;
-  const back = (y) => xOf(first.light) * (y / first.level) ** (1 / power);
+  const at = (x) => first.level * (x / first.x) ** power;
+  const back = (y) => first.x * (y / first.level) ** (1 / power);
   const [from, to] = [Math.max(x0, back(y1)), Math.min(x1, back(y0))];
   if (from < to) svg.append(drawn("line", { x1: px(from), y1: py(at(from)), x2: px(to), y2: py(at(to)), class: "guide" }));
 }
 
-function drawCurve(svg, target, curve, { xOf, px, py, left, edge }) {
-  const { ink, dash } = lookOf(target, curve);
+function drawCurve(svg, target, curve, { px, py, left, edge }) {
+  const { ink, dash } = lookOf(curve);
   if (curve.noise_free !== undefined && hasFloor(target)) {
     svg.append(drawn("line", { x1: left, x2: edge, y1: py(curve.noise_free), y2: py(curve.noise_free), class: "floor", stroke: ink }));
   }
-  const d = curve.line.map((one, k) => `${k ? "L" : "M"}${px(xOf(one)).toFixed(1)},${py(one.level).toFixed(1)}`).join("");
+  const d = curve.line.map((one, k) => `${k ? "L" : "M"}${px(curve.xOf(one)).toFixed(1)},${py(one.level).toFixed(1)}`).join("");
   if (d) svg.append(drawn("path", { d, class: "line", stroke: ink, "stroke-dasharray": dash }));
 }
 
-function drawCrossing(svg, target, curve, { xOf, px, x0, x1, y }) {
+function drawCrossing(svg, target, curve, { px, x0, x1, y }) {
   const { limit } = curve;
   if (limit.outcome !== "reached" || !limit.lowest) return;
-  const { ink, shape } = lookOf(target, curve);
+  const { ink, shape } = lookOf(curve);
   if (limit.interval) {
-    const low = limit.interval.low ? xOf(limit.interval.low) : x0, high = limit.interval.high ? xOf(limit.interval.high) : x1;
+    const low = limit.interval.low ? curve.xOf(limit.interval.low) : x0, high = limit.interval.high ? curve.xOf(limit.interval.high) : x1;
     svg.append(drawn("line", { x1: px(low), x2: px(high), y1: y, y2: y, class: "interval", stroke: ink }));
   }
-  const mark = markShape(shape, px(xOf(limit.lowest)), y, 4.5, { fill: ink, stroke: ink });
+  const mark = markShape(shape, px(curve.xOf(limit.lowest)), y, 4.5, { fill: ink, stroke: ink });
   explain(mark, () => curve.sentence);
   svg.append(mark);
 }
 
-function drawPoints(svg, target, curve, { xOf, px, py, unit, name, doseBy }) {
+function drawPoints(svg, curve, { px, py, unit, name, doseBy }) {
   const marks = [];
-  const { ink, shape } = lookOf(target, curve);
+  const { ink, shape } = lookOf(curve);
   for (const point of curve.points) {
     point.values.forEach((value, k) => {
-      const mark = markShape(shape, px(xOf(point.light)), py(value), 3.4, { class: "point", stroke: ink });
-      const lines = [point.cells[k], `${name}: ${significant(value)} ${unit}`, `${significant(point.light.photons_per_exposure)} photons per exposure`];
+      const mark = markShape(shape, px(curve.xOf(point.light)), py(value), 3.4, { class: "point", stroke: ink });
+      const lines = [[curve.run_name, point.cells[k]].filter(Boolean).join(": "), `${name}: ${significant(value)} ${unit}`, `${significant(point.light.photons_per_exposure)} photons per exposure`];
       if (point.light.fluence_photons_per_px2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_px2)} photons/px²`);
       if (point.light.fluence_photons_per_nm2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_nm2)} photons/nm²`);
       if (doseBy === "total") lines.push(`${significant(point.light.dose)} photons in total`);
       if (point.n_failed) lines.push(`${point.n_failed} repeats failed`);
-      pressable(mark, lines.join("\n"), () => choose(point.cells[k], true));
+      pressable(mark, lines.join("\n"), () => choose(point.cells[k], true, curve.run_name));
       svg.append(mark);
       marks.push(mark);
     });

@@ -1,12 +1,6 @@
 // Draws maps, pictures, curves and tables from the content that the page carries (`fly64dask schema report`). What
 // comes from a run is only ever set as text, and nothing is drawn before somebody can see it.
 
-
-const RUN = JSON.parse(document.getElementById("data").textContent);
-const SIGNS = RUN.state_signs;
-const SVG = "http://www.w3.org/2000/svg";
-// Colours of the style sheet, which has others for a dark page.
-const INKS = [0, 1, 2, 3, 4, 5].map((i) => `var(--ink${i})`);
 const PICTURES = {
   phase: "phase", phase_truth: "phase of the truth", phase_difference: "phase minus truth",
   amplitude: "amplitude", amplitude_truth: "amplitude of the truth", amplitude_difference: "amplitude minus truth",
@@ -24,7 +18,7 @@ const CHARTS = [
     title: "Fourier ring correlation", x: "spatial frequency (cycles/px)", y: "correlation", low: -0.2, high: 1.05,
     keys: {
       frc_truth: "with the truth", frc_empty: "empty object with the truth", frc_halves: "between half sets", frc_reference: "with the reference",
-      half_bit: "half a bit a pixel", one_bit: "a bit a pixel",
+      half_bit: "half-bit threshold", one_bit: "1-bit threshold",
     },
   },
 ];
@@ -34,370 +28,16 @@ const ERROR = "metrics.phase_rmse_rad", EMPTY = "metrics.empty_phase_rmse_rad";
 const RESOLUTION = "half_sets.resolution_px", RESOLUTION_NM = "half_sets.resolution_nm";
 const HALF_BIT = "half_sets.half_bit.frequency_per_px";
 // Thresholds of ring correlations, and the numbers that say where each curve crosses them.
-const CRITERIA = [["half_bit", "half a bit"], ["one_bit", "a bit"]];
+const CRITERIA = [["half_bit", "the half-bit threshold"], ["one_bit", "the 1-bit threshold"]];
 const CROSSING = [["frc_halves", "half_sets"], ["frc_truth", "metrics.frc"], ["frc_reference", "reference"]];
 const DATA = "identifiability.lit_intensities_per_unknown";
-const MANY_CELLS = 150;
-const ARROW_STEPS = 40; // of an arrow key, from one end of a curve to the other
 const ON_PAPER = 8; // columns of all cells, as report.css has it
 
-const byId = (id) => document.getElementById(id);
-const cellByName = new Map(RUN.cells.map((cell) => [cell.name, cell]));
-const quantityByKey = new Map(RUN.quantities.map((one) => [one.key, one]));
-
-function element(tag, text, name) {
-  const made = document.createElement(tag);
-  if (text !== undefined) made.textContent = text;
-  if (name) made.className = name;
-  return made;
-}
-
-function drawn(tag, attributes, text) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
-
-function significant(value, digits = 3) {
-  if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
-  const text = value.toPrecision(digits);
-  return text.includes("e") ? value.toExponential(digits - 1) : text;
-}
-
-const shortDose = (name) => {
-  const photons = name.replace(/^dose_/, "");
-  return Number.isInteger(Number(photons)) || Number.isNaN(Number(photons)) ? photons : Number(photons).toPrecision(4);
-};
-const withUnit = (text, unit) => (unit ? `${text} (${unit})` : text);
-
-// ---- what appears on hovering, and on focus ----------------------------------------------------------------------
-function explain(target, words) {
-  const show = (x, y) => {
-    const tip = byId("tip");
-    tip.textContent = words();
-    tip.hidden = false;
-    const { width, height } = tip.getBoundingClientRect();
-    tip.style.left = `${Math.max(4, Math.min(x + 14, innerWidth - width - 8))}px`;
-    tip.style.top = `${y + 18 + height > innerHeight ? Math.max(4, y - height - 10) : y + 18}px`;
-  };
-  target.addEventListener("mousemove", (event) => show(event.clientX, event.clientY));
-  target.addEventListener("focus", () => {
-    const box = target.getBoundingClientRect();
-    show(box.left, box.bottom - 10);
-  });
-  for (const name of ["mouseleave", "blur"]) target.addEventListener(name, () => { byId("tip").hidden = true; });
-}
-
-// What waits to be seen; paper shows all of it.
-const unseen = new Map();
-
-function whenSeen(target, draw) {
-  const watcher = new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) see(); }, { rootMargin: "200px" });
-  const see = () => {
-    watcher.disconnect();
-    unseen.delete(target);
-    draw(target);
-  };
-  unseen.set(target, see);
-  watcher.observe(target);
-}
-
-addEventListener("beforeprint", () => { for (const see of [...unseen.values()]) see(); });
-addEventListener("keydown", ({ key }) => { if (key === "Escape") byId("tip").hidden = true; });
-
-// ---- colours -----------------------------------------------------------------------------------------------------
-function colourOf(share, name) {
-  const colours = RUN.colours[name];
-  return colours[Math.round(Math.min(1, Math.max(0, share)) * (colours.length - 1))];
-}
-
-// Black and white have the same contrast, 4.58, on a ground of this relative luminance (WCAG 2.2).
-const INK_LUMINANCE = 0.179;
-
-function inkOn(colour) {
-  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 255)
-    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > INK_LUMINANCE ? "#000" : "#fff";
-}
-
-const label = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? Number(value.toPrecision(3)).toExponential() : String(Number(value.toPrecision(4))));
-
-function ticks(low, high, most = 5) {
-  const rough = (high - low) / most;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => one >= rough * 0.999);
-  const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) found.push(i * step);
-  return found.map((value) => Number(value.toPrecision(10)));
-}
-
-function colourKey({ low, high, colours, unit, log }) {
-  const box = element("div", undefined, "key");
-  const svg = drawn("svg", { width: 220, height: 30, viewBox: "0 0 220 30", role: "img", "aria-label": `colours from ${label(low)} to ${label(high)}` });
-  const steps = 60;
-  for (let i = 0; i < steps; i += 1) {
-    svg.append(drawn("rect", { x: 10 + (i * 200) / steps, y: 0, width: 200 / steps + 0.6, height: 10, fill: colourOf((i + 0.5) / steps, colours) }));
-  }
-  const at = log ? [low, Math.sqrt(low * high), high].map((value) => Number(value.toPrecision(2))) : ticks(low, high, 4).length > 1 ? ticks(low, high, 4) : [low, high];
-  at.forEach((value) => {
-    const share = log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
-    const x = 10 + 200 * share;
-    const anchor = x < 25 ? "start" : x > 195 ? "end" : "middle";
-    svg.append(drawn("line", { x1: x, x2: x, y1: 10, y2: 14, class: "axis" }));
-    svg.append(drawn("text", { x, y: 26, "text-anchor": anchor }, label(value)));
-  });
-  box.append(svg, unit || "");
-  return box;
-}
-
 // ---- matrix ------------------------------------------------------------------------------------------------------
-// A study may repeat a cell with other photons: its repeats share one place in the matrix. A recipe and an object of
-// several are a section of their own.
-const keyOf = (...parts) => JSON.stringify(parts);
-const placeByKey = new Map(RUN.places.map((place) => [keyOf(place.dose, place.view, place.split, place.section), place]));
-const placeOf = (dose, view, split, section) => placeByKey.get(keyOf(dose, view, split, section));
-const titled = (title, section) => (section ? `${title}, ${section}` : title);
-const cellsOf = (place) => place.cells.map((name) => cellByName.get(name));
-
-function spreadOf(place, key) {
-  if (place.numbers[key]) return place.numbers[key];
-  const cell = cellsOf(place).find((one) => one.numbers[key] !== undefined);
-  return cell && { n: 1, mean: cell.numbers[key] };
-}
-
-function rangeOf(key) {
-  const found = RUN.places.map((place) => spreadOf(place, key)).filter(Boolean).map((one) => one.mean);
-  if (!found.length) return undefined;
-  const [low, high] = [Math.min(...found), Math.max(...found)];
-  const log = low > 0 && high / low > 50;
-  // What differs in the last digits alone has no scale of its own.
-  if (high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high))) return { low, high, log };
-  const room = Math.abs(low) * 0.5 || 1;
-  return { low: low - room, high: high + room, log: false };
-}
-
-const shareOf = (value, { low, high, log }) =>
-  (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
-
-function wordsOf(place, quantity) {
-  const cells = cellsOf(place);
-  const found = spreadOf(place, quantity.key);
-  const lines = [titled(`${place.dose}/${place.view}/${place.split}`, place.section)];
-  if (!found) {
-    lines.push(`${quantity.label}: not computed`);
-  } else {
-    const spread = found.standard_deviation === undefined ? "" : ` ± ${significant(found.standard_deviation)}`;
-    lines.push(`${quantity.label}: ${significant(found.mean, 5)}${spread}${quantity.unit ? ` ${quantity.unit}` : ""}`);
-    if (found.n > 1) {
-      const values = cells.map((cell) => cell.numbers[quantity.key]).filter((value) => value !== undefined);
-      lines.push(`mean ± standard deviation of ${found.n} repeats: ${values.map((value) => significant(value)).join(", ")}`);
-    }
-  }
-  for (const cell of cells) {
-    if (cell.state !== "completed") lines.push(`${cells.length > 1 ? `${cell.name} ` : ""}${cell.state}${cell.kind ? `, ${cell.kind}` : ""}`);
-  }
-  for (const mark of RUN.marks) if (place.marks.includes(mark.sign)) lines.push(`${mark.sign}: ${mark.words}`);
-  for (const cell of cells) lines.push(...cell.caveats.map((caveat) => `${cells.length > 1 ? `${cell.name}: ` : ""}${caveat}`));
-  if (cells[0].prediction) lines.push(`predicted ${cells[0].prediction.replace("_", " ")}`);
-  if (cells[0].numbers.n_kept !== undefined) lines.push(`${cells[0].numbers.n_kept} exposures kept`);
-  return lines.join("\n");
-}
-
-function heatButton(place, quantity, range, small) {
-  const button = element("button");
-  button.type = "button";
-  const found = spreadOf(place, quantity.key);
-  const first = cellsOf(place).find((cell) => cell.state !== "completed") || cellsOf(place)[0];
-  if (found) {
-    const colour = colourOf(shareOf(found.mean, range), "viridis");
-    button.style.backgroundColor = colour;
-    button.style.color = inkOn(colour);
-    const spread = found.standard_deviation === undefined || small ? "" : ` ± ${significant(found.standard_deviation, 2)}`;
-    button.textContent = [significant(found.mean) + spread, ...place.marks].join(" ");
-  } else {
-    button.className = `none ${first.state}`;
-    button.textContent = [`${SIGNS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`, ...place.marks].join(" ");
-  }
-  button.dataset.cell = place.cells[0];
-  button.setAttribute("aria-label", `${button.textContent}: ${wordsOf(place, quantity)}`);
-  explain(button, () => wordsOf(place, quantity));
-  button.addEventListener("click", () => choose(place.cells[0], true));
-  return button;
-}
-
-function heatMap(quantity, split, section, range, small) {
-  const box = element("div", undefined, "map");
-  box.append(element("h3", titled(split, section)));
-  const table = element("table", undefined, small ? "heat small" : "heat");
-  table.setAttribute("role", "grid");
-  table.setAttribute("aria-label", `${quantity.label}, ${titled(split, section)}`);
-  table.createTHead().append(headRow([withUnit("dose", RUN.dose_unit), ...RUN.views]));
-  const body = table.createTBody();
-  const buttons = RUN.doses.map((dose) => RUN.views.map((view) => {
-    // A run may have added a dose to other views alone.
-    const place = placeOf(dose, view, split, section);
-    return place ? heatButton(place, quantity, range, small) : null;
-  }));
-  RUN.doses.forEach((dose, i) => {
-    const row = element("tr");
-    row.append(heading(shortDose(dose), "row"));
-    for (const button of buttons[i]) {
-      const td = element("td");
-      if (button) td.append(button);
-      row.append(td);
-    }
-    body.append(row);
-  });
-  walkable(table, () => buttons);
-  const scroll = element("div", undefined, "scroll");
-  scroll.append(table);
-  box.append(scroll);
-  return box;
-}
-
-function legendOfMarks() {
-  const box = element("ul", undefined, "marks faint");
-  box.append(...RUN.marks.map((mark) => {
-    const item = element("li");
-    item.append(element("strong", mark.sign), mark.words);
-    return item;
-  }));
-  return box;
-}
-
-function showMaps(target, quantity, small) {
-  const range = rangeOf(quantity.key);
-  // One row of maps for each section, so that recipes and objects stand below each other.
-  target.replaceChildren(...RUN.sections.map((section) => {
-    const maps = element("div", undefined, "maps");
-    maps.append(...RUN.splits.map((split) => heatMap(quantity, split, section, range, small)));
-    return maps;
-  }));
-  if (range) target.append(colourKey({ ...range, colours: "viridis", unit: withUnit(quantity.label, quantity.unit) }));
-  if (!small || target === byId("heat")) target.append(legendOfMarks());
-}
-
-function showMatrix() {
-  const select = byId("quantity");
-  if (!RUN.quantities.length) {
-    byId("heat").replaceChildren(element("p", "No cell has a number yet.", "faint"));
-    byId("all").hidden = select.parentElement.hidden = true;
-    return;
-  }
-  select.append(...RUN.quantities.map((one) => new Option(withUnit(one.label, one.unit), one.key)));
-  const show = () => {
-    const quantity = quantityByKey.get(select.value);
-    byId("better").textContent = quantity.better ? `${quantity.better} is better` : "";
-    showMaps(byId("heat"), quantity, RUN.cells.length > MANY_CELLS);
-  };
-  select.addEventListener("change", show);
-  show();
-  byId("all").addEventListener("toggle", () => {
-    if (byId("allmaps").childElementCount) return;
-    for (const one of RUN.quantities) {
-      const box = element("div");
-      box.append(element("h3", withUnit(one.label, one.unit)));
-      const maps = element("div");
-      box.append(maps);
-      byId("allmaps").append(box);
-      whenSeen(maps, (target) => showMaps(target, one, true));
-    }
-  });
-}
-
-// ---- charts ------------------------------------------------------------------------------------------------------
-function chart({ title, x, y, series, low, high, level, logX = false, logY = false, marks = [] }) {
-  const [W, H, left, right, top, bottom] = [420, 250, 58, 12, 10, 40];
-  const xs = series.flatMap((one) => one.x), ys = series.flatMap((one) => one.y).filter((value) => value !== null);
-  let [x0, x1] = [Math.min(...xs), Math.max(...xs)];
-  let [y0, y1] = [low ?? Math.min(...ys, level ?? Infinity), high ?? Math.max(...ys, level ?? -Infinity)];
-  if (logX) [x0, x1] = [x0 / 1.15, x1 * 1.15];
-  if (logY) [y0, y1] = [y0 / 1.15, y1 * 1.15];
-  if (x0 === x1) [x0, x1] = logX ? [x0 / 2, x1 * 2] : [x0 - 0.5, x1 + 0.5];
-  if (y0 === y1) [y0, y1] = logY ? [y0 / 2, y1 * 2] : [y0 - Math.abs(y0 || 1) / 2, y1 + Math.abs(y1 || 1) / 2];
-  if (low === undefined && !logY) [y0, y1] = [y0 - 0.04 * (y1 - y0), y1 + 0.04 * (y1 - y0)];
-  const place = (value, a, b, log) => (log ? Math.log(value / a) / Math.log(b / a) : (value - a) / (b - a));
-  const px = (value) => left + (W - left - right) * place(value, x0, x1, logX);
-  const py = (value) => H - bottom - (H - top - bottom) * place(value, y0, y1, logY);
-  const name = `${title}: ${series.map((one) => one.name).join(", ")}; ${y} over ${x}`;
-  const svg = drawn("svg", { viewBox: `0 0 ${W} ${H}`, role: series.some((one) => one.names) ? "group" : "img", "aria-label": name });
-  const dots = [];
-  for (const value of logX ? decades(x0, x1) : ticks(x0, x1)) {
-    svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "grid" }));
-    svg.append(drawn("text", { x: px(value), y: H - bottom + 14, "text-anchor": "middle" }, label(value)));
-  }
-  for (const value of logY ? decades(y0, y1) : ticks(y0, y1)) {
-    svg.append(drawn("line", { x1: left, x2: W - right, y1: py(value), y2: py(value), class: "grid" }));
-    svg.append(drawn("text", { x: left - 5, y: py(value) + 4, "text-anchor": "end" }, label(value)));
-  }
-  svg.append(drawn("path", { d: `M${left},${top}V${H - bottom}H${W - right}`, class: "axis" }));
-  svg.append(drawn("text", { x: (left + W - right) / 2, y: H - 6, "text-anchor": "middle" }, x));
-  svg.append(drawn("text", { x: 12, y: (top + H - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(top + H - bottom) / 2})` }, y));
-  for (const { value, name } of marks) {
-    if (value < x0 || value > x1) continue;
-    svg.append(drawn("line", { x1: px(value), x2: px(value), y1: top, y2: H - bottom, class: "axis", "stroke-dasharray": "4 3" }));
-    const isLeft = px(value) < (left + W - right) / 2;
-    svg.append(drawn("text", { x: px(value) + (isLeft ? 4 : -4), y: top + 11, "text-anchor": isLeft ? "start" : "end" }, name));
-  }
-  if (level !== undefined) svg.append(drawn("line", { x1: left, x2: W - right, y1: py(level), y2: py(level), class: "axis", "stroke-dasharray": "4 3" }));
-  series.forEach((one, i) => {
-    const points = one.x.map((value, k) => [px(value), one.y[k] === null ? null : py(one.y[k]), k]).filter(([, at]) => at !== null);
-    if (one.dots) {
-      for (const [cx, cy, k] of points) {
-        const dot = drawn("circle", { cx, cy, r: 5, fill: INKS[one.ink ?? i], "fill-opacity": 0.75, class: "dot" });
-        pressable(dot, one.words[k], () => choose(one.names[k], true));
-        svg.append(dot);
-        dots.push([cx, dot]);
-      }
-    } else {
-      const d = points.map(([a, b], k) => `${k ? "L" : "M"}${a.toFixed(1)},${b.toFixed(1)}`).join("");
-      svg.append(drawn("path", { d, class: "line", stroke: strokeOf(one, i), "stroke-dasharray": DASHES[(one.dash ?? i) % DASHES.length] }));
-    }
-  });
-  const fromLeft = dots.sort(([a], [b]) => a - b).map(([, dot]) => dot);
-  walkable(svg, () => [fromLeft]);
-  if (series.some((one) => !one.dots)) followPointer(svg, series, { left, right, W, x0, x1, x });
-  return svg;
-}
-
-function followPointer(svg, series, { left, right, W, x0, x1, x }) {
-  let at = x0;
-  svg.addEventListener("mousemove", (event) => {
-    const box = svg.getBoundingClientRect();
-    at = x0 + (((event.clientX - box.left) * W) / box.width - left) / (W - left - right) * (x1 - x0);
-  }, true);
-  svg.setAttribute("tabindex", 0);
-  svg.addEventListener("keydown", (event) => {
-    if (!STEPS[event.key] || !STEPS[event.key][1]) return;
-    event.preventDefault();
-    at = Math.min(x1, Math.max(x0, at + STEPS[event.key][1] * (x1 - x0) / ARROW_STEPS));
-    svg.dispatchEvent(new FocusEvent("focus"));
-  });
-  explain(svg, () => series.filter((one) => one.x.length).map((one, i) => {
-    const k = one.x.reduce((best, value, j) => (Math.abs(value - at) < Math.abs(one.x[best] - at) ? j : best), 0);
-    const value = one.y[k] === null ? "not known" : significant(one.y[k], 4);
-    return `${i ? "" : `${x}: ${significant(one.x[k], 4)}\n`}${one.name}: ${value}`;
-  }).join("\n"));
-}
-
-// Thresholds are grey: no curve of the data has their colour.
-const strokeOf = (one, i) => (one.grey ? "var(--faint)" : INKS[i % INKS.length]);
-
-function decades(low, high) {
-  const found = [];
-  for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power += 1) {
-    for (const one of high / low > 100 ? [1] : [1, 2, 5]) found.push(one * 10 ** power);
-  }
-  const inside = found.filter((value) => value >= low * 0.999 && value <= high * 1.001);
-  return inside.length > 1 ? inside.map((value) => Number(value.toPrecision(6))) : ticks(low, high);
-}
-
-function figureOf(title, ...parts) {
-  const figure = element("figure");
-  figure.append(element("h3", title), ...parts);
-  return figure;
-}
+// One row of maps for each section, so that recipes and objects stand below each other.
+const mapRows = () => RUN.sections.map((section) => RUN.splits.map((split) => ({
+  title: titled(split, section), columns: RUN.views.map((view) => ({ name: view, at: (dose) => placeOf(dose, view, split, section) })),
+})));
 
 // ---- prediction and outcome --------------------------------------------------------------------------------------
 function showOutcome() {
@@ -431,12 +71,12 @@ function showOutcome() {
     const some = predicted.filter((cell) => cell.prediction === prediction && ratioOf(cell) !== undefined);
     return {
       name: prediction.replace("_", " "), ink, dots: true, x: some.map((cell) => cell.numbers[DATA]), y: some.map(ratioOf),
-      words: some.map((cell) => `${cell.name}\n${significant(cell.numbers[DATA])} lit intensities per unknown\nerror ${significant(ratioOf(cell))} of an empty object's`),
+      words: some.map((cell) => `${cell.name}\n${significant(cell.numbers[DATA])} nonzero intensities per unknown\nerror ${significant(ratioOf(cell))} of an empty object's`),
       names: some.map((cell) => cell.name),
     };
   }).filter((one) => one.x.length);
   if (series.length) {
-    const axes = { x: "lit intensities per unknown", y: "phase error / empty object's", logX: true, logY: true, level: 1 };
+    const axes = { x: "nonzero intensities per unknown", y: "phase error / empty object's", logX: true, logY: true, level: 1 };
     const figure = figureOf("below 1: better than an empty object", chart({ title: "prediction and outcome", series, ...axes }), legend(entriesOf(series)));
     figure.style.flex = "1 1 380px";
     figure.style.maxWidth = "560px";
@@ -515,21 +155,6 @@ function fieldOf(frames) {
 }
 
 const markPath = (x, y, r, kind) => (kind === "dark" ? `M${x - r},${y - r}h${2 * r}l${-r},${2 * r}z` : `M${x - r},${y + r}h${2 * r}l${-r},${-2 * r}z`);
-
-// ---- failures ----------------------------------------------------------------------------------------------------
-function showFailures() {
-  const failed = RUN.cells.filter((cell) => cell.error);
-  byId("failures").hidden = byId("failuresLink").hidden = !failed.length;
-  scrollable(byId("failures"), "cells without a reconstruction");
-  byId("failures").querySelector("tbody").append(...failed.map((cell) => {
-    const row = element("tr");
-    const name = element("td", undefined, cell.state);
-    name.append(element("span", SIGNS[cell.state], "mark"), cell.name);
-    row.append(name, element("td", `${cell.kind}: ${cell.error}`), element("td"), element("td", cell.log || ""));
-    for (const command of cell.commands) row.cells[2].append(element("code", command), element("br"));
-    return row;
-  }));
-}
 
 // ---- pictures ----------------------------------------------------------------------------------------------------
 const urlOf = (picture) => `data:image/png;base64,${RUN.images[picture.image]}`;
@@ -639,7 +264,7 @@ function showGallery() {
 function resolutionOf(cell) {
   const [px, nm] = [cell.numbers[RESOLUTION], cell.numbers[RESOLUTION_NM]];
   if (px === undefined) return "";
-  // Half sets that agree up to Nyquist do not cross half a bit.
+  // Half sets that agree up to Nyquist do not cross the half-bit threshold.
   const finest = cell.numbers[HALF_BIT] === undefined ? "≤ " : "";
   return `${finest}${significant(px)} px${nm === undefined ? "" : ` = ${lengthText(nm)}`}`;
 }
@@ -672,7 +297,7 @@ function thumbOf(place) {
 }
 
 // ---- one cell ----------------------------------------------------------------------------------------------------
-// Where each ring correlation of a cell first falls below half a bit and below a bit.
+// Where each ring correlation of a cell first falls below its thresholds.
 function crossingsOf(cell, keys) {
   return CROSSING.filter(([key, holder]) => cell.curves[key] && CRITERIA.some(([one]) => cell.numbers[`${holder}.${one}.frequency_per_px`] !== undefined))
     .map(([key, holder]) => {
@@ -699,17 +324,6 @@ function chartsOf(cell) {
     const logY = axes.low === undefined && Math.min(...values) > 0 && Math.max(...values) > 20 * Math.min(...values);
     return saveable(`${cell.name} ${title}`, seriesTable(x, series), title, chart({ title, series, logY, marks, ...axes, x }), entriesOf(series), ...(series.length > 1 ? [legend(entriesOf(series))] : []), ...crossings.map(({ words }) => element("p", words, "faint")));
   });
-}
-
-function factTable(title, facts) {
-  const box = element("div", undefined, "fact");
-  const table = element("table", undefined, "plain");
-  for (const [name, value] of facts) {
-    const row = table.insertRow();
-    row.append(heading(name, "row"), element("td", value));
-  }
-  box.append(element("h3", title), table);
-  return scrollable(box, title);
 }
 
 const isDigest = (name) => name.startsWith("digests.") || name.endsWith("_key");
@@ -747,7 +361,7 @@ function showCell(cell) {
 }
 
 function choose(name, scroll) {
-  const cell = cellByName.get(name);
+  const cell = cellOf(name);
   if (!cell) return;
   byId("pick").value = name;
   const found = `#cell=${encodeURIComponent(name)}`;
@@ -774,9 +388,9 @@ function showPicker() {
   byId("after").addEventListener("click", () => step(1));
   const asked = decodeURIComponent((location.hash.match(/^#cell=(.*)$/) || [])[1] || "");
   const first = RUN.cells.filter((cell) => cell.pictures.length);
-  const limiting = cellByName.has(RUN.answer.opens_on) ? RUN.answer.opens_on : undefined;
-  const name = cellByName.has(asked) ? asked : limiting || (first[first.length - 1] || RUN.cells[0]).name;
-  choose(name, cellByName.has(asked));
+  const limiting = cellOf(RUN.answer.opens_on) ? RUN.answer.opens_on : undefined;
+  const name = cellOf(asked) ? asked : limiting || (first[first.length - 1] || RUN.cells[0]).name;
+  choose(name, Boolean(cellOf(asked)));
 }
 
 // ---- table -------------------------------------------------------------------------------------------------------
@@ -814,7 +428,7 @@ function showTable() {
       th.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
       for (const other of head.querySelectorAll("button")) other.textContent = other.textContent.replace(/ [▲▼]$/, "");
       button.textContent += sign > 0 ? " ▲" : " ▼";
-      const keyed = [...body.rows].map((row) => ({ row, value: column.of(cellByName.get(row.dataset.cell)) }));
+      const keyed = [...body.rows].map((row) => ({ row, value: column.of(cellOf(row.dataset.cell)) }));
       const known = keyed.filter(({ value }) => value !== undefined && value !== null);
       known.sort((a, b) => sign * (column.number ? a.value - b.value : String(a.value).localeCompare(String(b.value), "en", { numeric: true })));
       body.append(...known.map(({ row }) => row), ...keyed.filter((one) => !known.includes(one)).map(({ row }) => row));

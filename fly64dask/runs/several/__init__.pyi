@@ -11,7 +11,8 @@ from .listing import (
     summarise_run as summarise_run,
 )
 from .merging import merge_runs as merge_runs
-from .tables import (
+from .runs import (
     Runs as Runs,
     open_runs as open_runs,
+    run_or_runs as run_or_runs,
 )

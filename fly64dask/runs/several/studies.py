@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from pydantic import ValidationError
 
 from fly64dask.base import InputError
 from fly64dask.store import RunLayout
-from fly64dask.study import Dose, Study
-
-# Parts of a study that may differ between runs of one: none of them changes what a cell is. Files of a source are
-# compared by the arrays that runs have read from them, wherever they lie.
-MAY_DIFFER = frozenset({"doses_photons", "repeats", "source.path", "source.scan.path", "recipe.device"})
+from fly64dask.study import Dose, Study, study_differences
 
 
 def merged_study(studies: Mapping[RunLayout, Study]) -> Study:
@@ -30,13 +25,11 @@ def merged_study(studies: Mapping[RunLayout, Study]) -> Study:
         If they differ in anything else, which is named, or do not make a study together.
     """
     (first_layout, first), *others = studies.items()
-    stated = dict(_flat(first.model_dump(mode="json")))
     for layout, study in others:
-        found = dict(_flat(study.model_dump(mode="json")))
         differing = [
-            f"{key} is {_words(stated.get(key))} and {_words(found.get(key))}"
-            for key in dict.fromkeys((*stated, *found))
-            if stated.get(key) != found.get(key) and not _may_differ(key)
+            f"{each.key} is {each.words_of('first')} and {each.words_of('other')}"
+            for each in study_differences({"first": first, "other": study})
+            if not each.is_of_one_study
         ]
         if differing:
             raise InputError(
@@ -64,23 +57,3 @@ def _merged_doses(lists: Sequence[tuple[Dose, ...]]) -> tuple[Dose, ...]:
         words = tuple(dose for dose in joined if isinstance(dose, str))
         return (*sorted(dose for dose in joined if not isinstance(dose, str)), *words)
     return joined
-
-
-def _may_differ(key: str) -> bool:
-    return key in MAY_DIFFER or (key.startswith("recipes[") and key.endswith("].device"))
-
-
-def _flat(document: Any, path: str = "") -> Iterator[tuple[str, object]]:
-    """Name every value of a document by its path; doses stay one value."""
-    if isinstance(document, dict):
-        for key, value in document.items():
-            yield from _flat(value, f"{path}.{key}" if path else key)
-    elif isinstance(document, list) and any(isinstance(item, dict) for item in document):
-        for number, item in enumerate(document):
-            yield from _flat(item, f"{path}[{number}]")
-    else:
-        yield path, document
-
-
-def _words(value: object) -> str:
-    return "not given" if value is None else repr(value)

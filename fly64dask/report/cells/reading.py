@@ -215,7 +215,7 @@ def _with_crossings(curve: Curve, rings: RingCorrelation | None) -> Curve:
 
 
 def _thresholds(rings: Mapping[CurveKey, RingCorrelation]) -> Iterator[Curve]:
-    """Give the correlations that half a bit and a bit a pixel ask for, of the curve whose resolution is shown first."""
+    """Give the half-bit and the 1-bit threshold of the curve whose resolution is shown first."""
     first = next((rings[key] for key in RINGS if key in rings), None)
     if first is not None:
         for criterion in CRITERIA:

@@ -1,0 +1,68 @@
+"""The records that a page of several runs is drawn from."""
+
+from __future__ import annotations
+
+from fly64dask.base import Frozen
+from fly64dask.records import Mark
+from fly64dask.report.answer import AnswerContent
+from fly64dask.report.content import CellContent, CellState, ColourMap, Notice, PlaceContent, QuantityContent
+from fly64dask.study import Split
+
+
+class RunHead(Frozen):
+    """One of the runs: its name on the page, where it lies, its study, and how many of its cells are in which state.
+
+    `link` leads from the page to the run's own report, if there is one.
+    """
+
+    name: str
+    path: str
+    study: str
+    counts: dict[CellState, int]
+    n_cells: int
+    link: str | None = None
+
+
+class RunCell(CellContent):
+    """A cell of one of the runs."""
+
+    run: str
+
+
+class RunPlace(PlaceContent):
+    """A place of the matrix of one of the runs."""
+
+    run: str
+
+
+class DifferingRow(Frozen):
+    """A setting, a version or a device in which the runs differ, as words of each run in their order."""
+
+    key: str
+    words: tuple[str, ...]
+
+
+class RunsContent(Frozen):
+    """The whole content of a page of several runs.
+
+    Doses, views, splits and sections are those that any of the runs has. `signs` and colours are as of a
+    `ReportContent`.
+    """
+
+    study: str
+    made_at: str
+    runs: tuple[RunHead, ...]
+    notices: tuple[Notice, ...]
+    differing: tuple[DifferingRow, ...]
+    answer: AnswerContent
+    doses: tuple[str, ...]
+    dose_unit: str
+    views: tuple[str, ...]
+    splits: tuple[Split, ...]
+    sections: tuple[str, ...]
+    quantities: tuple[QuantityContent, ...]
+    cells: tuple[RunCell, ...]
+    places: tuple[RunPlace, ...]
+    marks: tuple[Mark, ...]
+    state_signs: dict[str, str]
+    colours: dict[ColourMap, tuple[str, ...]]

@@ -1,0 +1,115 @@
+"""Gathers of one run what a page of several shows: its totals, its cells and places, and what must be known of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fly64dask.monitoring import read_live
+from fly64dask.records import each_completed_row, legend_of
+from fly64dask.report.answer import RunTotals
+from fly64dask.report.cells import CellArrays, cell_content, places_of
+from fly64dask.report.columns import LEADING, is_drawn
+from fly64dask.report.content import MAX_CELLS, Notice
+from fly64dask.report.notices import part_notices, state_notices
+from fly64dask.report.several.content import RunCell, RunHead, RunPlace
+from fly64dask.study import Cell, Dose, Study, cells, part_of_study
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from fly64dask.records import AskedRuns, ManifestRow, Mark
+    from fly64dask.store import RunLayout
+
+# Numbers of cells that are compared beside those of quality: what a cell got, and what it took.
+LIGHT_AND_COST = (
+    *("n_kept", "total_photons", "fluence_photons_per_px2", "fluence_photons_per_nm2", "linear_overlap"),
+    *("n_epochs", "seconds"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatheredRun:
+    """One run as the page shows it; `part` is the study of the cells that it shows."""
+
+    totals: RunTotals
+    part: Study
+    head: RunHead
+    cells: tuple[RunCell, ...]
+    places: tuple[RunPlace, ...]
+    marks: tuple[Mark, ...]
+    notices: tuple[Notice, ...]
+
+
+def gathered_run(
+    asked: AskedRuns, name: str, layout: RunLayout, page: Path, *, doses: Sequence[Dose], views: Sequence[str]
+) -> GatheredRun:
+    """Read the records of one run once, whether it has ended, runs now or is damaged in places.
+
+    Parameters
+    ----------
+    asked : AskedRuns
+        The runs, and the targets of each.
+    name : str
+        The run among them.
+    layout : RunLayout
+        Its directory.
+    page : Path
+        The page, from which the run's own report is linked.
+    doses, views : sequence
+        Cells of these alone are shown; of all if empty.
+    """
+    study = asked.studies[name]
+    part = part_of_study(study, MAX_CELLS, doses=doses, views=views)
+    # Before the rows: a cell that ends in between is then counted as running, never as pending.
+    totals = RunTotals(study, set(read_live(layout, cells(study))), asked.numbers_of(name))
+    row_of: dict[Cell, ManifestRow | None] = dict.fromkeys(cells(part))
+    for committed in each_completed_row(study, layout):
+        totals.add(committed)
+        if committed.cell in row_of:
+            row_of[committed.cell] = committed
+    contents = [_run_cell(name, cell, row, totals, layout) for cell, row in row_of.items()]
+    ended = {cell: row for cell, row in row_of.items() if row is not None and cell not in totals.running}
+    return GatheredRun(
+        totals=totals,
+        part=part,
+        head=_head(name, study, layout, totals, page),
+        cells=tuple(contents),
+        places=tuple(RunPlace(run=name, **dict(place)) for place in places_of(part, contents, ended)),
+        marks=legend_of(part, ended.values()),
+        notices=tuple(_notices(name, study, layout, totals, part)),
+    )
+
+
+def _run_cell(name: str, cell: Cell, row: ManifestRow | None, totals: RunTotals, layout: RunLayout) -> RunCell:
+    content = cell_content(cell, row, CellArrays(), is_running=cell in totals.running, root=layout.root)
+    numbers = {column: value for column, value in content.numbers.items() if is_compared(column)}
+    return RunCell(run=name, **dict(content) | {"numbers": numbers, "facts": {}})
+
+
+def is_compared(column: str) -> bool:
+    """Whether a page of several runs maps a column: quality, light and cost."""
+    return column in LEADING or column in LIGHT_AND_COST or is_drawn(column)
+
+
+def _head(name: str, study: Study, layout: RunLayout, totals: RunTotals, page: Path) -> RunHead:
+    link = os.path.relpath(layout.report_file, page.absolute().parent) if layout.report_file.exists() else None
+    return RunHead(
+        name=name,
+        path=str(layout.root),
+        study=study.name,
+        counts=totals.counts,
+        n_cells=len(cells(study)),
+        link=link,
+    )
+
+
+def _notices(name: str, study: Study, layout: RunLayout, totals: RunTotals, part: Study) -> list[Notice]:
+    """Say of one run what a reader must know, with its name."""
+    found = [
+        *part_notices(part, n_cells=len(cells(study)), run=str(layout.root)),
+        *state_notices(study, layout, totals),
+    ]
+    return [notice.model_copy(update={"text": f"{name}: {notice.text}"}) for notice in found]
