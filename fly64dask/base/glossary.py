@@ -167,7 +167,7 @@ GLOSSARY: dict[str, Term] = {
         "The object from which exposures were simulated. It is opened only after the engine has returned.", _METRICS
     ),
     "underdetermined": Term(
-        "Said of a cell that ran under the guard, or of data with fewer lit intensities than unknowns.", _RERUN
+        "Said of a cell that ran under the guard, or of data with fewer nonzero intensities than unknowns.", _RERUN
     ),
     "view": Term(
         "A rule that keeps some of a split's exposures, the same ones at every dose, and so sets the overlap.", _SCANS

@@ -43,7 +43,7 @@ class Identifiability(Frozen):
     n_lit_intensities: Annotated[float, Quantity("intensities expected to hold a photon")]
     n_unknowns: Annotated[int, Quantity("unknowns")]
     intensities_per_unknown: Annotated[float, Quantity("intensities per unknown", "", "higher")]
-    lit_intensities_per_unknown: Annotated[float, Quantity("lit intensities per unknown", "", "higher")]
+    lit_intensities_per_unknown: Annotated[float, Quantity("nonzero intensities per unknown", "", "higher")]
     photons_per_unknown: Annotated[float | None, Quantity("photons per unknown", "photons", "higher")] = None
     footprint_px2: Annotated[int, Quantity("footprint of the probe", "px²")]
     covered_once_px2: Annotated[int, Quantity("area covered at least once", "px²")]

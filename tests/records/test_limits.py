@@ -11,7 +11,7 @@ from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of
 
 from fly64dask.base import FailureKind, InputError
 from fly64dask.metrics import TruthMetrics
-from fly64dask.records import answer_of, number_words
+from fly64dask.records import answer_of, number_words, overlap_words
 from fly64dask.records.limits import limit_along, reached_level
 from fly64dask.study import Target
 
@@ -108,6 +108,16 @@ def test_the_interval_holds_the_truth_in_nine_of_ten_cases():
     assert 78 <= n_held <= 100
 
 
+@given(seed=st.integers(0, 10**6), repeats=st.sampled_from((2, 3, 4, 6)), share=st.sampled_from((0.5, 0.8)))
+def test_an_interval_contains_its_limit(seed, repeats, share):
+    """Also with few repeats, whose level lies low: that of two is the lower one."""
+    axis = np.log(np.geomspace(1e2, 1e6, 5))
+    spread = np.exp(0.1 * np.random.default_rng(seed).standard_normal((5, repeats)))
+    errors = np.exp(-axis / 2)[:, None] * spread
+    found = limit_along(axis, [[of_dose] for of_dose in errors], 0.01, share=share, seed=seed)
+    assert not found.has_interval or found.low <= found.at <= found.high
+
+
 def test_the_same_run_gives_the_same_interval():
     errors = shot_noise_errors(DOSES, spread=0.1)
     assert limit_of(errors).interval == limit_of(errors).interval
@@ -143,6 +153,11 @@ def test_views_of_which_the_densest_misses_have_no_lowest_overlap():
     rows = [*rows_of({1e4: [0.05]}, view="loose"), *rows_of({1e4: [0.2]}, view="close")]
     found = answer_of(study, rows, [TARGET]).targets[0].overlaps[0]
     assert (found.outcome, found.lowest) == ("not_monotonic", None)
+
+
+@pytest.mark.parametrize(("overlap", "words"), [(0.714, "71 %"), (-1.1, "−110 % (beams apart)")])
+def test_a_negative_overlap_is_said_to_be_a_gap(overlap, words):
+    assert overlap_words(overlap) == words
 
 
 def test_an_overlap_without_an_interval_names_the_views_beside_it():

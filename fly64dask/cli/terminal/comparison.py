@@ -21,7 +21,9 @@ HEADINGS = {
     "ours": "phase error rad | SSIM of phase | half-bit resolution px",
     "original": "PSNR (peak 255) of phase, amplitude dB | MS-SSIM of phase, amplitude",
 }
-REFERENCE_HEADINGS = "phase difference rad | over that of an empty object | resolution at half a bit, at one bit"
+REFERENCE_HEADINGS = (
+    "phase difference rad | over that of an empty object | resolution at the half-bit, at the 1-bit threshold"
+)
 
 
 def comparison_table(comparison: RunComparison) -> Table:

@@ -80,6 +80,10 @@ def limit_along(
     and Tibshirani 1993, An Introduction to the Bootstrap, chapter 9): three repeats alone would resample themselves too
     often. Where these points do not repeat, or their repeats do not differ, the residuals are those of all points.
     Several objects are drawn as a whole, with their own repeats, as what differs between them is not noise.
+
+    The level of an even number of repeats, or for a high share of few, lies low: that of two is the lower one. What the
+    levels of resamples lie low by is taken off, which that of the repeats themselves cannot be, so that the place may
+    lie before all that the resamples give: the interval then begins there.
     """
     log_goal = float(np.log(goal))
     levels = np.log([reached_level([v for of_object in point for v in of_object], share) for point in values])
@@ -88,6 +92,8 @@ def limit_along(
     is_between = outcome in ("reached", "not_monotonic") and math.isfinite(place)
     draws = limit_draws(axis, values, goal, share=share, seed=seed, near=_near(below))
     low, high = (math.nan, math.nan) if draws is None else np.quantile(draws, TAILS, method="inverted_cdf").tolist()
+    if draws is not None and is_between:
+        low, high = min(low, place), max(high, place)
     return LimitAlong(
         outcome=outcome,
         last_miss=axis[below] if below >= 0 else None,

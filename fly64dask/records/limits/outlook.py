@@ -112,7 +112,7 @@ class _Decision:
     def _confirmed(self, width: float) -> Outlook:
         """Narrow enough, unless the numbers of repeats beside the limit make it lie low (`fair_number`)."""
         repeats_of = [(point, self._fair(self._n_repeats(point))) for point in self._bracket_points()]
-        why = f"the interval is {_times(width)}, but of a number of repeats whose level lies low"
+        why = f"the interval is {_times(width)}, but so few repeats give a level that is too low on average"
         further = self._repeated(width, repeats_of, why, most=MOST_REPEATS)
         return further if further.additions else Outlook(limit=self._limit, width=width, is_narrow=True)
 
