@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CURVE_NAMES = {"frc_truth": "with the truth", "frc_empty": "empty object", "frc_halves": "half sets"}
 CURVE_NAMES |= {"frc_reference": "with the reference"}
-THRESHOLDS = {"half_bit": "half a bit a pixel", "one_bit": "a bit a pixel"}
+THRESHOLDS = {"half_bit": "half-bit threshold", "one_bit": "1-bit threshold"}
 CURVE_STYLES = {"frc_truth": "-", "frc_empty": ":", "frc_halves": "--", "frc_reference": "-."}
 CURVE_STYLES |= {"half_bit": "-", "one_bit": "--"}
 GREYS = {"frc_empty": "0.45", "half_bit": "0.7", "one_bit": "0.7"}
@@ -179,8 +179,8 @@ def _explain_rings(figure: Figure, study: Study, curves: Mapping[Cell, tuple[Cur
 def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str, *, width: float) -> None:
     """Draw ring correlations of one cell in the colour of its dose, each kind in a style of its own; width in points.
 
-    A dot is where one falls below half a bit a pixel, and an open one below a bit. That of an empty object is grey, as
-    no dose changes it.
+    A dot is where one falls below the half-bit threshold, and an open one below the 1-bit threshold. That of an empty
+    object is grey, as no dose changes it.
     """
     for curve in curves:
         if curve.key in CURVE_NAMES:
@@ -190,14 +190,14 @@ def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str, *, width
 
 
 def draw_crossings(axis: Axes, curve: Curve, colour: str) -> None:
-    """Mark where a ring correlation first falls below half a bit a pixel, and with an open dot below a bit."""
+    """Mark where a ring correlation first falls below the half-bit threshold; open dots, the 1-bit threshold."""
     for criterion, place in curve.crossings:
         fill = colour if criterion == "half_bit" else "white"
         axis.plot(*place, "o", color=colour, markerfacecolor=fill, markersize=3.5, label="_crossing")
 
 
 def draw_thresholds(axis: Axes, curves: Iterable[Curve]) -> None:
-    """Draw the correlations that half a bit and a bit a pixel ask for, in grey."""
+    """Draw the half-bit and the 1-bit threshold in grey."""
     for curve in curves:
         if curve.key in THRESHOLDS:
             axis.plot(

@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from accessibility import axe_violations
 from browser import chromium, opened_browser
 from finished_runs import SIX_CELLS, make_run
 from limit_rows import TARGET
+from measured import measured_study, write_scan
 
 from fly64dask.base import InputError
 from fly64dask.records import read_run_study, write_run_study
@@ -157,3 +159,28 @@ def test_enter_on_a_cell_of_a_run_without_a_report_leads_to_the_run(browser, fol
     page.evaluate("document.querySelectorAll('#heat .heat tbody tr')[0].lastChild.firstChild.focus()")
     page.press("Enter")
     assert page.evaluate("document.activeElement.dataset.run") == str(folder / "short")
+
+
+@pytest.fixture(scope="module")
+def beside_a_scan(folder, tmp_path_factory):
+    """The content of a page of `long` and of a run of a measured scan, which is asked for the target of `long`."""
+    place = tmp_path_factory.mktemp("scan")
+    write_scan(place / "scan.zarr", np.random.default_rng(1).poisson(40, (60, 24, 24)).astype(np.uint16))
+    make_run(measured_study(place / "scan.zarr", '["measured"]'), RunLayout(place / "run"))
+    page = open_runs([folder / "long", place / "run"]).report(place / "both.html").read_text()
+    document = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S).group(1)
+    return str(place / "run"), json.loads(document)
+
+
+def test_a_measured_scan_has_no_error_against_a_truth_on_the_page(beside_a_scan):
+    name, content = beside_a_scan
+    numbers = {key for cell in content["cells"] if cell["run"] == name for key in cell["numbers"]}
+    assert {"n_kept", "total_photons"} <= numbers
+    assert not [key for key in numbers if key.startswith(("metrics.", "relative."))]
+
+
+def test_a_measured_scan_has_no_limit_against_a_truth_and_the_page_says_so(beside_a_scan):
+    name, content = beside_a_scan
+    (target,) = content["answer"]["answer"]["targets"]
+    assert name not in {limit["run_name"] for limit in target["doses"]}
+    assert any(f"Nothing is known of {name} here" in notice["text"] for notice in content["notices"])
