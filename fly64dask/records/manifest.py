@@ -90,10 +90,7 @@ class Roots(Frozen):
 
 
 class ManifestHead(Frozen):
-    """The part of the manifest that is of the whole run.
-
-    `summary` has mean and spread of repeats; a study without them has none.
-    """
+    """The part of the manifest that is of the whole run."""
 
     schema_version: Literal[1] = 1
     timestamp: str
@@ -103,12 +100,15 @@ class ManifestHead(Frozen):
     filters: ManifestFilters
     total_jobs: int
     filtered_jobs: int
-    summary: tuple[RepeatSummary, ...] | None = None
 
 
 class Manifest(ManifestHead):
-    """`reconstruction_manifest.json`: the last run's filters and jobs, and every committed cell."""
+    """`reconstruction_manifest.json`: the last run's filters and jobs, and every committed cell.
 
+    `summary` has mean and spread of repeats; a study without them has none.
+    """
+
+    summary: tuple[RepeatSummary, ...] | None = None
     jobs: tuple[Job, ...]
     execution_results: tuple[ManifestRow, ...]
 

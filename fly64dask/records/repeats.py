@@ -127,21 +127,27 @@ def summarise_repeats(repeats: Sequence[Cell], rows: Sequence[ManifestRow]) -> R
     )
 
 
-def summarise(study: Study, rows: Iterable[ManifestRow]) -> tuple[RepeatSummary, ...]:
-    """Summarise all repeats of a study: one for each dose, view, split, recipe, object and setup, in its order;
-    none for a study without repeats.
+def has_repeats(study: Study) -> bool:
+    """Tell whether a study has a cell with repeats, so that its manifest has their summary."""
+    return Repeats(study).most() > 1
 
-    Committed cells come in the study's order, which keeps repeats together; they are read one after the other.
+
+def summarise(study: Study, rows: Iterable[ManifestRow]) -> Iterator[RepeatSummary]:
+    """Summarise all repeats of a study: one for each dose, view, split, recipe, object and setup, in its order.
+
+    Committed cells come in the study's order, which keeps repeats together. They are read one after the other, and no
+    summary is kept: one takes 35 kB. Raises ValueError if a cell is none of the study's, or comes out of its order.
     """
-    if Repeats(study).most() == 1:
-        return ()
-    groups = repeat_groups(study)
-    summaries = {
-        first: summarise_repeats(groups[first], [row for row in members if row.cell in groups[first]])
-        for first, members in groupby(rows, key=lambda row: row.cell.first_repeat)
-        if first in groups
-    }
-    return tuple(summaries.get(first) or summarise_repeats(repeats, []) for first, repeats in groups.items())
+    waiting = groupby(rows, key=lambda row: row.cell.first_repeat)
+    after, members = next(waiting, (None, iter(())))
+    for first, repeats in repeat_groups(study).items():
+        if after != first:
+            yield summarise_repeats(repeats, [])
+            continue
+        yield summarise_repeats(repeats, [row for row in members if row.cell in repeats])
+        after, members = next(waiting, (None, iter(())))
+    if after is not None:
+        raise ValueError(f"summarise: the row of {after.name} is not in the order of the study's cells")
 
 
 def repeat_groups(study: Study) -> Mapping[Cell, tuple[Cell, ...]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from fly64dask.base import IntegrityError, compact_json, utc_now
+from fly64dask.base import Frozen, IntegrityError, compact_json, utc_now
 from fly64dask.records.derived import RowContext
 from fly64dask.records.history import read_past
 from fly64dask.records.manifest import (
@@ -22,7 +22,7 @@ from fly64dask.records.manifest import (
     row_from_record,
 )
 from fly64dask.records.record import past_attempts, read_record
-from fly64dask.records.repeats import summarise
+from fly64dask.records.repeats import has_repeats, summarise
 from fly64dask.records.run_files import study_digest
 from fly64dask.store import LongDocument, RunLayout, publish_link, storing, write_document
 from fly64dask.study import Cell, Filters, Remedy, Study, cells
@@ -91,7 +91,7 @@ def open_manifest(path: Path, *, remedy: str) -> LongDocument:
 
     Raises FileNotFoundError if there is none, IntegrityError with the remedy if a byte of it differs.
     """
-    return LongDocument.opened(path, lists=("jobs", "execution_results"), remedy=remedy)
+    return LongDocument.opened(path, lists=("summary", "jobs", "execution_results"), remedy=remedy)
 
 
 class RowFiles:
@@ -175,11 +175,11 @@ def write_manifest(
         filters=_stated(filters),
         total_jobs=len(cells(study)),
         filtered_jobs=len(filtered),
-        summary=summarise(study, rows) or None,
     )
     snapshot = layout.snapshot_file(timestamp)
     results = RowContext(study, layout, functools.partial(read_row, layout)).complete_all(rows)
-    lists = {"jobs": jobs(study, layout, filtered, remedies or {}), "execution_results": results}
+    lists: dict[str, Iterable[Frozen]] = {"summary": summarise(study, rows)} if has_repeats(study) else {}
+    lists |= {"jobs": jobs(study, layout, filtered, remedies or {}), "execution_results": results}
     write_document(snapshot, head, long_lists=lists)
     publish_link(layout.manifest_file, snapshot)
     write_document(layout.skip_summary_file, make_skip_summary(reasons, rows, timestamp=timestamp))

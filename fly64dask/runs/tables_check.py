@@ -12,6 +12,7 @@ from fly64dask.records import (
     Job,
     ManifestHead,
     ManifestRow,
+    RepeatSummary,
     SkipSummary,
     open_manifest,
     read_row,
@@ -52,10 +53,11 @@ def problems_of_tables(study: Study, layout: RunLayout) -> Iterator[tuple[Path, 
 
 
 def _read_manifest(path: Path) -> tuple[ManifestHead, Iterator[ManifestRow]]:
-    """Read a manifest's head and jobs; gives the head, and what reads the rows one after the other."""
+    """Read a manifest's head, summary and jobs; gives the head, and what reads the rows one after the other."""
     manifest = open_manifest(path, remedy=REPAIR)
-    for _ in manifest.items("jobs", Job):
-        pass
+    for model, name in ((RepeatSummary, "summary"), (Job, "jobs")):
+        for _ in manifest.items(name, model):
+            pass
     return manifest.head(ManifestHead), manifest.items("execution_results", ManifestRow)
 
 

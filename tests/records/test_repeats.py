@@ -225,12 +225,12 @@ def row(repeat, error=None, dose=1e4, state="completed"):
 
 
 def test_summarise_counts_an_interrupted_repeat_as_pending():
-    found = summarise(STUDY, [row(0, 0.1), row(1, state="interrupted"), row(2, 0.2)])[0]
+    found = next(summarise(STUDY, [row(0, 0.1), row(1, state="interrupted"), row(2, 0.2)]))
     assert (found.n_completed, found.n_failed, found.n_pending, found.failure_kinds) == (2, 0, 1, {})
 
 
 def test_summarise_counts_a_failed_repeat_beside_the_others():
-    found = summarise(STUDY, [row(0, 0.1), row(1, state="failed"), row(2, 0.2)])[0]
+    found = next(summarise(STUDY, [row(0, 0.1), row(1, state="failed"), row(2, 0.2)]))
     assert (found.n_repeats, found.n_completed, found.n_failed, found.n_pending) == (3, 2, 1, 0)
     assert found.failure_kinds == {"timed_out": 1}
     assert found.metrics["phase_rmse_rad"].n == 2
@@ -238,12 +238,12 @@ def test_summarise_counts_a_failed_repeat_beside_the_others():
 
 
 def test_summarise_has_the_spread_of_what_is_measured_without_a_truth():
-    found = summarise(STUDY, [row(0, 0.1), row(1, 0.3)])[0].half_sets["half.resolution_px"]
+    found = next(summarise(STUDY, [row(0, 0.1), row(1, 0.3)])).half_sets["half.resolution_px"]
     assert (found.n, found.mean, found.standard_deviation) == (2, pytest.approx(2.0), pytest.approx(2**0.5))
 
 
 def test_summarise_counts_repeats_that_are_not_committed_as_pending():
-    found = summarise(STUDY, [row(0, 0.1)])
+    found = [*summarise(STUDY, [row(0, 0.1)])]
     assert [one.n_pending for one in found] == [2] + [3] * (len(found) - 1)
 
 
@@ -256,15 +256,16 @@ def test_summarise_has_one_entry_for_each_recipe_and_object():
     study = several_study(repeats=2)
     rows = [row(k, 0.1, dose=1e5) for k in (0, 1)]
     rows = [one.model_copy(update={"recipe_name": "poisson", "object_seed": 8}) for one in rows]
-    found = summarise(study, rows)
+    found = [*summarise(study, rows)]
     assert [(one.view, one.split, one.recipe_name, one.object_seed) for one in found] == [
         (cell.view, cell.split, cell.recipe_name, cell.object_seed) for cell in cells(several_study())
     ]
     assert [(one.recipe_name, one.object_seed) for one in found if one.n_completed == 2] == [("poisson", 8)]
 
 
-def test_summarise_is_empty_without_repeats():
-    assert summarise(tiny_study(), [row(0, 0.1)]) == ()
+def test_summarise_refuses_rows_out_of_the_order_of_the_cells():
+    with pytest.raises(ValueError, match="dose_10000/all/train is not in the order"):
+        [*summarise(STUDY, [row(0, 0.1, dose=1e5), row(0, 0.1)])]
 
 
 def drawn_table(rows):
