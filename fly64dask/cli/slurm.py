@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections import Counter
@@ -105,8 +106,8 @@ def submit(
     click.echo(f"submitted: job {submission.job_id}, {counts}{rounds}")
     for line in more:
         click.echo(line)
-    click.echo(f"follow:    fly64dask attach {click.format_filename(out)}")
-    click.echo(f"stop:      fly64dask cancel {click.format_filename(out)}")
+    click.echo(f"follow:    {shlex.join(('fly64dask', 'attach', click.format_filename(out)))}")
+    click.echo(f"stop:      {shlex.join(('fly64dask', 'cancel', click.format_filename(out)))}")
 
 
 def _forecast(

@@ -163,9 +163,8 @@ def test_refuse_small_jobs_counts_the_threads_of_all_slots(tmp_path):
         refuse_small_jobs(file, tmp_path / "site.toml", (), recipe)
 
 
-def test_the_controller_ends_workers_of_all_pools(tmp_path):
+def test_the_controller_ends_its_workers_of_all_pools(tmp_path):
     (tmp_path / "controller.sbatch").write_text("{{ workers }}\n")
-    text = controller_script(
-        site(GPU_POOL, CPU_POOL), tmp_path / "site.toml", RunJobs(layout=RunLayout(tmp_path), study="demo"), []
-    )
-    assert [name.rsplit("-", 1)[0] for name in text.split()] == ["demo-gpu", "demo-cpu"]
+    jobs = RunJobs(layout=RunLayout(tmp_path), study="demo")
+    text = controller_script(site(GPU_POOL, CPU_POOL), tmp_path / "site.toml", jobs, [])
+    assert text.split() == [f"{jobs.name(pool)}-$FLY64DASK_CONTROLLER_JOB" for pool in ("gpu", "cpu")]

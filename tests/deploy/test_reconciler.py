@@ -111,6 +111,18 @@ def test_decide_does_not_count_a_refusal_as_a_failure_while_jobs_of_other_pools_
     assert history.n_failures == 0
 
 
+def test_decide_does_not_give_up_at_a_limit_that_other_runs_of_the_user_fill():
+    """Slurm's own words at `MaxSubmitJobs`, which tell a full queue from a job that it will never take."""
+    says = (
+        "sbatch: error: AssocMaxSubmitJobLimit sbatch: error: Batch job submission failed: Job violates accounting/QOS"
+    )
+    tries = [Observation(clock_s=400.0 * n, refusal=says) for n in range(20)]
+    history, decisions = follow(desired(16), *tries, Observation(clock_s=1e5))
+    assert history.n_failures == 0
+    assert f"the site takes no worker job now ({says}); it is asked again" in words(decisions[0])
+    assert without_words(decisions[-1]) == [Submit(1)]
+
+
 def test_decide_tries_one_job_beyond_the_limit_after_a_while():
     _, decisions = follow(desired(16), AT_LIMIT, at_limit(12), at_limit(13))
     assert [without_words(actions) for actions in decisions] == [[], [], [Submit(1)]]
@@ -322,7 +334,7 @@ def test_decide_waits_for_as_long_as_it_takes_without_a_limit():
         (
             {"jobs": jobs(j1="RUNNING", j2="RUNNING", j3="PENDING"), "connected": frozenset({"j1"})},
             {"granted": 3},
-            "worker jobs: 1 at work, 1 pending (Priority), 1 starting, no more than 3 are granted by the site now",
+            "worker jobs: 1 at work, 1 pending (Priority), 1 starting, no more than 3 granted by the site now",
         ),
         (
             {},

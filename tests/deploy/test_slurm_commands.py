@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.commands import how_it_ended, refusal
+from fly64dask.deploy.slurm.commands import (
+    call,
+    how_it_ended,
+    jobs_of,
+    refusal,
+    submit_array,
+    submit_script,
+)
+from fly64dask.deploy.slurm.names import RunJobs
+from fly64dask.deploy.slurm.preflight import refuse_bad_script
+from fly64dask.store import RunLayout
 
+POLICY = "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)".replace("'", "'\\''")
 DISABLED = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
 FORGOTTEN = "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1"
 UNREACHABLE = "echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1"
@@ -113,9 +124,63 @@ def test_how_it_ended_does_not_take_silence_for_an_end(answers):
         ("echo 'allocation failure: Invalid partition name specified' >&2; exit 1", "Invalid partition name"),
         ("echo 'allocation failure: Socket timed out on send/recv operation' >&2; exit 1", None),
         (UNREACHABLE, None),
+        (f"echo 'sbatch: error: AssocMaxSubmitJobLimit\nallocation failure: {POLICY}' >&2; exit 1", None),
+        (f"echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit\nallocation failure: {POLICY}' >&2; exit 1", None),
     ],
 )
 def test_refusal_does_not_take_silence_for_a_refusal(answers, tmp_path, answer, refused):
     answers(sbatch=answer)
     says = refusal(tmp_path / "script")
     assert (says is None) if refused is None else (refused in says)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("says", "keys"),
+    [
+        (f"sbatch: error: QOSMaxWallDurationPerJobLimit\nallocation failure: {POLICY}", "walltime"),
+        (f"sbatch: error: QOSMaxCpuPerJobLimit\nallocation failure: {POLICY}", "cpus"),
+        (f"sbatch: error: QOSMaxMemoryPerJob\nallocation failure: {POLICY}", "memory"),
+        (f"allocation failure: {POLICY}", "walltime or memory or cpus"),
+        ("allocation failure: Invalid qos specification", "extra_directives"),
+        ("allocation failure: Invalid account or account/partition combination specified", "account or queue"),
+    ],
+)
+def test_a_refused_script_names_the_key_of_the_limit_that_it_exceeds(answers, tmp_path, says, keys):
+    """As `sbatch --test-only` of Slurm 22.05 with slurmdbd says it."""
+    answers(sbatch=f"echo '{says}' >&2; exit 1")
+    with pytest.raises(ResourceError) as caught:
+        refuse_bad_script(tmp_path / "site.toml", tmp_path / "script", section="[workers]")
+    assert caught.value.remedy.startswith(f"correct {keys} in [workers] of ")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("printed", ["echo 4711", "echo '4711;cluster'", "echo 'Welcome to 7 nodes'; echo 4711; echo"])
+def test_the_id_of_a_job_is_found_in_what_the_sbatch_of_a_site_prints(answers, tmp_path, printed):
+    answers(sbatch=printed)
+    assert submit_script(tmp_path / "script") == "4711"
+    assert submit_array(tmp_path / "script", 2) == ["4711_0", "4711_1"]
+
+
+@pytest.mark.process
+def test_a_site_whose_sbatch_prints_no_id_is_told_so(answers, tmp_path):
+    answers(sbatch="echo thank you")
+    with pytest.raises(ResourceError, match="printed no id of a job: thank you"):
+        submit_script(tmp_path / "script")
+
+
+@pytest.mark.process
+def test_lines_that_are_no_jobs_are_passed_over_in_a_list_of_jobs(answers, tmp_path):
+    layout = RunLayout(tmp_path)
+    name = RunJobs(layout=layout, study="demo").name("worker")
+    answers(squeue=f"echo 'CLUSTER: one'; echo '7|RUNNING|None|{name}'; echo")
+    assert {job_id: job.state for job_id, job in jobs_of(layout).items()} == {"7": "RUNNING"}
+
+
+@pytest.mark.process
+def test_defaults_of_a_persons_own_calls_do_not_count_in_those_of_a_run(monkeypatch):
+    for name in ("SQUEUE_STATES", "SCANCEL_INTERACTIVE", "SBATCH_PARTITION", "SACCT_FORMAT", "SLURM_CONF"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("SLURM_TIME_FORMAT", "relative")
+    found = [line for line in call("env").stdout.splitlines() if line.startswith(("SLURM_", "SQ", "SC", "SB", "SA"))]
+    assert sorted(found) == ["SLURM_CONF=x", "SLURM_TIME_FORMAT=standard"]

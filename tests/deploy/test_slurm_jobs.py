@@ -106,6 +106,14 @@ def test_logs_of_a_run_directory_with_space_and_percent_sign_are_one_word_to_slu
     assert " --tls-ca-file '/data/my run/dose%20a/.tls/ca.pem' " in text
 
 
+def test_a_run_directory_whose_name_slurm_reads_otherwise_is_refused():
+    """A backslash in a name of `--output` means to Slurm that no percent sign in it has a meaning, and is left out."""
+    jobs = RunJobs(layout=RunLayout(Path("/data/back\\slash")), study="demo")
+    site = parse_slurm_file(LEAST, origin="site.toml")
+    with pytest.raises(InputError, match=r"slurm cannot write logs into .*another run directory"):
+        worker_script(site, site.pools[0], jobs)
+
+
 def test_jobs_are_named_after_the_study_and_found_by_the_directory_whatever_it_is_called():
     name = RunJobs(layout=LAYOUT, study="dose-5 (a)").name("worker")
     assert name.startswith("dose_5__a_-worker-")
@@ -183,6 +191,19 @@ def test_parse_slurm_file_names_a_wrong_key(change, wanted):
         parse_slurm_file(LEAST.replace(*change), origin="site.toml")
     assert wanted in str(caught.value)
     assert "cluster/slurm.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("directive", "is_refused"),
+    [("--clusters=other", True), ("-M other", True), ("-Jmine", True), ("--wait", True), ("--wait-all-nodes=1", False)],
+)
+def test_parse_slurm_file_refuses_directives_by_which_a_run_would_lose_its_jobs(directive, is_refused):
+    text = f'{LEAST}extra_directives = ["--qos=normal", "{directive}"]\n'
+    if is_refused:
+        with pytest.raises(InputError, match=f"extra_directives has '{directive}'"):
+            parse_slurm_file(text, origin="site.toml")
+    else:
+        assert parse_slurm_file(text, origin="site.toml").pools[0].extra_directives[1] == directive
 
 
 @pytest.mark.parametrize(

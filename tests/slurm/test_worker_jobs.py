@@ -233,10 +233,12 @@ def refuses_without_certificate(ip: str, port: int) -> bool:
 @pytest.fixture(scope="module")
 def awkward(tmp_path_factory, lab):
     """A finished run without `sacct` in an awkward directory, on an interface that others can reach, and what listened
-    there: its first job could not be submitted, the next was cancelled while it waited, and then a busy worker was."""
+    there: its first job could not be submitted, the next was cancelled while it waited, and then a busy worker was. The
+    user has defaults for own calls, with which Slurm lists jobs that have ended, and asks before it cancels."""
     site = Site(tmp_path_factory.mktemp("awkward"), lab)
     site.study.write_text(FOUR.replace("n_epochs = 20", "n_epochs = 40"))
     site.out = site.folder / "my run's" / "dose%20a"
+    site.environment |= {"SQUEUE_STATES": "all", "SCANCEL_INTERACTIVE": "true", "SBATCH_PARTITION": "absent"}
     site.cluster.write_text(site.cluster.read_text().replace('"lo"', f'"{beyond_loopback()}"'))
     failing_sbatch(site, 1, "sacct")
     try:

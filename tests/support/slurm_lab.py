@@ -10,13 +10,16 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from slurm_accounts import account_settings, accounts
 
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 NODES = ("n0", "n1")
 # A GPU must be a character device that exists: then --gres=gpu:1 works and CUDA_VISIBLE_DEVICES is set.
 DEVICES = ("/dev/null",)
+WITHOUT_ACCOUNTS = "AccountingStorageType=accounting_storage/none\n"
 
 
 def missing_daemons() -> list[str]:
@@ -25,36 +28,44 @@ def missing_daemons() -> list[str]:
 
 
 @contextmanager
-def slurm_lab(folder: Path) -> Iterator[Path]:
-    """Run a Slurm for as long as the block lasts; gives its slurm.conf."""
+def slurm_lab(folder: Path, *, has_accounts: bool = False) -> Iterator[Path]:
+    """Run a Slurm for as long as the block lasts, with accounts and their limits or without; gives its slurm.conf."""
     for name in ("munge", "state", "log", *(f"spool/{node}" for node in NODES)):
         (folder / name).mkdir(parents=True)
     (folder / "munge").chmod(0o700)
     conf = folder / "slurm.conf"
-    conf.write_text(_configuration(folder))
+    accounts_port, database_port = _free_ports(2)
+    settings = account_settings(folder, accounts_port) if has_accounts else WITHOUT_ACCOUNTS
+    conf.write_text(_configuration(folder) + settings)
     (folder / "gres.conf").write_text(
         "".join(f"NodeName={node} Name=gpu File={device}\n" for node in NODES for device in DEVICES)
     )
     environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin"}
-    try:
-        _start_daemons(folder, conf, environment)
+    with ExitStack() as stack:
+        stack.callback(_stop, folder, ("munged",))
+        _start_munge(folder, environment)
+        if has_accounts:
+            stack.enter_context(accounts(folder, environment, accounts_port, database_port))
+        stack.callback(_stop, folder, (*(f"slurmd-{node}" for node in NODES), "slurmctld"))
+        stack.callback(_end_jobs, environment)
+        for command in (["slurmctld"], *(["slurmd", "-N", node] for node in NODES)):
+            _start([*command, "-f", str(conf)], environment)
         _wait_until_idle(folder, environment)
         yield conf
-    finally:
-        _stop(folder, environment)
 
 
-def _start_daemons(folder: Path, conf: Path, environment: dict[str, str]) -> None:
+def _start_munge(folder: Path, environment: dict[str, str]) -> None:
     key = folder / "munge" / "munge.key"
     key.write_bytes(secrets.token_bytes(1024))
     key.chmod(0o600)
     munge = [f"--key-file={key}", f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid"]
     munge += [f"--log-file={folder}/munge/munged.log", f"--seed-file={folder}/munge/munged.seed"]
     # Test folders are private, which munged does not like without --force.
-    commands = [["munged", "--force", *munge], ["slurmctld", "-f", str(conf)]]
-    commands += [["slurmd", "-N", node, "-f", str(conf)] for node in NODES]
-    for command in commands:
-        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    _start(["munged", "--force", *munge], environment)
+
+
+def _start(command: list[str], environment: dict[str, str]) -> None:
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
 
 
 def _wait_until_idle(folder: Path, environment: dict[str, str]) -> None:
@@ -73,15 +84,18 @@ def _wait_until_idle(folder: Path, environment: dict[str, str]) -> None:
     raise RuntimeError(f"Slurm did not come up: {states}\n{logs}")
 
 
-def _stop(folder: Path, environment: dict[str, str]) -> None:
-    """Jobs before daemons: their steps would outlive these."""
+def _end_jobs(environment: dict[str, str]) -> None:
+    """Before the daemons end: steps of jobs would outlive these."""
     subprocess.run(["scancel", "--quiet", "--me"], env=environment, check=False, capture_output=True, timeout=60)
     for _ in range(300):
         left = subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, check=False, timeout=60)
         if not left.stdout.strip():
             break
         time.sleep(0.1)
-    for name in (*(f"slurmd-{node}" for node in NODES), "slurmctld", "munged"):
+
+
+def _stop(folder: Path, names: tuple[str, ...]) -> None:
+    for name in names:
         file = folder / f"{name}.pid"
         if file.exists() and file.read_text().strip():
             pid = int(file.read_text())
@@ -126,7 +140,6 @@ SlurmdLogFile={folder}/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -23,6 +24,10 @@ ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"}
 ENDED |= {"NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
 # Words of a command that says nothing of the job, as Slurm's controller is busy or starting again.
 NO_ANSWER = ("unable to contact", "timed out", "connection refused", "temporarily unable")
+# In the name of any limit of how many jobs there may be, such as AssocMaxSubmitJobLimit and QOSGrpSubmitJobsLimit.
+TOO_MANY = "SubmitJob"
+# Begin variables in which a person keeps defaults of their own calls, such as SQUEUE_STATES=all: a run has its own.
+DEFAULTS = ("SBATCH_", "SCANCEL_", "SACCT_", "SQUEUE_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,27 +63,46 @@ def queue_status(jobs: Mapping[str, BatchJob], n_expected: int) -> str:
 
 def submit_script(script: Path) -> str:
     """Submit a batch script and give the job's id; raises ResourceError if Slurm refuses it."""
-    return _slurm("sbatch", "--parsable", str(script)).strip().partition(";")[0]
+    return _job_id(_slurm("sbatch", "--parsable", str(script)))
 
 
 def submit_array(script: Path, n_jobs: int) -> list[str]:
     """Submit a batch script as an array of jobs and give their ids; raises ResourceError if Slurm refuses it."""
-    text = _slurm("sbatch", "--parsable", f"--array=0-{n_jobs - 1}", str(script))
-    return [f"{text.strip().partition(';')[0]}_{number}" for number in range(n_jobs)]
+    job_id = _job_id(_slurm("sbatch", "--parsable", f"--array=0-{n_jobs - 1}", str(script)))
+    return [f"{job_id}_{number}" for number in range(n_jobs)]
+
+
+def _job_id(printed: str) -> str:
+    """Find the id in what `sbatch --parsable` printed; a site's own `sbatch` may print more, and Slurm the cluster."""
+    found: list[str] = re.findall(r"^(\d+)(?:;\S*)?$", printed, re.MULTILINE)
+    if not found:
+        raise ResourceError(
+            f"slurm: `sbatch --parsable` printed no id of a job: {printed.strip() or 'nothing'}",
+            remedy="see what `sbatch` is at this site: `type sbatch`",
+        )
+    return found[-1]
 
 
 def refusal(script: Path) -> str | None:
-    """Ask Slurm what is wrong with a batch script, without submitting it; None if it would be taken, or if silent."""
+    """Ask Slurm what is wrong with a batch script, without submitting it.
+
+    None if it would be taken, if Slurm does not answer, or if it would be taken but for the jobs that there are.
+    """
     completed = call("sbatch", "--test-only", str(script))
     says = complaint(completed)
     no_answer = any(words in says.lower() for words in NO_ANSWER)
-    return None if completed.returncode == 0 or no_answer else says
+    return None if completed.returncode == 0 or no_answer or is_job_limit(says) else says
+
+
+def is_job_limit(says: str) -> bool:
+    """Whether Slurm refused a job by the name of a limit of how many jobs there may be, whatever the job is like."""
+    return TOO_MANY in says
 
 
 def jobs_of(layout: RunLayout) -> dict[str, BatchJob]:
     """List the waiting and running jobs of a run, by id; raises ResourceError if Slurm does not answer."""
     text = _slurm("squeue", "--noheader", "--me", "--array", "--format=%i|%T|%r|%j")
-    rows = [line.split("|", 3) for line in text.splitlines() if line.strip()]
+    rows = [line.split("|", 3) for line in text.splitlines() if line.count("|") >= 3]
     return {
         job_id: BatchJob(job_id=job_id, role=role, state=state, reason=why)
         for job_id, state, why, name in rows
@@ -196,7 +220,10 @@ def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedPro
     Raises ResourceError if it does not come in time, or there is no such command.
     """
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
+        # Nothing is answered to a command that asks back.
+        return subprocess.run(
+            command, input="", capture_output=True, text=True, check=False, timeout=timeout_s, env=_environment()
+        )
     except FileNotFoundError as error:
         raise ResourceError(
             f"cluster: {command[0]} not found on PATH", remedy="run this on a login node of the cluster"
@@ -206,6 +233,12 @@ def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedPro
             f"cluster: `{' '.join(command)}` did not answer within {timeout_s:g} s",
             remedy="see whether the batch system is up: `sinfo`, or `qstat -B`",
         ) from error
+
+
+def _environment() -> dict[str, str]:
+    """Give commands, and jobs that are submitted, this process's environment without a person's own defaults."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(DEFAULTS)}
+    return {**kept, "SLURM_TIME_FORMAT": "standard"}
 
 
 def complaint(completed: subprocess.CompletedProcess[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fly64dask.base import counted
-from fly64dask.deploy.slurm.commands import queue_status
+from fly64dask.deploy.slurm.commands import is_job_limit, queue_status
 
 if TYPE_CHECKING:
     from fly64dask.deploy.slurm.commands import BatchJob
@@ -162,16 +162,18 @@ def _learn_limit(desired: Desired, history: History, observed: Observation) -> D
     granted = len(_at_refusal(history, observed))
     n_refusals = history.n_refusals + 1
     wait_s = _wait_s(desired, n_refusals)
-    limit = counted(granted, "worker job")
-    words = f"the site takes no more than {limit} now ({observed.refusal}); the run goes on with these"
+    limit = f"no more than {counted(granted, 'worker job')}" if granted else "no worker job"
+    goes_on = "the run goes on with these" if granted else "it is asked again"
+    words = f"the site takes {limit} now ({observed.refusal}); {goes_on}"
     return replace(
         history, granted=granted, n_refusals=n_refusals, ask_again_at_s=observed.clock_s + wait_s, portion=1
     ), [Say(words)] if granted != history.granted else []
 
 
 def _is_limit(history: History, observed: Observation) -> bool:
-    """Whether Slurm refused a job while it had others of the run."""
-    return bool(observed.refusal) and bool(_at_refusal(history, observed) or history.n_others or observed.n_others)
+    """Whether Slurm refused a job while it had others of the run, or by the name of a limit of jobs."""
+    has_jobs = bool(_at_refusal(history, observed) or history.n_others or observed.n_others)
+    return bool(observed.refusal) and (has_jobs or is_job_limit(observed.refusal))
 
 
 def _at_refusal(history: History, observed: Observation) -> frozenset[str]:

@@ -65,7 +65,7 @@ def worker_script(
     logs = site.directories.logs or str(layout.slurm_logs)
     has = offered(pool, device) if len(site.pools) > 1 else {GPU: 1.0} if pool.gpus else {}
     if site.system == "pbs":
-        directives = ["-r n", "-j oe", f"-o {_pbs_folder(logs)}/"]
+        directives = ["-r n", "-j oe", f"-o {_log_folder(logs, 'pbs')}/"]
         worker_name = "${PBS_JOBID%%.*}"
     else:
         log = _log_file(logs, jobs.name(pool.name))
@@ -213,11 +213,11 @@ def _hours(seconds: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def _pbs_folder(folder: str) -> str:
-    """Give a folder for logs as PBS takes it; raises InputError where its name is more than one word there."""
-    if shlex.quote(folder) != folder:
+def _log_folder(folder: str, system: System) -> str:
+    """Give a folder for logs as a batch system takes it; raises InputError where that reads its name otherwise."""
+    if "\\" in folder or (system == "pbs" and shlex.quote(folder) != folder):
         raise InputError(
-            f"cluster: PBS cannot write logs into {folder!r}, whose name has spaces or marks that it reads otherwise",
+            f"cluster: {system} cannot write logs into {folder!r}, a name that it reads otherwise",
             remedy="give [directories] logs, or another run directory",
         )
     return folder
@@ -242,7 +242,7 @@ def _job_classes() -> dict[System, Any]:
 
 def _log_file(directory: str, name: str) -> str:
     """Name the file of what a job says; Slurm has a meaning for spaces and percent signs."""
-    path = f"{directory}/{name}".replace("%", "%%")
+    path = f"{_log_folder(directory, 'slurm')}/{name}".replace("%", "%%")
     return f"--output={shlex.quote(f'{path}-%j.log')}"
 
 

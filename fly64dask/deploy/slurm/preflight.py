@@ -19,6 +19,14 @@ from fly64dask.study import Recipe
 
 # Words in Slurm's refusal of a job, and the keys of the cluster file that it may be about; the first to occur counts.
 COMPLAINTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    # Limits of an account or QOS that refuses what exceeds them, by their names, such as QOSMaxWallDurationPerJobLimit.
+    ("maxwall", ("walltime",)),
+    ("maxcpu", ("cpus",)),
+    ("maxmem", ("memory",)),
+    ("maxgres", ("gpu_directive",)),
+    ("qos specification", ("extra_directives",)),
+    ("accounting/qos policy", ("walltime", "memory", "cpus")),
+    ("invalid account", ("account", "queue")),
     ("partition", ("queue",)),
     ("account", ("account",)),
     ("time limit", ("walltime",)),

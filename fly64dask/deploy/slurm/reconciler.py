@@ -221,7 +221,7 @@ def pools_words(histories: Sequence[History], observations: Sequence[Observation
     words = [*([f"{n_at_work} at work"] if n_at_work else []), *([jobs_words(others)] if others else [])]
     limits = [history.granted for history in histories if history.granted is not None]
     if limits:
-        words.append(f"no more than {sum(limits)} are granted by the site now")
+        words.append(f"no more than {sum(limits)} granted by the site now")
     words += [f"last failure: {history.last_failure}" for history in histories if history.n_failures]
     return f"worker jobs: {', '.join(words) or 'none yet'}"
 

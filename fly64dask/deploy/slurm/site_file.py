@@ -25,6 +25,8 @@ from fly64dask.study import parse_toml
 Word = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00-\x1f]+$")]
 Line = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^[^\x00-\x1f]+$")]
 Directive = Annotated[str, Field(min_length=2, max_length=1023, pattern=r"^-[^\x00-\x1f]+$")]
+# Options of sbatch with which a run would not find its jobs again, or would wait for them where it submits them.
+OF_THE_RUN = ("--array", "--clusters", "--job-name", "--wait", "-J", "-M", "-W", "-a")
 AbsolutePath = Annotated[str, Field(min_length=1, max_length=4095, pattern=r"^/[^\x00-\x1f]*$")]
 
 
@@ -254,6 +256,21 @@ class SlurmFile(Frozen):
         for pool in self.pools:
             if self.system == "pbs" and pool.submit == "array":
                 raise ValueError(f"{self.section(pool)}: arrays are for Slurm; set submit = 'jobs'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_directives(self) -> Self:
+        if self.system != "slurm":
+            return self
+        tables = [(self.section(pool), pool.extra_directives) for pool in self.pools]
+        for section, directives in (*tables, ("[controller]", self.controller.extra_directives)):
+            for line in directives:
+                option = re.split(r"[=\s]", line)[0] if line.startswith("--") else line[:2]
+                if option in OF_THE_RUN:
+                    raise ValueError(
+                        f"{section}: extra_directives has {line!r}, but a run names its jobs, and finds them on the "
+                        "cluster where it was started; leave it out"
+                    )
         return self
 
     @property
