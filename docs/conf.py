@@ -42,6 +42,7 @@ autodoc_typehints = "none"  # docstrings give types, with shapes and units
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 
+smartquotes_action = "q"  # quotes alone: two dashes begin an option
 html_theme = "pydata_sphinx_theme"
 html_title = "fly64dask"
 html_static_path = ["_static"]
@@ -61,9 +62,11 @@ html_theme_options = {
         "explanation/acceptance": [],
         "explanation/stopping": [],
         "how-to/ingest": [],
+        "reference/command_line": [],
         "reference/gpu": [],
         "reference/performance": [],
         "reference/study/recipes": [],
         "reference/study/setups": [],
+        "reference/study/simulation": [],
     },
 }
