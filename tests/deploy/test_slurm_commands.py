@@ -170,6 +170,14 @@ def test_a_site_whose_sbatch_prints_no_id_is_told_so(answers, tmp_path):
 
 
 @pytest.mark.process
+def test_a_job_refused_at_a_limit_of_jobs_is_to_wait(answers, tmp_path):
+    answers(sbatch=f"echo 'sbatch: error: AssocMaxSubmitJobLimit {POLICY}' >&2; exit 1")
+    with pytest.raises(ResourceError, match="AssocMaxSubmitJobLimit") as caught:
+        submit_script(tmp_path / "script")
+    assert caught.value.remedy == "wait until other jobs of yours have ended"
+
+
+@pytest.mark.process
 def test_lines_that_are_no_jobs_are_passed_over_in_a_list_of_jobs(answers, tmp_path):
     layout = RunLayout(tmp_path)
     name = RunJobs(layout=layout, study="demo").name("worker")

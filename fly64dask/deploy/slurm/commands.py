@@ -207,9 +207,11 @@ def refuse_without() -> None:
 def _slurm(*command: str) -> str:
     completed = call(*command)
     if completed.returncode != 0:
+        says = complaint(completed)
+        usual = "correct the cluster file if it says so, else see whether Slurm is up: `sinfo`"
         raise ResourceError(
-            f"slurm: `{' '.join(command)}` ended with {completed.returncode}: {complaint(completed)}",
-            remedy="correct the cluster file if it says so, else see whether Slurm is up: `sinfo`",
+            f"slurm: `{' '.join(command)}` ended with {completed.returncode}: {says}",
+            remedy="wait until other jobs of yours have ended" if is_job_limit(says) else usual,
         )
     return completed.stdout
 
