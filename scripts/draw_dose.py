@@ -113,7 +113,10 @@ def bar(axis: Axes, low: float, high: float, level: float, words: str, colour: s
     axis.annotate(
         "", (low, level), (high, level), arrowprops={"arrowstyle": "|-|,widthA=0.25,widthB=0.25", "color": colour}
     )
-    axis.text((low + high) / 2, level + 0.03, words, color=colour, ha="center", va="bottom")
+    behind = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+    axis.text(
+        (low + high) / 2, level + 0.04, words, color=colour, ha="center", va="bottom", bbox=behind if words else None
+    )
 
 
 def draw_illuminated_area(axis: Any, probe: NDArray[np.complex64], kept_px: Any, name: str, beams: BeamFields) -> None:

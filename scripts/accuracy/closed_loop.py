@@ -186,7 +186,8 @@ def as_row(result: dict[str, Any]) -> str:
 
 def table(results: list[dict[str, Any]]) -> str:
     """Write all cases as a table in Markdown."""
-    head = ["rad, lowest (its epoch)", *(f"{dose:g}" for dose in DOSES_PHOTONS), "floor", "slope", "empty"]
+    doses = [f"{dose:.0e} photons".replace("e+0", "e") for dose in DOSES_PHOTONS]
+    head = ["lowest phase error, rad (its epoch)", *doses, "floor", "slope", "empty"]
     lines: Iterator[str] = map(as_row, results)
     return "\n".join(["| " + " | ".join(head) + " |", "|---" * len(head) + "|", *lines])
 
