@@ -180,3 +180,13 @@ def test_a_measured_scan_has_no_limit_against_a_truth_and_the_page_says_so(besid
     (target,) = content["answer"]["answer"]["targets"]
     assert name not in {limit["run_name"] for limit in target["doses"]}
     assert any(f"Nothing is known of {name} here" in notice["text"] for notice in content["notices"])
+
+
+def test_the_figure_of_several_runs_has_a_panel_for_each_view_and_a_colour_for_each_run(folder):
+    figure = open_runs([folder / "long", folder / "short"]).plot_limits()
+    titles = [axis.get_title() for axis in figure.axes]
+    assert len(titles) == len(set(titles)) == len(SIX_CELLS.views) * len(SIX_CELLS.splits)
+    lines = [line for axis in figure.axes for line in axis.lines if line.get_label().startswith("/")]
+    colours = {line.get_label(): line.get_color() for line in lines}
+    assert colours.keys() == {str(folder / "long"), str(folder / "short")}
+    assert len(set(colours.values())) == 2

@@ -5,33 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.report.figure_parts import INKS, legend_inches, panels, set_caption
+from fly64dask.report.answer.looks import looks_of
+from fly64dask.report.figure_parts import legend_inches, panels, set_caption
 from fly64dask.study import DOSE_UNITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.typing import LineStyleType
 
     from fly64dask.records import Answer, DoseLimit, Light, LimitCurve, LinePoint, Slope, TargetAnswer
+    from fly64dask.report.answer.looks import Look
     from fly64dask.study import DoseBy, Target
 
-MARKERS = ("o", "s", "^", "D", "v", "P")  # of views, in their order
-# Of recipes and setups, in their order.
-STYLES: tuple[LineStyleType, ...] = (
-    "-",
-    "--",
-    "-.",
-    ":",
-    (0, (6, 3)),
-    (0, (8, 2, 2, 2, 2, 2)),
-    (0, (1, 3)),
-    (0, (3, 3, 1, 3)),
-)
 NOISE_FREE = "without noise"
 TARGET_AND_GUIDES = ("target", "guide")
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -55,12 +44,14 @@ def draw_limits(answer: Answer, *, side_nm: float | None = None) -> Figure:
     -------
     matplotlib.figure.Figure
         A row for each target and a column for each split; a colour for each view and a style of line for each recipe
-        and setup, or of one view a colour for each of these. Known to no window and no global state.
+        and setup, or of one view a colour for each of these. Of several runs a column for each split and view, and a
+        colour for each run; over doses where their pixels differ. Known to no window and no global state.
     """
-    splits = list(dict.fromkeys(limit.split for target in answer.targets for limit in target.doses))
-    figure, axes = panels(len(answer.targets), max(1, len(splits)), 3.6, 3.0)
-    for (row, target), (column, split) in product(enumerate(answer.targets), enumerate(splits)):
-        _draw_panel(axes[row][column], target, split, answer.dose_by, side_nm)
+    limits = [limit for target in answer.targets for limit in target.doses]
+    places = list(dict.fromkeys((limit.split, limit.view if answer.runs else None) for limit in limits))
+    figure, axes = panels(len(answer.targets), max(1, len(places)), 3.6, 3.0)
+    for (row, target), (column, place) in product(enumerate(answer.targets), enumerate(places)):
+        _draw_panel(axes[row][column], target, place, answer, side_nm)
     every = [line for axis_row in axes for axis in axis_row for line in axis.lines]
     every.sort(key=lambda line: str(line.get_label()) == NOISE_FREE)  # views stand first in the legend
     every.sort(key=lambda line: str(line.get_label()).startswith(TARGET_AND_GUIDES))
@@ -72,15 +63,24 @@ def draw_limits(answer: Answer, *, side_nm: float | None = None) -> Figure:
     return figure
 
 
-def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, side_nm: float | None) -> None:
-    looks = _looks(target.curves)
-    shown = [(limit, curve) for limit, curve in zip(target.doses, target.curves, strict=True) if curve.split == split]
-    has_fluence = all(point.light.fluence_photons_per_px2 for _, curve in shown for point in curve.points)
+def _draw_panel(
+    axis: Axes, target: TargetAnswer, place: tuple[str, str | None], answer: Answer, side_nm: float | None
+) -> None:
+    split, view = place
+    looks = looks_of(target.curves, is_by_run=view is not None)
+    shown = [
+        (limit, curve)
+        for limit, curve in zip(target.doses, target.curves, strict=True)
+        if curve.split == split and view in (None, curve.view)
+    ]
+    lights = [point.light for _, curve in shown for point in curve.points]
+    sides = {None if light.side_nm is None else round(light.side_nm, 6) for light in lights}
+    has_fluence = all(light.fluence_photons_per_px2 for light in lights) and (view is None or len(sides) < 2)
     axis.set(xscale="log", yscale="log")
     for limit, curve in shown:
         _draw_curve(axis, limit, curve, target.target, looks[curve.view, curve.made_by], has_fluence=has_fluence)
-    axis.set_title(f"{split}: {target.target.label}", fontsize=9)
-    _name_axes(axis, target.target, dose_by, side_nm, has_fluence=has_fluence)
+    axis.set_title(f"{', '.join(filter(None, (view, split)))}: {target.target.label}", fontsize=9)
+    _name_axes(axis, target.target, answer.dose_by, side_nm, has_fluence=has_fluence)
     if not any(curve.points for _, curve in shown):
         axis.text(0.5, 0.5, "nothing measured", transform=axis.transAxes, ha="center", fontsize=8)
         return
@@ -94,34 +94,8 @@ def _draw_panel(axis: Axes, target: TargetAnswer, split: str, dose_by: DoseBy, s
     _draw_guide(axis, [curve for _, curve in shown], target.target, has_fluence=has_fluence)
 
 
-class _Look(NamedTuple):
-    """How a curve is drawn, and its name in the legend."""
-
-    label: str
-    colour: str
-    marker: str
-    style: LineStyleType
-
-
-def _looks(curves: Sequence[LimitCurve]) -> dict[tuple[str, str], _Look]:
-    """Give each view and method a look: colours tell views apart, or of one view its recipes and setups."""
-    views = list(dict.fromkeys(curve.view for curve in curves))
-    methods = list(dict.fromkeys(curve.made_by for curve in curves))
-    looks = {}
-    for (k, view), (j, method) in product(enumerate(views), enumerate(methods)):
-        ink, style = (k, j) if len(views) > 1 else (j, 0)
-        looks[view, method] = _Look(
-            label=", ".join(filter(None, (view if len(views) > 1 or not method else "", method))),
-            colour=INKS[ink % len(INKS)],
-            # Where colours begin anew, marks do not.
-            marker=MARKERS[(ink + ink // len(INKS)) % len(MARKERS)],
-            style=STYLES[style % len(STYLES)],
-        )
-    return looks
-
-
 def _draw_curve(
-    axis: Axes, limit: DoseLimit, curve: LimitCurve, target: Target, look: _Look, *, has_fluence: bool
+    axis: Axes, limit: DoseLimit, curve: LimitCurve, target: Target, look: Look, *, has_fluence: bool
 ) -> None:
     label, colour, marker, style = look
     line = [(_x(point, has_fluence), point.level) for point in curve.line]

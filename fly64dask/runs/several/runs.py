@@ -19,6 +19,7 @@ from fly64dask.study import Dose, Study, Target, study_differences
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
 
     from fly64dask.records import Answer, ManifestRow
     from fly64dask.report import FlatRow
@@ -145,6 +146,33 @@ class Runs:
         from fly64dask.records import answer_of_runs
 
         return answer_of_runs(self._studies, self._rows_of, targets)
+
+    def plot_limits(self, *targets: Target) -> Figure:
+        """Draw what each dose gave for each target in each run, and where the target is reached.
+
+        Parameters
+        ----------
+        *targets : Target
+            Instead of the studies' own, each of which all runs are asked for.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            A row for each target, a column for each split and view, a colour for each run; over the fluence, or over
+            the dose where the pixels of the runs differ.
+
+        Raises
+        ------
+        InputError
+            As `limits`.
+
+        Examples
+        --------
+        >>> open_runs(["runs/a", "runs/b"]).plot_limits().savefig("both.pdf")  # doctest: +SKIP
+        """
+        from fly64dask.report import draw_limits
+
+        return draw_limits(self.limits(*targets))
 
     def report(
         self,
