@@ -13,7 +13,7 @@ from fly64dask.records import (
     dose_limit,
     interval_words,
     number_words,
-    overlap_words,
+    percent,
     series_of,
     value_words,
 )
@@ -123,12 +123,14 @@ def _add_series_columns(table: Table, limits: Sequence[DoseLimit]) -> list[str]:
     for heading in axes:
         table.add_column(heading, overflow="fold")  # names are told apart by their ends
     table.add_column("overlap", justify="right")
+    if any(limit.linear_overlap is not None and limit.linear_overlap < 0 for limit in limits):
+        table.caption, table.caption_justify = "an overlap below 0 is a gap between beams", "left"
     return axes
 
 
 def _series_cells(limit: DoseLimit, axes: Sequence[str]) -> Iterator[str]:
     yield from (getattr(limit, SERIES_AXES[name]) or "" for name in axes)
-    yield "-" if limit.linear_overlap is None else overlap_words(limit.linear_overlap)
+    yield "-" if limit.linear_overlap is None else percent(limit.linear_overlap)
 
 
 def _cells(limit: DoseLimit, dose_by: DoseBy) -> Iterator[Text | str]:

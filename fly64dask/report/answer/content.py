@@ -15,8 +15,8 @@ from fly64dask.records import (
     factor_words,
     interval_words,
     number_words,
-    overlap_words,
     p_words,
+    percent,
     verdict_words,
 )
 from fly64dask.report.answer.curves import slope_words
@@ -193,7 +193,7 @@ def _row(limit: DoseLimit, curve: LimitCurve) -> LimitRow:
         split=limit.split,
         recipe_name=limit.recipe_name,
         setup_name=limit.setup_name,
-        overlap="–" if limit.linear_overlap is None else overlap_words(limit.linear_overlap),
+        overlap="–" if limit.linear_overlap is None else percent(limit.linear_overlap),
         outcome=limit.outcome,
         sign=OUTCOME_SIGNS[limit.outcome],
         words=OUTCOME_WORDS[limit.outcome],
