@@ -132,6 +132,17 @@ def test_the_map_has_a_column_for_each_run_and_marks_what_failed_or_is_pending(b
     assert sorted(texts) == sorted([*4 * ["✘ degenerate_scan"], "· pending"])
 
 
+def test_a_mean_says_of_how_many_repeats_it_is_where_some_have_failed(browser, tmp_path, engine_faults):
+    """No exposures are there for a second repeat, which fails."""
+    study = SIX_CELLS.model_copy(update={"views": SIX_CELLS.views[:1], "split": "none"})
+    for name, repeats in (("a", 1), ("b", 2)):
+        make_run(study.model_copy(update={"repeats": repeats}), RunLayout(tmp_path / name))
+    open_runs([tmp_path / "a", tmp_path / "b"]).report(tmp_path / "both.html")
+    page = shown(browser, tmp_path, width=WIDE)
+    first, second = page.evaluate("[...document.querySelectorAll('#heat .heat button')].map((one) => one.textContent)")
+    assert ("(" in first, "(1 of 2)" in second) == (False, True)
+
+
 def test_curves_of_runs_have_colours_of_their_own(browser, folder):
     page = shown(browser, folder, width=WIDE)
     inks = page.evaluate(

@@ -68,7 +68,9 @@ function heatButton(place, quantity, range, small) {
     button.style.backgroundColor = colour;
     button.style.color = inkOn(colour);
     const spread = found.standard_deviation === undefined || small ? "" : ` ± ${significant(found.standard_deviation, 2)}`;
-    button.textContent = [significant(found.mean) + spread, ...place.marks].join(" ");
+    // Of repeats that failed or have not ended the mean knows nothing.
+    const known = found.n < place.cells.length && !small ? [`(${found.n} of ${place.cells.length})`] : [];
+    button.textContent = [significant(found.mean) + spread, ...known, ...place.marks].join(" ");
   } else {
     button.className = `none ${first.state}`;
     button.textContent = [`${SIGNS[first.state]}${small || first.state === "completed" ? "" : ` ${first.kind || first.state}`}`, ...place.marks].join(" ");
