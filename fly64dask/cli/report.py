@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import DoseType, example, from_here, readable_runs_argument, runs_records_argument
+from fly64dask.cli.options import DoseType, example, from_here, readable_runs_argument, runs_records_argument, warn
 from fly64dask.store import RunLayout
 from fly64dask.study import DoseWord
 
@@ -69,7 +69,9 @@ def _report_of_run(
     from fly64dask.report import write_report
 
     page = out or layout.report_file
-    write_report(read_run_study(layout), layout, page, figures=figures, doses=doses, views=views)
+    problems = write_report(read_run_study(layout), layout, page, figures=figures, doses=doses, views=views)
+    if problems:
+        warn(f"what is damaged is not on the page ({len(problems)} notices there name it), such as: {problems[0]}")
     return page
 
 

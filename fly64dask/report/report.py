@@ -58,7 +58,7 @@ def write_report(
     figures: Path | None = None,
     doses: Sequence[Dose] = (),
     views: Sequence[str] = (),
-) -> None:
+) -> tuple[str, ...]:
     """Write the page of a run, and its figures if a directory for them is given.
 
     Parameters
@@ -73,6 +73,11 @@ def write_report(
         Directory for PNG and SVG figures; made if missing.
     doses, views : sequence
         Cells of these alone are shown; of all if empty.
+
+    Returns
+    -------
+    tuple of str
+        The notices of the page that name what is damaged or missing; empty if all is well.
 
     Notes
     -----
@@ -111,6 +116,7 @@ def write_report(
     publish_text(out, render_page(content, [flat_row(row) for row in shown_rows]))
     if figures is not None and gallery is not None:
         gallery.write(part, shown_rows, snr.curves, figures)
+    return tuple(notice.text for notice in content.notices if notice.kind == "damaged")
 
 
 def _gallery(n_cells: int) -> Gallery:

@@ -87,6 +87,14 @@ def test_verify_run_finds_a_manifest_that_says_something_else(run):
     assert damaged_paths(run) == ["reconstruction_manifest.json"]
 
 
+def test_report_names_on_the_terminal_what_it_cannot_show(run, fly64dask):
+    (run.root / "dose_100000" / "all" / "train" / "reconstruction.zarr.zip").unlink()
+    done = fly64dask("report", run.root)
+    assert done.returncode == 0
+    assert "what is damaged is not on the page (1 notices there name it), such as: Damaged, dose_100000" in done.stderr
+    assert "dose_100000/all/train/reconstruction.zarr.zip" in done.stderr
+
+
 def test_verify_exits_1_and_names_the_damage(run, fly64dask):
     (run.exposure_group(1e5, "train") / "counts" / "c.0.0.0").unlink()
     done = fly64dask("verify", run.root)
