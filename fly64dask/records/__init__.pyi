@@ -9,7 +9,10 @@ from .derived.context import (
     DERIVED_FIELDS as DERIVED_FIELDS,
     RowContext as RowContext,
 )
-from .derived.currency import StudyNow as StudyNow
+from .derived.currency import (
+    OTHER_DATA as OTHER_DATA,
+    StudyNow as StudyNow,
+)
 from .derived.floors import (
     PHOTON_LIMITED_RATIO as PHOTON_LIMITED_RATIO,
     STILL_FALLING as STILL_FALLING,

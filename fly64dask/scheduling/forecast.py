@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fly64dask.base import counted
-from fly64dask.records import LASTING_KINDS, each_completed_row
+from fly64dask.base import IntegrityError, counted
+from fly64dask.datasets import read_inputs
+from fly64dask.records import LASTING_KINDS, OTHER_DATA, each_completed_row
 from fly64dask.scheduling.rates import MeasuredRate, measured_rates
+from fly64dask.store import read_attributes
 
 if TYPE_CHECKING:
     from fly64dask.datasets import ScanInputs
@@ -106,8 +108,10 @@ def forecast_run(
         Without the work of the cells that are left (`with_work`).
     """
     reasons: dict[Cell, str | None] = dict.fromkeys(requested, NEW)
+    objects = {cell.object_seed for cell in requested}
+    other_scans = {seed for seed in objects if _has_other_scan(study.of_object(seed), layout, seed)}
     for row in each_completed_row(study, layout, requested):
-        reasons[row.cell] = _why_again(row)
+        reasons[row.cell] = _why_again(row) or (OTHER_DATA if row.object_seed in other_scans else None)
     left = tuple(cell for cell, why in reasons.items() if why is not None)
     return Forecast(
         left=left,
@@ -126,6 +130,15 @@ def with_work(forecast: Forecast, study: Study, plan: Iterable[PlannedCell]) -> 
             recipe = study.recipe_of(planned.cell)
             work += planned.n_kept * recipe.n_epochs * recipe.n_reconstructions
     return replace(forecast, work=work)
+
+
+def _has_other_scan(study: Study, layout: RunLayout, object_seed: int | None) -> bool:
+    """Whether a run has the scan of another source than its study has now; False if it has none that can be read."""
+    try:
+        stored = read_attributes(layout.scan_group(object_seed), "forecast the run")
+    except IntegrityError:
+        return False
+    return stored.get("source_digest") != read_inputs(study).source_digest
 
 
 def _why_again(row: ManifestRow) -> str | None:

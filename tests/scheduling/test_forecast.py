@@ -61,6 +61,14 @@ def test_forecast_run_says_which_cells_run_again_after_a_change_of_the_recipe(la
     assert found.lines[0] == "6 cells to run (6 of an older recipe)"
 
 
+@pytest.mark.parametrize("changes", [{"object": "siemens_star"}, {"seed_pair": 8}])
+def test_forecast_run_says_that_all_cells_run_again_after_a_change_of_the_source(layout, changes):
+    assert changes.items().isdisjoint(SIX_CELLS.source.model_dump().items())
+    changed = SIX_CELLS.model_copy(update={"source": SIX_CELLS.source.model_copy(update=changes)})
+    found = forecast(changed, layout)
+    assert (found.left, found.again) == (cells(changed), {"of other data": 6})
+
+
 def test_forecast_run_counts_what_was_asked_for_alone(layout, tmp_path):
     few = [cell for cell in cells(SIX_CELLS) if cell.view == "few"]
     assert len(forecast(SIX_CELLS, layout, few).left) == 0
