@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from fly64dask.base import Failure, NoRoomError
+from fly64dask.base import Failure, InputError, NoRoomError
 from fly64dask.cells import RoomWait
 from fly64dask.deploy import remove_certificates
 from fly64dask.monitoring import Say
@@ -18,9 +18,11 @@ def held_directory(layout: RunLayout) -> Iterator[None]:
     """Make a run directory and hold it for as long as the block lasts.
 
     Files that only a run under way needs are removed at the end; a directory that was made here and holds nothing is
-    removed as well. Raises InputError if another living process holds the directory.
+    removed as well. Raises InputError if another living process holds the directory, or a file is in its place.
     """
     is_new = not layout.root.exists()
+    if not is_new and not layout.root.is_dir():
+        raise InputError(f"run into {layout.root}: it is a file", remedy="give a directory, or another name")
     with storing(layout.root):
         layout.root.mkdir(parents=True, exist_ok=True)
     with held_run(layout):

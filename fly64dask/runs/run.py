@@ -47,7 +47,7 @@ from fly64dask.scheduling import (
     expected_work,
     run_windows,
 )
-from fly64dask.study import Cell, Filters, Remedy, Study, absolute_source, cells, skip_reasons
+from fly64dask.study import Cell, Filters, Remedy, Study, absolute_source, cells, checked_study, skip_reasons
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -126,7 +126,7 @@ def run_study(
         raise InputError("run: got a client and a placement", remedy="give one of them")
     filters = filters or Filters()
     say = say or (partial(print, flush=True) if progress else ignore_line)
-    study = absolute_source(study, Path.cwd())
+    study = absolute_source(checked_study(study), Path.cwd())
     with run_place(out, study.name, say) as (layout, watching):
         study = continued_study(study, layout, say)
         left_out = skip_reasons(study, filters) if left_out is None else left_out

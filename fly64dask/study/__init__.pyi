@@ -49,6 +49,7 @@ from .names import (
     photons_name as photons_name,
 )
 from .parsing import (
+    checked_study as checked_study,
     parse_study as parse_study,
     parse_toml as parse_toml,
 )

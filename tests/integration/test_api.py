@@ -81,6 +81,29 @@ def test_run_study_refuses_a_client_beside_a_placement(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"doses_photons": (-1.0, 1e4)}, r"check study 'tiny':\n  doses_photons\[0\] = -1.0: needed more than 0"),
+        ({"name": "a/b"}, r"check study 'a/b':\n  name = 'a/b': needed a name of a-z"),
+        ({"doses_photons": ()}, "needed a list of at least 1, found 0"),
+        ({"repeats": "3"}, r"repeats = '3': needed a whole number"),
+        ({"doses_photons": (object(),)}, "give it Python's own numbers"),
+    ],
+)
+def test_run_study_refuses_a_copy_of_a_study_that_no_file_could_ask_for(tmp_path, changes, said):
+    with pytest.raises(fly.InputError, match=said):
+        fly.run_study(STUDY.model_copy(update=changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_study_refuses_a_file_in_the_place_of_its_directory(tmp_path):
+    (tmp_path / "run").write_text("thesis")
+    with pytest.raises(fly.InputError, match="run: it is a file; give a directory"):
+        fly.run_study(STUDY, tmp_path / "run")
+    assert (tmp_path / "run").read_text() == "thesis"
+
+
 def test_table_has_a_line_for_each_cell_with_the_numbers_of_its_record(run):
     table = run.table()
     assert table.index.names == ["dose", "view", "split", "repeat"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.study.model import Study
@@ -15,6 +16,7 @@ from fly64dask.study.parsing.faults import describe_faults
 from fly64dask.study.recipes import with_half_sets, with_shared_settings
 
 Record = TypeVar("Record", bound=Frozen)
+STUDY_KEYS = "`fly64dask schema`"
 
 
 def parse_toml(
@@ -62,6 +64,36 @@ def parse_toml(
         raise InputError(f"read {what} {origin}:\n" + "\n".join(f"  {line}" for line in lines), remedy="") from error
 
 
+def checked_study(study: Study) -> Study:
+    """Check a study as if it came from a file: pydantic's `model_copy`, with which Python changes one, checks nothing.
+
+    Parameters
+    ----------
+    study : Study
+        Any, with values of any type.
+
+    Returns
+    -------
+    Study
+        The same, with the types that its fields have.
+
+    Raises
+    ------
+    InputError
+        Naming every wrong field with its value and a remedy.
+    """
+    what = "study" if not isinstance(study.name, str) else f"study {study.name!r}"
+    try:
+        as_json = study.model_dump_json(warnings=False)
+        return Study.model_validate_json(as_json, strict=True)
+    except PydanticSerializationError as error:
+        raise InputError(f"check {what}: {error}", remedy="give it Python's own numbers and texts") from error
+    except ValidationError as error:
+        document = json.loads(as_json)
+        lines = describe_faults(error, document, document, Study, what="study", keys=STUDY_KEYS)
+        raise InputError(f"check {what}:\n" + "\n".join(f"  {line}" for line in lines), remedy="") from error
+
+
 def _completed(document: dict[str, object]) -> dict[str, object]:
     return with_shared_settings(with_half_sets(document))
 
@@ -86,5 +118,4 @@ def parse_study(text: str, *, origin: str) -> Study:
     InputError
         Naming every wrong key with its value and a remedy.
     """
-    keys = "`fly64dask schema`"
-    return parse_toml(text, Study, what="study", origin=origin, keys=keys, complete=_completed)
+    return parse_toml(text, Study, what="study", origin=origin, keys=STUDY_KEYS, complete=_completed)
