@@ -14,11 +14,13 @@ from fly64dask.cells import engine_modules, leaves_nothing
 from fly64dask.cells.isolation import Failed, Returned, call_in_child
 from fly64dask.monitoring import ignore_epoch
 from fly64dask.reconstruction import LSQML, Exposures, Reconstruction, load_engine, refuse_dark
-from fly64dask.scan import refuse_degenerate, refuses_degenerate
+from fly64dask.scan import refuse_degenerate, refuses_degenerate, span_px
 from fly64dask.store import LOG_NAME
-from fly64dask.study import Limits, Recipe, Seeds
+from fly64dask.study import MAX_OBJECT_PIXELS, Limits, Recipe, Seeds
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fly64dask.reconstruction import Progress
 
 
@@ -122,16 +124,13 @@ def _check(exposures: Exposures) -> None:
             "needed (n, H, W), (n, 2) and (n_opr, n_modes, H, W)",
             remedy="reshape them",
         )
-    if (
-        counts.dtype.kind != ("f" if exposures.noise_free else "u")
-        or probe.dtype.kind != "c"
-        or not np.isfinite(positions).all()
-    ):
+    if counts.dtype.kind != ("f" if exposures.noise_free else "u") or probe.dtype.kind != "c":
         raise InputError(
             f"reconstruct: got counts {counts.dtype}, probe_guess {probe.dtype}; needed photon counts as unsigned "
-            "integers (or floats with noise_free=True), a complex probe and finite positions",
+            "integers (or floats with noise_free=True) and a complex probe",
             remedy="convert them: amplitudes are the root of counts",
         )
+    _check_positions(positions, counts.shape[-2:])
     if exposures.noise_free and not (np.isfinite(counts).all() and (counts >= 0).all()):
         raise InputError(
             f"reconstruct: expected counts go from {counts.min():g} to {counts.max():g}, needed finite ones of at "
@@ -139,3 +138,19 @@ def _check(exposures: Exposures) -> None:
             remedy="give intensities, not amplitudes or differences",
         )
     refuse_dark(counts)
+
+
+def _check_positions(positions_px: NDArray[np.float64], frame_px: tuple[int, ...]) -> None:
+    """Refuse positions that are not finite, or for which the object would have more pixels than any."""
+    n_unusable = int((~np.isfinite(positions_px).all(axis=1)).sum())
+    if n_unusable:
+        raise InputError(
+            f"reconstruct: {n_unusable} of {len(positions_px)} positions are not finite",
+            remedy="correct them, or leave out these exposures",
+        )
+    height, width = (extent + side for extent, side in zip(span_px(positions_px), frame_px, strict=True))
+    if height * width > MAX_OBJECT_PIXELS:
+        raise InputError(
+            f"reconstruct: the object would have {height:.4g} x {width:.4g} px, more than {MAX_OBJECT_PIXELS}",
+            remedy="give positions in px of the object",
+        )

@@ -367,6 +367,11 @@ def test_reconstruct_names_what_is_wrong_with_the_arrays(run):
         fly.reconstruct(dataclasses.replace(exposures, counts=np.sqrt(exposures.counts)))
     with pytest.raises(fly.InputError, match=r"needed \(n, H, W\)"):
         fly.reconstruct(dataclasses.replace(exposures, positions_px=exposures.positions_px.T))
+    lost = exposures.positions_px * np.where(np.arange(len(exposures.positions_px)) == 2, np.nan, 1)[:, None]
+    with pytest.raises(fly.InputError, match=f"reconstruct: 1 of {len(lost)} positions are not finite"):
+        fly.reconstruct(dataclasses.replace(exposures, positions_px=lost))
+    with pytest.raises(fly.InputError, match=r"the object would have .* px, more than 268435456; give positions in px"):
+        fly.reconstruct(dataclasses.replace(exposures, positions_px=exposures.positions_px * 1e7))
     with pytest.raises(fly.DegenerateScanError, match="exposures"):
         fly.reconstruct(exposures_of(run.sel(dose=1e5, view="one", split="test")))
 
