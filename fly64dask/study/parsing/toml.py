@@ -82,7 +82,7 @@ def checked_study(study: Study) -> Study:
     InputError
         Naming every wrong field with its value and a remedy.
     """
-    what = "study" if not isinstance(study.name, str) else f"study {study.name!r}"
+    what = f"study {study.name!r}"
     try:
         as_json = study.model_dump_json(warnings=False)
         return Study.model_validate_json(as_json, strict=True)
