@@ -48,8 +48,10 @@ class RunOverview:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of cells per state, zero counts left out."""
-        return dict(sum((Counter(states) for states in self.by_view.values()), Counter[str]()))
+        """Number of cells per state, zero counts left out; those that have not ended come last."""
+        together = sum((Counter(states) for states in self.by_view.values()), Counter[str]())
+        not_ended = {state: together.pop(state) for state in ("running", "pending") if state in together}
+        return dict(together) | not_ended
 
 
 class _Known(NamedTuple):
