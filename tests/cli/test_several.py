@@ -87,3 +87,14 @@ def test_limits_of_one_run_has_no_column_of_runs(fly64dask, folder):
 def test_a_run_that_is_given_twice_is_refused(fly64dask, folder):
     done = fly64dask("limits", "a", "a", "--target", "phase_error_rad=10", cwd=folder)
     assert (done.returncode, "none of them twice" in done.stderr) == (2, True)
+
+
+def test_report_of_several_runs_writes_one_page(fly64dask, other_recipe):
+    done = fly64dask("report", "a", "b", "--out", "both.html", cwd=other_recipe)
+    assert (done.returncode, done.stdout) == (0, "report: both.html\n")
+    assert "recipe.n_epochs" in (other_recipe / "both.html").read_text()
+
+
+def test_report_of_several_runs_needs_a_place_for_its_page(fly64dask, folder):
+    done = fly64dask("report", "a", "b", cwd=folder)
+    assert (done.returncode, "give --out FILE" in done.stderr) == (2, True)
