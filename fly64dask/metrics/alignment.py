@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.metrics.registration import SHIFT_BOUND_PX, find_shift, neighbour_slopes, plane_wave, shifted
+from fly64dask.metrics.registration import (
+    SHIFT_BOUND_PX,
+    find_shift,
+    neighbour_slopes,
+    plane_wave,
+    shifted,
+)
 from fly64dask.metrics.results import Alignment
+from fly64dask.metrics.rings import refuse_incomparable
 from fly64dask.scan import ILLUMINATED_FRACTION
 
 if TYPE_CHECKING:
@@ -41,6 +48,11 @@ def align(recon: NDArray[np.number], reference: NDArray[np.number], inside: NDAr
     -------
     Aligned
 
+    Raises
+    ------
+    InputError
+        If shapes differ, the area has no pixel, or an image is not finite in it.
+
     Notes
     -----
     Positions are fixed, so an object may be shifted only together with its probe; a ramp on the
@@ -56,6 +68,7 @@ def align(recon: NDArray[np.number], reference: NDArray[np.number], inside: NDAr
     >>> round(aligned.alignment.phase_offset_rad, 6), round(aligned.alignment.amplitude_scale, 6)
     (0.5, 0.5)
     """
+    refuse_incomparable({"reconstruction": recon, "reference": reference}, inside)
     image = np.where(np.isfinite(recon), recon, 1).astype(np.complex128)
     target = np.asarray(reference, dtype=np.complex128)
     slope_y, slope_x = neighbour_slopes(image * target.conj(), inside)

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from fly64dask.base import Frozen, Quantity
-from fly64dask.metrics.rings import ROUNDING, Rings
+from fly64dask.metrics.rings import ROUNDING, Rings, refuse_incomparable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +82,7 @@ def frc(
     Raises
     ------
     InputError
-        If the area is smaller.
+        If the area is smaller, shapes differ, or an image is not finite in the area.
 
     Notes
     -----
@@ -99,6 +99,7 @@ def frc(
     >>> float(curve.correlation.min().round(6))
     1.0
     """
+    refuse_incomparable({"first image": first, "second image": second}, inside)
     (curve,) = frc_with([first], second, inside, pixel_nm=pixel_nm)
     return curve
 

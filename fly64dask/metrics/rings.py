@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,3 +106,21 @@ def _large_enough(box: tuple[slice, slice]) -> tuple[slice, slice]:
             remedy="compare images that share a larger illuminated area",
         )
     return box
+
+
+def refuse_incomparable(images: Mapping[str, NDArray[np.number]], inside: NDArray[np.bool_]) -> None:
+    """Raise InputError unless images, by name, have the shape of an area with pixels, and are finite in it."""
+    if not inside.any():
+        raise InputError("compare images: the area has no pixel", remedy="give one where both images are known")
+    for name, image in images.items():
+        if image.shape != inside.shape:
+            raise InputError(
+                f"compare images: the {name} has {image.shape} px, the area {inside.shape} px",
+                remedy="bring them to one grid",
+            )
+        n_lost = int((~np.isfinite(image[inside])).sum())
+        if n_lost:
+            raise InputError(
+                f"compare images: {n_lost} of {int(inside.sum())} pixels of the {name} in the area are not finite",
+                remedy="leave them out of the area",
+            )

@@ -8,7 +8,8 @@ from complex_images import SHAPE, band_limited, moved, ramp
 from hypothesis import given, settings, strategies as st
 from skimage.registration import phase_cross_correlation
 
-from fly64dask.metrics import align, remove_phase_ramp
+from fly64dask.base import InputError
+from fly64dask.metrics import align, frc, remove_phase_ramp
 from fly64dask.metrics.registration import SHIFT_BOUND_PX, shifted
 from fly64dask.scan import crop_to_frame, illumination_map
 from fly64dask.simulation import synthetic_pair
@@ -129,3 +130,24 @@ def test_crop_to_frame_puts_each_pixel_of_the_truth_in_its_place(origin):
         inside = 0 <= y < 96 and 0 <= x < 96
         assert known[i, j] == inside
         assert reference[i, j] == (PAIR.object_truth[y, x] if inside else 1.0)
+
+
+def with_lost_pixels(n):
+    image = TRUTH.copy()
+    image[tuple(np.argwhere(INSIDE)[:n].T)] = np.nan
+    return image
+
+
+@pytest.mark.parametrize("compare", [align, frc])
+@pytest.mark.parametrize(
+    ("image", "inside", "said"),
+    [
+        (with_lost_pixels(3), INSIDE, f"3 of {INSIDE.sum()} pixels of the .* in the area are not finite"),
+        (TRUTH[1:], INSIDE, r"has .* px, the area"),
+        (TRUTH, np.zeros_like(INSIDE), "the area has no pixel"),
+    ],
+    ids=["not_finite", "another_shape", "no_pixel"],
+)
+def test_images_that_cannot_be_compared_are_refused_with_what_is_wrong(compare, image, inside, said):
+    with pytest.raises(InputError, match=said):
+        compare(image, TRUTH, inside)
