@@ -70,7 +70,7 @@ class RunState:
         if waited == bool(self._waiting):
             return None
         if event.reason is None:
-            return "disk: there is space again; what waited continues"
+            return "disk: the wait for space is over"
         return f"disk: {event.reason}; the run waits until there is space, and then continues by itself"
 
     def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:

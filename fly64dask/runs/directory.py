@@ -56,7 +56,7 @@ def written_in_room(layout: RunLayout, patience_s: float, say: Say, write: Calla
     """
 
     def tell(reason: str | None) -> None:
-        say("disk: there is space again" if reason is None else f"disk: {reason}; waiting until there is space")
+        say("disk: the wait for space is over" if reason is None else f"disk: {reason}; waiting until there is space")
 
     room = RoomWait(folder=layout.root, patience_s=patience_s, what="tables of the run", say=tell)
     while True:

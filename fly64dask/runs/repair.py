@@ -13,8 +13,9 @@ from fly64dask.base import FailureKind, IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import ManifestRow, each_row, next_attempt, open_manifest, renew_manifest
+from fly64dask.runs.groups import groups_of, respaced_groups
 from fly64dask.runs.run import run_study
-from fly64dask.runs.verify import Damage, groups_of, respaced_groups
+from fly64dask.runs.verify import Damage
 from fly64dask.store import RunLayout, held_run, retire_directory, write_parent_groups
 from fly64dask.study import Cell, Remedy, Split, Study, cells, realisation_of, realisations
 

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from fly64dask.base import Frozen, IntegrityError
 from fly64dask.cells import CellInputs, shared_inputs
 from fly64dask.records import CellRecord, cell_key, each_row, read_cleaned, read_record
+from fly64dask.runs.groups import groups_of
 from fly64dask.runs.tables_check import problems_of_tables
 from fly64dask.store import (
-    SPACING_PREFIX,
-    ExposureAttributes,
     GroupAttributes,
     ReconstructionAttributes,
     RunLayout,
-    ScanAttributes,
-    TruthAttributes,
-    ViewAttributes,
     damaged_parents,
     open_group,
 )
-from fly64dask.study import Cell, Remedy, Split, Study, cells, realisation_of, realisations
+from fly64dask.study import Cell, Remedy, Study, cells, realisation_of
 
 
 class Damage(Frozen):
@@ -51,36 +46,6 @@ def verify_run(study: Study, layout: RunLayout) -> tuple[Damage, ...]:
     """
     tables = (Damage(path=_where(path, layout), problem=problem) for path, problem in problems_of_tables(study, layout))
     return (*_damaged_groups(study, layout), *_damaged_cells(study, layout), *tables)
-
-
-def groups_of(study: Study, layout: RunLayout) -> dict[Path, type[GroupAttributes]]:
-    """List every group that a run's store may hold, with the kind of its attributes."""
-    groups: dict[Path, type[GroupAttributes]] = {}
-    for object_seed in study.object_seeds:
-        groups[layout.scan_group(object_seed)] = ScanAttributes
-        if study.source.kind != "measured":
-            groups[layout.truth_group(object_seed)] = TruthAttributes
-    groups |= {layout.exposure_group(*drawn): ExposureAttributes for drawn in realisations(study, cells(study))}
-    for split in study.splits:
-        groups |= {layout.view_group(view.name, split): ViewAttributes for view in study.views}
-    return groups | dict.fromkeys(respaced_groups(study, layout), ViewAttributes)
-
-
-def respaced_groups(study: Study, layout: RunLayout) -> dict[Path, tuple[str, Split, float]]:
-    """List the groups of views that cells keep at another spacing, with view, split and spacing (px).
-
-    Those in the store, and those that are missing there though a cell's latest attempt reads them.
-    """
-    groups: dict[Path, tuple[str, Split, float]] = {}
-    for view in study.views:
-        for split in study.splits:
-            for path in layout.respaced_folder(view.name).glob(f"{SPACING_PREFIX}*/{split}"):
-                with suppress(ValueError):  # somebody else's directory
-                    groups[path] = (view.name, split, float(path.parent.name.removeprefix(SPACING_PREFIX)))
-    for row in each_row(layout, cells(study)):
-        if row.remedy is not None and row.remedy.spacing_threshold is not None:
-            groups[layout.kept_group(row.cell, row.remedy)] = (row.view, row.split, row.remedy.spacing_threshold)
-    return groups
 
 
 def _damaged_groups(study: Study, layout: RunLayout) -> Iterator[Damage]:

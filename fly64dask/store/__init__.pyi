@@ -72,7 +72,13 @@ from .layout import (
     SPACING_PREFIX as SPACING_PREFIX,
     RunLayout as RunLayout,
 )
-from .lease import LEASE_S as LEASE_S, Lease as Lease, held_place as held_place
+from .lease import (
+    LEASE_S as LEASE_S,
+    LOCK_KEY as LOCK_KEY,
+    Lease as Lease,
+    held_place as held_place,
+    holder_at as holder_at,
+)
 from .lock import (
     HeldError as HeldError,
     held_file as held_file,
@@ -80,4 +86,10 @@ from .lock import (
     holder_of as holder_of,
     is_held as is_held,
 )
-from .objects import ObjectPlace as ObjectPlace, is_url as is_url, open_place as open_place, tag_of as tag_of
+from .objects import (
+    ObjectFacts as ObjectFacts,
+    ObjectPlace as ObjectPlace,
+    is_url as is_url,
+    open_place as open_place,
+    tag_of as tag_of,
+)

@@ -18,7 +18,7 @@ from fly64dask.store.disk_errors import storing
 
 
 @contextmanager
-def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
+def published_directory(target: Path, *, scratch: Path, lasting: bool = True) -> Iterator[Path]:
     """Build a directory aside and rename it into place when the block ends well.
 
     Parameters
@@ -28,6 +28,9 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
         there first, theirs stays and ours is dropped: writers of one target write equal content.
     scratch : Path
         Directory on the same file system for work in progress; made if missing.
+    lasting : bool
+        Whether it survives a power cut, after which it may otherwise be there in part: for copies, of which the
+        content is compared with the original before they are used.
 
     Yields
     ------
@@ -49,14 +52,18 @@ def published_directory(target: Path, *, scratch: Path) -> Iterator[Path]:
         unfinished, lock = _make_held_directory(scratch, _work_prefix(target))
         try:
             yield unfinished
-            _sync_tree(unfinished)
-            _make_folder(target.parent)
+            if lasting:
+                _sync_tree(unfinished)
+                _make_folder(target.parent)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 unfinished.rename(target)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-            _sync(target.parent)
+            if lasting:
+                _sync(target.parent)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
             os.close(lock)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fly64dask.base import BAD_DEVICE, NO_DESCRIPTORS, NO_PLACE, NO_RIGHT, NO_ROOM, NO_SPACE, NoRoomError, StorageError
 
-ROOM_REMEDY = "make space and run again: what is committed stays"
+ROOM_REMEDY = "make space and do the same again: what is committed stays"
 
 
 @contextmanager

@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fly64dask.base import InputError, StorageError, host_name, printable, utc_now
-from fly64dask.store.objects import ObjectPlace
+from fly64dask.store.objects import ObjectFacts, ObjectPlace
 
 LOCK_KEY = "push.lock"
 # A lock that nobody has renewed for so long is free (our choice: several renewals may fail or be late).
 LEASE_S = 30.0
+# Who has not renewed a lock for so long is not listed as its holder (our choice: clocks differ by less).
+GONE_S = 300.0
 LOOK_S = 2.0  # between two looks at a lock of another (our choice)
 
 
@@ -125,6 +127,22 @@ def held_place(
             lease.renew(released=True)
 
 
+def holder_at(place: ObjectPlace, lock: ObjectFacts) -> str | None:
+    """Say, for people, who holds a lock; None if nobody does, or a process of this machine that is gone.
+
+    Nor does one that has not renewed it for minutes, by the clocks of the store and of this machine.
+    """
+    import psutil
+
+    content = place.read(lock.key)
+    if content is None or time.time() - lock.changed_s > GONE_S:
+        return None
+    holder = json.loads(content)
+    if holder["released"] or (holder["host"] == host_name() and not psutil.pid_exists(holder["pid"])):
+        return None
+    return _words(holder)
+
+
 def _acquire(place: ObjectPlace, holder: _Holder, patience_s: float) -> str:
     """Take the lock; gives the tag of its object."""
     mine = holder.words()
@@ -153,5 +171,8 @@ def _free_tag(place: ObjectPlace, found: tuple[bytes, str], holder: _Holder, pat
 
 def _refused(place: ObjectPlace, found: tuple[bytes, str] | None) -> InputError:
     holder = json.loads(found[0]) if found else {}
-    words = printable(f"host {holder.get('host')}, process {holder.get('pid')}, since {holder.get('since')}")
-    return InputError(f"write to {place.url}: another process is doing so ({words})", remedy="wait for it")
+    return InputError(f"write to {place.url}: another process is doing so ({_words(holder)})", remedy="wait for it")
+
+
+def _words(holder: Mapping[str, Any]) -> str:
+    return printable(f"host {holder.get('host')}, process {holder.get('pid')}, since {holder.get('since')}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fly64dask.base import InputError, StorageError
 
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3://", "gs://", "az://")
 RETRY_S = 180.0  # as obstore has it
+
+
+class ObjectFacts(NamedTuple):
+    """The key of an object, its size, and when it was written by the clock of the store, in seconds since 1970."""
+
+    key: str
+    n_bytes: int
+    changed_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +98,13 @@ class ObjectPlace:
         """List the keys of all objects below a prefix, each with the tag of its version."""
         with self._reaching("list", prefix):
             return {found["path"]: str(found["e_tag"]) for page in self.store.list(prefix or None) for found in page}
+
+    def facts(self) -> Iterator[ObjectFacts]:
+        """List all objects, each with its size and age."""
+        with self._reaching("list", ""):
+            for page in self.store.list():
+                for found in page:
+                    yield ObjectFacts(found["path"], found["size"], found["last_modified"].timestamp())
 
     def holds(self, key: str, content: bytes, *, tag: str | None) -> bool:
         """Whether an object has a content; asked by its tag, None for no object, where that is the content's MD5."""

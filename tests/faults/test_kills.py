@@ -1,11 +1,13 @@
 """Fourteen SIGKILLs at random events of eight commands, then the run of an undisturbed machine. Real processes.
 
 The engine is that of the tests, so that kills hit cells and not the seconds in which torch is imported.
+`FLY64DASK_KILL_ROUNDS=20 pytest tests/faults/test_kills.py` does as many rounds instead of eight.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -158,7 +160,8 @@ def kill_the_scheduler(study: Path, out: Path, rng: random.Random) -> bool:
     return in_flight
 
 
-ROUNDS = [kill_the_command] * 3 + [kill_workers] * 3 + [kill_the_scheduler] * 2
+KINDS = itertools.cycle([kill_the_command, kill_workers, kill_the_scheduler])
+ROUNDS = list(itertools.islice(KINDS, int(os.environ.get("FLY64DASK_KILL_ROUNDS", "8"))))
 
 
 @pytest.fixture(scope="module")

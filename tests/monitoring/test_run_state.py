@@ -94,7 +94,7 @@ def test_run_state_has_a_line_for_the_first_that_waits_for_room_and_for_the_last
     words = "disk: no space left; the run waits until there is space, and then continues by itself"
     events = (waits("no space left"), waits("none here", **other), waits(None), waits(None, **other))
     lines = [run.wait(event, now_s=104.0) for event in events]
-    assert lines == [words, None, None, "disk: there is space again; what waited continues"]
+    assert lines == [words, None, None, "disk: the wait for space is over"]
 
 
 def test_run_state_tells_the_epochs_that_a_cell_runs_from_its_first_epoch_on():

@@ -35,7 +35,7 @@ def test_written_in_room_writes_again_once_there_is_room(tmp_path, full):
     assert written == ["manifest"]
     assert said == [
         "disk: write manifest: No space left on device; make space; waiting until there is space",
-        "disk: there is space again",
+        "disk: the wait for space is over",
     ]
 
 

@@ -54,9 +54,11 @@ class DirectoryType(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse one directory."""
         if is_url(value):
+            copied = f"copy the run into one with `fly64dask pull {value} RUN`"
+            given = f"give one, and copy it there with `fly64dask push RUN {value}`"
             self.fail(
-                f"{value} is the URL of an object store, and this command works in a directory: see `fly64dask pull` "
-                "and `push`",
+                f"{value} is the URL of an object store, and this command works in a directory: "
+                f"{copied if self.exists else given}",
                 param,
                 ctx,
             )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fly64dask.base import InputError
-from fly64dask.cli.options import DoseType, example, options_as, without_links
+from fly64dask.cli.options import DirectoryType, DoseType, example, options_as, without_links
 from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, doses_of, realisation_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ choice_options = options_as(
 
 
 @click.command(epilog=example("fly64dask export runs/demo --dose 1000 --split train --view dense --out dense.npz"))
-@click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("store", type=DirectoryType(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="The file to make."
 )

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from fly64dask.base import printable
-from fly64dask.cli.options import example, from_here, json_option, print_json, rows_json, without_links
+from fly64dask.cli.options import PlaceType, example, from_here, json_option, print_json, rows_json, without_links
 from fly64dask.cli.several.sizes import bytes_words
+from fly64dask.store import is_url
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -23,12 +24,13 @@ UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 @click.command(epilog=example("fly64dask runs runs"))
-@click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=PlaceType(exists=True, file_okay=False, path_type=Path))
 @json_option
-def runs(folder: Path, as_json: bool) -> None:
+def runs(folder: Path | str, as_json: bool) -> None:
     """List every run below DIR with its state, cells, age and size.
 
-    The age is the time since its last change. A run under way has the process that holds it.
+    DIR is a folder, or a URL of an object store such as s3://BUCKET/FOLDER. The age is the time since the last change.
+    A run under way has the process that holds it.
 
     \b
     running     a process holds the run
@@ -38,7 +40,7 @@ def runs(folder: Path, as_json: bool) -> None:
     """  # noqa: D301
     from fly64dask.runs import find_runs
 
-    found = list(find_runs(without_links(folder)))
+    found = list(find_runs(folder if isinstance(folder, str) else without_links(folder)))
     if as_json:
         print_json({"runs": rows_json(found)})
         return
@@ -53,14 +55,14 @@ def runs(folder: Path, as_json: bool) -> None:
     for heading in ("run", "study", "state", "cells", "changed", "size", "run by"):
         table.add_column(heading, justify="right" if heading in ("changed", "size") else "left", overflow="fold")
     for run in found:
-        words = [str(from_here(Path(run.path))), run.study or "", run.state, _cells_words(run), _age_words(run)]
+        words = [_place_words(run), run.study or "", run.state, _cells_words(run), _age_words(run)]
         words += [bytes_words(run.used_bytes), run.holder or ""]
         style = STYLES[run.state]
         table.add_row(*(_plain(word, style if n == 2 else "") for n, word in enumerate(words)))
     make_console().print(table)
     for run in found:
         if run.problem:
-            click.echo(f"{from_here(Path(run.path))}: {run.problem}")
+            click.echo(f"{_place_words(run)}: {run.problem}")
 
 
 def _plain(word: str, style: str) -> Text:
@@ -68,6 +70,10 @@ def _plain(word: str, style: str) -> Text:
     from rich.text import Text
 
     return Text(printable(word), style=style)
+
+
+def _place_words(run: RunSummary) -> str:
+    return run.path if is_url(run.path) else str(from_here(Path(run.path)))
 
 
 def _cells_words(run: RunSummary) -> str:

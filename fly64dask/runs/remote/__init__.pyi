@@ -1,5 +1,6 @@
-from .attempts import Copied as Copied
+from .attempts import STUDY_KEY as STUDY_KEY, Copied as Copied
 from .cache import (
+    LOOK_RETRY_S as LOOK_RETRY_S,
     cache_layout as cache_layout,
     cached_run as cached_run,
     fetched_run as fetched_run,

@@ -14,7 +14,7 @@ from typing import TypeVar
 from fly64dask.base import InputError, IntegrityError
 from fly64dask.records import CellRecord, past_attempts, read_record
 from fly64dask.runs.verify import Damage
-from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME, RunLayout
+from fly64dask.store import LOG_NAME, RECONSTRUCTION_NAME, ObjectPlace, RunLayout
 from fly64dask.study import Cell
 
 N_AT_ONCE = 8  # requests to a store (our choice)
@@ -95,6 +95,15 @@ def check_file(path: Path, sha256: str, *, name: str = "") -> None:
     with path.open("rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
             raise IntegrityError(f"{name or path} does not match its SHA-256", remedy=FIND)
+
+
+def download(place: ObjectPlace, key: str, path: Path) -> None:
+    """Read an object into a new file; raises IntegrityError if it is not there, as its key was listed before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not place.download(key, path):
+        raise IntegrityError(
+            f"pull {place.url}/{key}: it was deleted at the store while it was read", remedy="pull again"
+        )
 
 
 def is_same_group(metadata: bytes | None, other: bytes) -> bool:

@@ -16,13 +16,16 @@ from typing import TypeVar
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import read_run_study
 from fly64dask.runs.remote.attempts import STUDY_KEY, Copied
-from fly64dask.runs.remote.incoming import Taking, take_files
+from fly64dask.runs.remote.files import take_files
+from fly64dask.runs.remote.incoming import Taking
 from fly64dask.runs.remote.pull import pull_from
 from fly64dask.runs.verify import Damage, verify_run
 from fly64dask.store import HeldError, ObjectPlace, RunLayout, held_file, is_held, open_place, publish_text, storing
 
 CACHE_VARIABLE = "FLY64DASK_CACHE"
 Result = TypeVar("Result")
+# A person who looks at a run waits for so long for a store that does not answer (our choice).
+LOOK_RETRY_S = 20.0
 LOOK_S = 0.2  # between two tries to hold a cache that another process reads
 # A process that only looks holds a cache for the time of a look; one that brings a whole run takes longer.
 PATIENCE_S = 600.0
@@ -43,7 +46,7 @@ def cache_layout(url: str) -> RunLayout:
 
 def has_run(url: str) -> bool:
     """Whether there is a run at a URL; raises StorageError if the store cannot be reached."""
-    return open_place(url).read(STUDY_KEY) is not None
+    return open_place(url, retry_s=LOOK_RETRY_S).read(STUDY_KEY) is not None
 
 
 def cached_run(url: str, *, files: bool = False, say: Callable[[str], None] = ignore_line) -> RunLayout:
@@ -70,7 +73,7 @@ def cached_run(url: str, *, files: bool = False, say: Callable[[str], None] = ig
     StorageError
         If the store cannot be reached, or the disk is full.
     """
-    place, layout = open_place(url), cache_layout(url)
+    place, layout = open_place(url, retry_s=LOOK_RETRY_S), cache_layout(url)
     if not is_held(layout.remote_lock_file):
         told(bring(place, layout, Taking(chunks=files, files=False, into_cache=True)), say)
     if files:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fly64dask.base import Fly64Error, IntegrityError
 from fly64dask.records import read_record, read_run_study
+from fly64dask.runs.groups import groups_of
 from fly64dask.runs.remote.attempts import at_once
 from fly64dask.runs.remote.push import Copy
-from fly64dask.runs.verify import groups_of
 from fly64dask.store import ExposureAttributes, GroupAttributes, ScanAttributes, TruthAttributes, ViewAttributes
 from fly64dask.study import Cell, Study, cells, realisation_of
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from fly64dask.base import InputError, IntegrityError
-from fly64dask.records import read_record, read_run_study
+from fly64dask.records import read_run_study
 from fly64dask.runs.remote.attempts import (
     FILES,
     STUDY_KEY,
     at_once,
     attempts_at_store,
     attempts_on_disk,
-    check_file,
     checked_record,
     conflict,
+    download,
     folder_key,
     is_same_group,
     record_key,
-    stated_files,
 )
 from fly64dask.runs.verify import Damage
 from fly64dask.store import (
@@ -37,7 +34,6 @@ from fly64dask.store import (
     open_group,
     publish_bytes,
     published_directory,
-    replaced_file,
     retire_directory,
     tag_of,
     write_parent_groups,
@@ -71,20 +67,33 @@ class Incoming:
 
     def take_study(self, stored: bytes) -> Study:
         """Write the study of the store here; refused where a run of another, or of more cells, would lose by it."""
-        layout = self._layout
+        layout, aside = self._layout, RunLayout(self._layout.scratch / "pulled")
+        publish_bytes(aside.study_file, _writer(stored))
+        try:
+            there = read_run_study(aside)
+        except IntegrityError as error:
+            words = error.message.replace(str(aside.study_file), f"{self._place.url}/{STUDY_KEY}")
+            raise IntegrityError(words, remedy=error.remedy) from error
         if layout.study_file.exists():
-            here = read_run_study(layout)
-            aside = RunLayout(layout.scratch / "pulled")
-            publish_bytes(aside.study_file, _writer(stored))
-            more = set() if self._taking.into_cache else set(cells(here)) - set(cells(read_run_study(aside)))
-            if here.name != json.loads(stored).get("name") or more:
-                raise InputError(
-                    f"pull {self._place.url}: {layout.root} holds a run of study {here.name!r} with {len(more)} cells "
-                    "that the study there does not have",
-                    remedy="pull into a new directory, or push this one first",
-                )
+            self._refuse_other(read_run_study(layout), there)
         publish_bytes(layout.study_file, _writer(stored))
-        return read_run_study(layout)
+        return there
+
+    def _refuse_other(self, here: Study, there: Study) -> None:
+        held = f"pull {self._place.url}: {self._layout.root} holds a run of study {here.name!r}"
+        if here.name != there.name:
+            raise InputError(
+                f"{held}, and the one there is of {there.name!r}",
+                remedy="delete that directory, a cache of what was there before"
+                if self._taking.into_cache
+                else "pull into a new directory",
+            )
+        more = set(cells(here)) - set(cells(there))
+        if more and not self._taking.into_cache:
+            raise InputError(
+                f"{held} with {len(more)} cells that the study there does not have",
+                remedy="pull into a new directory, or push this one first",
+            )
 
     def take_group(self, group: Path, model: type[GroupAttributes]) -> bool | None:
         """Bring a group unless the same one is here; tells whether it was new, None if the store has none."""
@@ -101,7 +110,7 @@ class Incoming:
         try:
             with published_directory(group, scratch=self._layout.scratch) as directory:
                 files = {name: directory / name.removeprefix(f"{key}/") for name in wanted}
-                at_once(lambda item: _download(self._place, *item), files.items())
+                at_once(lambda item: download(self._place, *item), files.items())
                 opened = open_group(directory, model)
                 for name in opened.names if self._taking.chunks else ():
                     opened.read(name)
@@ -158,7 +167,9 @@ class Incoming:
         """Bring one attempt, which comes after all that are here; a past one unchecked: nothing reads its arrays."""
         layout, target = self._layout, self._layout.cell_directory(cell)
         folder = folder_key(cell, number, record)
-        with published_directory(target, scratch=layout.cell_scratch(cell)) as directory:
+        # A record alone is compared with the store at each look: 10 000 of them need not be waited for on the disk.
+        lasting = self._taking.files
+        with published_directory(target, scratch=layout.cell_scratch(cell), lasting=lasting) as directory:
             for name in FILES if self._taking.files else ():
                 if f"{folder}/{name}" in self._there:
                     self._place.download(f"{folder}/{name}", directory / name)
@@ -193,42 +204,6 @@ class Incoming:
         return any(set(attempts_on_disk(layout, cell)) - set(numbers.get(cell.name, ())) for cell in cells(study))
 
 
-def take_files(place: ObjectPlace, layout: RunLayout, study: Study) -> tuple[Damage, ...]:
-    """Bring the archives and logs that records here name and that are not here, each whole and checked or not at all.
-
-    Returns
-    -------
-    tuple of Damage
-        What is damaged or missing at the store.
-
-    Notes
-    -----
-    Nobody need hold the directory: a file appears beside its record, and none is replaced.
-    """
-    return tuple(damage for of_cell in at_once(partial(_files_of, place, layout), cells(study)) for damage in of_cell)
-
-
-def _files_of(place: ObjectPlace, layout: RunLayout, cell: Cell) -> list[Damage]:
-    directory, damaged = layout.cell_directory(cell), list[Damage]()
-    try:
-        content, record = (directory / RECORD_NAME).read_bytes(), read_record(layout, cell)
-    except (FileNotFoundError, IntegrityError):
-        return []  # of a damaged record nothing is known
-    if record is None:
-        return []
-    for name, sha256 in stated_files(record).items():
-        key = f"{folder_key(cell, record.attempt, content)}/{name}"
-        try:
-            if not (directory / name).exists():
-                with replaced_file(directory / name) as unfinished:
-                    _download(place, key, unfinished)
-                    check_file(unfinished, sha256, name=f"{place.url}/{key}")
-        except (FileNotFoundError, IntegrityError) as error:
-            what = error.message if isinstance(error, IntegrityError) else str(error)
-            damaged.append(Damage(path=f"{cell.name}/{name}", problem=what))
-    return damaged
-
-
 def is_hollow(group: Path) -> bool:
     """Whether a group is here that was brought without its arrays."""
     return group.exists() and all(path.name == METADATA_NAME for path in group.rglob("*") if path.is_file())
@@ -236,11 +211,3 @@ def is_hollow(group: Path) -> bool:
 
 def _writer(content: bytes) -> Callable[..., object]:
     return lambda stream: stream.write(content)
-
-
-def _download(place: ObjectPlace, key: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not place.download(key, path):
-        raise IntegrityError(
-            f"pull {place.url}/{key}: it was deleted at the store while it was read", remedy="pull again"
-        )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from fly64dask.monitoring import Notify, ignore_event, ignore_line
 from fly64dask.reconstruction import LSQML
+from fly64dask.runs.groups import groups_of
 from fly64dask.runs.remote.mirror import Patience, run_at_store
-from fly64dask.runs.verify import Damage, groups_of
+from fly64dask.runs.verify import Damage
 from fly64dask.store import METADATA_NAME, RunLayout
 from fly64dask.study import Study
 

@@ -10,10 +10,10 @@ from fly64dask.base import InputError
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import renew_manifest
 from fly64dask.runs.directory import clear_leftovers, held_directory
+from fly64dask.runs.groups import groups_of_study, respaced_groups
 from fly64dask.runs.remote.attempts import STUDY_KEY, Copied, at_once
 from fly64dask.runs.remote.incoming import Incoming, Taking
-from fly64dask.runs.verify import groups_of
-from fly64dask.store import ObjectPlace, RunLayout, open_place
+from fly64dask.store import ObjectPlace, RunLayout, ViewAttributes, open_place
 from fly64dask.study import cells
 
 
@@ -58,22 +58,18 @@ def pull_from(
     """Bring a run from where its objects are, as `pull_run` does; `there` are their tags, where these are known."""
     stored_study = place.read(STUDY_KEY)
     if stored_study is None:
-        raise InputError(
-            f"pull {place.url}: no {STUDY_KEY} there",
-            remedy="give the URL of a `fly64dask push` or of a `fly64dask run STUDY --out URL`",
-        )
+        raise _no_run(place)
     with held_directory(layout):
         clear_leftovers(layout)
         pull = Incoming(
             place=place, layout=layout, taking=taking or Taking(), there=place.tags() if there is None else there
         )
         study = pull.take_study(stored_study)
-        known = groups_of(study, layout)
+        known = groups_of_study(study, layout)
         groups = at_once(lambda item: pull.take_group(*item), known.items())
         attempts = [is_new for of_cell in at_once(pull.take_cell, cells(study)) for is_new in of_cell]
         # Views at the spacing of a remedy, which the records name.
-        more = {group: model for group, model in groups_of(study, layout).items() if group not in known}
-        groups += at_once(lambda item: pull.take_group(*item), more.items())
+        groups += at_once(lambda group: pull.take_group(group, ViewAttributes), respaced_groups(study, layout))
         n_groups, n_groups_there = groups.count(True), groups.count(False)
         say(f"{n_groups} of {n_groups + n_groups_there} groups of exposures were new")
         pull.take_tables()
@@ -89,3 +85,12 @@ def pull_from(
         left_out=tuple(pull.left_out),
         damaged=tuple(pull.damaged),
     )
+
+
+def _no_run(place: ObjectPlace) -> InputError:
+    below = next((facts.key for facts in place.facts() if facts.key.endswith(f"/{STUDY_KEY}")), None)
+    remedy = "give the URL of a `fly64dask push` or of a `fly64dask run STUDY --out URL`"
+    if below is not None:
+        run = f"{place.url}/{below.removesuffix(f'/{STUDY_KEY}')}"
+        remedy = f"give one of the runs below it, such as {run}; `fly64dask runs {place.url}` lists them"
+    return InputError(f"open run {place.url}: no {STUDY_KEY} there", remedy=remedy)

@@ -12,6 +12,7 @@ from pathlib import Path
 from fly64dask.base import InputError, IntegrityError
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import read_run_study
+from fly64dask.runs.groups import groups_of
 from fly64dask.runs.remote.attempts import (
     FILES,
     STUDY_KEY,
@@ -24,7 +25,6 @@ from fly64dask.runs.remote.attempts import (
     is_same_group,
     record_key,
 )
-from fly64dask.runs.verify import groups_of
 from fly64dask.store import (
     LEASE_S,
     METADATA_NAME,

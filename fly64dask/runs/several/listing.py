@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from fly64dask.base import Fly64Error, Frozen
+from fly64dask.base import Fly64Error, Frozen, StorageError
 from fly64dask.records import count_states, each_row, read_run_study
-from fly64dask.runs.several.disk_usage import measure_run
-from fly64dask.store import RunLayout, holder_of
+from fly64dask.runs.several.disk_usage import RunUsage, measure_run
+from fly64dask.store import RunLayout, holder_of, is_url
 from fly64dask.study import cells
 
 RunState = Literal["running", "completed", "failed", "unfinished", "damaged"]
 
 
 class RunSummary(Frozen):
-    """The standing of one run directory.
+    """The standing of one run.
 
     `state` is `running` while a process holds the directory, `damaged` if its study or a record is, `unfinished` if
     cells are pending or interrupted, `failed` if all have ended and some without a reconstruction. `cells` are numbers
     of cells by state. `changed_at` is when the newest of its files was written; `used_bytes` is the room that they take
-    on disk.
+    on disk, or at the store, of which `path` is a URL.
     """
 
     path: str
@@ -47,7 +47,7 @@ def find_runs(folder: str | os.PathLike[str]) -> Iterator[RunSummary]:
     ----------
     folder : str or path
         Where to look; it may be a run itself. Links to folders are not followed, and no run is looked for inside
-        another.
+        another. Or a URL of an object store: the records of the runs below it are brought into their caches.
 
     Yields
     ------
@@ -59,21 +59,36 @@ def find_runs(folder: str | os.PathLike[str]) -> Iterator[RunSummary]:
     >>> for run in find_runs("runs"):  # doctest: +SKIP
     ...     print(run.path, run.state, run.used_bytes)
     """
-    yield from (summarise_run(RunLayout(root)) for root in _run_directories(Path(os.path.realpath(folder))))
+    if is_url(folder):
+        from fly64dask.runs.several.at_store import find_runs_at_store
+
+        yield from find_runs_at_store(os.fspath(folder))
+    else:
+        yield from (summarise_run(RunLayout(root)) for root in _run_directories(Path(os.path.realpath(folder))))
 
 
 def summarise_run(layout: RunLayout) -> RunSummary:
-    """Say how far one run is; a study that cannot be read is a problem of the run, not an error."""
-    usage, holder = measure_run(layout), holder_of(layout)
+    """Say how far the run of a directory is."""
+    return summary_of(str(layout.root), lambda: layout, measure_run(layout), holder_of(layout))
+
+
+def summary_of(path: str, opened: Callable[[], RunLayout], usage: RunUsage, holder: str | None) -> RunSummary:
+    """Say how far a run is; one that cannot be opened, or whose study cannot be read, has a problem, and is no error.
+
+    A store that cannot be reached is one: it raises StorageError.
+    """
     problem, study_name, counts, n_cells = None, None, {}, None
     try:
+        layout = opened()
         study = read_run_study(layout)
         study_name, n_cells = study.name, len(cells(study))
         counts = count_states(study, each_row(layout, cells(study)))
+    except StorageError:
+        raise
     except Fly64Error as error:
         problem = str(error)
     return RunSummary(
-        path=str(layout.root),
+        path=path,
         study=study_name,
         state=_state(counts, is_held=holder is not None, is_readable=problem is None),
         n_cells=n_cells,

@@ -4,7 +4,9 @@ From the repository:
 
     python scripts/bench/large/cells_at_store.py                 # 1 000 cells at moto's S3 server, which it starts
     python scripts/bench/large/cells_at_store.py --quick         # 40 cells: does it still run?
-    AWS_ENDPOINT_URL=http://127.0.0.1:8333 ... cells_at_store.py --url s3://bucket/runs   # at another server
+    AWS_ENDPOINT_URL=http://127.0.0.1:8333 ... cells_at_store.py --cells 1000 --cells 10000 --url s3://bucket/new
+
+The last is at another server, in a folder with nothing in it.
 
 Each step is a process of its own. The cells have a degenerate scan, which is refused before the engine, so that each
 commits a record and a log and no arrays:
@@ -23,6 +25,7 @@ those of this process and of all that it started, without the server.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -50,10 +53,10 @@ METHODS = ("read_tagged", "download", "write", "create", "replace", "tags", "del
 def main() -> None:
     """Do all steps, each in a process of its own, and print what they took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--cells", type=int, action="append", help="how many; may be given several times")
     parser.add_argument("--quick", action="store_true", help="40 cells")
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
-    parser.add_argument("--url", help="of a folder at a server that runs; else moto's is started")
+    parser.add_argument("--url", help="of a new folder at a server that runs; else moto's is started")
     parser.add_argument("--json", type=Path, metavar="FILE", dest="json_file")
     parser.add_argument("--one", nargs=3, metavar=("STEP", "CELLS", "OUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -62,10 +65,10 @@ def main() -> None:
         print(json.dumps(measured(step, int(n_cells), out)))
         return
     facts, rows = machine(), list[dict[str, Any]]()
-    n_cells = 40 if arguments.quick else arguments.cells
+    sizes = arguments.cells or [40 if arguments.quick else 1000]
     with server(arguments.url) as (url, variables), tempfile.TemporaryDirectory() as folder:
-        for step in arguments.steps:
-            out = str(Path(folder, "run")) if step == "directory" else f"{url}/{n_cells}"
+        for n_cells, step in itertools.product(sizes, arguments.steps):
+            out = f"{folder}/run-{n_cells}" if step == "directory" else f"{url}/{n_cells}"
             environment = {**os.environ, **variables, "FLY64DASK_CACHE": str(Path(folder, CACHES.get(step, "first")))}
             command = [sys.executable, __file__, "--one", step, str(n_cells), out]
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
@@ -90,9 +93,11 @@ def measured(step: str, n_cells: int, out: str) -> dict[str, Any]:
     from scale import study_of
 
     from fly64dask.deploy import Placement
-    from fly64dask.runs import read_place, run_study
+    from fly64dask.runs import has_run, read_place, run_study
     from fly64dask.store import ObjectPlace
 
+    if step == "store" and has_run(out):
+        sys.exit(f"{out} holds a run already: nothing would be committed; give the URL of a new folder")
     study = study_of(n_cells, degenerate=True)
     requests = Counter[str]()
     for name in METHODS:

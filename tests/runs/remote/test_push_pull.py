@@ -242,7 +242,7 @@ def test_a_run_of_another_study_is_refused_on_both_ways(run, six_cells, place):
     write_run_study(run, STUDY.model_copy(update={"name": "another"}))
     with pytest.raises(InputError, match="holds a run of study 'tiny', this one is of 'another'"):
         push_to(place, run)
-    with pytest.raises(InputError, match="holds a run of study 'another'"):
+    with pytest.raises(InputError, match="holds a run of study 'another', and the one there is of 'tiny'"):
         pull_from(place, run)
 
 
