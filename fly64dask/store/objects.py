@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fly64dask.base import InputError, StorageError
+from fly64dask.store.disk_errors import storing
 
 if TYPE_CHECKING:
+    from obstore import GetResult
     from obstore.store import ObjectStore
 
 SCHEMES = ("s3://", "gs://", "az://")
@@ -53,15 +55,20 @@ class ObjectPlace:
             return bytes(answer.bytes()), str(answer.meta["e_tag"])
 
     def download(self, key: str, path: Path) -> bool:
-        """Read an object into a new file, piece by piece; False if there is none."""
+        """Read an object into a new file, piece by piece; False if there is none. What the disk refuses is named."""
         with self._reaching("read", key):
             try:
                 answer = self.store.get(key)
             except FileNotFoundError:
                 return False
-            with path.open("wb") as stream:
-                stream.writelines(bytes(piece) for piece in answer.stream())
-            return True
+        with storing(path), path.open("wb") as stream:
+            stream.writelines(self._pieces(key, answer))
+        return True
+
+    def _pieces(self, key: str, answer: GetResult) -> Iterator[bytes]:
+        with self._reaching("read", key):
+            for piece in answer.stream():
+                yield bytes(piece)
 
     def write(self, key: str, content: bytes | Path) -> None:
         """Put an object, whatever is there: bytes, or what a file holds."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from object_store import environment, s3_server
 from obstore.store import MemoryStore
 
-from fly64dask.base import InputError, StorageError
+from fly64dask.base import InputError, NoRoomError, StorageError
 from fly64dask.store import ObjectPlace, held_place, open_place
 
 
@@ -47,6 +48,12 @@ def test_a_file_is_put_and_downloaded(place, tmp_path):
     assert place.download("file", tmp_path / "down")
     assert (tmp_path / "down").read_bytes() == bytes(range(256)) * 1000
     assert not place.download("nothing", tmp_path / "none")
+
+
+def test_a_full_disk_is_not_taken_for_a_failure_of_the_store(place):
+    place.write("file", b"some")
+    with pytest.raises(NoRoomError, match=r"write /dev/full: No space left on device; .* are free; make space"):
+        place.download("file", Path("/dev/full"))
 
 
 def test_an_object_is_created_once(place):
