@@ -73,8 +73,13 @@ class EngineCall:
 
     def __call__(self, report: Progress) -> Reconstructed | Failure:
         """Reconstruct, measure and store the cell; `report` is called with (epochs done, loss) after each epoch."""
-        with _engine_log(self.directory / LOG_NAME):
-            return result_or_failure(lambda: self._reconstruct(report), what=f"cell={self.request.cell.name}")
+        what = f"cell={self.request.cell.name}"
+
+        def logged() -> Reconstructed | Failure:
+            with _engine_log(self.directory / LOG_NAME):
+                return result_or_failure(lambda: self._reconstruct(report), what=what)
+
+        return result_or_failure(logged, what=what)  # a full disk refuses the log's end too
 
     def _reconstruct(self, report: Progress) -> Reconstructed:
         request = self.request
