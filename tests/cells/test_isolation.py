@@ -48,6 +48,15 @@ def test_call_in_child_keeps_what_was_said(call, tmp_path):
     ]
 
 
+def test_call_in_child_gives_a_log_that_cannot_be_opened_as_a_failure_of_storage(tmp_path):
+    found = call_in_child(
+        functools.partial(print, "said"), log_file=tmp_path / "absent" / "log", limits=Limits(), on_report=print
+    )
+    assert isinstance(found, Returned)
+    assert found.value.kind == "storage_failed"
+    assert "No such file or directory" in found.value.message
+
+
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS"])
 def test_call_in_child_names_the_signal_that_ended_it(call, name):
     found = call(functools.partial(faulty.die, getattr(signal, name)))

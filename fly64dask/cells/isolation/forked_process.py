@@ -13,6 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from fly64dask.base import result_or_failure
 from fly64dask.cells.isolation.protocol import Begun, ChildOrders, Reported, Returned
 
 # Without a call for so long a process ends, which gives back its memory and its GPU's. Our choice: a worker that waits
@@ -61,18 +62,27 @@ def _next_orders(pipe: Connection) -> ChildOrders | None:
 
 
 def _carry_out(orders: ChildOrders, pipe: Connection) -> None:
-    """Take on the environment of the process that asks, call its function and send what it returns."""
+    """Take on the environment of the process that asks, call its function and send what it returns.
+
+    A log that finds no room on the disk is sent as the failure that it is: the call can be made again later.
+    """
     pipe.send(Begun())
-    _redirect(orders.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2)
+    refused = result_or_failure(
+        lambda: _redirect(orders.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 1, 2), what=str(orders.log_file)
+    )
+    if refused is not None:
+        pipe.send_bytes(pickle.dumps(Returned(refused)))
+        return
     _redirect(os.devnull, os.O_RDONLY, 0)
     os.environ.clear()
     os.environ.update(orders.environment)
     sys.path[:] = orders.import_path
     value = pickle.loads(orders.call)(lambda epoch, loss: pipe.send(Reported(epoch, loss)))
-    returned = pickle.dumps(Returned(value))
     # Who is told of the result may close the log and count on what it says.
-    _flush()
+    refused = result_or_failure(_flush, what=str(orders.log_file))
+    returned = pickle.dumps(Returned(value if refused is None else refused))
     _redirect(os.devnull, os.O_WRONLY, 1, 2)
+    _flush()  # what found no room is not for the next call's log
     pipe.send_bytes(returned)
 
 
