@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,23 +145,14 @@ def attach(layout: RunLayout, interval_s: float) -> None:
 
     Ctrl-C ends this command and not the run. The exit codes are those of `run`.
     """
-    from fly64dask.cli.terminal import make_console, print_matrix, watch_run
     from fly64dask.deploy.slurm import read_submission
-    from fly64dask.monitoring import RunReader
-    from fly64dask.records import read_run_study
 
-    console = make_console()
     submission = read_submission(layout)
     goes_on = _asking(layout, submission)
     _wait_for_start(layout, submission, goes_on, interval_s)
     open_states = "no run began"
     if layout.study_file.exists():
-        reader = RunReader(read_run_study(layout), layout, follows=True)
-        last = watch_run(reader, console, interval_s=interval_s, goes_on=goes_on)
-        print_matrix(console, last.study, last.rows)
-        # Others of the study were not asked for.
-        left_out = skip_reasons(last.study, submission.filters)
-        counts = Counter(state for cell, state in last.states.items() if cell not in left_out)
+        counts = _follow(layout, submission, goes_on, interval_s)
         still_open = {state: counts[state] for state in ("running", "interrupted", "pending") if counts[state]}
         if not still_open:
             fine = {"completed", "skipped"} if submission.allow_missing else {"completed"}
@@ -172,6 +163,31 @@ def attach(layout: RunLayout, interval_s: float) -> None:
         f"run {layout.root}: controller job {submission.job_id} has ended, and cells are not done: {open_states}",
         remedy=f"read the end of {log}, then submit again: committed cells are not run twice",
     )
+
+
+def _follow(
+    layout: RunLayout, submission: SubmittedController, goes_on: Callable[[], bool | None], interval_s: float
+) -> Mapping[str, int]:
+    """Show a run until it has ended, and then its matrix; gives how many of the cells that were asked for are in each
+    state. Of more cells than a matrix shows, those that were asked for are counted.
+    """
+    from fly64dask.cli.terminal import MAX_MATRIX_CELLS, make_console, print_matrix, print_overview, watch_run
+    from fly64dask.monitoring import OverviewReader, RunReader
+    from fly64dask.records import read_run_study
+
+    console, study = make_console(), read_run_study(layout)
+    if len(cells(study)) > MAX_MATRIX_CELLS:
+        left_out = skip_reasons(study, submission.filters)
+        asked = frozenset(cell for cell in cells(study) if cell not in left_out)
+        counting = OverviewReader(study, layout, follows=True, chosen=asked)
+        overview = watch_run(counting, console, interval_s=interval_s, goes_on=goes_on)
+        print_overview(console, overview)
+        return overview.counts
+    reader = RunReader(study, layout, follows=True)
+    last = watch_run(reader, console, interval_s=interval_s, goes_on=goes_on)
+    print_matrix(console, last.study, last.rows)
+    left_out = skip_reasons(last.study, submission.filters)
+    return Counter(state for cell, state in last.states.items() if cell not in left_out)
 
 
 def _asking(layout: RunLayout, submission: SubmittedController) -> Callable[[], bool | None]:

@@ -267,6 +267,17 @@ def test_attach_judges_the_cells_that_were_submitted_and_submit_starts_nothing_w
     assert "before   dose_100000/all/train completed" in looked.stdout
 
 
+def test_attach_counts_the_cells_that_were_submitted_of_a_matrix_too_large_to_show(site):
+    site.study.write_text("repeats = 600\n" + STUDY)
+    words = ("submit", site.study, "--out", site.out, "--cluster", site.cluster, "--view", "all", "--split", "train")
+    first = site.fly64dask(*words, "--repeat", 3)
+    assert (first.returncode, "1 cell to run" in first.stdout) == (0, True), first.stderr
+    followed = site.fly64dask("attach", site.out, "--interval", 0.5)
+    assert followed.returncode == 0, followed.stderr
+    assert "1 completed" in followed.stdout
+    assert "pending" not in followed.stdout.splitlines()[-1]
+
+
 def test_cancel_ends_controller_and_workers(site):
     submitted(site)
     done = site.fly64dask("cancel", site.out)
