@@ -153,7 +153,7 @@ def attach(layout: RunLayout, interval_s: float) -> None:
     open_states = "no run began"
     if layout.study_file.exists():
         counts = _follow(layout, submission, goes_on, interval_s)
-        still_open = {state: counts[state] for state in ("running", "interrupted", "pending") if counts[state]}
+        still_open = {state: counts[state] for state in ("running", "interrupted", "pending") if counts.get(state)}
         if not still_open:
             fine = {"completed", "skipped"} if submission.allow_missing else {"completed"}
             sys.exit(EXIT_FAILED_CELL if counts.keys() - fine else 0)

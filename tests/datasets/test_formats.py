@@ -367,7 +367,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "complex_patterns": ({"diffraction": AMPLITUDE + 0j}, "store (n, H, W)"),
     "boolean_patterns": ({"diffraction": COUNTS > 0}, "store (n, H, W)"),
     "text_patterns": ({"diffraction": COUNTS.astype(str)}, "store (n, H, W)"),
-    "no_patterns": ({"diffraction": None}, "give the file of the patterns"),
+    "no_patterns": ({"diffraction": None}, "if it has no patterns, give their file"),
     "no_xcoords": ({"xcoords": None}, "or name the arrays that are there: --patterns NAME --positions-y"),
     "no_ycoords": ({"ycoords": None}, "or name the arrays that are there: --patterns NAME --positions-y"),
     "fewer_ycoords": ({"ycoords": POSITIONS_PX[1:, 0]}, "give both for each exposure"),
