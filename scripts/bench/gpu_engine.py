@@ -115,10 +115,10 @@ def go_on(notes: Notes, path: Path, exposures: Exposures, recipe: Recipe, name: 
         engine(exposures, recipe, notes.device, checkpoint, stop_at=10)
     resumed = engine(exposures, recipe, notes.device, checkpoint)
     straight = engine(exposures, recipe, notes.device)
+    apart_by = difference(exposures, straight, resumed)
+    notes.row(way=name, resumed_from_epoch=resumed.resumed_from_epoch, apart=apart_by)
     notes.holds(f"{name}: goes on from epoch 8 of a checkpoint", resumed.resumed_from_epoch == 8)
-    notes.most(
-        f"{name}: from a checkpoint against without a break", difference(exposures, straight, resumed), TOLERANCE
-    )
+    notes.most(f"{name}: from a checkpoint against without a break", apart_by, TOLERANCE)
 
 
 def compare_devices(notes: Notes, way: str, exposures: Exposures, recipe: Recipe) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -44,8 +44,12 @@ def mount(*arguments: object) -> int:
 def fill(disk: Path, n_free: int) -> None:
     """Leave so many bytes free; if somebody takes some of them meanwhile, what is left is filled."""
     free = os.statvfs(disk)
-    with suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
-        filler.write(bytes(free.f_bavail * free.f_frsize - n_free))
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        try:
+            filler.write(bytes(free.f_bavail * free.f_frsize - n_free))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
 
 
 def run(folder: Path, out: Path, **limits: int) -> subprocess.CompletedProcess[str]:
