@@ -48,7 +48,7 @@ function scrollable(box, name) {
   box.setAttribute("aria-label", name);
   const watcher = new ResizeObserver(() => {
     if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight) box.setAttribute("tabindex", 0);
-    else box.removeAttribute("tabindex");
+    else if (box.clientWidth > 0) box.removeAttribute("tabindex"); // what is folded has no width yet
   });
   for (const one of [box, ...box.children]) watcher.observe(one);
   return box;
@@ -56,6 +56,7 @@ function scrollable(box, name) {
 
 function sideways(table, name) {
   const frame = element("div", undefined, "sideways");
+  frame.setAttribute("tabindex", 0);  // until it is known whether it scrolls
   frame.append(table);
   return scrollable(frame, name);
 }
