@@ -198,18 +198,15 @@ class Provenance(Frozen):
     report: dict[str, str]
 
 
-class ReportContent(Frozen):
-    """The whole content of a report's page, but for the table that it offers to download.
+class PageContent(Frozen):
+    """What the page of one run and that of several have alike; the scripts that both have draw it.
 
-    `images` are PNG files in base64, `scans` the positions by the key that cells refer to, `colours` each colour map
-    from its low to its high end as `#rrggbb`, `state_signs` the sign of each state. The first of `quantities` is shown
-    first.
+    Doses, views, splits and sections are those that any shown cell has. `colours` are each colour map from its low to
+    its high end as `#rrggbb`, `state_signs` the sign of each state. The first of `quantities` is shown first.
     """
 
     study: str
-    run: str
     made_at: str
-    counts: dict[CellState, int]
     notices: tuple[Notice, ...]
     answer: AnswerContent
     doses: tuple[str, ...]
@@ -218,13 +215,23 @@ class ReportContent(Frozen):
     splits: tuple[Split, ...]
     sections: tuple[str, ...]
     quantities: tuple[QuantityContent, ...]
+    marks: tuple[Mark, ...]
+    state_signs: dict[str, str]
+    colours: dict[ColourMap, tuple[str, ...]]
+
+
+class ReportContent(PageContent):
+    """The whole content of a report's page, but for the table that it offers to download.
+
+    `images` are PNG files in base64, `scans` the positions by the key that cells refer to.
+    """
+
+    run: str
+    counts: dict[CellState, int]
     frames: FramesContent | None = None
     thresholds: Thresholds
     cells: tuple[CellContent, ...]
     places: tuple[PlaceContent, ...]
-    marks: tuple[Mark, ...]
-    state_signs: dict[str, str]
     provenance: Provenance
     images: tuple[str, ...]
     scans: dict[str, PositionSample]
-    colours: dict[ColourMap, tuple[str, ...]]

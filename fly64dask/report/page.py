@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from fly64dask.base import GLOSSARY
+from fly64dask.base import GLOSSARY, utc_now
 from fly64dask.report.columns import FlatRow
 from fly64dask.report.content import ReportContent
 from fly64dask.report.table import TableColumns, cell_columns, csv_bytes, parquet_bytes
@@ -50,6 +50,11 @@ def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
 def render_runs_page(content: RunsContent) -> str:
     """Join content, style and script of several runs to one page of HTML, under the same policy."""
     return _page("runs", content, [word for word in WORDS if word not in OF_ONE_RUN])
+
+
+def page_time() -> str:
+    """Say when a page is made, to the second: `2026-11-28 09:30:00 UTC`."""
+    return utc_now()[:19].replace("T", " ") + " UTC"
 
 
 def _page(name: str, content: ReportContent | RunsContent, words: Iterable[str], **values: object) -> str:

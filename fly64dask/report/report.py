@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from fly64dask.base import software_versions, utc_now
+from fly64dask.base import software_versions
 from fly64dask.monitoring import read_live
 from fly64dask.records import (
     STATE_SIGNS,
@@ -29,7 +29,7 @@ from fly64dask.report.content import (
 )
 from fly64dask.report.frames import frames_content
 from fly64dask.report.notices import cell_notices, cleaned_notices, part_notices, state_notices
-from fly64dask.report.page import render_page
+from fly64dask.report.page import page_time, render_page
 from fly64dask.report.pictures import PictureStore, hex_colours
 from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_LIT_PER_UNKNOWN
 from fly64dask.store import publish_text
@@ -146,7 +146,7 @@ def _content(
     return ReportContent(
         study=study.name,
         run=str(layout.root),
-        made_at=utc_now()[:19].replace("T", " ") + " UTC",
+        made_at=page_time(),
         counts=totals.counts,
         notices=tuple(notices),
         answer=answer_content(totals, str(layout.root), snr),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from fly64dask.base import IntegrityError
-from fly64dask.metrics import RingCorrelation, crossing, threshold
 from fly64dask.records import ReferenceNow, read_cleaned, read_row
+from fly64dask.report.cells.curves import curves_of
 from fly64dask.report.images import Curve, Image, ObjectInArea, object_images, phase_limit, probe_images
 from fly64dask.store import (
     ExposureAttributes,
@@ -29,27 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fly64dask.records import ManifestRow
-    from fly64dask.report.content import CurveKey
     from fly64dask.store import RunLayout
     from fly64dask.study import Study
 
 Attributes = TypeVar("Attributes", bound=GroupAttributes)
-# Curves that a cell may have: array, arrays that it may be drawn over (none: the epochs).
-CURVES: dict[CurveKey, tuple[str, ...]] = {
-    "loss": (),
-    "validation": (),
-    "frc_truth": ("frc_frequency",),
-    "frc_empty": ("frc_frequency",),
-    "frc_halves": ("frc_halves_frequency", "frc_frequency"),
-    "frc_reference": ("frc_reference_frequency",),
-}
-# The number of independent pixels of each ring of a curve; the curve whose resolution is shown first comes first.
-RINGS: dict[CurveKey, str] = {
-    "frc_halves": "frc_halves_n_pixels",
-    "frc_truth": "frc_n_pixels",
-    "frc_reference": "frc_reference_n_pixels",
-}
-CRITERIA: tuple[Literal["half_bit", "one_bit"], ...] = ("half_bit", "one_bit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +133,7 @@ class CellReader:
         return CellArrays(
             images=tuple(images),
             in_area=in_area,
-            curves=_curves(arrays),
+            curves=curves_of(arrays),
             positions_px=positions_px,
             refined_px=arrays.get("positions_recon_px"),
             problems=tuple(problems),
@@ -180,47 +163,6 @@ class CellReader:
 def _phase_limit_of(object_truth: NDArray[np.complex64]) -> float:
     phase_rad = np.angle(object_truth)
     return phase_limit(phase_rad - np.angle(np.exp(1j * phase_rad).mean()))
-
-
-def _curves(arrays: Mapping[str, NDArray[Any]]) -> tuple[Curve, ...]:
-    curves = []
-    for key, grids in CURVES.items():
-        if key not in arrays:
-            continue
-        y = arrays[key].astype(np.float64)
-        x = next((arrays[grid] for grid in grids if grid in arrays and len(arrays[grid]) == len(y)), None)
-        if x is None and not grids:
-            x = np.arange(1, len(y) + 1)
-        if x is not None:
-            curves.append(Curve(key=key, x=x.astype(np.float64), y=y))
-    rings = {curve.key: rings_of_curve for curve in curves if (rings_of_curve := _rings(curve, arrays)) is not None}
-    return (*[_with_crossings(curve, rings.get(curve.key)) for curve in curves], *_thresholds(rings))
-
-
-def _rings(curve: Curve, arrays: Mapping[str, NDArray[Any]]) -> RingCorrelation | None:
-    """Give a ring correlation with its numbers of pixels; None of another curve, or where an older version ran."""
-    n_pixels = arrays.get(RINGS.get(curve.key, ""))
-    if n_pixels is None or len(n_pixels) != len(curve.x):
-        return None
-    return RingCorrelation(frequency_per_px=curve.x, correlation=curve.y, n_pixels=n_pixels)
-
-
-def _with_crossings(curve: Curve, rings: RingCorrelation | None) -> Curve:
-    """Find where a ring correlation first falls below each criterion."""
-    crossings = [(criterion, crossing(rings, criterion)) for criterion in CRITERIA] if rings else []
-    places = [(criterion, at.frequency_per_px) for criterion, at in crossings if at is not None]
-    return replace(
-        curve, crossings=tuple((criterion, (x, float(np.interp(x, curve.x, curve.y)))) for criterion, x in places)
-    )
-
-
-def _thresholds(rings: Mapping[CurveKey, RingCorrelation]) -> Iterator[Curve]:
-    """Give the half-bit and the 1-bit threshold of the curve whose resolution is shown first."""
-    first = next((rings[key] for key in RINGS if key in rings), None)
-    if first is not None:
-        for criterion in CRITERIA:
-            line = np.minimum(threshold(first, criterion), 1.0)
-            yield Curve(key=criterion, x=first.frequency_per_px, y=line)
 
 
 def read_group(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from fly64dask.base import Frozen
-from fly64dask.records import Mark
-from fly64dask.report.answer import AnswerContent
-from fly64dask.report.content import CellContent, CellState, ColourMap, Notice, PlaceContent, QuantityContent
-from fly64dask.study import Split
+from fly64dask.report.content import CellContent, CellState, PageContent, PlaceContent
 
 
 class RunHead(Frozen):
@@ -42,27 +39,10 @@ class DifferingRow(Frozen):
     words: tuple[str, ...]
 
 
-class RunsContent(Frozen):
-    """The whole content of a page of several runs.
+class RunsContent(PageContent):
+    """The whole content of a page of several runs; `study` joins the names of their studies."""
 
-    Doses, views, splits and sections are those that any of the runs has. `signs` and colours are as of a
-    `ReportContent`.
-    """
-
-    study: str
-    made_at: str
     runs: tuple[RunHead, ...]
-    notices: tuple[Notice, ...]
     differing: tuple[DifferingRow, ...]
-    answer: AnswerContent
-    doses: tuple[str, ...]
-    dose_unit: str
-    views: tuple[str, ...]
-    splits: tuple[Split, ...]
-    sections: tuple[str, ...]
-    quantities: tuple[QuantityContent, ...]
     cells: tuple[RunCell, ...]
     places: tuple[RunPlace, ...]
-    marks: tuple[Mark, ...]
-    state_signs: dict[str, str]
-    colours: dict[ColourMap, tuple[str, ...]]

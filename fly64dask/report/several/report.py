@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import utc_now
 from fly64dask.records import STATE_SIGNS, asked_runs, joined_answer, marks_of_signs
 from fly64dask.report.answer import AnswerContent, limit_rows
 from fly64dask.report.cells import quantities_of
 from fly64dask.report.columns import lead_column
 from fly64dask.report.content import N_KEY_COLOURS, Notice
-from fly64dask.report.page import render_runs_page
+from fly64dask.report.page import page_time, render_runs_page
 from fly64dask.report.pictures import hex_colours
 from fly64dask.report.several.content import DifferingRow, RunsContent
 from fly64dask.report.several.gathering import GatheredRun, gathered_run
@@ -75,7 +74,7 @@ def _content(asked: AskedRuns, gathered: Sequence[GatheredRun]) -> RunsContent:
     notes = () if answer.answer is None else answer.answer.notes
     return RunsContent(
         study=", ".join(dict.fromkeys(each.head.study for each in gathered)),
-        made_at=utc_now()[:19].replace("T", " ") + " UTC",
+        made_at=page_time(),
         runs=tuple(each.head for each in gathered),
         notices=(
             *(Notice(kind="pending", text=note.replace("`", "")) for note in notes),
