@@ -93,7 +93,7 @@ def test_links_to_the_glossary_name_its_terms():
 
 @pytest.mark.parametrize("document", ["study file", "cluster file"])
 def test_schema_says_what_each_key_means(document):
-    from fly64dask.deploy.slurm.site_file import SlurmFile
+    from fly64dask.deploy.slurm.site import SlurmFile
     from fly64dask.study import Study
 
     schema = {"study file": Study, "cluster file": SlurmFile}[document].model_json_schema()

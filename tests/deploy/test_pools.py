@@ -15,7 +15,7 @@ from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.pools import PoolUse, device_kinds, fits, jobs_wanted, needed, offered, pool_uses
 from fly64dask.deploy.slurm.preflight import refuse_small_jobs
 from fly64dask.deploy.slurm.reconciler import job_of
-from fly64dask.deploy.slurm.site_file import parse_slurm_file
+from fly64dask.deploy.slurm.site import parse_slurm_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout
 from fly64dask.study import cells

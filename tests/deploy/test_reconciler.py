@@ -17,7 +17,7 @@ from fly64dask.deploy.slurm.decisions import (
     decide,
 )
 from fly64dask.deploy.slurm.reconciler import Reconciler, pools_words
-from fly64dask.deploy.slurm.site_file import Patience, parse_slurm_file
+from fly64dask.deploy.slurm.site import Patience, parse_slurm_file
 from fly64dask.store import RunLayout
 
 ONE_POOL = 'schema_version = 1\n[workers]\nwalltime = "01:00:00"\nmemory = "4GB"\nmax_jobs = 1\n'

@@ -23,7 +23,7 @@ from fly64dask.deploy.slurm import is_cluster_file, preview
 from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
 from fly64dask.deploy.slurm.names import RunJobs, role_of
 from fly64dask.deploy.slurm.preflight import refuse_small_jobs
-from fly64dask.deploy.slurm.site_file import parse_slurm_file, read_slurm_file
+from fly64dask.deploy.slurm.site import parse_slurm_file, read_slurm_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout
 from fly64dask.study import Recipe, cells

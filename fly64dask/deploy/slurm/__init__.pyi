@@ -10,7 +10,7 @@ from .controller import (
     submit_run as submit_run,
 )
 from .pools import device_kinds as device_kinds
-from .site_file import (
+from .site import (
     SlurmFile as SlurmFile,
     is_cluster_file as is_cluster_file,
     read_slurm_file as read_slurm_file,

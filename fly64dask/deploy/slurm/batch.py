@@ -11,7 +11,7 @@ from fly64dask.base import ResourceError
 from fly64dask.deploy.slurm import commands, pbs
 from fly64dask.deploy.slurm.commands import BatchJob
 from fly64dask.deploy.slurm.names import CONTROLLER
-from fly64dask.deploy.slurm.site_file import System
+from fly64dask.deploy.slurm.site import System
 from fly64dask.store import RunLayout
 
 # How long a run waits for an answer as it begins and ends: Slurm's controller may be busy, or starting again.

@@ -23,7 +23,7 @@ from fly64dask.deploy.slurm.jobscript import CONTROLLER_VARIABLE, worker_script
 from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_bad_worker, refuse_small_jobs
 from fly64dask.deploy.slurm.reconciler import INTERVAL_S, Reconciler
-from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
+from fly64dask.deploy.slurm.site import SlurmFile, read_slurm_file
 from fly64dask.scheduling import PlannedCell
 from fly64dask.store import RunLayout
 from fly64dask.study import Cell, Study

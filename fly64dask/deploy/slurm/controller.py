@@ -23,7 +23,7 @@ from fly64dask.deploy.slurm.commands import (
 from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
 from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs
 from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_jobs
-from fly64dask.deploy.slurm.site_file import SlurmFile, read_slurm_file
+from fly64dask.deploy.slurm.site import SlurmFile, read_slurm_file
 from fly64dask.scheduling import plan_cells
 from fly64dask.store import RunLayout, held_file, publish_text, read_document, write_document
 from fly64dask.study import Cell, Filters, Study

@@ -15,7 +15,7 @@ from fly64dask.deploy.slurm.commands import is_job_limit, queue_status
 
 if TYPE_CHECKING:
     from fly64dask.deploy.slurm.commands import BatchJob
-    from fly64dask.deploy.slurm.site_file import Patience
+    from fly64dask.deploy.slurm.site import Patience
 
 # From a job's start to its worker's first word: shells, module loads and Python on a cold file system.
 CONNECT_S = 600.0

@@ -23,7 +23,7 @@ from fly64dask.deploy.local import DASHBOARD_LOCAL
 from fly64dask.deploy.slurm.job_server import ENGINE_MODULES
 from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs
 from fly64dask.deploy.slurm.pools import GPU, offered, resources_text
-from fly64dask.deploy.slurm.site_file import (
+from fly64dask.deploy.slurm.site import (
     Controller,
     Environment,
     SlurmFile,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.site_file import Workers, in_bytes
+from fly64dask.deploy.slurm.site import Workers, in_bytes
 from fly64dask.scheduling import CONTEXT_BYTES, ENGINE_BYTES, PlannedCell
 
 # Resources of a Dask worker: what it has for one cell, and what each cell needs of it. No two cells share a worker.

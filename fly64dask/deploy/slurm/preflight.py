@@ -13,7 +13,7 @@ from distributed import Client
 from fly64dask.base import InputError, ResourceError
 from fly64dask.deploy.slurm.batch import commands_of
 from fly64dask.deploy.slurm.pools import GPU, computes_on_gpu, pool_uses
-from fly64dask.deploy.slurm.site_file import SlurmFile, System, in_bytes
+from fly64dask.deploy.slurm.site import SlurmFile, System, in_bytes
 from fly64dask.scheduling import CONTEXT_BYTES, ENGINE_BYTES, PlannedCell, find_misfit
 from fly64dask.study import Recipe
 

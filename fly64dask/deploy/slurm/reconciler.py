@@ -20,7 +20,7 @@ from fly64dask.records import write_worker_jobs
 if TYPE_CHECKING:
     from distributed import Client, Scheduler
 
-    from fly64dask.deploy.slurm.site_file import SlurmFile, Workers
+    from fly64dask.deploy.slurm.site import SlurmFile, Workers
     from fly64dask.scheduling import PlannedCell
     from fly64dask.store import RunLayout
     from fly64dask.study import Cell
