@@ -62,6 +62,8 @@ def read_run_study(layout: RunLayout) -> Study:
         return read_document(layout.study_file, Study, remedy="run the study again: its file is written anew")
     except FileNotFoundError as error:
         remedy = "give a directory that `fly64dask run STUDY --out RUN` made"
+        if any(path.exists() for path in (layout.manifest_file, layout.store, layout.snapshots)):
+            remedy = "its other files are there: run the study again, its file is written anew and finished cells stay"
         below = sorted(path.parent.name for path in layout.root.glob(f"*/{layout.study_file.name}"))
         if below:
             remedy = f"give one of the runs in it, such as {layout.root / below[0]}; `fly64dask runs` lists them"

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import FailureKind, IntegrityError
 from fly64dask.datasets import expose_split, prepare_scan, select_view
+from fly64dask.monitoring import ignore_line
 from fly64dask.reconstruction import LSQML
 from fly64dask.records import ManifestRow, each_row, next_attempt, open_manifest, renew_manifest
+from fly64dask.runs.comparisons import compare_with_references
 from fly64dask.runs.groups import groups_of, respaced_groups
 from fly64dask.runs.run import run_study
 from fly64dask.runs.verify import Damage
@@ -91,6 +93,7 @@ def repair_run(
             say=say,
         )
     with held_run(layout):
+        compare_with_references(study, layout, each_row(layout, cells(study)), say or ignore_line)
         renew_manifest(study, layout)
 
 

@@ -41,6 +41,7 @@ class RunLayout:
     dask_report_file = _Below("dask-report.html")  # Dask's performance report of the last run, a page for a browser
     dashboard_file = _Below("dashboard.json")  # where the dashboard of the run under way is
     snapshots = _Below("snapshots")  # directory of the manifests as each run left them
+    references = _Below("reference")  # directory of the comparisons of measured cells with the study's reference
     cleaned_file = _Below("cleaned.json")  # which exposures were removed, as they can be made again
     history = _Below("history")  # directory of the attempts that later ones have replaced
     checkpoints = _Below("checkpoints")  # directory of the checkpoints of all cells
@@ -118,7 +119,7 @@ class RunLayout:
 
     def reference_file(self, cell: Cell) -> Path:
         """Give the file of a measured cell's comparison with the study's reference; made anew at the end of a run."""
-        return self.root / "reference" / f"{cell.name}.json"
+        return self.references / f"{cell.name}.json"
 
     def history_directory(self, cell: Cell, attempt: int) -> Path:
         """Give the directory of an attempt that a later one has replaced."""

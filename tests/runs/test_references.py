@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,11 +15,11 @@ from one_cell import run_one
 
 from fly64dask.base import InputError
 from fly64dask.datasets import expose_split, prepare_scan, select_view
-from fly64dask.records import read_completed_rows, write_run_study
-from fly64dask.runs import CellView, compare_run
+from fly64dask.records import read_completed_rows, renew_manifest, write_run_study
+from fly64dask.runs import CellView, compare_run, repair_run, verify_run
 from fly64dask.runs.comparisons import compare_with_references
 from fly64dask.runs.comparisons.references import References, illuminated_frame
-from fly64dask.store import RunLayout
+from fly64dask.store import RunLayout, held_run
 from fly64dask.study import Cell, CellReference, FileReference, cells, parse_study
 
 REFERENCE = 'reference = {dose = "measured", view = "all"}'
@@ -71,6 +73,23 @@ def test_a_comparison_is_kept_until_the_reference_changes(made):
     assert lines == []
     other = study.model_copy(update={"reference": CellReference(dose=50.0, view="all")})
     assert CellView(other, layout, Cell(dose=50.0, view="few", split="train")).row.reference is None
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_text("{}")], ids=["lost", "damaged"])
+def test_a_comparison_that_a_finished_run_has_lost_is_named_and_made_again(made, tmp_path, harm):
+    study, layout = made[0], RunLayout(tmp_path / "run")
+    shutil.copytree(made[1].root, layout.root)
+    with held_run(layout):
+        renew_manifest(study, layout)
+    assert verify_run(study, layout) == ()
+    path = layout.reference_file(OTHER)
+    before = path.read_bytes()
+    harm(path)
+    damages = verify_run(study, layout)
+    assert [damage.path for damage in damages] == ["reference/dose_50/all/train.json"]
+    repair_run(study, layout, damages)
+    assert verify_run(study, layout) == ()
+    assert path.read_bytes() == before
 
 
 def test_compare_run_takes_another_reference_than_the_studys(made):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fly64dask.records import Manifest
 from fly64dask.runs import verify_run
-from fly64dask.store import RunLayout
+from fly64dask.store import RunLayout, held_run
 from fly64dask.study import cells
 
 STUDY = SIX_CELLS
@@ -118,3 +118,57 @@ def test_manifest_refuses_a_path_that_leads_out_of_the_run(six_cells, key, path)
     part[key] = path
     with pytest.raises(ValidationError, match="leads out of the run directory"):
         Manifest.model_validate(document)
+
+
+def remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("lost", ["manifest_file", "skip_summary_file", "snapshots"])
+def test_verify_names_a_table_that_a_finished_run_has_lost_and_repairs_it(run, fly64dask, lost):
+    path = getattr(run, lost)
+    remove(path)
+    done = fly64dask("verify", run.root)
+    assert done.returncode == 1
+    assert f"damaged {path.name}" in done.stdout
+    assert "is missing, though a run has ended here" in done.stdout
+    assert fly64dask("verify", run.root, "--repair").returncode == 0
+    assert path.exists()
+    assert verify_run(STUDY, run) == ()
+
+
+def test_verify_run_names_all_tables_where_every_cell_has_ended_and_none_is_there(run):
+    for path in (run.manifest_file, run.skip_summary_file, run.snapshots):
+        remove(path)
+    assert {damage.path: damage.problem for damage in verify_run(STUDY, run)} == {
+        name: "is missing, though all cells have ended"
+        for name in ("reconstruction_manifest.json", "skip_summary.json", "snapshots")
+    }
+
+
+def test_verify_run_misses_no_table_of_a_run_that_was_killed_before_its_end(run):
+    for path in (run.manifest_file, run.skip_summary_file, run.snapshots, run.cell_directory(cells(STUDY)[0])):
+        remove(path)
+    assert verify_run(STUDY, run) == ()
+
+
+def test_verify_run_misses_no_table_of_a_run_under_way(run):
+    for path in (run.manifest_file, run.skip_summary_file):
+        remove(path)
+    with held_run(run):
+        assert verify_run(STUDY, run) == ()
+
+
+def test_verify_says_of_a_run_without_its_study_what_to_do(run, fly64dask):
+    run.study_file.unlink()
+    done = fly64dask("verify", run.root)
+    assert done.returncode == 2
+    assert "no study.json there; its other files are there: run the study again" in done.stderr
+
+
+def test_verify_run_finds_a_damaged_comparison(run):
+    run.comparison_file.write_text("{}")
+    assert damaged_paths(run) == ["comparison.json"]

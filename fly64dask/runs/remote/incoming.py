@@ -184,7 +184,7 @@ class Incoming:
 
         No key leads out of the directory: obstore refuses to list one with `..` in it.
         """
-        folders = (self._layout.snapshots.name, "reference")
+        folders = (self._layout.snapshots.name, self._layout.references.name)
         for key in self._listed:
             top, *below = key.split("/")
             here = self._layout.root / key

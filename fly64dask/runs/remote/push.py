@@ -227,5 +227,5 @@ class Copy:
 def _tables(layout: RunLayout) -> Iterable[Path]:
     """List tables and pages of a run, without what only a run under way needs."""
     at_top = (path for path in layout.root.glob("[!.]*") if path != layout.dashboard_file)
-    below = (path for folder in (layout.snapshots, layout.root / "reference") for path in folder.rglob("[!.]*"))
+    below = (path for folder in (layout.snapshots, layout.references) for path in folder.rglob("[!.]*"))
     return sorted(path for path in (*at_top, *below) if path.is_file())

@@ -68,7 +68,9 @@ def finish(finished: RunLayout, url: str, chosen: tuple[Cell, ...] = ALL, **aske
     """Compute cells in a run at a store to its end; gives the cache."""
     with run_at_store(url, STUDY.name, **{"patience": SOON} | asked) as mirror:
         compute(finished, mirror.layout, chosen, mirror.watching(ignore_event))
-        shutil.copy(finished.manifest_file, mirror.layout.manifest_file)
+        shutil.copytree(finished.snapshots, mirror.layout.snapshots, dirs_exist_ok=True)
+        for table in (finished.manifest_file, finished.skip_summary_file):
+            shutil.copy(table, mirror.layout.root)
     return mirror.layout
 
 
