@@ -17,6 +17,7 @@ from fly64dask.records import (
     read_run_study,
     round_line,
 )
+from fly64dask.runs.places import refuse_foreign_directory
 from fly64dask.store import RunLayout
 from fly64dask.study import Addition, Cell, Filters, Remedy, Study, cells, n_added_cells, with_additions
 
@@ -39,8 +40,10 @@ def continued_study(study: Study, layout: RunLayout, say: Callable[[str], None] 
     """Return a study with the cells that rounds have added to a run directory before; itself for a new directory.
 
     Where the directory's own study is damaged they are not known, which is said of an adaptive one: the same rounds
-    then find them done. Raises InputError if the directory holds a run of a study of another name.
+    then find them done. Raises InputError if the directory holds a run of a study of another name, or other things and
+    no run.
     """
+    refuse_foreign_directory(layout, f"run into {layout.root}", study.name)
     if not layout.study_file.exists():
         return study
     try:

@@ -71,6 +71,7 @@ from .layout import (
     RECORDS_PATTERN as RECORDS_PATTERN,
     SPACING_PREFIX as SPACING_PREFIX,
     RunLayout as RunLayout,
+    is_name_in_run as is_name_in_run,
 )
 from .lease import (
     LEASE_S as LEASE_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,10 @@ class _Below:
     """A fixed path below a run's root, read as an attribute of its layout."""
 
     def __init__(self, *parts: str) -> None:
-        self._parts = parts
+        self.parts = parts
 
     def __get__(self, layout: RunLayout, owner: type) -> Path:
-        return layout.root.joinpath(*self._parts)
+        return layout.root.joinpath(*self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class RunLayout:
     snapshots = _Below("snapshots")  # directory of the manifests as each run left them
     references = _Below("reference")  # directory of the comparisons of measured cells with the study's reference
     cleaned_file = _Below("cleaned.json")  # which exposures were removed, as they can be made again
+    journals = _Below("journal")  # directory of the journals of all cells
     history = _Below("history")  # directory of the attempts that later ones have replaced
     checkpoints = _Below("checkpoints")  # directory of the checkpoints of all cells
     live = _Below("live")  # directory of files that say how far running cells are; there while a run is under way
@@ -142,9 +144,17 @@ class RunLayout:
 
         A run counts in it how often a cell was started in vain.
         """
-        return self.root / "journal" / f"{cell.name}.log"
+        return self.journals / f"{cell.name}.log"
 
     def snapshot_file(self, timestamp: str) -> Path:
         """Give the file of the manifest as one run left it; `timestamp` is ISO 8601."""
         safe = timestamp.replace(":", "").replace("+0000", "Z")
         return self.snapshots / f"reconstruction_manifest-{safe}.json"
+
+
+_TOP_NAMES = frozenset(below.parts[0] for below in vars(RunLayout).values() if isinstance(below, _Below))
+
+
+def is_name_in_run(name: str) -> bool:
+    """Whether a run may have a file or directory of this name at its top, an unfinished file of it too."""
+    return name in _TOP_NAMES or re.fullmatch(r"dose_.+|\..+-[0-9a-f]{32}", name) is not None

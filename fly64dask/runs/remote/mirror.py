@@ -19,7 +19,8 @@ from fly64dask.runs.remote.attempts import STUDY_KEY
 from fly64dask.runs.remote.cache import bring, cache_layout, held_cache, told
 from fly64dask.runs.remote.committing import Committing
 from fly64dask.runs.remote.incoming import Taking
-from fly64dask.runs.remote.push import Copy, refuse_other_study
+from fly64dask.runs.remote.push import Copy
+from fly64dask.runs.remote.refusals import refuse_foreign_place, refuse_other_study
 from fly64dask.store import LEASE_S, RunLayout, held_place, open_place
 from fly64dask.study import Cell
 
@@ -73,13 +74,15 @@ def run_at_store(
     Raises
     ------
     InputError
-        If another process holds the run, here or elsewhere, or takes it from this one; or another study's run is there.
+        If another process holds the run, here or elsewhere, or takes it from this one; or another study's run is there,
+        or other objects and no run.
     StorageError
         If the store cannot be reached at the beginning; or at the end, for too long, with something left to commit.
         Nothing of it is lost: it stays in the cache, and the next run commits it.
     """
     patience = patience or Patience()
     place, cache = open_place(url, retry_s=patience.request_s), cache_layout(url)
+    refuse_foreign_place(place, name, doing="run")
     with (
         held_cache(cache, url) as cache_name,
         held_place(place, lease_s=patience.lease_s, directory=cache_name) as lease,

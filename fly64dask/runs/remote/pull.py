@@ -11,6 +11,7 @@ from fly64dask.monitoring import ignore_line
 from fly64dask.records import renew_manifest
 from fly64dask.runs.directory import clear_leftovers, held_directory
 from fly64dask.runs.groups import groups_of_study, respaced_groups
+from fly64dask.runs.places import refuse_foreign_directory
 from fly64dask.runs.remote.attempts import STUDY_KEY, Copied, at_once
 from fly64dask.runs.remote.incoming import Incoming, Taking
 from fly64dask.store import ObjectPlace, RunLayout, ViewAttributes, open_place
@@ -37,8 +38,8 @@ def pull_run(url: str, path: str | os.PathLike[str], *, say: Callable[[str], Non
     Raises
     ------
     InputError
-        If there is no run at the URL, the directory holds another study's run or one under way, or an attempt has
-        another result here.
+        If there is no run at the URL, the directory holds another study's run, one under way, or other things and no
+        run, or an attempt has another result here.
     IntegrityError
         If a byte of an attempt or group is not as its digest says; nothing of it is put in its place.
     StorageError
@@ -56,6 +57,7 @@ def pull_from(
     say: Callable[[str], None] = ignore_line,
 ) -> Copied:
     """Bring a run from where its objects are, as `pull_run` does; `there` are their tags, where these are known."""
+    refuse_foreign_directory(layout, f"pull into {layout.root}", place.url.rpartition("/")[2])
     stored_study = place.read(STUDY_KEY)
     if stored_study is None:
         raise _no_run(place)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fly64dask.base import InputError, IntegrityError
+from fly64dask.base import IntegrityError
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import read_run_study
 from fly64dask.runs.groups import groups_of
 from fly64dask.runs.remote.attempts import (
     FILES,
-    STUDY_KEY,
     Copied,
     at_once,
     attempts_on_disk,
@@ -25,6 +23,7 @@ from fly64dask.runs.remote.attempts import (
     is_same_group,
     record_key,
 )
+from fly64dask.runs.remote.refusals import refuse_foreign_place, refuse_other_study
 from fly64dask.store import (
     LEASE_S,
     METADATA_NAME,
@@ -81,6 +80,7 @@ def push_to(
 ) -> Copied:
     """Copy a run to where objects go, as `push_run` does; a lock that nobody renews for `patience_s` is taken."""
     study = read_run_study(layout)
+    refuse_foreign_place(place, study.name, doing=f"push {layout.root}")
     with held_place(place, patience_s=patience_s) as lease:
         refuse_other_study(study.name, place, doing=f"push {layout.root}")
         copy = Copy(place=place, layout=layout, lease=lease, there=place.tags())
@@ -99,19 +99,6 @@ def push_to(
         n_groups_there=len(groups) - sum(groups),
         left_out=left_out,
     )
-
-
-def refuse_other_study(name: str, place: ObjectPlace, *, doing: str) -> None:
-    """Raise InputError if a run of a study of another name is at a place."""
-    there = place.read(STUDY_KEY)
-    if there is None:
-        return
-    other = json.loads(there).get("name")
-    if other != name:
-        raise InputError(
-            f"{doing}: {place.url} holds a run of study {other!r}, this one is of {name!r}",
-            remedy="give a URL of its own to each run",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
