@@ -111,7 +111,7 @@ def plan_attempt(request: CellRequest) -> Attempt | CellOutcome:
     """Find what is left to do for a cell: one more attempt, or nothing if a record settles it or the run is stopped."""
     layout, cell = request.layout, request.cell
     key, inputs = open_request(request)
-    settled = settled_record(request, key)
+    settled = settled_record(request, key, inputs)
     if settled is not None:
         remove_settled_checkpoint(layout, settled)
         return outcome_of(settled)

@@ -63,7 +63,8 @@ class CommittedElsewhereError(Exception):
 
 def refuse_second(attempt: Attempt) -> None:
     """Raise CommittedElsewhereError if the cell has a record by now that leaves nothing to do."""
-    theirs = None if attempt.cell_key is None else settled_record(attempt.request, attempt.cell_key)
+    key = attempt.cell_key
+    theirs = None if key is None else settled_record(attempt.request, key, attempt.inputs)
     if theirs is not None:
         raise CommittedElsewhereError(theirs)
 
@@ -109,7 +110,7 @@ def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:
     """
     layout, cell = request.layout, request.cell
     key, inputs = open_request(request)
-    settled = None if isinstance(inputs, Failure) else settled_record(request, key)
+    settled = None if isinstance(inputs, Failure) else settled_record(request, key, inputs)
     if settled is not None:
         return outcome_of(settled)
     logs = [path.read_text(errors="replace") for path in sorted(layout.cell_scratch(cell).glob(f"*/{LOG_NAME}"))]
@@ -125,8 +126,11 @@ def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:
     return CellOutcome(cell=cell, failure=failure, seconds=0.0)
 
 
-def settled_record(request: CellRequest, key: str) -> CellRecord | None:
-    """Read a cell's committed record if it leaves nothing to do for a request; None if it is missing or damaged."""
+def settled_record(request: CellRequest, key: str, inputs: CellInputs | Failure) -> CellRecord | None:
+    """Read a cell's committed record if it leaves nothing to do for a request; None if it is missing or damaged.
+
+    What was measured with pixels of another size has the same arrays, but other numbers in nm: it is done again.
+    """
     try:
         record = read_record(request.layout, request.cell)
     except IntegrityError as error:
@@ -136,6 +140,8 @@ def settled_record(request: CellRequest, key: str) -> CellRecord | None:
         return None
     token, remedy = request.run_id.token, request.remedy
     settled = record.settles_rerun(remedy, key, run=token) if remedy else record.settles(key, run=token)
+    if settled and isinstance(inputs, CellInputs):
+        settled = record.pixel_size_nm == inputs.exposures.attributes.pixel_size_nm
     return record if settled else None
 
 

@@ -196,6 +196,27 @@ def test_measure_of_overlap_makes_no_cell_outdated(layout):
     assert outdated(STUDY.model_copy(update={"overlap": overlap}), layout) == {}
 
 
+def with_pixel(side_nm):
+    return STUDY.model_copy(update={"source": STUDY.source.model_copy(update={"pixel_size_nm": side_nm})})
+
+
+def test_cell_measured_with_another_pixel_is_named_though_its_arrays_are_the_same(layout):
+    publish(with_pixel(20.0), layout)
+    assert outdated(with_pixel(20.0), layout) == {cell.name: "of another pixel size" for cell in cells(STUDY)}
+
+
+def test_running_a_cell_with_another_pixel_gives_its_numbers_in_that_pixel(layout):
+    cell = of_view("all")[0]
+    fluences = []
+    for side_nm in (10.0, 20.0):
+        publish(with_pixel(side_nm), layout)
+        run_cells(with_pixel(side_nm), layout, [cell])
+        fluences.append(read_record(layout, cell).fluence_photons_per_nm2)
+        assert cell.name not in outdated(with_pixel(side_nm), layout)
+    # As many photons on a pixel of four times the area.
+    assert fluences[0] == pytest.approx(4 * fluences[1])
+
+
 def test_cell_of_another_engine_version_is_of_other_software(layout):
     cell = of_view("all")[0]
     record = read_record(layout, cell)

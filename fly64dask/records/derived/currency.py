@@ -1,4 +1,4 @@
-"""Tells which committed cells are not of the study as it is now: an older recipe, other data or other software."""
+"""Tells which committed cells are not of the study as it is now: an older recipe, other data, pixels or software."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ if TYPE_CHECKING:
     from fly64dask.study import Dose, Remedy, Split, Study
 
 OLDER_RECIPE, OTHER_DATA, OTHER_SOFTWARE = "of an older recipe", "of other data", "of other software"
+# Its arrays are the same, and its numbers in nm are not.
+OTHER_PIXEL = "of another pixel size"
 
 
 class _GroupNow(NamedTuple):
-    """What a group on disk holds: digests of its arrays, by name, and whether the study would make it as it is."""
+    """What a group on disk holds: digests of its arrays, by name, the size of a pixel, if it has one, and whether the
+    study would make it as it is.
+    """
 
     array_sha256: tuple[tuple[str, str], ...]
+    pixel_size_nm: tuple[float, float] | None
     is_current: bool
 
     @classmethod
     def of(cls, stored: Mapping[str, Any], *, is_current: bool) -> _GroupNow:
         """Take what a cell's record is compared with from a group's attributes."""
         arrays = stored.get("array_sha256", {}).items()
-        return cls(tuple((name, sha256) for name, sha256 in arrays if name not in NOT_IN_KEY), is_current)
+        in_key = tuple((name, sha256) for name, sha256 in arrays if name not in NOT_IN_KEY)
+        sides = stored.get("pixel_size_nm")
+        return cls(in_key, None if sides is None else (sides[0], sides[1]), is_current)
 
 
 class StudyNow:
@@ -91,8 +98,11 @@ class StudyNow:
             if not is_older and row.cell_key != self._failure_key(row):
                 yield OTHER_DATA
             return
-        if self._has_other_data(row, row.digests):
+        exposures = self._exposures_now(realisation_of(self._study, row.cell))
+        if self._has_other_data(row, row.digests, exposures):
             yield OTHER_DATA
+        elif exposures.array_sha256 and row.pixel_size_nm != exposures.pixel_size_nm:
+            yield OTHER_PIXEL
         versions = row.versions or {}
         if any(installed_version(package) not in (None, versions.get(package)) for package in ENGINE_PACKAGES):
             yield OTHER_SOFTWARE
@@ -103,10 +113,9 @@ class StudyNow:
         recipe = remedied_recipe(self._study.recipe_of(row.cell), row.remedy)
         return failure_key(self._study, row.cell, recipe, row.failure_kind)
 
-    def _has_other_data(self, row: ManifestRow, digests: Mapping[str, str]) -> bool:
+    def _has_other_data(self, row: ManifestRow, digests: Mapping[str, str], exposures: _GroupNow) -> bool:
         """Whether the cell was made from other arrays than its groups hold, or these are not the study's any more."""
         cell, spacing_px = row.cell, row.remedy.spacing_threshold if row.remedy else None
-        exposures = self._exposures_now(realisation_of(self._study, cell))
         view = self._view_now(cell.view, cell.split, spacing_px, cell.object_seed)
         if not (exposures.is_current and view.is_current):
             return True
