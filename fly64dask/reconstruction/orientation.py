@@ -149,20 +149,28 @@ def try_orientations(
 def advise(trials: Sequence[Trial]) -> str:
     """Say in a sentence which orientation fits best; trials are in the order of the loss.
 
-    Of two that differ by the negation of both axes, which fit alike, none is better than the other.
+    Patterns fit as well where both axes are negated, with a probe that is turned and conjugated: where such a pair
+    differs, it is the starting probe that fits one of the two.
     """
     as_it_is = next(trial for trial in trials if not trial.orientation.flags)
     best = trials[0]
     worst_of_wrong = trials[-1].loss
-    if as_it_is.loss * NO_BETTER <= best.loss or _are_alike(best.orientation, as_it_is.orientation):
+    if as_it_is.loss * NO_BETTER <= best.loss:
         return f"the axes are right as they are: loss {as_it_is.loss:.4g}, up to {worst_of_wrong:.4g} otherwise"
+    if _are_negated(best.orientation, as_it_is.orientation):
+        return (
+            f"the axes are right, or both are negated: loss {as_it_is.loss:.4g} as they are, {best.loss:.4g} with "
+            f"{best.orientation.flags}. The starting probe fits only one of the two: where it was measured or "
+            "reconstructed ingest the file again with these options, which turn the image by 180 degrees and change "
+            "the sign of its phase; where it was made up its defocus may have the wrong sign"
+        )
     return (
         f"the axes are wrong: loss {as_it_is.loss:.4g} as they are, {best.loss:.4g} with {best.orientation.flags}; "
         "ingest the file again with these options"
     )
 
 
-def _are_alike(first: Orientation, second: Orientation) -> bool:
-    """Whether two orientations differ by the negation of both axes, or in nothing."""
+def _are_negated(first: Orientation, second: Orientation) -> bool:
+    """Whether two orientations, which differ, do so by the negation of both axes."""
     same = first.transpose == second.transpose and first.swap_xy == second.swap_xy
     return same and (first.flip_y ^ second.flip_y) == (first.flip_x ^ second.flip_x)

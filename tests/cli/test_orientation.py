@@ -47,12 +47,13 @@ def test_the_right_orientation_wins_whatever_is_wrong_in_the_file(
     found = command("ingest", tmp_path / "scan.npz", "--out", tmp_path / "wrong.zarr", "--check-orientation")
     tried = found["orientation"]
     flags = tried["trials"][0]["flags"].split()
-    assert ("wrong" in tried["advice"]) == (swap or flip_y != flip_x)
+    said = "wrong" if swap or flip_y != flip_x else "right, or both are negated" if flip_y else "right as they are"
+    assert tried["advice"].startswith(f"the axes are {said}")
     command("ingest", tmp_path / "scan.npz", "--out", tmp_path / "right.zarr", *flags)
     positions = open_group(tmp_path / "right.zarr", ExposureAttributes).read("positions_px")
     if "--transpose" in flags:  # the whole scan about its diagonal
         positions = positions[:, ::-1]
-    sign = np.sign(positions[0, 0] * scan["ycoords"][0])  # negating both axes changes nothing but the image
+    sign = np.sign(positions[0, 0] * scan["ycoords"][0])  # negating both axes changes image and probe alone
     np.testing.assert_allclose(sign * positions, np.stack([scan["ycoords"], scan["xcoords"]], axis=1))
 
 

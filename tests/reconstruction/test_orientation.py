@@ -10,7 +10,7 @@ import pytest
 
 from fly64dask.reconstruction import Exposures, Reconstruction, advise, middle_exposures, try_orientations
 from fly64dask.reconstruction.lsqml import reconstruct
-from fly64dask.reconstruction.orientation import Orientation, turned
+from fly64dask.reconstruction.orientation import Orientation, Trial, turned
 from fly64dask.simulation import Pair, intensity_batches, phase_plate_probe
 from fly64dask.study import Recipe
 
@@ -70,9 +70,36 @@ def fits(wanted_px: np.ndarray) -> Any:
     return run
 
 
-def test_advise_keeps_axes_when_the_negation_of_both_fits_as_well() -> None:
+def lopsided() -> Exposures:
+    """The simulated scan under a probe that is brighter on one side, with a defocus: no turn leaves it as it is."""
     scan = simulated()
-    trials = try_orientations(scan, fits(-scan.positions_px))
+    y, x = np.indices((SIDE, SIDE)) - SIDE // 2
+    probe = scan.probe_guess[0, 0] * (1 + 0.8 * np.tanh(y / 3)) * np.exp(0.15j * x)
+    rng = np.random.default_rng(4)
+    phase = np.kron(rng.uniform(0, 1, (20, 20)), np.ones((6, 6)))
+    corners = (scan.positions_px.astype(int) - SIDE // 2).tolist()
+    waves = np.stack([probe * np.exp(1j * phase[top : top + SIDE, left : left + SIDE]) for top, left in corners])
+    intensity = np.abs(np.fft.fftshift(np.fft.fft2(waves), axes=(1, 2))) ** 2
+    counts = rng.poisson(1e5 * intensity / intensity.sum(axis=(1, 2)).mean()).astype(np.uint16)
+    positions = np.add(corners, SIDE / 2)
+    return replace(scan, counts=counts, positions_px=positions, probe_guess=probe[None, None].astype(np.complex64))
+
+
+def test_advise_names_the_negation_of_both_axes_that_the_starting_probe_fits() -> None:
+    scan = lopsided()
+    trials = try_orientations(replace(scan, positions_px=-scan.positions_px), engine, n_epochs=5, device="cpu")
+    assert trials[0].orientation.flags == "--flip-y --flip-x"
+    advice = advise(trials)
+    assert advice.startswith("the axes are right, or both are negated: loss ")
+    assert "with --flip-y --flip-x." in advice
+
+
+def test_advise_keeps_axes_where_the_starting_probe_fits() -> None:
+    assert "the axes are right as they are" in advise(try_orientations(lopsided(), engine, n_epochs=5, device="cpu"))
+
+
+def test_advise_keeps_axes_when_the_negation_of_both_fits_as_well() -> None:
+    trials = [Trial(orientation=Orientation(flip_y=flip, flip_x=flip), loss=1.0 - flip / 100) for flip in (True, False)]
     assert "the axes are right as they are" in advise(trials)
 
 

@@ -28,7 +28,8 @@ def read_patterns(file: NamedArrays) -> Parts:
     """Read patterns, positions in m, or both.
 
     Frames are (rows, columns) as Python writes them: MATLAB's are transposed, and nothing in the file says so.
-    row = +ppY and column = +ppX as in Ptychodus; PtychoShelves has both negative, which turns the image by 180 degrees.
+    row = +ppY and column = +ppX as in Ptychodus; PtychoShelves has both negative, which turns the image by 180 degrees
+    and gives its phase the other sign.
     """
     has_positions = "ppX" in file and "ppY" in file
     return Parts(
