@@ -79,4 +79,5 @@ from .schema import (
 )
 from .words import (
     counted as counted,
+    counted_of as counted_of,
 )

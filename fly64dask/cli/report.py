@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fly64dask.base import counted
 from fly64dask.cli.options import DoseType, example, from_here, readable_runs_argument, runs_records_argument, warn
 from fly64dask.store import RunLayout
 from fly64dask.study import DoseWord
@@ -71,7 +72,8 @@ def _report_of_run(
     page = out or layout.report_file
     problems = write_report(read_run_study(layout), layout, page, figures=figures, doses=doses, views=views)
     if problems:
-        warn(f"what is damaged is not on the page ({len(problems)} notices there name it), such as: {problems[0]}")
+        notices = counted(len(problems), "notice there names it", "notices there name it")
+        warn(f"what is damaged is not on the page ({notices}), such as: {problems[0]}")
     return page
 
 
@@ -117,4 +119,4 @@ def table(layouts: list[tuple[str, RunLayout]], out: Path) -> None:
     runs.write_table(out)
     of_runs = f" of {len(layouts)} runs" if len(layouts) > 1 else ""
     n_cells = len(runs.cells)
-    click.echo(f"table: {from_here(out)}, {n_cells} cells{of_runs}")
+    click.echo(f"table: {from_here(out)}, {counted(n_cells, 'cell')}{of_runs}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, counted
 from fly64dask.cli.options import (
     example,
     filter_options,
@@ -126,9 +126,10 @@ def _tell_jobs(layout: RunLayout) -> None:
 def _tell_others(layout: RunLayout, others: Sequence[str]) -> None:
     """Say that committed cells are none of the study's."""
     if others:
+        have = counted(len(others), "committed cell has", "committed cells have")
         click.echo(
-            f"{len(others)} committed cells of {from_here(layout.root)} have no place in the study's matrix as it is "
-            f"now, such as {others[0]}; they stay on disk"
+            f"{from_here(layout.root)}: {have} no place in the study's matrix as it is now, "
+            f"such as {others[0]}; what is on disk stays"
         )
 
 

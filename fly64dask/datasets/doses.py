@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.base import InputError, NotSelectableError
+from fly64dask.base import InputError, NotSelectableError, counted
 from fly64dask.scan import measure_beams, photons_per_exposure, select, split_indices
 from fly64dask.study import DOSE_UNITS, MAX_DOSE_PHOTONS, Dose, Split, Study
 
@@ -70,8 +70,9 @@ def dose_in_photons(
     if photons > most:
         limit = "a count can hold" if own_dose_photons is None else "were measured; thinning only lowers a dose"
         raise InputError(
-            f"doses_photons = {dose:g} {DOSE_UNITS[study.dose_by]}: view {kept.view!r} keeps {kept.n_kept} exposures "
-            f"of split {kept.split}, so each needs {photons:.6g} photons, more than the {most:.6g} that {limit}",
+            f"doses_photons = {dose:g} {DOSE_UNITS[study.dose_by]}: view {kept.view!r} keeps "
+            f"{counted(kept.n_kept, 'exposure')} of split {kept.split}, so each needs {photons:.6g} photons, more "
+            f"than the {most:.6g} that {limit}",
             remedy=f"give at most {dose * most / photons:.6g}, or leave that view out",
         )
     return photons

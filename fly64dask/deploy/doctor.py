@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from fly64dask.base import Frozen, GpuMissingError, IntegrityError, software_versions, utc_now, visible_gpus
+from fly64dask.base import Frozen, GpuMissingError, IntegrityError, counted, software_versions, utc_now, visible_gpus
 from fly64dask.deploy.local import DASHBOARD_PORT, free_dashboard_port
 from fly64dask.store import TruthAttributes, open_group, whole_array, write_group
 
@@ -53,7 +53,7 @@ def _try(name: str, trial: Callable[[], str]) -> Check:
 def _try_torch() -> str:
     import torch
 
-    return f"torch {torch.__version__}, {torch.get_num_threads()} threads by default"
+    return f"torch {torch.__version__}, {counted(torch.get_num_threads(), 'thread')} by default"
 
 
 def _try_gpu() -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import NOT_INSTALLED, ResourceError, software_versions
+from fly64dask.base import NOT_INSTALLED, ResourceError, counted, software_versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -83,7 +83,7 @@ def check_workers(client: Client, *, device: str, run_directory: Path, libraries
     offers_gpu = any(worker["resources"].get("GPU", 0) >= 1 for worker in workers.values())
     if device == "cuda" and not offers_gpu:
         raise ResourceError(
-            f"cluster: device cuda is wanted and none of {len(workers)} workers offers the resource GPU",
+            f"cluster: device cuda is wanted and none of {counted(len(workers), 'worker')} offers the resource GPU",
             remedy="run on a machine with an NVIDIA GPU, start workers with `--resources GPU=1`, or give --device cpu",
         )
     return device != "cpu" and offers_gpu

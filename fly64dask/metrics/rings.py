@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base import InputError, mean_side_nm
+from fly64dask.base import InputError, counted_of, mean_side_nm
 from fly64dask.scan import bounding_box
 
 if TYPE_CHECKING:
@@ -120,7 +120,9 @@ def refuse_incomparable(images: Mapping[str, NDArray[np.number]], inside: NDArra
             )
         n_lost = int((~np.isfinite(image[inside])).sum())
         if n_lost:
+            where = f"of the {name} in the area"
+            lost = counted_of(n_lost, int(inside.sum()), "pixel", f"{where} is", f"{where} are")
             raise InputError(
-                f"compare images: {n_lost} of {int(inside.sum())} pixels of the {name} in the area are not finite",
+                f"compare images: {lost} not finite",
                 remedy="leave them out of the area",
             )

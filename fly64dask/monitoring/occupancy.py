@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from fly64dask.base import counted
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellStarted
 
 
@@ -30,7 +31,7 @@ class Occupancy:
     def __str__(self) -> str:
         """One line for a person."""
         return (
-            f"{self.n_workers} workers, {100 * self.fraction:.0f} % busy from the first cell to the last "
+            f"{counted(self.n_workers, 'worker')}, {100 * self.fraction:.0f} % busy from the first cell to the last "
             f"({self.between_s:.1f} s), {100 * self.fraction_of_whole:.0f} % of the whole run ({self.whole_s:.1f} s)"
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from fly64dask.base import Frozen, InputError, Quantity
+from fly64dask.base import Frozen, InputError, Quantity, counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +117,7 @@ def refuse_dark(counts: NDArray[np.number]) -> None:
     """Refuse exposures without a single photon: the engine divides by their sum."""
     if not counts.any():
         raise InputError(
-            f"all {counts.size} pixels of {len(counts)} kept exposures hold 0 photons, needed at least one",
+            f"all {counts.size} pixels of {counted(len(counts), 'kept exposure')} hold 0 photons, needed at least one",
             remedy="raise the dose or check the source",
         )
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fly64dask.base import Frozen
+from fly64dask.base import Frozen, counted_of
 from fly64dask.records.derived import PHOTON_LIMITED_RATIO
 from fly64dask.records.repeats import repeat_groups
 
@@ -142,7 +142,7 @@ def caveats_of(row: ManifestRow) -> list[str]:
         caveats.append(f"underdetermined (?){without}")
     caveats += unfollowed(row)
     if row.n_dark:
-        caveats.append(f"{row.n_dark} of {row.n_kept} exposures hold no photon")
+        caveats.append(f"{counted_of(row.n_dark, row.n_kept or 0, 'exposure', 'holds', 'hold')} no photon")
     if row.unmasked_share:
         caveats.append(f"{100 * row.unmasked_share:.2g} % of the pixels measure nothing, and are taken for dark")
     if row.reference and row.reference.missing:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from fly64dask.base import Frozen, InputError, IntegrityError, digest, host_name, utc_now
+from fly64dask.base import Frozen, InputError, IntegrityError, counted, digest, host_name, utc_now
 from fly64dask.store import RunLayout, read_document, replaced_file, write_document
 from fly64dask.study import Study
 
@@ -147,8 +147,8 @@ class Cleaned(Frozen):
         """Say in words what is missing, since when, and how to make it again."""
         again = shlex.join(["fly64dask", "run", str(layout.study_file), "--out", str(layout.root)])
         return (
-            f"cleaned on {self.at[:10]}: {len(self.exposures)} groups of exposures, such as {self.exposures[0]}; "
-            f"`{again}` makes them again and runs no finished cell again"
+            f"cleaned on {self.at[:10]}: {counted(len(self.exposures), 'group')} of exposures, such as "
+            f"{self.exposures[0]}; `{again}` makes them again and runs no finished cell again"
         )
 
 

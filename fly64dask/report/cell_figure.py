@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base import mean_side_nm
+from fly64dask.base import counted, mean_side_nm
 from fly64dask.records import resolution_words
 from fly64dask.report.figure_parts import (
     CURVE_NAMES,
@@ -68,7 +68,7 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
     for axis in axes:
         axis.set_axis_off()
     error = f"phase error {row.metrics.phase_rmse_rad:.3f} rad" if row.metrics else resolution_words(row.half_sets)
-    figure.suptitle(f"{row.cell.name}: {row.n_kept} exposures, {error}", fontsize=10)
+    figure.suptitle(f"{row.cell.name}: {counted(row.n_kept or 0, 'exposure')}, {error}", fontsize=10)
     return figure
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from fly64dask.base import counted, counted_of
 from fly64dask.records import notes_of, read_cleaned, unlisted_cells
 from fly64dask.report.content import Notice
 from fly64dask.store import holder_of
@@ -32,29 +33,33 @@ def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterato
         yield Notice(kind="running", text=text)
     others = unlisted_cells(study, layout)
     if others:
-        text = f"{len(others)} committed cells have no place in the study's matrix as it is now, such as {others[0]}."
+        have = counted(len(others), "committed cell has", "committed cells have")
+        text = f"{have} no place in the study's matrix as it is now, such as {others[0]}."
         yield Notice(kind="pending", text=text)
     if n_committed < n_cells:
-        yield Notice(kind="pending", text=f"{n_cells - n_committed} of {n_cells} cells have no result yet.")
+        have = counted_of(n_cells - n_committed, n_cells, "cell", "has", "have")
+        yield Notice(kind="pending", text=f"{have} no result yet.")
     if n_running and holder is None:
-        text = f"{n_running} cells were running when their process ended; run the study again to continue."
-        yield Notice(kind="failed", text=text)
+        were = counted(n_running, "cell was running when its", "cells were running when their")
+        yield Notice(kind="failed", text=f"{were} process ended; run the study again to continue.")
     if n_interrupted:
-        text = f"{n_interrupted} cells were interrupted; run the study again to continue."
-        yield Notice(kind="interrupted", text=text)
+        were = counted(n_interrupted, "cell was", "cells were")
+        yield Notice(kind="interrupted", text=f"{were} interrupted; run the study again to continue.")
     if n_failed:
-        yield Notice(kind="failed", text=f"{n_failed} cells have no reconstruction; their reasons are below.")
+        have = counted(n_failed, "cell has", "cells have")
+        yield Notice(kind="failed", text=f"{have} no reconstruction; the table below says why.")
     if totals.n_outdated:
-        text = f"{totals.n_outdated} of {n_cells} cells are not of the study as it is now; run the study to renew them."
+        are = counted_of(totals.n_outdated, n_cells, "cell", "is", "are")
+        text = f"{are} not of the study as it is now; run the study to renew what differs."
         yield Notice(kind="pending", text=text)
     for note in notes_of(study, has_errors=bool(totals.n_pixels)):
         yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
     if totals.n_other_dose:
-        text = f"{totals.n_other_dose} of {n_cells} cells have another number of photons than asked for; each says so."
-        yield Notice(kind="pending", text=text)
+        have = counted_of(totals.n_other_dose, n_cells, "cell", "has", "have")
+        yield Notice(kind="pending", text=f"{have} another number of photons than asked for; each says so.")
     if totals.n_unfollowed:
-        of_all = f"{totals.n_unfollowed} of {n_cells} cells"
-        text = f"{of_all} lack the half sets or the stopping rule of their recipe; each says why."
+        lack = counted_of(totals.n_unfollowed, n_cells, "cell", "lacks", "lack")
+        text = f"{lack} the half sets or the stopping rule that the recipe asks for; each says why."
         yield Notice(kind="pending", text=text)
 
 

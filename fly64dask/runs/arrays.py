@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import Failure, InputError, NoReconstructionError, result_or_failure
+from fly64dask.base import Failure, InputError, NoReconstructionError, counted, counted_of, result_or_failure
 from fly64dask.cells import engine_modules, leaves_nothing
 from fly64dask.cells.isolation import Failed, Returned, call_in_child
 from fly64dask.monitoring import ignore_epoch
@@ -94,7 +94,9 @@ def reconstruct(
         return result
     failure = outcome.failure if isinstance(outcome, Failed) else result
     assert isinstance(failure, Failure), "nobody asks the child to stop"
-    raise NoReconstructionError(f"reconstruct {len(exposures.counts)} exposures: {failure.message}", kind=failure.kind)
+    raise NoReconstructionError(
+        f"reconstruct {counted(len(exposures.counts), 'exposure')}: {failure.message}", kind=failure.kind
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def _check_positions(positions_px: NDArray[np.float64], frame_px: tuple[int, ...
     n_unusable = int((~np.isfinite(positions_px).all(axis=1)).sum())
     if n_unusable:
         raise InputError(
-            f"reconstruct: {n_unusable} of {len(positions_px)} positions are not finite",
+            f"reconstruct: {counted_of(n_unusable, len(positions_px), 'position', 'is', 'are')} not finite",
             remedy="correct them, or leave out these exposures",
         )
     height, width = (extent + side for extent, side in zip(span_px(positions_px), frame_px, strict=True))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from fly64dask.base import InputError, IntegrityError
+from fly64dask.base import InputError, IntegrityError, counted
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import (
     Outlook,
@@ -83,7 +83,10 @@ def next_round(study: Study, layout: RunLayout) -> NextRound | None:
     committed = each_row(layout, cells(study)) if layout.study_file.exists() else ()
     n_pending = len(cells(study)) - sum(row.state != "interrupted" for row in committed)
     if n_pending:
-        return NextRound(additions=(), lines=(f"next round: decided when {n_pending} pending cells have ended",))
+        return NextRound(
+            additions=(),
+            lines=(f"next round: decided when {counted(n_pending, 'pending cell has', 'pending cells have')} ended",),
+        )
     outlook_of_each = outlooks(study, each_completed_row(study, layout))
     additions = next_additions(study, outlook_of_each)
     if not additions:
@@ -125,7 +128,7 @@ def rounds(request: RunRequest) -> Iterator[RunRequest]:
 def outlook_lines(study: Study, all_outlooks: Iterable[Outlook], *, is_time_spent: bool) -> Iterator[str]:
     """Say for each limit whether it is narrow enough, or what stopped it."""
     assert study.adaptive is not None, "only an adaptive study has rounds"
-    added = f"{n_added_cells(study)} cells added, at most {study.adaptive.max_cells}"
+    added = f"{counted(n_added_cells(study), 'cell')} added, at most {study.adaptive.max_cells}"
     for outlook in all_outlooks:
         if outlook.is_narrow:
             state = "narrow enough"

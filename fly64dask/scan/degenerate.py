@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import DegenerateScanError
+from fly64dask.base import DegenerateScanError, counted
 from fly64dask.scan.positions import span_px
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def refuse_degenerate(
     if is_degenerate(positions_px):
         height, width = span_px(positions_px)
         raise DegenerateScanError(
-            f"kept {len(positions_px)} of {n_exposures} exposures {rule}, spanning {height:.3g} px in y and "
+            f"kept {len(positions_px)} of {counted(n_exposures, 'exposure')} {rule}, spanning {height:.3g} px in y and "
             f"{width:.3g} px in x; a reconstruction needs {MIN_SPAN_PX:g} px on both axes",
             remedy=f"{advice} or use `fly64dask rerun --remedy guarded`",
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fly64dask.base import Frozen, Quantity, in_nm
+from fly64dask.base import Frozen, Quantity, counted, in_nm
 from fly64dask.scan.beams import BeamFields
 
 if TYPE_CHECKING:
@@ -186,5 +186,5 @@ def dose_deviation(dose_photons: float, mean_counts_photons: float, n_kept: int)
         return None
     return (
         f"real mean of {mean_counts_photons:.4g} photons per exposure, asked for {dose_photons:.4g}: shot noise leaves "
-        f"{sigma:.2g} over {n_kept} exposures; look at the brightness of single exposures"
+        f"{sigma:.2g} over {counted(n_kept, 'exposure')}; look at the brightness of single exposures"
     )

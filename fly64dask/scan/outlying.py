@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.base import counted_of
 from fly64dask.scan.positions import split_boundary_px
 from fly64dask.scan.spacing import median_step_px
 
@@ -46,9 +47,10 @@ def doubt_split(positions_px: NDArray[np.float64], rule: Splitting) -> Iterator[
             outlying, rest = np.sort(ranked[:n_outlying]), ranked[n_outlying:]
             gap = abs(along[ranked[n_outlying]] - along[ranked[n_outlying - 1]])
             yield (
-                f"{n_outlying} of {len(along)} positions lie {gap:.4g} px or more {end} all others in {rule.axis}: "
-                f"exposure {', '.join(map(str, outlying[:12]))} at {rule.axis} {along[ranked[0]]:.6g} px, in steps of "
-                f"{step:.3g}; the split's cut is at {split_boundary_px(positions_px, rule):.6g} px, without them at "
+                f"{counted_of(n_outlying, len(along), 'position', 'lies', 'lie')} {gap:.4g} px or more {end} all "
+                f"others in {rule.axis}: exposure {', '.join(map(str, outlying[:12]))} at {rule.axis} "
+                f"{along[ranked[0]]:.6g} px, in steps of {step:.3g}; the split's cut is at "
+                f"{split_boundary_px(positions_px, rule):.6g} px, without them at "
                 f"{split_boundary_px(positions_px[rest], rule):.6g}: correct or drop them"
             )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 
-from fly64dask.base import Frozen, NotSelectableError, Quantity
+from fly64dask.base import Frozen, NotSelectableError, Quantity, counted
 from fly64dask.scan.positions import bounding_box_area_px2
 from fly64dask.scan.spacing import acceptance_needed, disc_area_px2, keep_isolated, keep_spaced
 from fly64dask.study import BaselineView, FirstView, FractionView, SpacingView, StrideView
@@ -91,8 +91,8 @@ def select(positions_px: NDArray[np.float64], view: View) -> Selection:
         case FirstView():
             if view.n_exposures > n_exposures:
                 raise NotSelectableError(
-                    f"select view {view.name!r}: needed the first {view.n_exposures} exposures, the split has "
-                    f"{n_exposures}",
+                    f"select view {view.name!r}: needed the first {counted(view.n_exposures, 'exposure')}, the split "
+                    f"has {n_exposures}",
                     remedy="lower the view's n_exposures, or scan more",
                 )
             return _selected(view, np.arange(view.n_exposures), n_exposures)
@@ -158,7 +158,7 @@ def _select_spaced(positions_px: NDArray[np.float64], view: SpacingView) -> Sele
             )
             return Selection(kept=kept_rows, metadata=metadata)
     raise NotSelectableError(
-        f"select view {view.name!r} at >= {threshold:g} px: of {n_exposures} exposures direct keeps "
+        f"select view {view.name!r} at >= {threshold:g} px: of {counted(n_exposures, 'exposure')} direct keeps "
         f"{rates['direct']:.6f} and greedy {rates['greedy']:.6f}, needed {needed:.6f} "
         f"(geometry bound {bound:.6f})",
         remedy="lower the view's spacing threshold or use `fly64dask rerun --remedy respace`",
@@ -179,7 +179,7 @@ def _draw_share(n_exposures: int, view: FractionView) -> NDArray[np.int64]:
 def _selected(view: StrideView | FractionView | FirstView, kept: NDArray[np.int64], n_exposures: int) -> Selection:
     if not len(kept):
         raise NotSelectableError(
-            f"select view {view.name!r}: rule {view.rule} keeps none of {n_exposures} exposures",
+            f"select view {view.name!r}: rule {view.rule} keeps none of {counted(n_exposures, 'exposure')}",
             remedy="change the view in the study file so that it keeps some",
         )
     metadata = SelectionMetadata(

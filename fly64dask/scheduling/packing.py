@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.base import InputError, ResourceError
+from fly64dask.base import InputError, ResourceError, counted
 
 if TYPE_CHECKING:
     from fly64dask.scheduling.plan import PlannedCell
@@ -97,7 +97,7 @@ class Misfit:
     def __str__(self) -> str:
         """The cell and its need, for a message."""
         return (
-            f"cell {self.planned.cell.name} with {self.planned.n_kept} exposures needs about "
+            f"cell {self.planned.cell.name} with {counted(self.planned.n_kept or 0, 'exposure')} needs about "
             f"{self.needed_bytes / 1e9:.1f} GB"
         )
 

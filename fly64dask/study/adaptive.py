@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from fly64dask.base import Frozen
+from fly64dask.base import Frozen, counted
 from fly64dask.study.names import Dose, Photons, Split
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def check_adaptive(study: Study) -> None:
         return
     if adaptive.target >= len(study.targets):
         raise ValueError(
-            f"adaptive.target is {adaptive.target}, and the study has {len(study.targets)} targets, counted from 0; "
-            "add it to [[targets]], or give the number of one that is there"
+            f"adaptive.target is {adaptive.target}, and the study has {counted(len(study.targets), 'target')}, "
+            "counted from 0; add it to [[targets]], or give the number of one that is there"
         )
     if all(isinstance(dose, str) for dose in study.doses_photons):
         raise ValueError(

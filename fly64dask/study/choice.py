@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, counted
 from fly64dask.study.adaptive import Repeats, doses_of
 from fly64dask.study.matrix import Cell, Filters, cells, skip_reasons
 from fly64dask.study.model import Study
@@ -124,7 +124,7 @@ def _coordinates(study: Study) -> str:
         for values in (study.recipe_names, study.object_seeds, study.setup_names)
     )
     return (
-        f"doses {doses}, views {views}, splits {', '.join(study.splits)} and {Repeats(study).most()} repeats"
+        f"doses {doses}, views {views}, splits {', '.join(study.splits)} and {counted(Repeats(study).most(), 'repeat')}"
         + (f", recipes {recipes}" if recipes else "")
         + (f", objects {objects}" if objects else "")
         + (f", setups {setups}" if setups else "")

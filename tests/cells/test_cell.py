@@ -133,7 +133,7 @@ def test_run_cell_says_why_there_are_no_halves(layout):
     run_one(study, cell_of("one"), layout, None, silent)
     record = read_record(layout, cell_of("one"))
     assert record.state == "completed"
-    assert "kept 1 of 1 exposures" in record.half_sets.missing
+    assert "kept 1 of 1 exposure by turns" in record.half_sets.missing
 
 
 def test_cell_key_changes_with_each_setting_of_the_recipe_but_the_device():

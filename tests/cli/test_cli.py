@@ -261,7 +261,7 @@ def test_dry_run_names_a_position_of_a_scan_file_that_moves_the_cut_of_the_split
     done = fly64dask("run", tmp_path / "glitch.toml", "--out", tmp_path / "run", "--dry-run")
     assert done.returncode == 1  # its sparse cells will fail
     said = " ".join(done.stdout.split())
-    assert "1 of 100 positions lie 266 px or more above all others in y: exposure 7 at y 380 px" in said
+    assert "1 of 100 positions lies 266 px or more above all others in y: exposure 7 at y 380 px" in said
     assert "the split's cut is at 220 px, without them at 87" in said
 
 

@@ -185,7 +185,7 @@ STUDIES: dict[str, tuple[Make, list[str]]] = {
 SCANS: dict[str, tuple[Make, list[str]]] = {
     "nan_counts": (
         scan_with(diffraction=np.where(BRIGHTEST, np.nan, AMPLITUDE)),
-        ["1 of 80 pixels hold values that are not finite", "--mask marks"],
+        ["1 of 80 pixels holds values that are not finite", "--mask marks"],
     ),
     "negative_counts": (
         scan_with(diffraction=COUNTS - 1),

@@ -236,7 +236,7 @@ def test_refuse_small_jobs_names_cell_need_and_line(tmp_path):
 
 def test_refuse_small_jobs_refuses_more_threads_than_cpus(tmp_path):
     path = site_file(tmp_path)
-    with pytest.raises(InputError, match=r"workers have 1 CPUs.*compute on 2 threads.*cpus = 2 in \[workers\]"):
+    with pytest.raises(InputError, match=r"workers have 1 CPU,.*compute on 2 threads.*cpus = 2 in \[workers\]"):
         refuse_small_jobs(read_slurm_file(path), path, (), recipe(threads=2))
 
 

@@ -269,7 +269,7 @@ def test_page_of_a_run_under_way_says_so_and_shows_what_is_there(run):
     assert data["counts"] == {"completed": 3, "failed": 4, "pending": 1}
     said = " ".join(notice["text"] for notice in data["notices"])
     assert "This run is still running" in said
-    assert "1 of 8 cells have no result yet" in said
+    assert "1 of 8 cells has no result yet" in said
 
 
 def test_page_of_a_run_without_any_cell_is_written(run):

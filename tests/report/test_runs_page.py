@@ -97,7 +97,7 @@ def test_a_target_of_one_study_is_asked_of_all_runs(content, folder):
 
 def test_a_run_under_way_is_said_to_be_unfinished(content, folder):
     texts = [notice["text"] for notice in content["notices"]]
-    assert f"{folder / 'short'}: 1 of 6 cells have no result yet." in texts
+    assert f"{folder / 'short'}: 1 of 6 cells has no result yet." in texts
 
 
 def test_a_page_without_any_target_says_how_to_ask(six_cells, folder, tmp_path):

@@ -22,7 +22,7 @@ def raster(glitch: dict[int, float] | None = None, *, axis: int = 0) -> np.ndarr
 def test_a_position_above_all_others_is_named_with_both_cuts() -> None:
     (doubt,) = doubt_split(raster({7: 380.0}), RULE)
     # (60 + 380) / 2 with it, (60 + 114) / 2 without.
-    needed = ["1 of 100 positions lie 266 px", "exposure 7 at y 380 px", "cut is at 220 px", "without them at 87"]
+    needed = ["1 of 100 positions lies 266 px", "exposure 7 at y 380 px", "cut is at 220 px", "without them at 87"]
     assert [part for part in needed if part not in doubt] == []
 
 

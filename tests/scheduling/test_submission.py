@@ -200,7 +200,7 @@ def test_run_windows_records_an_engine_that_was_killed_and_finishes_the_others(
 def test_check_workers_refuses_cuda_when_no_worker_offers_a_gpu(tmp_path):
     with (
         connect("local", device="cpu", n_workers=1, n_cells=1) as client,
-        pytest.raises(ResourceError, match="none of 1 workers offers the resource GPU"),
+        pytest.raises(ResourceError, match="none of 1 worker offers the resource GPU"),
     ):
         check_workers(client, device="cuda", run_directory=tmp_path)
 

@@ -92,7 +92,7 @@ def test_additions_of_doses_that_count_something_else_are_left():
     ("text", "problem"),
     [
         ("adaptive = {max_cells = 3}", "the study has 0 targets"),
-        ("targets = [{phase_error_rad = 0.1}]\nadaptive = {max_cells = 3, target = 1}", "has 1 targets"),
+        ("targets = [{phase_error_rad = 0.1}]\nadaptive = {max_cells = 3, target = 1}", "has 1 target,"),
         ("targets = [{phase_error_rad = 0.1}]\nadaptive = {max_cells = 3, factor = 1}", "factor"),
         ("targets = [{phase_error_rad = 0.1}]\nadaptive = {}", "max_cells"),
     ],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, counted
 from fly64dask.cli.options import DirectoryType, DoseType, example, options_as, without_links
 from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, doses_of, realisation_of
 
@@ -123,7 +123,7 @@ def export(store: Path, out: Path, choice: Choice, with_truth: bool, reconstruct
         from fly64dask.datasets.export import export_scan
 
         n_exposures = export_scan(layout.root, path, force=options["force"])
-        click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
+        click.echo(f"{click.format_filename(out)}: {counted(n_exposures, 'exposure')}")
     elif reconstruction:
         study = read_run_study(layout)
         cell = choice.cell(study, of_view=True)
@@ -132,7 +132,7 @@ def export(store: Path, out: Path, choice: Choice, with_truth: bool, reconstruct
     else:
         study = read_run_study(layout)
         n_exposures = _export_exposures(study, layout, choice, path, with_truth=with_truth, **options)
-        click.echo(f"{click.format_filename(out)}: {n_exposures} exposures")
+        click.echo(f"{click.format_filename(out)}: {counted(n_exposures, 'exposure')}")
 
 
 def _export_reconstruction(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fly64dask.base import mean_side_nm
+from fly64dask.base import counted, mean_side_nm
 
 if TYPE_CHECKING:
     from fly64dask.store import ExposureAttributes, IngestedScan
@@ -15,10 +15,10 @@ def scan_lines(stored: ExposureAttributes) -> Iterator[str]:
     """Describe an ingested scan in a few lines, without the name of its store."""
     facts = stored.ingested
     if facts is None:  # made by an older version
-        yield f"{stored.n_exposures} exposures, {stored.mean_counts_photons:.6g} photons per exposure"
+        yield f"{counted(stored.n_exposures, 'exposure')}, {stored.mean_counts_photons:.6g} photons per exposure"
         return
     height, width = facts.frame_px
-    yield f"{facts.file_format}, {stored.n_exposures} exposures of {height} x {width} px"
+    yield f"{facts.file_format}, {counted(stored.n_exposures, 'exposure')} of {height} x {width} px"
     yield f"{_pixel(stored)}; {_steps(stored, facts)}"
     yield (
         f"photons per exposure: min {facts.photons_min}, median {facts.photons_median:.6g}, max {facts.photons_max}, "
@@ -26,14 +26,14 @@ def scan_lines(stored: ExposureAttributes) -> Iterator[str]:
         f"{facts.masked_share:.2%} of the pixels masked"
     )
     n_dropped = len(facts.dropped)
-    dropped = [f"{n_dropped} exposure{'s' if n_dropped > 1 else ''} left out"] if n_dropped else []
+    dropped = [f"{counted(n_dropped, 'exposure')} left out"] if n_dropped else []
     changes = [*facts.changes, *dropped]
     if changes:
         yield f"changed: {', '.join(changes)}"
     if facts.largest_rounding_photons > 0.001 or facts.n_negative_pixels:
         yield (
             f"rounded by at most {facts.largest_rounding_photons:.3g} photons; "
-            f"{facts.n_negative_pixels} negative values are 0"
+            f"{counted(facts.n_negative_pixels, 'negative value is', 'negative values are')} 0"
         )
     if facts.assumed:
         yield f"assumed: {', '.join(facts.assumed)}"

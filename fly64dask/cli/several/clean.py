@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, counted
 from fly64dask.cli.options import example, from_here, json_option, print_json, runs_argument, without_links
 from fly64dask.cli.several.sizes import bytes_words
 from fly64dask.store import RunLayout, holder_of
@@ -79,7 +79,7 @@ def _tell(layout: RunLayout, cleanings: Sequence[Cleaning], *, is_freed: bool) -
     verb = "freed" if is_freed else "to free"
     for cleaning in cleanings:
         freed = cleaning.freed
-        click.echo(f"  {cleaning.kind:<12}{verb} {bytes_words(freed.n_bytes)} in {freed.n_files} files")
+        click.echo(f"  {cleaning.kind:<12}{verb} {bytes_words(freed.n_bytes)} in {counted(freed.n_files, 'file')}")
         for reason, usage in cleaning.kept.items():
             click.echo(f"  {'':<12}kept {bytes_words(usage.n_bytes)}: {reason}")
 

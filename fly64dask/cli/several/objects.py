@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fly64dask.base import counted
 from fly64dask.cli.options import example, from_here, run_argument
 
 if TYPE_CHECKING:
@@ -50,4 +51,7 @@ def pull(url: str, directory: Path) -> None:
 def _tell(copied: Copied, done: str) -> None:
     for words in copied.left_out:
         click.secho(f"left out {words}", fg="yellow", err=True)
-    click.echo(f"{done}: {copied.n_attempts} new attempts at cells, {copied.n_attempts_there} were there")
+    click.echo(
+        f"{done}: {counted(copied.n_attempts, 'new attempt')} at cells, "
+        f"{counted(copied.n_attempts_there, 'was', 'were')} there"
+    )

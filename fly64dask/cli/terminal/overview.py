@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fly64dask.base import counted
 from fly64dask.cli.terminal.console import print_lines
 from fly64dask.cli.terminal.matrix import failure_lines
 from fly64dask.cli.terminal.running import STATE_STYLES, live_table, waiting_lines
@@ -53,7 +54,10 @@ def _notes(overview: RunOverview) -> list[Text]:
     n_further -= len(overview.unreconstructed)
     notes = [f"and {n_further} more without a reconstruction"] if n_further else []
     if overview.n_outdated:
-        notes.append(f"{overview.n_outdated} cells are not of the study as it is now; run it to renew them")
+        notes.append(
+            f"{counted(overview.n_outdated, 'cell is', 'cells are')} not of the study as it is now; run it to renew "
+            "what differs"
+        )
     notes.append(
         "these are too many cells for a matrix: --dose, --view and other filters show a part of it, "
         "`fly64dask table` writes all"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from fly64dask.base import counted
 from fly64dask.cli.terminal.console import line_about, number_text
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ PROBE = {None: "-", True: "frozen", False: "free"}
 
 def plan_table(plan: Sequence[PlannedCell]) -> Table:
     """Draw what a run would do; lit are intensities expected to hold a photon, beside the unknowns they determine."""
-    table = Table(title=f"plan: {len(plan)} cells", title_justify="left")
+    table = Table(title=f"plan: {counted(len(plan), 'cell')}", title_justify="left")
     table.add_column("cell", overflow="fold")  # where there is no room, names are folded and no number is cut
     for heading in ("kept", "strategy", "spacing\n(px)", "disc\noverlap", "lit per\nunknown", "prediction"):
         table.add_column(heading, justify="left" if heading in ("strategy", "prediction") else "right", no_wrap=True)
@@ -65,7 +66,7 @@ def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
 
 def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
     """Draw what a rerun would change, a row for each cell: before and after, one value where nothing changes."""
-    table = Table(title=f"rerun: {len(plan)} cells", title_justify="left")
+    table = Table(title=f"rerun: {counted(len(plan), 'cell')}", title_justify="left")
     for heading in ("cell", "failed as", "remedy", "kept", "spacing px", "epochs", "probe"):
         table.add_column(heading, justify="right" if heading in ("kept", "spacing px", "epochs") else "left")
     for planned in plan:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from fly64dask.base import Geometry, InputError
+from fly64dask.base import Geometry, InputError, counted
 from fly64dask.datasets.formats.options import PositionsUnit, ReadOptions
 from fly64dask.datasets.formats.patterns import ChosenPatterns, Patterns
 from fly64dask.datasets.formats.scan_file import Description, ScanFile
@@ -55,7 +55,7 @@ def join(parts: Sequence[Parts], options: ReadOptions) -> ScanFile:
     stated = {FAR_FIELD} if any(part.is_far_field for part in order) else set()
     assumed = [said for part in reversed(order) for said in part.assumed if said not in stated]
     if dropped:
-        assumed.append(f"{dropped} patterns without a position left out")
+        assumed.append(f"{counted(dropped, 'pattern')} without a position left out")
     weights = _first(order, "opr_weights")
     fits = weights is not None and weights.shape[:1] == (len(chosen),)
     return ScanFile(
@@ -140,8 +140,8 @@ def _matched(
     of_position = np.arange(len(positions)) if numbers is None else numbers
     if len(frames) != n or len(of_position) != len(positions):
         raise InputError(
-            f"read {scan.path}: {n} patterns with {len(frames)} numbers, {len(positions)} positions with "
-            f"{len(of_position)} numbers",
+            f"read {scan.path}: {counted(n, 'pattern')} with {counted(len(frames), 'number')}, "
+            f"{counted(len(positions), 'position')} with {counted(len(of_position), 'number')}",
             remedy="give one number for each",
         )
     for what, given in (("pattern", frames), ("position", of_position)):
@@ -155,8 +155,8 @@ def _matched(
     lost = [int(number) for number in of_position if int(number) not in place_of]
     if lost:
         raise InputError(
-            f"read {scan.path}: {len(lost)} positions, the first of pattern {lost[0]}, have no pattern: patterns are "
-            f"numbered {frames.min()} to {frames.max()}",
+            f"read {scan.path}: {counted(len(lost), 'position has', 'positions have')} no pattern, first that of "
+            f"pattern {lost[0]}: patterns are numbered {frames.min()} to {frames.max()}",
             remedy="give the positions of this scan",
         )
     places = np.array([place_of[int(number)] for number in of_position], dtype=np.int64)

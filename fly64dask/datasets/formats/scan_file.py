@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import Geometry, InputError
+from fly64dask.base import Geometry, InputError, counted
 from fly64dask.datasets.formats.options import PositionsUnit, Quantity, ZeroFrequency
 from fly64dask.datasets.formats.patterns import Patterns
 
@@ -90,7 +90,7 @@ class ScanFile(Description):
         if len(self.positions) != n:
             last = self.patterns.shape[2] == len(self.positions)
             raise InputError(
-                f"read {self.paths[0]}: {n} patterns but {len(self.positions)} scan positions",
+                f"read {self.paths[0]}: {counted(n, 'pattern')} but {counted(len(self.positions), 'scan position')}",
                 remedy="give --layout hwn, as the last axis counts the patterns"
                 if last
                 else "give one position for each pattern",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, counted
 from fly64dask.datasets.formats.containers import UNREADABLE, listed, load_arrays, take
 from fly64dask.datasets.ingest.options import GoodValue
 
@@ -73,8 +73,8 @@ def read_mask(text: str, shape_px: tuple[int, int], good: GoodValue | None) -> N
     if convention is None:
         n_zero, n_one = int((squeezed == 0).sum()), int((squeezed == 1).sum())
         raise InputError(
-            f"read mask {path}: {name or 'its array'} has {n_zero} pixels of 0 and {n_one} of 1, and nothing says "
-            "which are good",
+            f"read mask {path}: {name or 'its array'} has {counted(n_zero, 'pixel')} of 0 and {n_one} of 1, and "
+            "nothing says which are good",
             remedy="give --mask-good 0, 1 or positive",
         )
     valid = squeezed > 0 if convention == "positive" else squeezed == int(convention)

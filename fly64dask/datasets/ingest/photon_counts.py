@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.base import counted
 from fly64dask.datasets.formats.options import Quantity
 from fly64dask.datasets.ingest.checks import Complaint
 
@@ -104,8 +105,9 @@ def complain_of_rounding(conversion: Conversion, rounding: Rounding, brightest: 
         )
     if rounding.n_beyond:
         yield Complaint(
-            found=f"brightest {conversion.quantity} is {rounding.highest_value:.6g}: {rounding.n_beyond} pixels hold "
-            f"more than {MAX_COUNT} photons at {scale:.9g} photons per unit of intensity",
+            found=f"brightest {conversion.quantity} is {rounding.highest_value:.6g}: "
+            f"{counted(rounding.n_beyond, 'pixel holds', 'pixels hold')} more than {MAX_COUNT} photons at {scale:.9g} "
+            "photons per unit of intensity",
             remedy="give --photons-per-intensity, or store it in another unit, or store counts",
         )
 

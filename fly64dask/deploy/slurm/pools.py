@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fly64dask.base import ResourceError
+from fly64dask.base import ResourceError, counted
 from fly64dask.deploy.slurm.site import Workers, in_bytes
 from fly64dask.scheduling import CONTEXT_BYTES, ENGINE_BYTES, PlannedCell
 
@@ -65,7 +65,7 @@ def pool_uses(pools: Sequence[Workers], plan: Sequence[PlannedCell], device: str
     for planned, place in zip(plan, places, strict=True):
         if not any(place):
             raise ResourceError(
-                f"slurm: cell {planned.cell.name} with {planned.n_kept} exposures and about "
+                f"slurm: cell {planned.cell.name} with {counted(planned.n_kept or 0, 'exposure')} and about "
                 f"{(planned.predicted_memory_bytes or 0) / 1e9:.1f} GB beside the engine fits into no pool "
                 f"({', '.join(pool.name for pool in pools)})",
                 remedy="raise memory, gpu_memory or max_exposures of one, or lower the recipe's batch_size",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distributed import Client
 
-from fly64dask.base import InputError, ResourceError
+from fly64dask.base import InputError, ResourceError, counted
 from fly64dask.deploy.slurm.batch import commands_of
 from fly64dask.deploy.slurm.pools import GPU, computes_on_gpu, pool_uses
 from fly64dask.deploy.slurm.site import SlurmFile, System, in_bytes
@@ -53,8 +53,8 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
     for pool in site.pools:
         if recipe.threads * pool.slots > pool.cpus:
             raise InputError(
-                f"cluster file {path}: workers have {pool.cpus} CPUs, and the recipe's cells compute on "
-                f"{recipe.threads} threads" + (f" in each of {pool.slots} slots" if pool.slots > 1 else ""),
+                f"cluster file {path}: workers have {counted(pool.cpus, 'CPU')}, and the recipe's cells compute on "
+                f"{counted(recipe.threads, 'thread')}" + (f" in each of {pool.slots} slots" if pool.slots > 1 else ""),
                 remedy=f"set cpus = {recipe.threads * pool.slots} in {site.section(pool)}, or fewer threads",
             )
     if len(site.pools) > 1:

@@ -262,7 +262,7 @@ function show(state) {
   byId("study").textContent = state.study;
   const part = state.round ? `round ${state.round}` : "this run";
   byId("summary").textContent =
-    `${state.n_ended} of ${state.n_wanted} cells of ${part} ended · ${duration(state.elapsed_s)}`;
+    `${state.n_ended} of ${state.n_wanted} ${state.n_wanted === 1 ? "cell" : "cells"} of ${part} ended · ${duration(state.elapsed_s)}`;
   const counts = Object.entries(state.counts).filter(([, number]) => number > 0);
   byId("counts").replaceChildren(...counts.map(([name, number]) => {
     const item = element("li", undefined, name);

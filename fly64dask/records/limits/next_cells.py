@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from fly64dask.base import counted
 from fly64dask.records.limits.outlook import Outlook, outlook_of
 from fly64dask.records.limits.points import series_of
 from fly64dask.records.limits.sentences import number_words
@@ -73,7 +74,7 @@ def round_line(study: Study, additions: Iterable[Addition]) -> str:
         members = list(of_place)
         doses = " and ".join(f"{each.n_repeats} x {number_words(each.dose, 3)}" for each in members)
         words.append(f"{', '.join(name for name in place if name)}: {doses} ({members[0].reason})")
-    return f"round {chosen[0].round}, {n_cells} cells in {DOSE_UNITS[study.dose_by]}: {'; '.join(words)}"
+    return f"round {chosen[0].round}, {counted(n_cells, 'cell')} in {DOSE_UNITS[study.dose_by]}: {'; '.join(words)}"
 
 
 def round_lines(study: Study) -> Iterator[str]:

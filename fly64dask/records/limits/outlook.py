@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from fly64dask.base import counted
 from fly64dask.records.limits.allocation import fair_number, shared_repeats
 from fly64dask.records.limits.limit import DoseLimit, dose_limit
 from fly64dask.records.limits.points import DosePoint, Series
@@ -149,7 +150,7 @@ class _Decision:
             if number > there and n_further > 0 and not isinstance(dose, str):
                 additions.append(self._addition(dose, n_further, why))
         if not additions:
-            return self._stopped(width, f"{why}, and the doses have {most} repeats or none that are drawn")
+            return self._stopped(width, f"{why}, and the doses have {counted(most, 'repeat')} or none that are drawn")
         return self._added(width, additions)
 
     def _between(self, width: float, why: str) -> Outlook:

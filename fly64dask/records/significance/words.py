@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from fly64dask.base import counted
 from fly64dask.metrics import SIGNIFICANT
 from fly64dask.records.significance.difference import MOST_IN_ALL_PAIRS, Difference
 
@@ -135,4 +136,4 @@ def _who(difference: Difference) -> str:
 
 
 def _n_words(n: int) -> str:
-    return f"{n} comparison" if n == 1 else f"{n} comparisons"
+    return counted(n, "comparison")

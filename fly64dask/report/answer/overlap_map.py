@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.base import counted
 from fly64dask.records import apart
 from fly64dask.report.figure_parts import panels, set_caption
 
@@ -75,8 +76,8 @@ def draw_overlap_map(target: TargetAnswer) -> Figure | None:
     quantity = "resolution, half a period" if target.target.is_resolution else "phase error"
     unit = target.target.label.partition(" ")[2]
     words = (
-        f"Lines of equal {quantity} ({unit}); the thick one is the target. Drawn from {n_cells} cells at the "
-        f"{n_points} dots, straight in logarithms between them: no line is better known than the dots beside it."
+        f"Lines of equal {quantity} ({unit}); the thick one is the target. Drawn from {counted(n_cells, 'cell')} at "
+        f"the {n_points} dots, straight in logarithms between them: no line is better known than the dots beside it."
     )
     set_caption(figure, [words])
     return figure

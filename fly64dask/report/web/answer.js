@@ -313,7 +313,7 @@ function drawPoints(svg, curve, { px, py, unit, name, doseBy }) {
       if (point.light.fluence_photons_per_px2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_px2)} photons/px²`);
       if (point.light.fluence_photons_per_nm2 !== undefined) lines.push(`${significant(point.light.fluence_photons_per_nm2)} photons/nm²`);
       if (doseBy === "total") lines.push(`${significant(point.light.dose)} photons in total`);
-      if (point.n_failed) lines.push(`${point.n_failed} repeats failed`);
+      if (point.n_failed) lines.push(`${counted(point.n_failed, "repeat")} failed`);
       pressable(mark, lines.join("\n"), () => choose(point.cells[k], true, curve.run_name));
       svg.append(mark);
       marks.push(mark);

@@ -25,6 +25,9 @@ function drawn(tag, attributes, text) {
   return made;
 }
 
+// A number and its noun, in the plural unless there is one; `plural` is given where that is more than an s at the end.
+const counted = (number, words, plural = `${words}s`) => `${number} ${number === 1 ? words : plural}`;
+
 function significant(value, digits = 3) {
   if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
   const text = value.toPrecision(digits);

@@ -54,7 +54,7 @@ function wordsOf(place, quantity) {
   for (const mark of RUN.marks) if (place.marks.includes(mark.sign)) lines.push(`${mark.sign}: ${mark.words}`);
   for (const cell of cells) lines.push(...cell.caveats.map((caveat) => `${cells.length > 1 ? `${cell.name}: ` : ""}${caveat}`));
   if (cells[0].prediction) lines.push(`predicted ${cells[0].prediction.replace("_", " ")}`);
-  if (cells[0].numbers.n_kept !== undefined) lines.push(`${cells[0].numbers.n_kept} exposures kept`);
+  if (cells[0].numbers.n_kept !== undefined) lines.push(`${counted(cells[0].numbers.n_kept, "exposure")} kept`);
   return lines.join("\n");
 }
 

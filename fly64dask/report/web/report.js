@@ -95,11 +95,11 @@ function showFrames() {
   byId("frames").hidden = byId("framesLink").hidden = !frames;
   if (!frames) return;
   const number = (value) => significant(value, 4);
-  byId("framesnote").textContent = `${frames.n} exposures of ${frames.dose.replace("_", " ")}: ${number(frames.photons_min)} to ${number(frames.photons_max)} photons, median ${number(frames.photons_median)}. `
-    + (frames.n_marked ? `${frames.n_marked} are dark (below 1 % of the median) or far too bright (above 10 times the median).` : "None is dark (below 1 % of the median) or far too bright (above 10 times the median).");
+  byId("framesnote").textContent = `${counted(frames.n, "exposure")} of ${frames.dose.replace("_", " ")}: ${number(frames.photons_min)} to ${number(frames.photons_max)} photons, median ${number(frames.photons_median)}. `
+    + (frames.n_marked ? `${counted(frames.n_marked, "is", "are")} dark (below 1 % of the median) or far too bright (above 10 times the median).` : "None is dark (below 1 % of the median) or far too bright (above 10 times the median).");
   byId("frameparts").append(fieldOf(frames));
   if (frames.pattern) {
-    const share = frames.n_masked ? `; ${frames.n_masked} of ${frames.n_pixels} pixels (${significant((100 * frames.n_masked) / frames.n_pixels)} %) are masked, in orange` : "; no pixel is masked";
+    const share = frames.n_masked ? `; ${frames.n_masked} of ${frames.n_pixels} pixels (${significant((100 * frames.n_masked) / frames.n_pixels)} %) ${frames.n_masked === 1 ? "is" : "are"} masked, in orange` : "; no pixel is masked";
     const figure = pictureFigure(frames.pattern, undefined, undefined);
     const image = figure.querySelector("image");
     const behind = drawn("rect", { class: "masked" });
@@ -446,7 +446,7 @@ function showTable() {
 // ---- the rest ----------------------------------------------------------------------------------------------------
 function showHead() {
   byId("study").textContent = RUN.study;
-  byId("summary").textContent = `${RUN.cells.length} cells in ${RUN.run}, in the state of ${RUN.made_at}`;
+  byId("summary").textContent = `${counted(RUN.cells.length, "cell")} in ${RUN.run}, in the state of ${RUN.made_at}`;
   byId("counts").append(...Object.entries(RUN.counts).map(([state, number]) => {
     const item = element("li", undefined, state);
     item.append(element("span", SIGNS[state], "mark"), ` ${number} ${state}`);
@@ -457,13 +457,12 @@ function showHead() {
 
 function showProvenance() {
   const { study, versions, devices, report } = RUN.provenance;
-  const counted = (found) => Object.entries(found).map(([name, number]) => [name, `${number} cells`]);
   const source = element("div", undefined, "fact");
   source.append(element("h3", "Study, as it ran"), scrollable(element("pre", JSON.stringify(study, null, 2)), "study"));
   byId("facts").append(
     source,
-    factTable("Versions of what computed the cells", versions.map((one) => [one.name, `${one.version} (${one.n_cells} cells)`])),
-    factTable("Devices", counted(devices)),
+    factTable("Versions of what computed the cells", versions.map((one) => [one.name, `${one.version} (${counted(one.n_cells, "cell")})`])),
+    factTable("Devices", Object.entries(devices).map(([name, number]) => [name, counted(number, "cell")])),
     factTable("This page", Object.entries(report)),
   );
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import Fly64Error, InputError
+from fly64dask.base import Fly64Error, InputError, counted
 from fly64dask.cells import open_inputs
 from fly64dask.datasets.formats import BYTES_A_PIXEL, file_sha256, read_object, refuse_beyond_memory
 from fly64dask.metrics import (
@@ -165,7 +165,7 @@ def compare_with_references(
         write_document(layout.reference_file(row.cell), _compared(study, layout, references, row, sha256))
         n_compared += 1
     if n_compared:
-        say(f"compared {n_compared} cells with the reference {study.reference.label}")
+        say(f"compared {counted(n_compared, 'cell')} with the reference {study.reference.label}")
 
 
 def _reference_name(reference: Reference | None, cell: Cell) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import IntegrityError, mean_side_nm
+from fly64dask.base import IntegrityError, counted, mean_side_nm
 from fly64dask.records import each_completed_row
 from fly64dask.runs.opened.results import RunResults
 from fly64dask.study import Target, cells
@@ -176,7 +176,8 @@ class RunAnswers(RunResults):
         problems = write_figures(self.study, self.layout, Path(folder))
         if problems:
             raise IntegrityError(
-                f"draw {self.layout.root}: figures lack {len(problems)} damaged arrays, first: {problems[0]}",
+                f"draw {self.layout.root}: figures lack {counted(len(problems), 'damaged array')}, first: "
+                f"{problems[0]}",
                 remedy="make them again with `run.repair()`",
             )
         return Path(folder)

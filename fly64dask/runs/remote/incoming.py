@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly64dask.base import InputError, IntegrityError
+from fly64dask.base import InputError, IntegrityError, counted
 from fly64dask.records import read_run_study
 from fly64dask.runs.remote.attempts import (
     FILES,
@@ -91,7 +91,7 @@ class Incoming:
         more = set(cells(here)) - set(cells(there))
         if more and not self._taking.into_cache:
             raise InputError(
-                f"{held} with {len(more)} cells that the study there does not have",
+                f"{held} with {counted(len(more), 'cell')} that the study there does not have",
                 remedy="pull into a new directory, or push this one first",
             )
 

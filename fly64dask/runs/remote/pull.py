@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, counted_of
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import renew_manifest
 from fly64dask.runs.directory import clear_leftovers, held_directory
@@ -73,7 +73,7 @@ def pull_from(
         # Views at the spacing of a remedy, which the records name.
         groups += at_once(lambda group: pull.take_group(group, ViewAttributes), respaced_groups(study, layout))
         n_groups, n_groups_there = groups.count(True), groups.count(False)
-        say(f"{n_groups} of {n_groups + n_groups_there} groups of exposures were new")
+        say(f"{counted_of(n_groups, n_groups + n_groups_there, 'group', 'of exposures was', 'of exposures were')} new")
         pull.take_tables()
         if pull.has_more(study):
             renew_manifest(study, layout)

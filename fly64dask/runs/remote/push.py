@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fly64dask.base import IntegrityError
+from fly64dask.base import IntegrityError, counted_of
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import read_run_study
 from fly64dask.runs.groups import groups_of
@@ -87,7 +87,7 @@ def push_to(
         copy.put(layout.study_file)
         kept = [item for item in groups_of(study, layout).items() if item[0].exists()]
         groups = at_once(lambda item: copy.put_group(*item), kept)
-        say(f"{sum(groups)} of {len(groups)} groups of exposures were new")
+        say(f"{counted_of(sum(groups), len(groups), 'group', 'of exposures was', 'of exposures were')} new")
         attempts = at_once(copy.put_cell, cells(study))
         copy.put_tables()
     left_out = tuple(words for of_cell in attempts for words in of_cell if isinstance(words, str))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly64dask.base import InputError, IntegrityError
+from fly64dask.base import InputError, IntegrityError, counted
 from fly64dask.records import CellRecord, read_record
 from fly64dask.store import RunLayout, read_attributes
 from fly64dask.study import Cell, Remedy, Study, cells, realisation_of
@@ -51,7 +51,7 @@ def choose_cells(study: Study, layouts: Sequence[RunLayout], *, first_wins: bool
     named = [conflict for conflict in conflicts if conflict is not None]
     if named and not first_wins:
         raise InputError(
-            f"merge: {_listed(named, 'cells have different results')}",
+            f"merge: {_listed(named, 'cell has different results', 'cells have different results')}",
             remedy="leave one of the runs out, or take the results of the run named first with --first-wins",
         )
     return chosen
@@ -80,7 +80,7 @@ def choose_groups(study: Study, chosen: Mapping[Cell, Chosen], layouts: Sequence
                 differing[group] = f"{group} in {taken.root} and {holders[0].root}"
     if differing:
         raise InputError(
-            f"merge: {_listed(list(differing.values()), 'groups hold different arrays')}",
+            f"merge: {_listed([*differing.values()], 'group holds different arrays', 'groups hold different arrays')}",
             remedy="their cells were made from other data: merge runs of the same data, made by the same version",
         )
     return groups
@@ -124,6 +124,6 @@ def _arrays_of(layout: RunLayout, group: Path) -> tuple[tuple[str, str], ...] | 
         raise IntegrityError(str(error), remedy=f"`fly64dask verify {layout.root} --repair`") from error
 
 
-def _listed(named: Sequence[str], what: str) -> str:
+def _listed(named: Sequence[str], singular: str, plural: str) -> str:
     more = f"; and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
-    return f"{len(named)} {what}: {'; '.join(named[:MAX_NAMED])}{more}"
+    return f"{counted(len(named), singular, plural)}: {'; '.join(named[:MAX_NAMED])}{more}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from fly64dask.base import InputError, IntegrityError
+from fly64dask.base import InputError, IntegrityError, counted
 from fly64dask.monitoring import ignore_line
 from fly64dask.records import (
     each_row,
@@ -88,7 +88,9 @@ def merge_runs(
 def _check_paths(layouts: Sequence[RunLayout], target: RunLayout) -> None:
     doing = f"merge into {target.root}"
     if len(set(layouts)) < 2 or len(set(layouts)) < len(layouts):
-        raise InputError(f"{doing}: got {len(set(layouts))} different runs", remedy="give two or more, each once")
+        raise InputError(
+            f"{doing}: got {counted(len(set(layouts)), 'different run')}", remedy="give two or more, each once"
+        )
     if target.root.exists() and (not target.root.is_dir() or any(target.root.iterdir())):
         raise InputError(f"{doing}: it is there already, and not empty", remedy="give another directory")
 
@@ -110,8 +112,8 @@ def _fill(
     if damages:
         _empty(target)
         raise IntegrityError(
-            f"merge into {target.root}: {len(damages)} parts are damaged, first {damages[0].path}: "
-            f"{damages[0].problem}",
+            f"merge into {target.root}: {counted(len(damages), 'part is', 'parts are')} damaged, first "
+            f"{damages[0].path}: {damages[0].problem}",
             remedy="find and mend it with `fly64dask verify RUN --repair` on each run, and merge again",
         )
     write_run_study(target, study)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from fly64dask.base import counted
+
 if TYPE_CHECKING:
     from fly64dask.study.recipes.recipe import Recipe
 
@@ -108,9 +110,9 @@ def _of_starts(recipe: Recipe) -> Iterator[str]:
     for of in ("object", "probe", "position"):
         start = getattr(recipe, f"{of}_update_start")
         if start > recipe.n_epochs:
-            yield f"{of}_update_start {start} is after the last of {recipe.n_epochs} epochs; lower it"
+            yield f"{of}_update_start {start} is after the last of {counted(recipe.n_epochs, 'epoch')}; lower it"
     if recipe.patience is not None and recipe.object_update_start > recipe.patience:
         yield (
-            f"object_update_start {recipe.object_update_start} is beyond a patience of {recipe.patience} epochs, which "
-            "would end the cell before its object changes; raise patience"
+            f"object_update_start {recipe.object_update_start} is beyond a patience of "
+            f"{counted(recipe.patience, 'epoch')}, which would end the cell before its object changes; raise patience"
         )

@@ -39,15 +39,15 @@ def test_a_scan_without_fault_is_taken_as_it_is() -> None:
 # Marks of no measurement.
 
 MARKED = {
-    "largest_of_uint32": (with_pixel(2**32 - 1), "hold 4294967295, the largest value of uint32"),
-    "largest_of_uint16": (with_pixel(65535, dtype="u2"), "hold 65535, the largest value of uint16"),
-    "largest_in_one_exposure": (with_pixel(2**32 - 1, exposures=7), "hold 4294967295"),
-    "gap_of_minus_two": (with_pixel(-2, dtype="i4"), "are negative in every exposure"),
-    "gap_of_minus_one_in_reals": (with_pixel(-1, dtype="f4"), "are negative in every exposure"),
-    "infinite_in_one_exposure": (with_pixel(np.inf, dtype="f4", exposures=3), "hold values that are not finite"),
-    "nan": (with_pixel(np.nan, dtype="f4"), "hold values that are not finite"),
-    "nan_in_one_exposure": (with_pixel(np.nan, dtype="f4", exposures=3), "hold values that are not finite"),
-    "stuck": (with_pixel(1000), f"hold one value in all {N} exposures"),
+    "largest_of_uint32": (with_pixel(2**32 - 1), "holds 4294967295, the largest value of uint32"),
+    "largest_of_uint16": (with_pixel(65535, dtype="u2"), "holds 65535, the largest value of uint16"),
+    "largest_in_one_exposure": (with_pixel(2**32 - 1, exposures=7), "holds 4294967295"),
+    "gap_of_minus_two": (with_pixel(-2, dtype="i4"), "is negative in every exposure"),
+    "gap_of_minus_one_in_reals": (with_pixel(-1, dtype="f4"), "is negative in every exposure"),
+    "infinite_in_one_exposure": (with_pixel(np.inf, dtype="f4", exposures=3), "holds values that are not finite"),
+    "nan": (with_pixel(np.nan, dtype="f4"), "holds values that are not finite"),
+    "nan_in_one_exposure": (with_pixel(np.nan, dtype="f4", exposures=3), "holds values that are not finite"),
+    "stuck": (with_pixel(1000), f"holds one value in all {N} exposures"),
 }
 
 
@@ -245,7 +245,7 @@ def test_a_position_far_away_is_named_with_its_distance() -> None:
     positions = small_positions()
     positions[5, 1] = 2e7
     message = refusal(small_scan(positions=positions))
-    needed = ["1 of 30 exposures lie far from all others: 5 ", "x 2e+07 px is 2e+07 px from its", "--drop 5,"]
+    needed = ["1 of 30 exposures lies far from all others: 5 ", "x 2e+07 px is 2e+07 px from its", "--drop 5,"]
     assert [part for part in needed if part not in message] == []
 
 
@@ -385,7 +385,7 @@ def test_all_complaints_come_at_once() -> None:
     positions[5, 1] = 2e7
     message = refusal(small_scan(counts, positions=positions))
     assert "3 problems were found, and nothing was written" in message
-    needed = ("largest value of uint32", "are dark", "far from all others")
+    needed = ("largest value of uint32", "is dark", "far from all others")
     assert [part for part in needed if part not in message] == []
 
 

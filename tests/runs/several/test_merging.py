@@ -91,7 +91,7 @@ def test_a_completed_cell_comes_before_a_failed_one(six_cells, copy, tmp_path):
 def test_a_cell_with_other_arrays_is_a_conflict_with_its_name(six_cells, copy, tmp_path):
     digests = read_record(copy, FIRST).digests
     change_record(copy, FIRST, digests=digests | {"object_recon": "0" * 64})
-    with pytest.raises(InputError, match=f"1 cells have different results: {FIRST.name} in .*other arrays"):
+    with pytest.raises(InputError, match=f"1 cell has different results: {FIRST.name} in .*other arrays"):
         merge_runs([six_cells.root, copy.root], tmp_path / "both")
     assert not (tmp_path / "both").exists()
 
@@ -124,7 +124,7 @@ def test_a_flipped_bit_is_found_and_nothing_is_left(low_dose, copy, tmp_path):
     data = bytearray(arrays.read_bytes())
     data[len(data) // 2] ^= 1
     arrays.write_bytes(data)
-    with pytest.raises(IntegrityError, match="are damaged"):
+    with pytest.raises(IntegrityError, match="1 part is damaged"):
         merge_runs([copy.root, low_dose.root], tmp_path / "both")
     assert not (tmp_path / "both").exists()
 
@@ -152,7 +152,7 @@ def test_a_directory_that_is_not_empty_is_refused(six_cells, low_dose, copy):
 
 
 def test_the_same_run_twice_is_refused(six_cells, tmp_path):
-    with pytest.raises(InputError, match="1 different runs"):
+    with pytest.raises(InputError, match="got 1 different run;"):
         merge_runs([six_cells.root, six_cells.root], tmp_path / "both")
 
 

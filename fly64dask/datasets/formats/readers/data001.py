@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import InputError
+from fly64dask.base import InputError, counted
 from fly64dask.datasets.formats.containers import Member, NpzFile, coordinates, listed, take
 from fly64dask.datasets.formats.joining import Parts
 from fly64dask.datasets.formats.options import Layout, Quantity, ReadOptions
@@ -77,7 +77,8 @@ def _read_positions(file: NpzFile) -> NDArray[np.float64]:
     x, y = (coordinates(file, name, "px") for name in ("xcoords", "ycoords"))
     if len(x) != len(y):
         raise InputError(
-            f"read {file.path}: {len(x)} xcoords but {len(y)} ycoords", remedy="give both for each exposure"
+            f"read {file.path}: {counted(len(x), 'xcoord')} but {counted(len(y), 'ycoord')}",
+            remedy="give both for each exposure",
         )
     return np.stack([y, x], axis=1)
 
@@ -91,18 +92,21 @@ def find_layout(shape: tuple[int, ...], n_positions: int, stated: Layout | None,
     if stated is not None:
         if not fits[stated]:
             raise InputError(
-                f"read {path}: --layout {stated} with patterns of {shape} and {n_positions} positions does not fit",
+                f"read {path}: --layout {stated} with patterns of {shape} and "
+                f"{counted(n_positions, 'position')} does not fit",
                 remedy="give the other layout, or one position for each pattern",
             )
         return stated
     if fits["nhw"] and fits["hwn"]:
         raise InputError(
-            f"read {path}: patterns of shape {shape} with {n_positions} positions may be (n, H, W) or (H, W, n)",
+            f"read {path}: patterns of shape {shape} with {counted(n_positions, 'position')} may be "
+            "(n, H, W) or (H, W, n)",
             remedy="give --layout nhw or --layout hwn",
         )
     if not any(fits.values()):
         raise InputError(
-            f"read {path}: patterns of shape {shape} but {n_positions} positions", remedy="give one for each pattern"
+            f"read {path}: patterns of shape {shape} but {counted(n_positions, 'position')}",
+            remedy="give one for each pattern",
         )
     return "nhw" if fits["nhw"] else "hwn"
 

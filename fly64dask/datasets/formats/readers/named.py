@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from fly64dask.base import Geometry, InputError
+from fly64dask.base import Geometry, InputError, counted
 from fly64dask.datasets.formats.containers import NamedArrays, coordinates, listed, number
 from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 from fly64dask.datasets.formats.options import LengthUnit, MaskGood, ReadOptions, Stored
@@ -128,7 +128,7 @@ def _positions(file: NamedArrays, y: str | Stored, x: str | Stored, unit: Length
     columns = [_column(file, column) for column in (y, x)]
     if len(columns[0]) != len(columns[1]):
         raise InputError(
-            f"read {file.path}: {len(columns[0])} positions in y, {len(columns[1])} in x",
+            f"read {file.path}: {counted(len(columns[0]), 'position')} in y, {len(columns[1])} in x",
             remedy="name one y and one x for each exposure",
         )
     stacked = np.stack(columns, axis=1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base import Geometry, InputError
+from fly64dask.base import Geometry, InputError, counted
 from fly64dask.datasets.formats.containers import NamedArrays, as_number, coordinates
 from fly64dask.datasets.formats.joining import FAR_FIELD, Parts
 
@@ -43,7 +43,9 @@ def read_product(file: NamedArrays) -> Parts:
         )
     y, x = (coordinates(file, name) for name in POSITIONS)
     if len(y) != len(x):
-        raise InputError(f"read {file.path}: {len(y)} positions in y, {len(x)} in x", remedy="save the product again")
+        raise InputError(
+            f"read {file.path}: {counted(len(y), 'position')} in y, {len(x)} in x", remedy="save the product again"
+        )
     return Parts(
         file_format="Ptychodus product",
         path=file.path,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.base import counted_of
 from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, listed_exposures
 
 if TYPE_CHECKING:
@@ -55,15 +56,15 @@ def complain_of_exposures(exposure_photons: NDArray[np.int64], numbers: NDArray[
     dark, bright = numbers[find_dark(exposure_photons)], numbers[find_bright(exposure_photons)]
     if len(dark):
         yield Complaint(
-            found=f"{len(dark)} of {len(numbers)} exposures are dark, with at most {DARK_FRACTION:.0%} of the median "
-            f"of {middle:g} photons: {listed_exposures(dark)}",
+            found=f"{counted_of(len(dark), len(numbers), 'exposure', 'is', 'are')} dark, with at most "
+            f"{DARK_FRACTION:.0%} of the median of {middle:g} photons: {listed_exposures(dark)}",
             remedy="give --drop-dark to leave them out, or --keep-outliers if they belong to the scan",
         )
     if len(bright):
         brightest = int(np.argmax(exposure_photons))
         yield Complaint(
-            found=f"{len(bright)} of {len(numbers)} exposures hold more than {BRIGHT_FACTOR:g} times the median of "
-            f"{middle:g} photons: {listed_exposures(bright)} (exposure {numbers[brightest]} holds "
+            found=f"{counted_of(len(bright), len(numbers), 'exposure', 'holds', 'hold')} more than {BRIGHT_FACTOR:g} "
+            f"times the median of {middle:g} photons: {listed_exposures(bright)} (exposure {numbers[brightest]} holds "
             f"{exposure_photons[brightest]})",
             remedy=f"give {drop_words(bright)} to leave them out, or --keep-outliers if they belong to the scan",
         )
@@ -102,8 +103,8 @@ def complain_of_repeats(
         earlier, later = repeats[0]
         again = [repeat for _, repeat in repeats]
         yield Complaint(
-            found=f"{len(repeats)} of {len(numbers)} exposures repeat the pattern of another to the last photon "
-            f"({later} that of {earlier}): {listed_exposures(again)}",
+            found=f"{counted_of(len(repeats), len(numbers), 'exposure', 'repeats', 'repeat')} the pattern of another "
+            f"to the last photon ({later} that of {earlier}): {listed_exposures(again)}",
             remedy=f"give {drop_words(again)} to leave them out, or --keep-outliers",
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fly64dask.base import counted_of
 from fly64dask.datasets.ingest.checks.complaints import Complaint
 
 if TYPE_CHECKING:
@@ -105,20 +106,24 @@ def find_marks(extremes: Extremes, valid: NDArray[np.bool_] | None) -> Marks:
 def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
     """Name pixels with marks that no mask leaves out, each kind with its number of pixels and a place."""
     kinds = (
-        (marks.largest, f"hold {extremes.ceiling}, the largest value of {extremes.low.dtype}"),
-        (marks.saturated, "reach one largest value, as of a detector that counts no further"),
-        (marks.not_finite, "hold values that are not finite"),
-        (marks.negative, "are negative in every exposure"),
-        (marks.stuck, f"hold one value in all {extremes.n_exposures} exposures, far above their neighbours"),
+        (marks.largest, ("holds", "hold"), f"{extremes.ceiling}, the largest value of {extremes.low.dtype}"),
+        (marks.saturated, ("reaches", "reach"), "one largest value, as of a detector that counts no further"),
+        (marks.not_finite, ("holds", "hold"), "values that are not finite"),
+        (marks.negative, ("is", "are"), "negative in every exposure"),
+        (
+            marks.stuck,
+            ("holds", "hold"),
+            f"one value in all {extremes.n_exposures} exposures, far above the neighbours",
+        ),
     )
-    for where, what in kinds:
+    for where, verbs, what in kinds:
         n_pixels = int(where.sum())
         if n_pixels:
             row, column = (int(index) for index in np.argwhere(where)[0])
             value = "" if where is marks.not_finite else f", value {extremes.high[row, column]:g}"
             yield Complaint(
-                found=f"{n_pixels} of {where.size} pixels {what}: no photons, but marks that nothing was measured "
-                f"(first at row {row}, column {column} of the pattern as it is kept{value})",
+                found=f"{counted_of(n_pixels, where.size, 'pixel', *verbs)} {what}: no photons, but marks that "
+                f"nothing was measured (first at row {row}, column {column} of the pattern as it is kept{value})",
                 remedy="give --mask marks to leave these pixels out, or --mask FILE[:PATH] with the detector's mask",
             )
 
@@ -158,8 +163,8 @@ def complain_of_negatives(extremes: Extremes, valid: NDArray[np.bool_] | None, *
     if sometimes.any() and not rounds:
         lowest = extremes.low[sometimes].min()
         yield Complaint(
-            found=f"{int(sometimes.sum())} of {sometimes.size} pixels are negative in some exposures, down to "
-            f"{lowest:g}, needed photons: a background was subtracted",
+            found=f"{counted_of(int(sometimes.sum()), sometimes.size, 'pixel', 'is', 'are')} negative in some "
+            f"exposures, down to {lowest:g}, needed photons: a background was subtracted",
             remedy="give --round, which takes whole photons and 0 for negative ones and says how far they were off",
         )
 

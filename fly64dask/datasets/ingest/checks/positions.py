@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fly64dask.base import counted_of
 from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, listed_exposures
 from fly64dask.scan import median_step_px, nearest_px, span_px
 from fly64dask.study import MAX_LENGTH_PX, MAX_OBJECT_PIXELS
@@ -97,7 +98,7 @@ def _complain_of_lost(
         worst = lost[np.argmax(distances[lost])]
         y, x = positions_px[worst]
         yield Complaint(
-            found=f"{len(lost)} of {len(positions_px)} exposures lie far from all others: "
+            found=f"{counted_of(len(lost), len(positions_px), 'exposure', 'lies', 'lie')} far from all others: "
             f"{listed_exposures(numbers[lost])} (exposure {numbers[worst]} at y {y:.6g}, x {x:.6g} px is "
             f"{distances[worst]:.4g} px from its nearest neighbour; frames have {frame_px[0]} x {frame_px[1]} px, "
             f"steps {step_px:.3g})",

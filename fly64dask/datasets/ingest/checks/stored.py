@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fly64dask.base import IntegrityError
+from fly64dask.base import IntegrityError, counted
 from fly64dask.store import ExposureAttributes, Group, exposures_in_chunk, open_group
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _disagreements(path: Path, group: Group[ExposureAttributes]) -> Iterator[tup
         n_masked += 0 if valid is None else int((counts[:, ~valid] > 0).sum())
     photons = np.concatenate(totals)
     if n_masked:
-        yield f"{path.name}/counts", f"{n_masked} counts in pixels that the mask leaves out, needed 0"
+        yield f"{path.name}/counts", f"{counted(n_masked, 'count')} in pixels that the mask leaves out, needed 0"
     if "exposure_photons" in group.names and not np.array_equal(photons, group.read("exposure_photons")):
         yield f"{path.name}/exposure_photons", "is not the sum of the counts of each exposure"
     if brightest != group.attributes.brightest_count_photons:
@@ -74,4 +74,4 @@ def _disagreements(path: Path, group: Group[ExposureAttributes]) -> Iterator[tup
         )
     for name in ("positions_px", "opr_weights"):
         if name in group.names and len(group.read(name)) != n:
-            yield f"{path.name}/{name}", f"has {len(group.read(name))} rows for {n} exposures"
+            yield f"{path.name}/{name}", f"has {counted(len(group.read(name)), 'row')} for {counted(n, 'exposure')}"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from fly64dask.base import Frozen, InputError
+from fly64dask.base import Frozen, InputError, counted
 from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.deploy.slurm.site.tables import Controller, Directories, Environment, Network, Patience, Workers
 from fly64dask.study import parse_toml
@@ -62,7 +62,10 @@ class SlurmFile(Frozen):
         names = [pool.name for pool in self.pools]
         for name in names:
             if name == CONTROLLER or names.count(name) > 1:
-                raise ValueError(f"workers: {names.count(name)} pools are called {name!r}; give each a name of its own")
+                raise ValueError(
+                    f"workers: {counted(names.count(name), 'pool is', 'pools are')} called {name!r}; "
+                    "give each a name of its own"
+                )
         return self
 
     @model_validator(mode="after")
