@@ -167,12 +167,31 @@ def test_an_overlap_without_an_interval_names_the_views_beside_it():
     assert sentence.endswith("overlap of 40 % (between the views of 20 %, which misses, and 60 %).")
 
 
+def test_an_overlap_beyond_all_views_names_the_last_view_that_has_numbers():
+    """A view that has not run says nothing: the sparsest one of the study may be it."""
+    study = study_of("apart", "loose", "close", doses=(1e3, 1e4), repeats=1)
+    said = []
+    for error in (0.05, 0.2):
+        rows = [row for view in ("loose", "close") for row in rows_of({1e3: [error], 1e4: [error]}, view=view)]
+        sentences = answer_of(study, rows, [TARGET]).targets[0].sentences
+        said.append(next(words for words in sentences if words.startswith("With ")))
+    assert said[0].endswith("is reached already by the sparsest view that has numbers, loose.")
+    assert said[1].endswith("is reached by no view, up to close, the densest.")
+
+
 def test_a_sentence_has_overlap_target_dose_interval_and_fluence():
     study = study_of(doses=DOSES, repeats=3)
     sentence = answer_of(study, rows_of(shot_noise_errors(DOSES, spread=0.05)), [TARGET]).targets[0].sentences[0]
     assert sentence.startswith("At 60 % linear overlap (close, whole), 0.1 rad needs ")
-    assert "photons per exposure, " in sentence
+    assert " photons per exposure (1e3 misses, 1e4 reaches; 90 % interval of 3 cells each: " in sentence
     assert " photons/px², " in sentence
+
+
+def test_a_sentence_counts_the_cells_of_the_dose_that_has_the_fewer():
+    errors = shot_noise_errors(DOSES, spread=0.05, repeats=3)
+    rows = rows_of(errors | {1e4: errors[1e4][:2]})
+    sentence = answer_of(study_of(doses=DOSES, repeats=3), rows, [TARGET]).targets[0].sentences[0]
+    assert "90 % interval of 2 cells each: " in sentence
 
 
 def test_a_target_that_noise_free_data_miss_is_no_matter_of_photons():

@@ -76,15 +76,13 @@ def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
 
 
 def _closing_words(limit: DoseLimit, target: Target) -> Text:
-    """The lowest dose in a few words: with its interval, or with the doses between which it lies."""
+    """The lowest dose in a few words: with its interval, if it has one, and the doses between which it lies."""
     words = OUTCOME_WORDS[limit.outcome]
     if limit.outcome == "reached" and limit.lowest is not None:
-        if limit.interval is not None:
-            words = interval_words(limit.lowest.dose, limit.interval.doses)
-        else:
-            assert limit.last_miss is not None and limit.first_reach is not None, "it lies between two doses"
-            between = f"{number_words(limit.last_miss, 3)} and {number_words(limit.first_reach, 3)}"
-            words = f"{number_words(limit.lowest.dose)}, between {between}"
+        assert limit.last_miss is not None and limit.first_reach is not None, "it lies between two doses"
+        between = f"{number_words(limit.last_miss, 3)} and {number_words(limit.first_reach, 3)}"
+        ends = None if limit.interval is None else limit.interval.doses
+        words = f"{interval_words(limit.lowest.dose, ends)}, between {between}"
     elif limit.outcome == "reached_already" and limit.lowest_dose is not None:
         words = f"≤ {number_words(limit.lowest_dose.dose)}"
     elif limit.outcome == "not_reached" and limit.highest_dose is not None:

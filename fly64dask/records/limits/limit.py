@@ -54,10 +54,11 @@ class DoseLimit(SeriesCoordinates):
     unit. `outcome` is `reached` where the one lies below the other; `reached_already` by the lowest dose; `not_reached`
     up to the highest; `not_monotonic` where a higher dose misses again, so that `lowest` is above the last miss;
     `unknown` where nothing was measured. `interval` is absent where it is not `reached`, without repeats that differ,
-    and where an object has no number at a dose. `best` is the level of the highest dose, and `noise_free` that of the
-    noise-free cells, `empty` the phase error of an empty object, all in the target's unit; infinite ones are absent.
-    `n_pending` cells have no number that counts, and `why` says for which reasons: not ended, of an older study,
-    damaged, failed in a way that may pass, not measured.
+    and where an object has no number at a dose; `n_beside` are the fewest numbers of one of the two doses beside a
+    limit that is `reached`, so that an interval tells from how many. `best` is the level of the highest dose, and
+    `noise_free` that of the noise-free cells, `empty` the phase error of an empty object, all in the target's unit;
+    infinite ones are absent. `n_pending` cells have no number that counts, and `why` says for which reasons: not ended,
+    of an older study, damaged, failed in a way that may pass, not measured.
     """
 
     outcome: Outcome
@@ -75,6 +76,7 @@ class DoseLimit(SeriesCoordinates):
     step_px: float | None = None
     n_kept: int | None = None
     n_repeats: int = 0
+    n_beside: int | None = None
     n_pending: int = 0
 
 
@@ -117,6 +119,7 @@ def dose_limit(series: Series, target: Target) -> DoseLimit:
             "highest_dose": points[-1].light,
             "best": _finite(reached_level(points[-1].pooled, target.share)),
             "n_repeats": min(len(point.pooled) for point in points),
+            "n_beside": _fewest_beside(points, limit),
         }
     )
 
@@ -142,6 +145,13 @@ def lights_at(lights: Sequence[Light], log_doses: Sequence[float]) -> list[Light
         if all(number is not None for number in numbers):
             known[name] = [math.exp(log) for log in np.interp(log_doses, axis, np.log(numbers)).tolist()]
     return [Light.model_validate(dict(zip(known, each, strict=True))) for each in zip(*known.values(), strict=True)]
+
+
+def _fewest_beside(points: Sequence[DosePoint], limit: LimitAlong) -> int | None:
+    if limit.outcome != "reached":
+        return None
+    beside = (limit.last_miss, limit.first_reach)
+    return min(len(point.pooled) for point in points if math.log(point.light.dose) in beside)
 
 
 def _interval(points: Sequence[DosePoint], limit: LimitAlong) -> Interval | None:

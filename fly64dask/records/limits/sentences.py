@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fly64dask.base import counted
 from fly64dask.study import AGAINST_WORDS, DOSE_UNITS, DoseBy, Target
 
 if TYPE_CHECKING:
@@ -70,22 +71,24 @@ def _dose_words(limit: DoseLimit, target: Target, dose_by: DoseBy) -> str:
         first, last = number_words(limit.first_reach), number_words(limit.last_miss)
         return f"is not monotonic in dose: first reached at {first} {unit}, and missed again at {last}"
     assert limit.lowest is not None, "a reached target has its lowest light"
-    further = _further_words(limit.lowest, dose_by)
-    if limit.interval is not None:
-        return f"needs {interval_words(limit.lowest.dose, limit.interval.doses)} {unit}{further}"
-    # Of a number alone nobody would guess that its doses may be a decade apart.
+    # Of a number, and of an interval of its repeats, nobody would guess that the doses may be a decade apart.
     assert limit.first_reach is not None and limit.last_miss is not None, "a reached target has two doses beside it"
-    beside = f"{number_words(limit.last_miss, 3)} misses, {number_words(limit.first_reach, 3)} reaches; no interval"
-    return f"needs {number_words(limit.lowest.dose)} {unit} ({beside}){further}"
+    beside = f"{number_words(limit.last_miss, 3)} misses, {number_words(limit.first_reach, 3)} reaches"
+    lowest, interval = limit.lowest.dose, limit.interval
+    number, of_interval = number_words(lowest), "no interval"
+    if interval is not None:
+        number, ends = interval_parts(lowest, interval.doses)
+        of_interval = f"{percent(interval.level)} interval of {counted(limit.n_beside or 0, 'cell')} each: {ends}"
+    return f"needs {number} {unit} ({beside}; {of_interval}){_further_words(limit.lowest, dose_by)}"
 
 
 def overlap_sentence(limit: OverlapLimit, target: Target) -> str:
     """Say in a sentence how low the overlap can go with one fluence."""
     who = f"With {number_words(limit.fluence_photons_per_px2)} photons/px² ({_series_words(limit)}), {target.label}"
     if limit.outcome == "reached_already":
-        return f"{who} is reached by the sparsest view already."
+        return f"{who} is reached already by the sparsest view that has numbers, {limit.views[0]}."
     if limit.outcome == "not_reached":
-        return f"{who} is reached by no view."
+        return f"{who} is reached by no view, up to {limit.views[-1]}, the densest."
     if limit.outcome == "not_monotonic":
         return f"{who} is not monotonic in overlap: a denser view misses again."
     assert limit.lowest is not None, "a reached target has its lowest overlap"
@@ -103,12 +106,17 @@ def interval_words(number: float, ends: tuple[float | None, float | None] | None
     """Write a dose with its interval, with as many digits as the interval means: `1.9e4 (1.6e4 to 2.3e4)`."""
     if ends is None:
         return number_words(number)
+    return "{} ({})".format(*interval_parts(number, ends))
+
+
+def interval_parts(number: float, ends: tuple[float | None, float | None]) -> tuple[str, str]:
+    """Write a dose and its interval apart: `1.9e4`, `1.6e4 to 2.3e4`."""
     low, high = ends
     is_narrow = low is not None and high is not None and high < NARROW * low
     digits = 3 if is_narrow else 2
     low_words = "below the lowest dose" if low is None else number_words(low, digits)
     high_words = "above the highest dose" if high is None else number_words(high, digits)
-    return f"{number_words(number, digits)} ({low_words} to {high_words})"
+    return number_words(number, digits), f"{low_words} to {high_words}"
 
 
 def number_words(number: float, digits: int = 2) -> str:

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from fly64dask.report.answer.totals import RunTotals
 
 
+OF_INTERVALS = (
+    "An interval has the limits of 90 % of the resampled repeats. It does not contain the error of the interpolation "
+    "between the two doses beside a limit."
+)
+
+
 class SnrCurve(Frozen):
     """Spectral SNR over the repeats of one dose, view and split, by rings; absent where the repeats do not differ.
 
@@ -131,7 +137,7 @@ def answer_content(totals: RunTotals, run: str, snr: Iterable[SnrCurve]) -> Answ
             comparisons=_comparisons(totals),
         )
     has_repeats = any(limit.n_repeats > 1 for target in answer.targets for limit in target.doses)
-    note = None if has_repeats else "Without repeats no limit has an interval."
+    note = OF_INTERVALS if has_repeats else "Without repeats no limit has an interval."
     return AnswerContent(
         answer=answer,
         rows=limit_rows(answer),
