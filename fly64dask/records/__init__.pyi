@@ -1,9 +1,3 @@
-from .answers_of_runs import (
-    AskedRuns as AskedRuns,
-    answer_of_runs as answer_of_runs,
-    asked_runs as asked_runs,
-    joined_answer as joined_answer,
-)
 from .columns import row_columns as row_columns
 from .derived.context import (
     DERIVED_FIELDS as DERIVED_FIELDS,
@@ -39,6 +33,12 @@ from .limits.answer import (
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
 )
+from .limits.answers_of_runs import (
+    AskedRuns as AskedRuns,
+    answer_of_runs as answer_of_runs,
+    asked_runs as asked_runs,
+    joined_answer as joined_answer,
+)
 from .limits.crossing import (
     Outcome as Outcome,
 )
@@ -53,15 +53,6 @@ from .limits.limit import (
     DoseLimit as DoseLimit,
     Interval as Interval,
     dose_limit as dose_limit,
-)
-from .limits.next_cells import (
-    next_additions as next_additions,
-    outlooks as outlooks,
-    round_line as round_line,
-    round_lines as round_lines,
-)
-from .limits.outlook import (
-    Outlook as Outlook,
 )
 from .limits.overlap import (
     OverlapLimit as OverlapLimit,
@@ -134,6 +125,15 @@ from .repeats import (
     repeat_groups as repeat_groups,
     spread_of as spread_of,
     summarise_repeats as summarise_repeats,
+)
+from .rounds.next_cells import (
+    next_additions as next_additions,
+    outlooks as outlooks,
+    round_line as round_line,
+    round_lines as round_lines,
+)
+from .rounds.outlook import (
+    Outlook as Outlook,
 )
 from .run_files import (
     FileVersion as FileVersion,

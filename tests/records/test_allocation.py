@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from fly64dask.records.limits import fair_number, reached_level, shared_repeats
+from fly64dask.records.limits import reached_level
+from fly64dask.records.rounds import fair_number, shared_repeats
 
 N = st.integers(1, 12)
 

@@ -1,12 +1,14 @@
-from .allocation import (
-    fair_number as fair_number,
-    shared_repeats as shared_repeats,
-)
 from .answer import (
     Answer as Answer,
     AnswerNumbers as AnswerNumbers,
     TargetAnswer as TargetAnswer,
     answer_of as answer_of,
+)
+from .answers_of_runs import (
+    AskedRuns as AskedRuns,
+    answer_of_runs as answer_of_runs,
+    asked_runs as asked_runs,
+    joined_answer as joined_answer,
 )
 from .cell_numbers import (
     measured_value as measured_value,
@@ -30,15 +32,6 @@ from .limit import (
     Interval as Interval,
     dose_limit as dose_limit,
     light_at as light_at,
-)
-from .next_cells import (
-    next_additions as next_additions,
-    outlooks as outlooks,
-    round_line as round_line,
-    round_lines as round_lines,
-)
-from .outlook import (
-    Outlook as Outlook,
 )
 from .overlap import (
     OverlapInterval as OverlapInterval,

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fly64dask.base import counted
-from fly64dask.records.limits.allocation import fair_number, shared_repeats
-from fly64dask.records.limits.limit import DoseLimit, dose_limit
-from fly64dask.records.limits.points import DosePoint, Series
-from fly64dask.records.limits.sentences import number_words
+from fly64dask.records.limits import DoseLimit, DosePoint, Series, dose_limit, number_words
+from fly64dask.records.rounds.allocation import fair_number, shared_repeats
 from fly64dask.study import MAX_DOSE_PHOTONS, Adaptive, Addition, Repeats, Study, Target
 
 # All our choice.

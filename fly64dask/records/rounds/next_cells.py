@@ -8,9 +8,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from fly64dask.base import counted
-from fly64dask.records.limits.outlook import Outlook, outlook_of
-from fly64dask.records.limits.points import series_of
-from fly64dask.records.limits.sentences import number_words
+from fly64dask.records.limits import number_words, series_of
+from fly64dask.records.rounds.outlook import Outlook, outlook_of
 from fly64dask.study import DOSE_UNITS, Addition, Study, n_added_cells, resolved_target
 
 if TYPE_CHECKING:
