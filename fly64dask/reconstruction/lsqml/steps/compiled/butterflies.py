@@ -2,8 +2,7 @@
 
 Numba's compiler would make none of a loop over eight rows that are read and eight that are written: it cannot know that
 they lie apart. So these are functions that compiled functions call, and whose instructions are made here. Numbers are
-float32, real and imaginary parts in rows of their own; addresses and steps between rows are in bytes. Numba's cache
-does not notice a change of this file.
+float32, real and imaginary parts in rows of their own; addresses and steps between rows are in bytes.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.extending import intrinsic
 
+from fly64dask.reconstruction.lsqml.steps.compiled.kernel_folder import kept_in_folder
+
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 # Types as Numba writes them: float32, contiguous float32 of one to four axes, exposures, sums in double precision.
@@ -22,19 +24,18 @@ def compiled(*arguments: str, returns: str = "void") -> Callable[[Kernel], Kerne
     """Compile a function when its module is imported, or take it from Numba's cache.
 
     Division does not check for zero, and sums may be taken in any order: only then does the compiler use the
-    processor's vector instructions. The cache knows a function by its own file, so that one compiled function calls
-    another of the same file alone.
+    processor's vector instructions.
     """
     signature = f"{returns}({', '.join(arguments)})"
     decorator: Any = numba.njit(signature, cache=True, fastmath=True, error_model="numpy", nogil=True)
-    return cast("Callable[[Kernel], Kernel]", decorator)
+    return cast("Callable[[Kernel], Kernel]", kept_in_folder()(decorator))
 
 
 def callable_by_address(*arguments: str, returns: str) -> Callable[[Callable[..., object]], Any]:
     """Compile a function like `compiled`, for those who call it by its `address`, as a function of C."""
     signature = f"{returns}({', '.join(arguments)})"
     decorator: Any = numba.cfunc(signature, cache=True, fastmath=True, error_model="numpy")
-    return cast("Callable[[Callable[..., object]], Any]", decorator)
+    return cast("Callable[[Callable[..., object]], Any]", kept_in_folder()(decorator))
 
 
 def made_of_instructions(define: Callable[..., Any]) -> Callable[..., Any]:
