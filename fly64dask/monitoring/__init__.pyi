@@ -1,3 +1,6 @@
+from .dashboard import (
+    monitored as monitored,
+)
 from .events import (
     CellEvent as CellEvent,
     CellOutcome as CellOutcome,
@@ -17,9 +20,6 @@ from .live import (
 )
 from .loss_curve import (
     sparkline as sparkline,
-)
-from .monitor import (
-    monitored as monitored,
 )
 from .occupancy import (
     Timekeeper as Timekeeper,

@@ -59,7 +59,7 @@ def page_time() -> str:
 
 def _page(name: str, content: ReportContent | RunsContent, words: Iterable[str], **values: object) -> str:
     """Fill the template of a page, which is named as its own script is."""
-    style = _file("monitoring", "page.css") + _file("report", "report.css")
+    style = _file("monitoring.dashboard", "page.css") + _file("report", "report.css")
     script = "".join(_file("report", script) for script in (*SHARED_SCRIPTS, f"{name}.js"))
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "

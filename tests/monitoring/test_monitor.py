@@ -21,8 +21,8 @@ from tiny import tiny_study
 
 from fly64dask.base import GLOSSARY, ResourceError
 from fly64dask.deploy import Placement
-from fly64dask.monitoring.monitor import reported
-from fly64dask.monitoring.page import add_page
+from fly64dask.monitoring.dashboard.monitor import reported
+from fly64dask.monitoring.dashboard.page import add_page
 from fly64dask.runs import run_study
 from fly64dask.store import RunLayout
 from fly64dask.study import cells

@@ -13,8 +13,8 @@ from tiny import tiny_study
 from fly64dask.base import Failure, FailureKind
 from fly64dask.metrics import HalfSetMetrics, TruthMetrics
 from fly64dask.monitoring import CellOutcome, CellProgress, CellStarted, RoomAwaited, sparkline
+from fly64dask.monitoring.dashboard.run_state import STATES, RunState
 from fly64dask.monitoring.loss_curve import MAX_POINTS, packed_course, relative_heights, unpacked_course, with_loss
-from fly64dask.monitoring.run_state import STATES, RunState
 from fly64dask.records import ManifestRow, RelativeError
 from fly64dask.study import Addition, Cell, cells
 

@@ -115,7 +115,7 @@ def measured(command: list[str], run: Path, folder: Path) -> dict[str, float]:
 
 def page_answer(n_cells: int) -> dict[str, float]:
     """Time one answer to the page of a run under way, and measure its length."""
-    from fly64dask.monitoring.run_state import RunState
+    from fly64dask.monitoring.dashboard.run_state import RunState
     from fly64dask.study import cells
 
     study = study_of(n_cells)

@@ -63,7 +63,7 @@ class _FileHandler(_Handler):
 
     def get(self) -> None:
         self.set_header("Content-Type", f"{self._content_type}; charset=utf-8")
-        self.finish(resources.files("fly64dask.monitoring").joinpath("web", self._name).read_bytes())
+        self.finish(resources.files("fly64dask.monitoring.dashboard").joinpath("web", self._name).read_bytes())
 
 
 class _StateHandler(_Handler):

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from fly64dask.monitoring.run_state import RunState
+from fly64dask.monitoring.dashboard.run_state import RunState
 
 Metric = GaugeMetricFamily | CounterMetricFamily
 

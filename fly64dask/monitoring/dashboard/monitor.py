@@ -15,10 +15,10 @@ from distributed import performance_report
 from distributed.scheduler import Scheduler
 
 from fly64dask.base import ResourceError, result_or_failure
+from fly64dask.monitoring.dashboard.page import PATH, add_page
+from fly64dask.monitoring.dashboard.prometheus import COLLECTOR
+from fly64dask.monitoring.dashboard.run_state import RunState
 from fly64dask.monitoring.events import CellEvent, CellOutcome, RoomAwaited, Say
-from fly64dask.monitoring.page import PATH, add_page
-from fly64dask.monitoring.prometheus import COLLECTOR
-from fly64dask.monitoring.run_state import RunState
 from fly64dask.records import ManifestRow, RowContext, each_row, read_row
 from fly64dask.store import publish_text, storing
 from fly64dask.study import Cell, Study, cells, doses_of, repeats_of

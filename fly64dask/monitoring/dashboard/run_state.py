@@ -8,10 +8,17 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.monitoring.cell_state import CellState, after_end, after_epoch, after_start, after_wait, state_from_row
+from fly64dask.monitoring.dashboard.cell_state import (
+    CellState,
+    after_end,
+    after_epoch,
+    after_start,
+    after_wait,
+    state_from_row,
+)
+from fly64dask.monitoring.dashboard.paging import pages_of
 from fly64dask.monitoring.events import CellEvent, CellOutcome, CellProgress, CellStarted, RoomAwaited
 from fly64dask.monitoring.loss_curve import unpacked_course
-from fly64dask.monitoring.paging import pages_of
 from fly64dask.records import STATE_SIGNS, ManifestRow, marks_of_signs
 from fly64dask.study import (
     DOSE_UNITS,

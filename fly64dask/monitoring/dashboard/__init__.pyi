@@ -1,0 +1,3 @@
+from .monitor import (
+    monitored as monitored,
+)
