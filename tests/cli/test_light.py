@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from manifest_rows import row_of_cell
 from rich.console import Console
 from tiny import tiny_study
 
 from fly64dask.cli.terminal.light import light_tables
 from fly64dask.cli.terminal.matrix import caveat_lines, matrix_table
 from fly64dask.datasets import read_inputs
-from fly64dask.records import ManifestRow
 from fly64dask.scheduling import plan_cells
-from fly64dask.study import cells
+from fly64dask.study import Cell, cells
 
 STUDY = tiny_study()
-ROW = ManifestRow(
-    dose=1e4,
-    view="all",
-    split="train",
-    state="completed",
-    returncode=0,
-    log_path="log",
+ROW = row_of_cell(
+    Cell(dose=1e4, view="all", split="train"),
     n_kept=30,
     final_loss=0.5,
     dose_photons=1e4,

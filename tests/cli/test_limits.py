@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from manifest_rows import row_of_cell
 from several import several_study
 from tiny import tiny_study
 
 from fly64dask.cli.terminal.limits import closing_table
 from fly64dask.metrics import TruthMetrics
-from fly64dask.records import ManifestRow
 from fly64dask.study import Target, cells
 
 STUDY = tiny_study(doses_photons=(1e3, 1e4), targets=(Target(phase_error_rad=0.1),))
@@ -19,22 +19,12 @@ STUDY = tiny_study(doses_photons=(1e3, 1e4), targets=(Target(phase_error_rad=0.1
 def table_of(study):
     """The table of a run whose errors fall as shot noise, to 0.1 rad at 4e3 photons."""
     rows = [
-        ManifestRow(
-            dose=cell.dose,
+        row_of_cell(
+            cell,
             dose_photons=cell.dose,
-            view=cell.view,
-            split=cell.split,
-            recipe_name=cell.recipe_name,
-            object_seed=cell.object_seed,
-            state="completed",
-            returncode=0,
-            log_path="x",
-        ).model_copy(
-            update={
-                "metrics": TruthMetrics.model_construct(
-                    phase_rmse_rad=0.1 * math.sqrt(4e3 / cell.dose), empty_phase_rmse_rad=0.5, frc=None
-                )
-            }
+            metrics=TruthMetrics.model_construct(
+                phase_rmse_rad=0.1 * math.sqrt(4e3 / cell.dose), empty_phase_rmse_rad=0.5, frc=None
+            ),
         )
         for cell in cells(study)
     ]

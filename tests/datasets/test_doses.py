@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from manifest_rows import row_of_cell
 from measured import measured_study, write_scan
 from tiny import tiny_study
 
 from fly64dask.base import FailureKind, InputError
 from fly64dask.cells import new_run_id, open_inputs
 from fly64dask.datasets import expose_split, prepare_scan, read_inputs, select_view
-from fly64dask.records import ManifestRow
 from fly64dask.runs.rerun import plan_rerun
 from fly64dask.runs.verify import groups_of
 from fly64dask.scheduling import GraphBuilder, GraphOptions, plan_cells
@@ -119,16 +119,7 @@ def test_groups_of_a_run_hold_the_exposures_of_each_view(tmp_path):
 
 
 def test_respace_is_refused_where_it_changes_how_many_exposures_share_a_dose():
-    row = ManifestRow(
-        dose=1e6,
-        view="few",
-        split="train",
-        state="failed",
-        returncode=1,
-        failure_kind=FailureKind.DEGENERATE_SCAN,
-        error="spans 0 px",
-        log_path="log",
-    )
+    row = row_of_cell(Cell(dose=1e6, view="few", split="train"), failure_kind=FailureKind.DEGENERATE_SCAN)
     (planned,) = plan_rerun(study_by("total", 1e6), [row], "respace", lambda: np.zeros((4, 2)))
     assert planned.remedy is None
     assert "which this study counts by total" in planned.hopeless

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
+from manifest_rows import row_of_cell
 from several import several_study
 from tiny import tiny_study
 
@@ -12,7 +14,6 @@ from fly64dask.metrics import TruthMetrics
 from fly64dask.records import (
     ALL_MARKS,
     STATE_SIGNS,
-    ManifestRow,
     RowContext,
     caveats_of,
     floor_note,
@@ -24,9 +25,10 @@ from fly64dask.study import Cell, Remedy, cells
 
 STUDY = tiny_study(doses_photons=(1e4, "noise_free"))
 EMPTY_RAD = 0.25
+CELL = Cell(dose=1e4, view="all", split="train")
 
 
-def row_of(error_rad=None, *, dose=1e4, view="all", split="train", **fields):
+def row_of(error_rad=None, cell=CELL, **fields):
     metrics = None
     if error_rad is not None:
         metrics = TruthMetrics.model_construct(
@@ -35,9 +37,7 @@ def row_of(error_rad=None, *, dose=1e4, view="all", split="train", **fields):
             no_better_than_empty=error_rad >= EMPTY_RAD,
             n_pixels=100,
         )
-    stated = {"state": "completed", "returncode": 0, "log_path": "x"} | fields
-    # The metrics have only what is looked at here.
-    return ManifestRow(dose=dose, view=view, split=split, **stated).model_copy(update={"metrics": metrics})
+    return row_of_cell(cell, metrics=metrics, **fields)
 
 
 def completed(*rows, study=STUDY):
@@ -87,26 +87,9 @@ def test_floor_is_unknown_without_a_noise_free_cell_of_the_same_view_and_split(o
 def test_floor_is_of_the_same_recipe_and_object():
     study = several_study(doses_photons=(1e5, "noise_free"))
     floors = {cell: 0.01 * i for i, cell in enumerate(cells(study), 1) if cell.dose == "noise_free"}
-    rows = [
-        row_of(
-            floors.get(cell, 0.1),
-            dose=cell.dose,
-            view=cell.view,
-            split=cell.split,
-            recipe_name=cell.recipe_name,
-            object_seed=cell.object_seed,
-        )
-        for cell in cells(study)
-    ]
+    rows = [row_of(floors.get(cell, 0.1), cell) for cell in cells(study)]
     for row in completed(*rows, study=study):
-        of_noise_free = Cell(
-            dose="noise_free",
-            view=row.view,
-            split=row.split,
-            recipe_name=row.recipe_name,
-            object_seed=row.object_seed,
-        )
-        assert row.relative.floor_rad == floors[of_noise_free]
+        assert row.relative.floor_rad == floors[replace(row.cell, dose="noise_free")]
 
 
 def test_cell_with_a_remedy_has_no_floor_of_one_without():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from manifest_rows import row_of_cell
 from tiny import tiny_study
 
 from fly64dask.metrics import TruthMetrics
 from fly64dask.metrics.results import RingMetrics
 from fly64dask.metrics.ring_correlation import Crossing
-from fly64dask.records import ManifestRow
 from fly64dask.report.content import Scale
 from fly64dask.report.figure_parts import three_digits
 from fly64dask.report.figures import draw_map, draw_phases
@@ -22,10 +22,7 @@ COLUMN = "n_kept"
 
 def drawn(**of_first):
     """What a map of the kept exposures has as text: in its places, and below them."""
-    rows = [
-        ManifestRow(dose=cell.dose, view=cell.view, split=cell.split, state="completed", returncode=0, log_path="x")
-        for cell in cells(STUDY)
-    ]
+    rows = [row_of_cell(cell) for cell in cells(STUDY)]
     rows[0] = rows[0].model_copy(update=of_first)
     figure = draw_map(STUDY, rows, {row.cell: {COLUMN: number} for number, row in enumerate(rows)}, COLUMN)
     places = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
@@ -34,12 +31,8 @@ def drawn(**of_first):
 
 def test_phase_of_a_place_has_the_caption_of_the_repeat_that_is_drawn():
     study = tiny_study(doses_photons=(1e4,), repeats=2)
-    _, second = (cell for cell in cells(study) if (cell.view, cell.split) == ("all", "train"))
-    base = {"dose": 1e4, "view": "all", "split": "train", "log_path": "x"}
-    rows = [
-        ManifestRow(**base, repeat=0, state="failed", returncode=1, failure_kind="interrupted"),
-        ManifestRow(**base, repeat=1, state="completed", returncode=0, n_kept=7),
-    ]
+    first, second = (cell for cell in cells(study) if (cell.view, cell.split) == ("all", "train"))
+    rows = [row_of_cell(first, failure_kind="interrupted"), row_of_cell(second, n_kept=7)]
     values = np.zeros((4, 4))
     image = Image(
         key="phase", values=values, scale=Scale(low=-1, high=1, colours="viridis", unit="rad"), origin_px=(0, 0)
@@ -81,17 +74,14 @@ def test_map_gives_images_that_agree_up_to_nyquist_the_resolution_of_a_pixel():
     column = "metrics.frc.half_bit.resolution_px"
     coarse = Crossing(shell=3, frequency_per_px=0.1, resolution_px=5)
     rows = [
-        ManifestRow(
-            dose=cell.dose, view=cell.view, split=cell.split, state="completed", returncode=0, log_path="x"
-        ).model_copy(
-            update={
-                "metrics": TruthMetrics.model_construct(
-                    phase_rmse_rad=0.1,
-                    empty_phase_rmse_rad=0.5,
-                    no_better_than_empty=False,
-                    frc=RingMetrics(half_bit=crossing, one_bit=coarse, half=coarse),
-                )
-            }
+        row_of_cell(
+            cell,
+            metrics=TruthMetrics.model_construct(
+                phase_rmse_rad=0.1,
+                empty_phase_rmse_rad=0.5,
+                no_better_than_empty=False,
+                frc=RingMetrics(half_bit=crossing, one_bit=coarse, half=coarse),
+            ),
         )
         for cell, crossing in zip(cells(STUDY), [None] + [coarse] * 5, strict=True)
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 from faulty_engine import MARKUP
+from manifest_rows import row_of_cell
 from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from several import several_study
@@ -52,19 +53,7 @@ class Texts(HTMLParser):
 def row(cell: Cell, *, loss: float | None) -> ManifestRow:
     """A row with a last loss, or of a cell that failed."""
     failure = FailureKind.DEGENERATE_SCAN if loss is None else None
-    return ManifestRow(
-        dose=cell.dose,
-        view=cell.view,
-        split=cell.split,
-        repeat=cell.repeat,
-        recipe_name=cell.recipe_name,
-        object_seed=cell.object_seed,
-        state="failed" if failure else "completed",
-        returncode=1 if failure else 0,
-        log_path="log",
-        failure_kind=failure,
-        final_loss=loss,
-    )
+    return row_of_cell(cell, failure_kind=failure, final_loss=loss)
 
 
 def test_matrix_shows_a_number_or_a_reason_at_every_place():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from faulty_engine import ENGINE
 from finished_runs import SIX_CELLS
+from manifest_rows import row_of_cell
 from one_cell import request_of, run_one
 from pydantic import ValidationError
 from tiny import tiny_study
@@ -17,7 +18,6 @@ from fly64dask.base import Failure, FailureKind
 from fly64dask.cells import Rerun, commit_lost, open_inputs
 from fly64dask.datasets import expose_split, select_view
 from fly64dask.records import (
-    ManifestRow,
     read_kept_group,
     read_last_row,
     read_record,
@@ -329,15 +329,7 @@ def test_plan_rerun_respaces_skipped_cells_and_no_other_remedy_does(layout):
 
 def test_plan_rerun_respaces_no_view_that_has_no_spacing():
     study = tiny_study(views=(StrideView(name="third", rule="stride", every=3),))
-    row = ManifestRow(
-        dose=1e5,
-        view="third",
-        split="train",
-        state="failed",
-        failure_kind=FailureKind.DEGENERATE_SCAN,
-        returncode=1,
-        log_path="x",
-    )
+    row = row_of_cell(Cell(dose=1e5, view="third", split="train"), failure_kind=FailureKind.DEGENERATE_SCAN)
     (planned,) = plan_rerun(study, [row], "respace", lambda: pytest.fail("no position is needed"))
     assert planned.remedy is None
     assert "'third' of rule stride has none; change the view" in planned.hopeless

@@ -8,15 +8,16 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.strategies import composite
+from manifest_rows import row_of_cell
 from tiny import tiny_study
 
 from fly64dask.base import Frozen
 from fly64dask.cells import new_run_id
 from fly64dask.deploy import connect
-from fly64dask.records import ManifestRow, RowFiles, read_record, read_rows
+from fly64dask.records import RowFiles, read_record, read_rows
 from fly64dask.scheduling import GraphBuilder, GraphOptions, external_workers, run_windows
 from fly64dask.store import RunLayout, read_document, write_document
-from fly64dask.study import cells
+from fly64dask.study import Cell, cells
 
 # 24 cells that are refused before the engine, as each keeps one exposure.
 REFUSED = tiny_study(doses_photons=(1e3, 1e4, 1e5), views=tiny_study().views[2:], repeats=4)
@@ -74,8 +75,7 @@ def test_write_document_refuses_a_number_that_is_not_finite_and_leaves_no_file(t
 
 
 def row(dose):
-    made = {"dose": dose, "view": "all", "split": "train", "returncode": 0, "state": "completed", "log_path": "x"}
-    return ManifestRow.model_validate(made | {"final_loss": 0.1 + 0.2, "versions": {"zarr": "3"}})
+    return row_of_cell(Cell(dose=dose, view="all", split="train"), final_loss=0.1 + 0.2, versions={"zarr": "3"})
 
 
 def test_row_files_gives_rows_back_in_the_order_of_their_parts(tmp_path):

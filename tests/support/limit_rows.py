@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from manifest_rows import row_of_cell
 from tiny import tiny_study
 
 from fly64dask.metrics import TruthMetrics
-from fly64dask.records import ManifestRow
-from fly64dask.study import BaselineView, Target
+from fly64dask.study import BaselineView, Cell, Target
 
 DOSES = (1e3, 1e4, 1e5)
 TARGET = Target(phase_error_rad=0.1)
@@ -29,12 +29,10 @@ def row_of(error_rad, dose, repeat=0, *, view="close", **fields):
         metrics = TruthMetrics.model_construct(
             phase_rmse_rad=error_rad, empty_phase_rmse_rad=0.5, n_pixels=900, frc=None
         )
-    stated = {"state": "completed", "returncode": 0, "log_path": "x", "n_kept": 50} | fields
+    cell = Cell(dose=dose, view=view, split="whole", repeat=repeat)
     light = {"dose_photons": dose, "fluence_photons_per_px2": dose / PX2, "total_photons": 50 * dose}
-    row = ManifestRow(
-        dose=dose, view=view, split="whole", repeat=repeat, linear_overlap=OVERLAPS.get(view), **light, **stated
-    )
-    return row.model_copy(update={"metrics": metrics})
+    seen = {"n_kept": 50, "linear_overlap": OVERLAPS.get(view)} | light
+    return row_of_cell(cell, metrics=metrics, **seen | fields)
 
 
 def rows_of(errors, *, view="close"):
