@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from against_truth import truth_metrics
 
-from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import Exposures
 from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.simulation import expose, intensity_batches, survey_brightness, synthetic_pair
@@ -24,14 +24,7 @@ def reconstruct_simulated(shape_px: tuple[int, int], dose_photons: float, *, n_e
     exposures = Exposures(counts=counts.astype(np.uint32), positions_px=positions, probe_guess=pair.probe[None, None])
     recipe = Recipe(n_epochs=n_epochs, batch_size=16, device="cpu")
     result = reconstruct(exposures, recipe, seed=7, progress=lambda *_: None)
-    comparison = compare_with_truth(
-        result.object_recon[0],
-        pair.object_truth,
-        origin_px=result.object_origin_px,
-        probe=pair.probe,
-        positions_px=positions,
-    )
-    return comparison.metrics, result, exposures, scale
+    return truth_metrics(result, pair, positions), result, exposures, scale
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import functools
 
 import numpy as np
 import pytest
+from against_truth import truth_metrics
 
-from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import Exposures, late_loss_fall
 from fly64dask.reconstruction.lsqml.engine import reconstruct
 from fly64dask.records import STILL_FALLING
@@ -53,14 +53,7 @@ def closed_loop(jitter_px, n_epochs):
     )
     recipe = Recipe(n_epochs=n_epochs, batch_size=40, device="cpu")
     result = reconstruct(exposures, recipe, seed=1, progress=lambda epoch, loss: None)
-    compared = compare_with_truth(
-        result.object_recon[0],
-        pair.object_truth,
-        origin_px=result.object_origin_px,
-        probe=pair.probe,
-        positions_px=places.astype(float),
-    )
-    return compared.metrics.phase_rmse_rad, late_loss_fall(result.loss)
+    return truth_metrics(result, pair, places.astype(float)).phase_rmse_rad, late_loss_fall(result.loss)
 
 
 def test_loss_still_falls_where_more_epochs_lower_the_error():

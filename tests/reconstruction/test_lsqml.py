@@ -10,10 +10,11 @@ import time
 import numpy as np
 import pytest
 import torch
+from against_truth import truth_metrics
 from forked_python import forked_python
 
 from fly64dask.base import GpuMissingError, NotFiniteError
-from fly64dask.metrics import compare_with_truth, remove_phase_ramp
+from fly64dask.metrics import remove_phase_ramp
 from fly64dask.reconstruction import CheckpointFile, Exposures
 from fly64dask.reconstruction.lsqml import reconstruct, take_device
 from fly64dask.scan import crop_to_frame, illuminated_area, illumination_map
@@ -43,15 +44,9 @@ def reconstructed(dense):
     return result, epochs
 
 
-def phase_errors(result, positions_px, origin_px):
-    return compare_with_truth(
-        result.object_recon[0], PAIR.object_truth, origin_px=origin_px, probe=PAIR.probe, positions_px=positions_px
-    ).metrics
-
-
 def test_reconstruct_is_far_better_than_a_flat_object(reconstructed, dense):
     result, _ = reconstructed
-    found = phase_errors(result, dense.positions_px, result.object_origin_px)
+    found = truth_metrics(result, PAIR, dense.positions_px)
     assert found.phase_rmse_rad < 0.4 * found.empty_phase_rmse_rad
 
 
@@ -280,7 +275,7 @@ def test_reconstruct_guards_any_scan_when_told_to(dense):
     result = reconstruct(dense, recipe, seed=7, progress=lambda *_: None)
     bright = np.abs(PAIR.probe) > 0.1 * np.abs(PAIR.probe).max()
     ratio = result.probe_recon[0, 0][bright] / PAIR.probe[bright]
-    found = phase_errors(result, dense.positions_px, result.object_origin_px)
+    found = truth_metrics(result, PAIR, dense.positions_px)
     assert result.guarded
     assert len(result.loss) == 30
     assert np.allclose(ratio, ratio[0], rtol=1e-3)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from against_truth import truth_metrics
 
 from fly64dask.base import InputError
-from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import CheckpointFile, Exposures, HalfSetEstimator, shared_area
 from fly64dask.reconstruction.half_sets import halve, hold_out
 from fly64dask.reconstruction.lsqml import begin, reconstruct
@@ -72,16 +72,7 @@ def test_reconstruct_keeps_the_lowest_of_its_validation_curve(stopped):
 
 def test_reconstruct_is_nearer_the_truth_at_the_best_epoch_than_at_the_last(stopped, noisy):
     last = reconstruct(noisy, Recipe(n_epochs=14, batch_size=16, device="cpu"), seed=7, progress=quiet)
-    errors = [
-        compare_with_truth(
-            result.object_recon[0],
-            PAIR.object_truth,
-            origin_px=result.object_origin_px,
-            probe=PAIR.probe,
-            positions_px=noisy.positions_px,
-        ).metrics.phase_rmse_rad
-        for result in (stopped, last)
-    ]
+    errors = [truth_metrics(result, PAIR, noisy.positions_px).phase_rmse_rad for result in (stopped, last)]
     assert errors[0] < errors[1]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from against_truth import truth_metrics
 
-from fly64dask.metrics import compare_with_truth
 from fly64dask.reconstruction import Exposures
 from fly64dask.reconstruction.lsqml import reconstruct
 from fly64dask.simulation import (
@@ -42,13 +42,7 @@ def phase_error_rad(setup, **settings):
     )
     recipe = Recipe(**{"n_epochs": 15, "batch_size": 16, "device": "cpu"} | settings)
     result = reconstruct(exposures, recipe, seed=7, progress=lambda *_: None)
-    return compare_with_truth(
-        result.object_recon[0],
-        PAIR.object_truth,
-        origin_px=result.object_origin_px,
-        probe=PAIR.probe,
-        positions_px=NOMINAL_PX,
-    ).metrics.phase_rmse_rad
+    return truth_metrics(result, PAIR, NOMINAL_PX).phase_rmse_rad
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import pytest
+
 START_S = 120.0
 GIVEN = "FLY64DASK_TEST_S3"
 
@@ -56,16 +58,10 @@ def _variables(address: str) -> dict[str, str]:
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for as long as the block lasts."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:

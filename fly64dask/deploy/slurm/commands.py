@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fly64dask.base import ResourceError
+from fly64dask.deploy.slurm.calling import call, complaint, refuse_missing
 from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 
-TIMEOUT_S = 60.0
 ACCOUNTING_TIMEOUT_S = 5.0  # a database that is away shall not keep a run from asking Slurm's controller
 POLL_S = 0.5
 # States of a job that has ended (`man squeue`, JOB STATE CODES).
@@ -26,8 +25,6 @@ ENDED |= {"NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
 NO_ANSWER = ("unable to contact", "timed out", "connection refused", "temporarily unable")
 # In the name of any limit of how many jobs there may be, such as AssocMaxSubmitJobLimit and QOSGrpSubmitJobsLimit.
 TOO_MANY = "SubmitJob"
-# Begin variables in which a person keeps defaults of their own calls, such as SQUEUE_STATES=all: a run has its own.
-DEFAULTS = ("SBATCH_", "SCANCEL_", "SACCT_", "SQUEUE_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,11 +194,7 @@ def _ending(state: str, reason: str, exit_code: str) -> str:
 
 def refuse_without() -> None:
     """Raise ResourceError where Slurm's commands are not on the path."""
-    missing = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
-    if missing:
-        raise ResourceError(
-            f"slurm: {', '.join(missing)} not found on PATH", remedy="run this on a login node of the cluster"
-        )
+    refuse_missing("slurm", ("sbatch", "squeue", "scancel"))
 
 
 def _slurm(*command: str) -> str:
@@ -214,36 +207,3 @@ def _slurm(*command: str) -> str:
             remedy="wait until other jobs of yours have ended" if is_job_limit(says) else usual,
         )
     return completed.stdout
-
-
-def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
-    """Call a command of a batch system and wait for its answer, whatever it is.
-
-    Raises ResourceError if it does not come in time, or there is no such command.
-    """
-    try:
-        # Nothing is answered to a command that asks back.
-        return subprocess.run(
-            command, input="", capture_output=True, text=True, check=False, timeout=timeout_s, env=_environment()
-        )
-    except FileNotFoundError as error:
-        raise ResourceError(
-            f"cluster: {command[0]} not found on PATH", remedy="run this on a login node of the cluster"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise ResourceError(
-            f"cluster: `{' '.join(command)}` did not answer within {timeout_s:g} s",
-            remedy="see whether the batch system is up: `sinfo`, or `qstat -B`",
-        ) from error
-
-
-def _environment() -> dict[str, str]:
-    """Give commands, and jobs that are submitted, this process's environment without a person's own defaults."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(DEFAULTS)}
-    return {**kept, "SLURM_TIME_FORMAT": "standard"}
-
-
-def complaint(completed: subprocess.CompletedProcess[str]) -> str:
-    """Give what a command said, in one line."""
-    text = (completed.stderr or completed.stdout).strip()
-    return " ".join(text.split()) or "nothing"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.commands import BatchJob, call, complaint
+from fly64dask.deploy.slurm.calling import call, complaint, refuse_missing
+from fly64dask.deploy.slurm.commands import BatchJob
 from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 
@@ -80,11 +80,7 @@ def how_it_ended(job_id: str) -> str | None:
 
 def refuse_without() -> None:
     """Raise ResourceError where PBS's commands are not on the path."""
-    missing = [name for name in ("qsub", "qstat", "qselect", "qdel") if shutil.which(name) is None]
-    if missing:
-        raise ResourceError(
-            f"pbs: {', '.join(missing)} not found on PATH", remedy="run this on a login node of the cluster"
-        )
+    refuse_missing("pbs", ("qsub", "qstat", "qselect", "qdel"))
 
 
 def _pbs(*command: str) -> str:
