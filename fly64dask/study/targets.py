@@ -18,6 +18,7 @@ AGAINST_WORDS: dict[Against, str] = {
     "reference": "against the reference",
     "half_sets": "between half sets",
 }
+CRITERION_WORDS = {"half_bit": "half bit", "one_bit": "one bit", "half": "correlation of 0.5"}
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -33,8 +34,8 @@ class Target(Frozen):
     error_over_floor : float, optional
         Phase error over that of the noise-free cell, at least 1; a smaller one reaches it. It needs the dose
         "noise_free".
-    criterion : "half_bit" or "one_bit"
-        Threshold of the ring correlation from which a resolution is read.
+    criterion : "half_bit", "one_bit" or "half"
+        Threshold of the ring correlation from which a resolution is read; "half" is a correlation of 0.5 with a truth.
     against : "truth", "reference" or "half_sets", optional
         What a cell is compared with; if omitted the truth of a simulation, the reference of a measured scan, or its
         half sets where it has no reference.
@@ -46,7 +47,7 @@ class Target(Frozen):
     resolution_nm: Positive | None = None
     phase_error_rad: Positive | None = None
     error_over_floor: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
-    criterion: Literal["half_bit", "one_bit"] = "half_bit"
+    criterion: Literal["half_bit", "one_bit", "half"] = "half_bit"
     against: Against | None = None
     share: float = Field(default=0.5, gt=0, le=1)
 
@@ -136,6 +137,11 @@ def resolved_target(target: Target, study: Study) -> Target:
     there, missing = needs[against]
     if not there:
         raise ValueError(f"target {target.label} needs {missing}")
+    if target.criterion == "half" and against != "truth":
+        raise ValueError(
+            f"target {target.label}: criterion 'half' is a correlation of 0.5 with a truth, found {against}; "
+            "give half_bit or one_bit, which are made for two images with noise"
+        )
     if target.phase_error_rad is not None and against == "half_sets":
         raise ValueError(f"target {target.label} needs a truth or a reference; add [reference], or give a resolution")
     recipes = [recipe.settings for recipe in study.recipes] or [study.recipe]

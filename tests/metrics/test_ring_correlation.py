@@ -84,6 +84,27 @@ def test_ring_correlation_of_a_white_signal_in_noise_is_its_analytic_value(signa
     assert np.average(curve.correlation, weights=curve.n_pixels) == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize("signal_over_noise", [0.03, 0.15, 1.0])
+def test_ring_correlation_with_a_signal_without_noise_is_the_root_of_that_of_two_noisy_images(signal_over_noise):
+    rng = np.random.default_rng(15)
+    signal = noise(rng, (300, 300)) * np.sqrt(signal_over_noise)
+    curve = frc(signal + noise(rng, (300, 300)), signal, disc((300, 300), 145))
+    expected = np.sqrt(signal_over_noise / (1 + signal_over_noise))
+    assert np.average(curve.correlation, weights=curve.n_pixels) == pytest.approx(expected, abs=0.01)
+
+
+def test_half_a_bit_against_the_truth_asks_for_less_than_between_halves():
+    """A signal over noise of 0.2 in the full data is below half a bit, 0.41, on every ring."""
+    rng = np.random.default_rng(16)
+    inside, signal = disc((300, 300), 145), noise(rng, (300, 300)) * np.sqrt(0.1)
+    halves = [signal + noise(rng, (300, 300)) for _ in range(2)]
+    assert crossing(frc(*halves, inside), "half_bit").shell < 10
+    against_truth = frc(sum(halves) / 2, signal, inside)
+    fast = slice(60, None)  # rings of many pixels
+    assert (against_truth.correlation > threshold(against_truth, "half_bit"))[fast].all()
+    assert (against_truth.correlation < threshold(against_truth, "half"))[fast].all()
+
+
 @settings(max_examples=20)
 @given(st.floats(0.01, 100), st.floats(-3, 3), st.floats(-2, 2))
 def test_ring_correlation_ignores_scale_common_phase_and_mean(scale, phase, mean):

@@ -10,7 +10,8 @@ from hypothesis import given, strategies as st
 from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of
 
 from fly64dask.base import FailureKind, InputError
-from fly64dask.metrics import TruthMetrics
+from fly64dask.metrics import Crossing, TruthMetrics
+from fly64dask.metrics.results import RingMetrics
 from fly64dask.records import answer_of, number_words, overlap_words
 from fly64dask.records.limits import limit_along, reached_level
 from fly64dask.study import Target
@@ -185,6 +186,22 @@ def test_a_sentence_has_overlap_target_dose_interval_and_fluence():
     assert sentence.startswith("At 60 % linear overlap (close, whole), 0.1 rad needs ")
     assert " photons per exposure (1e3 misses, 1e4 reaches; 90 % interval of 3 cells each: " in sentence
     assert " photons/px², " in sentence
+
+
+def test_a_resolution_at_a_correlation_of_one_half_with_the_truth_is_a_target():
+    study = study_of(doses=(1e3, 1e4), repeats=1)
+    target = Target(resolution_px=2.0, criterion="half")
+    rows = []
+    for dose, resolution_px in ((1e3, 4.0), (1e4, 1.0)):
+        at = Crossing(shell=9.0, frequency_per_px=0.5 / resolution_px, resolution_px=resolution_px)
+        metrics = TruthMetrics.model_construct(
+            phase_rmse_rad=0.1, empty_phase_rmse_rad=0.5, frc=RingMetrics(half_bit=None, half=at)
+        )
+        rows.append(row_of(0.1, dose).model_copy(update={"metrics": metrics}))
+    answer = answer_of(study, rows, [target]).targets[0]
+    assert answer.words == "resolution of 2 px (correlation of 0.5, against the truth)"
+    # Half way in the logarithms: 4 px, 2 px, 1 px.
+    assert answer.doses[0].lowest.dose == pytest.approx(10**3.5)
 
 
 def test_a_sentence_counts_the_cells_of_the_dose_that_has_the_fewer():

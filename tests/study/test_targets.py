@@ -43,6 +43,7 @@ def test_a_simulated_study_is_measured_against_its_truth():
         ("{error_over_floor = 2}", 'add "noise_free" to doses_photons'),
         ('{resolution_px = 3, against = "half_sets"}', "set halves = 'counts'"),
         ('{resolution_px = 3, against = "reference"}', r"add \[reference\]"),
+        ('{resolution_px = 3, criterion = "half", against = "half_sets"}', "correlation of 0.5 with a truth"),
     ],
 )
 def test_a_study_whose_cells_cannot_be_measured_by_a_target_is_refused(target, words):

@@ -94,7 +94,7 @@ def measured_value(row: ManifestRow, target: Target) -> float | None:
     }[target.against or "truth"]
     if correlation is None:
         return None
-    crossing = correlation.one_bit if target.criterion == "one_bit" else correlation.half_bit
+    crossing: Crossing | None = getattr(correlation, target.criterion)  # of a truth alone there is "half"
     return _resolution(crossing, row, in_nm=target.kind == "resolution_nm")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fly64dask.base import counted
-from fly64dask.study import AGAINST_WORDS, DOSE_UNITS, DoseBy, Target
+from fly64dask.study import AGAINST_WORDS, CRITERION_WORDS, DOSE_UNITS, DoseBy, Target
 
 if TYPE_CHECKING:
     from fly64dask.records.limits.crossing import Outcome
@@ -37,7 +37,7 @@ def target_words(target: Target) -> str:
     against = AGAINST_WORDS[target.against] if target.against else ""
     of_share = "" if target.share == 0.5 else f", in {percent(target.share)} of the repeats"
     if target.is_resolution:
-        return f"resolution of {target.label} ({target.criterion.replace('_', ' ')}, {against}{of_share})"
+        return f"resolution of {target.label} ({CRITERION_WORDS[target.criterion]}, {against}{of_share})"
     return f"phase error of {target.label} ({against}{of_share})"
 
 
