@@ -13,6 +13,7 @@ from .against_truth import (
 )
 from .alignment import (
     PhasePlane as PhasePlane,
+    Plane as Plane,
     align as align,
     remove_phase_ramp as remove_phase_ramp,
 )

@@ -101,13 +101,15 @@ def align(recon: NDArray[np.number], reference: NDArray[np.number], inside: NDAr
 class Plane:
     """A phase of offset_rad + ramp_y y + ramp_x x, in rad and rad / px, with y, x from pixel [0, 0].
 
-    `rest` (n,) float64 is what an image has beside it, of the pixels that count, rad, wrapped.
+    `rest` (n,) float64 is what an image has beside it, of the pixels that count, rad, wrapped. `is_unique` is False if
+    it wraps somewhere: other planes then fit about as well, and noise decides which is found.
     """
 
     offset_rad: float
     ramp_y: float
     ramp_x: float
     rest: NDArray[np.float64]
+    is_unique: bool
 
     def wave(self, shape: tuple[int, ...]) -> NDArray[np.complex128]:
         """Compute exp(i phase) on a grid; (y, x) complex128."""
@@ -154,6 +156,7 @@ class PhasePlane:
         unit = (ratio * down[:, None] * right)[self._inside]
         offset = float(np.angle(unit.sum()))
         rest = np.angle(unit * np.exp(-1j * offset)).astype(np.float64)
+        is_unique = True
         for _ in range(N_FITS):
             step = self._solve @ rest
             offset, slopes = offset + float(step[0]), slopes + step[1:]
@@ -161,12 +164,14 @@ class PhasePlane:
             turns = np.rint(rest / (2 * np.pi))
             if not turns.any():
                 break  # nothing wraps, so that the first least squares are the last
+            is_unique = False
             rest -= 2 * np.pi * turns
         return Plane(
             offset_rad=offset - float(slopes @ self._centre),
             ramp_y=float(slopes[0]),
             ramp_x=float(slopes[1]),
             rest=rest,
+            is_unique=is_unique,
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fly64dask.base import InputError
-from fly64dask.metrics import HalfSetMetrics, PhasePlane, RingCorrelation, SplitBy, crossing, frc, remove_phase_ramp
+from fly64dask.metrics import HalfSetMetrics, PhasePlane, Plane, RingCorrelation, SplitBy, crossing, frc
 from fly64dask.reconstruction.best_epoch import EpochEstimate
 from fly64dask.reconstruction.interface import Exposures, refuse_dark
 from fly64dask.scan import illuminated_area, illumination_map, refuse_degenerate
@@ -192,8 +192,8 @@ def compare_halves(
     with the truth sqrt(2 C / (1 + C)): P. Rosenthal, R. Henderson, J. Mol. Biol. 333, 721 (2003),
     doi:10.1016/j.jmb.2003.07.013. The half-bit criterion is made for halves as they are.
     """
-    aligned = [np.abs(image) * np.exp(1j * remove_phase_ramp(image, area)) for image in half_objects]
-    curve = frc(aligned[0], aligned[1], area, pixel_nm=pixel_nm)
+    first, second = _flattened(half_objects, area)
+    curve = frc(first, second, area, pixel_nm=pixel_nm)
     halves = np.maximum(curve.correlation, 0)
     of_full = 2 * halves / (1 + halves)
     half_bit = crossing(curve, "half_bit")
@@ -211,6 +211,22 @@ def compare_halves(
         against_truth=crossing(replace(curve, correlation=np.sqrt(of_full)), "half"),
     )
     return metrics, curve
+
+
+def _flattened(
+    half_objects: NDArray[np.complex64], area: NDArray[np.bool_]
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Take global phase and ramp off both halves: each its own, and where that is not unique those between the two."""
+    plane, (first, second) = PhasePlane(area), half_objects
+    of_first, of_second = plane.fit(first), plane.fit(second)
+    flat = _without(first, of_first)
+    if not (of_first.is_unique and of_second.is_unique):
+        of_second = plane.fit(second * flat.conj())
+    return flat, _without(second, of_second)
+
+
+def _without(image: NDArray[np.complex64], plane: Plane) -> NDArray[np.complex128]:
+    return np.asarray(np.abs(image) * np.exp(1j * np.angle(image * plane.wave(image.shape).conj())))
 
 
 def _coins(seed: int, key: int) -> np.random.Generator:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["reached", "reached_already", "not_reached", "not_monotonic", "unknown"]
 N_BOOTSTRAP = 999  # resamples: the ends of a 90 % interval are then its 50th and 950th of 1000 gaps
-LEVEL = 0.9  # of every interval; that of the coverage that `scripts/accuracy/limits.py` measures
+LEVEL = 0.9  # of every interval; that of the coverage that `scripts/accuracy/limits/limits.py` measures
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 N_HALVINGS = 40  # of the step between two points: to a float's last digits
 NEIGHBOURS = 2  # doses on each side of the crossing that its interpolation and its residuals are of (our choice)

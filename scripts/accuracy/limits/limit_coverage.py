@@ -4,8 +4,8 @@ The engine gives phases whose error is known, empty_rad (30 dose^-0.5 + 1.05) wi
 empty object. Repeats of one run are dealt into studies of five, again and again, each with a target of its own, and
 `limits` is asked for each. Repeats serve in several studies, so that the share is less certain than of as many runs.
 
-    python scripts/accuracy/limit_coverage.py runs/known               # 500 cells, 400 studies
-    python scripts/accuracy/limit_coverage.py runs/known --repeats 20  # 100 cells
+    python scripts/accuracy/limits/limit_coverage.py runs/known               # 500 cells, 400 studies
+    python scripts/accuracy/limits/limit_coverage.py runs/known --repeats 20  # 100 cells
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fly64dask.records import ManifestRow, answer_of
 from fly64dask.runs import run_study
 from fly64dask.study import Filters, Study, Target, parse_study
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 from measuring import rows_table
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 Errors a fluence^-0.5 + floor with a normal spread of their logarithm, of which views share a part as they share their
 photons, go as rows of a run through the same code as `fly64dask compare` and `fly64dask limits`; no engine runs.
 
-    python scripts/accuracy/significance.py               # 200 seeds a line, 50 where views differ: some minutes
-    python scripts/accuracy/significance.py --seeds 50
+    python scripts/accuracy/limits/significance.py               # 200 seeds a line, 50 where views differ: some minutes
+    python scripts/accuracy/limits/significance.py --seeds 50
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ cell; limits are found by the code of a run. Each grid has its own spacing and r
 cheapest is that with the fewest cells whose limits are as narrow as wanted in all three views: it is chosen by its
 result, which nobody knows beforehand.
 
-    python scripts/accuracy/adaptive.py                          # the first table of docs/how-to/adaptive.md
-    python scripts/accuracy/adaptive.py --seeds 134 --no-grids   # the second; some minutes each
+    python scripts/accuracy/limits/adaptive.py                          # the first table of docs/how-to/adaptive.md
+    python scripts/accuracy/limits/adaptive.py --seeds 134 --no-grids   # the second; some minutes each
 """
 
 from __future__ import annotations

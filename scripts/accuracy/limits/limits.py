@@ -3,8 +3,8 @@
 Errors are a fluence^-0.5 + floor with a normal spread of their logarithm, so that the limit is known. They go as rows
 of a run through the same code as `fly64dask limits`; no engine runs.
 
-    python scripts/accuracy/limits.py               # 400 seeds a line: a minute or two
-    python scripts/accuracy/limits.py --seeds 50
+    python scripts/accuracy/limits/limits.py               # 400 seeds a line: a minute or two
+    python scripts/accuracy/limits/limits.py --seeds 50
 """
 
 from __future__ import annotations
