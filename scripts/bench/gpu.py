@@ -198,10 +198,10 @@ def speeds(device: str) -> tuple[float, float]:
 
     call_often()
     if device == "cuda":
-        from fly64dask.reconstruction.lsqml.steps.recorded_steps import record_on_gpu
+        from fly64dask.reconstruction.lsqml.steps.launches import record_on_gpu
 
         torch.cuda.synchronize()
-        return 2 * large.nbytes / least(large.clone), least(record_on_gpu(call_often)) / 1000
+        return 2 * large.nbytes / least(large.clone), least(record_on_gpu([call_often])) / 1000
     return 2 * large.nbytes / least(large.clone), least(call_often) / 1000
 
 

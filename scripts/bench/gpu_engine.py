@@ -22,8 +22,8 @@ from measuring import Notes, seconds_of
 
 from fly64dask.reconstruction import ACCELERATED, CheckpointFile, Exposures, Reconstruction
 from fly64dask.reconstruction.lsqml import reconstruct
-from fly64dask.reconstruction.lsqml.steps.places import add_in_layers
-from fly64dask.reconstruction.lsqml.steps.recorded_steps import record_on_gpu
+from fly64dask.reconstruction.lsqml.steps.launches import record_on_gpu
+from fly64dask.reconstruction.lsqml.steps.places import added_as_integers
 from fly64dask.scan import illuminated_area, illumination_map, object_frame
 from fly64dask.scheduling import CONTEXT_BYTES, predicted_memory_bytes
 from fly64dask.study import Checkpoints, Recipe, Remedy, remedied_recipe
@@ -286,9 +286,24 @@ def epochs(notes: Notes, folder: Path) -> None:
         for name in ("called", "unmodified"):
             apart_by = difference(exposures, results["accelerated"], results[name])
             notes.most(f"{n} of {side_px} px: accelerated against {name}", apart_by, TOLERANCE)
+        notes.row(exposures=n, side_px=side_px, **with_halves(notes, exposures, recipe))
         if notes.device == "cuda" and n == 322:
             notes.row(of=f"placing 96 of {side_px} px", **placing_us(side_px))
             notes.row(of=f"{n} of {side_px} px", **profiled(exposures, recipe))
+
+
+def with_halves(notes: Notes, exposures: Exposures, recipe: Recipe) -> dict[str, float]:
+    """Time epochs of a cell with halves of its counts, whose minibatches are launched together or in turns."""
+    recipe = recipe.model_copy(update={"device": notes.device, "halves": "counts"})
+    figures, results = {}, {}
+    for name, most_bytes in (("together_ms", 2**40), ("in_turns_ms", 0)):
+        with mock.patch("fly64dask.reconstruction.lsqml.steps.launches.SIDE_BY_SIDE_BYTES", most_bytes):
+            results[name], _, epoch_s = timed(exposures, recipe)
+        figures[name] = epoch_s * 1e3
+    apart_by = difference(exposures, *results.values())
+    n, _, side_px = exposures.counts.shape
+    notes.most(f"{n} of {side_px} px, halves: launched together against in turns", apart_by, 0)
+    return figures | {"together_ratio": figures["in_turns_ms"] / figures["together_ms"]}
 
 
 def placing_us(side_px: int) -> dict[str, float]:
@@ -301,7 +316,7 @@ def placing_us(side_px: int) -> dict[str, float]:
     pixels = (lines[:, :, None] + torch.arange(side_px, device="cuda")).flatten()
     flat, values = image.view(-1), patches.flatten()
     ways: dict[str, Callable[[], object]] = {
-        "in_layers_us": lambda: add_in_layers(image, patches, rows, columns),
+        "as_integers_us": lambda: added_as_integers(patches, rows, columns, shape),
         "index_put_us": lambda: flat.index_put_((pixels,), values, accumulate=True),
         "scatter_add_us": lambda: flat.scatter_add_(0, pixels, values),
     }
@@ -313,7 +328,7 @@ def placing_us(side_px: int) -> dict[str, float]:
                 place()
 
         ten_times()
-        launch = record_on_gpu(ten_times)
+        launch = record_on_gpu([ten_times])
 
         def waited(launch: Callable[[], object] = launch) -> None:
             launch()

@@ -419,13 +419,14 @@ def test_are_alike_tells_tasks_that_differ_in_more_than_their_photons(dense, cha
 
 @pytest.mark.parametrize(("recipe", "shared"), [({}, True), ({"refine_positions": True}, False)])
 def test_tasks_that_compute_alike_share_ramps_and_corners_unless_positions_move(dense, recipe, shared):
-    recipe, choices = RECIPE.model_copy(update=recipe), []
-    task, other = (build_task(of, recipe, device="cpu", seed=1) for of in (dense, halved(dense)))
-    with accelerated(task, enabled=True, choices=choices), accelerated(other, enabled=True, choices=choices):
-        (choice,) = choices
-        steps = choice.steps_of(other)
-        assert (steps.scan is choice.steps.scan) == shared
-        assert (steps.places is choice.steps.places) == shared
+    recipe = RECIPE.model_copy(update=recipe)
+    tasks = {
+        name: build_task(of, recipe, device="cpu", seed=1) for name, of in (("all", dense), ("half", halved(dense)))
+    }
+    with accelerated(tasks, enabled=True) as acceleration:
+        steps, other = acceleration.steps["all"], acceleration.steps["half"]
+        assert (steps.scan is other.scan) == shared
+        assert (steps.places is other.places) == shared
 
 
 @pytest.fixture(scope="module")
@@ -518,8 +519,8 @@ def test_task_has_its_own_steps_again_after_the_block_also_when_it_raised(dense)
     metric = reconstructor.loss_tracker.metric_function
 
     def interrupted():
-        with accelerated(task, enabled=True) as ran_as:
-            assert ran_as.startswith(COMPILED)
+        with accelerated({"all": task}, enabled=True) as acceleration:
+            assert acceleration.ways["all"].startswith(COMPILED)
             assert "forward" in vars(reconstructor.forward_model)
             task.run(2)
             raise KeyboardInterrupt
@@ -534,6 +535,6 @@ def test_task_has_its_own_steps_again_after_the_block_also_when_it_raised(dense)
 
 def test_accelerated_says_nothing_in_the_log_when_the_recipe_wants_pty_chis_own(dense, caplog):
     caplog.set_level(logging.DEBUG)
-    with accelerated(build_task(dense, RECIPE, device="cpu"), enabled=False):
+    with accelerated({"all": build_task(dense, RECIPE, device="cpu")}, enabled=False):
         pass
     assert "engine=unmodified" not in caplog.text

@@ -5,21 +5,24 @@ Here a recording is the function itself, called again: what a graph of a GPU rep
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
 from fly64dask.reconstruction import Exposures
-from fly64dask.reconstruction.lsqml.random_draws import StepSizeOfCpuDraws
+from fly64dask.reconstruction.lsqml.interleaved import FULL_DATA, HALVES, InterleavedTasks, SeededTask
+from fly64dask.reconstruction.lsqml.random_draws import StepSizeOfCpuDraws, seed_streams
 from fly64dask.reconstruction.lsqml.state import losses, read_epochs
-from fly64dask.reconstruction.lsqml.steps import places
+from fly64dask.reconstruction.lsqml.steps import Acceleration, launches, replaced
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
-from fly64dask.reconstruction.lsqml.steps.places import add_in_layers
+from fly64dask.reconstruction.lsqml.steps.launches import Launches
+from fly64dask.reconstruction.lsqml.steps.places import added_as_integers
 from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, obstacle
-from fly64dask.reconstruction.lsqml.steps.replacements import plain_loss_table, replaced, replacements
+from fly64dask.reconstruction.lsqml.steps.replacements import plain_loss_table, replacements
 from fly64dask.reconstruction.lsqml.steps.self_check import recording_problem
 from fly64dask.reconstruction.lsqml.task import build_task
 from fly64dask.study import Recipe
@@ -35,6 +38,9 @@ WAYS = {
     "two probe modes": {},
     "masked": {},
 }
+
+
+PARTS = (slice(0, None, 2), slice(1, None, 2))
 
 
 @pytest.fixture(scope="module")
@@ -69,128 +75,200 @@ def built(exposures, recipe):
     return task
 
 
-def ran(task, steps, n_epochs):
-    """What a task makes in some epochs on some steps."""
-    task.reconstructor.dataloader.generator.manual_seed(7)
-    torch.manual_seed(7)
-    np.random.seed(7)
+def seeded(tasks):
+    """Tasks of one process, the full data's first."""
+    names = (FULL_DATA, *HALVES)[: len(tasks)]
+    return InterleavedTasks({name: SeededTask(task=task, seed=7) for name, task in zip(names, tasks, strict=True)})
+
+
+def one_after_the_other(works):
+    return lambda: [work() for work in works]
+
+
+@contextmanager
+def recorded(tasks, record=one_after_the_other):
+    """Let tasks run on recorded steps; gives their launches."""
     with ExitStack() as stack:
-        stack.enter_context(replaced(replacements(task, steps)))
-        stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
-        task.run(n_epochs)
+        steps = {}
+        for name, task in tasks.tasks.items():
+            plain = FastSteps(task.reconstructor)
+            stack.enter_context(replaced(replacements(task, plain)))
+            stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
+            steps[name] = RecordedSteps(plain)
+            stack.enter_context(replaced(steps[name].replacements()))
+        launches = Launches(steps, record)
+        tasks._acceleration = Acceleration(ways={}, steps={of: steps[of].plain for of in steps}, launches=launches)
+        yield launches
+
+
+@contextmanager
+def called(tasks):
+    """Let tasks run on the steps that are recorded, called one by one."""
+    with recorded(tasks):
+        tasks._acceleration = replace(tasks._acceleration, launches=None)
+        yield
+
+
+def results(task):
+    """What a task has made."""
     return {
         "object": task.get_data_to_cpu("object", as_numpy=True),
         "probe": task.get_data_to_cpu("probe", as_numpy=True),
-        "loss": np.array(losses(task)),
         "object steps": task.reconstructor.reconstructor_buffers.alpha_object_all_pos_all_slices.numpy(),
         "far steps": task.reconstructor.alpha_psi_far_all_pos.numpy(),
     }
 
 
+def ran(tasks, way, n_epochs):
+    """What tasks make in some epochs, one dictionary each."""
+    seed_streams(7)  # an only task has those of the process
+    with way(tasks):
+        for _ in range(n_epochs):
+            tasks.run_epoch()
+    return [results(task) for task in tasks.tasks.values()]
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_recorded_minibatches_make_what_called_ones_make(dense, way):
     recipe = Recipe.model_validate(RECIPE.model_dump() | WAYS[way])
-    exposures = exposures_of(way, dense)
-    called, recorded = (built(exposures, recipe) for _ in range(2))
-    expected = ran(called, FastSteps(called.reconstructor), recipe.n_epochs)
-    steps = RecordedSteps(FastSteps(recorded.reconstructor), record=lambda work: work)
-    found = ran(recorded, steps, recipe.n_epochs)
-    for name in ("object", "probe", "object steps", "far steps"):
-        assert np.array_equal(found[name], expected[name]), name
+    ones, others = (seeded([built(exposures_of(way, dense), recipe)]) for _ in range(2))
+    (expected,), (found,) = ran(ones, called, recipe.n_epochs), ran(others, recorded, recipe.n_epochs)
+    for name, values in expected.items():
+        assert np.array_equal(found[name], values), name
     # The loss of an epoch is summed up on the GPU, in the same order.
-    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+    assert losses(others.full) == pytest.approx(losses(ones.full), rel=1e-6)
+
+
+@pytest.mark.parametrize("fewer", ["photons", "exposures"])
+@pytest.mark.parametrize("way", ["gaussian", "poisson", "uniform minibatches"])
+def test_tasks_that_are_launched_together_make_what_each_makes_alone(dense, way, fewer):
+    recipe = Recipe.model_validate(RECIPE.model_dump() | WAYS[way])
+    if fewer == "photons":
+        parts = [replace(dense, counts=dense.counts // 2), replace(dense, counts=dense.counts - dense.counts // 2)]
+    else:  # which have fewer minibatches than the full data, and smaller ones
+        parts = [replace(dense, counts=dense.counts[of], positions_px=dense.positions_px[of]) for of in PARTS]
+    every = [dense, *parts]
+    found = ran(seeded([built(of, recipe) for of in every]), recorded, recipe.n_epochs)
+    for exposures, together in zip(every, found, strict=True):
+        (alone,) = ran(seeded([built(exposures, recipe)]), recorded, recipe.n_epochs)
+        for name, values in alone.items():
+            assert np.array_equal(together[name], values), name
+
+
+@pytest.mark.parametrize(("most_bytes", "n_launches"), [(2**24, 3), (1, 9)])
+def test_a_launch_has_a_minibatch_of_each_task_unless_they_fill_a_gpu(dense, monkeypatch, most_bytes, n_launches):
+    monkeypatch.setattr(launches, "SIDE_BY_SIDE_BYTES", most_bytes)
+    tasks = seeded([built(dense, RECIPE) for _ in range(3)])  # 16, 16 and 7 exposures
+    launched = []
+
+    def record(works):
+        return lambda: [launched.append(len(works)), *(work() for work in works)]
+
+    with recorded(tasks, record):
+        for _ in range(4):
+            tasks.run_epoch()
+        launched.clear()
+        tasks.run_epoch()
+    assert len(launched) == n_launches
+    assert sum(launched) == 9
+
+
+def test_full_data_goes_on_alone_when_its_companions_are_dropped(dense):
+    tasks, alone = (seeded([built(dense, RECIPE) for _ in range(n)]) for n in (3, 1))
+    with recorded(tasks):
+        tasks.run_epoch()
+        tasks.run_epoch()
+        tasks.drop_companions()
+        tasks.run_epoch()
+    (expected,) = ran(alone, recorded, 3)
+    assert np.array_equal(results(tasks.full)["object"], expected["object"])
 
 
 def test_fourier_error_of_an_epoch_is_read_once_and_is_that_of_called_minibatches(dense):
-    called, recorded = (built(dense, RECIPE) for _ in range(2))
-    ran(called, FastSteps(called.reconstructor), 4)
-    ran(recorded, RecordedSteps(FastSteps(recorded.reconstructor), record=lambda work: work), 4)
-    errors = [task.reconstructor.reconstructor_buffers.fourier_errors for task in (called, recorded)]
+    ones, others = (seeded([built(dense, RECIPE)]) for _ in range(2))
+    ran(ones, called, 4)
+    ran(others, recorded, 4)
+    errors = [tasks.full.reconstructor.reconstructor_buffers.fourier_errors for tasks in (ones, others)]
     assert len(errors[0]) == 4
     assert errors[1] == pytest.approx(errors[0], rel=1e-6)
 
 
 def test_sums_of_an_epoch_stay_on_the_device_until_those_of_all_tasks_are_read(dense):
-    tasks = [built(dense, RECIPE) for _ in range(2)]
-    tables = [task.reconstructor.loss_tracker for task in tasks]
-    with ExitStack() as stack:
-        for task, tracker in zip(tasks, tables, strict=True):
-            steps = RecordedSteps(FastSteps(task.reconstructor), record=lambda work: work)
-            stack.enter_context(replaced(replacements(task, steps)))
-            stack.enter_context(plain_loss_table(tracker))
-            task.run(1)  # finds the scale of the probe, as pty-chi does
-            task.run(1)
+    tasks = seeded([built(dense, RECIPE) for _ in range(2)])
+    tables = [task.reconstructor.loss_tracker for task in tasks.tasks.values()]
+    with recorded(tasks):
+        tasks.run_epoch()  # finds the scale of the probe, as pty-chi does
+        tasks._run_together(tasks._acceleration.launches)
         waiting = [float(tracker.table["loss"][-1]) for tracker in tables]
         assert all(isinstance(tracker.table["loss"][-1], torch.Tensor) for tracker in tables)
-        further = read_epochs(tasks, [torch.tensor(7.0, dtype=torch.float64)])
+        further = read_epochs(tasks.tasks.values(), [torch.tensor(7.0, dtype=torch.float64)])
         assert [tracker.table["loss"][-1] for tracker in tables] == waiting
         assert not any(isinstance(loss, torch.Tensor) for tracker in tables for loss in tracker.table["loss"])
     assert further == [7.0]
 
 
 def test_each_kind_of_minibatch_is_recorded_once(dense):
-    task = built(dense, RECIPE)  # 16, 16 and 7 exposures
-    recorded = []
+    n_recorded = []
 
-    def record(work):
-        recorded.append(work)
-        return work
+    def record(works):
+        n_recorded.append(len(works))
+        return one_after_the_other(works)
 
-    ran(task, RecordedSteps(FastSteps(task.reconstructor), record=record), 5)
-    assert len(recorded) == 2
+    tasks = seeded([built(dense, RECIPE)])  # 16, 16 and 7 exposures
+    ran(tasks, partial(recorded, record=record), 5)
+    assert n_recorded == [1, 1]
 
 
 def test_a_state_that_was_put_elsewhere_is_recorded_anew(dense):
-    task = built(dense, RECIPE)
-    recorded = []
+    n_recorded = []
 
-    def record(work):
-        recorded.append(work)
-        return work
+    def record(works):
+        n_recorded.append(len(works))
+        return one_after_the_other(works)
 
-    steps = RecordedSteps(FastSteps(task.reconstructor), record=record)
-    ran(task, steps, 4)
-    buffers = task.reconstructor.reconstructor_buffers
-    buffers.alpha_probe_all_pos = buffers.alpha_probe_all_pos.clone()
-    ran(task, steps, 3)
-    assert len(recorded) == 4
+    tasks = seeded([built(dense, RECIPE)])
+    buffers = tasks.full.reconstructor.reconstructor_buffers
+    with recorded(tasks, record):
+        for _ in range(4):
+            tasks.run_epoch()
+        buffers.alpha_probe_all_pos = buffers.alpha_probe_all_pos.clone()
+        for _ in range(3):
+            tasks.run_epoch()
+    assert len(n_recorded) == 4
 
 
 @pytest.mark.parametrize("n_epochs", [1, 5])
-def test_self_check_finds_nothing_where_a_recording_repeats_its_minibatch_and_leaves_the_task_as_it_was(
+def test_self_check_finds_nothing_where_a_recording_repeats_its_minibatch_and_leaves_the_tasks_as_they_were(
     dense, n_epochs
 ):
-    task, other = (built(dense, RECIPE.model_copy(update={"n_epochs": n_epochs})) for _ in range(2))
-    steps = RecordedSteps(FastSteps(task.reconstructor), record=lambda work: work)
-    assert recording_problem(task, steps) is None
-    expected = ran(other, FastSteps(other.reconstructor), 3)
-    found = ran(task, steps, 3)
-    assert np.array_equal(found["object"], expected["object"])
-    assert found["loss"] == pytest.approx(expected["loss"], rel=1e-6)
+    recipe = RECIPE.model_copy(update={"n_epochs": n_epochs, "noise_model": "poisson"})
+    checked, other = (seeded([built(dense, recipe) for _ in range(2)]) for _ in range(2))
+    with recorded(checked) as of_checked:
+        assert recording_problem(checked.tasks, of_checked) is None
+        for _ in range(3):
+            checked.run_epoch()
+    for task, expected in zip(checked.tasks.values(), ran(other, called, 3), strict=True):
+        assert np.array_equal(results(task)["object"], expected["object"])
+    assert losses(checked.full) == pytest.approx(losses(other.full), rel=1e-6)
 
 
 def test_self_check_names_a_recording_that_does_something_else(dense):
-    task = built(dense, RECIPE)
+    def work_twice(works):
+        return lambda: [work() for work in (*works, works[-1])]
 
-    def work_twice(work):
-        def launch():
-            work()
-            work()
-
-        return launch
-
-    steps = RecordedSteps(FastSteps(task.reconstructor), record=work_twice)
-    assert recording_problem(task, steps) == "self-check: a launched minibatch differs from one that is called"
+    tasks = seeded([built(dense, RECIPE) for _ in range(2)])
+    with recorded(tasks, work_twice) as of_tasks:
+        found = recording_problem(tasks.tasks, of_tasks)
+    assert found == "self-check: a launched minibatch differs from one that is called"
 
 
 def test_self_check_names_what_cannot_be_recorded(dense):
-    task = built(dense, RECIPE)
-
-    def refuse(work):
+    def refuse(works):
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
-    steps = RecordedSteps(FastSteps(task.reconstructor), record=refuse)
-    assert "operation not permitted" in recording_problem(task, steps)
+    tasks = seeded([built(dense, RECIPE)])
+    with recorded(tasks, refuse) as of_tasks:
+        assert "operation not permitted" in recording_problem(tasks.tasks, of_tasks)
 
 
 @pytest.mark.parametrize(
@@ -209,16 +287,38 @@ def test_obstacle_names_what_is_not_recorded(dense, changes, reason):
     assert obstacle(FastSteps(task.reconstructor)) == reason
 
 
-@pytest.mark.parametrize("n_bytes", [1, 3 * 30 * 31 * 8, 2**25])
-def test_patches_that_are_added_in_layers_are_the_sum_of_slices(monkeypatch, n_bytes):
-    monkeypatch.setattr(places, "LAYERS_BYTES", n_bytes)  # one patch at a time, three, all
+@pytest.fixture
+def patches():
+    """Some patches, and the rows and columns of their first pixels."""
     rng = np.random.default_rng(5)
-    patches = (rng.normal(size=(7, 8, 9)) + 1j * rng.normal(size=(7, 8, 9))).astype(np.complex64)
-    rows, columns = rng.integers(0, 22, 7), rng.integers(0, 22, 7)
-    expected = np.ones((30, 31), np.complex128)
-    for patch, row, column in zip(patches, rows, columns, strict=True):
+    values = (rng.normal(size=(70, 8, 9)) + 1j * rng.normal(size=(70, 8, 9))) * rng.exponential(1, (70, 1, 1)) ** 5
+    return values.astype(np.complex64), rng.integers(0, 22, 70), rng.integers(0, 22, 70)
+
+
+def added(patches, rows, columns):
+    return added_as_integers(*map(torch.from_numpy, (patches, rows, columns)), (30, 31)).numpy()
+
+
+@pytest.mark.parametrize("scale", [1, 1e-20, 1e15, 0])
+def test_patches_that_are_added_as_integers_are_the_sum_of_slices(patches, scale):
+    values, rows, columns = patches
+    values = values * np.float32(scale)
+    expected, magnitudes = np.zeros((30, 31), np.complex128), np.zeros((30, 31))
+    for patch, row, column in zip(values, rows, columns, strict=True):
         expected[row : row + 8, column : column + 9] += patch
-    image = torch.ones((30, 31), dtype=torch.complex64)
-    found = add_in_layers(image, *map(torch.from_numpy, (patches, rows, columns)))
-    assert found is image
-    assert np.allclose(found.numpy(), expected, atol=1e-5)
+        magnitudes[row : row + 8, column : column + 9] += np.abs(patch)
+    # Each value is rounded twice, and so is the sum; then it is a whole number of 2^-40 of the largest.
+    allowed = 4 * np.finfo(np.float32).eps * magnitudes + len(values) * 2.0**-39 * np.abs(values).max()
+    assert np.all(np.abs(added(values, rows, columns) - expected) <= allowed)
+
+
+def test_patches_that_are_added_as_integers_have_the_same_bits_in_any_order(patches):
+    order = np.random.default_rng(6).permutation(70)
+    assert np.array_equal(added(*patches), added(*(np.ascontiguousarray(of[order]) for of in patches)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_patch_that_is_not_finite_leaves_no_finite_image(patches, bad):
+    values, *places = patches
+    values[3, 2, 1] = bad
+    assert not np.isfinite(added(values, *places)).any()

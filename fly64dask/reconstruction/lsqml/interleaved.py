@@ -1,9 +1,9 @@
-"""Tasks of one process run in turns, epoch by epoch, each to the bits that it has alone."""
+"""Tasks of one process run epoch by epoch, in turns or together, each to the bits that it has alone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,14 @@ from fly64dask.reconstruction.lsqml.state import (
     restore,
     set_random_state,
 )
-from fly64dask.reconstruction.lsqml.steps import Choice, accelerated
+from fly64dask.reconstruction.lsqml.steps import Acceleration, accelerated
+from fly64dask.reconstruction.lsqml.steps.epochs import begin_epoch, end_epoch, run_epoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from ptychi.api.task import PtychographyTask
+
+    from fly64dask.reconstruction.lsqml.steps import Launches
 
 FULL_DATA, HALVES, SHOWN_PHOTONS = "full data", ("first half", "second half"), "photons not held out"
 
@@ -40,8 +43,9 @@ class SeededTask:
 
 
 class InterleavedTasks:
-    """A task with the full data and its companions, which run in turns, one epoch each: `FULL_DATA` first, all on one
-    device.
+    """A task with the full data and its companions, `FULL_DATA` first, all on one device.
+
+    They run one epoch each in turns, or together, where a GPU gets the minibatches of all by the same launches.
 
     pty-chi shares dtype, default device and the random streams of torch, NumPy and Python among all tasks of a process.
     The first two are the same for tasks of one recipe; each task gets its place in the streams back before its turn.
@@ -52,6 +56,7 @@ class InterleavedTasks:
         self._streams: dict[str, TaskState] = {}
         # What is not finite in each after the last epoch; empty if everything is.
         self._bad: dict[str, str] = {}
+        self._acceleration = Acceleration(ways={}, steps={})
         for name, task in self.tasks.items():
             # `random_seed` does not reach the loader that draws the minibatches.
             order_generator(task).manual_seed(seeded[name].seed)
@@ -77,13 +82,9 @@ class InterleavedTasks:
     @contextmanager
     def accelerated(self, *, enabled: bool) -> Iterator[str]:
         """Let all tasks run on the faster steps while the block lasts; yields what the full data's run on."""
-        choices: list[Choice] = []
-        with ExitStack() as stack:
-            ways = {
-                name: stack.enter_context(accelerated(task, enabled=enabled, choices=choices))
-                for name, task in self.tasks.items()
-            }
-            yield ways[FULL_DATA]
+        with accelerated(self.tasks, enabled=enabled) as self._acceleration:
+            yield self._acceleration.ways[FULL_DATA]
+        self._acceleration = Acceleration(ways={}, steps={})
 
     def run_epoch(self) -> float:
         """Run one epoch of each task; gives the full data's loss.
@@ -91,11 +92,11 @@ class InterleavedTasks:
         Raises NotFiniteError if the full data's loss, object or probe is NaN or infinite. `companion_problem` finds the
         same in a companion.
         """
-        for name, task in self.tasks.items():
-            self._give_streams(name)
-            task.run(1)
-            if len(self.tasks) > 1:
-                self._streams[name] = random_state(task)
+        launches = self._acceleration.launches
+        if launches is None or launches.steps[FULL_DATA].expected.only_rescales():
+            self._run_in_turns()
+        else:
+            self._run_together(launches)
         self._bad = dict(zip(self.tasks, _not_finite(list(self.tasks.values())), strict=True))
         loss = latest_loss(self.full)
         if bad := self._bad[FULL_DATA]:
@@ -105,6 +106,23 @@ class InterleavedTasks:
                 remedy="check the exposures for outliers, or lower the batch size or the step sizes",
             )
         return loss
+
+    def _run_in_turns(self) -> None:
+        for name, task in self.tasks.items():
+            with self._streams_of(name):
+                if name in self._acceleration.steps:
+                    run_epoch(task, self._acceleration.steps[name])
+                else:
+                    task.run(1)
+
+    def _run_together(self, launches: Launches) -> None:
+        minibatches = {}
+        for name, task in self.tasks.items():
+            with self._streams_of(name):
+                minibatches[name] = [launches.steps[name].drawn(numbers) for numbers in begin_epoch(task)]
+        launches.run_epoch(minibatches)
+        for task in self.tasks.values():
+            end_epoch(task)
 
     def companion_problem(self) -> str | None:
         """Say what is not finite in a companion after the last epoch; None if everything is finite."""
@@ -150,6 +168,14 @@ class InterleavedTasks:
             are_there &= restore(task, states[name])
             self._streams[name] = random_state(task)
         return are_there
+
+    @contextmanager
+    def _streams_of(self, name: str) -> Iterator[None]:
+        """Let a task draw from where it was, and keep where it is afterwards."""
+        self._give_streams(name)
+        yield
+        if len(self.tasks) > 1:
+            self._streams[name] = random_state(self.tasks[name])
 
     def _give_streams(self, name: str) -> None:
         if len(self.tasks) > 1:  # the only task has them all the time

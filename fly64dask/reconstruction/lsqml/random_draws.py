@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.data import RandomSampler
 
 from fly64dask.base import InputError
+from fly64dask.reconstruction.lsqml.steps.step_arithmetic import naming_devices
 from fly64dask.reconstruction.lsqml.versions import REMEDY, untested
 
 if TYPE_CHECKING:
@@ -78,6 +79,15 @@ def order_generator(task: PtychographyTask) -> torch.Generator:
     return getattr(getattr(loader.batch_sampler, "sampler", None), "generator", None) or loader.generator
 
 
+@naming_devices
+def draw_minibatches(task: PtychographyTask) -> list[torch.Tensor]:
+    """Draw which exposures are in the minibatches of an epoch, (n,) int64 each, on the CPU, as a task's loader does."""
+    loader = task.reconstructor.dataloader
+    if loader.generator.device.type == "cpu" and order_generator(task) is loader.generator:
+        _draw_seed_of_workers(loader.generator)
+    return [torch.as_tensor(numbers, device="cpu") for numbers in loader.batch_sampler]
+
+
 def batches_name(task: PtychographyTask) -> str | None:
     """Name what a task's loader keeps its minibatches in, if they are the same in all epochs."""
     sampler = task.reconstructor.dataloader.batch_sampler
@@ -124,9 +134,13 @@ class _CpuOrder:
 
     def __iter__(self) -> Iterator[int]:
         with torch.device("cpu"):
-            # A loader first takes the seed of worker processes from the same generator.
-            torch.empty((), dtype=torch.int64).random_(generator=self.generator)
+            _draw_seed_of_workers(self.generator)
             return iter(list(self.sampler))
+
+
+def _draw_seed_of_workers(generator: torch.Generator) -> None:
+    """Draw what a loader takes from its generator first: a seed of worker processes, of which there are none."""
+    torch.empty((), dtype=torch.int64, device="cpu").random_(generator=generator)
 
 
 class _CpuNormals(TorchFunctionMode):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -173,15 +172,21 @@ def _carried_by(task: PtychographyTask) -> tuple[str, ...]:
 
 
 def random_state(task: PtychographyTask) -> TaskState:
-    """Say where the random streams are that a task draws from: its loader's own, and those that a process has once."""
-    name, keys, *rest = np.random.get_state()
+    """Say where the random streams are that a task draws from: its loader's own, and those that a process has once.
+
+    From NumPy's only minibatches are drawn that are the same in all epochs: their order, or clusters of positions.
+    """
     return {
         "loader": order_generator(task).get_state(),
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if task.object.data.is_cuda else [],
-        "numpy": (name, np.asarray(keys).tolist(), *rest),
-        "python": random.getstate(),
+        "cuda": torch.cuda.get_rng_state_all() if task.object.tensor.data.is_cuda else [],
+        "numpy": _numpy_state() if batches_name(task) else (),
     }
+
+
+def _numpy_state() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state()
+    return (name, np.asarray(keys).tolist(), *rest)
 
 
 def set_random_state(task: PtychographyTask, state: TaskState) -> None:
@@ -190,8 +195,8 @@ def set_random_state(task: PtychographyTask, state: TaskState) -> None:
     torch.set_rng_state(state["torch"].cpu())
     if state["cuda"]:
         torch.cuda.set_rng_state_all([stream.cpu() for stream in state["cuda"]])
-    np.random.set_state(state["numpy"])
-    random.setstate(state["python"])
+    if state["numpy"]:
+        np.random.set_state(state["numpy"])
 
 
 def copied(state: Any, device: torch.device) -> Any:

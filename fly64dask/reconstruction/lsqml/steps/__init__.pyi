@@ -1,7 +1,11 @@
 from .acceleration import (
-    Choice as Choice,
+    Acceleration as Acceleration,
     accelerated as accelerated,
 )
+from .launches import (
+    Launches as Launches,
+)
 from .replacements import (
+    Steps as Steps,
     replaced as replaced,
 )

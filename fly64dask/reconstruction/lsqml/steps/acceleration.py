@@ -1,13 +1,13 @@
-"""A built LSQML task runs on faster steps where these are tested and give equal results.
+"""Built LSQML tasks run on faster steps where these are tested and give equal results.
 
-pty-chi is not changed: functions of one task's own objects are replaced, for as long as a block
+pty-chi is not changed: functions of a task's own objects are replaced, for as long as a block
 lasts. Each keeps pty-chi's signature, so that the order of steps, options and state stay its own.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import torch
 from fly64dask.reconstruction.interface import ACCELERATED, COMPILED
 from fly64dask.reconstruction.lsqml.state import algorithm_of
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
+from fly64dask.reconstruction.lsqml.steps.launches import Launches
 from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, obstacle
 from fly64dask.reconstruction.lsqml.steps.replacements import plain_loss_table, replaced, replacements
 from fly64dask.reconstruction.lsqml.steps.self_check import are_alike, disagreement, recording_problem
@@ -56,43 +57,76 @@ class Choice:
         on_torch = FastSteps(task.reconstructor, None if moving else self.steps.scan)
         if isinstance(self.steps, FastSteps):
             return on_torch
-        if isinstance(self.steps, RecordedSteps):
-            return RecordedSteps(on_torch)
         return FusedSteps(on_torch, self.steps.library, None if moving else self.steps.places)
 
 
-@contextmanager
-def accelerated(task: PtychographyTask, *, enabled: bool, choices: list[Choice] | None = None) -> Iterator[str]:
-    """Let a task run on the faster steps while the block lasts; yields how, or `unmodified: ` and why.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceleration:
+    """How tasks run: `ways` by the name of each, the steps of those that have faster ones, and the launches of their
+    minibatches if those of all of them are recorded for a GPU.
+    """
 
-    It is a task of one slice, as `lsqml` builds it, and its state stays what it is. `enabled` is what the recipe says;
-    any other reason is logged as well, unless it is that the task's algorithm has no faster steps. On a CPU the faster
-    steps are compiled, and it yields `accelerated by compiled loops with transforms of ` and a library; where these
-    cannot be used, or disagree, `accelerated without compiled loops: ` and why. On a GPU a minibatch is recorded, and
-    it yields `accelerated`, else `accelerated without recorded minibatches: ` and why. Of `choices`, made for other
-    tasks of the same call, that of one which computes alike is taken; a new one is added.
+    ways: Mapping[str, str]
+    steps: Mapping[str, Steps]
+    launches: Launches | None = None
+
+
+@contextmanager
+def accelerated(tasks: Mapping[str, PtychographyTask], *, enabled: bool) -> Iterator[Acceleration]:
+    """Let the tasks of a reconstruction, the full data's first, run on the faster steps while the block lasts.
+
+    They are tasks of one slice on one device, as `lsqml` builds them, and their state stays what it is. The way of a
+    task is `unmodified: ` and why, if it has no faster steps; `enabled` is what the recipe says, and any other reason
+    is logged as well, unless it is that the algorithm has none. On a CPU the faster steps are compiled, and the way is
+    `accelerated by compiled loops with transforms of ` and a library; where these cannot be used, or disagree,
+    `accelerated without compiled loops: ` and why. On a GPU minibatches are recorded, and the way is `accelerated`,
+    else `accelerated without recorded minibatches: ` and why.
     """
     with ExitStack() as stack:
-        if algorithm_of(task) != "LSQML":
-            yield f"unmodified: {algorithm_of(task)} has no faster steps"
+        reason = _no_faster_steps(tasks, enabled=enabled)
+        if reason is not None:
+            yield Acceleration(ways={name: f"unmodified: {reason}" for name in tasks}, steps={})
             return
-        reason = untested("the faster steps") if enabled else "the recipe says so"
-        if reason is None:
-            if task.object.tensor.data.device.type == "cpu":
-                # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
-                stack.callback(torch.set_default_device, "cpu")
-                torch.set_default_device(None)
-            choice = _choice(task, [] if choices is None else choices)
-            reason = choice.reason
-        if reason is None:
-            stack.enter_context(replaced(replacements(task, choice.steps_of(task))))
-            stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
-            yield choice.way
-            return
-        stack.close()
-        if enabled:
-            log.warning("engine=unmodified reason=%s", reason)
-        yield f"unmodified: {reason}"
+        on_gpu = any(task.object.tensor.data.is_cuda for task in tasks.values())
+        if not on_gpu:
+            # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
+            stack.callback(torch.set_default_device, "cpu")
+            torch.set_default_device(None)
+        ways, steps = _take_steps(tasks, stack)
+        if not steps:
+            stack.close()
+        launches = _launches(tasks, ways, steps, stack) if on_gpu else None
+        yield Acceleration(ways=ways, steps=steps, launches=launches)
+
+
+def _no_faster_steps(tasks: Mapping[str, PtychographyTask], *, enabled: bool) -> str | None:
+    """Say why no task has faster steps, whatever a self-check would find; None if they have some."""
+    (algorithm,) = {algorithm_of(task) for task in tasks.values()}
+    if algorithm != "LSQML":
+        return f"{algorithm} has no faster steps"
+    if not enabled:
+        return "the recipe says so"
+    reason = untested("the faster steps")
+    if reason is not None:
+        log.warning("engine=unmodified reason=%s", reason)
+    return reason
+
+
+def _take_steps(tasks: Mapping[str, PtychographyTask], stack: ExitStack) -> tuple[dict[str, str], dict[str, Steps]]:
+    """Give each task the fastest steps that agree with its own while the stack lasts; gives ways and steps."""
+    ways: dict[str, str] = {}
+    steps: dict[str, Steps] = {}
+    choices: list[Choice] = []
+    for name, task in tasks.items():
+        choice = _choice(task, choices)
+        if choice.reason is not None:
+            log.warning("engine=unmodified reason=%s", choice.reason)
+            ways[name] = f"unmodified: {choice.reason}"
+            continue
+        ways[name], steps[name] = choice.way, choice.steps_of(task)
+        stack.enter_context(replaced(replacements(task, steps[name])))
+        stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
+    return ways, steps
 
 
 def _choice(task: PtychographyTask, choices: list[Choice]) -> Choice:
@@ -100,14 +134,15 @@ def _choice(task: PtychographyTask, choices: list[Choice]) -> Choice:
     for choice in choices:
         if are_alike(task, choice.task):
             return choice
-    on_cpu = task.object.tensor.data.device.type == "cpu"
-    choices.append(_fastest(task) if on_cpu else _fastest_on_gpu(task))
+    choices.append(_fastest(task))
     return choices[-1]
 
 
 def _fastest(task: PtychographyTask) -> Choice:
     """Choose the compiled steps, where there are any and they agree with a task's own, or the steps on torch."""
     on_torch = FastSteps(task.reconstructor)
+    if task.object.tensor.data.is_cuda:
+        return Choice(task=task, steps=on_torch, way=ACCELERATED, reason=disagreement(task, on_torch))
     compiled, shortfall = compiled_steps(task, on_torch)
     if compiled is not None:
         shortfall = disagreement(task, compiled)
@@ -120,19 +155,26 @@ def _fastest(task: PtychographyTask) -> Choice:
     return Choice(task=task, steps=on_torch, way=way, reason=disagreement(task, on_torch))
 
 
-def _fastest_on_gpu(task: PtychographyTask) -> Choice:
-    """Choose recorded minibatches, where they repeat what is recorded, or the steps on torch."""
-    on_torch = FastSteps(task.reconstructor)
-    if (reason := disagreement(task, on_torch)) is not None:
-        return Choice(task=task, steps=on_torch, way=ACCELERATED, reason=reason)
-    shortfall = obstacle(on_torch)
+def _launches(
+    tasks: Mapping[str, PtychographyTask], ways: dict[str, str], steps: Mapping[str, Steps], stack: ExitStack
+) -> Launches | None:
+    """Record the minibatches of all tasks; where that cannot be, or repeats them otherwise, the ways say why."""
+    on_torch = {name: of for name, of in steps.items() if isinstance(of, FastSteps)}
+    shortfall = next((reason for reason in map(obstacle, on_torch.values()) if reason is not None), None)
+    if on_torch.keys() != tasks.keys():
+        shortfall = "a reconstruction of the cell runs on pty-chi's own steps"
     if shortfall is None:
-        recorded = RecordedSteps(on_torch)
-        shortfall = recording_problem(task, recorded)
+        recorded = {name: RecordedSteps(of) for name, of in on_torch.items()}
+        for of in recorded.values():
+            stack.enter_context(replaced(of.replacements()))
+        launches = Launches(recorded)
+        shortfall = recording_problem(tasks, launches)
         if shortfall is None:
-            return Choice(task=task, steps=recorded, way=ACCELERATED)
+            return launches
         log.warning("engine=accelerated recorded=no reason=%s", shortfall)
-    return Choice(task=task, steps=on_torch, way=f"{ACCELERATED} without recorded minibatches: {shortfall}")
+    for name in on_torch:
+        ways[name] = f"{ACCELERATED} without recorded minibatches: {shortfall}"
+    return None
 
 
 def compiled_steps(task: PtychographyTask, on_torch: FastSteps) -> tuple[FusedSteps | None, str | None]:

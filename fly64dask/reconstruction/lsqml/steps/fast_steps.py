@@ -190,8 +190,7 @@ class FastSteps:
 
     def _on_the_object(self, conjugate: Tensor) -> Tensor:
         """Add conjugate patches (n, H, W) on the object's grid: their conjugate, (Y, X)."""
-        image = torch.zeros(self.object.lateral_shape, dtype=conjugate.dtype, device=conjugate.device)
-        return self.expected.places.add_onto(image, conjugate).conj_physical_()
+        return self.expected.places.added_up(conjugate, tuple(self.object.lateral_shape)).conj_physical_()
 
     def _moved_back(self, conjugate: Tensor) -> Tensor:
         """Transform of each exposure's first mode, (n, H, W), moved back to the pixel."""

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-# Of the layers that patches are added up in: as much as a GPU keeps in its cache, or nearly.
-LAYERS_BYTES = 2**25
+# Patches are added up as whole numbers of their largest value, or of the smallest that is one, over so much.
+UNITS, SMALLEST = 2.0**40, 1e-25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +48,16 @@ class Places:
         height, width = self.shape_px
         return image.unfold(0, height, 1).unfold(1, width, 1)[self.rows, self.columns]
 
-    def add_onto(self, image: Tensor, patches: Tensor) -> Tensor:
-        """Add patches (n, H, W) to an image, in its own memory and always in the same order.
+    def added_up(self, patches: Tensor, image_shape_px: tuple[int, ...]) -> Tensor:
+        """Add up patches (n, H, W) complex64 on an image (Y, X), to the same bits each time.
 
-        pty-chi's own function waits for the GPU, and loads a compiler in each process or adds in any order there.
+        On a GPU pty-chi's own function waits, and loads a compiler in each process or adds in any order.
         """
-        if image.device.type == "cpu":
-            added: Tensor = image_proc.batch_put(image, patches, self.rows, self.columns, op="add", check_bounds=False)
-            return added
-        return add_in_layers(image, patches, self.rows, self.columns)
+        if patches.device.type != "cpu":
+            return added_as_integers(patches, self.rows, self.columns, image_shape_px)
+        image = torch.zeros(image_shape_px, dtype=patches.dtype, device="cpu")
+        added: Tensor = image_proc.batch_put(image, patches, self.rows, self.columns, op="add", check_bounds=False)
+        return added
 
     def fit(self, image_shape_px: tuple[int, ...]) -> bool:
         """Whether every patch lies on an image: pty-chi pads it otherwise, here nothing does."""
@@ -66,21 +67,22 @@ class Places:
         return inside
 
 
-def add_in_layers(image: Tensor, patches: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Add patches (n, H, W) to an image (Y, X) whose pixels `rows` and `columns` (n,) are their first ones; the image.
+def added_as_integers(patches: Tensor, rows: Tensor, columns: Tensor, image_shape_px: tuple[int, ...]) -> Tensor:
+    """Add up patches (n, H, W) complex64, whose first pixels are `rows` and `columns` (n,), on an image (Y, X).
 
-    Each patch is written to a layer of its own, and the layers are summed: no two threads of a GPU then add to one
-    pixel, in whatever order, and nothing has to be sorted, as `index_put_` does.
+    The threads of a GPU add to a pixel in any order, and the last digits of a sum of floats depend on it. Those of a
+    sum of integers do not, so values are added as multiples of 2^-40 of the largest of them, finer than float32. If a
+    value is not finite, neither is the image.
     """
-    height, width = (torch.arange(size, device=image.device) for size in patches.shape[1:])
-    lines = (rows[:, None] + height) * image.shape[1] + columns[:, None]
-    pixels = (lines[:, :, None] + width).flatten(1)
-    n_parts = math.ceil(len(patches) / max(LAYERS_BYTES // image.nbytes, 1))
-    for some_pixels, some_patches in zip(pixels.chunk(n_parts), patches.flatten(1).chunk(n_parts), strict=True):
-        layers = torch.zeros((len(some_pixels), image.numel()), dtype=image.dtype, device=image.device)
-        layers.scatter_(1, some_pixels, some_patches)
-        image.view(-1).add_(layers.sum(0))
-    return image
+    height, width = (torch.arange(size, device=patches.device) for size in patches.shape[1:])
+    lines = (rows[:, None] + height) * image_shape_px[1] + columns[:, None]
+    pixels = (lines[:, :, None] + width).reshape(-1, 1).expand(-1, 2)
+    values = torch.view_as_real(patches).reshape(-1, 2)
+    largest = torch.linalg.vector_norm(values, torch.inf).clamp_min_(SMALLEST)
+    whole = values.mul(UNITS / largest).to(torch.int64)
+    image = torch.zeros((math.prod(image_shape_px), 2), dtype=torch.int64, device=patches.device)
+    image.scatter_add_(0, pixels, whole)
+    return torch.view_as_complex(image.mul(largest / UNITS)).view(image_shape_px)
 
 
 def corners_px(positions_px: Tensor, object_: PlanarObject, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ptychi.metrics import MSELossOfSqrt
 
-from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps, Replacement
 from fly64dask.reconstruction.lsqml.valid_pixels import LossOfValid
 
 if TYPE_CHECKING:
@@ -19,8 +18,10 @@ if TYPE_CHECKING:
     from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
     from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
 
-    Steps = FastSteps | FusedSteps | RecordedSteps
+    Steps = FastSteps | FusedSteps
 
+# An object of a task, the name of one of its attributes, and what takes the place of that.
+Replacement = tuple[Any, str, Any]
 MISSING = object()
 
 
@@ -45,8 +46,6 @@ def replacements(task: PtychographyTask, steps: Steps) -> list[Replacement]:
         changes.append((reconstructor.loss_tracker, "metric_function", steps.loss))
     if not weights.optimizable and bool((weights.tensor == 1).all()):
         changes.append((weights, "remove_outliers", lambda: None))  # weights that all stay 1 have none
-    if isinstance(steps, RecordedSteps):
-        changes += steps.further_replacements()
     return changes
 
 

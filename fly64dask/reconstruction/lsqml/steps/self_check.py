@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 import torch
 from ptychi.api.enums import BatchingModes
 
-from fly64dask.reconstruction.lsqml.state import copied, copy_state, put_back, set_random_state
+from fly64dask.reconstruction.lsqml.state import copied, copy_state, put_back
 from fly64dask.reconstruction.lsqml.steps.replacements import replaced, replacements
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ptychi.api.task import PtychographyTask
     from torch import Tensor
 
-    from fly64dask.reconstruction.lsqml.steps.recorded_steps import RecordedSteps
+    from fly64dask.reconstruction.lsqml.steps.launches import Launches
     from fly64dask.reconstruction.lsqml.steps.replacements import Steps
 
 # Of a quantity's largest value, after one minibatch.
@@ -89,35 +91,40 @@ def _what_steps_depend_on(task: PtychographyTask) -> list[Tensor]:
 
 
 @torch.no_grad()
-def recording_problem(task: PtychographyTask, steps: RecordedSteps) -> str | None:
-    """Compare a minibatch that is called with the same one as it is recorded and launched, twice.
+def recording_problem(tasks: Mapping[str, PtychographyTask], launches: Launches) -> str | None:
+    """Compare a minibatch of each task that is called with the same as they are recorded and launched, twice.
 
-    Gives why none can be recorded, or that one differs: no bit may. None if they are equal. The task is afterwards as
-    it was.
+    Gives why none can be recorded, or that one differs: no bit may. None if they are equal. The tasks, which run on the
+    steps that are recorded, are afterwards as they were.
     """
-    state, object_, probe = copy_state(task), task.object, task.probe
-    known, tracker = task.reconstructor.alpha_psi_far_all_pos, task.reconstructor.loss_tracker
+    states = {name: copy_state(task) for name, task in tasks.items()}
+    known = {name: task.reconstructor.alpha_psi_far_all_pos for name, task in tasks.items()}
     try:
-        with replaced(replacements(task, steps)):
-            indices = _begin_one_minibatch(task)
-            begun = [(tensor, tensor.clone()) for tensor in (object_.tensor.data, probe.tensor.data, known)]
-            results = []
-            for _ in ("called", "recorded and launched", "launched"):
-                for tensor, value in begun:
-                    tensor.copy_(value)  # in its place, which is what was recorded
-                set_random_state(task, state["random"])
-                task.reconstructor.run_minibatch([indices], steps.expected.patterns[:0])
-                results.append([tensor.clone() for tensor, _ in begun])
+        indices = {name: _begin_one_minibatch(task) for name, task in tasks.items()}
+        begun = [
+            (tensor, tensor.clone())
+            for name, task in tasks.items()
+            for tensor in (task.object.tensor.data, task.probe.tensor.data, known[name])
+        ]
+        results = []
+        for _ in ("called", "recorded and launched", "launched"):
+            for tensor, value in begun:
+                tensor.copy_(value)  # in its place, which is what was recorded
+            torch.manual_seed(0)
+            for steps in launches.steps.values():
+                steps.begin_epoch()
+            launches.launch({name: launches.steps[name].drawn(of) for name, of in indices.items()})
+            results.append([tensor.clone() for tensor, _ in begun])
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
         return f"none can be recorded here ({str(error).splitlines()[0]})"
     finally:
-        steps.forget()
-        put_back(task, state)
-        tracker.accumulated_num_batches = 0
+        launches.forget()
+        for name, task in tasks.items():
+            put_back(task, states[name])
     called, *launched = results
-    if all(torch.equal(a, b) for values in launched for a, b in zip(called, values, strict=True)):
+    if all(torch.equal(one, other) for result in launched for one, other in zip(called, result, strict=True)):
         return None
     return "self-check: a launched minibatch differs from one that is called"
 
