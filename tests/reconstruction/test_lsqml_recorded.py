@@ -5,7 +5,7 @@ Here a recording is the function itself, called again: what a graph of a GPU rep
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from fly64dask.reconstruction import Exposures
+from fly64dask.reconstruction import ACCELERATED, Exposures
 from fly64dask.reconstruction.lsqml.interleaved import FULL_DATA, HALVES, InterleavedTasks, SeededTask
 from fly64dask.reconstruction.lsqml.random_draws import StepSizeOfCpuDraws, seed_streams
 from fly64dask.reconstruction.lsqml.state import losses, read_epochs
-from fly64dask.reconstruction.lsqml.steps import Acceleration, launches, replaced
+from fly64dask.reconstruction.lsqml.steps import Acceleration, acceleration, launches, replaced
 from fly64dask.reconstruction.lsqml.steps.fast_steps import FastSteps
 from fly64dask.reconstruction.lsqml.steps.launches import Launches
 from fly64dask.reconstruction.lsqml.steps.places import added_as_integers
@@ -107,6 +107,15 @@ def called(tasks):
     with recorded(tasks):
         tasks._acceleration = replace(tasks._acceleration, launches=None)
         yield
+
+
+@contextmanager
+def accelerated_as_on_a_gpu(tasks, monkeypatch, record=one_after_the_other):
+    """Let tasks run on what is chosen for a GPU, where a recording is its function."""
+    monkeypatch.setattr(acceleration, "is_on_gpu", lambda task: True)
+    monkeypatch.setattr(acceleration, "Launches", partial(Launches, record=record))
+    with tasks.accelerated(enabled=True) as way:
+        yield way
 
 
 def results(task):
@@ -269,6 +278,46 @@ def test_self_check_names_what_cannot_be_recorded(dense):
     tasks = seeded([built(dense, RECIPE)])
     with recorded(tasks, refuse) as of_tasks:
         assert "operation not permitted" in recording_problem(tasks.tasks, of_tasks)
+
+
+def test_reconstructions_of_a_cell_on_a_gpu_are_launched_together(dense, monkeypatch):
+    tasks = seeded([built(dense, RECIPE) for _ in range(3)])
+    with accelerated_as_on_a_gpu(tasks, monkeypatch) as way:
+        assert way == ACCELERATED
+        found = ran(tasks, nullcontext, RECIPE.n_epochs)
+    for together, alone in zip(found, ran(seeded([built(dense, RECIPE) for _ in range(3)]), recorded, 5), strict=True):
+        assert np.array_equal(together["object"], alone["object"])
+
+
+@pytest.mark.parametrize(
+    ("change", "of_first", "of_second"),
+    [
+        ({"momentum_gain": 0.5}, "the probe has momentum", "the probe has momentum"),
+        ({}, "those of a reconstruction beside it are not", "the probe has momentum"),
+    ],
+)
+def test_where_minibatches_of_one_reconstruction_are_not_recorded_none_are_and_the_way_says_why(
+    dense, monkeypatch, change, of_first, of_second
+):
+    recipes = RECIPE.model_copy(update=change), RECIPE.model_copy(update={"momentum_gain": 0.5})
+    tasks = seeded([built(dense, recipe) for recipe in recipes])
+    with accelerated_as_on_a_gpu(tasks, monkeypatch):
+        ways = tasks._acceleration.ways
+        assert tasks._acceleration.launches is None
+    expected = [f"{ACCELERATED} without recorded minibatches: {reason}" for reason in (of_first, of_second)]
+    assert list(ways.values()) == expected
+
+
+def test_a_recording_that_does_something_else_is_not_used_and_the_way_says_so(dense, monkeypatch):
+    def nothing(works):
+        return lambda: None
+
+    tasks, alike = (seeded([built(dense, RECIPE) for _ in range(2)]) for _ in range(2))
+    with accelerated_as_on_a_gpu(tasks, monkeypatch, nothing) as way:
+        assert way.endswith("a launched minibatch differs from one that is called")
+        found = ran(tasks, nullcontext, 3)
+    for one, other in zip(found, ran(alike, called, 3), strict=True):
+        assert np.array_equal(one["object"], other["object"])
 
 
 @pytest.mark.parametrize(

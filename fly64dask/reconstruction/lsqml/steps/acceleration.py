@@ -87,7 +87,7 @@ def accelerated(tasks: Mapping[str, PtychographyTask], *, enabled: bool) -> Iter
         if reason is not None:
             yield Acceleration(ways={name: f"unmodified: {reason}" for name in tasks}, steps={})
             return
-        on_gpu = any(task.object.tensor.data.is_cuda for task in tasks.values())
+        on_gpu = all(is_on_gpu(task) for task in tasks.values())
         if not on_gpu:
             # pty-chi needs a default device to build; where it is set, each call of torch takes 8 us more.
             stack.callback(torch.set_default_device, "cpu")
@@ -141,8 +141,10 @@ def _choice(task: PtychographyTask, choices: list[Choice]) -> Choice:
 def _fastest(task: PtychographyTask) -> Choice:
     """Choose the compiled steps, where there are any and they agree with a task's own, or the steps on torch."""
     on_torch = FastSteps(task.reconstructor)
-    if task.object.tensor.data.is_cuda:
-        return Choice(task=task, steps=on_torch, way=ACCELERATED, reason=disagreement(task, on_torch))
+    if is_on_gpu(task):
+        shortfall = obstacle(on_torch)
+        way = ACCELERATED if shortfall is None else unrecorded(shortfall)
+        return Choice(task=task, steps=on_torch, way=way, reason=disagreement(task, on_torch))
     compiled, shortfall = compiled_steps(task, on_torch)
     if compiled is not None:
         shortfall = disagreement(task, compiled)
@@ -158,23 +160,34 @@ def _fastest(task: PtychographyTask) -> Choice:
 def _launches(
     tasks: Mapping[str, PtychographyTask], ways: dict[str, str], steps: Mapping[str, Steps], stack: ExitStack
 ) -> Launches | None:
-    """Record the minibatches of all tasks; where that cannot be, or repeats them otherwise, the ways say why."""
-    on_torch = {name: of for name, of in steps.items() if isinstance(of, FastSteps)}
-    shortfall = next((reason for reason in map(obstacle, on_torch.values()) if reason is not None), None)
-    if on_torch.keys() != tasks.keys():
-        shortfall = "a reconstruction of the cell runs on pty-chi's own steps"
+    """Record the minibatches of all tasks, unless those of one are not; where they cannot be, or are repeated
+    otherwise, the ways say so.
+    """
+    recorded = {
+        name: RecordedSteps(of) for name, of in steps.items() if isinstance(of, FastSteps) and ways[name] == ACCELERATED
+    }
+    if recorded.keys() != tasks.keys():
+        ways.update({name: unrecorded("those of a reconstruction beside it are not") for name in recorded})
+        return None
+    for of in recorded.values():
+        stack.enter_context(replaced(of.replacements()))
+    launches = Launches(recorded)
+    shortfall = recording_problem(tasks, launches)
     if shortfall is None:
-        recorded = {name: RecordedSteps(of) for name, of in on_torch.items()}
-        for of in recorded.values():
-            stack.enter_context(replaced(of.replacements()))
-        launches = Launches(recorded)
-        shortfall = recording_problem(tasks, launches)
-        if shortfall is None:
-            return launches
-        log.warning("engine=accelerated recorded=no reason=%s", shortfall)
-    for name in on_torch:
-        ways[name] = f"{ACCELERATED} without recorded minibatches: {shortfall}"
+        return launches
+    log.warning("engine=accelerated recorded=no reason=%s", shortfall)
+    ways.update({name: unrecorded(shortfall) for name in ways})
     return None
+
+
+def is_on_gpu(task: PtychographyTask) -> bool:
+    """Tell whether a task computes on a GPU."""
+    return bool(task.object.tensor.data.is_cuda)
+
+
+def unrecorded(reason: str) -> str:
+    """Say that minibatches are called one by one on a GPU, and why."""
+    return f"{ACCELERATED} without recorded minibatches: {reason}"
 
 
 def compiled_steps(task: PtychographyTask, on_torch: FastSteps) -> tuple[FusedSteps | None, str | None]:
