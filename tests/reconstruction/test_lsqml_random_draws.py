@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fly64dask.reconstruction import Exposures
-from fly64dask.reconstruction.lsqml.random_draws import _CpuNormals, draw_on_cpu, order_generator
+from fly64dask.reconstruction.lsqml.random_draws import _CpuNormals, draw_minibatches, draw_on_cpu, order_generator
 from fly64dask.reconstruction.lsqml.starting_probe import _scaled
 from fly64dask.reconstruction.lsqml.state import random_state, set_random_state
 from fly64dask.reconstruction.lsqml.task import build_task
@@ -38,6 +38,22 @@ def test_draw_on_cpu_gives_the_numbers_that_pty_chi_draws_on_the_cpu(noise_model
         task.run(3)
         objects.append(task.get_data_to_cpu("object", as_numpy=True))
     assert np.array_equal(*objects)
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+@pytest.mark.parametrize("recipe", [{}, {"batch_size": 7}, {"batching": "uniform"}, {"batching": "compact"}])
+def test_minibatches_of_an_epoch_are_those_of_pty_chis_loader(recipe, redirected):
+    drawn = []
+    for way in (draw_minibatches, lambda task: [indices for indices, _ in task.reconstructor.dataloader]):
+        recipe_ = Recipe.model_validate({"batch_size": 4, "device": "cpu"} | recipe)
+        task = build_task(EXPOSURES, recipe_, device="cpu", seed=3)
+        if redirected:
+            draw_on_cpu(task)
+        order_generator(task).manual_seed(5)
+        np.random.seed(5)
+        drawn.append([way(task), way(task)])
+    for ours, of_loader in zip(*drawn, strict=True):
+        assert [numbers.tolist() for numbers in ours] == [numbers.tolist() for numbers in of_loader]
 
 
 def test_order_does_not_depend_on_the_default_device():

@@ -81,11 +81,20 @@ def order_generator(task: PtychographyTask) -> torch.Generator:
 
 @naming_devices
 def draw_minibatches(task: PtychographyTask) -> list[torch.Tensor]:
-    """Draw which exposures are in the minibatches of an epoch, (n,) int64 each, on the CPU, as a task's loader does."""
-    loader = task.reconstructor.dataloader
-    if loader.generator.device.type == "cpu" and order_generator(task) is loader.generator:
-        _draw_seed_of_workers(loader.generator)
-    return [torch.as_tensor(numbers, device="cpu") for numbers in loader.batch_sampler]
+    """Draw which exposures are in the minibatches of an epoch, (n,) int64 each, on the CPU, as a task's loader does.
+
+    The loader goes through random ones one by one, which takes as long as a GPU needs for a minibatch.
+    """
+    loader, generator = task.reconstructor.dataloader, order_generator(task)
+    if generator.device.type == "cpu":
+        _draw_seed_of_workers(generator)
+    if not isinstance(loader.sampler, RandomSampler):
+        return [torch.as_tensor(numbers, device="cpu") for numbers in loader.batch_sampler]
+    n = len(loader.dataset)
+    order = torch.randperm(n, generator=generator, device="cpu")
+    # The sampler draws another one at its end, of which it takes what is left of its number of samples: nothing.
+    torch.randperm(n, generator=generator, device="cpu")
+    return list(torch.split(order, loader.batch_size))
 
 
 def batches_name(task: PtychographyTask) -> str | None:
