@@ -109,8 +109,9 @@ class Launches:
 
     def launch(self, minibatches: Mapping[str, Minibatch]) -> None:
         """Run a minibatch of each of some tasks, in an epoch that was begun."""
-        recording = self._recording(minibatches)
-        _copy_in(recording.together, minibatches.values())
+        joined = _joined(minibatches.values())
+        recording = self._recording(minibatches, joined)
+        _copy_in(recording.together, joined)
         works = [functools.partial(self.steps[name].work, part) for name, part in recording.parts.items()]
         if not recording.was_called:
             for work in works:
@@ -128,23 +129,15 @@ class Launches:
         """Forget all recordings; the memory of their results is given back."""
         self._recordings.clear()
 
-    def _recording(self, minibatches: Mapping[str, Minibatch]) -> _Recording:
+    def _recording(self, minibatches: Mapping[str, Minibatch], joined: Minibatch) -> _Recording:
         """Find the recording of such minibatches at this epoch, or begin one."""
         kind = tuple((name, len(of.indices), self.steps[name].moves) for name, of in minibatches.items())
         addresses = tuple(self.steps[name].addresses for name in minibatches)
         found = self._recordings.get(kind)
         if found is None or found.addresses != addresses:
             device = next(iter(self.steps.values())).expected.device
-            together = Minibatch(
-                indices=torch.cat([of.indices for of in minibatches.values()]).to(device),
-                normals=torch.cat([of.normals for of in minibatches.values()]).to(device),
-            )
-            sizes = [len(of.indices) for of in minibatches.values()], [len(of.normals) for of in minibatches.values()]
-            views = zip(torch.split(together.indices, sizes[0]), torch.split(together.normals, sizes[1]), strict=True)
-            parts = {
-                name: Minibatch(indices=indices, normals=normals)
-                for name, (indices, normals) in zip(minibatches, views, strict=True)
-            }
+            together = Minibatch(indices=joined.indices.to(device), normals=joined.normals.to(device))
+            parts = _parts(together, minibatches)
             found = self._recordings[kind] = _Recording(parts=parts, together=together, addresses=addresses)
         return found
 
@@ -161,10 +154,26 @@ class Launches:
 
 
 @naming_devices
-def _copy_in(to: Minibatch, minibatches: Iterable[Minibatch]) -> None:
-    """Copy minibatches from the CPU to where a recording reads them, and do not wait until they are there."""
-    for name in ("indices", "normals"):
-        place, numbers = getattr(to, name), torch.cat([getattr(of, name) for of in minibatches])
-        if len(place):
+def _joined(minibatches: Iterable[Minibatch]) -> Minibatch:
+    """Put minibatches one behind the other."""
+    indices, normals = zip(*((of.indices, of.normals) for of in minibatches), strict=True)
+    return Minibatch(indices=torch.cat(indices), normals=torch.cat(normals))
+
+
+def _parts(joined: Minibatch, minibatches: Mapping[str, Minibatch]) -> dict[str, Minibatch]:
+    """View minibatches that were joined, each under its name."""
+    indices = torch.split(joined.indices, [len(of.indices) for of in minibatches.values()])
+    normals = torch.split(joined.normals, [len(of.normals) for of in minibatches.values()])
+    return {
+        name: Minibatch(indices=some_indices, normals=some_normals)
+        for name, some_indices, some_normals in zip(minibatches, indices, normals, strict=True)
+    }
+
+
+@naming_devices
+def _copy_in(place: Minibatch, minibatch: Minibatch) -> None:
+    """Copy a minibatch from the CPU to where a recording reads it, and do not wait until it is there."""
+    for to, numbers in ((place.indices, minibatch.indices), (place.normals, minibatch.normals)):
+        if len(numbers):
             # Memory that is not pinned would be waited for; torch keeps what is pinned until it has been copied.
-            place.copy_(numbers.pin_memory() if place.is_cuda else numbers, non_blocking=True)
+            to.copy_(numbers.pin_memory() if to.is_cuda else numbers, non_blocking=True)
