@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from limit_rows import row_of, rows_of, shot_noise_errors, study_of
+from scipy.optimize import brentq
 
 from fly64dask.base import FailureKind
 from fly64dask.records import next_additions, outlooks, round_line
@@ -57,9 +58,37 @@ def test_a_bracket_within_the_factor_is_left_alone():
     assert found.width == pytest.approx(5500 / 4500)
 
 
-def test_an_interval_within_the_factor_is_left_alone_though_its_bracket_is_wide():
-    added, found = round_of(shot_noise_errors(DOSES, spread=0.01))
+def test_an_interval_within_the_factor_is_left_alone_where_its_bracket_is_within_half_a_decade():
+    added, found = round_of(shot_noise_errors((1e3, 3e3, 9e3, 3e4), spread=0.01))
     assert (added, found.is_narrow) == ((), True)
+
+
+def test_a_wide_bracket_gets_a_dose_though_its_interval_is_within_the_factor():
+    """Repeats do not tell what the interpolation between doses a decade apart gets wrong."""
+    added, found = round_of(shot_noise_errors(DOSES, spread=0.01))
+    assert found.width < 1.1
+    assert not found.is_narrow
+    assert {each.dose for each in added} == {3160.0}
+
+
+@pytest.mark.parametrize("middle", [3.2, 3.5, 3.8])
+def test_rounds_find_the_limit_of_errors_that_drop_within_a_fifth_of_a_decade(middle):
+    """From 0.25 to 0.04 rad, with a spread of 1 %: doses a decade apart alone are wrong by up to a factor of 2.3."""
+
+    def typical_rad(dose):
+        done = 1 / (1 + math.exp((middle - math.log10(dose)) / 0.1))
+        return 0.25 * (0.04 / 0.25) ** done
+
+    rng = np.random.default_rng(1)
+    noise = {}
+
+    def error_of(cell):
+        return typical_rad(cell.dose) * noise.setdefault(cell, math.exp(0.01 * rng.standard_normal()))
+
+    _, (found,) = run_to_the_end(adaptive_study(repeats=3, adaptive=Adaptive(max_cells=100, factor=1.25)), error_of)
+    assert found.is_narrow
+    limit = brentq(lambda dose: typical_rad(dose) - 0.1, 1e3, 1e4)
+    assert found.limit.lowest.dose == pytest.approx(limit, rel=0.15)
 
 
 # Eight repeats at each of four doses, two of them close to the limit of 5e3, with a spread of 0.3 in the logarithm.

@@ -93,7 +93,9 @@ class _Decision:
             return self._between(bracket, f"{between}, which reaches: a factor {bracket:.3g}")
         low, high = limit.interval.doses
         width = math.inf if low is None or high is None else high / low
-        if width <= factor:
+        is_close = bracket <= CLOSE * 1.01  # as added doses are rounded
+        # Between doses further apart the interpolation may be wrong by more than the repeats tell.
+        if width <= factor and is_close:
             return self._confirmed(width)
         # Resamples beyond the doses: there is nothing yet that they could cross.
         if low is None and self._nearest(limit.last_miss) == 0:
@@ -104,7 +106,7 @@ class _Decision:
             higher = self._higher(width, "the interval ends above the highest dose")
             if higher.additions:
                 return higher
-        if bracket > CLOSE * 1.01:  # as added doses are rounded
+        if not is_close:
             return self._between(width, f"{between}, which reaches: the interval is {_times(width)}")
         return self._narrowed(width, bracket)
 
