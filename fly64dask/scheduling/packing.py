@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from fly64dask.study import Cell
 
 # What torch takes of a device for a process beside its arrays: CUDA's context and kernels, 804 MB on an H200 with torch
-# 2.11 and CUDA 13 (docs/reference/gpu.md), and what recorded minibatches keep beside those that are called.
-CONTEXT_BYTES = 1_000_000_000
+# 2.11 and CUDA 13 (docs/reference/gpu.md), and what recorded minibatches of up to three reconstructions keep side by
+# side: each 32 MB for matrix products, and waves of no more than `SIDE_BY_SIDE_BYTES` of `lsqml.steps.launches`.
+CONTEXT_BYTES = 1_100_000_000
 # From here on a second thread was measured to help, by a third at least (docs/reference/performance.md).
 BIG_CELL_EXPOSURES = 300
 
