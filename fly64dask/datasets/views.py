@@ -60,11 +60,10 @@ def select_view(
     """
     scan = open_group(layout.scan_group(object_seed), ScanAttributes)
     view = next(view for view in study.views if view.name == view_name)
-    target = layout.view_group(view_name, split)
+    target = layout.view_group(view_name, split, threshold_px)
     if threshold_px is not None:
         assert isinstance(view, SpacingView)
         view = respaced_view(view, threshold_px)
-        target = layout.respaced_group(view_name, split, threshold_px)
     selected_from = selection_digest(study, scan.array_sha256["positions_px"], view, split)
     # Of the arrays: all objects have the same, and other digests of their sources.
     arrays = [scan.array_sha256[name] for name in ("positions_px", "probe_guess")]

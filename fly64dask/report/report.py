@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from fly64dask.base import software_versions
-from fly64dask.monitoring import read_live
 from fly64dask.records import (
     STATE_SIGNS,
     ManifestRow,
-    each_completed_row,
     legend_of,
 )
-from fly64dask.report.answer import RepeatSnr, RunTotals, SnrCurve, answer_content
+from fly64dask.report.answer import RepeatSnr, RunTotals, SnrCurve, answer_content, read_totals
 from fly64dask.report.cells import CellArrays, CellReader, cell_content, places_of, quantities_of
 from fly64dask.report.columns import flat_row
 from fly64dask.report.content import (
@@ -35,7 +33,6 @@ from fly64dask.scan import GOOD_COVERED_TWICE, GOOD_LIT_PER_UNKNOWN, MIN_LIT_PER
 from fly64dask.store import publish_text
 from fly64dask.study import (
     DOSE_UNITS,
-    Cell,
     Dose,
     Study,
     cells,
@@ -90,13 +87,7 @@ def write_report(
         If the study has no such dose or view.
     """
     part = part_of_study(study, MAX_CELLS, doses=doses, views=views)
-    # Before the rows: a cell that ends in between is then counted as running, never as pending.
-    totals = RunTotals(study, set(read_live(layout, cells(study))))
-    row_of: dict[Cell, ManifestRow | None] = dict.fromkeys(cells(part))
-    for committed in each_completed_row(study, layout):
-        totals.add(committed)
-        if committed.cell in row_of:
-            row_of[committed.cell] = committed
+    totals, row_of = read_totals(study, layout, cells(part))
     shown_rows = [row for row in row_of.values() if row is not None]
     reader = CellReader(study, layout, shown_rows)
     store = PictureStore(n_cells=sum(row.state == "completed" for row in shown_rows))

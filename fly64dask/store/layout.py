@@ -85,12 +85,13 @@ class RunLayout:
         """Give the group of the exposures of one noise realisation, whose fields these are."""
         return self.store / photons_name(dose, repeat, object_seed, view, setup_name) / split
 
-    def view_group(self, view: str, split: str) -> Path:
-        """Give the group of the indices that a view keeps of a split, the same at every dose and for every object."""
-        return self.store / "views" / view / split
+    def view_group(self, view: str, split: str, threshold_px: float | None = None) -> Path:
+        """Give the group of the indices that a view keeps of a split, the same at every dose and for every object.
 
-    def respaced_group(self, view: str, split: str, threshold_px: float) -> Path:
-        """Give the group of the indices that a view keeps at another spacing than the study's."""
+        With `threshold_px` it is that of another spacing than the study's.
+        """
+        if threshold_px is None:
+            return self.store / "views" / view / split
         return self.respaced_folder(view) / f"{SPACING_PREFIX}{float(threshold_px)!r}" / split
 
     def respaced_folder(self, view: str) -> Path:
@@ -99,9 +100,7 @@ class RunLayout:
 
     def kept_group(self, cell: Cell, remedy: Remedy | None) -> Path:
         """Give the group of the indices that a cell reads: its view's, or those of its remedy's spacing."""
-        if remedy is None or remedy.spacing_threshold is None:
-            return self.view_group(cell.view, cell.split)
-        return self.respaced_group(cell.view, cell.split, remedy.spacing_threshold)
+        return self.view_group(cell.view, cell.split, remedy.spacing_threshold if remedy else None)
 
     def cell_directory(self, cell: Cell) -> Path:
         """Give the directory of a cell's latest committed attempt."""

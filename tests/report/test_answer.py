@@ -7,10 +7,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of
+from limit_rows import TARGET, row_of, rows_of, shot_noise_errors, study_of, totals_of
 
 from fly64dask.records import Slope, answer_of
-from fly64dask.report.answer import RepeatSnr, answer_content, draw_limits, draw_overlap_map, draw_snr, totals_of
+from fly64dask.report.answer import RepeatSnr, answer_content, draw_limits, draw_overlap_map, draw_snr
 from fly64dask.report.answer.curves import slope_words
 from fly64dask.report.answer.overlap_map import round_levels
 from fly64dask.report.cells import CellArrays

@@ -9,11 +9,11 @@ from urllib.parse import unquote
 
 import pytest
 from browser import chromium, opened_browser
-from limit_rows import TARGET, rows_of, shot_noise_errors, study_of
+from limit_rows import TARGET, rows_of, shot_noise_errors, study_of, totals_of
 
 from fly64dask.records import write_run_study
 from fly64dask.report import ReportContent, write_report
-from fly64dask.report.answer import answer_content, totals_of
+from fly64dask.report.answer import answer_content
 from fly64dask.report.page import render_page
 from fly64dask.store import RunLayout
 from fly64dask.study import SplitRule

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from limit_rows import TARGET, rows_of, study_of
+from limit_rows import TARGET, rows_of, study_of, totals_of
 
 from fly64dask.records.derived import relative_error
-from fly64dask.report.answer import answer_content, totals_of
+from fly64dask.report.answer import answer_content
 
 CLOSE = [0.10, 0.11, 0.105]
 LOOSE = [2.00 * CLOSE[0], 2.02 * CLOSE[1], 1.98 * CLOSE[2]]

@@ -7,9 +7,8 @@ import io
 import tracemalloc
 from itertools import chain
 
-from limit_rows import TARGET, row_of, study_of
+from limit_rows import TARGET, row_of, study_of, totals_of
 
-from fly64dask.report.answer import totals_of
 from fly64dask.report.table import TableColumns, csv_bytes, gathered
 from fly64dask.report.table.gathering import PACKED_ROWS
 from fly64dask.study import Target

@@ -9,6 +9,7 @@ from manifest_rows import row_of_cell
 from tiny import tiny_study
 
 from fly64dask.metrics import TruthMetrics
+from fly64dask.report.answer import RunTotals
 from fly64dask.study import BaselineView, Cell, Target
 
 DOSES = (1e3, 1e4, 1e5)
@@ -51,3 +52,11 @@ def shot_noise_errors(doses, *, spread=0.0, repeats=3, seed=0):
         dose: [0.1 * math.sqrt(5e3 / dose) * math.exp(spread * rng.standard_normal()) for _ in range(repeats)]
         for dose in doses
     }
+
+
+def totals_of(study, rows):
+    """The totals of a run with these rows, of which none runs."""
+    totals = RunTotals(study)
+    for row in rows:
+        totals.add(row)
+    return totals

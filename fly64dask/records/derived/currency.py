@@ -127,9 +127,7 @@ class StudyNow:
         return _GroupNow.of(stored, is_current=exposed is None or stored.get("source_digest", exposed) == exposed)
 
     def _look_at_view(self, view: str, split: Split, spacing_px: float | None, object_seed: int | None) -> _GroupNow:
-        layout = self._layout
-        group = layout.view_group(view, split) if spacing_px is None else layout.respaced_group(view, split, spacing_px)
-        stored = self._attributes(group)
+        stored = self._attributes(self._layout.view_group(view, split, spacing_px))
         selected = self._selection_digest(view, split, spacing_px, object_seed)
         return _GroupNow.of(stored, is_current=selected is None or stored.get("selection_digest", selected) == selected)
 

@@ -21,5 +21,5 @@ from .snr_figure import (
 )
 from .totals import (
     RunTotals as RunTotals,
-    totals_of as totals_of,
+    read_totals as read_totals,
 )

@@ -7,13 +7,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fly64dask.records import AnswerNumbers, ComparedNumbers, unfollowed
+from fly64dask.monitoring import read_live
+from fly64dask.records import AnswerNumbers, ComparedNumbers, each_completed_row, unfollowed
 from fly64dask.report.answer.opening import BestCells
 from fly64dask.report.columns import lead_column
 from fly64dask.study import cells
 
 if TYPE_CHECKING:
     from fly64dask.records import Answer, ManifestRow, RunDifferences
+    from fly64dask.store import RunLayout
     from fly64dask.study import Cell, Study
 
 
@@ -99,9 +101,15 @@ class RunTotals:
         return self._best.cell_by(self.lead(self._best.columns))
 
 
-def totals_of(study: Study, rows: Iterable[ManifestRow], running: Collection[Cell] = ()) -> RunTotals:
-    """Gather the totals of a run from the rows of its committed cells, completed by their context."""
-    totals = RunTotals(study, running)
-    for row in rows:
-        totals.add(row)
-    return totals
+def read_totals(
+    study: Study, layout: RunLayout, shown: Iterable[Cell], answer_numbers: AnswerNumbers | None = None
+) -> tuple[RunTotals, dict[Cell, ManifestRow | None]]:
+    """Read the rows of a run once: its totals, and of the cells that are shown the rows, None where there is none."""
+    # Before the rows: a cell that ends in between is then counted as running, never as pending.
+    totals = RunTotals(study, set(read_live(layout, cells(study))), answer_numbers)
+    row_of: dict[Cell, ManifestRow | None] = dict.fromkeys(shown)
+    for committed in each_completed_row(study, layout):
+        totals.add(committed)
+        if committed.cell in row_of:
+            row_of[committed.cell] = committed
+    return totals, row_of

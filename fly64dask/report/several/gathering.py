@@ -6,9 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fly64dask.monitoring import read_live
-from fly64dask.records import each_completed_row, legend_of
-from fly64dask.report.answer import RunTotals
+from fly64dask.records import legend_of
+from fly64dask.report.answer import RunTotals, read_totals
 from fly64dask.report.cells import CellArrays, cell_content, places_of
 from fly64dask.report.columns import LEADING, is_drawn
 from fly64dask.report.content import MAX_CELLS, Notice
@@ -63,13 +62,7 @@ def gathered_run(
     """
     study = asked.studies[name]
     part = part_of_study(study, MAX_CELLS, doses=doses, views=views)
-    # Before the rows: a cell that ends in between is then counted as running, never as pending.
-    totals = RunTotals(study, set(read_live(layout, cells(study))), asked.numbers_of(name))
-    row_of: dict[Cell, ManifestRow | None] = dict.fromkeys(cells(part))
-    for committed in each_completed_row(study, layout):
-        totals.add(committed)
-        if committed.cell in row_of:
-            row_of[committed.cell] = committed
+    totals, row_of = read_totals(study, layout, cells(part), asked.numbers_of(name))
     contents = [_run_cell(name, cell, row, totals, layout) for cell, row in row_of.items()]
     ended = {cell: row for cell, row in row_of.items() if row is not None and cell not in totals.running}
     return GatheredRun(
