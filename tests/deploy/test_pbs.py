@@ -9,10 +9,10 @@ import pytest
 
 from fly64dask.base import InputError, ResourceError
 from fly64dask.deploy.slurm import pbs
-from fly64dask.deploy.slurm.controller import preview
 from fly64dask.deploy.slurm.jobscript import worker_script
 from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.site import parse_slurm_file
+from fly64dask.deploy.slurm.submission import preview
 from fly64dask.store import RunLayout
 
 LAYOUT = RunLayout(Path("/data/runs/demo"))

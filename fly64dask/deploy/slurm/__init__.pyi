@@ -5,9 +5,7 @@ from .controller import (
     controller_goes_on as controller_goes_on,
     find_controller as find_controller,
     jobs_line as jobs_line,
-    preview as preview,
     read_submission as read_submission,
-    submit_run as submit_run,
 )
 from .pools import device_kinds as device_kinds
 from .site import (
@@ -15,3 +13,4 @@ from .site import (
     is_cluster_file as is_cluster_file,
     read_slurm_file as read_slurm_file,
 )
+from .submission import preview as preview, submit_run as submit_run

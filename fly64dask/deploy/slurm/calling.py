@@ -22,10 +22,14 @@ def refuse_missing(system: str, commands: Iterable[str]) -> None:
         raise ResourceError(f"{system}: {', '.join(missing)} not found on PATH", remedy=LOGIN_NODE)
 
 
+class NoAnswerError(ResourceError):
+    """A command of the batch system has not said whether it has done what was asked."""
+
+
 def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProcess[str]:
     """Call a command of a batch system and wait for its answer, whatever it is.
 
-    Raises ResourceError if it does not come in time, or there is no such command.
+    Raises NoAnswerError if it does not come in time, ResourceError if there is no such command.
     """
     try:
         # Nothing is answered to a command that asks back.
@@ -35,7 +39,7 @@ def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedPro
     except FileNotFoundError as error:
         raise ResourceError(f"cluster: {command[0]} not found on PATH", remedy=LOGIN_NODE) from error
     except subprocess.TimeoutExpired as error:
-        raise ResourceError(
+        raise NoAnswerError(
             f"cluster: `{' '.join(command)}` did not answer within {timeout_s:g} s",
             remedy="see whether the batch system is up: `sinfo`, or `qstat -B`",
         ) from error

@@ -5,24 +5,23 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.calling import call, complaint, refuse_missing
+from fly64dask.deploy.slurm.calling import NoAnswerError, call, complaint, refuse_missing
 from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 
 ACCOUNTING_TIMEOUT_S = 5.0  # a database that is away shall not keep a run from asking Slurm's controller
-POLL_S = 0.5
 # States of a job that has ended (`man squeue`, JOB STATE CODES).
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"}
 ENDED |= {"NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
 # Words of a command that says nothing of the job, as Slurm's controller is busy or starting again.
-NO_ANSWER = ("unable to contact", "timed out", "connection refused", "temporarily unable")
+TIMED_OUT = "timed out"  # of which a job may be there all the same
+NO_ANSWER = ("unable to contact", TIMED_OUT, "connection refused", "temporarily unable")
 # In the name of any limit of how many jobs there may be, such as AssocMaxSubmitJobLimit and QOSGrpSubmitJobsLimit.
 TOO_MANY = "SubmitJob"
 
@@ -59,7 +58,10 @@ def queue_status(jobs: Mapping[str, BatchJob], n_expected: int) -> str:
 
 
 def submit_script(script: Path) -> str:
-    """Submit a batch script and give the job's id; raises ResourceError if Slurm refuses it."""
+    """Submit a batch script and give the job's id.
+
+    Raises ResourceError if Slurm refuses it, NoAnswerError if a job may be there for all that is known.
+    """
     return _job_id(_slurm("sbatch", "--parsable", str(script)))
 
 
@@ -73,7 +75,7 @@ def _job_id(printed: str) -> str:
     """Find the id in what `sbatch --parsable` printed; a site's own `sbatch` may print more, and Slurm the cluster."""
     found: list[str] = re.findall(r"^(\d+)(?:;\S*)?$", printed, re.MULTILINE)
     if not found:
-        raise ResourceError(
+        raise NoAnswerError(
             f"slurm: `sbatch --parsable` printed no id of a job: {printed.strip() or 'nothing'}",
             remedy="see what `sbatch` is at this site: `type sbatch`",
         )
@@ -111,18 +113,6 @@ def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
     """Cancel jobs, or only send their batch shells a signal such as `TERM`, which they hand on."""
     if job_ids:
         call("scancel", "--quiet", *((f"--signal={signal}", "--batch") if signal else ()), *job_ids)
-
-
-def wait_until_gone(layout: RunLayout, job_ids: Iterable[str], timeout_s: float) -> set[str]:
-    """Wait until no job of a run is listed, and it is known how each given one ended; gives those that are left."""
-    deadline = time.monotonic() + timeout_s
-    remaining = set(job_ids)
-    while True:
-        listed = jobs_of(layout).keys()
-        remaining = {job_id for job_id in remaining if job_id in listed or how_it_ended(job_id) is None} | listed
-        if not remaining or time.monotonic() > deadline:
-            return remaining
-        time.sleep(POLL_S)
 
 
 def how_it_ended(job_id: str) -> str | None:
@@ -202,7 +192,8 @@ def _slurm(*command: str) -> str:
     if completed.returncode != 0:
         says = complaint(completed)
         usual = "correct the cluster file if it says so, else see whether Slurm is up: `sinfo`"
-        raise ResourceError(
+        raised = NoAnswerError if TIMED_OUT in says.lower() else ResourceError
+        raise raised(
             f"slurm: `{' '.join(command)}` ended with {completed.returncode}: {says}",
             remedy="wait until other jobs of yours have ended" if is_job_limit(says) else usual,
         )

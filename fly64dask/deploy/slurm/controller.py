@@ -1,15 +1,11 @@
-"""Submitted runs: a controller job that holds scheduler and driver is submitted, found again and cancelled."""
+"""The controller job of a submitted run, which holds scheduler and driver: found again, followed and cancelled."""
 
 from __future__ import annotations
 
-import getpass
-import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
-from fly64dask.base import Frozen, InputError, ResourceError, host_name, utc_now
-from fly64dask.datasets import ScanInputs
+from fly64dask.base import Frozen, InputError, ResourceError
 from fly64dask.deploy.slurm.commands import (
     BatchJob,
     cancel_jobs,
@@ -17,18 +13,13 @@ from fly64dask.deploy.slurm.commands import (
     jobs_of,
     jobs_words,
     refuse_without,
-    submit_script,
-    wait_until_gone,
 )
-from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
-from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs
-from fly64dask.deploy.slurm.preflight import refuse_bad_script, refuse_small_jobs
-from fly64dask.deploy.slurm.site import SlurmFile, read_slurm_file
-from fly64dask.scheduling import plan_cells
-from fly64dask.store import RunLayout, held_file, publish_text, read_document, write_document
-from fly64dask.study import Cell, Filters, Study
+from fly64dask.deploy.slurm.names import CONTROLLER
+from fly64dask.store import RunLayout, read_document
+from fly64dask.study import Filters
 
 ORDERLY_S, HARD_S = 60.0, 60.0
+POLL_S = 0.5  # between two looks whether jobs are gone
 ASK_S = 1.0  # between two looks at a list of jobs that may be wrong
 
 
@@ -46,104 +37,6 @@ class SubmittedController(Frozen):
     command: tuple[str, ...]
     filters: Filters = Filters()
     allow_missing: bool = False
-
-
-def submit_run(
-    study: Study,
-    inputs: ScanInputs,
-    cells_to_run: Sequence[Cell],
-    layout: RunLayout,
-    cluster_file: Path,
-    options: Sequence[str],
-    *,
-    filters: Filters,
-    allow_missing: bool,
-) -> SubmittedController:
-    """Submit a controller job for a run; returns at once.
-
-    Parameters
-    ----------
-    study : Study
-        The study, its paths resolved; a copy goes into the run directory.
-    inputs : ScanInputs
-        Of the study.
-    cells_to_run : sequence of Cell
-        Cells that will run.
-    layout : RunLayout
-        The run directory; made if missing, continued if not.
-    cluster_file : Path
-        How the site wants its jobs; a copy goes into the run directory.
-    options : sequence of str
-        Further words of `fly64dask run`: filters, device.
-    filters : Filters
-        The cells that are asked for, those too that are done.
-    allow_missing : bool
-        Whether cells that cannot be selected count as no failure.
-
-    Returns
-    -------
-    SubmittedController
-
-    Raises
-    ------
-    InputError
-        If the run has a controller already or is just being submitted, or the cluster file cannot be used.
-    ResourceError
-        If a cell needs more memory than a job has, or Slurm refuses a job.
-    """
-    site = read_slurm_file(cluster_file)
-    refuse_without()
-    scripts = preview(study, inputs, cells_to_run, layout, cluster_file, options)
-    layout.slurm_logs.mkdir(parents=True, exist_ok=True)
-    with held_file(layout.submission_lock, what=f"submit to {layout.root}"):
-        _refuse_second(layout)
-        write_document(layout.submitted_study, study)
-        publish_text(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
-        publish_text(layout.controller_script, scripts[CONTROLLER])
-        for pool in site.pools:
-            # Not the script of a driver that may be at work without a controller.
-            worker_preview = layout.slurm_logs / f"{pool.name}-preview.sbatch"
-            publish_text(worker_preview, scripts[pool.name])
-            refuse_bad_script(cluster_file, worker_preview, section=site.section(pool))
-        refuse_bad_script(cluster_file, layout.controller_script, section="[controller]")
-        submission = SubmittedController(
-            job_id=submit_script(layout.controller_script),
-            submitted_at=utc_now(),
-            host=host_name(),
-            user=getpass.getuser(),
-            command=_command(site, layout, options),
-            filters=filters,
-            allow_missing=allow_missing,
-        )
-        write_document(layout.submission_file, submission)
-    return submission
-
-
-def preview(
-    study: Study,
-    inputs: ScanInputs,
-    cells_to_run: Sequence[Cell],
-    layout: RunLayout,
-    cluster_file: Path,
-    options: Sequence[str],
-) -> dict[str, str]:
-    """Check a submission as far as that goes without Slurm, and give the scripts of its `controller` and of each pool.
-
-    It takes what `submit_run` takes, and raises the same errors about the cluster file and the memory of jobs.
-    """
-    site = read_slurm_file(cluster_file)
-    if site.system != "slurm":
-        raise InputError(
-            f"cluster file {cluster_file}: a controller job is for Slurm, found system = {site.system!r}",
-            remedy=f"use `fly64dask run ... --cluster {cluster_file}` in a session on a login node that stays open",
-        )
-    refuse_small_jobs(site, cluster_file, plan_cells(study, inputs, cells_to_run), study.recipe)
-    jobs = RunJobs(layout=layout, study=study.name)
-    device = study.recipe.device
-    return {
-        CONTROLLER: controller_script(site, cluster_file, jobs, _command(site, layout, options)),
-        **{pool.name: worker_script(site, pool, jobs, device=device) for pool in site.pools},
-    }
 
 
 def find_controller(layout: RunLayout) -> BatchJob | None:
@@ -200,15 +93,27 @@ def cancel_run(layout: RunLayout) -> int:
     cancel_jobs([job_id for job_id in controllers if job_id not in running])
     cancel_jobs(running, signal="TERM")
     # The driver lets running cells write down that they were interrupted, and ends its workers.
-    remaining = wait_until_gone(layout, jobs, ORDERLY_S if running else 0.0)
+    remaining = _wait_until_gone(layout, jobs, ORDERLY_S if running else 0.0)
     cancel_jobs(sorted(remaining))
-    remaining = wait_until_gone(layout, remaining, HARD_S)
+    remaining = _wait_until_gone(layout, remaining, HARD_S)
     if remaining:
         raise ResourceError(
             f"slurm: jobs {', '.join(sorted(remaining))} of {layout.root} are still there {HARD_S:g} s after scancel",
             remedy="see `squeue --me`; a node may be down",
         )
     return len(jobs)
+
+
+def _wait_until_gone(layout: RunLayout, job_ids: Iterable[str], timeout_s: float) -> set[str]:
+    """Wait until no job of a run is listed, and it is known how each given one ended; gives those that are left."""
+    deadline = time.monotonic() + timeout_s
+    remaining = set(job_ids)
+    while True:
+        listed = jobs_of(layout).keys()
+        remaining = {job_id for job_id in remaining if job_id in listed or how_it_ended(job_id) is None} | listed
+        if not remaining or time.monotonic() > deadline:
+            return remaining
+        time.sleep(POLL_S)
 
 
 def _listed_jobs(layout: RunLayout) -> dict[str, BatchJob]:
@@ -223,18 +128,3 @@ def _listed_jobs(layout: RunLayout) -> dict[str, BatchJob]:
             raise ResourceError(problem, remedy=f"see `squeue --me`, or cancel it yourself: `scancel {job_id}`")
         time.sleep(ASK_S)
     return jobs
-
-
-def _command(site: SlurmFile, layout: RunLayout, options: Sequence[str]) -> tuple[str, ...]:
-    python = site.environment.python or sys.executable
-    files = (str(layout.submitted_study), "--out", str(layout.root), "--cluster", str(layout.submitted_cluster_file))
-    return (python, "-u", "-m", "fly64dask", "run", *files, *options)
-
-
-def _refuse_second(layout: RunLayout) -> None:
-    job = find_controller(layout)
-    if job is not None:
-        raise InputError(
-            f"run {layout.root}: its controller job {job.job_id} is {job.words} already",
-            remedy="follow it with `fly64dask attach`, or end it with `fly64dask cancel`",
-        )

@@ -75,10 +75,12 @@ def refuse_small_jobs(site: SlurmFile, path: Path, plan: Sequence[PlannedCell], 
         )
 
 
-def refuse_bad_script(path: Path, script: Path, *, section: str, system: System = "slurm") -> None:
+def refuse_bad_script(
+    path: Path, script: Path, *, section: str, shown: str | None = None, system: System = "slurm"
+) -> None:
     """Ask the batch system whether it would take a job script that was made from a section of the cluster file.
 
-    Raises ResourceError with its words and the key to change.
+    Raises ResourceError with its words, the key to change and, as `shown` says, how to see the script.
     """
     complaint = commands_of(system).refusal(script)
     if complaint is None:
@@ -87,7 +89,7 @@ def refuse_bad_script(path: Path, script: Path, *, section: str, system: System 
     keys_and_section = f"{' or '.join(keys)} in {section}" if keys else section
     raise ResourceError(
         f"slurm: a job of {section} would be refused: {complaint}",
-        remedy=f"correct {keys_and_section} of {path}; the script is {script}",
+        remedy=f"correct {keys_and_section} of {path}; {shown or f'the script is {script}'}",
     )
 
 
