@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import email
 import re
+import subprocess
+import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 
+import pytest
 import yaml
 
 from fly64dask import __version__
@@ -13,6 +19,7 @@ from fly64dask import __version__
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RECIPE = yaml.safe_load((ROOT / "cluster" / "conda" / "recipe.yaml").read_text())
+PACKAGE = ROOT / "fly64dask"
 EXTRAS = ("run", "engine", "ingest", "notebook", "objects")
 # Names that conda-forge has for what PyPI calls otherwise; pty-chi comes from PyPI.
 CONDA_NAMES = {"torch": "pytorch", "dask": "dask-core", "matplotlib": "matplotlib-base"}
@@ -61,3 +68,47 @@ def test_images_copy_files_that_exist():
     assert {name for name in copied if not (ROOT / name).exists()} == set()
     allowed = (ROOT / "cluster/containers/Dockerfile.dockerignore").read_text()
     assert [name for name in copied if f"\n!{name}\n" not in allowed] == []
+
+
+def build(source: Path, into: Path, *targets: str) -> list[Path]:
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--directory",
+        into,
+        *(f"--target={name}" for name in targets),
+    ]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+    return sorted(into.iterdir())
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> tuple[Path, Path]:
+    """The wheel and the source distribution of the checkout."""
+    wheel, sdist = build(ROOT, tmp_path_factory.mktemp("dist"), "wheel", "sdist")
+    return wheel, sdist
+
+
+@pytest.mark.process
+def test_wheel_holds_every_file_of_the_package_and_nothing_else(built):
+    files = {path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    about = f"fly64dask-{__version__}.dist-info"
+    names = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
+    wanted = {path.relative_to(ROOT).as_posix() for path in files} | {f"{about}/{name}" for name in names}
+    with zipfile.ZipFile(built[0]) as wheel:
+        assert set(wheel.namelist()) == wanted
+        metadata = email.message_from_string(wheel.read(f"{about}/METADATA").decode())
+    assert "fly64dask/py.typed" in wanted
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("BSD-3-Clause", "LICENSE")
+    assert metadata.get_payload() == (ROOT / "README.md").read_text()
+
+
+@pytest.mark.process
+def test_source_distribution_builds_the_same_wheel(built, tmp_path):
+    wheel, sdist = built
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (again,) = build(tmp_path / f"fly64dask-{__version__}", tmp_path / "dist", "wheel")
+    assert again.read_bytes() == wheel.read_bytes()
