@@ -104,7 +104,7 @@ def test_a_submission_that_is_not_answered_keeps_the_files_that_its_job_may_need
 @pytest.mark.process
 def test_a_refused_script_is_to_be_seen_by_a_dry_run(slurm, cluster_file, tmp_path):
     slurm(sbatch=REFUSES)
-    with pytest.raises(ResourceError, match=r"correct account or queue in \[controller\] of .*--dry-run` prints it"):
+    with pytest.raises(ResourceError, match=r"correct account or queue in \[workers\] of .*--dry-run` prints it"):
         submit(RunLayout(tmp_path / "run"), cluster_file)
 
 

@@ -5,19 +5,25 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import tiny
 from command_line import run_command
+from faulty_engine import ENGINE
+from one_cell import run_one
 from running import running
 
+from fly64dask.base import FailureKind
+from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction import CheckpointFile
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run
 from fly64dask.store import RunLayout
-from fly64dask.study import Checkpoints
+from fly64dask.study import Checkpoints, Study, cells, parse_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 WAITING = tiny.TEXT.replace("[1e4, 1e5]", "[1e5]").replace('    {name = "all", rule = "baseline"},\n', "")
@@ -109,6 +115,37 @@ def test_run_waits_where_the_disk_fills_up_while_its_cells_run(small_disk, on_sm
         (small_disk / "filler").unlink()
         assert found.process.wait(timeout=60) == 1
     assert_waited_well(small_disk / "run")
+
+
+def test_a_disk_that_fills_up_during_a_cell_is_named_whichever_write_finds_no_room(small_disk, engine_faults):
+    """Each page more lets one more write succeed: of the log, the arrays, the record, the journal."""
+    study, layout = small_study(small_disk)
+    ends = [end_of_cell(study, layout, small_disk, n_pages) for n_pages in range(24)]
+    assert set(ends) == {FailureKind.STORAGE_FAILED, None}
+    assert ends[-1] is None
+
+
+def small_study(disk: Path) -> tuple[Study, RunLayout]:
+    """A study whose cells do not wait for space, and a run of it on the disk that has all a first cell needs."""
+    study, layout = parse_study(STUDY, origin="tiny.toml"), RunLayout(disk / "run")
+    prepare_scan(study, layout)
+    expose_split(study, 1e5, "train", layout)
+    select_view(study, "few", "train", layout)
+    return study, layout
+
+
+def end_of_cell(study: Study, layout: RunLayout, disk: Path, n_pages: int) -> FailureKind | None:
+    """Say how a cell ends for which so many pages of the disk are left after its first epoch."""
+    for place in (layout.root / "dose_100000", layout.history, layout.journals, layout.scratch):
+        shutil.rmtree(place, ignore_errors=True)
+    (disk / "filler").unlink(missing_ok=True)
+
+    def fill_once(epoch: int, loss: float) -> None:
+        if epoch == 1:
+            fill(disk, n_pages * resource.getpagesize())
+
+    failure = run_one(study, cells(study)[0], layout, progress=fill_once, engine=ENGINE).failure
+    return None if failure is None else failure.kind
 
 
 def test_checkpoint_for_which_there_is_no_room_is_left_out(small_disk):

@@ -73,7 +73,7 @@ def submit_run(
     site = read_slurm_file(cluster_file)
     refuse_without()
     scripts = preview(study, inputs, cells_to_run, layout, cluster_file, options)
-    for name, section in ((CONTROLLER, "[controller]"), *((pool.name, site.section(pool)) for pool in site.pools)):
+    for name, section in (*((pool.name, site.section(pool)) for pool in site.pools), (CONTROLLER, "[controller]")):
         _refuse_script(cluster_file, scripts[name], section=section)
     with _submitting(layout):
         _refuse_second(layout)
