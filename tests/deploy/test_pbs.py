@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fly64dask.base import InputError, ResourceError
-from fly64dask.deploy.slurm import pbs
+from fly64dask.deploy.slurm.batch import pbs
 from fly64dask.deploy.slurm.jobscript import worker_script
 from fly64dask.deploy.slurm.names import RunJobs
 from fly64dask.deploy.slurm.site import parse_slurm_file

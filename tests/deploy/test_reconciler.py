@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.commands import BatchJob
+from fly64dask.deploy.slurm.batch.commands import BatchJob
 from fly64dask.deploy.slurm.decisions import (
     Cancel,
     Desired,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.calling import call
-from fly64dask.deploy.slurm.commands import (
+from fly64dask.deploy.slurm.batch.calling import call
+from fly64dask.deploy.slurm.batch.commands import (
     how_it_ended,
     jobs_of,
     refusal,

@@ -12,7 +12,7 @@ from slurm_accounts import missing_programs
 from slurm_lab import missing_daemons, slurm_lab
 from slurm_site import FOUR, Site, within
 
-from fly64dask.deploy.slurm.commands import how_it_ended
+from fly64dask.deploy.slurm.batch.commands import how_it_ended
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run
 from fly64dask.store import RunLayout

@@ -12,7 +12,7 @@ import pytest
 from faulty_engine import FOLDER
 from slurm_site import EIGHT, FOUR, SITE, Site, commands_without, ended, take_every_gpu, within
 
-from fly64dask.deploy.slurm.commands import how_it_ended
+from fly64dask.deploy.slurm.batch.commands import how_it_ended
 from fly64dask.deploy.slurm.job_server import ADDRESS
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run

@@ -17,7 +17,7 @@ STARTS = {
     "process": (
         *("subprocess", "multiprocessing", "running", "command_line", "forked_python"),
         *("fly64dask.cells.isolation", "fly64dask.cells.cell.run_cell"),
-        "fly64dask.deploy.slurm.commands.how_it_ended",
+        "fly64dask.deploy.slurm.batch.commands.how_it_ended",
     ),
     "engine": ("ptychi", "fly64dask.reconstruction.lsqml"),
     "cluster": ("distributed", "fly64dask.runs.run.run_study", "fly64dask.deploy.local.connect"),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 
 from fly64dask.base import Frozen, InputError, ResourceError
-from fly64dask.deploy.slurm.commands import (
+from fly64dask.deploy.slurm.batch import (
     BatchJob,
     cancel_jobs,
     how_it_ended,

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fly64dask.base import counted
-from fly64dask.deploy.slurm.commands import is_job_limit, queue_status
+from fly64dask.deploy.slurm.batch import is_job_limit, queue_status
 
 if TYPE_CHECKING:
-    from fly64dask.deploy.slurm.commands import BatchJob
+    from fly64dask.deploy.slurm.batch import BatchJob
     from fly64dask.deploy.slurm.site import Patience
 
 # From a job's start to its worker's first word: shells, module loads and Python on a cold file system.

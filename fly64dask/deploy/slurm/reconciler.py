@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fly64dask.base import Failure, ResourceError, result_or_failure
-from fly64dask.deploy.slurm.batch import BatchCommands, commands_of
-from fly64dask.deploy.slurm.commands import BatchJob, jobs_words
+from fly64dask.deploy.slurm.batch import BatchCommands, BatchJob, commands_of, jobs_words
 from fly64dask.deploy.slurm.decisions import Action, Cancel, Desired, GiveUp, History, Observation, Say, Submit, decide
 from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.deploy.slurm.pools import PoolUse, jobs_wanted, needed, pool_uses

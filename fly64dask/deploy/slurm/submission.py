@@ -11,8 +11,7 @@ from pathlib import Path
 
 from fly64dask.base import Fly64Error, InputError, host_name, utc_now
 from fly64dask.datasets import ScanInputs
-from fly64dask.deploy.slurm.calling import NoAnswerError
-from fly64dask.deploy.slurm.commands import refuse_without, submit_script
+from fly64dask.deploy.slurm.batch import NoAnswerError, refuse_without, submit_script
 from fly64dask.deploy.slurm.controller import SubmittedController, find_controller
 from fly64dask.deploy.slurm.jobscript import controller_script, worker_script
 from fly64dask.deploy.slurm.names import CONTROLLER, RunJobs

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.calling import NoAnswerError, call, complaint, refuse_missing
+from fly64dask.deploy.slurm.batch.calling import NoAnswerError, call, complaint, refuse_missing
 from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm.calling import call, complaint, refuse_missing
-from fly64dask.deploy.slurm.commands import BatchJob
+from fly64dask.deploy.slurm.batch.calling import call, complaint, refuse_missing
+from fly64dask.deploy.slurm.batch.commands import BatchJob
 from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from fly64dask.base import ResourceError
-from fly64dask.deploy.slurm import commands, pbs
-from fly64dask.deploy.slurm.commands import BatchJob
+from fly64dask.deploy.slurm.batch import commands, pbs
+from fly64dask.deploy.slurm.batch.commands import BatchJob
 from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.deploy.slurm.site import System
 from fly64dask.store import RunLayout

@@ -1,0 +1,5 @@
+"""The batch systems Slurm and PBS: calls of their commands, and what a run asks of either."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
