@@ -6,6 +6,5 @@ from .launches import (
     Launches as Launches,
 )
 from .replacements import (
-    Steps as Steps,
     replaced as replaced,
 )

@@ -1,7 +1,7 @@
 """An epoch of a task on the faster steps, as pty-chi's `IterativeReconstructor.run` has it, but without its loader.
 
-The loader asks for the exposures of a minibatch one by one, and on a GPU it waits once in an epoch. Its batch sampler
-is asked here, so that the same exposures are drawn.
+The loader goes through the exposures of a minibatch one by one, and on a GPU it waits once in an epoch. The same
+exposures are drawn here (`random_draws.draw_minibatches`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ptychi.api.task import PtychographyTask
     from torch import Tensor
 
-    from fly64dask.reconstruction.lsqml.steps import Steps
+    from fly64dask.reconstruction.lsqml.steps.replacements import Steps
 
 
 @torch.no_grad()
