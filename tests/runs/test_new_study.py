@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -68,6 +69,21 @@ def test_new_study_passes_a_dry_run(tmp_path: Path, template: str):
     command("new", tmp_path / "mine.toml", "--template", template)
     code, _ = command("run", tmp_path / "mine.toml", "--out", tmp_path / "run", "--dry-run")
     assert code == (1 if template == "toy" else 0)  # whose sparse view is made to fail
+
+
+def test_new_says_of_which_half_a_view_keeps_isolated_exposures_alone(tmp_path: Path):
+    """Its "dense" view then has fewer exposures than its "sparse" one, and another overlap in each half."""
+    positions = np.random.default_rng(4).uniform(0, (40, 80), (220, 2))
+    new_study_of_scan(tmp_path / "mine.toml", stored(tmp_path / "scan.zarr", positions))
+    text = (tmp_path / "mine.toml").read_text()
+    view = tomllib.loads(text)["views"][1]
+    left = positions[positions[:, 1] < (positions[:, 1].min() + positions[:, 1].max()) / 2]
+    apart = np.hypot(*(left[:, None] - left[None]).transpose(2, 0, 1)) + np.diag(np.full(len(left), np.inf))
+    n_isolated = int((apart.min(axis=1) >= view["threshold_px"]).sum())
+    line = next(line for line in text.splitlines() if 'name = "dense"' in line)
+    assert f"# {n_isolated} and " in line
+    assert re.search(r"linear overlap \d+ and \d+ %$", line)
+    assert "# It keeps only exposures without a near neighbour (train), which leaves parts of the field out." in text
 
 
 def test_new_replaces_no_file(tmp_path: Path):

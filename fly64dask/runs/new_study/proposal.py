@@ -42,12 +42,17 @@ BATCH_SIZES, MOST_BATCH_BYTES = (96, 48, 24, 12), 2_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedView:
-    """A view, with what it keeps of each split: number of exposures, and their linear overlap."""
+    """A view, with what it keeps of each split: number of exposures, and their linear overlap.
+
+    Of the splits in `isolated` it keeps exposures without a near neighbour alone ("direct"), which leaves parts of the
+    field out.
+    """
 
     name: str
     threshold_px: float | None
     n_kept: Mapping[Split, int]
-    linear_overlap: float
+    linear_overlap: Mapping[Split, float]
+    isolated: tuple[Split, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,20 +174,25 @@ def _measured_view(
 ) -> ProposedView | None:
     """Select a spacing's exposures, or all of them; None if a part keeps too few."""
     kept: dict[Split, NDArray[np.float64]] = {}
+    isolated: list[Split] = []
     for part, positions_px in parts.items():
         kept[part] = positions_px
         if threshold_px is not None:
             view = SpacingView(name=name, rule="min_spacing", threshold_px=threshold_px)
             try:
-                kept[part] = positions_px[select(positions_px, view).kept]
+                selection = select(positions_px, view)
             except NotSelectableError:
                 return None
+            kept[part] = positions_px[selection.kept]
+            if selection.metadata and selection.metadata.selection_strategy == "direct":
+                isolated.append(part)
             if len(kept[part]) < FEWEST_EXPOSURES or is_degenerate(kept[part]):
                 return None
-    overlaps = [measure_beams(positions_px, probe).linear_overlap for positions_px in kept.values()]
+    overlaps = {part: measure_beams(positions_px, probe).linear_overlap for part, positions_px in kept.items()}
     return ProposedView(
         name=name,
         threshold_px=threshold_px,
         n_kept={part: len(positions_px) for part, positions_px in kept.items()},
-        linear_overlap=float(np.mean([overlap for overlap in overlaps if overlap is not None])),
+        linear_overlap={part: overlap for part, overlap in overlaps.items() if overlap is not None},
+        isolated=tuple(part for part in isolated if len(kept[part]) < len(parts[part])),
     )

@@ -78,13 +78,17 @@ def _recipe_lines(proposal: Proposal) -> Iterator[str]:
 
 def _view_lines(view: ProposedView) -> Iterator[str]:
     kept = " and ".join(str(n) for n in view.n_kept.values())
+    overlaps = [f"{100 * overlap:.0f}" for overlap in view.linear_overlap.values()]
     yield "[[views]]"
-    yield _key(f'name = "{view.name}"', f"{kept} exposures, linear overlap {100 * view.linear_overlap:.0f} %")
+    yield _key(f'name = "{view.name}"', f"{kept} exposures, linear overlap {' and '.join(dict.fromkeys(overlaps))} %")
     if view.threshold_px is None:
         yield 'rule = "baseline"'
     else:
         yield 'rule = "min_spacing"'
         yield _key(f"threshold_px = {view.threshold_px:g}", "between exposures that are kept, at least")
+        if view.isolated:
+            where = " and ".join(view.isolated)
+            yield f"# It keeps only exposures without a near neighbour ({where}), which leaves parts of the field out."
     yield ""
 
 
