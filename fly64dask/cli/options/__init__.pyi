@@ -26,6 +26,7 @@ from .shared import (
     out_directory_option as out_directory_option,
     out_option as out_option,
     place_argument as place_argument,
+    places_argument as places_argument,
     read_run as read_run,
     readable_argument as readable_argument,
     readable_runs_argument as readable_runs_argument,

@@ -93,10 +93,11 @@ run_argument = options_as(
     click.argument("run", metavar="RUN", type=DirectoryType(**_of_run)),
 )
 readable_argument = options_as("layout", lambda run: read_run(run, files=True), place_argument)
-_places = click.argument("places", metavar="RUN...", nargs=-1, required=True, type=PlaceType(**_of_run))
+# Passes `places`: each a path, or the URL of a run at an object store.
+places_argument = click.argument("places", metavar="RUN...", nargs=-1, required=True, type=PlaceType(**_of_run))
 # Pass `layouts`: of each run its name, as it is given, and its layout with all that is to be read, or its records.
-readable_runs_argument = options_as("layouts", lambda places: _named_layouts(places, files=True), _places)
-runs_records_argument = options_as("layouts", lambda places: _named_layouts(places, files=False), _places)
+readable_runs_argument = options_as("layouts", lambda places: _named_layouts(places, files=True), places_argument)
+runs_records_argument = options_as("layouts", lambda places: _named_layouts(places, files=False), places_argument)
 runs_argument = click.argument("directories", metavar="RUN...", nargs=-1, required=True, type=DirectoryType(**_of_run))
 out_option = click.option(
     "--out",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fly64dask.base import InputError, counted
-from fly64dask.cli.options import DirectoryType, DoseType, example, options_as, without_links
+from fly64dask.cli.options import DoseType, PlaceType, example, options_as, read_run, without_links
 from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, doses_of, realisation_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ choice_options = options_as(
 
 
 @click.command(epilog=example("fly64dask export runs/demo --dose 1000 --split train --view dense --out dense.npz"))
-@click.argument("store", type=DirectoryType(exists=True, file_okay=False, path_type=Path))
+@click.argument("store", type=PlaceType(exists=True, file_okay=False, path_type=Path))
 @click.option(
     "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="The file to make."
 )
@@ -104,17 +104,18 @@ choice_options = options_as(
 )
 @click.option("--pixel-size-nm", type=PixelSizeType(), help="Of the object, where the run does not know it.")
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
-def export(store: Path, out: Path, choice: Choice, with_truth: bool, reconstruction: bool, **options: Any) -> None:
+def export(
+    store: Path | str, out: Path, choice: Choice, with_truth: bool, reconstruction: bool, **options: Any
+) -> None:
     """Write exposures or a reconstruction for other programs.
 
     Exposures of an ingested STORE, or of one dose and split of a run, become a DATA-001 NPZ. With --reconstruction the
-    object and probe of a cell are written, with positions and pixel size.
+    object and probe of a cell are written, with positions and pixel size. The run may be at an object store.
     """
     from fly64dask.records import read_run_study
-    from fly64dask.store import RunLayout
 
-    layout, path = RunLayout(without_links(store)), without_links(out)
-    if not layout.store.is_dir():
+    layout, path = read_run(store, files=True), without_links(out)
+    if isinstance(store, Path) and not layout.store.is_dir():
         if with_truth or reconstruction or not choice.is_empty:
             raise InputError(
                 f"export {store}: {CHOOSING} choose a cell of a run, and this is not a run",

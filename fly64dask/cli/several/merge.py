@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from fly64dask.cli.options import DirectoryType, example, from_here, runs_argument
+from fly64dask.cli.options import DirectoryType, example, from_here, places_argument
 
 
 @click.command(epilog=example("fly64dask merge runs/low runs/high --out runs/both && fly64dask report runs/both"))
-@runs_argument
+@places_argument
 @click.option(
     "--out",
     required=True,
@@ -19,17 +19,18 @@ from fly64dask.cli.options import DirectoryType, example, from_here, runs_argume
     help="The new run directory; it must not exist, or be empty.",
 )
 @click.option("--first-wins", is_flag=True, help="If a cell has different results, take those of the run named first.")
-def merge(directories: tuple[Path, ...], out: Path, first_wins: bool) -> None:
+def merge(places: tuple[Path | str, ...], out: Path, first_wins: bool) -> None:
     """Join several runs of one study into a new run.
 
     The runs have other doses, or are from other machines. The studies may differ in doses, number of repeats and
     device, and in the places of their files. Any other difference is named and refused, and so are cells with different
     results in several runs: a cell's key and the digests of its arrays must agree. If a cell failed in one run and was
     completed in another, the completed one is taken. Everything is copied, and every byte is checked. The runs stay as
-    they are. None of them may be running.
+    they are. None of them may be running, but those at an object store, of which the cells are taken that are committed
+    by then.
     """
     from fly64dask.runs import merge_runs
 
-    run = merge_runs(directories, out, first_wins=first_wins, say=click.echo)
+    run = merge_runs(places, out, first_wins=first_wins, say=click.echo)
     counts = ", ".join(f"{number} {state}" for state, number in run.counts.items())
     click.echo(f"merged: {from_here(run.layout.root)}, {counts}")

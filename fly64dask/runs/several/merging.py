@@ -22,6 +22,7 @@ from fly64dask.records import (
 from fly64dask.runs.comparisons import compare_with_references
 from fly64dask.runs.directory import held_directory
 from fly64dask.runs.opened import Run
+from fly64dask.runs.places import read_place
 from fly64dask.runs.several.choosing import Chosen, choose_cells, choose_groups
 from fly64dask.runs.several.studies import merged_study
 from fly64dask.runs.verify import verify_run
@@ -41,8 +42,9 @@ def merge_runs(
     Parameters
     ----------
     paths : sequence of str or path
-        Two run directories or more. Their studies may differ in doses, number of repeats, device, and in where the
-        files of their source lie.
+        Two runs or more: directories, or URLs of runs at an object store, which are brought into their caches first and
+        of which the cells are taken that are committed by then. Their studies may differ in doses, number of repeats,
+        device, and in where the files of their source lie.
     out : str or path
         The new run directory; it must not exist, or be empty.
     first_wins : bool
@@ -67,9 +69,13 @@ def merge_runs(
     --------
     >>> merge_runs(["runs/low", "runs/high"], "runs/both").report()  # doctest: +SKIP
     """
-    layouts = [RunLayout(Path(os.path.realpath(path))) for path in paths]
     target = RunLayout(Path(os.path.realpath(out)))
-    _check_paths(layouts, target)
+    _check_target(target)
+    names = {read_place(path, say=say): os.fspath(path) for path in paths}
+    layouts = tuple(names)
+    if len(layouts) < max(2, len(paths)):
+        found = counted(len(layouts), "different run")
+        raise InputError(f"merge into {target.root}: got {found}", remedy="give two or more, each once")
     studies = {layout: read_run_study(layout) for layout in layouts}
     study = merged_study(studies)
     with ExitStack() as held:
@@ -79,20 +85,16 @@ def merge_runs(
         groups = choose_groups(study, chosen, layouts)
         for layout in layouts:
             n_cells = sum(each.layout == layout for each in chosen.values())
-            say(f"{n_cells} of {len(cells(study))} cells from {layout.root}")
+            say(f"{n_cells} of {len(cells(study))} cells from {names[layout]}")
         with held_directory(target):
             _fill(study, target, chosen, groups, say)
     return Run(study, target)
 
 
-def _check_paths(layouts: Sequence[RunLayout], target: RunLayout) -> None:
-    doing = f"merge into {target.root}"
-    if len(set(layouts)) < 2 or len(set(layouts)) < len(layouts):
-        raise InputError(
-            f"{doing}: got {counted(len(set(layouts)), 'different run')}", remedy="give two or more, each once"
-        )
+def _check_target(target: RunLayout) -> None:
     if target.root.exists() and (not target.root.is_dir() or any(target.root.iterdir())):
-        raise InputError(f"{doing}: it is there already, and not empty", remedy="give another directory")
+        words = f"merge into {target.root}: it is there already, and not empty"
+        raise InputError(words, remedy="give another directory")
 
 
 def _fill(
