@@ -102,6 +102,16 @@ def test_a_submission_that_is_not_answered_keeps_the_files_that_its_job_may_need
 
 
 @pytest.mark.process
+def test_the_files_of_a_job_that_was_submitted_stay_where_it_cannot_be_noted(slurm, cluster_file, tmp_path):
+    layout = RunLayout(tmp_path / "run")
+    layout.submission_file.mkdir(parents=True)
+    with pytest.raises(Fly64Error, match=r"submission.json: Is a directory"):
+        submit(layout, cluster_file)
+    assert layout.submitted_study.exists()
+    assert layout.controller_script.exists()
+
+
+@pytest.mark.process
 def test_a_refused_script_is_to_be_seen_by_a_dry_run(slurm, cluster_file, tmp_path):
     slurm(sbatch=REFUSES)
     with pytest.raises(ResourceError, match=r"correct account or queue in \[workers\] of .*--dry-run` prints it"):

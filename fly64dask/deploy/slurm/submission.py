@@ -74,13 +74,16 @@ def submit_run(
     scripts = preview(study, inputs, cells_to_run, layout, cluster_file, options)
     for name, section in (*((pool.name, site.section(pool)) for pool in site.pools), (CONTROLLER, "[controller]")):
         _refuse_script(cluster_file, scripts[name], section=section)
-    with _submitting(layout):
-        _refuse_second(layout)
-        write_document(layout.submitted_study, study)
-        publish_text(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
-        publish_text(layout.controller_script, scripts[CONTROLLER])
+    with _held_folder(layout) as new_folders:
+        with _as_before_if_refused(layout, new_folders):
+            _refuse_second(layout)
+            write_document(layout.submitted_study, study)
+            publish_text(layout.submitted_cluster_file, cluster_file.read_text(encoding="utf-8"))
+            publish_text(layout.controller_script, scripts[CONTROLLER])
+            job_id = submit_script(layout.controller_script)
+        # From here on the job needs the files, whatever goes wrong.
         submission = SubmittedController(
-            job_id=submit_script(layout.controller_script),
+            job_id=job_id,
             submitted_at=utc_now(),
             host=host_name(),
             user=getpass.getuser(),
@@ -128,24 +131,30 @@ def _refuse_script(cluster_file: Path, text: str, *, section: str) -> None:
 
 
 @contextmanager
-def _submitting(layout: RunLayout) -> Iterator[None]:
-    """Hold the folder of what is submitted, made if missing; after a refusal it is as it was before."""
+def _held_folder(layout: RunLayout) -> Iterator[Sequence[Path]]:
+    """Hold the folder of what is submitted, made if missing; gives the folders that were made, the deepest first."""
     folders = (layout.slurm_logs, *layout.slurm_logs.parents)
     new = [folder for folder in folders if not folder.exists()]
-    files = (layout.submitted_study, layout.submitted_cluster_file, layout.controller_script)
     with storing(layout.slurm_logs):
         layout.slurm_logs.mkdir(parents=True, exist_ok=True)
     with held_file(layout.submission_lock, what=f"submit to {layout.root}"):
-        before = {path: path.read_bytes() for path in files if path.exists()}
-        try:
-            yield
-        except Fly64Error as error:
-            if not isinstance(error, NoAnswerError):
-                _put_back(files, before)
-            if layout.slurm in new and not any(path.exists() for path in files):
-                layout.submission_lock.unlink()
-                _remove_empty(new)
-            raise
+        yield new
+
+
+@contextmanager
+def _as_before_if_refused(layout: RunLayout, new_folders: Sequence[Path]) -> Iterator[None]:
+    """Put back what an error leaves of a submission, and remove new folders, unless a job may have been queued."""
+    files = (layout.submitted_study, layout.submitted_cluster_file, layout.controller_script)
+    before = {path: path.read_bytes() for path in files if path.exists()}
+    try:
+        yield
+    except Fly64Error as error:
+        if not isinstance(error, NoAnswerError):
+            _put_back(files, before)
+        if layout.slurm in new_folders and not any(path.exists() for path in files):
+            layout.submission_lock.unlink()
+            _remove_empty(new_folders)
+        raise
 
 
 def _put_back(files: Sequence[Path], before: Mapping[Path, bytes]) -> None:
