@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 # A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
-# In the order in which they follow each other: `use strict` first.
+# In the order in which they follow each other: `use strict` first, and last what draws the page.
 SHARED_SCRIPTS = ("answer.js", "drawing.js", "keep.js", "keyboard.js", "matrix.js")
+SCRIPTS = {
+    "report": (*SHARED_SCRIPTS, "outcome.js", "frames.js", "pictures.js", "cell.js", "table.js", "report.js"),
+    "runs": (*SHARED_SCRIPTS, "runs.js"),
+}
 # Words of the glossary that the page uses.
 WORDS = (
     *("cell", "dose", "fluence", "view", "split", "repeat", "recipe", "setup", "linear overlap", "illuminated area"),
@@ -58,9 +62,9 @@ def page_time() -> str:
 
 
 def _page(name: str, content: ReportContent | RunsContent, words: Iterable[str], **values: object) -> str:
-    """Fill the template of a page, which is named as its own script is."""
+    """Fill the template of a page with its content, style and scripts."""
     style = _file("monitoring.dashboard", "page.css") + _file("report", "report.css")
-    script = "".join(_file("report", script) for script in (*SHARED_SCRIPTS, f"{name}.js"))
+    script = "".join(_file("report", script) for script in SCRIPTS[name])
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
