@@ -116,6 +116,8 @@ class RunResults:
             study names recipes, lists objects or values of its setup; columns as in the CSV file of the report, fields
             of nested records with dotted names. The columns are the same for each run and however its cells have ended:
             a column of which no cell has a value is empty. Cells that have not run have a state and nothing else.
+            Where the study has "measured" or "noise_free" among its doses the level `dose` is text, such as "1000.0";
+            `dose_photons` is a number in every table.
             `attrs` say what doses count (`dose_by`) and hold `units`, `labels` and `better` by name of a column or
             level of the index, of those that hold numbers.
 
