@@ -124,8 +124,21 @@ def test_limits_that_lie_beyond_the_spread_differ_by_their_factor():
     (difference,) = found.differences
     assert (difference.lower, difference.ratio_test.ratio) == ("close", pytest.approx(1 / 4, rel=0.05))
     assert difference.ratio_test.low <= 1 / 4 <= difference.ratio_test.high
-    assert found.sentences[-1].startswith("loose needs 4.0")
-    assert " times the fluence of close (whole); p = 0.001" in found.sentences[-1]
+    assert found.sentences[-2].startswith("loose needs 4.0")
+    assert " times the fluence of close (whole); p = 0.001" in found.sentences[-2]
+
+
+def test_limits_that_differ_between_doses_far_apart_are_said_to_be_interpolated():
+    """No repeat tells what lies between two doses."""
+    said = {}
+    for doses in (DOSES, (1e3, 3e3, 9e3, 2.7e4)):
+        close = shot_noise_errors(doses, spread=0.02)
+        said[doses] = limits_of({dose: [2 * error for error in errors] for dose, errors in close.items()}, close, doses)
+    assert said[DOSES].sentences[-1] == (
+        "A p is of the spread of repeats alone: doses beside these limits are up to a factor of 10 apart, and the "
+        "limits between them are interpolated."
+    )
+    assert said[1e3, 3e3, 9e3, 2.7e4].sentences[-1].startswith("loose needs ")
 
 
 def test_a_limit_of_very_many_views_can_differ_beyond_the_spread():

@@ -14,6 +14,7 @@ from .cell_numbers import (
     measured_value as measured_value,
 )
 from .crossing import (
+    CLOSE_DOSES as CLOSE_DOSES,
     LEVEL as LEVEL,
     LimitAlong as LimitAlong,
     Outcome as Outcome,

@@ -18,6 +18,9 @@ Outcome = Literal["reached", "reached_already", "not_reached", "not_monotonic", 
 N_BOOTSTRAP = 999  # resamples: the ends of a 90 % interval are then its 50th and 950th of 1000 gaps
 LEVEL = 0.9  # of every interval; that of the coverage that `scripts/accuracy/limits/limits.py` measures
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+# Doses not farther apart than half a decade, rounded to three digits, have a cubic between them that is known well
+# enough; it was measured by `scripts/accuracy/limits/dose_steps.py`.
+CLOSE_DOSES = 10**0.5 * 1.01
 N_HALVINGS = 40  # of the step between two points: to a float's last digits
 NEIGHBOURS = 2  # doses on each side of the crossing that its interpolation and its residuals are of (our choice)
 

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from fly64dask.metrics import RatioTest, compare_draws
-from fly64dask.records.limits.crossing import limit_draws, points_near
+from fly64dask.records.limits.crossing import CLOSE_DOSES, limit_draws, points_near
 from fly64dask.records.limits.limit import DoseLimit, seed_of
 from fly64dask.records.limits.points import Series
 from fly64dask.records.significance import (
@@ -72,6 +72,13 @@ def comparison_sentences(compared: Sequence[Difference], limits: Sequence[DoseLi
     for axis in dict.fromkeys(difference.axis for difference in compared):
         of_axis = [difference for difference in compared if difference.axis == axis]
         yield from difference_sentences(of_axis, needs=needs, unit=unit)
+    steps = [limit.first_reach / limit.last_miss for limit in limits if limit.first_reach and limit.last_miss]
+    widest = max(steps, default=1.0)
+    if widest > CLOSE_DOSES and any(difference.lower is not None for difference in compared):
+        yield (
+            f"A p is of the spread of {unit} alone: doses beside these limits are up to a factor of {widest:.3g} "
+            "apart, and the limits between them are interpolated."
+        )
 
 
 def _pairs(study: Study | None, limit_of_each: Sequence[LimitOf], target: Target) -> Iterator[ComparedPair]:

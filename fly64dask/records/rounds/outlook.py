@@ -7,15 +7,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fly64dask.base import counted
-from fly64dask.records.limits import DoseLimit, DosePoint, Series, dose_limit, number_words
+from fly64dask.records.limits import CLOSE_DOSES, DoseLimit, DosePoint, Series, dose_limit, number_words
 from fly64dask.records.rounds.allocation import fair_number, shared_repeats
 from fly64dask.study import MAX_DOSE_PHOTONS, Adaptive, Addition, Repeats, Study, Target
 
 # All our choice.
 BEYOND = 100.0  # how far below the study's lowest dose, and above its highest, doses are added
 LONGEST_STEP = 10.0  # of a dose beyond others
-# Doses not farther apart get repeats; the cubic between them is known well enough (docs/how-to/adaptive.md).
-CLOSE = 10**0.5
 MOST_REPEATS = 1000  # of one dose, as of a study
 FEW_REPEATS = 32  # of one dose where more of them may not help
 DIGITS = 3  # of a dose that is added: its directory is named by it
@@ -93,7 +91,7 @@ class _Decision:
             return self._between(bracket, f"{between}, which reaches: a factor {bracket:.3g}")
         low, high = limit.interval.doses
         width = math.inf if low is None or high is None else high / low
-        is_close = bracket <= CLOSE * 1.01  # as added doses are rounded
+        is_close = bracket <= CLOSE_DOSES
         # Between doses further apart the interpolation may be wrong by more than the repeats tell.
         if width <= factor and is_close:
             return self._confirmed(width)

@@ -1,8 +1,9 @@
 """How far a limit depends on the distance of a study's doses, and a resolution on its criterion, on the demo.
 
 Two views of the demo run with five repeats at nine doses. Limits of some phase errors are then found with all of them,
-with those half a decade apart, and with those a decade apart; nothing else differs. The second table has the resolution
-of the same cells by each criterion, against the truth and between half sets.
+with those half a decade apart, and with those a decade apart; nothing else differs. The second table compares the same
+cells with themselves, by doses a decade apart and by those in between: a difference is one of the interpolation alone.
+The third has the resolution of the same cells by each criterion, against the truth and between half sets.
 
     python scripts/accuracy/limits/dose_steps.py runs/dose_steps   # 180 cells: some minutes on two cores
 """
@@ -16,15 +17,16 @@ from pathlib import Path
 from statistics import median
 
 from fly64dask.metrics import Crossing
-from fly64dask.records import DoseLimit, ManifestRow, answer_of, interval_words
+from fly64dask.records import DoseLimit, ManifestRow, answer_of, factor_words, interval_words, p_words, verdict_words
 from fly64dask.runs import run_study
-from fly64dask.study import Filters, Study, Target
+from fly64dask.study import BaselineView, Filters, Study, Target
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
 from measuring import rows_table
 
 DEMO = Path(__file__).resolve().parents[3] / "data" / "demo.toml"
 DECADES = (1e2, 1e3, 1e4, 1e5)
+BETWEEN = (3.16e2, 3.16e3, 3.16e4)
 HALF_DECADES = (1e2, 3.16e2, 1e3, 3.16e3, 1e4, 3.16e4, 1e5)
 DOSES = tuple(sorted({*HALF_DECADES, 1.78e3, 5.62e3}))
 VIEWS, REPEATS = ("baseline", "dense"), 5
@@ -64,6 +66,32 @@ def step_rows(study: Study, rows: Sequence[ManifestRow]) -> list[dict[str, objec
     return table
 
 
+def offset_rows(study: Study, rows: Sequence[ManifestRow]) -> list[dict[str, object]]:
+    """What is said of two views that are the same cells at doses half a decade apart, by view, split and target.
+
+    A dose is what a grid calls it; the fluences are those that fell on the sample.
+    """
+    grids = {"decades": DECADES, "between": BETWEEN}
+    views = tuple(BaselineView(name=name, rule="baseline") for name in grids)
+    table: list[dict[str, object]] = []
+    for view in VIEWS:
+        of_both = [
+            row.model_copy(update={"view": name, "dose": DECADES[doses.index(row.dose)]})
+            for name, doses in grids.items()
+            for row in rows
+            if row.view == view and row.dose in doses
+        ]
+        alike = study.model_copy(update={"doses_photons": DECADES, "views": views})
+        for goal_rad in TARGETS_RAD:
+            compared = answer_of(alike, of_both, [Target(phase_error_rad=goal_rad)]).targets[0].differences
+            for each in compared:
+                where: dict[str, object] = {"view": view, "split": each.place, "target": f"{goal_rad:g} rad"}
+                words = {"factor": factor_words(each), "p": p_words(each.p_corrected), "said": verdict_words(each)}
+                if each.verdict != "unknown":
+                    table.append(where | words)
+    return table
+
+
 def criterion_rows(rows: Sequence[ManifestRow]) -> list[dict[str, object]]:
     """Median resolutions of the baseline by criterion, px; those up to Nyquist count as 1."""
     table: list[dict[str, object]] = []
@@ -88,7 +116,7 @@ def _median_px(places: Sequence[Crossing | None]) -> str:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="run directory")
     options = parser.parse_args()
@@ -97,6 +125,7 @@ def main() -> None:
     run = run_study(study, options.out, filters=Filters(view=VIEWS), progress=True)
     rows = [row for row in run.rows if row.state == "completed"]
     print(rows_table(step_rows(study, rows)))
+    print(rows_table(offset_rows(study, rows)))
     print(rows_table(criterion_rows(rows)))
 
 
