@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
 # In the order in which they follow each other: `use strict` first, and last what draws the page.
-SHARED_SCRIPTS = ("answer.js", "drawing.js", "keep.js", "keyboard.js", "matrix.js")
+SHARED_SCRIPTS = ("answer.js", "limit_curves.js", "drawing.js", "keep.js", "keyboard.js", "matrix.js")
 SCRIPTS = {
     "report": (*SHARED_SCRIPTS, "outcome.js", "frames.js", "pictures.js", "cell.js", "table.js", "report.js"),
     "runs": (*SHARED_SCRIPTS, "runs.js"),
