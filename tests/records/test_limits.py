@@ -168,6 +168,18 @@ def test_an_overlap_without_an_interval_names_the_views_beside_it():
     assert sentence.endswith("overlap of 40 % (between the views of 20 %, which misses, and 60 %).")
 
 
+def test_an_overlap_with_an_interval_names_the_views_beside_it_too():
+    """Errors of 0.2 rad at 20 % and of 0.05 rad at 60 %: the repeats alone would place 40 % to a few per cent."""
+    study = study_of("loose", "close", doses=(1e3, 1e4), repeats=3)
+    rows = [
+        row
+        for view, error in (("loose", 0.2), ("close", 0.05))
+        for row in rows_of(dict.fromkeys((1e3, 1e4), (error * 0.98, error, error * 1.02)), view=view)
+    ]
+    sentence = next(words for words in answer_of(study, rows, [TARGET]).targets[0].sentences if "overlap of" in words)
+    assert "overlap of 40 % (between the views of 20 %, which misses, and 60 %; 90 % interval: " in sentence
+
+
 def test_an_overlap_beyond_all_views_names_the_last_view_that_has_numbers():
     """A view that has not run says nothing: the sparsest one of the study may be it."""
     study = study_of("apart", "loose", "close", doses=(1e3, 1e4), repeats=1)

@@ -93,12 +93,12 @@ def overlap_sentence(limit: OverlapLimit, target: Target) -> str:
         return f"{who} is not monotonic in overlap: a denser view misses again."
     assert limit.lowest is not None, "a reached target has its lowest overlap"
     ends, low, high = limit.interval, limit.last_miss, limit.first_reach
+    assert low is not None and high is not None, "a reached target has two views beside it"
+    between = f"between the views of {overlap_words(low)}, which misses, and {overlap_words(high)}"
     if ends is not None:
         low_words = "below the sparsest view" if ends.low is None else overlap_words(ends.low)
-        between = f"{low_words} to {'above the densest view' if ends.high is None else overlap_words(ends.high)}"
-    else:
-        assert low is not None and high is not None, "a reached target has two views beside it"
-        between = f"between the views of {overlap_words(low)}, which misses, and {overlap_words(high)}"
+        high_words = "above the densest view" if ends.high is None else overlap_words(ends.high)
+        between += f"; {percent(ends.level)} interval: {low_words} to {high_words}"
     return f"{who} needs a linear overlap of {overlap_words(limit.lowest)} ({between})."
 
 
