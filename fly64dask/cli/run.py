@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,10 @@ from fly64dask.study import Filters, Study, cells, skip_reasons
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fly64dask.datasets import ScanInputs
     from fly64dask.deploy import Placement
-    from fly64dask.runs import Run
+    from fly64dask.runs import NextRound, Run
+    from fly64dask.scheduling import Forecast, PlannedCell
     from fly64dask.store import RunLayout
 
 
@@ -156,10 +158,21 @@ def _layout_of(out: Path | str) -> RunLayout:
     return read_run(out, files=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What is shown of a run before it begins; `coming` is the next round of an adaptive study."""
+
+    study: Study
+    inputs: ScanInputs
+    plan: Sequence[PlannedCell]
+    forecast: Forecast
+    doubts: Sequence[str]
+    coming: NextRound | None
+
+
 def _show_plan(study: Study, filters: Filters, out: Path | str, *, as_json: bool, allow_missing: bool) -> bool:
     """Show what a run would do, and say whether a cell of it will fail."""
     from fly64dask.datasets import read_inputs
-    from fly64dask.records import setup_note
     from fly64dask.runs import continued_study, next_round
     from fly64dask.scan import doubt_split
     from fly64dask.scheduling import forecast_run, plan_cells, with_work
@@ -171,22 +184,44 @@ def _show_plan(study: Study, filters: Filters, out: Path | str, *, as_json: bool
     inputs = read_inputs(study)
     selected = [cell for cell in cells(study) if cell not in left_out]
     plan = plan_cells(study, inputs, selected)
-    forecast = with_work(forecast_run(study, layout, inputs, selected), study, plan)
-    will_fail = any(planned.will_fail and not (allow_missing and planned.n_kept is None) for planned in plan)
-    light, band, doubts = inputs.probe_light, inputs.object_band, list(doubt_split(inputs.positions_px, study.split))
+    shown = _Shown(
+        study=study,
+        inputs=inputs,
+        plan=plan,
+        forecast=with_work(forecast_run(study, layout, inputs, selected), study, plan),
+        doubts=list(doubt_split(inputs.positions_px, study.split)),
+        coming=coming,
+    )
     if as_json:
-        rounds_json = {} if coming is None else {"next_round": rows_json(coming.additions)}
-        light_and_band = {"probe_light": light and light.model_dump(), "object_band": band and band.model_dump()}
-        doubts_json = {"split_doubts": doubts} if doubts else {}
-        forecast_json = {
-            "n_left": len(forecast.left),
-            "again": dict(forecast.again),
-            "seconds": forecast.seconds,
-            "rates": [asdict(rate) for rate in forecast.rates],
+        _print_plan(shown)
+    else:
+        _draw_plan(shown)
+    return any(planned.will_fail and not (allow_missing and planned.n_kept is None) for planned in plan)
+
+
+def _print_plan(shown: _Shown) -> None:
+    """Print a plan as one JSON document."""
+    light, band, forecast = shown.inputs.probe_light, shown.inputs.object_band, shown.forecast
+    print_json(
+        {
+            "study": shown.study.name,
+            "probe_light": light and light.model_dump(),
+            "object_band": band and band.model_dump(),
+            **({"split_doubts": shown.doubts} if shown.doubts else {}),
+            "forecast": {
+                "n_left": len(forecast.left),
+                "again": dict(forecast.again),
+                "seconds": forecast.seconds,
+                "rates": [asdict(rate) for rate in forecast.rates],
+            },
+            "cells": rows_json(shown.plan),
+            **({} if shown.coming is None else {"next_round": rows_json(shown.coming.additions)}),
         }
-        head = {"study": study.name, **light_and_band, **doubts_json, "forecast": forecast_json}
-        print_json({**head, "cells": rows_json(plan), **rounds_json})
-        return will_fail
+    )
+
+
+def _draw_plan(shown: _Shown) -> None:
+    """Print a plan as tables and sentences for a person."""
     from rich.text import Text
 
     from fly64dask.cli.terminal import (
@@ -197,16 +232,16 @@ def _show_plan(study: Study, filters: Filters, out: Path | str, *, as_json: bool
         simulation_lines,
         warning_lines,
     )
+    from fly64dask.records import setup_note
 
-    console = make_console()
-    console.print(plan_table(plan))
-    console.print(*light_tables(plan), sep="\n")
-    if light is not None and study.source.forward_model is not None:
-        print_lines(console, simulation_lines(study.source.forward_model, light, band))
-    print_lines(console, map(Text, filter(None, [setup_note(study)])))
-    print_lines(console, [Text(doubt, style="yellow") for doubt in doubts])
-    print_lines(console, warning_lines(plan))
-    print_lines(console, map(Text, forecast.lines))
-    if coming is not None:
-        print_lines(console, map(Text, coming.lines))
-    return will_fail
+    console, light, model = make_console(), shown.inputs.probe_light, shown.study.source.forward_model
+    console.print(plan_table(shown.plan))
+    console.print(*light_tables(shown.plan), sep="\n")
+    if light is not None and model is not None:
+        print_lines(console, simulation_lines(model, light, shown.inputs.object_band))
+    print_lines(console, map(Text, filter(None, [setup_note(shown.study)])))
+    print_lines(console, [Text(doubt, style="yellow") for doubt in shown.doubts])
+    print_lines(console, warning_lines(shown.plan))
+    print_lines(console, map(Text, shown.forecast.lines))
+    if shown.coming is not None:
+        print_lines(console, map(Text, shown.coming.lines))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,11 @@ from fly64dask.cli.options import (
 )
 from fly64dask.store import RunLayout, holder_of
 from fly64dask.study import Cell, Filters, Study, cells, skip_reasons
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fly64dask.monitoring import RunStatus
 
 
 @click.command(epilog=example("fly64dask status runs/demo --watch"))
@@ -48,7 +53,6 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
     With filters it shows a part of the matrix, once; --watch shows all of it. For more than 2000 cells it shows how
     many cells of each view are in each state.
     """
-    from fly64dask.monitoring import OverviewReader, RunReader
     from fly64dask.records import unlisted_cells
 
     if as_json and watch:
@@ -64,43 +68,63 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
     if as_json:
         _print_document(study, layout, shown, others)
         return
-    from fly64dask.cli.terminal import MAX_MATRIX_CELLS, make_console, print_matrix, print_overview, watch_run
-    from fly64dask.records import round_lines
+    from fly64dask.cli.terminal import MAX_MATRIX_CELLS, make_console, print_overview
+    from fly64dask.monitoring import OverviewReader, RunReader
 
-    console = make_console()
-    chosen = None if filters == Filters() else shown
-    again = look if watch else None
-    if len(shown) > MAX_MATRIX_CELLS:
-        if light:
-            raise InputError(
-                f"status: --light shows a row for each cell, and these are {len(shown)}",
-                remedy="choose some with --dose, --view and other filters; `fly64dask table` writes all",
-            )
-        overview_reader = OverviewReader(study, layout, follows=watch, chosen=chosen, look=again)
-        if watch:
-            with suppress(KeyboardInterrupt):  # the way to end it
-                watch_run(overview_reader, console, interval_s=interval_s)
-            return
-        print_overview(console, overview_reader.read())
-        _tell_jobs(layout)
-        _tell_others(layout, others)
-        return
-    reader = RunReader(study, layout, follows=watch, chosen=chosen, look=again)
+    console, is_small = make_console(), len(shown) <= MAX_MATRIX_CELLS
+    if light and not is_small:
+        raise InputError(
+            f"status: --light shows a row for each cell, and these are {len(shown)}",
+            remedy="choose some with --dose, --view and other filters; `fly64dask table` writes all",
+        )
     if watch:
-        with suppress(KeyboardInterrupt):  # the way to end it
-            watch_run(reader, console, interval_s=interval_s)
+        _watch(study, layout, console, look, interval_s=interval_s, is_small=is_small)
         return
-    run_status = reader.read()
+    chosen = None if filters == Filters() else shown
     if light:
-        from fly64dask.cli.terminal import light_tables
-
-        console.print(*light_tables([row for row in run_status.rows if row.cell in shown]), sep="\n")
+        _show_light(RunReader(study, layout, chosen=chosen).read(), console, shown)
         return
-    print_matrix(console, study, run_status.rows, run_status.live, run_status.now, shown=shown)
-    for line in round_lines(run_status.study):
-        click.echo(line)
+    if is_small:
+        _show_matrix(RunReader(study, layout, chosen=chosen).read(), console, shown)
+    else:
+        print_overview(console, OverviewReader(study, layout, chosen=chosen).read())
     _tell_jobs(layout)
     _tell_others(layout, others)
+
+
+def _watch(
+    study: Study,
+    layout: RunLayout,
+    console: Console,
+    look: Callable[[], object],
+    *,
+    interval_s: float,
+    is_small: bool,
+) -> None:
+    """Show a run until it ends, or somebody presses Ctrl-C: its matrix, or of very many cells how many are where."""
+    from fly64dask.cli.terminal import watch_run
+    from fly64dask.monitoring import OverviewReader, RunReader
+
+    with suppress(KeyboardInterrupt):
+        if is_small:
+            watch_run(RunReader(study, layout, follows=True, look=look), console, interval_s=interval_s)
+        else:
+            watch_run(OverviewReader(study, layout, follows=True, look=look), console, interval_s=interval_s)
+
+
+def _show_light(run_status: RunStatus, console: Console, shown: Collection[Cell]) -> None:
+    from fly64dask.cli.terminal import light_tables
+
+    console.print(*light_tables([row for row in run_status.rows if row.cell in shown]), sep="\n")
+
+
+def _show_matrix(run_status: RunStatus, console: Console, shown: Collection[Cell]) -> None:
+    from fly64dask.cli.terminal import print_matrix
+    from fly64dask.records import round_lines
+
+    print_matrix(console, run_status.study, run_status.rows, run_status.live, run_status.now, shown=shown)
+    for line in round_lines(run_status.study):
+        click.echo(line)
 
 
 def _study_of(layout: RunLayout) -> Study:
