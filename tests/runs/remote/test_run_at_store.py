@@ -296,6 +296,18 @@ def test_verify_finds_every_damaged_object_though_the_cache_has_good_ones(six_ce
     assert paths - {"reconstruction_manifest.json"} == damaged
 
 
+def test_tables_that_a_finished_run_has_lost_at_the_store_are_named_and_written_there_again(six_cells, url):
+    finish(six_cells, url)
+    place = open_place(url)
+    for key in ("reconstruction_manifest.json", "skip_summary.json"):
+        place.delete(key)
+    with fetched_run(url) as (layout, damages):
+        assert [damage.path for damage in damages] == ["reconstruction_manifest.json", "skip_summary.json"]
+        repair_at_store(STUDY, url, layout, damages, engine=ENGINE, patience=SOON)
+    with fetched_run(url) as (_, damages):
+        assert damages == ()
+
+
 @pytest.mark.cluster
 def test_repair_makes_again_at_the_store_what_is_damaged_there(six_cells, url):
     finish(six_cells, url)
