@@ -34,7 +34,7 @@ try:
     from fly64dask.reconstruction.lsqml.steps.fused_steps import FusedSteps
 
     NO_KERNELS = None
-except (ImportError, OSError, RuntimeError) as error:  # RuntimeError: Numba finds no folder for what it compiles
+except (ImportError, OSError, RuntimeError) as error:  # no Numba, or one that does not work here
     NO_KERNELS = f"none can be compiled here ({error})"
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.extending import intrinsic
 
-from fly64dask.reconstruction.lsqml.steps.compiled.kernel_folder import kept_in_folder
+from fly64dask.reconstruction.lsqml.steps.compiled.kernel_folder import kept
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -16,26 +16,37 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 F, F1, F2, F3, F4 = "f4", "f4[::1]", "f4[:,::1]", "f4[:,:,::1]", "f4[:,:,:,::1]"
 I0, I1, I2, D1 = "i8", "i8[::1]", "i8[:,::1]", "f8[::1]"
 
+ARITHMETIC: dict[str, Any] = {"fastmath": True, "error_model": "numpy"}
+
 if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
     raise ImportError("NUMBA_DISABLE_JIT is set")
 
 
 def compiled(*arguments: str, returns: str = "void") -> Callable[[Kernel], Kernel]:
-    """Compile a function when its module is imported, or take it from Numba's cache.
+    """Compile a function when its module is imported, or take it from where it is kept.
 
     Division does not check for zero, and sums may be taken in any order: only then does the compiler use the
     processor's vector instructions.
     """
     signature = f"{returns}({', '.join(arguments)})"
-    decorator: Any = numba.njit(signature, cache=True, fastmath=True, error_model="numpy", nogil=True)
-    return cast("Callable[[Kernel], Kernel]", kept_in_folder()(decorator))
+
+    def compile_kernel(kernel: Kernel) -> Kernel:
+        def with_numba(cache: bool) -> Any:
+            return numba.njit(signature, cache=cache, nogil=True, **ARITHMETIC)(kernel)
+
+        return cast("Kernel", kept(with_numba))
+
+    return compile_kernel
 
 
 def callable_by_address(*arguments: str, returns: str) -> Callable[[Callable[..., object]], Any]:
     """Compile a function like `compiled`, for those who call it by its `address`, as a function of C."""
     signature = f"{returns}({', '.join(arguments)})"
-    decorator: Any = numba.cfunc(signature, cache=True, fastmath=True, error_model="numpy")
-    return cast("Callable[[Callable[..., object]], Any]", kept_in_folder()(decorator))
+
+    def compile_kernel(kernel: Callable[..., object]) -> Any:
+        return kept(lambda cache: numba.cfunc(signature, cache=cache, **ARITHMETIC)(kernel))
+
+    return compile_kernel
 
 
 def made_of_instructions(define: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Names the folder in which compiled functions are kept: another one for each state of the code that they are made of.
+"""Keeps compiled functions on disk, in another folder for each state of the code that they are made of.
 
 Numba knows a compiled function again by the file that defines it, its signature, its bytecode and the processor. What a
 function takes from other files is compiled into it as well, and Numba does not look there.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,49 +19,79 @@ import llvmlite  # type: ignore[import-untyped]
 import numba
 from numba.misc.appdirs import AppDirs
 
+from fly64dask.base import Failure, FailureKind, result_or_failure
+
+log = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 # All that machine code is made of: the modules of this package, and of other ones those that they import.
 SOURCES = (*sorted(HERE.glob("*.py")), HERE.parent / "step_arithmetic.py")
 # Of this installation: several may keep theirs in one place.
 PREFIX = f"fly64dask-kernels-{hashlib.sha256(os.fsencode(HERE)).hexdigest()[:8]}-"
+ROOT_USER = 0
 
 
-@contextmanager
-def kept_in_folder() -> Iterator[None]:
-    """Have Numba keep what is compiled while the block lasts in the folder of the code as it is.
+def kept(compile_function: Callable[[bool], Any]) -> Any:
+    """Take a compiled function from the folder, or compile it and keep it there.
 
-    Raises RuntimeError if there is no folder that can be written to.
+    Where the folder is damaged it is made anew. Where nothing can be kept, the function is compiled for this process
+    alone, which takes longer and gives the same numbers.
+
+    Parameters
+    ----------
+    compile_function : callable
+        Compiles it with Numba, if told so with its cache.
     """
-    settings = numba.config
+    folder = _folder()
+    if folder is None:
+        return compile_function(False)
+    for _ in range(2):
+        found = result_or_failure(lambda: _compile_into(folder, compile_function), what=f"compiled loops in {folder}")
+        if not isinstance(found, Failure):
+            return found
+        if found.kind is FailureKind.STORAGE_FAILED:
+            break  # what is there may still serve
+        shutil.rmtree(folder, ignore_errors=True)
+    return compile_function(False)
+
+
+def _compile_into(folder: Path, compile_function: Callable[[bool], Any]) -> Any:
+    settings: Any = numba.config
     before = {name: getattr(settings, name, None) for name in ("CACHE_DIR", "CACHE_LOCATOR_CLASSES")}
-    settings.CACHE_DIR = str(_folder())  # type: ignore[attr-defined]
+    settings.CACHE_DIR = str(folder)
     # Else Numba takes another folder where this one is full, and what is there may be of other code.
-    settings.CACHE_LOCATOR_CLASSES = "UserProvidedCacheLocator"  # type: ignore[attr-defined]
+    settings.CACHE_LOCATOR_CLASSES = "UserProvidedCacheLocator"
     try:
-        yield
+        return compile_function(True)
     finally:
         for name, value in before.items():
             setattr(settings, name, value)
 
 
 @functools.cache
-def _folder() -> Path:
-    """Give the folder, which is made if missing; those of other code are then removed."""
+def _folder() -> Path | None:
+    """Give the folder, made if missing; those of other code are then removed. None if there is no place for one."""
     name = PREFIX + _digest()
     for parent in _parents():
         folder = parent / name
         try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            pass
+            parent.mkdir(parents=True, exist_ok=True)
+            is_new = not folder.exists()
+            folder.mkdir(exist_ok=True)
+            if not (_is_trusted(parent) and _is_trusted(folder) and os.access(folder, os.W_OK)):
+                continue
         except OSError:
             continue
-        else:
+        if is_new:
             _remove_others(folder)
-        if os.access(folder, os.W_OK):
-            return folder
+        return folder
     tried = ", ".join(map(str, _parents()))
-    raise RuntimeError(f"no folder can be written to for what Numba compiles, of {tried}")
+    log.warning("compiled loops are not kept, and each process compiles them: no folder of one's own in %s", tried)
+    return None
+
+
+def _is_trusted(folder: Path) -> bool:
+    """Whether nobody else could have put machine code there: others may write to a folder for temporary files."""
+    return folder.stat().st_uid in (os.getuid(), ROOT_USER)
 
 
 def _digest() -> str:
@@ -74,10 +104,10 @@ def _digest() -> str:
 
 def _parents() -> tuple[Path, ...]:
     """List where the folder may be, in Numba's order: where the user says, beside this file, in the user's caches."""
-    of_user = numba.config.CACHE_DIR  # type: ignore[attr-defined]
+    settings: Any = numba.config
     app_dirs: Any = AppDirs
     usual = HERE / "__pycache__", Path(app_dirs(appname="numba", appauthor=False).user_cache_dir)
-    return (Path(of_user), *usual) if of_user else usual
+    return (Path(settings.CACHE_DIR), *usual) if settings.CACHE_DIR else usual
 
 
 def _remove_others(folder: Path) -> None:
