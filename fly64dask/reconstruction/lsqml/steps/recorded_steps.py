@@ -1,8 +1,8 @@
 """The steps of an LSQML minibatch on a GPU in a form that can be recorded once and launched by one call.
 
 A minibatch is some 160 kernels and copies, which take the GPU a fraction of the time that Python needs to call them one
-by one (docs/reference/gpu.md). A recording knows tensors by their addresses: what a minibatch reads and writes stays where
-it is, and its random numbers are drawn before. Nothing waits for the GPU: the sums of an epoch stay there until
+by one (docs/reference/gpu.md). A recording knows tensors by their addresses: what a minibatch reads and writes stays
+where it is, and its random numbers are drawn before. Nothing waits for the GPU: the sums of an epoch stay there until
 somebody reads them (`state.read_epochs`).
 """
 
