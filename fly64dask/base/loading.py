@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import importlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 
+from fly64dask.base.failures import result_or_failure
 from fly64dask.base.provenance import software_versions
 from fly64dask.base.schema import build_records
 
@@ -32,11 +34,10 @@ def load_for_good(modules: Sequence[str]) -> None:
     Parameters
     ----------
     modules : sequence of str
-        Those that cannot be imported are left to whoever needs them, and can say so.
+        Those that cannot be imported, whatever they raise, are left to whoever needs them, and can say so.
     """
     with kept_for_good():
         for name in modules:
-            with suppress(ImportError, OSError):
-                importlib.import_module(name)
+            result_or_failure(partial(importlib.import_module, name), what=f"import of {name}")
         build_records()  # 0.06 s here, or 0.04 s in each fork
         software_versions()  # 0.02 s, and two calls of Git

@@ -18,3 +18,15 @@ assert gc.get_freeze_count() > 1000
 assert len(gc.get_objects()) < 1000
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_module_that_raises_as_it_is_imported_is_left_to_whoever_needs_it(tmp_path):
+    (tmp_path / "broken.py").write_text('raise RuntimeError("compiled against another NumPy")\n')
+    code = """
+import sys
+from fly64dask.base import load_for_good
+load_for_good(["broken", "colorsys"])
+assert "broken" not in sys.modules
+assert "colorsys" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, cwd=tmp_path)

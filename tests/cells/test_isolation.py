@@ -126,6 +126,13 @@ def test_call_in_child_has_its_modules_loaded_once_whatever_other_calls_need(cal
     assert len({child["parent"] for child in found}) == 2
 
 
+def test_call_in_child_goes_on_where_a_module_to_be_loaded_before_raises(call, tmp_path, monkeypatch):
+    (tmp_path / "broken_module.py").write_text('raise RuntimeError("compiled against another NumPy")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    found = call(faulty.describe_process, preload=("broken_module", "fractions")).value
+    assert found["has_fractions"]
+
+
 OWN_SERVER = """
 import sys, time
 from fly64dask.cells.isolation.fork_server import ForkServer
