@@ -69,6 +69,13 @@ def test_a_run_with_a_persons_own_notes_is_continued_also_without_its_study(six_
     assert continued_study(SIX_CELLS, layout) == SIX_CELLS
 
 
+def test_a_directory_that_a_run_would_empty_is_no_part_of_one(tmp_path):
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "recording.wav").touch()
+    with pytest.raises(InputError, match="holds live, and no run"):
+        continued_study(SIX_CELLS, RunLayout(tmp_path))
+
+
 def test_another_programs_study_json_is_no_run(home):
     (home / "study.json").write_text("{}")
     with pytest.raises(InputError, match="and no run"):
