@@ -112,17 +112,18 @@ def export(
     Exposures of an ingested STORE, or of one dose and split of a run, become a DATA-001 NPZ. With --reconstruction the
     object and probe of a cell are written, with positions and pixel size. The run may be at an object store.
     """
+    from fly64dask.datasets.export import export_scan, refuse_existing
     from fly64dask.records import read_run_study
 
-    layout, path = read_run(store, files=True), without_links(out)
+    path = without_links(out)
+    refuse_existing(path, force=options["force"])  # before all of a run is brought from a store
+    layout = read_run(store, files=True)
     if isinstance(store, Path) and not layout.store.is_dir():
         if with_truth or reconstruction or not choice.is_empty:
             raise InputError(
                 f"export {store}: {CHOOSING} choose a cell of a run, and this is not a run",
                 remedy="give a run directory, or an ingested store without them",
             )
-        from fly64dask.datasets.export import export_scan
-
         n_exposures = export_scan(layout.root, path, force=options["force"])
         click.echo(f"{click.format_filename(out)}: {counted(n_exposures, 'exposure')}")
     elif reconstruction:

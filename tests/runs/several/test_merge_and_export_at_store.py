@@ -82,6 +82,14 @@ def test_export_of_a_run_at_a_store_writes_what_it_writes_of_the_directory(pushe
 
 
 @pytest.mark.process
+def test_export_over_a_file_is_refused_before_anything_is_brought(pushed, tmp_path, fly64dask):
+    (tmp_path / "x.npz").touch()
+    done = fly64dask("export", HIGH_URL, *OF_CELL, "--out", "x.npz", **pushed)
+    assert (done.returncode, "x.npz: it exists" in done.stderr) == (2, True)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.process
 def test_export_of_a_url_without_a_run_says_so(pushed, fly64dask):
     done = fly64dask("export", "s3://bucket/runs", "--out", "x.npz", **pushed)
     assert done.returncode == 2
