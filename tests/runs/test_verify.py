@@ -149,6 +149,16 @@ def test_verify_run_names_all_tables_where_every_cell_has_ended_and_none_is_ther
     }
 
 
+def test_verify_run_misses_every_file_that_is_deleted_but_journals(run):
+    unnoticed = []
+    for path in sorted(path for path in run.root.rglob("*") if path.is_file() and path != run.study_file):
+        content = path.read_bytes()
+        path.unlink()
+        unnoticed += [path] if verify_run(STUDY, run) == () else []
+        path.write_bytes(content)
+    assert unnoticed == sorted(run.journals.rglob("*.log"))
+
+
 def test_verify_run_misses_no_table_of_a_run_that_was_killed_before_its_end(run):
     for path in (run.manifest_file, run.skip_summary_file, run.snapshots, run.cell_directory(cells(STUDY)[0])):
         remove(path)
