@@ -321,7 +321,7 @@ def test_reconstruct_ignores_the_rank_variables_of_a_job_script(dense, monkeypat
 
 
 SIDE_EFFECTS = """
-import logging, os, pickle, random, sys, warnings
+import logging, os, pickle, random, sys, threading, warnings
 import numpy as np, torch
 import ptychi.api.task  # scikit-learn sets variables when it is imported, and something draws a random number
 from tqdm import tqdm
@@ -333,7 +333,7 @@ def settings():
         "dtype": torch.get_default_dtype(), "torch": torch.get_rng_state().tolist(), "python": random.getstate(),
         "numpy": pickle.dumps(np.random.get_state()), "lock": "_lock" in vars(tqdm),
         "loggers": [(log.level, list(log.handlers), log.propagate) for log in loggers],
-        "warnings": warnings.showwarning,
+        "warnings": warnings.showwarning, "threads of Python": [thread.name for thread in threading.enumerate()],
         "stand-ins": [name for name, module in sys.modules.items() if type(module).__module__.startswith("fly64dask")],
     }
 

@@ -320,6 +320,14 @@ def test_a_recording_that_does_something_else_is_not_used_and_the_way_says_so(de
         assert np.array_equal(one["object"], other["object"])
 
 
+def test_tasks_run_on_pty_chis_own_steps_after_a_block_that_raised(dense, monkeypatch):
+    tasks, own = (seeded([built(dense, RECIPE) for _ in range(2)]) for _ in range(2))
+    with pytest.raises(KeyboardInterrupt), accelerated_as_on_a_gpu(tasks, monkeypatch):
+        raise KeyboardInterrupt
+    for one, other in zip(ran(tasks, nullcontext, 3), ran(own, nullcontext, 3), strict=True):
+        assert np.array_equal(one["object"], other["object"])
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

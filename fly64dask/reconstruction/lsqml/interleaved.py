@@ -47,8 +47,8 @@ class InterleavedTasks:
 
     They run one epoch each in turns, or together, where a GPU gets the minibatches of all by the same launches.
 
-    pty-chi shares dtype, default device and the random streams of torch, NumPy and Python among all tasks of a process.
-    The first two are the same for tasks of one recipe; each task gets its place in the streams back before its turn.
+    pty-chi shares dtype, default device and the random streams of torch and NumPy among all tasks of a process. The
+    first two are the same for tasks of one recipe; each task gets its place in the streams back before it draws.
     """
 
     def __init__(self, seeded: dict[str, SeededTask]) -> None:
@@ -82,9 +82,11 @@ class InterleavedTasks:
     @contextmanager
     def accelerated(self, *, enabled: bool) -> Iterator[str]:
         """Let all tasks run on the faster steps while the block lasts; yields what the full data's run on."""
-        with accelerated(self.tasks, enabled=enabled) as self._acceleration:
-            yield self._acceleration.ways[FULL_DATA]
-        self._acceleration = Acceleration(ways={}, steps={})
+        try:
+            with accelerated(self.tasks, enabled=enabled) as self._acceleration:
+                yield self._acceleration.ways[FULL_DATA]
+        finally:
+            self._acceleration = Acceleration(ways={}, steps={})
 
     def run_epoch(self) -> float:
         """Run one epoch of each task; gives the full data's loss.

@@ -54,13 +54,16 @@ def settings_put_back(n_threads: int) -> Iterator[None]:
 def _bars_of_one_process() -> Iterator[None]:
     """Give progress bars a lock between threads alone; afterwards they have the lock of before, or none yet.
 
-    tqdm has a function that sets the lock and none that says whether there is one: to ask for it would make it.
+    tqdm has a function that sets the lock and none that says whether there is one: to ask for it would make it. So
+    would the thread that looks after bars every 10 s from the first one on, also later: none is started.
     """
-    before, lock = vars(tqdm).get("_lock"), threading.RLock()
+    before, lock, interval_s = vars(tqdm).get("_lock"), threading.RLock(), tqdm.monitor_interval
     tqdm.set_lock(lock)
+    tqdm.monitor_interval = 0
     try:
         yield
     finally:
+        tqdm.monitor_interval = interval_s
         if before is not None:
             tqdm.set_lock(before)
         elif vars(tqdm).get("_lock") is lock:  # of a tqdm that keeps it elsewhere it stays

@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 def run_epoch(task: PtychographyTask, steps: Steps) -> None:
     """Run one epoch, minibatch by minibatch."""
     reconstructor = task.reconstructor
-    for reconstructor.current_minibatch, numbers in enumerate(begin_epoch(task)):
-        indices, counts = steps.read(numbers)
-        reconstructor.run_minibatch([indices], counts)
+    for reconstructor.current_minibatch, indices in enumerate(begin_epoch(task)):
+        reconstructor.run_minibatch([indices], steps.read(indices))
     end_epoch(task)
 
 

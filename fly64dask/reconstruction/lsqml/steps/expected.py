@@ -47,14 +47,10 @@ class ExpectedPatterns:
         self.indices: tuple[Tensor | None, Tensor | None] = (None, None)
 
     @naming_devices
-    def read(self, numbers: list[int] | Tensor) -> list[Tensor]:
-        """Read a minibatch at once, in place of the dataset's `__getitems__`.
-
-        `numbers` are exposures, as pty-chi's loader has drawn them, in a list or a tensor. Gives them as (n,) int64 on
-        the CPU, and their intensities as (n, H, W) float32 on the device.
-        """
-        indices = torch.as_tensor(numbers, device="cpu")
-        return [indices, self.patterns[self.on_device(indices)]]
+    def read(self, indices: Tensor) -> Tensor:
+        """Read the measured intensities of a minibatch, whose exposures are on the CPU: (n, H, W) on the device."""
+        counts: Tensor = self.patterns[self.on_device(indices)]
+        return counts
 
     @naming_devices
     def forward(self, indices: Tensor) -> Tensor:

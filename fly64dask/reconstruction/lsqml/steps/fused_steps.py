@@ -86,11 +86,12 @@ class FusedSteps:
         return illumination
 
     @naming_devices
-    def read(self, numbers: list[int] | Tensor) -> list[Tensor]:
-        """Read a minibatch, in place of the dataset's `__getitems__`: no intensities, unless they are read."""
+    def read(self, indices: Tensor) -> Tensor:
+        """Read the measured intensities of a minibatch, (n, H, W) float32; none, (0, H, W), if no step needs them."""
         if self.expected.only_rescales() or self.reconstructor.loss_tracker.metric_function != self.loss:
-            return self.expected.read(numbers)
-        return [torch.as_tensor(numbers, device="cpu"), self.expected.patterns[:0]]
+            return self.expected.read(indices)
+        none: Tensor = self.expected.patterns[:0]
+        return none
 
     @naming_devices
     def forward(self, indices: Tensor) -> Tensor:

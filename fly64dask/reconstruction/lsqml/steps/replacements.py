@@ -29,7 +29,7 @@ def replacements(task: PtychographyTask, steps: Steps) -> list[Replacement]:
     """List what takes the place of a task's own, (owner, name, value): of its own objects, never of a class or a
     module.
     """
-    reconstructor, dataset = task.reconstructor, task.dataset
+    reconstructor = task.reconstructor
     weights = reconstructor.parameter_group.opr_mode_weights
     changes: list[Replacement] = [
         (reconstructor.forward_model, "forward", steps.forward),
@@ -37,9 +37,6 @@ def replacements(task: PtychographyTask, steps: Steps) -> list[Replacement]:
         (reconstructor, "compute_reconstruction_parameter_updates", steps.compute_reconstruction_parameter_updates),
         (reconstructor, "apply_reconstruction_parameter_updates", steps.apply_reconstruction_parameter_updates),
         (task.object, "calculate_illumination_map", steps.calculate_illumination_map),
-        # A minibatch in one read, not exposure by exposure; which ones is still drawn by pty-chi's loader.
-        (dataset, "__getitems__", steps.read),
-        (reconstructor.dataloader, "collate_fn", list),
     ]
     metric = reconstructor.loss_tracker.metric_function
     if type(metric.own if isinstance(metric, LossOfValid) else metric) is MSELossOfSqrt:
