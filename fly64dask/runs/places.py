@@ -59,11 +59,12 @@ def refuse_foreign_directory(layout: RunLayout, doing: str, name: str) -> None:
     """Raise InputError if a directory in which a run shall begin holds other things, and no run yet.
 
     One that is missing or empty is none, nor one that has parts of a run alone: a submitted run has not begun, and a
-    run may have lost its study. `doing` begins the error, and a directory of this name in it is proposed instead.
+    run may have lost its study. Its live files are none by themselves, which a run that begins would empty. `doing`
+    begins the error, and a directory of this name in it is proposed instead.
     """
     with storing(layout.root):
         names = sorted(os.listdir(layout.root)) if layout.root.is_dir() else []
-    others = foreign_names(names)
+    others = layout.live.name if names == [layout.live.name] else foreign_names(names)
     if others and not _is_run(layout):
         raise InputError(
             f"{doing}: it holds {others}, and no run",

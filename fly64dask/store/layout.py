@@ -155,8 +155,5 @@ _TOP_NAMES = frozenset(below.parts[0] for below in vars(RunLayout).values() if i
 
 
 def is_name_in_run(name: str) -> bool:
-    """Whether a directory without a study may have a file or directory of this name as part of a run.
-
-    `live` is none: a run empties it as it begins, and has it only after its study.
-    """
-    return (name in _TOP_NAMES and name != "live") or re.fullmatch(r"dose_.+|\..+-[0-9a-f]{32}", name) is not None
+    """Whether a run may have a file or directory of this name at its top, an unfinished file of it too."""
+    return name in _TOP_NAMES or re.fullmatch(r"dose_.+|\..+-[0-9a-f]{32}", name) is not None

@@ -155,7 +155,7 @@ def _matched(
     lost = [int(number) for number in of_position if int(number) not in place_of]
     if lost:
         raise InputError(
-            f"read {scan.path}: {counted(len(lost), 'position has', 'positions have')} no pattern, first that of "
+            f"read {scan.path}: {counted(len(lost), 'position has', 'positions have')} no pattern, the first of "
             f"pattern {lost[0]}: patterns are numbered {frames.min()} to {frames.max()}",
             remedy="give the positions of this scan",
         )
