@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # 2.11 and CUDA 13 (docs/reference/gpu.md), and what recorded minibatches of up to three reconstructions keep side by
 # side: each 32 MB for matrix products, and waves of no more than `SIDE_BY_SIDE_BYTES` of `lsqml.steps.launches`.
 CONTEXT_BYTES = 1_100_000_000
-# From here on a second thread was measured to help, by a third at least (docs/reference/performance.md).
+# From here on a second thread was measured to help (docs/reference/performance.md).
 BIG_CELL_EXPOSURES = 300
 
 
