@@ -43,7 +43,7 @@ from measuring import ROOT, Bar, Notes, bars_table, machine, machine_line, rows_
 
 LIMIT_S = 460.0
 TOLERANCE = 1e-4  # of objects after 25 epochs of single precision, as bench/engine.py has it
-SLOTS = (1, 4, 8)
+SLOTS = (1, 2, 4, 8)
 # The demo in small, for the CPU.
 TINY = {"n_exposures": 60, "n_epochs": 2, "doses_photons": "[1e4]", "stop": '"epochs"'}
 

@@ -518,6 +518,7 @@ def test_task_has_its_own_steps_again_after_the_block_also_when_it_raised(dense)
             assert acceleration.ways["all"].startswith(COMPILED)
             assert "forward" in vars(reconstructor.forward_model)
             run_epoch(task, acceleration.steps["all"])
+            run_epoch(task, acceleration.steps["all"])
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -525,7 +526,7 @@ def test_task_has_its_own_steps_again_after_the_block_also_when_it_raised(dense)
     assert [set(vars(owner)) for owner in owners] == before
     assert reconstructor.loss_tracker.metric_function is metric
     task.run(1)
-    assert reconstructor.loss_tracker.table["epoch"].tolist() == [0, 1]
+    assert reconstructor.loss_tracker.table["epoch"].tolist() == [0, 1, 2]
 
 
 def test_accelerated_says_nothing_in_the_log_when_the_recipe_wants_pty_chis_own(dense, caplog):

@@ -118,6 +118,13 @@ def test_what_is_there_is_copied_no_second_time(six_cells, place, tmp_path):
     assert (pulled.n_attempts, pulled.n_attempts_there, pulled.n_groups) == (0, 6, 0)
 
 
+def is_not_pushed_yet(damage):
+    """Whether a part is missing that a push writes late: a group of exposures, or at last a table."""
+    if damage.path.startswith(("reconstruction_manifest.json", "skip_summary.json", "snapshots")):
+        return damage.problem.startswith("is missing, though ")
+    return damage.problem == "is missing, and committed cells were made from it"
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # who renews the lock dies too
 @pytest.mark.parametrize("seed", range(20))
 def test_a_push_that_is_killed_leaves_whole_cells_alone_and_is_continued(
@@ -130,8 +137,7 @@ def test_a_push_that_is_killed_leaves_whole_cells_alone_and_is_continued(
     half = RunLayout(tmp_path / "half")
     if "study.json" in place.keys():  # noqa: SIM118
         pull_from(place, half)
-        # Groups, and at last tables, that were not pushed yet.
-        assert [damage for damage in verify_run(STUDY, half) if not damage.problem.startswith("is missing, ")] == []
+        assert [damage for damage in verify_run(STUDY, half) if not is_not_pushed_yet(damage)] == []
     push_to(place, six_cells, patience_s=SOON)
     pull_from(place, RunLayout(tmp_path / "whole"))
     assert files_of(RunLayout(tmp_path / "whole")) == files_of(six_cells)
