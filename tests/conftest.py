@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from command_line import run_command
 from faulty_engine import FOLDER
-from finished_runs import made_once, make_record_case, make_six_cells
+from finished_runs import made_once, make_low_dose, make_record_case, make_six_cells
 from forked_workers import fork_workers
 from hypothesis import HealthCheck, settings
 from tiers import STARTS, Watch, marks_of
@@ -96,6 +96,12 @@ def engine_faults(tmp_path_factory):
 def six_cells(engine_faults: Path, tmp_path_factory: pytest.TempPathFactory) -> RunLayout:
     """A finished run of `finished_runs.SIX_CELLS`, for reading."""
     return RunLayout(made_once(tmp_path_factory, "six-cells", make_six_cells) / "run")
+
+
+@pytest.fixture(scope="session")
+def low_dose(engine_faults: Path, tmp_path_factory: pytest.TempPathFactory) -> RunLayout:
+    """A finished run of `finished_runs.LOW_DOSE`, for reading."""
+    return RunLayout(made_once(tmp_path_factory, "low-dose", make_low_dose) / "run")
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,7 @@ from .lock import (
     held_run as held_run,
     holder_of as holder_of,
     is_held as is_held,
+    unchanging_run as unchanging_run,
 )
 from .objects import (
     ObjectFacts as ObjectFacts,

@@ -1,4 +1,4 @@
-"""Lock of a run directory: one process holds it at a time, and another is refused with the holder's name."""
+"""Lock of a run directory: one process holds it at a time, or several read it; another is refused by name."""
 
 from __future__ import annotations
 
@@ -40,6 +40,27 @@ def held_run(layout: RunLayout) -> Iterator[None]:
     """
     with held_file(layout.lock_file, what=f"run {layout.root}"):
         yield
+
+
+@contextmanager
+def unchanging_run(layout: RunLayout) -> Iterator[None]:
+    """Keep everyone from holding a run directory for as long as the block lasts; several may do so at once.
+
+    A directory that may not be written, and that nobody ever held, is read as it is.
+
+    Raises
+    ------
+    HeldError
+        If a living process holds it, as of `held_run`.
+    """
+    if not layout.lock_file.exists() and not os.access(layout.root, os.W_OK):
+        yield
+        return
+    descriptor = _locked(layout.lock_file, f"run {layout.root}", shared=True)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -88,13 +109,14 @@ def holder_of(layout: RunLayout) -> str | None:
         return None
 
 
-def _locked(path: Path, what: str) -> int:
+def _locked(path: Path, what: str, *, shared: bool = False) -> int:
     """Open and lock the file that has the name now."""
+    access, kind = (os.O_RDONLY, fcntl.LOCK_SH) if shared else (os.O_RDWR, fcntl.LOCK_EX)
     while True:
         with storing(path):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, access | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             holder = _holder(descriptor)
             os.close(descriptor)
@@ -111,7 +133,7 @@ def _holder(descriptor: int) -> str:
     try:
         return _words(json.loads(os.pread(descriptor, 4096, 0)))
     except (ValueError, KeyError, TypeError):
-        return "it has not said who it is yet"
+        return "it has begun just now, or reads it to merge it"
 
 
 def _words(holder: dict[str, object]) -> str:

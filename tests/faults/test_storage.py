@@ -21,7 +21,7 @@ from fly64dask.base import FailureKind
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.reconstruction import CheckpointFile
 from fly64dask.records import read_run_study
-from fly64dask.runs import verify_run
+from fly64dask.runs import merge_runs, verify_run
 from fly64dask.store import RunLayout
 from fly64dask.study import Checkpoints, Study, cells, parse_study
 
@@ -173,6 +173,15 @@ def test_run_says_that_the_directory_is_read_only_and_goes_on_when_it_is_not(sma
     assert f"write {out}: Read-only file system; make it writable, or give another place" in refused.stderr
     assert mount("-o", "remount,rw", small_disk) == 0
     assert_finished(tmp_path, out)
+
+
+def test_runs_on_a_read_only_disk_are_merged(small_disk, six_cells, low_dose, tmp_path):
+    runs = [small_disk / "high", small_disk / "low"]
+    for layout, copy in zip((six_cells, low_dose), runs, strict=True):
+        shutil.copytree(layout.root, copy, ignore=shutil.ignore_patterns(layout.lock_file.name))
+    assert mount("-o", "remount,ro", small_disk) == 0
+    merged = merge_runs(runs, tmp_path / "both")
+    assert (merged.verify(), len(merged.table())) == ((), 12)
 
 
 def test_run_names_a_file_that_may_not_grow(tmp_path):

@@ -71,9 +71,8 @@ def seen(tmp_path_factory, artifacts):
         violations += axe_violations(page)
         width_px = page.evaluate("document.documentElement.scrollWidth")
         page.open(run.address("status"), width=1400, height=900)
-        page.wait_for(f"window.Bokeh && Object.keys({SHOWN_BY_BOKEH}).length === 5")
+        status = page.wait_for(ALL_SHOWN_BY_BOKEH)
         page.screenshot(artifacts / "status-while-running.png")
-        status = page.evaluate(SHOWN_BY_BOKEH)
         page.open(run.address("fly64"), width=1280, height=860)
         run.process.wait(timeout=120)
         page.wait_for("!document.getElementById('silence').hidden")
@@ -98,10 +97,15 @@ def seen(tmp_path_factory, artifacts):
 
 
 # Bokeh draws on canvases in shadow roots: what is asked is the data behind the progress bars.
-SHOWN_BY_BOKEH = """
-Object.fromEntries(Bokeh.documents.flatMap((one) => [...one._all_models.values()])
-  .filter((model) => model.type === "ColumnDataSource" && model.data.name && model.data.all && model.data.done)
-  .flatMap((model) => model.data.name.map((name, i) => [name, model.data.all[i]])))
+# At the run's end they go one by one: they are taken in the look that finds all.
+ALL_SHOWN_BY_BOKEH = """
+(() => {
+  if (!window.Bokeh) return false;
+  const found = Object.fromEntries(Bokeh.documents.flatMap((one) => [...one._all_models.values()])
+    .filter((model) => model.type === "ColumnDataSource" && model.data.name && model.data.all && model.data.done)
+    .flatMap((model) => model.data.name.map((name, i) => [name, model.data.all[i]])));
+  return Object.keys(found).length === 5 && found;
+})()
 """
 
 

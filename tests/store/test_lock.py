@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fly64dask.base import InputError
-from fly64dask.store import RunLayout, held_run
+from fly64dask.store import RunLayout, held_run, unchanging_run
 
 TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
 HOLD = """
@@ -57,6 +57,20 @@ def test_held_run_is_given_back_after_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="inside"), held_run(RunLayout(tmp_path)):
         raise RuntimeError("inside")
     with held_run(RunLayout(tmp_path)):
+        pass
+
+
+def test_several_may_read_a_run_at_once_and_nobody_holds_it_then(tmp_path):
+    run = RunLayout(tmp_path)
+    refused = pytest.raises(InputError, match="begun just now, or reads it to merge it")
+    with unchanging_run(run), unchanging_run(run), refused, held_run(run):
+        pass
+    with held_run(run):
+        pass
+
+
+def test_a_run_that_is_held_is_not_read(tmp_path, holder):
+    with pytest.raises(InputError, match=f"process {holder.pid}"), unchanging_run(RunLayout(tmp_path)):
         pass
 
 

@@ -21,6 +21,7 @@ from fly64dask.study import Filters, Study, cells
 
 TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
 SIX_CELLS = tiny_study(doses_photons=(1e5,), n_epochs=2)
+LOW_DOSE = tiny_study(doses_photons=(1e4,), n_epochs=2)
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -42,6 +43,11 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def make_six_cells(folder: Path) -> None:
     """Run `SIX_CELLS` with the engine of the tests: four cells completed, the two of view `one` degenerate."""
     make_run(SIX_CELLS, RunLayout(folder / "run"))
+
+
+def make_low_dose(folder: Path) -> None:
+    """Run `LOW_DOSE`, which is `SIX_CELLS` at a tenth of its dose, in the same way."""
+    make_run(LOW_DOSE, RunLayout(folder / "run"))
 
 
 def as_if_computed_on(layout: RunLayout, copy: Path, *devices: str) -> RunLayout:

@@ -26,7 +26,7 @@ from fly64dask.runs.places import read_place
 from fly64dask.runs.several.choosing import Chosen, choose_cells, choose_groups
 from fly64dask.runs.several.studies import merged_study
 from fly64dask.runs.verify import verify_run
-from fly64dask.store import RunLayout, held_run, published_directory, write_parent_groups
+from fly64dask.store import RunLayout, published_directory, unchanging_run, write_parent_groups
 from fly64dask.study import Cell, Study, cells
 
 
@@ -80,7 +80,7 @@ def merge_runs(
     study = merged_study(studies)
     with ExitStack() as held:
         for layout in layouts:
-            held.enter_context(held_run(layout))
+            held.enter_context(unchanging_run(layout))
         chosen = choose_cells(study, layouts, first_wins=first_wins)
         groups = choose_groups(study, chosen, layouts)
         for layout in layouts:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished_runs import SIX_CELLS, made_once, make_run
+from finished_runs import SIX_CELLS
 from object_store import environment, s3_server
-from tiny import tiny_study
 
 from fly64dask.base import IntegrityError
 from fly64dask.runs import merge_runs, push_run
@@ -17,16 +16,9 @@ from fly64dask.runs.remote import cache_layout
 from fly64dask.store import RunLayout, open_place
 from fly64dask.study import cells
 
-LOW = tiny_study(doses_photons=(1e4,), n_epochs=2)
 FIRST = cells(SIX_CELLS)[0]
 HIGH_URL, LOW_URL = "s3://bucket/runs/high", "s3://bucket/runs/low"
 OF_CELL = ("--dose", 1e5, "--split", "train", "--view", "all")
-
-
-@pytest.fixture(scope="module")
-def low_dose(engine_faults, tmp_path_factory) -> RunLayout:
-    folder = made_once(tmp_path_factory, "low-dose", lambda folder: make_run(LOW, RunLayout(folder / "run")))
-    return RunLayout(folder / "run")
 
 
 @pytest.fixture

@@ -7,24 +7,15 @@ import shutil
 
 import pandas
 import pytest
-from finished_runs import SIX_CELLS, made_once, make_run
-from tiny import tiny_study
+from finished_runs import SIX_CELLS
 
 from fly64dask.base import InputError, IntegrityError
 from fly64dask.records import read_record, write_record, write_run_study
 from fly64dask.runs import clean_run, merge_runs, open_run, open_runs
-from fly64dask.store import RunLayout, held_run
+from fly64dask.store import RunLayout, held_run, unchanging_run
 from fly64dask.study import cells
 
 FIRST = cells(SIX_CELLS)[0]
-LOW = tiny_study(doses_photons=(1e4,), n_epochs=2)
-
-
-@pytest.fixture(scope="session")
-def low_dose(engine_faults, tmp_path_factory):
-    """The study of six cells at a tenth of its dose, for reading."""
-    folder = made_once(tmp_path_factory, "low-dose", lambda folder: make_run(LOW, RunLayout(folder / "run")))
-    return RunLayout(folder / "run")
 
 
 @pytest.fixture
@@ -144,6 +135,11 @@ def test_exposures_that_both_runs_lack_are_noted(low_dose, copy, tmp_path):
 def test_a_run_under_way_is_refused(low_dose, copy, tmp_path):
     with held_run(copy), pytest.raises(InputError, match="another run is using it"):
         merge_runs([copy.root, low_dose.root], tmp_path / "both")
+
+
+def test_runs_that_another_merge_reads_are_merged(six_cells, low_dose, tmp_path):
+    with unchanging_run(six_cells), unchanging_run(low_dose):
+        assert len(merge_runs([six_cells.root, low_dose.root], tmp_path / "both").table()) == 12
 
 
 def test_a_directory_that_is_not_empty_is_refused(six_cells, low_dose, copy):
