@@ -18,7 +18,9 @@ from .places import (
 )
 from .remote import (
     Copied as Copied,
+    bring_cell as bring_cell,
     cache_layout as cache_layout,
+    cached_study as cached_study,
     fetched_run as fetched_run,
     has_run as has_run,
     pull_run as pull_run,

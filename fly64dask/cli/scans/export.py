@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from fly64dask.base import InputError, counted
-from fly64dask.cli.options import DoseType, PlaceType, example, options_as, read_run, without_links
+from fly64dask.cli.options import DoseType, PlaceType, example, options_as, warn, without_links
+from fly64dask.store import RunLayout
 from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, doses_of, realisation_of
-
-if TYPE_CHECKING:
-    from fly64dask.store import RunLayout
 
 Axis = TypeVar("Axis", bound=str | float | None)
 # Of a run alone: names of the options that choose from it.
@@ -113,33 +111,24 @@ def export(
     object and probe of a cell are written, with positions and pixel size. The run may be at an object store.
     """
     from fly64dask.datasets.export import export_scan, refuse_existing
-    from fly64dask.records import read_run_study
 
     path = without_links(out)
-    refuse_existing(path, force=options["force"])  # before all of a run is brought from a store
-    layout = read_run(store, files=True)
-    if isinstance(store, Path) and not layout.store.is_dir():
+    refuse_existing(path, force=options["force"])  # before anything is brought from a store
+    if isinstance(store, Path) and not RunLayout(store).store.is_dir():
         if with_truth or reconstruction or not choice.is_empty:
             raise InputError(
                 f"export {store}: {CHOOSING} choose a cell of a run, and this is not a run",
                 remedy="give a run directory, or an ingested store without them",
             )
-        n_exposures = export_scan(layout.root, path, force=options["force"])
-        click.echo(f"{click.format_filename(out)}: {counted(n_exposures, 'exposure')}")
+        written = counted(export_scan(without_links(store), path, force=options["force"]), "exposure")
     elif reconstruction:
-        study = read_run_study(layout)
-        cell = choice.cell(study, of_view=True)
-        written = _export_reconstruction(study, layout, cell, path, with_truth=with_truth, **options)
-        click.echo(f"{click.format_filename(out)}: object and probe of {cell.name}, {written}")
+        written = _export_reconstruction(store, choice, path, with_truth=with_truth, **options)
     else:
-        study = read_run_study(layout)
-        n_exposures = _export_exposures(study, layout, choice, path, with_truth=with_truth, **options)
-        click.echo(f"{click.format_filename(out)}: {counted(n_exposures, 'exposure')}")
+        written = _export_exposures(store, choice, path, with_truth=with_truth, **options)
+    click.echo(f"{click.format_filename(out)}: {written}")
 
 
-def _export_reconstruction(
-    study: Study, layout: RunLayout, cell: Cell, path: Path, *, with_truth: bool, **options: Any
-) -> str:
+def _export_reconstruction(store: Path | str, choice: Choice, path: Path, *, with_truth: bool, **options: Any) -> str:
     from fly64dask.runs import CellView
 
     if with_truth:
@@ -147,12 +136,14 @@ def _export_reconstruction(
             "export: found both --with-truth and --reconstruction; the truth goes with exposures only",
             remedy="leave it or --reconstruction out",
         )
-    return CellView(study, layout, cell).export(path, **options)
+    study, layout = _opened(store)
+    cell = choice.cell(study, of_view=True)
+    _bring(store, study, cell, reconstruction=True)
+    return f"object and probe of {cell.name}, {CellView(study, layout, cell).export(path, **options)}"
 
 
 def _export_exposures(
-    study: Study,
-    layout: RunLayout,
+    store: Path | str,
     choice: Choice,
     path: Path,
     *,
@@ -160,7 +151,7 @@ def _export_exposures(
     file_format: str | None,
     pixel_size_nm: object,
     force: bool,
-) -> int:
+) -> str:
     from fly64dask.datasets.export import export_scan
     from fly64dask.records import read_kept_group
 
@@ -169,13 +160,15 @@ def _export_exposures(
             "export: found --format or --pixel-size-nm without --reconstruction; exposures become an NPZ in px",
             remedy="leave them out, or give --reconstruction",
         )
+    study, layout = _opened(store)
     cell = choice.cell(study, of_view=choice.view is not None)
     if study.dose_by != "exposure" and choice.view is None:
         raise InputError(
-            f"export {layout.root}: its doses count {study.dose_by}, so each view has exposures of its own",
+            f"export {store}: its doses count {study.dose_by}, so each view has exposures of its own",
             remedy="give --view",
         )
-    return export_scan(
+    _bring(store, study, cell, truth=with_truth)
+    n_exposures = export_scan(
         layout.exposure_group(*realisation_of(study, cell)),
         path,
         # As the cell's reconstruction had them, if a remedy changed the spacing.
@@ -183,6 +176,24 @@ def _export_exposures(
         truth_group=layout.truth_group(cell.object_seed) if with_truth else None,
         force=force,
     )
+    return counted(n_exposures, "exposure")
+
+
+def _opened(run: Path | str) -> tuple[Study, RunLayout]:
+    """Read the study of a run; at an object store it is brought alone, and tells what the cells are."""
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import cached_study
+
+    layout = RunLayout(without_links(run)) if isinstance(run, Path) else cached_study(run)
+    return read_run_study(layout), layout
+
+
+def _bring(run: Path | str, study: Study, cell: Cell, **parts: bool) -> None:
+    """Bring what is read of a cell, if its run is at an object store."""
+    from fly64dask.runs import bring_cell
+
+    if isinstance(run, str):
+        bring_cell(run, study, cell, **parts, say=warn)
 
 
 def _plain(chosen: object) -> str:

@@ -233,7 +233,7 @@ class CellView:
         """
         from fly64dask.datasets.export import CellGroups, export_reconstruction
 
-        row = completed_row(self.cell, self.row, "export")
+        row = completed_row(self.cell, read_row(self.layout, self.cell), "export")
         groups = CellGroups(
             reconstruction=self.layout.reconstruction_group(self.cell),
             exposures=self.layout.exposure_group(*realisation_of(self.study, self.cell)),

@@ -8,5 +8,6 @@ from .cache import (
 )
 from .mending import repair_at_store as repair_at_store
 from .mirror import Patience as Patience, run_at_store as run_at_store
+from .one_cell import bring_cell as bring_cell, cached_study as cached_study
 from .pull import pull_from as pull_from, pull_run as pull_run
 from .push import push_run as push_run, push_to as push_to

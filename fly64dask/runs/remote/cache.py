@@ -17,10 +17,11 @@ from fly64dask.monitoring import ignore_line
 from fly64dask.records import read_run_study
 from fly64dask.runs.remote.attempts import STUDY_KEY, Copied
 from fly64dask.runs.remote.files import take_files
-from fly64dask.runs.remote.incoming import Taking
+from fly64dask.runs.remote.incoming import Incoming, Taking
 from fly64dask.runs.remote.pull import pull_from
 from fly64dask.runs.verify import Damage, verify_run
 from fly64dask.store import HeldError, ObjectPlace, RunLayout, held_file, is_held, open_place, publish_text, storing
+from fly64dask.study import cells
 
 CACHE_VARIABLE = "FLY64DASK_CACHE"
 Result = TypeVar("Result")
@@ -77,23 +78,24 @@ def cached_run(url: str, *, files: bool = False, say: Callable[[str], None] = ig
     if not is_held(layout.remote_lock_file):
         told(bring(place, layout, Taking(chunks=files, files=False, into_cache=True)), say)
     if files:
-        _name(take_files(place, layout, read_run_study(layout)), say)
+        name_damages(take_files(place, layout, cells(read_run_study(layout))), say)
     return layout
 
 
 def bring(place: ObjectPlace, layout: RunLayout, taking: Taking, there: Mapping[str, str] | None = None) -> Copied:
     """Pull a run into its cache, once no other process of this machine does."""
-    return _when_free(lambda: pull_from(place, layout, taking, there), PATIENCE_S)
+    return when_free(lambda: pull_from(place, layout, taking, there))
 
 
-def told(copied: Copied, say: Callable[[str], None]) -> None:
+def told(copied: Copied | Incoming, say: Callable[[str], None]) -> None:
     """Say what a copy has left out."""
     for words in copied.left_out:
         say(f"left out {words}")
-    _name(copied.damaged, say)
+    name_damages(copied.damaged, say)
 
 
-def _name(damages: Iterable[Damage], say: Callable[[str], None]) -> None:
+def name_damages(damages: Iterable[Damage], say: Callable[[str], None]) -> None:
+    """Say what is damaged at the store."""
     for damage in damages:
         say(f"damaged at the store, and left out: {damage.path}: {damage.problem}")
 
@@ -114,7 +116,7 @@ def fetched_run(url: str) -> Iterator[tuple[RunLayout, tuple[Damage, ...]]]:
         layout = RunLayout(Path(folder) / "run")
         copied = pull_from(place, layout, Taking(files=False, into_cache=True))
         study = read_run_study(layout)
-        damaged = (*copied.damaged, *take_files(place, layout, study))
+        damaged = (*copied.damaged, *take_files(place, layout, cells(study)))
         named = {damage.path for damage in damaged}
         others = [
             damage.model_copy(update={"problem": damage.problem.replace(str(layout.root), url)})
@@ -134,13 +136,14 @@ def held_cache(layout: RunLayout, url: str) -> Iterator[str]:
         layout.root.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         # Who asks whether it is held holds it for a moment.
-        _when_free(lambda: stack.enter_context(held_file(layout.remote_lock_file, what=f"run {url}")), 3 * LOOK_S)
+        when_free(lambda: stack.enter_context(held_file(layout.remote_lock_file, what=f"run {url}")), 3 * LOOK_S)
         if not layout.remote_id_file.exists():
             publish_text(layout.remote_id_file, uuid.uuid4().hex)
         yield layout.remote_id_file.read_text()
 
 
-def _when_free(call: Callable[[], Result], patience_s: float) -> Result:
+def when_free(call: Callable[[], Result], patience_s: float = PATIENCE_S) -> Result:
+    """Call what needs a cache that another process of this machine may hold for a while."""
     until = time.monotonic() + patience_s
     while True:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 from fly64dask.base import IntegrityError
@@ -9,11 +10,11 @@ from fly64dask.records import read_record
 from fly64dask.runs.remote.attempts import at_once, check_file, download, folder_key, stated_files
 from fly64dask.runs.verify import Damage
 from fly64dask.store import RECORD_NAME, ObjectPlace, RunLayout, replaced_file
-from fly64dask.study import Cell, Study, cells
+from fly64dask.study import Cell
 
 
-def take_files(place: ObjectPlace, layout: RunLayout, study: Study) -> tuple[Damage, ...]:
-    """Bring the archives and logs that records here name and that are not here, each whole and checked or not at all.
+def take_files(place: ObjectPlace, layout: RunLayout, chosen_cells: Iterable[Cell]) -> tuple[Damage, ...]:
+    """Bring the archives and logs that cells' records here name and that are not here, each whole and checked or not.
 
     Returns
     -------
@@ -24,7 +25,7 @@ def take_files(place: ObjectPlace, layout: RunLayout, study: Study) -> tuple[Dam
     -----
     Nobody need hold the directory: a file appears beside its record, and none is replaced.
     """
-    return tuple(damage for of_cell in at_once(partial(_files_of, place, layout), cells(study)) for damage in of_cell)
+    return tuple(damage for of_cell in at_once(partial(_files_of, place, layout), chosen_cells) for damage in of_cell)
 
 
 def _files_of(place: ObjectPlace, layout: RunLayout, cell: Cell) -> list[Damage]:

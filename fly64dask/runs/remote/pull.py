@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from fly64dask.base import InputError, counted_of
@@ -15,7 +16,7 @@ from fly64dask.runs.places import refuse_foreign_directory
 from fly64dask.runs.remote.attempts import STUDY_KEY, Copied, at_once
 from fly64dask.runs.remote.incoming import Incoming, Taking
 from fly64dask.store import ObjectPlace, RunLayout, ViewAttributes, open_place
-from fly64dask.study import cells
+from fly64dask.study import Study, cells
 
 
 def pull_run(url: str, path: str | os.PathLike[str], *, say: Callable[[str], None] = ignore_line) -> Copied:
@@ -57,16 +58,7 @@ def pull_from(
     say: Callable[[str], None] = ignore_line,
 ) -> Copied:
     """Bring a run from where its objects are, as `pull_run` does; `there` are their tags, where these are known."""
-    refuse_foreign_directory(layout, f"pull into {layout.root}", place.url.rpartition("/")[2])
-    stored_study = place.read(STUDY_KEY)
-    if stored_study is None:
-        raise _no_run(place)
-    with held_directory(layout):
-        clear_leftovers(layout)
-        pull = Incoming(
-            place=place, layout=layout, taking=taking or Taking(), there=place.tags() if there is None else there
-        )
-        study = pull.take_study(stored_study)
+    with pulling(place, layout, taking or Taking(), there) as (pull, study):
         known = groups_of_study(study, layout)
         groups = at_once(lambda item: pull.take_group(*item), known.items())
         attempts = [is_new for of_cell in at_once(pull.take_cell, cells(study)) for is_new in of_cell]
@@ -87,6 +79,24 @@ def pull_from(
         left_out=tuple(pull.left_out),
         damaged=tuple(pull.damaged),
     )
+
+
+@contextmanager
+def pulling(
+    place: ObjectPlace, layout: RunLayout, taking: Taking, there: Mapping[str, str] | None = None
+) -> Iterator[tuple[Incoming, Study]]:
+    """Hold a directory for as long as the block lasts, and bring the study there; gives what brings the rest.
+
+    `there` are the tags of all objects that the block asks for, where these are known.
+    """
+    refuse_foreign_directory(layout, f"pull into {layout.root}", place.url.rpartition("/")[2])
+    stored_study = place.read(STUDY_KEY)
+    if stored_study is None:
+        raise _no_run(place)
+    with held_directory(layout):
+        clear_leftovers(layout)
+        pull = Incoming(place=place, layout=layout, taking=taking, there=place.tags() if there is None else there)
+        yield pull, pull.take_study(stored_study)
 
 
 def _no_run(place: ObjectPlace) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from finished_runs import SIX_CELLS
 from object_store import environment, s3_server
 
 from fly64dask.base import IntegrityError
-from fly64dask.runs import merge_runs, push_run
+from fly64dask.records import read_record, read_run_study, write_record
+from fly64dask.runs import bring_cell, cached_study, merge_runs, push_run, read_place
 from fly64dask.runs.remote import cache_layout
 from fly64dask.store import RunLayout, open_place
-from fly64dask.study import cells
+from fly64dask.study import Remedy, cells
 
 FIRST = cells(SIX_CELLS)[0]
 HIGH_URL, LOW_URL = "s3://bucket/runs/high", "s3://bucket/runs/low"
@@ -71,6 +73,77 @@ def test_export_of_a_run_at_a_store_writes_what_it_writes_of_the_directory(pushe
     with np.load(tmp_path / "there.npz") as there, np.load(tmp_path / "here.npz") as here:
         assert there.files == here.files
         assert all(np.array_equal(there[key], here[key]) for key in here.files)
+
+
+def brought(folder: Path) -> set[str]:
+    """The files of the only cache below a folder, but for those that name the cache and who holds it."""
+    (cache,) = folder.iterdir()
+    paths = {path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.is_file()}
+    return {path for path in paths if not path.startswith(".")}
+
+
+def needed(layout: RunLayout, *groups: Path, files: bool) -> set[str]:
+    """The files of the study, of one cell and of some groups with their parents."""
+    paths = {layout.study_file, layout.record_file(FIRST)}
+    paths |= {layout.log_file(FIRST), layout.reconstruction_group(FIRST)} if files else set()
+    for group in groups:
+        paths |= {path for path in group.rglob("*") if path.is_file()}
+        folders = (folder for folder in group.parents if folder.is_relative_to(layout.store))
+        paths |= {folder / "zarr.json" for folder in folders}
+    return {path.relative_to(layout.root).as_posix() for path in paths}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("options", [["--with-truth"], ["--reconstruction", "--pixel-size-nm", 8]])
+def test_export_of_a_cell_at_a_store_brings_what_that_cell_needs_and_no_more(
+    options, pushed, six_cells, tmp_path, fly64dask
+):
+    is_reconstruction = "--reconstruction" in options
+    done = fly64dask("export", HIGH_URL, *OF_CELL, *options, "--out", f"x.{'tif' if is_reconstruction else 'npz'}")
+    assert done.returncode == 0, done.stderr
+    groups = [six_cells.exposure_group(FIRST.dose, FIRST.split), six_cells.view_group(FIRST.view, FIRST.split)]
+    groups += [] if is_reconstruction else [six_cells.truth_group()]
+    assert brought(tmp_path / "cache") == needed(six_cells, *groups, files=is_reconstruction)
+
+
+def test_the_cache_of_one_cell_becomes_that_of_the_run_when_all_of_it_is_read(pushed, six_cells):
+    bring_cell(HIGH_URL, read_run_study(cached_study(HIGH_URL)), FIRST, reconstruction=True)
+    assert parts(read_place(HIGH_URL)) == parts(six_cells)
+
+
+def test_of_a_cell_at_another_spacing_the_indices_that_its_record_names_are_brought(pushed, six_cells, tmp_path):
+    run = RunLayout(shutil.copytree(six_cells.root, tmp_path / "run"))
+    remedy = Remedy(kind="respace", spacing_threshold=5.0, study_spacing_threshold=9.0, min_exposures=4)
+    write_record(run.cell_directory(FIRST), read_record(run, FIRST).model_copy(update={"remedy": remedy}))
+    kept = run.kept_group(FIRST, remedy)
+    shutil.copytree(run.view_group(FIRST.view, FIRST.split), kept)
+    url = "s3://bucket/runs/respaced"
+    push_run(run.root, url)
+    bring_cell(url, read_run_study(cached_study(url)), FIRST)
+    of_run = needed(run, run.exposure_group(FIRST.dose, FIRST.split), kept, files=False)
+    assert brought(tmp_path / "cache") == of_run
+
+
+def test_a_cell_is_brought_though_others_are_damaged(pushed, six_cells):
+    place = open_place(HIGH_URL)
+    for other in cells(SIX_CELLS)[1:]:
+        for key in place.keys(other.name):
+            place.write(key, b"damaged")
+    said = []
+    bring_cell(HIGH_URL, SIX_CELLS, FIRST, reconstruction=True, say=said.append)
+    here, wanted = cache_layout(HIGH_URL).reconstruction_group(FIRST), six_cells.reconstruction_group(FIRST)
+    assert (said, here.read_bytes()) == ([], wanted.read_bytes())
+
+
+@pytest.mark.process
+def test_export_of_a_cell_that_is_damaged_at_the_store_writes_nothing(pushed, tmp_path, fly64dask):
+    place = open_place(HIGH_URL)
+    (archive,) = [key for key in place.keys(FIRST.name) if key.endswith(".zarr.zip")]
+    place.write(archive, b"damaged")
+    done = fly64dask("export", HIGH_URL, *OF_CELL, "--reconstruction", "--pixel-size-nm", 8, "--out", "x.tif")
+    assert done.returncode == 2
+    assert f"damaged at the store, and left out: {FIRST.name}/reconstruction.zarr.zip" in done.stderr
+    assert not (tmp_path / "x.tif").exists()
 
 
 @pytest.mark.process
