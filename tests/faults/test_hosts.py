@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import tiny
 from command_line import Command, Wishes
-from faulty_engine import ENGINE, EPOCH_S, FOLDER
+from faulty_engine import ENGINE, EPOCH_S, FOLDER, tell
 from forked_python import forked_python
 from hosts import Host, two_hosts
 
@@ -30,9 +30,10 @@ from fly64dask.study import Cell, cells, parse_study
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.process]
 
 SUPPORT = Path(tiny.__file__).parent
-# 20 cells, and no degenerate ones; each takes 3 s.
+# 20 cells, and no degenerate ones; each takes 3 s, and waits in its middle until the other host has one.
+N_EPOCHS = 30
 TEXT = "".join(line for line in tiny.TEXT.splitlines(keepends=True) if '"one"' not in line)
-TEXT = TEXT.replace("[1e4, 1e5]", "[1e3, 3e3, 1e4, 3e4, 1e5]").replace("n_epochs = 3", "n_epochs = 30")
+TEXT = TEXT.replace("[1e4, 1e5]", "[1e3, 3e3, 1e4, 3e4, 1e5]").replace("n_epochs = 3", f"n_epochs = {N_EPOCHS}")
 STUDY = parse_study(TEXT, origin="tiny.toml")
 N_CELLS = 20
 CLOCK_OFF_S = -420
@@ -61,7 +62,7 @@ class Seen:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hosts")
-    (folder / "faults.json").write_text("{}")
+    tell(folder, {"*": N_EPOCHS // 2})
     (folder / "study.toml").write_text(TEXT)
     with two_hosts() as (near, far):
         return watched_run(folder, near, far)
@@ -84,14 +85,19 @@ def watched_run(folder: Path, near: Host, far: Host) -> Seen:
         with far.shell(f"{command} --workers 1", folder / "far", environment=settings, **faults) as worker:
             wait_for(driver, lambda: far_cell(layout))
             lost = far_cell(layout)
-            # Its engine never ends there: who computes elsewhere what was computed is another test's business.
-            (folder / "faults.json").write_text(json.dumps({lost.name.replace("/", "-"): "hang_once"}))
             words = RunReader(read_run_study(layout), layout).read().words[lost]
+            # Its engine never ends there: who computes elsewhere what was computed is another test's business.
+            faults = {named(lost): "hang_once"}
+            last = next(cell for cell in reversed(cells(STUDY)) if cell != lost)
+            tell(folder, faults | {named(last): 1})  # the run does not end before the host is back
             far.pull()
             wait_for(driver, lambda: n_starts(layout, lost) == 2 and "does not answer" in (folder / "far").read_text())
+            wait_for(driver, lambda: records(layout))
             committed = records(layout)
             far.plug()
-            exit_codes = driver.wait(timeout=120), worker.wait(timeout=60)
+            wait_for(driver, lambda: (folder / "far").read_text().count(" has joined") == 2)
+            tell(folder, faults)
+            exit_codes = driver.wait(timeout=300), worker.wait(timeout=300)
     return Seen(
         layout=layout,
         exit_codes=exit_codes,
@@ -103,8 +109,13 @@ def watched_run(folder: Path, near: Host, far: Host) -> Seen:
     )
 
 
+def named(cell: Cell) -> str:
+    """A cell as its engine knows it."""
+    return cell.name.replace("/", "-")
+
+
 def wait_for(driver: Command, happened: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not happened():
         assert driver.poll() is None, "it ended first"
         assert time.monotonic() < deadline

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from pathlib import Path
 
 import pytest
 import tiny
-from faulty_engine import ENGINE, EXPECTED, FOLDER
+from faulty_engine import ENGINE, EXPECTED, FOLDER, tell
 from tiny import tiny_study
 
 from fly64dask.datasets import expose_split, prepare_scan, select_view
@@ -51,7 +50,7 @@ def test_run_study_names_each_faulty_cell_and_loses_no_other(exposed, tmp_path, 
     folder = tmp_path / "faults"
     folder.mkdir()
     table = {cell.name.replace("/", "-"): fault for cell, fault in chosen.items()}
-    (folder / "faults.json").write_text(json.dumps(table))
+    tell(folder, table)
     monkeypatch.setenv(FOLDER, str(folder))
     monkeypatch.setenv("PYTHONPATH", str(Path(tiny.__file__).parent))  # for the fork servers
     report = run_study(STUDY, layout.root, placement=Placement(n_workers=2), engine=ENGINE)

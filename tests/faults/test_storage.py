@@ -102,18 +102,19 @@ def test_run_waits_on_a_full_disk_and_ends_by_itself_once_there_is_room(small_di
         found.wait_for(lambda: "the run waits until there is space" in found.said.read_text())
         assert list(small_disk.glob("run/dose_*/few/*/record.json")) == []
         (small_disk / "filler").unlink()
-        assert found.process.wait(timeout=60) == 1, "the degenerate cells turn the exit code"
+        assert found.process.wait(timeout=300) == 1, "the degenerate cells turn the exit code"
         assert "the wait for space is over" in found.said.read_text()
     assert_waited_well(small_disk / "run")
 
 
 def test_run_waits_where_the_disk_fills_up_while_its_cells_run(small_disk, on_small_disk):
-    with running(on_small_disk, study=WAITING, epoch_s=0.5) as found:
+    with running(on_small_disk, study=WAITING, faults={"*": 1}, epoch_s=0.5) as found:
         found.wait_for(lambda: [cell for cell in found.state()["cells"] if cell.get("epoch")])
         fill(small_disk, 0)
+        found.tell({})
         found.wait_for(lambda: [cell for cell in found.state()["cells"] if "waits" in cell])
         (small_disk / "filler").unlink()
-        assert found.process.wait(timeout=60) == 1
+        assert found.process.wait(timeout=300) == 1
     assert_waited_well(small_disk / "run")
 
 

@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 DOSES, VIEWS, SPLITS = ("1000", "10000", "100000"), ("all", "few", "one"), ("train", "test")
 FAULTS = {"dose_1000-few-train": "markup", "dose_100000-few-test": "markup"}
+ONE_WAITS = {"dose_10000-few-train": 4}
 # What a reader sees of each cell: its state's mark and word, by dose, view and split.
 CELLS = """
 (() => {
@@ -50,17 +51,20 @@ def artifacts(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory, artifacts):
-    """What a browser saw of a run from its first cells to its end."""
+    """What a browser saw of a run from its first cells to its end, which waits for it where it looks."""
     chromium()
     folder = tmp_path_factory.mktemp("pages")
     with (
         opened_browser(tmp_path_factory.mktemp("profile")) as page,
-        running(folder, study=MATRIX, faults=FAULTS, epoch_s=0.7) as run,
+        running(folder, study=MATRIX, faults={"*": 1}, epoch_s=0.7) as run,
     ):
         page.open(run.address("fly64"), width=1280, height=860)
         page.wait_for("document.querySelectorAll('#matrix td').length > 0")
         looks = [page.evaluate(CELLS)]
-        run.wait_for(lambda: _has_failed_and_runs_on_both_workers(page, looks), seconds=90)
+        run.tell(FAULTS | ONE_WAITS)
+        run.wait_for(lambda: "failed" in _states(page, looks))
+        run.tell(FAULTS | {"*": 4})
+        run.wait_for(lambda: {"failed", "running"} <= _states(page, looks) and _has_seen_both_workers(looks))
         page.screenshot(artifacts / "fly64-while-running.png")
         failures = page.evaluate("document.getElementById('failures').innerText")
         title = page.evaluate("document.title")
@@ -74,7 +78,8 @@ def seen(tmp_path_factory, artifacts):
         status = page.wait_for(ALL_SHOWN_BY_BOKEH)
         page.screenshot(artifacts / "status-while-running.png")
         page.open(run.address("fly64"), width=1280, height=860)
-        run.process.wait(timeout=120)
+        run.tell(FAULTS)
+        run.process.wait(timeout=300)
         page.wait_for("!document.getElementById('silence').hidden")
         silence = page.evaluate("document.getElementById('silence').innerText")
         page.requested.clear()
@@ -109,11 +114,14 @@ ALL_SHOWN_BY_BOKEH = """
 """
 
 
-def _has_failed_and_runs_on_both_workers(page: Page, looks: list) -> bool:
-    """Look at the page, and remember what was seen of the cells that are not degenerate."""
+def _states(page: Page, looks: list) -> set[str]:
+    """Look at the page, and remember what was seen; gives the states of the cells that are not degenerate."""
     looks.append(page.evaluate(CELLS))
-    states = {cell["state"] for name, cell in looks[-1].items() if "/one/" not in name}
-    return {"failed", "running"} <= states and all(_running_texts(looks, worker) for worker in (0, 1))
+    return {cell["state"] for name, cell in looks[-1].items() if "/one/" not in name}
+
+
+def _has_seen_both_workers(looks: list) -> bool:
+    return all(_running_texts(looks, worker) for worker in (0, 1))
 
 
 def _running_texts(looks: list, worker: int) -> list[str]:

@@ -29,9 +29,9 @@ from fly64dask.study import cells
 
 pytestmark = pytest.mark.cluster
 
-# Twelve cells: four of them are degenerate, one fails with a message that is markup.
+# Twelve cells: four of them are degenerate, one fails with a message that is markup, and one waits to be looked at.
 STUDY = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 8")
-FAULTS = {"dose_100000-few-train": "markup"}
+FAULTS = {"dose_100000-few-train": "markup", "dose_10000-all-train": 5}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,8 @@ def asked(tmp_path_factory):
         parts = {name: run.get(f"fly64/{name}") for name in ("page.js", "page.css", "words.json")}
         with urllib.request.urlopen(run.address("fly64/"), timeout=30) as answer:
             redirected = answer.url == run.address("fly64")
-        exit_code = run.process.wait(timeout=120)
+        run.tell({"dose_100000-few-train": "markup"})
+        exit_code = run.process.wait(timeout=300)
     return {
         "state": state,
         "metrics": {family.name: family for family in text_string_to_metric_families(metrics)},

@@ -67,7 +67,7 @@ def all_shown(page: Page) -> Page:
     """Draw what waits to be seen, and unfold what is folded but for the maps of all quantities."""
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.evaluate("document.querySelectorAll('details:not(#all)').forEach((one) => { one.open = true; })")
-    page.wait_for("document.querySelectorAll('#thumbs img').length === 4", seconds=20)
+    page.wait_for("document.querySelectorAll('#thumbs img').length === 4")
     page.wait_for("document.querySelectorAll('.numbers').length === document.querySelectorAll('.numbers table').length")
     return page
 

@@ -1,4 +1,4 @@
-"""An engine without pty-chi that fails as a table on disk says, and counts its calls there."""
+"""An engine without pty-chi that fails, or waits, as a table on disk says, and counts its calls there."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,29 @@ EXPECTED = {
 }
 
 
+def tell(folder: Path, faults: Mapping[str, str | int | None]) -> None:
+    """Say in one step what is to happen to cells from now on, those under way too.
+
+    A word is a fault, with which a cell ends. A number is an epoch after which it waits, until it is told otherwise.
+    `*` stands for all cells that are not named.
+    """
+    draft = folder / "faults.json.new"
+    draft.write_text(json.dumps(dict(faults)))
+    draft.replace(folder / "faults.json")
+
+
+def told(folder: Path, name: str) -> str | int | None:
+    """What is to happen to a cell."""
+    faults = json.loads((folder / "faults.json").read_text())
+    return faults.get(name, faults.get("*"))
+
+
+def await_leave(folder: Path, name: str, epoch: int) -> None:
+    """Wait for as long as a cell may do no more epochs than these."""
+    while isinstance(most := told(folder, name), int) and epoch >= most:
+        time.sleep(0.02)
+
+
 def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
     """Count the call, report the epochs that are missing, fail as told; else an object that only these counts give."""
     folder = Path(os.environ[FOLDER])
@@ -43,12 +67,13 @@ def reconstruct(exposures, recipe, *, seed, progress, checkpoint=None):
     n_calls = len((folder / name).read_text().splitlines())
     epoch = int(checkpoint.load() or 0)
     while epoch < recipe.n_epochs:
+        await_leave(folder, name, epoch)
         epoch += 1
         time.sleep(float(os.environ.get(EPOCH_S, "0")))
         progress(epoch, 1.0)
         if checkpoint.is_due(epoch):
             checkpoint.save(functools.partial(str.encode, str(epoch)))
-    fail(json.loads((folder / "faults.json").read_text()).get(name), n_calls)
+    fail(told(folder, name), n_calls)
     shape, origin = object_frame(exposures.positions_px, exposures.counts.shape[1:])
     return Reconstruction(
         object_recon=np.full((1, *shape), 1 + 1j * exposures.counts.mean(), np.complex64),

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import tiny
 from command_line import Command, Wishes
-from faulty_engine import ENGINE, EPOCH_S, FOLDER
+from faulty_engine import ENGINE, EPOCH_S, FOLDER, tell
 from forked_python import forked_python
+from process_families import kill_family
 
 from fly64dask.store import RunLayout
 
@@ -29,8 +29,9 @@ MATRIX = tiny.TEXT.replace("[1e4, 1e5]", "[1e3, 1e4, 1e5]").replace("n_epochs = 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A run under way."""
+    """A run under way; `folder` is where its engine is told what to do."""
 
+    folder: Path
     process: Command
     layout: RunLayout
     said: Path
@@ -59,12 +60,13 @@ class Running:
             assert time.monotonic() < deadline, self.said.read_text()
             time.sleep(0.05)
 
+    def tell(self, faults: Mapping[str, str | int | None]) -> None:
+        """Say what is to happen to cells from now on, as `faulty_engine` has it."""
+        tell(self.folder, faults)
+
     def kill(self) -> None:
         """End the command and all it has started, as a power cut would."""
-        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        for one in family:
-            one.kill()
-        psutil.wait_procs(family, timeout=30)
+        kill_family(self.process.pid)
         self.process.wait()
 
 
@@ -73,14 +75,14 @@ def running(
     folder: Path,
     *,
     study: str = MATRIX,
-    faults: Mapping[str, str] | None = None,
+    faults: Mapping[str, str | int | None] | None = None,
     epoch_s: float = 0.4,
     where: str = "local",
     engine: str = ENGINE,
 ) -> Iterator[Running]:
     """Run a study below a folder for as long as the block lasts; its faults are those of `faulty_engine`."""
     folder.mkdir(exist_ok=True)
-    (folder / "faults.json").write_text(json.dumps(faults or {}))
+    tell(folder, faults or {})
     (folder / "study.toml").write_text(study)
     said, out = folder / "said", folder / "run"
     process = Command(
@@ -90,7 +92,7 @@ def running(
         environment={"PYTHONPATH": PATHS, FOLDER: str(folder), EPOCH_S: str(epoch_s)},
         wishes=Wishes(python=forked_python()),
     )
-    found = Running(process, RunLayout(out), said)
+    found = Running(folder, process, RunLayout(out), said)
     try:
         yield found
     finally:
