@@ -44,7 +44,7 @@ class Fly64Error(Exception):
 
     Notes
     -----
-    Both may quote names from a foreign file: what a terminal would obey is escaped here, for all.
+    Both may quote names from a foreign file, so control characters that a terminal would obey are escaped here.
     """
 
     kind = FailureKind.CRASHED
@@ -107,19 +107,19 @@ class GpuMissingError(Fly64Error):
 
 
 class StorageError(Fly64Error):
-    """The operating system refuses to store: no space, no right, no descriptor, a failing disk."""
+    """The operating system refuses to store something: no space, no permission, no file descriptor, a failing disk."""
 
     kind = FailureKind.STORAGE_FAILED
 
 
 class NoRoomError(StorageError):
-    """There is no room for so many bytes now; once there is, the same can be done again."""
+    """The disk has no room for so many bytes now; the same call can succeed once there is room."""
 
     n_bytes = 2**20  # of a record and its log, generously
 
 
 class AbandonedError(Fly64Error):
-    """A cell's worker has lost its scheduler: nobody waits for the cell here, another may have it."""
+    """A cell's worker has lost its scheduler: nobody waits for the cell here, and another worker may run it."""
 
     kind = FailureKind.INTERRUPTED
 
@@ -163,8 +163,8 @@ def failure_kind(error: BaseException) -> FailureKind:
 
     Notes
     -----
-    torch is not imported here: its error classes are told by name, so that a scheduler
-    without torch can name a worker's failure.
+    torch is not imported here. Its error classes are recognised by name, so that a scheduler without torch can name a
+    worker's failure.
     """
     if isinstance(error, Fly64Error):
         return error.kind
@@ -180,7 +180,7 @@ def failure_kind(error: BaseException) -> FailureKind:
     return FailureKind.CRASHED
 
 
-# What to do about an exception that is not ours; ours carry their own remedy.
+# What to do about an exception of another library; those of this package carry their own remedy.
 REMEDIES = {
     FailureKind.CRASHED: "read the cell's ptychi.log; if it comes again, report it as a defect",
     FailureKind.OUT_OF_MEMORY: "lower batch_size in the recipe, use fewer workers, or a machine with more memory",
@@ -202,8 +202,8 @@ def describe(error: BaseException) -> str:
     Returns
     -------
     str
-        An error of ours as it is; a library that is installed by choice, with how to install it; any other with its
-        type and the remedy for its kind.
+        The message of an error of this package; for a missing optional library, how to install it; for any other error,
+        its type and message with the remedy for its kind.
     """
     if isinstance(error, Fly64Error):
         return str(error)

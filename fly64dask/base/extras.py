@@ -1,4 +1,4 @@
-"""Libraries that are installed by choice, as extras of this package, and how a missing one is installed."""
+"""The optional libraries, which the extras of this package install, and how to install a missing one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EXTRAS = {
     "notebook": "tables, arrays and figures in Python",
     "objects": "runs at an object store",
 }
-# Of libraries that are imported by another name than they are installed by.
+# Libraries whose import name is not the name that pip installs.
 INSTALLED_BY = {"pynvml": "nvidia-ml-py"}
 
 
@@ -27,7 +27,8 @@ def how_to_install(error: ModuleNotFoundError) -> str | None:
     Returns
     -------
     str or None
-        For a person; None if the module belongs to no extra of this package, and is missing for another reason.
+        A sentence for a person; None if the module belongs to no extra of this package, so that it is missing for
+        another reason.
     """
     module = (error.name or "").partition(".")[0]
     library = INSTALLED_BY.get(module, module).replace("_", "-")

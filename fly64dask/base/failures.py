@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class Failure:
     """Why something could not be done: a named kind and a message for a person.
 
-    `room_bytes` are how many bytes of room it takes to do it after all; 0 if that is not why.
+    `room_bytes` is the disk space with which it would succeed; 0 if space is not the reason.
     """
 
     kind: FailureKind
@@ -28,7 +28,7 @@ class Failure:
 
 
 def result_or_failure(call: Callable[[], T], *, what: str) -> T | Failure:
-    """Call a function and turn any exception that it raises into a named failure; the only place that catches all.
+    """Call a function and turn any exception into a named failure; the only place that catches every exception.
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ class Geometry(Frozen):
 
 
 def mean_side_nm(pixel_size_nm: tuple[float, float] | None) -> float | None:
-    """Compute the side of a square pixel of the same area, nm, by which lengths of any direction are converted.
+    """Compute the side, in nm, of a square pixel of equal area; it converts lengths that lie along no axis.
 
     Lengths along an axis have the side of that axis. None where the size is not known.
     """

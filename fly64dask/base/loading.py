@@ -15,10 +15,10 @@ from fly64dask.base.schema import build_records
 
 @contextmanager
 def kept_for_good() -> Iterator[None]:
-    """Let Python search what the block makes for garbage neither now nor later, as modules stay.
+    """Exempt what the block creates from garbage collection, now and later, because loaded modules stay.
 
-    A tenth of the time in which pty-chi or Dask are loaded goes into that search. pty-chi asks for one more in each
-    process of an engine: 0.3 s, and a copy of all pages that were shared with the process that forked it.
+    Collection takes a tenth of the time in which pty-chi or Dask load. pty-chi asks for one more in each process of an
+    engine: 0.3 s, and a copy of all memory pages that the process shares with the one that forked it.
     """
     gc.disable()
     try:
@@ -29,12 +29,12 @@ def kept_for_good() -> Iterator[None]:
 
 
 def load_for_good(modules: Sequence[str]) -> None:
-    """Load modules, and what else processes that are forked from this one would each work out anew.
+    """Load modules, and compute once what each process forked from this one would otherwise compute again.
 
     Parameters
     ----------
     modules : sequence of str
-        Those that cannot be imported, whatever they raise, are left to whoever needs them, and can say so.
+        Their names. A module whose import fails is skipped: the code that needs it reports the error.
     """
     with kept_for_good():
         for name in modules:

@@ -36,7 +36,7 @@ class Gpu:
 
     @property
     def cuda_name(self) -> str:
-        """Its name for `CUDA_VISIBLE_DEVICES`."""
+        """The name of the GPU in `CUDA_VISIBLE_DEVICES`."""
         return self.index or self.uuid
 
 
@@ -88,7 +88,7 @@ def gpu_memory_bytes(gpus: Sequence[str]) -> dict[str, int]:
 
 @functools.cache
 def installed_gpus() -> tuple[Gpu, ...]:
-    """Ask NVIDIA's driver about this machine's GPUs, once in a process: all of it goes by one answer.
+    """Ask NVIDIA's driver about this machine's GPUs, once in a process, so that all of it uses one answer.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def installed_gpus() -> tuple[Gpu, ...]:
     Raises
     ------
     GpuMissingError
-        If there is a driver, and it fails: cells would be computed on the CPU without a word.
+        If there is a driver, and it fails; cells would otherwise run on the CPU without notice.
     """
     import pynvml
 
@@ -128,7 +128,7 @@ def _gpu(index: str, handle: Any) -> Gpu:
     try:
         memory_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
     except (pynvml.NVMLError_NotSupported, pynvml.NVMLError_NoPermission):
-        memory_bytes = None  # where CPU and GPU share it, for one
+        memory_bytes = None  # for example where CPU and GPU share it
     return Gpu(
         index=index,
         uuid=pynvml.nvmlDeviceGetUUID(handle),
@@ -138,7 +138,7 @@ def _gpu(index: str, handle: Any) -> Gpu:
 
 
 def _slices(handle: Any) -> list[Any]:
-    """Handles of the slices of a device; none of one that is not cut, or cannot be."""
+    """List the handles of a device's slices; none if it is not cut, or cannot be."""
     import pynvml
 
     try:
@@ -148,18 +148,18 @@ def _slices(handle: Any) -> list[Any]:
         return []
     slices = []
     for place in range(n_places):
-        with contextlib.suppress(pynvml.NVMLError_NotFound):  # a place that no slice takes
+        with contextlib.suppress(pynvml.NVMLError_NotFound):  # there is no slice at this index
             slices.append(pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
     return slices
 
 
 def leave_quickly() -> None:
-    """Let this process end without a last search for garbage, 0.4 s once Dask is loaded: all of it goes anyway."""
+    """Skip garbage collection at the end of this process: it takes 0.4 s once Dask is loaded, for nothing."""
     atexit.register(gc.freeze)
 
 
 def memory_left_bytes() -> int:
-    """Tell the memory that is free on this machine, or within this process's limit (`ulimit -v`) if that is less."""
+    """Measure the memory, in bytes, that is free on this machine or, if less, within this process's `ulimit -v`."""
     available_bytes = int(psutil.virtual_memory().available)
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 Better = Literal["lower", "higher"] | None
-# Unit of a number whose unit the field says that holds its record.
+# Stands for the unit of a number whose unit is declared at the field that holds its record.
 UNIT_OF_RECORD = "that of its record"
 
 
@@ -21,7 +21,7 @@ UNIT_OF_RECORD = "that of its record"
 class Quantity:
     """A number's label, its unit (empty for a plain number) and which way is better, if either is.
 
-    Belongs into the `Annotated` type of a record's field; the published JSON schema has it as `title`, `unit` and
+    It stands in the `Annotated` type of a record's field; the published JSON schema has it as `title`, `unit` and
     `better`.
     """
 
@@ -37,10 +37,10 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Quantities:
-    """The words before the labels of a record's numbers, and the unit of those that leave it to their record.
+    """A prefix for the labels of a record's numbers, and the unit of those numbers that declare none themselves.
 
-    Belongs into the `Annotated` type of a field that holds a record. `rated` is False for numbers of which neither
-    way is better, such as those of an empty object.
+    It stands in the `Annotated` type of a field that holds a record. `rated` is False if neither higher nor lower
+    numbers are better, as for those of an empty object.
     """
 
     label: str
@@ -92,6 +92,6 @@ def _joined(holder: Quantities, label: str) -> str:
 
 
 def _record_in(annotation: Any) -> type[BaseModel]:
-    """The record that a field holds, also where it may be absent."""
+    """Find the type of record that a field holds, also if the field may be None."""
     choices = (annotation, *get_args(annotation))
     return next(choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel))

@@ -22,8 +22,8 @@ SECTION = re.compile(r"^(\w[\w ]*)\n-{3,}\n", re.MULTILINE)
 class Frozen(BaseModel):
     """A record: immutable, and an unknown key is an error.
 
-    What checks a record is built when one is first made or read: of some 80 classes a command uses few. Its JSON schema
-    says of each key what the Parameters of its docstring say.
+    The validator of a class is built when its first record is made or read, because a command uses few of some 80
+    classes. The JSON schema describes each key with the words of the Parameters section of the docstring.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -67,14 +67,14 @@ def meanings_of(record: type[BaseModel]) -> dict[str, str]:
 
 
 def _sections(described: type) -> dict[str, str]:
-    """Divide the docstring of a class by its headings; what stands before the first is that of an empty one."""
+    """Divide the docstring of a class by its headings; the text before the first heading has the key ""."""
     first, *others = SECTION.split(inspect.cleandoc(described.__dict__.get("__doc__") or ""))
     titles, texts = others[::2], others[1::2]
     return {"": first.strip()} | {title: text.strip("\n") for title, text in zip(titles, texts, strict=True)}
 
 
 def build_records() -> None:
-    """Build what checks each class of records that is loaded by now, so that forked children need not."""
+    """Build the validators of all record classes that are loaded by now, so that forked children need not."""
     classes: list[type[Frozen]] = [Frozen]
     for record in classes:
         classes += record.__subclasses__()
@@ -98,5 +98,5 @@ def digest(document: Any) -> str:
 
 
 def compact_json(document: Any) -> str:
-    """Write a document as JSON with sorted keys and no spaces, the form that digests are computed of."""
+    """Write a document as JSON with sorted keys and no spaces, the form of which digests are computed."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -1,4 +1,4 @@
-"""Events of a cell, its start, its epochs and its outcome, small enough to send through a scheduler."""
+"""The events of a cell (start, epochs, outcome), small enough to be sent through a scheduler."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fly64dask.study import Cell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOutcome:
-    """The outcome of a cell's task, as it returns it; the record on disk is the result."""
+    """The outcome that a cell's task returns; the result itself is the record on disk."""
 
     cell: Cell
     failure: Failure | None
@@ -31,7 +31,7 @@ class CellStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellProgress:
-    """The news of one epoch of one cell, as it happens."""
+    """One epoch of one cell has ended."""
 
     cell: Cell
     epoch: int
@@ -46,9 +46,9 @@ CellEvent = CellStarted | CellProgress | CellOutcome
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomAwaited:
-    """A worker waits for room on the disk, with the reason; or goes on, without one.
+    """A worker waits for disk space, for a reason; or goes on again, without one.
 
-    `cell` is None if it is to publish what cells read.
+    `cell` is None if the worker publishes a group that cells read.
     """
 
     cell: Cell | None
@@ -58,7 +58,7 @@ class RoomAwaited:
 
 
 Notify = Callable[[CellEvent], None]
-# Of whoever hears of a run's tasks themselves.
+# Called with the events of a run's tasks.
 Hear = Callable[[CellEvent | RoomAwaited], None]
 
 Say = Callable[[str], None]

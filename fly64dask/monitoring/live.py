@@ -1,4 +1,4 @@
-"""Keeps one small file under the run for each running cell, up to date while it runs and gone once it has ended."""
+"""Keeps one small file in the run for each running cell, up to date while it runs and removed once it has ended."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from fly64dask.store import RunLayout, replaced_file
 from fly64dask.study import Cell, CellCoordinates
 
 log = logging.getLogger(__name__)
-# Between two writes: a person sees no difference, and no file system either.
+# Least time between two writes (our choice): frequent enough for a person, rare enough for a file system.
 WRITE_S = 1.0
-# Between two writes in which the supervising process says that it is there.
+# Time between two writes by which the supervising process shows that it is alive.
 BEAT_S = 5.0
-# Without a write for this long, nobody may be running the cell any more: three beats.
+# Without a write for this long (three beats) the cell counts as silent: its worker may be dead.
 SILENT_S = 15.0
 
 Loss = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class LiveCell(CellCoordinates):
-    """The progress of a running cell. It is for people: nothing is decided by it."""
+    """The progress of a running cell. It is for people only: nothing is decided by it."""
 
     schema_version: Literal[1] = 1
     attempt: int = Field(ge=1)
@@ -50,7 +50,7 @@ class LiveCell(CellCoordinates):
     updated_at: AwareDatetime
 
     def silent_s(self, now: datetime) -> float | None:
-        """Seconds since its worker last wrote, if these are too many for one that lives; else None."""
+        """Return the seconds since its worker last wrote, if they are too many for a living worker; else None."""
         seconds = (now - self.updated_at).total_seconds()
         return seconds if seconds > SILENT_S else None
 
@@ -67,7 +67,7 @@ class LiveFile:
 
     Notes
     -----
-    Watching must not cost a cell: what the file system refuses is logged once and left.
+    Monitoring must not fail a cell: an error of the file system is logged once and then ignored.
     """
 
     def __init__(self, path: Path, beginning: LiveCell) -> None:
@@ -78,7 +78,7 @@ class LiveFile:
         self._lock = threading.Lock()
 
     def report(self, epoch: int, loss: float) -> None:
-        """Take note of an epoch.
+        """Note an epoch.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class LiveFile:
                 self._write()
 
     def beat(self) -> None:
-        """Say that the cell is still supervised."""
+        """Show that the cell is still supervised."""
         with self._lock:
             self._write()
 
@@ -110,7 +110,7 @@ class LiveFile:
                 self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        """Replace the file in one step; not synced, as it is worth nothing after a power cut."""
+        """Replace the file in one step, without syncing it: it is worth nothing after a power cut."""
         self._written_s = time.monotonic()
         state = self._state.model_copy(update={"updated_at": datetime.now(UTC)})
         try:
@@ -148,12 +148,11 @@ def live_file(
     Yields
     ------
     LiveFile
-        Written at once and then now and then; to be told of epochs.
+        The file, written at once and then regularly; its `report` is to be called with each epoch.
 
     Notes
     -----
-    A thread does so: loading the engine blocks the supervising one for seconds, hashing a large
-    input too.
+    A thread writes it, because loading the engine, or hashing a large input, blocks the supervising thread for seconds.
     """
     now = datetime.now(UTC)
     file = LiveFile(
@@ -171,7 +170,7 @@ def live_file(
             updated_at=now,
         ),
     )
-    # Made here alone: what a new run has removed, an abandoned cell does not bring back.
+    # The directory is made here alone, so that an abandoned cell does not bring back one that a new run has removed.
     with suppress(OSError):
         layout.live_file(cell).parent.mkdir(parents=True, exist_ok=True)
     file.beat()
@@ -183,13 +182,13 @@ def live_file(
 
 
 def forget_live(layout: RunLayout, cell: Cell) -> None:
-    """Remove what a lost worker left of a cell."""
+    """Remove the live file that a lost worker left of a cell."""
     with suppress(OSError):
         layout.live_file(cell).unlink(missing_ok=True)
 
 
 def read_live(layout: RunLayout, chosen_cells: Sequence[Cell]) -> dict[Cell, LiveCell]:
-    """Read how far cells are that run, or ran when their worker died.
+    """Read the progress of cells that run, or that ran when their worker died.
 
     Parameters
     ----------
@@ -204,7 +203,7 @@ def read_live(layout: RunLayout, chosen_cells: Sequence[Cell]) -> dict[Cell, Liv
         In the given order. A file that cannot be read is left out. A cell whose record was
         committed for the same attempt has ended in between.
     """
-    # One look at the folder: of a hundred thousand cells few run.
+    # The folder is listed once: few of a hundred thousand cells run.
     begin, end = len(f"{layout.live}{os.sep}"), -len(".json")
     names = {str(path)[begin:end] for path in layout.live.glob("*/*/*.json")}
     if not names:
@@ -220,8 +219,8 @@ def read_live(layout: RunLayout, chosen_cells: Sequence[Cell]) -> dict[Cell, Liv
 def _on_our_clock(live: LiveCell, path: Path) -> LiveCell:
     """Give a live cell with times by the clock of this machine.
 
-    Its host and the server of its files have clocks of their own, of which one may be minutes off: what is nearer to
-    now is taken for the time of its last write.
+    Its host and the file server have clocks of their own, of which one may be minutes off. The time nearer to now is
+    taken for that of the last write.
     """
     try:
         by_files = datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -1,4 +1,4 @@
-"""Thins the losses of a cell to few points that keep their course, and draws them as a line of text."""
+"""Thins the losses of a cell to a few points that keep the shape of the curve, and draws them as a line of text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import struct
 from collections.abc import Sequence
 
-# Of one cell: enough for a sparkline, little enough for hundreds of cells in one answer (our choice).
+# Points of one cell (our choice): enough for a sparkline, few enough for hundreds of cells in one answer.
 MAX_POINTS = 48
 BLOCKS = "▁▂▃▄▅▆▇█"
 POINT = struct.Struct("<IB")  # an epoch, and a height in hundredths
@@ -16,10 +16,10 @@ Points = tuple[tuple[int, float], ...]
 
 
 def with_loss(points: Points, epoch: int, loss: float | None) -> Points:
-    """Add the loss of one epoch, >= 1, thinning what came before where there is too much of it.
+    """Add the loss of one epoch, >= 1, and thin the earlier points if there are too many.
 
-    A loss that is not finite is left out. Points of this and later epochs are dropped: another attempt began anew. At
-    most `MAX_POINTS` + 1 remain: epochs that are multiples of one power of two, and the last one.
+    A loss that is not finite is left out. Points of this and later epochs are dropped, as they belong to an earlier
+    attempt. At most `MAX_POINTS` + 1 points remain: epochs that are multiples of one power of two, and the last one.
     """
     stride = 1
     while epoch > stride * MAX_POINTS:
@@ -31,9 +31,9 @@ def with_loss(points: Points, epoch: int, loss: float | None) -> Points:
 
 
 def relative_heights(losses: Sequence[float]) -> list[float]:
-    """Place finite losses between the lowest (0) and the highest (1): by their logarithms, if all are positive.
+    """Scale finite losses from the lowest (0) to the highest (1), in logarithms if all are positive.
 
-    All are 0.5 where there is no difference.
+    All are 0.5 if they do not differ.
     """
     values = [math.log(loss) for loss in losses] if losses and min(losses) > 0 else list(losses)
     low, high = (min(values), max(values)) if values else (0.0, 0.0)
@@ -43,13 +43,13 @@ def relative_heights(losses: Sequence[float]) -> list[float]:
 
 
 def packed_course(points: Points) -> bytes:
-    """Pack the epochs and relative heights of losses into few bytes: a run keeps those of all of its cells."""
+    """Pack the epochs and relative heights of losses into a few bytes, because a run keeps those of all its cells."""
     heights = relative_heights([loss for _, loss in points])
     return b"".join(POINT.pack(epoch, round(100 * height)) for (epoch, _), height in zip(points, heights, strict=True))
 
 
 def unpacked_course(packed: bytes) -> tuple[tuple[int, float], ...]:
-    """Give the epochs and heights, from 0 to 1 in steps of 0.01, that `packed_course` has packed."""
+    """Return the epochs and heights, from 0 to 1 in steps of 0.01, that `packed_course` has packed."""
     return tuple((epoch, height / 100) for epoch, height in POINT.iter_unpack(packed))
 
 

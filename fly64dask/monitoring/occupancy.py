@@ -11,7 +11,7 @@ from fly64dask.monitoring.events import CellEvent, CellOutcome, CellStarted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occupancy:
-    """The work of a run's workers: seconds of cells, of the time between the first and the last, of the whole run."""
+    """How busy workers were: seconds of cells, from the first start of a cell to the last end, and of the whole run."""
 
     n_workers: int
     cells_s: float
@@ -20,12 +20,12 @@ class Occupancy:
 
     @property
     def fraction(self) -> float:
-        """Fraction of the workers' time, from the first cell's start to the last one's end, that cells took."""
+        """Fraction of the workers' time that cells took, from the first cell's start to the last one's end."""
         return self.cells_s / (self.n_workers * self.between_s)
 
     @property
     def fraction_of_whole(self) -> float:
-        """Fraction of the workers' time, start and end of the cluster included, that cells took."""
+        """Fraction of the workers' time that cells took, with the start and the end of the cluster included."""
         return self.cells_s / (self.n_workers * self.whole_s)
 
     def __str__(self) -> str:
@@ -37,7 +37,7 @@ class Occupancy:
 
 
 class Timekeeper:
-    """Notes when cells start and end. Any thread may tell it of events."""
+    """Records when cells start and end. Any thread may report events to it."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -46,7 +46,7 @@ class Timekeeper:
         self._cells_s = 0.0
 
     def take(self, event: CellEvent) -> None:
-        """Note an event; cells that were done before count for nothing."""
+        """Record an event; cells that were done before are ignored."""
         if isinstance(event, CellStarted):
             if self._first_start is None:
                 self._first_start = time.monotonic()
@@ -55,12 +55,12 @@ class Timekeeper:
             self._cells_s += event.seconds
 
     def occupancy(self, n_workers: int) -> Occupancy | None:
-        """Sum up.
+        """Sum up the times.
 
         Parameters
         ----------
         n_workers : int
-            Workers of one thread, there from the start to the end.
+            Workers of one thread each, which exist from the start to the end.
 
         Returns
         -------

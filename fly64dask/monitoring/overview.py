@@ -1,4 +1,4 @@
-"""Counts the cells of a run that has too many to be shown one by one, in memory that their number does not fill."""
+"""Counts the cells of a run that has too many to be shown one by one, in memory that does not grow with their rows."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
     from fly64dask.store import RunLayout
     from fly64dask.study import Study
 
-# Cells without a reconstruction that an overview names, the first ones (our choice).
+# How many cells without a reconstruction an overview names (our choice).
 MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOverview:
-    """The cells of a run in numbers, at one moment, from disk alone, and how its worker jobs are, if it has such.
+    """The number of a run's cells in each state at one moment, read from disk, and the state of its worker jobs, if
+    any.
 
     `by_view` has the number of cells per state of each view; `unreconstructed` are the first rows without a
-    reconstruction; `n_outdated` cells are not of the study as it is now.
+    reconstruction; `n_outdated` cells do not belong to the study as it is now.
     """
 
     study: Study
@@ -48,14 +49,14 @@ class RunOverview:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of cells per state, zero counts left out; those that have not ended come last."""
+        """Number of cells per state without zeros; states of cells that have not ended come last."""
         together = sum((Counter(states) for states in self.by_view.values()), Counter[str]())
         not_ended = {state: together.pop(state) for state in ("running", "pending") if state in together}
         return dict(together) | not_ended
 
 
 class _Known(NamedTuple):
-    """What is kept of a cell's row between two looks: a row takes 20 to 30 kB."""
+    """What is kept of a cell's row between two reads, because a whole row takes 20 to 30 kB."""
 
     version: FileVersion | None
     state: str
@@ -65,10 +66,10 @@ class _Known(NamedTuple):
 
 @dataclass(slots=True)
 class OverviewReader:
-    """Counts the cells of a run again and again, and reads each record once; no row is kept.
+    """Counts the cells of a run repeatedly, and reads each record once; no row is kept.
 
-    Of a part of the matrix it counts the `chosen` cells alone. If it `follows` the run, `study` becomes that of its
-    directory when that changes. `look` is called before each read, to bring into the directory what is new elsewhere.
+    With `chosen` it counts these cells alone. If it `follows` the run, `study` becomes that of the directory when that
+    changes. `look` is called before each read, to bring into the directory what is new at an object store.
     """
 
     study: Study
@@ -86,7 +87,7 @@ class OverviewReader:
             self.look()
         self._renew_study()
         shown = [cell for cell in cells(self.study) if self.chosen is None or cell in self.chosen]
-        # Before the records: a cell that ends in between is then seen as ended, never as pending.
+        # Read before the records, so that a cell that ends in between is seen as ended and never as pending.
         live, now = read_live(self.layout, shown), datetime.now(UTC)
         by_view: dict[str, Counter[str]] = {view.name: Counter() for view in self.study.views}
         unreconstructed, n_outdated = list[Cell](), 0
@@ -113,7 +114,7 @@ class OverviewReader:
         )
 
     def _renew_study(self) -> None:
-        """Follow the run's study: each run writes it, and other cells may be outdated then."""
+        """Follow the run's study: each run writes it, and a change of it may make other cells outdated."""
         before = self._study_version
         if self.follows:
             self.study, self._study_version = newer_run_study(self.layout, self.study, before)
@@ -121,7 +122,7 @@ class OverviewReader:
             self._known, self._now_of_study = {}, StudyNow(self.study, self.layout)
 
     def _look_at(self, cell: Cell) -> _Known | None:
-        """What is known of a cell's record, read if it is another one than before; None if nothing is committed."""
+        """Return what is known of a cell's record, which is read if it has changed; None if nothing is committed."""
         known, version = self._known.get(cell), version_of(self.layout.record_file(cell))
         if known is None or version is None or known.version != version:
             row = self._row(cell)

@@ -1,4 +1,4 @@
-"""Prints how a run goes, one line for each cell that ends; for notebooks and scripts."""
+"""Prints the progress of a run, one line for each cell that ends; for notebooks and scripts."""
 
 from __future__ import annotations
 

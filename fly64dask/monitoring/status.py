@@ -1,4 +1,4 @@
-"""Reads the status of a run from its directory, again and again, each record once."""
+"""Reads the status of a run from its directory repeatedly, and each record once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fly64dask.study import Cell, Study, cells
 
 
 class CellWithRow(NamedTuple):
-    """A cell of a run with its state, and its row if anything is committed of it."""
+    """A cell of a run with its state, and its row if a record is committed."""
 
     cell: Cell
     state: str
@@ -34,7 +34,7 @@ class CellWithRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """The states of a run's cells at one moment, from disk alone, and how its worker jobs are, if it has such."""
+    """The states of a run's cells at one moment, read from disk, and the state of its worker jobs, if it has any."""
 
     study: Study
     rows: tuple[ManifestRow, ...]
@@ -50,7 +50,7 @@ class RunStatus:
 
     @property
     def states(self) -> dict[Cell, str]:
-        """The state of each cell of the study; `pending` where nothing is committed and no worker has written."""
+        """The state of each cell of the study; `pending` if nothing is committed and no worker has written."""
         states = dict.fromkeys(cells(self.study), "pending") | {row.cell: row.state for row in self.rows}
         return states | dict.fromkeys(self.running, "running")
 
@@ -62,7 +62,7 @@ class RunStatus:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of cells per state, zero counts left out."""
+        """Number of cells per state, without zeros."""
         return count_states(self.study, self.rows, self.running)
 
     @property
@@ -74,11 +74,11 @@ class RunStatus:
 
 @dataclass(slots=True)
 class RunReader:
-    """Reads a run's records, each one once: hundreds are read in a second only the first time.
+    """Reads the records of a run repeatedly, each record once: reading hundreds takes a second only the first time.
 
-    Of a part of the matrix it reads the `chosen` cells alone. If it `follows` the run, `study` becomes that of its
-    directory when that changes, as rounds of an adaptive study add cells. `look` is called before each read, to bring
-    into the directory what is new elsewhere.
+    With `chosen` it reads these cells alone. If it `follows` the run, `study` becomes that of the directory when that
+    changes, as rounds of an adaptive study add cells. `look` is called before each read, to bring into the directory
+    what is new at an object store.
     """
 
     study: Study
@@ -99,7 +99,7 @@ class RunReader:
         # Before the records: a cell that ends in between is then seen as ended, never as pending.
         live = read_live(self.layout, everything)
         known_rows = {cell: row for cell in everything if (row := self._row(cell)) is not None}
-        row_of = known_rows.get if self.chosen is None else self._row  # a floor or reference may not be chosen
+        row_of = known_rows.get if self.chosen is None else self._row  # a floor or reference may be outside of `chosen`
         rows = tuple(RowContext(self.study, self.layout, row_of).complete_all(known_rows.values()))
         attempts = {row.cell: row.attempt or 0 for row in rows}
         holder = holder_of(self.layout)
@@ -125,7 +125,7 @@ class RunReader:
 
 
 def read_each(study: Study, layout: RunLayout, shown: Collection[Cell] | None = None) -> Iterator[CellWithRow]:
-    """Read cells of a run one after the other, all or some, of which none is kept: there may be a hundred thousand."""
+    """Read all or some cells of a run one after the other and keep none: there may be a hundred thousand."""
     # Before the records: a cell that ends in between is then seen as ended, never as pending.
     live, now = read_live(layout, cells(study)), datetime.now(UTC)
     context = RowContext(study, layout, functools.partial(read_row, layout))
@@ -149,7 +149,7 @@ def _words_of_row(row: ManifestRow) -> str:
 def _words_of_live(live_cell: LiveCell, now: datetime) -> str:
     silent_s = live_cell.silent_s(now)
     if silent_s is not None:
-        # Without the number, which would be a change each time.
+        # Without the number of seconds, which would be a change at each read.
         return f"silent after epoch {live_cell.epoch} of {live_cell.n_epochs}"
     if live_cell.waits is not None:
         return f"waits for disk space: {printable(live_cell.waits)}"

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class BeamFields(Frozen):
     """The density of the kept exposures' beams on the sample; a value that is not known is absent.
 
-    The beam is the starting probe, its modes summed. The illuminated area are the pixels with at least a tenth of the
-    brightest pixel's sum of all beams: that in which errors are measured.
+    The beam is the starting probe, with the intensities of its modes summed. The illuminated area, in which errors are
+    measured, consists of the pixels in which all beams together have at least a tenth of their sum in the brightest
+    pixel.
     """
 
     step_px: Annotated[float | None, Quantity("scan step: median distance to the nearest neighbour", "px")] = None
@@ -48,14 +49,14 @@ def measure_beams(positions_px: NDArray[np.float64], probe: NDArray[np.complex64
     Returns
     -------
     BeamFields
-        A single distinct position has no step, and no linear overlap. A linear overlap below 0 says that the discs of
+        A single distinct position has no step and no linear overlap. A linear overlap below 0 means that the discs of
         90 % power do not touch.
 
     Notes
     -----
-    Areal oversampling is n times the probe's footprint over the illuminated area (the covered area times the mean
-    number of visits is n times the footprint; the footprint are the pixels with at least a tenth of the probe's
-    brightest one).
+    Areal oversampling is n times the area of the probe's footprint, divided by the illuminated area. (The area of n
+    footprints is the covered area times the mean number of visits to its pixels.) The footprint consists of the pixels
+    with at least a tenth of the intensity of the probe's brightest one.
     """
     shape, origin = object_frame(positions_px, (probe.shape[-2], probe.shape[-1]))
     light = illumination_map(probe, positions_px, shape, origin)

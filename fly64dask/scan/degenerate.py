@@ -1,4 +1,4 @@
-"""Scans whose positions do not span a pixel: how they are recognised, guarded and refused."""
+"""Recognises scans whose positions do not span a pixel, and refuses them or has the engine guard against them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # whole pixel on an axis gives 0 / 0 in epoch 0. A span of 1 px always holds one.
 MIN_SPAN_PX = 1.0
 
-# A probe needs this many exposures to be determined beside the object (measured); below, it is frozen.
+# A probe needs this many exposures to be determined together with the object (measured); with fewer it is frozen.
 GUARDED_MIN_EXPOSURES_FOR_PROBE = 4
 
 
@@ -33,7 +33,7 @@ def is_guarded(positions_px: NDArray[np.float64], recipe: Recipe) -> bool:
 
 
 def optimises_probe(positions_px: NDArray[np.float64], recipe: Recipe) -> bool:
-    """Tell whether the engine may change the probe: not where the recipe or the guard freezes it."""
+    """Tell whether the engine may change the probe: it may unless the recipe or the guard freezes it."""
     is_frozen = is_guarded(positions_px, recipe) and len(positions_px) < GUARDED_MIN_EXPOSURES_FOR_PROBE
     return recipe.optimise_probe and not is_frozen
 
@@ -46,7 +46,7 @@ def refuses_degenerate(recipe: Recipe) -> bool:
 def refuse_degenerate(
     positions_px: NDArray[np.float64], *, n_exposures: int, rule: str, advice: str = "lower the spacing threshold"
 ) -> None:
-    """Refuse a scan that the engine would turn into NaN in silence; takes microseconds.
+    """Refuse a scan of which the engine would silently make NaN; this takes microseconds.
 
     Parameters
     ----------

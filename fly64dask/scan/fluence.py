@@ -13,9 +13,9 @@ from fly64dask.scan.beams import BeamFields
 if TYPE_CHECKING:
     from fly64dask.study import DoseBy
 
-# A real mean is marked if it is further from the dose than both of these (our choice). Shot noise leaves the mean of n
-# exposures within 5 of its standard deviations but for 6 times in 1e7. Parts of an object that absorb differently
-# differ in brightness by some per cent beside that, which changes no conclusion.
+# A measured mean is marked if it differs from the dose by more than both of these (our choice). Shot noise moves the
+# mean of n exposures by more than 5 of its standard deviations 6 times in 1e7. Parts of an object that absorb
+# differently also differ in brightness by some per cent, which changes no conclusion.
 MAX_DEVIATION_SIGMAS = 5.0
 MAX_DEVIATION_FRACTION = 0.05
 
@@ -35,11 +35,12 @@ class LengthFields(Frozen):
 
 
 class FluenceFields(LengthFields, BeamFields):
-    """Photons of a cell's exposures and fluence on its illuminated area, in detected photons but for the incident ones.
+    """Photons of a cell's exposures and fluence on its illuminated area; all are detected photons except
+    `incident_photons`.
 
-    `dose_photons` is what was asked, `mean_counts_photons` the real mean of the kept exposures, and `dose_deviation`
-    says in words that they are further apart than chance allows; `n_dark` of them hold no photon. `total_photons` of
-    all kept exposures and the fluence are the real ones too; a plan has those that are expected.
+    `dose_photons` is what the study asks for, `mean_counts_photons` the mean of the kept exposures as counted, and
+    `dose_deviation` says in words that the two differ by more than chance allows; `n_dark` exposures hold no photon.
+    `total_photons` (of all kept exposures) and the fluence are counted as well; in a plan they are the expected ones.
     """
 
     dose_photons: Annotated[
@@ -69,7 +70,7 @@ def fluence_per_px2(total_photons: float, beams: BeamFields) -> float | None:
     Returns
     -------
     float or None
-        Times the illuminated area it is the total number of photons times the share that falls on that area.
+        The total number of photons, times the share of them that falls on the illuminated area, divided by that area.
     """
     if beams.illuminated_area_px2 is None or beams.illuminated_share is None:
         return None
@@ -95,13 +96,13 @@ def describe_light(
     n_kept : int
         How many these are.
     dose_photons : float or None
-        Photons per exposure that were asked; None if there is no noise.
+        Photons per exposure that the study asks for; None if there is no noise.
     mean_counts_photons : float, optional
-        Real mean of the kept exposures; total and fluence are those of the dose without it.
+        Mean of the kept exposures as counted; if omitted, total and fluence are computed from the dose.
     n_dark : int, optional
         How many of them hold no photon.
     incident_photons : float, optional
-        Photons that an exposure of that dose is illuminated with.
+        Incident photons of an exposure of that dose.
     pixel_size_nm : (float, float), optional
         Sides (y, x) of a pixel of the object.
     """
@@ -169,12 +170,12 @@ def photons_per_exposure(dose: float, dose_by: DoseBy, *, n_kept: int, beams: Be
 
 
 def dose_deviation(dose_photons: float, mean_counts_photons: float, n_kept: int) -> str | None:
-    """Say in words that the real mean of kept exposures is not what was asked; None if it is, within what chance does.
+    """Say in words that the mean of the kept exposures differs from the dose; None if chance explains the difference.
 
     Parameters
     ----------
     dose_photons : float
-        Photons per exposure that were asked.
+        Photons per exposure that the study asks for.
     mean_counts_photons : float
         Mean photons of the kept exposures.
     n_kept : int

@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 
 Prediction = Literal["well_determined", "marginal", "underdetermined"]
 
-# Our choice, and a heuristic, held against 84 cells (docs/explanation/identifiability.md). Fewer equations than
-# unknowns determine nothing; twice as many are what a single pattern of a known support needs as well. Where the probe
-# has been only once, nothing ties a pattern to its neighbours: half of the area is the least that makes one scan of
-# many patterns.
+# Our choice and a heuristic, compared with 84 cells (docs/explanation/identifiability.md). Fewer equations than
+# unknowns determine nothing; twice as many are what a single pattern with a known support needs as well. Where the
+# probe has been only once, nothing connects a pattern with its neighbours, so at least half of the area must be visited
+# twice.
 MIN_LIT_PER_UNKNOWN, GOOD_LIT_PER_UNKNOWN = 1.0, 2.0
 GOOD_COVERED_TWICE = 0.5
 
 
 class Identifiability(Frozen):
-    """The numbers of knowns and unknowns of a cell, and a heuristic prediction of whether the knowns suffice.
+    """The number of knowns and unknowns of a cell, and a heuristic prediction of whether the knowns suffice.
 
-    Areas are of object pixels inside the probe's footprint at one kept position or more; the footprint
-    are the pixels with at least a tenth of the probe's brightest. `n_intensities` are valid detector pixels of
-    all kept exposures; the lit ones are those expected to hold a photon, were the object empty.
-    `n_unknowns` are the real and imaginary parts of the covered object and, if the engine may change
-    it, of the probe, the weights of further OPR modes and both coordinates of refined positions.
-    Without noise every pixel counts as lit, and there is no number of photons.
+    Areas count the object pixels inside the probe's footprint at one or more kept positions; the footprint consists of
+    the pixels with at least a tenth of the intensity of the probe's brightest one. `n_intensities` counts the valid
+    detector pixels of all kept exposures; lit pixels are those expected to hold a photon if the object were empty.
+    `n_unknowns` counts the real and imaginary parts of the covered object and, if the engine may change it, of the
+    probe, the weights of further OPR modes, and both coordinates of refined positions. Without noise every pixel counts
+    as lit, and there is no number of photons.
     """
 
     prediction: Prediction
@@ -57,7 +57,7 @@ class Identifiability(Frozen):
 class Coverage:
     """Counts of how often the probe's footprint visits the object, the same at every dose.
 
-    `covered_px2` are the object pixels that it visits at least once, twice and three times.
+    `covered_px2` holds the number of object pixels that it visits at least once, twice and three times.
     """
 
     n_exposures: int
@@ -94,13 +94,14 @@ def measure_coverage(positions_px: NDArray[np.float64], probe: NDArray[np.comple
 def lit_fraction(
     probe: NDArray[np.complex64], dose_photons: float | None, valid_pixels: NDArray[np.bool_] | None = None
 ) -> float:
-    """Compute the fraction of a pattern's valid pixels expected to hold a photon, were the object empty.
+    """Compute the fraction of a pattern's valid pixels that would be expected to hold a photon if the object were
+    empty.
 
-    It is the mean of 1 - exp(-dose p), a Poisson count of mean m being 0 with probability exp(-m), over the pixels of
-    the far field of a probe (..., H, W), each of which gets a fraction p of the photons. An object scatters light away
-    from that far field, so that more pixels are lit: this is on the careful side. Without a dose there is no noise, and
-    each pixel tells its intensity: the fraction is 1. `valid_pixels` (H, W) bool has the zero frequency at the centre,
-    and the dose are the photons that fall on them; None is all pixels.
+    A Poisson count of mean m is 0 with probability exp(-m), so the fraction is the mean of 1 - exp(-dose p) over the
+    pixels of the far field of a probe (..., H, W), each of which gets a fraction p of the photons. An object scatters
+    light away from that far field and lights more pixels, so the result errs on the careful side. Without a dose there
+    is no noise, every pixel tells its intensity, and the fraction is 1. `valid_pixels` (H, W) bool has the zero
+    frequency at the centre, and the dose counts the photons that fall on them; None stands for all pixels.
     """
     if dose_photons is None:
         return 1.0
@@ -120,11 +121,12 @@ def judge(
     probe_is_unknown: bool,
     n_further_unknowns: int = 0,
 ) -> Identifiability:
-    """Set what is measured against what is unknown; `lit` is from `lit_fraction`, `probe_shape` is (..., H, W).
+    """Compare what is measured with what is unknown; `lit` is from `lit_fraction`, `probe_shape` is (..., H, W).
 
-    `underdetermined` is less than 1 lit intensity per unknown, or nothing covered twice; `well_determined` at least 2,
-    and half of the covered area covered twice; else `marginal`. Our choice, and a heuristic: it does not look at how
-    much each equation says. A well determined cell is noisy all the same where few photons fall on each unknown.
+    A cell is `underdetermined` with less than 1 lit intensity per unknown, or if nothing is covered twice; it is
+    `well_determined` with at least 2 and if half of the covered area is covered twice; else it is `marginal`. This is
+    our choice and a heuristic: it does not look at how much each equation says. A well determined cell is still noisy
+    if few photons fall on each unknown.
     """
     once, twice, thrice = coverage.covered_px2
     n_intensities = coverage.n_exposures * n_valid_pixels
@@ -174,7 +176,7 @@ def predict_identifiability(
     dose_photons : float or None
         Expected photons per exposure; None without noise.
     coverage : Coverage, optional
-        Of these positions, if it is known: cells of other doses have the same.
+        The coverage of these positions, if it is known already: cells of other doses have the same.
     valid_pixels : (H, W) bool, optional
         Where the detector measures, zero frequency at the centre; everywhere if omitted.
     """

@@ -16,7 +16,7 @@ ILLUMINATED_FRACTION = 0.1
 
 
 def total_intensity(waves: NDArray[np.complexfloating]) -> NDArray[np.float64]:
-    """Sum |wave|^2 over all axes but the last two, as of a probe's modes; (H, W) float64."""
+    """Sum |wave|^2 over all axes except the last two, such as a probe's modes; (H, W) float64."""
     intensity = np.abs(waves).astype(np.float64) ** 2
     return np.asarray(intensity.reshape(-1, *waves.shape[-2:]).sum(axis=0))
 
@@ -27,7 +27,7 @@ def illumination_map(
     shape_px: tuple[int, int],
     origin_px: tuple[int, int],
 ) -> NDArray[np.float64]:
-    """Sum the probe's intensity over the scan, to the nearest pixel; (Y, X) float64, in the probe's own units.
+    """Sum the probe's intensity over the scan, each position rounded to a pixel; (Y, X) float64, in the probe's units.
 
     Parameters
     ----------
@@ -53,17 +53,17 @@ def illuminated_area(illumination: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def bounding_box(area: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Find the smallest rows and columns that hold an area; empty slices where the area is empty.
+    """Find the smallest range of rows and of columns that hold an area; empty slices if the area is empty.
 
     Parameters
     ----------
     area : (y, x) bool
-        The pixels that count.
+        True in the pixels of the area.
 
     Returns
     -------
     rows, columns : slice
-        An index of the array that the area is given on.
+        Index an array of the same shape as `area`.
     """
     rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
@@ -88,7 +88,7 @@ def crop_to_frame(
     reference : (y, x) complex64
         Truth where there is one, 1 elsewhere.
     is_known : (y, x) bool
-        Where there is one.
+        True where the truth is known.
     """
     reference = np.ones(shape_px, dtype=np.complex64)
     is_known = np.zeros(shape_px, dtype=bool)

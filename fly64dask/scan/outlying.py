@@ -1,4 +1,4 @@
-"""Positions that lie beyond all others along the axis of a split, and move its cut for all others."""
+"""Finds the few positions that lie far beyond all others along the axis of a split and so move its cut."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from fly64dask.study import Splitting
 
-# So few exposures beyond a gap so wide, beside the span of all and the steps of the scan, are a glitch (our choice): a
-# raster's last row has as many exposures as its others, and lies a step from them.
+# So few exposures beyond a gap so wide, compared with the span of all and the steps of the scan, are taken for a glitch
+# (our choice): the last row of a raster has as many exposures as its others, and lies one step from them.
 MOST_OUTLYING, GAP_SHARE, GAP_STEPS = 0.02, 0.1, 3.0
 
 
 def doubt_split(positions_px: NDArray[np.float64], rule: Splitting) -> Iterator[str]:
-    """Name the few positions that lie beyond all others along the axis of a split, and where its cut is for them.
+    """Name the few positions that lie beyond all others along the axis of a split, and where they put its cut.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def doubt_split(positions_px: NDArray[np.float64], rule: Splitting) -> Iterator[
     Yields
     ------
     str
-        For a person, of each end of the field that has such positions.
+        A sentence for a person about each end of the field that has such positions.
     """
     step = median_step_px(positions_px)
     if rule == "none" or step is None:
@@ -56,7 +56,7 @@ def doubt_split(positions_px: NDArray[np.float64], rule: Splitting) -> Iterator[
 
 
 def _n_beyond_gap(ranked: NDArray[np.float64], step_px: float) -> int:
-    """Count the outermost values, of those ranked from one end, that a wide gap parts from the others; 0 if none."""
+    """Count the outermost values, ranked from one end, that a wide gap separates from the others; 0 if none."""
     most = max(1, int(MOST_OUTLYING * len(ranked)))
     gaps = np.abs(np.diff(ranked[: most + 1]))
     wide = np.flatnonzero(gaps > max(GAP_SHARE * abs(ranked[-1] - ranked[0]), GAP_STEPS * step_px))

@@ -1,4 +1,4 @@
-"""Scan positions: their checks, splits, measured overlap, and the object array that they need."""
+"""Checks scan positions, splits them, measures their overlap, and chooses the object array that they need."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def split_indices(positions_px: NDArray[np.float64], rule: Splitting, split: Spl
     rule : SplitRule or "none"
         Axis and fraction.
     split : "train", "test" or "whole"
-        Train lies below the boundary, test at or above it; the whole is all where there is no boundary.
+        Train lies below the boundary, test at or above it; "whole" means all exposures, for a study without a split.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def span_px(positions_px: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def disc_overlap(distance_px: NDArray[np.float64], diameter_px: float) -> NDArray[np.float64]:
-    """Compute the fraction of a disc's area that an equal disc at a distance between their centres covers.
+    """Compute the fraction of a disc's area that an equal disc at a given distance of the centres covers.
 
     f(d) = A / (pi R^2), A = 2 R^2 acos(d / 2R) - (d / 2) sqrt(4 R^2 - d^2); 0 for d >= 2R: the area of the lens common
     to two circles of equal radius.
@@ -144,8 +144,8 @@ def image_overlap(positions_px: NDArray[np.float64], *, n_neighbours: int, diame
 def group_overlap(positions_px: NDArray[np.float64], *, diameter_px: float) -> float:
     """Compute the mean over positions of the mean disc overlap with all neighbours closer than the diameter, in [0, 1].
 
-    A position without such a neighbour counts as 0. Summed block by block: the pairs of a dense scan do not fit in
-    memory at once.
+    A position without such a neighbour counts as 0. The sum is taken block by block, because the pairs of a dense scan
+    do not fit in memory at once.
 
     Parameters
     ----------
@@ -191,8 +191,8 @@ def object_frame(
 
     Notes
     -----
-    The array's centre, from which the engine counts positions, is at even pixels of the scan frame: halves are rounded
-    to the even pixel, and then to the same one wherever one counts from.
+    The array's centre, from which the engine counts positions, is at even pixels of the scan frame. Halves are rounded
+    to the even pixel, so this makes them round to the same pixel from either origin.
     """
     low, high = positions_px.min(axis=0), positions_px.max(axis=0)
     centre = 2 * np.rint((low + high) / 4).astype(int)
@@ -205,8 +205,8 @@ def object_frame(
 def nearest_pixels(positions_px: NDArray[np.float64]) -> NDArray[np.int64]:
     """Round positions to the nearest pixel, a half to the even one, as pty-chi does; (n, 2) int64, order (y, x).
 
-    This is the package's only rounding of positions: the simulation, the engine, the illuminated area and the
-    prediction all cut patches where it says, and what it leaves is moved by shifting the probe.
+    The package rounds positions here alone: the simulation, the engine, the illuminated area and the prediction all cut
+    patches at these pixels, and the probe is shifted by the remaining fraction of a pixel.
     """
     return np.rint(positions_px).astype(np.int64)
 
@@ -218,10 +218,11 @@ def patch_corners_px(
     *,
     oversampling: int = 1,
 ) -> NDArray[np.int64]:
-    """Find the object pixel at which the patch of each position begins, to the nearest; (n, 2) int64, order (y, x).
+    """Find the first object pixel of the patch at each position, rounded; (n, 2) int64, order (y, x).
 
-    Patches are (H, W), centred at index (H // 2, W // 2), odd sides too; the array's pixel [0, 0] is the scan frame's
-    `origin_px` (y, x). With `oversampling` k, positions are in px of a grid k times as fine, and so are the corners.
+    Patches are (H, W), centred at index (H // 2, W // 2) for odd sides too; the array's pixel [0, 0] is at `origin_px`
+    (y, x) of the scan frame. With `oversampling` k, positions are in px of a grid k times as fine, and so are the
+    corners.
     """
     centre = oversampling * np.floor_divide(probe_shape_px, 2)
     corners: NDArray[np.int64] = nearest_pixels(positions_px) - np.asarray(origin_px) - centre

@@ -1,4 +1,4 @@
-"""How wide a probe is, at half maximum and as the disc of 90 % of its power, and how much power it has."""
+"""Measures the width of a probe, at half maximum and as the disc of 90 % of its power, and its power."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class ProbeDiameters:
 
 
 def probe_power(probe: NDArray[np.complexfloating]) -> float:
-    """Sum |probe|^2 over modes and pixels in double precision; of several OPR modes, of the first."""
+    """Sum |probe|^2 over modes and pixels in double precision; of several OPR modes the first is taken."""
     return float(total_intensity(probe[0] if probe.ndim == 4 else probe).sum())
 
 
 def is_far_off(power: float, needed: float) -> bool:
-    """Say whether a power, above 0, is more than 12 orders of magnitude from the wanted one."""
+    """Tell whether a power, above 0, is more than 12 orders of magnitude from the wanted one."""
     return not needed / FAR_OFF <= power <= needed * FAR_OFF
 
 
 def in_held_unit(probe: NDArray[np.complex64], power: float) -> NDArray[np.complex64]:
-    """Scale a probe to some power where its own is far off; elsewhere it is given as it is, to the bit.
+    """Scale a probe to a wanted power if its own is far off; otherwise return it unchanged, to the bit.
 
     Parameters
     ----------
     probe : (..., H, W) complex64
-        In any unit; all of it, such as several OPR modes, is scaled together. Without light it stays.
+        In any unit; all of it, such as several OPR modes, is scaled together. A probe without light is not scaled.
     power : float
         Wanted `probe_power`, such as the mean photons of an exposure.
     """
@@ -74,10 +74,10 @@ def probe_diameters(probe: NDArray[np.generic]) -> ProbeDiameters:
 
     Notes
     -----
-    Both areas are counted in whole pixels, so that a probe of a few pixels is measured to about one. Of a
-    round Gaussian beam of standard deviation s the two are 2.355 s and 4.292 s; of an evenly illuminated disc 2 R
-    and 1.897 R. The disc of 90 % is the one to judge overlap by: a bright spot inside a defocused beam
-    makes the half maximum narrow, and moves few photons.
+    Both areas are counted in whole pixels, so a probe of a few pixels is measured to about one. For a round Gaussian
+    beam of standard deviation s the two are 2.355 s and 4.292 s; for an evenly illuminated disc of radius R they are 2
+    R and 1.897 R. Use the disc of 90 % to judge overlap: a bright spot inside a defocused beam makes the width at half
+    maximum small, though it holds few photons.
     """
     intensity = total_intensity(np.asarray(probe))
     power = float(intensity.sum())
@@ -94,7 +94,7 @@ def _encircling_diameter(intensity: NDArray[np.float64], power: float) -> float:
     distance = np.hypot(rows - y, columns - x).ravel()
     order = np.argsort(distance, kind="stable")
     encircled = np.cumsum(intensity.ravel()[order]) / power
-    # As many pixels as are nearest to the centre have the area of the disc that they fill.
+    # The pixels nearest to the centre fill a disc whose area is their number.
     return _disc_diameter(np.interp(POWER_FRACTION, encircled, np.arange(1, len(order) + 1)))
 
 

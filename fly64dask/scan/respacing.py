@@ -1,4 +1,4 @@
-"""The largest spacing below a failed view's own at which the engine can reconstruct what is kept."""
+"""Finds the largest spacing below that of a failed view at which the engine can reconstruct the kept exposures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fly64dask.scan.selection import Selection
 
-# With fewer the engine's guard would freeze the probe; a respaced cell runs as the study says.
+# With fewer exposures the engine's guard would freeze the probe, but a respaced cell runs as the study says.
 MIN_EXPOSURES = GUARDED_MIN_EXPOSURES_FOR_PROBE
 
 
@@ -29,7 +29,7 @@ def respaced_view(view: SpacingView, threshold_px: float) -> SpacingView:
 
 
 def respace(positions_px: NDArray[np.float64], view: SpacingView, *, n_min: int = MIN_EXPOSURES) -> Selection:
-    """Select at the largest threshold below the view's own that leaves a scan which the engine takes.
+    """Select at the largest threshold below the view's own that leaves a scan which the engine accepts.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def respace(positions_px: NDArray[np.float64], view: SpacingView, *, n_min: int 
     Returns
     -------
     Selection
-        Of `select` at that threshold, which its metadata states: at least `n_min` exposures that
-        span 1 px on both axes. No threshold between it and the view's own gives one.
+        The result of `select` at that threshold, which its metadata states: at least `n_min` exposures that span 1 px
+        on both axes. No threshold between that one and the view's own gives such a selection.
 
     Raises
     ------
@@ -53,11 +53,11 @@ def respace(positions_px: NDArray[np.float64], view: SpacingView, *, n_min: int 
 
     Notes
     -----
-    What is kept is not monotone in the threshold, so nothing is bisected. Greedy keeps the same
-    exposures from one threshold down to the largest distance between an exposure that it rejects and
-    the nearest one kept before it, where that exposure is kept for the first time; and direct keeps
-    a part of what greedy keeps. So thresholds in between cannot suit if greedy's choice does not,
-    and the search goes from one change of it to the next. Measured: of 5088 exposures, 4 asked for, 0.04 s; 42, 1.6 s.
+    The number of kept exposures is not monotone in the threshold, so bisection would not work. The greedy strategy
+    keeps the same exposures from one threshold down to the largest distance between an exposure that it rejects and the
+    nearest one kept before it; there that exposure is kept for the first time. The direct strategy keeps a part of what
+    the greedy one keeps. So no threshold in between can suit if the greedy choice does not, and the search steps from
+    one change of that choice to the next. Measured: of 5088 exposures, 4 asked for, 0.04 s; 42, 1.6 s.
     """
     own_px = view.spacing_threshold_px
     _refuse_hopeless_split(positions_px, view, n_min)
@@ -71,7 +71,7 @@ def respace(positions_px: NDArray[np.float64], view: SpacingView, *, n_min: int 
                 _refuse_own(positions_px, selection, view)
                 return selection
             if selection is not None:
-                # Direct keeps too few of greedy's choice; where direct ends, greedy's turn comes.
+                # Direct keeps too few of the exposures that greedy keeps; below its lowest threshold greedy is used.
                 next_px = max(next_px, _direct_ends_px(positions_px, threshold_px, len(selection.kept)))
         threshold_px = next_px
     raise NotSelectableError(
@@ -86,7 +86,7 @@ def _suits(positions_px: NDArray[np.float64], n_min: int) -> bool:
 
 
 def _selected(positions_px: NDArray[np.float64], view: SpacingView, threshold_px: float) -> Selection | None:
-    """What the study's rule keeps at a threshold; None if that is too few for it.
+    """Select by the study's rule at a threshold; None if that keeps too few for the rule.
 
     Then lower thresholds at which greedy keeps the same are too few as well: the rule asks for more there.
     """
@@ -97,7 +97,7 @@ def _selected(positions_px: NDArray[np.float64], view: SpacingView, threshold_px
 
 
 def _spaced(ordered_px: NDArray[np.float64], threshold_px: float) -> tuple[list[int], float]:
-    """Keep greedily, positions in order of (y, x): kept rows, and the next lower threshold that keeps others."""
+    """Keep positions greedily in order of (y, x); returns their rows and the next lower threshold that keeps others."""
     nearest = np.full(len(ordered_px), np.inf)  # to a position kept before
     kept_rows = []
     row = 0
@@ -112,7 +112,7 @@ def _spaced(ordered_px: NDArray[np.float64], threshold_px: float) -> tuple[list[
 
 
 def _direct_ends_px(positions_px: NDArray[np.float64], threshold_px: float, n_direct: int) -> float:
-    """Next lower threshold at which direct keeps others, or keeps too few so that greedy is asked."""
+    """Find the next lower threshold at which direct keeps others, or so few that greedy is used."""
     nearest = nearest_px(positions_px)
     others_px = float(nearest[nearest < threshold_px].max(initial=0.0))
     n_exposures, area_px2 = len(positions_px), bounding_box_area_px2(positions_px)
@@ -122,7 +122,7 @@ def _direct_ends_px(positions_px: NDArray[np.float64], threshold_px: float, n_di
 
     if not is_too_few(MIN_LENGTH_PX):
         return others_px
-    # Where the geometry asks for n_direct exposures, or as near to it as rounding lets a float be.
+    # The threshold at which the geometry asks for n_direct exposures, as near as rounding allows.
     end_px = 2 * math.sqrt(BOUND_FRACTION * area_px2 / (math.pi * n_direct)) if n_direct else math.inf
     end_px = min(end_px, math.nextafter(threshold_px, 0))
     while not is_too_few(end_px):

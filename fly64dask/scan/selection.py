@@ -1,4 +1,4 @@
-"""The exposures that a view keeps of a split, by its rule, and the metadata of that selection."""
+"""Selects the exposures of a split that a view keeps, and records how."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def select(positions_px: NDArray[np.float64], view: View) -> Selection:
     positions_px : (n, 2) float64
         Positions of one split, order (y, x), px, in the order they were taken.
     view : View
-        The rule. A view with a spacing keeps exposures directly where that keeps enough, as `acceptance_needed`
-        says, else greedily.
+        The rule. A view with a spacing keeps exposures by the direct strategy if that keeps enough (see
+        `acceptance_needed`), else by the greedy one.
 
     Raises
     ------
     NotSelectableError
-        If the rule keeps nothing, or not what it asks for; of a spacing, if neither strategy keeps the
-        effective minimum: the message has both rates.
+        If the rule keeps nothing, or fewer than it asks for. For a view with a spacing: if neither strategy keeps the
+        effective minimum; the message has both rates.
     """
     n_exposures = len(positions_px)
     match view:
@@ -99,7 +99,7 @@ def select(positions_px: NDArray[np.float64], view: View) -> Selection:
 
 
 def rule_and_advice(selection: SelectionMetadata | None) -> tuple[str, str]:
-    """Say for messages by what rule a view keeps exposures, and what would keep more of them."""
+    """Describe for messages the rule by which a view keeps exposures, and what would keep more of them."""
     if selection is None:
         return "of the baseline", "scan more"
     if selection.spacing_threshold is None:
@@ -108,7 +108,7 @@ def rule_and_advice(selection: SelectionMetadata | None) -> tuple[str, str]:
 
 
 def expected_exposures(view: View, n_exposures: int, area_px2: float) -> int:
-    """Say how many exposures a view is expected to keep, before anything is selected.
+    """Estimate how many exposures a view will keep, before anything is selected.
 
     Parameters
     ----------
@@ -122,7 +122,8 @@ def expected_exposures(view: View, n_exposures: int, area_px2: float) -> int:
     Returns
     -------
     int
-        For a spacing as many discs of its width as have that area, which greedy selection stays below.
+        For a view with a spacing, the number of discs of that width which have that area together; greedy selection
+        keeps fewer.
     """
     match view:
         case BaselineView():
@@ -166,12 +167,12 @@ def _select_spaced(positions_px: NDArray[np.float64], view: SpacingView) -> Sele
 
 
 def _size_of_share(n_exposures: int, view: FractionView) -> int:
-    """The whole number nearest to the share; halves are rounded to even, as Python does."""
+    """Round the share to a number of exposures; halves are rounded to even, as Python does."""
     return round(view.fraction * n_exposures)
 
 
 def _draw_share(n_exposures: int, view: FractionView) -> NDArray[np.int64]:
-    """The beginning of one random order of the exposures, so that a larger share holds a smaller one of its seed."""
+    """Take the first ones of a random order, so that a larger share contains any smaller one of the same seed."""
     order = np.random.default_rng(view.seed).permutation(n_exposures)
     return np.sort(order[: _size_of_share(n_exposures, view)])
 

@@ -26,7 +26,7 @@ ENGINE_BYTES = 900_000_000  # an idle engine: torch and pty-chi, loaded
 
 
 def expected_lengths(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> dict[Cell, int]:
-    """Say which cells take long, before anything is selected.
+    """Estimate how long cells take compared with each other, before anything is selected.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def expected_lengths(study: Study, inputs: ScanInputs, requested: Sequence[Cell]
     Returns
     -------
     dict of Cell to int
-        Exposures that each is expected to keep: an epoch takes as long as it has exposures, as cells
-        of a study have one detector.
+        Exposures that each cell is expected to keep. The time of an epoch is proportional to them, because all cells of
+        a study have the same detector.
     """
     lengths: dict[tuple[str, Split], int] = {}
     for split in {cell.split for cell in requested}:
@@ -53,7 +53,7 @@ def expected_lengths(study: Study, inputs: ScanInputs, requested: Sequence[Cell]
 
 
 def expected_work(study: Study, lengths: Mapping[Cell, int]) -> dict[Cell, int]:
-    """Say which cells take long when their recipes differ: exposures times epochs times reconstructions.
+    """Estimate the work of cells whose recipes differ: exposures times epochs times reconstructions.
 
     Parameters
     ----------
@@ -77,15 +77,15 @@ def predicted_memory_bytes(
     n_modes: int = 1,
     n_opr: int = 1,
 ) -> int:
-    """Predict what a cell takes beyond the `ENGINE_BYTES` of an idle engine, bytes; patterns (H, W), an object (Y, X).
+    """Predict the memory, in bytes, of a cell beyond the `ENGINE_BYTES` of an idle engine; patterns (H, W), object (Y,
+    X).
 
-    `n_modes` and `n_opr` are those of the starting probe, used where the recipe says nothing of modes.
-    The coefficients bound the peak resident size that was measured on the CPU for 8 to 2000 exposures of 64 x 64 and
-    128 x 128 and batches of 16 and 96, by 1 to 25 %; with two or three reconstructions side by side, which take turns
-    with their minibatches, by 18 to 50 % (42 to 1000 exposures). What a GPU took is in
-    docs/reference/gpu.md. A further mode of the probe took 60 to 89 % of its
-    `ARRAYS_OF_MODE` (96 of 128 x 128, LSQML on either steps and rPIE), refined positions and two OPR modes up to 90 %
-    of theirs. DM also keeps the waves behind the object.
+    `n_modes` and `n_opr` are those of the starting probe, used if the recipe sets no number of modes. The coefficients
+    bound the peak resident size that was measured on the CPU for 8 to 2000 exposures of 64 x 64 and 128 x 128 and
+    batches of 16 and 96, by 1 to 25 %; with two or three reconstructions side by side, which take turns with their
+    minibatches, by 18 to 50 % (42 to 1000 exposures). What a GPU took is in docs/reference/gpu.md. Each further mode of
+    the probe took 60 to 89 % of its `ARRAYS_OF_MODE` (batches of 96 of 128 x 128, rPIE, and LSQML with either kind of
+    steps), refined positions and two OPR modes up to 90 % of theirs. DM also keeps the waves behind the object.
     """
     modes = recipe.probe_modes or n_modes
     pixels = diffraction_shape_px[0] * diffraction_shape_px[1]

@@ -1,4 +1,4 @@
-"""Forecasts a run: which of its cells are left to do, which that are done run again, and how long they take."""
+"""Forecasts a run: which of its cells are left to do, which committed ones run again, and how long this takes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ NOTHING_MEASURED = "no completed cell here or in a run beside it has such patter
 class Forecast:
     """The cells of a run that are left to do.
 
-    `again` counts those that are committed and run again, by why; `work` is exposures times epochs times
-    reconstructions of all that are left. `rates` tell how long one of these took, for each device on which it was
-    measured.
+    `again` counts, for each reason, the committed cells that run again; `work` is the sum of exposures times epochs
+    times reconstructions over all cells that are left. `rates` tell how long one unit of work took, for each device on
+    which that was measured.
     """
 
     left: tuple[Cell, ...]
@@ -43,9 +43,11 @@ class Forecast:
 
     @property
     def seconds(self) -> float | None:
-        """Seconds that one worker would take for all that is left, at most, as a stopping rule may end cells sooner.
+        """The seconds that one worker would take for all cells that are left, at most: a stopping rule may end some
+        sooner.
 
-        By the first of the rates: that of the device on which most cells of this run ran, if it has completed any.
+        They follow from the first of the rates: that of the device on which most cells of this run ran, if any are
+        complete.
         """
         return self.rates[0].seconds * self.work if self.rates else None
 
@@ -65,7 +67,7 @@ class Forecast:
 
 
 def _time_words(rate: MeasuredRate, work: int) -> str:
-    """Say how long all the work takes on a device, and by what that was measured."""
+    """Say how long all the work takes on a device, and on which cells that was measured."""
     one = rate.device.replace(rate.kind, "GPU" if rate.kind == "cuda" else "CPU", 1)
     cells = counted(rate.n_cells, "cell")
     measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {cells} of {rate.source}"
@@ -73,7 +75,7 @@ def _time_words(rate: MeasuredRate, work: int) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """A time in the largest unit of which there are two or more."""
+    """Write a time in the largest unit that goes into it twice or more."""
     size, unit = next((size, unit) for size, unit in UNITS if seconds >= 2 * size or unit == "s")
     number = seconds / size
     return f"{number:.0f} {unit}" if number >= 10 else f"{number:.1f} {unit}"
@@ -87,7 +89,7 @@ def forecast_run(
     *,
     devices: Collection[str] | None = None,
 ) -> Forecast:
-    """Say what a run of some cells of a study would do, from what its directory holds.
+    """Forecast what a run of some cells of a study would do, from what its directory holds.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def with_work(forecast: Forecast, study: Study, plan: Iterable[PlannedCell]) -> 
 
 
 def _has_other_scan(study: Study, layout: RunLayout, object_seed: int | None) -> bool:
-    """Whether a run has the scan of another source than its study has now; False if it has none that can be read."""
+    """Tell whether the stored scan of a run has another source than its study has now; False if no scan can be read."""
     try:
         stored = read_attributes(layout.scan_group(object_seed), "forecast the run")
     except IntegrityError:
@@ -142,7 +144,7 @@ def _has_other_scan(study: Study, layout: RunLayout, object_seed: int | None) ->
 
 
 def _why_again(row: ManifestRow) -> str | None:
-    """Why a run does a committed cell again; None if it leaves it alone."""
+    """Say why a run computes a committed cell again; None if it does not."""
     if row.outdated is not None:
         return row.outdated
     if row.state == "damaged":

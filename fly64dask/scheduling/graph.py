@@ -1,4 +1,4 @@
-"""Builds the Dask graphs of a run: what publishes groups, one task for each cell, and a tree that reads their rows."""
+"""Builds the Dask graphs of a run: tasks that publish groups, one for each cell, and a tree of tasks that read rows."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class GraphOptions:
     Parameters
     ----------
     resources : mapping of Cell to mapping of str to float, optional
-        What each cell needs of a worker where workers differ in more than a GPU.
+        What each cell needs of a worker, if workers differ in more than a GPU.
     use_gpu : bool
         Whether a cell needs a worker's `GPU` resource.
     engine : str
         `module:function` of an `Engine`.
     remedies : mapping of Cell to Remedy
-        Remedies of those cells that are tried again with one.
+        The remedy of each cell that is tried again with one.
     lengths : mapping of Cell to int
-        How long each cell takes, in any unit: the longest go first, so that the last ones are short and no
+        How long each cell takes, in any unit. The longest cells start first, so that the last ones are short and no
         worker waits long for the others at the end.
     """
 
@@ -57,7 +57,7 @@ class GraphOptions:
     resources: Mapping[Cell, Mapping[str, float]] | None = None
 
     def needed(self, cell: Cell) -> Mapping[str, float]:
-        """What a cell needs of its worker's resources."""
+        """Give the resources that a cell needs of its worker."""
         if self.resources is not None:
             return self.resources[cell]
         return {"GPU": 1} if self.use_gpu else {}
@@ -67,9 +67,9 @@ class GraphOptions:
 class CellGraph:
     """The tasks of some cells.
 
-    `cell_tasks` has the task of each cell that is to run; `group_tasks` publish what these cells read and no earlier
-    graph of the run has; `covered` are the cells whose manifest rows the reducer gives, those that run among them;
-    `rows_task` is the reducer's root, None if no cell is covered.
+    `cell_tasks` has the task of each cell that is to run. `group_tasks` publish the groups that these cells read and
+    that no earlier graph of the run publishes. `covered` are the cells whose manifest rows the reducer returns, those
+    that run among them. `rows_task` is the reducer's root, None if no cell is covered.
     """
 
     cell_tasks: Mapping[Cell, Delayed]
@@ -79,7 +79,7 @@ class CellGraph:
 
 
 class GraphBuilder:
-    """Builds the graphs of one run, each when it is asked for: a scheduler keeps kilobytes for each task.
+    """Builds the graphs of one run, one at a time, because a scheduler keeps kilobytes for each task.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ class GraphBuilder:
 
     Notes
     -----
-    Keys read like cells and end in a token of their graph: a scheduler that still holds an older
-    graph's key would hand back its result. Dask's pages join keys by what stands before the first
-    part that is no word, hence `view_`: one bar for all that selects, as for all that reconstructs.
+    Keys read like cells and end in a token of their graph, because a scheduler that still holds the same key of an
+    older graph would return that result. Dask's pages group keys by what stands before the first part that is not a
+    word; hence `view_`, which gives one bar for all selections, as for all reconstructions.
 
-    Dask searches each argument of a task for other tasks, in each field of each record, and sends
-    it with each task. So records are bound to the function, and the study comes from `prepare`.
+    Dask searches each argument of a task for other tasks, down to each field of each record, and sends it with each
+    task. So records are bound to the function, and the study comes from the task `prepare`.
     """
 
     def __init__(
@@ -126,13 +126,13 @@ class GraphBuilder:
         Yields
         ------
         CellGraph
-            In the study's order. What one publishes, later ones use.
+            In the study's order. Groups that one graph publishes are used by later ones.
         """
         for covered in partition_all(self._window_cells, cells(self.study)):
             yield self.build([cell for cell in covered if cell in self.requested], covered=covered)
 
     def rebuilt(self) -> GraphBuilder:
-        """Return a builder whose graphs publish what their cells read anew."""
+        """Return a builder whose graphs publish again what their cells read."""
         return GraphBuilder(self.study, self.requested, self.run_id, self.options, window_cells=self._window_cells)
 
     def build(self, requested: Sequence[Cell], *, covered: Sequence[Cell] = ()) -> CellGraph:
@@ -148,7 +148,7 @@ class GraphBuilder:
         Returns
         -------
         CellGraph
-            Nothing is computed.
+            The graph; nothing is computed yet.
         """
         options, token = self.options, uuid.uuid4().hex[:6]
         earlier = set(self._groups)
@@ -163,7 +163,7 @@ class GraphBuilder:
         for cell in requested:
             order = CellOrder(cell=cell, run_id=self.run_id, engine=options.engine, remedy=options.remedies.get(cell))
             threshold_px = order.remedy.spacing_threshold if order.remedy else None
-            # Made outside of the annotation, which is for cells alone.
+            # Made outside of the annotation, which applies to cells only.
             needed = (
                 groups.prepared(cell.object_seed),
                 groups.exposed(cell),
@@ -174,7 +174,7 @@ class GraphBuilder:
             resources = {"resources": dict(options.needed(cell))} if options.needed(cell) else {}
             with annotate(priority=options.lengths.get(cell, 0), **resources):
                 cell_tasks[cell] = task_of(functools.partial(cell_task, order), key, *needed)
-        # The reducer reads records after the cells it covers and before cells that wait.
+        # The reducer runs after the cells that it covers and before cells that still wait.
         with annotate(priority=max(options.lengths.values(), default=0) + 1):
             rows_task = _reducer(covered, self.run_id, cell_tasks, token) if covered else None
         return CellGraph(
@@ -185,12 +185,12 @@ class GraphBuilder:
         )
 
     def use_futures(self, futures: Mapping[Hashable, Future[Any]]) -> None:
-        """Have later graphs go on from groups that the scheduler already knows."""
+        """Let later graphs use the groups that the scheduler already knows."""
         self._groups.update(futures)
 
 
 def _reducer(covered: Sequence[Cell], run_id: RunId, cell_tasks: Mapping[Cell, Delayed], token: str) -> Delayed:
-    """Tree of tasks that read committed records, each after the cells it reads."""
+    """Make the tree of tasks that read committed records, each after the cells that it reads."""
     level = []
     for number, leaf in enumerate(partition_all(LEAF_CELLS, covered)):
         after = [cell_tasks[cell] for cell in leaf if cell in cell_tasks]

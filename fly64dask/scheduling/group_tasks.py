@@ -1,4 +1,4 @@
-"""Tasks that publish groups of exposures and selections, each made when the first cell asks for its group."""
+"""Makes the tasks that publish groups of exposures and selections, each when the first cell asks for its group."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class GroupTasks:
     """Makes each task that publishes a group when it is first asked for.
 
-    Dask queues what waits for nothing but `prepare`, by priority, and runs a cell as soon as all that it waits for is
-    there: so the selections that short cells wait for come last.
+    Dask queues the tasks that wait for `prepare` alone by priority, and runs a cell as soon as all that it waits for is
+    there. So the selections of short cells come last.
     """
 
     study: Study
@@ -42,7 +42,7 @@ class GroupTasks:
         drawn = realisation_of(self.study, cell)
         key = f"expose-{drawn.name.replace('/', '-')}-{self.token}"
         expose = functools.partial(expose_task, drawn, self.run_id)
-        # The photons of an exposure that is for one view depend on what that view keeps.
+        # The photons of exposures that belong to one view depend on what that view keeps.
         after = () if drawn.view is None else (self.selected(cell),)
         return self._task(("expose", drawn), key, expose, self.prepared(cell.object_seed), *after)
 
@@ -52,7 +52,7 @@ class GroupTasks:
         key = f"select-view_{cell.view}{spacing}-{cell.split}-{self.token}"
         kind = ("select", cell.view, cell.split, threshold_px)
         select = functools.partial(select_task, cell.view, cell.split, threshold_px, cell.object_seed, self.run_id)
-        # Any object's scan has the positions: that of the cell which asks first.
+        # The scans of all objects have the same positions; this is the one of the cell that asks first.
         scan = self.prepared(cell.object_seed)
         return self._task(kind, key, select, scan, priority=self.longest[cell.view, cell.split])
 

@@ -1,4 +1,4 @@
-"""Decides how many workers run, which device each of them gets, and what does not fit."""
+"""Decides how many workers run and which device each of them gets, and refuses what does not fit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # 2.11 and CUDA 13 (docs/reference/gpu.md), and what recorded minibatches of up to three reconstructions keep side by
 # side: each 32 MB for matrix products, and waves of no more than `SIDE_BY_SIDE_BYTES` of `lsqml.steps.launches`.
 CONTEXT_BYTES = 1_100_000_000
-# From here on a second thread was measured to help (docs/reference/performance.md).
+# Exposures of a cell from which a second thread was measured to help (docs/reference/performance.md).
 BIG_CELL_EXPOSURES = 300
 
 
@@ -45,7 +45,7 @@ def n_local_workers(n_asked: int | None, *, gpus: Sequence[str], slots_per_gpu: 
 
 
 def cores_hint(lengths: Mapping[Cell, int], *, n_workers: int, n_threads: int, n_cores: int) -> str | None:
-    """Say how a few big cells could use cores that would be idle, or that threads have to wait for each other.
+    """Say how a few big cells could use idle cores, or that there are more threads than cores.
 
     Parameters
     ----------
@@ -54,14 +54,15 @@ def cores_hint(lengths: Mapping[Cell, int], *, n_workers: int, n_threads: int, n
     n_workers : int
         Workers of the run.
     n_threads : int
-        What a cell computes on.
+        Threads of one cell.
     n_cores : int
         Cores of this machine.
 
     Returns
     -------
     str or None
-        None if each thread has a core, and no core is idle, or no cell so big that it was measured to gain.
+        A sentence for a person; None if each thread has a core and either no core is idle or no cell is big enough to
+        gain.
     """
     if n_workers * n_threads > n_cores:
         asked_for = f"workers={n_workers} threads={n_threads} cores={n_cores}"
@@ -76,12 +77,12 @@ def cores_hint(lengths: Mapping[Cell, int], *, n_workers: int, n_threads: int, n
 
 
 def gpu_of_worker(number: int, gpus: Sequence[str]) -> str:
-    """Choose the device of a worker: in turns, so that no device has two more than another.
+    """Choose the device of a worker, in turn, so that devices have the same number of workers or differ by one.
 
     Parameters
     ----------
     number : int
-        Of the worker, from 0.
+        Number of the worker, from 0.
     gpus : sequence of str
         Names as `CUDA_VISIBLE_DEVICES` has them; not empty.
     """
@@ -111,9 +112,9 @@ def find_misfit(plan: Sequence[PlannedCell], limit_bytes: int, *, overhead_bytes
     plan : sequence of PlannedCell
         Cells to run.
     limit_bytes : int
-        Memory that one cell at a time can have: of a job, of a slot of a GPU.
+        Memory of the place that computes one cell at a time: a job, or a slot of a GPU.
     overhead_bytes : int
-        What the process takes of it beside the cell: `ENGINE_BYTES`, `CONTEXT_BYTES`.
+        What the process takes of it besides the cell: `ENGINE_BYTES`, `CONTEXT_BYTES`.
 
     Returns
     -------
@@ -128,14 +129,14 @@ def find_misfit(plan: Sequence[PlannedCell], limit_bytes: int, *, overhead_bytes
 
 
 def refuse_idle_slots(slots_per_gpu: int, *, where: str, gpus: Sequence[str]) -> None:
-    """Refuse slots of GPUs that a run would not use.
+    """Refuse a number of slots per GPU that the run would not use.
 
     Parameters
     ----------
     slots_per_gpu : int
-        Workers that share one device; 1 is what a run has without being told.
+        Workers that share one device; 1 is the default.
     where : str
-        `local`, or where else cells go.
+        `local`, or the address or file of another cluster.
     gpus : sequence of str
         Devices of the local workers.
 
@@ -161,7 +162,7 @@ def refuse_idle_slots(slots_per_gpu: int, *, where: str, gpus: Sequence[str]) ->
 
 
 def refuse_crowded(plan: Sequence[PlannedCell], memory_bytes: Mapping[str, int], *, slots_per_gpu: int) -> None:
-    """Refuse slots that a cell does not fit in, before anything runs.
+    """Refuse slots that are too small for a cell, before anything runs.
 
     Parameters
     ----------
@@ -175,7 +176,8 @@ def refuse_crowded(plan: Sequence[PlannedCell], memory_bytes: Mapping[str, int],
     Raises
     ------
     ResourceError
-        If the largest cell needs more than an equal share of the smallest device, with the number of slots that fit.
+        If the largest cell needs more than an equal share of the smallest device; the remedy has the number of slots
+        that fit.
 
     Notes
     -----

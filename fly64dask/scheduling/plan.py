@@ -1,4 +1,4 @@
-"""Plans a run: what each cell would reconstruct and how much memory it needs, without a photon drawn."""
+"""Plans a run: what each cell would reconstruct and how much memory it needs, before any photons are drawn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
-    """A cell before it runs; what a view keeps is absent if it cannot be selected."""
+    """A cell before it runs; fields about the kept exposures are None if the view cannot be selected."""
 
     bounding_box_area_px2: float | None = None
     span_y_px: float | None = None
@@ -46,12 +46,12 @@ class PlannedCell(ExposureFields, SelectionFields, CellCoordinates):
 
     @property
     def will_fail(self) -> bool:
-        """Whether it is known before anything runs that the cell gets no reconstruction."""
+        """Whether it is known beforehand that the cell gets no reconstruction."""
         return self.warning is not None and (self.n_kept is None or self.warning.endswith("will fail"))
 
 
 def plan_cells(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> tuple[PlannedCell, ...]:
-    """Select for every wanted cell and predict its memory.
+    """Select the exposures of every requested cell and predict its memory.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def plan_cells(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> t
     Returns
     -------
     tuple of PlannedCell
-        In the given order. Selection and coverage are worked out once for each view and split.
+        In the given order. Selection and coverage are computed once for each view and split.
     """
     planned: dict[tuple[str, Split], _PlannedView] = {}
     for cell in requested:
@@ -81,7 +81,7 @@ def plan_cells(study: Study, inputs: ScanInputs, requested: Sequence[Cell]) -> t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PlannedView:
-    """What a view keeps of a split, at any dose; without positions where it cannot be selected."""
+    """What a view keeps of a split, at any dose; without positions if it cannot be selected."""
 
     facts: dict[str, object]
     positions_px: NDArray[np.float64] | None = None
@@ -91,7 +91,7 @@ class _PlannedView:
 
 
 def _transmitted_share(study: Study, inputs: ScanInputs, object_seed: int | None) -> float | None:
-    """Mean share of the incident light that an object lets through; None of a measured one."""
+    """Compute the mean share of the incident light that an object transmits; None for a measured scan."""
     if object_seed != study.object_seeds[0]:
         inputs = read_inputs(study.of_object(object_seed))
     return transmitted_share(inputs.pair, inputs.positions_px) if inputs.pair else None

@@ -1,4 +1,4 @@
-"""Measures how long an exposure and epoch takes, on completed cells of a run or of runs beside it."""
+"""Measures how long one epoch takes per exposure, on completed cells of a run or of runs beside it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COSTLY = (
     *("algorithm", "batch_size", "batching", "noise_model", "probe_modes", "opr_modes", "refine_positions"),
     *("accelerated", "threads"),
 )
-# Of a run so many records are read, evenly taken, and so many runs are looked at, the newest first (our choice).
+# At most so many records of a run are read, evenly spread, and at most so many runs, the newest first (our choice).
 MAX_CELLS = 200
 MAX_RUNS = 20
 THIS_RUN = "this run"
@@ -30,10 +30,10 @@ THIS_RUN = "this run"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredRate:
-    """How long one exposure and epoch of one reconstruction took on a device: the mean over `n_cells` cells of a run.
+    """The time of one epoch per exposure and reconstruction on a device, as the mean over `n_cells` cells of a run.
 
-    `device` is as records have it, such as `cuda (NVIDIA H200)`, and `source` the run. Starting an engine and measuring
-    its result are in the time.
+    `device` is named as in records, such as `cuda (NVIDIA H200)`, and `source` is the run. The time includes starting
+    the engine and measuring its result.
     """
 
     device: str
@@ -50,7 +50,7 @@ class MeasuredRate:
 def measured_rates(
     study: Study, inputs: ScanInputs, layout: RunLayout, devices: Collection[str]
 ) -> tuple[MeasuredRate, ...]:
-    """Tell how long an exposure and epoch took on each device, by the run itself or else by the newest beside it.
+    """Measure the time of an epoch per exposure on each device, in the run itself or else in the newest run beside it.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def measured_rates(
     Returns
     -------
     tuple of MeasuredRate
-        One for each device, those of the run first. Only of cells with patterns of the same shape, and with a recipe
-        that is one of the study's but for its epochs, steps and stopping.
+        One for each device, those of the run first. Only cells count that have patterns of the same shape, and a recipe
+        that agrees with one of the study's in everything except epochs, steps and stopping.
     """
     recipes = {_costs(study.recipe_of(cell)) for cell in cells(study)}
     rates: dict[str, MeasuredRate] = {}
@@ -89,7 +89,7 @@ def _runs_beside(layout: RunLayout) -> Iterator[RunLayout]:
         try:
             changed.append((study_file.stat().st_mtime, study_file.parent))
         except OSError:
-            continue  # a run of somebody else, or gone by now
+            continue  # a run of somebody else, or one that is gone by now
     newest = sorted((item for item in changed if item[1] != layout.root), reverse=True)
     return (RunLayout(root) for _, root in newest[:MAX_RUNS])
 
@@ -97,7 +97,9 @@ def _runs_beside(layout: RunLayout) -> Iterator[RunLayout]:
 def _rates_of(
     layout: RunLayout, source: str, recipes: set[tuple[object, ...]], shape_px: tuple[int, int]
 ) -> Iterator[MeasuredRate]:
-    """Tell the rates of one run, most cells first; none of a run that cannot be read, or of other patterns."""
+    """Measure the rates of one run, those of most cells first; none for a run that cannot be read or has other
+    patterns.
+    """
     spent: dict[str, list[tuple[float, int]]] = {}
     for record in _completed_records(layout, shape_px):
         if _costs(record.recipe) in recipes and record.seconds and record.n_kept and record.n_epochs:

@@ -1,4 +1,4 @@
-"""What a scheduler was given of a run, which of its tasks have ended, and with what."""
+"""Submits the graphs of a run to a scheduler, and tells which of their tasks have ended, and how."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RowsTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedTask:
-    """A task with what it returned, or with the error for which Dask gave it up."""
+    """An ended task with the value that it returned, or with the error for which Dask gave it up."""
 
     task: CellTask | RowsTask
     result: Any = None
@@ -51,9 +51,9 @@ class EndedTask:
 
 
 class SubmittedGraphs:
-    """The graphs of a builder that a scheduler was given, and those of their tasks that have not ended.
+    """The graphs of a builder that were submitted to a scheduler, and those of their tasks that have not ended.
 
-    `notify` gets starts and epochs of cells.
+    `notify` is called with the starts and epochs of cells.
     """
 
     def __init__(self, client: Client, builder: GraphBuilder, notify: Hear) -> None:
@@ -61,7 +61,7 @@ class SubmittedGraphs:
         self._builder = builder
         self._notify = notify
         self._has_submitted = False
-        # Whoever holds a future has the scheduler keep its result: ended ones are let go.
+        # A scheduler keeps results for as long as somebody holds their futures, so those of ended tasks are dropped.
         self._waiting = as_completed(loop=client.loop)
         self._futures: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
         self._cells: dict[Any, CellTask] = {}
@@ -77,7 +77,7 @@ class SubmittedGraphs:
             yield
         except KeyboardInterrupt:
             with contextlib.suppress(OSError, TimeoutError):
-                # Only what has not started can be cancelled; what runs is asked to end.
+                # Only tasks that have not started can be cancelled; running ones are asked to end.
                 self._client.cancel([future for future in self._futures if not future.done()])
                 if self._has_submitted:
                     self._client.run(stop_run, self._builder.run_id, on_error="ignore")
@@ -93,25 +93,25 @@ class SubmittedGraphs:
 
     @property
     def has_ended(self) -> bool:
-        """Whether every submitted task has ended and been taken."""
+        """Whether every submitted task has ended and was returned by `take_ended`."""
         return bool(self._waiting.is_empty())
 
     def is_low(self, n_cells: int) -> bool:
-        """Whether fewer cells have not ended, and the scheduler keeps none for a graph that only has to be read."""
+        """Whether fewer cells than that are unfinished, and no submitted graph waits for its reducer alone."""
         if len(self._cells) >= n_cells:
             return False
         windows = {task.window for task in self._cells.values()}
         return all(task.window in windows for task in self._rows.values() if task.runs_cells)
 
     def submit(self, window: int, graph: CellGraph) -> None:
-        """Give a graph of the builder, the window with a number from 0, to the scheduler."""
+        """Submit a graph of the builder to the scheduler, as the window with that number, from 0."""
         self._has_submitted = self._has_submitted or bool(graph.cell_tasks)
         rows_tasks = [] if graph.rows_task is None else [graph.rows_task]
-        # With fusing on, the annotations that send cells to GPUs would be dropped.
+        # Fusing would drop the annotations that send cells to GPUs.
         with answered(), dask.config.set({"optimization.fuse.delayed": False}):
             futures: list[Future[Any]] = self._client.compute(
                 [*graph.group_tasks.values(), *graph.cell_tasks.values(), *rows_tasks],
-                # Of equal priority, what came first goes first; Dask mixes graphs of the same minute.
+                # At equal priority earlier graphs go first; Dask alone would mix graphs submitted within one minute.
                 fifo_timeout=0,
             )
         n_groups = len(graph.group_tasks)
@@ -125,12 +125,12 @@ class SubmittedGraphs:
         self._waiting.update(futures)
 
     def _n_epochs(self, cell: Cell) -> int:
-        """Tell how many epochs a cell runs at most."""
+        """Return the largest number of epochs that a cell may run."""
         remedy = self._builder.options.remedies.get(cell)
         return remedied_recipe(self._builder.study.recipe_of(cell), remedy).n_epochs
 
     def take_ended(self) -> list[EndedTask]:
-        """Return the tasks that have ended since the last call, and let go of their futures."""
+        """Return the tasks that have ended since the last call, and drop their futures."""
         if not self._waiting.has_ready():
             return []
         futures: list[Future[Any]] = self._waiting.next_batch(block=False)
@@ -139,7 +139,7 @@ class SubmittedGraphs:
         ended = []
         for future in futures:
             task = self._cells.pop(future.key, None) or self._rows.pop(future.key)
-            # No task returns None: that stands for one that Dask gave up.
+            # No task returns None, so None stands for one that Dask gave up.
             result = results[future.key]
             ended.append(EndedTask(task=task, result=result, error=_error_of(future) if result is None else None))
         return ended
@@ -147,12 +147,12 @@ class SubmittedGraphs:
 
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
-    """Ask the scheduler something.
+    """Turn the errors of a question to a scheduler that is gone into one message.
 
     Raises
     ------
     ResourceError
-        If it is gone.
+        If the scheduler is gone.
     """
     try:
         yield
@@ -164,7 +164,7 @@ def answered() -> Iterator[None]:
 
 
 def _error_of(future: Future[Any]) -> BaseException:
-    """The error of a task: only what its workers' death made of it, as tasks return their failures."""
+    """Give the error of a task. Tasks return their own failures, so this is what the death of its workers caused."""
     with answered():
         error: BaseException | None = future.exception()
         if error is None or future.cancelled():
@@ -175,7 +175,7 @@ def _error_of(future: Future[Any]) -> BaseException:
 def _forward_progress(event: tuple[float, dict[str, Any]], *, n_epochs: Callable[[Cell], int], notify: Hear) -> None:
     _, message = event
     cell = Cell(**message["cell"]) if "cell" in message else None
-    # One string for each worker: a run keeps those of all cells.
+    # Interned, because a run keeps the names of all cells' workers.
     source = {"worker": sys.intern(message["worker_name"]), "host": sys.intern(message["host"])}
     if "waits" in message or cell is None:
         notify(RoomAwaited(cell=cell, reason=message["waits"], **source))

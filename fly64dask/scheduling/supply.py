@@ -1,4 +1,4 @@
-"""Says whether a run may still count on workers of its cluster."""
+"""Tells whether a run can still expect workers of its cluster."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ASK_S = 1.0  # between two questions to the scheduler
 
 
 class WorkerSupply(Protocol):
-    """The provider of a run's workers, which says when there will be none."""
+    """The provider of a run's workers, which reports when no more will come."""
 
     def resources_of(self, requested: Sequence[Cell]) -> Mapping[Cell, Mapping[str, float]] | None:
-        """Say what of a worker's resources each cell needs; None where workers differ in nothing but a GPU."""
+        """Give the worker resources that each cell needs; None if workers differ in nothing except a GPU."""
 
     def want(self, n_cells: int) -> None:
-        """Say how many cells have not ended."""
+        """Tell the provider how many cells have not ended."""
 
     def check(self) -> None:
         """Raise ResourceError if there are no workers and none will come."""
@@ -39,10 +39,10 @@ class ExternalWorkers:
         self._seen = time.monotonic()
 
     def resources_of(self, requested: Sequence[Cell]) -> None:
-        """Give None: who starts the workers says what they offer."""
+        """Return None: whoever starts the workers decides what they offer."""
 
     def want(self, n_cells: int) -> None:
-        """Nothing to do: nobody here starts workers."""
+        """Do nothing, because this process starts no workers."""
 
     def check(self) -> None:
         """Raise ResourceError if there was no worker for too long."""
@@ -55,7 +55,7 @@ class ExternalWorkers:
     def update(self) -> None:
         """Ask the scheduler whether there are workers.
 
-        A scheduler that does not answer counts as one with workers: that ends the cells' tasks by itself.
+        A scheduler that does not answer counts as one with workers: its silence ends the cells' tasks by itself.
         """
         with contextlib.suppress(OSError, TimeoutError, RuntimeError):
             if self._client.status == "running" and not self._client.scheduler_info(n_workers=1)["workers"]:
@@ -67,7 +67,7 @@ class ExternalWorkers:
 def external_workers(client: Client, patience_s: float) -> Iterator[ExternalWorkers]:
     """Watch for workers for as long as the block lasts.
 
-    In a thread: an interrupt that comes while the client waits for an answer would upset it.
+    A thread does so, because an interrupt that comes while the client waits for an answer would upset the client.
 
     Parameters
     ----------

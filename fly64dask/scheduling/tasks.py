@@ -23,7 +23,9 @@ GONE = {Status.closing, Status.closed, Status.failed}  # a worker that lost its 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The result of preparation, which every later task reads: the study, and why an object's scan is not published."""
+    """The result of preparation, which every later task reads: the study, and why the scan could not be published, if
+    so.
+    """
 
     study: Study
     failure: Failure | None
@@ -31,7 +33,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOrder:
-    """The order to reconstruct a cell, for which run, with which engine and remedy."""
+    """An order to reconstruct a cell, with its run, engine and remedy."""
 
     cell: Cell
     run_id: RunId
@@ -51,7 +53,7 @@ def prepare_task(study: Study, object_seed: int | None, run_id: RunId) -> Prepar
 
 
 def _published(publish: Callable[[], None], study: Study, run_id: RunId, stage: str) -> Failure | None:
-    """Publish a group, once there is room for it; gives why it could not be."""
+    """Publish a group once there is room for it; returns the failure if it could not be published."""
     worker, what = get_worker(), f"stage={stage}"
 
     def say(reason: str | None) -> None:
@@ -73,7 +75,7 @@ def _published(publish: Callable[[], None], study: Study, run_id: RunId, stage: 
 def expose_task(
     drawn: Realisation, run_id: RunId, prepared: Prepared, selected: Failure | None = None
 ) -> Failure | None:
-    """Publish the exposures of one noise realisation, on a worker; of one that is for a view, once that is selected."""
+    """Publish the exposures of one noise realisation, on a worker; `selected` is given if they belong to one view."""
     return (
         prepared.failure
         or selected
@@ -89,9 +91,9 @@ def expose_task(
 def select_task(
     view: str, split: Split, threshold_px: float | None, object_seed: int | None, run_id: RunId, prepared: Prepared
 ) -> Failure | None:
-    """Publish one view and split on a worker, at another spacing than the study's if one is given.
+    """Publish the selection of one view and split, on a worker; `threshold_px` replaces the study's spacing if given.
 
-    The positions are those of the scan of one object, whichever it is.
+    The positions are read from the scan of one object; those of all objects are the same.
     """
     return prepared.failure or _published(
         lambda: select_view(
@@ -112,11 +114,11 @@ def cell_task(
 ) -> CellOutcome:
     """Reconstruct one cell and commit its record, as a worker's task.
 
-    `exposed` and `selected` say why the exposures or the view are not published, `respaced` the same of the view at the
-    spacing of a remedy.
+    `exposed`, `selected` and `respaced` hold the failure if the exposures, the view, or the view at the spacing of a
+    remedy could not be published.
     """
     worker = get_worker()
-    # Dask puts the worker's address under `worker`.
+    # Dask itself uses the key `worker`, for the worker's address.
     source = {"cell": asdict(order.cell), "worker_name": str(worker.name), "host": host_name()}
 
     def begun() -> None:
@@ -151,12 +153,12 @@ def cell_task(
 
 
 def _on_device(study: Study, *, offers_gpu: bool) -> Study:
-    """On a worker that offers a GPU `auto` means cuda: one that lost it fails instead of going slow."""
+    """Resolve `auto` to cuda on a worker that offers a GPU: if its GPU is lost, cells fail instead of becoming slow."""
     return study.with_recipe(device="cuda") if offers_gpu and study.recipe.device != "cpu" else study
 
 
 def collect_task(covered: Sequence[Cell], run_id: RunId, *after: CellOutcome) -> tuple[ManifestRow, ...]:
-    """Read the committed records of cells, once those that run have ended; on a worker or in the driver."""
+    """Read the committed records of cells after those that run have ended; on a worker or in the driver."""
     return read_rows(_layout(run_id), covered)
 
 

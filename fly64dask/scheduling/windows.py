@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from fly64dask.scheduling.supply import WorkerSupply
 
 log = logging.getLogger(__name__)
-POLL_S = 0.1  # between two looks at what has ended; its results are fetched at once
-REFILL_CELLS = 1024  # how few cells are left when the next graph is submitted (our choice)
+POLL_S = 0.1  # between two looks for tasks that have ended, whose results are then fetched together
+REFILL_CELLS = 1024  # the next graph is submitted when fewer cells than these are left (our choice)
 
-# Gets the number of a window, from 0, and the rows of its committed cells in the study's order.
+# Called with the number of a window, from 0, and the rows of its committed cells in the study's order.
 KeepRows = Callable[[int, Sequence[ManifestRow]], None]
 
 
@@ -40,20 +40,20 @@ def run_windows(
     supply: WorkerSupply,
     refill_cells: int = REFILL_CELLS,
 ) -> dict[Cell, CellOutcome]:
-    """Run all cells of a builder to the end, whatever happens to them, few cells of them at a time.
+    """Run all cells of a builder to the end, whatever happens to them, one window of cells after the other.
 
     Parameters
     ----------
     client : distributed.Client
         Connected, with workers.
     builder : GraphBuilder
-        Its next window is built when most cells of those before have ended.
+        Its next window is built when most cells of the earlier windows have ended.
     notify : callable
         Called with each start and epoch of a cell (from another thread) and each outcome.
     keep : callable
-        Called once for each window, with its number and the rows of those of its cells that are committed.
+        Called once for each window, with its number and the rows of its committed cells.
     supply : WorkerSupply
-        Who sees to it that there are workers.
+        The provider of workers.
     refill_cells : int
         The next window is submitted when fewer cells than these have not ended.
 
@@ -65,22 +65,21 @@ def run_windows(
     Raises
     ------
     ResourceError
-        If the scheduler is gone, or every worker and none will come.
+        If the scheduler is gone, or if all workers are gone and none will come.
     KeyboardInterrupt
-        After running cells were told to stop and have committed that they did.
+        After running cells were told to stop and have committed that they were interrupted.
 
     Notes
     -----
-    A dying worker is held against every task that the scheduler had assigned to it, not only
-    against the one it ran. So a cell whose task Dask gave up is submitted again, unless workers
-    died while they ran that cell itself; which ones those are stands in the cells' journals.
+    Dask blames the death of a worker on every task that was assigned to it, not only on the one that it ran. So a cell
+    whose task Dask gave up is submitted again, unless workers died while they ran that very cell, as its journal tells.
     """
     results = _Results(notify=notify, keep=keep, supply=supply, n_cells=len(builder.requested))
     layout = RunLayout(Path(builder.run_id.root))
     _run_graphs(SubmittedGraphs(client, builder, notify), builder.windows(), results, refill_cells)
     n_ended = -1
     while results.given_up:
-        # With nothing ended since the last turn, something that they all need kills the workers.
+        # If nothing has ended since the last round, something that all of them need kills the workers.
         is_moving = len(results.outcomes) > n_ended
         n_ended = len(results.outcomes)
         given_up, results.given_up = results.given_up, {}
@@ -95,14 +94,14 @@ def run_windows(
             again = builder.rebuilt()
             _run_graphs(SubmittedGraphs(client, again, notify), [again.build(innocent)], results, refill_cells)
     for number, covered in results.unread.items():
-        # The reducer of this window waited in vain for what was given up.
+        # The reducer of this window failed because Dask gave up tasks that it waited for.
         keep(number, read_rows(layout, covered))
     return results.outcomes
 
 
 @dataclass(slots=True, kw_only=True)
 class _Results:
-    """What has become of a run's cells so far.
+    """The outcomes of a run's cells so far.
 
     `given_up` are the cells whose tasks Dask gave up, each with its error; `unread` the windows whose reducer failed.
     """
@@ -116,10 +115,10 @@ class _Results:
     unread: dict[int, Sequence[Cell]] = field(default_factory=dict)
 
     def take(self, ended: EndedTask) -> None:
-        """Keep the result of a task, or remember that it has none."""
+        """Keep the result of a task, or note that it has none."""
         if isinstance(ended.task, CellTask):
             if ended.error is None:
-                # The cell as it is known here: its copy that came back need not be kept.
+                # Use the cell object of this process, so that the copy which came back is freed.
                 self.end_cell(replace(ended.result, cell=ended.task.cell))
             else:
                 self.given_up[ended.task.cell] = ended.error
@@ -135,12 +134,12 @@ class _Results:
 
     @property
     def n_left(self) -> int:
-        """Cells that have not ended."""
+        """Number of cells that have not ended."""
         return self.n_cells - len(self.outcomes) - len(self.given_up)
 
 
 def _run_graphs(submission: SubmittedGraphs, graphs: Iterable[CellGraph], results: _Results, refill_cells: int) -> None:
-    """Submit graphs, each when few cells are left of those before, and take the results of all of their tasks."""
+    """Submit graphs, each when few cells of the earlier ones are left, and take the results of all their tasks."""
     waiting_graphs = enumerate(graphs)
     with submission.listening():
         while True:

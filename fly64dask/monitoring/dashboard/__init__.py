@@ -1,4 +1,4 @@
-"""What a scheduler shows of the run in its process: a page beside Dask's own, and Prometheus metrics."""
+"""Shows a run in the process of its scheduler: on a page beside Dask's own, and as Prometheus metrics."""
 
 import lazy_loader
 

@@ -22,10 +22,10 @@ class CellState:
     phase_rmse_rad: float | None = None
     resolution: str | None = None  # of a scan without a truth, with its unit
     error_over_empty: float | None = None
-    marks: tuple[str, ...] = ()  # signs of what must be known of its numbers (`records.marks`)
+    marks: tuple[str, ...] = ()  # signs of caveats on its numbers (`records.marks`)
     ended: bool = False  # in this run
     epoch: int = 0
-    n_epochs: int = 0  # that it runs, known from its first epoch on
+    n_epochs: int = 0  # epochs that it will run, known from its first epoch on
     loss: float | None = None
     points: Points = ()  # of the loss, while it runs
     course: bytes = b""  # of the loss in a sparkline (`packed_course`)
@@ -33,7 +33,7 @@ class CellState:
     host: str = ""
     started_s: float | None = None
     heard_s: float | None = None
-    waits: str | None = None  # why it waits for room on the disk
+    waits: str | None = None  # why it waits for disk space
 
 
 def state_from_row(row: ManifestRow) -> CellState:
@@ -66,7 +66,7 @@ def after_start(event: CellStarted, now_s: float) -> CellState:
 
 
 def after_wait(before: CellState, reason: str | None, now_s: float) -> CellState:
-    """State of a cell that waits for room on the disk, for a reason, or goes on, without one."""
+    """State of a cell that waits for disk space, or that goes on again if there is no reason."""
     return replace(before, waits=reason, heard_s=now_s)
 
 
@@ -79,7 +79,7 @@ def after_epoch(before: CellState, event: CellProgress, now_s: float) -> CellSta
         n_epochs=event.n_epochs,
         loss=_finite(event.loss),
         points=points,
-        course=packed_course(points),  # for each event, not for each answer: that would hold up the scheduler
+        course=packed_course(points),  # at each event: at each request it would hold up the scheduler
         worker=event.worker,
         host=event.host,
         started_s=now_s if before.started_s is None else before.started_s,
@@ -88,10 +88,10 @@ def after_epoch(before: CellState, event: CellProgress, now_s: float) -> CellSta
 
 
 def after_end(before: CellState, outcome: CellOutcome, row: ManifestRow | None) -> CellState:
-    """State of a cell after its task: as its record says, unless this attempt could not be committed."""
+    """State of a cell after its task: that of its record, unless this attempt could not be committed."""
     if row is not None and outcome.committed:
         after = state_from_row(row)
-        # A failed attempt's record has no epochs: they are what this process has seen of it.
+        # The record of a failed attempt has no epochs, so those that this process has seen are kept.
         after = replace(
             after, epoch=row.n_epochs or before.epoch, loss=before.loss if after.loss is None else after.loss
         )

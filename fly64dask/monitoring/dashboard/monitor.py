@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from fly64dask.monitoring.events import Hear, Notify
     from fly64dask.store import RunLayout
 
-# Drawing 18 cells takes a second or two; a scheduler that does not answer must not hold up the end.
+# Dask draws 18 cells in a second or two; a scheduler that does not answer must not hold up the end of a run.
 REPORT_S = 20.0
-# Dask's report runs scripts of its own, and loads nothing else: Bokeh would fetch MathJax for text that looks like TeX.
+# Dask's report may run the scripts that it contains and load nothing: Bokeh would fetch MathJax for text like TeX.
 REPORT_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
@@ -42,7 +42,7 @@ REPORT_POLICY = (
 def monitored(
     client: Client, study: Study, layout: RunLayout, requested: Sequence[Cell], notify: Notify, say: Say
 ) -> Iterator[Hear]:
-    """Show a run for as long as the block lasts.
+    """Show a run on a page and in Prometheus metrics for as long as the block lasts.
 
     Parameters
     ----------
@@ -55,14 +55,14 @@ def monitored(
     requested : sequence of Cell
         Cells of this run.
     notify : callable
-        Gets every event as well.
+        Called with every event as well.
     say : callable
-        Gets lines for a person: where the page is.
+        Called with lines for a person, such as the address of the page.
 
     Yields
     ------
     callable
-        To be told of events, from any thread.
+        To be called with each event, from any thread.
     """
     context = RowContext(study, layout, lambda cell: read_row(layout, cell))
     state = RunState(study, requested, context.complete_all(each_row(layout, cells(study))), now_s=time.time())
@@ -80,7 +80,7 @@ def monitored(
             if line is not None:
                 say(line)
             return
-        # Read before the state is locked: the scheduler's thread shall not wait for a disk.
+        # Read before the state is locked, so that the scheduler's thread does not wait for a disk.
         row = read_row(layout, event.cell) if isinstance(event, CellOutcome) and event.committed else None
         state.take(event, row, now_s=time.time())
         for completed in () if row is None or not has_floors else _completed_by(row, study, layout):
@@ -93,7 +93,7 @@ def monitored(
 
 
 def _completed_by(row: ManifestRow, study: Study, layout: RunLayout) -> Iterator[ManifestRow]:
-    """Complete the row of a cell that has just ended, or those of all cells whose floor it is, by their context."""
+    """Complete the row of a cell that has just ended, and those of all cells whose floor it is, by their context."""
     context = RowContext(study, layout, lambda cell: read_row(layout, cell))
     if row.dose != "noise_free":
         yield context.complete(row)
@@ -106,23 +106,23 @@ def _completed_by(row: ManifestRow, study: Study, layout: RunLayout) -> Iterator
 
 
 def without_network(page: str) -> str:
-    """Forbid a page of Dask's to load anything, and take out the icon that it would load."""
+    """Forbid a page of Dask's to load anything, and remove the icon that it would load."""
     page = re.sub(r'<link rel="shortcut icon"[^>]*>', '<link rel="icon" href="data:,">', page, count=1)
     return page.replace("<head>", f'<head>\n<meta http-equiv="Content-Security-Policy" content="{REPORT_POLICY}">', 1)
 
 
 @contextmanager
 def reported(client: Client, path: Path, say: Say) -> Iterator[None]:
-    """Write Dask's performance report of what happens in the block; what prevents that is said, not raised.
+    """Write Dask's performance report of what happens in the block; a failure to do so is reported and not raised.
 
-    A page that is there is replaced.
+    An earlier report is replaced.
     """
     stack = AsyncExitStack()
 
     def begin(draft: Path) -> None:
         with storing(path):
             path.unlink(missing_ok=True)
-        # With its scripts inside: it opens without a network, and in ten years.
+        # Its scripts are inside the page, so that it opens without a network and in years to come.
         report = performance_report(filename=str(draft), mode="inline")
         client.sync(stack.enter_async_context, report, callback_timeout=REPORT_S)
 

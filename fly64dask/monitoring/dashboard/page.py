@@ -18,7 +18,7 @@ WORDS = (
     *("cell", "dose", "view", "split", "repeat", "recipe", "setup", "epoch", "noise-free", "phase error"),
     *("empty object", "floor", "half set", "resolution", "guard", "underdetermined", "remedy"),
 )
-# Nothing from elsewhere, nothing inline: a name or message that holds markup can do nothing, and no network is needed.
+# Nothing from other hosts and nothing inline: markup in a name or message is harmless, and no network is needed.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -32,11 +32,11 @@ HEADERS = {
 def add_page(application: tornado.web.Application, state: Callable[[int], dict[str, Any]]) -> None:
     """Serve a run's page at `/fly64` of a scheduler in this process, instead of that of an earlier run.
 
-    `state` gives JSON-like values of one page of the matrix, by its number from 0; it is called in the scheduler's
+    `state` returns JSON-like values of one page of the matrix, given its number from 0. It is called in the scheduler's
     event loop, so it must be quick.
     """
     is_there = PATH in application.settings
-    # A scheduler may see several runs, one after the other: the page is that of the last one.
+    # A scheduler may serve several runs, one after the other; the page shows the last one.
     application.settings[PATH] = state
     if is_there:
         return
@@ -44,7 +44,7 @@ def add_page(application: tornado.web.Application, state: Callable[[int], dict[s
         (PATH, _FileHandler, {"name": "page.html", "content_type": "text/html"}),
         (f"{PATH}/state.json", _StateHandler, {}),
         (f"{PATH}/words.json", _WordsHandler, {}),
-        # Relative, so that it works behind a proxy that adds a prefix.
+        # The address is relative, so that it works behind a proxy that adds a prefix.
         (f"{PATH}/", tornado.web.RedirectHandler, {"url": f"..{PATH}", "permanent": False}),
     ]
     rules += [(f"{PATH}/{name}", _FileHandler, {"name": name, "content_type": kind}) for name, kind in FILES.items()]

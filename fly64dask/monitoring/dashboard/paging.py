@@ -1,4 +1,4 @@
-"""Cuts the matrix of a run into pages of whole lines, as a browser gets it: of many cells a few hundred at a time."""
+"""Cuts the matrix of a run into pages of whole lines, so that a browser gets a few hundred cells at a time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from fly64dask.study import Cell, Study, cells, dose_name, doses_of, section_of, sections
 
-# With their courses and failures less than a MB, and no more than a person looks at at once (our choice).
+# Cells of one page (our choice): less than a MB with loss curves and failures, and as many as a person can look at.
 PAGE_CELLS = 480
 
 
 class Line(NamedTuple):
-    """A line of the matrix: its cells differ in their view alone."""
+    """A line of the matrix; its cells differ only in their view."""
 
     dose: str
     split: str

@@ -33,18 +33,19 @@ from fly64dask.study import (
 if TYPE_CHECKING:
     from fly64dask.records import Mark
 
-# In the order of every list; `left_out` cells are not in this run and have no record either.
+# The order in which states are always listed; `left_out` cells are not part of this run and have no record.
 STATES = ("running", "completed", "failed", "interrupted", "skipped", "damaged", "pending", "left_out")
 
 STATE_DIGITS = {state: str(place) for place, state in enumerate(STATES)}
-# Of a failure on the page, characters; the log and the record have all of it.
+# Characters of a failure's message on the page; the log and the record have all of it.
 MAX_FAILURE = 600
 
 
 class RunState:
-    """The states of all cells of a run. Several threads tell it of events while the scheduler's thread reads.
+    """The states of all cells of a run. Several threads report events to it while the scheduler's thread reads.
 
-    `rows` are of the cells that earlier runs have committed, completed by their context; times are seconds since 1970.
+    `rows` are those of cells that earlier runs have committed, completed by their context; times are seconds since
+    1970.
     """
 
     def __init__(self, study: Study, requested: Collection[Cell], rows: Iterable[ManifestRow], *, now_s: float) -> None:
@@ -54,7 +55,7 @@ class RunState:
         self._requested = frozenset(requested)
         self._additions = additions_of(study)
         self._lock = threading.Lock()
-        self._waiting: set[Cell | str] = set()  # what waits for room: cells, and workers that publish what cells read
+        self._waiting: set[Cell | str] = set()  # wait for disk space: cells, and workers that publish groups
         self._pages = pages_of(study)
         self._states = {
             cell: CellState(state="pending" if cell in self._requested else "left_out")
@@ -62,12 +63,12 @@ class RunState:
             for cell in page.cells
         }
         self._states |= {row.cell: state_from_row(row) for row in rows}
-        # Kept up to date, so that an answer costs no more for many cells.
+        # Kept up to date, so that an answer costs no more if there are many cells.
         self._counts = Counter(cell_state.state for cell_state in self._states.values())
         self._n_ended = 0
 
     def wait(self, event: RoomAwaited, *, now_s: float) -> str | None:
-        """Take note of what waits for room on the disk; gives a line to say as the first begins or the last ends."""
+        """Note what waits for disk space; returns a line for a person when the first wait begins or the last ends."""
         waited, who = bool(self._waiting), event.cell or event.worker
         with self._lock:
             (self._waiting.discard if event.reason is None else self._waiting.add)(who)
@@ -83,7 +84,7 @@ class RunState:
     def take(self, event: CellEvent, row: ManifestRow | None = None, *, now_s: float) -> None:
         """Update the state of the cell that an event is about; with an outcome comes the cell's committed row.
 
-        An epoch of a cell that has ended was late on its way and is ignored.
+        An epoch of a cell that has ended arrived late and is ignored.
         """
         with self._lock:
             before = self._states.get(event.cell)
@@ -99,9 +100,9 @@ class RunState:
             self._put(event.cell, before, after)
 
     def complete(self, row: ManifestRow) -> None:
-        """Take over what is known of a completed cell from others: its row, completed by its context.
+        """Take over the row of a completed cell after its context, such as a floor, was added.
 
-        A cell that runs again by now keeps its state.
+        A cell that meanwhile runs again keeps its state.
         """
         with self._lock:
             before = self._states.get(row.cell)
@@ -123,8 +124,8 @@ class RunState:
     def as_json(self, page: int = 0, *, now_s: float) -> dict[str, Any]:
         """Describe the run, and the cells of one page of its matrix, in finite numbers, strings, lists and dicts.
 
-        What is not known is absent. A page that is not there is the last one. Where there are several, `map` has a
-        digit for each cell of the run, page after page: the place of its state in `states`.
+        Unknown values are absent. A page number beyond the last one gives the last page. If there are several pages,
+        `map` has a digit for each cell of the run, page after page: the index of its state in `states`.
         """
         page = min(max(page, 0), len(self._pages) - 1)
         of_page = self._pages[page]
@@ -155,7 +156,7 @@ class RunState:
         }
 
     def _map(self) -> str:
-        """Write a digit for each cell, in the order of the pages, which is that of the states."""
+        """Write a digit for each cell, in the order of the pages: the index of its state."""
         return "".join([STATE_DIGITS[cell_state.state] for cell_state in self._states.values()])
 
 
