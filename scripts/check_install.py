@@ -35,7 +35,7 @@ LOOKS = (
     (0, "status", "runs/mine"),
     (0, "limits", "runs/mine"),
     (0, "report", "runs/mine"),
-    (0, "table", "runs/mine", "--out", "mine.csv"),
+    (0, "table", "runs/mine", "--out", "mine.csv", "--force"),
     (0, "verify", "runs/mine"),
     (0, "runs", "runs"),
 )

@@ -7,7 +7,15 @@ from pathlib import Path
 import click
 
 from fly64dask.base import counted
-from fly64dask.cli.options import DoseType, example, from_here, readable_runs_argument, runs_records_argument, warn
+from fly64dask.cli.options import (
+    DoseType,
+    example,
+    file_option,
+    from_here,
+    readable_runs_argument,
+    runs_records_argument,
+    warn,
+)
 from fly64dask.store import RunLayout
 from fly64dask.study import DoseWord
 
@@ -18,18 +26,13 @@ from fly64dask.study import DoseWord
         "fly64dask report runs/short runs/long --out both.html",
     )
 )
+@file_option("--out", help_text="The page [default: RUN/report.html, made anew each time; needed for several runs].")
 @readable_runs_argument
-@click.option(
-    "--out",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The page [default: RUN/report.html of one run; needed for several].",
-)
 @click.option(
     "--figures",
     metavar="DIRECTORY",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Draw PNG and SVG figures of one run there as well.",
+    help="Also draw PNG and SVG figures of one run there; those of an earlier time are replaced.",
 )
 @click.option("--dose", "doses", multiple=True, type=DoseType(), help="Show only this dose; repeatable.")
 @click.option("--view", "views", multiple=True, help="Show only this view; repeatable.")
@@ -98,14 +101,8 @@ def _report_of_runs(
         "fly64dask table runs/demo --out demo.parquet", "fly64dask table runs/short runs/long --out both.csv"
     )
 )
+@file_option("--out", required=True, help_text="The table: a name that ends in .parquet or .csv.")
 @runs_records_argument
-@click.option(
-    "--out",
-    required=True,
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The table: a name that ends in .parquet or .csv.",
-)
 def table(layouts: list[tuple[str, RunLayout]], out: Path) -> None:
     """Write a table with one row for each cell of RUN.
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import h5py
 import jsonschema
 import numpy as np
@@ -423,12 +424,39 @@ def test_export_names_the_doses_of_a_run(toy, tmp_path, fly64dask):
     assert "the run has 1000, found --dose 999; give --dose" in done.stderr
 
 
-def test_export_leaves_a_file_as_it_is_without_force(toy, tmp_path, fly64dask):
-    path = tmp_path / "x.npz"
+@pytest.mark.parametrize(
+    ("command", "name", "first_bytes"),
+    [
+        (("export", "--dose", "1e3", "--split", "train"), "x.npz", b"PK"),
+        (("table",), "t.csv", b"dose,view,split,"),
+        (("report",), "page.html", b"<!doctype html>"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_file_that_exists_is_replaced_with_force_alone(command, name, first_bytes, toy, tmp_path, fly64dask):
+    path = tmp_path / name
     path.write_text("mine")
-    done = fly64dask("export", toy[0], "--dose", "1e3", "--split", "train", "--out", path)
+    done = fly64dask(command[0], toy[0], *command[1:], "--out", path)
     assert (done.returncode, path.read_text()) == (2, "mine")
-    assert fly64dask("export", toy[0], "--dose", "1e3", "--split", "train", "--out", path, "--force").returncode == 0
+    assert "give --out another name, or add --force to replace the file" in done.stderr
+    assert fly64dask(command[0], toy[0], *command[1:], "--out", path, "--force").returncode == 0
+    assert path.read_bytes().startswith(first_bytes)
+
+
+def test_every_option_for_a_file_to_write_comes_with_force():
+    options = {
+        (name, option.opts[0], any(other.opts == ["--force"] for other in command.params))
+        for name, command in cli.commands.items()
+        for option in command.params
+        if isinstance(option, click.Option) and isinstance(option.type, click.Path)
+        if option.type.file_okay and not option.type.dir_okay and not option.type.exists
+    }
+    assert options == {
+        ("export", "--out", True),
+        ("probe", "--png", True),
+        ("report", "--out", True),
+        ("table", "--out", True),
+    }
 
 
 def test_export_of_a_reconstruction_writes_what_its_suffix_says(toy, tmp_path, fly64dask):

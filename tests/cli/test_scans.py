@@ -90,6 +90,16 @@ def test_probe_says_sizes_and_draws(store: Path, tmp_path: Path) -> None:
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_probe_replaces_a_picture_with_force_alone(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_text("mine")
+    failure = run("probe", store, "--png", tmp_path / "p.png").exception
+    assert isinstance(failure, InputError)
+    assert "--png" in str(failure)
+    assert (tmp_path / "p.png").read_text() == "mine"
+    run("probe", store, "--png", tmp_path / "p.png", "--force")
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_probe_json_has_the_numbers(store: Path) -> None:
     found = json.loads(run("probe", store, "--json").stdout)
     # A Gaussian amplitude exp(-r^2 / 20): intensity of standard deviation sqrt(5), of which D90 is 4.292.

@@ -200,13 +200,10 @@ def test_export_of_a_tiff_is_amplitude_and_phase_to_scale(tmp_path: Path) -> Non
     assert json.loads(about["Info"])["positions_px"] == POSITIONS_PX.tolist()
 
 
-def test_export_replaces_a_file_only_if_it_is_told_to(tmp_path: Path) -> None:
+def test_export_replaces_a_file(tmp_path: Path) -> None:
     groups, path = write_cell(tmp_path / "g", draw(1, 1, 8, 8), pixel_size_nm=8.0), tmp_path / "scan.cxi"
-    path.write_text("mine")
-    with pytest.raises(InputError, match=r"it exists.*--force"):
-        export_reconstruction(groups, path)
-    assert path.read_text() == "mine"
-    export_reconstruction(groups, path, force=True)
+    path.write_text("an earlier one")
+    export_reconstruction(groups, path)
     assert h5py.is_hdf5(path)
 
 

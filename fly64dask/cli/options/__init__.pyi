@@ -20,6 +20,7 @@ from .shared import (
     DoseType as DoseType,
     PlaceType as PlaceType,
     cluster_options as cluster_options,
+    file_option as file_option,
     filter_options as filter_options,
     filter_words as filter_words,
     json_option as json_option,

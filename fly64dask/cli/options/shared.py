@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.base import kept_for_good
-from fly64dask.cli.options.groups import options_as
+from fly64dask.base import InputError, kept_for_good
+from fly64dask.cli.options.groups import Decorator, options_as
 from fly64dask.cli.options.output import without_links
 from fly64dask.store import RunLayout, is_url
 from fly64dask.study import DOSE_WORDS, SPLIT_NAMES, Filters
@@ -113,6 +114,54 @@ out_directory_option = click.option(
     type=DirectoryType(file_okay=False, path_type=Path),
     help="Run directory to make or to continue.",
 )
+
+
+def file_option(name: str, *, help_text: str, required: bool = False) -> Decorator:
+    """Make an option that names a file to write, together with `--force`.
+
+    All commands that write a file where a person says have their option from here, so that one rule holds for all: a
+    file that exists is replaced with `--force` alone, and is refused before the command does anything else.
+
+    Parameters
+    ----------
+    name : str
+        Of the option, such as `--out`.
+    help_text : str
+        What the file is, for the help page.
+    required : bool
+        Whether the command needs the file.
+
+    Returns
+    -------
+    decorator
+        Its command gets `out`: the absolute path, or None without the option.
+    """
+
+    def file_to_write(out: Path | None, force: bool) -> Path | None:
+        if out is None:
+            return None
+        if os.path.lexists(out) and not force:
+            raise InputError(
+                f"write {out}: there is a file of this name already",
+                remedy=f"give {name} another name, or add --force to replace the file",
+            )
+        return without_links(out)
+
+    return options_as(
+        "out",
+        file_to_write,
+        click.option(
+            name,
+            "out",
+            metavar="FILE",
+            type=click.Path(dir_okay=False, path_type=Path),
+            required=required,
+            help=help_text,
+        ),
+        click.option("--force", is_flag=True, help="Replace FILE if it exists."),
+    )
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 # Passes `filters`, of which none leaves all cells.
 filter_options = options_as(

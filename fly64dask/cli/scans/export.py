@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from fly64dask.base import InputError, counted
-from fly64dask.cli.options import DoseType, PlaceType, example, options_as, warn, without_links
+from fly64dask.cli.options import DoseType, PlaceType, example, file_option, from_here, options_as, warn, without_links
 from fly64dask.store import RunLayout
 from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, doses_of, realisation_of
 
@@ -87,9 +87,7 @@ choice_options = options_as(
 
 @click.command(epilog=example("fly64dask export runs/demo --dose 1000 --split train --view dense --out dense.npz"))
 @click.argument("store", type=PlaceType(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="The file to make."
-)
+@file_option("--out", required=True, help_text="The file to make.")
 @choice_options
 @click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not an empty one.")
 @click.option("--reconstruction", is_flag=True, help="Write the object and probe of a cell instead of its exposures.")
@@ -101,7 +99,6 @@ choice_options = options_as(
     "[default: by the suffix].",
 )
 @click.option("--pixel-size-nm", type=PixelSizeType(), help="Of the object, where the run does not know it.")
-@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 def export(
     store: Path | str, out: Path, choice: Choice, with_truth: bool, reconstruction: bool, **options: Any
 ) -> None:
@@ -110,22 +107,20 @@ def export(
     Exposures of an ingested STORE, or of one dose and split of a run, become a DATA-001 NPZ. With --reconstruction the
     object and probe of a cell are written, with positions and pixel size. The run may be at an object store.
     """
-    from fly64dask.datasets.export import export_scan, refuse_existing
+    from fly64dask.datasets.export import export_scan
 
-    path = without_links(out)
-    refuse_existing(path, force=options["force"])  # before anything is brought from a store
     if isinstance(store, Path) and not RunLayout(store).store.is_dir():
         if with_truth or reconstruction or not choice.is_empty:
             raise InputError(
                 f"export {store}: {CHOOSING} choose a cell of a run, and this is not a run",
                 remedy="give a run directory, or an ingested store without them",
             )
-        written = counted(export_scan(without_links(store), path, force=options["force"]), "exposure")
+        written = counted(export_scan(without_links(store), out), "exposure")
     elif reconstruction:
-        written = _export_reconstruction(store, choice, path, with_truth=with_truth, **options)
+        written = _export_reconstruction(store, choice, out, with_truth=with_truth, **options)
     else:
-        written = _export_exposures(store, choice, path, with_truth=with_truth, **options)
-    click.echo(f"{click.format_filename(out)}: {written}")
+        written = _export_exposures(store, choice, out, with_truth=with_truth, **options)
+    click.echo(f"{click.format_filename(from_here(out))}: {written}")
 
 
 def _export_reconstruction(store: Path | str, choice: Choice, path: Path, *, with_truth: bool, **options: Any) -> str:
@@ -150,7 +145,6 @@ def _export_exposures(
     with_truth: bool,
     file_format: str | None,
     pixel_size_nm: object,
-    force: bool,
 ) -> str:
     from fly64dask.datasets.export import export_scan
     from fly64dask.records import read_kept_group
@@ -174,7 +168,6 @@ def _export_exposures(
         # As the cell's reconstruction had them, if a remedy changed the spacing.
         view_group=read_kept_group(layout, cell) if choice.view is not None else None,
         truth_group=layout.truth_group(cell.object_seed) if with_truth else None,
-        force=force,
     )
     return counted(n_exposures, "exposure")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fly64dask.cli.options import example, json_option, print_json, without_links
+from fly64dask.cli.options import example, file_option, from_here, json_option, print_json, without_links
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +19,9 @@ SHADES, N_COLUMNS = " .:-=+*#%@", 64
 
 @click.command(epilog=example("fly64dask probe runs/scan.zarr --png probe.png"))
 @click.argument("store", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--png", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture there.")
+@file_option("--png", help_text="Also draw the probe as a picture, in this file.")
 @json_option
-def probe(store: Path, png: Path | None, as_json: bool) -> None:
+def probe(store: Path, out: Path | None, as_json: bool) -> None:
     """Show the starting probe of an ingested STORE.
 
     The output says how wide it is and what its modes hold, and draws its amplitude.
@@ -32,12 +32,12 @@ def probe(store: Path, png: Path | None, as_json: bool) -> None:
     values = group.read("probe_guess")
     numbers = _numbers(values, group.attributes.pixel_size_nm)
     sentences = _said(numbers)
-    if png is not None:
-        _write_png(without_links(png), values, f"{store.name}: {sentences[0]}", group.attributes.pixel_size_nm)
+    if out is not None:
+        _write_png(out, values, f"{store.name}: {sentences[0]}", group.attributes.pixel_size_nm)
     if as_json:
         print_json(numbers)
         return
-    click.echo("\n".join([*_picture(values), *sentences, *([f"{click.format_filename(png)}: picture"] if png else [])]))
+    click.echo("\n".join([*_picture(values), *sentences, *([f"picture: {from_here(out)}"] if out else [])]))
 
 
 def _numbers(values: NDArray[np.complex64], pixel_nm: tuple[float, float] | None) -> dict[str, Any]:

@@ -4,6 +4,5 @@ from .reconstruction import (
     FileFormat as FileFormat,
     ReconstructionToWrite as ReconstructionToWrite,
     export_reconstruction as export_reconstruction,
-    refuse_existing as refuse_existing,
 )
 from .scan import export_scan as export_scan

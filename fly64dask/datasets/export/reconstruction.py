@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +81,6 @@ def export_reconstruction(
     *,
     file_format: FileFormat | None = None,
     pixel_size_nm: tuple[float, float] | None = None,
-    force: bool = False,
 ) -> FileFormat:
     """Write a cell's object and probe as a file of another program.
 
@@ -91,14 +89,12 @@ def export_reconstruction(
     groups : CellGroups
         The cell's.
     path : Path
-        The file to make.
+        The file to write; one that exists is replaced.
     file_format : "product", "cxi", "ptypy" or "tiff", optional
         A Ptychodus product in HDF5, CXI, a result as PtyPy lays one out, or amplitude and phase as TIFF; told by the
         file's suffix if omitted.
     pixel_size_nm : (float, float), optional
         Sides (y, x) of a pixel of the object, where the run does not know them.
-    force : bool
-        Replace a file that is there.
 
     Returns
     -------
@@ -108,11 +104,10 @@ def export_reconstruction(
     Raises
     ------
     InputError
-        If there is such a file, its format is not known, or the format is in metres and no pixel size is known.
+        If the format of the file is not known, or the format is in metres and no pixel size is known.
     IntegrityError
         If a group is missing or damaged.
     """
-    refuse_existing(path, force=force)
     chosen = file_format or SUFFIXES.get(path.suffix.lower())
     if chosen is None:
         raise InputError(
@@ -131,12 +126,6 @@ def export_reconstruction(
         with replaced_file(path) as unfinished:
             _writer(chosen)(unfinished, reconstruction)
     return chosen
-
-
-def refuse_existing(path: Path, *, force: bool) -> None:
-    """Refuse to write over a file unless that is asked for."""
-    if os.path.lexists(path) and not force:
-        raise InputError(f"export {path}: it exists", remedy="give another --out, or --force to replace it")
 
 
 def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] | None = None) -> ReconstructionToWrite:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
 from fly64dask.datasets.export.data001 import ScanToWrite, write_data001
-from fly64dask.datasets.export.reconstruction import refuse_existing
 from fly64dask.store import ExposureAttributes, TruthAttributes, ViewAttributes, open_group
 
 if TYPE_CHECKING:
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def export_scan(
-    group: Path, path: Path, *, view_group: Path | None = None, truth_group: Path | None = None, force: bool = False
-) -> int:
+def export_scan(group: Path, path: Path, *, view_group: Path | None = None, truth_group: Path | None = None) -> int:
     """Write an exposure group as a DATA-001 NPZ.
 
     Parameters
@@ -25,14 +22,12 @@ def export_scan(
     group : Path
         An ingested store, or one dose and split of a run.
     path : Path
-        The `.npz` to make.
+        The `.npz` to write; one that exists is replaced.
     view_group : Path, optional
         Keep this view's exposures only.
     truth_group : Path, optional
         Put the true object into `objectGuess`, as the original study's files have it; without
         it an empty object is written.
-    force : bool
-        Replace a file that is there.
 
     Returns
     -------
@@ -42,11 +37,10 @@ def export_scan(
     Raises
     ------
     InputError
-        If there is such a file, or it cannot be written.
+        If the file cannot be written.
     IntegrityError
         If a group is missing or damaged.
     """
-    refuse_existing(path, force=force)
     exposures = open_group(group, ExposureAttributes)
     attributes = exposures.attributes
     kept_indices: NDArray[np.int64] | None = None

@@ -198,21 +198,18 @@ class CellView:
         *,
         file_format: FileFormat | None = None,
         pixel_size_nm: tuple[float, float] | None = None,
-        force: bool = False,
     ) -> FileFormat:
         """Write object and probe, with positions and pixel size, as a file that other programs read.
 
         Parameters
         ----------
         path : str or path
-            The file: `.h5` for a Ptychodus product, `.cxi`, `.ptyr` as PtyPy has its results, `.tif` for amplitude and
-            phase.
+            The file, replaced if it is there: `.h5` for a Ptychodus product, `.cxi`, `.ptyr` as PtyPy has its results,
+            `.tif` for amplitude and phase.
         file_format : "product", "cxi", "ptypy" or "tiff", optional
             Whatever the file is called.
         pixel_size_nm : (float, float), optional
             Sides (y, x) of a pixel of the object, where the run does not know them.
-        force : bool
-            Replace a file that is there.
 
         Returns
         -------
@@ -222,7 +219,7 @@ class CellView:
         Raises
         ------
         InputError
-            If there is such a file, its format is not known, or it has lengths in metres and no pixel size is known.
+            If the format of the file is not known, or it has lengths in metres and no pixel size is known.
         NoReconstructionError
             If the cell has none, with the kind and the message of its failure.
 
@@ -239,9 +236,7 @@ class CellView:
             exposures=self.layout.exposure_group(*realisation_of(self.study, self.cell)),
             view=self.layout.kept_group(self.cell, row.remedy),
         )
-        return export_reconstruction(
-            groups, Path(path), file_format=file_format, pixel_size_nm=pixel_size_nm, force=force
-        )
+        return export_reconstruction(groups, Path(path), file_format=file_format, pixel_size_nm=pixel_size_nm)
 
     def __repr__(self) -> str:
         row = self.row

@@ -43,11 +43,11 @@ COMMANDS = {
     "dose": [*FLY64DASK, "status", RUN, "--dose", "100"],
     "json": [*FLY64DASK, "status", RUN, "--json"],
     "runs": [*FLY64DASK, "runs", RUN],
-    "table": [*FLY64DASK, "table", RUN, "--out", "table.parquet"],
-    "csv": [*FLY64DASK, "table", RUN, "--out", "table.csv"],
+    "table": [*FLY64DASK, "table", RUN, "--out", "table.parquet", "--force"],
+    "csv": [*FLY64DASK, "table", RUN, "--out", "table.csv", "--force"],
     "python": ["-c", IN_PYTHON, RUN],
     "limits": [*FLY64DASK, "limits", RUN],
-    "report": [*FLY64DASK, "report", RUN, "--out", "report.html"],
+    "report": [*FLY64DASK, "report", RUN, "--out", "report.html", "--force"],
     "compare": [*FLY64DASK, "compare", RUN, "--method", f"again={RUN}", "--dose", "100"],
     "clean": [*FLY64DASK, "clean", RUN],
     "verify": [*FLY64DASK, "verify", RUN],
@@ -133,7 +133,7 @@ def proven_table(run: Path, folder: Path) -> dict[str, float]:
     from fly64dask.store import RunLayout, read_attributes
     from fly64dask.study import cells, realisations
 
-    measured([*FLY64DASK, "table", RUN, "--out", "kept.parquet"], run, folder)
+    measured([*FLY64DASK, "table", RUN, "--out", "kept.parquet", "--force"], run, folder)
     layout = RunLayout(run)
     began = time.process_time()
     matrix = cells(study := read_run_study(layout))
