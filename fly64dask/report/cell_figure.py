@@ -1,4 +1,4 @@
-"""One cell as a figure, with the images and curves that the report shows of it, and a probe alone as another."""
+"""Draws a cell as a figure, with the images and curves that the report shows, and a probe as another."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Known to no window and no global state.
+        It belongs to no window and no global state.
     """
     from matplotlib.figure import Figure
 
@@ -73,7 +73,9 @@ def draw_cell(row: ManifestRow, arrays: CellArrays) -> Figure:
 
 
 def draw_probe(probe: NDArray[np.complex64], title: str, *, pixel_size_nm: tuple[float, float] | None = None) -> Figure:
-    """Draw a starting probe (n_opr, n_modes, H, W) in its own unit: amplitude of all modes, phase where bright."""
+    """Draw a starting probe (n_opr, n_modes, H, W) in its unit: the amplitude of all modes, the phase where it is
+    bright.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
@@ -84,7 +86,7 @@ def draw_probe(probe: NDArray[np.complex64], title: str, *, pixel_size_nm: tuple
 
 
 def _drift_of(arrays: CellArrays) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Give the positions of a cell and how far each was moved, (n, 2) px; None if they were not refined."""
+    """Return the positions of a cell and how far each was moved, (n, 2) px; None if they were not refined."""
     recorded_px, refined = arrays.positions_px, arrays.refined_px
     if recorded_px is None or refined is None or recorded_px.shape != refined.shape:
         return None
@@ -109,7 +111,7 @@ def _draw_drift(axis: Any, positions_px: NDArray[np.float64], drift_px: NDArray[
 
 
 def _draw_image(figure: Figure, axis: Any, image: Image, pixel_size_nm: tuple[float, float] | None) -> None:
-    """Draw an image in the pixels of the scan, y downwards, with a bar to scale where a pixel has a size."""
+    """Draw an image in the pixels of the scan, y downwards, with a scale bar if the size of a pixel is known."""
     scale, (y, x), (height, width) = image.scale, image.origin_px, image.values.shape
     extent = (x - 0.5, x + width - 0.5, y + height - 0.5, y - 0.5)
     drawn = axis.imshow(image.values, cmap=scale.colours, vmin=scale.low, vmax=scale.high, extent=extent)
@@ -132,5 +134,5 @@ def _draw_curves(axis: Any, curves: list[Curve], *, x_label: str, y_label: str) 
     axis.set_ylabel(y_label, fontsize=7)
     axis.tick_params(labelsize=7)
     if len(curves) > 1:
-        # Below the panel: within it a legend would lie on the curves.
+        # The legend is below the panel, as within it would cover the curves.
         axis.legend(fontsize=6.5, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=2, frameon=False)

@@ -1,4 +1,4 @@
-"""The columns of a run's table: nested records of its rows spread over them, their order, and which are mapped."""
+"""Spreads the nested records of a run's rows over the columns of a table, orders them, and chooses the mapped ones."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 Value = str | int | float | bool
 FlatRow = Mapping[str, Value | None]
-# Records of a row whose numbers the report maps; all that they hold, also what is added to them later.
+# Records of a row of which the report maps all numbers.
 MAPPED_RECORDS = ("metrics", "relative", "half_sets", "reference", "stopping", "identifiability")
 MAPPED_PREFIXES = tuple(f"{record}." for record in MAPPED_RECORDS)
-# Shown first, the first of these that any cell has.
+# The first of these that any cell has is shown first.
 ERROR, OVER_EMPTY = "metrics.phase_rmse_rad", "relative.error_over_empty"
 RESOLUTIONS = ("half_sets.resolution_nm", "half_sets.resolution_px")
 USUAL_COLUMNS = (ERROR, *RESOLUTIONS, "reference.phase_rmse_rad", "final_loss")
 # All that may be shown first.
 LEADING = (OVER_EMPTY, *USUAL_COLUMNS, "n_kept")
-# The largest area over the smallest from which errors in rad are not compared (our choice).
+# Errors in rad are not compared if the largest area is this many times the smallest (our choice).
 AREAS_DIFFER = 1.1
 # Numbers of the row itself that are worth a map.
 MAPPED_FIELDS = (
@@ -45,7 +45,7 @@ MAPPED_FIELDS = (
 
 
 def in_order(columns: Iterable[str]) -> list[str]:
-    """Sort columns as a reader wants them: what was measured of the result first, what it took last."""
+    """Sort columns for a reader: measures of the result first, its cost last."""
     places = {column: place for place, column in enumerate(described_columns())}
 
     def place(column: str) -> tuple[int, int]:
@@ -57,11 +57,13 @@ def in_order(columns: Iterable[str]) -> list[str]:
 
 
 def lead_column(n_pixels: Collection[int], columns: Collection[str], *, is_measured: bool = False) -> str:
-    """Choose the number to show first among the columns that cells have, which were compared on so many pixels.
+    """Choose the number to show first among the columns that cells have; `n_pixels` says on how many they were
+    compared.
 
-    The phase error, but over that of an empty object where cells are compared over areas of different sizes; without a
-    truth the resolution by half sets, in nm where a pixel has a size, else the last loss. Of measured scans that is
-    never shown first: it is lower for fewer photons, which says nothing of quality; the number of exposures is.
+    It is the phase error, or its ratio to that of an empty object if cells are compared on areas of different sizes.
+    Without a truth it is the resolution by half sets, in nm if the size of a pixel is known, else the last loss. For
+    measured scans the loss is never shown first, because fewer photons lower it, which says nothing about quality; the
+    number of exposures is shown then.
     """
     areas_differ = bool(n_pixels) and max(n_pixels) > AREAS_DIFFER * min(n_pixels)
     usual: tuple[str, ...] = (OVER_EMPTY, *USUAL_COLUMNS) if areas_differ else USUAL_COLUMNS
@@ -71,15 +73,15 @@ def lead_column(n_pixels: Collection[int], columns: Collection[str], *, is_measu
 
 
 def flat_row(row: ManifestRow) -> dict[str, Value]:
-    """Spread a row over columns: nested records by dotted names, without what it does not know.
+    """Spread a row over columns: nested records get dotted names, and unknown values are left out.
 
-    Lists and mappings are one column each, of JSON.
+    Each list or mapping is one column of JSON.
     """
     return dict(_flat(row.model_dump(mode="json", exclude_none=True), row_columns()))
 
 
 def mapped_numbers(flat: FlatRow) -> dict[str, int | float]:
-    """Take the numbers of a flat row that the report maps; truth values are no numbers."""
+    """Take the numbers of a flat row that the report maps; booleans do not count as numbers."""
     return {column: value for column, value in flat.items() if is_mapped(column) and _is_number(value)}
 
 
@@ -93,7 +95,7 @@ def _is_number(value: Value | None) -> TypeGuard[int | float]:
 
 
 def _flat(document: Mapping[str, Any], whole: Container[str], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Spread what is no column as a whole."""
+    """Spread nested values that are not one column as a whole."""
     for name, value in document.items():
         path = f"{prefix}{name}"
         if isinstance(value, dict) and path not in whole:
@@ -103,7 +105,7 @@ def _flat(document: Mapping[str, Any], whole: Container[str], prefix: str = "") 
 
 
 def is_drawn(column: str) -> bool:
-    """Whether a paper may want a map of a column: it measures quality, once, or no field describes it."""
+    """Whether figures map a column: it measures quality and is the only one to do so, or no field describes it."""
     if column.startswith("metrics.alignment."):
         return False
     if column.startswith("identifiability."):

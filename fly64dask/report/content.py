@@ -12,12 +12,12 @@ from fly64dask.report.answer import AnswerContent
 from fly64dask.scan import Prediction
 from fly64dask.study import Split, Study
 
-# Of one page: each takes 10 to 20 kB besides its pictures, which more of them would leave no room for (our choice).
+# Cells of one page (our choice): each takes 10 to 20 kB besides its pictures, for which more cells would leave no room.
 MAX_CELLS = 500
 N_KEY_COLOURS = 64  # of a colour map on a page
 CellState = Literal["completed", "failed", "interrupted", "skipped", "damaged", "running", "pending"]
 CurveKey = Literal["loss", "validation", "frc_truth", "frc_empty", "frc_halves", "frc_reference", "half_bit", "one_bit"]
-# The most wanted first: where a page has no room for all pictures of a cell, the last ones are left out.
+# The most wanted pictures come first: if a page has no room for all pictures of a cell, the last ones are left out.
 PictureKey = Literal[
     "phase",
     "phase_difference",
@@ -31,12 +31,12 @@ PictureKey = Literal[
     "half_difference",
     "mean_pattern",
 ]
-# Even in lightness, or cyclic where the values are; people who are colour-blind can read all of them.
+# Maps of uniform lightness, cyclic ones for cyclic values; people who are colour-blind can read all of them.
 ColourMap = Literal["viridis", "cividis", "magma", "twilight_shifted", "RdBu_r"]
 
 
 class Scale(Frozen):
-    """The colours of a picture's values; a value outside low to high takes the colour of the nearest end."""
+    """The colours of a picture's values; a value outside of low to high has the colour of the nearer end."""
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
@@ -63,7 +63,7 @@ class Picture(Frozen):
 
 
 class CurvePoints(Frozen):
-    """Points of a curve to five digits; absent where a value is not finite."""
+    """Points of a curve to five digits; values that are not finite are absent."""
 
     x: tuple[float | None, ...]
     y: tuple[float | None, ...]
@@ -87,9 +87,9 @@ class CellPictures(Frozen):
 class CellContent(CellPictures):
     """The content of one cell of the study.
 
-    `section` names its recipe, object and setup where the study has several, and is empty elsewhere. `numbers` are the
+    `section` names its recipe, object and setup if the study has several, and is empty otherwise. `numbers` are the
     columns that the page maps, `facts` the other columns of the cell's row. A cell without a reconstruction has the
-    kind and the message of its failure, its log's path in the run and commands to try next.
+    kind and the message of its failure, the path of its log in the run, and commands to try next.
     """
 
     name: str
@@ -111,9 +111,9 @@ class CellContent(CellPictures):
 
 
 class PlaceContent(Frozen):
-    """A place of the matrix: the cells that repeat it, and mean and spread of numbers that several of them have.
+    """A place of the matrix: its repeats, and the mean and spread of numbers that several of them have.
 
-    `marks` are the signs of what must be known of its numbers; the report's own `marks` say what they mean.
+    `marks` are the signs of caveats on its numbers; the `marks` of the report say what they mean.
     """
 
     dose: str
@@ -126,7 +126,7 @@ class PlaceContent(Frozen):
 
 
 class MarkedFrame(Frozen):
-    """An exposure that is dark or far too bright beside the others; `index` is that in the whole scan."""
+    """An exposure that is dark, or far brighter than the others; `index` counts in the whole scan."""
 
     index: int
     photons: float
@@ -136,9 +136,9 @@ class MarkedFrame(Frozen):
 class FramesContent(Frozen):
     """The exposures of a measured scan at its highest dose, over the field and on the detector.
 
-    `yx` are positions of some of them in the scan frame, px, `photons` those of each of these, with all that are
-    marked; `marked` are at most the first 200 of the `n_marked` ones. `n_masked` pixels of the detector measure
-    nothing; the mean pattern, absent in stores of before it was kept, has the decimal logarithm of its photons.
+    `yx` are positions of some exposures in the scan frame, px, among them all marked ones, and `photons` those of each;
+    `marked` holds at most the first 200 of the `n_marked` exposures. `n_masked` pixels of the detector measure nothing.
+    The mean pattern shows the decimal logarithm of its photons; older stores have none.
     """
 
     dose: str
@@ -167,14 +167,14 @@ class QuantityContent(Frozen):
 
 
 class Notice(Frozen):
-    """A sentence that a reader must know before any number."""
+    """A sentence that a reader must know before reading any number."""
 
     kind: CellState
     text: str
 
 
 class Thresholds(Frozen):
-    """Limits of the prediction: nonzero intensities per unknown, and fraction of the area covered twice."""
+    """The thresholds of the prediction: nonzero intensities per unknown, and fraction of the area covered twice."""
 
     good_lit: float
     min_lit: float
@@ -190,7 +190,7 @@ class VersionCount(Frozen):
 
 
 class Provenance(Frozen):
-    """The study as it ran, and which software and devices computed its cells."""
+    """The study as it ran, and the software and devices that computed its cells."""
 
     study: Study
     versions: tuple[VersionCount, ...]
@@ -199,10 +199,10 @@ class Provenance(Frozen):
 
 
 class PageContent(Frozen):
-    """What the page of one run and that of several have alike; the scripts that both have draw it.
+    """The content that the page of one run and the page of several have in common.
 
-    Doses, views, splits and sections are those that any shown cell has. `colours` are each colour map from its low to
-    its high end as `#rrggbb`, `state_signs` the sign of each state. The first of `quantities` is shown first.
+    Doses, views, splits and sections are those of the shown cells. `colours` holds each colour map from its low to its
+    high end as `#rrggbb`, `state_signs` the sign of each state. The first of `quantities` is shown first.
     """
 
     study: str
@@ -221,9 +221,9 @@ class PageContent(Frozen):
 
 
 class ReportContent(PageContent):
-    """The whole content of a report's page, but for the table that it offers to download.
+    """The whole content of a report's page, except for the table that it offers to download.
 
-    `images` are PNG files in base64, `scans` the positions by the key that cells refer to.
+    `images` are PNG files in base64; `scans` holds positions by the key that cells refer to.
     """
 
     run: str

@@ -1,4 +1,4 @@
-"""Parts of figures: panels, titles, curves, the meaning of marks, and a bar of a round length in a picture."""
+"""Parts of figures: panels, titles, curves, captions with the meaning of marks, and scale bars."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ THRESHOLDS = {"half_bit": "half-bit threshold", "one_bit": "1-bit threshold"}
 CURVE_STYLES = {"frc_truth": "-", "frc_empty": ":", "frc_halves": "--", "frc_reference": "-."}
 CURVE_STYLES |= {"half_bit": "-", "one_bit": "--"}
 GREYS = {"frc_empty": "0.45", "half_bit": "0.7", "one_bit": "0.7"}
-MOST_FLOWING = 3  # panels beside each other where there is one column
+MOST_FLOWING = 3  # panels in a row if there is only one column
 TITLE_LETTER_INCHES = 0.085
 LEGEND_INCHES = 2.0  # room beside the panels
 CAPTION_POINTS = 6.5
-# Of DejaVu Sans at 6.5 and 7 points, no less than the mean of English text; and of a line of a caption.
+# Width of a letter of DejaVu Sans at 6.5 and 7 points, at least the mean of English text; height of a line of a
+# caption.
 LETTER_INCHES, LINE_INCHES = 0.057, 0.12
-CRITERIA = ("half_bit", "one_bit", "half")  # fields that hold where a ring correlation crosses each
+CRITERIA = ("half_bit", "one_bit", "half")  # fields that hold where a ring correlation crosses each threshold
 MOST_WHOLE = 1e6  # larger whole numbers are written with a power of ten
 INKS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # of Okabe and Ito
 
 
 def panels(n_rows: int, n_columns: int, width: float, height: float) -> tuple[Figure, NDArray[np.object_]]:
-    """Make a figure of panels that no window or global state knows of, and its axes (row, column); sizes in inches."""
+    """Make a figure, which belongs to no window or global state, and its axes (row, column); sizes in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * n_columns, height * n_rows), layout="constrained")
@@ -64,12 +65,12 @@ def flowing_panels(n_rows: int, n_columns: int, width: float, height: float) -> 
 
 
 def title_inches(titles: Iterable[str]) -> float:
-    """Give the width that the longest line of titles at 9 points needs: what is longer than a panel is cut off."""
+    """Compute the width, in inches, of the longest line of titles at 9 points: wider than a panel, it is cut off."""
     return max((len(line) for title in titles for line in title.splitlines()), default=0) * TITLE_LETTER_INCHES
 
 
 def legend_inches(labels: Iterable[str]) -> float:
-    """Give the room that a legend with these labels needs beside the panels: at least that of short ones."""
+    """Compute the room, in inches, that a legend with these labels needs beside the panels."""
     return max(LEGEND_INCHES, 0.8 + max(map(len, labels), default=0) * LETTER_INCHES)
 
 
@@ -88,7 +89,7 @@ def _wrapped(paragraph: str, width: int) -> list[str]:
 
 
 def titled(title: str, section: Section) -> str:
-    """Write a title with the recipe and the object, where a study has several."""
+    """Write a title with the recipe and the object, if a study has several."""
     return f"{title}\n{section.label}" if section.label else title
 
 
@@ -98,7 +99,7 @@ def explain_marks(figure: Figure, marks: Sequence[Mark]) -> None:
 
 
 def caption_of(row: ManifestRow | None) -> str:
-    """Number of exposures and error, or why there is no reconstruction."""
+    """Write the number of exposures and the error of a cell, or why it has no reconstruction."""
     if row is None:
         return "pending"
     if row.state != "completed":
@@ -108,7 +109,7 @@ def caption_of(row: ManifestRow | None) -> str:
 
 
 def three_digits(value: float) -> str:
-    """Write a number to three digits, a whole one as it is: `0.130`, `12.0`, `300`, `1.2e+05`; a dash for none."""
+    """Write a number to three digits, a whole one in full: `0.130`, `12.0`, `300`, `1.2e+05`; a dash for None."""
     if not math.isfinite(value):
         return "–"
     if value == round(value) and abs(value) < MOST_WHOLE:
@@ -117,7 +118,9 @@ def three_digits(value: float) -> str:
 
 
 def finest_resolution(row: ManifestRow, column: str) -> float | None:
-    """Give the side of a pixel where a column is a crossing and its ring correlation stays above up to Nyquist."""
+    """Return the size of a pixel if a column is a crossing and the ring correlation stays above it up to Nyquist, else
+    None.
+    """
     *holders, criterion, name = ["", *column.split(".")]
     if row.state != "completed" or criterion not in CRITERIA or not name.startswith("resolution_"):
         return None
@@ -126,7 +129,7 @@ def finest_resolution(row: ManifestRow, column: str) -> float | None:
         measured = getattr(measured, holder, None)
     if measured is None or getattr(measured, criterion) is not None:
         return None
-    # Where the images share too small an area they were not correlated.
+    # Images that share too small an area were not correlated.
     if getattr(measured, "resolution_px", 1.0) is None or getattr(measured, "n_pixels", 1) is None:
         return None
     return 1.0 if name == "resolution_px" else mean_side_nm(row.pixel_size_nm)
@@ -148,7 +151,7 @@ def draw_rings(study: Study, curves: Mapping[Cell, tuple[Curve, ...]], side_nm: 
             for of_cell in repeats:
                 draw_correlations(axis, of_cell, INKS[i % len(INKS)], width=1.0 if len(repeats) == 1 else 0.6)
             of_panel = of_panel or next(iter(repeats), ())
-        # Cells of a panel have one area, and so the same thresholds and the same empty object.
+        # Cells of a panel have the same area, and so the same thresholds and the same empty object.
         draw_thresholds(axis, of_panel)
         axis.set(xlim=(0, 0.5), ylim=(-0.2, 1.05), title=title)
         axis.set_xlabel(f"spatial frequency\n(cycles/px{of_side})", fontsize=8)
@@ -160,7 +163,7 @@ def draw_rings(study: Study, curves: Mapping[Cell, tuple[Curve, ...]], side_nm: 
 
 
 def _explain_rings(figure: Figure, study: Study, curves: Mapping[Cell, tuple[Curve, ...]]) -> None:
-    """Write one legend beside all panels, as within one it would lie on the curves: doses, kinds, thresholds."""
+    """Write one legend (doses, kinds, thresholds) beside all panels, because within one it would cover the curves."""
     from matplotlib.lines import Line2D
 
     drawn = {curve.key for of_cell in curves.values() for curve in of_cell}
@@ -177,10 +180,10 @@ def _explain_rings(figure: Figure, study: Study, curves: Mapping[Cell, tuple[Cur
 
 
 def draw_correlations(axis: Axes, curves: Iterable[Curve], colour: str, *, width: float) -> None:
-    """Draw ring correlations of one cell in the colour of its dose, each kind in a style of its own; width in points.
+    """Draw the ring correlations of one cell in the colour of its dose, each kind with a line style; width in points.
 
-    A dot is where one falls below the half-bit threshold, and an open one below the 1-bit threshold. That of an empty
-    object is grey, as no dose changes it.
+    A dot shows where a curve falls below the half-bit threshold, an open dot where it falls below the 1-bit threshold.
+    The curve of an empty object is grey, because it does not depend on the dose.
     """
     for curve in curves:
         if curve.key in CURVE_NAMES:
@@ -229,5 +232,5 @@ def save_figure(figure: Figure, stem: Path) -> None:
     with storing(stem):
         figure.savefig(stem.with_name(stem.name + ".png"), dpi=110)
         # The SVG has no date, so that it changes only with the run.
-        figure.set_layout_engine("none")  # it is laid out; to do so again takes as long as the drawing
+        figure.set_layout_engine("none")  # it is laid out already; a second layout takes as long as the drawing
         figure.savefig(stem.with_name(stem.name + ".svg"), metadata={"Date": None})

@@ -1,4 +1,4 @@
-"""Figures of a run for papers, as PNG and SVG: maps of what was measured, phases, ring correlations."""
+"""Draws the figures of a run for papers, as PNG and SVG: maps of numbers, phases, ring correlations."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ if TYPE_CHECKING:
     from fly64dask.report.images import Curve, Image
     from fly64dask.store import RunLayout
 
-# Of all phases that are kept for the gallery: 48 MB in float32 (our choice).
+# Pixels of all phases that are kept for the gallery (our choice): 48 MB in float32.
 GALLERY_PIXELS = 12_000_000
 MOST_SIDE_PX = 512
-# Beyond that a logarithmic scale shows more (our choice).
+# Above this ratio of the largest to the smallest value a map has a logarithmic scale (our choice).
 LOG_RATIO = 50
 LABEL_CHARACTERS_PER_INCH = 13  # of a colour bar's label
 
 
 @dataclass(slots=True)
 class Gallery:
-    """Keeps phases and ring correlations of cells, no larger than a figure shows them, and draws the figures."""
+    """Keeps phases and ring correlations of cells, at the size of a figure, and draws the figures."""
 
     n_cells: int
     _phases: dict[Cell, tuple[Image, NDArray[np.floating]]] = field(default_factory=dict)
@@ -102,15 +102,15 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
     study : Study
         The run's study.
     layout : RunLayout
-        The run; finished, under way or damaged: the figures show what is there. Of more than `MAX_CELLS` cells they
-        show a part: some of its doses, views, objects and repeats.
+        The run, which may be finished, under way or damaged: the figures show what is there. If it has more than
+        `MAX_CELLS` cells, they show some of its doses, views, objects and repeats.
     folder : Path
-        Where; made if missing.
+        The folder of the figures, made if missing.
 
     Returns
     -------
     tuple of str
-        What is damaged, and therefore not drawn.
+        Damage, because of which something is not drawn; a sentence each.
     """
     part = part_of_study(study, MAX_CELLS)
     shown_rows = list(each_completed_row(study, layout, cells(part)))
@@ -129,7 +129,7 @@ def write_figures(study: Study, layout: RunLayout, folder: Path) -> tuple[str, .
 def draw_phases(
     study: Study, rows: Sequence[ManifestRow], phases: dict[Cell, tuple[Image, NDArray[np.floating]]]
 ) -> Figure:
-    """Draw the phases: a column for each dose and split, a row for each view of each section; on one scale, in rad."""
+    """Draw the phases on one scale, rad: a column for each dose and split, a row for each view of each section."""
     columns = list(product(doses_of(study), study.splits))
     lines = list(product(study.views, sections(study)))
     figure, axes = panels(len(lines), len(columns), 2.3, 2.0 if any(section.label for _, section in lines) else 1.75)
@@ -142,7 +142,7 @@ def draw_phases(
             repeats = rows_at.get(section.cell(dose, view.name, split), [])
             axis.set(xticks=[], yticks=[])
             axis.set_title(titled(f"{dose_name(dose)} {view.name} {split}", section), fontsize=7)
-            # The caption is of the repeat that is drawn.
+            # The caption describes the repeat that is drawn.
             drawn = next((row for row in repeats if row.cell in phases), repeats[0] if repeats else None)
             axis.set_xlabel(caption_of(drawn), fontsize=7)
             axis.set_frame_on(drawn is not None and drawn.cell in phases)
@@ -162,7 +162,7 @@ def draw_phases(
 
 
 def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str) -> Figure:
-    """Draw a map of dose against view, train beside test, a row for each section; repeats of a cell by their mean."""
+    """Draw a map of a number over dose and view, train beside test, a row for each section; repeats by their mean."""
     from matplotlib.colors import LogNorm, Normalize
 
     quantity = quantity_of(column)
@@ -197,7 +197,7 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
     assert shown is not None
     unit = f" ({quantity.unit})" if quantity.unit else ""
     bar = figure.colorbar(shown, ax=axes)
-    # What is longer than the figure is high would be cut off.
+    # A label longer than the figure's height would be cut off.
     width = round(LABEL_CHARACTERS_PER_INCH * figure.get_figheight())
     bar.set_label(textwrap.fill(f"{quantity.label}{unit}", width), fontsize=8)
     bar.ax.tick_params(labelsize=7)
@@ -208,7 +208,7 @@ def draw_map(study: Study, rows: Sequence[ManifestRow], numbers: dict[Cell, dict
 def _with_finest(
     rows: Sequence[ManifestRow], numbers: dict[Cell, dict[str, float]], column: str
 ) -> tuple[dict[Cell, dict[str, float]], set[Cell]]:
-    """Give images that agree up to Nyquist the resolution of a pixel; and the places of which all repeats do."""
+    """Give images that agree up to Nyquist the resolution of a pixel; also return the places where all repeats do."""
     finest_of = {
         row.cell: finest
         for row in rows

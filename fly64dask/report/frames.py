@@ -1,4 +1,4 @@
-"""The exposures of a measured scan as a reader judges them: photons over the field, outliers, mean pattern and mask."""
+"""Shows the exposures of a measured scan: photons over the field, outliers, mean pattern and mask."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ARRAYS = ("positions_px", "exposure_photons", "scan_index", "mean_pattern", "valid_pixels")
 MAX_MARKED = 200
-# The dimmest pixel that a mean pattern shows, of its brightest: six decades (our choice).
+# The dimmest pixel that a mean pattern shows, as a fraction of its brightest (our choice): six decades.
 DIMMEST = 1e-6
 
 
@@ -39,14 +39,14 @@ def frames_content(study: Study, layout: RunLayout, store: PictureStore, problem
     layout : RunLayout
         The run.
     store : PictureStore
-        Gets the picture of the mean pattern.
+        The picture of the mean pattern is added to it.
     problems : list of str
-        Gets what is damaged.
+        A sentence about each damaged array is added to it.
 
     Returns
     -------
     FramesContent or None
-        None of a simulated study, or if the exposures are not made yet or damaged.
+        None for a simulated study, or if the exposures are missing or damaged.
     """
     if study.source.kind != "measured":
         return None
@@ -88,7 +88,7 @@ def _highest(doses: Sequence[Dose]) -> Dose:
 
 
 def _marks_and_map(photons: NDArray[Any], index: NDArray[np.int64], positions: NDArray[np.float64]) -> dict[str, Any]:
-    """Mark exposures that are dark or far too bright, and take some of all for a map, the marked ones among them."""
+    """Mark exposures that are dark or far too bright, and choose some exposures for a map, with all marked ones."""
     kinds = np.where(find_dark(photons), "dark", np.where(find_bright(photons), "bright", ""))
     marked = np.flatnonzero(kinds != "")
     shown = np.union1d(evenly_taken(len(photons), MAX_POSITIONS), marked[:MAX_MARKED])

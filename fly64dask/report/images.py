@@ -1,4 +1,4 @@
-"""Images of one cell, aligned, cropped and scaled as a reader compares them, from its reconstruction's arrays."""
+"""Makes the images of one cell from the arrays of its reconstruction: aligned, cropped and scaled for comparison."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from fly64dask.report.content import ColourMap, CurveKey
 
-# Percentage of pixels that a scale spans: the brightest few would leave the others without contrast (our choice).
+# Percentage of pixels that a scale spans (our choice): the few brightest would leave the others without contrast.
 SPANNED_PERCENT = 99.5
-# Least half-width of a scale of phases, rad: an empty object would have none (our choice).
+# Smallest half-width of a scale of phases, rad (our choice): that of an empty object would be 0.
 LEAST_PHASE_LIMIT_RAD = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """`values` (y, x) float64, NaN where there are none; `origin_px` is the scan-frame (y, x) of the first."""
+    """`values` (y, x) float64, NaN where there are none; `origin_px` is the scan-frame (y, x) of the first pixel."""
 
     key: PictureKey
     values: NDArray[np.float64]
@@ -37,7 +37,9 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """`x` (k,) and `y` (k,) float64; of a ring correlation where it first falls below each criterion, (x, y)."""
+    """`x` (k,) and `y` (k,) float64; for a ring correlation also the points (x, y) where it first falls below each
+    criterion.
+    """
 
     key: CurveKey
     x: NDArray[np.float64]
@@ -49,7 +51,7 @@ class Curve:
 class ObjectInArea:
     """An object, `values` (y, x) complex, cut to the box of its illuminated area, `inside` (y, x) bool.
 
-    `is_aligned` says whether that is to the truth, so that it can be compared with its repeats as it is.
+    `is_aligned` says whether it is aligned to the truth, so that it can be compared with its repeats directly.
     """
 
     values: NDArray[np.number]
@@ -65,14 +67,14 @@ class _Frame:
     origin_px: tuple[int, int]
 
     def image(self, key: PictureKey, values: NDArray[np.number], scale: Scale, *, inside: NDArray[np.bool_]) -> Image:
-        """Crop values (Y, X) to the box, NaN outside of a part of it."""
+        """Crop values (Y, X) to the box; NaN outside of `inside`."""
         rows, columns = bounding_box(self.area)
         corner = (self.origin_px[0] + rows.start, self.origin_px[1] + columns.start)
         cropped = np.where(inside, values, np.nan)[rows, columns]
         return Image(key=key, values=cropped, scale=scale, origin_px=corner, cyclic=scale.unit == "rad")
 
     def cut(self, values: NDArray[np.number], inside: NDArray[np.bool_], *, is_aligned: bool = False) -> ObjectInArea:
-        """Crop an object (Y, X) to the box; a part of it counts."""
+        """Crop an object (Y, X) to the box; only the pixels of `inside` count."""
         box = bounding_box(self.area)
         return ObjectInArea(values=values[box], inside=inside[box], is_aligned=is_aligned)
 
@@ -88,10 +90,10 @@ def object_images(
 ) -> tuple[list[Image], ObjectInArea]:
     """Make the images of a cell's object, inside the illuminated area, and give the object there.
 
-    These are phase, from minus to plus a limit, and amplitude, with a truth (scan frame) also its own and the
-    differences; illumination; difference of the halves. `arrays` has `object_recon` (slice, Y, X), of which the first
-    slice is shown, and `half_objects` (2, Y, X) if there are any; `origin_px` is the scan-frame (y, x) of their first
-    pixel.
+    These are the phase (from minus to plus a limit) and the amplitude; those of the truth (scan frame), if there is
+    one, and the differences; the illumination; and the difference of the half sets' objects. `arrays` has
+    `object_recon` (slice, Y, X), of which the first slice is shown, and `half_objects` (2, Y, X) if there are any;
+    `origin_px` is the scan-frame (y, x) of their first pixel.
     """
     recon = arrays["object_recon"][0]
     illumination = illumination_map(probe_guess, positions_px, recon.shape, origin_px)
@@ -125,13 +127,13 @@ def _images_without_truth(recon: NDArray[np.complex64], frame: _Frame, phase_lim
 def _images_beside_truth(
     recon: NDArray[np.complex64], object_truth: NDArray[np.complex64], frame: _Frame, phase_limit_rad: float
 ) -> tuple[list[Image], ObjectInArea]:
-    """Phase and amplitude of reconstruction, truth and difference; aligned as for the phase error, as is the object."""
+    """Make phase and amplitude of reconstruction, truth and difference, all aligned as for the phase error."""
     height, width = recon.shape
     reference, is_known = crop_to_frame(object_truth, (height, width), frame.origin_px)
     area = frame.area & is_known
     aligned = align(recon, reference, area).image
     phase_error = np.angle(aligned * np.conj(reference))
-    # A mean of the truth's own, which no data tell, would only use up the scale.
+    # The mean phase of the truth, which no data determine, would only use up the scale.
     truth_phase = np.angle(reference * np.exp(-1j * np.angle(reference[area].sum())))
     phase = np.angle(np.exp(1j * (truth_phase + phase_error)))
     amplitude, truth_amplitude = np.abs(aligned), np.abs(reference)
@@ -152,7 +154,9 @@ def _images_beside_truth(
 
 
 def probe_images(probe: NDArray[np.complex64], *, unit: str = "√photons") -> list[Image]:
-    """Make the images of a probe (n_opr, n_modes, H, W): amplitude of all modes, phase of the first where bright."""
+    """Make the images of a probe (n_opr, n_modes, H, W): amplitude of all modes, and phase of the first where it is
+    bright.
+    """
     modes = probe[0]
     amplitude = np.sqrt((np.abs(modes) ** 2).sum(axis=0, dtype=np.float64))
     phase = np.where(illuminated_area(np.abs(modes[0]) ** 2), np.angle(modes[0]), np.nan)
@@ -170,7 +174,7 @@ def probe_images(probe: NDArray[np.complex64], *, unit: str = "√photons") -> l
 
 
 def phase_limit(phase_rad: NDArray[np.float64]) -> float:
-    """Find the limit of a scale around 0 that spans nearly all of some phases, to the next tenth, at most pi; rad."""
+    """Find the limit, rad, of a scale around 0 that spans nearly all phases: rounded up to a tenth, at most pi."""
     spanned = float(np.nanpercentile(np.abs(np.angle(np.exp(1j * phase_rad))), SPANNED_PERCENT))
     return min(math.pi, max(LEAST_PHASE_LIMIT_RAD, math.ceil(10 * spanned) / 10))
 

@@ -1,4 +1,4 @@
-"""The matrix of a run as a piece of HTML for a notebook."""
+"""Draws the matrix of a run as a piece of HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, doses_of, sectio
 if TYPE_CHECKING:
     from fly64dask.records import Spread
 
-# Beyond this ratio of the largest to the least value a logarithmic scale shows more (our choice).
+# Above this ratio of the largest to the smallest value the scale is logarithmic (our choice).
 LOG_RATIO = 50
 N_COLOURS = 64
-INK_LUMINANCE = 0.179  # of a ground on which black and white have the same contrast, 4.58
+INK_LUMINANCE = 0.179  # luminance of a ground on which black and white text have the same contrast, 4.58
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Place:
-    """What the matrix shows at one dose, view and split: a text, its colours, and more words on hovering."""
+    """One dose, view and split of the matrix: a text, its colours, and the words on hovering."""
 
     text: str
     words: str
@@ -46,10 +46,10 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _ColourScale:
-    """Colours of values from the least to the largest."""
+    """Colours for values from the smallest to the largest."""
 
     values: Sequence[float]
-    # Made to look the same to people who are colour-blind and to others.
+    # cividis looks the same to people who are colour-blind and to others.
     colours: Sequence[str] = field(default_factory=lambda: hex_colours("cividis", N_COLOURS))
 
     @property
@@ -67,7 +67,7 @@ class _ColourScale:
 
 @dataclass(frozen=True, slots=True)
 class _Matrix:
-    """A run's cells, the rows of those that are committed and do not run, and one number of the completed ones."""
+    """A run's cells, the rows of committed cells that do not run now, and one number of each completed cell."""
 
     column: str
     state_of: dict[Cell, str]
@@ -76,12 +76,12 @@ class _Matrix:
     row_of: dict[Cell, ManifestRow]
 
     def spread(self, repeats: Iterable[Cell]) -> Spread | None:
-        """Mean and spread of the number over the repeats that have it."""
+        """Compute mean and spread of the number over the repeats that have it."""
         values = [self.value_of[cell] for cell in repeats if cell in self.value_of]
         return spread_of(values) if values else None
 
     def place(self, repeats: Sequence[Cell], scale: _ColourScale) -> _Place:
-        """Describe the cells that share a place; empty where a run has added a dose to other views."""
+        """Describe the cells that share a place; it is empty if a run has added this dose to other views only."""
         if not repeats:
             return _Place(text="", words="")
         lines = [f"{cell.name}: {self.state_of[cell]}{self._reason(cell)}" for cell in repeats]
@@ -113,7 +113,7 @@ class _Matrix:
 def matrix_html(
     study: Study, rows: Sequence[ManifestRow], *, column: str | None = None, running: Collection[Cell] = ()
 ) -> str:
-    """Draw the matrix of a study as HTML that stands alone: styles inline, no script, all text escaped.
+    """Draw the matrix of a study as self-contained HTML: inline styles, no script, all text escaped.
 
     Parameters
     ----------
@@ -129,8 +129,8 @@ def matrix_html(
     Returns
     -------
     str
-        One table for each split, recipe, object and setup, doses by views. A number and a colour tell the value, marks
-        (`records.marks`) and a legend what to know of it, a sign and a word why there is no value. Repeats show their
+        One table of doses and views for each split, recipe, object and setup. A number and a colour show the value,
+        marks (`records.marks`) with a legend its caveats, a sign and a word why there is no value. Repeats show their
         mean and sample standard deviation.
     """
     matrix = _matrix(study, rows, column, running)
@@ -181,7 +181,7 @@ def _matrix(study: Study, rows: Sequence[ManifestRow], column: str | None, runni
 
 
 def _ink_on(colour: str) -> str:
-    """Black or white, whichever has the higher contrast on a colour (relative luminance of WCAG 2.2)."""
+    """Choose black or white, whichever has the higher contrast on a colour (relative luminance of WCAG 2.2)."""
     parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return "#000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > INK_LUMINANCE else "#fff"

@@ -1,4 +1,4 @@
-"""What a reader of a report must know before any number: what is missing, damaged or left out, and what to try."""
+"""Writes what a reader of a report must know before any number: what is missing, damaged or left out, and remedies."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterato
 
 
 def cleaned_notices(layout: RunLayout) -> Iterator[Notice]:
-    """Say that exposures were cleaned, if they were."""
+    """Say that exposures were deleted by `clean`, if they were."""
     cleaned = read_cleaned(layout)
     if cleaned is not None:
         yield Notice(
@@ -97,7 +97,7 @@ def cell_notices(contents: Sequence[CellContent], problems: Iterable[str]) -> It
 
 
 def commands_for(row: ManifestRow, root: Path) -> tuple[str, ...]:
-    """Commands that try a failed cell again, likeliest to help first."""
+    """List commands that try a failed cell again, the one most likely to help first."""
     run = shlex.quote(str(root))
     if row.state == "damaged":
         return (f"fly64dask verify {run} --repair",)

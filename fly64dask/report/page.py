@@ -1,4 +1,4 @@
-"""One HTML page that needs nothing else, made of a report's content and the table that it offers to download."""
+"""Makes one self-contained HTML page of a report's content and the table that it offers to download."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fly64dask.report.table import TableColumns, cell_columns, csv_bytes, parque
 if TYPE_CHECKING:
     from fly64dask.report.several.content import RunsContent
 
-# A template's `tojson` escapes what could end the script element; here it also refuses NaN and leaves the order.
+# The `tojson` of templates escapes what could end the script element; here it also refuses NaN and keeps the order.
 JSON_OPTIONS = {"allow_nan": False, "separators": (",", ":"), "sort_keys": False}
-# In the order in which they follow each other: `use strict` first, and last what draws the page.
+# In the order of the page: `use strict` first, and last the script that draws the page.
 SHARED_SCRIPTS = ("answer.js", "limit_curves.js", "drawing.js", "keep.js", "keyboard.js", "matrix.js")
 SCRIPTS = {
     "report": (*SHARED_SCRIPTS, "outcome.js", "frames.js", "pictures.js", "cell.js", "table.js", "report.js"),
@@ -36,10 +36,10 @@ OF_ONE_RUN = ("illuminated area", "half set", "guard", "manifest")
 
 
 def render_page(content: ReportContent, flat_rows: Sequence[FlatRow]) -> str:
-    """Join content, the rows of the table that can be downloaded, style and script to one page of HTML.
+    """Join the content, the rows of the table for download, style and scripts to one page of HTML.
 
-    Its policy lets nothing be loaded and no script run but its own, whatever a run's names and messages hold; these
-    come as JSON, and are only ever set as text.
+    The policy of the page lets nothing be loaded and only its own scripts run, whatever names and messages of the run
+    contain; these are passed as JSON and always set as text.
     """
     columns = cell_columns(flat_rows)
     return _page(
@@ -57,7 +57,7 @@ def render_runs_page(content: RunsContent) -> str:
 
 
 def page_time() -> str:
-    """Say when a page is made, to the second: `2026-11-28 09:30:00 UTC`."""
+    """Write the time now, to the second: `2026-11-28 09:30:00 UTC`."""
     return utc_now()[:19].replace("T", " ") + " UTC"
 
 
@@ -82,7 +82,7 @@ def _page(name: str, content: ReportContent | RunsContent, words: Iterable[str],
 
 
 def _parquet(content: ReportContent, columns: TableColumns) -> str | None:
-    """Encode the table as Parquet in base64; None where pyarrow is not installed, and the page offers CSV alone."""
+    """Encode the table as Parquet in base64; None if pyarrow is not installed, and the page then offers CSV alone."""
     if importlib.util.find_spec("pyarrow") is None:
         return None
     return base64.b64encode(parquet_bytes(content.provenance.study, columns)).decode()
@@ -106,5 +106,5 @@ def _source(text: str) -> str:
 
 
 def _file(package: str, name: str) -> str:
-    """Text of a static file; the page of a run under way and the report share their colours."""
+    """Read a static file as text; the page of a run under way and the report share their colours."""
     return resources.files(f"fly64dask.{package}").joinpath("web", name).read_text(encoding="utf-8")

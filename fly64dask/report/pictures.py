@@ -1,4 +1,4 @@
-"""PNG pictures with one colour map each, drawn within a budget of bytes that the cells of a page share."""
+"""Draws PNG pictures, with one colour map each, within a budget of bytes that the cells of a page share."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from fly64dask.report.cells import CellArrays
     from fly64dask.report.images import Image
 
-# One of the 256 entries of a palette stays for pixels without a value, which are transparent.
+# One of the 256 entries of a palette is for pixels without a value, which are transparent.
 N_COLOURS = 255
-# All pictures and positions of a page together, as text; the rest is a few kB a cell (our choice).
+# Size of all pictures and positions of a page as text (our choice); the rest takes a few kB per cell.
 PICTURE_BYTES = 10_000_000
-# A picture is first tried at this length of its longer side; below the other it says nothing (our choice).
+# The largest and the smallest length of a picture's longer side (our choice); the largest is tried first.
 BEST_SIDE_PX, LEAST_SIDE_PX = 400, 40
 MAX_POSITIONS, POSITION_BYTES = 2000, 16
-# Of what a cell may use, positions take at most this fraction (our choice).
+# The largest fraction of a cell's share that its positions may take (our choice).
 POSITIONS_FRACTION = 1 / 4
 
 
@@ -60,7 +60,7 @@ def shrink(values: NDArray[np.number], max_side_px: int, *, cyclic: bool = False
     """Average square blocks of pixels, (y, x) real, until no side is longer than a limit; (y', x') float64.
 
     NaN is left out of the averages; `cyclic` values are angles in rad, averaged on the circle. Sides are divided by the
-    smallest whole number that will do, rounded up.
+    smallest suitable whole number, and rounded up.
     """
     block = _block_px(values.shape, max_side_px)
     if block == 1:
@@ -69,14 +69,14 @@ def shrink(values: NDArray[np.number], max_side_px: int, *, cyclic: bool = False
 
     averaged = np.exp(1j * values) if cyclic else np.asarray(values, dtype=np.float64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a block without any value has no mean: NaN, as it should be
+        warnings.simplefilter("ignore", RuntimeWarning)  # a block without any value has the mean NaN, as it should
         means = block_reduce(averaged, block, np.nanmean, cval=np.nan)
     return np.asarray(np.angle(means) if cyclic else means)
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """An image, its PNG file, and the side in pixels of the blocks that one pixel of the file is the mean of."""
+    """An image, its PNG file, and the side in pixels of the blocks that are averaged to one pixel of the file."""
 
     image: Image
     png: bytes
@@ -94,7 +94,7 @@ class _Drawn:
 
 @dataclass(slots=True)
 class PictureStore:
-    """Pictures and positions of a page, each one once, within a budget that the cells still to come share evenly."""
+    """The pictures and positions of a page, each kept once, in a budget that the remaining cells share evenly."""
 
     n_cells: int
     budget_bytes: int = PICTURE_BYTES
@@ -103,7 +103,7 @@ class PictureStore:
     _index: dict[str, int] = field(default_factory=dict)
 
     def add_cell(self, arrays: CellArrays) -> CellPictures:
-        """Take in what one cell shows, made smaller or left out where there is no room for it."""
+        """Add the pictures and positions of one cell, made smaller or left out if there is no room for them."""
         allowance_bytes = self.budget_bytes // max(1, self.n_cells)
         self.n_cells -= 1
         scan, cost_bytes = self._add_scan(arrays.positions_px, allowance_bytes)
@@ -116,11 +116,11 @@ class PictureStore:
         )
 
     def add_image(self, image: Image) -> Picture:
-        """Take in one picture that belongs to no cell, at its best size."""
+        """Add one picture that belongs to no cell, at its best size."""
         return self._add_picture(_draw([image], BEST_SIDE_PX)[0])
 
     def _largest_that_fit(self, images: Sequence[Image], allowance_bytes: int) -> list[_Drawn]:
-        """Draw as many images as have room at the least size, at the largest size for which these have room."""
+        """Draw as many images as fit at the smallest size, each at the largest size at which all of these fit."""
         drawn = _draw(images, BEST_SIDE_PX)
         cost_bytes = self._cost_bytes(drawn)
         if cost_bytes <= allowance_bytes:
@@ -135,14 +135,14 @@ class PictureStore:
         return drawn if images else []
 
     def _with_room(self, images: Sequence[Image], allowance_bytes: int) -> list[Image]:
-        """Leave out the least wanted images until the others have room at the least size."""
+        """Leave out the least wanted images until the others fit at the smallest size."""
         drawn = _draw(images, LEAST_SIDE_PX)
         while drawn and self._cost_bytes(drawn) > allowance_bytes:
             drawn.remove(max(drawn, key=lambda picture: get_args(PictureKey).index(picture.image.key)))
         return [picture.image for picture in drawn]
 
     def _cost_bytes(self, drawn: Iterable[_Drawn]) -> int:
-        """Count what the page would grow by."""
+        """Count the bytes by which the page would grow."""
         new = {each.digest: each.text_bytes for each in drawn if each.digest not in self._index}
         return sum(new.values())
 
@@ -164,7 +164,7 @@ class PictureStore:
         )
 
     def _add_scan(self, positions_px: NDArray[np.float64] | None, allowance_bytes: int) -> tuple[str | None, int]:
-        """Keep positions once for all cells that share them; return their key and what the page grew by, bytes."""
+        """Keep positions once for all cells that share them; returns their key and the bytes by which the page grew."""
         if positions_px is None:
             return None, 0
         key = hashlib.sha256(positions_px.tobytes()).hexdigest()[:16]
@@ -200,7 +200,7 @@ def _block_px(shape: tuple[int, ...], max_side_px: int) -> int:
 
 @functools.cache
 def _colours(name: ColourMap, n_colours: int) -> NDArray[np.uint8]:
-    """Return (n_colours, 3) red, green and blue, evenly from those of a map, both ends among them."""
+    """Return (n_colours, 3) red, green and blue of evenly spaced colours of a map, with both ends."""
     maps = json.loads((Path(__file__).parent / "web" / "colour_maps.json").read_text(encoding="utf-8"))
     colours = np.frombuffer(bytes.fromhex(maps[name]), np.uint8).reshape(-1, 3)
     places = (np.linspace(0, 1, n_colours) * len(colours)).astype(int)

@@ -1,4 +1,4 @@
-"""A run directory as a page that shows what its cells gave, and as figures of it for papers."""
+"""Writes the report of a run directory: a page with the results of its cells, and figures for papers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write_report(
     study : Study
         The run's study.
     layout : RunLayout
-        The run; finished, under way or damaged: the page shows what is there, and says what is not.
+        The run, which may be finished, under way or damaged: the page shows what is there, and says what is missing.
     out : Path
         The page; replaced in one step if it is there.
     figures : Path, optional
@@ -78,8 +78,8 @@ def write_report(
 
     Notes
     -----
-    Cells are read one at a time; what stays in memory is the page. It shows `MAX_CELLS` cells at most: of more, a part
-    of the study's doses, views, objects and repeats. The answer and the provenance are of all cells.
+    Cells are read one at a time, and only the page stays in memory. It shows at most `MAX_CELLS` cells: if there are
+    more, some of the study's doses, views, objects and repeats. The answer and the provenance cover all cells.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The answer of a run in a report: what its page shows of limits, and figures of limits and of spectral SNR."""
+"""The answer of a run in a report: the limits that its page shows, and figures of limits and of spectral SNR."""
 
 import lazy_loader
 

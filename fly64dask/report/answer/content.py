@@ -34,7 +34,7 @@ OF_INTERVALS = (
 
 
 class SnrCurve(Frozen):
-    """Spectral SNR over the repeats of one dose, view and split, by rings; absent where the repeats do not differ.
+    """Spectral SNR over the repeats of one dose, view and split, ring by ring; None where the repeats do not differ.
 
     `section` names recipe, object and setup where the study has several. `frequency_per_px` is in cycles/px, `snr` that
     of power in one image.
@@ -50,7 +50,9 @@ class SnrCurve(Frozen):
 
 
 class LimitRow(Frozen):
-    """A line of a target's table: which cells, how the target is reached, and the lowest light and slope as words."""
+    """A line of a target's table: its cells, whether they reach the target, and the lowest light and the slope in
+    words.
+    """
 
     run_name: str | None = None
     view: str
@@ -68,7 +70,7 @@ class LimitRow(Frozen):
 
 
 class ComparisonRow(Frozen):
-    """A line of the table of comparisons: which two, where, by what factor, and whether beyond the spread, as words.
+    """A line of the table of comparisons, in words: which two, where, by what factor, and whether beyond the spread.
 
     `lower` names the better one, if they differ beyond the spread.
     """
@@ -84,7 +86,7 @@ class ComparisonRow(Frozen):
 
 
 class Comparisons(Frozen):
-    """Views, recipes and setups of a run beside each other: what was compared, sentences, and a line for each two."""
+    """The comparisons of a run's views, recipes and setups: what was compared, sentences, and a line for each pair."""
 
     label: str
     sentences: tuple[str, ...] = ()
@@ -92,7 +94,8 @@ class Comparisons(Frozen):
 
 
 class AnswerContent(Frozen):
-    """The answer of a run: limits and curves of each target, or in `hint` how to get them; SNR where cells repeat.
+    """The answer of a run: limits and curves of each target, or `hint`, which says how to get them; SNR if cells
+    repeat.
 
     `comparisons` say which views, recipes and setups differ beyond the spread of repeats. `rows` are the tables of the
     answer's targets. `opens_on` is the cell that the page shows first: the one that limits the answer, else the best.
@@ -113,11 +116,11 @@ def answer_content(totals: RunTotals, run: str, snr: Iterable[SnrCurve]) -> Answ
     Parameters
     ----------
     totals : RunTotals
-        Of all cells of the run; of a study without targets the page says how to give one.
+        The totals of all cells of the run. For a study without targets the page says how to give one.
     run : str
         The run directory.
     snr : iterable of SnrCurve
-        Of the repeats.
+        The curves of the repeats.
 
     Returns
     -------
@@ -154,7 +157,7 @@ def limit_rows(answer: Answer) -> tuple[tuple[LimitRow, ...], ...]:
 
 
 def _comparisons(totals: RunTotals) -> Comparisons | None:
-    """Compare views, recipes and setups; None where a study has one of each, lines only where something was tested."""
+    """Compare views, recipes and setups; None if a study has one of each, and lines only if something was tested."""
     compared = totals.differences()
     if not compared.differences:
         return None
@@ -180,7 +183,7 @@ def _comparison_row(difference: Difference) -> ComparisonRow:
 
 
 def _row(limit: DoseLimit, curve: LimitCurve) -> LimitRow:
-    """Write the lowest light of a view; where its doses do not hold the limit, on which side of them it lies."""
+    """Write the lowest light of a view, or on which side of its doses the limit lies."""
     light, before = limit.lowest, ""
     if limit.outcome == "reached_already":
         light, before = limit.lowest_dose, "≤ "

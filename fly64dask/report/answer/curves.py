@@ -1,4 +1,4 @@
-"""Curves of targets against fluence for papers: points of repeats, the target, where it is reached, guides."""
+"""Draws curves of each target against fluence for papers: points of repeats, the target, its limit and guides."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NOISE_FREE = "without noise"
 TARGET_AND_GUIDES = ("target", "guide")
 NO_BREAK = "\N{NO-BREAK SPACE}"
-SHORT_AXIS = 30  # an axis of fluence with a smaller ratio of its ends has plain numbers, a longer one powers of ten
+SHORT_AXIS = 30  # a fluence axis whose ends have a smaller ratio shows plain numbers, a longer one powers of ten
 # Powers of the fluence: of a phase error under shot noise, and of a feature's size (dose ~ d^-4: Howells and others
 # 2009, J. Electron Spectrosc. Relat. Phenom. 170, 4).
 ERROR_POWER, SIZE_POWER = -0.5, -0.25
@@ -43,9 +43,10 @@ def draw_limits(answer: Answer, *, side_nm: float | None = None) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A row for each target and a column for each split; a colour for each view and a style of line for each recipe
-        and setup, or of one view a colour for each of these. Of several runs a column for each split and view, and a
-        colour for each run; over doses where their pixels differ. Known to no window and no global state.
+        A row for each target and a column for each split; a colour for each view and a line style for each recipe and
+        setup, or a colour for each of these if there is one view. For several runs there is a column for each split and
+        view, and a colour for each run; the axis is the dose if their pixels differ. The figure belongs to no window
+        and no global state.
     """
     limits = [limit for target in answer.targets for limit in target.doses]
     places = list(dict.fromkeys((limit.split, limit.view if answer.runs else None) for limit in limits))
@@ -175,14 +176,14 @@ def _name_axes(axis: Axes, target: Target, dose_by: DoseBy, side_nm: float | Non
 
 
 def _times(factor: float) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Give the functions from one axis to another of another unit, and back."""
+    """Return the functions that convert an axis to another unit, and back."""
     return (lambda value: value * factor), (lambda value: value / factor)
 
 
 def plain_ticks(axis: Any) -> None:
-    """Write the numbers of a logarithmic axis plainly: `0.05`, `20`; between powers of ten where there is room.
+    """Write the numbers of a logarithmic axis plainly, such as `0.05` and `20`; between powers of ten if there is room.
 
-    An axis of less than a decade, as its limits are now, has more of them.
+    An axis whose limits now span less than a decade has more of them.
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -201,7 +202,7 @@ def _x(light: Light | LinePoint, has_fluence: bool) -> float:
 def slope_words(slope: Slope) -> str:
     """Write the power of the fluence with which a curve falls, and half the width of its 95 % interval: `-0.4 ± 0.2`.
 
-    Two decimals where the interval is narrower than a tenth on each side, else one; its half width is rounded up.
+    Two decimals if the interval is narrower than a tenth on each side, else one; its half width is rounded up.
     """
     digits = 2 if slope.half_width_95 < 0.1 else 1
     step = 10.0**-digits
@@ -219,6 +220,6 @@ def _slope_words(answer: Answer) -> Iterator[str]:
             if curve.slope is not None
         ]
         if fitted:
-            # A name stays on one line with its number.
+            # A name stays on the same line as its number.
             named = ", ".join(words.replace(" ", NO_BREAK) for words in fitted)
             yield f"Fitted powers of the fluence with their 95 % intervals, doses at the floor left out: {named}."

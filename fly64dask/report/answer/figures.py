@@ -1,4 +1,4 @@
-"""All figures of a run's answer, by the names of their files."""
+"""Draws all figures of a run's answer, by the names of their files."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def answer_figures(
     rows : sequence of ManifestRow
         Its committed cells, completed by their context.
     snr : sequence of SnrCurve
-        Of cells with three repeats or more.
+        The curves of cells with three repeats or more.
     side_nm : float or None
         Side of a pixel.
 
     Yields
     ------
     str, matplotlib.figure.Figure
-        The name of a file without its ending, and the figure.
+        The name of a file without its suffix, and the figure.
     """
     if study.targets:
         answer = answer_of(study, rows)

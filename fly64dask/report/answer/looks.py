@@ -1,4 +1,4 @@
-"""How the curves of figures of limits are told apart: by colour, mark and style of line."""
+"""Chooses how the curves of figures of limits are told apart: by colour, marker and line style."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STYLES: tuple[LineStyleType, ...] = (
 
 
 class Look(NamedTuple):
-    """How a curve is drawn, and its name in the legend."""
+    """The style of a curve, and its name in the legend."""
 
     label: str
     colour: str
@@ -37,7 +37,7 @@ class Look(NamedTuple):
 
 
 def looks_of(curves: Sequence[LimitCurve], *, is_by_run: bool) -> dict[tuple[str, str], Look]:
-    """Give each view and method a look: colours tell views apart, or of one view its runs, recipes and setups."""
+    """Choose a look for each curve: colours tell views apart, or the runs, recipes and setups of a single view."""
     views = list(dict.fromkeys(curve.view for curve in curves))
     methods = list(dict.fromkeys(curve.made_by for curve in curves))
     looks = {}
@@ -47,7 +47,7 @@ def looks_of(curves: Sequence[LimitCurve], *, is_by_run: bool) -> dict[tuple[str
         looks[view, method] = Look(
             label=", ".join(filter(None, (view if is_by_view or not method else "", method))),
             colour=INKS[ink % len(INKS)],
-            # Where colours begin anew, marks do not.
+            # Markers do not repeat where colours begin again.
             marker=MARKERS[(ink + ink // len(INKS)) % len(MARKERS)],
             style=STYLES[style % len(STYLES)],
         )

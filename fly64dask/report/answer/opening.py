@@ -1,4 +1,4 @@
-"""Chooses the cell that a report opens on: the one that limits the answer, or where there is none, the best one."""
+"""Chooses the cell that a report opens on: the one that limits the answer or, without such a cell, the best one."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fly64dask.report.columns import LEADING
 if TYPE_CHECKING:
     from fly64dask.records import DoseLimit, LimitCurve, ManifestRow
 
-# The outcomes whose cells tell most come first.
+# Outcomes in the order of how much their cells tell.
 TELLING: tuple[Outcome, ...] = ("reached", "not_monotonic", "not_reached", "reached_already")
 
 
 def limiting_cell(answer: Answer) -> str | None:
     """Name the first cell at the dose that limits the first target.
 
-    That is the last dose that misses a target which is reached; where none is, the highest dose that still misses, else
-    the lowest dose, which reaches already.
+    That is the last dose that misses a target which is reached; if no target is reached, the highest dose, which still
+    misses; else the lowest dose, which already reaches it.
     """
     for outcome in TELLING:
         for target in answer.targets:
@@ -44,9 +44,10 @@ def _cell_at(limit: DoseLimit, curve: LimitCurve) -> str | None:
 
 @dataclass(slots=True)
 class BestCells:
-    """Finds among completed cells, which come one after the other, the best one by each number to be shown first.
+    """Finds the best of the completed cells, given one after the other, by each number that may be shown first.
 
-    Many agree up to Nyquist: of equal ones it is that with the most photons, and the first of these in the study.
+    Many cells agree up to Nyquist. Of equal cells the one with the most photons counts, and the first of these in the
+    study.
     """
 
     _by_column: dict[str, tuple[tuple[float, float], str]] = field(default_factory=dict)
@@ -54,11 +55,11 @@ class BestCells:
 
     @property
     def columns(self) -> Collection[str]:
-        """The numbers that any of the cells has."""
+        """The columns in which any of the cells has a number."""
         return self._by_column.keys()
 
     def add(self, row: ManifestRow) -> None:
-        """Look at a completed cell."""
+        """Take a completed cell into account."""
         photons, name = -(row.total_photons or 0.0), row.cell.name
         if self._by_photons is None or photons < self._by_photons[0]:
             self._by_photons = (photons, name)
@@ -70,7 +71,9 @@ class BestCells:
                     self._by_column[column] = (rank, name)
 
     def cell_by(self, column: str) -> str | None:
-        """Name the best cell by a number; if no cell has it, that with the most photons, and None without a cell."""
+        """Name the best cell by a column; if no cell has a number there, the one with the most photons; None without
+        cells.
+        """
         if column in self._by_column:
             return self._by_column[column][1]
         return None if self._by_photons is None else self._by_photons[1]

@@ -1,4 +1,4 @@
-"""A map of fluence and overlap with lines of equal resolution or error, for studies of three views or more."""
+"""Draws lines of equal resolution or error on a map of fluence and overlap, for studies of three views or more."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     Segments = Sequence[NDArray[np.float64]]  # pieces of a line, each (k, 2): fluence and overlap
 
 LINE_COLOUR = "#0072b2"  # of Okabe and Ito
-MIN_VIEWS = 3  # two overlaps have a line between them, and no map
+MIN_VIEWS = 3  # between two overlaps there is a line, and no map
 MIN_POINTS = 2  # of a view
-N_FLUENCES = 200  # between the lowest and the highest: fine enough for smooth lines
+N_FLUENCES = 200  # fluences from the lowest to the highest, enough for smooth lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One view: its linear overlap, and fluence and level of its doses, (k,) float64 each; the cells behind them."""
+    """One view: its linear overlap, the fluence and the level of each dose, (k,) float64, and the cells behind them."""
 
     overlap: float
     fluence: NDArray[np.float64]
@@ -44,18 +44,18 @@ def draw_overlap_map(target: TargetAnswer) -> Figure | None:
     Parameters
     ----------
     target : TargetAnswer
-        Of `answer_of`.
+        From `answer_of`.
 
     Returns
     -------
     matplotlib.figure.Figure or None
-        A panel for each split, recipe and setup; None where fewer than three views have an overlap of their own and two
-        doses with numbers.
+        A panel for each split, recipe and setup; None if fewer than three views have different overlaps and two doses
+        with numbers.
 
     Notes
     -----
-    Levels are interpolated straight between cells: their logarithm over that of the fluence in a view, and over the
-    overlap between views. Dots are the doses of views that the lines are drawn from.
+    Logarithms of levels are interpolated linearly between cells: over the logarithm of the fluence in a view, and over
+    the overlap between views. Dots are the doses of views from which the lines are drawn.
     """
     groups: dict[tuple[str, str], list[_Row]] = {}
     for limit, curve in zip(target.doses, target.curves, strict=True):
@@ -119,7 +119,7 @@ def _draw_panel(axis: Axes, rows: Sequence[_Row], target: TargetAnswer) -> None:
     ):
         inside = [level for level in sorted(names) if z.min() < level < z.max()]
         if inside:
-            # Levels below 1 have negative logarithms, whose lines would be dashed.
+            # Matplotlib would dash lines of negative values, which the logarithms of levels below 1 are.
             lines = axis.contour(fluence, overlaps, z, inside, colors=colour, linewidths=width, linestyles="solid")
             labelled += [(names[level], colour, found) for level, found in zip(inside, lines.allsegs, strict=True)]
     for row in rows:
@@ -133,7 +133,7 @@ def _draw_panel(axis: Axes, rows: Sequence[_Row], target: TargetAnswer) -> None:
 
 
 def _label_lines(axis: Axes, lines: Sequence[tuple[str, str, Segments]]) -> None:
-    """Write the level of each line on it, where labels before it are farthest away; that of the target comes first."""
+    """Write the level of each line on it, as far as possible from earlier labels; that of the target comes first."""
     from matplotlib.patheffects import withStroke
 
     to_panel = (axis.transData - axis.transAxes).transform
@@ -166,7 +166,7 @@ def _length(line: NDArray[np.float64]) -> float:
 
 
 def round_levels(low: float, high: float) -> list[float]:
-    """Give numbers of one digit, 1, 1.5, 2, 3, 5 and 7 times powers of ten, between two positive ones."""
+    """List round numbers (1, 1.5, 2, 3, 5 and 7 times powers of ten) between two positive ones."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     levels = [float(f"{digit * 10.0**power:.2g}") for power in powers for digit in (1, 1.5, 2, 3, 5, 7)]
     return [level for level in levels if low < level < high]

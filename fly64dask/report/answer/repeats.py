@@ -1,4 +1,4 @@
-"""Gathers the repeats of each dose and view while a report reads its cells, and computes their spectral SNR."""
+"""Computes the spectral SNR of the repeats of each dose and view while a report reads its cells."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MAX_RINGS = 120  # of a curve on a page
 
 @dataclass(slots=True)
 class RepeatSnr:
-    """Computes the spectral SNR of repeats that come one after the other, as cells do in a study's order.
+    """Computes the spectral SNR of repeats, given one after the other in the study's order.
 
-    One dose and view is kept at a time: the first repeat, and two arrays of its size. Repeats that are not aligned to a
-    truth are aligned to the first; what has another area, as after a rerun with another spacing, is left out.
+    Of one dose and view at a time the first repeat is kept, and two arrays of its size. Repeats that are not aligned to
+    a truth are aligned to the first. A repeat with another area, as after a rerun with another spacing, is left out.
     """
 
     curves: list[SnrCurve] = field(default_factory=list)
@@ -35,7 +35,7 @@ class RepeatSnr:
     _sums: SnrSums | None = None
 
     def add(self, row: ManifestRow, arrays: CellArrays) -> None:
-        """Add a cell; the one before it may have been the last of its repeats."""
+        """Add a cell; with the first one of another dose or view the repeats before it are complete."""
         if row.cell.first_repeat != self._first:
             self.finish()
             self._first = row.cell.first_repeat
@@ -61,7 +61,7 @@ class RepeatSnr:
             self._sums = None
 
     def finish(self) -> None:
-        """Compute the curve of the repeats so far, if they are enough, and forget them."""
+        """Compute the curve of the repeats so far, if there are enough, and forget them."""
         snr = self._sums.snr() if self._sums is not None else None
         if snr is not None and self._first is not None:
             shown = np.unique(np.linspace(0, len(snr.snr) - 1, MAX_RINGS).round().astype(int))

@@ -1,4 +1,4 @@
-"""A figure of the spectral SNR over repeats: one curve for each dose, a panel for each view."""
+"""Draws the spectral SNR over repeats: one curve for each dose, a panel for each view."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fly64dask.study import DoseBy
 
 
-LEAST_SNR = 0.01  # what is drawn: below it a ring shows no signal
+LEAST_SNR = 0.01  # the lowest SNR that is drawn; below it a ring shows no signal
 
 
 def draw_snr(curves: Sequence[SnrCurve], dose_by: DoseBy, *, side_nm: float | None = None) -> Figure:
@@ -28,15 +28,15 @@ def draw_snr(curves: Sequence[SnrCurve], dose_by: DoseBy, *, side_nm: float | No
     curves : sequence of SnrCurve
         At least one.
     dose_by : str
-        What a dose counts.
+        What a dose counts, as in a study.
     side_nm : float, optional
-        Side of a pixel, named on the axis.
+        Side of a pixel, which the axis names.
 
     Returns
     -------
     matplotlib.figure.Figure
-        A row for each split and section, a column for each view, a colour for each dose. Rings without a signal lie
-        about 0 and are not drawn where they are below a hundredth.
+        A row for each split and section, a column for each view, a colour for each dose. Rings without a signal scatter
+        about 0, and those below a hundredth are not drawn.
     """
     lines = list(dict.fromkeys((curve.split, curve.section) for curve in curves))
     views = list(dict.fromkeys(curve.view for curve in curves))

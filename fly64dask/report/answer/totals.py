@@ -1,4 +1,4 @@
-"""Gathers row by row what a report says of all cells of a run, so that the rows of many cells need not be kept."""
+"""Gathers row by row what a report says about all cells of a run, so that the rows of many cells need not be kept."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunTotals:
-    """The numbers of a run that a report is made of, besides those of the cells that it shows.
+    """The numbers about all cells of a run, of which a report shows only some cells.
 
     `states` counts the committed cells in each state, `ended` those of them that do not run again. Of the committed
-    ones `n_outdated` are not of the study as it is now, `n_other_dose` hold other photons than asked, and
-    `n_unfollowed` did not follow all of their recipe. `versions` and `devices` count them by what computed them;
-    `n_pixels` has the fewest and the most pixels that any was compared on, if any was.
+    cells, `n_outdated` do not belong to the study as it is now, `n_other_dose` hold another number of photons than the
+    study asks for, and `n_unfollowed` did not follow all of their recipe. `versions` and `devices` count cells by the
+    software and device that computed them. `n_pixels` has the smallest and the largest number of pixels on which a cell
+    was compared, if any was.
 
     Parameters
     ----------
     study : Study
         The study.
     running : collection of Cell
-        Cells that run, whatever is committed of them.
+        Cells that run now, whether or not a record of them is committed.
     answer_numbers : AnswerNumbers, optional
-        What gathers the answer, instead of one for the study's own targets.
+        Gathers the answer, instead of one for the study's own targets.
     """
 
     study: Study
@@ -59,7 +60,7 @@ class RunTotals:
         self._compared = ComparedNumbers(self.study)
 
     def add(self, row: ManifestRow) -> None:
-        """Take a committed cell, whose row is completed by its context."""
+        """Add a committed cell, whose row is completed by its context."""
         self.states[row.state] += 1
         self.ended[row.state] += row.cell not in self.running
         self.n_outdated += row.outdated is not None
@@ -78,7 +79,7 @@ class RunTotals:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of cells per state, `running` and `pending` included, zero counts left out."""
+        """Number of cells per state with `running` and `pending`, without zeros."""
         n_running = len(self.running)
         n_pending = len(cells(self.study)) - self.ended.total() - n_running
         counts = {**self.ended, "running": n_running, "pending": n_pending}
@@ -104,8 +105,8 @@ class RunTotals:
 def read_totals(
     study: Study, layout: RunLayout, shown: Iterable[Cell], answer_numbers: AnswerNumbers | None = None
 ) -> tuple[RunTotals, dict[Cell, ManifestRow | None]]:
-    """Read the rows of a run once: its totals, and of the cells that are shown the rows, None where there is none."""
-    # Before the rows: a cell that ends in between is then counted as running, never as pending.
+    """Read the rows of a run once; returns its totals, and the row of each cell that is shown, None if it has none."""
+    # Read before the rows, so that a cell that ends in between is counted as running and never as pending.
     totals = RunTotals(study, set(read_live(layout, cells(study))), answer_numbers)
     row_of: dict[Cell, ManifestRow | None] = dict.fromkeys(shown)
     for committed in each_completed_row(study, layout):

@@ -1,4 +1,4 @@
-"""One cell of a report: the arrays that are read of it, and what a page says of it and of the places of the matrix."""
+"""One cell of a report: the arrays that are read, and what a page says about the cell and its place in the matrix."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The content of cells, of places of the matrix and of the quantities that pages map, from the rows of a run."""
+"""Describes cells, places of the matrix and the quantities that pages map, from the rows of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fly64dask.report.columns import Value
     from fly64dask.report.images import Curve
 
-# Columns that stand once for the run, or are too long to read in a cell's table; the downloads have them.
+# Columns that a cell's table leaves out, because they are the same for the run or too long; the downloads have them.
 NOT_SHOWN = ("versions", "digests", "seeds.", "attempts", "error", "log_path")
 MAX_CURVE_POINTS = 240
 
@@ -61,13 +61,13 @@ def cell_content(
 
 
 def _facts(flat: Mapping[str, Value], numbers: Collection[str], digests: Mapping[str, str]) -> dict[str, Value]:
-    """Give what a row holds besides its numbers, and each digest by itself."""
+    """Return what a row holds besides its numbers, with each digest by itself."""
     facts = {name: value for name, value in flat.items() if name not in numbers and not name.startswith(NOT_SHOWN)}
     return facts | {f"digests.{name}": sha256 for name, sha256 in digests.items()}
 
 
 def _curve_points(curve: Curve) -> CurvePoints:
-    """Take points of a curve evenly where there are many, to five digits."""
+    """Take points of a curve, evenly if there are many, to five digits."""
     shown = evenly_taken(len(curve.x), MAX_CURVE_POINTS)
     x, y = (
         tuple(float(f"{value:.5g}") if math.isfinite(value) else None for value in values[shown].tolist())
@@ -77,7 +77,7 @@ def _curve_points(curve: Curve) -> CurvePoints:
 
 
 def quantities_of(contents: Iterable[CellContent], lead: str) -> tuple[QuantityContent, ...]:
-    """Describe the columns that cells have numbers in; that to be shown first comes first."""
+    """Describe the columns in which cells have numbers; the one to be shown first comes first."""
     columns = in_order(key for cell in contents for key in cell.numbers)
     described = [(column, quantity_of(column)) for column in sorted(columns, key=lambda column: column != lead)]
     return tuple(
@@ -89,7 +89,7 @@ def quantities_of(contents: Iterable[CellContent], lead: str) -> tuple[QuantityC
 def places_of(
     study: Study, contents: Iterable[CellContent], row_of: Mapping[Cell, ManifestRow]
 ) -> tuple[PlaceContent, ...]:
-    """Put repeats together, with their marks, and mean and spread of every number that several of them have."""
+    """Join repeats to places, with their marks, and with mean and spread of every number that several of them have."""
     content_of = {content.name: content for content in contents}
     places = []
     for first, repeats in repeat_groups(study).items():

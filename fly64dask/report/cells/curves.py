@@ -1,4 +1,4 @@
-"""The curves of one cell: its losses, and its ring correlations with their thresholds and crossings."""
+"""Makes the curves of one cell: its losses, and its ring correlations with their thresholds and crossings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fly64dask.report.content import CurveKey
 
-# Curves that a cell may have: array, arrays that it may be drawn over (none: the epochs).
+# Curves that a cell may have: an array, and the arrays that may be its x axis (none: the epochs).
 CURVES: dict[CurveKey, tuple[str, ...]] = {
     "loss": (),
     "validation": (),
@@ -25,7 +25,8 @@ CURVES: dict[CurveKey, tuple[str, ...]] = {
     "frc_halves": ("frc_halves_frequency", "frc_frequency"),
     "frc_reference": ("frc_reference_frequency",),
 }
-# The number of independent pixels of each ring of a curve; the curve whose resolution is shown first comes first.
+# The array with the number of independent pixels per ring of each curve; the curve whose resolution is shown first
+# comes first.
 RINGS: dict[CurveKey, str] = {
     "frc_halves": "frc_halves_n_pixels",
     "frc_truth": "frc_n_pixels",
@@ -35,7 +36,7 @@ CRITERIA: tuple[Literal["half_bit", "one_bit"], ...] = ("half_bit", "one_bit")
 
 
 def curves_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[Curve, ...]:
-    """Give the curves that the arrays of a cell hold, by name, and the thresholds of its ring correlations."""
+    """Return the curves that the arrays of a cell hold, by name, and the thresholds of its ring correlations."""
     curves = []
     for key, grids in CURVES.items():
         if key not in arrays:
@@ -51,7 +52,7 @@ def curves_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[Curve, ...]:
 
 
 def _rings(curve: Curve, arrays: Mapping[str, NDArray[Any]]) -> RingCorrelation | None:
-    """Give a ring correlation with its numbers of pixels; None of another curve, or where an older version ran."""
+    """Return a ring correlation with its numbers of pixels; None for another curve, or if an older version ran."""
     n_pixels = arrays.get(RINGS.get(curve.key, ""))
     if n_pixels is None or len(n_pixels) != len(curve.x):
         return None
@@ -68,7 +69,7 @@ def _with_crossings(curve: Curve, rings: RingCorrelation | None) -> Curve:
 
 
 def _thresholds(rings: Mapping[CurveKey, RingCorrelation]) -> Iterator[Curve]:
-    """Give the half-bit and the 1-bit threshold of the curve whose resolution is shown first."""
+    """Return the half-bit and the 1-bit threshold of the curve whose resolution is shown first."""
     first = next((rings[key] for key in RINGS if key in rings), None)
     if first is not None:
         for criterion in CRITERIA:

@@ -1,4 +1,4 @@
-"""The images and curves of one committed cell, read from its groups; every damage is named."""
+"""Reads the images and curves of one committed cell from its groups, and names all damage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Attributes = TypeVar("Attributes", bound=GroupAttributes)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellArrays:
-    """The arrays of a cell that can be drawn. What was not computed is absent; what is damaged is a problem."""
+    """The arrays of a cell that can be drawn. An array that was not computed is absent; a damaged one is a problem."""
 
     images: tuple[Image, ...] = ()
     in_area: ObjectInArea | None = None
@@ -49,7 +49,7 @@ class CellArrays:
 
 @dataclass(slots=True)
 class CellReader:
-    """Reads the cells of a run one after the other; keeps the truths and the scale of phases that all of them share.
+    """Reads the cells of a run one after the other, and keeps the truths and the scale of phases that they share.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class CellReader:
     layout : RunLayout
         The run.
     rows : sequence of ManifestRow
-        Cells that are shown. Without a truth the best exposed of them sets the scale of phases.
+        Cells that are shown. Without a truth the cell with the most photons sets the scale of phases.
     """
 
     study: Study
@@ -142,7 +142,7 @@ class CellReader:
     def _read_exposures(
         self, row: ManifestRow, problems: list[str]
     ) -> tuple[NDArray[np.float64] | None, NDArray[np.complex64] | None]:
-        """Read the kept positions and the starting probe; never the counts. Nothing of what was removed on purpose."""
+        """Read the kept positions and the starting probe, never the counts; None for what `clean` has removed."""
         exposures = self.layout.exposure_group(*realisation_of(self.study, row.cell))
         if exposures in self._cleaned:
             return None, None
@@ -173,7 +173,7 @@ def read_group(
     digests: Mapping[str, str] | None = None,
     only: Collection[str] | None = None,
 ) -> tuple[Attributes | None, dict[str, NDArray[Any]]]:
-    """Read what can be read of a group, array by array; what is damaged is added to the problems."""
+    """Read a group array by array; each damaged array is left out and added to the problems."""
     try:
         opened = open_group(group, model)
     except IntegrityError as error:

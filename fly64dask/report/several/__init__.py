@@ -1,4 +1,4 @@
-"""Several runs as one page: their limits, their numbers dose by dose, and in what their studies differ."""
+"""The page of several runs: their limits, their numbers dose by dose, and the differences of their studies."""
 
 import lazy_loader
 

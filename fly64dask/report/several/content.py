@@ -7,7 +7,7 @@ from fly64dask.report.content import CellContent, CellState, PageContent, PlaceC
 
 
 class RunHead(Frozen):
-    """One of the runs: its name on the page, where it lies, its study, and how many of its cells are in which state.
+    """One of the runs: its name on the page, its place, its study, and the number of its cells in each state.
 
     `link` leads from the page to the run's own report, if there is one.
     """
@@ -33,7 +33,7 @@ class RunPlace(PlaceContent):
 
 
 class DifferingRow(Frozen):
-    """A setting, a version or a device in which the runs differ, as words of each run in their order."""
+    """A setting, a version or a device in which the runs differ, with the words of each run in their order."""
 
     key: str
     words: tuple[str, ...]

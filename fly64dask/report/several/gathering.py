@@ -1,4 +1,4 @@
-"""Gathers of one run what a page of several shows: its totals, its cells and places, and what must be known of it."""
+"""Gathers what a page of several runs shows of one run: its totals, its cells and places, and notices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fly64dask.records import AskedRuns, ManifestRow, Mark
     from fly64dask.store import RunLayout
 
-# Numbers of cells that are compared beside those of quality: what a cell got, and what it took.
+# Numbers of cells that are compared besides those of quality: their light and their cost.
 LIGHT_AND_COST = (
     *("n_kept", "total_photons", "fluence_photons_per_px2", "fluence_photons_per_nm2", "linear_overlap"),
     *("n_epochs", "seconds"),
@@ -31,7 +31,7 @@ LIGHT_AND_COST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatheredRun:
-    """One run as the page shows it; `part` is the study of the cells that it shows."""
+    """One run as the page shows it; `part` is the study reduced to the cells that are shown."""
 
     totals: RunTotals
     part: Study
@@ -52,7 +52,7 @@ def gathered_run(
     asked : AskedRuns
         The runs, and the targets of each.
     name : str
-        The run among them.
+        The name of this run.
     layout : RunLayout
         Its directory.
     page : Path
@@ -83,7 +83,7 @@ def _run_cell(name: str, cell: Cell, row: ManifestRow | None, totals: RunTotals,
 
 
 def is_compared(column: str) -> bool:
-    """Whether a page of several runs maps a column: quality, light and cost."""
+    """Whether a page of several runs maps a column: those of quality, light and cost."""
     return column in LEADING or column in LIGHT_AND_COST or is_drawn(column)
 
 
@@ -100,7 +100,7 @@ def _head(name: str, study: Study, layout: RunLayout, totals: RunTotals, page: P
 
 
 def _notices(name: str, study: Study, layout: RunLayout, totals: RunTotals, part: Study) -> list[Notice]:
-    """Say of one run what a reader must know, with its name."""
+    """Write the notices of one run, with its name."""
     found = [
         *part_notices(part, n_cells=len(cells(study)), run=str(layout.root)),
         *state_notices(study, layout, totals),

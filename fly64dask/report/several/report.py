@@ -1,4 +1,4 @@
-"""Several run directories as a page that shows their limits and numbers beside each other."""
+"""Writes the page that shows the limits and numbers of several runs beside each other."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def write_runs_report(
     Parameters
     ----------
     runs : mapping of str to (Study, RunLayout)
-        The runs by name, finished, under way or damaged in places; their doses count the same.
+        The runs by name, which may be finished, under way or damaged in places; the doses of all count the same thing.
     out : Path
         The page; replaced in one step if it is there.
     targets : sequence of Target
-        Instead of those of all studies.
+        Targets to use instead of those of all studies.
     doses, views : sequence
         Cells of these alone are shown; of all if empty.
 
     Notes
     -----
-    Runs are read one after the other, and of each run `MAX_CELLS` cells at most are shown. No number joins cells of two
-    runs: each has its own curves, limits and columns.
+    Runs are read one after the other, and at most `MAX_CELLS` cells of each are shown. No number mixes cells of two
+    runs: each run has its own curves, limits and columns.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def _lead(gathered: Sequence[GatheredRun]) -> str:
 
 
 def _rank(dose: Dose) -> tuple[bool, float]:
-    """Numbers rise, and words follow."""
+    """Sort numbers in ascending order before words."""
     return (True, 0.0) if isinstance(dose, str) else (False, float(dose))
 
 

@@ -1,4 +1,4 @@
-"""The table of a run or of several: gathered row by row in little memory, and written as CSV or Parquet."""
+"""The table of one run or several: gathered row by row in little memory, and written as CSV or Parquet."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The table of cells: its columns and their order, which do not depend on how the cells have ended."""
+"""Chooses the columns of a table of cells and their order, which do not depend on how the cells have ended."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from fly64dask.report.columns import FlatRow
 
 DIMENSIONS = ("dose", "view", "split", "repeat")
-# These as well where a study names recipes, or lists objects or values of its setup.
+# These as well if a study names recipes, or lists objects or values of its setup.
 FURTHER_DIMENSIONS = ("recipe_name", "object_seed", "setup_name")
 RUN = "run"  # of a table of several
 INDEX = (RUN, *DIMENSIONS, *FURTHER_DIMENSIONS)
-# What a reader of the table looks for first.
+# Columns that a reader of the table looks for first.
 LEADING_COLUMNS = ("state", "failure_kind", "error", "n_kept")
 
 
@@ -27,13 +27,13 @@ def cell_columns(flat_cells: Iterable[FlatRow]) -> TableColumns:
     Parameters
     ----------
     flat_cells : iterable of mapping
-        Cells as of `flat_row`, of several runs with a column `run`; they are taken one after the other, and none is
-        kept.
+        Cells as `flat_row` makes them, with a column `run` if there are several runs. They are read one after the
+        other, and none is kept.
 
     Returns
     -------
     TableColumns
-        All of `row_columns`, empty where no cell has anything to say, and the coordinates that the cells have.
+        All of `row_columns`, empty where no cell has a value, and the coordinates that the cells have.
     """
     columns = TableColumns(row_columns())
     for flat in flat_cells:

@@ -1,4 +1,4 @@
-"""Writes the table of a run, or of several, as CSV, or as Parquet with units and labels."""
+"""Writes the table of one run or several as CSV, or as Parquet with units and labels."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from fly64dask.report.table.gathering import TableColumns
     from fly64dask.study import DoseBy, Study
 
-# Where pandas keeps and finds the attributes of a table in a Parquet file's metadata.
+# The key under which pandas keeps the attributes of a table in the metadata of a Parquet file.
 PANDAS_ATTRIBUTES = "PANDAS_ATTRS"
-# Packed pieces, of 1024 rows each, that are one row group of a Parquet file, and in memory at once (our choice).
+# Packed pieces, of 1024 rows each, that make one row group of a Parquet file and are in memory at once (our choice).
 GROUP_PIECES = 16
 
 
 class TableAttributes(TypedDict):
-    """The attributes of a run's table: what doses count, and by column the unit, label and better direction.
+    """The attributes of a run's table: what doses count, and the unit, label and better direction of each column.
 
-    Columns that hold neither numbers nor lists of them have none; the unit of a plain number is "1".
+    Columns that hold neither numbers nor lists of numbers have none; the unit of a plain number is "1".
     """
 
     study: str
@@ -75,7 +75,7 @@ def write_table(path: Path, study: Study, columns: TableColumns) -> None:
 
 
 def check_table_name(path: Path) -> None:
-    """Refuse the name of a file that says no format of tables, before anything is read."""
+    """Refuse the name of a file whose suffix is no format of tables, before anything is read."""
     if path.suffix not in (".parquet", ".csv"):
         raise InputError(
             f"write table {path}: its name ends in {path.suffix or 'no suffix'!r}, needed .parquet or .csv",
@@ -84,7 +84,7 @@ def check_table_name(path: Path) -> None:
 
 
 def csv_bytes(columns: TableColumns) -> bytes:
-    """Write a table as CSV in UTF-8: a head line, floats that read back as they were, nothing for what is not known."""
+    """Write a table as CSV in UTF-8: a header line, floats that are read back exactly, nothing for unknown values."""
     stream = io.BytesIO()
     _write_csv(columns, stream)
     return stream.getvalue()
@@ -93,7 +93,8 @@ def csv_bytes(columns: TableColumns) -> bytes:
 def parquet_bytes(study: Study, columns: TableColumns) -> bytes:
     """Write a table as Parquet.
 
-    Label, unit and better direction are metadata of each field, and those of the file are what pandas reads as `attrs`.
+    The label, unit and better direction are metadata of each field; the metadata of the file is what pandas reads as
+    `attrs`.
     """
     stream = io.BytesIO()
     _write_parquet(study, columns, stream)
@@ -105,7 +106,7 @@ def _write_csv(columns: TableColumns, file: BinaryIO | io.BytesIO) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns.names)
     writer.writerows(columns.rows())
-    text.detach()  # the file stays open: it is not ours
+    text.detach()  # leave the file open, as the caller opened it
 
 
 def _write_parquet(study: Study, columns: TableColumns, file: BinaryIO | io.BytesIO) -> None:
@@ -138,6 +139,6 @@ def _column_quantity(column: str, dose_by: DoseBy) -> Quantity:
 
 
 def _field_metadata(quantity: Quantity) -> dict[str, str]:
-    """Label, unit and better direction of a column, those that it has."""
+    """Return the label, unit and better direction of a column, as far as it has them."""
     described = {"label": quantity.label, "unit": quantity.unit, "better": quantity.better}
     return {name: value for name, value in described.items() if value}

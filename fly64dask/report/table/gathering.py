@@ -1,4 +1,4 @@
-"""Gathers the rows of a table one after the other as columns, in little more memory than their values take packed."""
+"""Gathers the rows of a table, one after the other, as columns of packed values, which take little memory."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
 
     from fly64dask.report.columns import FlatRow, Value
 
-# Rows that wait as they are before they are packed: 20 MB of a run's (our choice).
+# Rows that are kept as they are before they are packed (our choice): 20 MB for rows of a run.
 PACKED_ROWS = 1024
 DTYPES = {bool: np.bool_, int: np.int64, float: np.float64}
 
 
 class TableColumns:
-    """The columns of a table, of which each row may have other ones.
+    """The columns of a table whose rows need not have the same columns.
 
-    Rows are packed many at a time as arrays: a number then takes 8 bytes instead of 32, besides the 8 in a list, and
-    equal texts are kept once.
+    Many rows at a time are packed as arrays: a number then takes 8 bytes instead of 40 in a list, and equal texts are
+    kept once.
 
     Parameters
     ----------
     always : mapping of str to type
-        Columns that are there whatever rows are added, and what their values are.
+        Columns that exist whichever rows are added, and the type of their values.
     """
 
     def __init__(self, always: Mapping[str, type] = MappingProxyType({})) -> None:
@@ -37,14 +37,16 @@ class TableColumns:
         self._pieces: list[_Piece] = []
 
     def add(self, flat: FlatRow) -> None:
-        """Add a row; None or absent where nothing is known."""
+        """Add a row; unknown values are None or absent."""
         self._waiting.append(flat)
         if len(self._waiting) == PACKED_ROWS:
             self._pack()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All columns: those that are always there, then as the rows brought them up, unless they were reordered."""
+        """All columns: those that always exist, then others in the order of their first row, unless they were
+        reordered.
+        """
         self._pack()
         return tuple(self._kinds)
 
@@ -54,28 +56,28 @@ class TableColumns:
         self._kinds = {name: self._kinds[name] for name in names}
 
     def kind(self, name: str) -> type | None:
-        """The type of all values of a column, None where none is known and nothing says it.
+        """The type of all values of a column; None if it has no value and no declared type.
 
-        Fractions where a column has whole numbers too, text where it has numbers and words.
+        It is float if a column has integers and floats, and str if it has numbers and words.
         """
         self._pack()
         return _common_type(self._kinds[name])
 
     def has_numbers(self, name: str) -> bool:
-        """Whether a column is one of numbers, or has any; truth values are none."""
+        """Whether a column is declared to hold numbers, or has one; booleans do not count."""
         self._pack()
         return not self._kinds[name].isdisjoint((int, float))
 
     def pieces(self, name: str) -> Iterator[list[Value | None]]:
-        """Give the values of a column, as many at a time as were packed.
+        """Yield the values of a column, as many at a time as were packed together.
 
-        They are of one type, that of the column; None where nothing is known.
+        They have the type of the column; unknown values are None.
         """
         self._pack()
         return (_of_one_type(piece.values(name), self._kinds[name]) for piece in self._pieces)
 
     def rows(self) -> Iterator[tuple[Value | None, ...]]:
-        """Give the rows one after the other, with the values of all columns in their order."""
+        """Yield the rows one after the other, with the values of all columns in their order."""
         for of_piece in zip(*(self.pieces(name) for name in self.names), strict=True):
             yield from zip(*of_piece, strict=True)
 
@@ -86,12 +88,12 @@ class TableColumns:
 
 
 class _Piece:
-    """Some rows, packed; adds what kinds of values each column has to those that are known."""
+    """Some packed rows; the types of their values are added to the known types of each column."""
 
     def __init__(self, flat_rows: Sequence[FlatRow], kinds: dict[str, set[type]]) -> None:
         self._n_rows = len(flat_rows)
         self._texts: dict[str, list[Value | None]] = {}
-        # Numbers, and where they are known, if not everywhere.
+        # Numbers, and a mask of the known ones if some are unknown.
         self._numbers: dict[str, tuple[NDArray[Any], NDArray[np.bool_] | None]] = {}
         for name in dict.fromkeys(name for flat in flat_rows for name in flat):
             values = [flat.get(name) for flat in flat_rows]
@@ -100,7 +102,7 @@ class _Piece:
             if len(found) == 1 and found <= DTYPES.keys():
                 self._numbers[name] = _packed(values, DTYPES[found.pop()])
             else:
-                # Many cells share a version, a digest, a word: each is kept once.
+                # Many cells share a version, a digest or a word, which is kept once.
                 self._texts[name] = [sys.intern(value) if type(value) is str else value for value in values]
 
     def values(self, name: str) -> list[Value | None]:
@@ -137,7 +139,7 @@ def _common_type(kinds: Collection[type]) -> type | None:
 
 
 def _of_one_type(values: list[Value | None], kinds: Collection[type]) -> list[Value | None]:
-    """Make whole numbers fractions where their column has both, and anything text where it has numbers and words."""
+    """Convert values to float if their column has integers and floats, and to str if it has numbers and words."""
     convert = _common_type(kinds)
     if convert is None or len(kinds) < 2:
         return values
