@@ -9,7 +9,7 @@ from typing import Any, NoReturn, cast
 import click
 
 from fly64dask.cli.options import (
-    EXIT_FAILED_CELL,
+    EXIT_FAILED,
     DoseType,
     example,
     filter_options,
@@ -142,4 +142,4 @@ def compare(
             print_lines(console, difference_lines(comparison.differences))
         click.echo(f"comparison: {layout.comparison_file}")
     if any(True for _ in comparison.problems):
-        sys.exit(EXIT_FAILED_CELL)
+        sys.exit(EXIT_FAILED)

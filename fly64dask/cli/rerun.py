@@ -11,7 +11,7 @@ import click
 
 from fly64dask.base import FailureKind, InputError
 from fly64dask.cli.options import (
-    EXIT_FAILED_CELL,
+    EXIT_FAILED,
     ClusterOptions,
     cluster_options,
     example,
@@ -53,7 +53,9 @@ class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
 
 @click.command(epilog=example("fly64dask rerun runs/toy --failed --view sparse --remedy guarded --dry-run"))
 @place_argument
-@click.option("--failed", is_flag=True, help="Every failed cell; with respace also those that cannot be selected.")
+@click.option(
+    "--failed", is_flag=True, help="Try every failed cell; with respace also cells whose view cannot be selected."
+)
 @click.option(
     "--kind",
     "kinds",
@@ -69,12 +71,12 @@ class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
     type=click.Choice(REMEDY_KINDS),
     default="as-is",
     show_default=True,
-    help="as-is: no change. guarded: degenerate guard, frozen probe, few epochs. respace: a lower spacing.",
+    help="as-is: no change. guarded: guard against degenerate scans, frozen probe, few epochs. respace: lower spacing.",
 )
 @click.option(
     "--min-exposures",
     type=click.IntRange(min=1),
-    help="With respace: least number of exposures to keep [default: 4; with fewer the probe stays fixed].",
+    help="With respace: smallest number of exposures to keep [default: 4; with fewer the probe stays fixed].",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would change; run and write nothing.")
 @cluster_options
@@ -93,7 +95,7 @@ def rerun(
     """Try the failed cells of RUN again, with the study that the run has stored.
 
     Every attempt is kept in the history and in the manifest, the first failure included. A later `run`
-    of the same study keeps what a remedy completed. The exit code is 0 also if no failed cell matches.
+    of the same study keeps what a remedy completed. The exit code is also 0 if no failed cell matches.
     """
     from fly64dask.records import read_run_study
     from fly64dask.runs import plan_failed
@@ -103,7 +105,10 @@ def rerun(
     if as_json and not dry_run:
         raise InputError("rerun: found --json without --dry-run", remedy="read the manifest, or use `status --json`")
     if min_exposures is not None and remedy != "respace":
-        raise InputError("rerun: found --min-exposures without --remedy respace", remedy="drop one of them")
+        raise InputError(
+            "rerun: found --min-exposures without --remedy respace",
+            remedy="leave --min-exposures out, or give --remedy respace",
+        )
     layout = read_run(run, files=False)
     study = read_run_study(layout)
     chosen = frozenset(kind for several in kinds for kind in several) or frozenset(FailureKind)
@@ -117,11 +122,11 @@ def rerun(
             n_failed = _rerun(study, run, filters, plan, placement)
         click.echo(f"{RESULT}{len(plan) - n_failed} of {len(plan)} failed cells completed, {n_failed} still failed")
         if n_failed:
-            sys.exit(EXIT_FAILED_CELL)
+            sys.exit(EXIT_FAILED)
 
 
 def _rerun(study: Study, run: Path | str, filters: Filters, plan: Sequence[PlannedRerun], placement: Placement) -> int:
-    """Run what was planned; gives how many cells are still failed."""
+    """Run the planned cells; returns how many cells are still failed."""
     from fly64dask.cli.terminal import RunDisplay, hopeless_lines, make_console, print_lines, print_matrix
     from fly64dask.records import read_completed_rows
     from fly64dask.runs import run_place, run_planned

@@ -14,7 +14,7 @@ import click
 
 from fly64dask.base import InputError, kept_for_good
 from fly64dask.cli.options import (
-    EXIT_FAILED_CELL,
+    EXIT_FAILED,
     ClusterOptions,
     cluster_options,
     example,
@@ -78,20 +78,20 @@ def run(
         cluster.check_file()
         will_fail = _show_plan(study, filters, out, as_json=as_json, allow_missing=allow_missing)
         if will_fail:
-            sys.exit(EXIT_FAILED_CELL)
+            sys.exit(EXIT_FAILED)
         return
     if as_json:
         raise InputError("run: found --json without --dry-run", remedy="read the manifest, or use `status --json`")
     with cluster.placement() as placement:
         n_failed = _run(study, filters, out, placement, allow_missing=allow_missing, with_report=with_report)
     if n_failed:
-        sys.exit(EXIT_FAILED_CELL)
+        sys.exit(EXIT_FAILED)
 
 
 def _run(
     study: Study, filters: Filters, out: Path | str, placement: Placement, *, allow_missing: bool, with_report: bool
 ) -> int:
-    """Run the study and show how it went; gives the number of cells that failed."""
+    """Run the study and show how it went; returns the number of cells that failed."""
     with kept_for_good():
         from fly64dask.cli.terminal import RunDisplay, make_console
         from fly64dask.runs import continued_study, run_place, run_study
@@ -118,7 +118,7 @@ def _run(
 
 
 def _show_finished(console: Console, finished: Run, *, where: str) -> None:
-    """Show the matrix of a run that has ended, and where its manifest is."""
+    """Show the matrix of a run that has ended, and the path of its manifest."""
     from fly64dask.cli.terminal import MAX_MATRIX_CELLS, closing_table, print_matrix, print_overview
     from fly64dask.monitoring import OverviewReader
 
@@ -136,7 +136,7 @@ def _show_finished(console: Console, finished: Run, *, where: str) -> None:
 
 @contextmanager
 def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
-    """Say at an interrupt what is safe."""
+    """At an interrupt, say how many cells are on disk in each state."""
     from fly64dask.records import count_states, each_row
     from fly64dask.runs import continued_study
 
@@ -150,7 +150,7 @@ def _counted_when_stopped(study: Study, layout: RunLayout) -> Iterator[None]:
 
 
 def _layout_of(out: Path | str) -> RunLayout:
-    """Give the layout of a run that may not be there yet; of a URL that of its cache, with the records of the run."""
+    """Return the layout of a run that may not exist yet; for a URL that of its cache, with the run's records."""
     from fly64dask.runs import cache_layout, has_run
 
     if isinstance(out, str) and not has_run(out):
@@ -160,7 +160,7 @@ def _layout_of(out: Path | str) -> RunLayout:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shown:
-    """What is shown of a run before it begins; `coming` is the next round of an adaptive study."""
+    """What a dry run shows; `coming` is the next round of an adaptive study."""
 
     study: Study
     inputs: ScanInputs
@@ -171,7 +171,7 @@ class _Shown:
 
 
 def _show_plan(study: Study, filters: Filters, out: Path | str, *, as_json: bool, allow_missing: bool) -> bool:
-    """Show what a run would do, and say whether a cell of it will fail."""
+    """Show what a run would do; returns whether one of its cells will fail."""
     from fly64dask.datasets import read_inputs
     from fly64dask.runs import continued_study, next_round
     from fly64dask.scan import doubt_split

@@ -15,7 +15,7 @@ import click
 
 from fly64dask.base import InputError, ResourceError, counted
 from fly64dask.cli.options import (
-    EXIT_FAILED_CELL,
+    EXIT_FAILED,
     example,
     filter_options,
     filter_words,
@@ -141,7 +141,7 @@ def cancel(layout: RunLayout) -> None:
     help="Time between two reads of the run.",
 )
 def attach(layout: RunLayout, interval_s: float) -> None:
-    """Follow a submitted run until its controller ends. Any machine that sees the run directory can.
+    """Follow a submitted run until its controller ends, on any machine that sees the run directory.
 
     Ctrl-C ends this command and not the run. The exit codes are those of `run`.
     """
@@ -156,7 +156,7 @@ def attach(layout: RunLayout, interval_s: float) -> None:
         still_open = {state: counts[state] for state in ("running", "interrupted", "pending") if counts.get(state)}
         if not still_open:
             fine = {"completed", "skipped"} if submission.allow_missing else {"completed"}
-            sys.exit(EXIT_FAILED_CELL if counts.keys() - fine else 0)
+            sys.exit(EXIT_FAILED if counts.keys() - fine else 0)
         open_states = ", ".join(f"{n} {state}" for state, n in still_open.items())
     log = layout.slurm_logs / f"controller-{submission.job_id}.log"
     raise ResourceError(
@@ -168,8 +168,9 @@ def attach(layout: RunLayout, interval_s: float) -> None:
 def _follow(
     layout: RunLayout, submission: SubmittedController, goes_on: Callable[[], bool | None], interval_s: float
 ) -> Mapping[str, int]:
-    """Show a run until it has ended, and then its matrix; gives how many of the cells that were asked for are in each
-    state. Of more cells than a matrix shows, those that were asked for are counted.
+    """Show a run until it has ended, and then its matrix, or counts of cells if these are too many for a matrix.
+
+    Returns how many of the requested cells are in each state.
     """
     from fly64dask.cli.terminal import MAX_MATRIX_CELLS, make_console, print_matrix, print_overview, watch_run
     from fly64dask.monitoring import OverviewReader, RunReader
@@ -191,7 +192,7 @@ def _follow(
 
 
 def _asking(layout: RunLayout, submission: SubmittedController) -> Callable[[], bool | None]:
-    """Make the question whether the controller goes on; while Slurm does not answer it is None, which is said once."""
+    """Make a function that asks Slurm whether the controller goes on; None, with one warning, while Slurm is silent."""
     from fly64dask.deploy.slurm import controller_goes_on
 
     said = ""
@@ -212,7 +213,7 @@ def _asking(layout: RunLayout, submission: SubmittedController) -> Callable[[], 
 def _wait_for_start(
     layout: RunLayout, submission: SubmittedController, goes_on: Callable[[], bool | None], interval_s: float
 ) -> None:
-    """Say what the run's jobs wait for until its first worker is there or it ends; then where the dashboard is."""
+    """Say what the run's jobs wait for, until its first worker is there or it ends; then where the dashboard is."""
     from fly64dask.deploy import tunnel_command
     from fly64dask.deploy.slurm import jobs_line
     from fly64dask.records import read_dashboard

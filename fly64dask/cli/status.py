@@ -101,7 +101,7 @@ def _watch(
     interval_s: float,
     is_small: bool,
 ) -> None:
-    """Show a run until it ends, or somebody presses Ctrl-C: its matrix, or of very many cells how many are where."""
+    """Show a run until it ends or somebody presses Ctrl-C: its matrix or, for very many cells, the counts by state."""
     from fly64dask.cli.terminal import watch_run
     from fly64dask.monitoring import OverviewReader, RunReader
 
@@ -128,7 +128,7 @@ def _show_matrix(run_status: RunStatus, console: Console, shown: Collection[Cell
 
 
 def _study_of(layout: RunLayout) -> Study:
-    """Read the study of a run: until its first worker is there, of a submitted one what was submitted."""
+    """Read the study of a run; of a submitted run without any worker yet, the study that was submitted."""
     from fly64dask.records import read_run_study, read_study
 
     if layout.submitted_study.exists() and not layout.study_file.exists():
@@ -137,7 +137,7 @@ def _study_of(layout: RunLayout) -> Study:
 
 
 def _tell_jobs(layout: RunLayout) -> None:
-    """Say how the worker jobs of a run are; of a submitted one that has not begun, which command tells."""
+    """Report the worker jobs of a run; for a submitted one that has not begun, name the command that does."""
     from fly64dask.records import read_worker_jobs
 
     line = read_worker_jobs(layout) if holder_of(layout) else None
@@ -148,7 +148,7 @@ def _tell_jobs(layout: RunLayout) -> None:
 
 
 def _tell_others(layout: RunLayout, others: Sequence[str]) -> None:
-    """Say that committed cells are none of the study's."""
+    """Say that some committed cells do not belong to the study."""
     if others:
         have = counted(len(others), "committed cell has", "committed cells have")
         click.echo(
@@ -158,9 +158,9 @@ def _tell_others(layout: RunLayout, others: Sequence[str]) -> None:
 
 
 def _print_document(study: Study, layout: RunLayout, shown: Collection[Cell], others: Sequence[str]) -> None:
-    """Print what scripts get: rows of committed cells as in the manifest, those that run, and cells without a place.
+    """Print the JSON document: rows of committed cells as in the manifest, running cells, and cells without a place.
 
-    Rows are printed one after the other: of very many they would fill the memory.
+    Rows are printed one after the other, because very many would fill the memory.
     """
     from fly64dask.monitoring import read_each, read_live
     from fly64dask.records import read_worker_jobs

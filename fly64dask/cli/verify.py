@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fly64dask.base import InputError
-from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, place_argument, print_json, without_links
+from fly64dask.cli.options import EXIT_FAILED, example, json_option, place_argument, print_json, without_links
 from fly64dask.cli.signals import stoppable
 from fly64dask.store import RunLayout
 from fly64dask.study import Study
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command(epilog=example("fly64dask verify runs/demo"))
 @place_argument
 @click.option("--repair", is_flag=True, help="Make damaged parts again, and nothing else.")
-@click.option("--workers", type=click.IntRange(min=1), help="With --repair: local worker processes.")
+@click.option("--workers", type=click.IntRange(min=1), help="With --repair: number of local worker processes.")
 @json_option
 def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) -> None:
     """Check every stored byte of a run or of an ingested store.
@@ -67,16 +67,16 @@ def _tell(study: Study, layout: RunLayout, damages: Sequence[Damage], *, as_json
             click.echo(cleaned.words(layout))
         click.echo(f"{len(damages)} damaged" + (f", {len(outdated)} not of the study as it is now" if outdated else ""))
     if damages:
-        sys.exit(EXIT_FAILED_CELL)
+        sys.exit(EXIT_FAILED)
 
 
 def _is_ingested(layout: RunLayout) -> bool:
-    """Whether the path is a Zarr group and no run."""
+    """Tell whether the path is a Zarr group and not a run."""
     return not layout.store.is_dir() and (layout.root / "zarr.json").is_file()
 
 
 def _verify_store(store: Path, *, repair: bool, as_json: bool) -> None:
-    """Check an ingested store, which nothing but its file can make again."""
+    """Check an ingested store, which can only be made again from its file."""
     from fly64dask.datasets.ingest import damages_of_store
 
     if repair:
@@ -92,11 +92,11 @@ def _verify_store(store: Path, *, repair: bool, as_json: bool) -> None:
             click.secho(f"damaged {path}: {problem}", fg="red")
         click.echo(f"{len(damages)} damaged")
     if damages:
-        sys.exit(EXIT_FAILED_CELL)
+        sys.exit(EXIT_FAILED)
 
 
 def _verify_at_store(url: str, *, repair: bool, workers: int | None, as_json: bool) -> None:
-    """Check all objects of a run, and again when what was damaged is repaired."""
+    """Check all objects of a run, and check again after a repair."""
     from fly64dask.records import read_run_study
     from fly64dask.runs import fetched_run
 
@@ -122,7 +122,7 @@ def _repair_at_store(study: Study, url: str, layout: RunLayout, damages: Sequenc
 
 
 def _named(damages: Sequence[Damage]) -> Console:
-    """Name on standard error what is to be repaired; gives the console there."""
+    """List on standard error what is to be repaired; returns the console for it."""
     from fly64dask.cli.terminal import make_console
 
     console = make_console(stderr=True)
@@ -132,7 +132,7 @@ def _named(damages: Sequence[Damage]) -> Console:
 
 
 def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> tuple[Damage, ...]:
-    """Repair a run, and see what is damaged then."""
+    """Repair a run; returns what is still damaged."""
     from fly64dask.cli.terminal import RunDisplay
     from fly64dask.deploy import Placement
     from fly64dask.runs import damaged_cells, repair_run, verify_run

@@ -80,7 +80,7 @@ def test_ingest_names_all_that_is_against_a_scan(scan_file: Path, tmp_path: Path
 def test_ingest_refuses_numbers_that_are_not_finite(scan_file: Path, tmp_path: Path, option: str, value: str) -> None:
     failure = run("ingest", scan_file, "--out", tmp_path / "s.zarr", option, value).exception
     assert isinstance(failure, click.BadParameter)
-    assert "no finite number" in str(failure)
+    assert "is not a finite number" in str(failure)
 
 
 def test_probe_says_sizes_and_draws(store: Path, tmp_path: Path) -> None:

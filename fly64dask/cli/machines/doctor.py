@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fly64dask.cli.options import EXIT_FAILED_CELL, example, json_option, print_json
+from fly64dask.cli.options import EXIT_FAILED, example, json_option, print_json
 
 
 @click.command(epilog=example("fly64dask doctor --json"))
@@ -26,4 +26,4 @@ def doctor(as_json: bool) -> None:
             click.secho(f"{check.state:<7}", fg="green" if check.state == "ok" else "red", nl=False)
             click.echo(f"{check.name}: {check.found}")
     if any(check.state == "failed" for check in checks):
-        sys.exit(EXIT_FAILED_CELL)
+        sys.exit(EXIT_FAILED)

@@ -7,7 +7,8 @@ from .groups import (
 )
 from .output import (
     EXIT_BAD_INPUT as EXIT_BAD_INPUT,
-    EXIT_FAILED_CELL as EXIT_FAILED_CELL,
+    EXIT_FAILED as EXIT_FAILED,
+    bytes_words as bytes_words,
     from_here as from_here,
     print_json as print_json,
     print_long_json as print_long_json,

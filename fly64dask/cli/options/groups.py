@@ -1,4 +1,4 @@
-"""Groups of options: each passed to its command as one value, or listed in its help under a heading."""
+"""Groups of options, which a command gets as one value, or which its help lists under a heading."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 
 def example(*commands: str) -> str:
-    """Write the epilog of a help page; the mark keeps click from joining its lines."""
+    """Write the epilog of a help page; the backspace keeps click from joining its lines."""
     return "\n  ".join((f"\b\nExample{'s' if len(commands) > 1 else ''}:", *commands))
 
 
@@ -20,9 +20,9 @@ Decorator = Callable[[Command], Command]
 
 
 def options_as(keyword: str, make: Callable[..., object], *options: Decorator) -> Decorator:
-    """Join options, in the order of the help, to one decorator whose command gets one value made of them, as a keyword.
+    """Join options, in the order of the help, to one decorator; its command gets one value made of them, by keyword.
 
-    The parameters of `make` are named as the options.
+    The parameters of `make` have the names of the options.
     """
     names = tuple(inspect.signature(make).parameters)
 
@@ -66,7 +66,7 @@ class SectionedCommand(click.Command):
 
 
 class SectionedGroup(click.Group):
-    """A group of commands whose help lists them under headings, each with the whole of its first sentence.
+    """A group of commands whose help lists them under headings, each with its whole first sentence.
 
     Parameters
     ----------

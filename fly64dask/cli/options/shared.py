@@ -42,7 +42,7 @@ study_argument = click.argument(
 
 
 class PlaceType(click.Path):
-    """The type of a run's place: a directory, as a path, or the URL of a run at an object store, as a str."""
+    """The type of a run's place: a directory (Path), or the URL of a run at an object store (str)."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Parse one place."""
@@ -67,7 +67,7 @@ class DirectoryType(click.Path):
 
 
 def read_run(run: Path | str, *, files: bool) -> RunLayout:
-    """Give the layout of a run to be read: of a URL that of its cache, with the records of the run or all of it."""
+    """Return the layout of a run to be read; of a URL that of its cache, with the records or with all `files`."""
     if not isinstance(run, str):
         return RunLayout(without_links(run))
     from fly64dask.runs import read_place
@@ -80,7 +80,7 @@ def _named_layouts(places: Sequence[Path | str], *, files: bool) -> list[tuple[s
 
 
 def warn(line: str) -> None:
-    """Say on standard error that something is not as it should be."""
+    """Write a warning to standard error."""
     click.secho(line, fg="yellow", err=True)
 
 
@@ -181,7 +181,7 @@ filter_options = options_as(
 
 
 def filter_words(filters: Filters) -> list[str]:
-    """Write filters as the words of a command line that `filter_options` reads as the same."""
+    """Write filters as words of a command line, from which `filter_options` makes the same filters."""
     return [
         word
         for option in ("dose", "view", "split", "gridsize", "repeat", "recipe", "object", "setup")
@@ -205,7 +205,7 @@ recipe_options = options_as(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterOptions:
-    """The place where a command's cells are computed, as options before Dask is loaded."""
+    """The options that say where cells are computed; they are made before Dask is loaded."""
 
     where: str
     n_workers: int | None
@@ -215,7 +215,7 @@ class ClusterOptions:
     insecure: bool
 
     def check_file(self) -> None:
-        """Refuse a cluster file that cannot be used, for a command that opens no cluster."""
+        """Refuse an unusable cluster file in a command that opens no cluster."""
         from fly64dask.deploy.slurm import is_cluster_file, read_slurm_file
 
         if is_cluster_file(self.where):
@@ -223,7 +223,7 @@ class ClusterOptions:
 
     @contextmanager
     def placement(self) -> Iterator[Placement]:
-        """Give the placement, while local workers and their engine load beside all that comes before the first cell."""
+        """Give the placement; meanwhile local workers and their engine load, before the first cell needs them."""
         from fly64dask.cells import loading_engine
         from fly64dask.deploy import load_workers
 
@@ -272,14 +272,14 @@ cluster_options = options_as(
         default="127.0.0.1",
         show_default=True,
         metavar="HOST",
-        help="Address on which the local cluster listens; beyond loopback with TLS, for workers of other machines.",
+        help="Address on which the local cluster listens. Beyond loopback, for workers of other machines, it uses TLS.",
     ),
     click.option(
         "--tls",
         "tls_directory",
         metavar="DIRECTORY",
         type=click.Path(path_type=Path),
-        help="Certificates (ca.pem, cert.pem, key.pem) for a tls:// address, or of the local cluster.",
+        help="Certificates (ca.pem, cert.pem, key.pem) for a tls:// address or for the local cluster.",
     ),
     click.option(
         "--insecure",

@@ -1,4 +1,4 @@
-"""The command `export`: an ingested store, exposures of a run, or a reconstruction become a file of another program."""
+"""The command `export`: writes an ingested store, exposures of a run, or a reconstruction for another program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fly64dask.store import RunLayout
 from fly64dask.study import SPLIT_NAMES, Cell, Dose, Study, dose_name, doses_of, realisation_of
 
 Axis = TypeVar("Axis", bound=str | float | None)
-# Of a run alone: names of the options that choose from it.
+# Options that choose a part of a run.
 CHOOSING = "--dose, --split, --view, --repeat, --recipe, --object, --setup, --with-truth, --reconstruction"
 
 
@@ -55,7 +55,7 @@ class Choice:
         return all(getattr(self, name) is None for name in self.__slots__)
 
     def cell(self, study: Study, *, of_view: bool) -> Cell:
-        """Find the chosen cell of a study; where no view matters, its exposures are those of any."""
+        """Find the chosen cell of a study; if no view is needed, any view has the same exposures."""
         if self.dose is None:
             listed = ", ".join(dose_name(dose).removeprefix("dose_") for dose in doses_of(study))
             raise InputError(f"export: a run holds several scans, of doses {listed}", remedy="give --dose and --split")
@@ -76,12 +76,12 @@ choice_options = options_as(
     "choice",
     Choice,
     click.option("--dose", type=DoseType(), help="Dose of a run."),
-    click.option("--split", type=click.Choice(SPLIT_NAMES), help="Split of a run that has several."),
-    click.option("--view", help="Keep this view's exposures only."),
+    click.option("--split", type=click.Choice(SPLIT_NAMES), help="Split, if the run has several."),
+    click.option("--view", help="Only the exposures that this view keeps."),
     click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0]."),
-    click.option("--recipe", metavar="NAME", help="Recipe of a run that has several, with --view."),
-    click.option("--object", "object_seed", type=int, metavar="SEED", help="Object of a run that has several."),
-    click.option("--setup", metavar="NAME", help="Setup of a run that has several."),
+    click.option("--recipe", metavar="NAME", help="With --view: recipe, if the run has several."),
+    click.option("--object", "object_seed", type=int, metavar="SEED", help="Object, if the run has several."),
+    click.option("--setup", metavar="NAME", help="Setup, if the run has several."),
 )
 
 
@@ -89,23 +89,26 @@ choice_options = options_as(
 @click.argument("store", type=PlaceType(exists=True, file_okay=False, path_type=Path))
 @file_option("--out", required=True, help_text="The file to make.")
 @choice_options
-@click.option("--with-truth", is_flag=True, help="objectGuess is the simulation's true object, not an empty one.")
+@click.option("--with-truth", is_flag=True, help="Write the simulation's true object as objectGuess, not an empty one.")
 @click.option("--reconstruction", is_flag=True, help="Write the object and probe of a cell instead of its exposures.")
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["product", "cxi", "ptypy", "tiff"]),
-    help="Of a reconstruction: Ptychodus product (.h5), CXI (.cxi), PtyPy's result (.ptyr), TIFF (.tif) "
+    help="Format of a reconstruction: Ptychodus product (.h5), CXI (.cxi), PtyPy's result (.ptyr), TIFF (.tif) "
     "[default: by the suffix].",
 )
-@click.option("--pixel-size-nm", type=PixelSizeType(), help="Of the object, where the run does not know it.")
+@click.option(
+    "--pixel-size-nm", type=PixelSizeType(), help="Size of a pixel of the object, if the run does not know it."
+)
 def export(
     store: Path | str, out: Path, choice: Choice, with_truth: bool, reconstruction: bool, **options: Any
 ) -> None:
     """Write exposures or a reconstruction for other programs.
 
-    Exposures of an ingested STORE, or of one dose and split of a run, become a DATA-001 NPZ. With --reconstruction the
-    object and probe of a cell are written, with positions and pixel size. The run may be at an object store.
+    Exposures of an ingested STORE, or of one dose and split of a run, are written as a DATA-001 NPZ. With
+    --reconstruction it is the object and probe of a cell, with positions and pixel size. The run may be at an object
+    store.
     """
     from fly64dask.datasets.export import export_scan
 
@@ -129,7 +132,7 @@ def _export_reconstruction(store: Path | str, choice: Choice, path: Path, *, wit
     if with_truth:
         raise InputError(
             "export: found both --with-truth and --reconstruction; the truth goes with exposures only",
-            remedy="leave it or --reconstruction out",
+            remedy="leave one of them out",
         )
     study, layout = _opened(store)
     cell = choice.cell(study, of_view=True)
@@ -201,7 +204,7 @@ def _one_of(
     is_needed: bool,
     names: dict[Axis, str] | None = None,
 ) -> Axis:
-    """Take the chosen dose, view, split, recipe or object of a run, or its only one; the first where none matters."""
+    """Take the chosen dose, view, split, recipe or object of a run, or its only one; the first if none is needed."""
     chosen_ones = [each for each in several if each == chosen]
     if chosen_ones:
         return chosen_ones[0]

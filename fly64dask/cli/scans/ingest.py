@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @reading_options
 @wish_options
 @click.option(
-    "--check-orientation", is_flag=True, help="Then try the eight orientations of its axes, as `orient` does."
+    "--check-orientation", is_flag=True, help="Then try the eight orientations of the scan's axes, as `orient` does."
 )
 @json_option
 def ingest(

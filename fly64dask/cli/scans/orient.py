@@ -1,4 +1,4 @@
-"""The command `orient`: an ingested scan is tried in each of the eight orientations of its axes."""
+"""The command `orient`: tries an ingested scan in each of the eight orientations of its axes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fly64dask.cli.options import example, json_option, print_json, without_link
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Device [default: auto].")
 @json_option
 def orient(store: Path, n_exposures: int | None, n_epochs: int | None, device: str, as_json: bool) -> None:
-    """Say which orientation of its axes fits an ingested STORE.
+    """Find the orientation of the axes that fits an ingested STORE.
 
-    A part of it is reconstructed in each orientation. Flipping one axis of the positions, or swapping y and x without
-    the patterns, ruins a reconstruction, and files do not say which way their axes run. The store is not changed:
-    ingest the file again with the flags of the best one.
+    A part of the scan is reconstructed in each orientation. A reconstruction fails if one axis of the positions is
+    flipped, or if y and x are swapped without those of the patterns, and files do not say which way their axes run. The
+    store is not changed: ingest the file again with the options of the best orientation.
     """
     trial = try_store(without_links(store), n_exposures, n_epochs, device, quiet=as_json)
     if as_json:
@@ -41,7 +41,7 @@ def try_store(
     *,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Try the orientations of a store; gives losses and winner for scripts, and prints them unless it is quiet."""
+    """Try the orientations of a store; returns losses and advice for scripts, and prints them unless `quiet`."""
     from fly64dask.reconstruction import (
         TRIAL_EPOCHS,
         TRIAL_EXPOSURES,

@@ -1,4 +1,4 @@
-"""The command `probe`: the starting probe of an ingested scan, as numbers and as a picture."""
+"""The command `probe`: shows the starting probe of an ingested scan as numbers and as a picture."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fly64dask.base import counted
 from fly64dask.cli.options import example, file_option, from_here, json_option, print_json, without_links
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ SHADES, N_COLUMNS = " .:-=+*#%@", 64
 def probe(store: Path, out: Path | None, as_json: bool) -> None:
     """Show the starting probe of an ingested STORE.
 
-    The output says how wide it is and what its modes hold, and draws its amplitude.
+    The output has its width, the light of its modes, and a drawing of its amplitude.
     """
     from fly64dask.store import ExposureAttributes, open_group
 
@@ -73,7 +74,8 @@ def _said(numbers: dict[str, Any]) -> list[str]:
     modes = ", ".join(f"{share:.1%}" for share in numbers["mode_shares"])
     return [
         f"{', '.join(sizes)} in {height} x {width} px",
-        f"light of its modes {modes}; {numbers['n_opr']} OPR modes; {numbers['share_at_rim']:.2%} at the rim, "
+        f"light of its modes {modes}; {counted(numbers['n_opr'], 'OPR mode')}; "
+        f"{numbers['share_at_rim']:.2%} at the rim, "
         f"{numbers['share_beyond_band']:.2%} beyond 0.8 of the highest frequency",
     ]
 

@@ -24,12 +24,12 @@ class LengthsType(click.ParamType["tuple[float, float]"]):
         except ValueError:
             lengths = []
         if len(lengths) not in (1, 2) or not all(0 < length < float("inf") for length in lengths):
-            self.fail(f"{value!r} is no length above 0 such as 8.5, or two such as 8.5,9", param, ctx)
+            self.fail(f"{value!r} is neither one length above 0, such as 8.5, nor two, such as 8.5,9", param, ctx)
         return lengths[0], lengths[-1]
 
 
 class RasterType(click.ParamType["tuple[int, int]"]):
-    """Number of positions along the slow and the fast axis, `64,64`."""
+    """The type of a raster: the number of positions along the slow and the fast axis, `64,64`."""
 
     name = "SLOW,FAST"
 
@@ -37,29 +37,31 @@ class RasterType(click.ParamType["tuple[int, int]"]):
         """Parse one --raster."""
         matched = re.fullmatch(r"(\d{1,6}),(\d{1,6})", str(value))
         if not matched or "0" in matched.groups():
-            self.fail(f"{value!r} is no raster such as 64,64", param, ctx)
+            self.fail(f"{value!r} is not a raster such as 64,64", param, ctx)
         return int(matched[1]), int(matched[2])
 
 
 class FiniteNumber(click.types.FloatParamType):
-    """The type of a number that is neither infinite nor NaN, which Click takes for numbers."""
+    """The type of a number that is neither infinite nor NaN; Click accepts both as numbers."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Parse one number."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number", param, ctx)
+            self.fail(f"{value!r} is not a finite number", param, ctx)
         return number
 
 
 class FiniteRange(click.FloatRange, FiniteNumber):
-    """The type of such a number in a range."""
+    """The type of a finite number in a range."""
 
 
 POSITIVE = FiniteRange(min=0, min_open=True)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FILE_OPTIONS = (
-    click.option("--positions", type=FILE, help="Second file: of the positions and the probe, or of the patterns."),
+    click.option(
+        "--positions", type=FILE, help="Second file: the one with positions and probe, or the one with patterns."
+    ),
     click.option(
         "--allow-links", is_flag=True, default=None, help="Follow links in HDF5 to files in other directories."
     ),
@@ -74,29 +76,35 @@ FILE_OPTIONS = (
     ),
     click.option("--quantity", type=click.Choice(["amplitude", "intensity"]), help="What a pixel holds."),
     click.option("--zero-frequency", type=click.Choice(["centre", "corner"]), help="Where the direct beam is."),
-    click.option("--photons-per-intensity", type=POSITIVE, help="Scale to photon counts."),
+    click.option("--photons-per-intensity", type=POSITIVE, help="Photons per unit of intensity in the file."),
 )
 DATASET_OPTIONS = (
-    click.option("--beamline", type=FILE, help="TOML file of these keys, with _ for -; see data/beamlines."),
+    click.option("--beamline", type=FILE, help="TOML file with these options as keys, _ for -; see data/beamlines."),
     click.option("--patterns", metavar="NAME", help="Dataset, or group of datasets, of (n, H, W)."),
     click.option("--positions-y", metavar="NAME[:COLUMN]", help="Dataset of y, which grows from row to row."),
     click.option(
-        "--positions-x", metavar="NAME[:COLUMN]", help="Dataset of x; :0, :1 is a column of (n, 2) or (2, n)."
+        "--positions-x", metavar="NAME[:COLUMN]", help="Dataset of x; :0 or :1 takes a column of (n, 2) or (2, n)."
     ),
-    click.option("--positions-unit", type=click.Choice(["px", "m", "mm", "um", "nm", "angstrom"]), help="Their unit."),
+    click.option(
+        "--positions-unit", type=click.Choice(["px", "m", "mm", "um", "nm", "angstrom"]), help="Unit of the positions."
+    ),
 )
 GEOMETRY_OPTIONS = (
-    click.option("--pixel-size-nm", type=LengthsType(), help="Pixel of the object."),
+    click.option("--pixel-size-nm", type=LengthsType(), help="Size of a pixel of the object."),
     click.option("--energy-kev", type=POSITIVE, help="Energy of a photon; of an electron with --particle electron."),
     click.option("--wavelength-nm", type=POSITIVE, help="Wavelength, instead of an energy."),
-    click.option("--distance-m", type=POSITIVE, help="From the sample to the detector."),
-    click.option("--pitch-um", type=LengthsType(), help="Pixel of the detector, as the patterns are binned."),
+    click.option("--distance-m", type=POSITIVE, help="Distance from the sample to the detector."),
+    click.option("--pitch-um", type=LengthsType(), help="Size of a detector pixel, binned as the patterns are."),
     click.option("--particle", type=click.Choice(["photon", "electron"]), help="What --energy-kev is the energy of."),
     click.option("--semi-angle-mrad", type=POSITIVE, help="Semi-angle of an electron probe."),
-    click.option("--bright-disk-radius-px", type=POSITIVE, help="Radius of its bright disk in the patterns."),
-    click.option("--raster", type=RasterType(), help="Positions are a raster, the fast axis along x."),
+    click.option(
+        "--bright-disk-radius-px", type=POSITIVE, help="Radius of the bright disk of an electron probe in the patterns."
+    ),
+    click.option("--raster", type=RasterType(), help="The positions are a raster, with its fast axis along x."),
     click.option("--raster-step-nm", type=LengthsType(), help="Step of the raster."),
-    click.option("--raster-rotation-deg", type=FiniteNumber(), help="From x to the fast axis, positive towards +y."),
+    click.option(
+        "--raster-rotation-deg", type=FiniteNumber(), help="Angle from x to the fast axis, positive towards +y."
+    ),
 )
 # Headings of the help page.
 SECTIONS = {

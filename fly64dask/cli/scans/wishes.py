@@ -11,7 +11,7 @@ from fly64dask.datasets.ingest import IngestOptions
 
 
 class NumbersType(click.ParamType["tuple[int, ...]"]):
-    """Numbers of exposures, `7,12,20:30`; a range leaves out its end."""
+    """The type of numbers of exposures, `7,12,20:30`; a range excludes its end."""
 
     name = "N,N:M,..."
 
@@ -23,14 +23,14 @@ class NumbersType(click.ParamType["tuple[int, ...]"]):
         for part in str(value).split(","):
             matched = re.fullmatch(r"(\d{1,9})(?::(\d{1,9}))?", part.strip())
             if not matched:
-                self.fail(f"{value!r} is no list of exposures such as 7,12,20:30", param, ctx)
+                self.fail(f"{value!r} is not a list of exposures such as 7,12,20:30", param, ctx)
             first = int(matched[1])
             numbers.update(range(first, int(matched[2]) if matched[2] else first + 1))
         return tuple(sorted(numbers))
 
 
 class ShapeType(click.ParamType["tuple[int, int]"]):
-    """A number of rows and columns, `256` or `256,192`."""
+    """The type of a number of rows and columns, `256` or `256,192`."""
 
     name = "N|H,W"
 
@@ -38,12 +38,12 @@ class ShapeType(click.ParamType["tuple[int, int]"]):
         """Parse one --crop."""
         matched = re.fullmatch(r"(\d{1,6})(?:,(\d{1,6}))?", str(value))
         if not matched:
-            self.fail(f"{value!r} is no size in px such as 256 or 256,192", param, ctx)
+            self.fail(f"{value!r} is not a size in px such as 256 or 256,192", param, ctx)
         return int(matched[1]), int(matched[2] or matched[1])
 
 
 class RegionType(click.ParamType["tuple[tuple[int, int], tuple[int, int]]"]):
-    """Rows and columns of a pattern, `100:356,80:336`; each range leaves out its end."""
+    """The type of rows and columns of a pattern, `100:356,80:336`; each range excludes its end."""
 
     name = "Y:Y,X:X"
 
@@ -53,7 +53,7 @@ class RegionType(click.ParamType["tuple[tuple[int, int], tuple[int, int]]"]):
         """Parse one --roi."""
         matched = re.fullmatch(r"(\d{1,6}):(\d{1,6}),(\d{1,6}):(\d{1,6})", str(value))
         if not matched:
-            self.fail(f"{value!r} is no region such as 100:356,80:336", param, ctx)
+            self.fail(f"{value!r} is not a region such as 100:356,80:336", param, ctx)
         top, bottom, left, right = map(int, matched.groups())
         return (top, bottom), (left, right)
 
@@ -62,8 +62,10 @@ class RegionType(click.ParamType["tuple[tuple[int, int], tuple[int, int]]"]):
 wish_options = options_as(
     "wishes",
     IngestOptions,
-    click.option("--roi", type=RegionType(), help="Rows and columns of the detector to keep, about the direct beam."),
-    click.option("--crop", type=ShapeType(), help="Size to keep about the zero frequency; px of the object grow."),
+    click.option("--roi", type=RegionType(), help="Rows and columns of the detector to keep, around the direct beam."),
+    click.option(
+        "--crop", type=ShapeType(), help="Size to keep around the zero frequency; pixels of the object become larger."
+    ),
     click.option(
         "--bin", type=click.IntRange(min=1), default=1, help="Sum the counts of squares of N x N pixels [default: 1]."
     ),
@@ -73,17 +75,19 @@ wish_options = options_as(
     click.option("--flip-x", is_flag=True, help="Negate x of the positions, after a swap."),
     click.option("--drop", type=NumbersType(), default=(), help="Leave out exposures of the file, counted from 0."),
     click.option("--drop-dark", is_flag=True, help="Leave out exposures that hold hardly any photons."),
-    click.option("--keep-outliers", is_flag=True, help="Take dark, far too bright and repeated exposures as they are."),
-    click.option("--no-overlap", is_flag=True, help="Take positions that are further apart than a frame."),
+    click.option("--keep-outliers", is_flag=True, help="Keep exposures that are dark, far too bright or repeated."),
+    click.option(
+        "--no-overlap", is_flag=True, help="Accept positions that are further apart than the size of a pattern."
+    ),
     click.option(
         "--mask",
         "masks",
         multiple=True,
         metavar="FILE[:PATH]|marks",
-        help="Pixels to leave out: a file's, or those that hold marks of no measurement; repeatable.",
+        help="Pixels to leave out: those of a file, or those whose values mark that nothing was measured; repeatable.",
     ),
     click.option("--mask-good", type=click.Choice(["0", "1", "positive"]), help="Value of good pixels in --mask FILE."),
-    click.option("--round", is_flag=True, help="Take the nearest whole photons of real numbers, 0 of negative ones."),
+    click.option("--round", is_flag=True, help="Round real numbers to whole photons, and negative ones to 0."),
     click.option(
         "--probe",
         metavar="KIND",

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base import InputError, counted
-from fly64dask.cli.options import example, from_here, json_option, print_json, runs_argument, without_links
-from fly64dask.cli.several.sizes import bytes_words
+from fly64dask.cli.options import bytes_words, example, from_here, json_option, print_json, runs_argument, without_links
 from fly64dask.store import RunLayout, holder_of
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The command `merge`: puts the cells of several runs of one study into a new run."""
+"""The command `merge`: joins the cells of several runs of one study in a new run."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def merge(places: tuple[Path | str, ...], out: Path, first_wins: bool) -> None:
     device, and in the places of their files. Any other difference is named and refused, and so are cells with different
     results in several runs: a cell's key and the digests of its arrays must agree. If a cell failed in one run and was
     completed in another, the completed one is taken. Everything is copied, and every byte is checked. The runs stay as
-    they are. None of them may be running, but those at an object store, of which the cells are taken that are committed
-    by then.
+    they are. None of them may be running, except those at an object store, of which the cells committed by then are
+    taken.
     """
     from fly64dask.runs import merge_runs
 

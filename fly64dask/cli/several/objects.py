@@ -1,4 +1,4 @@
-"""The commands `push` and `pull`: what a run has committed goes to an object store, and comes back."""
+"""The commands `push` and `pull`: copy what a run has committed to an object store, and back."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def push(layout: RunLayout, url: str) -> None:
 
     The same command again adds new ones or continues the copy. URL is s3://BUCKET/FOLDER of this run alone (gs:// and
     az:// as obstore has them). Exposures, cells and tables are copied, each as a whole, and every byte is checked
-    before it is sent. The run may be running. Credentials and the place of the store come from its own environment
-    variables, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL.
+    before it is sent. The run may be running. Credentials and the place of the store come from the environment
+    variables of the store, for S3 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL.
     """
     from fly64dask.runs import push_run
 

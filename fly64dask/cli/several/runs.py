@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from fly64dask.base import printable
-from fly64dask.cli.options import PlaceType, example, from_here, json_option, print_json, rows_json, without_links
-from fly64dask.cli.several.sizes import bytes_words
+from fly64dask.cli.options import (
+    PlaceType,
+    bytes_words,
+    example,
+    from_here,
+    json_option,
+    print_json,
+    rows_json,
+    without_links,
+)
 from fly64dask.store import is_url
 
 if TYPE_CHECKING:
@@ -30,7 +38,7 @@ def runs(folder: Path | str, as_json: bool) -> None:
     """List every run below DIR with its state, cells, age and size.
 
     DIR is a folder, or a URL of an object store such as s3://BUCKET/FOLDER. The age is the time since the last change.
-    A run under way has the process that holds it.
+    For a run under way the table names the process that holds it.
 
     \b
     running     a process holds the run
@@ -66,7 +74,7 @@ def runs(folder: Path | str, as_json: bool) -> None:
 
 
 def _plain(word: str, style: str) -> Text:
-    """A word of a run as text, in which nothing is taken for markup."""
+    """Make a text of a word, in which nothing is taken for markup."""
     from rich.text import Text
 
     return Text(printable(word), style=style)
