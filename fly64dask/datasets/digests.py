@@ -1,4 +1,4 @@
-"""Digests of all that determines the content of a run's groups, from a study and its scan; no group is opened."""
+"""Computes digests of all that determines the content of a run's groups, from a study and its scan, without a group."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from fly64dask.base import digest
 if TYPE_CHECKING:
     from fly64dask.study import Realisation, Split, Study, View
 
-# Expected intensities are stored at this scale (our choice): detected photons per exposure, mean over the scan. It is
-# a unit and no dose.
+# Expected intensities are stored at this scale (our choice): detected photons per exposure, mean over the scan. It is a
+# unit and not a dose.
 NOISE_FREE_SCALE_PHOTONS = 1e6
 
 
@@ -36,7 +36,7 @@ def exposures_digest(study: Study, scan_digest: str, realisation: Realisation, d
         drawn_from += [*([repeat] if repeat else []), *([] if object_seed is None else ["object", object_seed])]
         drawn_from += [] if view is None else ["view", view, dose_photons]
     setup = study.setup_of(setup_name)
-    # Its errors are drawn by the seed of a simulation also where nothing else is.
+    # A setup's errors depend on the seed of the simulation even if nothing else does.
     wrong = [] if setup.is_ideal else ["setup", setup.model_dump(mode="json"), study.seeds.simulation]
     return digest([scan_digest, dose, split, _split_of(study), *drawn_from, *wrong])
 

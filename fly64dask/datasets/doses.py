@@ -1,4 +1,4 @@
-"""A study's doses in photons per exposure, and the refusal of those that cannot be given."""
+"""Converts a study's doses to photons per exposure, and refuses doses that are not possible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptExposures:
-    """The exposures that a view keeps of a split, on which a dose depends that counts photons by area or in total."""
+    """The exposures that a view keeps of a split; a dose that counts photons per area or in total depends on them."""
 
     view: str
     split: Split
@@ -34,23 +34,23 @@ def dose_in_photons(
     Parameters
     ----------
     study : Study
-        Says what its doses count.
+        The study, which says what its doses count.
     dose : float, "measured" or "noise_free"
-        One of them.
+        One of its doses.
     own_dose_photons : float or None
         Mean count of the measured exposures; None if simulated.
     kept : KeptExposures, optional
-        Needed if the study's doses count other photons than those of an exposure.
+        Needed unless the study's doses count photons per exposure.
 
     Returns
     -------
     float or None
-        Detected photons per exposure; None for "noise_free", which is no number of photons.
+        Detected photons per exposure; None for "noise_free", which is not a number of photons.
 
     Raises
     ------
     InputError
-        If the dose is above the measured one, as photons cannot be added, or above what a count can hold.
+        If the dose is above the measured one, because photons cannot be added, or above what a count can hold.
     """
     if dose == "noise_free":
         return None
@@ -84,7 +84,7 @@ def refuse_doses(
     probe: NDArray[np.complex64],
     own_dose_photons: float | None,
 ) -> None:
-    """Refuse doses that cannot be given, before anything runs.
+    """Refuse doses that are not possible, before anything runs.
 
     Parameters
     ----------
@@ -100,11 +100,11 @@ def refuse_doses(
     Raises
     ------
     InputError
-        If a dose is above the measured one, or shall be thinned to itself again and again.
+        If a dose is above the measured one, or is the measured one with several repeats, which thinning leaves equal.
     """
     views: list[KeptExposures | None] = [None]
     if study.dose_by != "exposure":
-        # Selecting takes its time, and simulated photons have no limit but that of a count, which is checked later.
+        # Selecting takes time, and simulated photons have no limit except that of a count, which is checked later.
         views = [] if own_dose_photons is None else [*_kept_exposures(study, positions_px, probe)]
     for of_view in views:
         for dose in study.doses_photons:
@@ -120,7 +120,7 @@ def refuse_doses(
 def _kept_exposures(
     study: Study, positions_px: NDArray[np.float64], probe: NDArray[np.complex64]
 ) -> list[KeptExposures]:
-    """Select for each view and split; those that cannot be selected have no exposures to give photons to."""
+    """Select the exposures of each view and split; a view that cannot be selected is left out."""
     selections = []
     for split in study.splits:
         of_split = positions_px[split_indices(positions_px, study.split, split)]

@@ -1,4 +1,4 @@
-"""Draw the photon counts of one dose, split and repeat, or compute the expected ones, and publish them as a group."""
+"""Draws the photon counts of one dose, split and repeat, or computes the expected ones, and publishes their group."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def expose_split(
     view: str | None = None,
     setup_name: str | None = None,
 ) -> None:
-    """Publish the counts of one noise realisation: simulated, expected or thinned, in bounded memory.
+    """Publish the counts of one noise realisation (simulated, expected or thinned) in bounded memory.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ def expose_split(
     repeat : int
         Which noise realisation, from 0; all else is the same.
     object_seed : int, optional
-        Seed of the object, where the study has several; each has photons of its own.
+        Seed of the object, if the study has several; the photons of each are drawn independently.
     view : str, optional
-        The view that the exposures are for, if the dose is other photons per exposure in each; it is published.
+        The view of the exposures, if the photons per exposure differ from view to view; its group is published.
     setup_name : str, optional
-        Name of the setup, where the study has several. Photons are drawn from one stream for all of them, so that
-        setups which differ in what the engine starts from have the same counts.
+        Name of the setup, if the study has several. The photons of all setups are drawn from the same stream, so that
+        setups which differ only in what the engine starts from have the same counts.
     """
     drawn = Realisation(dose, split, repeat, object_seed, view, setup_name)
     scan = open_group(layout.scan_group(object_seed), ScanAttributes)
@@ -118,7 +118,7 @@ def _make_patterns(
     rows: NDArray[np.int64],
     dose_photons: float | None,
 ) -> tuple[PatternBatches, SimulatedExposures | None]:
-    """Thin measured patterns, or simulate them, once they are asked for; with what simulates them, if they are."""
+    """Make the patterns, thinned or simulated when they are read; with their simulation, or None."""
 
     def rng() -> np.random.Generator:
         assert dose_photons is not None, "what has no noise draws nothing"
@@ -141,7 +141,7 @@ def _arrays(
     probe: NDArray[np.complex64],
     mask: NDArray[np.bool_] | None,
 ) -> list[ArraySource]:
-    """Describe the arrays of the group; the patterns come first, as the arrays of their sums are known after them."""
+    """Describe the arrays of the group; the patterns come first, because their sums are known after them."""
     shape_px = scan.attributes.diffraction_shape_px
     return [
         patterns.array((len(rows), *shape_px)),
@@ -156,7 +156,7 @@ def _arrays(
 
 
 def _of_measured(scan: Group[ScanAttributes], rows: NDArray[np.int64]) -> Iterator[ArraySource]:
-    """Describe what a measured scan may have besides: the mask, and the OPR weights of some exposures."""
+    """Describe further arrays that a measured scan may have: the mask, and the OPR weights of some exposures."""
     if "valid_pixels" in scan.names:
         yield mask_array(scan.read("valid_pixels"))
     if "opr_weights" in scan.names:
@@ -164,7 +164,7 @@ def _of_measured(scan: Group[ScanAttributes], rows: NDArray[np.int64]) -> Iterat
 
 
 def _read_kept(layout: RunLayout, view: str | None, split: Split) -> KeptExposures | None:
-    """Read what a view keeps of a split, as far as a dose depends on it."""
+    """Read the exposures that a view keeps of a split, as far as a dose depends on them."""
     if view is None:
         return None
     attributes = open_group(layout.view_group(view, split), ViewAttributes).attributes
@@ -172,7 +172,7 @@ def _read_kept(layout: RunLayout, view: str | None, split: Split) -> KeptExposur
 
 
 def _lit_probe(probe: NDArray[np.complex64], photons_per_intensity: float | None) -> ArraySource:
-    """Describe the starting probe: in sqrt(photons) of an exposure if it is simulated, else as it was measured."""
+    """Describe the starting probe: in sqrt(photons) of an exposure if it is simulated, else as it is stored."""
     if photons_per_intensity is None:
         return probe_array(probe)
     in_photons = np.asarray(probe * np.sqrt(photons_per_intensity), dtype=np.complex64)

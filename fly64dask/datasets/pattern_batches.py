@@ -1,4 +1,4 @@
-"""Patterns that are made batch by batch, described as arrays to write, with what is known of those that passed by."""
+"""Writes patterns that are made batch by batch, and gathers the sums over them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True)
 class PatternBatches:
-    """Patterns that are made batch by batch, and what is known of those that have passed by.
+    """Patterns that are made batch by batch, with the sums over those that have been written.
 
-    `blocks` give (k, H, W) photons, once: integers that are drawn, of which `dtype` holds the brightest that is
-    expected, or float32 expectations.
+    `blocks` yields (k, H, W) photons, once: integers that are drawn, for which `dtype` holds the brightest expected
+    one, or float32 expectations.
     """
 
     blocks: Iterator[NDArray[np.number]]
@@ -37,7 +37,7 @@ class PatternBatches:
         return counts_array(shape, self.dtype, self._pass_by())
 
     def _pass_by(self) -> Iterator[NDArray[Any]]:
-        """Hand on the blocks, and count their photons."""
+        """Yield the blocks, and count their photons."""
         for block in self.blocks:
             wide = np.float64 if self.dtype.kind == "f" else np.int64
             self._exposure_photons.append(block.sum(axis=(1, 2), dtype=wide))
@@ -47,16 +47,16 @@ class PatternBatches:
             yield block
 
     def photons_array(self, n_exposures: int) -> ArraySource:
-        """Describe the photons of each exposure, (n,) as `dtype` has them, for when all blocks have passed by."""
+        """Describe the photons of each exposure, (n,) of the kind of `dtype`, to be written after all blocks."""
         dtype = np.dtype(np.float64 if self.dtype.kind == "f" else np.int64)
         return photons_array(n_exposures, (np.concatenate(self._exposure_photons) for _ in range(1)), dtype=dtype)
 
     def mean_array(self, shape: tuple[int, int], n_exposures: int) -> ArraySource:
-        """Describe the mean pattern, (H, W) float64, for when all blocks have passed by."""
+        """Describe the mean pattern, (H, W) float64, to be written after all blocks."""
         return mean_pattern_array(shape, (np.asarray(self._sum) / n_exposures for _ in range(1)))
 
     @property
     def total_photons(self) -> int | float:
-        """Photons of all exposures that have passed by."""
+        """Photons of all exposures written so far."""
         total: int | float = sum(photons.sum().item() for photons in self._exposure_photons)
         return total

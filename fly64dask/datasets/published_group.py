@@ -1,4 +1,4 @@
-"""Publish a group of a run's store in one step, unless the same one is there already."""
+"""Publishes a group of a run's store in one step, unless the same one exists already."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fly64dask.store import (
 
 
 class GroupOrigin(TypedDict):
-    """When, with what software and from what a group was made."""
+    """When, with which software and from what a group was made."""
 
     created_at: str
     software: dict[str, str]
@@ -28,16 +28,17 @@ class GroupOrigin(TypedDict):
 
 
 def group_origin(source_digest: str) -> GroupOrigin:
-    """State that a group is made now, with this software, from what the digest is of."""
+    """Make the origin of a group that is made now, with this software, from inputs of that digest."""
     return {"created_at": utc_now(), "software": software_versions(), "source_digest": source_digest}
 
 
 def publish_group(
     target: Path, model: type[GroupAttributes], source_digest: str, layout: RunLayout, build: Callable[[Path], None]
 ) -> None:
-    """Build a group of a run's store aside and rename it into place; one that was made from other settings makes way.
+    """Build a group of a run's store aside and rename it into place; it replaces one made from other settings.
 
-    A group stays if its digest of all that determines its content is the same. `build` writes into an empty directory.
+    An existing group stays if the digest of all that determines its content is the same. `build` writes into an empty
+    directory.
     """
     if target.exists():
         if open_group(target, model).attributes.source_digest == source_digest:

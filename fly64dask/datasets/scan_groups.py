@@ -1,4 +1,4 @@
-"""Publish what all doses of an object share: the scan and, if it is simulated, the truth."""
+"""Publishes what all doses of an object share: the scan and, if it is simulated, the truth."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def prepare_scan(study: Study, layout: RunLayout, *, object_seed: int | None = N
 
 
 def read_truth(layout: RunLayout, object_seed: int | None = None) -> Pair:
-    """Read the object and probe that a simulation looked at and with; never before an engine has returned.
+    """Read the true object and probe of a simulation; this is never done before an engine has returned.
 
     Parameters
     ----------

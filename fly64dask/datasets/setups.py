@@ -1,4 +1,4 @@
-"""Simulate exposures in one of a study's setups: at its true positions, in its light, on its detector."""
+"""Simulates exposures in one of a study's setups: at its true positions, in its light, on its detector."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class SimulatedExposures:
     Parameters
     ----------
     setup : Setup
-        What is not ideal.
+        What is not ideal in the measurement.
     dose_photons : float or None
         The dose; None without noise.
     truth : callable
-        Opens object and probe, when patterns are asked for.
+        Opens object and probe when patterns are made.
     positions_px : (k, 2) float64
-        Where the exposures are really taken, order (y, x).
+        Where the exposures are really taken, order (y, x), px.
     scan : Group
-        The scan, with the brightness that an ideal setup has.
+        The scan, with the brightness in an ideal setup.
     detector : SetupDetector
-        What counts the photons.
+        The detector of the setup.
     """
 
     setup: Setup
@@ -61,10 +61,10 @@ class SimulatedExposures:
     detector: SetupDetector
 
     def patterns(self, rng: Callable[[], np.random.Generator]) -> PatternBatches:
-        """Draw the patterns, or compute the expected ones where there is no dose.
+        """Draw the patterns, or compute the expected ones if there is no dose.
 
-        `rng` makes the source of the Poisson draws. The scale is that at which an ideal setup detects the dose: setups
-        of one dose are lit by the same photons.
+        `rng` makes the source of the Poisson draws. The scale is the one at which an ideal setup detects the dose, so
+        that all setups of one dose get the same incident photons.
         """
         dose = NOISE_FREE_SCALE_PHOTONS if self.dose_photons is None else self.dose_photons
         scale = dose / self.scan.attributes.mean_total_intensity
@@ -82,16 +82,16 @@ class SimulatedExposures:
             yield self.detector.detect(intensity, scale, rng=rng)
 
     def _count_dtype(self, brightest_photons: float) -> np.dtype[Any]:
-        """Choose what holds every count: of an ideal setup what is expected, of another one there may be more."""
+        """Choose the type that holds every count; in a setup that is not ideal, counts may exceed the expected ones."""
         if not self.setup.changes_patterns:
             return count_dtype(brightest_photons)
         ceiling = saturated_count(self.setup)
         return np.dtype(np.uint16 if ceiling is not None and ceiling <= np.iinfo(np.uint16).max else np.uint32)
 
     def facts(self) -> SetupFields:
-        """Say what the setup was, and what its detector did, once all patterns have been drawn; empty of an ideal one.
+        """Describe the setup and what its detector did, after all patterns have been drawn; empty for an ideal setup.
 
-        Without a dose nothing is counted beside the sample's photons, and nothing saturates.
+        Without a dose only the sample's photons are counted, and nothing saturates.
         """
         setup, n_valid = self.setup, int(self.detector.valid_pixels.sum())
         if setup.is_ideal:
@@ -119,7 +119,7 @@ def simulate_exposures(
     truth: Callable[[], Pair],
     dose_photons: float | None,
 ) -> SimulatedExposures:
-    """Bring together what simulates some exposures of a scan.
+    """Make what simulates some exposures of a scan in a setup.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def simulate_exposures(
     rows : (k,) int64
         Numbers of the exposures in the scan.
     truth : callable
-        Opens object and probe.
+        Returns the true object and probe.
     dose_photons : float or None
         The dose in photons per exposure; None without noise.
     """
@@ -155,12 +155,12 @@ def simulate_exposures(
 
 
 def setup_probe_guess(study: Study, setup_name: str | None, probe: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """Give the probe that an engine starts from in one of a study's setups, from that of the scan."""
+    """Make the probe that an engine starts from in one of a study's setups, from that of the scan."""
     return mistake_probe(probe, study.setup_of(setup_name), seed=study.seeds.simulation)
 
 
 def known_mask(study: Study, setup_name: str | None, shape_px: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Give the pixels (H, W) that an engine knows to be valid in one of a study's setups, or None."""
+    """Return the pixels (H, W) that an engine knows to be valid in one of a study's setups; None if all are."""
     setup = study.setup_of(setup_name)
     if not setup.masks_pixels or setup.mask == "unknown":
         return None
@@ -177,7 +177,7 @@ def refuse_setups(
     study : Study
         The study.
     positions_px : (n, 2) float64
-        The whole scan as it was meant, order (y, x).
+        The intended positions of the whole scan, order (y, x), px.
     probe : (H, W) complex64
         The probe.
     object_shape_px : (int, int)

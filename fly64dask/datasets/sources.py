@@ -1,4 +1,4 @@
-"""Read or draw what a study's source gives before any photon is drawn, and refuse what cannot be run."""
+"""Reads or makes the positions, probe and dose of a study's source, and refuses what cannot be run."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# Counts up when the built-in objects, the probe or a forward model give other numbers: exposures of another simulation
-# are made anew, together with their truth, and cells that read the former ones are named.
+# Raised by one when the built-in objects, the probe or a forward model change their numbers. Exposures of an earlier
+# simulation are then made again together with their truth, and cells that read the earlier ones are named.
 SIMULATION_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScanInputs:
-    """Scan positions, probe and dose that a study's source gives.
+    """The scan positions, probe and dose of a study's source.
 
     `positions_px` (n, 2) float64, order (y, x); `probe_guess` (n_opr, n_modes, H, W) complex64;
-    `make_pair` only if simulated, `own_dose_photons` only if measured; `valid_pixels` (H, W) bool only if the detector
-    has pixels that measure nothing. `pixel_size_nm` are the sides (y, x) of a pixel of the object, as the study has
-    them or else the measured store; that has the rest of the `geometry` too.
+    `make_pair` is set only if simulated, `own_dose_photons` only if measured, `valid_pixels` (H, W) bool only if the
+    detector has pixels that measure nothing. `pixel_size_nm` holds the sides (y, x) of a pixel of the object, from the
+    study or else from the measured store, which also has the rest of the `geometry`.
     """
 
     positions_px: NDArray[np.float64]
@@ -64,25 +64,25 @@ class ScanInputs:
 
     @functools.cached_property
     def pair(self) -> Pair | None:
-        """The object and the probe of a simulated scan, made when they are first asked for; None if measured.
+        """The object and the probe of a simulated scan, made when they are first needed; None if measured.
 
-        A driver does not ask: to make the demo's takes 0.3 s.
+        A driver does not need them: to make those of the demo takes 0.3 s.
         """
         return self.make_pair() if self.make_pair else None
 
     @property
     def is_simulated(self) -> bool:
-        """Whether exposures are simulated and not measured."""
+        """Whether exposures are simulated; otherwise they are measured."""
         return self.make_pair is not None
 
     @property
     def probe_light(self) -> ProbeLight | None:
-        """The shares of a simulated probe's light by where it lies; None if measured."""
+        """The fractions of a simulated probe's light at the rim and beyond the band; None if measured."""
         return measure_probe_light(self.probe_guess[0, 0]) if self.is_simulated else None
 
     @property
     def object_band(self) -> ObjectBand | None:
-        """The fit of a finely given object to the detector's grid; None in the grid model and if measured."""
+        """How well a finely sampled object fits the detector's grid; None in the grid model and if measured."""
         return measure_object_band(self.pair, self.positions_px) if self.pair else None
 
     @property
@@ -92,12 +92,12 @@ class ScanInputs:
 
 
 def read_inputs(study: Study) -> ScanInputs:
-    """Read or draw what all cells share, and refuse what cannot be run; of several objects, the first is drawn.
+    """Read or make what all cells share, and refuse what cannot be run; of several objects the first is made.
 
     Parameters
     ----------
     study : Study
-        With paths that can be opened from here.
+        The study, with paths that this process can open.
 
     Returns
     -------
@@ -106,8 +106,8 @@ def read_inputs(study: Study) -> ScanInputs:
     Raises
     ------
     InputError
-        If an input file is missing or damaged, positions leave the object, a dose is above the
-        measured one or shall be thinned to itself again and again, or a split is empty.
+        If an input file is missing or damaged, positions leave the object, a dose is not possible (`refuse_doses`), or
+        a split is empty.
     """
     inputs = _read_measured(study.source) if study.source.kind == "measured" else _make_simulated(study)
     for split in study.splits:
@@ -124,7 +124,7 @@ def read_inputs(study: Study) -> ScanInputs:
 def _make_simulated(study: Study) -> ScanInputs:
     source = study.of_object(None).source
     assert not isinstance(source, MeasuredSource)
-    # Of files the content counts, wherever they are.
+    # Files count by their content, wherever they are.
     identity = source.model_dump(mode="json", exclude={"path": True, "scan": {"path"}})
     if isinstance(source, PairSource):
         read = _finer(read_pair(Path(source.path)), source.oversampling)
@@ -166,7 +166,7 @@ def _make_simulated(study: Study) -> ScanInputs:
 
 
 def _finer(pair: Pair, oversampling: int) -> Pair:
-    """Resample an object that a file gives on the detector's grid, for the fine model."""
+    """Resample a file's object, which is on the detector's grid, for the fine model."""
     if oversampling == 1:
         return pair
     height, width = (oversampling * size for size in pair.object_truth.shape)

@@ -1,4 +1,4 @@
-"""Thin the counts of a measured scan to a lower dose, in blocks."""
+"""Thins the counts of a measured scan to a lower dose, in blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def thinned_patterns(
     store: Path, scan: Group[ScanAttributes], dose_photons: float, rows: NDArray[np.int64], rng: np.random.Generator
 ) -> PatternBatches:
-    """Thin some exposures of a measured scan; nothing is drawn before it is asked for.
+    """Thin some exposures of a measured scan; photons are drawn only when the patterns are read.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def thinned_patterns(
     scan : Group
         The run's group of the same scan, with its own dose and brightest count.
     dose_photons : float
-        Photons per exposure that are asked for.
+        Requested photons per exposure.
     rows : (k,) int64
         Numbers of the exposures in the scan.
     rng : numpy.random.Generator
@@ -45,7 +45,7 @@ def thinned_patterns(
 def _thinned(
     store: Path, rows: NDArray[np.int64], probability: float, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Thin measured counts; a pixel that measures nothing holds 0 counts, of which thinning makes no others."""
+    """Thin measured counts; a pixel that measures nothing holds 0 counts, which thinning does not change."""
     measured = open_group(store, ExposureAttributes)
     gaps = ~measured.read("valid_pixels") if "valid_pixels" in measured.names else None
     for start in range(0, len(rows), CHUNK_EXPOSURES):

@@ -1,4 +1,4 @@
-"""Select the exposures that a view keeps of a split, and publish them as a group of the run's store."""
+"""Selects the exposures that a view keeps of a split, and publishes them as a group of the run's store."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def select_view(
     layout : RunLayout
         The run; its scan group is published.
     threshold_px : float, optional
-        Another spacing than the study's; the group is then one of its own.
+        A spacing that replaces the study's; the selection then has a group of its own.
     object_seed : int, optional
-        Seed of an object whose scan is published, where the study has several; their scans have the same positions.
+        Seed of an object whose scan is published, if the study has several; their scans have the same positions.
 
     Raises
     ------
     NotSelectableError
-        If no strategy keeps enough.
+        If no strategy keeps enough exposures.
     """
     scan = open_group(layout.scan_group(object_seed), ScanAttributes)
     view = next(view for view in study.views if view.name == view_name)
@@ -65,7 +65,7 @@ def select_view(
         assert isinstance(view, SpacingView)
         view = respaced_view(view, threshold_px)
     selected_from = selection_digest(study, scan.array_sha256["positions_px"], view, split)
-    # Of the arrays: all objects have the same, and other digests of their sources.
+    # The digest of the arrays, which all objects share; the digests of their sources differ.
     arrays = [scan.array_sha256[name] for name in ("positions_px", "probe_guess")]
     settings = study.model_dump(mode="json", include={"split", "overlap"})
     source_digest = digest([arrays, split, view.model_dump(), settings])
@@ -96,12 +96,12 @@ def describe_view(
     *,
     source_digest: str = "",
 ) -> ViewAttributes:
-    """Measure a selection: how many it keeps, and how densely they and their beams lie.
+    """Measure a selection: how many exposures it keeps, and how densely they and their beams lie.
 
     Parameters
     ----------
     study : Study
-        For the overlap measure.
+        The study, which may set the measure of overlap.
     view_name : str
         The view.
     split : "train", "test" or "whole"
@@ -111,9 +111,9 @@ def describe_view(
     selection : Selection
         What the view keeps of them.
     probe : (n_opr, n_modes, H, W) complex64
-        Starting probe. Its diameter is that of the discs whose overlap is reported, unless the study has another.
+        Starting probe. Its diameter is that of the discs whose overlap is reported, unless the study sets another.
     source_digest : str
-        Digest of what determines it; empty for a plan.
+        Digest of what determines the selection; empty for a plan.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Write a scan as a DATA-001 file, the format of the original study."""
+"""Writes a scan as a DATA-001 file, the format of the original study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a reconstruction in the HDF5 layouts of other programs: a Ptychodus product, CXI, and PtyPy's results."""
+"""Writes a reconstruction in the HDF5 layouts of other programs: a Ptychodus product, CXI, and PtyPy's results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ PTYPY_STORAGE = "SscanG00"
 def write_product(path: Path, reconstruction: ReconstructionToWrite) -> None:
     """Write a Ptychodus product.
 
-    Positions are metres of the scan frame. A position (y, x) stands for the object's pixel
-    (position - center) / pixel size + shape / 2, at whose two sides half of a patch lies: so `center` is the middle of
-    the array, half a pixel less where a patch has an odd side. What is not known is 0, as Ptychodus writes it.
+    Positions are in metres of the scan frame. A position (y, x) stands for the object's pixel (position - center) /
+    pixel size + shape / 2, with half of a patch on either side; so `center` is the middle of the array, or half a pixel
+    less if a patch has an odd side. Unknown values are 0, as Ptychodus writes them.
     """
     (height_m, width_m), (y_m, x_m) = _pixel_m(reconstruction), reconstruction.positions_m.T
     centre_m = np.asarray((height_m, width_m)) * (
@@ -93,8 +93,8 @@ def write_cxi(path: Path, reconstruction: ReconstructionToWrite) -> None:
 def write_ptypy(path: Path, reconstruction: ReconstructionToWrite) -> None:
     """Write object, probe and positions as a result of PtyPy has them, in metres and keV.
 
-    `_origin` is where the first pixel lies, `_center` the pixel at which the coordinate is 0, both (y, x). The
-    first of several probes that a scan's exposures share in changing parts is written: PtyPy has none of the others.
+    `_origin` is the position of the first pixel, `_center` the pixel at which the coordinate is 0, both (y, x). Of
+    several OPR modes only the first is written, because PtyPy has no others.
     """
     pixel_m, origin_px = np.asarray(_pixel_m(reconstruction)), np.asarray(reconstruction.origin_px, dtype=np.float64)
     probe_centre_px = np.asarray(reconstruction.probe.shape[-2:]) // 2

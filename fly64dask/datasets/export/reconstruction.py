@@ -1,4 +1,4 @@
-"""Write a reconstruction of a run as a file that another program reads: which formats there are, and what each gets."""
+"""Writes a reconstruction of a run as a file that another program reads, in one of several formats."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ HC_EV_NM = 1239.8419843320026  # hc of CODATA 2018, exact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconstructionToWrite:
-    """A cell's object and probe with all that places them in space; lengths of other programs are in metres.
+    """A cell's object and probe with all that places them in space; lengths are in metres, as in other programs.
 
-    `object_recon` (n_slices, Y, X) complex64, of whose pixel [0, 0] the scan frame's (y, x) is `origin_px`; `probe`
+    `object_recon` (n_slices, Y, X) complex64, whose pixel [0, 0] is at `origin_px` (y, x) of the scan frame; `probe`
     (n_opr, n_modes, H, W) complex64; `positions_px` (n, 2) float64, order (y, x), of the kept exposures, refined if
     they were; `scan_index` (n,) int64, which exposures of the whole scan these are; `loss` (n_epochs,) float64;
-    `opr_weights` (n, n_opr) float32, how strong each OPR mode is in each exposure. `pixel_size_m` (y, x) is None
-    if nobody knows it, and so are `energy_ev` and `distance_m`. `facts` say where all of it is from.
+    `opr_weights` (n, n_opr) float32, how strong each OPR mode is in each exposure. `pixel_size_m` (y, x) is None if
+    nobody knows it, and so are `energy_ev` and `distance_m`. `facts` say where all of it is from.
     """
 
     name: str
@@ -87,14 +87,14 @@ def export_reconstruction(
     Parameters
     ----------
     groups : CellGroups
-        The cell's.
+        The groups of the cell.
     path : Path
         The file to write; one that exists is replaced.
     file_format : "product", "cxi", "ptypy" or "tiff", optional
-        A Ptychodus product in HDF5, CXI, a result as PtyPy lays one out, or amplitude and phase as TIFF; told by the
-        file's suffix if omitted.
+        A Ptychodus product in HDF5, CXI, a result in PtyPy's layout, or amplitude and phase as TIFF; if omitted, the
+        file's suffix decides.
     pixel_size_nm : (float, float), optional
-        Sides (y, x) of a pixel of the object, where the run does not know them.
+        Sides (y, x) of a pixel of the object, if the run does not know them.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def export_reconstruction(
 
 
 def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] | None = None) -> ReconstructionToWrite:
-    """Read what is written of a cell; a given size of a pixel, (y, x), goes before the one that the run knows."""
+    """Read what is written of a cell; `pixel_size_nm` (y, x) overrides the size that the run knows."""
     reconstruction = open_group(groups.reconstruction, ReconstructionAttributes)
     exposures = open_group(groups.exposures, ExposureAttributes)
     kept_indices = open_group(groups.view, ViewAttributes).read("kept_indices")
@@ -163,7 +163,7 @@ def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] |
 
 
 def _energy_ev(geometry: Geometry | None) -> float | None:
-    """Give the energy of a photon, from its wavelength if need be; that of electrons needs no such formula."""
+    """Return the energy of the particle in eV, for a photon from its wavelength if needed; None if it is not known."""
     if geometry is None or geometry.energy_kev is not None:
         return None if geometry is None or geometry.energy_kev is None else geometry.energy_kev * 1000
     is_known_photon = geometry.particle == "photon" and geometry.wavelength_nm is not None

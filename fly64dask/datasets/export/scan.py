@@ -1,4 +1,4 @@
-"""Write an exposure group as a scan file of the original study."""
+"""Writes an exposure group as a scan file of the original study."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def export_scan(group: Path, path: Path, *, view_group: Path | None = None, trut
     path : Path
         The `.npz` to write; one that exists is replaced.
     view_group : Path, optional
-        Keep this view's exposures only.
+        A view; only the exposures that it keeps are written.
     truth_group : Path, optional
         Put the true object into `objectGuess`, as the original study's files have it; without
         it an empty object is written.

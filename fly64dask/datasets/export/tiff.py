@@ -1,4 +1,4 @@
-"""Write a reconstruction as a TIFF file of two pages, amplitude and phase, that ImageJ opens to scale."""
+"""Writes a reconstruction as a TIFF file of two pages, amplitude and phase, which ImageJ opens to scale."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ UM = 1e-6
 def write_tiff(path: Path, reconstruction: ReconstructionToWrite) -> None:
     """Write the first slice of an object as float32: amplitude, then phase in rad, wrapped and as it was reconstructed.
 
-    Pixels per micrometre are ImageJ's way to say a size; ImageJ's `Info` has it again, with the positions (y, x) of
-    the scan frame in px, as JSON.
+    ImageJ stores the size of a pixel as pixels per micrometre; its `Info` repeats it, with the positions (y, x) of the
+    scan frame in px, as JSON.
     """
     first = reconstruction.object_recon[0]
     pages = np.stack([np.abs(first), np.angle(first)]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A scan as its file describes it becomes a store: streamed, counted, cut, put into px and checked on the way."""
+"""Makes a store of a scan file: patterns are streamed, cut and counted, positions converted to px, all is checked."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The frame of a scan, made of a file's: transposed, centred, cut out, cropped and binned, in this order."""
+"""Makes the patterns of a scan from a file's: transposed, centred, cut out, cropped and binned, in this order."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Value = TypeVar("Value", bound=np.generic)
 class Frame:
     """The steps by which a stored pattern (H, W) becomes a pattern of the scan.
 
-    `whole_px` is its shape once it is transposed, `window` the part of that which is kept. Where `is_at_corner`, the
-    zero frequency is brought to the centre before.
+    `whole_px` is its shape after a transposition, and `window` the part of it that is kept. If `is_at_corner`, the zero
+    frequency is first moved to the centre.
     """
 
     transpose: bool
@@ -33,7 +33,7 @@ class Frame:
 
     @property
     def cut_px(self) -> Shape:
-        """(H, W) of the part that is kept, before pixels are summed."""
+        """(H, W) of the kept part, before pixels are summed."""
         rows, columns = self.window
         return rows.stop - rows.start, columns.stop - columns.start
 
@@ -45,14 +45,14 @@ class Frame:
 
 
 def make_frame(stored_px: Shape, options: IngestOptions, *, is_at_corner: bool, origin: str) -> Frame:
-    """Resolve what a person wants of the patterns of a file.
+    """Resolve the options that cut the patterns of a file.
 
     Parameters
     ----------
     stored_px : (int, int)
         (H, W) of a pattern in the file.
     options : IngestOptions
-        The wishes.
+        The options.
     is_at_corner : bool
         Whether the zero frequency of the file's patterns is at index (0, 0).
     origin : str
@@ -61,7 +61,7 @@ def make_frame(stored_px: Shape, options: IngestOptions, *, is_at_corner: bool, 
     Raises
     ------
     InputError
-        If the part that is wanted is empty, is not in the pattern, or cannot be binned evenly.
+        If the requested part is empty, is not in the pattern, or cannot be binned evenly.
     """
     whole = (stored_px[1], stored_px[0]) if options.transpose else stored_px
     (top, bottom), (left, right) = options.roi or ((0, whole[0]), (0, whole[1]))
@@ -76,7 +76,7 @@ def make_frame(stored_px: Shape, options: IngestOptions, *, is_at_corner: bool, 
             f"{origin}: --crop {height},{width} of patterns of {bottom - top} x {right - left} px",
             remedy="give a size that is not larger",
         )
-    # The zero frequency at index size // 2 stays there.
+    # The zero frequency stays at index size // 2.
     top += (bottom - top) // 2 - height // 2
     left += (right - left) // 2 - width // 2
     side = options.bin
@@ -90,7 +90,7 @@ def make_frame(stored_px: Shape, options: IngestOptions, *, is_at_corner: bool, 
 
 
 def cut(frame: Frame, patterns: NDArray[Value]) -> NDArray[Value]:
-    """Bring patterns (..., H, W) of a file into the scan's orientation and cut them; pixels are not summed yet."""
+    """Bring patterns (..., H, W) of a file into the scan's orientation and cut them, without summing pixels."""
     turned = np.swapaxes(patterns, -1, -2) if frame.transpose else patterns
     if frame.is_at_corner:
         turned = np.fft.fftshift(turned, axes=(-2, -1))
@@ -98,7 +98,7 @@ def cut(frame: Frame, patterns: NDArray[Value]) -> NDArray[Value]:
 
 
 def sum_squares(frame: Frame, counts: NDArray[np.number]) -> NDArray[np.number]:
-    """Sum the counts (k, H, W) of each square of pixels, in 64 bits; without binning they are given as they are."""
+    """Sum the counts (k, H, W) of each square of pixels, in 64 bits; without binning they are returned unchanged."""
     if frame.bin == 1:
         return counts
     height, width = frame.shape_px
@@ -107,30 +107,30 @@ def sum_squares(frame: Frame, counts: NDArray[np.number]) -> NDArray[np.number]:
 
 
 def cut_mask(frame: Frame, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Cut the valid pixels (H, W) of the file's frame; those of the part that is kept, not binned."""
+    """Cut the mask of valid pixels (H, W) of a file to the kept part, without binning."""
     return np.ascontiguousarray(cut(frame, valid))
 
 
 def bin_mask(frame: Frame, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Bin valid pixels of the part that is kept: a square is valid if all of its pixels are."""
+    """Bin the valid pixels of the kept part: a square is valid if all of its pixels are."""
     height, width = frame.shape_px
     return np.asarray(valid.reshape(height, frame.bin, width, frame.bin).all(axis=(1, 3)))
 
 
 def pixel_ratio(frame: Frame) -> tuple[float, float]:
-    """Compute by how much the scan's pixels are larger than those of the file's whole frame, (y, x).
+    """Compute the ratio of the scan's pixel of the object to that of the file's whole frame, (y, x).
 
-    A pixel of the object is lambda z / (N p): fewer pixels of the same pitch make it larger, binning changes N and p
-    together.
+    A pixel of the object is lambda z / (N p): fewer pixels of the same pitch make it larger, whereas binning leaves N p
+    unchanged.
     """
     return frame.whole_px[0] / frame.cut_px[0], frame.whole_px[1] / frame.cut_px[1]
 
 
 def fit_probe(frame: Frame, probe: NDArray[np.complexfloating]) -> NDArray[np.complex64]:
-    """Bring a probe (..., H, W) of the whole frame's pixels to the scan's pixels and to its frame's size.
+    """Convert a probe (..., H, W) in the whole frame's pixels to the scan's pixels and frame size.
 
-    Cutting patterns makes the object's pixels larger: the spectrum is cut, the field stays. Binning makes the field
-    smaller: the probe's middle stays.
+    Cutting patterns makes the object's pixels larger, so the spectrum is cut and the field stays. Binning makes the
+    field smaller, so the middle of the probe stays.
     """
     leading = probe.shape[:-2]
     flat = probe.reshape(-1, *probe.shape[-2:])
@@ -143,7 +143,7 @@ def fit_probe(frame: Frame, probe: NDArray[np.complexfloating]) -> NDArray[np.co
 
 
 def _on_pixels(probe: NDArray[np.complexfloating], shape_px: Shape) -> NDArray[np.complexfloating]:
-    """Cut the spectrum of a probe whose centre is at index size // 2, where it stays."""
+    """Cut the spectrum of a probe; its centre stays at index size // 2."""
     spectrum = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(probe), norm="forward"))
     top, left = (size // 2 - kept_spectrum // 2 for size, kept_spectrum in zip(probe.shape, shape_px, strict=True))
     kept_spectrum = np.fft.ifftshift(spectrum[top : top + shape_px[0], left : left + shape_px[1]])

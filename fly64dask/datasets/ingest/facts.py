@@ -1,4 +1,4 @@
-"""What a store says of the scan that it was made from."""
+"""Makes the attributes by which a store describes the scan that it was made from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def ingest_attributes(under_way: Pass, prepared: PreparedScan, sha256: str) -> ExposureAttributes:
-    """Describe a scan whose patterns have all passed by; `sha256` is that of their file's bytes."""
+    """Describe a scan whose patterns have all been read; `sha256` is that of their file's bytes."""
     photons, plan = under_way.survey.exposure_photons, under_way.plan
     mean = float(photons.sum(dtype=np.float64) / len(photons))
     return ExposureAttributes(
@@ -65,7 +65,7 @@ def _ingested(under_way: Pass, prepared: PreparedScan) -> IngestedScan:
 
 
 def _doubts(under_way: Pass, prepared: PreparedScan) -> Iterator[str]:
-    """Say what speaks against something that a person or a file said: it was taken as it is, or the probe scaled."""
+    """List doubts about what a person or a file states; it was accepted nevertheless, or the probe was scaled."""
     claimed, mean_pattern = prepared.read.zero_frequency, under_way.survey.pattern_sum / len(under_way.plan.rows)
     if claimed is not None:
         yield from doubt_zero_frequency(mean_pattern, claimed)
@@ -80,7 +80,7 @@ def _doubts(under_way: Pass, prepared: PreparedScan) -> Iterator[str]:
 
 
 def _geometry(prepared: PreparedScan) -> Geometry | None:
-    """Give what is known of the geometry, of the patterns as they are cut and binned."""
+    """Return the known geometry, for the patterns as they are cut and binned."""
     stated, side = prepared.scan.geometry, prepared.plan.frame.bin
     if stated == Geometry():
         return None
@@ -96,7 +96,7 @@ def _geometry(prepared: PreparedScan) -> Geometry | None:
 
 
 def _source(prepared: PreparedScan, sha256: str) -> dict[str, JsonValue]:
-    """Name the files, that of the patterns first, whose digest is given."""
+    """Name the files; the first is that of the patterns, whose digest is given."""
     paths = prepared.scan.paths
     return {
         "kind": "ingested",
@@ -109,5 +109,5 @@ def _source(prepared: PreparedScan, sha256: str) -> dict[str, JsonValue]:
 
 
 def _file_name(path: Path) -> str:
-    """Give the name of a file as text that JSON can hold: bytes that are not UTF-8 as escapes."""
+    """Write the name of a file as text for JSON, with escapes for bytes that are not UTF-8."""
     return os.fsencode(path.name).decode(errors="backslashreplace")

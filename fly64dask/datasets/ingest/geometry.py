@@ -1,4 +1,4 @@
-"""Pixels of the object from a measurement's geometry, and scan positions in them."""
+"""Computes the pixel of the object from a measurement's geometry, and swaps and flips positions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 # hc in nm keV; an electron's wavelength is 12.2643 / sqrt(V + 0.978476e-6 V^2) Angstrom (relativistic de Broglie).
 HC_NM_KEV = 1.23984198
 ELECTRON_NM, ELECTRON_CORRECTION_PER_V = 1.22643, 0.978476e-6
-# Up to this share two pixel sizes are the same to somebody who rounds (our choice).
+# Two pixel sizes that differ by no more than this fraction are equal up to rounding (our choice).
 SAME_PIXEL = 0.01
 
 
 def wavelength_nm(geometry: Geometry) -> float | None:
-    """Give the wavelength, nm, that a geometry states or has by its energy; None if it says neither."""
+    """Return the wavelength, nm, that a geometry states or that follows from its energy; None if it has neither."""
     if geometry.wavelength_nm is not None or geometry.energy_kev is None:
         return geometry.wavelength_nm
     if geometry.particle == "photon":
@@ -33,12 +33,12 @@ def wavelength_nm(geometry: Geometry) -> float | None:
 def object_pixel_nm(
     geometry: Geometry, whole_px: tuple[int, int], *, is_transposed: bool
 ) -> tuple[float, float] | None:
-    """Compute the pixel of the object and the probe, (y, x) nm, of patterns that are whole; None if it is not known.
+    """Compute the pixel of object and probe, (y, x) nm, for patterns that are not cut; None if it is not known.
 
     Notes
     -----
-    As the geometry states it; else lambda z / (N p) of the far field, by axis; of electrons 1 / (N dk), where dk is
-    stated, or the semi-angle over the wavelength and the radius of the bright disk.
+    It is the size that the geometry states; else lambda z / (N p) of the far field, for each axis; for electrons 1 / (N
+    dk), where dk is stated, or is the semi-angle divided by the wavelength and the radius of the bright disk.
     """
     if geometry.pixel_size_nm is not None:
         return geometry.pixel_size_nm
@@ -59,7 +59,7 @@ def object_pixel_nm(
 
 
 def doubt_pixel(geometry: Geometry, whole_px: tuple[int, int], *, is_transposed: bool) -> Iterator[str]:
-    """Say that a stated pixel size, which is taken as it is, is not what the rest of the geometry gives."""
+    """Warn that a stated pixel size, which is accepted, differs from what the rest of the geometry gives."""
     stated = geometry.pixel_size_nm
     rest = geometry.model_copy(update={"pixel_size_nm": None})
     computed = object_pixel_nm(rest, whole_px, is_transposed=is_transposed)
@@ -69,6 +69,6 @@ def doubt_pixel(geometry: Geometry, whole_px: tuple[int, int], *, is_transposed:
 
 
 def swap_and_flip(positions: NDArray[np.float64], options: IngestOptions) -> NDArray[np.float64]:
-    """Swap and flip the axes of positions (n, 2), order (y, x), in any unit, as a person wishes: first swapped."""
+    """Swap and then flip the axes of positions (n, 2), order (y, x), in any unit, as the options say."""
     y, x = (positions[:, 1], positions[:, 0]) if options.swap_xy else (positions[:, 0], positions[:, 1])
     return np.stack([-y if options.flip_y else y, -x if options.flip_x else x], axis=1)

@@ -1,4 +1,4 @@
-"""A scan as its file describes it becomes a store: checked, converted and written in one pass, or refused with all."""
+"""Writes a scan file as a store: checked, converted and written in one pass, or refused with all its problems."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ingest_file(
     *,
     on_progress: OnProgress = lambda *_: None,
 ) -> ExposureAttributes:
-    """Read a scan file into a new Zarr store, in the options of `ingest_scan`.
+    """Read a scan file into a new Zarr store.
 
     Parameters
     ----------
@@ -59,16 +59,16 @@ def ingest_file(
     store : Path
         The store to make; must not exist.
     read : ReadOptions
-        What settles an ambiguous file.
+        What a person says about an ambiguous file.
     options : IngestOptions, optional
-        What is wanted of the scan.
+        What to do with the scan.
     on_progress : callable
         Called with exposures done, exposures in all, and bytes read, after each block.
 
     Returns
     -------
     ExposureAttributes
-        What the store says of itself.
+        The attributes of the store.
 
     Raises
     ------
@@ -93,25 +93,25 @@ def ingest_scan(
     Parameters
     ----------
     scan : ScanFile
-        What a reader says of the files.
+        The scan as a reader describes it.
     store : Path
         The store to make; must not exist.
     read : ReadOptions
-        What a person says of the values.
+        What a person says about the values.
     options : IngestOptions
-        What is wanted of the scan.
+        What to do with the scan.
     on_progress : callable
         Called with exposures done, exposures in all, and bytes read, after each block.
 
     Returns
     -------
     ExposureAttributes
-        What the store says of itself.
+        The attributes of the store.
 
     Raises
     ------
     InputError
-        If anything is against the scan, all of it at once, or the store exists or cannot be made; nothing is written
+        If the scan has problems, all of which are listed, or if the store exists or cannot be made; nothing is written
         then.
     """
     origin = f"read {scan.paths[0]}"
@@ -136,8 +136,8 @@ def _refuse_existing(store: Path) -> None:
 
 
 def _write(store: Path, prepared: PreparedScan, on_progress: OnProgress, origin: str) -> ExposureAttributes:
-    """Make the store in one pass; raises StartAgainError if it must be made otherwise."""
-    if prepared.complaints:  # nothing will come of it: what else is against the scan is all that is wanted
+    """Write the store in one pass; raises StartAgainError if another plan is needed."""
+    if prepared.complaints:  # the scan will be refused, so only its further problems are of interest
         under_way = _survey(prepared.plan, on_progress)
         raise_complaints(origin, [*prepared.complaints, *complaints_of(under_way, prepared)])
     under_way = Pass(prepared.plan, on_progress)
@@ -149,7 +149,7 @@ def _write(store: Path, prepared: PreparedScan, on_progress: OnProgress, origin:
 
 
 def _survey(plan: PassPlan, on_progress: OnProgress) -> Pass:
-    """Look at all exposures without writing."""
+    """Read all exposures without writing."""
     while True:
         under_way = Pass(plan, on_progress)
         try:
@@ -163,7 +163,7 @@ def _survey(plan: PassPlan, on_progress: OnProgress) -> Pass:
 
 @contextmanager
 def _published(store: Path) -> Iterator[Path]:
-    """Give a directory that becomes the store; what an operating system refuses is said as input."""
+    """Give a directory that becomes the store; errors of the operating system become input errors."""
     missing = [folder for folder in store.parents if not os.path.exists(folder)]
     try:
         remove_leftovers(store, scratch=store.parent)
@@ -173,19 +173,19 @@ def _published(store: Path) -> Iterator[Path]:
         raise InputError(f"ingest into {store}: {error}", remedy="give an --out that can be written") from error
     finally:
         if not os.path.lexists(store):
-            with suppress(OSError):  # somebody else has put something there
+            with suppress(OSError):  # another process has made it meanwhile
                 for folder in missing:
                     folder.rmdir()
 
 
 def _arrays(under_way: Pass, prepared: PreparedScan, origin: str) -> Sequence[ArraySource]:
-    """Describe the store's arrays; the counts come first, and all others are asked for when they are known."""
+    """Describe the store's arrays; the counts come first, and the others are made when the counts are known."""
     plan = under_way.plan
     n, (height, width) = len(plan.rows), plan.frame.shape_px
 
     def counts() -> Iterator[NDArray[np.generic]]:
         yield from under_way.blocks()
-        # Before anything else is made: what is against the scan may be against making a probe from it.
+        # Raised before anything else is made, because a problem of the scan may prevent making a probe from it.
         raise_complaints(origin, list(complaints_of(under_way, prepared)))
 
     def probe() -> NDArray[np.complex64]:

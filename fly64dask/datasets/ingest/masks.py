@@ -1,4 +1,4 @@
-"""Read a mask of valid pixels from a file, and know which value its convention calls good."""
+"""Reads a mask of valid pixels from a file, by the convention of the program that wrote it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from fly64dask.datasets.ingest.options import GoodValue
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Conventions by the array's name, read in the sources of the programs that write them: CXI and NeXus 0 is good,
-# Ptychodus `bad_pixels` is True where bad, PtyPy's weights are above 0 where good, pty-chi's and PtychoShelves' are 1.
+# Conventions by the array's name, from the sources of the programs that write them: in CXI and NeXus good pixels are 0,
+# Ptychodus' `bad_pixels` is True where bad, PtyPy's weights are above 0 where good, and in pty-chi and PtychoShelves
+# good pixels are 1.
 CONVENTIONS: tuple[tuple[str, GoodValue], ...] = (
     (r"(^|/)bad_pixels$", "0"),
     (r"(^|/)pixel_mask$", "0"),
@@ -32,12 +33,13 @@ def read_mask(text: str, shape_px: tuple[int, int], good: GoodValue | None) -> N
     Parameters
     ----------
     text : str
-        `FILE` or `FILE:PATH`: `.npy`, `.npz`, `.tif` or HDF5; PATH names the array in an NPZ or HDF5 file, and may
-        be left out where there is one of two axes.
+        `FILE` or `FILE:PATH`: `.npy`, `.npz`, `.tif` or HDF5. PATH names the array in an NPZ or HDF5 file; it may be
+        left out if a single array has two axes.
     shape_px : (int, int)
         (H, W) of the patterns in their file, which the mask must have.
     good : "0", "1", "positive" or None
-        The value of good pixels; None where the array's name says it by the convention of the program that wrote it.
+        The value of good pixels; None if it follows from the array's name, by the convention of the program that wrote
+        it.
 
     Returns
     -------
@@ -86,7 +88,7 @@ def read_mask(text: str, shape_px: tuple[int, int], good: GoodValue | None) -> N
 
 
 def _split(text: str) -> tuple[Path, str]:
-    """Tell the file from the name of an array in it: a file that exists is meant whole."""
+    """Split `FILE:PATH`, unless a file of the whole name exists."""
     if Path(text).exists() or ":" not in text:
         return Path(text), ""
     file, _, name = text.rpartition(":")

@@ -1,4 +1,4 @@
-"""What a person wants done with a scan while it is ingested."""
+"""The options by which a scan is ingested."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Region = tuple[tuple[int, int], tuple[int, int]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestOptions:
-    """The options by which a scan becomes a store; what is None is as the file says, or is found from the data.
+    """The options by which a scan becomes a store; None means as the file says, or as found from the data.
 
-    `roi` is ((first row, row after the last), the same of columns) of a pattern, `crop` the (rows, columns) that are
-    kept about the zero frequency, `bin` the side of the squares of pixels whose counts are summed. `transpose` swaps
-    the axes of the patterns; `swap_xy`, `flip_y` and `flip_x` change the positions, in this order. `drop` are numbers
-    of exposures in the file, from 0. `masks` are "marks" or files, of which `mask_good` is the value of good pixels.
-    `round` takes the nearest whole photons of real numbers, and 0 of negative ones; `keep_outliers` takes exposures
-    that are dark, far too bright or given twice, `no_overlap` positions that are further apart than a frame. `probe`
-    says how a starting probe is made, in the words of `starting_probe`.
+    `roi` is ((first row, row after the last), the same for columns) of a pattern, `crop` the (rows, columns) to keep
+    around the zero frequency, `bin` the side of the squares of pixels whose counts are summed. `transpose` swaps the
+    axes of the patterns; `swap_xy`, `flip_y` and `flip_x` change the positions, in this order. `drop` holds numbers of
+    exposures in the file, from 0. `masks` are "marks" or files, and `mask_good` is the value of good pixels in files.
+    `round` rounds real numbers to whole photons, and negative ones to 0; `keep_outliers` accepts exposures that are
+    dark, far too bright or repeated, `no_overlap` positions that are further apart than a frame. `probe` says how a
+    starting probe is made, in the words of `starting_probe`.
     """
 
     round: bool = False
@@ -42,7 +42,7 @@ class IngestOptions:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """The options, in the words of the command line, that change patterns, positions or the probe."""
+        """The options that change patterns, positions or the probe, in the words of the command line."""
         words = [f"--{name.replace('_', '-')}" for name in _FLAGS if getattr(self, name)]
         if self.roi is not None:
             (top, bottom), (left, right) = self.roi
@@ -56,7 +56,7 @@ class IngestOptions:
             words.append(f"--mask-good {self.mask_good}")
         if self.probe is not None:
             words.append(f"--probe {self.probe}")
-        return tuple(printable(word) for word in words)  # names of files may be no text
+        return tuple(printable(word) for word in words)  # names of files need not be valid text
 
 
 _FLAGS = ("transpose", "swap_xy", "flip_y", "flip_x", "round")

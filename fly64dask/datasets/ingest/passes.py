@@ -1,4 +1,4 @@
-"""One pass over the patterns of a file: read in blocks, cut, counted, surveyed, and handed on to be written."""
+"""Makes a pass over the patterns of a file: reads them in blocks, cuts, counts and surveys them for the writer."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fly64dask.datasets.ingest.survey import Survey
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A block is as long as it takes to keep two cores busy, and short enough that a few of them stay far below 1 GB.
+# A block is long enough to keep two cores busy, and short enough that a few of them stay far below 1 GB.
 BLOCK_BYTES = 2**25
 Item = TypeVar("Item")
 OnProgress = Callable[[int, int, int], None]
 
 
 class StartAgainError(Exception):
-    """A pass has found that it must be made again: with more masked pixels, or with wider counts."""
+    """A pass has to be made again, with more masked pixels or with wider counts."""
 
     def __init__(self, plan: PassPlan) -> None:
         super().__init__("made again")
@@ -34,11 +34,11 @@ class StartAgainError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassPlan:
-    """The work of one pass over the patterns of a file.
+    """What one pass over the patterns of a file does.
 
-    `rows` (k,) int64 are the exposures that are kept, ascending. `valid` (H, W) bool of the cut frame are the pixels
-    that a mask leaves, `marked` (H, W) bool those that marks leave out besides, if `takes_marks`; None: to be found in
-    the first block, and compared at the end. `dtype` is that of the counts.
+    `rows` (k,) int64 are the exposures that are kept, ascending. `valid` (H, W) bool holds the pixels of the cut frame
+    that no mask leaves out, `marked` (H, W) bool those that are left out for their marks, if `takes_marks`; None if
+    they are still to be found in the first block, and compared at the end. `dtype` is that of the counts.
     """
 
     patterns: Patterns
@@ -51,17 +51,17 @@ class PassPlan:
     dtype: np.dtype[Any] = np.dtype(np.uint16)  # noqa: RUF009
 
     def changed(self, **changes: Any) -> PassPlan:
-        """Give the same plan with some parts changed."""
+        """Return the same plan with some fields changed."""
         return replace(self, **changes)
 
 
 class Pass:
-    """A pass under way, and what it has learnt.
+    """A pass under way, and what it has found so far.
 
     Parameters
     ----------
     plan : PassPlan
-        What it does.
+        The plan.
     on_progress : callable
         Called with exposures done, exposures in all, and bytes read of the file's values.
     """
@@ -76,7 +76,7 @@ class Pass:
 
     @property
     def valid(self) -> NDArray[np.bool_] | None:
-        """Pixels (H, W) of the cut frame that count, so far as they are known; None: all."""
+        """Pixels (H, W) of the cut frame that count, as far as is known; None if all do."""
         if self.marked is None or not self.marked.any():
             return self.plan.valid
         return ~self.marked if self.plan.valid is None else self.plan.valid & ~self.marked
@@ -88,7 +88,7 @@ class Pass:
         return bin_mask(self.plan.frame, np.ones(cut_px, dtype=np.bool_) if self.valid is None else self.valid)
 
     def blocks(self) -> Iterator[NDArray[np.number]]:
-        """Give the counts (k, H, W) of all kept exposures, block by block; the next is made while one is written."""
+        """Yield the counts (k, H, W) of all kept exposures, block by block; the next is made while one is written."""
         yield from ahead(self._made())
 
     def _made(self) -> Iterator[NDArray[np.number]]:
@@ -114,7 +114,7 @@ class Pass:
             values[:, ~self.valid] = 0
         counts = sum_squares(plan.frame, to_counts(values, plan.conversion, self.rounding))
         if self.valid is not None and plan.frame.bin > 1:
-            counts[:, ~self.valid_pixels] = 0  # of a square some of whose pixels are valid
+            counts[:, ~self.valid_pixels] = 0  # of a square with only some valid pixels
         brightest = int(counts.max(initial=0))
         if brightest > np.iinfo(plan.dtype).max and plan.dtype.itemsize < 4:
             raise StartAgainError(plan.changed(dtype=np.dtype(np.uint32)))
@@ -128,7 +128,7 @@ class Pass:
 
 
 def exposure_blocks(patterns: Patterns, rows: NDArray[np.int64]) -> Iterator[NDArray[np.number]]:
-    """Read some exposures, ascending, in blocks of bounded size, as they are stored."""
+    """Read exposures, in ascending order, in blocks of bounded size, as they are stored."""
     n, height, width = patterns.shape
     length = max(1, BLOCK_BYTES // max(1, height * width * patterns.dtype.itemsize))
     for start in range(0, n, length):
@@ -141,7 +141,7 @@ def exposure_blocks(patterns: Patterns, rows: NDArray[np.int64]) -> Iterator[NDA
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """Give items one by one, of which the next is made in a thread meanwhile."""
+    """Yield items one by one, while a thread makes the next one."""
     end = object()
     with ThreadPoolExecutor(1) as beside:
         coming = beside.submit(next, items, end)

@@ -1,4 +1,4 @@
-"""Turn values of a file, amplitudes or intensities in any unit, into whole photons, block by block."""
+"""Converts values of a file, amplitudes or intensities in any unit, to whole photons, block by block."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_COUNT = int(np.iinfo(np.uint32).max)
-# float32 amplitudes hold a count c to 1.2e-7 c, 0.13 photons at 2^20; a fifth tells counts from reals.
+# float32 amplitudes hold a count c to 1.2e-7 c, which is 0.13 photons at 2^20, so 0.2 photons tell counts from reals.
 MAX_OFF_PHOTONS = 0.2
-# Photons up to which values refine the scale that the dimmest pixel gives; beyond, they would be counted wrongly.
+# Up to so many photons values refine the scale that the dimmest pixel gives; brighter ones would be counted wrongly.
 DIM_PHOTONS = 30.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """The rule that makes photons of a value: squared if an amplitude, times photons per unit of intensity, rounded."""
+    """The conversion of a value to photons: squared if an amplitude, times photons per unit of intensity, rounded."""
 
     quantity: Quantity
     photons_per_intensity: float
@@ -33,7 +33,7 @@ class Conversion:
 
     @property
     def is_trivial(self) -> bool:
-        """Whether values are photons already, if they are whole."""
+        """Whether whole values are photons already."""
         return self.quantity == "intensity" and self.photons_per_intensity == 1.0
 
 
@@ -49,16 +49,16 @@ class Rounding:
 
 
 def to_counts(values: NDArray[np.number], conversion: Conversion, rounding: Rounding) -> NDArray[np.number]:
-    """Turn values (k, H, W), finite, into counts, and note what rounding changed.
+    """Convert finite values (k, H, W) to counts, and note what rounding changed.
 
-    Gives unsigned integers; counts that 32 bits cannot hold, and negative ones, are noted and cut off.
+    Returns unsigned integers; counts that 32 bits cannot hold, and negative ones, are noted and clipped.
     """
     if values.dtype.kind == "u" and values.dtype.itemsize <= 4 and conversion.is_trivial:
         return values
     if values.dtype.kind in "ui" and conversion.is_trivial:
         photons, counts = values, values
     else:
-        # Values near the ends of float64 overflow or vanish here; the checks refuse what becomes of them.
+        # Values near the limits of float64 overflow or vanish here; the checks refuse the results.
         with np.errstate(all="ignore"):
             scaled = values.astype(np.float64)
             if conversion.quantity == "amplitude":
@@ -80,7 +80,7 @@ def to_counts(values: NDArray[np.number], conversion: Conversion, rounding: Roun
 
 
 def complain_of_darkness(conversion: Conversion, highest: NDArray[np.number]) -> Iterator[Complaint]:
-    """Say of patterns without a single photon what their highest values (H, W) are."""
+    """Name patterns without a single photon, with their highest values (H, W)."""
     brightest = float(highest.max(initial=0))
     if brightest > 0:
         yield Complaint(
@@ -95,7 +95,7 @@ def complain_of_darkness(conversion: Conversion, highest: NDArray[np.number]) ->
 
 
 def complain_of_rounding(conversion: Conversion, rounding: Rounding, brightest: int) -> Iterator[Complaint]:
-    """Say which values are no whole photons, or too many."""
+    """Name values that are not whole photons, or too many."""
     scale = conversion.photons_per_intensity
     if not conversion.rounds and not rounding.largest_off_photons <= MAX_OFF_PHOTONS:
         yield Complaint(
@@ -117,15 +117,15 @@ def choose_quantity(
 ) -> tuple[Quantity, Complaint | None]:
     """Tell amplitude from intensity, unless a person or the file says which it is.
 
-    Integers are intensities. Reals with fractions are amplitudes in DATA-001, which defines them so; of other formats,
-    and of reals that are all whole numbers, a person is asked: counts and roots of square counts look alike.
+    Integers are intensities. Reals with fractions are amplitudes in DATA-001, which defines them so. For other formats,
+    and for reals that are all whole numbers, a person has to say, because counts and roots of square counts look alike.
 
     Parameters
     ----------
     stated, given : "amplitude", "intensity" or None
-        By the file, and by a person.
+        What the file says, and what a person says.
     values : iterable of (k, H, W)
-        Of the patterns; read as far as needed.
+        Values of the patterns, read as far as needed.
     file_format : str
         The format's name.
     """
@@ -149,9 +149,10 @@ def choose_quantity(
 
 
 def find_scale(values: Iterable[NDArray[np.number]], quantity: Quantity) -> float:
-    """Find the photons per unit of intensity of reals: 1 if intensities are whole, else that of the dimmest.
+    """Find the photons per unit of intensity of reals: 1 if intensities are whole, else from the dimmest pixel.
 
-    It is refined on dim pixels. Values that are not finite or not above 0 count for nothing; 1 if there are none else.
+    The scale is refined on dim pixels. Values that are not finite or not above 0 are ignored; if no others exist, it is
+    1.
     """
     quantum, numerator, denominator, is_whole = math.inf, 0.0, 0.0, quantity == "intensity"
     for block in values:

@@ -1,4 +1,4 @@
-"""Resolve what a person wants of a scan before its patterns are passed over, and collect what is already against it."""
+"""Resolves the options of a scan before its patterns are read, and collects its problems known by then."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ MARKS = "marks"
 
 
 def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin: str) -> PreparedScan:
-    """Resolve what a person wants of a scan, and collect what is against it before its patterns are read.
+    """Resolve the options of a scan before its patterns are read, and collect its problems known by then.
 
     Parameters
     ----------
     scan : ScanFile
         What a reader says of the files.
     read, options : ReadOptions, IngestOptions
-        What a person says of the values, and wants.
+        What a person says about the values, and what to do with the scan.
     origin : str
         What is being done, for messages.
 
     Returns
     -------
     PreparedScan
-        With complaints about the scan, which are not raised yet.
+        With the scan's problems, which are not raised yet.
 
     Raises
     ------
     InputError
-        If the wishes do not fit the size or number of the patterns.
+        If the options do not fit the size or number of the patterns.
     """
     complaints: list[Complaint] = []
     n, height, width = scan.patterns.shape
@@ -95,7 +95,7 @@ def prepare(scan: ScanFile, read: ReadOptions, options: IngestOptions, *, origin
 
 @contextmanager
 def _collecting(complaints: list[Complaint]) -> Iterator[None]:
-    """Keep an input error of the block as one complaint among others."""
+    """Collect an input error of the block as one problem among others."""
     try:
         yield
     except InputError as error:
@@ -135,7 +135,7 @@ def _positions_px(
     pixel_nm: tuple[float, float] | None,
     complaints: list[Complaint],
 ) -> NDArray[np.float64]:
-    """Bring the kept positions to the scan's pixels, (n, 2) px; what is against them becomes complaints."""
+    """Convert the kept positions to the scan's pixels, (n, 2) px, and collect their problems."""
     if scan.positions.ndim != 2 or scan.positions.shape[1] != 2:
         complaints.append(
             Complaint(
@@ -164,7 +164,7 @@ def _positions_px(
 def _valid_pixels(
     scan: ScanFile, options: IngestOptions, frame: Frame, complaints: list[Complaint]
 ) -> NDArray[np.bool_] | None:
-    """Join the file's mask and those that a person gives, cut to the frame; None: all pixels are valid."""
+    """Join the file's mask with those that a person gives, cut to the frame; None if all pixels are valid."""
     stored_px = scan.patterns.shape[1:]
     masks = [] if scan.mask is None else [np.asarray(scan.mask, dtype=np.bool_)]
     for text in options.masks:
@@ -183,7 +183,7 @@ def _conversion(
     valid: NDArray[np.bool_] | None,
     complaints: list[Complaint],
 ) -> Conversion:
-    """Find out what a pixel holds and how many photons a unit of it is."""
+    """Find out what a pixel holds, and how many photons its unit is."""
 
     def values() -> Iterator[NDArray[np.number]]:
         ceiling = np.iinfo(scan.patterns.dtype).max if scan.patterns.dtype.kind in "ui" else None
@@ -207,7 +207,7 @@ def _conversion(
 def _kept_weights(
     scan: ScanFile, probe: NDArray[np.complex64] | None, rows: NDArray[np.int64], notes: list[str]
 ) -> NDArray[np.float64] | None:
-    """Take the weights of OPR modes, (n, n_opr), of the kept exposures, if they are those of the probe's modes."""
+    """Take the weights of OPR modes, (n, n_opr), of the kept exposures, if they belong to the probe's modes."""
     if scan.opr_weights is None:
         return None
     weights = np.asarray(scan.opr_weights)
@@ -223,7 +223,7 @@ def _kept_weights(
 def _kept_object(
     scan: ScanFile, options: IngestOptions, frame: Frame, notes: list[str], origin: str
 ) -> NDArray[np.complex64] | None:
-    """Take the object of the file, unless it is in other pixels or axes than the scan now."""
+    """Take the object of the file, unless the options changed the scan's pixels or axes."""
     assert scan.object_guess is not None
     if pixel_ratio(frame) != (1.0, 1.0) or options.swap_xy or options.flip_y or options.flip_x:
         notes.append("the file's object, which has other pixels or axes, is left out")

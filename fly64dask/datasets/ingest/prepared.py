@@ -1,4 +1,4 @@
-"""The record of what is known of a scan before its patterns are passed over."""
+"""The record of what is known of a scan before its patterns are read."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedScan:
-    """A scan whose patterns can be passed over.
+    """A scan whose patterns can be read.
 
-    `positions_px` (n, 2) float64 are those of the kept exposures, `pixel_nm` (y, x) the pixel of the object, where it
-    is known. `probe` (n_opr, n_modes, H, W) complex64 fits the scan's frame; None: `probe_words` say how it is made
-    from the mean pattern and what is known. `notes` are what was assumed or left out.
+    `positions_px` (n, 2) float64 are those of the kept exposures, `pixel_nm` (y, x) is the pixel of the object, if
+    known. `probe` (n_opr, n_modes, H, W) complex64 fits the scan's frame; if it is None, `probe_words` say how to make
+    it from the mean pattern and the geometry. `notes` say what was assumed or left out.
     """
 
     scan: ScanFile
@@ -48,7 +48,7 @@ class PreparedScan:
         return (1, 1) if self.probe is None else (self.probe.shape[0], self.probe.shape[1])
 
     def without(self, exposures: NDArray[np.int64]) -> PreparedScan:
-        """Give the same scan without some more exposures, by their numbers in the file."""
+        """Return the same scan without some further exposures, given by their numbers in the file."""
         stays = ~np.isin(self.plan.rows, exposures)
         return replace(
             self,
@@ -58,7 +58,9 @@ class PreparedScan:
         )
 
     def make_probe(self, under_way: Pass) -> NDArray[np.complex64]:
-        """Give the starting probe, made from the mean pattern if need be; one in a far-off unit has its photons."""
+        """Return the starting probe, made from the mean pattern if needed; one in a far-off unit is scaled to the
+        photons.
+        """
         mean = under_way.survey.pattern_sum / max(1, len(self.plan.rows))
         if self.probe is not None:
             return in_held_unit(self.probe, float(mean.sum()))
@@ -72,6 +74,6 @@ class PreparedScan:
         return make_probe(self.probe_words, around)
 
     def power_far_off(self, mean_photons: float) -> float | None:
-        """Give the power of the probe that a file has, if it is in a unit far off from an exposure's photons."""
+        """Return the power of a file's probe if it is far off from the photons of an exposure, else None."""
         power = 0.0 if self.probe is None else probe_power(self.probe)
         return power if power > 0 and is_far_off(power, mean_photons) else None

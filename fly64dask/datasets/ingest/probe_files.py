@@ -1,4 +1,4 @@
-"""Probes and objects as files hold them: read, and checked to belong to the patterns."""
+"""Reads probes and objects from files, and checks that they fit the patterns."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ PROBE_NAMES = ("probe_guess", "probe_recon", "probe", "probeGuess")
 def given_probe(
     scan: ScanFile, options: IngestOptions, frame: Frame, notes: list[str], origin: str
 ) -> NDArray[np.complex64] | None:
-    """Take the probe of the file, or of another one that a person names; None: it is to be made.
+    """Take the probe of the file, or of another file that a person names; None if it is to be made.
 
-    A probe that lies as the file's patterns do, which are not square, is transposed with them; a square one stays, as
-    nothing tells whether it lies as they do.
+    A probe with the orientation of the file's patterns, if these are not square, is transposed with them; a square one
+    is not, because nothing tells its orientation.
     """
     if options.probe is not None:
         if parse_probe(options.probe) is not None:
@@ -70,7 +70,7 @@ def read_probe(text: str) -> NDArray[np.generic]:
 def checked_probe(probe: NDArray[np.generic], shape_px: tuple[int, int], origin: str) -> NDArray[np.complex64]:
     """Check a probe of (H, W), (modes, H, W), (opr, modes, H, W), or with more leading axes of length 1.
 
-    Gives (n_opr, n_modes, H, W) complex64. Raises InputError if shape, kind or values do not fit the patterns.
+    Returns (n_opr, n_modes, H, W) complex64. Raises InputError if shape, dtype or values do not fit the patterns.
     """
     squeezed = np.asarray(probe)
     while squeezed.ndim > 4 and squeezed.shape[0] == 1:

@@ -1,4 +1,4 @@
-"""A starting probe where a file has none, or another than it has: from the mean pattern, an aperture or a disc."""
+"""Makes a starting probe in place of that of a file: from the mean pattern, an aperture, a zone plate or a disc."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FROM_THE_MEAN = "mean"
-# A probe that is focused on a few pixels overlaps with no neighbour. It is defocused to three steps, which 90 % of its
-# power then spans, but never beyond half of the frame (our choice).
+# A probe focused on a few pixels overlaps with no neighbour. It is defocused until 90 % of its power spans three steps,
+# but never more than half of the frame (our choice).
 STEPS_ACROSS, MAX_SHARE_OF_FRAME = 3.0, 0.5
 HELP = (
     "mean[:DIAMETER_PX], disc:DIAMETER_PX, aperture:SEMI_ANGLE_MRAD,DEFOCUS_NM, "
@@ -27,10 +27,10 @@ HELP = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """The conditions for which a starting probe is made: the frame of a scan and what is known of it.
+    """What a starting probe is made for: the frame of a scan, its light, step and geometry.
 
-    `mean_pattern` (H, W) float64 photons with 0 where `valid` (H, W) is False; `pixel_nm` (y, x) and `wavelength_nm`
-    where they are known; `step_px` the median step between exposures.
+    `mean_pattern` (H, W) float64 photons, with 0 where `valid` (H, W) is False; `pixel_nm` (y, x) and `wavelength_nm`
+    if they are known; `step_px`, the median step between exposures.
     """
 
     mean_pattern: NDArray[np.float64]
@@ -46,7 +46,7 @@ def parse_probe(text: str) -> tuple[str, tuple[float, ...]] | None:
     Raises
     ------
     InputError
-        If the number of numbers is not that of the kind.
+        If the kind needs another number of values.
     """
     kind, _, rest = text.partition(":")
     n_numbers_allowed = {FROM_THE_MEAN: (0, 1), "disc": (1, 1), "aperture": (2, 2), "fzp": (3, 4)}.get(kind)
@@ -65,7 +65,7 @@ def make_probe(text: str, around: Surroundings) -> NDArray[np.complex64]:
     Parameters
     ----------
     text : str
-        As `HELP` says.
+        In the form of `HELP`.
     around : Surroundings
         The scan.
 
@@ -97,7 +97,7 @@ def make_probe(text: str, around: Surroundings) -> NDArray[np.complex64]:
 
 
 def _from_the_mean(around: Surroundings, diameter_px: float | None = None) -> NDArray[np.complex128]:
-    """Take the root of the mean pattern for the amplitude behind the lens, defocused until the probe is wide enough."""
+    """Take the root of the mean pattern as the amplitude behind the lens, defocused until the probe is wide enough."""
     amplitude = np.sqrt(_filled(around.mean_pattern, around.valid))
     focused = _focus(amplitude)
     narrowest = probe_diameters(focused).d90_px
@@ -108,7 +108,7 @@ def _from_the_mean(around: Surroundings, diameter_px: float | None = None) -> ND
         return focused
     y, x = (np.fft.fftshift(np.fft.fftfreq(size)) for size in amplitude.shape)
     frequency = np.hypot(y[:, None], x)
-    # Light of frequency k moves by c k with the phase -pi c k^2: the widths of focus and of this add in squares.
+    # The phase -pi c k^2 moves light of frequency k by c k; the squares of this width and that of the focus add.
     outer = probe_diameters(amplitude.astype(np.complex128)).d90_px / 2 / frame
     curvature = np.sqrt(diameter**2 - narrowest**2) / (2 * outer)
     return _focus(amplitude * np.exp(-1j * np.pi * curvature * frequency**2))
@@ -122,7 +122,7 @@ def _disc(around: Surroundings, diameter_px: float) -> NDArray[np.complex128]:
 
 
 def _aperture(around: Surroundings, semi_angle_mrad: float, defocus_nm: float) -> NDArray[np.complex128]:
-    """Focus a round aperture of some semi-angle, and look at it some distance from the focus."""
+    """Focus a round aperture of some semi-angle, and propagate to some distance from the focus."""
     wavelength, _ = _known(around, "aperture")
     return _annulus(around, 0.0, 1e-3 * semi_angle_mrad / wavelength, defocus_nm)
 
@@ -154,7 +154,7 @@ def _annulus(around: Surroundings, inner: float, outer: float, defocus_nm: float
 
 
 def _known(around: Surroundings, kind: str) -> tuple[float, tuple[float, float]]:
-    """Give wavelength and pixel size, nm, which a lens needs."""
+    """Return wavelength and pixel size, nm, which a lens needs."""
     if around.wavelength_nm is None or around.pixel_nm is None:
         raise InputError(
             f"--probe: an {kind} needs the wavelength and the pixel size, which the file does not have",
@@ -180,7 +180,8 @@ def _filled(mean_pattern: NDArray[np.float64], valid: NDArray[np.bool_] | None) 
         weight = uniform_filter(is_known.astype(np.float64), side, mode="constant")
         total = uniform_filter(np.where(is_known, filled, 0.0), side, mode="constant")
         reached = ~is_known & (weight > 1e-9)
-        # The filter's running sums leave rounding behind a bright pixel, below 0 where there is no light.
+        # The filter's running sums leave rounding errors after a bright pixel, which are below 0 where there is no
+        # light.
         filled[reached] = np.maximum(total[reached], 0.0) / weight[reached]
         is_known |= reached
         side *= 2

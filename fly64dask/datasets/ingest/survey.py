@@ -1,4 +1,4 @@
-"""What is learnt of counts while they pass by: totals, mean pattern, brightest pixel, and what is suspicious."""
+"""Surveys counts while they are read: totals, mean pattern, brightest pixel, and suspicious values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fly64dask.datasets.ingest.checks import Complaint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A pass over a part of a block that stays in a processor's cache is three times as fast.
+# Parts of a block that fit in a processor's cache are surveyed three times as fast.
 CACHED_BYTES = 2**20
-# So many counts above one are needed to call it no chance that all are squares, or multiples of a number (our choice).
+# With so many counts above one it is not by chance that all are squares, or multiples of a number (our choice).
 MIN_DIFFERENT_COUNTS = 3
 
 
 @dataclass(slots=True, kw_only=True)
 class Survey:
-    """The sums over all exposures that have passed by, in their order.
+    """The sums over all exposures read so far, in their order.
 
     `pattern_sum` (H, W) float64 photons, `totals` blocks of (k,) uint64 photons of each exposure, `prints` blocks of
     (k,) uint64 that are equal for equal exposures.
@@ -37,7 +37,7 @@ class Survey:
 
     @classmethod
     def of(cls, shape_px: tuple[int, int]) -> Survey:
-        """Begin with no exposure."""
+        """Make the survey of no exposure."""
         return cls(pattern_sum=np.zeros(shape_px))
 
     def add(self, counts: NDArray[np.number]) -> None:
@@ -65,7 +65,7 @@ class Survey:
             self._suspect(np.unique(counts))
 
     def _suspect(self, distinct: NDArray[np.number]) -> None:
-        """Look for a count that is no square, and for what divides all counts."""
+        """Look for a count that is not a square, and for a number that divides all counts."""
         lit = distinct[distinct > 0].astype(np.int64)
         if lit.size:
             roots = np.rint(np.sqrt(lit)).astype(np.int64)
@@ -80,12 +80,12 @@ class Survey:
 
     @property
     def fingerprints(self) -> NDArray[np.uint64]:
-        """Numbers (n,) that are equal for equal exposures, and hardly ever for others."""
+        """Numbers (n,) that are equal for equal exposures, and nearly always differ for others."""
         return np.concatenate(self.prints) if self.prints else np.zeros(0, dtype=np.uint64)
 
 
 def complain_of_units(survey: Survey, *, quantity_is_given: bool, scale_is_given: bool) -> Iterator[Complaint]:
-    """Ask about counts that look like squares of photons, or like multiples of a gain, unless a person has said so."""
+    """Name counts that look like squares of photons, or like multiples of a gain, unless a person states otherwise."""
     if len(survey.different) < MIN_DIFFERENT_COUNTS:
         return
     if survey.may_be_squares and not quantity_is_given:
@@ -103,7 +103,7 @@ def complain_of_units(survey: Survey, *, quantity_is_given: bool, scale_is_given
 
 
 def _prints(flat: NDArray[np.number]) -> NDArray[np.uint64]:
-    """Sum the bytes of each row as words of 64 bits, which wraps around: as fast as memory is."""
+    """Sum the bytes of each row as words of 64 bits, with overflow; this is as fast as memory."""
     if flat.strides[0] % 8:
         padded = np.zeros((len(flat), -(-flat.shape[1] * flat.itemsize // 8) * 8 // flat.itemsize), dtype=flat.dtype)
         padded[:, : flat.shape[1]] = flat

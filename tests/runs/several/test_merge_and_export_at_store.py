@@ -150,7 +150,7 @@ def test_export_of_a_cell_that_is_damaged_at_the_store_writes_nothing(pushed, tm
 def test_export_over_a_file_is_refused_before_anything_is_brought(pushed, tmp_path, fly64dask):
     (tmp_path / "x.npz").touch()
     done = fly64dask("export", HIGH_URL, *OF_CELL, "--out", "x.npz", **pushed)
-    assert (done.returncode, "x.npz: it exists" in done.stderr) == (2, True)
+    assert (done.returncode, "write x.npz: there is a file of this name already" in done.stderr) == (2, True)
     assert not (tmp_path / "cache").exists()
 
 

@@ -1,6 +1,6 @@
-"""What can be against a scan: each check yields complaints with numbers and a remedy, and all are raised at once.
+"""Checks of a scan: each yields complaints with numbers and a remedy, and all complaints are raised at once.
 
-`raise_complaints` raises what the checks have found. `damages_of_store` reads a store again that was made before.
+`raise_complaints` raises what the checks have found. `damages_of_store` reads an existing store again.
 """
 
 import lazy_loader

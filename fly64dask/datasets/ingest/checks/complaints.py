@@ -1,4 +1,4 @@
-"""The problems of a scan: found by many checks, and reported together with what to do about each."""
+"""Problems of a scan, which many checks find, and which are reported together with a remedy for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN_EXPOSURES, SHOWN_CHARACTERS = 12, 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Complaint:
-    """A complaint about a scan: what was found and needed, and what a person can do about it."""
+    """A problem of a scan: what was found and needed, and what a person can do about it."""
 
     found: str
     remedy: str
@@ -37,7 +37,7 @@ def raise_complaints(origin: str, complaints: Sequence[Complaint]) -> None:
     if not complaints:
         return
     if len(complaints) == 1:
-        complaint = complaints[0].found.removeprefix(f"{origin}: ")  # what a reader of the same file says begins so too
+        complaint = complaints[0].found.removeprefix(f"{origin}: ")  # a reader's messages begin in the same way
         raise InputError(f"{origin}: {complaint}", remedy=complaints[0].remedy)
     lines = [
         f"  {number}. {complaint.found}; {complaint.remedy}" for number, complaint in enumerate(complaints, start=1)
@@ -48,14 +48,14 @@ def raise_complaints(origin: str, complaints: Sequence[Complaint]) -> None:
 
 
 def listed_exposures(exposures: NDArray[np.int64] | Iterable[int]) -> str:
-    """Write numbers of exposures for a message or for --drop, only the first of many."""
+    """Write numbers of exposures for a message or for --drop; if there are many, only the first ones."""
     numbers = [str(int(exposure)) for exposure in exposures]
     more = f" and {len(numbers) - SHOWN_EXPOSURES} more" if len(numbers) > SHOWN_EXPOSURES else ""
     return ",".join(numbers[:SHOWN_EXPOSURES]) + more
 
 
 def drop_words(exposures: NDArray[np.int64] | Iterable[int]) -> str:
-    """Write the option that leaves out some exposures, ascending, with ranges of neighbours; not a long one."""
+    """Write the option that leaves out exposures, in ascending order and with ranges, unless it would be too long."""
     ranges: list[list[int]] = []
     for exposure in map(int, exposures):
         if ranges and exposure == ranges[-1][1]:

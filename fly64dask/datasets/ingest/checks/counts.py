@@ -1,4 +1,4 @@
-"""The checks of the counts of a scan, made one after the other once every exposure has been read."""
+"""Runs the checks of a scan's counts, one after the other, after every exposure has been read."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from fly64dask.datasets.ingest.survey import complain_of_units
 
 
 def complaints_of(under_way: Pass, prepared: PreparedScan) -> Iterator[Complaint]:
-    """Name all that is against the counts, now that all have passed by."""
+    """List all problems of the counts, after all exposures have been read."""
     plan, survey, scan, read = under_way.plan, under_way.survey, prepared.scan, prepared.read
     turned_round = list(complain_of_mask(under_way.extremes, plan.valid, from_file=scan.mask is not None))
-    if turned_round:  # what else is against the scan follows from it
+    if turned_round:  # other problems follow from this one
         yield from turned_round
         return
     if not survey.brightest:

@@ -1,4 +1,4 @@
-"""Checks of whole exposures: dark, far too bright, given twice."""
+"""Checks whole exposures: whether they are dark, far too bright, or repeated."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from fly64dask.datasets.ingest.checks.complaints import Complaint, drop_words, l
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Our choice. Objects absorb and beams drift by some factors; a shutter that stays closed or a detector that is not
-# ready changes more. Six deviations of photon noise keep low doses, where an exposure without photons is no wonder.
+# Our choice. Absorption of the object and drift of the beam change the number of photons by some factors, a closed
+# shutter or a detector that is not ready by more. Six standard deviations of photon noise let low doses pass, at which
+# exposures without photons are normal.
 DARK_FRACTION, BRIGHT_FACTOR, N_DEVIATIONS = 0.01, 10.0, 6.0
 
 
 def find_dark(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Find exposures that hold less than 1 % of the median number of photons, and less than photon noise allows.
+    """Find exposures with less than 1 % of the median number of photons and fewer than photon noise explains.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def find_dark(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 
 def find_bright(exposure_photons: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Find exposures that hold 10 times the median number of photons, and more than photon noise allows."""
+    """Find exposures with 10 times the median number of photons or more, and more than photon noise explains."""
     middle = _median_with_photons(exposure_photons)
     highest = max(BRIGHT_FACTOR * middle, middle + N_DEVIATIONS * np.sqrt(middle) + N_DEVIATIONS**2)
     return np.asarray(exposure_photons > highest)
@@ -76,20 +77,20 @@ def complain_of_repeats(
     numbers: NDArray[np.int64],
     read: Callable[[int], NDArray[np.generic]],
 ) -> Iterator[Complaint]:
-    """Name exposures whose patterns are those of an earlier one, to the last photon.
+    """Name exposures whose pattern equals that of an earlier exposure in every pixel.
 
     Parameters
     ----------
     fingerprints : (n,) uint64
-        Equal for equal patterns.
+        Numbers that are equal for equal patterns.
     exposure_photons : (n,) int64
-        Photons of each.
+        Photons of each exposure.
     numbers : (n,) int64
         Their numbers in the file.
     read : callable
-        Gives the pattern of a number in the file, to compare what has equal fingerprints.
+        Reads the pattern of a number in the file, to compare patterns with equal fingerprints.
     """
-    # Few photons fall on the same pixels by chance.
+    # A few photons may fall on the same pixels by chance.
     lit = np.flatnonzero(exposure_photons > 100)
     keys = np.stack([fingerprints[lit], exposure_photons[lit].astype(np.uint64)], axis=1)
     _, first, inverse, n_equal = np.unique(keys, axis=0, return_index=True, return_inverse=True, return_counts=True)

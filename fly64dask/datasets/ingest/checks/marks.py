@@ -1,4 +1,4 @@
-"""Values that mark that nothing was measured: largest of a type, saturated, negative, not finite, or stuck."""
+"""Finds pixel values that mark missing measurements: largest of a type, saturated, negative, not finite, or stuck."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# A pixel with one value in so many exposures is stuck, if its neighbours are so much darker (our choice: photons do
-# that with a chance below 1e-8).
+# A pixel with the same value in so many exposures is stuck if its neighbours are so much darker (our choice: photons do
+# so with a probability below 1e-8).
 MIN_EXPOSURES_STUCK, FAR_ABOVE = 8, 10.0
-# So many pixels that reach one largest value, more than so many times as many as share another one above half of it,
-# reach what the detector counts at most, as the 16383 of 14 bits; but not if they are a large share, as of an even
-# illumination (our choice). Largest values that photons reach are shared by fewer pixels than those below them.
+# Pixels are saturated, at the most that a detector counts such as 16383 for 14 bits, if so many of them share the
+# largest value, and more than so many times as many as share any other value above half of it (our choice). They are
+# not if they are a large fraction of all, as in an even illumination. Without saturation fewer pixels share the largest
+# value than values below it.
 MIN_SATURATED, MORE_OFTEN, MOST_SATURATED_SHARE, MIN_SATURATED_VALUE = 4, 3, 0.25, 30
-# A count so close to the end of its type may be one of some that wrapped around (our choice).
+# If a count is so close to the largest value of its type, others may have wrapped around (our choice).
 NEAR_CEILING = 0.9
 NARROW_CEILINGS = tuple(np.iinfo(dtype).max for dtype in (np.uint8, np.int16, np.uint16))
-# A mask that leaves out more than half of the pixels, and so much of the light, is the wrong way round (our choice).
+# A mask that leaves out more than half of the pixels and so much of the light is inverted (our choice).
 MOST_MASKED_SHARE, MOST_LOST_LIGHT = 0.5, 0.9
 
 
 @dataclass(slots=True, kw_only=True)
 class Extremes:
-    """The lowest and the highest value of each pixel over the exposures that have passed by, (H, W) each.
+    """The lowest and the highest value of each pixel over the exposures read so far, (H, W) each.
 
-    Values that are not finite count for neither, and `not_finite` says where they were; `largest` says where the
-    largest value was that the file's type of integers can hold, which is the `ceiling`.
+    Values that are not finite are ignored there, and `not_finite` says where they were. `largest` says where the value
+    was the largest that the file's integer type can hold, which is the `ceiling`.
     """
 
     low: NDArray[np.number]
@@ -46,7 +47,7 @@ class Extremes:
 
     @classmethod
     def of(cls, shape_px: tuple[int, int], dtype: np.dtype[Any]) -> Extremes:
-        """Begin with no exposure."""
+        """Make the extremes of no exposure."""
         kept_dtype = dtype.newbyteorder("=") if dtype.kind in "ui" else np.dtype(np.float64)
         limits = np.iinfo(kept_dtype) if kept_dtype.kind in "ui" else None
         return cls(
@@ -76,7 +77,7 @@ class Extremes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marks:
-    """Pixels (H, W) that did not measure, by how they are known; those that a mask names already are in none."""
+    """Pixels (H, W) that did not measure, by the kind of mark; pixels that a mask already names are left out."""
 
     largest: NDArray[np.bool_]
     saturated: NDArray[np.bool_]
@@ -86,12 +87,12 @@ class Marks:
 
     @property
     def all(self) -> NDArray[np.bool_]:
-        """(H, W): whether a pixel has any mark."""
+        """Whether a pixel has any mark, (H, W)."""
         return self.largest | self.saturated | self.not_finite | self.negative | self.stuck
 
 
 def find_marks(extremes: Extremes, valid: NDArray[np.bool_] | None) -> Marks:
-    """Find the pixels that did not measure, among those that a mask calls valid."""
+    """Find the pixels that did not measure among those that a mask calls valid."""
     unmasked = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
     stuck = _stuck(extremes, unmasked)
     return Marks(
@@ -104,7 +105,7 @@ def find_marks(extremes: Extremes, valid: NDArray[np.bool_] | None) -> Marks:
 
 
 def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
-    """Name pixels with marks that no mask leaves out, each kind with its number of pixels and a place."""
+    """Name the kinds of marks that no mask leaves out, each with its number of pixels and the place of one."""
     kinds = (
         (marks.largest, ("holds", "hold"), f"{extremes.ceiling}, the largest value of {extremes.low.dtype}"),
         (marks.saturated, ("reaches", "reach"), "one largest value, as of a detector that counts no further"),
@@ -131,16 +132,16 @@ def complain_of_marks(marks: Marks, extremes: Extremes) -> Iterator[Complaint]:
 def complain_of_mask(
     extremes: Extremes, valid: NDArray[np.bool_] | None, *, from_file: bool = False
 ) -> Iterator[Complaint]:
-    """Name a mask that leaves out nearly all of the light: its good and bad pixels are exchanged.
+    """Name a mask that leaves out nearly all of the light, because its good and bad pixels are exchanged.
 
     Parameters
     ----------
     extremes : Extremes
-        Of all pixels, the masked ones too.
+        Those of all pixels, with the masked ones.
     valid : (H, W) bool, optional
-        The pixels that masks leave.
+        The pixels that no mask leaves out.
     from_file : bool
-        Whether one of the masks is that of the scan's file.
+        Whether one of the masks comes from the scan's file.
     """
     if valid is None:
         return
@@ -157,7 +158,7 @@ def complain_of_mask(
 
 
 def complain_of_negatives(extremes: Extremes, valid: NDArray[np.bool_] | None, *, rounds: bool) -> Iterator[Complaint]:
-    """Name pixels that are negative now and then: a background was subtracted."""
+    """Name pixels that are negative in some exposures, because a background was subtracted."""
     unmasked = np.ones(extremes.low.shape, dtype=np.bool_) if valid is None else valid
     sometimes = (extremes.low < 0) & (extremes.high >= 0) & unmasked
     if sometimes.any() and not rounds:
@@ -170,7 +171,7 @@ def complain_of_negatives(extremes: Extremes, valid: NDArray[np.bool_] | None, *
 
 
 def without_marks(block: NDArray[np.number], ceiling: int | None) -> NDArray[np.number]:
-    """Give values (k, H, W) with 0 in place of those that are not finite or the largest of an integer type."""
+    """Return values (k, H, W) with 0 in place of values that are not finite or the largest of an integer type."""
     if ceiling is not None:
         return np.where(block == ceiling, 0, block) if block.max(initial=0) == ceiling else block
     with np.errstate(invalid="ignore"):
@@ -191,7 +192,7 @@ def _stuck(extremes: Extremes, unmasked: NDArray[np.bool_]) -> NDArray[np.bool_]
 
 
 def _saturated(extremes: Extremes, unmasked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Find pixels that share the largest value of all below the ceiling, if far fewer share any other large one."""
+    """Find pixels that share the largest value below the ceiling, if far fewer pixels share any other large value."""
     measured = unmasked & ~extremes.largest & ~extremes.not_finite
     top = extremes.high[measured].max(initial=0)
     shared = measured & (extremes.high == top)
@@ -203,7 +204,7 @@ def _saturated(extremes: Extremes, unmasked: NDArray[np.bool_]) -> NDArray[np.bo
 
 
 def doubt_wrapping(extremes: Extremes) -> Iterator[str]:
-    """Say that counts end just below what their type holds: those beyond would have begun at 0 again."""
+    """Warn that counts end just below the largest value of their type, beyond which they would have wrapped to 0."""
     brightest = int(extremes.high.max(initial=0))
     if extremes.ceiling in NARROW_CEILINGS and NEAR_CEILING * extremes.ceiling <= brightest < extremes.ceiling:
         yield (

@@ -1,4 +1,4 @@
-"""Checks of scan positions: values that are none, a wrong unit, positions that lie far from all others."""
+"""Checks scan positions: for values that are not finite, a wrong unit, and positions far from all others."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fly64dask.study import MAX_LENGTH_PX, MAX_OBJECT_PIXELS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# The nearest neighbours of real scans are 5 to 27 px apart, in frames of 64 to 256 px (six public files): both ends
-# are far from them, and both errors of units are far beyond (our choice).
+# Nearest neighbours of real scans are 5 to 27 px apart, in frames of 64 to 256 px (six public files). Both bounds are
+# far from that range, and errors of units are far beyond the bounds (our choice).
 MIN_STEP_PX = 0.5
-# A position is lost if it is so many frames, and so many steps, from its nearest neighbour (our choice).
+# A position is lost if it is at least so many frames and so many steps from its nearest neighbour (our choice).
 LOST_FRAMES, LOST_STEPS = 2.0, 20.0
 
 
@@ -29,18 +29,18 @@ def complain_of_positions(
     *,
     overlap_is_needed: bool = True,
 ) -> Iterator[Complaint]:
-    """Name positions that are none, in a wrong unit, or far from all others, before anything is allocated for them.
+    """Name positions that are not finite, in a wrong unit, or far from all others, before memory is allocated for them.
 
     Parameters
     ----------
     positions_px : (n, 2) float64
         Order (y, x), px.
     frame_px : (int, int)
-        (H, W) of a pattern, which is the probe's.
+        (H, W) of a pattern, which is that of the probe.
     numbers : (n,) int64
         Numbers of the exposures in the file.
     overlap_is_needed : bool
-        Whether steps of a frame and more are against them.
+        Whether steps of a frame or more are a problem.
     """
     unusable = np.flatnonzero(~(np.abs(positions_px) <= MAX_LENGTH_PX).all(axis=1))  # NaN compares as False
     if len(unusable):

@@ -1,4 +1,4 @@
-"""Check an ingested store: every byte, and that its parts agree, in blocks of bounded memory."""
+"""Checks every byte of an ingested store, and whether its parts agree, in blocks of bounded memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def damages_of_store(path: Path) -> Iterator[tuple[str, str]]:
-    """Name what is damaged in an ingested store.
+    """List what is damaged in an ingested store.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def damages_of_store(path: Path) -> Iterator[tuple[str, str]]:
     Yields
     ------
     (str, str)
-        Part of the store, and what is wrong with it.
+        A part of the store, and what is wrong with it.
     """
     try:
         group = open_group(path, ExposureAttributes)
@@ -49,7 +49,7 @@ def damages_of_store(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _disagreements(path: Path, group: Group[ExposureAttributes]) -> Iterator[tuple[str, str]]:
-    """Read the counts, and say what of the other arrays and the attributes they do not bear out."""
+    """Read the counts, and list the arrays and attributes that do not agree with them."""
     valid = group.read("valid_pixels") if "valid_pixels" in group.names else None
     totals: list[NDArray[np.int64]] = []
     brightest, n_masked = 0, 0

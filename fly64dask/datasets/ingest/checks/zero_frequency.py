@@ -1,4 +1,4 @@
-"""Where the light of patterns or of a probe is, judged without the pixels that alone are bright."""
+"""Finds where the light of patterns or of a probe is, without single bright pixels."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fly64dask.datasets.ingest.checks.complaints import Complaint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# Of a probe that is centred nearly all light is in the middle; noise may put half of it elsewhere (our choice).
+# Nearly all light of a centred probe is in the middle; noise may put half of it elsewhere (our choice).
 PROBE_FACTOR = 2.0
 OTHER: dict[ZeroFrequency, ZeroFrequency] = {"centre": "corner", "corner": "centre"}
 
 
 def middle_and_corners(image: NDArray[np.float64]) -> tuple[float, float]:
-    """Sum an image (H, W) over the middle half of its sides, and over what would be there if it were shifted."""
+    """Sum an image (H, W) over the middle half of both sides, and over what an FFT shift would bring there."""
     height, width = image.shape
     inner = np.s_[height // 4 : height - height // 4, width // 4 : width - width // 4]
     return float(image[inner].sum()), float(np.fft.fftshift(image)[inner].sum())
@@ -28,17 +28,16 @@ def middle_and_corners(image: NDArray[np.float64]) -> tuple[float, float]:
 def complain_of_zero_frequency(
     mean_pattern: NDArray[np.float64], claimed: ZeroFrequency, *, is_given: bool
 ) -> Iterator[Complaint]:
-    """Ask about patterns whose light is not where the file's format has the zero frequency.
+    """Name patterns whose light is not where the file's format has the zero frequency.
 
     Parameters
     ----------
     mean_pattern : (H, W) float64
-        Mean counts as the scan will have them, the zero frequency at the centre if the claim is right; 0 where a
-        pixel is masked.
+        Mean counts of the scan, with the zero frequency at the centre if the claim is right; 0 where a pixel is masked.
     claimed : "centre" or "corner"
-        Where the format has it in the file.
+        Where the format has the zero frequency in the file.
     is_given : bool
-        A person's claim is taken as it is.
+        Whether a person has stated it, which is then accepted.
     """
     light = None if is_given else _light_elsewhere(mean_pattern, claimed)
     if light is not None:
@@ -50,14 +49,14 @@ def complain_of_zero_frequency(
 
 
 def doubt_zero_frequency(mean_pattern: NDArray[np.float64], claimed: ZeroFrequency) -> Iterator[str]:
-    """Say of a person's claim, which is taken as it is, that the light is not there."""
+    """Warn that the light is not where a person, whose claim is accepted, says that the zero frequency is."""
     light = _light_elsewhere(mean_pattern, claimed)
     if light is not None:
         yield f"the zero frequency at the {claimed}, as you say, though {light}"
 
 
 def _light_elsewhere(mean_pattern: NDArray[np.float64], claimed: ZeroFrequency) -> str | None:
-    """Say where the light of a mean pattern is, and how much, if it is not where it is claimed to be."""
+    """Say where the light of a mean pattern is, and how much of it, if it is not where it is claimed to be."""
     smooth = _without_single_pixels(mean_pattern)
     right, wrong = middle_and_corners(smooth if smooth.any() else mean_pattern)
     if wrong <= right:
@@ -80,7 +79,7 @@ def complain_of_probe(probe: NDArray[np.complexfloating]) -> Iterator[Complaint]
 
 
 def _without_single_pixels(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Take the median of 3 x 3 pixels around each, which no single hot or dead pixel changes; edges wrap around."""
+    """Take the median of the 3 x 3 pixels around each, which no single hot or dead pixel changes; edges wrap around."""
     from scipy.ndimage import median_filter  # 0.3 s
 
     return np.asarray(median_filter(image, size=3, mode="wrap"))
