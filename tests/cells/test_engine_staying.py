@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shutil
 
 import numpy as np
-import psutil
 import pytest
 from one_cell import run_one
+from process_families import grandchildren_of
 from small_scan import small_counts, small_positions, small_probe
 from tiny import tiny_study
 
@@ -41,8 +42,7 @@ RECIPES = [
 
 def engines():
     """Processes of engines that are there: those of the fork servers, which are children of this process."""
-    servers = psutil.Process().children()
-    return {child.pid for server in servers for child in server.children()}
+    return {process.pid for process in grandchildren_of(os.getpid())}
 
 
 def arrays_of(result):
@@ -52,10 +52,10 @@ def arrays_of(result):
 
 @pytest.mark.process
 def test_reconstruct_gives_the_same_bits_in_a_process_that_has_run_others(monkeypatch):
-    stayed, processes = [], set()
+    stayed, processes, before = [], set(), engines()
     for recipe in RECIPES:
         stayed.append(reconstruct(EXPOSURES, recipe))
-        processes |= engines()
+        processes |= engines() - before
     assert len(processes) == 1
     for number, (recipe, result) in enumerate(zip(RECIPES, stayed, strict=True)):
         monkeypatch.setenv("FLY64DASK_TEST_NUMBER", str(number))  # no process of another environment is taken

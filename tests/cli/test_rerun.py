@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jsonschema
@@ -20,6 +21,7 @@ import tiny
 from archives import remove_member
 from command_line import run_command
 from forked_python import forked_python
+from process_families import descendants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "rerun_failed_sparse.sh"
@@ -274,6 +276,13 @@ def test_script_is_clean_for_shellcheck():
 LONG = tiny.TEXT.replace("n_epochs = 3", "n_epochs = 60").replace("[1e4, 1e5]", "[1e5]")
 
 
+def runs_an_epoch(out):
+    """Whether a cell has done an epoch and not ended; its log moves as it ends."""
+    with suppress(FileNotFoundError):
+        return any(" epoch=" in path.read_text() for path in out.glob(".scratch/cells/*/*/*/.*/ptychi.log"))
+    return False
+
+
 def test_rerun_killed_in_the_middle_leaves_what_run_and_rerun_make_whole(tmp_path):
     study, out = tmp_path / "tiny.toml", tmp_path / "run"
     study.write_text(LONG)
@@ -285,12 +294,13 @@ def test_rerun_killed_in_the_middle_leaves_what_run_and_rerun_make_whole(tmp_pat
         stderr=subprocess.DEVNULL,
     ) as process:
         deadline = time.monotonic() + 120
-        while not any(" epoch=" in path.read_text() for path in out.glob(".scratch/cells/*/*/*/.*/ptychi.log")):
+        while not runs_an_epoch(out):
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        children = psutil.Process(process.pid).children(recursive=True)
+        children = descendants_of(process.pid)
         os.kill(process.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(children, timeout=30)
+    _, alive = psutil.wait_procs(children, timeout=120)
     assert alive == []
     # Nothing of the killed attempt counts.
     assert {row["attempt"] for row in rows_of(out).values()} == {1}

@@ -55,7 +55,7 @@ def test_worker_says_that_nobody_listens(fly64dask):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-    done = fly64dask("worker", address)
+        done = fly64dask("worker", address)  # meanwhile nobody else can listen there
     assert (done.returncode, f"nobody listens at {address}" in done.stderr) == (2, True)
 
 
@@ -67,7 +67,7 @@ def web_server():
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                with connection:
+                with connection, contextlib.suppress(ConnectionError):  # who has left already
                     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,8 @@ from command_line import Command, Wishes
 from faulty_engine import EPOCH_S, FOLDER
 from forked_python import forked_python
 from forked_workers import fork_workers
+from free_ports import free_ports
+from process_families import descendants_of
 
 from fly64dask.records import read_run_study
 from fly64dask.runs import verify_run
@@ -71,8 +72,7 @@ def without_faults(folder: Path) -> Path:
 
 
 def end(process: Command) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        DESCENDANTS.update(psutil.Process(process.pid).children(recursive=True))
+    DESCENDANTS.update(descendants_of(process.pid))
     process.kill()
     process.wait()
 
@@ -119,7 +119,7 @@ def kill_workers(study: Path, out: Path, rng: random.Random) -> bool:
     killed: list[int] = []
 
     def killed_one() -> bool:
-        family = {child.pid: child for child in psutil.Process(process.pid).children(recursive=True)}
+        family = {child.pid: child for child in descendants_of(process.pid)}
         for path in live_files(out):
             with contextlib.suppress(OSError, ValueError, KeyError, psutil.NoSuchProcess):  # its cell has just ended
                 worker = family[json.loads(path.read_text())["pid"]]
@@ -139,21 +139,19 @@ def kill_workers(study: Path, out: Path, rng: random.Random) -> bool:
 
 def kill_the_scheduler(study: Path, out: Path, rng: random.Random) -> bool:
     """The command must end by itself."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     local = ("--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0")
     scheduler = start("dask", "scheduler", "--port", port, *local)
     address = f"tcp://127.0.0.1:{port}"
-    worker = ("dask", "worker", address, "--nthreads", 1, "--no-nanny", "--death-timeout", 5, *local)
+    worker = ("dask", "worker", address, "--nthreads", 1, "--no-nanny", "--death-timeout", 60, *local)
     workers = [start(*worker) for _ in range(N_WORKERS)]
     command = run(study, out, address)
     in_flight = wait_for(command, commits(out, rng.randrange(5)))
     end(scheduler)
     try:
-        assert command.wait(timeout=60) not in (0, -signal.SIGKILL)
+        assert command.wait(timeout=180) not in (0, -signal.SIGKILL)
         for process in workers:
-            process.wait(timeout=60)
+            process.wait(timeout=180)
     finally:
         for process in (command, *workers):
             end(process)
@@ -243,7 +241,7 @@ def test_run_leaves_nothing_in_progress_and_nothing_damaged(disturbed):
 
 def test_kills_leave_no_process(disturbed):
     assert DESCENDANTS
-    _, alive = psutil.wait_procs(DESCENDANTS, timeout=30)
+    _, alive = psutil.wait_procs(DESCENDANTS, timeout=120)
     for process in alive:
         process.kill()
     assert alive == []

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 import tiny
 from command_line import Command, Wishes
@@ -20,6 +19,7 @@ from faulty_engine import EPOCH_S, FOLDER
 from forked_python import forked_python
 from forked_workers import fork_workers
 from object_store import environment, s3_server
+from process_families import kill_family
 from run_with_faulty_engine import LEASE_S
 
 from fly64dask.runs.remote import fetched_run
@@ -65,15 +65,6 @@ def start(folder: Path, out: object, machine: str, *, lease: bool = ROUNDS not i
     return Command("run_with_faulty_engine", folder / "tiny.toml", out, "local", environment=variables, **asked)
 
 
-def kill(command: Command) -> None:
-    """End a command and all it has started, as a power cut would."""
-    family = [psutil.Process(command.pid), *psutil.Process(command.pid).children(recursive=True)]
-    for process in family:
-        process.kill()
-    psutil.wait_procs(family, timeout=30)
-    command.wait(timeout=30)
-
-
 def records_at(place: ObjectPlace) -> dict[str, bytes]:
     """All records at the store."""
     keys = [key for key in place.keys() if "/attempt_" in key and key.endswith(".json")]  # noqa: SIM118
@@ -95,8 +86,8 @@ def killed(folder: Path) -> tuple[dict[str, bytes], int]:
             time.sleep(0.05)
         time.sleep(rng.uniform(0, 2 * CELL_S))
         if command.poll() is None:
-            kill(command)
-            n_hits += 1
+            kill_family(command.pid)
+            n_hits += command.wait() < 0
         for key, record in records_at(place).items():
             assert seen.setdefault(key, record) == record
     assert start(folder, URL, "third").wait(timeout=600) == 1, "the degenerate cells turn the exit code"

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 from faulty_engine import ENGINE, EPOCH_S
+from process_families import grandchildren_of
 from running import PATHS
 from several import several_study
 from tiny import tiny_study
@@ -184,9 +185,8 @@ def test_run_windows_records_an_engine_that_was_killed_and_finishes_the_others(
         def notify(event):
             if isinstance(event, CellProgress) and event.cell == victim and event.epoch == 2:
                 # A worker's children are its fork server and trackers; engines are children of those.
-                for process in psutil.Process(worker).children(recursive=True):
-                    if process.ppid() != worker:
-                        process.send_signal(signal.SIGSEGV)
+                for process in grandchildren_of(worker):
+                    process.send_signal(signal.SIGSEGV)
 
         with external_workers(client, 60) as supply:
             outcomes, rows = run(client, builder_of(study, wanted, layout, engine=ENGINE), supply, notify)

@@ -50,6 +50,7 @@ def limited(tmp_path_factory, lab):
         hold = ("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 3000")
         others = [site.call(*hold).strip() for _ in range(2)]
         limit_jobs(site, 2)
+        site.tell({"*": 50})  # the cells wait for what happens to their workers
         process = site.start()
         assert within(120, lambda: site.folder.joinpath("stderr").exists() and "it is asked again" in site.said()) == []
         before = site.said()
@@ -57,6 +58,7 @@ def limited(tmp_path_factory, lab):
         victim = site.running_worker()
         assert within(60, lambda: "no more than 2 worker jobs" in site.said()) == []
         site.call("scancel", victim)
+        site.tell({})
         code = process.wait(timeout=300)
         yield {"site": site, "code": code, "before": before, "victim": victim}
     finally:

@@ -118,7 +118,7 @@ def test_run_goes_on_with_the_jobs_that_a_site_grants(limited):
 @pytest.fixture(scope="module")
 def pools(tmp_path_factory, lab):
     """A finished run without `scontrol` on two pools of jobs with two slots. Others held the GPUs until the second
-    pool, an array without GPUs, had done what fits there; its first job was cancelled."""
+    pool, an array without GPUs, had done what fits there; its first job was cancelled while both of its cells ran."""
     site = Site(tmp_path_factory.mktemp("pools"), lab)
     site.study.write_text(EIGHT.replace("n_epochs = 20", "n_epochs = 60"))
     head, _, text = SITE.format(max_jobs=1).replace("1500MB", "4GB").partition("[workers]")
@@ -129,12 +129,16 @@ def pools(tmp_path_factory, lab):
     site.lack("scontrol")
     try:
         blockers = take_every_gpu(site)
+        site.tell({"*": 30})
         process = site.start()
         site.running_worker("-cpu-")
-        assert within(240, lambda: site.records()) == []
-        before, victim = site.records(), site.running_worker("-cpu-")
+        assert within(240, lambda: len(site.begun()) == 2) == []
         servers = engine_servers(site)
+        site.tell({"*": 30, site.begun()[0]: None})
+        assert within(240, lambda: site.records() and len(site.begun()) == 3) == []
+        before, victim = site.records(), site.running_worker("-cpu-")
         site.call("scancel", victim)
+        site.tell({})
         assert within(240, lambda: len(site.records()) == 4) == []
         of_cpu = site.records()
         site.call("scancel", *blockers)
@@ -234,7 +238,8 @@ def refuses_without_certificate(ip: str, port: int) -> bool:
 def awkward(tmp_path_factory, lab):
     """A finished run without `sacct` in an awkward directory, on an interface that others can reach, and what listened
     there: its first job could not be submitted, the next was cancelled while it waited, and then a busy worker was. The
-    user has defaults for own calls, with which Slurm lists jobs that have ended, and asks before it cancels."""
+    cells wait for all this. The user has defaults for own calls, with which Slurm lists jobs that have ended, and asks
+    before it cancels."""
     site = Site(tmp_path_factory.mktemp("awkward"), lab)
     site.study.write_text(FOUR.replace("n_epochs = 20", "n_epochs = 40"))
     site.out = site.folder / "my run's" / "dose%20a"
@@ -243,6 +248,7 @@ def awkward(tmp_path_factory, lab):
     failing_sbatch(site, 1, "sacct")
     try:
         blockers = take_every_gpu(site)
+        site.tell({"*": 20})
         process = site.start()
         assert within(180, lambda: site.jobs("pending")) == []
         waiting = site.jobs("pending")
@@ -253,9 +259,11 @@ def awkward(tmp_path_factory, lab):
         sockets = listening(site)
         dashboard = ("127.0.0.1", json.loads((site.out / "dashboard.json").read_text())["port"])
         refused = {one: refuses_without_certificate(*one) for one in sockets if not one[0].startswith("127.")}
-        assert within(180, lambda: site.records()) == []
+        site.tell({"*": 20, site.begun()[0]: None})
+        assert within(180, lambda: site.records() and len(site.begun()) == 2) == []
         before, victim = site.records(), site.running_worker()
         site.call("scancel", victim)
+        site.tell({})
         code = process.wait(timeout=300)
         cancelled = [waiting[0].split()[0], victim]
         yield {

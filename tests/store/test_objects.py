@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from obstore.store import MemoryStore
 
 from fly64dask.base import InputError, NoRoomError, StorageError
 from fly64dask.store import ObjectPlace, held_place, open_place
+from fly64dask.store.lease import Lease
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ def test_an_object_is_replaced_only_as_it_was_seen(place):
 
 def test_a_held_place_refuses_another_with_the_holders_name(place):
     words = r"another process is doing so \(host .*, process \d+, since"
-    with held_place(place, lease_s=1.0), pytest.raises(InputError, match=words), held_place(place, lease_s=1.0):
+    with held_place(place, lease_s=1.0), pytest.raises(InputError, match=words), held_place(place, patience_s=60.0):
         pass
 
 
@@ -104,7 +107,7 @@ def test_the_lock_of_a_dead_holder_is_taken_when_nobody_renews_it(place):
 def test_a_holder_who_was_taken_for_dead_is_told(place):
     with held_place(place, lease_s=0.3) as slow:
         place.write("push.lock", b'{"token": "of another"}')
-        threading.Event().wait(1.0)
+        until(lambda: slow.is_lost)
         with pytest.raises(InputError, match="another process has taken the lock"):
             slow.check()
 
@@ -129,8 +132,21 @@ def test_a_holder_whom_the_store_does_not_answer_is_told_until_it_answers():
         with pytest.raises(StorageError, match="the lock could not be renewed"):
             lease.check()
         store.is_away = False
-        threading.Event().wait(0.3)
+        until(lambda: is_held(lease))
+
+
+def is_held(lease: Lease) -> bool:
+    with suppress(StorageError):
         lease.check()
+        return True
+    return False
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_a_lock_that_was_held_with_the_same_directory_is_taken_at_once(place):

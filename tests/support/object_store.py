@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
+from free_ports import free_ports
 
 START_S = 120.0
 GIVEN = "FLY64DASK_TEST_S3"
@@ -30,8 +31,7 @@ def s3_server() -> Iterator[Mapping[str, str]]:
     if GIVEN in os.environ:
         yield _variables(os.environ[GIVEN])
         return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

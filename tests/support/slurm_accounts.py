@@ -87,7 +87,7 @@ def _process(command: tuple[str, ...], log: Path, environment: dict[str, str]) -
             yield
         finally:
             process.terminate()
-            process.wait(timeout=60)
+            process.wait(timeout=120)
 
 
 def _answers(port: int) -> bool:
@@ -96,7 +96,7 @@ def _answers(port: int) -> bool:
 
 
 def _until(done) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.1)

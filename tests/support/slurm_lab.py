@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from free_ports import free_ports
 from slurm_accounts import account_settings, accounts
 
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 NODES = ("n0", "n1")
 # A GPU must be a character device that exists: then --gres=gpu:1 works and CUDA_VISIBLE_DEVICES is set.
 DEVICES = ("/dev/null",)
+START_S, END_S = 300.0, 120.0  # a machine may be ten times slower than ours
 WITHOUT_ACCOUNTS = "AccountingStorageType=accounting_storage/none\n"
 
 
@@ -34,7 +36,7 @@ def slurm_lab(folder: Path, *, has_accounts: bool = False) -> Iterator[Path]:
         (folder / name).mkdir(parents=True)
     (folder / "munge").chmod(0o700)
     conf = folder / "slurm.conf"
-    accounts_port, database_port = _free_ports(2)
+    accounts_port, database_port = free_ports(2)
     settings = account_settings(folder, accounts_port) if has_accounts else WITHOUT_ACCOUNTS
     conf.write_text(_configuration(folder) + settings)
     (folder / "gres.conf").write_text(
@@ -65,11 +67,12 @@ def _start_munge(folder: Path, environment: dict[str, str]) -> None:
 
 
 def _start(command: list[str], environment: dict[str, str]) -> None:
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=START_S)
 
 
 def _wait_until_idle(folder: Path, environment: dict[str, str]) -> None:
-    for _ in range(300):
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
         states = subprocess.run(
             ["sinfo", "--noheader", "--Node", "--format=%t"],
             env=environment,
@@ -86,9 +89,12 @@ def _wait_until_idle(folder: Path, environment: dict[str, str]) -> None:
 
 def _end_jobs(environment: dict[str, str]) -> None:
     """Before the daemons end: steps of jobs would outlive these."""
-    subprocess.run(["scancel", "--quiet", "--me"], env=environment, check=False, capture_output=True, timeout=60)
-    for _ in range(300):
-        left = subprocess.run(["squeue", "--noheader"], env=environment, capture_output=True, check=False, timeout=60)
+    subprocess.run(["scancel", "--quiet", "--me"], env=environment, check=False, capture_output=True, timeout=START_S)
+    deadline = time.monotonic() + END_S
+    while time.monotonic() < deadline:
+        left = subprocess.run(
+            ["squeue", "--noheader"], env=environment, capture_output=True, check=False, timeout=START_S
+        )
         if not left.stdout.strip():
             break
         time.sleep(0.1)
@@ -100,9 +106,8 @@ def _stop(folder: Path, names: tuple[str, ...]) -> None:
         if file.exists() and file.read_text().strip():
             pid = int(file.read_text())
             subprocess.run(["kill", str(pid)], check=False, capture_output=True)
-            for _ in range(100):
-                if not _lives(pid):
-                    break
+            deadline = time.monotonic() + END_S
+            while _lives(pid) and time.monotonic() < deadline:
                 time.sleep(0.05)
 
 
@@ -115,7 +120,7 @@ def _lives(pid: int) -> bool:
 
 def _configuration(folder: Path) -> str:
     host = socket.gethostname().split(".")[0]
-    ports = _free_ports(1 + len(NODES))
+    ports = free_ports(1 + len(NODES))
     nodes = "\n".join(
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 Boards=1 SocketsPerBoard=1 "
         f"CoresPerSocket=4 ThreadsPerCore=1 RealMemory=16000 Gres=gpu:{len(DEVICES)} State=UNKNOWN"
@@ -147,21 +152,10 @@ SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0,batch_sc
 MpiDefault=none
 ReturnToService=2
 SlurmdParameters=config_overrides
-KillWait=5
+KillWait=30
 MinJobAge=600
 GresTypes=gpu
 DefMemPerCPU=500
 {nodes}
 PartitionName=debug Nodes=n[0-{len(NODES) - 1}] Default=YES MaxTime=INFINITE DefaultTime=01:00:00 State=UP
 """
-
-
-def _free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

@@ -7,12 +7,12 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import tiny
 from command_line import Command, run_command
-from faulty_engine import EPOCH_S, FOLDER
+from faulty_engine import EPOCH_S, FOLDER, tell
 from slurm_lab import NODES
 
 from fly64dask.records import read_run_study
@@ -57,7 +57,7 @@ class Site:
         self.cluster = folder / "site.toml"
         self.allow(1)
         shutil.copy(ROOT / "cluster" / "controller.sbatch", folder)
-        (folder / "faults.json").write_text("{}")
+        self.tell({})
         self.whole_environment = {**os.environ, **lab}  # of the test's own commands
         self.environment = {
             **self.whole_environment,
@@ -76,6 +76,14 @@ class Site:
         folder = commands_without(self.folder / "bin", *names)
         self.environment["PATH"] = str(folder)
         return folder
+
+    def tell(self, faults: Mapping[str, str | int | None]) -> None:
+        """Say what is to happen to cells from now on, as `faulty_engine` has it."""
+        tell(self.folder, faults)
+
+    def begun(self) -> list[str]:
+        """Cells that have begun, as their engine knows them."""
+        return [path.name for path in self.folder.glob("dose_*") if path.is_file()]
 
     def call(self, *command: object, check: bool = True, environment: dict[str, str] | None = None) -> str:
         done = subprocess.run(
@@ -111,7 +119,7 @@ class Site:
 
     def left(self) -> list[str]:
         """Jobs that wait or run; one that was cancelled takes a moment to go."""
-        within(30, lambda: not self.call("squeue", "--noheader", "--me"))
+        within(180, lambda: not self.call("squeue", "--noheader", "--me"))
         return self.call("squeue", "--noheader", "--me").splitlines()
 
     def clear(self) -> None:
