@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,9 @@ from pathlib import Path
 from fly64dask.base import InputError, host_name, printable, utc_now
 from fly64dask.store.disk_errors import storing
 from fly64dask.store.layout import RunLayout
+
+# `is_held` shares a lock for less than a millisecond, and no longer than this on a busy machine (our choice).
+MOMENT_S = 0.5
 
 
 class HeldError(InputError):
@@ -79,7 +83,7 @@ def held_file(path: Path, *, what: str) -> Iterator[None]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds a lock file now; to know, it is shared for a moment, in which nobody else can hold it."""
+    """Whether a process holds a lock file now; to know, it is shared for a moment, for which who wants it waits."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -110,7 +114,8 @@ def holder_of(layout: RunLayout) -> str | None:
 
 
 def _locked(path: Path, what: str, *, shared: bool = False) -> int:
-    """Open and lock the file that has the name now."""
+    """Open and lock the file that has the name now; who shares it for a moment is waited for."""
+    until = time.monotonic() + MOMENT_S
     access, kind = (os.O_RDONLY, fcntl.LOCK_SH) if shared else (os.O_RDWR, fcntl.LOCK_EX)
     while True:
         with storing(path):
@@ -120,6 +125,9 @@ def _locked(path: Path, what: str, *, shared: bool = False) -> int:
         except BlockingIOError as error:
             holder = _holder(descriptor)
             os.close(descriptor)
+            if time.monotonic() < until:
+                time.sleep(MOMENT_S / 10)
+                continue
             raise HeldError(
                 f"{what}: another run is using it ({holder})", remedy="wait for it, or stop that process"
             ) from error

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from fly64dask.base import InputError
-from fly64dask.store import RunLayout, held_run, unchanging_run
+from fly64dask.store import RunLayout, held_run, is_held, unchanging_run
 
 TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
 HOLD = """
@@ -67,6 +68,16 @@ def test_several_may_read_a_run_at_once_and_nobody_holds_it_then(tmp_path):
         pass
     with held_run(run):
         pass
+
+
+def test_who_shares_a_run_for_a_moment_is_waited_for(tmp_path, monkeypatch):
+    """As `is_held` does, when another process asks."""
+    run, stack = RunLayout(tmp_path), ExitStack()
+    stack.enter_context(unchanging_run(run))
+    monkeypatch.setattr("time.sleep", lambda seconds: stack.close())
+    with held_run(run):
+        assert is_held(run.lock_file)
+    assert not is_held(run.lock_file)
 
 
 def test_a_run_that_is_held_is_not_read(tmp_path, holder):

@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -134,17 +134,15 @@ def held_cache(layout: RunLayout, url: str) -> Iterator[str]:
     """
     with storing(layout.root):
         layout.root.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        # Who asks whether it is held holds it for a moment.
-        when_free(lambda: stack.enter_context(held_file(layout.remote_lock_file, what=f"run {url}")), 3 * LOOK_S)
+    with held_file(layout.remote_lock_file, what=f"run {url}"):
         if not layout.remote_id_file.exists():
             publish_text(layout.remote_id_file, uuid.uuid4().hex)
         yield layout.remote_id_file.read_text()
 
 
-def when_free(call: Callable[[], Result], patience_s: float = PATIENCE_S) -> Result:
+def when_free(call: Callable[[], Result]) -> Result:
     """Call what needs a cache that another process of this machine may hold for a while."""
-    until = time.monotonic() + patience_s
+    until = time.monotonic() + PATIENCE_S
     while True:
         try:
             return call()
