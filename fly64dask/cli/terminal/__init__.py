@@ -1,4 +1,4 @@
-"""What a person reads in a terminal: tables of rich, bars of a run under way, a matrix that is redrawn.
+"""The output for terminals: tables made with rich, progress bars, and a matrix that is redrawn.
 
 Everything here turns records into tables and lines of text; the commands decide what is shown and when.
 """

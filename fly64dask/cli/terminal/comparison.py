@@ -1,4 +1,4 @@
-"""Comparisons of reconstructions by several methods, drawn as tables."""
+"""Draws comparisons of reconstructions by several methods as tables."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ REFERENCE_HEADINGS = (
 
 
 def comparison_table(comparison: RunComparison) -> Table:
-    """Draw a comparison; methods are bold that are better than another beyond the spread of repeats, and none worse."""
+    """Draw a comparison; a method is bold if it is better than another, and worse than none, beyond the spread of
+    repeats.
+    """
     headings = HEADINGS[comparison.convention]
     if comparison.reference is not None:
         headings = f"compared with the reference {comparison.reference}, {REFERENCE_HEADINGS}"
     table = Table(title=f"{comparison.study}: {headings}", title_justify="left")
-    # Rich would cut names first where the methods are many.
+    # Without a minimum rich would cut the names first if there are many methods.
     table.add_column("cell", min_width=max((len(row.cell.name) for row in comparison.cells), default=0))
     table.add_column("n", justify="right")
     has_empty = comparison.convention == "ours" and comparison.reference is None
@@ -62,7 +64,7 @@ def _reference_text(metrics: ReferenceMetrics, *, is_better: bool) -> Text:
 
 
 def _crossing_text(crossing: Crossing | None) -> str:
-    """Write the resolution at which a curve crosses, px and nm where a pixel has a size; one that does not is finer."""
+    """Write the resolution at which a curve crosses, in px, and in nm if the size of a pixel is known."""
     if crossing is None:
         return "≤ 1 px"
     nm = "" if crossing.resolution_nm is None else f" = {crossing.resolution_nm:.3g} nm"
@@ -77,7 +79,7 @@ def problem_lines(comparison: RunComparison) -> list[Text]:
 
 
 def _better_methods(comparison: RunComparison) -> set[tuple[str, str]]:
-    """Places and methods that are better than another beyond the spread, and worse than none."""
+    """Find the places and methods that are better than another, and worse than none, beyond the spread."""
     better, worse = set(), set()
     for each in comparison.differences.differences if comparison.differences else ():
         if each.axis == "method" and each.lower is not None:
@@ -87,7 +89,7 @@ def _better_methods(comparison: RunComparison) -> set[tuple[str, str]]:
 
 
 def difference_table(differences: RunDifferences) -> Table:
-    """Draw which of those that were compared differ beyond the spread, and by what factor."""
+    """Draw which of the compared ones differ beyond the spread, and by what factor."""
     table = Table(title=f"{differences.label}: second over first (95 % interval)", title_justify="left")
     for heading in ("where", "first", "second"):
         table.add_column(heading)

@@ -1,4 +1,4 @@
-"""The console on which the commands draw."""
+"""The console on which commands draw, and lines for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Make the console of this terminal; 120 columns where there is none, so that tables stay whole."""
+    """Make the console of this terminal; without a terminal it has 120 columns, so that tables stay whole."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=120)
 
@@ -21,10 +21,10 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
 
 
 def line_about(name: str, *parts: str | tuple[str, str]) -> Text:
-    """Make a line about what has a name, which is bold; a part is text, or text and its style."""
+    """Make a line that begins with a name in bold; each part is text, or text and its style."""
     return Text.assemble((f"{name} ", "bold"), *parts)
 
 
 def number_text(value: float | None, form: str) -> str:
-    """Format a number, or a dash for one that is not known."""
+    """Format a number; a dash for None."""
     return "-" if value is None else format(value, form)

@@ -1,4 +1,4 @@
-"""Progress of one file that is read: a bar with its rate on a terminal, nothing elsewhere."""
+"""Shows the progress of reading a file: a bar with the rate on a terminal, nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 
 class IngestDisplay:
-    """Draws a bar of the exposures that are done, on standard error, away from results."""
+    """Draws a bar of the exposures that are done, on standard error, apart from results."""
 
     def __init__(self, console: Console) -> None:
         self._bar = Progress(
@@ -32,7 +32,7 @@ class IngestDisplay:
         self._bar.stop()
 
     def show(self, n_done: int, n_all: int, n_bytes: int) -> None:
-        """Draw that some of the exposures are done, and how fast their values are read; a second pass starts anew."""
+        """Draw how many exposures are done, and how fast their values are read; a second pass starts from 0."""
         seconds = self._bar.tasks[0].elapsed or 0.0
         rate = f"{n_bytes / seconds / 1e6:.0f} MB/s" if seconds > 0.2 else ""
         self._bar.update(self._task, completed=n_done, total=n_all, rate=rate)

@@ -1,4 +1,4 @@
-"""The light of cells and the overlap of their beams, drawn as tables."""
+"""Draws the light of cells and the overlap of their beams as tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fly64dask.records import ManifestRow
     from fly64dask.scheduling import PlannedCell
 
-# What stands beside a length or an area in px where a pixel has a size, and its unit.
+# For a length or an area in px: the field that has it to scale, if the size of a pixel is known, and its unit.
 TO_SCALE = {
     "step_px": ("step_nm", "nm"),
     "probe_fwhm_px": ("probe_fwhm_nm", "nm"),
@@ -42,13 +42,13 @@ BEAMS: tuple[Column, ...] = (
 
 
 def light_tables(rows: Sequence[PlannedCell | ManifestRow]) -> tuple[Table, Table]:
-    """Draw the photons of cells, a row for each, and the overlap of beams, which all doses of a view share.
+    """Draw the photons of each cell, and the overlap of the beams of each view, which all doses share.
 
-    Photons are detected ones, but for the incident ones. A plan has the photons that are expected; a cell that has run,
-    those that were counted. What no cell knows has no column.
+    All photons but the incident ones are detected photons: the expected ones in a plan, the counted ones of a cell that
+    has run. Columns without any value are left out.
     """
     photons = _table("photons", "cell", [(row.cell.name, row) for row in rows], PHOTONS)
-    # A remedy may have changed what a cell of a view keeps.
+    # A remedy may have changed which exposures a cell keeps.
     beams = {(f"{row.view}/{row.split}", row.n_kept, row.step_px): row for row in rows}
     overlap = _table("overlap of beams", "view", [(name, row) for (name, *_), row in beams.items()], BEAMS)
     return photons, overlap
@@ -58,7 +58,7 @@ def _table(
     title: str, first: str, rows: Sequence[tuple[str, PlannedCell | ManifestRow]], columns: Sequence[Column]
 ) -> Table:
     table = Table(title=title, title_justify="left")
-    # Rich would cut names first where the columns are many.
+    # Without a minimum rich would cut the names first if there are many columns.
     table.add_column(first, no_wrap=True, min_width=max((len(name) for name, _ in rows), default=0))
     shown = [column for column in columns if any(getattr(row, column[1]) is not None for _, row in rows)]
     for heading, field, _ in shown:
@@ -71,7 +71,7 @@ def _table(
 
 
 def _value(row: PlannedCell | ManifestRow, field: str, form: str) -> str:
-    """Write a number, and the same to scale behind a comma where that is known."""
+    """Write a number, and after a comma the same to scale, if it is known."""
     to_scale = getattr(row, TO_SCALE[field][0], None) if field in TO_SCALE else None
     text = number_text(getattr(row, field), form)
     return text if to_scale is None else f"{text}, {to_scale:.3g}"

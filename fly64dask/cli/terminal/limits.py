@@ -1,4 +1,4 @@
-"""The limits of a run, drawn as sentences, as one table for each target, and as one table of all targets."""
+"""Draws the limits of a run: a table for each target, and one table of all targets for the end of a run."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 PER_EXPOSURE = {"photons per exposure": "photons_per_exposure"}
 FLUENCE = {"photons/px²": "fluence_photons_per_px2"}
 TOTAL = {"photons in total": "total_photons"}
-# Headings of the light in other units than the study's, and the fields that hold it.
+# Headings of the light in units other than the study's, and the fields that hold it.
 OTHER_UNITS = {"exposure": FLUENCE | TOTAL, "fluence": PER_EXPOSURE | TOTAL, "total": PER_EXPOSURE | FLUENCE}
-# Of more the run's command `limits` has the table.
+# A larger table is left to the command `limits`.
 MAX_CLOSING_ROWS = 12
 # Headings of the columns that name a series, and the fields that hold the names.
 SERIES_AXES = {"run": "run_name", "view": "view", "split": "split", "recipe": "recipe_name", "setup": "setup_name"}
@@ -42,7 +42,7 @@ def sentence_lines(sentences: Iterable[str]) -> Iterator[Text]:
 
 
 def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
-    """Draw the lowest dose at which each view reaches each target, as a run shows it at its end.
+    """Draw the lowest dose at which each view reaches each target, for the end of a run.
 
     Parameters
     ----------
@@ -54,11 +54,12 @@ def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
     Returns
     -------
     Table or None
-        None without targets, and where the table would have more than 12 rows.
+        None without targets, and if the table would have more than 12 rows.
     """
     if not study.targets:
         return None
-    # Not the whole answer: its curves and differences would load SciPy's statistics, a quarter of a second.
+    # The whole answer is not needed: its curves and differences would load SciPy's statistics for a quarter of a
+    # second.
     targets = [resolved_target(target, study) for target in study.targets]
     limits_of_each = ([dose_limit(series, target) for series in series_of(study, rows, target)] for target in targets)
     lines = list(zip(*limits_of_each, strict=True))  # all targets have the same series
@@ -76,7 +77,7 @@ def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:
 
 
 def _closing_words(limit: DoseLimit, target: Target) -> Text:
-    """The lowest dose in a few words: with its interval, if it has one, and the doses between which it lies."""
+    """Write the lowest dose in a few words, with its interval, if it has one, and the doses between which it lies."""
     words = OUTCOME_WORDS[limit.outcome]
     if limit.outcome == "reached" and limit.lowest is not None:
         assert limit.last_miss is not None and limit.first_reach is not None, "it lies between two doses"
@@ -92,7 +93,7 @@ def _closing_words(limit: DoseLimit, target: Target) -> Text:
 
 
 def differing_table(differing: Sequence[StudyDifference], runs: Sequence[str]) -> Table:
-    """Draw in what the studies of several runs differ: a row for each setting, a column for each run."""
+    """Draw the settings in which the studies of several runs differ: a row for each setting, a column for each run."""
     table = Table(title="settings in which the studies differ", title_justify="left")
     for heading in ("setting", *runs):
         table.add_column(heading, overflow="fold")
@@ -114,12 +115,12 @@ def limits_table(answer: TargetAnswer, dose_by: DoseBy) -> Table:
 
 
 def _add_series_columns(table: Table, limits: Sequence[DoseLimit]) -> list[str]:
-    """Add the columns that name a series, and gives their headings; run, recipe and setup where there are several."""
+    """Add the columns that name a series (run, recipe and setup if there are several), and return their headings."""
     axes = [
         name for name in SERIES_AXES if name in ALWAYS or any(getattr(limit, SERIES_AXES[name]) for limit in limits)
     ]
     for heading in axes:
-        table.add_column(heading, overflow="fold")  # names are told apart by their ends
+        table.add_column(heading, overflow="fold")  # folded, as names often differ only at their ends
     table.add_column("overlap", justify="right")
     if any(limit.linear_overlap is not None and limit.linear_overlap < 0 for limit in limits):
         table.caption, table.caption_justify = "an overlap below 0 is a gap between beams", "left"

@@ -1,4 +1,4 @@
-"""The matrix of a run drawn as a table, with the cells that run, failed, or came out other than the study asks."""
+"""Draws the matrix of a run as a table, with lines about cells that run, failed, or differ from what the study asks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fly64dask.records import (
 )
 from fly64dask.study import DOSE_UNITS, Cell, Study, dose_name, doses_of, sections
 
-# Marks of a number that does not say what its place says.
+# Marks of numbers that do not hold for their place in the matrix.
 DOUBTS = (EMPTY, OUTDATED)
 
 
@@ -47,11 +47,11 @@ def matrix_table(
 ) -> Table:
     """Draw the matrix: one row for each dose, split, recipe, object and setup, one column for each view.
 
-    A sign and a colour show the state of a cell, with the phase error if there is one, its marks (`records.marks`), and
-    that error over the one of an empty object and over its floor; or the epoch of a running cell: `live` holds cells
-    that run, or ran when their worker died, and `now` tells which. Repeats share a place: mean, sample standard
-    deviation and number of those that are completed, and what became of the others. With `shown`, rows and columns
-    without any of these cells are left out.
+    A sign and a colour show the state of a cell. A completed cell has its phase error, if there is one, its marks
+    (`records.marks`), and the ratio of the error to that of an empty object and to its floor; a running cell has its
+    epoch. `live` holds cells that run, or that ran when their worker died, which `now` distinguishes. Repeats share a
+    place, with mean, sample standard deviation and number of the completed ones, and the states of the others. With
+    `shown`, rows and columns without any of these cells are left out.
     """
     live = live or {}
     running = [cell for cell, live_cell in live.items() if now and live_cell.silent_s(now) is None]
@@ -80,7 +80,7 @@ def matrix_table(
 
 
 def _shown_groups(study: Study, shown: Collection[Cell] | None) -> dict[Cell, tuple[Cell, ...]]:
-    """The repeats of each place of the matrix that are to be shown, if there are any."""
+    """List the shown repeats of each place of the matrix, for places that have some."""
     groups = repeat_groups(study).items()
     if shown is None:
         return dict(groups)
@@ -99,7 +99,7 @@ def print_matrix(
 ) -> None:
     """Print the matrix, the cells that run, and a line for each cell with a caveat or without a reconstruction.
 
-    With `shown` these are the cells that matter.
+    With `shown` only these cells are printed.
     """
     if shown is not None:
         rows = [row for row in rows if row.cell in shown]
@@ -112,7 +112,7 @@ def print_matrix(
 
 
 def legend_lines(study: Study, rows: Sequence[ManifestRow]) -> list[Text]:
-    """Write one line for each mark in the matrix, and one on what is unknown or what cells are compared with."""
+    """Write a line for each mark in the matrix, and one on what is unknown or with what cells are compared."""
     lines = [Text(f"{mark.sign}  {mark.words}", style="dim") for mark in legend_of(study, rows)]
     return [*lines, *(Text(note, style="dim") for note in notes_of(study, has_errors=any(row.metrics for row in rows)))]
 
@@ -128,7 +128,7 @@ def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:
 
 
 def caveat_lines(rows: Sequence[ManifestRow]) -> list[Text]:
-    """Write one line for each completed cell that is not what its study asked for: what was done instead, and why."""
+    """Write a line for each completed cell that is not what its study asks for: what was done instead, and why."""
     completed = [row for row in rows if row.state == "completed"]
     return [line_about(row.cell.name, "; ".join(caveats)) for row in completed if (caveats := caveats_of(row))]
 
@@ -199,8 +199,10 @@ def _quality_of_repeats(completed: Sequence[ManifestRow]) -> str:
 
 
 def _relative_line(completed: Sequence[ManifestRow]) -> str:
-    """Write a second line: the mean error over that of an empty object, and over the floor where there is one; of a
-    measured scan the mean phase difference from the reference.
+    """Write the second line of a place.
+
+    It has the mean ratio of the error to that of an empty object, and to the floor if there is one; for a measured scan
+    the mean phase difference from the reference.
     """
     differences = [
         reference.phase_rmse_rad for row in completed if (reference := row.reference) and reference.phase_rmse_rad

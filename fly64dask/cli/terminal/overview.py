@@ -1,4 +1,4 @@
-"""A run of many cells on a terminal: how many of each view are in which state, instead of the matrix."""
+"""Draws a run of very many cells: the number of cells of each view in each state, instead of the matrix."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fly64dask.records import STATE_SIGNS
 if TYPE_CHECKING:
     from fly64dask.monitoring import RunOverview
 
-# Of cells: more are no matrix that a terminal can show (our choice).
+# The most cells for which a terminal shows the matrix (our choice).
 MAX_MATRIX_CELLS = 2000
 
 
@@ -44,7 +44,7 @@ def overview_table(overview: RunOverview) -> Table:
 
 
 def overview_lines(overview: RunOverview) -> list[Text]:
-    """Write what waits for disk space, the first cells without a reconstruction, and what must be known besides."""
+    """Write lines about cells that wait for disk space, the first cells without a reconstruction, and notes."""
     return [*waiting_lines(overview.live), *failure_lines(overview.unreconstructed), *_notes(overview)]
 
 

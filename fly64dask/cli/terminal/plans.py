@@ -1,4 +1,4 @@
-"""Plans drawn as tables: what a run would do, and what a rerun would change."""
+"""Draws plans as tables: what a run would do, and what a rerun would change."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PROBE = {None: "-", True: "frozen", False: "free"}
 
 
 def plan_table(plan: Sequence[PlannedCell]) -> Table:
-    """Draw what a run would do; lit are intensities expected to hold a photon, beside the unknowns they determine."""
+    """Draw what a run would do; "lit per unknown" counts intensities expected to hold a photon for each unknown."""
     table = Table(title=f"plan: {counted(len(plan), 'cell')}", title_justify="left")
-    table.add_column("cell", overflow="fold")  # where there is no room, names are folded and no number is cut
+    table.add_column("cell", overflow="fold")  # if there is no room, names are folded and numbers stay whole
     for heading in ("kept", "strategy", "spacing\n(px)", "disc\noverlap", "lit per\nunknown", "prediction"):
         table.add_column(heading, justify="left" if heading in ("strategy", "prediction") else "right", no_wrap=True)
     table.add_column("memory\n(MB)", justify="right", no_wrap=True)
@@ -44,7 +44,7 @@ def plan_table(plan: Sequence[PlannedCell]) -> Table:
 
 
 def simulation_lines(forward_model: str, light: ProbeLight, band: ObjectBand | None) -> list[Text]:
-    """Say which forward model makes the exposures, and whether probe and object are what it assumes."""
+    """Say which forward model makes the exposures, and whether probe and object fit its assumptions."""
     shares = f"{light.beyond_band:.1e} beyond 0.8 of the Nyquist frequency, {light.at_rim:.1e} at the array's rim"
     lines = [Text(f"forward model {forward_model}; light of the probe: {shares}")]
     if band is not None:
@@ -54,18 +54,18 @@ def simulation_lines(forward_model: str, light: ProbeLight, band: ObjectBand | N
 
 
 def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
-    """Write one line for each planned cell that will not do what was asked."""
+    """Write a line for each planned cell that will not do what the study asks."""
     return [line_about(planned.cell.name, (planned.warning, "yellow")) for planned in plan if planned.warning]
 
 
 def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:
-    """Write one line for each failed cell that the remedy of the plan cannot help."""
+    """Write a line for each failed cell that the remedy of the plan cannot help."""
     hopeless = [planned for planned in plan if planned.hopeless]
     return [line_about(planned.cell.name, f"stays {planned.failure_kind}: {planned.hopeless}") for planned in hopeless]
 
 
 def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
-    """Draw what a rerun would change, a row for each cell: before and after, one value where nothing changes."""
+    """Draw what a rerun would change: for each cell the values before and after, or one that does not change."""
     table = Table(title=f"rerun: {counted(len(plan), 'cell')}", title_justify="left")
     for heading in ("cell", "failed as", "remedy", "kept", "spacing px", "epochs", "probe"):
         table.add_column(heading, justify="right" if heading in ("kept", "spacing px", "epochs") else "left")
@@ -84,7 +84,7 @@ def rerun_table(plan: Sequence[PlannedRerun]) -> Table:
 
 
 def _change(before: float | None, after: float | None, form: str) -> str:
-    """Write both numbers, or the one that stays; a dash for what is not known."""
+    """Write both numbers, or one if they are equal; a dash for an unknown one."""
     texts = ["-" if value is None else format(value, form) for value in (before, after)]
     return texts[0] if texts[0] == texts[1] else " -> ".join(texts)
 

@@ -1,4 +1,4 @@
-"""Progress of a run that this process drives: bars on a terminal, one line for each finished cell elsewhere."""
+"""Shows the progress of a run of this process: bars on a terminal, one line for each finished cell elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fly64dask.study import Cell
 
 
 class RunDisplay:
-    """Draws bars on a terminal, one line for each finished cell elsewhere; on standard error, away from results."""
+    """Draws bars on a terminal, or a line for each finished cell elsewhere; on standard error, apart from results."""
 
     def __init__(self, console: Console, n_cells: int) -> None:
         self._console = console
@@ -41,9 +41,9 @@ class RunDisplay:
         self._bars.stop()
 
     def show(self, event: CellEvent) -> None:
-        """Draw a cell's epoch or its end; a bar is drawn from the first epoch on.
+        """Draw an epoch or the end of a cell; its bar appears with the first epoch.
 
-        Most cells of a run that is continued end without any.
+        Most cells of a continued run end without an epoch.
         """
         if isinstance(event, CellOutcome):
             self._show_outcome(event)
@@ -64,7 +64,7 @@ class RunDisplay:
         task = self._running.pop(event.cell, None)
         if task is not None:
             self._bars.remove_task(task)
-        self._n_cells = max(self._n_cells, self._n_done)  # rounds add cells
+        self._n_cells = max(self._n_cells, self._n_done)  # rounds of an adaptive study add cells
         self._bars.update(self._all, completed=self._n_done, total=self._n_cells)
         state = state_of(event.failure.kind if event.failure else None)
         sign, style = STATE_SIGNS[state], STATE_STYLES[state]

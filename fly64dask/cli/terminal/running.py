@@ -1,4 +1,4 @@
-"""The cells of a run that run now: their marks in the matrix, a table of them, and what they wait for."""
+"""Draws the cells that run now: their marks in the matrix, a table of them, and what they wait for."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SPARK_WIDTH = 16
 
 
 def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
-    """Draw the cells that run, or ran when their worker died, as `now` tells: a row for each.
+    """Draw a row for each cell that runs, or that ran when its worker died, which `now` distinguishes.
 
-    It has the epoch, the loss and its course, where the cell runs and for how long.
+    The row has the epoch, the loss and its course, and where and for how long the cell runs.
     """
     table = Table()
     for heading in ("running", "epoch", "loss", "course", "worker", "for"):
@@ -47,7 +47,7 @@ def live_table(live: Mapping[Cell, LiveCell], now: datetime) -> Table:
 
 
 def live_mark(live_cell: LiveCell, now: datetime) -> Text:
-    """Mark a cell that runs, or ran when its worker died, in the matrix."""
+    """Make the mark in the matrix of a cell that runs, or that ran when its worker died."""
     silent_s = live_cell.silent_s(now)
     state = "running" if silent_s is None else "silent"
     note = f"epoch {live_cell.epoch}/{live_cell.n_epochs}" if live_cell.epoch else "started"

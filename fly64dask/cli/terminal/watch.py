@@ -1,4 +1,4 @@
-"""A run on a terminal until it ends: a matrix that is redrawn, or a line for each change."""
+"""Shows a run until it ends: as a matrix that is redrawn on a terminal, or as a line for each change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SeenNow = TypeVar("SeenNow", RunStatus, RunOverview, covariant=True)
 
 
 class Reader(Protocol[SeenNow]):
-    """A reader that looks at a run again and again: at each cell, or at how many there are in each state."""
+    """A reader of a run that is called repeatedly; it reads each cell, or how many cells are in each state."""
 
     def read(self) -> SeenNow:
         """Look at the run."""
@@ -32,9 +32,8 @@ def watch_run(
 ) -> Seen:
     """Show a run until no cell is pending or running any more, or the process that ran it has ended in order.
 
-    A terminal is redrawn, anything else gets a line for each change. `goes_on` is asked instead whether somebody still
-    runs it, where that is known better than from its lock; its answer is None where it is not. Gives how the run was at
-    the end.
+    A terminal is redrawn; elsewhere each change gets a line. If `goes_on` is given, it tells better than the run's lock
+    whether the run is still under way; it returns None if it does not know. Returns the last status of the run.
     """
     if console.is_terminal:
         return _redraw(reader, console, interval_s, _HasEnded(goes_on))
@@ -71,7 +70,7 @@ def _print_changes(reader: Reader[Seen], console: Console, interval_s: float, en
 
 
 def _changes(before: RunStatus | RunOverview | None, after: RunStatus | RunOverview) -> Iterator[str]:
-    """Write a line for each cell that has changed; of too many cells, one if there are others in some state."""
+    """Write a line for each cell that has changed; for too many cells, one line if the counts have changed."""
     if isinstance(after, RunOverview):
         if before is None or before.counts != after.counts:
             yield _counted(after)
@@ -79,7 +78,7 @@ def _changes(before: RunStatus | RunOverview | None, after: RunStatus | RunOverv
     words_before = before.words if isinstance(before, RunStatus) else {}
     for cell, words in after.words.items():
         if words_before.get(cell) != words:
-            # What had ended before somebody looked did not happen now.
+            # What had ended before the first look gets no time.
             was_there = before is None and cell not in after.live
             yield f"{'before  ' if was_there else f'{after.now:%H:%M:%S}'} {cell.name} {words}"
 
@@ -91,15 +90,15 @@ def _counted(run_status: RunStatus | RunOverview) -> str:
 
 @dataclass(slots=True)
 class _HasEnded:
-    """Tells when there is nothing more to see."""
+    """Tells when a run has ended."""
 
     goes_on: Callable[[], bool | None] | None
     was_held: bool = False
 
     def __call__(self, run_status: RunStatus | RunOverview) -> bool:
-        """Nothing is left to do; or a run of some of the cells alone was under way, and is no longer.
+        """Whether nothing is left to do, or a run of only some cells was under way and is no longer.
 
-        While somebody runs an adaptive study, a round may follow.
+        While an adaptive study is under way, a round may follow.
         """
         is_held = run_status.holder is not None
         ended = self.was_held and not is_held
@@ -114,7 +113,7 @@ class _HasEnded:
 def _picture(run_status: RunStatus | RunOverview) -> Group:
     who = f"held by {run_status.holder}" if run_status.holder else "no run is under way on this directory"
     lines = [Text(line, style="dim") for line in (who, run_status.worker_jobs) if line]
-    # What runs comes first: a terminal that is too small cuts off the end.
+    # Running cells come first, because a small terminal cuts off the end.
     parts = [live_table(run_status.live, run_status.now)] if run_status.live else []
     if isinstance(run_status, RunOverview):
         return Group(*lines, *parts, overview_table(run_status), *overview_lines(run_status))

@@ -1,4 +1,4 @@
-"""Other programs' scan and object files, read into one record with its axes, units and zero frequency made explicit."""
+"""Reads scan and object files of other programs into one record with explicit axes, units and zero frequency."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Read a scan from one file or two, of whatever format their content shows."""
+"""Reads a scan from one file or two, in the format that their content shows."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def read_scan_file(path: Path, options: ReadOptions) -> ScanFile:
 
 
 def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOptions) -> Parts:
-    """Read what one file says of the scan."""
+    """Read the parts of a scan that one file has."""
     if kind == "mib":
         return read_mib(path)
     if kind == "empad":
@@ -100,7 +100,7 @@ def _parts(path: Path, kind: Kind, file: NamedArrays | None, options: ReadOption
 
 
 def _recognised(file: NamedArrays, options: ReadOptions) -> Parts | None:
-    """Read a file of a known format; None if it is of none, or all that is needed is named."""
+    """Read a file of a known format; None if it has none, or if a person names all datasets that are needed."""
     if options.patterns is not None and options.positions_y is not None:
         return None
     if isinstance(file, NpzFile):
@@ -112,7 +112,7 @@ def _recognised(file: NamedArrays, options: ReadOptions) -> Parts | None:
 
 
 def _completed(named: Parts, recognised: Parts | None) -> Parts:
-    """Put what a person names in place of what the format has."""
+    """Replace what the format has by what a person names."""
     if recognised is None:
         return named
     changes: dict[str, Any] = {"assumed": tuple(dict.fromkeys((*recognised.assumed, *named.assumed)))}
@@ -129,7 +129,7 @@ def _completed(named: Parts, recognised: Parts | None) -> Parts:
 
 
 def _read_npy(path: Path, options: ReadOptions) -> Parts:
-    """Read a single array: patterns if it has three axes, positions (y, x) if it is (n, 2) and their unit is said."""
+    """Read a single array: patterns if it has three axes, positions (y, x) if it is (n, 2) and the unit is given."""
     with reading(f"read {path}"):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     if array.ndim == 3 and array.dtype.kind in "uif" and array.size:

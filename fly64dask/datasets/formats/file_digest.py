@@ -1,4 +1,4 @@
-"""The digest of a file's bytes, at once or beside other work."""
+"""Computes the digest of a file's bytes, at once or in a thread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def file_sha256(path: Path) -> str:
 
 
 class FileDigest:
-    """Computes the SHA-256 of a file in a thread of its own, from when it is entered; what is not done then is dropped.
+    """Computes the SHA-256 of a file in a thread while a block lasts; at its end an unfinished computation is dropped.
 
     Parameters
     ----------

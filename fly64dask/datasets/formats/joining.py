@@ -1,4 +1,4 @@
-"""Join what one file or two say of a scan, and what a person says, to one record."""
+"""Joins the parts of a scan from one file or two, and the statements of a person, to one record."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FAR_FIELD = "far field"
 class Parts(Description):
     """The parts of a scan that one file has: a `Description` with patterns, positions, or both.
 
-    `frame_numbers` (n,) and `position_numbers` (n,) tell which positions belong to which patterns; without the first a
-    pattern's number is its place. `is_far_field` says that the file states it: nothing is assumed then.
+    `frame_numbers` (n,) and `position_numbers` (n,) tell which positions belong to which patterns; without the first, a
+    pattern's number is its index. `is_far_field` says that the file states a far field, so that nothing is assumed.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Parts(Description):
 
 
 def join(parts: Sequence[Parts], options: ReadOptions) -> ScanFile:
-    """Join what one file or two say to a scan, with the geometry and the raster that a person gives.
+    """Join the parts of one file or two to a scan, with the geometry and the raster that a person gives.
 
     Raises InputError if there are no patterns or no positions, or they do not belong together.
     """
@@ -48,7 +48,7 @@ def join(parts: Sequence[Parts], options: ReadOptions) -> ScanFile:
     if not with_patterns:
         raise _incomplete(parts, "patterns", "give the file of the patterns too, as FILE or with --positions")
     scan = with_patterns[0]
-    # The file of the positions is the other one wherever it has some: it is given for them.
+    # If the other file has positions it is the file of the positions, because it is given for them.
     order = [*(part for part in parts if part is not scan), scan]
     positions, number_of, unit = _positions(order, options)
     patterns, positions, chosen, dropped = _matched(scan, positions, number_of)
@@ -95,7 +95,7 @@ def _merged(order: Sequence[Parts]) -> Geometry:
 def _positions(
     order: Sequence[Parts], options: ReadOptions
 ) -> tuple[NDArray[np.float64], NDArray[np.int64] | None, PositionsUnit]:
-    """Give positions (n, 2), the numbers of their patterns (n,) if they have any, and their unit."""
+    """Return positions (n, 2), the numbers of their patterns (n,) if they have any, and their unit."""
     if options.raster is not None:
         step_nm = options.raster_step_nm
         if step_nm is None:
@@ -126,9 +126,10 @@ def raster_positions(
 def _matched(
     scan: Parts, positions: NDArray[np.float64], numbers: NDArray[np.int64] | None
 ) -> tuple[Patterns, NDArray[np.float64], NDArray[np.int64], int]:
-    """Bring patterns and positions together by their numbers, else by their order.
+    """Match patterns and positions by their numbers, else by their order.
 
-    Gives the patterns, their positions, the places of these among all positions, and how many patterns have none.
+    Returns the patterns, their positions, the indices of these among all positions, and the number of patterns without
+    one.
     """
     patterns = scan.patterns
     assert patterns is not None

@@ -1,4 +1,4 @@
-"""Read an object that another program has reconstructed: a complex image, and where it lies in the scan."""
+"""Reads an object that another program has reconstructed: a complex image, and its place in the scan."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BYTES_A_PIXEL = 64  # while an object is aligned
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignObject:
-    """An object of another program: `image` (y, x) complex, and what its file says of it.
+    """An object of another program: `image` (y, x) complex, and the place and pixel size that its file has.
 
     `origin_px` is the scan-frame (y, x) of its pixel [0, 0], `pixel_nm` the sides (y, x) of a pixel.
     """
@@ -50,9 +50,9 @@ def find_object(directory: Path, stem: str) -> Path:
     Parameters
     ----------
     directory : Path
-        Of one method.
+        The directory of one method.
     stem : str
-        Name without its suffix: the cell's with - for /.
+        Name without suffix: the cell's name with - for /.
 
     Returns
     -------
@@ -144,7 +144,9 @@ def _stated_origin(file: NamedArrays, name: str) -> NDArray[Any] | None:
 
 
 def _origin_in_note(file: NamedArrays) -> NDArray[Any] | None:
-    """Read the origin from the note of an exported CXI file; what others call an image's centre is not defined."""
+    """Read the origin from the note of a CXI file of `export`; the centre of an image in other CXI files is not
+    defined.
+    """
     try:
         facts = json.loads(text(file, f"{IMAGE}/process_1/note") or "null")
     except json.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""What a person says of a scan's files: names of datasets, units, geometry, raster; from options or a beamline file."""
+"""What a person states about a scan's files: names of datasets, units, geometry and raster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Pair = tuple[PositiveFloat, PositiveFloat]
 
 
 class Stored(Frozen):
-    """A dataset, times a factor; a name that ends in :0 or :1 takes that column of one with several."""
+    """A dataset times a factor; a name that ends in :0 or :1 takes that column of it."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -28,7 +28,7 @@ class Stored(Frozen):
 
 
 class ReadOptions(Frozen):
-    """Settings that a person gives for what files do not say themselves; what is None is found out from the files.
+    """Settings for what files do not say themselves; None means that the files decide.
 
     The keys of a beamline file are the same. `positions` is a second file; `patterns`, `positions_y`, `positions_x`,
     `probe` and `mask` are names of datasets. `raster` is (slow, fast), with its step along both, and the angle from the
@@ -68,9 +68,9 @@ class ReadOptions(Frozen):
     raster_rotation_deg: float = 0.0
 
     def geometry(self, of_files: Geometry) -> Geometry:
-        """Put what a person says of the geometry in place of what files say.
+        """Replace the geometry of the files by what a person states.
 
-        Raises InputError if both energy and wavelength are given, as one of them would be passed over.
+        Raises InputError if both energy and wavelength are given, because one of them would be ignored.
         """
         if self.energy_kev is not None and self.wavelength_nm is not None:
             raise InputError(
@@ -88,10 +88,10 @@ class ReadOptions(Frozen):
         for name in ("particle", "semi_angle_mrad", "bright_disk_radius_px"):
             changes[name] = getattr(self, name)
         changes = {name: value for name, value in changes.items() if value is not None}
-        # A person who gives the detector's place wants the object's pixel computed from it, not that of a file.
+        # If a person gives the detector's geometry, the object's pixel is computed from it and not taken from a file.
         if {"distance_m", "pitch_um"} & set(changes) and "pixel_size_nm" not in changes:
             changes["pixel_size_nm"] = None
-        # Either settles the other, so that one which a person gives makes the file's other one false.
+        # Energy and wavelength determine each other, so a given one invalidates the file's other one.
         if "energy_kev" in changes:
             changes["wavelength_nm"] = None
         elif "wavelength_nm" in changes:

@@ -1,4 +1,4 @@
-"""Patterns that are read in blocks, made of other patterns: joined, chosen, turned."""
+"""Patterns that are read in blocks, and patterns made of others: joined, chosen, or reoriented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Patterns(Protocol):
-    """Diffraction patterns of a file, (n, H, W), of which nothing is read before `read` is called."""
+    """Diffraction patterns of a file, (n, H, W), which are read by `read` alone."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -88,7 +88,7 @@ class ChosenPatterns:
         self.dtype = patterns.dtype
 
     def read(self, start: int, stop: int) -> NDArray[np.number]:
-        """Read chosen exposures [start, stop), those that follow one another at once."""
+        """Read chosen exposures [start, stop), consecutive ones together."""
         chosen = self._indices[start:stop]
         runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
         return np.concatenate([self._patterns.read(int(run[0]), int(run[-1]) + 1) for run in runs])

@@ -1,4 +1,4 @@
-"""Read the scan positions of a simulation from a table: text with a header, `.npy` or `.npz`."""
+"""Reads the scan positions of a simulation from a table: text with a header, `.npy` or `.npz`."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _read_rows(path: Path, columns: tuple[str, str]) -> NDArray[np.float64]:
 
 
 def _header(text: str, path: Path, columns: tuple[str, str]) -> tuple[list[str], str | None]:
-    """Names of the columns, and what separates them; None is any blanks."""
+    """Return the names of the columns and their separator; None stands for any blanks."""
     names, separator = _split(text)
     for column in columns:
         if names.count(column) != 1:

@@ -1,4 +1,4 @@
-"""The record that every reader makes of a scan: what its files say, with patterns that are read in blocks."""
+"""The record that every reader makes of a scan, with patterns that are read in blocks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Description:
     zero_frequency : {'centre', 'corner'}
         Where the format has the direct beam.
     zero_frequency_is_stated : bool
-        Whether the file itself says where the direct beam is, so that nothing is to be checked.
+        Whether the file itself says where the direct beam is, so that it need not be checked.
     photons_per_intensity : float, optional
         Photons per unit of intensity; None: not said.
     mask : (H, W) bool, optional
@@ -42,11 +42,11 @@ class Description:
     object_guess : array, optional
         Object as the file has it; not checked.
     geometry : Geometry
-        What the file says of it.
+        The geometry that the file has.
     metadata : dict
         The file's own, for the store.
     assumed : tuple of str
-        What neither the file nor a person says and its format does not define, such as 'far field'.
+        What neither the file, nor a person, nor the format says, such as 'far field'.
     """
 
     file_format: str

@@ -24,7 +24,7 @@ SUPPORTED = (
     "CXI, NXcxi_ptycho, Ptychodus, PtyPy, fold_slice, PtychoShelves, PtyLab, py4DSTEM, EMPAD, Merlin, DATA-001 and "
     "tike files, and any HDF5 or NPZ whose datasets you name (see docs/how-to/ingest.md)"
 )
-# What cannot be used, by its first bytes: what it is, and what to do.
+# Files that cannot be used, by their first bytes: what they are, and what to do.
 UNSUITABLE = {
     b"version https://git-lfs": (
         "a Git LFS pointer: a text that stands for a file which was not downloaded",

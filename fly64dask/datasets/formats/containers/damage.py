@@ -1,4 +1,4 @@
-"""What the libraries that read containers raise on damaged or hostile bytes, and how much memory an array may take."""
+"""Lists what libraries raise on damaged or hostile bytes, and refuses arrays that do not fit in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from fly64dask.base import InputError, memory_left_bytes
 
-# Zip and its codecs raise these on damaged bytes; NumPy on a header that is no Python literal or describes no array.
+# Zip and its codecs raise these on damaged bytes, NumPy on a header that is not a literal or describes no array.
 DAMAGED_ARCHIVE = (EOFError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 DAMAGED_HEADER = (MemoryError, SyntaxError, TypeError, OverflowError, tokenize.TokenError)
 # Code that a pickle names may be missing or other than it was; an HDF5 file may lack a name.
@@ -34,7 +34,7 @@ def too_large(what: str, needed_bytes: int) -> InputError:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Write names of a foreign file for a message, sorted, only the first of many and the start of long ones."""
+    """Write names of a foreign file for a message: sorted, the first of many, and the start of long ones."""
     ordered = sorted(names)
     shown = [name if len(name) <= 60 else f"{name[:57]}..." for name in ordered[:SHOWN_NAMES]]
     more = f" and {len(ordered) - SHOWN_NAMES} more" if len(ordered) > SHOWN_NAMES else ""

@@ -21,7 +21,7 @@ MIB_TYPES = {"U08": ">u1", "U16": ">u2", "U32": ">u4"}  # big-endian (Merlin's m
 
 
 def empad_patterns(path: Path) -> Patterns:
-    """Map the frames of an EMPAD file: the two rows of the detector's own numbers left out."""
+    """Map the frames of an EMPAD file, without the two rows of the detector's own numbers."""
     with reading(f"read {path}"):
         frames = np.memmap(path, dtype="<f4", mode="r").reshape(-1, EMPAD_ROWS, EMPAD_PX)
     return ArrayPatterns(array=frames[:, :EMPAD_PX])

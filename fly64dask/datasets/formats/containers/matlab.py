@@ -1,4 +1,4 @@
-"""MATLAB 5 files, of which one variable is read at a time; only numbers, and structures of them, are looked at.
+"""Reads MATLAB 5 files, one variable at a time; only numbers, and structures of them, are read.
 
 The layout is that of MathWorks' "MAT-File Format", level 5. scipy's reader ends the process on some damaged files.
 """

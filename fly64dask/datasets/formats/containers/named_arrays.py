@@ -1,4 +1,4 @@
-"""What readers ask of a file of named arrays, be it HDF5, NPZ or MATLAB, and values that are written in many ways."""
+"""The interface to files of named arrays (HDF5, NPZ or MATLAB), and values that are written in many ways."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NamedArrays(Protocol):
-    """A file of named arrays, none of which is read before it is asked for; names of groups within are joined by /."""
+    """A file of named arrays, each read when it is needed; names of groups within it are joined by /."""
 
     @property
     def path(self) -> Path:
@@ -62,7 +62,7 @@ class NamedArrays(Protocol):
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn what libraries raise on damaged bytes into an InputError that says what was being read."""
+    """Turn errors of libraries on damaged bytes into an InputError that says what was being read."""
     try:
         yield
     except Fly64Error:

@@ -1,4 +1,4 @@
-"""An NPZ as a file of named arrays, and its patterns unpacked in order."""
+"""Reads an NPZ as a file of named arrays, and unpacks its patterns in order."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class NpzFile:
 
 
 class StreamedPatterns:
-    """Patterns of an NPZ, unpacked in order; to go back starts from the beginning again."""
+    """Patterns of an NPZ, unpacked in order; going back starts again from the beginning."""
 
     def __init__(self, member: Member, what: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._member, self._what = member, what

@@ -23,10 +23,10 @@ from fly64dask.datasets.formats.containers.damage import UNREADABLE, listed, ref
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# What NumPy writes. Of zip's other two a few kB unpack to GB at once, however little is asked for.
+# The methods that NumPy writes. With zip's other two a few kB unpack to GB at once, even if little is read.
 KNOWN_COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-# Beyond an array itself, for each of its values: at most 32 measured until counts are made, and 4 to store one.
+# Memory besides the array, in bytes per value: at most 32 (measured) until counts are made, and 4 to store one.
 WORKING_BYTES = 36
 
 BLOCK_BYTES = 2**20
@@ -94,7 +94,7 @@ def take(arrays: Mapping[str, Member], key: str, path: Path) -> NDArray[np.numbe
 
 
 class _File(io.FileIO):
-    """A file that is closed with the last of those who read it, without the warning that Python gives then."""
+    """A file that is closed with its last reader, without Python's warning about it."""
 
     def __del__(self) -> None:
         self.close()
@@ -115,10 +115,10 @@ def _opened(path: Path, first: bytes) -> zipfile.ZipFile:
 
 
 def _compare_directory(archive: zipfile.ZipFile) -> None:
-    """Compare an archive's list of members with what it says of them elsewhere: damage is no array that is missing.
+    """Compare an archive's list of members with the archive itself, so that damage does not pass for a missing array.
 
-    Its end says how many there are, which Python does not compare, unless a comment or 65535 stands there; and each
-    member has its name twice, which Python compares when it opens one.
+    The end of the archive holds the number of members, unless there is a comment or the number is 65535; Python does
+    not compare it. Each member has its name twice, which Python compares when it opens one.
     """
     assert archive.fp is not None, "just opened"
     archive.fp.seek(-END_OF_ZIP.size, os.SEEK_END)
@@ -131,7 +131,7 @@ def _compare_directory(archive: zipfile.ZipFile) -> None:
 
 
 def _read_member(member: Member, what: str) -> NDArray[np.number]:
-    """Read an array whose header and size agree; a header alone reserves no memory."""
+    """Read an array if its header and size agree, so that a header alone reserves no memory."""
     info = member.info
     refuse_beyond_memory(what, info.file_size)
     with opened_member(member) as stream:

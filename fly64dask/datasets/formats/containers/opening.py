@@ -1,4 +1,4 @@
-"""Open a file of named arrays by its content."""
+"""Opens a file of named arrays by its content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fly64dask.datasets.formats.containers.npz import NpzFile
 
 
 def open_arrays(path: Path, kind: Kind, *, allow_links: bool = False, allow_pickle: bool = False) -> NamedArrays | None:
-    """Open a file of the kind that its content shows; None if that is none of named arrays.
+    """Open a file of a kind (`kind_of`); None if that kind has no named arrays.
 
     Raises InputError if it is damaged.
     """

@@ -1,4 +1,4 @@
-"""Where the bytes of an HDF5 dataset lie: refuse filters that are missing, and files that are missing or elsewhere."""
+"""Checks where the bytes of an HDF5 dataset are: refuses missing filters, and files that are missing or elsewhere."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def check_storage(
     asked_file: Path,
     depth: int = 0,
 ) -> None:
-    """Refuse a dataset whose values HDF5 could not unpack, would fetch from elsewhere, or would make up.
+    """Refuse a dataset whose values HDF5 cannot unpack, would fetch from elsewhere, or would replace by zeros.
 
     Parameters
     ----------
     dataset : h5py.Dataset
-        What is about to be read.
+        The dataset to be read.
     opened : callable
         Opens another HDF5 file.
     allow_links : bool
@@ -74,7 +74,7 @@ def check_storage(
         raise InputError(f"{what}: more than {MAX_LINKS} virtual datasets in one another", remedy="check the file")
     own = Path(dataset.file.filename)
     for source in dataset.virtual_sources():
-        # HDF5 fills in numbers for %b; such a list of files has no end that could be checked.
+        # HDF5 fills in numbers for %b, so such a list of files has no end that could be checked.
         path = own if source.file_name == "." else beside(own, source.file_name, allow=allow_links, asked=asked_file)
         inner = None if "%" in source.file_name else opened(path, what).get(source.dset_name)
         if not isinstance(inner, h5py.Dataset):
@@ -88,11 +88,11 @@ def check_storage(
 def beside(holder: Path, name: str, *, allow: bool, asked: Path) -> Path:
     """Find the file that a link names: beside the file that holds the link, as HDF5 looks for it.
 
-    Raises InputError if it is missing, or lies outside that directory without leave.
+    Raises InputError if it is missing, or lies outside that directory and `allow` is not set.
     """
     directory = holder.resolve().parent
     target = directory / name
-    # A copied scan keeps the place where it was made; HDF5 then tries the name alone as well.
+    # A copied scan still has the path where it was made; HDF5 then tries the name alone as well.
     if not target.is_file() and (directory / Path(name).name).is_file():
         target = directory / Path(name).name
     if not (allow or target.resolve().is_relative_to(directory)):
