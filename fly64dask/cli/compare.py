@@ -55,7 +55,7 @@ class ReferenceType(click.ParamType[Any]):
             return self._neither(value)
 
     def _neither(self, value: object) -> NoReturn:
-        self.fail(f"{value!r} is no file, and not DOSE/VIEW such as measured/baseline")
+        self.fail(f"{value!r} is neither a file nor DOSE/VIEW, such as measured/baseline")
 
 
 @click.command(epilog=example("fly64dask compare runs/demo --method rpie=others/rpie --method longer=runs/longer"))
@@ -115,7 +115,9 @@ def compare(
 
     names = [name for name, _ in methods]
     if len(set(names)) < len(names):
-        raise click.BadParameter("two methods have one name", param_hint="--method")
+        raise click.BadParameter(
+            f"found the names {', '.join(names)}; each method needs its own", param_hint="--method"
+        )
     study = read_run_study(layout)
     left_out = skip_reasons(study, filters)
     compared = [cell for cell in cells(study) if cell not in left_out]
@@ -126,7 +128,6 @@ def compare(
     else:
         from fly64dask.cli.terminal import (
             comparison_table,
-            difference_lines,
             difference_table,
             make_console,
             print_lines,
@@ -139,7 +140,7 @@ def compare(
         if comparison.differences is not None:
             if any(difference.ratio_test.test for difference in comparison.differences.differences):
                 console.print(difference_table(comparison.differences))
-            print_lines(console, difference_lines(comparison.differences))
+            print_lines(console, comparison.differences.sentences)
         click.echo(f"comparison: {layout.comparison_file}")
-    if any(True for _ in comparison.problems):
+    if comparison.problems:
         sys.exit(EXIT_FAILED)

@@ -75,12 +75,12 @@ def limits(layouts: list[tuple[str, RunLayout]], targets: tuple[Target, ...], as
     if as_json:
         print_json(answer.model_dump(mode="json", exclude_none=True))
         return
-    from fly64dask.cli.terminal import differing_table, limits_table, make_console, print_lines, sentence_lines
+    from fly64dask.cli.terminal import differing_table, limits_table, make_console, print_lines
 
     console = make_console()
     if answer.differing:
         console.print(differing_table(answer.differing, answer.runs))
-    print_lines(console, sentence_lines(answer.notes))
+    print_lines(console, answer.notes)
     for target_limits in answer.targets:
         console.print(limits_table(target_limits, answer.dose_by))
-        print_lines(console, sentence_lines(target_limits.sentences))
+        print_lines(console, target_limits.sentences)

@@ -38,7 +38,7 @@ def new(study_file: Path, template: str | None, scan: Path | None) -> None:
         study = new_study_of_scan(study_file, scan, about=_about(scan))
     else:
         raise InputError(
-            "new: found both --template and --scan, of which each makes a study", remedy="give one of them"
+            "new: found both --template and --scan, and each alone makes a study", remedy="give one of them"
         )
     click.echo(f"study: {from_here(study_file)}")
     for step in _next_steps(study_file, study):

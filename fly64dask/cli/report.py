@@ -75,8 +75,7 @@ def _report_of_run(
     page = out or layout.report_file
     problems = write_report(read_run_study(layout), layout, page, figures=figures, doses=doses, views=views)
     if problems:
-        notices = counted(len(problems), "notice there names it", "notices there name it")
-        warn(f"what is damaged is not on the page ({notices}), such as: {problems[0]}")
+        warn(f"the page lacks damaged parts, named in {counted(len(problems), 'notice')} on it, such as: {problems[0]}")
     return page
 
 
@@ -90,7 +89,7 @@ def _report_of_runs(
     from fly64dask.runs import Runs, run_or_runs
 
     if out is None or figures is not None:
-        raise click.UsageError("give --out FILE, and no --figures: the page of several runs belongs to none of them")
+        raise click.UsageError("several runs need --out FILE and take no --figures: their page belongs to none of them")
     runs = run_or_runs(layouts)
     assert isinstance(runs, Runs), "several are given"
     return runs.report(out, doses=doses, views=views)

@@ -47,7 +47,7 @@ class KindsType(click.ParamType["tuple[FailureKind, ...]"]):
         names = str(value).split(",")
         for name in names:
             if name not in kinds:
-                self.fail(f"{name!r} is no failure kind; there are {', '.join(kinds)}", param, ctx)
+                self.fail(f"{name!r} is not a failure kind; the kinds are {', '.join(kinds)}", param, ctx)
         return tuple(FailureKind(name) for name in names)
 
 

@@ -239,9 +239,9 @@ def _draw_plan(shown: _Shown) -> None:
     console.print(*light_tables(shown.plan), sep="\n")
     if light is not None and model is not None:
         print_lines(console, simulation_lines(model, light, shown.inputs.object_band))
-    print_lines(console, map(Text, filter(None, [setup_note(shown.study)])))
+    print_lines(console, filter(None, [setup_note(shown.study)]))
     print_lines(console, [Text(doubt, style="yellow") for doubt in shown.doubts])
     print_lines(console, warning_lines(shown.plan))
-    print_lines(console, map(Text, shown.forecast.lines))
+    print_lines(console, shown.forecast.lines)
     if shown.coming is not None:
-        print_lines(console, map(Text, shown.coming.lines))
+        print_lines(console, shown.coming.lines)

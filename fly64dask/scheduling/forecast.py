@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEVICES = {"auto": ("cpu", "cuda"), "cpu": ("cpu",), "cuda": ("cuda",)}  # that a recipe allows
 UNITS = ((3600.0, "hours"), (60.0, "min"), (1.0, "s"))
 NEW = "new"
-NOTHING_MEASURED = "no completed cell here or in a run beside it has such patterns and recipe"
+NOTHING_MEASURED = "no completed cell of this run or of one beside it has such patterns and such a recipe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +70,8 @@ def _time_words(rate: MeasuredRate, work: int) -> str:
     """Say how long all the work takes on a device, and on which cells that was measured."""
     one = rate.device.replace(rate.kind, "GPU" if rate.kind == "cuda" else "CPU", 1)
     cells = counted(rate.n_cells, "cell")
-    measured = f"{rate.seconds * 1e3:.2g} ms for an exposure and epoch in {cells} of {rate.source}"
-    return f"at most {_duration(rate.seconds * work)} of one {one}, by {measured}"
+    measured = f"{rate.seconds * 1e3:.2g} ms per exposure and epoch in {cells} of {rate.source}"
+    return f"at most {_duration(rate.seconds * work)} of one {one}, from {measured}"
 
 
 def _duration(seconds: float) -> str:

@@ -67,5 +67,5 @@ def test_a_reference_is_a_dose_and_a_view_or_a_file_that_is_there(tmp_path):
     assert read("1e4/dense", None, None) == CellReference(dose=1e4, view="dense")
     (tmp_path / "object.npz").touch()
     assert read(str(tmp_path / "object.npz"), None, None) == FileReference(path=str(tmp_path / "object.npz"))
-    with pytest.raises(click.BadParameter, match="is no file, and not DOSE/VIEW"):
+    with pytest.raises(click.BadParameter, match="is neither a file nor DOSE/VIEW"):
         read("object", None, None)

@@ -191,7 +191,7 @@ def test_rerun_of_a_cell_that_no_spacing_helps_exits_1_and_starts_no_cluster(toy
     ("arguments", "named"),
     [
         ((), "give --failed"),
-        (("--kind", "tired"), "'tired' is no failure kind; there are bad_input"),
+        (("--kind", "tired"), "'tired' is not a failure kind; the kinds are bad_input"),
         (("--failed", "--json"), "--dry-run"),
         (("--failed", "--min-exposures", "4"), "--remedy respace"),
         (("--failed", "--remedy", "shake"), "shake"),

@@ -45,7 +45,7 @@ def test_ingest_says_what_it_found_and_did(scan_file: Path, tmp_path: Path) -> N
     out = run("ingest", scan_file, "--out", tmp_path / "s.zarr", "--mask", "marks", "--drop-dark", "--bin", 2).output
     needed = [
         f"DATA-001, {N - 1} exposures of {SIDE // 2} x {SIDE // 2} px",
-        "steps of 5 px beside frames of 12 px",
+        "steps of 5 px with frames of 12 px",
         "median ",
         f"{4 / SIDE**2:.2%} of the pixels masked",
         "--bin 2, --mask marks, 1 exposure left out",

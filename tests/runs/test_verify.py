@@ -91,7 +91,7 @@ def test_report_names_on_the_terminal_what_it_cannot_show(run, fly64dask):
     (run.root / "dose_100000" / "all" / "train" / "reconstruction.zarr.zip").unlink()
     done = fly64dask("report", run.root)
     assert done.returncode == 0
-    assert "what is damaged is not on the page (1 notice there names it), such as: Damaged, dose_100000" in done.stderr
+    assert "the page lacks damaged parts, named in 1 notice on it, such as: Damaged, dose_100000" in done.stderr
     assert "dose_100000/all/train/reconstruction.zarr.zip" in done.stderr
 
 

@@ -17,7 +17,9 @@ from fly64dask.scheduling.rates import MeasuredRate
 from fly64dask.store import RunLayout
 from fly64dask.study import cells
 
-NOT_KNOWN = "time: not known, because no completed cell here or in a run beside it has such patterns and recipe"
+NOT_KNOWN = (
+    "time: not known, because no completed cell of this run or of one beside it has such patterns and such a recipe"
+)
 SMALLER = SIX_CELLS.source.model_copy(update={"probe_shape_px": (20, 20)})
 
 
@@ -51,7 +53,7 @@ def test_forecast_run_leaves_nothing_of_a_finished_run(layout):
 def test_forecast_says_a_time_in_the_unit_that_a_person_would_take(work, said):
     rate = MeasuredRate(device="cuda (NVIDIA H200)", seconds=1.0, n_cells=1, source="this run")
     found = Forecast(left=cells(SIX_CELLS), n_done=0, again={}, rates=(rate,), work=work)
-    measured = "by 1e+03 ms for an exposure and epoch in 1 cell of this run"
+    measured = "from 1e+03 ms per exposure and epoch in 1 cell of this run"
     assert found.lines[1] == f"time: at most {said} of one GPU (NVIDIA H200), {measured}"
 
 
@@ -104,7 +106,7 @@ def test_forecast_tells_hours_of_the_kind_of_gpu_that_was_measured(layout, tmp_p
     few = [cell for cell in cells(SIX_CELLS) if read_record(layout, cell).state == "completed"]
     found = forecast(SIX_CELLS.with_recipe(n_epochs=20_000, device="cuda"), copy, few)
     assert found.lines[1].startswith("time: at most 14 hours of one GPU (NVIDIA H200), by ")
-    assert found.lines[1].endswith(" for an exposure and epoch in 4 cells of this run")
+    assert found.lines[1].endswith(" ms per exposure and epoch in 4 cells of this run")
     assert found.seconds == pytest.approx(4 * 1.26 * 10_000)
 
 
@@ -134,7 +136,7 @@ def test_forecast_of_a_new_run_goes_by_the_run_beside_it(layout, tmp_path):
     shutil.copytree(layout.root, tmp_path / "before")
     found = forecast(SIX_CELLS, RunLayout(tmp_path / "new"))
     assert [rate.source for rate in found.rates] == [str(tmp_path / "before")]
-    assert found.lines[1].endswith(f"for an exposure and epoch in 4 cells of {tmp_path / 'before'}")
+    assert found.lines[1].endswith(f"ms per exposure and epoch in 4 cells of {tmp_path / 'before'}")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def scan_lines(stored: ExposureAttributes) -> Iterator[str]:
     if facts.largest_rounding_photons > 0.001 or facts.n_negative_pixels:
         yield (
             f"rounded by at most {facts.largest_rounding_photons:.3g} photons; "
-            f"{counted(facts.n_negative_pixels, 'negative value is', 'negative values are')} 0"
+            f"{counted(facts.n_negative_pixels, 'negative value was', 'negative values were')} set to 0"
         )
     if facts.assumed:
         yield f"assumed: {', '.join(facts.assumed)}"
@@ -57,4 +57,4 @@ def _steps(stored: ExposureAttributes, facts: IngestedScan) -> str:
         return f"one position; {extent}"
     side_nm = mean_side_nm(stored.pixel_size_nm)
     in_nm = "" if side_nm is None else f" ({step * side_nm:.4g} nm)"
-    return f"steps of {step:.4g} px{in_nm} beside frames of {min(facts.frame_px)} px; {extent}"
+    return f"steps of {step:.4g} px{in_nm} with frames of {min(facts.frame_px)} px; {extent}"

@@ -1,6 +1,5 @@
 from .comparison import (
     comparison_table as comparison_table,
-    difference_lines as difference_lines,
     difference_table as difference_table,
     problem_lines as problem_lines,
 )
@@ -18,7 +17,6 @@ from .limits import (
     closing_table as closing_table,
     differing_table as differing_table,
     limits_table as limits_table,
-    sentence_lines as sentence_lines,
 )
 from .matrix import (
     print_matrix as print_matrix,

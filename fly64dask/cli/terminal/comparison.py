@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -103,11 +102,6 @@ def difference_table(differences: RunDifferences) -> Table:
         words = Text(verdict_words(each), style="" if each.lower is None else "bold")
         table.add_row(each.place, *names, factor_words(each), p_words(each.p_corrected), words)
     return table
-
-
-def difference_lines(differences: RunDifferences) -> Iterator[Text]:
-    """Write one line for each sentence."""
-    return map(Text, differences.sentences)
 
 
 def _numbers_compared(differences: RunDifferences) -> list[str]:

@@ -14,10 +14,10 @@ def make_console(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, width=120)
 
 
-def print_lines(console: Console, lines: Iterable[Text]) -> None:
-    """Print lines whole: what is longer than the console goes on in the next row."""
+def print_lines(console: Console, lines: Iterable[str | Text]) -> None:
+    """Print whole lines, of which long ones go on in the next row; in a str nothing is taken for markup."""
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(Text(line) if isinstance(line, str) else line, soft_wrap=True)
 
 
 def line_about(name: str, *parts: str | tuple[str, str]) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -34,11 +34,6 @@ MAX_CLOSING_ROWS = 12
 SERIES_AXES = {"run": "run_name", "view": "view", "split": "split", "recipe": "recipe_name", "setup": "setup_name"}
 ALWAYS = ("view", "split")
 OUTCOME_STYLES = {"reached": "green", "reached_already": "green", "not_reached": "yellow"}
-
-
-def sentence_lines(sentences: Iterable[str]) -> Iterator[Text]:
-    """Write one line for each sentence."""
-    return map(Text, sentences)
 
 
 def closing_table(study: Study, rows: Sequence[ManifestRow]) -> Table | None:

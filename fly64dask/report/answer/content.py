@@ -129,8 +129,8 @@ def answer_content(totals: RunTotals, run: str, snr: Iterable[SnrCurve]) -> Answ
     answer = totals.answer()
     if answer is None:
         hint = (
-            "How low dose and overlap can go is known for a target alone: add [[targets]] to the study, such as "
-            "resolution_px = 3, and run it again, or ask "
+            "How low dose and overlap can go depends on a target: add [[targets]] to the study, such as "
+            "resolution_px = 3, and run it again, or use "
             f"`fly64dask limits {shlex.quote(run)} --target resolution_px=3`."
         )
         return AnswerContent(

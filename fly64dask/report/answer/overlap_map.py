@@ -77,7 +77,7 @@ def draw_overlap_map(target: TargetAnswer) -> Figure | None:
     unit = target.target.label.partition(" ")[2]
     words = (
         f"Lines of equal {quantity} ({unit}); the thick one is the target. Drawn from {counted(n_cells, 'cell')} at "
-        f"the {n_points} dots, straight in logarithms between them: no line is better known than the dots beside it."
+        f"the {n_points} dots, straight in logarithms between them: a line is no more certain than the dots beside it."
     )
     set_caption(figure, [words])
     return figure

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from fly64dask.study import Study, Target
 
 HINT = (
-    "How low dose and overlap can go is known for a target alone: ask `fly64dask limits RUN... --target "
-    "resolution_px=3`, or add [[targets]] to one of the studies, of which every run is then asked."
+    "How low dose and overlap can go depends on a target: use `fly64dask limits RUN... --target "
+    "resolution_px=3`, or add [[targets]] to one of the studies; all runs are then asked for it."
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Literal
 
 from fly64dask.base import Frozen
@@ -64,6 +63,6 @@ class RunComparison(Frozen):
     differences: RunDifferences | None = None
 
     @property
-    def problems(self) -> Iterator[tuple[Cell, MethodScore]]:
+    def problems(self) -> list[tuple[Cell, MethodScore]]:
         """The cells and scores that could not be compared."""
-        return ((row.cell, score) for row in self.cells for score in row.scores if score.problem)
+        return [(row.cell, score) for row in self.cells for score in row.scores if score.problem]

@@ -59,7 +59,7 @@ def kind_of(path: Path) -> Kind:
         with path.open("rb") as stream:
             first = stream.read(max(HDF5_PLACES) + len(HDF5_MARK))
     except OSError as error:
-        raise InputError(f"read {path}: {error}", remedy="check the path and its rights") from error
+        raise InputError(f"read {path}: {error}", remedy="check the path and its permissions") from error
     if any(first[offset:].startswith(HDF5_MARK) for offset in HDF5_PLACES):
         return "hdf5"
     for mark, kind in MARKS.items():
