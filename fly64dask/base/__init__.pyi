@@ -41,7 +41,6 @@ from .geometry import (
 )
 from .glossary import (
     GLOSSARY as GLOSSARY,
-    Term as Term,
 )
 from .loading import (
     kept_for_good as kept_for_good,

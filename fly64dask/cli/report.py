@@ -89,7 +89,7 @@ def _report_of_runs(
     from fly64dask.runs import Runs, run_or_runs
 
     if out is None or figures is not None:
-        raise click.UsageError("several runs need --out FILE and take no --figures: their page belongs to none of them")
+        raise click.UsageError("give --out FILE for several runs, and no --figures: their page belongs to none")
     runs = run_or_runs(layouts)
     assert isinstance(runs, Runs), "several are given"
     return runs.report(out, doses=doses, views=views)

@@ -148,7 +148,7 @@ def attach(layout: RunLayout, interval_s: float) -> None:
     from fly64dask.deploy.slurm import read_submission
 
     submission = read_submission(layout)
-    goes_on = _asking(layout, submission)
+    goes_on = _controller_question(layout, submission)
     _wait_for_start(layout, submission, goes_on, interval_s)
     open_states = "no run began"
     if layout.study_file.exists():
@@ -191,7 +191,7 @@ def _follow(
     return Counter(state for cell, state in last.states.items() if cell not in left_out)
 
 
-def _asking(layout: RunLayout, submission: SubmittedController) -> Callable[[], bool | None]:
+def _controller_question(layout: RunLayout, submission: SubmittedController) -> Callable[[], bool | None]:
     """Make a function that asks Slurm whether the controller goes on; None, with one warning, while Slurm is silent."""
     from fly64dask.deploy.slurm import controller_goes_on
 

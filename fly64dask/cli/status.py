@@ -88,8 +88,8 @@ def status(run: Path | str, filters: Filters, as_json: bool, light: bool, watch:
         _show_matrix(RunReader(study, layout, chosen=chosen).read(), console, shown)
     else:
         print_overview(console, OverviewReader(study, layout, chosen=chosen).read())
-    _tell_jobs(layout)
-    _tell_others(layout, others)
+    _print_jobs(layout)
+    _print_others(layout, others)
 
 
 def _watch(
@@ -136,7 +136,7 @@ def _study_of(layout: RunLayout) -> Study:
     return read_run_study(layout)
 
 
-def _tell_jobs(layout: RunLayout) -> None:
+def _print_jobs(layout: RunLayout) -> None:
     """Report the worker jobs of a run; for a submitted one that has not begun, name the command that does."""
     from fly64dask.records import read_worker_jobs
 
@@ -147,7 +147,7 @@ def _tell_jobs(layout: RunLayout) -> None:
         click.echo(line)
 
 
-def _tell_others(layout: RunLayout, others: Sequence[str]) -> None:
+def _print_others(layout: RunLayout, others: Sequence[str]) -> None:
     """Say that some committed cells do not belong to the study."""
     if others:
         have = counted(len(others), "committed cell has", "committed cells have")

@@ -46,10 +46,10 @@ def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) ->
     damages = verify_run(study, layout)
     if damages and repair:
         damages = _repair(study, layout, damages, workers)
-    _tell(study, layout, damages, as_json=as_json)
+    _show_damages(study, layout, damages, as_json=as_json)
 
 
-def _tell(study: Study, layout: RunLayout, damages: Sequence[Damage], *, as_json: bool) -> None:
+def _show_damages(study: Study, layout: RunLayout, damages: Sequence[Damage], *, as_json: bool) -> None:
     """Say what is damaged, and end with exit code 1 if anything is."""
     from fly64dask.records import each_completed_row, read_cleaned
 
@@ -103,11 +103,11 @@ def _verify_at_store(url: str, *, repair: bool, workers: int | None, as_json: bo
     with fetched_run(url) as (layout, damages):
         study = read_run_study(layout)
         if not (damages and repair):
-            _tell(study, layout, damages, as_json=as_json)
+            _show_damages(study, layout, damages, as_json=as_json)
             return
         _repair_at_store(study, url, layout, damages, workers)
     with fetched_run(url) as (layout, damages):
-        _tell(study, layout, damages, as_json=as_json)
+        _show_damages(study, layout, damages, as_json=as_json)
 
 
 def _repair_at_store(study: Study, url: str, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> None:
@@ -115,13 +115,13 @@ def _repair_at_store(study: Study, url: str, layout: RunLayout, damages: Sequenc
     from fly64dask.deploy import Placement
     from fly64dask.runs import damaged_cells, repair_at_store
 
-    console = _named(damages)
+    console = _list_damages(damages)
     with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
         placement = Placement(n_workers=workers)
         repair_at_store(study, url, layout, damages, placement, notify=display.show, say=display.say)
 
 
-def _named(damages: Sequence[Damage]) -> Console:
+def _list_damages(damages: Sequence[Damage]) -> Console:
     """List on standard error what is to be repaired; returns the console for it."""
     from fly64dask.cli.terminal import make_console
 
@@ -137,7 +137,7 @@ def _repair(study: Study, layout: RunLayout, damages: Sequence[Damage], workers:
     from fly64dask.deploy import Placement
     from fly64dask.runs import damaged_cells, repair_run, verify_run
 
-    console = _named(damages)
+    console = _list_damages(damages)
     with stoppable(), RunDisplay(console, len(damaged_cells(study, layout, damages))) as display:
         repair_run(study, layout, damages, Placement(n_workers=workers), notify=display.show, say=display.say)
     return verify_run(study, layout)

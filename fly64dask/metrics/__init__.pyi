@@ -1,5 +1,4 @@
 from .against_reference import (
-    ReferenceComparison as ReferenceComparison,
     ReferenceObject as ReferenceObject,
     measure_with_reference as measure_with_reference,
     reference_in_area as reference_in_area,
@@ -47,5 +46,4 @@ from .significance import (
 )
 from .spectral_snr import (
     SnrSums as SnrSums,
-    SpectralSnr as SpectralSnr,
 )

@@ -8,21 +8,18 @@ from .derived.currency import (
     StudyNow as StudyNow,
 )
 from .derived.floors import (
-    PHOTON_LIMITED_RATIO as PHOTON_LIMITED_RATIO,
     STILL_FALLING as STILL_FALLING,
     RelativeError as RelativeError,
 )
 from .derived.reference import (
     ReferenceNow as ReferenceNow,
     ReferenceRecord as ReferenceRecord,
-    read_reference_record as read_reference_record,
 )
 from .fields import (
     ExposureFields as ExposureFields,
     state_of as state_of,
 )
 from .keys import (
-    ENGINE_PACKAGES as ENGINE_PACKAGES,
     NOT_IN_KEY as NOT_IN_KEY,
     cell_key as cell_key,
     failure_key as failure_key,
@@ -51,16 +48,12 @@ from .limits.curves import (
 )
 from .limits.limit import (
     DoseLimit as DoseLimit,
-    Interval as Interval,
     dose_limit as dose_limit,
 )
 from .limits.overlap import (
-    OverlapLimit as OverlapLimit,
     apart as apart,
-    overlap_limits as overlap_limits,
 )
 from .limits.points import (
-    DosePoint as DosePoint,
     Light as Light,
     Series as Series,
     series_of as series_of,
@@ -73,7 +66,6 @@ from .limits.sentences import (
     number_words as number_words,
     overlap_words as overlap_words,
     percent as percent,
-    target_words as target_words,
     value_words as value_words,
 )
 from .manifest import (
@@ -124,7 +116,6 @@ from .repeats import (
     Spread as Spread,
     repeat_groups as repeat_groups,
     spread_of as spread_of,
-    summarise_repeats as summarise_repeats,
 )
 from .rounds.next_cells import (
     next_additions as next_additions,
@@ -160,16 +151,13 @@ from .significance.cells import (
 )
 from .significance.difference import (
     Axis as Axis,
-    ComparedPair as ComparedPair,
     Difference as Difference,
     Verdict as Verdict,
     differences as differences,
 )
 from .significance.words import (
-    difference_sentences as difference_sentences,
     factor_words as factor_words,
     p_words as p_words,
-    summary_sentence as summary_sentence,
     verdict_words as verdict_words,
 )
 from .tables import (

@@ -13,7 +13,6 @@ from .columns import (
     Value as Value,
     flat_row as flat_row,
     in_order as in_order,
-    is_mapped as is_mapped,
     mapped_numbers as mapped_numbers,
 )
 from .content import (

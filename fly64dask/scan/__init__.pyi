@@ -49,7 +49,6 @@ from .positions import (
     split_indices as split_indices,
 )
 from .probe_size import (
-    ProbeDiameters as ProbeDiameters,
     in_held_unit as in_held_unit,
     is_far_off as is_far_off,
     probe_diameters as probe_diameters,

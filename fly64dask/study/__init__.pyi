@@ -112,7 +112,6 @@ from .sources.source import (
 from .targets import (
     AGAINST_WORDS as AGAINST_WORDS,
     CRITERION_WORDS as CRITERION_WORDS,
-    Against as Against,
     Target as Target,
     resolved_target as resolved_target,
 )

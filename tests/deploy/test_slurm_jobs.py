@@ -301,7 +301,7 @@ def test_submit_tells_the_time_of_the_gpus_of_its_pool(tmp_path, tmp_path_factor
     assert done.returncode == 0, done.stderr
     times = [line for line in done.stdout.splitlines() if "at most" in line]
     assert len(times) == 1
-    assert re.fullmatch(r"time: at most .* of one GPU \(NVIDIA H200\), by .* in 2 cells of .*/before", times[0])
+    assert re.fullmatch(r"time: at most .* of one GPU \(NVIDIA H200\), from .* in 2 cells of .*/before", times[0])
 
 
 def test_controller_script_runs_its_command(tmp_path):

@@ -105,7 +105,7 @@ def test_forecast_tells_hours_of_the_kind_of_gpu_that_was_measured(layout, tmp_p
     copy = as_if_computed_on(layout, tmp_path / "run", "cuda (NVIDIA H200)")
     few = [cell for cell in cells(SIX_CELLS) if read_record(layout, cell).state == "completed"]
     found = forecast(SIX_CELLS.with_recipe(n_epochs=20_000, device="cuda"), copy, few)
-    assert found.lines[1].startswith("time: at most 14 hours of one GPU (NVIDIA H200), by ")
+    assert found.lines[1].startswith("time: at most 14 hours of one GPU (NVIDIA H200), from ")
     assert found.lines[1].endswith(" ms per exposure and epoch in 4 cells of this run")
     assert found.seconds == pytest.approx(4 * 1.26 * 10_000)
 
@@ -115,7 +115,7 @@ def test_forecast_tells_a_time_for_each_kind_of_device_as_one_or_the_other(layou
     copy = as_if_computed_on(layout, tmp_path / "run", *kinds)
     _, *times = forecast(SIX_CELLS.with_recipe(n_epochs=3, device="auto"), copy).lines
     assert [line[: len("time: at most")] for line in times] == ["time: at most", "or:   at most", "or:   at most"]
-    assert [line.partition(" of one ")[2].partition(", by")[0] for line in times] == [
+    assert [line.partition(" of one ")[2].partition(", from")[0] for line in times] == [
         "GPU (NVIDIA H200)",  # two of the four cells
         "GPU (NVIDIA A100-SXM4-40GB)",
         "CPU",
@@ -129,7 +129,7 @@ def test_forecast_tells_a_time_for_each_kind_of_device_as_one_or_the_other(layou
 def test_forecast_tells_no_time_of_a_device_that_the_recipe_does_not_use(layout, tmp_path, device, kinds):
     copy = as_if_computed_on(layout, tmp_path / "run", "cpu", "cuda (NVIDIA H200)")
     _, *times = forecast(SIX_CELLS.with_recipe(n_epochs=3, device=device), copy).lines
-    assert [line.partition(" of one ")[2].partition(", by")[0] for line in times] == kinds
+    assert [line.partition(" of one ")[2].partition(", from")[0] for line in times] == kinds
 
 
 def test_forecast_of_a_new_run_goes_by_the_run_beside_it(layout, tmp_path):

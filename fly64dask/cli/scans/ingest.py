@@ -12,7 +12,7 @@ from fly64dask.cli.options import SectionedCommand, example, json_option, print_
 from fly64dask.cli.scans.orient import try_store
 from fly64dask.cli.scans.reading import FORMATS, SECTIONS, reading_options
 from fly64dask.cli.scans.summary import scan_lines
-from fly64dask.cli.scans.wishes import wish_options
+from fly64dask.cli.scans.treatment import treatment_options
 
 if TYPE_CHECKING:
     from fly64dask.datasets.ingest import IngestOptions
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=SectionedCommand,
-    sections=SECTIONS | {"What is done with the scan": [wish_options]},
+    sections=SECTIONS | {"What is done with the scan": [treatment_options]},
     epilog=FORMATS + example("fly64dask ingest patterns.h5 --positions product.h5 --out runs/scan.zarr"),
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", required=True, metavar="STORE", type=click.Path(path_type=Path), help="Zarr store to make.")
 @reading_options
-@wish_options
+@treatment_options
 @click.option(
     "--check-orientation", is_flag=True, help="Then try the eight orientations of the scan's axes, as `orient` does."
 )
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def ingest(
     file: Path,
     out: Path,
-    wishes: IngestOptions,
+    treatment: IngestOptions,
     check_orientation: bool,
     as_json: bool,
     beamline: Path | None,
@@ -52,7 +52,7 @@ def ingest(
 
     with IngestDisplay(make_console(stderr=True)) as display:
         stored = ingest_file(
-            file, without_links(out), read_options(beamline, reading), wishes, on_progress=display.show
+            file, without_links(out), read_options(beamline, reading), treatment, on_progress=display.show
         )
     if not as_json:
         click.echo("\n  ".join([f"{click.format_filename(out)}:", *scan_lines(stored)]))

@@ -32,7 +32,7 @@ def probe(store: Path, out: Path | None, as_json: bool) -> None:
     group = open_group(without_links(store), ExposureAttributes)
     values = group.read("probe_guess")
     numbers = _numbers(values, group.attributes.pixel_size_nm)
-    sentences = _said(numbers)
+    sentences = _sentences(numbers)
     if out is not None:
         _write_png(out, values, f"{store.name}: {sentences[0]}", group.attributes.pixel_size_nm)
     if as_json:
@@ -66,7 +66,7 @@ def _numbers(values: NDArray[np.complex64], pixel_nm: tuple[float, float] | None
     return numbers
 
 
-def _said(numbers: dict[str, Any]) -> list[str]:
+def _sentences(numbers: dict[str, Any]) -> list[str]:
     height, width = numbers["shape_px"]
     sizes = [f"{name} {numbers[f'{key}_px']:.3g} px" for name, key in (("FWHM", "fwhm"), ("D90", "d90"))]
     if "d90_nm" in numbers:

@@ -66,14 +66,14 @@ def clean(
         cleanings = act(study, layout, kinds or KINDS, unfinished=unfinished)
         documents.append(_document(layout, cleanings, is_freed=yes))
         if not as_json:
-            _tell(layout, cleanings, is_freed=yes)
+            _print_cleanings(layout, cleanings, is_freed=yes)
     if as_json:
         print_json({"runs": documents})
     elif not yes:
         click.echo("nothing was changed; add --yes to free it")
 
 
-def _tell(layout: RunLayout, cleanings: Sequence[Cleaning], *, is_freed: bool) -> None:
+def _print_cleanings(layout: RunLayout, cleanings: Sequence[Cleaning], *, is_freed: bool) -> None:
     click.echo(f"{from_here(layout.root)}:")
     verb = "freed" if is_freed else "to free"
     for cleaning in cleanings:

@@ -29,7 +29,7 @@ def push(layout: RunLayout, url: str) -> None:
     from fly64dask.runs import push_run
 
     copied = push_run(layout.root, url, say=click.echo)
-    _tell(copied, f"pushed to {url}")
+    _print_copied(copied, f"pushed to {url}")
 
 
 @click.command(epilog=example("fly64dask pull s3://my-bucket/runs/demo runs/demo && fly64dask report runs/demo"))
@@ -45,10 +45,10 @@ def pull(url: str, directory: Path) -> None:
     from fly64dask.runs import pull_run
 
     copied = pull_run(url, directory, say=click.echo)
-    _tell(copied, f"pulled into {from_here(directory.absolute())}")
+    _print_copied(copied, f"pulled into {from_here(directory.absolute())}")
 
 
-def _tell(copied: Copied, done: str) -> None:
+def _print_copied(copied: Copied, done: str) -> None:
     for words in copied.left_out:
         click.secho(f"left out {words}", fg="yellow", err=True)
     click.echo(

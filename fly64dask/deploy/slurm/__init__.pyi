@@ -3,7 +3,6 @@ from .controller import (
     SubmittedController as SubmittedController,
     cancel_run as cancel_run,
     controller_goes_on as controller_goes_on,
-    find_controller as find_controller,
     jobs_line as jobs_line,
     read_submission as read_submission,
 )

@@ -14,5 +14,4 @@ from .floors import (
 from .reference import (
     ReferenceNow as ReferenceNow,
     ReferenceRecord as ReferenceRecord,
-    read_reference_record as read_reference_record,
 )

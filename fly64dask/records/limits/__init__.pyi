@@ -10,13 +10,9 @@ from .answers_of_runs import (
     asked_runs as asked_runs,
     joined_answer as joined_answer,
 )
-from .cell_numbers import (
-    measured_value as measured_value,
-)
 from .crossing import (
     CLOSE_DOSES as CLOSE_DOSES,
     LEVEL as LEVEL,
-    LimitAlong as LimitAlong,
     Outcome as Outcome,
     limit_along as limit_along,
 )
@@ -25,20 +21,14 @@ from .curves import (
     LimitCurve as LimitCurve,
     LinePoint as LinePoint,
     Slope as Slope,
-    fitted_slope as fitted_slope,
     limit_curve as limit_curve,
 )
 from .limit import (
     DoseLimit as DoseLimit,
-    Interval as Interval,
     dose_limit as dose_limit,
-    light_at as light_at,
 )
 from .overlap import (
-    OverlapInterval as OverlapInterval,
-    OverlapLimit as OverlapLimit,
     apart as apart,
-    overlap_limits as overlap_limits,
 )
 from .points import (
     DosePoint as DosePoint,
@@ -56,6 +46,5 @@ from .sentences import (
     light_words as light_words,
     number_words as number_words,
     percent as percent,
-    target_words as target_words,
     value_words as value_words,
 )

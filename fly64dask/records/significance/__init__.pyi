@@ -18,6 +18,5 @@ from .words import (
     difference_sentences as difference_sentences,
     factor_words as factor_words,
     p_words as p_words,
-    summary_sentence as summary_sentence,
     verdict_words as verdict_words,
 )

@@ -8,7 +8,6 @@ from .cleaning import (
 from .listing import (
     RunSummary as RunSummary,
     find_runs as find_runs,
-    summarise_run as summarise_run,
 )
 from .merging import merge_runs as merge_runs
 from .runs import (

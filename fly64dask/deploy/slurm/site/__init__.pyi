@@ -7,7 +7,6 @@ from .site_file import (
 )
 from .tables import (
     Controller as Controller,
-    Directories as Directories,
     Environment as Environment,
     Network as Network,
     Patience as Patience,

@@ -58,9 +58,9 @@ class RegionType(click.ParamType["tuple[tuple[int, int], tuple[int, int]]"]):
         return (top, bottom), (left, right)
 
 
-# Passes `wishes`.
-wish_options = options_as(
-    "wishes",
+# Passes `treatment`.
+treatment_options = options_as(
+    "treatment",
     IngestOptions,
     click.option("--roi", type=RegionType(), help="Rows and columns of the detector to keep, around the direct beam."),
     click.option(
