@@ -38,7 +38,7 @@ from fly64dask.cli.verify import verify
 # Commands by what a person wants to do, in the order of the help.
 COMMANDS = {
     "A study and its run": (new, run, status, limits, report, table),
-    "Cells again, checked or compared": (rerun, verify, compare),
+    "Cells to try again, check or compare": (rerun, verify, compare),
     "Measured scans and other programs": (ingest, orient, probe, export),
     "Many runs": (runs, clean, merge, push, pull),
     "Clusters and other machines": (submit, attach, cancel, worker),
@@ -50,7 +50,7 @@ COMMANDS = {
     cls=SectionedGroup,
     sections=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="`fly64dask glossary` says what cell, view, split, dose and the other words mean.",
+    epilog="`fly64dask glossary` explains cell, view, split, dose and the other terms.",
 )
 @click.version_option(__version__, prog_name="fly64dask")
 @click.option("-v", "--verbose", is_flag=True, help="Log each change of state to standard error.")

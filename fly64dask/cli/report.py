@@ -35,7 +35,7 @@ from fly64dask.study import DoseWord
     help="Also draw PNG and SVG figures of one run there; those of an earlier time are replaced.",
 )
 @click.option("--dose", "doses", multiple=True, type=DoseType(), help="Show only this dose; repeatable.")
-@click.option("--view", "views", multiple=True, help="Show only this view; repeatable.")
+@click.option("--view", "views", multiple=True, metavar="NAME", help="Show only this view; repeatable.")
 def report(
     layouts: list[tuple[str, RunLayout]],
     out: Path | None,

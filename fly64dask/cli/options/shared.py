@@ -168,7 +168,7 @@ filter_options = options_as(
     "filters",
     Filters,
     click.option("--dose", multiple=True, type=DoseType(), help="Only this dose; repeatable."),
-    click.option("--view", multiple=True, help="Only this view; repeatable."),
+    click.option("--view", multiple=True, metavar="NAME", help="Only this view; repeatable."),
     click.option("--split", multiple=True, type=click.Choice(SPLIT_NAMES), help="Only this split; repeatable."),
     click.option(
         "--gridsize", multiple=True, type=int, help="Only views of this kind, 1: baseline, 2: any other; repeatable."

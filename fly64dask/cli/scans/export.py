@@ -77,7 +77,7 @@ choice_options = options_as(
     Choice,
     click.option("--dose", type=DoseType(), help="Dose of a run."),
     click.option("--split", type=click.Choice(SPLIT_NAMES), help="Split, if the run has several."),
-    click.option("--view", help="Only the exposures that this view keeps."),
+    click.option("--view", metavar="NAME", help="Only the exposures that this view keeps."),
     click.option("--repeat", type=click.IntRange(min=0), help="Repeat of a run, from 0 [default: 0]."),
     click.option("--recipe", metavar="NAME", help="With --view: recipe, if the run has several."),
     click.option("--object", "object_seed", type=int, metavar="SEED", help="Object, if the run has several."),
