@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.cli.options import SectionedCommand, example, json_option, print_json, without_links
-from fly64dask.cli.scans.orient import try_store
+from fly64dask.cli.scans.orient import ignore_trial, print_advice, print_trial, trials_document, try_store
 from fly64dask.cli.scans.reading import FORMATS, SECTIONS, reading_options
 from fly64dask.cli.scans.summary import scan_lines
 from fly64dask.cli.scans.treatment import treatment_options
@@ -54,11 +54,13 @@ def ingest(
         stored = ingest_file(
             file, without_links(out), read_options(beamline, reading), treatment, on_progress=display.show
         )
-    if not as_json:
-        click.echo("\n  ".join([f"{click.format_filename(out)}:", *scan_lines(stored)]))
-    tried = {"orientation": try_store(without_links(out), quiet=as_json)} if check_orientation else {}
     if as_json:
         document = stored.model_dump(mode="json", exclude={"legacy_metadata"}, exclude_none=True)
-        print_json({"store": str(out), **document, **tried})
-    else:
-        click.echo(f"next: fly64dask new mine.toml --scan {shlex.quote(click.format_filename(out))}")
+        if check_orientation:
+            document["orientation"] = trials_document(try_store(without_links(out), notify=ignore_trial))
+        print_json({"store": str(out), **document})
+        return
+    click.echo("\n  ".join([f"{click.format_filename(out)}:", *scan_lines(stored)]))
+    if check_orientation:
+        print_advice(try_store(without_links(out), notify=print_trial))
+    click.echo(f"next: fly64dask new mine.toml --scan {shlex.quote(click.format_filename(out))}")
