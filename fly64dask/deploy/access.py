@@ -1,4 +1,4 @@
-"""Decides who may reach a run's cluster: where it listens, which certificates its links need, how a worker joins."""
+"""Decides who may reach a run's cluster: where it listens, which certificates its links need, and how workers join."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ LOOPBACK = "127.0.0.1"
 class Access:
     """The way to a run's cluster: where it listens, and how its links are protected."""
 
-    listen: str = LOOPBACK  # address of the embedded scheduler and its workers
+    listen: str = LOOPBACK  # address on which the embedded scheduler and its workers listen
     tls_directory: Path | None = None  # certificates of the cluster, or of the client of another
-    insecure: bool = False  # links beyond loopback without TLS
+    insecure: bool = False  # whether links beyond loopback may go without TLS
 
     def __post_init__(self) -> None:
         """Refuse options that contradict each other."""
@@ -52,7 +52,7 @@ LOOPBACK_ONLY = Access()
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host is this machine for certain: a loopback address or `localhost`; no name is looked up."""
+    """Tell whether a host is certainly this machine: a loopback address or `localhost`; no name is looked up."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -62,8 +62,8 @@ def is_loopback(host: str) -> bool:
 def cluster_security(access: Access) -> Security | None:
     """Check where an embedded cluster listens, and choose its certificates.
 
-    They are the given ones; temporary ones, in memory, beyond loopback; None without TLS. Raises InputError if this
-    machine has no such address, or the given certificates cannot be used.
+    These are the given ones; else, beyond loopback, temporary ones in memory; None without TLS. Raises InputError if
+    this machine has no such address, or the given certificates cannot be used.
     """
     _check_listen(access.listen)
     if access.tls_directory is not None:
@@ -74,7 +74,7 @@ def cluster_security(access: Access) -> Security | None:
 
 
 def client_security(address: str, access: Access) -> Security | None:
-    """Choose the certificates for joining a scheduler at an address; None where the link goes without TLS.
+    """Choose the certificates for joining a scheduler at an address; None if the link goes without TLS.
 
     Raises InputError if the address cannot be read, or certificates are missing, superfluous or unusable, and
     ResourceError if the link would leave this machine without TLS and that was not accepted.

@@ -1,4 +1,4 @@
-"""Removes a run's certificates, also where neither Dask nor cryptography is installed."""
+"""Removes a run's certificates, without loading Dask or cryptography."""
 
 from __future__ import annotations
 

@@ -29,13 +29,13 @@ from fly64dask.deploy.certificate_folder import remove_certificates
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 ROLES = ("client", "scheduler", "worker")
-CLOCKS_DIFFER, LASTING = timedelta(days=1), timedelta(days=365)  # a wrong time zone among them; Dask's own
+CLOCKS_DIFFER, LASTING = timedelta(days=1), timedelta(days=365)  # a day covers clocks with a wrong time zone
 
 
 def temporary_certificates() -> Security:
-    """Make certificates for one cluster, in memory: one of its own for all of its processes, trusted by no other.
+    """Make the certificates of one cluster, in memory: one for all of its processes, which no other cluster trusts.
 
-    They are valid from a day before: with Dask's own, valid from now, a machine whose clock is behind cannot join.
+    They are valid from a day ago. Dask's own are valid from now on, so a machine whose clock is behind could not join.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fly64dask")])
@@ -95,10 +95,10 @@ def read_certificates(directory: Path) -> Security:
 
 @contextlib.contextmanager
 def published_certificates(security: Security, directory: Path) -> Iterator[None]:
-    """Keep temporary certificates, which are in memory, on disk for as long as the block lasts, for their owner alone.
+    """Keep temporary certificates on disk for as long as the block lasts, readable by their owner alone.
 
-    The directory is made in an existing one. It and the files are created with their modes, 0700 and 0600: at no time
-    can others read them. Raises InputError if the file system does not keep a file private.
+    The directory is made in an existing one. It and its files are created with the modes 0700 and 0600, so that others
+    can never read them. Raises InputError if the file system does not keep a file private.
     """
     remove_certificates(directory)
     directory.mkdir(mode=0o700)
@@ -133,12 +133,12 @@ def _check_private(key: Path) -> None:
 
 
 def _shake_hands(security: Security) -> None:
-    """Connect two ends in memory: trust, dates, purposes and the match of key and certificate at once."""
+    """Connect two ends in memory, which checks trust, dates, purposes and the match of key and certificate at once."""
     to_scheduler, to_worker = ssl.MemoryBIO(), ssl.MemoryBIO()
     worker = security.get_connection_args("worker")["ssl_context"].wrap_bio(to_worker, to_scheduler)
     listening: ssl.SSLContext = security.get_listen_args("scheduler")["ssl_context"]
     scheduler = listening.wrap_bio(to_scheduler, to_worker, server_side=True)
-    # TLS 1.2 takes three turns of each end, one more if they do not agree on a curve at first.
+    # TLS 1.2 takes three rounds of each end, and one more if the ends do not agree on a curve at first.
     for _ in range(4):
         for end in (worker, scheduler):
             with contextlib.suppress(ssl.SSLWantReadError):

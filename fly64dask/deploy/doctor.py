@@ -1,4 +1,4 @@
-"""Tries on this machine what a run needs, and says what works and what does not."""
+"""Tries what a run needs on this machine, and reports what works and what does not."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _try_gpu() -> str:
 
 def _try_ptychi() -> str:
     if importlib.util.find_spec("torchvision") is None:
-        # As an engine's own process does: pty-chi then needs nothing that no reconstruction uses.
+        # Loaded as in an engine's process, so that only what a reconstruction uses is needed.
         importlib.import_module("fly64dask.reconstruction.lsqml.lazy_imports")
     from fly64dask.reconstruction.lsqml import take_device
 

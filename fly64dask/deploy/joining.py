@@ -1,4 +1,4 @@
-"""Lets worker processes of this machine join a scheduler on another one, and join it again when the link was lost."""
+"""Lets worker processes of this machine join a scheduler on another one, and join again after the link was lost."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from fly64dask.scheduling import gpu_of_worker
 if TYPE_CHECKING:
     from distributed.security import Security
 
-ASK_S = 2.0  # between two questions whether a scheduler answers
-ANSWER_S = 5.0  # for an answer
-SHORT_S, MAX_SHORT = 20.0, 3  # so often in a row a worker may end so soon: then it is not the link
+ASK_S = 2.0  # between two tries to reach a scheduler
+ANSWER_S = 5.0  # time limit of an answer
+SHORT_S, MAX_SHORT = 20.0, 3  # if workers end so soon so often in a row, the link is not the cause
 
 
 def work_for(
@@ -50,7 +50,7 @@ def work_for(
     Parameters
     ----------
     address : str
-        The scheduler's.
+        Address of the scheduler.
     access : Access
         Certificates of the link.
     n_workers : int or None
@@ -58,9 +58,9 @@ def work_for(
     device : "auto" or "cpu"
         With `cpu` no GPU is offered.
     patience_s : float
-        How long to wait for a scheduler that does not answer, as when a cable is out.
+        How long to wait for a scheduler that does not answer, for example because a cable is out.
     say : callable
-        Gets lines for a person.
+        Called with lines for a person.
 
     Raises
     ------
@@ -72,8 +72,9 @@ def work_for(
 
     Notes
     -----
-    Dask's own `dask worker` ends when its link is lost, and says as little as when the run has ended. A machine that is
-    there refuses a connection to a port that nobody listens on; one that cannot be reached does not.
+    Dask's own `dask worker` ends in the same way when its link is lost and when the run has ended. The two are told
+    apart here: a machine that can be reached refuses a connection to a port without a listener, one that cannot be
+    reached does not answer.
     """
     security = client_security(address, access)
     gpus = visible_gpus() if device == "auto" else ()
@@ -87,7 +88,7 @@ def work_for(
 
 @contextmanager
 def _engine_server(n_workers: int) -> Iterator[str | None]:
-    """Give the server that forks the engines of several workers; a single one starts its own."""
+    """Start the server that forks the engines of several workers; a single worker starts its own."""
     if n_workers == 1:
         yield None
     else:
@@ -120,7 +121,7 @@ async def _keep_joined(link: _Link, environment: Mapping[str, str], plugin: Loca
         began = time.monotonic()
         await link.stay(environment, plugin)
         n_short = n_short + 1 if time.monotonic() - began < SHORT_S else 0
-        await asyncio.sleep(ASK_S)  # a scheduler that is ending lets its workers go first
+        await asyncio.sleep(ASK_S)  # a scheduler that ends releases its workers first
         if not await link.answers():
             return
         if n_short == MAX_SHORT:
@@ -132,7 +133,7 @@ async def _keep_joined(link: _Link, environment: Mapping[str, str], plugin: Loca
 
 
 class _Link:
-    """The way to a scheduler, which may be lost and found again."""
+    """The link to a scheduler, which may be lost and made again."""
 
     def __init__(
         self, *, address: str, security: Security | None, patience_s: float, say: Callable[[str], None]
@@ -145,7 +146,7 @@ class _Link:
 
     async def stay(self, environment: Mapping[str, str], plugin: LocalWorker) -> None:
         """Join with one worker, and return when it has ended, whatever ended it."""
-        # Not its old name, which the scheduler may hold to be in use still.
+        # A new name, because the scheduler may take the old one to be still in use.
         name = f"{host_name()}-{os.getpid()}-{next(self._numbers)}"
         settings: dict[str, Any] = {
             "nthreads": 1,
@@ -155,14 +156,14 @@ class _Link:
             "env": {**os.environ, **SINGLE_THREAD, **KEEP_MEMORY, **environment},
             "dashboard_address": DASHBOARD_LOCAL,
             "plugins": (plugin,),
-            "silence_logs": logging.CRITICAL,  # what matters comes back as an error
+            "silence_logs": logging.CRITICAL,  # relevant problems come back as errors
         }
         try:
             async with Nanny(self.address, **settings) as nanny:
                 if nanny.status == Status.running:
                     self.say(f"worker {name} has joined {self.address}")
                 await nanny.finished()
-        except (OSError, TimeoutError, RuntimeError) as error:  # Dask raises the last of a process that cannot start
+        except (OSError, TimeoutError, RuntimeError) as error:  # Dask raises this one if a process cannot start
             self.say(f"worker {name} did not join {self.address}: {error}")
 
     async def answers(self) -> bool:

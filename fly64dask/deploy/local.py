@@ -26,23 +26,23 @@ from fly64dask.deploy.worker_server import keep_list_of_modules, load_workers, w
 from fly64dask.scheduling import n_local_workers
 
 DASHBOARD_PORT = 8787
-# Worker deaths until Dask gives a task up, which may only have waited at the workers that died. Which cells kill
-# workers is found by other means (see scheduling.run_windows); this bounds the rest.
+# Worker deaths until Dask gives up a task, which may only have been queued at the workers that died. Cells that kill
+# workers are found by other means (see scheduling.run_windows); this bounds the rest.
 ALLOWED_FAILURES = 10
-DASHBOARD_LOCAL = f"{LOOPBACK}:0"  # a dashboard knows no password: never beyond loopback, at any free port
+DASHBOARD_LOCAL = f"{LOOPBACK}:0"  # a dashboard has no password, so it is never beyond loopback; any free port
 GUARD = 'in a script, put what starts a run below `if __name__ == "__main__":`'
 SCHEDULER_SETTINGS = {
-    # Workers take no second task in advance where Dask can queue it at the scheduler.
+    # Workers take no second task in advance, so that it is queued at the scheduler.
     "distributed.scheduler.worker-saturation": 1.0,
-    # Who starts workers sees to it that dead ones are replaced; Dask would give them up after 15 s.
+    # Dead workers are replaced by whoever starts them; Dask would give up on them after 15 s.
     "distributed.deploy.lost-worker-timeout": "1h",
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     # Dask keeps 100 000 finished tasks for its pages and report; 2 kB each.
     "distributed.scheduler.dashboard.tasks.task-stream-length": 10_000,
-    # Of each link Dask keeps the last batches of messages for its developers, with all tasks and results in them: of
-    # 1000 batches 2 to 5 kB for each of tens of thousands of cells.
+    # For its developers Dask keeps the last batches of messages of each link, with their tasks and results: 1000
+    # batches take 2 to 5 kB for each of tens of thousands of cells.
     "distributed.admin.low-level-log-length": 100,
-    # Of each graph it keeps a word for each of its tasks.
+    # It also keeps a word for each task of each graph.
     "distributed.diagnostics.computations.max-history": 2,
     # Dask would name the scheduler's host, where no dashboard listens.
     "distributed.dashboard.link": dask.config.get("distributed.dashboard.link").replace("{host}", LOOPBACK),
@@ -67,7 +67,7 @@ class Placement:
 
     @property
     def patience_s(self) -> float:
-        """Seconds that a run may be without any worker: local ones are back soon, others when their owner sees it."""
+        """Seconds that a run may be without any worker: local ones are restarted soon, others only by their owner."""
         return 60.0 if self.where == "local" else 600.0
 
 
@@ -153,16 +153,16 @@ def _local_cluster(n_workers: int, access: Access, plugin: LocalWorker) -> Itera
             host=unparse_host_port(access.listen),
             security=cluster_security(access),
             dashboard_address=f"{LOOPBACK}:{free_dashboard_port()}",
-            # None, as LocalCluster has it: Dask's pages of a worker take it 0.7 to 1.1 s of CPU time to load, and those
-            # of the scheduler show all workers. The HTTP server beneath them is on the worker's address then.
+            # None, as in LocalCluster: a worker's own Dask pages take 0.7 to 1.1 s of CPU time to load, and those of
+            # the scheduler show all workers. A worker's HTTP server is then on the worker's address.
             worker_dashboard_address=None if is_loopback(access.listen) else DASHBOARD_LOCAL,
-            # The process that forks workers has that of its own start.
+            # The process that forks workers has the environment of its own start.
             env=dict(os.environ) | SINGLE_THREAD | KEEP_MEMORY,
             resources={"GPU": 1} if plugin.gpus else None,
-            # Not registered with the scheduler, which would give it to workers of other machines too.
+            # It is not registered with the scheduler, which would pass it to workers of other machines too.
             plugins=(plugin,),
-            # A worker that tries to reach a scheduler that has just closed says so with a traceback; what matters comes
-            # back as an error.
+            # A worker that tries to reach a scheduler that has just closed prints a traceback; relevant problems come
+            # back as errors.
             silence_logs=logging.CRITICAL,
         ) as cluster,
     ):
@@ -180,7 +180,8 @@ def _start_cluster(**settings: Any) -> LocalCluster:
 
 
 def refuse_unguarded_script() -> None:
-    """Refuse to run in a process that is only starting and reads the user's script again, as Python's own processes do.
+    """Refuse to run in a process that is starting and so reads the user's script again, as processes of
+    `multiprocessing` do.
 
     Raises InputError there, with what the script lacks. It is asked as `multiprocessing.spawn` asks it.
     """
@@ -189,12 +190,12 @@ def refuse_unguarded_script() -> None:
 
 
 def n_local_cores() -> int:
-    """Count the cores that this process may use, as its affinity and control group say."""
+    """Count the cores that this process may use, by its affinity and control group."""
     return int(CPU_COUNT)
 
 
 def free_dashboard_port() -> int:
-    """Give Dask's usual dashboard port if it is free here, else 0, which stands for any."""
+    """Return Dask's usual dashboard port if it is free here, else 0, which stands for any port."""
     with socket.socket() as listener:
         try:
             listener.bind((LOOPBACK, DASHBOARD_PORT))
@@ -219,7 +220,7 @@ def _engine_server(running: ForkServer | None, preload: tuple[str, ...]) -> Iter
 def _scheduler_at(address: str, security: Security | None) -> Iterator[Client]:
     try:
         client = Client(address, security=security)
-    except (OSError, ValueError, MemoryError) as error:  # Dask takes the words of a web server for a huge length
+    except (OSError, ValueError, MemoryError) as error:  # Dask reads the answer of a web server as a huge length
         raise ResourceError(
             f"cluster: no Dask scheduler answers at {address!r} ({type(error).__name__}: {error})",
             remedy="give `local` or an address such as tcp://127.0.0.1:8786"

@@ -1,4 +1,4 @@
-"""Prepares a worker process of this machine: its GPU, the engine that it computes with, its signals."""
+"""Prepares a worker process of this machine: its GPU, its engine and its signals."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class LocalWorker(WorkerPlugin):
-    """Prepare a local worker: its GPU if there are any, its engine, and no part in the terminal's Ctrl-C.
+    """Prepares a local worker: its GPU, if there are any, its engine, and that it ignores the terminal's Ctrl-C.
 
-    A terminal sends Ctrl-C to workers as well; they are ended by the process that started them.
+    A terminal sends Ctrl-C to workers as well, but the process that started them ends them.
     """
 
     name = "fly64dask-local-worker"

@@ -1,4 +1,4 @@
-"""Settings of the process that holds a scheduler, for as long as it does: Dask's messages, open files."""
+"""Sets the process that holds a scheduler, for as long as it does: Dask's messages and the limit of open files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ LOG_LEVELS = {
 
 @contextmanager
 def quiet_dask() -> Iterator[None]:
-    """Silence Dask's life-cycle messages, which drown a run's own; what matters comes back as an error.
+    """Silence Dask's life-cycle messages, which would hide those of a run; relevant problems come back as errors.
 
-    Afterwards levels and filters are what they were.
+    Afterwards levels and filters are restored.
     """
     loggers = {name: logging.getLogger(name) for name in LOG_LEVELS}
     before = {name: logger.level for name, logger in loggers.items()}
     with warnings.catch_warnings():
-        # Two runs that start at once both find the dashboard's port free. One takes another then, and says which.
+        # Two runs that start at once both find the dashboard's port free; one then takes another and says so.
         warnings.filterwarnings("ignore", message=r"\s*Port \d+ is already in use", category=UserWarning)
         for name, level in LOG_LEVELS.items():
             loggers[name].setLevel(level)
@@ -42,7 +42,7 @@ def quiet_dask() -> Iterator[None]:
 
 @contextmanager
 def many_descriptors() -> Iterator[None]:
-    """Let this process, and workers that it starts, open as many files as the system allows while the block lasts.
+    """Raise the limit of open files of this process and of workers that it starts to the system's, in the block.
 
     Raises ResourceError if that is too few for a cluster.
     """
