@@ -160,7 +160,7 @@ def setup_probe_guess(study: Study, setup_name: str | None, probe: NDArray[np.co
 
 
 def known_mask(study: Study, setup_name: str | None, shape_px: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Return the pixels (H, W) that an engine knows to be valid in one of a study's setups; None if all are."""
+    """Return the pixels (H, W) that an engine takes for valid in one of a study's setups; None if it takes all."""
     setup = study.setup_of(setup_name)
     if not setup.masks_pixels or setup.mask == "unknown":
         return None

@@ -29,7 +29,7 @@ from fly64dask.deploy.certificate_folder import remove_certificates
 
 CA_FILE, CERTIFICATE_FILE, KEY_FILE = "ca.pem", "cert.pem", "key.pem"
 ROLES = ("client", "scheduler", "worker")
-CLOCKS_DIFFER, LASTING = timedelta(days=1), timedelta(days=365)  # a day covers clocks with a wrong time zone
+CLOCKS_DIFFER, LASTING = timedelta(days=1), timedelta(days=365)  # wrong time zones differ by less; a year is Dask's
 
 
 def temporary_certificates() -> Security:
