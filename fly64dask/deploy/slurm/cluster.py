@@ -64,9 +64,9 @@ def slurm_cluster(
     Yields
     ------
     client : distributed.Client
-        Connected; a first worker is there and fit for its work.
+        Connected; a first worker has joined and passed its check.
     reconciler : Reconciler
-        Sees to it that there are workers.
+        Keeps the worker jobs.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def slurm_cluster(
 
 @contextlib.contextmanager
 def _certificates(site: SlurmFile, layout: RunLayout) -> Iterator[Security]:
-    """Links leave this machine, so they are encrypted always; jobs find the certificates on disk."""
+    """Make the certificates, as links leave this machine and are always encrypted; jobs find them on disk."""
     if site.network.tls_directory is not None:
         yield read_certificates(Path(site.network.tls_directory))
         return
@@ -140,7 +140,7 @@ def _certificates(site: SlurmFile, layout: RunLayout) -> Iterator[Security]:
 
 
 def _scheduler(site: SlurmFile, security: Security) -> SpecCluster:
-    """Start the scheduler alone: workers come as jobs, which Dask's own cluster objects would not start anew."""
+    """Start the scheduler alone: workers come as jobs, which Dask's own cluster objects would not replace."""
     return SpecCluster(
         workers={},
         scheduler={

@@ -1,4 +1,4 @@
-"""The controller job of a submitted run, which holds scheduler and driver: found again, followed and cancelled."""
+"""Finds, follows and cancels the controller job of a submitted run, which holds scheduler and driver."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ ASK_S = 1.0  # between two looks at a list of jobs that may be wrong
 
 
 class SubmittedController(Frozen):
-    """The controller job of a run as it was submitted: its id, when and where from, its command, its cells.
+    """The controller job of a run as it was submitted: its id, when and from where, its command and its cells.
 
-    `filters` choose the cells that were asked for, and cells that cannot be selected count as no failure if
-    `allow_missing`.
+    `filters` choose the requested cells; with `allow_missing`, cells that cannot be selected do not count as failures.
     """
 
     job_id: str
@@ -45,7 +44,8 @@ def find_controller(layout: RunLayout) -> BatchJob | None:
 
 
 def controller_goes_on(layout: RunLayout, submission: SubmittedController) -> bool:
-    """Whether a run's controller waits or runs: Slurm lists it, or does not say how it ended, as its list may be wrong.
+    """Tell whether a run's controller waits or runs: Slurm lists it or, as its list may be wrong, does not say how it
+    ended.
 
     Raises ResourceError if Slurm does not answer.
     """
@@ -53,7 +53,7 @@ def controller_goes_on(layout: RunLayout, submission: SubmittedController) -> bo
 
 
 def jobs_line(layout: RunLayout) -> str | None:
-    """Say in a line how a run's jobs are, and what they wait for; None if it has none that wait or run.
+    """Describe a run's jobs and what they wait for in a line; None if none waits or runs.
 
     Raises ResourceError if Slurm does not answer.
     """
@@ -74,7 +74,7 @@ def read_submission(layout: RunLayout) -> SubmittedController:
 
 
 def cancel_run(layout: RunLayout) -> int:
-    """Cancel a run's controller and workers: first so that they stop in order, then at once.
+    """Cancel a run's controller and workers, first in an orderly way, then at once.
 
     Parameters
     ----------

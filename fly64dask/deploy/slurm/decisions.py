@@ -1,7 +1,7 @@
-"""Decides what to do about a run's worker jobs from what is desired, observed and remembered: a pure function.
+"""Decides what to do about a run's worker jobs from what is desired, observed and remembered; all functions are pure.
 
-Dask neither tries a failed `sbatch` again nor notices a job that ends before its worker has reached the scheduler, and
-replaces no worker whose job Slurm has ended, so one passing fault would stop a run for good.
+Dask does not try a failed `sbatch` again, does not notice a job that ends before its worker has reached the scheduler,
+and does not replace a worker whose job Slurm has ended. So one passing fault would stop a run for good.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fly64dask.deploy.slurm.batch import BatchJob
     from fly64dask.deploy.slurm.site import Patience
 
-# From a job's start to its worker's first word: shells, module loads and Python on a cold file system.
+# Time from a job's start until its worker answers: shells, module loads and Python on a cold file system.
 CONNECT_S = 600.0
 MOST_RETRY_S = 300.0
 # At one look: each takes Slurm some 10 ms, and in between, the run hears of what has ended. The first look submits one
@@ -50,7 +50,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """The facts that have to be remembered from one decision to the next."""
+    """What has to be remembered from one decision to the next."""
 
     started_s: float
     expected: frozenset[str] = frozenset()  # jobs that were submitted, and neither ended nor were let go
@@ -152,9 +152,9 @@ def _count_failures(desired: Desired, history: History, observed: Observation) -
 
 
 def _learn_limit(desired: Desired, history: History, observed: Observation) -> Decision:
-    """Go on with the jobs that there are when Slurm refuses a further one, as at a limit of a site: that is no failure.
+    """Go on with the existing jobs when Slurm refuses a further one, as at a site's limit; that is not a failure.
 
-    A job in the place of one that ended is submitted at once, one beyond them after a while, one at a time.
+    A job that replaces an ended one is submitted at once; further ones are tried after a while, one at a time.
     """
     if not _is_limit(history, observed):
         is_over = history.granted is not None and len(_alive(history, observed)) > history.granted
@@ -210,7 +210,7 @@ def _cancel_silent(desired: Desired, history: History, observed: Observation) ->
 
 
 def _adjust(desired: Desired, history: History, observed: Observation) -> Decision:
-    """Submit what is missing, or let go what is too much: jobs that wait first, then idle workers, no busy one."""
+    """Submit missing jobs, or cancel superfluous ones: first jobs that wait, then idle workers, never busy ones."""
     alive = _alive(history, observed)
     missing = desired.n_jobs - len(alive)
     free = missing
@@ -231,7 +231,7 @@ def _adjust(desired: Desired, history: History, observed: Observation) -> Decisi
 
 
 def _judge(desired: Desired, history: History, observed: Observation) -> Decision:
-    """Give up if no worker is there and none can be expected; else say what the run waits for."""
+    """Give up if there is no worker and none can be expected; else say what the run waits for."""
     if observed.connected or desired.n_jobs == 0:
         return history, []
     if history.n_failures >= desired.patience.failures_in_a_row:

@@ -1,4 +1,4 @@
-"""Decides which cells go to which pool of worker jobs, and how many jobs of each a run has use for; pure functions."""
+"""Decides which cells go to which pool of worker jobs, and how many jobs of each a run can use; pure functions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def device_kinds(pools: Sequence[Workers], device: str) -> set[str]:
 
 
 def offered(pool: Workers, device: str) -> dict[str, float]:
-    """Say what a worker of a pool has for a cell: a GPU or none, bytes beyond the engine's own, exposures at most."""
+    """List what a worker of a pool offers a cell: a GPU or none, bytes beyond the engine's own, a largest number of
+    exposures.
+    """
     on_gpu = computes_on_gpu(pool, device)
     size, overhead_bytes = (pool.gpu_memory, CONTEXT_BYTES) if on_gpu else (pool.memory, ENGINE_BYTES)
     has = {
@@ -38,7 +40,7 @@ def offered(pool: Workers, device: str) -> dict[str, float]:
 
 
 def needed(planned: PlannedCell, device: str) -> dict[str, float]:
-    """Say what a cell needs of its worker; one that keeps nothing ends at once, wherever it goes."""
+    """List what a cell needs of its worker; a cell that keeps no exposure ends at once on any worker."""
     needs = {MEMORY: float(planned.predicted_memory_bytes or 1), EXPOSURES: float(planned.n_kept or 1)}
     return needs | ({GPU: 1.0} if device == "cuda" else {})
 
@@ -51,7 +53,7 @@ def fits(planned: PlannedCell, pool: Workers, device: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolUse:
-    """The part of a run that a pool can do: cells that fit there, and those of them that fit nowhere else."""
+    """The part of a run that a pool can compute: cells that fit there, and those of them that fit nowhere else."""
 
     n_slots: int
     max_jobs: int
@@ -82,7 +84,7 @@ def pool_uses(pools: Sequence[Workers], plan: Sequence[PlannedCell], device: str
 
 
 def jobs_wanted(uses: Sequence[PoolUse], n_left: int, n_running: Sequence[int]) -> list[int]:
-    """Say how many jobs of each pool a run has use for.
+    """Compute how many jobs of each pool a run can use.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Keeps a run's worker jobs as they should be: Slurm and the scheduler are observed, then told what was decided."""
+"""Keeps a run's worker jobs as desired: observes Slurm and the scheduler, decides, and acts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NamedWorkers = Sequence[tuple[str, bool]]  # workers at the scheduler: name, and
 
 @dataclass(slots=True, kw_only=True)
 class _Pool:
-    """A pool's jobs as this process knows them; `problem` is why none of them can be had any more."""
+    """A pool's jobs as this process knows them; `problem` says why no more of them can be had."""
 
     settings: Workers
     script: Path
@@ -42,12 +42,12 @@ class _Pool:
 
     @property
     def known(self) -> frozenset[str]:
-        """Jobs of the pool, those too that Slurm's list leaves out."""
+        """Jobs of the pool, also those that Slurm's list leaves out."""
         return self.history.expected | self.history.has_connected | self.history.let_go | set(self.submitted)
 
 
 class Reconciler:
-    """Keeps as many worker jobs of each pool as a run has use for, and never more than its `max_jobs` at once.
+    """Keeps as many worker jobs of each pool as a run can use, and never more than its `max_jobs` at once.
 
     A worker's name begins with the id of its job. `plan_of` plans cells of the run, `n_cells` counts those that have
     not ended, and `say` gets lines for a person.
@@ -113,7 +113,7 @@ class Reconciler:
             raise self._given_up
 
     def reconcile(self) -> None:
-        """Observe, decide and act once; called every `INTERVAL_S` seconds. What was not foreseen gives the run up."""
+        """Observe, decide and act once; called every `INTERVAL_S` seconds. An unforeseen error gives the run up."""
         outcome = result_or_failure(self._reconcile, what="reconciler")
         if isinstance(outcome, Failure) and self._given_up is None:
             self._given_up = ResourceError(
@@ -122,7 +122,7 @@ class Reconciler:
             )
 
     def _reconcile(self) -> None:
-        """Do so, and leave to the next time what may pass."""
+        """Observe, decide and act, and leave errors that may pass to the next time."""
         try:
             jobs = self._batch.jobs_of(self._layout)
             workers = [(str(worker.name), bool(worker.processing)) for worker in self._scheduler.workers.values()]
@@ -163,7 +163,7 @@ class Reconciler:
         return jobs_wanted(self._uses, self._n_cells, n_running)
 
     def observe(self, pool: _Pool, jobs: Mapping[str, BatchJob], workers: NamedWorkers) -> Observation:
-        """Say how a pool's jobs are, by Slurm's list and the scheduler's workers; asks Slurm how missing ones ended."""
+        """Observe a pool's jobs, by Slurm's list and the scheduler's workers; Slurm is asked how missing ones ended."""
         own = {job_id: job for job_id, job in jobs.items() if job.role == pool.settings.name}
         known = pool.known | own.keys()
         connected = frozenset(job_of(name) for name, _ in workers) & known
@@ -209,7 +209,7 @@ class Reconciler:
 
 
 def pools_words(histories: Sequence[History], observations: Sequence[Observation]) -> str:
-    """Say how a run's worker jobs are: how many are at work, and what the others wait for."""
+    """Describe a run's worker jobs: how many are at work, and what the others wait for."""
     n_at_work = sum(len(observed.connected) for observed in observations)
     others = [
         replace(job, state="STARTING", reason="") if job.state == "RUNNING" else job
@@ -237,5 +237,5 @@ def _submit(batch: BatchCommands, pool: _Pool, n_jobs: int) -> None:
 
 
 def job_of(worker_name: str) -> str:
-    """Give the id of the job that a worker belongs to: its name, but for the worker's number within the job."""
+    """Return the id of a worker's job: the worker's name without its number within the job."""
     return worker_name.partition("-")[0]

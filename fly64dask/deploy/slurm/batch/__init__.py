@@ -1,4 +1,4 @@
-"""The batch systems Slurm and PBS: calls of their commands, and what a run asks of either."""
+"""The batch systems Slurm and PBS: calls of their commands, behind one interface."""
 
 import lazy_loader
 

@@ -11,7 +11,8 @@ from fly64dask.base import ResourceError
 
 TIMEOUT_S = 60.0
 LOGIN_NODE = "run this on a login node of the cluster"
-# Begin variables in which a person keeps defaults of their own calls, such as SQUEUE_STATES=all: a run has its own.
+# Prefixes of variables in which a person keeps defaults for Slurm's commands, such as SQUEUE_STATES=all; a run ignores
+# them.
 DEFAULTS = ("SBATCH_", "SCANCEL_", "SACCT_", "SQUEUE_")
 
 
@@ -32,7 +33,7 @@ def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedPro
     Raises NoAnswerError if it does not come in time, ResourceError if there is no such command.
     """
     try:
-        # Nothing is answered to a command that asks back.
+        # A command that asks a question gets no answer.
         return subprocess.run(
             command, input="", capture_output=True, text=True, check=False, timeout=timeout_s, env=_environment()
         )
@@ -46,12 +47,12 @@ def call(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedPro
 
 
 def _environment() -> dict[str, str]:
-    """Give commands, and jobs that are submitted, this process's environment without a person's own defaults."""
+    """Make the environment of commands and submitted jobs: that of this process without a person's defaults."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(DEFAULTS)}
     return {**kept, "SLURM_TIME_FORMAT": "standard"}
 
 
 def complaint(completed: subprocess.CompletedProcess[str]) -> str:
-    """Give what a command said, in one line."""
+    """Return what a command said, in one line."""
     text = (completed.stderr or completed.stdout).strip()
     return " ".join(text.split()) or "nothing"

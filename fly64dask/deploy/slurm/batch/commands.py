@@ -15,14 +15,14 @@ from fly64dask.deploy.slurm.batch.calling import NoAnswerError, call, complaint,
 from fly64dask.deploy.slurm.names import role_of
 from fly64dask.store import RunLayout
 
-ACCOUNTING_TIMEOUT_S = 5.0  # a database that is away shall not keep a run from asking Slurm's controller
+ACCOUNTING_TIMEOUT_S = 5.0  # so that a run asks Slurm's controller if the database does not answer
 # States of a job that has ended (`man squeue`, JOB STATE CODES).
 ENDED = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"}
 ENDED |= {"NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"}
-# Words of a command that says nothing of the job, as Slurm's controller is busy or starting again.
-TIMED_OUT = "timed out"  # of which a job may be there all the same
+# Words of a command that cannot tell about the job, because Slurm's controller is busy or starting again.
+TIMED_OUT = "timed out"  # after which a job may exist all the same
 NO_ANSWER = ("unable to contact", TIMED_OUT, "connection refused", "temporarily unable")
-# In the name of any limit of how many jobs there may be, such as AssocMaxSubmitJobLimit and QOSGrpSubmitJobsLimit.
+# Part of the name of every limit on the number of jobs, such as AssocMaxSubmitJobLimit and QOSGrpSubmitJobsLimit.
 TOO_MANY = "SubmitJob"
 
 
@@ -60,7 +60,7 @@ def queue_status(jobs: Mapping[str, BatchJob], n_expected: int) -> str:
 def submit_script(script: Path) -> str:
     """Submit a batch script and give the job's id.
 
-    Raises ResourceError if Slurm refuses it, NoAnswerError if a job may be there for all that is known.
+    Raises ResourceError if Slurm refuses it, NoAnswerError if a job may or may not exist.
     """
     return _job_id(_slurm("sbatch", "--parsable", str(script)))
 
@@ -85,7 +85,7 @@ def _job_id(printed: str) -> str:
 def refusal(script: Path) -> str | None:
     """Ask Slurm what is wrong with a batch script, without submitting it.
 
-    None if it would be taken, if Slurm does not answer, or if it would be taken but for the jobs that there are.
+    None if Slurm would accept it, does not answer, or would refuse it only for the number of jobs.
     """
     completed = call("sbatch", "--test-only", str(script))
     says = complaint(completed)
@@ -94,7 +94,7 @@ def refusal(script: Path) -> str | None:
 
 
 def is_job_limit(says: str) -> bool:
-    """Whether Slurm refused a job by the name of a limit of how many jobs there may be, whatever the job is like."""
+    """Tell whether Slurm refused a job because of a limit on the number of jobs."""
     return TOO_MANY in says
 
 
@@ -110,7 +110,7 @@ def jobs_of(layout: RunLayout) -> dict[str, BatchJob]:
 
 
 def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
-    """Cancel jobs, or only send their batch shells a signal such as `TERM`, which they hand on."""
+    """Cancel jobs, or only send their batch shells a signal such as `TERM`, which these pass on."""
     if job_ids:
         call("scancel", "--quiet", *((f"--signal={signal}", "--batch") if signal else ()), *job_ids)
 
@@ -118,7 +118,7 @@ def cancel_jobs(job_ids: Sequence[str], *, signal: str | None = None) -> None:
 def how_it_ended(job_id: str) -> str | None:
     """Say how a job ended, such as `TIMEOUT, TimeLimit, exit code 0:15`; None if it has not.
 
-    Accounting knows, or else Slurm's controller for some minutes, by `scontrol` or, where a site does not have it, by
+    Accounting knows it, or else for some minutes Slurm's controller, by `scontrol` or, if a site does not have that, by
     `squeue`. Raises ResourceError if Slurm does not answer.
     """
     ending = _ending_from_accounting(job_id)
@@ -128,7 +128,9 @@ def how_it_ended(job_id: str) -> str | None:
 
 
 def _ending_from_accounting(job_id: str) -> str | None:
-    """Ask `sacct`; None where there is no accounting, it does not answer, or has not heard yet that the job ended."""
+    """Ask `sacct`; None if there is no accounting, if it does not answer, or if it does not know yet that the job
+    ended.
+    """
     if shutil.which("sacct") is None:
         return None
     question = ("--noheader", "--parsable2", "--allocations", f"--jobs={job_id}", "--format=State,Reason,ExitCode")
@@ -139,7 +141,7 @@ def _ending_from_accounting(job_id: str) -> str | None:
     rows = completed.stdout.strip().splitlines()
     if completed.returncode != 0 or not rows:
         return None
-    # A requeued job has a row for each time; a cancelled one says by whom.
+    # A requeued job has a row for each start; that of a cancelled job names who cancelled it.
     state, reason, exit_code = rows[-1].split("|")
     return _ending(state, reason, exit_code) if state.partition(" ")[0] in ENDED else None
 
@@ -164,7 +166,7 @@ def _ending_from_queue(job_id: str) -> str | None:
     if not rows:
         return None
     state, *reason, status = rows[-1].split()
-    # As `wait` gives it, where the other commands write code and signal.
+    # The status as `wait` returns it, whereas the other commands write code and signal.
     code, signal = divmod(int(status), 256)
     return _ending(state, " ".join(reason), f"{code}:{signal}") if state in ENDED else None
 

@@ -1,4 +1,4 @@
-"""The batch system of a cluster file, Slurm or PBS: what a run asks of either, and who answers."""
+"""The interface to the batch system of a cluster file, Slurm or PBS."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fly64dask.deploy.slurm.names import CONTROLLER
 from fly64dask.deploy.slurm.site import System
 from fly64dask.store import RunLayout
 
-# How long a run waits for an answer as it begins and ends: Slurm's controller may be busy, or starting again.
+# How long a run waits for an answer at its beginning and end: Slurm's controller may be busy, or starting again.
 PATIENCE_S, ASK_S = 60.0, 2.0
 
 
 class BatchCommands(Protocol):
-    """The orders and questions that a run has for a batch system; a module of functions for each system."""
+    """The calls that a run makes to a batch system; each system is a module of these functions."""
 
     def refuse_without(self) -> None:
         """Raise ResourceError where its commands are not on the path."""
@@ -66,7 +66,7 @@ def cancel_workers(system: System, layout: RunLayout, known: Collection[str] = (
 
 
 def end_workers(system: System, layout: RunLayout, known: Collection[str], *, say: Callable[[str], None]) -> None:
-    """Cancel them as a run ends; it says so if that was not possible, as its results do not depend on it."""
+    """Cancel all worker jobs at the end of a run; a failure is reported and not raised, as no result depends on it."""
     try:
         cancel_workers(system, layout, known)
     except ResourceError as error:
