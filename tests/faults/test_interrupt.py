@@ -21,8 +21,8 @@ from process_families import descendants_of, grandchildren_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
-# Two cells of several seconds each, with a checkpoint every tenth epoch.
-N_EPOCHS = 1200
+# Two cells of seven seconds each, with a checkpoint every tenth epoch: neither has ended when the other has its first.
+N_EPOCHS = 3600
 LONG = tiny.TEXT.replace("n_epochs = 3", f"n_epochs = {N_EPOCHS}").replace(
     "[source]", "checkpoints = {min_seconds = 0}\n[source]"
 )
