@@ -116,7 +116,7 @@ def test_child_dies_with_its_supervisor(tmp_path, name):
     child = psutil.Process(int(told.read_text()))
     os.kill(supervisor.pid, getattr(signal, name))
     supervisor.wait()
-    _, alive = psutil.wait_procs([child], timeout=10)
+    _, alive = psutil.wait_procs([child], timeout=60)
     assert alive == []
 
 
@@ -192,7 +192,7 @@ def test_fork_server_finds_a_short_name_where_temporary_files_have_long_ones(cal
 def test_fork_server_that_is_told_to_end_leaves_nothing(call, shared):
     parent = psutil.Process(call(faulty.describe_process).value["parent"])
     parent.terminate()
-    parent.wait(timeout=10)
+    parent.wait(timeout=60)
     assert not Path(shared.address).parent.exists()
 
 
@@ -202,7 +202,7 @@ def test_fork_server_ends_with_its_owner_and_leaves_nothing():
         (server,) = psutil.Process(owner.pid).children()
         assert address.exists()
         owner.kill()
-    _, alive = psutil.wait_procs([server], timeout=10)
+    _, alive = psutil.wait_procs([server], timeout=60)
     assert alive == []
     assert not address.parent.exists()
 

@@ -75,7 +75,7 @@ def test_call_in_child_takes_no_process_of_another_environment(process_of, monke
     before = psutil.Process(process_of())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "another")
     assert process_of() != before.pid
-    assert psutil.wait_procs([before], timeout=10)[1] == []
+    assert psutil.wait_procs([before], timeout=60)[1] == []
 
 
 def test_call_in_child_takes_no_process_of_another_import_path(process_of, monkeypatch, tmp_path):
@@ -91,7 +91,7 @@ def test_call_in_child_takes_no_process_that_lacks_its_modules(process_of):
 def test_call_in_child_does_not_blame_a_call_for_the_end_of_a_process_that_waited(call, process_of):
     before = psutil.Process(process_of())
     before.kill()
-    psutil.wait_procs([before], timeout=10)
+    psutil.wait_procs([before], timeout=60)
     assert call(faulty.answer) == Returned({"answer": 42})
 
 
@@ -100,7 +100,7 @@ def test_call_in_child_takes_no_process_whose_server_is_gone(process_of, caplog)
         share_server(server.address)
         before = psutil.Process(process_of())
     assert process_of() != before.pid
-    assert psutil.wait_procs([before], timeout=10)[1] == []
+    assert psutil.wait_procs([before], timeout=60)[1] == []
     assert "fork server of this process has ended" in caplog.text
     forget_server()
 
@@ -174,7 +174,7 @@ def test_child_that_waits_dies_with_its_supervisor(supervise):
     supervisor, _ = supervise("waits")
     child = psutil.Process(int(supervisor.stdout.readline()))
     supervisor.kill()
-    assert psutil.wait_procs([child], timeout=10)[1] == []
+    assert psutil.wait_procs([child], timeout=60)[1] == []
 
 
 def test_child_that_makes_a_further_call_dies_with_its_supervisor(supervise):
@@ -186,7 +186,7 @@ def test_child_that_makes_a_further_call_dies_with_its_supervisor(supervise):
         time.sleep(0.05)
     assert int(told.read_text()) == child.pid
     supervisor.kill()
-    assert psutil.wait_procs([child], timeout=10)[1] == []
+    assert psutil.wait_procs([child], timeout=60)[1] == []
 
 
 def test_child_that_waits_is_not_shared_with_a_process_forked_from_its_supervisor(supervise):

@@ -31,7 +31,7 @@ ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def status(out, *options):
-    return run_command("status", out, *options, cwd=Path.cwd(), timeout=120)
+    return run_command("status", out, *options, cwd=Path.cwd(), timeout=300)
 
 
 def document(out):
@@ -62,8 +62,8 @@ def watched(tmp_path_factory):
                 run.tell({"*": epoch})
                 run.wait_for(lambda epoch=epoch: f"running epoch {epoch} of 12 " in printed.read_text())
             run.tell({})
-            exit_code = watching.wait(timeout=120)
-        run.process.wait(timeout=120)
+            exit_code = watching.wait(timeout=300)
+        run.process.wait(timeout=300)
         yield found, picture, SimpleNamespace(returncode=exit_code, stdout=printed.read_text()), run.layout
 
 
@@ -140,7 +140,7 @@ def test_status_calls_what_a_killed_run_left_silent_and_the_next_run_removes_it(
     assert "running" not in found["states"]
     assert re.search(r"… silent for \d\d s", picture)
     with running(tmp_path, study=FOUR, epoch_s=0.0) as run:
-        assert run.process.wait(timeout=120) == 0
+        assert run.process.wait(timeout=300) == 0
     assert left
     assert not run.layout.live.exists()
 
@@ -158,9 +158,9 @@ def test_status_watch_ends_with_a_run_of_some_cells_alone(tmp_path):
         assert watching.stdout is not None
         watching.stdout.readline()
         run.process.send_signal(signal.SIGINT)
-        run.process.wait(timeout=120)
+        run.process.wait(timeout=300)
         text = watching.stdout.read()
-        assert watching.wait(timeout=60) == 0
+        assert watching.wait(timeout=300) == 0
         watching.stdout.close()
     assert "pending" in text.splitlines()[-1]
 
@@ -178,7 +178,7 @@ def test_status_watch_ends_at_ctrl_c_without_an_error(tmp_path):
         assert watching.stdout is not None
         watching.stdout.readline()
         watching.send_signal(signal.SIGINT)
-        _, said = watching.communicate(timeout=60)
+        _, said = watching.communicate(timeout=300)
     assert (watching.returncode, said) == (0, "")
 
 
@@ -202,11 +202,11 @@ def _in_a_terminal(out) -> str:
         stdout=theirs,
         stderr=theirs,
         env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"},
-        timeout=120,
+        timeout=300,
         check=False,
     )
     os.close(theirs)
-    reader.join(timeout=10)
+    reader.join(timeout=300)
     os.close(ours)
     assert done.returncode == 0
     return b"".join(drawn).decode()

@@ -116,7 +116,7 @@ def test_demo_page_shows_what_the_demo_prints(done):
 def test_demo_page_quotes_sentences_of_its_limits(demo):
     page = (ROOT / "docs" / "tutorials" / "demo.md").read_text()
     (quoted,) = re.findall(r"```output\n(At .*?)```", page, re.DOTALL)
-    printed = run_command("limits", demo, cwd=demo, timeout=60).stdout.splitlines()
+    printed = run_command("limits", demo, cwd=demo).stdout.splitlines()
     assert set(map(words_of, quoted.splitlines())) <= set(map(words_of, printed))
     for sentence in quoted.splitlines():
         numbers = [float(number) for number in NUMBER.findall(sentence)]

@@ -87,7 +87,7 @@ def test_rows_say_in_which_round_their_cells_were_added_and_why(finished):
 
 def test_status_says_what_each_round_added(finished):
     _, run, said = finished
-    shown = run_command("status", run.layout.root, cwd=run.layout.root, timeout=60).stdout
+    shown = run_command("status", run.layout.root, cwd=run.layout.root).stdout
     for line in said:
         if line.startswith("round "):
             assert line in shown

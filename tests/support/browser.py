@@ -30,7 +30,7 @@ OPTIONS = (
     "--disable-extensions",
     "--hide-scrollbars",
 )
-ANSWER_S = 60.0
+ANSWER_S = 300.0
 # What Chromium needs to act on a key as if it were pressed: its code, and the text that it types.
 KEYS = {"Tab": (9, ""), "Enter": (13, "\r"), "Escape": (27, ""), "ArrowRight": (39, ""), "ArrowDown": (40, "")}
 
@@ -114,7 +114,7 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **how)
         self.call("Input.dispatchKeyEvent", type="keyUp", **how)
 
-    def wait_for(self, expression: str, seconds: float = 60) -> Any:
+    def wait_for(self, expression: str, seconds: float = 300) -> Any:
         """Wait until an expression is true, and give its value."""
         deadline = time.monotonic() + seconds
         while not (value := self.evaluate(expression)):
@@ -168,7 +168,7 @@ def _page_address(port_file: Path, process: subprocess.Popen[bytes]) -> str:
         assert process.poll() is None, f"the browser ended with exit code {process.returncode}"
         with suppress(OSError, ValueError, IndexError, StopIteration):
             port = int(port_file.read_text().splitlines()[0])
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=60) as answer:
                 targets = json.load(answer)
             return next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page")
         time.sleep(0.1)

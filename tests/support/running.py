@@ -45,14 +45,14 @@ class Running:
 
     def get(self, page: str) -> str:
         """What a page answers."""
-        with urllib.request.urlopen(self.address(page), timeout=30) as answer:
+        with urllib.request.urlopen(self.address(page), timeout=120) as answer:
             return answer.read().decode()
 
     def state(self) -> dict[str, Any]:
         """What its own page shows."""
         return json.loads(self.get("fly64/state.json"))
 
-    def wait_for(self, happened: Callable[[], Any], seconds: float = 120) -> None:
+    def wait_for(self, happened: Callable[[], Any], seconds: float = 300) -> None:
         """Wait for something while it runs."""
         deadline = time.monotonic() + seconds
         while not happened():
