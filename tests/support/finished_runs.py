@@ -16,7 +16,7 @@ from tiny import tiny_study
 
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.records import read_record, read_rows, write_manifest, write_record, write_run_study
-from fly64dask.store import RunLayout
+from fly64dask.store import RunLayout, held_run
 from fly64dask.study import Filters, Study, cells
 
 TOY = Path(__file__).resolve().parents[2] / "data" / "toy.toml"
@@ -65,17 +65,19 @@ def as_if_computed_on(layout: RunLayout, copy: Path, *devices: str) -> RunLayout
 
 def make_run(study: Study, layout: RunLayout) -> None:
     """Run a study of one recipe and object with the engine of the tests, in this process."""
-    prepare_scan(study, layout)
-    for split in study.splits:
-        for dose in study.doses_photons:
-            expose_split(study, dose, split, layout)
-        for view in study.views:
-            select_view(study, view.name, split, layout)
-    for cell in cells(study):
-        run_one(study, cell, layout, engine=ENGINE)
-    write_run_study(layout, study)
-    write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
-    shutil.rmtree(layout.scratch, ignore_errors=True)
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with held_run(layout):
+        prepare_scan(study, layout)
+        for split in study.splits:
+            for dose in study.doses_photons:
+                expose_split(study, dose, split, layout)
+            for view in study.views:
+                select_view(study, view.name, split, layout)
+        for cell in cells(study):
+            run_one(study, cell, layout, engine=ENGINE)
+        write_run_study(layout, study)
+        write_manifest(study, layout, Filters(), {}, read_rows(layout, cells(study)))
+        shutil.rmtree(layout.scratch, ignore_errors=True)
 
 
 def make_record_case(folder: Path) -> None:

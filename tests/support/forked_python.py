@@ -79,8 +79,13 @@ def be_the_program(address: str, program: str, arguments: list[str]) -> int:
         socket.send_fds(server, [NUMBER.pack(len(asked))], files)
         server.sendall(asked)
         pid = _number(server)
+
+        def pass_on(number: int, _: object) -> None:
+            with suppress(ProcessLookupError):  # it has ended already
+                os.kill(pid, number)
+
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: os.kill(pid, number))
+            signal.signal(number, pass_on)
         return _number(server)
 
 

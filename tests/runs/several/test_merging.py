@@ -25,7 +25,7 @@ def copy(six_cells, tmp_path):
 
 
 def content(layout):
-    files = (path for path in layout.root.rglob("*") if path.is_file() and path != layout.lock_file)
+    files = (path for path in layout.root.rglob("*") if path.is_file())
     return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
