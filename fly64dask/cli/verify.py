@@ -49,7 +49,9 @@ def verify(run: Path | str, repair: bool, workers: int | None, as_json: bool) ->
     _show_damages(study, layout, damages, as_json=as_json)
 
 
-def _show_damages(study: Study, layout: RunLayout, damages: Sequence[Damage], *, as_json: bool) -> None:
+def _show_damages(
+    study: Study, layout: RunLayout, damages: Sequence[Damage], url: str | None = None, *, as_json: bool
+) -> None:
     """Say what is damaged, and end with exit code 1 if anything is."""
     from fly64dask.records import each_completed_row, read_cleaned
 
@@ -64,7 +66,7 @@ def _show_damages(study: Study, layout: RunLayout, damages: Sequence[Damage], *,
         for name, words in outdated.items():
             click.secho(f"not of the study as it is now, {name}: {words}", fg="yellow")
         if cleaned:
-            click.echo(cleaned.words(layout))
+            click.echo(cleaned.words(layout, url))
         click.echo(f"{len(damages)} damaged" + (f", {len(outdated)} not of the study as it is now" if outdated else ""))
     if damages:
         sys.exit(EXIT_FAILED)
@@ -103,11 +105,11 @@ def _verify_at_store(url: str, *, repair: bool, workers: int | None, as_json: bo
     with fetched_run(url) as (layout, damages):
         study = read_run_study(layout)
         if not (damages and repair):
-            _show_damages(study, layout, damages, as_json=as_json)
+            _show_damages(study, layout, damages, url, as_json=as_json)
             return
         _repair_at_store(study, url, layout, damages, workers)
     with fetched_run(url) as (layout, damages):
-        _show_damages(study, layout, damages, as_json=as_json)
+        _show_damages(study, layout, damages, url, as_json=as_json)
 
 
 def _repair_at_store(study: Study, url: str, layout: RunLayout, damages: Sequence[Damage], workers: int | None) -> None:

@@ -143,9 +143,10 @@ class Cleaned(Frozen):
     at: str
     exposures: tuple[str, ...]
 
-    def words(self, layout: RunLayout) -> str:
-        """Say in words what is missing, since when, and how to make it again."""
-        again = shlex.join(["fly64dask", "run", str(layout.study_file), "--out", str(layout.root)])
+    def words(self, layout: RunLayout, url: str | None = None) -> str:
+        """Say in words what is missing, since when, and how to make it again; at a URL where the run is there."""
+        study, out = (str(layout.study_file), str(layout.root)) if url is None else ("STUDY", url)
+        again = shlex.join(["fly64dask", "run", study, "--out", out])
         return (
             f"cleaned on {self.at[:10]}: {counted(len(self.exposures), 'group')} of exposures, such as "
             f"{self.exposures[0]}; `{again}` makes them again and runs no finished cell again"

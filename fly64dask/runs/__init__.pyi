@@ -49,11 +49,13 @@ from .several import (
     Cleaning as Cleaning,
     Runs as Runs,
     RunSummary as RunSummary,
+    clean_at_store as clean_at_store,
     clean_run as clean_run,
     find_runs as find_runs,
     merge_runs as merge_runs,
     open_runs as open_runs,
     plan_cleaning as plan_cleaning,
+    plan_cleaning_at_store as plan_cleaning_at_store,
     run_or_runs as run_or_runs,
 )
 from .verify import (

@@ -34,7 +34,6 @@ from .shared import (
     readable_runs_argument as readable_runs_argument,
     recipe_options as recipe_options,
     run_argument as run_argument,
-    runs_argument as runs_argument,
     runs_records_argument as runs_records_argument,
     study_argument as study_argument,
     warn as warn,

@@ -99,7 +99,6 @@ places_argument = click.argument("places", metavar="RUN...", nargs=-1, required=
 # Pass `layouts`: of each run its name, as it is given, and its layout with all that is to be read, or its records.
 readable_runs_argument = options_as("layouts", lambda places: _named_layouts(places, files=True), places_argument)
 runs_records_argument = options_as("layouts", lambda places: _named_layouts(places, files=False), places_argument)
-runs_argument = click.argument("directories", metavar="RUN...", nargs=-1, required=True, type=DirectoryType(**_of_run))
 out_option = click.option(
     "--out",
     required=True,

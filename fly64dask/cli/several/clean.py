@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fly64dask.base import InputError, counted
-from fly64dask.cli.options import bytes_words, example, from_here, json_option, print_json, runs_argument, without_links
+from fly64dask.cli.options import (
+    bytes_words,
+    example,
+    from_here,
+    json_option,
+    places_argument,
+    print_json,
+    without_links,
+)
 from fly64dask.store import RunLayout, holder_of
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ KINDS: tuple[CleanedKind, ...] = ("exposures", "checkpoints", "history")
 
 
 @click.command(epilog=example("fly64dask clean runs/demo runs/old --only exposures --yes"))
-@runs_argument
+@places_argument
 @click.option(
     "--only",
     "kinds",
@@ -36,7 +44,7 @@ KINDS: tuple[CleanedKind, ...] = ("exposures", "checkpoints", "history")
 )
 @json_option
 def clean(
-    directories: tuple[Path, ...], kinds: tuple[CleanedKind, ...], unfinished: bool, yes: bool, as_json: bool
+    places: tuple[Path | str, ...], kinds: tuple[CleanedKind, ...], unfinished: bool, yes: bool, as_json: bool
 ) -> None:
     """Delete files of runs that can be made again or are not needed any more. A running run is refused.
 
@@ -48,33 +56,55 @@ def clean(
     Exposures are kept if the source's file is gone, if the study would draw others, or if cells have not ended.
     Reconstructions, records and tables always stay, so that `status`, `table` and `limits` give the same as before.
     `report` lacks the pictures of objects, and `verify` says what was freed, until `fly64dask run` on the directory has
-    made the exposures again; it runs no finished cell again.
+    made the exposures again; it runs no finished cell again. Of a run at an object store, its cache on this machine is
+    cleaned too.
     """  # noqa: D301
-    from fly64dask.records import read_run_study
-    from fly64dask.runs import clean_run, plan_cleaning
-
-    layouts = [RunLayout(without_links(path)) for path in directories]
-    studies = {layout: read_run_study(layout) for layout in layouts}
     documents = []
-    for layout, study in studies.items():
-        holder = holder_of(layout)
-        if holder is not None:
-            raise InputError(
-                f"clean {layout.root}: another run is using it ({holder})", remedy="wait for it, or stop that process"
-            )
-        act = clean_run if yes else plan_cleaning
-        cleanings = act(study, layout, kinds or KINDS, unfinished=unfinished)
-        documents.append(_document(layout, cleanings, is_freed=yes))
-        if not as_json:
-            _print_cleanings(layout, cleanings, is_freed=yes)
+    for place in _checked(places):
+        for run, cleanings in _cleaned(place, kinds or KINDS, unfinished=unfinished, yes=yes):
+            documents.append(_document(run, cleanings, is_freed=yes))
+            if not as_json:
+                _print_cleanings(run, cleanings, is_freed=yes)
     if as_json:
         print_json({"runs": documents})
     elif not yes:
         click.echo("nothing was changed; add --yes to free it")
 
 
-def _print_cleanings(layout: RunLayout, cleanings: Sequence[Cleaning], *, is_freed: bool) -> None:
-    click.echo(f"{from_here(layout.root)}:")
+def _checked(places: Sequence[Path | str]) -> list[RunLayout | str]:
+    """Refuse what is no run or damaged, before any is cleaned."""
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import cached_study
+
+    found: list[RunLayout | str] = []
+    for place in places:
+        layout = RunLayout(without_links(place)) if isinstance(place, Path) else cached_study(place)
+        read_run_study(layout)
+        found.append(layout if isinstance(place, Path) else place)
+    return found
+
+
+def _cleaned(
+    place: RunLayout | str, kinds: Sequence[CleanedKind], *, unfinished: bool, yes: bool
+) -> list[tuple[Path | str, Sequence[Cleaning]]]:
+    """Clean a run, or say what that would do; gives it for its directory, or for its URL and its cache."""
+    from fly64dask.records import read_run_study
+    from fly64dask.runs import clean_at_store, clean_run, plan_cleaning, plan_cleaning_at_store
+
+    if isinstance(place, str):
+        done = (clean_at_store if yes else plan_cleaning_at_store)(place, kinds, unfinished=unfinished)
+        return [(place, done.at_store), (done.cache.root, done.in_cache)]
+    holder = holder_of(place)
+    if holder is not None:
+        raise InputError(
+            f"clean {place.root}: another run is using it ({holder})", remedy="wait for it, or stop that process"
+        )
+    act = clean_run if yes else plan_cleaning
+    return [(place.root, act(read_run_study(place), place, kinds, unfinished=unfinished))]
+
+
+def _print_cleanings(run: Path | str, cleanings: Sequence[Cleaning], *, is_freed: bool) -> None:
+    click.echo(f"{from_here(run) if isinstance(run, Path) else run}:")
     verb = "freed" if is_freed else "to free"
     for cleaning in cleanings:
         freed = cleaning.freed
@@ -83,9 +113,9 @@ def _print_cleanings(layout: RunLayout, cleanings: Sequence[Cleaning], *, is_fre
             click.echo(f"  {'':<12}kept {bytes_words(usage.n_bytes)}: {reason}")
 
 
-def _document(layout: RunLayout, cleanings: Sequence[Cleaning], *, is_freed: bool) -> dict[str, Any]:
+def _document(run: Path | str, cleanings: Sequence[Cleaning], *, is_freed: bool) -> dict[str, Any]:
     return {
-        "run": str(layout.root),
+        "run": str(run),
         "freed": is_freed,
         "kinds": [
             {

@@ -5,6 +5,11 @@ from .cleaning import (
     clean_run as clean_run,
     plan_cleaning as plan_cleaning,
 )
+from .cleaning_at_store import (
+    CleaningAtStore as CleaningAtStore,
+    clean_at_store as clean_at_store,
+    plan_cleaning_at_store as plan_cleaning_at_store,
+)
 from .listing import (
     RunSummary as RunSummary,
     find_runs as find_runs,

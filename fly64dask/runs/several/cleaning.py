@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,7 +14,7 @@ from fly64dask.datasets import read_inputs
 from fly64dask.records import LASTING_KINDS, StudyNow, each_row, note_cleaned, past_attempts
 from fly64dask.runs.several.disk_usage import Usage, measure
 from fly64dask.store import RECORD_NAME, RunLayout, held_run, read_attributes, retire_directory
-from fly64dask.study import Cell, Study, cells, realisations
+from fly64dask.study import Cell, Realisation, Study, cells, realisations
 
 CleanedKind = Literal["exposures", "checkpoints", "history"]
 CLEANED_KINDS: tuple[CleanedKind, ...] = get_args(CleanedKind)
@@ -54,11 +54,9 @@ def plan_cleaning(
     tuple of Cleaning
         One for each kind, in the order of `CLEANED_KINDS`.
     """
-    going_on = frozenset() if unfinished else _unfinished_cells(study, layout)
+    going_on = frozenset() if unfinished else unfinished_cells(study, layout)
     planners = {"exposures": _exposures, "checkpoints": _checkpoints, "history": _history}
-    return tuple(
-        _cleaning(kind, planners[kind](study, layout, going_on), layout) for kind in CLEANED_KINDS if kind in kinds
-    )
+    return tuple(measured(kind, planners[kind](study, layout, going_on)) for kind in CLEANED_KINDS if kind in kinds)
 
 
 def clean_run(
@@ -98,11 +96,13 @@ def clean_run(
     return cleanings
 
 
-def _cleaning(kind: CleanedKind, found: Iterator[tuple[Path, str | None]], layout: RunLayout) -> Cleaning:
+def measured(
+    kind: CleanedKind, found: Iterable[tuple[Path, str | None]], usage_of: Callable[[Path], Usage] = measure
+) -> Cleaning:
     """Measure what a planner has found: each path with the reason why it is kept, or None."""
     paths, freed, kept = [], Usage(), dict[str, Usage]()
     for path, reason in found:
-        usage = measure(path)
+        usage = usage_of(path)
         if reason is None:
             paths.append(path)
             freed = freed.plus(usage)
@@ -111,7 +111,7 @@ def _cleaning(kind: CleanedKind, found: Iterator[tuple[Path, str | None]], layou
     return Cleaning(kind=kind, paths=tuple(paths), freed=freed, kept=kept)
 
 
-def _unfinished_cells(study: Study, layout: RunLayout) -> frozenset[Cell]:
+def unfinished_cells(study: Study, layout: RunLayout) -> frozenset[Cell]:
     """The cells that a run of the study would go on with: pending, damaged, or of a failure that may pass."""
     ended = {
         row.cell
@@ -122,16 +122,25 @@ def _unfinished_cells(study: Study, layout: RunLayout) -> frozenset[Cell]:
 
 
 def _exposures(study: Study, layout: RunLayout, going_on: Collection[Cell]) -> Iterator[tuple[Path, str | None]]:
-    needed = set(realisations(study, going_on))
-    now, lost = StudyNow(study, layout), {seed: _lost_source(study, layout, seed) for seed in study.object_seeds}
+    why_kept = reasons_to_keep(study, layout, going_on)
     for drawn in realisations(study, cells(study)):
         group = layout.exposure_group(*drawn)
-        if not group.exists():
-            continue
+        if group.exists():
+            yield group, why_kept(drawn)
+
+
+def reasons_to_keep(study: Study, layout: RunLayout, going_on: Collection[Cell]) -> Callable[[Realisation], str | None]:
+    """Give what says why exposures are kept whose description is in a directory; it says None if they need not be."""
+    needed = set(realisations(study, going_on))
+    now, lost = StudyNow(study, layout), {seed: _lost_source(study, layout, seed) for seed in study.object_seeds}
+
+    def why_kept(drawn: Realisation) -> str | None:
         reason = UNFINISHED if drawn in needed else lost[drawn.object_seed]
         if reason is None and not now.makes_again(drawn):
             reason = "the study as it is now would make others"
-        yield group, reason
+        return reason
+
+    return why_kept
 
 
 def _lost_source(study: Study, layout: RunLayout, object_seed: int | None) -> str | None:
