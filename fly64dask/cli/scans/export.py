@@ -164,6 +164,8 @@ def _export_exposures(
             f"export {store}: its doses count {study.dose_by}, so each view has exposures of its own",
             remedy="give --view",
         )
+    if with_truth and study.source.kind == "measured":
+        raise InputError(f"export {store}: a measured scan has no truth", remedy="leave --with-truth out")
     _bring(store, study, cell, truth=with_truth)
     n_exposures = export_scan(
         layout.exposure_group(*realisation_of(study, cell)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -114,6 +114,7 @@ def export_reconstruction(
             f"export {path}: its name ends in {path.suffix or 'no suffix'!r}, needed {', '.join(SUFFIXES)}",
             remedy=f"give it one of these, or --format {', '.join(get_args(FileFormat))}",
         )
+    refuse_missing(path, (groups.exposures, groups.view))
     reconstruction = read_reconstruction(groups, pixel_size_nm)
     if reconstruction.pixel_size_m is None and chosen != "tiff":
         raise InputError(
@@ -126,6 +127,17 @@ def export_reconstruction(
         with replaced_file(path) as unfinished:
             _writer(chosen)(unfinished, reconstruction)
     return chosen
+
+
+def refuse_missing(path: Path, groups: Iterable[Path]) -> None:
+    """Refuse to write a file from exposures of a run that are not there."""
+    for group in groups:
+        if not group.exists():
+            raise InputError(
+                f"export {path}: there is no {group}",
+                remedy="run the study: it makes exposures that were cleaned or not made yet, and runs no finished cell "
+                "again",
+            )
 
 
 def read_reconstruction(groups: CellGroups, pixel_size_nm: tuple[float, float] | None = None) -> ReconstructionToWrite:

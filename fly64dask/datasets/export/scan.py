@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fly64dask.base import InputError
 from fly64dask.datasets.export.data001 import ScanToWrite, write_data001
+from fly64dask.datasets.export.reconstruction import refuse_missing
 from fly64dask.store import ExposureAttributes, TruthAttributes, ViewAttributes, open_group
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def export_scan(group: Path, path: Path, *, view_group: Path | None = None, trut
     IntegrityError
         If a group is missing or damaged.
     """
+    refuse_missing(path, [each for each in (group, view_group, truth_group) if each is not None])
     exposures = open_group(group, ExposureAttributes)
     attributes = exposures.attributes
     kept_indices: NDArray[np.int64] | None = None

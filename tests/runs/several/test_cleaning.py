@@ -66,6 +66,14 @@ def test_cleaned_run_is_not_damaged(run):
     assert verify_run(STUDY, run) == ()
 
 
+def test_export_says_that_exposures_were_cleaned_and_how_they_come_back(run, tmp_path):
+    clean_run(STUDY, run)
+    cell = open_run(run.root).sel(dose=FIRST.dose, view=FIRST.view, split=FIRST.split)
+    with pytest.raises(InputError, match=r"there is no .*; run the study: it makes exposures that were cleaned"):
+        cell.export(tmp_path / "x.tif")
+    assert not (tmp_path / "x.tif").exists()
+
+
 def test_exposures_that_were_removed_by_hand_are_damage_beside_cleaned_ones(run):
     first, second = groups(run)
     shutil.move(second, run.root / "kept")
