@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from fly64dask.base import host_name
+from fly64dask.base import InputError, host_name
 from fly64dask.store.disk_errors import storing
 
 
@@ -132,7 +132,10 @@ def replaced_file(target: Path, *, folder: Path | None = None) -> Iterator[Path]
     """Replace a file in one step when the block ends well; whether it survives a power cut is left open.
 
     The block writes the whole content to the path it gets, beside the target or in a folder on the same file system.
+    Raises InputError if the target is a device, a pipe or the like: a file in its place would be its end.
     """
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise InputError(f"write {target}: it is no plain file", remedy="give the name of a new file")
     unfinished = (folder or target.parent) / f".{target.name}-{uuid.uuid4().hex}"
     try:
         yield unfinished

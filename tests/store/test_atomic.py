@@ -17,7 +17,7 @@ from typing import BinaryIO
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from fly64dask.base import StorageError
+from fly64dask.base import InputError, StorageError
 from fly64dask.store import (
     publish_bytes,
     publish_link,
@@ -349,6 +349,15 @@ def test_published_directory_is_whole_while_others_look_for_leftovers(tmp_path: 
         for remover in removers:
             remover.join()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pipe_or_a_device_is_no_place_for_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="it is no plain file"):
+        publish_bytes(pipe, lambda stream: stream.write(b"content"))
+    assert pipe.is_fifo()
+    assert os.listdir(tmp_path) == ["pipe"]
 
 
 @given(st.binary(max_size=2000))
