@@ -52,6 +52,7 @@ from .machine import (
     gpu_memory_bytes as gpu_memory_bytes,
     installed_gpus as installed_gpus,
     leave_quickly as leave_quickly,
+    leave_thoroughly as leave_thoroughly,
     memory_left_bytes as memory_left_bytes,
     visible_gpus as visible_gpus,
 )

@@ -158,6 +158,11 @@ def leave_quickly() -> None:
     atexit.register(gc.freeze)
 
 
+def leave_thoroughly() -> None:
+    """Let this process end with a last search for garbage after all: else triton reports all that it has left."""
+    atexit.unregister(gc.freeze)
+
+
 def memory_left_bytes() -> int:
     """Measure the memory, in bytes, that is free on this machine or, if less, within this process's `ulimit -v`."""
     available_bytes = int(psutil.virtual_memory().available)

@@ -13,6 +13,7 @@ from fly64dask import __version__
 from fly64dask.base import Fly64Error, how_to_install, leave_quickly
 from fly64dask.cli.compare import compare
 from fly64dask.cli.completion import completion
+from fly64dask.cli.encoding import print_in_any_encoding
 from fly64dask.cli.limits import limits
 from fly64dask.cli.machines.doctor import doctor
 from fly64dask.cli.machines.worker import worker
@@ -70,6 +71,7 @@ OBJECTS_BETWEEN_COLLECTIONS = 20_000
 def main() -> NoReturn:
     """Run the command line and end the process; the only place that turns errors into exit codes."""
     leave_quickly()
+    print_in_any_encoding()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     try:
         cli(standalone_mode=False)
@@ -84,6 +86,13 @@ def main() -> NoReturn:
         sys.exit(EXIT_BAD_INPUT)
     except click.ClickException as error:
         error.show()
+        sys.exit(EXIT_BAD_INPUT)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Errors of the disk are named where they occur: this is one of the output, such as a log on a full disk.
+        sys.stdout = None
+        click.secho(f"fly64dask: print: {error.strerror}", fg="red", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
         click.secho("fly64dask: interrupted; run the same command again to continue", fg="yellow", err=True)

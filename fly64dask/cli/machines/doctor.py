@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from fly64dask.base import leave_thoroughly
 from fly64dask.cli.options import EXIT_FAILED, example, json_option, print_json
 
 
@@ -18,6 +19,7 @@ def doctor(as_json: bool) -> None:
     """
     from fly64dask.deploy import examine
 
+    leave_thoroughly()  # torch is loaded here, and triton with it
     checks = examine()
     if as_json:
         print_json({"checks": [check.model_dump() for check in checks]})
