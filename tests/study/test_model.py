@@ -117,6 +117,7 @@ BAD_STUDIES = {
     "dose_twice_as_integer_and_float": (DOSES, "[1000, 1e3]", "doses_photons", "'dose_1000'", "keep it once"),
     "doses_empty": (DOSES, "[]", "doses_photons", "[]", "at least 1"),
     "dose_word_without_quotes": (DOSES, "[noise_free]", "TOML", "line", "a word needs quotes"),
+    "table_twice": ("[recipe]", "[split]", "TOML", "line", "write [[split]] for each of several"),
     "dose_noise_free_twice": (
         DOSES,
         '["noise_free", "noise_free"]',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from typing import TypeVar
@@ -55,13 +56,23 @@ def parse_toml(
         as_json = json.dumps(document, default=str)
     # Integers of more than 4300 digits are a plain ValueError, in decimal above and in hexadecimal below.
     except (ValueError, RecursionError) as error:
-        remedy = f"correct that line{'; a word needs quotes' if 'Invalid value' in str(error) else ''}"
-        raise InputError(f"read {what} {origin}: not valid TOML: {error}", remedy=remedy) from error
+        raise InputError(f"read {what} {origin}: not valid TOML: {error}", remedy=_remedy(str(error))) from error
     try:
         return record.model_validate_json(as_json, strict=True)
     except ValidationError as error:
         lines = describe_faults(error, written, document, record, what=what, keys=keys)
         raise InputError(f"read {what} {origin}:\n" + "\n".join(f"  {line}" for line in lines), remedy="") from error
+
+
+def _remedy(problem: str) -> str:
+    """Say what to do about a line that is no TOML, by what tomllib says of it."""
+    if "Invalid value" in problem:
+        return "correct that line; a word needs quotes"
+    twice = re.match(r"Cannot declare \((?P<names>'.+?),?\) twice", problem)
+    if twice:
+        name = ".".join(re.findall(r"'(.+?)'", twice["names"]))
+        return f"give [{name}] once, or write [[{name}]] for each of several"
+    return "correct that line"
 
 
 def checked_study(study: Study) -> Study:

@@ -49,6 +49,29 @@ def test_patterns_whose_last_axis_counts_them_ask_for_that_layout(tmp_path: Path
     assert read(path, **NAMES, layout="hwn").patterns.shape == COUNTS.shape
 
 
+def with_units(path: Path, **units: str) -> Path:
+    with h5py.File(path, "r+") as file:
+        for name, unit in units.items():
+            file[name].attrs["units"] = unit
+    return path
+
+
+def test_positions_have_the_units_that_their_datasets_name_where_none_is_given(tmp_path: Path) -> None:
+    scan = read(with_units(save(tmp_path), y="um", x="mm"), **NAMES | {"positions_unit": None})
+    np.testing.assert_allclose(scan.positions, YX_UM * [1e-6, 1e-3], rtol=1e-15)
+    assert scan.positions_unit == "m"
+
+
+def test_a_unit_that_is_given_goes_before_those_of_the_datasets(tmp_path: Path) -> None:
+    scan = read(with_units(save(tmp_path), y="m", x="m"), **NAMES)
+    np.testing.assert_array_equal(scan.positions, YX_UM * 1e-6)
+
+
+def test_a_unit_that_is_no_length_is_named(tmp_path: Path) -> None:
+    path = with_units(save(tmp_path), y="um", x="steps")
+    assert "positions of unit 'steps'; give --positions-unit" in refusal(path, **NAMES | {"positions_unit": None})
+
+
 def test_positions_in_px_stay_as_they_are(tmp_path: Path) -> None:
     scan = read(save(tmp_path), **NAMES | {"positions_unit": "px"})
     assert scan.positions_unit == "px"

@@ -24,6 +24,11 @@ SUPPORTED = (
     "CXI, NXcxi_ptycho, Ptychodus, PtyPy, fold_slice, PtychoShelves, PtyLab, py4DSTEM, EMPAD, Merlin, DATA-001 and "
     "tike files, and any HDF5 or NPZ whose datasets you name (see docs/how-to/ingest.md)"
 )
+OF_IMAGES = (
+    "in Python, make one array of the images of all exposures, "
+    'numpy.save("frames.npy", tifffile.imread("FILE.tif")) of a stack, or tifffile.imread("FOLDER/*.tif"), '
+    "and ingest frames.npy with --positions FILE"
+)
 # Files that cannot be used, by their first bytes: what they are, and what to do.
 UNSUITABLE = {
     b"version https://git-lfs": (
@@ -38,8 +43,10 @@ UNSUITABLE = {
     b"\xfd7zXZ": ("compressed with xz", "unpack it with unxz first"),
     b"]\x00\x00": ("compressed with lzma", "unpack it with unlzma first"),
     b"\x28\xb5\x2f\xfd": ("compressed with Zstandard", "unpack it with unzstd first"),
-    b"II*\x00": ("a TIFF image", "put the patterns and their positions into one HDF5 or NPZ file"),
-    b"MM\x00*": ("a TIFF image", "put the patterns and their positions into one HDF5 or NPZ file"),
+    b"II*\x00": ("a TIFF image", OF_IMAGES),
+    b"MM\x00*": ("a TIFF image", OF_IMAGES),
+    b"II+\x00": ("a TIFF image", OF_IMAGES),
+    b"MM\x00+": ("a TIFF image", OF_IMAGES),
     b"\x89PNG": ("a PNG image", "give the file of the measured patterns"),
     b"###CBF": ("a CBF image of one exposure", "put the patterns and their positions into one HDF5 or NPZ file"),
     b"\x00\x00\x00\x03": ("a Digital Micrograph file (dm3)", "save it as HDF5 with py4DSTEM or HyperSpy"),

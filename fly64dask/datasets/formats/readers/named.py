@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,9 +67,7 @@ def read_named(file: NamedArrays, options: ReadOptions) -> Parts:
     y, x = options.positions_y, options.positions_x
     positions = None
     if y is not None and x is not None and all(_dataset(column) in file for column in (y, x)):
-        if unit is None:
-            raise InputError(f"read {file.path}: positions of an unknown unit", remedy=GIVE_UNIT)
-        positions = _positions(file, y, x, unit)
+        positions = _positions(file, y, x) * _lengths(file, (y, x), unit)
     return Parts(
         file_format=FORMAT,
         path=file.path,
@@ -123,16 +121,28 @@ def _dataset(name: str | Stored) -> str:
     return head if head and column.isdecimal() else whole
 
 
-def _positions(file: NamedArrays, y: str | Stored, x: str | Stored, unit: LengthUnit) -> NDArray[np.float64]:
-    """Read positions, (n, 2), order (y, x), in px or m."""
+def _positions(file: NamedArrays, y: str | Stored, x: str | Stored) -> NDArray[np.float64]:
+    """Read positions, (n, 2), order (y, x), in the unit that they are stored in."""
     columns = [_column(file, column) for column in (y, x)]
     if len(columns[0]) != len(columns[1]):
         raise InputError(
             f"read {file.path}: {counted(len(columns[0]), 'position')} in y, {len(columns[1])} in x",
             remedy="name one y and one x for each exposure",
         )
-    stacked = np.stack(columns, axis=1)
-    return stacked if unit in ("px", "m") else stacked * METRES[unit]
+    return np.stack(columns, axis=1)
+
+
+def _lengths(file: NamedArrays, columns: Iterable[str | Stored], unit: LengthUnit | None) -> NDArray[np.float64]:
+    """Give what brings y and x to metres, or 1 if they are in px: by the unit that is given, else their `units`."""
+    named = [unit or file.attribute(_dataset(column), "units") for column in columns]
+    if unit == "px":
+        return np.ones(2)
+    lengths = [METRES.get(str(each).strip().lower()) for each in named]
+    if None in lengths:
+        given = [str(each) for each, length in zip(named, lengths, strict=True) if each and length is None]
+        lacking = f"unit {given[0]!r}" if given else "an unknown unit"
+        raise InputError(f"read {file.path}: positions of {lacking}", remedy=GIVE_UNIT)
+    return np.array(lengths, dtype=np.float64)
 
 
 def _column(file: NamedArrays, name: str | Stored) -> NDArray[np.float64]:
