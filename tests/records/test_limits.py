@@ -240,6 +240,19 @@ def test_a_run_without_a_target_asks_for_one():
         answer_of(study_of(), [])
 
 
+@pytest.mark.parametrize("target", [0.1, "resolution"])
+def test_what_is_no_target_is_named_with_one_that_is(target):
+    with pytest.raises(InputError, match=r"is no Target; give one, such as fly64dask\.Target\(phase_error_rad=0\.1\)"):
+        answer_of(study_of(), [], [target])
+
+
+def test_an_answer_is_printed_as_its_sentences():
+    study = study_of(doses=DOSES, repeats=3)
+    answer = answer_of(study, rows_of(shot_noise_errors(DOSES)), [TARGET, Target(phase_error_rad=0.2)])
+    assert str(answer).splitlines() == [sentence for target in answer.targets for sentence in target.sentences]
+    assert len(str(answer).splitlines()) > 1
+
+
 def test_a_target_that_needs_what_the_study_has_not_is_refused():
     with pytest.raises(InputError, match=r'add "noise_free" to doses_photons'):
         answer_of(study_of(), [], [Target(error_over_floor=2)])

@@ -20,6 +20,7 @@ from fly64dask.study import (
     Remedy,
     Study,
     cells,
+    checked_study,
     dose_name,
     overridden_by_guard,
     parse_study,
@@ -574,3 +575,8 @@ def test_one_power_of_the_probe_is_refused_for_several_doses(doses: str) -> None
 def test_one_power_of_the_probe_is_taken_for_one_dose() -> None:
     text = STUDY.replace("[1e3, 1e4, 1e5]", "[1e3]") + "probe_power_photons = 1e3\n"
     assert parse_study(text, origin="study.toml").recipe.probe_power_photons == 1e3
+
+
+def test_a_path_in_the_place_of_a_study_is_refused_with_what_reads_it() -> None:
+    with pytest.raises(InputError, match=r"'demo\.toml': needed a Study; give fly64dask\.Study\.from_toml\(PATH\)"):
+        checked_study("demo.toml")  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fly64dask.base import Frozen, InputError
 from fly64dask.records.limits.cell_numbers import CellNumbers, cell_numbers
@@ -50,6 +50,13 @@ class Answer(Frozen):
     runs: tuple[str, ...] = ()
     differing: tuple[StudyDifference, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Give the sentences, which `print` and a notebook show."""
+        return "\n".join((*self.notes, *(sentence for target in self.targets for sentence in target.sentences)))
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # as IPython asks for it
+        printer.text(str(self))
 
 
 class AnswerNumbers:
@@ -122,6 +129,12 @@ def answer_of(study: Study, rows: Iterable[ManifestRow], targets: Sequence[Targe
 
 def _resolved(study: Study, targets: Sequence[Target]) -> tuple[Target, ...]:
     """Targets, or the study's own, with what each is compared with."""
+    for target in targets:
+        if not isinstance(target, Target):
+            raise InputError(
+                f"find the limits of {study.name!r}: {target!r} is no Target",
+                remedy="give one, such as fly64dask.Target(phase_error_rad=0.1)",
+            )
     try:
         resolved = tuple(resolved_target(target, study) for target in targets or study.targets)
     except ValueError as error:

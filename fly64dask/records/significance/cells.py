@@ -38,6 +38,13 @@ class RunDifferences(Frozen):
     sentences: tuple[str, ...]
     differences: tuple[Difference, ...]
 
+    def __str__(self) -> str:
+        """Give the sentences, which `print` and a notebook show."""
+        return "\n".join(self.sentences)
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # as IPython asks for it
+        printer.text(str(self))
+
 
 class ComparedNumbers:
     """Gathers row by row the numbers by which the cells of a run are compared, and compares them: no row is kept.

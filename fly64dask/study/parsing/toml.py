@@ -93,6 +93,8 @@ def checked_study(study: Study) -> Study:
     InputError
         Naming every wrong field with its value and a remedy.
     """
+    if not isinstance(study, Study):
+        raise InputError(f"check {study!r}: needed a Study", remedy="give fly64dask.Study.from_toml(PATH)")
     what = f"study {study.name!r}"
     try:
         as_json = study.model_dump_json(warnings=False)
