@@ -13,12 +13,11 @@ from fly64dask import __version__
 from fly64dask.base import Fly64Error, how_to_install, leave_quickly
 from fly64dask.cli.compare import compare
 from fly64dask.cli.completion import completion
-from fly64dask.cli.encoding import print_in_any_encoding
 from fly64dask.cli.limits import limits
 from fly64dask.cli.machines.doctor import doctor
 from fly64dask.cli.machines.worker import worker
 from fly64dask.cli.new import new
-from fly64dask.cli.options import EXIT_BAD_INPUT, SectionedGroup
+from fly64dask.cli.options import EXIT_BAD_INPUT, SectionedGroup, print_in_any_encoding
 from fly64dask.cli.report import report, table
 from fly64dask.cli.rerun import rerun
 from fly64dask.cli.run import run

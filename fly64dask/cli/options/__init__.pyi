@@ -1,3 +1,4 @@
+from .encoding import print_in_any_encoding as print_in_any_encoding
 from .groups import (
     Command as Command,
     SectionedCommand as SectionedCommand,
