@@ -290,12 +290,15 @@ def test_reconstruct_solves_no_linear_system_under_a_guard_on_any_scan(dense, gu
     assert any("linalg_solve" in event.key for event in profile.key_averages()) == solves
 
 
-def test_reconstruct_refuses_to_go_on_with_a_probe_that_is_not_finite(dense):
-    probe = dense.probe_guess.copy()
+@pytest.mark.parametrize("n_modes", [1, 2])
+@pytest.mark.parametrize("algorithm", ["LSQML", "rPIE"])
+def test_reconstruct_refuses_to_go_on_with_a_probe_that_is_not_finite(dense, n_modes, algorithm):
+    probe = np.repeat(dense.probe_guess, n_modes, axis=1)
     probe[0, 0, 16, 16] = np.nan
     poisoned = Exposures(counts=dense.counts, positions_px=dense.positions_px, probe_guess=probe)
-    with pytest.raises(NotFiniteError, match=r"after epoch 1 of 40: .*object.* not finite"):
-        reconstruct(poisoned, RECIPE, seed=7, progress=lambda *_: None)
+    recipe = RECIPE.model_copy(update={"algorithm": algorithm})
+    with pytest.raises(NotFiniteError, match=r"after epoch 1 of 40: .*probe not finite"):
+        reconstruct(poisoned, recipe, seed=7, progress=lambda *_: None)
 
 
 def test_take_device_refuses_cuda_without_a_gpu():

@@ -5,6 +5,7 @@ Here a recording is the function itself, called again: what a graph of a GPU rep
 
 from __future__ import annotations
 
+import weakref
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -182,14 +183,36 @@ def test_a_launch_has_a_minibatch_of_each_task_unless_they_fill_a_gpu(dense, mon
     assert sum(launched) == 9
 
 
-def test_full_data_goes_on_alone_when_its_companions_are_dropped(dense):
+class Graph:
+    """Stands for what a GPU has recorded, which takes memory there for as long as anybody keeps it."""
+
+    def __init__(self, works):
+        self.works = works
+
+    def replay(self):
+        """Call again what was recorded."""
+        for work in self.works:
+            work()
+
+
+def test_full_data_goes_on_alone_when_its_companions_are_dropped_and_no_recording_with_them_is_kept(dense):
     tasks, alone = (seeded([built(dense, RECIPE) for _ in range(n)]) for n in (3, 1))
-    with recorded(tasks):
-        tasks.run_epoch()
-        tasks.run_epoch()
+    recordings = []
+
+    def record(works):
+        recordings.append(weakref.ref(graph := Graph(works)))
+        return graph.replay
+
+    with recorded(tasks, record):
+        for _ in range(3):
+            tasks.run_epoch()
+        with_companions = [graph for graph in recordings if graph() is not None]
         tasks.drop_companions()
-        tasks.run_epoch()
-    (expected,) = ran(alone, recorded, 3)
+        assert [graph() for graph in with_companions] == [None] * 2  # of a full minibatch and of the epoch's rest
+        for _ in range(3):
+            tasks.run_epoch()
+        assert [graph() for graph in recordings].count(None) == 2 < len(recordings)
+    (expected,) = ran(alone, recorded, 6)
     assert np.array_equal(results(tasks.full)["object"], expected["object"])
 
 

@@ -28,6 +28,7 @@ from fly64dask.reconstruction.lsqml.steps.epochs import begin_epoch, end_epoch, 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from ptychi.api.task import PtychographyTask
+    from torch import Tensor
 
     from fly64dask.reconstruction.lsqml.steps import Launches
 
@@ -54,7 +55,7 @@ class InterleavedTasks:
     def __init__(self, seeded: dict[str, SeededTask]) -> None:
         self.tasks = {name: of_subset.task for name, of_subset in seeded.items()}
         self._streams: dict[str, TaskState] = {}
-        # What is not finite in each after the last epoch; empty if everything is.
+        # What is not finite in each after the latest epoch; empty if everything is.
         self._bad: dict[str, str] = {}
         self._acceleration = Acceleration(ways={}, steps={})
         for name, task in self.tasks.items():
@@ -94,24 +95,24 @@ class InterleavedTasks:
         Raises NotFiniteError if the full data's loss, object or probe is NaN or infinite. `companion_problem` finds the
         same in a companion.
         """
-        launches = self._acceleration.launches
+        launches, self._bad = self._acceleration.launches, {}
         if launches is None or launches.steps[FULL_DATA].expected.only_rescales():
             self._run_in_turns()
         else:
             self._run_together(launches)
-        self._bad = dict(zip(self.tasks, _not_finite(list(self.tasks.values())), strict=True))
-        loss = latest_loss(self.full)
+        ended = {name: task for name, task in self.tasks.items() if name not in self._bad}
+        self._bad |= zip(ended, _not_finite(list(ended.values())), strict=True)
         if bad := self._bad[FULL_DATA]:
+            epoch = self.n_epochs_run + (FULL_DATA not in ended)
             raise NotFiniteError(
-                f"after epoch {self.n_epochs_run} of {self.full.reconstructor_options.num_epochs}: {bad} not finite "
-                f"(loss {loss})",
+                f"after epoch {epoch} of {self.full.reconstructor_options.num_epochs}: {bad} not finite",
                 remedy="check the exposures for outliers, or lower the batch size or the step sizes",
             )
-        return loss
+        return latest_loss(self.full)
 
     def _run_in_turns(self) -> None:
         for name, task in self.tasks.items():
-            with self._streams_of(name):
+            with self._streams_of(name), self._noticing_nan(name):
                 if name in self._acceleration.steps:
                     run_epoch(task, self._acceleration.steps[name])
                 else:
@@ -123,8 +124,22 @@ class InterleavedTasks:
             with self._streams_of(name):
                 minibatches[name] = [launches.steps[name].drawn(numbers) for numbers in begin_epoch(task)]
         launches.run_epoch(minibatches)
-        for task in self.tasks.values():
-            end_epoch(task)
+        for name, task in self.tasks.items():
+            with self._noticing_nan(name):
+                end_epoch(task)
+
+    @contextmanager
+    def _noticing_nan(self, name: str) -> Iterator[None]:
+        """Let a task's epoch break off if object or probe are not finite: pty-chi raises where it makes several modes
+        of the probe orthogonal.
+        """
+        try:
+            yield
+        except RuntimeError:
+            task = self.tasks[name]
+            self._bad[name] = " and ".join(of for of, values in _changing(task) if not bool(values.isfinite().all()))
+            if not self._bad[name]:
+                raise
 
     def companion_problem(self) -> str | None:
         """Say what is not finite in a companion after the last epoch; None if everything is finite."""
@@ -137,6 +152,8 @@ class InterleavedTasks:
         """Go on with the full data alone."""
         self._give_streams(FULL_DATA)
         self.tasks, self._bad = {FULL_DATA: self.full}, {}
+        if self._acceleration.launches is not None:
+            self._acceleration.launches.forget()  # none of them is launched again: they have a minibatch of each task
 
     def half_objects(self) -> NDArray[np.complex64]:
         """Copy the objects of the two halves, (2, Y, X) complex64: the only slice of each."""
@@ -207,11 +224,7 @@ def opr_weights(task: PtychographyTask) -> NDArray[np.float32] | None:
 
 def _not_finite(tasks: Sequence[PtychographyTask]) -> list[str]:
     """Say of each task what is NaN or infinite after an epoch, and read its loss; empty where everything is finite."""
-    named = []
-    for task in tasks:
-        of_task = [("object", task.object), ("probe", task.probe)]
-        of_task += [("positions", task.probe_positions)] if task.probe_positions.optimizable else []
-        named.append([(name, parameter.tensor.data) for name, parameter in of_task])
+    named = [_changing(task) for task in tasks]
     # A sum is finite only if all of it is, and is the shorter way to know.
     sums = iter(read_epochs(tasks, [values.sum().double() for of in named for _, values in of]))
     found = []
@@ -220,3 +233,11 @@ def _not_finite(tasks: Sequence[PtychographyTask]) -> list[str]:
         bad += [name for name, values in of_task if not (np.isfinite(next(sums)) or bool(values.isfinite().all()))]
         found.append(" and ".join(bad))
     return found
+
+
+def _changing(task: PtychographyTask) -> list[tuple[str, Tensor]]:
+    """List what a task reconstructs, by its name."""
+    parameters = {"object": task.object, "probe": task.probe}
+    if task.probe_positions.optimizable:
+        parameters["positions"] = task.probe_positions
+    return [(name, parameter.tensor.data) for name, parameter in parameters.items()]
