@@ -80,7 +80,7 @@ def build(source: Path, into: Path, *targets: str) -> list[Path]:
         into,
         *(f"--target={name}" for name in targets),
     ]
-    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=600)
     return sorted(into.iterdir())
 
 

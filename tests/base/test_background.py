@@ -18,7 +18,7 @@ def test_repeated_calls_again_and_again_in_another_thread():
             third.set()
 
     with repeated(call, every_s=0.01, name="clock"):
-        assert third.wait(timeout=30)
+        assert third.wait(timeout=300)
     assert set(threads) == {"clock"}
 
 
@@ -26,7 +26,7 @@ def test_repeated_calls_no_more_after_the_block():
     calls = []
     once = threading.Event()
     with repeated(lambda: (calls.append(1), once.set()), every_s=0.01, name="clock"):
-        assert once.wait(timeout=30)
+        assert once.wait(timeout=300)
     n_calls = len(calls)
     time.sleep(0.1)
     assert len(calls) == n_calls

@@ -553,7 +553,7 @@ def test_ingest_refuses_a_bomb_before_memory_is_exhausted(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
     assert (done.returncode, done.stdout) == (2, "")

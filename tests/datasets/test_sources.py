@@ -32,4 +32,4 @@ inputs = read_inputs(Study.from_toml({str(DEMO)!r}))
 assert inputs.is_simulated
 assert "skimage" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)

@@ -89,7 +89,7 @@ def test_artefact_is_the_power_at_the_periods_of_the_raster_over_that_beside_the
 @pytest.mark.cluster
 def test_smallest_study_runs_from_its_file_to_its_claims(tmp_path):
     command = [sys.executable, str(SCRIPTS / "reproduce.py"), "fractionation", "--quick", "--out", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=800, check=False)
     assert ended.returncode == 0, ended.stderr
     result = json.loads((tmp_path / "quick" / "fractionation.json").read_text())
     assert (result["n_cells"], result["n_failed"], len(result["finding"]["claims"])) == (8, 0, 2)

@@ -32,7 +32,7 @@ def test_smoke_runs_every_section_and_all_of_them_hold(tmp_path):
 @pytest.mark.skipif(bool(installed_gpus()), reason="there is a GPU here")
 def test_proof_without_a_gpu_says_that_nothing_was_proven():
     command = [sys.executable, SCRIPTS / "gpu_proof.py"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 1
     assert "nothing was proven" in done.stderr
 
@@ -63,7 +63,7 @@ def test_end_takes_a_section_by_its_exit_code_and_its_expectations(proof, tmp_pa
     proof.Notes(tmp_path / "one", "cpu", True).most("a figure", found, needed)
     (tmp_path / "one.log").write_text("what it said")
     process = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"], start_new_session=True)
-    assert proof.end("one", process, tmp_path, time.monotonic() + 60)["holds"] is holds
+    assert proof.end("one", process, tmp_path, time.monotonic() + 300)["holds"] is holds
     assert ("what it said" in capsys.readouterr().out) is not holds
 
 

@@ -37,7 +37,7 @@ def test_python_page_runs_as_it_stands(tmp_path):
     lines = "\n".join(blocks()).replace("\n", "\n    ")
     (tmp_path / "page.py").write_text(f'{STRICT}\nif __name__ == "__main__":\n    {lines}\n')
     done = subprocess.run(
-        [forked_python(), "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        [forked_python(), "page.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=800
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "<Run 'demo' in runs/demo: 8 completed, 4 failed>" in done.stdout
@@ -53,7 +53,7 @@ def test_a_script_without_its_guard_fails_with_what_it_lacks_and_leaves_nothing(
         'import fly64dask as fly\nfly.run_study(fly.Study.from_toml("tiny.toml"), "run")\nprint("done")\n'
     )
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=800
     )
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1

@@ -42,10 +42,10 @@ def asked(tmp_path_factory):
         run.wait_for(lambda: "failed" in {cell["state"] for cell in run.state()["cells"] if cell["view"] == "few"})
         run.wait_for(lambda: any(cell["epoch"] >= 2 for cell in run.state()["cells"] if cell["state"] == "running"))
         state, metrics, page = run.state(), run.get("metrics"), run.get("fly64")
-        with urllib.request.urlopen(run.address("fly64"), timeout=30) as answer:
+        with urllib.request.urlopen(run.address("fly64"), timeout=300) as answer:
             headers = dict(answer.headers)
         parts = {name: run.get(f"fly64/{name}") for name in ("page.js", "page.css", "words.json")}
-        with urllib.request.urlopen(run.address("fly64/"), timeout=30) as answer:
+        with urllib.request.urlopen(run.address("fly64/"), timeout=300) as answer:
             redirected = answer.url == run.address("fly64")
         run.tell({"dose_100000-few-train": "markup"})
         exit_code = run.process.wait(timeout=300)
@@ -224,7 +224,7 @@ def test_run_on_a_scheduler_of_another_process_says_that_it_has_no_page(tmp_path
         said = run_here(RunLayout(tmp_path / "run"), cluster.scheduler_address)
         address = cluster.dashboard_link.replace("/status", "/fly64")
         with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(address, timeout=30)
+            urllib.request.urlopen(address, timeout=300)
     assert "matrix: no page on a scheduler of another process; use `fly64dask status RUN --watch`" in said
     assert (tmp_path / "run" / "dask-report.html").stat().st_size > 10_000
 

@@ -39,7 +39,7 @@ def copy(tmp_path) -> Path:
 def run_transform(copy: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(copy.parent)} | variables
     command = [sys.executable, "-c", TRANSFORM]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, cwd=copy.parent)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment, cwd=copy.parent)
 
 
 def transform(copy: Path, **variables: str) -> str:

@@ -227,7 +227,7 @@ def refuses_without_certificate(ip: str, port: int) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection((ip, port), timeout=10) as plain, context.wrap_socket(plain) as link:
+        with socket.create_connection((ip, port), timeout=60) as plain, context.wrap_socket(plain) as link:
             link.recv(1)
     except ssl.SSLError as error:
         return "certificate required" in str(error)

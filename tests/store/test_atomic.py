@@ -120,7 +120,7 @@ def die_at_each_line(program: str, folder: Path, check: Callable[[Path], object]
         place = folder / str(line)
         place.mkdir()
         (place / "file").write_text("old")
-        status = subprocess.run([sys.executable, "-c", program, place, str(line)], check=False, timeout=60).returncode
+        status = subprocess.run([sys.executable, "-c", program, place, str(line)], check=False, timeout=300).returncode
         found.append(check(place))
     assert status == 0
     return found
@@ -206,7 +206,7 @@ def test_published_directory_is_of_one_writer_when_many_race(tmp_path: Path) -> 
     def write(text: str) -> None:
         with published_directory(target, scratch=tmp_path / "scratch") as work:
             fill(work, text)
-            together.wait(timeout=60)
+            together.wait(timeout=300)
 
     writers = [threading.Thread(target=write, args=(str(number),)) for number in range(8)]
     for writer in writers:
