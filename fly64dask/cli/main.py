@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -91,7 +92,8 @@ def main() -> NoReturn:
             raise
         # Errors of the disk are named where they occur: this is one of the output, such as a log on a full disk.
         sys.stdout = None
-        click.secho(f"fly64dask: print: {error.strerror}", fg="red", err=True)
+        with suppress(OSError):
+            click.secho(f"fly64dask: print: {error.strerror}", fg="red", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
         click.secho("fly64dask: interrupted; run the same command again to continue", fg="yellow", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,8 +10,13 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from finished_runs import SIX_CELLS
+from rich.console import Console
 
+from fly64dask.cli.terminal import RunDisplay
+from fly64dask.monitoring import CellOutcome
 from fly64dask.store import RunLayout
+from fly64dask.study import cells
 
 pytestmark = pytest.mark.process
 
@@ -38,3 +44,12 @@ def test_an_output_without_space_is_named_in_one_line(six_cells):
         done = printed(six_cells, full)
     assert done.returncode == 2
     assert done.stderr.decode() == "fly64dask: print: No space left on device\n"
+
+
+def test_a_run_goes_on_when_its_log_is_on_a_full_disk():
+    outcome = CellOutcome(cell=cells(SIX_CELLS)[0], failure=None, seconds=1.0)
+    with Path("/dev/full").open("w") as full, RunDisplay(Console(file=full), 1) as display:
+        display.say("dashboard")
+        display.show(outcome)
+        with contextlib.suppress(OSError):
+            full.close()  # what is left of the lines in its buffer

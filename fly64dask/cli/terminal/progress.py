@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
@@ -52,7 +54,7 @@ class RunDisplay:
 
     def say(self, line: str) -> None:
         """Print a line above the bars, as it is."""
-        self._bars.console.print(line, soft_wrap=True, markup=False)
+        self._print(Text(line))
 
     def _show_epoch(self, event: CellProgress) -> None:
         if event.cell not in self._running:
@@ -72,4 +74,9 @@ class RunDisplay:
         if event.was_done:
             note = f"done before ({note})"
         line = Text.assemble((f"{sign} ", style), f"[{self._n_done}/{self._n_cells}] {event.cell.name}  ", note)
-        self._bars.console.print(line, soft_wrap=True)
+        self._print(line)
+
+    def _print(self, line: Text) -> None:
+        """Print a line, or lose it: a log on a full disk, or one that nobody reads any more, ends no run."""
+        with suppress(OSError):
+            self._bars.console.print(line, soft_wrap=True)
