@@ -123,7 +123,7 @@ class HalfSetEstimator:
     """
 
     def __init__(self, area: NDArray[np.bool_]) -> None:
-        self._plane = PhasePlane(area)
+        self._area, self._plane = area, PhasePlane(area)
 
     def estimate(self, object_recon: NDArray[np.complex64], half_objects: NDArray[np.complex64]) -> EpochEstimate:
         """Estimate signal and noise of an object from what two half-set objects share.
@@ -140,14 +140,14 @@ class HalfSetEstimator:
         EpochEstimate
             The mean square of the full data's phase, rad^2, parted as 2 C / (1 + C) to the rest.
             C = X / A is the correlation of the halves' phases: X their mean product, but 0 where
-            that is negative, A the mean of their mean squares. Global phase and ramp are removed.
+            that is negative, A the mean of their mean squares. Planes are taken off as in `compare_halves`.
 
         Notes
         -----
         2 C / (1 + C) is the correlation that two sets of all photons would have, and the fraction of
-        signal in each: doubled photons halve the noise. See `compare_halves`.
+        signal in each: doubled photons halve the noise.
         """
-        full, first, second = (self.phase(image) for image in (object_recon, *half_objects))
+        full, (first, second) = self.phase(object_recon), self._phases(half_objects)
         shared, power = max(float(first @ second), 0.0), float(first @ first + second @ second) / 2
         of_full = 2 * shared / (power + shared) if power > 0 else 0.0
         mean_square = float(full @ full) / len(full)
@@ -157,6 +157,15 @@ class HalfSetEstimator:
         """Compute the phase of the pixels inside, (n,) float64, rad; its mean and slopes are 0 but for wraps."""
         rest = self._plane.fit(image).rest
         return np.asarray(rest - rest.mean())
+
+    def _phases(self, half_objects: NDArray[np.complex64]) -> list[NDArray[np.float64]]:
+        planes = planes_of(half_objects, self._plane)
+        if all(plane.is_unique for plane in planes):
+            phases = [plane.rest for plane in planes]
+        else:
+            flat = (_without(half, plane) for half, plane in zip(half_objects, planes, strict=True))
+            phases = [np.angle(image[self._area]) for image in flat]
+        return [phase - phase.mean() for phase in phases]
 
 
 def compare_halves(
@@ -192,7 +201,8 @@ def compare_halves(
     with the truth sqrt(2 C / (1 + C)): P. Rosenthal, R. Henderson, J. Mol. Biol. 333, 721 (2003),
     doi:10.1016/j.jmb.2003.07.013. The half-bit criterion is made for halves as they are.
     """
-    first, second = _flattened(half_objects, area)
+    planes = planes_of(half_objects, PhasePlane(area))
+    first, second = (_without(half, plane) for half, plane in zip(half_objects, planes, strict=True))
     curve = frc(first, second, area, pixel_nm=pixel_nm)
     halves = np.maximum(curve.correlation, 0)
     of_full = 2 * halves / (1 + halves)
@@ -213,16 +223,13 @@ def compare_halves(
     return metrics, curve
 
 
-def _flattened(
-    half_objects: NDArray[np.complex64], area: NDArray[np.bool_]
-) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """Take global phase and ramp off both halves: each its own, and where that is not unique those between the two."""
-    plane, (first, second) = PhasePlane(area), half_objects
+def planes_of(half_objects: NDArray[np.complex64], plane: PhasePlane) -> tuple[Plane, Plane]:
+    """Find global phase and ramp of both halves: each its own, and where that is not unique those between the two."""
+    first, second = half_objects
     of_first, of_second = plane.fit(first), plane.fit(second)
-    flat = _without(first, of_first)
     if not (of_first.is_unique and of_second.is_unique):
-        of_second = plane.fit(second * flat.conj())
-    return flat, _without(second, of_second)
+        of_second = replace(plane.fit(second * _without(first, of_first).conj()), is_unique=False)
+    return of_first, of_second
 
 
 def _without(image: NDArray[np.complex64], plane: Plane) -> NDArray[np.complex128]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,24 @@ def test_validation_is_what_the_halves_give_alone(stopped, noisy):
     # The curve is this noise and what the signal is short of more than there is, so never below it.
     assert stopped.validation[best] >= estimate.noise
     assert np.array_equal(at_best, stopped.half_objects)
+
+
+def test_the_last_epoch_is_kept_of_an_object_whose_phase_wraps():
+    """A thick object's power says nothing of what is missing: the rule's choice was up to eight times as far off."""
+    y, x = np.indices((96, 96))
+    thick = PAIR.object_truth * np.exp(2.5j * np.sin(y / 9) * np.cos(x / 11))
+    pair = dataclasses.replace(PAIR, object_truth=thick.astype(np.complex64))
+    positions = np.random.default_rng(0).uniform(20, 76, (120, 2))
+    (intensity,) = intensity_batches(pair, positions, batch=len(positions))
+    counts = np.random.default_rng(4).poisson(intensity * (1e5 / intensity.sum(axis=(1, 2)).mean()))
+    scan = Exposures(counts=counts.astype(np.uint16), positions_px=positions, probe_guess=pair.probe[None, None])
+    recipe = RECIPE.model_copy(update={"n_epochs": 30})
+    result = reconstruct(scan, recipe, seed=7, progress=quiet)
+    plain = Recipe(n_epochs=30, batch_size=16, device="cpu")
+    assert "phase wraps" in result.stopping.fallback
+    assert result.stopping.best_epoch == result.stopping.n_epochs_run == 30
+    assert np.array_equal(result.object_recon, reconstruct(scan, plain, seed=7, progress=quiet).object_recon)
+    assert result.half_objects is not None
 
 
 def test_patience_ends_a_cell_that_many_epochs_after_the_best(noisy, stopped):

@@ -54,6 +54,9 @@ class RunningReconstruction:
                 self._drop_companions(problem)
             if self.rule:
                 self.rule.add_epoch()
+                if problem := self.rule.problem():
+                    log.warning("engine=last-epoch reason=%s", problem)
+                    self.rule, self.fallback = None, problem
             epoch = self.tasks.n_epochs_run
             progress(epoch, loss)
             if checkpoint is not None and epoch < n_epochs and checkpoint.is_due(epoch):

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from ptychi.api.task import PtychographyTask
 
+# The most signal, rad^2, that grows with what is recovered: thicker objects wrap in so many places that they have much
+# the same whatever their phases are (measured: docs/explanation/stopping.md).
+LARGEST_SIGNAL = 1.0
 DARK_PHOTONS = 1e-6  # expected in a pixel at least, so that a photon there is a great surprise and no infinite one
 
 
@@ -56,6 +59,16 @@ class StoppingRule:
         """Whether patience has run out."""
         n_epochs = len(self.course.estimates)
         return self.patience is not None and n_epochs > 0 and n_epochs - 1 - self.course.best >= self.patience
+
+    def problem(self) -> str | None:
+        """Say why the latest estimate tells nothing of what is still missing; None if it does."""
+        signal = self.course.estimates[-1].signal
+        if signal <= LARGEST_SIGNAL:
+            return None
+        return (
+            f"the object's phase wraps (a mean square of {signal:.2g} rad², at most {LARGEST_SIGNAL:g}): its halves "
+            "show the noise, and not how much is recovered"
+        )
 
     def capture(self) -> dict[str, Any]:
         """Write down all estimates and snapshots, as numbers and tensors."""
