@@ -57,9 +57,12 @@ from .machine import (
     visible_gpus as visible_gpus,
 )
 from .provenance import (
+    FIRST_EDITION as FIRST_EDITION,
     NOT_INSTALLED as NOT_INSTALLED,
+    edition_of as edition_of,
     host_name as host_name,
     installed_version as installed_version,
+    is_of_edition as is_of_edition,
     software_versions as software_versions,
     utc_now as utc_now,
 )
@@ -76,6 +79,12 @@ from .schema import (
     compact_json as compact_json,
     digest as digest,
     meanings_of as meanings_of,
+)
+from .version import (
+    EDITIONS as EDITIONS,
+    HALF_SETS as HALF_SETS,
+    METRICS as METRICS,
+    RECONSTRUCTION as RECONSTRUCTION,
 )
 from .words import (
     counted as counted,

@@ -7,12 +7,14 @@ import importlib.metadata
 import platform
 import socket
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fly64dask.base.version import __version__
+from fly64dask.base.version import EDITIONS, __version__
 
 NOT_INSTALLED = "not installed"
+FIRST_EDITION = "1"
 PACKAGES = ("ptychi", "torch", "zarr", "dask", "distributed", "numpy", "scipy")
 
 
@@ -32,10 +34,21 @@ def software_versions() -> dict[str, str]:
     The version of this package is that of the code that runs, as the installed metadata of a checkout may be older.
     """
     versions = {"python": platform.python_version(), "fly64dask": __version__}
+    versions |= {part: str(edition) for part, edition in EDITIONS.items()}
     for package in PACKAGES:
         versions[package] = installed_version(package) or NOT_INSTALLED
     commit = source_commit()
     return versions | ({"commit": commit} if commit else {})
+
+
+def edition_of(versions: Mapping[str, str], part: str) -> str:
+    """Read the edition of a part of this package that a record names; of one that names none it is the first."""
+    return versions.get(part, FIRST_EDITION)
+
+
+def is_of_edition(versions: Mapping[str, str] | None, part: str) -> bool:
+    """Whether a record's numbers are by the edition of a part of this package that runs here."""
+    return edition_of(versions or {}, part) == str(EDITIONS[part])
 
 
 def source_commit() -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import Failure, IntegrityError, host_name, software_versions, utc_now
+from fly64dask.base import METRICS, Failure, IntegrityError, host_name, is_of_edition, software_versions, utc_now
 from fly64dask.cells.engine_call import Reconstructed
 from fly64dask.cells.inputs import CellInputs
 from fly64dask.cells.request import CellRequest, open_request
@@ -129,7 +129,8 @@ def commit_lost(request: CellRequest, failure: Failure) -> CellOutcome:
 def settled_record(request: CellRequest, key: str, inputs: CellInputs | Failure) -> CellRecord | None:
     """Read a cell's committed record if it leaves nothing to do for a request; None if it is missing or damaged.
 
-    What was measured with pixels of another size has the same arrays, but other numbers in nm: it is done again.
+    What was measured in other pixels, by another measure of overlap or by other metrics has the same arrays, and is
+    measured again.
     """
     try:
         record = read_record(request.layout, request.cell)
@@ -141,8 +142,19 @@ def settled_record(request: CellRequest, key: str, inputs: CellInputs | Failure)
     token, remedy = request.run_id.token, request.remedy
     settled = record.settles_rerun(remedy, key, run=token) if remedy else record.settles(key, run=token)
     if settled and isinstance(inputs, CellInputs):
-        settled = record.pixel_size_nm == inputs.exposures.attributes.pixel_size_nm
+        settled = _is_measured_as_now(record, inputs)
     return record if settled else None
+
+
+def _is_measured_as_now(record: CellRecord, inputs: CellInputs) -> bool:
+    view, pixel_size_nm = inputs.view.attributes, inputs.exposures.attributes.pixel_size_nm
+    overlaps = (view.image_overlap, view.group_overlap)
+    is_by_these = record.state != "completed" or is_of_edition(record.versions, METRICS)
+    return (
+        is_by_these
+        and record.pixel_size_nm == pixel_size_nm
+        and (record.image_overlap, record.group_overlap) == overlaps
+    )
 
 
 def outcome_of(record: CellRecord) -> CellOutcome:

@@ -16,6 +16,7 @@ import numpy as np
 from fly64dask.base import Failure, result_or_failure, software_versions, utc_now
 from fly64dask.cells.inputs import open_inputs
 from fly64dask.cells.measuring import measure
+from fly64dask.cells.remeasuring import stored_reconstruction
 from fly64dask.reconstruction import CheckpointFile, job_ends_at, late_loss_fall, load_engine, refuse_dark
 from fly64dask.records import ReconstructionFacts
 from fly64dask.scan import is_guarded
@@ -92,7 +93,8 @@ class EngineCall:
             settings=request.study.checkpoints,
             ends_at=job_ends_at(),
         )
-        result = self._run_engine(exposures, report, checkpoint)
+        stored = stored_reconstruction(request, self.cell_key)
+        result = stored.reconstruction if stored else self._run_engine(exposures, report, checkpoint)
         # Only now is the truth opened.
         pixel_size_nm = inputs.exposures.attributes.pixel_size_nm
         measured = measure(request, exposures, result, pixel_size_nm=pixel_size_nm)
@@ -113,7 +115,7 @@ class EngineCall:
             metrics=measured.metrics,
             metrics_seconds=measured.seconds,
         )
-        return Reconstructed(facts=facts, digests=digests, earlier_s=checkpoint.earlier_s)
+        return Reconstructed(facts=facts, digests=digests, earlier_s=stored.seconds if stored else checkpoint.earlier_s)
 
     def _run_engine(self, exposures: Exposures, report: Progress, checkpoint: CheckpointFile) -> Reconstruction:
         request = self.request

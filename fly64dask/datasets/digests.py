@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from fly64dask.base import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fly64dask.study import Realisation, Split, Study, View
 
 # Expected intensities are stored at this scale (our choice): detected photons per exposure, mean over the scan. It is a
@@ -56,6 +58,17 @@ def selection_digest(study: Study, positions_sha256: str, view: View, split: Spl
         Half of the field of view.
     """
     return digest([positions_sha256, split, _split_of(study), view.model_dump()])
+
+
+def view_digest(study: Study, array_sha256: Mapping[str, str], view: View, split: Split) -> str:
+    """Compute the digest of what determines a view's group: its selection, its beams and the measures of its overlap.
+
+    `array_sha256` are the digests of the scan's arrays, by name, which all objects share; the digests of their sources
+    differ.
+    """
+    arrays = [array_sha256[name] for name in ("positions_px", "probe_guess")]
+    settings = study.model_dump(mode="json", include={"split", "overlap"})
+    return digest([arrays, split, view.model_dump(), settings])
 
 
 def _split_of(study: Study) -> dict[str, Any]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fly64dask.base import digest
-from fly64dask.datasets.digests import selection_digest
+from fly64dask.datasets.digests import selection_digest, view_digest
 from fly64dask.datasets.published_group import group_origin, publish_group
 from fly64dask.scan import (
     Selection,
@@ -65,10 +64,7 @@ def select_view(
         assert isinstance(view, SpacingView)
         view = respaced_view(view, threshold_px)
     selected_from = selection_digest(study, scan.array_sha256["positions_px"], view, split)
-    # The digest of the arrays, which all objects share; the digests of their sources differ.
-    arrays = [scan.array_sha256[name] for name in ("positions_px", "probe_guess")]
-    settings = study.model_dump(mode="json", include={"split", "overlap"})
-    source_digest = digest([arrays, split, view.model_dump(), settings])
+    source_digest = view_digest(study, scan.array_sha256, view, split)
     positions = scan.read("positions_px")
     positions = positions[split_indices(positions, study.split, split)]
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fly64dask.base import digest
+from fly64dask.base import FIRST_EDITION, HALF_SETS, RECONSTRUCTION, digest, edition_of
 
 if TYPE_CHECKING:
     from fly64dask.base import FailureKind
@@ -41,11 +41,18 @@ def cell_key(
     engine : str
         `module:function`.
     versions : mapping of str to str
-        Versions of packages, those of the engine at least.
+        Versions of packages, those of the engine at least, and editions of this package's parts.
     """
     settings = _settings(recipe)
     packages = {package: versions[package] for package in ENGINE_PACKAGES}
-    return digest([dict(input_sha256), settings, seed, engine, packages])
+    editions = {part: edition_of(versions, part) for part in engine_parts(recipe)}
+    later = {part: edition for part, edition in editions.items() if edition != FIRST_EDITION}
+    return digest([dict(input_sha256), settings, seed, engine, packages, *([later] if later else [])])
+
+
+def engine_parts(recipe: Recipe) -> tuple[str, ...]:
+    """Name the parts of this package that determine what an engine makes of a recipe."""
+    return (RECONSTRUCTION, HALF_SETS) if recipe.stop == "half_sets" else (RECONSTRUCTION,)
 
 
 def failure_key(study: Study, cell: Cell, recipe: Recipe, kind: FailureKind) -> str:

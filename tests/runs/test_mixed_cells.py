@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
+import os
 import re
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 from faulty_engine import ENGINE, FOLDER
 from one_cell import run_one
 from tiny import tiny_study
 
+from fly64dask.base import EDITIONS, METRICS
 from fly64dask.datasets import expose_split, prepare_scan, select_view
 from fly64dask.monitoring import RunReader
 from fly64dask.records import (
@@ -190,10 +197,95 @@ def test_cell_of_a_view_with_another_spacing_is_of_other_data(layout):
     assert outdated(other, layout) == {cell.name: "of other data" for cell in of_view("few")}
 
 
-def test_measure_of_overlap_makes_no_cell_outdated(layout):
-    """It changes what is reported of a view, and not which exposures that keeps."""
-    overlap = STUDY.overlap.model_copy(update={"n_neighbours": 3})
-    assert outdated(STUDY.model_copy(update={"overlap": overlap}), layout) == {}
+WIDER_DISCS = STUDY.model_copy(update={"overlap": STUDY.overlap.model_copy(update={"diameter_px": 30.0})})
+
+
+def n_engine_calls():
+    folder = Path(os.environ[FOLDER])
+    return sum(len(path.read_text().splitlines()) for path in folder.iterdir() if path.name != "faults.json")
+
+
+def test_cells_by_another_measure_of_overlap_are_named_before_and_after_views_are_made_anew(layout):
+    named = {cell.name: "of another measure of overlap" for cell in cells(STUDY)}
+    assert outdated(WIDER_DISCS, layout) == named
+    publish(WIDER_DISCS, layout)
+    assert outdated(WIDER_DISCS, layout) == named
+
+
+def test_running_a_cell_by_another_measure_of_overlap_measures_it_again_without_the_engine(layout):
+    (cell, *_), n_before = of_view("few"), n_engine_calls()
+    before = read_record(layout, cell)
+    publish(WIDER_DISCS, layout)
+    run_cells(WIDER_DISCS, layout, [cell])
+    after = read_record(layout, cell)
+    assert n_engine_calls() == n_before
+    assert cell.name not in outdated(WIDER_DISCS, layout)
+    assert after.group_overlap == pytest.approx(overlap_of_discs(kept_positions(layout, cell), 30.0))
+    assert after.group_overlap != before.group_overlap
+    assert after.digests == before.digests
+
+
+def kept_positions(layout, cell):
+    view = xr.open_zarr(layout.view_group(cell.view, cell.split), consolidated=False)
+    exposures = xr.open_zarr(layout.exposure_group(cell.dose, cell.split), consolidated=False)
+    return exposures.positions_px.values[view.kept_indices.values]
+
+
+def overlap_of_discs(positions, diameter):
+    """The mean, over positions, of the mean share of a disc that each of those which overlap it covers."""
+    shares = {tuple(position): [0.0] for position in positions}
+    for first, second in itertools.permutations(positions, 2):
+        turn = math.hypot(*(first - second)) / diameter
+        if turn < 1:
+            shares[tuple(first)].append(2 / math.pi * (math.acos(turn) - turn * math.sqrt(1 - turn**2)))
+    return np.mean([sum(of_position) / max(1, len(of_position) - 1) for of_position in shares.values()])
+
+
+def of_editions(layout, cell, **editions):
+    """A cell as a run by other editions of this package left it."""
+    record = read_record(layout, cell)
+    versions = record.versions | {f"fly64dask {part.replace('_', ' ')}": edition for part, edition in editions.items()}
+    write_record(layout.cell_directory(cell), record.model_copy(update={"versions": versions}))
+
+
+def test_cell_of_older_metrics_is_named_and_measured_again_without_the_engine(layout):
+    cell, *_ = of_view("all")
+    of_editions(layout, cell, metrics="0")
+    assert outdated(STUDY, layout) == {cell.name: "of other metrics"}
+    before, n_before = read_record(layout, cell), n_engine_calls()
+    run_cells(STUDY, layout, cells(STUDY))
+    after = read_record(layout, cell)
+    assert outdated(STUDY, layout) == {}
+    assert n_engine_calls() == n_before
+    assert (after.attempt, after.metrics, after.digests) == (2, before.metrics, before.digests)
+    assert after.versions["fly64dask metrics"] == str(EDITIONS[METRICS])
+    assert verify_run(STUDY, layout) == ()
+
+
+def test_cell_of_older_metrics_whose_arrays_are_damaged_is_reconstructed_again(layout):
+    (cell, *_), n_before = of_view("all"), n_engine_calls()
+    of_editions(layout, cell, metrics="0")
+    archive = layout.reconstruction_group(cell)
+    archive.write_bytes(archive.read_bytes()[:-200])
+    run_cells(STUDY, layout, [cell])
+    assert n_engine_calls() == n_before + 1
+    assert outdated(STUDY, layout) == {}
+
+
+def test_cell_of_an_older_engine_of_this_package_is_of_other_software(layout):
+    cell, *_ = of_view("all")
+    of_editions(layout, cell, reconstruction="0")
+    assert outdated(STUDY, layout) == {cell.name: "of other software"}
+
+
+def test_older_half_sets_make_those_cells_outdated_that_stop_by_them(layout):
+    stopping = STUDY.with_recipe(stop="half_sets", halves="counts")
+    first, *_ = of_view("all")
+    run_cells(stopping, layout, of_view("all"))
+    for cell in (first, *of_view("few")):
+        of_editions(layout, cell, half_sets="1")
+    assert "of other software" in outdated(stopping, layout)[first.name]
+    assert outdated(STUDY, layout).keys() == {cell.name for cell in of_view("all")}
 
 
 def with_pixel(side_nm):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fly64dask.base import IntegrityError, installed_version
-from fly64dask.datasets import KeptExposures, dose_in_photons, exposures_digest, selection_digest
-from fly64dask.records.keys import ENGINE_PACKAGES, NOT_IN_KEY, failure_key, recipe_key
+from fly64dask.base import METRICS, IntegrityError, installed_version, is_of_edition
+from fly64dask.datasets import KeptExposures, dose_in_photons, exposures_digest, selection_digest, view_digest
+from fly64dask.records.keys import ENGINE_PACKAGES, NOT_IN_KEY, engine_parts, failure_key, recipe_key
 from fly64dask.scan import BeamFields, respaced_view
 from fly64dask.store import read_attributes
 from fly64dask.study import Cell, Realisation, SpacingView, realisation_of, remedied_recipe
@@ -20,26 +20,31 @@ if TYPE_CHECKING:
     from fly64dask.study import Dose, Remedy, Split, Study
 
 OLDER_RECIPE, OTHER_DATA, OTHER_SOFTWARE = "of an older recipe", "of other data", "of other software"
-# Its arrays are the same, and its numbers in nm are not.
-OTHER_PIXEL = "of another pixel size"
+# What these cells reconstructed is the same, and what was measured of it is not.
+OTHER_PIXEL, OTHER_OVERLAP, OTHER_METRICS = "of another pixel size", "of another measure of overlap", "of other metrics"
 
 
 class _GroupNow(NamedTuple):
     """What a group on disk holds: digests of its arrays, by name, the size of a pixel, if it has one, and whether the
     study would make it as it is.
+
+    `overlaps` are the image and the group overlap of a view, None where the study would measure others.
     """
 
     array_sha256: tuple[tuple[str, str], ...]
     pixel_size_nm: tuple[float, float] | None
     is_current: bool
+    overlaps: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, stored: Mapping[str, Any], *, is_current: bool) -> _GroupNow:
+    def of(
+        cls, stored: Mapping[str, Any], *, is_current: bool, overlaps: tuple[float, float] | None = None
+    ) -> _GroupNow:
         """Take what a cell's record is compared with from a group's attributes."""
         arrays = stored.get("array_sha256", {}).items()
         in_key = tuple((name, sha256) for name, sha256 in arrays if name not in NOT_IN_KEY)
         sides = stored.get("pixel_size_nm")
-        return cls(in_key, None if sides is None else (sides[0], sides[1]), is_current)
+        return cls(in_key, None if sides is None else (sides[0], sides[1]), is_current, overlaps)
 
 
 class StudyNow:
@@ -61,7 +66,7 @@ class StudyNow:
         self._attributes = functools.cache(_read)
         self._exposures_now = functools.cache(self._look_at_exposures)
         self._view_now = functools.cache(self._look_at_view)
-        self._recipe_key = functools.cache(self._compute_recipe_key)
+        self._recipe_now = functools.cache(self._look_at_recipe)
         self._exposures_digest = functools.cache(self._compute_exposures_digest)
         self._selection_digest = functools.cache(self._compute_selection_digest)
 
@@ -91,7 +96,8 @@ class StudyNow:
         return computed is not None and stored.get("source_digest") == computed
 
     def _differences(self, row: ManifestRow) -> Iterator[str]:
-        is_older = row.recipe_key != self._recipe_key(row.recipe_name, row.dose == "noise_free", row.remedy)
+        key, parts = self._recipe_now(row.recipe_name, row.dose == "noise_free", row.remedy)
+        is_older = row.recipe_key != key
         if is_older:
             yield OLDER_RECIPE
         if not row.digests:
@@ -99,13 +105,19 @@ class StudyNow:
                 yield OTHER_DATA
             return
         exposures = self._exposures_now(realisation_of(self._study, row.cell))
-        if self._has_other_data(row, row.digests, exposures):
+        view = self._view_of(row)
+        if self._has_other_data(row.digests, exposures, view):
             yield OTHER_DATA
         elif exposures.array_sha256 and row.pixel_size_nm != exposures.pixel_size_nm:
             yield OTHER_PIXEL
+        elif view.array_sha256 and (row.image_overlap, row.group_overlap) != view.overlaps:
+            yield OTHER_OVERLAP
         versions = row.versions or {}
-        if any(installed_version(package) not in (None, versions.get(package)) for package in ENGINE_PACKAGES):
+        are_installed = (installed_version(package) in (None, versions.get(package)) for package in ENGINE_PACKAGES)
+        if not (all(are_installed) and all(is_of_edition(versions, part) for part in parts)):
             yield OTHER_SOFTWARE
+        if row.state == "completed" and not is_of_edition(versions, METRICS):
+            yield OTHER_METRICS
 
     def _failure_key(self, row: ManifestRow) -> str:
         """The key of a cell whose inputs cannot be used: it is of the whole study."""
@@ -113,10 +125,12 @@ class StudyNow:
         recipe = remedied_recipe(self._study.recipe_of(row.cell), row.remedy)
         return failure_key(self._study, row.cell, recipe, row.failure_kind)
 
-    def _has_other_data(self, row: ManifestRow, digests: Mapping[str, str], exposures: _GroupNow) -> bool:
-        """Whether the cell was made from other arrays than its groups hold, or these are not the study's any more."""
+    def _view_of(self, row: ManifestRow) -> _GroupNow:
         cell, spacing_px = row.cell, row.remedy.spacing_threshold if row.remedy else None
-        view = self._view_now(cell.view, cell.split, spacing_px, cell.object_seed)
+        return self._view_now(cell.view, cell.split, spacing_px, cell.object_seed)
+
+    def _has_other_data(self, digests: Mapping[str, str], exposures: _GroupNow, view: _GroupNow) -> bool:
+        """Whether the cell was made from other arrays than its groups hold, or these are not the study's any more."""
         if not (exposures.is_current and view.is_current):
             return True
         return any(digests.get(name) != sha256 for group in (exposures, view) for name, sha256 in group.array_sha256)
@@ -128,13 +142,22 @@ class StudyNow:
 
     def _look_at_view(self, view: str, split: Split, spacing_px: float | None, object_seed: int | None) -> _GroupNow:
         stored = self._attributes(self._layout.view_group(view, split, spacing_px))
-        selected = self._selection_digest(view, split, spacing_px, object_seed)
-        return _GroupNow.of(stored, is_current=selected is None or stored.get("selection_digest", selected) == selected)
+        selected, described = self._selection_digest(view, split, spacing_px, object_seed)
+        overlaps = (stored["image_overlap"], stored["group_overlap"]) if stored else None
+        return _GroupNow.of(
+            stored,
+            is_current=selected is None or stored.get("selection_digest", selected) == selected,
+            overlaps=overlaps if described is None or stored.get("source_digest") == described else None,
+        )
 
-    def _compute_recipe_key(self, recipe_name: str | None, is_noise_free: bool, remedy: Remedy | None) -> str:
+    def _look_at_recipe(
+        self, recipe_name: str | None, is_noise_free: bool, remedy: Remedy | None
+    ) -> tuple[str, tuple[str, ...]]:
+        """The key of a recipe, and the parts of this package that determine what an engine makes of it."""
         dose: Dose = "noise_free" if is_noise_free else 1.0
         cell = Cell(dose=dose, view="", split="train", recipe_name=recipe_name)
-        return recipe_key(remedied_recipe(self._study.recipe_of(cell), remedy), seed=self._study.seeds.grouping)
+        recipe = remedied_recipe(self._study.recipe_of(cell), remedy)
+        return recipe_key(recipe, seed=self._study.seeds.grouping), engine_parts(recipe)
 
     def _compute_exposures_digest(self, realisation: Realisation) -> str | None:
         """What the group of exposures would state if it were made now; None without a scan."""
@@ -153,15 +176,19 @@ class StudyNow:
 
     def _compute_selection_digest(
         self, view_name: str, split: Split, spacing_px: float | None, object_seed: int | None
-    ) -> str | None:
-        """What the group of a view would state if it were made now; None without a scan."""
+    ) -> tuple[str | None, str | None]:
+        """What the group of a view would state if it were made now: its selection's digest and its own; None without a
+        scan.
+        """
         scan = self._attributes(self._layout.scan_group(object_seed))
         if not scan:
-            return None
+            return None, None
         view = next(each for each in self._study.views if each.name == view_name)
         if spacing_px is not None and isinstance(view, SpacingView):
             view = respaced_view(view, spacing_px)
-        return selection_digest(self._study, scan["array_sha256"]["positions_px"], view, split)
+        sha256 = scan["array_sha256"]
+        selected = selection_digest(self._study, sha256["positions_px"], view, split)
+        return selected, view_digest(self._study, sha256, view, split)
 
 
 def _read(group: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fly64dask.base import Frozen, IntegrityError
+from fly64dask.base import EDITIONS, METRICS, Frozen, IntegrityError
 from fly64dask.metrics import ReferenceMetrics
 from fly64dask.store import RunLayout, read_document
 from fly64dask.study import CellReference, FileReference
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class ReferenceRecord(Frozen):
-    """A comparison of one cell with its reference, and the digests of the two objects that it is of.
+    """A comparison of one cell with its reference, the digests of the two objects that it is of, and the edition of the
+    metrics.
 
     The curve is their ring correlation: spatial frequency in cycles/px, and for each one value and how many independent
     Fourier pixels it is of; empty where the area that both illuminated is too small.
@@ -28,6 +29,7 @@ class ReferenceRecord(Frozen):
     object_sha256: str
     reference_sha256: str
     metrics: ReferenceMetrics
+    metrics_edition: int = 1
     frequency_per_px: tuple[float, ...] = ()
     correlation: tuple[float, ...] = ()
     n_pixels: tuple[float, ...] = ()
@@ -76,14 +78,15 @@ class ReferenceNow:
         return ReferenceMetrics(name=cell.name, missing=f"its reference {cell.name} is {row_of_reference.state}")
 
     def record(self, row: ManifestRow) -> ReferenceRecord | None:
-        """Give the record of a cell's comparison, if it is of the objects that cell and reference have now."""
+        """Give the record of a cell's comparison, if it is of the objects and by the metrics of now."""
         sha256 = self.sha256_for(row)
         if sha256 is None or row.digests is None:
             return None
         reference = read_reference_record(self._layout, row.cell)
-        is_of_these = reference is not None and (reference.object_sha256, reference.reference_sha256) == (
-            row.digests.get("object_recon"),
-            sha256,
+        of_these = (row.digests.get("object_recon"), sha256, EDITIONS[METRICS])
+        is_of_these = (
+            reference is not None
+            and (reference.object_sha256, reference.reference_sha256, reference.metrics_edition) == of_these
         )
         return reference if is_of_these else None
 

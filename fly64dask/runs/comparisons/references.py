@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fly64dask.base import Fly64Error, InputError, counted
+from fly64dask.base import EDITIONS, METRICS, Fly64Error, InputError, counted
 from fly64dask.cells import open_inputs
 from fly64dask.datasets.formats import BYTES_A_PIXEL, file_sha256, read_object, refuse_beyond_memory
 from fly64dask.metrics import (
@@ -178,7 +178,8 @@ def _compared(
 ) -> ReferenceRecord:
     """Compare one cell; a comparison that is not possible says why."""
     assert row.digests is not None
-    object_sha256 = row.digests["object_recon"]
+    digests = {"object_sha256": row.digests["object_recon"], "reference_sha256": sha256}
+    of_what: dict[str, Any] = {"cell": row.cell.name, **digests, "metrics_edition": EDITIONS[METRICS]}
     try:
         frame = illuminated_frame(study, layout, row.cell)
         group = open_group(layout.reconstruction_group(row.cell), ReconstructionAttributes)
@@ -187,14 +188,10 @@ def _compared(
         compared = measure_with_reference(name, reference, group.read("object_recon")[0])
     except Fly64Error as error:
         missing = ReferenceMetrics(name=references.reference.label, missing=str(error))
-        return ReferenceRecord(
-            cell=row.cell.name, object_sha256=object_sha256, reference_sha256=sha256, metrics=missing
-        )
+        return ReferenceRecord(**of_what, metrics=missing)
     curve = compared.frc
     return ReferenceRecord(
-        cell=row.cell.name,
-        object_sha256=object_sha256,
-        reference_sha256=sha256,
+        **of_what,
         metrics=compared.metrics,
         frequency_per_px=() if curve is None else tuple(curve.frequency_per_px.tolist()),
         correlation=() if curve is None else tuple(curve.correlation.tolist()),
