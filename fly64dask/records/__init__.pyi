@@ -160,6 +160,7 @@ from .significance.words import (
     p_words as p_words,
     verdict_words as verdict_words,
 )
+from .sparser_views import sparser_notes as sparser_notes
 from .tables import (
     RowFiles as RowFiles,
     each_completed_row as each_completed_row,

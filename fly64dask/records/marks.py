@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fly64dask.base import Frozen, counted_of
 from fly64dask.records.derived import PHOTON_LIMITED_RATIO
 from fly64dask.records.repeats import repeat_groups
+from fly64dask.records.sparser_views import sparser_notes
 
 if TYPE_CHECKING:
     from fly64dask.metrics import HalfSetMetrics
@@ -121,10 +122,13 @@ def setup_note(study: Study) -> str | None:
     return f"setup: {words}" if words else None
 
 
-def notes_of(study: Study, *, has_errors: bool) -> list[str]:
-    """Say what holds for all cells of a study: its setup, what they are compared with, that errors have no floor."""
+def notes_of(study: Study, rows: Iterable[ManifestRow], *, has_errors: bool) -> list[str]:
+    """Say what holds for all cells of a study: its setup, views that are sparser than their spacings say, what they are
+    compared with, that errors have no floor.
+    """
     floor = floor_note(study) if has_errors else None
-    return [note for note in (setup_note(study), floor, reference_note(study)) if note is not None]
+    notes = [setup_note(study), *sparser_notes(rows), floor, reference_note(study)]
+    return [note for note in notes if note is not None]
 
 
 def signs_of(rows: Sequence[ManifestRow]) -> str:

@@ -158,7 +158,7 @@ def matrix_html(
         quantity=quantity_of(matrix.column),
         ends=scale.ends,
         legend=legend_of(study, matrix.row_of.values()),
-        note="; ".join(notes_of(study, has_errors=any(row.metrics for row in rows))),
+        note="; ".join(notes_of(study, rows, has_errors=any(row.metrics for row in rows))),
         gradient=", ".join(scale.colours[::9]),
     )
 

@@ -52,7 +52,7 @@ def state_notices(study: Study, layout: RunLayout, totals: RunTotals) -> Iterato
         are = counted_of(totals.n_outdated, n_cells, "cell", "is", "are")
         text = f"{are} not of the study as it is now; run the study to renew what differs."
         yield Notice(kind="pending", text=text)
-    for note in notes_of(study, has_errors=bool(totals.n_pixels)):
+    for note in notes_of(study, totals.of_views.values(), has_errors=bool(totals.n_pixels)):
         yield Notice(kind="pending", text=f"{note[0].upper()}{note[1:]}.")
     if totals.n_other_dose:
         have = counted_of(totals.n_other_dose, n_cells, "cell", "has", "have")

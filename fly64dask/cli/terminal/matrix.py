@@ -114,7 +114,8 @@ def print_matrix(
 def legend_lines(study: Study, rows: Sequence[ManifestRow]) -> list[Text]:
     """Write a line for each mark in the matrix, and one on what is unknown or with what cells are compared."""
     lines = [Text(f"{mark.sign}  {mark.words}", style="dim") for mark in legend_of(study, rows)]
-    return [*lines, *(Text(note, style="dim") for note in notes_of(study, has_errors=any(row.metrics for row in rows)))]
+    notes = notes_of(study, rows, has_errors=any(row.metrics for row in rows))
+    return [*lines, *(Text(note, style="dim") for note in notes)]
 
 
 def failure_lines(rows: Sequence[ManifestRow]) -> list[Text]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fly64dask.base import counted
 from fly64dask.cli.terminal.console import line_about, number_text
+from fly64dask.records import sparser_notes
 
 if TYPE_CHECKING:
     from fly64dask.runs import PlannedRerun
@@ -54,8 +55,9 @@ def simulation_lines(forward_model: str, light: ProbeLight, band: ObjectBand | N
 
 
 def warning_lines(plan: Sequence[PlannedCell]) -> list[Text]:
-    """Write a line for each planned cell that will not do what the study asks."""
-    return [line_about(planned.cell.name, (planned.warning, "yellow")) for planned in plan if planned.warning]
+    """Write a line for each planned cell that fails what the study asks, and for each view sparser than it seems."""
+    lines = [line_about(planned.cell.name, (planned.warning, "yellow")) for planned in plan if planned.warning]
+    return lines + [Text(note, style="yellow") for note in sparser_notes(plan)]
 
 
 def hopeless_lines(plan: Sequence[PlannedRerun]) -> list[Text]:

@@ -27,7 +27,7 @@ class RunTotals:
     cells, `n_outdated` do not belong to the study as it is now, `n_other_dose` hold another number of photons than the
     study asks for, and `n_unfollowed` did not follow all of their recipe. `versions` and `devices` count cells by the
     software and device that computed them. `n_pixels` has the smallest and the largest number of pixels on which a cell
-    was compared, if any was.
+    was compared, if any was. `of_views` has one row of each view and split.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class RunTotals:
     versions: Counter[tuple[str, str]] = field(default_factory=Counter)
     devices: Counter[str] = field(default_factory=Counter)
     n_pixels: tuple[int, ...] = ()
+    of_views: dict[tuple[str, str], ManifestRow] = field(default_factory=dict)
     _compared: ComparedNumbers = field(init=False)
     _best: BestCells = field(default_factory=BestCells)
 
@@ -63,6 +64,8 @@ class RunTotals:
         """Add a committed cell, whose row is completed by its context."""
         self.states[row.state] += 1
         self.ended[row.state] += row.cell not in self.running
+        if row.n_kept is not None:
+            self.of_views.setdefault((row.view, row.split), row)
         self.n_outdated += row.outdated is not None
         self.n_other_dose += row.dose_deviation is not None
         self.n_unfollowed += bool(unfollowed(row))
