@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from fly64dask import __version__
-from fly64dask.base import Fly64Error, how_to_install, leave_quickly
+from fly64dask.base import BAD_DEVICE, NO_SPACE, Fly64Error, how_to_install, leave_quickly
 from fly64dask.cli.compare import compare
 from fly64dask.cli.completion import completion
 from fly64dask.cli.limits import limits
@@ -88,12 +88,13 @@ def main() -> NoReturn:
         error.show()
         sys.exit(EXIT_BAD_INPUT)
     except OSError as error:
-        if error.filename is not None:
+        if error.filename is not None or error.errno not in NO_SPACE | BAD_DEVICE:
             raise
         # Errors of the disk are named where they occur: this is one of the output, such as a log on a full disk.
         sys.stdout = None
         with suppress(OSError):
-            click.secho(f"fly64dask: print: {error.strerror}", fg="red", err=True)
+            remedy = "make space where the output goes, or print elsewhere"
+            click.secho(f"fly64dask: print: {error.strerror}; {remedy}", fg="red", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except (KeyboardInterrupt, click.Abort):
         click.secho("fly64dask: interrupted; run the same command again to continue", fg="yellow", err=True)

@@ -43,7 +43,8 @@ def test_an_output_without_space_is_named_in_one_line(six_cells):
     with Path("/dev/full").open("wb") as full:
         done = printed(six_cells, full)
     assert done.returncode == 2
-    assert done.stderr.decode() == "fly64dask: print: No space left on device\n"
+    remedy = "make space where the output goes, or print elsewhere"
+    assert done.stderr.decode() == f"fly64dask: print: No space left on device; {remedy}\n"
 
 
 def test_a_run_goes_on_when_its_log_is_on_a_full_disk():
