@@ -97,6 +97,13 @@ def test_code_is_compiled_for_each_process_where_it_cannot_be_kept(copy):
 
 
 @pytest.mark.process
+def test_the_user_is_told_that_loops_are_compiled_when_they_are(copy):
+    first, second = (run_transform(copy).stderr for _ in range(2))
+    assert first == "fly64dask: compiling loops for this processor, which takes about 15 s\n"
+    assert second == ""
+
+
+@pytest.mark.process
 def test_no_code_is_taken_from_a_folder_of_another_user(copy, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("giving a folder to another user needs a privileged one")

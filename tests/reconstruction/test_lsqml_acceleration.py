@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -451,6 +452,12 @@ def test_disagreement_finds_a_fault_of_two_per_cent_where_rounding_is_carried_fa
     assert "object" in disagreement(task, make_steps(task))
 
 
+# A Numba that cannot compile the engine's functions, as it cannot this one.
+UNABLE = """
+import numba
+njit = numba.njit
+numba.njit = lambda *_, **__: lambda kernel: njit("f8(f8)")(lambda number: number.unknown)
+"""
 TINY_RUN = """
 import numpy as np
 from fly64dask.reconstruction import Exposures
@@ -469,10 +476,14 @@ print(reconstruct(exposures, Recipe(n_epochs=1, device="cpu"), seed=7, progress=
     [
         ('import sys; sys.modules["numba"] = None', "import of numba halted"),
         ('import os; os.environ["NUMBA_DISABLE_JIT"] = "1"', "NUMBA_DISABLE_JIT is set"),
+        (UNABLE, "Numba "),
     ],
 )
-def test_reconstruct_runs_on_torch_and_says_so_where_nothing_can_be_compiled(before, reason):
-    done = subprocess.run([sys.executable, "-c", before + TINY_RUN], capture_output=True, text=True, timeout=600)
+def test_reconstruct_runs_on_torch_and_says_so_where_nothing_can_be_compiled(before, reason, tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", before + TINY_RUN], capture_output=True, text=True, timeout=600, env=environment
+    )
     way = f"{ACCELERATED} without compiled loops: none can be compiled here ({reason}"
     assert done.stdout.startswith(way), done.stderr
 

@@ -11,12 +11,15 @@ import hashlib
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import llvmlite  # type: ignore[import-untyped]
 import numba
+from numba.core import event
+from numba.core.errors import NumbaError
 from numba.misc.appdirs import AppDirs
 
 from fly64dask.base import Failure, FailureKind, result_or_failure
@@ -40,10 +43,25 @@ def kept(compile_function: Callable[[bool], Any]) -> Any:
     ----------
     compile_function : callable
         Compiles it with Numba, if told so with its cache.
+
+    Raises
+    ------
+    RuntimeError
+        If this Numba cannot compile it.
     """
     folder = _folder()
-    if folder is None:
-        return compile_function(False)
+    with event.install_listener("numba:compile", _Announcement()):
+        found = None if folder is None else _from_folder(folder, compile_function)
+        if found is not None:
+            return found
+        try:
+            return compile_function(False)
+        except NumbaError as error:
+            raise RuntimeError(f"Numba {numba.__version__}: {str(error).strip().splitlines()[0]}") from error
+
+
+def _from_folder(folder: Path, compile_function: Callable[[bool], Any]) -> Any:
+    """Take a compiled function from the folder, where it is put if it is not there; None if neither is possible."""
     for _ in range(2):
         found = result_or_failure(lambda: _compile_into(folder, compile_function), what=f"compiled loops in {folder}")
         if not isinstance(found, Failure):
@@ -51,7 +69,24 @@ def kept(compile_function: Callable[[bool], Any]) -> Any:
         if found.kind is FailureKind.STORAGE_FAILED:
             break  # what is there may still serve
         shutil.rmtree(folder, ignore_errors=True)
-    return compile_function(False)
+    return None
+
+
+class _Announcement(event.Listener):
+    """Says once in a process that it compiles: until then nothing is seen of a first run for as long as that takes."""
+
+    def on_start(self, event: object) -> None:
+        """Say it when a function is compiled that was not on disk."""
+        _say_that_loops_are_compiled()
+
+    def on_end(self, event: object) -> None:
+        """Say nothing."""
+
+
+@functools.cache
+def _say_that_loops_are_compiled() -> None:
+    # Not in the log, which nobody sees of a process that loads the engine before there is a cell.
+    print("fly64dask: compiling loops for this processor, which takes about 15 s", file=sys.stderr, flush=True)
 
 
 def _compile_into(folder: Path, compile_function: Callable[[bool], Any]) -> Any:
