@@ -82,7 +82,8 @@ def limit_along(
     sqrt(n / (n - 1)) and pooled over the points around the crossing, are drawn with replacement for each repeat (Efron
     and Tibshirani 1993, An Introduction to the Bootstrap, chapter 9): three repeats alone would resample themselves too
     often. Where these points do not repeat, or their repeats do not differ, the residuals are those of all points.
-    Several objects are drawn as a whole, with their own repeats, as what differs between them is not noise.
+    Several objects are drawn as a whole, with their own repeats, as what differs between them is not noise; their
+    deviations are scaled by sqrt(f / chi^2 of f), f one less than the objects, as a Student's interval is.
 
     The level of an even number of repeats, or for a high share of few, lies low: that of two is the lower one. What the
     levels of resamples lie low by is taken off, which that of the repeats themselves cannot be, so that the place may

@@ -50,7 +50,7 @@ def resampled_levels(
         Resamples.
     is_scaled : bool
         Each resample scales its residuals by sqrt(f / chi^2 of f), f their degrees of freedom: few repeats do not know
-        their spread either. For a mean that gives Student's interval.
+        their spread either. For a mean that gives Student's interval. Those of several objects always are.
 
     Returns
     -------
@@ -95,18 +95,32 @@ def _enlarged(logs: NDArray[np.float64]) -> NDArray[np.float64]:
 def _resampled_objects(
     logs: Sequence[Sequence[NDArray[np.float64]]], *, share: float, rng: np.random.Generator, n: int
 ) -> NDArray[np.float64] | None:
-    """As `resampled_levels`, of objects that are drawn as a whole; one draw of objects serves all points."""
+    """As `resampled_levels`, of objects that are drawn as a whole; one draw of objects serves all points.
+
+    Deviations of the objects from their mean are enlarged as those of repeats are, and always scaled: of two or three
+    objects the spread is hardly known.
+    """
     if any(not len(of_object) for point in logs for of_object in point):
         return None
     n_objects = len(logs[0])
-    spread = [
-        [each.mean() + _enlarged(each) if len(each) > 1 and np.isfinite(each).all() else each for each in point]
-        for point in logs
-    ]
+    objects = rng.integers(n_objects, size=(n, n_objects))
+    scale = np.sqrt((n_objects - 1) / rng.chisquare(n_objects - 1, n))
     levels = np.empty((n, len(logs)))
-    for number in range(n):
-        objects = rng.integers(n_objects, size=n_objects)
-        for k, point in enumerate(spread):
-            drawn = np.concatenate([rng.choice(point[which], len(point[which])) for which in objects])
+    for k, point in enumerate(logs):
+        is_finite = all(np.isfinite(of_object).all() for of_object in point)
+        values, centre = _deviations(point) if is_finite else (point, 0.0)
+        for number in range(n):
+            drawn = np.concatenate([rng.choice(values[which], len(values[which])) for which in objects[number]])
             levels[number, k] = np.sort(drawn)[rank_of(share, len(drawn))]
+        if is_finite:
+            quantile = np.quantile(np.concatenate(values), share)
+            levels[:, k] = centre + scale * (levels[:, k] + quantile - levels[:, k].mean())
     return levels
+
+
+def _deviations(point: Sequence[NDArray[np.float64]]) -> tuple[list[NDArray[np.float64]], float]:
+    """Enlarged deviations of each object's repeats from the mean of all objects, and that mean."""
+    means = np.array([of_object.mean() for of_object in point])
+    within = [_enlarged(of_object) if len(of_object) > 1 else np.zeros(1) for of_object in point]
+    between = _enlarged(means)
+    return [rest + offset for rest, offset in zip(within, between, strict=True)], float(means.mean())

@@ -1,6 +1,7 @@
 """How often the interval of a limit holds the truth: a table over repeats, steps of the doses, spreads and shares.
 
-Errors are a fluence^-0.5 + floor with a normal spread of their logarithm, so that the limit is known. They go as rows
+Errors are a fluence^-0.5 + floor with a normal spread of their logarithm, so that the limit is known; several objects
+have a spread of 0.1 of their own beside it. They go as rows
 of a run through the same code as `fly64dask limits`; no engine runs.
 
     python scripts/accuracy/limits/limits.py               # 400 seeds a line: a minute or two
@@ -10,6 +11,7 @@ of a run through the same code as `fly64dask limits`; no engine runs.
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,11 +69,13 @@ class Case:
     step: float
     spread: float
     share: float = 0.5
+    objects: int = 1
+    object_spread: float = 0.0
 
     @property
     def limit_photons(self) -> float:
         """Where the wanted share of all errors that could be drawn is at most the goal."""
-        typical_rad = GOAL_RAD / math.exp(norm.ppf(self.share) * self.spread)
+        typical_rad = GOAL_RAD / math.exp(norm.ppf(self.share) * math.hypot(self.spread, self.object_spread))
         return float((typical_rad - FLOOR_RAD) ** -2)
 
 
@@ -80,17 +84,30 @@ CASES = (
     *(Case(repeats=5, step=step, spread=0.05) for step in (2.0, 10.0)),
     *(Case(repeats=5, step=10**0.5, spread=spread) for spread in (0.02, 0.1, 0.2)),
     *(Case(repeats=repeats, step=10**0.5, spread=0.05, share=0.8) for repeats in (5, 10)),
+    *(
+        Case(repeats=repeats, step=10**0.5, spread=0.05, objects=objects, object_spread=0.1)
+        for objects in (2, 3, 5)
+        for repeats in (1, 3)
+    ),
 )
 
 
 def rows_of(case: Case, doses: tuple[float, ...], rng: np.random.Generator) -> Iterator[ManifestRow]:
-    """Rows of a run whose errors are drawn."""
-    for dose in doses:
+    """Rows of a run whose errors are drawn; an object's own factor is the same at all doses."""
+    of_objects: list[int | None] = [None] if case.objects == 1 else list(range(case.objects))
+    factors = [math.exp(case.object_spread * rng.standard_normal()) if case.objects > 1 else 1.0 for _ in of_objects]
+    for dose, (seed, factor) in itertools.product(doses, zip(of_objects, factors, strict=True)):
         for repeat in range(case.repeats):
-            error_rad = (dose**-0.5 + FLOOR_RAD) * math.exp(case.spread * rng.standard_normal())
+            error_rad = factor * (dose**-0.5 + FLOOR_RAD) * math.exp(case.spread * rng.standard_normal())
             row = ManifestRow.model_validate(
                 {"dose": dose, "view": "all", "split": "whole", "repeat": repeat, "state": "completed"}
-                | {"returncode": 0, "log_path": "log", "dose_photons": dose, "fluence_photons_per_px2": dose}
+                | {
+                    "object_seed": seed,
+                    "returncode": 0,
+                    "log_path": "log",
+                    "dose_photons": dose,
+                    "fluence_photons_per_px2": dose,
+                }
             )
             yield row.model_copy(update={"metrics": METRICS.model_copy(update={"phase_rmse_rad": error_rad})})
 
@@ -104,6 +121,9 @@ def coverage(case: Case, study: Study, n_seeds: int) -> tuple[int, float, float]
         place = np.arange(N_DOSES) - (N_DOSES - 1) / 2 + rng.uniform(-0.5, 0.5)
         doses = tuple(float(dose) for dose in case.limit_photons * case.step**place)
         drawn = study.model_copy(update={"doses_photons": doses, "repeats": case.repeats})
+        if case.objects > 1:
+            source = drawn.source.model_copy(update={"seed_pair": tuple(range(case.objects))})
+            drawn = drawn.model_copy(update={"source": source})
         target = Target(phase_error_rad=GOAL_RAD, share=case.share)
         found = answer_of(drawn, rows_of(case, doses, rng), [target]).targets[0].doses[0]
         ends = found.interval.doses if found.interval else (None, None)
@@ -122,15 +142,15 @@ def main() -> None:
     n_seeds = parser.parse_args().seeds
     study = parse_study(STUDY, origin="known-limit.toml")
     print(
-        "| repeats | doses apart by a factor of | spread | share | intervals that hold the limit | median width "
-        "| median limit over the true one |"
+        "| objects | repeats | doses apart by a factor of | spread | share | intervals that hold the limit "
+        "| median width | median limit over the true one |"
     )
-    print("|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|")
     for case in CASES:
         n_held, width, ratio = coverage(case, study, n_seeds)
         print(
-            f"| {case.repeats} | {case.step:.3g} | {case.spread:g} | {case.share:g} | {100 * n_held / n_seeds:.1f} % | "
-            f"{width:.2f} | {ratio:.3f} |",
+            f"| {case.objects} | {case.repeats} | {case.step:.3g} | {case.spread:g} | {case.share:g} | "
+            f"{100 * n_held / n_seeds:.1f} % | {width:.2f} | {ratio:.3f} |",
             flush=True,
         )
 
