@@ -40,6 +40,12 @@ def test_predicted_memory_bounds_what_was_measured(n_exposures, side_px, keys, p
     assert peak_mb * 1e6 < predicted(n_exposures, side_px, **keys) < 2.1 * peak_mb * 1e6
 
 
+@pytest.mark.parametrize(("keys", "peak_mb"), [({}, 1852), ({"probe_modes": 2, "halves": "counts"}, 8062)])
+def test_predicted_memory_bounds_what_24_threads_took_with_a_large_object(keys, peak_mb):
+    predicted_bytes = predicted_memory_bytes(60, (64, 64), (2516, 2474), Recipe(threads=24, **keys))
+    assert peak_mb * 1e6 < predicted_bytes < 1.5 * peak_mb * 1e6
+
+
 def test_predicted_memory_counts_the_modes_of_the_starting_probe_where_the_recipe_says_nothing():
     of_probe = predicted_memory_bytes(100, (128, 128), (236, 236), Recipe(), 3)
     assert of_probe == predicted(100, 236, probe_modes=3) > predicted(100, 236)
