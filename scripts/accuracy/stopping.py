@@ -58,21 +58,26 @@ def main() -> None:
         draw(cases, arguments.draw)
 
 
-def expose(n_exposures: int, dose_photons: float, seed: int) -> tuple[Pair, Exposures]:
-    """Photons of a scan over the field of one split of the demo."""
-    pair = synthetic_pair((FIELD_PX[0] + SIDE_PX, FIELD_PX[1] + SIDE_PX), (SIDE_PX, SIDE_PX), seed=1000 + seed)
+def speckle(seed: int) -> Pair:
+    """The object and probe of a seed, with the margins that a scan over the field of one split of the demo needs."""
+    return synthetic_pair((FIELD_PX[0] + SIDE_PX, FIELD_PX[1] + SIDE_PX), (SIDE_PX, SIDE_PX), seed=1000 + seed)
+
+
+def expose(pair: Pair, n_exposures: int, dose_photons: float, seed: int) -> Exposures:
+    """Photons of a scan over an object as of `speckle`."""
     low = SIDE_PX / 2
     high = (low + FIELD_PX[0], low + FIELD_PX[1])
     positions = np.random.default_rng([seed, n_exposures]).uniform((low, low), high, (n_exposures, 2))
     intensity = np.concatenate(list(intensity_batches(pair, positions, batch=200)))
     intensity *= dose_photons / intensity.sum(axis=(1, 2)).mean()
     counts = np.random.default_rng([seed, n_exposures, int(dose_photons)]).poisson(intensity).astype(np.uint32)
-    return pair, Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
+    return Exposures(counts=counts, positions_px=positions, probe_guess=pair.probe[None, None])
 
 
 def measure(n_exposures: int, dose_photons: float, seed: int) -> dict[str, Any]:
     """Reconstruct a case with its halves and look at the truth after each epoch."""
-    pair, exposures = expose(n_exposures, dose_photons, seed)
+    pair = speckle(seed)
+    exposures = expose(pair, n_exposures, dose_photons, seed)
     shape, origin = object_frame(exposures.positions_px, (SIDE_PX, SIDE_PX))
     truth, known = crop_to_frame(pair.object_truth, shape, origin)
     area = illuminated_area(illumination_map(pair.probe, exposures.positions_px, shape, origin)) & known
