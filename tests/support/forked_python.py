@@ -25,6 +25,7 @@ import sys
 import tempfile
 import threading
 import types
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -142,10 +143,24 @@ def _watched(control: socket.socket) -> tuple[str, list[str]]:
     for number, one in zip(numbers, kept, strict=True):
         os.dup2(one, number)
         os.close(one)
+    _open_streams(numbers)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
     return program, arguments
+
+
+def _open_streams(numbers: Collection[int]) -> None:
+    """Open the standard streams anew, as Python does at its start: the forked ones take pipes for files or files for
+    pipes.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if number in numbers:
+            mode, errors = "w" if number else "r", "backslashreplace" if name == "stderr" else "strict"
+            by_line = name == "stderr" or os.isatty(number)
+            stream = open(number, mode, buffering=1 if by_line else -1, errors=errors, closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def do_as_python(program: str, arguments: list[str]) -> None:
