@@ -147,14 +147,13 @@ def settled_record(request: CellRequest, key: str, inputs: CellInputs | Failure)
 
 
 def _is_measured_as_now(record: CellRecord, inputs: CellInputs) -> bool:
+    """Whether what a record has measured is what would be measured now; without digests it has measured nothing."""
+    if not record.digests:
+        return True
     view, pixel_size_nm = inputs.view.attributes, inputs.exposures.attributes.pixel_size_nm
-    overlaps = (view.image_overlap, view.group_overlap)
+    then = (record.pixel_size_nm, record.image_overlap, record.group_overlap)
     is_by_these = record.state != "completed" or is_of_edition(record.versions, METRICS)
-    return (
-        is_by_these
-        and record.pixel_size_nm == pixel_size_nm
-        and (record.image_overlap, record.group_overlap) == overlaps
-    )
+    return is_by_these and then == (pixel_size_nm, view.image_overlap, view.group_overlap)
 
 
 def outcome_of(record: CellRecord) -> CellOutcome:

@@ -610,6 +610,16 @@ def test_run_cell_fails_a_cell_that_three_workers_of_its_run_died_of(layout):
     assert read_record(layout, cell_of("few")).failure_kind == "worker_lost"
 
 
+def test_run_cell_leaves_a_cell_alone_that_workers_of_its_run_died_of(layout):
+    run_id = new_run_id(layout)
+    for _ in range(3):
+        killed_while_running(layout, run_id, "")
+    for _ in range(2):  # Dask asks again if the worker is lost that told of the failure
+        run_one(tiny_study(), cell_of("few"), layout, None, silent, run_id=run_id)
+    assert read_record(layout, cell_of("few")).failure_kind == "worker_lost"
+    assert read_record(layout, cell_of("few")).attempt == 1
+
+
 def test_run_cell_runs_a_cell_whose_workers_died_in_another_run(layout):
     for _ in range(3):
         killed_while_running(layout, new_run_id(layout), "")
