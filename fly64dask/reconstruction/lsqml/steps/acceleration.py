@@ -123,7 +123,10 @@ def _take_steps(tasks: Mapping[str, PtychographyTask], stack: ExitStack) -> tupl
             log.warning("engine=unmodified reason=%s", choice.reason)
             ways[name] = f"unmodified: {choice.reason}"
             continue
-        ways[name], steps[name] = choice.way, choice.steps_of(task)
+        of_task = choice.steps_of(task)
+        ways[name], steps[name] = choice.way, of_task
+        if not isinstance(of_task, FastSteps):
+            stack.callback(of_task.passes.close)
         stack.enter_context(replaced(replacements(task, steps[name])))
         stack.enter_context(plain_loss_table(task.reconstructor.loss_tracker))
     return ways, steps
@@ -150,6 +153,7 @@ def _fastest(task: PtychographyTask) -> Choice:
         shortfall = disagreement(task, compiled)
         if shortfall is None:
             return Choice(task=task, steps=compiled, way=f"{COMPILED} with transforms of {compiled.library}")
+        compiled.passes.close()
     # Numba's absence and other numbers are faults of this machine; what has no compiled steps by design is none.
     is_fault = compiled is not None or shortfall == NO_KERNELS
     log.log(logging.WARNING if is_fault else logging.INFO, "engine=accelerated compiled=no reason=%s", shortfall)

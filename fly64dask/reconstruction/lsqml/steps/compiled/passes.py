@@ -79,6 +79,11 @@ class CompiledPasses:
         self._minibatches: dict[int, Minibatch] = {}
         self._spectrum = floats(self._shape_px[0], 2 * self._shape_px[1])
 
+    def close(self) -> None:
+        """End the threads; without it they end at some time after the last user has gone."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
     def begin(self, exposures: Indices, at: Indices, places: Corners, image: Floats, probe: Floats) -> Minibatch:
         """Take up a minibatch of `exposures` (n,) of the scan, which lie at `at` (n,) of the places; gives its buffers.
 
