@@ -130,7 +130,7 @@ def settled_record(request: CellRequest, key: str, inputs: CellInputs | Failure)
     """Read a cell's committed record if it leaves nothing to do for a request; None if it is missing or damaged.
 
     What was measured in other pixels, by another measure of overlap or by other metrics has the same arrays, and is
-    measured again.
+    measured again; but not what a remedy made that is not asked for: without it the cell would fail as it did before.
     """
     try:
         record = read_record(request.layout, request.cell)
@@ -141,7 +141,7 @@ def settled_record(request: CellRequest, key: str, inputs: CellInputs | Failure)
         return None
     token, remedy = request.run_id.token, request.remedy
     settled = record.settles_rerun(remedy, key, run=token) if remedy else record.settles(key, run=token)
-    if settled and isinstance(inputs, CellInputs):
+    if settled and isinstance(inputs, CellInputs) and record.remedy == remedy:
         settled = _is_measured_as_now(record, inputs)
     return record if settled else None
 

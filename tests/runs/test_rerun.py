@@ -121,6 +121,18 @@ def test_later_run_keeps_what_a_remedy_completed(layout, make):
     assert layout.record_file(CELL).read_bytes() == before
 
 
+def test_later_run_keeps_a_respaced_cell_whose_beams_overlap_otherwise(layout):
+    """Its record has the overlap of the exposures that the remedy keeps, and not of those of the study's view."""
+    wide = STUDY.model_copy(update={"overlap": STUDY.overlap.model_copy(update={"diameter_px": 200.0})})
+    select_view(wide, "one", "train", layout)
+    run(layout, study=wide)
+    try_again(layout, respace_of(layout), study=wide)
+    before = read_record(layout, CELL)
+    assert before.group_overlap > 0
+    assert run(layout, study=wide).was_done
+    assert read_record(layout, CELL) == before
+
+
 def test_later_run_with_another_recipe_runs_unremedied(layout):
     try_again(layout, GUARDED)
     run(layout, study=tiny_study(doses_photons=(1e5,), n_epochs=3))
